@@ -1,0 +1,22 @@
+"""What time is it: the only source of the process's clock.
+
+Publishing never decides by this clock: due times are compared with the database's `now()` in the statement itself
+(`docs/architecture.md`, "Time"). This clock stamps logs, tokens and everything a member reads.
+"""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def as_utc(value: datetime) -> datetime:
+    """Return `value` in UTC; a time without an offset is read as UTC."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def to_wire(value: datetime) -> str:
+    """Write a time as the API does: `2026-01-15T10:30:00.000Z`."""
+    return as_utc(value).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"

@@ -1,0 +1,22 @@
+"""Where identifiers come from, and their types."""
+
+import uuid
+from typing import NewType
+
+import uuid_utils.compat
+
+OrganizationId = NewType("OrganizationId", uuid.UUID)
+UserId = NewType("UserId", uuid.UUID)
+MemberId = NewType("MemberId", uuid.UUID)
+SessionId = NewType("SessionId", uuid.UUID)
+ChannelId = NewType("ChannelId", uuid.UUID)
+PostId = NewType("PostId", uuid.UUID)
+GroupId = NewType("GroupId", uuid.UUID)
+AttemptId = NewType("AttemptId", uuid.UUID)
+MediaId = NewType("MediaId", uuid.UUID)
+TagId = NewType("TagId", uuid.UUID)
+
+
+def new_id() -> uuid.UUID:
+    """Make a UUIDv7: unique, and ordered by the time it was made, so that keys land at the end of an index."""
+    return uuid_utils.compat.uuid7()

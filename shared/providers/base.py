@@ -1,0 +1,279 @@
+"""What a provider is: one table, one method, and powers it may add.
+
+A provider translates: our post into the platform's request, its answer into `Released` or `Processing`. It knows no
+database, no queue and no clock but `Api`'s; it never sleeps, and never loops to wait: it returns `Processing`, and
+the publisher calls `resume` later. See `docs/adding-a-provider.md`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import httpx
+
+from shared.providers.errors import ProviderError
+from shared.providers.http import Api
+from shared.providers.spec import ProviderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a platform gave us to act for an account. `expires_at` is UTC; None: it does not expire, or never said."""
+
+    access: str
+    refresh: str | None = None
+    expires_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a channel is on its platform. `remote_id` is stable there; `username` is what people see after the @."""
+
+    remote_id: str
+    name: str
+    username: str | None = None
+    picture_url: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)   # what the platform tells of its abilities
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A finished connection. `details` are what later calls need beside tokens (instance, DID); sealed at rest."""
+
+    account: Account
+    tokens: Tokens
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Where to send the member's browser, and what must be remembered until it comes back.
+
+    `remember` is sealed and returned to `finish` unchanged (PKCE verifier, request-token secret, client of an
+    instance). `state` is what the platform will send back; for OAuth 1.0a it is the request token.
+    """
+
+    url: str
+    state: str
+    remember: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One of the pages an account manages, offered after connecting."""
+
+    id: str
+    name: str
+    username: str | None = None
+    picture_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMedia:
+    """One file of a part, already in the variant the platform takes. Sizes in bytes, pixels, milliseconds."""
+
+    id: str
+    key: str                     # where it lies in our storage; read through `Api.read_media`
+    url: str                     # public address, for platforms that fetch
+    content_type: str
+    size_bytes: int
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    alt: str | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it moves: everything else is a picture."""
+        return self.content_type.startswith("video/")
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingPost:
+    """One part on its way out.
+
+    `html` is what the member wrote, sanitized; `text` is the same in the form of the provider's `Editor`.
+    `settings` is validated by the provider's model. `key` names part and generation, never the try: the same for
+    every repetition. `staged` is what `stage` returned, empty when there is no media.
+    """
+
+    part_id: str
+    key: str
+    html: str
+    text: str
+    settings: Mapping[str, Any]
+    media: Sequence[OutgoingMedia] = ()
+    staged: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None       # of the part and generation; deterministic record keys are made of it
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A post as it exists on the platform. `data` is what a reply needs to name it (a CID), stored with it."""
+
+    id: str
+    url: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPosition:
+    """What a reply answers to: the thread's root and the part just before."""
+
+    root: Released
+    parent: Released
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """Not yet: call `resume` with `state` (small, JSON, no secrets) once `after` has passed."""
+
+    state: Mapping[str, Any]
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The part's media wait on the platform. `data` (JSON) goes into `OutgoingPost.staged`; unused after `expires_at`."""
+
+    data: Mapping[str, Any]
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A post that looks like ours, found by asking the platform."""
+
+    released: Released
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric over days: `points` are (ISO date, value), ascending; unknown days are left out, never zero."""
+
+    label: str
+    points: Sequence[tuple[str, float]]
+    average: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Someone who can be mentioned."""
+
+    id: str
+    label: str
+    picture_url: str | None = None
+
+
+class Provider(ABC):
+    """A platform. Writing nothing but `spec` and `publish` means: no replies, no media staging, no refresh."""
+
+    spec: ClassVar[ProviderSpec]
+
+    @abstractmethod
+    def publish(self, api: Api, post: OutgoingPost) -> Released | Processing:
+        """Create the post. The request that cannot be taken back is sent with `irrevocable=True`."""
+
+    def resume(self, api: Api, post: OutgoingPost, state: Mapping[str, Any]) -> Released | Processing:
+        """Go on after `Processing`; only for a provider that returns it."""
+        raise LookupError(f"{self.spec.slug} returned Processing and cannot resume")
+
+    # Connecting. `OAuth2Provider`, `OAuth1Provider` and `FormProvider` (shared/providers/oauth.py) fill these in.
+
+    @abstractmethod
+    def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
+        """Begin connecting. `instance` is the server the member named, where `spec.instance`."""
+
+    @abstractmethod
+    def connect(self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]) -> Connection:
+        """Finish connecting with the platform's code, or with the form's fields as JSON for `Fields`.
+
+        Raises:
+            GrantRejected: the code is used up or was never ours.
+            ChannelDisconnected: a scope is missing; the message names it.
+        """
+
+    def refresh(self, api: Api) -> Tokens:
+        """Get new tokens. An empty `refresh` in the result means: keep the old one.
+
+        Raises:
+            GrantRejected: the platform says so; nothing else disconnects a channel.
+        """
+        raise LookupError(f"{self.spec.slug} has nothing to refresh")
+
+    def classify(self, response: httpx.Response) -> ProviderError | None:
+        """Read what is peculiar to this platform in a refusal; None leaves it to the general table."""
+        return None
+
+
+class CanReply(ABC):
+    """Threads: every further part answers the one before."""
+
+    @abstractmethod
+    def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released | Processing:
+        """Create the part as an answer."""
+
+
+class CanStage(ABC):
+    """Media are moved to the platform ahead of time, in ranges, by a function of its own."""
+
+    @abstractmethod
+    def stage(self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]) -> Staged | Processing:
+        """Move media until done or until `api.time_left()` is short.
+
+        `progress` is {} at first, then the `state` of the `Processing` returned last; it is stored before the next
+        call, so work that it records is never repeated.
+        """
+
+
+class CanLookUp(ABC):
+    """The platform can be asked whether a post is there."""
+
+    @abstractmethod
+    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+        """List the account's posts since `since` whose content is this part's, newest first."""
+
+
+class CanListPages(ABC):
+    """After connecting, the member chooses which page the channel is."""
+
+    @abstractmethod
+    def pages(self, api: Api) -> Sequence[Page]:
+        """List the pages the account may post to."""
+
+    @abstractmethod
+    def choose_page(self, api: Api, page_id: str) -> Connection:
+        """Turn the account's connection into the page's.
+
+        Raises:
+            ChannelDisconnected: the account may not post to that page.
+        """
+
+
+class CanMention(ABC):
+    """People can be looked up by name and mentioned."""
+
+    @abstractmethod
+    def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
+        """List people matching `query`, best first."""
+
+    @abstractmethod
+    def format_mention(self, mention_id: str, label: str) -> str:
+        """Write a mention as the platform wants it in a text."""
+
+
+class CanReport(ABC):
+    """Numbers of the account and of single posts."""
+
+    @abstractmethod
+    def account_series(self, api: Api, *, days: int) -> Sequence[Series]:
+        """Read the account's metrics of the last `days` days."""
+
+    @abstractmethod
+    def post_series(self, api: Api, release: Released) -> Sequence[Series]:
+        """Read one post's metrics as of now."""

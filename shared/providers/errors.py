@@ -1,0 +1,130 @@
+"""What a platform's refusal means to us: each class is named by what is done next, not by what went wrong.
+
+`shared/publishing/outcome.py` is the one place that acts on them. A message is for the member, and is never empty;
+`Evidence` keeps the platform's own words beside it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the platform answered, trimmed and without secrets, as the attempt's log keeps it.
+
+    `status` is None when no complete answer came. `body` is at most 2,000 characters. `path` is the URL's path
+    without its query.
+    """
+
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    status: int | None = None
+    platform_code: str | None = None
+    body: str = ""
+    request_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that are set."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, "")}
+
+
+class ProviderError(Exception):
+    """A platform did not do what was asked. `code` is stable; the message is for the member."""
+
+    code: ClassVar[str] = "provider_error"
+
+    def __init__(self, message: str, *, evidence: Evidence | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.evidence = evidence or Evidence()
+        self.detail_code = code or self.code
+
+
+class TokenExpired(ProviderError):
+    """The token is no longer good. We refresh once and try again."""
+
+    code = "token_expired"
+
+
+class ChannelDisconnected(ProviderError):
+    """The member must connect again: access revoked, scope missing, account suspended."""
+
+    code = "channel_disconnected"
+
+
+class ContentRejected(ProviderError):
+    """The platform will never take this content. We fail with its reason and do not retry."""
+
+    code = "content_rejected"
+
+
+class MediaRejected(ProviderError):
+    """The platform will never take this file. We fail with its reason and do not retry."""
+
+    code = "media_rejected"
+
+
+class RateLimited(ProviderError):
+    """Too many requests. We try again after `retry_after`; `whole_app` holds the provider for every channel."""
+
+    code = "rate_limited"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: timedelta,
+        whole_app: bool = False,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.retry_after = retry_after
+        self.whole_app = whole_app
+
+
+class PlatformUnavailable(ProviderError):
+    """Nothing was created: no connection, or a 5xx of a request that may be repeated. We back off, five times."""
+
+    code = "platform_unavailable"
+
+
+class OutcomeUnknown(ProviderError):
+    """No answer, a broken answer or a 5xx after a request that cannot be taken back.
+
+    We repeat only with a live idempotency key, else look the post up, else say `unconfirmed`. Never resent blindly.
+    """
+
+    code = "outcome_unknown"
+
+
+class AppMisconfigured(ProviderError):
+    """The platform refuses our application (client id, secret, product). It alarms us; the member cannot mend it."""
+
+    code = "app_misconfigured"
+
+
+class Unsupported(ProviderError):
+    """The platform has no such thing; refused while composing, because the spec says so."""
+
+    code = "unsupported"
+
+
+class GrantRejected(ProviderError):
+    """The platform refused a refresh token or a code for good (`invalid_grant`). Only this disconnects a channel."""
+
+    code = "invalid_grant"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRefused:
+    """One reason why a draft cannot go to a channel, before anything is sent.
+
+    `path` is relative to the channel's post: `value.0.content`, `value.1.image.0`, `settings.visibility`.
+    """
+
+    path: str
+    code: str
+    message: str
+    context: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,171 @@
+"""What a platform is, as data: the table from which validation, settings forms, documentation and OAuth are made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+
+class TextUnit(StrEnum):
+    """How a platform counts the length of a text."""
+
+    CHARACTERS = "characters"      # Unicode code points
+    GRAPHEMES = "graphemes"        # what a reader counts as one character
+    UTF16 = "utf16"                # UTF-16 code units
+    BYTES = "bytes"                # UTF-8 bytes
+    WEIGHTED = "weighted"          # X: most scripts count one, CJK and emoji two, a link 23
+
+
+class Editor(StrEnum):
+    """Which form of the composed text a platform receives."""
+
+    PLAIN = "plain"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class TextRules:
+    """How long a text may be. `link_length` is what every link counts, None where it counts as written."""
+
+    max_length: int
+    unit: TextUnit = TextUnit.CHARACTERS
+    link_length: int | None = None
+    max_bytes: int | None = None
+    editor: Editor = Editor.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """Which pictures one part may carry. Sizes in bytes and pixels; `types` are MIME types the platform takes."""
+
+    max_count: int = 0
+    max_bytes: int | None = None
+    types: tuple[str, ...] = ("image/jpeg", "image/png")
+    max_width: int | None = None
+    max_height: int | None = None
+    max_pixels: int | None = None
+    max_alt_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRules:
+    """Which videos one part may carry. Sizes in bytes; `types` are MIME types."""
+
+    max_count: int = 0
+    max_bytes: int | None = None
+    types: tuple[str, ...] = ("video/mp4",)
+    max_duration: timedelta | None = None
+    min_duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRules:
+    """Which files one part may carry. `mixed`: pictures and videos together. `replies`: parts after the root too."""
+
+    images: ImageRules = field(default_factory=ImageRules)
+    videos: VideoRules = field(default_factory=VideoRules)
+    max_count: int = 0
+    mixed: bool = False
+    required: bool = False
+    replies: bool = True
+
+
+class IdempotencyForm(StrEnum):
+    """How a platform recognizes a request it has already carried out."""
+
+    NONE = "none"
+    HEADER = "header"              # an Idempotency-Key header
+    RECORD_KEY = "record_key"      # we choose the record's key, so a repeat overwrites or is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The platform's promise. After `lifetime` (None: for ever) an attempt counts as one without a key."""
+
+    form: IdempotencyForm = IdempotencyForm.NONE
+    lifetime: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2:
+    """The authorization-code flow. URLs may hold `{base}`, the instance or the configured base address."""
+
+    authorize_url: str
+    token_url: str
+    scopes: tuple[str, ...]
+    scope_separator: str = " "
+    pkce: bool = False
+    refreshable: bool = True
+    client_id_setting: str = ""        # key in the providers secret, e.g. LINKEDIN_CLIENT_ID
+    client_secret_setting: str = ""
+    extra_authorize: Mapping[str, str] = field(default_factory=dict)
+    revoke_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth1:
+    """The three-legged flow, HMAC-SHA1."""
+
+    request_token_url: str
+    authorize_url: str
+    access_token_url: str
+    client_id_setting: str
+    client_secret_setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One field a member fills in to connect. `pattern` is a regular expression the browser can check too."""
+
+    name: str
+    label: str
+    secret: bool = False
+    default: str = ""
+    pattern: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Connecting by a form (an app password, an API key)."""
+
+    fields: tuple[FormField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RateRules:
+    """How much the platform lets one application or channel do; used to pace, never as a promise."""
+
+    max_concurrent: int = 5
+    per_channel_per_day: int | None = None
+
+
+class NoSettings(BaseModel):
+    """For a platform without settings of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """One platform's table. Everything a front end, the validator and the documentation know of it is here."""
+
+    slug: str
+    name: str
+    docs_url: str
+    auth: OAuth2 | OAuth1 | Fields
+    text: TextRules
+    media: MediaRules = field(default_factory=MediaRules)
+    max_parts: int = 1                       # 1: no threads; replies are refused while composing
+    settings: type[BaseModel] = NoSettings
+    idempotency: Idempotency = field(default_factory=Idempotency)
+    rate: RateRules = field(default_factory=RateRules)
+    base_url: str = ""                       # the API's address; `PROVIDER_BASE_URLS` overrides it
+    instance: bool = False                   # the member names the server to connect to
+    choose_page: bool = False                # a page is chosen after connecting
+    article: bool = False
+    web3: bool = False
+    tool_tip: str = ""
+    token_lifetime: timedelta | None = None  # where the platform does not say; None: does not expire
+    refresh_ahead: timedelta = timedelta(minutes=10)
