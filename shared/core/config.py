@@ -27,88 +27,172 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     stage: Literal["local", "test", "dev", "prod"] = _setting(
-        "local", "Which stage this is. `prod` refuses settings that are only safe on a laptop.", "all"
+        "local",
+        "Which stage this is. `prod` refuses settings that are only safe on a laptop.",
+        "all",
     )
     public_url: str = _setting(
-        "http://127.0.0.1:3000", "Origin of the API and the console, without a trailing slash.", "HTTP functions, mails"
+        "http://127.0.0.1:3000",
+        "Origin of the API and the console, without a trailing slash.",
+        "HTTP functions, mails",
     )
     frontend_url: str = _setting(
-        "", "Origin and path of the console; empty: `PUBLIC_URL` + `/app`. OAuth callbacks land below it.", "channels, mails"
+        "",
+        "Origin and path of the console; empty: `PUBLIC_URL` + `/app`. OAuth callbacks land below it.",
+        "channels, mails",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = _setting(
-        (), "Further origins (comma-separated) that may call the API with credentials.", "HTTP functions"
+        (),
+        "Further origins (comma-separated) that may call the API with credentials.",
+        "HTTP functions",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "Least severe log line written.", "all")
-    sentry_dsn: str = _setting("", "Sentry-compatible address for unexpected errors; empty: none is sent.", "all")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+        "INFO", "Least severe log line written.", "all"
+    )
+    sentry_dsn: str = _setting(
+        "", "Sentry-compatible address for unexpected errors; empty: none is sent.", "all"
+    )
 
     # Database
     database_url: str = _setting(
-        "", "`postgresql://user:password@host:port/name`; overrides the five below.", "everything with a database"
+        "",
+        "`postgresql://user:password@host:port/name`; overrides the five below.",
+        "everything with a database",
     )
     database_host: str = _setting("", "Cluster endpoint.", "everything with a database")
     database_port: int = _setting(5432, "Cluster port.", "everything with a database")
     database_name: str = _setting("roost", "Database.", "everything with a database")
-    database_user: str = _setting("roost", "Role; in AWS it logs in by an IAM token.", "everything with a database")
-    database_ca_file: str = _setting("", "Bundle that the cluster's certificate is checked against.", "everything with a database")
+    database_user: str = _setting(
+        "roost", "Role; in AWS it logs in by an IAM token.", "everything with a database"
+    )
+    database_ca_file: str = _setting(
+        "",
+        "Bundle that the cluster's certificate is checked against.",
+        "everything with a database",
+    )
 
     # AWS resources
     aws_region: str = _setting("us-east-1", "Region; Lambda sets it.", "all")
-    publish_queue_url: str = _setting("", "Queue of parts due on the second.", "posts, prepare, publish, reconcile")
-    stage_queue_url: str = _setting("", "Queue of parts whose media are to be moved ahead.", "posts, prepare, reconcile, stage")
-    variants_queue_url: str = _setting("", "Queue of uploads whose variants are to be made.", "media")
-    schedule_group: str = _setting("", "EventBridge schedule group of the stage.", "posts, publish, reconcile")
-    schedule_role_arn: str = _setting("", "Role that the Scheduler assumes to fire a target.", "posts, publish, reconcile")
-    schedule_target_arn: str = _setting("", "Alias of the prepare function that schedules fire.", "posts, publish, reconcile")
-    schedule_dead_letter_arn: str = _setting("", "Queue for firings that could not be delivered.", "posts, publish, reconcile")
+    publish_queue_url: str = _setting(
+        "", "Queue of parts due on the second.", "posts, prepare, publish, reconcile"
+    )
+    stage_queue_url: str = _setting(
+        "", "Queue of parts whose media are to be moved ahead.", "posts, prepare, reconcile, stage"
+    )
+    variants_queue_url: str = _setting(
+        "", "Queue of uploads whose variants are to be made.", "media"
+    )
+    schedule_group: str = _setting(
+        "", "EventBridge schedule group of the stage.", "posts, publish, reconcile"
+    )
+    schedule_role_arn: str = _setting(
+        "", "Role that the Scheduler assumes to fire a target.", "posts, publish, reconcile"
+    )
+    schedule_target_arn: str = _setting(
+        "", "Alias of the prepare function that schedules fire.", "posts, publish, reconcile"
+    )
+    schedule_dead_letter_arn: str = _setting(
+        "", "Queue for firings that could not be delivered.", "posts, publish, reconcile"
+    )
     kms_key_id: str = _setting("", "Key that seals tokens.", "channels, publish")
-    app_secret_name: str = _setting("roost/app", "Secret that holds `jwtKeys` (JSON: key id to key, newest last).", "HTTP functions")
-    providers_secret_name: str = _setting("roost/providers", "Secret that holds client ids and secrets of platforms.", "channels, publish")
+    app_secret_name: str = _setting(
+        "roost/app",
+        "Secret that holds `jwtKeys` (JSON: key id to key, newest last).",
+        "HTTP functions",
+    )
+    providers_secret_name: str = _setting(
+        "roost/providers",
+        "Secret that holds client ids and secrets of platforms.",
+        "channels, publish",
+    )
 
     # Media
     media_bucket: str = _setting("", "Bucket of uploads and variants.", "media, stage, variants")
-    media_public_url: str = _setting("", "Origin under which the bucket's objects are served to everybody.", "media, publish")
-    s3_endpoint_url: str = _setting("", "Object storage other than S3 (R2, MinIO, any compatible); empty: S3.", "media, stage, variants")
-    s3_region: str = _setting("", "Region the object storage signs with; empty: `AWS_REGION`.", "media, stage, variants")
+    media_public_url: str = _setting(
+        "", "Origin under which the bucket's objects are served to everybody.", "media, publish"
+    )
+    s3_endpoint_url: str = _setting(
+        "",
+        "Object storage other than S3 (R2, MinIO, any compatible); empty: S3.",
+        "media, stage, variants",
+    )
+    s3_region: str = _setting(
+        "", "Region the object storage signs with; empty: `AWS_REGION`.", "media, stage, variants"
+    )
     media_max_image_bytes: int = _setting(50 * 1024**2, "Largest picture.", "media")
     media_max_video_bytes: int = _setting(5 * 1024**3, "Largest video.", "media")
 
     # Mail
-    mail_transport: Literal["ses", "smtp", "none"] = _setting("ses", "How mails leave. `none`: accounts are active at once.", "auth, digest")
+    mail_transport: Literal["ses", "smtp", "none"] = _setting(
+        "ses", "How mails leave. `none`: accounts are active at once.", "auth, digest"
+    )
     mail_from: str = _setting("Roost <roost@localhost>", "Sender.", "auth, digest")
     smtp_host: str = _setting("", "SMTP server, with `MAIL_TRANSPORT=smtp`.", "auth, digest")
     smtp_port: int = _setting(587, "SMTP port.", "auth, digest")
-    smtp_security: Literal["starttls", "tls", "none"] = _setting("starttls", "SMTP transport security.", "auth, digest")
-    smtp_user: str = _setting("", "SMTP user; its password is `smtpPassword` in the application's secret.", "auth, digest")
+    smtp_security: Literal["starttls", "tls", "none"] = _setting(
+        "starttls", "SMTP transport security.", "auth, digest"
+    )
+    smtp_user: str = _setting(
+        "", "SMTP user; its password is `smtpPassword` in the application's secret.", "auth, digest"
+    )
 
     # Accounts
-    disable_registration: bool = _setting(False, "Refuse new accounts once the first exists.", "auth")
+    disable_registration: bool = _setting(
+        False, "Refuse new accounts once the first exists.", "auth"
+    )
     disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "auth")
     access_token_seconds: int = _setting(900, "Life of the session's access token.", "auth")
     session_days: int = _setting(30, "Life of a session that is not renewed.", "auth")
 
     # Publishing
-    arm_threshold_seconds: int = _setting(840, "A post due sooner gets a delayed message (at most 900), a later one a schedule.", "posts, publish")
-    arm_lead_seconds: int = _setting(240, "How long before its time a schedule fires.", "posts, publish")
-    arm_spread_seconds: int = _setting(480, "By how much more, spread by a hash of the id.", "posts, publish")
-    lease_seconds: int = _setting(75, "How long an attempt may be silent; above the publish function's timeout.", "publish")
-    max_late_hours: int = _setting(24, "A post later than this fails instead of appearing out of season.", "publish")
+    arm_threshold_seconds: int = _setting(
+        840,
+        "A post due sooner gets a delayed message (at most 900), a later one a schedule.",
+        "posts, publish",
+    )
+    arm_lead_seconds: int = _setting(
+        240, "How long before its time a schedule fires.", "posts, publish"
+    )
+    arm_spread_seconds: int = _setting(
+        480, "By how much more, spread by a hash of the id.", "posts, publish"
+    )
+    lease_seconds: int = _setting(
+        75, "How long an attempt may be silent; above the publish function's timeout.", "publish"
+    )
+    max_late_hours: int = _setting(
+        24, "A post later than this fails instead of appearing out of season.", "publish"
+    )
 
     # Providers
-    provider_base_urls: dict[str, str] = _setting({}, "JSON: base address per provider slug, instead of the platform's.", "channels, publish")
-    mastodon_url: str = _setting("https://mastodon.social", "The instance of the provider `mastodon`.", "channels, publish")
-    hidden_providers: Annotated[tuple[str, ...], NoDecode] = _setting((), "Provider slugs (comma-separated) not offered.", "channels")
+    provider_base_urls: dict[str, str] = _setting(
+        {}, "JSON: base address per provider slug, instead of the platform's.", "channels, publish"
+    )
+    mastodon_url: str = _setting(
+        "https://mastodon.social", "The instance of the provider `mastodon`.", "channels, publish"
+    )
+    hidden_providers: Annotated[tuple[str, ...], NoDecode] = _setting(
+        (), "Provider slugs (comma-separated) not offered.", "channels"
+    )
     allow_loopback_addresses: bool = _setting(
-        False, "Let members name http addresses on this machine (the sandbox). `prod` refuses it.", "channels, publish"
+        False,
+        "Let members name http addresses on this machine (the sandbox). `prod` refuses it.",
+        "channels, publish",
     )
 
     # Features and limits
-    features: Annotated[frozenset[str], NoDecode] = _setting(frozenset(), "Feature flags switched on (comma-separated).", "all")
+    features: Annotated[frozenset[str], NoDecode] = _setting(
+        frozenset(), "Feature flags switched on (comma-separated).", "all"
+    )
     api_limit: int = _setting(90, "Public API posts per hour and organization.", "public_api")
 
     @field_validator("cors_origins", "hidden_providers", "features", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -117,7 +201,9 @@ class Settings(BaseSettings):
         if self.stage == "prod" and not self.public_url.startswith("https://"):
             raise ValueError("PUBLIC_URL must begin with https:// where STAGE is prod")
         if not 0 < self.arm_threshold_seconds <= 900:
-            raise ValueError("ARM_THRESHOLD_SECONDS must be from 1 to 900: a queue holds a message no longer")
+            raise ValueError(
+                "ARM_THRESHOLD_SECONDS must be from 1 to 900: a queue holds a message no longer"
+            )
         if self.mail_transport == "smtp" and not self.smtp_host:
             raise ValueError("SMTP_HOST must be set where MAIL_TRANSPORT is smtp")
         return self

@@ -37,7 +37,13 @@ def read_cursor(cursor: str, *, parts: int) -> list[str]:
         values: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, UnicodeDecodeError):
         values = None
-    if not isinstance(values, list) or len(values) != parts or not all(isinstance(v, str) for v in values):
-        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page, or leave it out.")
+    if (
+        not isinstance(values, list)
+        or len(values) != parts
+        or not all(isinstance(v, str) for v in values)
+    ):
+        problem = FieldProblem(
+            "cursor", "invalid", "Use the `nextCursor` of an earlier page, or leave it out."
+        )
         raise InvalidInput("The cursor is not one of ours.", problems=[problem])
     return values

@@ -36,7 +36,9 @@ class Account:
     name: str
     username: str | None = None
     picture_url: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)   # what the platform tells of its abilities
+    settings: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the platform tells of its abilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ class OutgoingMedia:
     """One file of a part, already in the variant the platform takes. Sizes in bytes, pixels, milliseconds."""
 
     id: str
-    key: str                     # where it lies in our storage; read through `Api.read_media`
-    url: str                     # public address, for platforms that fetch
+    key: str  # where it lies in our storage; read through `Api.read_media`
+    url: str  # public address, for platforms that fetch
     content_type: str
     size_bytes: int
     width: int | None = None
@@ -107,7 +109,9 @@ class OutgoingPost:
     settings: Mapping[str, Any]
     media: Sequence[OutgoingMedia] = ()
     staged: Mapping[str, Any] = field(default_factory=dict)
-    created_at: datetime | None = None       # of the part and generation; deterministic record keys are made of it
+    created_at: datetime | None = (
+        None  # of the part and generation; deterministic record keys are made of it
+    )
     position: int = 0
 
 
@@ -179,7 +183,9 @@ class Provider(ABC):
     def publish(self, api: Api, post: OutgoingPost) -> Released | Processing:
         """Create the post. The request that cannot be taken back is sent with `irrevocable=True`."""
 
-    def resume(self, api: Api, post: OutgoingPost, state: Mapping[str, Any]) -> Released | Processing:
+    def resume(
+        self, api: Api, post: OutgoingPost, state: Mapping[str, Any]
+    ) -> Released | Processing:
         """Go on after `Processing`; only for a provider that returns it."""
         raise LookupError(f"{self.spec.slug} returned Processing and cannot resume")
 
@@ -190,7 +196,9 @@ class Provider(ABC):
         """Begin connecting. `instance` is the server the member named, where `spec.instance`."""
 
     @abstractmethod
-    def connect(self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]) -> Connection:
+    def connect(
+        self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Connection:
         """Finish connecting with the platform's code, or with the form's fields as JSON for `Fields`.
 
         Raises:
@@ -223,7 +231,9 @@ class CanStage(ABC):
     """Media are moved to the platform ahead of time, in ranges, by a function of its own."""
 
     @abstractmethod
-    def stage(self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]) -> Staged | Processing:
+    def stage(
+        self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+    ) -> Staged | Processing:
         """Move media until done or until `api.time_left()` is short.
 
         `progress` is {} at first, then the `state` of the `Processing` returned last; it is stored before the next

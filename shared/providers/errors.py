@@ -27,7 +27,11 @@ class Evidence:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that are set."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, "")}
+        return {
+            name: value
+            for name in self.__slots__
+            if (value := getattr(self, name)) not in (None, "")
+        }
 
 
 class ProviderError(Exception):
@@ -35,7 +39,9 @@ class ProviderError(Exception):
 
     code: ClassVar[str] = "provider_error"
 
-    def __init__(self, message: str, *, evidence: Evidence | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, evidence: Evidence | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.evidence = evidence or Evidence()

@@ -5,8 +5,9 @@ not theirs.
 """
 
 import email.utils
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import httpx
 
 from shared.core import clock
+from shared.core.config import settings
 from shared.providers.errors import (
     AppMisconfigured,
     ContentRejected,
@@ -28,9 +30,16 @@ from shared.providers.errors import (
 from shared.providers.spec import ProviderSpec
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
-READ_TIMEOUT = timedelta(seconds=25)     # below the publish function's 60 s with room for the record
+READ_TIMEOUT = timedelta(seconds=25)  # below the publish function's 60 s with room for the record
 DEFAULT_RETRY_AFTER = timedelta(minutes=1)
+LEAST_TIME_TO_SEND = timedelta(
+    seconds=5
+)  # with less, an irrevocable request could not be answered in time
 MAX_BODY_IN_EVIDENCE = 2_000
+_SECRET_IN_JSON = re.compile(
+    r'("[^"]*(?:token|jwt|secret|password|passwd|api_?key|verifier)[^"]*"\s*:\s*)"[^"]*"',
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,10 @@ class AppCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ChannelAccess:
-    """What acting for one account takes. Never logged, never part of an error."""
+    """What acting for one account takes. Never logged, never part of an error.
+
+    `details` is the connection's; under `base` it may hold the address of the account's own server.
+    """
 
     remote_id: str = ""
     username: str | None = None
@@ -51,6 +63,7 @@ class ChannelAccess:
     refresh_token: str | None = field(default=None, repr=False)
     details: Mapping[str, str] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
 
 
 class MediaReader(Protocol):
@@ -74,6 +87,7 @@ class Api:
     Args:
         spec: the provider's table.
         client: shared connection pool; tests replace its transport.
+        base_url: the platform's address; None: `configured_base_url`. An account's own server goes before both.
         classify: the provider's own reading of a refusal; None leaves it to the general table.
         mark_sending: called right before a request that cannot be taken back; raises when the lease is lost.
         read_media: see `MediaReader`.
@@ -96,7 +110,9 @@ class Api:
         self.spec = spec
         self.access = access or ChannelAccess()
         self.app = app or AppCredentials()
-        self.base_url = (base_url or spec.base_url).rstrip("/")
+        self.base_url = (
+            self.access.details.get("base") or base_url or configured_base_url(spec)
+        ).rstrip("/")
         self.read_media = read_media
         self._client = client
         self._classify = classify
@@ -123,7 +139,8 @@ class Api:
         json: Any = None,
         data: Mapping[str, Any] | None = None,
         files: Any = None,
-        content: bytes | None = None,
+        content: bytes | Iterable[bytes] | None = None,
+        auth: httpx.Auth | None = None,
         irrevocable: bool = False,
         accept: tuple[int, ...] = (),
         timeout: timedelta = READ_TIMEOUT,
@@ -147,35 +164,124 @@ class Api:
             files=files,
             content=content,
             timeout=httpx.Timeout(
-                min(timeout, self.time_left()).total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
+                max(0.001, min(timeout, self.time_left()).total_seconds()),
+                connect=CONNECT_TIMEOUT.total_seconds(),
             ),
         )
         if irrevocable:
+            if self.time_left() < LEAST_TIME_TO_SEND:
+                raise PlatformUnavailable(
+                    f"There was no time left to send the post to {self.spec.name}."
+                )
             self._mark_sending()
         try:
-            response = self._client.send(request)
-        except httpx.ConnectError as error:   # nothing reached the platform
+            response = self._client.send(request, auth=auth)
+        except _NOTHING_SENT as error:
             raise PlatformUnavailable(
-                f"{self.spec.name} cannot be reached.", evidence=_evidence(request, None, str(error))
+                f"{self.spec.name} cannot be reached.",
+                evidence=self._evidence(request, None, str(error)),
             ) from error
         except httpx.HTTPError as error:
             raise self._unanswered(request, error, irrevocable) from error
+        response.extensions["irrevocable"] = irrevocable
         if response.is_success or response.status_code in accept:
             return response
         raise self.read_refusal(response, irrevocable=irrevocable)
 
+    def read(self, response: httpx.Response, *required: str) -> dict[str, Any]:
+        """Read an answer as a JSON object in which `required` keys (dotted: `data.id`) are set and not empty.
+
+        Raises:
+            OutcomeUnknown: the answer to an irrevocable request is broken: the post may exist.
+            PlatformUnavailable: any other broken answer.
+        """
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if isinstance(body, dict) and all(_at(body, key) for key in required):
+            return body
+        evidence = self._evidence(response.request, response, response.text)
+        name = self.spec.name
+        if response.extensions.get("irrevocable"):
+            raise OutcomeUnknown(
+                f"{name} took the post but its answer cannot be read.", evidence=evidence
+            )
+        raise PlatformUnavailable(f"{name} gave an answer that cannot be read.", evidence=evidence)
+
     def read_refusal(self, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
         """Turn a refusal into the error that says what to do next; the provider's own reading comes first."""
-        error = self._classify(response) or classify_generally(self.spec.name, response, irrevocable=irrevocable)
+        error = self._classify(response) or classify_generally(
+            self.spec.name, response, irrevocable=irrevocable
+        )
         if not error.evidence.method:
-            error.evidence = _evidence(response.request, response, response.text)
+            code = error.evidence.platform_code or platform_code(response)
+            error.evidence = self._evidence(response.request, response, response.text, code)
+        error.message = self._without_secrets(error.message)
+        error.args = (error.message,)
         return error
 
-    def _unanswered(self, request: httpx.Request, error: httpx.HTTPError, irrevocable: bool) -> ProviderError:
-        evidence = _evidence(request, None, f"{type(error).__name__}: {error}")
+    def _unanswered(
+        self, request: httpx.Request, error: httpx.HTTPError, irrevocable: bool
+    ) -> ProviderError:
+        evidence = self._evidence(request, None, f"{type(error).__name__}: {error}")
         if irrevocable:
-            return OutcomeUnknown(f"{self.spec.name} did not answer after the post was sent.", evidence=evidence)
+            return OutcomeUnknown(
+                f"{self.spec.name} did not answer after the post was sent.", evidence=evidence
+            )
         return PlatformUnavailable(f"{self.spec.name} did not answer.", evidence=evidence)
+
+    def _evidence(
+        self,
+        request: httpx.Request,
+        response: httpx.Response | None,
+        body: str,
+        code: str | None = None,
+    ) -> Evidence:
+        headers: Mapping[str, str] = response.headers if response is not None else {}
+        return Evidence(
+            method=request.method,
+            host=request.url.host,
+            path=self._without_secrets(request.url.path),
+            status=response.status_code if response is not None else None,
+            platform_code=code,
+            body=self._without_secrets(body)[:MAX_BODY_IN_EVIDENCE],
+            request_id=next(
+                (headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None
+            ),
+        )
+
+    def _without_secrets(self, text: str) -> str:
+        """Blank what we sent as a secret and what the platform names as one: some echo the request."""
+        held = (self.access.access_token, self.access.refresh_token, self.app.client_secret)
+        for secret in (*held, *self.access.details.values()):
+            if (
+                secret
+                and len(secret) >= _SHORTEST_SECRET
+                and secret != self.access.details.get("base")
+            ):
+                text = text.replace(secret, "[redacted]")
+        return _SECRET_IN_JSON.sub(r'\1"[redacted]"', text)
+
+
+_NOTHING_SENT = (
+    httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
+)  # fmt: skip
+_REQUEST_ID_HEADERS = ("x-request-id", "x-li-uuid", "x-transaction-id", "x-fb-trace-id")
+_SHORTEST_SECRET = 8  # shorter values are names and numbers that occur in any text
+
+
+def configured_base_url(spec: ProviderSpec) -> str:
+    """Return the platform's address: overridden for its slug, else a setting's, else the table's."""
+    overridden = settings().provider_base_urls.get(spec.slug)
+    configured = str(getattr(settings(), spec.base_url_setting)) if spec.base_url_setting else ""
+    return overridden or configured or spec.base_url
+
+
+def _at(body: Any, dotted: str) -> Any:
+    for key in dotted.split("."):
+        body = body.get(key) if isinstance(body, dict) else None
+    return body
 
 
 def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
@@ -208,6 +314,27 @@ def said(response: httpx.Response) -> str:
     return _find_words(body)[:300]
 
 
+def platform_code(response: httpx.Response) -> str | None:
+    """Return the platform's own short code for a refusal (`invalid_grant`), where it gives one."""
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    inner = body.get("error")
+    for holder in (inner if isinstance(inner, dict) else {}, body):
+        for key in ("code", "error", "serviceErrorCode", "type"):
+            value = holder.get(key)
+            if (
+                isinstance(value, str | int)
+                and not isinstance(value, bool)
+                and " " not in str(value)
+            ):
+                return str(value)[:100]
+    return None
+
+
 def _find_words(body: Any) -> str:
     if isinstance(body, str):
         return body
@@ -236,29 +363,17 @@ def _moment(value: str) -> datetime | None:
         return None
     if value.isdigit():
         number = int(value)
-        return datetime.fromtimestamp(number, UTC) if number > 1_000_000_000 else clock.now() + timedelta(seconds=number)
+        return (
+            datetime.fromtimestamp(number, UTC)
+            if number > 1_000_000_000
+            else clock.now() + timedelta(seconds=number)
+        )
     for read in (datetime.fromisoformat, email.utils.parsedate_to_datetime):
         try:
             return clock.as_utc(read(value))
         except ValueError:
             continue
     return None
-
-
-def _evidence(request: httpx.Request, response: httpx.Response | None, body: str) -> Evidence:
-    headers: Mapping[str, str] = response.headers if response is not None else {}
-    request_id = next(
-        (headers[name] for name in ("x-request-id", "x-li-uuid", "x-transaction-id", "x-fb-trace-id") if name in headers),
-        None,
-    )
-    return Evidence(
-        method=request.method,
-        host=request.url.host,
-        path=request.url.path,
-        status=response.status_code if response is not None else None,
-        body=body[:MAX_BODY_IN_EVIDENCE],
-        request_id=request_id,
-    )
 
 
 def misconfigured(name: str, words: str) -> AppMisconfigured:

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 class TextUnit(StrEnum):
     """How a platform counts the length of a text."""
 
-    CHARACTERS = "characters"      # Unicode code points
-    GRAPHEMES = "graphemes"        # what a reader counts as one character
-    UTF16 = "utf16"                # UTF-16 code units
-    BYTES = "bytes"                # UTF-8 bytes
-    WEIGHTED = "weighted"          # X: most scripts count one, CJK and emoji two, a link 23
+    CHARACTERS = "characters"  # Unicode code points
+    GRAPHEMES = "graphemes"  # what a reader counts as one character
+    UTF16 = "utf16"  # UTF-16 code units
+    BYTES = "bytes"  # UTF-8 bytes
+    WEIGHTED = "weighted"  # X: most scripts count one, CJK and emoji two, a link 23
 
 
 class Editor(StrEnum):
@@ -77,8 +77,8 @@ class IdempotencyForm(StrEnum):
     """How a platform recognizes a request it has already carried out."""
 
     NONE = "none"
-    HEADER = "header"              # an Idempotency-Key header
-    RECORD_KEY = "record_key"      # we choose the record's key, so a repeat overwrites or is refused
+    HEADER = "header"  # an Idempotency-Key header
+    RECORD_KEY = "record_key"  # we choose the record's key, so a repeat overwrites or is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class OAuth2:
     scope_separator: str = " "
     pkce: bool = False
     refreshable: bool = True
-    client_id_setting: str = ""        # key in the providers secret, e.g. LINKEDIN_CLIENT_ID
+    client_id_setting: str = ""  # key in the providers secret, e.g. LINKEDIN_CLIENT_ID
     client_secret_setting: str = ""
     extra_authorize: Mapping[str, str] = field(default_factory=dict)
     revoke_url: str | None = None
@@ -157,15 +157,18 @@ class ProviderSpec:
     auth: OAuth2 | OAuth1 | Fields
     text: TextRules
     media: MediaRules = field(default_factory=MediaRules)
-    max_parts: int = 1                       # 1: no threads; replies are refused while composing
+    max_parts: int = 1  # 1: no threads; replies are refused while composing
     settings: type[BaseModel] = NoSettings
     idempotency: Idempotency = field(default_factory=Idempotency)
     rate: RateRules = field(default_factory=RateRules)
-    base_url: str = ""                       # the API's address; `PROVIDER_BASE_URLS` overrides it
-    instance: bool = False                   # the member names the server to connect to
-    choose_page: bool = False                # a page is chosen after connecting
+    base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
+    base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)
+    instance: bool = False  # the member names the server to connect to
+    choose_page: bool = False  # a page is chosen after connecting
     article: bool = False
     web3: bool = False
     tool_tip: str = ""
-    token_lifetime: timedelta | None = None  # where the platform does not say; None: does not expire
+    token_lifetime: timedelta | None = (
+        None  # where the platform does not say; None: does not expire
+    )
     refresh_ahead: timedelta = timedelta(minutes=10)

@@ -1,0 +1,52 @@
+"""Which key service seals tokens: KMS, one data key per organization and five minutes."""
+
+import functools
+from uuid import UUID
+
+from shared.aws.clients import client
+from shared.core.config import settings
+from shared.core.crypto import CannotOpen, Sealer
+
+
+class KmsKeys:
+    """Data keys from KMS, bound to an encryption context."""
+
+    def new_key(self, context: dict[str, str]) -> tuple[bytes, bytes]:
+        """Return a new key, plain and wrapped."""
+        answer = client("kms").generate_data_key(
+            KeyId=settings().kms_key_id, KeySpec="AES_256", EncryptionContext=context
+        )
+        return answer["Plaintext"], answer["CiphertextBlob"]
+
+    def open_key(self, wrapped: bytes, context: dict[str, str]) -> bytes:
+        """Unwrap a key."""
+        kms = client("kms")
+        try:
+            plain: bytes = kms.decrypt(
+                CiphertextBlob=wrapped, EncryptionContext=context, KeyId=settings().kms_key_id
+            )["Plaintext"]
+        except (
+            kms.exceptions.InvalidCiphertextException,
+            kms.exceptions.IncorrectKeyException,
+        ) as error:
+            raise CannotOpen("the key service does not unwrap the key in this context") from error
+        return plain
+
+
+@functools.cache
+def _sealer() -> Sealer:
+    return Sealer(KmsKeys())
+
+
+def seal(plain: str, organization_id: UUID) -> bytes:
+    """Seal a text for an organization."""
+    return _sealer().seal(plain, organization_id)
+
+
+def open_sealed(sealed: bytes, organization_id: UUID) -> str:
+    """Open a text that was sealed for an organization.
+
+    Raises:
+        CannotOpen: it was changed, or sealed for another organization.
+    """
+    return _sealer().open(sealed, organization_id)

@@ -1,0 +1,78 @@
+"""How a mail leaves: by SES, by SMTP, or not at all."""
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import make_msgid
+
+from shared.aws.clients import client
+from shared.aws.secrets import secret
+from shared.core.config import settings
+from shared.core.log import log
+
+_SMTP_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail to one address, as text and as HTML."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+def mail_is_on() -> bool:
+    """Say whether mails leave at all; where they do not, accounts need no activation."""
+    return settings().mail_transport != "none"
+
+
+def send_mail(mail: Mail) -> None:
+    """Hand a mail to the transport. An address without an @ is passed over, with a log line."""
+    if "@" not in mail.to:
+        log.warning("mail.skipped", extra={"reason": "no address"})
+        return
+    if settings().mail_transport == "ses":
+        _send_by_ses(mail)
+    elif settings().mail_transport == "smtp":
+        _send_by_smtp(mail)
+
+
+def _send_by_ses(mail: Mail) -> None:
+    client("sesv2").send_email(
+        FromEmailAddress=settings().mail_from,
+        Destination={"ToAddresses": [mail.to]},
+        Content={
+            "Simple": {
+                "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+                "Body": {
+                    "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                    "Html": {"Data": mail.html, "Charset": "UTF-8"},
+                },
+            }
+        },
+    )
+
+
+def _send_by_smtp(mail: Mail) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = settings().mail_from, mail.to, mail.subject
+    message["Message-ID"] = make_msgid(domain="roost")
+    message.set_content(mail.text)
+    message.add_alternative(mail.html, subtype="html")
+    host, port, security = settings().smtp_host, settings().smtp_port, settings().smtp_security
+    context = ssl.create_default_context()
+    if security == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, port, timeout=_SMTP_TIMEOUT_SECONDS, context=context
+        )
+    else:
+        server = smtplib.SMTP(host, port, timeout=_SMTP_TIMEOUT_SECONDS)
+    with server:
+        if security == "starttls":
+            server.starttls(context=context)
+        if settings().smtp_user:
+            server.login(settings().smtp_user, secret(settings().app_secret_name)["smtpPassword"])
+        server.send_message(message)

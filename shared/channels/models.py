@@ -1,0 +1,106 @@
+"""Which tables describe connected accounts, connections under way, and platforms that are asked to wait."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+
+
+class Channel(Timestamps, SoftDelete, Base):
+    """One connected account. Tokens are sealed with the organization's id as associated data.
+
+    `token_version` is raised by every new token: a verdict on an old one changes nothing. `refresh_lease_until` is
+    held by whoever refreshes. `disconnected_at` is set when the member must connect again. `root_remote_id` is the
+    account through which a page was reached. `posting_times`: `[{"time": minutes, "weekdays": [0-6]?}]`, in
+    `timezone` (IANA).
+    """
+
+    __tablename__ = "channels"
+    __table_args__ = (
+        Index(
+            "uq_channels_account",
+            "organization_id",
+            "provider",
+            "remote_id",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "ix_channels_organization_id",
+            "organization_id",
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "ix_channels_token_expires_at",
+            "token_expires_at",
+            postgresql_where=text("deleted_at is null and disconnected_at is null"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    customer_id: Mapped[uuid.UUID | None]
+    provider: Mapped[str]
+    remote_id: Mapped[str]
+    root_remote_id: Mapped[str | None]
+    name: Mapped[str]
+    username: Mapped[str | None]
+    picture_url: Mapped[str | None]
+    access_token: Mapped[bytes] = mapped_column(LargeBinary)
+    refresh_token: Mapped[bytes | None] = mapped_column(LargeBinary)
+    details: Mapped[bytes | None] = mapped_column(
+        LargeBinary
+    )  # sealed JSON: instance, DID, app password
+    token_expires_at: Mapped[datetime | None]
+    token_version: Mapped[int] = mapped_column(default=1)
+    refresh_lease_until: Mapped[datetime | None]
+    disabled: Mapped[bool] = mapped_column(default=False)
+    needs_page: Mapped[bool] = mapped_column(default=False)
+    disconnected_at: Mapped[datetime | None]
+    disconnected_reason: Mapped[str | None]
+    posting_times: Mapped[list[dict[str, Any]]]
+    timezone: Mapped[str] = mapped_column(default="UTC")
+    account_settings: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default=text("'{}'")
+    )
+    additional_settings: Mapped[list[dict[str, Any]]] = mapped_column(
+        default=list, server_default=text("'[]'")
+    )
+
+
+class OAuthState(Base):
+    """A connection under way: what to remember until the member's browser comes back. Used once."""
+
+    __tablename__ = "oauth_states"
+    __table_args__ = (Index("ix_oauth_states_expires_at", "expires_at"),)
+
+    state: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    provider: Mapped[str]
+    redirect_uri: Mapped[str]
+    remember: Mapped[bytes] = mapped_column(LargeBinary)  # sealed JSON
+    reconnects: Mapped[uuid.UUID | None]  # the channel that is connected again
+    return_url: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]
+
+
+class ProviderPause(Base):
+    """A platform that asked our whole application to wait. Nothing is sent to it before `until`."""
+
+    __tablename__ = "provider_pauses"
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime]
+    reason: Mapped[str]
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

@@ -1,0 +1,12 @@
+"""Which modules define tables: migrations compare the database with all of them."""
+
+import shared.channels.models
+import shared.identity.models
+import shared.media.models
+import shared.notifications.models
+import shared.organizations.models
+import shared.posts.models
+import shared.publishing.models
+from shared.db.base import Base
+
+__all__ = ["Base", "shared"]

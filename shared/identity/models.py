@@ -1,0 +1,109 @@
+"""Which tables say who somebody is: users, their sessions, and one-time codes that were mailed."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+from shared.db.types import text_enum
+
+
+class LoginProvider(StrEnum):
+    """By what a user proves who they are."""
+
+    LOCAL = "local"
+    GITHUB = "github"
+    GOOGLE = "google"
+    FARCASTER = "farcaster"
+    WALLET = "wallet"
+    GENERIC = "generic"
+    APPLE = "apple"
+
+
+class MailedCodePurpose(StrEnum):
+    """What a mailed code is good for."""
+
+    ACTIVATE = "activate"
+    RESET_PASSWORD = "reset_password"  # noqa: S105, a purpose
+
+
+class User(Timestamps, SoftDelete, Base):
+    """A person. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index(
+            "uq_users_login_provider_email",
+            "login_provider",
+            "email",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+        CheckConstraint("email = lower(email)", name="email_lower"),
+        CheckConstraint(
+            "login_provider <> 'local' or password_hash is not null", name="local_has_password"
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    email: Mapped[str]
+    login_provider: Mapped[LoginProvider] = mapped_column(
+        text_enum(LoginProvider), default=LoginProvider.LOCAL
+    )
+    remote_id: Mapped[str | None]
+    password_hash: Mapped[str | None]
+    name: Mapped[str] = mapped_column(default="")
+    last_name: Mapped[str] = mapped_column(default="")
+    bio: Mapped[str] = mapped_column(default="")
+    picture_url: Mapped[str | None]
+    timezone: Mapped[str] = mapped_column(default="UTC")
+    activated_at: Mapped[datetime | None]
+    is_super_admin: Mapped[bool] = mapped_column(default=False)
+    last_read_notifications_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    sends_success_mails: Mapped[bool] = mapped_column(default=True)
+    sends_failure_mails: Mapped[bool] = mapped_column(default=True)
+    failed_logins: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[datetime | None]
+
+
+class Session(Timestamps, Base):
+    """One login on one device, renewed by a rotating token of which only SHA-256 hashes are kept.
+
+    `previous_renew_hash` stays good until `previous_good_until`, so that parallel requests of one browser survive the
+    rotation; after that its use counts as theft and revokes the session.
+    """
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("uq_sessions_renew_hash", "renew_hash", unique=True),
+        Index("ix_sessions_previous_renew_hash", "previous_renew_hash"),
+        Index("ix_sessions_user_id", "user_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    renew_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_renew_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_good_until: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    ip: Mapped[str | None]
+    user_agent: Mapped[str | None]
+
+
+class MailedCode(Base):
+    """A code that was mailed to prove an address; used once. Only its SHA-256 hash is kept."""
+
+    __tablename__ = "mailed_codes"
+    __table_args__ = (Index("ix_mailed_codes_user_id", "user_id"),)
+
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[MailedCodePurpose] = mapped_column(text_enum(MailedCodePurpose))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

@@ -1,0 +1,77 @@
+"""Which tables describe uploaded files and their converted copies. The bytes are in object storage under `key`."""
+
+import uuid
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+from shared.db.types import text_enum
+
+
+class MediaState(StrEnum):
+    """`uploading` until completed; `rejected` when the bytes were not what may be stored."""
+
+    UPLOADING = "uploading"
+    READY = "ready"
+    REJECTED = "rejected"
+
+
+class Media(Timestamps, SoftDelete, Base):
+    """An uploaded file. Sizes in bytes, pixels and milliseconds; `content_type` was sniffed from the bytes."""
+
+    __tablename__ = "media"
+    __table_args__ = (
+        UniqueConstraint("key"),
+        Index(
+            "ix_media_organization_id_created_at",
+            "organization_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at is null"),
+        ),
+        CheckConstraint("size_bytes >= 0", name="size_bytes_positive"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    uploaded_by: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    state: Mapped[MediaState] = mapped_column(text_enum(MediaState), default=MediaState.UPLOADING)
+    key: Mapped[str]
+    upload_id: Mapped[str | None]
+    name: Mapped[str]
+    original_name: Mapped[str]
+    content_type: Mapped[str] = mapped_column(default="application/octet-stream")
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    duration_ms: Mapped[int | None]
+    alt: Mapped[str | None]
+    thumbnail_key: Mapped[str | None]
+    thumbnail_at_ms: Mapped[int | None]
+    variants_made: Mapped[bool] = mapped_column(default=False)
+
+
+class MediaVariant(Timestamps, Base):
+    """A converted copy of a picture. `name` says what it is good for (`jpeg-1000000`)."""
+
+    __tablename__ = "media_variants"
+    __table_args__ = (UniqueConstraint("media_id", "name"), UniqueConstraint("key"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    media_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("media.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    key: Mapped[str]
+    content_type: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]
+    height: Mapped[int]

@@ -1,0 +1,59 @@
+"""Which table holds what members are told."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base
+from shared.db.types import text_enum
+
+
+class NotificationKind(StrEnum):
+    """How urgent it is: successes wait for the digest, failures are mailed at once, `info` ignores preferences."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    INFO = "info"
+
+
+class Notification(Base):
+    """One event, told to a whole organization. `dedupe_key` keeps one incident from being told twice.
+
+    `mailed_at` is set when its mail has left (or nobody wanted one): the digest function sends what is not marked.
+    """
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        Index("ix_notifications_organization_id_created_at", "organization_id", "created_at"),
+        Index(
+            "uq_notifications_dedupe_key",
+            "organization_id",
+            "dedupe_key",
+            unique=True,
+            postgresql_where=text("dedupe_key is not null"),
+        ),
+        Index(
+            "ix_notifications_unmailed",
+            "kind",
+            "created_at",
+            postgresql_where=text("mailed_at is null"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    kind: Mapped[NotificationKind] = mapped_column(text_enum(NotificationKind))
+    title: Mapped[str]
+    content: Mapped[str]
+    link: Mapped[str | None]
+    dedupe_key: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    mail_claimed_until: Mapped[datetime | None]
+    mailed_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]

@@ -1,0 +1,111 @@
+"""Which tables say what an organization is, who belongs to it, and with which keys programs act for it."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import Text
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+from shared.db.types import text_enum
+
+
+class Role(StrEnum):
+    """What a member may do, from most to least."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    EDITOR = "editor"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+class Organization(Timestamps, SoftDelete, Base):
+    """A tenant. `plan_ends_at` None: the plan has no end; past it, nothing is published."""
+
+    __tablename__ = "organizations"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    timezone: Mapped[str] = mapped_column(default="UTC")
+    plan: Mapped[str] = mapped_column(default="ultimate")
+    plan_ends_at: Mapped[datetime | None]
+    is_trialing: Mapped[bool] = mapped_column(default=False)
+    allow_trial: Mapped[bool] = mapped_column(default=True)
+
+
+class Member(Timestamps, Base):
+    """A user in an organization."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "user_id"),
+        Index("ix_members_user_id", "user_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    role: Mapped[Role] = mapped_column(text_enum(Role))
+    disabled: Mapped[bool] = mapped_column(default=False)
+
+
+class ApiKey(Timestamps, Base):
+    """A key with which a program acts for an organization. Only its SHA-256 hash is kept; `hint` shows its last four."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        UniqueConstraint("key_hash"),
+        Index("ix_api_keys_organization_id", "organization_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    created_by: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    name: Mapped[str]
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    hint: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{read,write}'"))
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class RateLimit(Base):
+    """How often something was done in a window. Unlogged: a crash of the database empties it, which is acceptable."""
+
+    __tablename__ = "rate_limits"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    window_started_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    count: Mapped[int] = mapped_column(default=1)
+
+
+class IdempotencyKey(Base):
+    """The answer given to a request that carried an `Idempotency-Key`, repeated to whoever sends the key again."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_expires_at", "expires_at"),)
+
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int | None]
+    response: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]

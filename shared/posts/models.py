@@ -1,0 +1,190 @@
+"""Which tables hold posts: every part of every thread is a row of `posts`; its history is in `revisions`.
+
+Read `lifecycle.py` next: it says how `state` moves.
+"""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+from shared.db.types import text_enum
+from shared.posts.lifecycle import PostState, Review
+
+
+class CreationMethod(StrEnum):
+    """Through which door a post came."""
+
+    WEB = "web"
+    API = "api"
+    CLI = "cli"
+    MCP = "mcp"
+    AUTOPOST = "autopost"
+    UNKNOWN = "unknown"
+
+
+class Post(Timestamps, SoftDelete, Base):
+    """One part: the root of a message to one channel (`position` 0, `root_id` = `id`) or one of its replies.
+
+    Time. `publish_at` is what the member chose and is the same for all parts. `due_at` is when something is to be
+    done next; None: nothing (drafts, parts that wait for their predecessor, finished parts). Lateness is measured
+    from `publish_at`.
+
+    Versions, kept on the root. `revision` is raised by every edit of time, content, settings or channel; messages
+    and schedules carry it, so that stale ones do nothing. `generation` is raised, per part, when a member sends a
+    failed or unconfirmed part again; idempotency keys are made of part and generation.
+
+    Hints, never trusted. `armed_revision` says for which revision a schedule or message was made, `arm_count` how
+    often, `enqueued_at` when the on-the-second message was last sent, `next_check_at` when reconcile may look again.
+    """
+
+    __tablename__ = "posts"
+    __table_args__ = (
+        CheckConstraint("(position = 0) = (parent_id is null)", name="root_has_no_parent"),
+        CheckConstraint("(position = 0) = (root_id = id)", name="root_is_itself"),
+        CheckConstraint(
+            "state <> 'published' or published_at is not null", name="published_has_time"
+        ),
+        CheckConstraint("delay_seconds >= 0", name="delay_positive"),
+        UniqueConstraint("root_id", "position"),
+        Index(
+            "ix_posts_calendar",
+            "organization_id",
+            "publish_at",
+            "id",
+            postgresql_where=text("position = 0 and deleted_at is null"),
+        ),
+        Index(
+            "ix_posts_due",
+            "due_at",
+            postgresql_where=text("state = 'queued' and deleted_at is null and due_at is not null"),
+        ),
+        Index(
+            "ix_posts_unarmed",
+            "id",
+            postgresql_where=text(
+                "state = 'queued' and deleted_at is null and due_at is not null and armed_revision is null"
+            ),
+        ),
+        Index("ix_posts_group_id", "group_id"),
+        Index("ix_posts_channel_id", "channel_id", "publish_at"),
+        Index(
+            "uq_posts_release",
+            "channel_id",
+            "release_id",
+            unique=True,
+            postgresql_where=text("release_id is not null and release_id <> 'missing'"),
+        ),
+        Index(
+            "uq_posts_series",
+            "series_id",
+            "series_index",
+            unique=True,
+            postgresql_where=text("series_id is not null and position = 0"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    channel_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("channels.id"))
+    group_id: Mapped[uuid.UUID]
+    root_id: Mapped[uuid.UUID]
+    parent_id: Mapped[uuid.UUID | None]
+    position: Mapped[int] = mapped_column(default=0)
+    state: Mapped[PostState] = mapped_column(text_enum(PostState))
+    review: Mapped[Review] = mapped_column(text_enum(Review), default=Review.NONE)
+    content: Mapped[str]
+    media: Mapped[list[dict[str, Any]]] = mapped_column(
+        default=list
+    )  # [{"id", "alt"?, "thumbnailId"?}], in order
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)  # the root's, for all its parts
+    title: Mapped[str | None]
+    content_hash: Mapped[str]
+    publish_at: Mapped[datetime]
+    delay_seconds: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(default=1)
+    generation: Mapped[int] = mapped_column(default=1)
+    armed_revision: Mapped[int | None]
+    arm_count: Mapped[int] = mapped_column(default=1)
+    enqueued_at: Mapped[datetime | None]
+    next_check_at: Mapped[datetime | None]
+    creation_method: Mapped[CreationMethod] = mapped_column(
+        text_enum(CreationMethod), default=CreationMethod.UNKNOWN
+    )
+    created_by: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    published_at: Mapped[datetime | None]
+    release_id: Mapped[str | None]
+    release_url: Mapped[str | None]
+    release_data: Mapped[dict[str, Any] | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    series_id: Mapped[uuid.UUID | None]
+    series_index: Mapped[int | None]
+    recurrence: Mapped[dict[str, Any] | None]  # {"anchor", "rule", "timezone"}; the root's
+
+
+class Revision(Base):
+    """Who changed what of a post, when. `changes` holds `{field: [before, after]}`; `action` is the verb."""
+
+    __tablename__ = "revisions"
+    __table_args__ = (Index("ix_revisions_root_id", "root_id", "created_at"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    root_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    revision: Mapped[int] = mapped_column(Integer)
+    actor_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    action: Mapped[str]
+    changes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class Tag(Timestamps, SoftDelete, Base):
+    """A label of an organization."""
+
+    __tablename__ = "tags"
+    __table_args__ = (
+        Index(
+            "uq_tags_name",
+            "organization_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    name: Mapped[str]
+    color: Mapped[str]
+
+
+class PostTag(Base):
+    """A tag on a root post."""
+
+    __tablename__ = "post_tags"
+    __table_args__ = (Index("ix_post_tags_tag_id", "tag_id"),)
+
+    post_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True
+    )
+    tag_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True
+    )
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )

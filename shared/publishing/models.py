@@ -1,0 +1,119 @@
+"""Which tables record what was tried: attempts to publish a part, and media moved ahead of one."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base
+from shared.db.types import text_enum
+
+
+class AttemptState(StrEnum):
+    """Where a try stands.
+
+    `running`: nothing irrevocable was sent. `sending`: something may have been. `waiting`: the platform works on it,
+    continue at `resume_at`. The others are ends: `released`, `refused` (nothing was created), `unknown`,
+    `abandoned` (its lease ran out before anything irrevocable).
+    """
+
+    RUNNING = "running"
+    SENDING = "sending"
+    WAITING = "waiting"
+    RELEASED = "released"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    ABANDONED = "abandoned"
+
+
+class Attempt(Base):
+    """One try to publish one part. At most one per part is live.
+
+    `step` counts the continuations; whoever holds (`id`, `step`) and a lease that has not run out may act.
+    `counts` is False for a try that a rate limit or a token refresh ended: it is not one of the five.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        Index(
+            "uq_attempts_live", "post_id", unique=True, postgresql_where=text("finished_at is null")
+        ),
+        Index("ix_attempts_root_id", "root_id", "started_at"),
+        Index("ix_attempts_lease", "lease_until", postgresql_where=text("finished_at is null")),
+        CheckConstraint(
+            "(state in ('running', 'sending', 'waiting')) = (finished_at is null)",
+            name="live_is_unfinished",
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    post_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    root_id: Mapped[uuid.UUID]
+    channel_id: Mapped[uuid.UUID]
+    revision: Mapped[int]
+    generation: Mapped[int]
+    number: Mapped[int]
+    state: Mapped[AttemptState] = mapped_column(text_enum(AttemptState))
+    step: Mapped[int] = mapped_column(default=1)
+    lease_until: Mapped[datetime]
+    sending_at: Mapped[datetime | None]
+    first_sending_at: Mapped[datetime | None]
+    resume_at: Mapped[datetime | None]
+    progress: Mapped[dict[str, Any] | None]
+    counts: Mapped[bool] = mapped_column(default=True)
+    started_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    finished_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    evidence: Mapped[dict[str, Any] | None]
+    release_id: Mapped[str | None]
+    release_url: Mapped[str | None]
+    release_data: Mapped[dict[str, Any] | None]
+
+
+class StagingState(StrEnum):
+    """Where the moving of a part's media stands. `waiting`: continue at `resume_at`."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Staging(Base):
+    """A part's media on their way to the platform, for one revision and generation. Unused after `expires_at`."""
+
+    __tablename__ = "stagings"
+    __table_args__ = (
+        UniqueConstraint("post_id", "revision", "generation"),
+        Index(
+            "ix_stagings_unfinished",
+            "lease_until",
+            postgresql_where=text("state in ('running', 'waiting')"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    post_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    revision: Mapped[int]
+    generation: Mapped[int]
+    state: Mapped[StagingState] = mapped_column(text_enum(StagingState))
+    step: Mapped[int] = mapped_column(default=1)
+    tries: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[datetime]
+    resume_at: Mapped[datetime | None]
+    progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    expires_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
