@@ -1,0 +1,187 @@
+"""How a line to a platform is opened: from a channel's sealed tokens to the provider and its `Api`.
+
+Nothing here touches the database. A caller selects `OPENED_CHANNEL` in whatever statement it needs anyway, turns the
+row into an `OpenedChannel`, and opens the line outside its transaction, because unsealing may ask the key service.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+from sqlalchemy.engine import RowMapping
+
+from shared.aws.keys import open_sealed
+from shared.aws.secrets import secret
+from shared.channels.models import Channel
+from shared.core.config import settings
+from shared.core.ids import ChannelId, OrganizationId
+from shared.core.net import guarded_client
+from shared.providers.base import Provider
+from shared.providers.errors import AppMisconfigured, ChannelDisconnected
+from shared.providers.http import (
+    Api,
+    AppCredentials,
+    ChannelAccess,
+    MediaReader,
+    no_media,
+    nothing_irrevocable,
+)
+from shared.providers.registry import provider
+from shared.providers.spec import Fields, ProviderSpec
+
+# A batch of ten posts goes out in parallel threads; each keeps one connection, uploads open a second one.
+_LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepalive_expiry=30)
+
+OPENED_CHANNEL: Final = (
+    Channel.id.label("channel_id"),
+    Channel.organization_id.label("channel_organization_id"),
+    Channel.provider.label("channel_provider"),
+    Channel.remote_id.label("channel_remote_id"),
+    Channel.name.label("channel_name"),
+    Channel.username.label("channel_username"),
+    Channel.access_token.label("channel_access_token"),
+    Channel.refresh_token.label("channel_refresh_token"),
+    Channel.details.label("channel_details"),
+    Channel.account_settings.label("channel_account_settings"),
+    Channel.token_version.label("channel_token_version"),
+    Channel.token_expires_at.label("channel_token_expires_at"),
+    Channel.disabled.label("channel_disabled"),
+    Channel.needs_page.label("channel_needs_page"),
+    Channel.disconnected_at.label("channel_disconnected_at"),
+    Channel.deleted_at.label("channel_deleted_at"),
+)
+"""What `get_opened_channel` reads; every column is labelled `channel_...`, so that it joins with anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedChannel:
+    """A channel as acting for it needs it: who it is, its sealed tokens, and whether it may act at all."""
+
+    id: ChannelId
+    organization_id: OrganizationId
+    provider: str
+    remote_id: str
+    name: str
+    username: str | None
+    access_token: bytes = field(repr=False)
+    refresh_token: bytes | None = field(repr=False)
+    details: bytes | None = field(repr=False)
+    account_settings: Mapping[str, Any]
+    token_version: int
+    token_expires_at: datetime | None
+    disabled: bool
+    needs_page: bool
+    disconnected_at: datetime | None
+    deleted_at: datetime | None
+
+
+def get_opened_channel(row: RowMapping) -> OpenedChannel:
+    """Read the columns of `OPENED_CHANNEL` from a row of any statement that selected them."""
+    return OpenedChannel(
+        **{name: row[f"channel_{name}"] for name in OpenedChannel.__dataclass_fields__}
+    )
+
+
+def open_line(
+    channel: OpenedChannel,
+    *,
+    mark_sending: Callable[[], None] = nothing_irrevocable,
+    read_media: MediaReader = no_media,
+    deadline: float | None = None,
+) -> tuple[Provider, Api]:
+    """Open the line of a channel. `deadline` is a `time.monotonic()` value; see `Api` for the rest.
+
+    Raises:
+        AppMisconfigured: this server has no credentials for the platform.
+        ChannelDisconnected: the channel holds no token any more.
+        CannotOpen: the tokens were sealed for another organization.
+    """
+    acting = provider(channel.provider)
+    api = Api(
+        acting.spec,
+        http_client(acting.spec),
+        access=_access(channel, acting.spec),
+        app=app_credentials(acting.spec),
+        classify=acting.classify,
+        mark_sending=mark_sending,
+        read_media=read_media,
+        deadline=deadline,
+    )
+    return acting, api
+
+
+def open_new_line(slug: str) -> tuple[Provider, Api]:
+    """Open a line for an account that is not connected yet.
+
+    Raises:
+        AppMisconfigured: this server has no credentials for the platform.
+    """
+    acting = provider(slug)
+    spec = acting.spec
+    client, app = http_client(spec), app_credentials(spec)
+    return acting, Api(spec, client, app=app, classify=acting.classify)
+
+
+def http_client(spec: ProviderSpec) -> httpx.Client:
+    """Return the process's client for a platform, with its connections.
+
+    Where a member can name the server (an instance, or an address in the form), it is the guarded one, which reaches
+    public addresses only; the other platforms' addresses are ours to choose.
+    """
+    if spec.instance or isinstance(spec.auth, Fields):
+        return _guarded()
+    return _plain()
+
+
+def app_credentials(spec: ProviderSpec) -> AppCredentials:
+    """Return our application's credentials on a platform; empty where the platform needs none.
+
+    Raises:
+        AppMisconfigured: the providers' secret lacks them.
+    """
+    if isinstance(spec.auth, Fields):
+        return AppCredentials()
+    wanted = (spec.auth.client_id_setting, spec.auth.client_secret_setting)
+    if not any(wanted):
+        return AppCredentials()
+    held = secret(settings().providers_secret_name)
+    missing = [name for name in wanted if name and not held.get(name)]
+    if missing:
+        raise AppMisconfigured(
+            f"{spec.name} is not set up on this server: its providers' secret lacks {' and '.join(missing)}."
+        )
+    return AppCredentials(*(held[name] if name else "" for name in wanted))
+
+
+def _access(channel: OpenedChannel, spec: ProviderSpec) -> ChannelAccess:
+    if not channel.access_token:
+        raise ChannelDisconnected(f"The channel holds no token for {spec.name}: connect it again.")
+    organization_id = channel.organization_id
+    details: dict[str, str] = (
+        json.loads(open_sealed(channel.details, organization_id)) if channel.details else {}
+    )
+    return ChannelAccess(
+        remote_id=channel.remote_id,
+        username=channel.username,
+        access_token=open_sealed(channel.access_token, organization_id),
+        refresh_token=(
+            open_sealed(channel.refresh_token, organization_id) if channel.refresh_token else None
+        ),
+        details=details,
+        settings=channel.account_settings,
+        expires_at=channel.token_expires_at,
+    )
+
+
+@functools.cache
+def _plain() -> httpx.Client:
+    return httpx.Client(limits=_LIMITS, follow_redirects=False)
+
+
+@functools.cache
+def _guarded() -> httpx.Client:
+    return guarded_client()
