@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     database_user: str = _setting(
         "roost", "Role; in AWS it logs in by an IAM token.", "everything with a database"
     )
+    database_pool_size: int = _setting(
+        1, "Connections of one process; a Lambda environment needs one.", "everything with a database"
+    )
     database_ca_file: str = _setting(
         "",
         "Bundle that the cluster's certificate is checked against.",

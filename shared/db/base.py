@@ -34,7 +34,7 @@ class Base(DeclarativeBase):
         list[dict[str, Any]]: _JSON,
     }
     # What the database fills in comes back with the same statement instead of with a SELECT at first use.
-    __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True}
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012  SQLAlchemy declares it without ClassVar
 
 
 class Timestamps:

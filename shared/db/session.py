@@ -1,0 +1,307 @@
+"""How code reaches the database: one transaction for what writes, none for what only reads.
+
+with unit_of_work() as session:                 # commits at the end, rolls back on an error
+post = compose(session, member, draft)
+after_commit(session, lambda: arm(post))    # runs once the commit is certain
+
+with read_only() as session:                    # autocommit: no BEGIN, no COMMIT
+page = list_posts(session, organization_id)
+"""
+
+import contextlib
+import functools
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pg8000
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from shared.core import clock
+from shared.core.config import settings
+from shared.core.errors import Unavailable
+from shared.core.log import log
+from shared.db.wire import WireConnection
+
+try:
+    from snapshot_restore_py import register_before_snapshot
+except ImportError:  # only Lambda's Python 3.12 and later bring it
+    register_before_snapshot = None
+
+T = TypeVar("T")
+
+_CONNECT_TIMEOUT = timedelta(seconds=5)
+# Longer than the statement timeout of the role, so that the server gives up first and says why; and than the 15 s or so
+# that a paused cluster takes to wake while the first connection is held.
+_ANSWER_TIMEOUT = timedelta(seconds=30)
+_PING_AFTER = timedelta(minutes=1)
+_PING_TIMEOUT = timedelta(seconds=3)
+_AFTER_COMMIT = "after_commit"
+
+
+class CommitUnknown(Unavailable):
+    """The connection broke while COMMIT was on its way: the changes may be stored or not."""
+
+    code = "commit_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection broke while saving. Look whether it was saved before you try again."
+        )
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """Open a session that is one transaction: committed at the end, rolled back when an error leaves the block.
+
+    After the commit the calls given to `after_commit` run in order, the connection being free again. One that fails is
+    logged and undoes nothing: what it was to do is found and done again by a sweep.
+
+    Raises:
+        CommitUnknown: the connection broke during the commit.
+    """
+    with Session(**_where(autocommit=False), expire_on_commit=False) as session:
+        yield session
+        session.flush()
+        _commit(session)
+    for call in session.info.get(_AFTER_COMMIT, ()):
+        _call_and_log(call)
+
+
+@contextmanager
+def read_only() -> Iterator[Session]:
+    """Open a session whose statements stand alone, without BEGIN and COMMIT. It refuses to write objects."""
+    with _ReadOnlySession(
+        **_where(autocommit=True), expire_on_commit=False, autoflush=False
+    ) as session:
+        yield session
+
+
+def run(work: Callable[[Session], T]) -> T:
+    """Run `work` in a unit of work, and once more if the connection turns out to be dead before the commit.
+
+    `work` must do nothing that a rollback does not undo.
+
+    Raises:
+        CommitUnknown: the connection broke during the commit, so it was not tried again.
+    """
+    try:
+        with unit_of_work() as session:
+            return work(session)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        log.warning("database.reconnected")
+    with unit_of_work() as session:
+        return work(session)
+
+
+def after_commit(session: Session, call: Callable[[], object]) -> None:
+    """Have `call` run once the unit of work of `session` is committed; never if it is rolled back."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(call)
+
+
+@functools.cache
+def engine() -> Engine:
+    """Return the process's engine, made at first use."""
+    made = create_engine(
+        "postgresql+wire://",
+        creator=connect,
+        pool_size=settings().database_pool_size,
+        max_overflow=0,
+        pool_timeout=30,  # threads of one batch wait for their turn
+    )
+    event.listen(made, "checkin", _note_time)
+    event.listen(made, "checkout", _check_idle)
+    return made
+
+
+def dispose() -> None:
+    """Close the connections and forget the engine and the credentials; the next use starts afresh.
+
+    Runs before a SnapStart snapshot: a restored copy must not share a connection with the others.
+    """
+    if engine.cache_info().currsize:
+        engine().dispose()
+    engine.cache_clear()
+    _autocommit_engine.cache_clear()
+    _aws_session.cache_clear()
+
+
+def connect() -> WireConnection:
+    """Open one connection as the settings say.
+
+    With `DATABASE_URL`: its user and password, and TLS when it says `sslmode=verify-full`. Without: the role logs in
+    by an IAM token, and TLS is always verified.
+
+    Raises:
+        pg8000.Error: the server cannot be reached, its certificate is not trusted, or it refuses the role.
+    """
+    target = _target()
+    with contextlib.ExitStack() as undo:
+        try:
+            sock = socket.create_connection(
+                (target.host, target.port), _CONNECT_TIMEOUT.total_seconds()
+            )
+            undo.callback(sock.close)
+            # A statement is one write and then silence: without this, each may wait for the answer to the last.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.settimeout(_ANSWER_TIMEOUT.total_seconds())
+            connection = WireConnection(
+                target.user,
+                host=target.host,
+                database=target.database,
+                password=_iam_token(target) if target.by_iam else target.password,
+                sock=sock,
+                ssl_context=_tls() if target.verified else False,
+                application_name="roost",
+                startup_params={"timezone": "UTC"},
+            )
+        except OSError as error:
+            raise pg8000.InterfaceError(f"network error: {target.host}: {error}") from error
+        undo.pop_all()
+    return connection
+
+
+@contextmanager
+def bound_to(connection: Connection) -> Iterator[None]:
+    """Make every unit of work in this process a savepoint on `connection`, whose transaction the caller ends.
+
+    For tests, and for trying something out against real data.
+    """
+    global _bound
+    before, _bound = _bound, connection
+    try:
+        yield
+    finally:
+        _bound = before
+
+
+_bound: Connection | None = None
+
+
+class _ReadOnlySession(Session):
+    def flush(self, objects: Any = None) -> None:
+        if self.new or self.dirty or self.deleted:
+            raise RuntimeError("a read_only() session was given something to write")
+        super().flush(objects)
+
+
+def _where(*, autocommit: bool) -> dict[str, Any]:
+    """Return what a session is to be opened on."""
+    if _bound is not None:
+        mode = "rollback_only" if autocommit else "create_savepoint"
+        return {"bind": _bound, "join_transaction_mode": mode}
+    return {"bind": _autocommit_engine() if autocommit else engine()}
+
+
+@functools.cache
+def _autocommit_engine() -> Engine:
+    return engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _commit(session: Session) -> None:
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise CommitUnknown from error
+        raise
+
+
+def _call_and_log(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:  # noqa: BLE001  committed is committed: the caller's work is done and its other calls are due
+        log.exception("after_commit.failed", extra={"call": repr(call)})
+
+
+def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = clock.now()
+
+
+def _check_idle(connection: WireConnection, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Ping a connection that was idle for a while: the container may have slept, and the server hung up."""
+    idle_since = record.info.get("idle_since")
+    if idle_since is None or clock.now() - idle_since < _PING_AFTER:
+        return
+    try:
+        connection.ping(_PING_TIMEOUT.total_seconds())
+    except pg8000.Error as error:
+        raise DisconnectionError from error  # the pool opens another one
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    host: str
+    port: int
+    user: str
+    database: str
+    password: str | None
+    by_iam: bool
+    verified: bool
+
+
+def _target() -> _Target:
+    config = settings()
+    if not config.database_url:
+        return _Target(
+            host=config.database_host,
+            port=config.database_port,
+            user=config.database_user,
+            database=config.database_name,
+            password=None,
+            by_iam=True,
+            verified=True,
+        )
+    url = make_url(config.database_url)
+    return _Target(
+        host=url.host or "localhost",
+        port=url.port or 5432,
+        user=url.username or config.database_user,
+        database=url.database or config.database_name,
+        password=url.password,
+        by_iam=False,
+        verified=url.query.get("sslmode") == "verify-full",
+    )
+
+
+def _tls() -> ssl.SSLContext:
+    """Trust what `DATABASE_CA_FILE` holds, else what the system trusts; the name must match."""
+    return ssl.create_default_context(cafile=settings().database_ca_file or None)
+
+
+def _iam_token(target: _Target) -> str:
+    """Sign the password that RDS accepts for the next 15 minutes. Nothing is sent.
+
+    The same as boto3's `generate_db_auth_token`, without loading the model of the whole RDS API, which costs more than
+    everything else a cold start does for the database.
+    """
+    from botocore.auth import SigV4QueryAuth  # only where IAM is used, and there once
+    from botocore.awsrequest import AWSRequest
+
+    address = f"https://{target.host}:{target.port}/"
+    request = AWSRequest("GET", address, params={"Action": "connect", "DBUser": target.user})
+    credentials = _aws_session().get_credentials()
+    SigV4QueryAuth(credentials, "rds-db", settings().aws_region, expires=900).add_auth(request)
+    return str(request.url).removeprefix("https://")
+
+
+@functools.cache
+def _aws_session() -> Any:
+    from botocore.session import Session as AwsSession
+
+    return AwsSession()
+
+
+if register_before_snapshot is not None:
+    register_before_snapshot(dispose)

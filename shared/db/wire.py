@@ -1,0 +1,317 @@
+"""How statements travel to PostgreSQL: one round trip each, BEGIN riding along with the first of a transaction.
+
+pg8000 1.31.6 sends a parameterised statement in three awaited steps (Parse, Describe, then Bind with Execute), because
+it might want to learn the parameters' types from the answer. It never does: it sends text and the statement says the
+type (`$1::UUID`). So all the messages can leave in one flush with a single Sync. The statements stay unnamed, which a
+connection proxy can multiplex. `PINNED` names the version whose insides this file was written against.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pg8000
+from pg8000.converters import TIMESTAMPTZ, make_params, timestamptz_in
+from pg8000.core import Context
+from pg8000.exceptions import InterfaceError
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.base import PGCompiler
+from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000
+from sqlalchemy.exc import IntegrityError
+
+PINNED = "1.31.6"
+
+_BEGIN = "begin transaction"
+_SYNC = b"S\x00\x00\x00\x04"
+_EXECUTE = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"  # the unnamed portal, all rows
+_DESCRIBE = b"D\x00\x00\x00\x06P\x00"  # the unnamed portal: the rows it will return
+_READY = b"Z"
+# Rows of one `executemany` sent before their answers are read. Each answers some 30 bytes: hundreds of them fit in the
+# socket's buffers, so neither side ever waits for the other to read.
+_ROWS_A_FLUSH = 200
+# The server ends the connection with one of these: administrator, crash, starting up, idle for too long (two kinds).
+_ENDINGS = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+# The DB-API's class for the first two letters of an SQLSTATE; what is not here is a `ProgrammingError`.
+_CLASSES = {
+    "22": pg8000.DataError,
+    "23": pg8000.IntegrityError,
+    "08": pg8000.OperationalError,
+    "40": pg8000.OperationalError,
+    "53": pg8000.OperationalError,
+    "55": pg8000.OperationalError,
+    "57": pg8000.OperationalError,
+    "58": pg8000.OperationalError,
+    "XX": pg8000.InternalError,
+}
+
+
+def constraint_of(error: IntegrityError) -> str:
+    """Return the name of the constraint that a statement broke; empty when the server named none."""
+    reported = error.orig.args[0] if error.orig else {}
+    return str(reported.get("n", "")) if isinstance(reported, dict) else ""
+
+
+def _message(code: bytes, body: bytes) -> bytes:
+    return code + (len(body) + 4).to_bytes(4) + body
+
+
+class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no type hints
+    """A pg8000 connection whose statements take one round trip."""
+
+    _usock: Any
+    _sock: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._begin_waits = False
+        super().__init__(*args, **kwargs)
+        self.register_in_adapter(TIMESTAMPTZ, _timestamptz)
+
+    def cursor(self) -> "WireCursor":
+        return WireCursor(self)
+
+    def execute_simple(self, statement: str) -> Any:
+        """Run a statement without parameters. A BEGIN is held back until there is something to send it with."""
+        if statement == _BEGIN:
+            self._begin_waits = True
+            return Context(statement)
+        return self._exchange(statement, self._query(statement), rows_follow=True)
+
+    def execute_unnamed(
+        self, statement: str, vals: Sequence[Any] = (), oids: Sequence[int] = (), stream: Any = None
+    ) -> Any:
+        """Run a statement with parameters. Nothing is sent when a parameter cannot be written."""
+        if stream is not None:
+            if self._begin_waits:
+                self._begin_waits = False
+                super().execute_simple(_BEGIN)
+            return super().execute_unnamed(statement, vals=vals, oids=oids, stream=stream)
+        if not vals:
+            return self.execute_simple(statement)
+        messages = [self._parse(statement, oids), self._bind(vals), _DESCRIBE, _EXECUTE, _SYNC]
+        return self._exchange(statement, b"".join(messages), rows_follow=True)
+
+    def execute_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> Any:
+        """Run one statement for each row of parameters; its rows, if it returns any, are dropped.
+
+        `row_count` of the result is the sum. The statement is parsed once a flush.
+        """
+        total = 0
+        for start in range(0, len(rows), _ROWS_A_FLUSH):
+            messages = [self._parse(statement, ())]
+            for row in rows[start : start + _ROWS_A_FLUSH]:
+                messages += (self._bind(row), _EXECUTE)
+            messages.append(_SYNC)
+            context = self._exchange(statement, b"".join(messages), rows_follow=False)
+            total += max(context.row_count, 0)
+        context.row_count = total
+        return context
+
+    def commit(self) -> None:
+        """Commit; a transaction in which nothing was sent takes no round trip."""
+        if self._begin_waits:
+            self._begin_waits = False
+        else:
+            self.execute_simple("commit")
+
+    def rollback(self) -> None:
+        """Roll back, if a transaction is open."""
+        if self._begin_waits:
+            self._begin_waits = False
+        elif self._in_transaction:
+            self.execute_simple("rollback")
+
+    def ping(self, timeout_seconds: float) -> None:
+        """Make one round trip outside any transaction.
+
+        Raises:
+            InterfaceError: the server is gone, or did not answer in time.
+        """
+        usual = self._usock.gettimeout()
+        self._usock.settimeout(timeout_seconds)
+        self.execute_simple(";")
+        self._usock.settimeout(usual)
+
+    @property
+    def _in_transaction(self) -> bool:
+        return self._begin_waits or super()._in_transaction
+
+    def _query(self, statement: str) -> bytes:
+        return _message(b"Q", statement.encode(self._client_encoding) + b"\x00")
+
+    def _parse(self, statement: str, oids: Sequence[int]) -> bytes:
+        types = b"".join((0 if oid == -1 else oid).to_bytes(4) for oid in oids)
+        text = statement.encode(self._client_encoding)
+        return _message(b"P", b"\x00" + text + b"\x00" + len(oids).to_bytes(2) + types)
+
+    def _bind(self, values: Sequence[Any]) -> bytes:
+        body = bytearray(
+            b"\x00\x00\x00\x00"
+        )  # unnamed portal, unnamed statement, every parameter is text
+        body += len(values).to_bytes(2)
+        for text in make_params(self.py_types, values):
+            if text is None:
+                body += b"\xff\xff\xff\xff"
+            else:
+                encoded = text.encode(self._client_encoding)
+                body += len(encoded).to_bytes(4) + encoded
+        body += b"\x00\x00"  # every column of the result is text
+        return _message(b"B", bytes(body))
+
+    def close(self) -> None:
+        """Close the connection; one that broke is closed already."""
+        if self._usock is not None:
+            super().close()
+
+    def _exchange(self, statement: str, messages: bytes, *, rows_follow: bool) -> Any:
+        """Send everything in one write and read until the server is ready again."""
+        if self._usock is None:
+            raise InterfaceError("connection is closed")
+        begin = Context(_BEGIN) if self._begin_waits else None
+        if begin:
+            messages = self._query(_BEGIN) + messages
+        self._begin_waits = False
+        context = Context(statement)
+        if not rows_follow:
+            context.rows = []
+        try:
+            # A `sendall` straight on the socket: the buffered file in between would cut a long message in pieces.
+            self._usock.sendall(messages)
+            if begin:
+                self._read_answer(begin)
+            self._read_answer(context)
+        except BaseException as error:
+            # What is left of this answer would be read as the next one's, so the connection is of no more use.
+            self._abandon()
+            if isinstance(error, OSError):
+                # The words by which SQLAlchemy knows a dead connection; pg8000 translates only some of these.
+                raise InterfaceError("network error") from error
+            raise
+        _raise_reported(begin)
+        _raise_reported(context)
+        return context
+
+    def _read_answer(self, context: Any) -> None:
+        """Read up to ReadyForQuery. A server that ends the connection says why first: that is raised then."""
+        read, handlers = self._sock.read, self.message_types
+        code = b""
+        while code != _READY:
+            head = read(5)
+            size = int.from_bytes(head[1:]) - 4
+            body = read(size) if size > 0 else b""
+            if len(head) < 5 or len(body) < size:
+                _raise_reported(context)
+                raise InterfaceError("network error")
+            code = head[:1]
+            handlers[code](body, context)
+
+    def _abandon(self) -> None:
+        sock, self._usock, self._sock = self._usock, None, None
+        sock.close()
+
+
+def _raise_reported(context: Any) -> None:
+    """Raise what the server reported for a statement, as the DB-API's class for its SQLSTATE."""
+    error = context.error if context else None
+    if error is None:
+        return
+    reported = error.args[0]
+    if isinstance(reported, dict):
+        raise _CLASSES.get(reported.get("C", "")[:2], pg8000.ProgrammingError)(reported)
+    raise error
+
+
+def _timestamptz(text: str) -> Any:
+    """Read a time of the session's zone, which is UTC; ten times as fast as pg8000 does it."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return timestamptz_in(text)  # infinity, and years that Python does not have
+
+
+class WireCursor(pg8000.Cursor):  # type: ignore[misc]  # pg8000 has no type hints
+    """A cursor for statements whose parameters are numbered already (`$1`), as `WireDialect` compiles them."""
+
+    _c: WireConnection
+    _input_oids: Sequence[int]
+
+    def execute(self, operation: str, args: Sequence[Any] = (), stream: Any = None) -> "WireCursor":
+        connection = self._open_connection()
+        if args or stream is not None:
+            oids, self._input_oids = self._input_oids, ()
+            self._took(connection.execute_unnamed(operation, args, oids, stream))
+        else:
+            self._took(connection.execute_simple(operation))
+        return self
+
+    def executemany(self, operation: str, param_sets: Sequence[Sequence[Any]]) -> "WireCursor":
+        connection = self._open_connection()
+        if not param_sets:
+            self._took(Context(operation))
+        else:
+            self._took(connection.execute_each(operation, param_sets))
+        return self
+
+    def _open_connection(self) -> WireConnection:
+        if self._c is None:
+            raise InterfaceError("Cursor closed")
+        if not self._c.autocommit and not self._c._in_transaction:
+            self._c.execute_simple(_BEGIN)
+        return self._c
+
+    def _took(self, context: Any) -> None:
+        self._context = context
+        self._row_iter = None if context.rows is None else iter(context.rows)
+
+
+class WireDialect(PGDialect_pg8000):
+    """SQLAlchemy's dialect for `WireConnection`, without the round trips of its own that we can answer ourselves."""
+
+    driver = "wire"
+    supports_statement_cache = True
+    statement_compiler = PGCompiler  # type: ignore[assignment]  # pg8000's own doubles `%`, for `%s`
+    # Several rows leave as one INSERT whether or not something is returned.
+    use_insertmanyvalues_wo_returning = True
+    _default = "READ COMMITTED"
+
+    def __init__(self, **kwargs: Any) -> None:
+        # `$1` is what the server reads: pg8000 would rewrite `%s` letter by letter each time a statement is run.
+        super().__init__(**{**kwargs, "paramstyle": "numeric_dollar"})  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        return pg8000
+
+    def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
+        # The server says this, and the next, when a connection opens.
+        version = _said_at_start(connection, "server_version").split(" ")[0]
+        return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+    def _set_backslash_escapes(self, connection: Any) -> None:
+        said = _said_at_start(connection, "standard_conforming_strings")
+        self._backslash_escapes = said == "off"
+
+    def _get_default_schema_name(self, _connection: Any) -> str:
+        return "public"
+
+    def get_default_isolation_level(self, _dbapi_connection: Any) -> Any:
+        return self._default
+
+    def get_isolation_level_values(self, _dbapi_connection: Any) -> Any:
+        return ("AUTOCOMMIT", self._default)
+
+    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
+        """Switch autocommit on or off: only this side knows of it, so nothing is sent."""
+        dbapi_connection.autocommit = level == "AUTOCOMMIT"
+
+    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
+        """Know a dead connection also by what the server says when it ends one."""
+        reported = e.args[0] if e.args and isinstance(e.args[0], dict) else {}
+        ended = reported.get("C") in _ENDINGS
+        return ended or bool(super().is_disconnect(e, connection, cursor))  # type: ignore[no-untyped-call]
+
+
+def _said_at_start(connection: Any, name: str) -> str:
+    return str(connection.connection.dbapi_connection.parameter_statuses[name])
+
+
+registry.register("postgresql.wire", __name__, WireDialect.__name__)
