@@ -21,7 +21,7 @@ from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId
 from shared.core.net import guarded_client
 from shared.providers.base import Provider
-from shared.providers.errors import AppMisconfigured, ChannelDisconnected
+from shared.providers.errors import ChannelDisconnected
 from shared.providers.http import (
     Api,
     AppCredentials,
@@ -30,6 +30,7 @@ from shared.providers.http import (
     no_media,
     nothing_irrevocable,
 )
+from shared.providers.oauth import app_credentials
 from shared.providers.registry import provider
 from shared.providers.spec import Fields, ProviderSpec
 
@@ -38,23 +39,23 @@ _LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepali
 
 OPENED_CHANNEL: Final = (
     Channel.id.label("channel_id"),
-    Channel.organization_id.label("channel_organization_id"),
-    Channel.provider.label("channel_provider"),
-    Channel.remote_id.label("channel_remote_id"),
+    Channel.organization_id,
+    Channel.provider,
+    Channel.remote_id,
     Channel.name.label("channel_name"),
-    Channel.username.label("channel_username"),
-    Channel.access_token.label("channel_access_token"),
-    Channel.refresh_token.label("channel_refresh_token"),
-    Channel.details.label("channel_details"),
-    Channel.account_settings.label("channel_account_settings"),
-    Channel.token_version.label("channel_token_version"),
-    Channel.token_expires_at.label("channel_token_expires_at"),
-    Channel.disabled.label("channel_disabled"),
-    Channel.needs_page.label("channel_needs_page"),
-    Channel.disconnected_at.label("channel_disconnected_at"),
+    Channel.username,
+    Channel.access_token,
+    Channel.refresh_token,
+    Channel.details,
+    Channel.account_settings,
+    Channel.token_version,
+    Channel.token_expires_at,
+    Channel.disabled,
+    Channel.needs_page,
+    Channel.disconnected_at,
     Channel.deleted_at.label("channel_deleted_at"),
 )
-"""What `get_opened_channel` reads; every column is labelled `channel_...`, so that it joins with anything."""
+"""The columns that `get_opened_channel` reads, by these labels, in whatever statement selects them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,24 @@ class OpenedChannel:
 
 
 def get_opened_channel(row: RowMapping) -> OpenedChannel:
-    """Read the columns of `OPENED_CHANNEL` from a row of any statement that selected them."""
+    """Read the columns of `OPENED_CHANNEL` from a row that may hold others too."""
     return OpenedChannel(
-        **{name: row[f"channel_{name}"] for name in OpenedChannel.__dataclass_fields__}
+        id=row["channel_id"],
+        organization_id=row["organization_id"],
+        provider=row["provider"],
+        remote_id=row["remote_id"],
+        name=row["channel_name"],
+        username=row["username"],
+        access_token=row["access_token"],
+        refresh_token=row["refresh_token"],
+        details=row["details"],
+        account_settings=row["account_settings"],
+        token_version=row["token_version"],
+        token_expires_at=row["token_expires_at"],
+        disabled=row["disabled"],
+        needs_page=row["needs_page"],
+        disconnected_at=row["disconnected_at"],
+        deleted_at=row["channel_deleted_at"],
     )
 
 
@@ -105,7 +121,7 @@ def open_line(
         acting.spec,
         http_client(acting.spec),
         access=_access(channel, acting.spec),
-        app=app_credentials(acting.spec),
+        app=our_application(acting.spec),
         classify=acting.classify,
         mark_sending=mark_sending,
         read_media=read_media,
@@ -121,9 +137,12 @@ def open_new_line(slug: str) -> tuple[Provider, Api]:
         AppMisconfigured: this server has no credentials for the platform.
     """
     acting = provider(slug)
-    spec = acting.spec
-    client, app = http_client(spec), app_credentials(spec)
-    return acting, Api(spec, client, app=app, classify=acting.classify)
+    return acting, Api(
+        acting.spec,
+        http_client(acting.spec),
+        app=our_application(acting.spec),
+        classify=acting.classify,
+    )
 
 
 def http_client(spec: ProviderSpec) -> httpx.Client:
@@ -137,24 +156,15 @@ def http_client(spec: ProviderSpec) -> httpx.Client:
     return _plain()
 
 
-def app_credentials(spec: ProviderSpec) -> AppCredentials:
+def our_application(spec: ProviderSpec) -> AppCredentials:
     """Return our application's credentials on a platform; empty where the platform needs none.
 
     Raises:
         AppMisconfigured: the providers' secret lacks them.
     """
-    if isinstance(spec.auth, Fields):
-        return AppCredentials()
-    wanted = (spec.auth.client_id_setting, spec.auth.client_secret_setting)
-    if not any(wanted):
-        return AppCredentials()
-    held = secret(settings().providers_secret_name)
-    missing = [name for name in wanted if name and not held.get(name)]
-    if missing:
-        raise AppMisconfigured(
-            f"{spec.name} is not set up on this server: its providers' secret lacks {' and '.join(missing)}."
-        )
-    return AppCredentials(*(held[name] if name else "" for name in wanted))
+    if isinstance(spec.auth, Fields) or not spec.auth.client_id_setting:
+        return AppCredentials()  # without asking for a secret that may not be there
+    return app_credentials(spec, secret(settings().providers_secret_name))
 
 
 def _access(channel: OpenedChannel, spec: ProviderSpec) -> ChannelAccess:
