@@ -19,13 +19,16 @@ _SAFE_KEY = re.compile(r"(token_version|token_expires_at|token_type)$", re.IGNOR
 REDACTED = "[redacted]"
 
 
+def names_a_secret(key: str) -> bool:
+    """Say whether what stands under `key` must not be written anywhere."""
+    return bool(_SECRET_KEY.search(key)) and not _SAFE_KEY.search(key)
+
+
 def redact(value: Any) -> Any:
     """Return a copy of `value` in which whatever stands under a secret-looking key is replaced."""
     if isinstance(value, dict):
         return {
-            key: REDACTED
-            if isinstance(key, str) and _SECRET_KEY.search(key) and not _SAFE_KEY.search(key)
-            else redact(inner)
+            key: REDACTED if isinstance(key, str) and names_a_secret(key) else redact(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):

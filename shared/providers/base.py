@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import httpx
 
-from shared.providers.errors import ProviderError
+from shared.providers.errors import FieldRefused, ProviderError
 from shared.providers.http import Api
-from shared.providers.spec import ProviderSpec
+from shared.providers.spec import ProviderSpec, TextRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,31 @@ class Page:
     name: str
     username: str | None = None
     picture_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What the rules look at in a file. Sizes in bytes, pixels, milliseconds; None: not known."""
+
+    content_type: str
+    size_bytes: int
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    alt: str | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it moves: everything else is a picture."""
+        return self.content_type.startswith("video/")
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPart:
+    """One part as composed: sanitized HTML (or plain text) and its files, in the order they are shown."""
+
+    html: str
+    media: Sequence[MediaFacts] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +238,16 @@ class Provider(ABC):
             GrantRejected: the platform says so; nothing else disconnects a channel.
         """
         raise LookupError(f"{self.spec.slug} has nothing to refresh")
+
+    def text_rules(self, account: Mapping[str, Any]) -> TextRules:
+        """Say how long a text of this account may be; `account` is what `Account.settings` said of it."""
+        return self.spec.text
+
+    def check(
+        self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
+    ) -> Sequence[FieldRefused]:
+        """Name what the table cannot express and the platform would refuse; `settings` are validated already."""
+        return ()
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read what is peculiar to this platform in a refusal; None leaves it to the general table."""

@@ -4,6 +4,7 @@ One `Api` is one channel's line for one task. Platform files never see `httpx.Cl
 not theirs.
 """
 
+import copy
 import email.utils
 import re
 import time
@@ -16,6 +17,7 @@ import httpx
 
 from shared.core import clock
 from shared.core.config import settings
+from shared.core.log import names_a_secret
 from shared.providers.errors import (
     AppMisconfigured,
     ContentRejected,
@@ -114,10 +116,18 @@ class Api:
             self.access.details.get("base") or base_url or configured_base_url(spec)
         ).rstrip("/")
         self.read_media = read_media
+        self.sent = False  # something irrevocable was sent, and not refused by a complete answer
         self._client = client
         self._classify = classify
         self._mark_sending = mark_sending
         self._deadline = deadline
+
+    def acting_as(self, access: ChannelAccess, app: AppCredentials | None = None) -> "Api":
+        """Return this line with another account's access, as connecting needs once it has a token."""
+        other = copy.copy(self)
+        other.access, other.app = access, app or self.app
+        other.base_url = (access.details.get("base") or self.base_url).rstrip("/")
+        return other
 
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""
@@ -174,9 +184,11 @@ class Api:
                     f"There was no time left to send the post to {self.spec.name}."
                 )
             self._mark_sending()
+            self.sent = True
         try:
             response = self._client.send(request, auth=auth)
         except _NOTHING_SENT as error:
+            self.sent = self.sent and not irrevocable
             raise PlatformUnavailable(
                 f"{self.spec.name} cannot be reached.",
                 evidence=self._evidence(request, None, str(error)),
@@ -201,19 +213,38 @@ class Api:
             body = None
         if isinstance(body, dict) and all(_at(body, key) for key in required):
             return body
+        raise self._unreadable(response)
+
+    def read_list(self, response: httpx.Response) -> list[dict[str, Any]]:
+        """Read an answer as a JSON array of objects; refused like `read`."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if isinstance(body, list) and all(isinstance(item, dict) for item in body):
+            return body
+        raise self._unreadable(response)
+
+    def _unreadable(self, response: httpx.Response) -> ProviderError:
         evidence = self._evidence(response.request, response, response.text)
         name = self.spec.name
         if response.extensions.get("irrevocable"):
-            raise OutcomeUnknown(
+            return OutcomeUnknown(
                 f"{name} took the post but its answer cannot be read.", evidence=evidence
             )
-        raise PlatformUnavailable(f"{name} gave an answer that cannot be read.", evidence=evidence)
+        return PlatformUnavailable(f"{name} gave an answer that cannot be read.", evidence=evidence)
 
     def read_refusal(self, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
         """Turn a refusal into the error that says what to do next; the provider's own reading comes first."""
         error = self._classify(response) or classify_generally(
             self.spec.name, response, irrevocable=irrevocable
         )
+        return self.with_evidence(error, response)
+
+    def with_evidence(self, error: ProviderError, response: httpx.Response) -> ProviderError:
+        """Add what was answered to an error that a provider raised, and take secrets out of its message."""
+        if response.extensions.get("irrevocable") and not isinstance(error, OutcomeUnknown):
+            self.sent = False
         if not error.evidence.method:
             code = error.evidence.platform_code or platform_code(response)
             error.evidence = self._evidence(response.request, response, response.text, code)
@@ -253,13 +284,10 @@ class Api:
 
     def _without_secrets(self, text: str) -> str:
         """Blank what we sent as a secret and what the platform names as one: some echo the request."""
-        held = (self.access.access_token, self.access.refresh_token, self.app.client_secret)
-        for secret in (*held, *self.access.details.values()):
-            if (
-                secret
-                and len(secret) >= _SHORTEST_SECRET
-                and secret != self.access.details.get("base")
-            ):
+        held = [self.access.access_token, self.access.refresh_token, self.app.client_secret]
+        held += [value for key, value in self.access.details.items() if names_a_secret(key)]
+        for secret in held:
+            if secret:
                 text = text.replace(secret, "[redacted]")
         return _SECRET_IN_JSON.sub(r'\1"[redacted]"', text)
 
@@ -268,7 +296,6 @@ _NOTHING_SENT = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
 )  # fmt: skip
 _REQUEST_ID_HEADERS = ("x-request-id", "x-li-uuid", "x-transaction-id", "x-fb-trace-id")
-_SHORTEST_SECRET = 8  # shorter values are names and numbers that occur in any text
 
 
 def configured_base_url(spec: ProviderSpec) -> str:

@@ -1,0 +1,477 @@
+"""How a channel is connected and its token renewed: OAuth 2.0, OAuth 1.0a, or a form.
+
+A provider inherits one of `OAuth2Provider`, `OAuth1Provider`, `FormProvider` and says who the account is; addresses,
+scopes and fields come from `spec.auth`. What disconnects a channel is decided here and nowhere else: an answer of
+the `invalid_grant` kind.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import json
+import re
+import secrets
+import time
+import urllib.parse
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from shared.core.config import settings
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.providers.base import Account, Authorization, Connection, Provider, Tokens
+from shared.providers.errors import (
+    AppMisconfigured,
+    ChannelDisconnected,
+    GrantRejected,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+)
+from shared.providers.http import (
+    Api,
+    AppCredentials,
+    ChannelAccess,
+    misconfigured,
+    retry_after,
+    said,
+)
+from shared.providers.spec import Fields, OAuth1, OAuth2, ProviderSpec
+
+# RFC 6749 section 5.2; `invalid_refresh_token` and `token_expired` are what some platforms say instead of it.
+GRANT_REJECTED = frozenset(
+    {"invalid_grant", "invalid_refresh_token", "token_expired", "bad_verification_code"}
+)
+APP_REFUSED = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
+
+
+def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
+    """Take our application's credentials for a platform from the providers' secret.
+
+    Raises:
+        AppMisconfigured: they are not there; the message names the missing keys.
+    """
+    auth = spec.auth
+    if isinstance(auth, Fields) or not auth.client_id_setting:
+        return AppCredentials()
+    names = (auth.client_id_setting, auth.client_secret_setting)
+    if missing := [name for name in names if not secret.get(name)]:
+        raise misconfigured(spec.name, f"Missing in the providers' secret: {', '.join(missing)}.")
+    return AppCredentials(secret[names[0]], secret[names[1]])
+
+
+def server_address(given: str, *, field: str) -> str:
+    """Read the address of a server that a member named, as an origin without a trailing slash.
+
+    Raises:
+        InvalidInput: it is not an https address of a public name. That the name leads to a public address is
+            checked when the connection is made.
+    """
+    parts = urllib.parse.urlsplit(given.strip() if "://" in given else f"https://{given.strip()}")
+    host, port = (parts.hostname or "").casefold(), _port(parts)
+    if parts.scheme == "http" and settings().allow_loopback_addresses and _is_loopback(host):
+        return f"http://{host}{port}"
+    if parts.scheme != "https" or parts.username or "." not in host or _is_address(host):
+        message = "Give the server's name, such as mastodon.social."
+        raise InvalidInput(message, problems=[FieldProblem(field, "invalid_server", message)])
+    return f"https://{host}{port}"
+
+
+def _port(parts: urllib.parse.SplitResult) -> str:
+    try:
+        return f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+# OAuth 2.0
+
+
+class OAuth2Provider(Provider):
+    """The authorization-code flow (RFC 6749, PKCE by RFC 7636), from `spec.auth`."""
+
+    @abstractmethod
+    def account(self, api: Api) -> Account:
+        """Ask the platform who the token in `api.access` belongs to."""
+
+    @property
+    def auth(self) -> OAuth2:
+        """Return the flow's table."""
+        if not isinstance(self.spec.auth, OAuth2):
+            raise TypeError(f"{self.spec.slug} declares no OAuth 2.0")
+        return self.spec.auth
+
+    def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
+        """Build the address of the consent page. Sends nothing."""
+        del instance
+        return self.consent(api, redirect_uri=redirect_uri)
+
+    def consent(
+        self, api: Api, *, redirect_uri: str, remember: Mapping[str, str] | None = None
+    ) -> Authorization:
+        """Build the consent page's address for `api.app`, adding to what must be remembered."""
+        state, kept = secrets.token_urlsafe(24), dict(remember or {})
+        query = {
+            "response_type": "code",
+            "client_id": api.app.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": self.auth.scope_separator.join(self.auth.scopes),
+            "state": state,
+            **self.auth.extra_authorize,
+        }
+        if self.auth.pkce:
+            kept["verifier"] = secrets.token_urlsafe(48)
+            digest = hashlib.sha256(kept["verifier"].encode()).digest()
+            query["code_challenge"] = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+            query["code_challenge_method"] = "S256"
+        address = self.auth.authorize_url.replace("{base}", api.base_url)
+        return Authorization(f"{address}?{urllib.parse.urlencode(query)}", state, kept)
+
+    def connect(
+        self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Connection:
+        """Exchange the code, compare the scopes, and ask who it is."""
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        if "verifier" in remember:
+            form["code_verifier"] = remember["verifier"]
+        tokens = self.ask_for_tokens(api, form)
+        self.compare_scopes(tokens)
+        details = self.details(api, remember)
+        account = self.account(api.acting_as(access_with(tokens, details)))
+        return Connection(checked(self.spec, account), tokens, details)
+
+    def refresh(self, api: Api) -> Tokens:
+        """Use the refresh token; a platform that sends no new one keeps the old one."""
+        if not self.auth.refreshable or not api.access.refresh_token:
+            raise GrantRejected(
+                f"{self.spec.name} cannot renew this channel's access. Connect it again."
+            )
+        return self.ask_for_tokens(
+            api, {"grant_type": "refresh_token", "refresh_token": api.access.refresh_token}
+        )
+
+    def details(self, api: Api, remember: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what later calls need beside tokens; most platforms need nothing."""
+        del api, remember
+        return {}
+
+    def ask_for_tokens(self, api: Api, form: Mapping[str, str]) -> Tokens:
+        """Send a request to the token endpoint and read its answer.
+
+        Raises:
+            GrantRejected: the code or refresh token is refused for good.
+            AppMisconfigured: our client id or secret is refused.
+            PlatformUnavailable: anything else; worth another try.
+        """
+        address = self.auth.token_url.replace("{base}", api.base_url)
+        credentials = {"client_id": api.app.client_id, "client_secret": api.app.client_secret}
+        response = api.request(
+            "POST",
+            address,
+            data={**credentials, **form},
+            headers={"Accept": "application/json"},
+            accept=(400, 401, 403, 404, 422, 429),
+        )
+        if not response.is_success or _error_code(response):
+            raise token_refusal(api, response)
+        body = api.read(response, "access_token")
+        lifetime = seconds(body.get("expires_in")) or self.spec.token_lifetime
+        granted = body.get("scope")
+        return Tokens(
+            access=str(body["access_token"]),
+            refresh=str(body["refresh_token"]) if body.get("refresh_token") else None,
+            expires_at=api.now() + lifetime if lifetime else None,
+            scopes=tuple(re.split(r"[ ,]+", granted.strip()))
+            if isinstance(granted, str) and granted.strip()
+            else (),
+        )
+
+    def compare_scopes(self, tokens: Tokens) -> None:
+        """Hold that everything we need was granted; a platform that does not say is believed.
+
+        Raises:
+            ChannelDisconnected: the message names what is missing.
+        """
+        missing = [
+            scope for scope in self.auth.scopes if tokens.scopes and scope not in tokens.scopes
+        ]
+        if missing:
+            raise ChannelDisconnected(
+                f"{self.spec.name} did not grant: {', '.join(missing)}. Connect again and leave every box ticked.",
+                code="scope_missing",
+            )
+
+
+def token_refusal(api: Api, response: httpx.Response) -> ProviderError:
+    """Read a token endpoint's refusal. Whatever is not clearly final is worth another try."""
+    name, code, words = api.spec.name, _error_code(response), said(response)
+    error: ProviderError
+    if code in GRANT_REJECTED:
+        error = GrantRejected(
+            f"{name} no longer accepts this permission. Connect the channel again. {words}".strip()
+        )
+    elif code in APP_REFUSED:
+        error = misconfigured(name, words)
+    elif response.status_code == 429:
+        error = RateLimited(
+            f"{name} asks to wait. {words}".strip(), retry_after=retry_after(response)
+        )
+    else:
+        error = PlatformUnavailable(
+            f"{name} gave no access ({response.status_code}). {words}".strip()
+        )
+    return api.with_evidence(error, response)
+
+
+def _error_code(response: httpx.Response) -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        return ""
+    code = body.get("error") if isinstance(body, dict) else None
+    return code if isinstance(code, str) else ""
+
+
+def access_with(
+    tokens: Tokens, details: Mapping[str, str], *, remote_id: str = ""
+) -> ChannelAccess:
+    """Turn fresh tokens into an access, before a channel exists."""
+    return ChannelAccess(
+        remote_id=remote_id,
+        access_token=tokens.access,
+        refresh_token=tokens.refresh,
+        details=details,
+        expires_at=tokens.expires_at,
+    )
+
+
+def checked(spec: ProviderSpec, account: Account) -> Account:
+    """Hold that the platform said who it is: a channel without an id could never be posted to."""
+    if not account.remote_id:
+        raise PlatformUnavailable(f"{spec.name} did not say whose account this is. Connect again.")
+    return account
+
+
+def seconds(value: Any) -> timedelta | None:
+    """Read a lifetime in seconds, given as a number or digits; None where there is none."""
+    if isinstance(value, bool) or not str(value).isdigit() or int(value) == 0:
+        return None
+    return timedelta(seconds=int(value))
+
+
+# OAuth 1.0a
+
+
+class OAuth1Auth(httpx.Auth):
+    """Signs a request with HMAC-SHA1 (RFC 5849). Reading a body that is not a form is never needed."""
+
+    def __init__(
+        self,
+        app: AppCredentials,
+        *,
+        token: str = "",
+        token_secret: str = "",
+        extra: Mapping[str, str] | None = None,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        timestamp: Callable[[], int] = lambda: int(time.time()),
+    ) -> None:
+        self._app, self._token, self._token_secret = app, token, token_secret
+        self._extra, self._nonce, self._timestamp = dict(extra or {}), nonce, timestamp
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the Authorization header."""
+        oauth = {
+            "oauth_consumer_key": self._app.client_id,
+            "oauth_nonce": self._nonce(),
+            "oauth_signature_method": "HMAC-SHA1",
+            "oauth_timestamp": str(self._timestamp()),
+            "oauth_version": "1.0",
+            **({"oauth_token": self._token} if self._token else {}),
+            **self._extra,
+        }
+        oauth["oauth_signature"] = self._signature(request, oauth)
+        pairs = ", ".join(
+            f'{_quote(name)}="{_quote(value)}"' for name, value in sorted(oauth.items())
+        )
+        request.headers["Authorization"] = f"OAuth {pairs}"
+        yield request
+
+    def _signature(self, request: httpx.Request, oauth: Mapping[str, str]) -> str:
+        base = signature_base(request, oauth)
+        key = f"{_quote(self._app.client_secret)}&{_quote(self._token_secret)}"
+        digest = hmac.new(key.encode(), base.encode(), hashlib.sha1).digest()
+        return base64.b64encode(digest).decode()
+
+
+def signature_base(request: httpx.Request, oauth: Mapping[str, str]) -> str:
+    """Build the signature base string: RFC 5849 section 3.4.1."""
+    pairs = [*request.url.params.multi_items(), *oauth.items()]
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        pairs += urllib.parse.parse_qsl(request.content.decode(), keep_blank_values=True)
+    normalized = "&".join(
+        f"{name}={value}" for name, value in sorted((_quote(n), _quote(v)) for n, v in pairs)
+    )
+    url = request.url.copy_with(query=None, fragment=None)
+    return "&".join(_quote(piece) for piece in (request.method.upper(), str(url), normalized))
+
+
+def _quote(value: str) -> str:
+    return urllib.parse.quote(value, safe="~")
+
+
+class OAuth1Provider(Provider):
+    """The three-legged flow of OAuth 1.0a.
+
+    The access token is the channel's token; its secret lies in the connection's details under `tokenSecret`, because
+    it is no refresh token: it neither expires nor renews anything.
+    """
+
+    @abstractmethod
+    def account(self, api: Api) -> Account:
+        """Ask the platform who the token in `api.access` belongs to."""
+
+    @property
+    def auth(self) -> OAuth1:
+        """Return the flow's table."""
+        if not isinstance(self.spec.auth, OAuth1):
+            raise TypeError(f"{self.spec.slug} declares no OAuth 1.0a")
+        return self.spec.auth
+
+    def signer(self, api: Api) -> OAuth1Auth:
+        """Sign for the channel."""
+        return OAuth1Auth(
+            api.app,
+            token=api.access.access_token,
+            token_secret=api.access.details.get("tokenSecret", ""),
+        )
+
+    def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
+        """Get a request token; the platform names it again when the member comes back, so it is the state."""
+        del instance
+        signer = OAuth1Auth(api.app, extra={"oauth_callback": redirect_uri})
+        body = self._ask(api, self.auth.request_token_url, signer, refused=AppMisconfigured)
+        token = body["oauth_token"]
+        address = self.auth.authorize_url.replace("{base}", api.base_url)
+        query = urllib.parse.urlencode({"oauth_token": token})
+        return Authorization(
+            f"{address}?{query}", token, {"token": token, "secret": body["oauth_token_secret"]}
+        )
+
+    def connect(
+        self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Connection:
+        """Exchange the verifier (`code`) for an access token, and ask who it is."""
+        del redirect_uri
+        signer = OAuth1Auth(
+            api.app,
+            token=remember.get("token", ""),
+            token_secret=remember.get("secret", ""),
+            extra={"oauth_verifier": code},
+        )
+        body = self._ask(api, self.auth.access_token_url, signer, refused=GrantRejected)
+        tokens = Tokens(access=body["oauth_token"])
+        details = {"tokenSecret": body["oauth_token_secret"]}
+        account = self.account(api.acting_as(access_with(tokens, details)))
+        return Connection(checked(self.spec, account), tokens, details)
+
+    def refresh(self, api: Api) -> Tokens:
+        """Refuse: a token of OAuth 1.0a lives until it is revoked, so one that is refused is gone for good."""
+        raise GrantRejected(f"Access to {api.spec.name} was withdrawn. Connect the channel again.")
+
+    def _ask(
+        self, api: Api, url: str, signer: OAuth1Auth, *, refused: type[ProviderError]
+    ) -> dict[str, str]:
+        response = api.request(
+            "POST", url.replace("{base}", api.base_url), auth=signer, accept=(400, 401, 403)
+        )
+        body = dict(urllib.parse.parse_qsl(response.text)) if response.is_success else {}
+        if body.get("oauth_token") and body.get("oauth_token_secret"):
+            return body
+        words = said(response) if not response.is_success else ""
+        if not response.is_success:
+            raise api.with_evidence(
+                refused(f"{api.spec.name} refused to connect. {words}".strip()), response
+            )
+        raise api.with_evidence(PlatformUnavailable(f"{api.spec.name} gave no token."), response)
+
+
+# Forms
+
+
+class FormProvider(Provider):
+    """Connecting by what the member types: a password made for us, an API key."""
+
+    @abstractmethod
+    def log_in(self, api: Api, fields: Mapping[str, str]) -> Connection:
+        """Turn the form's fields into a connection.
+
+        Raises:
+            GrantRejected: the platform refuses what was typed.
+        """
+
+    def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
+        """Need no page: the empty address says that the form is shown instead."""
+        del api, redirect_uri, instance
+        return Authorization("", secrets.token_urlsafe(24))
+
+    def connect(
+        self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Connection:
+        """Read the fields and log in."""
+        del redirect_uri, remember
+        connection = self.log_in(api, self.read_form(code))
+        checked(self.spec, connection.account)
+        return connection
+
+    def read_form(self, code: str) -> dict[str, str]:
+        """Read the form from `code`: its JSON, as it is or in base64.
+
+        Raises:
+            InvalidInput: a field is missing or does not look as it must.
+        """
+        if not isinstance(self.spec.auth, Fields):
+            raise TypeError(f"{self.spec.slug} declares no form")
+        given = _json_object(code)
+        problems, values = [], {}
+        for wanted in self.spec.auth.fields:
+            value = str(given.get(wanted.name) or wanted.default).strip()
+            if not value:
+                problems.append(FieldProblem(wanted.name, "required", f"Fill in {wanted.label}."))
+            elif wanted.pattern and not re.fullmatch(wanted.pattern, value):
+                message = f"{wanted.label} does not look right. {wanted.help}".strip()
+                problems.append(FieldProblem(wanted.name, "invalid", message))
+            values[wanted.name] = value
+        if problems:
+            raise InvalidInput(" ".join(problem.message for problem in problems), problems=problems)
+        return values
+
+
+def _json_object(code: str) -> dict[str, Any]:
+    text = code
+    if not code.lstrip().startswith("{"):
+        try:
+            text = base64.b64decode(code, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            text = "{}"
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,346 @@
+"""Mastodon: the configured instance, and any instance. Source: docs.joinmastodon.org/methods, read 2026-11.
+
+Quirks: keys of the Idempotency-Key header are kept for an hour; media are processed after the upload and a status
+that names one too early is refused; unattached media are removed after a day (the server's own vacuum,
+app/lib/vacuum/media_attachments_vacuum.rb); instances choose their own maximum length, which is read at connecting.
+"""
+
+import html
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import httpx
+from pydantic import BaseModel, Field
+
+from shared.core import clock
+from shared.core.config import settings
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.providers.base import (
+    Account,
+    Authorization,
+    CanLookUp,
+    CanMention,
+    CanReply,
+    CanStage,
+    Connection,
+    Found,
+    Mention,
+    OutgoingMedia,
+    OutgoingPost,
+    Processing,
+    Released,
+    Staged,
+    ThreadPosition,
+)
+from shared.providers.errors import (
+    ChannelDisconnected,
+    MediaRejected,
+    PlatformUnavailable,
+    ProviderError,
+)
+from shared.providers.http import Api, AppCredentials, ChannelAccess, said
+from shared.providers.oauth import OAuth2Provider, server_address
+from shared.providers.spec import (
+    Idempotency,
+    IdempotencyForm,
+    ImageRules,
+    MediaRules,
+    OAuth2,
+    ProviderSpec,
+    RateRules,
+    TextRules,
+    VideoRules,
+)
+from shared.providers.uploads import RangeFile, is_time_short
+
+LINK_LENGTH = 23
+UPLOAD_TIMEOUT = timedelta(minutes=2)
+PROCESSING_PAUSE = timedelta(seconds=5)
+UNATTACHED_LIFETIME = timedelta(hours=23)
+SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
+
+# lib/mastodon and app/models/media_attachment.rb of Mastodon 4.5, read 2026-11.
+MEDIA = MediaRules(
+    images=ImageRules(
+        max_count=4,
+        max_bytes=16 * 1024**2,
+        types=("image/jpeg", "image/png", "image/gif", "image/webp"),
+        max_pixels=33_177_600,
+        max_alt_length=1_500,
+    ),
+    videos=VideoRules(
+        max_count=1,
+        max_bytes=99 * 1024**2,
+        types=("video/mp4", "video/webm", "video/quicktime"),
+    ),
+    max_count=4,
+)
+
+
+class MastodonSettings(BaseModel):
+    """What a member may choose for one post."""
+
+    visibility: Literal["public", "unlisted", "private", "direct"] = Field(
+        default="public", title="Visibility", description="Who sees the post."
+    )
+    spoiler_text: str = Field(default="", max_length=500, title="Content warning")
+    sensitive: bool = Field(default=False, title="Hide the media until clicked")
+    language: str = Field(
+        default="",
+        pattern=r"^([a-z]{2,3}(-[A-Za-z]{2,4})?)?$",
+        title="Language",
+        description="ISO 639 code.",
+    )
+
+
+class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
+    """The instance that the setting MASTODON_URL names, by an application registered there."""
+
+    spec = ProviderSpec(
+        slug="mastodon",
+        name="Mastodon",
+        docs_url="https://docs.joinmastodon.org/client/intro/",
+        auth=OAuth2(
+            authorize_url="{base}/oauth/authorize",
+            token_url="{base}/oauth/token",  # noqa: S106  an address
+            scopes=SCOPES,
+            refreshable=False,
+            client_id_setting="MASTODON_CLIENT_ID",
+            client_secret_setting="MASTODON_CLIENT_SECRET",  # noqa: S106  a name
+        ),
+        text=TextRules(max_length=500, link_length=LINK_LENGTH),
+        media=MEDIA,
+        max_parts=50,
+        settings=MastodonSettings,
+        idempotency=Idempotency(IdempotencyForm.HEADER, lifetime=timedelta(hours=1)),
+        rate=RateRules(max_concurrent=5),
+        base_url="https://mastodon.social",
+        base_url_setting="mastodon_url",
+    )
+
+    def text_rules(self, account: Mapping[str, Any]) -> TextRules:
+        """Take the instance's own maximum, where it told one."""
+        longest = account.get("maxCharacters")
+        return (
+            TextRules(max_length=longest, link_length=LINK_LENGTH)
+            if isinstance(longest, int)
+            else self.spec.text
+        )
+
+    def account(self, api: Api) -> Account:
+        """Read the account, and what its instance allows."""
+        answer = api.request("GET", "/api/v1/accounts/verify_credentials", headers=_bearer(api))
+        me = api.read(answer, "id", "username")
+        host = urllib.parse.urlsplit(api.base_url).netloc
+        return Account(
+            remote_id=f"{me['id']}@{host}",  # ids are the instance's own: two instances may have the same
+            name=me.get("display_name") or me["username"],
+            username=f"{me['username']}@{host}",
+            picture_url=me.get("avatar_static") or me.get("avatar"),
+            settings=self._abilities(api),
+        )
+
+    def publish(self, api: Api, post: OutgoingPost) -> Released:
+        """Create the status."""
+        return self._create(api, post, in_reply_to=None)
+
+    def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
+        """Create the status as an answer to the part before."""
+        return self._create(api, post, in_reply_to=to.parent.id)
+
+    def stage(
+        self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+    ) -> Staged | Processing:
+        """Upload every file, then wait until the instance has processed each."""
+        ids, pending = list(progress.get("ids", [])), list(progress.get("pending", []))
+        for media in post.media[len(ids) :]:
+            if is_time_short(api):
+                return Processing({"ids": ids, "pending": pending}, after=timedelta(0))
+            media_id, is_ready = self._upload(api, media)
+            ids.append(media_id)
+            pending += [] if is_ready else [media_id]
+        still_pending = [media_id for media_id in pending if not self._is_processed(api, media_id)]
+        if still_pending:
+            return Processing({"ids": ids, "pending": still_pending}, after=PROCESSING_PAUSE)
+        return Staged({"ids": ids}, expires_at=api.now() + UNATTACHED_LIFETIME)
+
+    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+        """Compare the account's latest statuses, letter by letter: the instance adds markup of its own."""
+        answer = api.request(
+            "GET",
+            f"/api/v1/accounts/{api.access.remote_id.partition('@')[0]}/statuses",
+            params={"limit": 40, "exclude_reblogs": "true"},
+            headers=_bearer(api),
+        )
+        wanted = (_letters(post.text), len(post.media))
+        found = []
+        for status in api.read_list(answer):
+            created_at = clock.as_utc(datetime.fromisoformat(status["created_at"]))
+            seen = (
+                _letters(_without_markup(status["content"])),
+                len(status.get("media_attachments", [])),
+            )
+            if created_at >= since and seen == wanted:
+                found.append(Found(self._released(api, status), created_at))
+        return found
+
+    def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
+        """Search the accounts the instance knows."""
+        params = {"q": query, "limit": 10, "resolve": "false"}
+        answer = api.request("GET", "/api/v1/accounts/search", params=params, headers=_bearer(api))
+        return [
+            Mention(id=found["acct"], label=found["acct"], picture_url=found.get("avatar_static"))
+            for found in api.read_list(answer)
+        ]
+
+    def format_mention(self, mention_id: str, label: str) -> str:
+        """Write the handle; the instance makes the link."""
+        return f"@{(mention_id or label).removeprefix('@')}"
+
+    def classify(self, response: httpx.Response) -> ProviderError | None:
+        """Read Mastodon's sentences: it gives no codes."""
+        words = said(response)
+        lowered = words.casefold()
+        if response.status_code == 403 and (
+            "login is currently disabled" in lowered or "scope" in lowered
+        ):
+            return ChannelDisconnected(f"Connect the channel again: Mastodon says: {words}")
+        if response.status_code == 422 and "not finished processing" in lowered:
+            return PlatformUnavailable(f"Mastodon has not finished processing the media. {words}")
+        if response.status_code == 422 and ("media" in lowered or "file" in lowered):
+            return MediaRejected(f"Mastodon refused the media. {words}")
+        return None
+
+    def _create(self, api: Api, post: OutgoingPost, *, in_reply_to: str | None) -> Released:
+        chosen = MastodonSettings.model_validate(post.settings)
+        media_ids = list(post.staged.get("ids", []))
+        if len(media_ids) != len(post.media):
+            raise PlatformUnavailable("The media are not on Mastodon yet.")
+        body = {
+            "status": post.text,
+            "visibility": chosen.visibility,
+            "sensitive": chosen.sensitive,
+            **({"media_ids": media_ids} if media_ids else {}),
+            **({"spoiler_text": chosen.spoiler_text} if chosen.spoiler_text else {}),
+            **({"language": chosen.language} if chosen.language else {}),
+            **({"in_reply_to_id": in_reply_to} if in_reply_to else {}),
+        }
+        headers = {**_bearer(api), "Idempotency-Key": post.key}
+        answer = api.request(
+            "POST", "/api/v1/statuses", json=body, headers=headers, irrevocable=True
+        )
+        return self._released(api, api.read(answer, "id"))
+
+    def _released(self, api: Api, status: Mapping[str, Any]) -> Released:
+        return Released(
+            id=str(status["id"]), url=status.get("url") or f"{api.base_url}/statuses/{status['id']}"
+        )
+
+    def _upload(self, api: Api, media: OutgoingMedia) -> tuple[str, bool]:
+        """Send one file; the answer is its id, and whether it is processed already."""
+        name = urllib.parse.quote(media.key.rsplit("/", 1)[-1])
+        answer = api.request(
+            "POST",
+            "/api/v2/media",
+            files={"file": (name, RangeFile(api, media), media.content_type)},
+            data={"description": media.alt} if media.alt else None,
+            headers=_bearer(api),
+            timeout=UPLOAD_TIMEOUT,
+        )
+        return str(api.read(answer, "id")["id"]), answer.status_code == httpx.codes.OK
+
+    def _is_processed(self, api: Api, media_id: str) -> bool:
+        answer = api.request("GET", f"/api/v1/media/{media_id}", headers=_bearer(api))
+        return answer.status_code != httpx.codes.PARTIAL_CONTENT
+
+    def _abilities(self, api: Api) -> dict[str, Any]:
+        answer = api.request(
+            "GET", "/api/v2/instance", accept=(401, 403, 404, 410)
+        )  # older servers lack it
+        if not answer.is_success:
+            return {}
+        statuses = api.read(answer).get("configuration", {}).get("statuses", {})
+        longest = statuses.get("max_characters")
+        return {"maxCharacters": longest} if isinstance(longest, int) else {}
+
+
+class MastodonCustom(Mastodon):
+    """Any instance: our application is registered there while connecting, and belongs to that channel."""
+
+    spec = ProviderSpec(
+        slug="mastodon-custom",
+        name="Mastodon (any server)",
+        docs_url="https://docs.joinmastodon.org/methods/apps/",
+        auth=OAuth2(
+            authorize_url="{base}/oauth/authorize",
+            token_url="{base}/oauth/token",  # noqa: S106  an address
+            scopes=SCOPES,
+            refreshable=False,
+        ),
+        text=Mastodon.spec.text,
+        media=MEDIA,
+        max_parts=Mastodon.spec.max_parts,
+        settings=MastodonSettings,
+        idempotency=Mastodon.spec.idempotency,
+        rate=Mastodon.spec.rate,
+        instance=True,
+        tool_tip="Give the server's name, such as mastodon.social.",
+    )
+
+    def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
+        """Register our application at the instance and send the member there."""
+        if not instance:
+            message = "Give the server's name, such as mastodon.social."
+            raise InvalidInput(message, problems=[FieldProblem("instance", "required", message)])
+        base = server_address(instance, field="instance")
+        body = {
+            "client_name": "Roost",
+            "redirect_uris": redirect_uri,
+            "scopes": " ".join(SCOPES),
+            "website": settings().public_url,
+        }
+        registered = api.read(
+            api.request("POST", f"{base}/api/v1/apps", json=body), "client_id", "client_secret"
+        )
+        remember = {
+            "base": base,
+            "clientId": registered["client_id"],
+            "clientSecret": registered["client_secret"],
+        }
+        return self.consent(
+            _at_instance(api, remember), redirect_uri=redirect_uri, remember=remember
+        )
+
+    def connect(
+        self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Connection:
+        """Finish with the application that was registered at the instance."""
+        there = _at_instance(api, remember)
+        return super().connect(there, code=code, redirect_uri=redirect_uri, remember=remember)
+
+    def details(self, api: Api, remember: Mapping[str, str]) -> Mapping[str, str]:
+        """Keep the instance and our application there."""
+        del api
+        return {name: remember[name] for name in ("base", "clientId", "clientSecret")}
+
+
+def _at_instance(api: Api, remember: Mapping[str, str]) -> Api:
+    app = AppCredentials(remember["clientId"], remember["clientSecret"])
+    return api.acting_as(ChannelAccess(details={"base": remember["base"]}), app)
+
+
+def _bearer(api: Api) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api.access.access_token}"}
+
+
+def _without_markup(content: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<br[^>]*>|</p>", "\n", content)))
+
+
+def _letters(words: str) -> str:
+    """Reduce a text to what the instance leaves unchanged: no white space, no server part of a handle."""
+    local_handles = re.sub(r"(@[\w.-]+)@[\w.-]+", r"\1", words)
+    return re.sub(r"\s+", "", local_handles).casefold()

@@ -1,0 +1,47 @@
+"""Which providers there are, and where the code of each lies; nothing is imported before it is asked for."""
+
+import functools
+import importlib
+from collections.abc import Iterator
+
+from shared.providers.base import Provider
+from shared.providers.spec import ProviderSpec
+
+PLATFORMS = "shared.providers.platforms"
+
+PROVIDERS: dict[str, str] = {
+    "mastodon": "mastodon:Mastodon",
+    "mastodon-custom": "mastodon:MastodonCustom",
+}
+"""Slug to module and class, in the order they are offered."""
+
+
+class UnknownProvider(LookupError):
+    """There is no provider of that name; callers turn it into their own refusal."""
+
+
+def slugs() -> tuple[str, ...]:
+    """List every provider's slug, in the order they are offered."""
+    return tuple(PROVIDERS)
+
+
+@functools.cache
+def provider(slug: str) -> Provider:
+    """Import the one provider that `slug` names.
+
+    Raises:
+        UnknownProvider: there is none.
+    """
+    if slug not in PROVIDERS:
+        raise UnknownProvider(slug)
+    module, name = PROVIDERS[slug].split(":")
+    found = getattr(importlib.import_module(f"{PLATFORMS}.{module}"), name)()
+    if not isinstance(found, Provider):
+        raise TypeError(f"{module}.{name} is not a Provider")
+    return found
+
+
+def specs() -> Iterator[ProviderSpec]:
+    """Yield every provider's table. Imports all platforms: for listings and the variants function only."""
+    for slug in PROVIDERS:
+        yield provider(slug).spec

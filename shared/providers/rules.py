@@ -1,0 +1,209 @@
+"""What a platform would refuse in a draft, found before anything is sent.
+
+Pure: the same draft and table always give the same answer, so composing, the dry run and publishing agree.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.core import text
+from shared.providers.base import CanReply, DraftPart, MediaFacts, Provider
+from shared.providers.errors import FieldRefused
+from shared.providers.spec import ImageRules, ProviderSpec, TextRules, TextUnit, VideoRules
+from shared.providers.variants import needed_variant
+from shared.providers.wording import length_of, text_for
+
+UNIT_NAMES = {
+    TextUnit.CHARACTERS: "characters",
+    TextUnit.GRAPHEMES: "characters",
+    TextUnit.UTF16: "characters (UTF-16)",
+    TextUnit.BYTES: "bytes",
+    TextUnit.WEIGHTED: "characters as it counts them",
+}
+
+
+def check(
+    provider: Provider,
+    parts: Sequence[DraftPart],
+    settings: Mapping[str, Any],
+    *,
+    account: Mapping[str, Any] | None = None,
+) -> list[FieldRefused]:
+    """List every reason why the draft cannot go out, in the order of the parts; empty: it can.
+
+    `account` is what the platform said of the channel when it was connected (`Account.settings`).
+    """
+    spec = provider.spec
+    refused = list(_count_of_parts(provider, parts))
+    rules = provider.text_rules(account or {})
+    for position, part in enumerate(parts):
+        where = f"value.{position}"
+        refused += _text(provider, part, rules, f"{where}.content")
+        refused += _media(spec, part, where, position)
+    of_settings = list(_settings(spec, settings))
+    if not of_settings:
+        refused += provider.check(parts, settings)
+    return refused + of_settings
+
+
+def _count_of_parts(provider: Provider, parts: Sequence[DraftPart]) -> Iterator[FieldRefused]:
+    limit = provider.spec.max_parts if isinstance(provider, CanReply) else 1
+    if len(parts) > limit:
+        name = provider.spec.name
+        words = f"at most {limit} parts in a thread" if limit > 1 else "no threads: leave one part"
+        yield _refused(
+            f"value.{limit}",
+            "too_many_parts",
+            f"{name} takes {words}; there are {len(parts)}.",
+            limit,
+        )
+
+
+def _text(
+    provider: Provider, part: DraftPart, rules: TextRules, path: str
+) -> Iterator[FieldRefused]:
+    name = provider.spec.name
+    written = text_for(provider, part.html)
+    if not written and not part.media:
+        yield _refused(path, "empty", "Write a text or add a file.")
+    length = length_of(written, rules)
+    if length > rules.max_length:
+        unit = UNIT_NAMES[rules.unit]
+        yield _refused(
+            path, "too_long", f"{name} takes at most {rules.max_length} {unit}; this part has {length}.",
+            rules.max_length, length,
+        )  # fmt: skip
+    size = text.utf8_bytes(written)
+    if rules.max_bytes is not None and size > rules.max_bytes:
+        yield _refused(
+            path, "too_long", f"{name} takes at most {rules.max_bytes} bytes of text; this part has {size}.",
+            rules.max_bytes, size,
+        )  # fmt: skip
+
+
+def _media(
+    spec: ProviderSpec, part: DraftPart, where: str, position: int
+) -> Iterator[FieldRefused]:
+    rules, path = spec.media, f"{where}.image"
+    if rules.required and position == 0 and not part.media:
+        yield _refused(path, "media_required", f"{spec.name} needs a picture or a video.")
+    if position > 0 and part.media and not rules.replies:
+        yield _refused(
+            path,
+            "media_in_replies",
+            f"{spec.name} takes no files in replies; remove them from this part.",
+        )
+        return
+    pictures = [media for media in part.media if not media.is_video]
+    videos = [media for media in part.media if media.is_video]
+    for kind, found, limit in (
+        ("pictures", pictures, rules.images.max_count),
+        ("videos", videos, rules.videos.max_count),
+        (
+            "files",
+            list(part.media),
+            rules.max_count or rules.images.max_count + rules.videos.max_count,
+        ),
+    ):
+        if len(found) > limit:
+            words = f"at most {limit} {kind}" if limit else f"no {kind}"
+            yield _refused(
+                path,
+                "too_many_media",
+                f"{spec.name} takes {words} in one part; there are {len(found)}.",
+                limit,
+                len(found),
+            )
+            break
+    if pictures and videos and not rules.mixed:
+        yield _refused(
+            path, "mixed_media", f"{spec.name} takes pictures or a video in one part, not both."
+        )
+    for index, media in enumerate(part.media):
+        at = f"{path}.{index}"
+        if media.is_video:
+            yield from _video(spec.name, media, rules.videos, at)
+        else:
+            yield from _picture(spec.name, media, rules.images, at)
+
+
+def _picture(name: str, media: MediaFacts, rules: ImageRules, path: str) -> Iterator[FieldRefused]:
+    if rules.max_count == 0:
+        return
+    if needed_variant(media, rules) is None:  # otherwise a copy that fits is made
+        yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
+    alt = len(media.alt or "")
+    if rules.max_alt_length is not None and alt > rules.max_alt_length:
+        yield _refused(
+            f"{path}.alt", "alt_too_long",
+            f"{name} takes at most {rules.max_alt_length} characters of alternative text; there are {alt}.",
+            rules.max_alt_length, alt,
+        )  # fmt: skip
+
+
+def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterator[FieldRefused]:
+    if rules.max_count == 0:
+        return
+    yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
+    if media.duration_ms is None:
+        return
+    length = timedelta(milliseconds=media.duration_ms)
+    if rules.max_duration is not None and length > rules.max_duration:
+        yield _refused(
+            path, "video_too_long",
+            f"{name} takes videos of at most {_seconds(rules.max_duration)} s; this one has {_seconds(length)} s.",
+            _seconds(rules.max_duration), _seconds(length),
+        )  # fmt: skip
+    if rules.min_duration is not None and length < rules.min_duration:
+        yield _refused(
+            path, "video_too_short",
+            f"{name} takes videos of at least {_seconds(rules.min_duration)} s; this one has {_seconds(length)} s.",
+            _seconds(rules.min_duration), _seconds(length),
+        )  # fmt: skip
+
+
+def _type_and_size(
+    name: str, media: MediaFacts, types: tuple[str, ...], max_bytes: int | None, path: str
+) -> Iterator[FieldRefused]:
+    if media.content_type not in types:
+        known = ", ".join(kind.split("/")[1] for kind in types)
+        yield _refused(
+            path, "unsupported_type", f"{name} takes {known}; this file is {media.content_type}."
+        )
+    elif max_bytes is not None and media.size_bytes > max_bytes:
+        yield _refused(
+            path, "too_large",
+            f"{name} takes files of at most {_megabytes(max_bytes)} MB; this one has {_megabytes(media.size_bytes)} MB.",
+            max_bytes, media.size_bytes,
+        )  # fmt: skip
+
+
+def _settings(spec: ProviderSpec, settings: Mapping[str, Any]) -> Iterator[FieldRefused]:
+    try:
+        spec.settings.model_validate(dict(settings))
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            path = ".".join(["settings", *(str(part) for part in problem["loc"])])
+            said = problem["msg"].removeprefix("Value error, ").rstrip(".")
+            yield FieldRefused(path, problem["type"], f"{said}.")
+
+
+def _refused(
+    path: str, code: str, message: str, limit: float | None = None, actual: float | None = None
+) -> FieldRefused:
+    numbers = {"limit": limit, "actual": actual}
+    return FieldRefused(
+        path, code, message, {key: value for key, value in numbers.items() if value is not None}
+    )
+
+
+def _seconds(length: timedelta) -> float:
+    seconds = length.total_seconds()
+    return int(seconds) if seconds == int(seconds) else round(seconds, 1)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,122 @@
+"""How a stored file reaches a platform: in ranges, with flat memory, and only while there is time.
+
+Two ways: `chunks` for platforms that take numbered pieces (the position can be stored and taken up again), and
+`RangeFile` for those that want one body, which is read range by range as the connection takes it.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.providers.base import OutgoingMedia
+from shared.providers.errors import PlatformUnavailable
+from shared.providers.http import Api
+
+MAX_RANGE = 8 * 1024 * 1024
+TIME_TO_STOP = timedelta(seconds=20)  # what a stage function needs to store its position
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One numbered piece of a file. `start` is its offset in bytes."""
+
+    index: int
+    start: int
+    data: bytes
+    is_last: bool
+
+
+def is_time_short(api: Api, *, needed: timedelta = TIME_TO_STOP) -> bool:
+    """Say whether a task should store its position and end rather than begin another piece."""
+    return api.time_left() < needed
+
+
+def chunks(api: Api, media: OutgoingMedia, *, size: int, first: int = 0) -> Iterator[Chunk]:
+    """Yield a file's pieces of `size` bytes from number `first`; ends early, after any piece, when time is short."""
+    if not 0 < size <= MAX_RANGE:
+        raise ValueError(f"a piece has 1 to {MAX_RANGE} bytes, not {size}")
+    for index, start in enumerate(range(first * size, media.size_bytes, size), first):
+        length = min(size, media.size_bytes - start)
+        yield Chunk(
+            index, start, read_range(api, media, start, length), start + length == media.size_bytes
+        )
+        if is_time_short(api):
+            return
+
+
+def read_range(api: Api, media: OutgoingMedia, start: int, length: int) -> bytes:
+    """Read `length` bytes from `start`.
+
+    Raises:
+        PlatformUnavailable: the storage gave less; the file may be in the middle of being replaced.
+    """
+    data = api.read_media(media.key, start, length)
+    if len(data) != length:
+        raise PlatformUnavailable(
+            f"The stored file ended early: {start + len(data)} of {media.size_bytes} bytes."
+        )
+    return data
+
+
+def read_whole(api: Api, media: OutgoingMedia) -> bytes:
+    """Read a small file at once; only for pictures, whose platforms' limits lie below one range."""
+    if media.size_bytes > MAX_RANGE:
+        raise ValueError(f"{media.size_bytes} bytes are read in ranges, not at once")
+    return read_range(api, media, 0, media.size_bytes)
+
+
+class RangeFile(io.RawIOBase):
+    """A stored file as a readable, seekable file object; holds one range at a time.
+
+    httpx sends it as a request's body or as a part of a multipart form, and learns its length by seeking.
+    """
+
+    def __init__(
+        self, api: Api, media: OutgoingMedia, *, range_bytes: int = 4 * 1024 * 1024
+    ) -> None:
+        super().__init__()
+        self._api, self._media, self._range_bytes = api, media, min(range_bytes, MAX_RANGE)
+        self._position = 0
+        self._held, self._held_from = b"", 0
+
+    def readable(self) -> bool:
+        """Always: that is what it is for."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always: httpx rewinds before it sends."""
+        return True
+
+    def tell(self) -> int:
+        """Return the offset of the next byte."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move without reading."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._media.size_bytes}[
+            whence
+        ]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, from the range that is held, else from the next one.
+
+        Raises:
+            PlatformUnavailable: there is no time left to go on; nothing was created, so the upload is repeated.
+        """
+        left = self._media.size_bytes - self._position
+        if left <= 0 or size == 0:
+            return b""
+        offset = self._position - self._held_from
+        if not 0 <= offset < len(self._held):
+            if is_time_short(self._api, needed=timedelta(seconds=1)):
+                raise PlatformUnavailable("The upload did not end in time.")
+            self._held = read_range(
+                self._api, self._media, self._position, min(self._range_bytes, left)
+            )
+            self._held_from, offset = self._position, 0
+        data = self._held[offset:] if size < 0 else self._held[offset : offset + size]
+        self._position += len(data)
+        return data

@@ -1,0 +1,79 @@
+"""Which converted copy of a picture a platform needs, if any.
+
+The same facts and rules always give the same plan, so the copy made when an upload completes and the file picked
+when its post goes out are found under one name.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.providers.base import MediaFacts
+from shared.providers.spec import ImageRules
+
+EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
+MAKEABLE = frozenset(
+    {"image/jpeg", "image/png", "image/webp"}
+)  # what the variants function can write
+
+
+@dataclass(frozen=True, slots=True)
+class VariantPlan:
+    """A copy to make: its type, its largest size in pixels (the ratio is kept) and in bytes.
+
+    Quality gives way first and size second, and only as far as `max_bytes` demands.
+    """
+
+    content_type: str
+    width: int
+    height: int
+    max_bytes: int | None
+
+    @property
+    def name(self) -> str:
+        """Name the copy among those of one picture: `1600x1200-1000000.jpg`."""
+        limit = f"-{self.max_bytes}" if self.max_bytes else ""
+        return f"{self.width}x{self.height}{limit}.{EXTENSIONS[self.content_type]}"
+
+
+def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
+    """Say which copy of `image` fits `rules`; None: the file goes out as it is, or nothing we make would help.
+
+    A GIF that the platform takes is never converted, because that would stop its movement.
+    """
+    if image.is_video or image.width is None or image.height is None or rules.max_count == 0:
+        return None
+    too_heavy = rules.max_bytes is not None and image.size_bytes > rules.max_bytes
+    width, height = _fitting(image.width, image.height, rules)
+    taken = image.content_type in rules.types
+    if taken and not too_heavy and (width, height) == (image.width, image.height):
+        return None
+    if taken and image.content_type == "image/gif":
+        return None
+    content_type = _type_for(image, rules, too_heavy=too_heavy)
+    return VariantPlan(content_type, width, height, rules.max_bytes) if content_type else None
+
+
+def needed_variants(image: MediaFacts, all_rules: Iterable[ImageRules]) -> tuple[VariantPlan, ...]:
+    """List the copies that any of `all_rules` asks for, each once, in a stable order."""
+    plans = {plan for rules in all_rules if (plan := needed_variant(image, rules))}
+    return tuple(sorted(plans, key=lambda plan: plan.name))
+
+
+def _fitting(width: int, height: int, rules: ImageRules) -> tuple[int, int]:
+    scale = min(
+        1.0,
+        (rules.max_width or width) / width,
+        (rules.max_height or height) / height,
+        math.sqrt((rules.max_pixels or width * height) / (width * height)),
+    )
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _type_for(image: MediaFacts, rules: ImageRules, *, too_heavy: bool) -> str | None:
+    """Keep the type where it can be; a PNG too heavy becomes a JPEG, since only a lossy type can be made lighter."""
+    keeps = image.content_type in rules.types and image.content_type in MAKEABLE
+    if keeps and not (too_heavy and image.content_type == "image/png"):
+        return image.content_type
+    preferred = ("image/jpeg", "image/webp", "image/png")
+    return next((kind for kind in preferred if kind in rules.types), None)
