@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         "Further origins (comma-separated) that may call the API with credentials.",
         "HTTP functions",
     )
+    trusted_proxies: int = _setting(
+        0,
+        "How many proxies before API Gateway append to X-Forwarded-For; CloudFront is one.",
+        "HTTP functions",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
         "INFO", "Least severe log line written.", "all"
     )
@@ -66,7 +71,9 @@ class Settings(BaseSettings):
         "roost", "Role; in AWS it logs in by an IAM token.", "everything with a database"
     )
     database_pool_size: int = _setting(
-        1, "Connections of one process; a Lambda environment needs one.", "everything with a database"
+        1,
+        "Connections of one process; a Lambda environment needs one.",
+        "everything with a database",
     )
     database_ca_file: str = _setting(
         "",

@@ -1,0 +1,333 @@
+"""Who is calling, for which organization, in which role, and how often already: answered by one statement.
+
+It runs in autocommit, before the request's unit of work: the process has one connection, and a transaction should not
+be open while nothing happens in it.
+"""
+
+import functools
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, Uuid, bindparam, text
+from sqlalchemy.orm import Session
+
+from shared.access.errors import (
+    KeyReadsOnly,
+    NoOrganization,
+    NotSignedIn,
+    PersonNeeded,
+    RoleTooLow,
+    SessionOver,
+    UnknownApiKey,
+)
+from shared.access.policy import Rate, Rule, Who, reaches
+from shared.core.crypto import hash_secret
+from shared.core.errors import TooManyRequests
+from shared.core.ids import OrganizationId, SessionId, UserId
+from shared.identity.tokens import read_access_token
+from shared.organizations.models import Role
+
+
+class Via(StrEnum):
+    """How the caller proved who they are."""
+
+    SESSION = "session"
+    API_KEY = "api_key"
+
+
+@dataclass(frozen=True, slots=True)
+class ActingMember:
+    """Who acts in a request. `user_id` of an API key is the one who made it; None if that user is gone."""
+
+    organization_id: OrganizationId
+    user_id: UserId | None
+    role: Role
+    timezone: str
+    plan: str
+    plan_ends_at: datetime | None
+    via: Via
+    session_id: SessionId | None = None
+    is_super_admin: bool = False
+    impersonated_by: UserId | None = None
+
+    @property
+    def person_id(self) -> UserId:
+        """Return the signed-in person, on a route whose rule asks for one."""
+        if self.user_id is None:
+            raise PersonNeeded
+        return self.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What `GET /user/self` shows beyond the member."""
+
+    email: str
+    name: str
+    last_name: str
+    bio: str
+    picture_url: str | None
+    organization_name: str
+    is_trialing: bool
+    allow_trial: bool
+    total_channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much of a rate limit is left."""
+
+    limit: int
+    remaining: int
+    resets_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brought to prove who is calling, and which of their organizations they mean."""
+
+    access_token: str | None = None
+    api_key: str | None = None
+    organization: str | None = None
+    impersonate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The answer. `quota` is None where the route is not limited, `profile` where its rule does not ask for it."""
+
+    member: ActingMember
+    quota: Quota | None = None
+    profile: Profile | None = None
+
+
+def identify(session: Session, credentials: Credentials, rule: Rule, *, writes: bool) -> Caller:
+    """Say who is calling, refuse what `rule` does not allow them, and count the call where it is limited.
+
+    Raises:
+        Unauthenticated: nothing valid proves who it is.
+        Forbidden: the rule asks for more.
+        TooManyRequests: the limit is used up.
+    """
+    if credentials.api_key:
+        caller = _by_api_key(session, credentials.api_key, rule, writes=writes)
+    elif credentials.access_token:
+        caller = _by_session(session, credentials, rule)
+    else:
+        raise NotSignedIn
+    _check(caller.member, rule)
+    return caller
+
+
+def count_address(session: Session, address: str, rate: Rate) -> Quota:
+    """Count a call of a public route by where it comes from.
+
+    Raises:
+        TooManyRequests: the limit is used up.
+    """
+    row = session.execute(_COUNT_ADDRESS, {**_rate_values(rate), "address": address}).one()
+    return _quota(row, rate)
+
+
+def _by_session(session: Session, credentials: Credentials, rule: Rule) -> Caller:
+    claims = read_access_token(credentials.access_token or "")
+    if claims is None:
+        raise SessionOver
+    values: dict[str, Any] = {
+        "session_id": claims.session_id,
+        "user_id": claims.user_id,
+        "chosen": _uuid(credentials.organization),
+        **_rate_values(rule.rate),
+    }
+    row = None
+    target = _uuid(credentials.impersonate)
+    if target:
+        statement = _statement("impersonation", rule.rate is not None, rule.reads_profile)
+        row = session.execute(statement, {**values, "target": target}).one_or_none()
+    if row is None:
+        statement = _statement("session", rule.rate is not None, rule.reads_profile)
+        row = session.execute(statement, values).one_or_none()
+    if row is None:
+        raise SessionOver
+    if row.organization_id is None:
+        raise NoOrganization
+    return _caller(row, Via.SESSION, rule)
+
+
+def _by_api_key(session: Session, api_key: str, rule: Rule, *, writes: bool) -> Caller:
+    statement = _statement("api_key", rule.rate is not None, rule.reads_profile)
+    values = {"key_hash": hash_secret(api_key), **_rate_values(rule.rate)}
+    row = session.execute(statement, values).one_or_none()
+    if row is None:
+        raise UnknownApiKey
+    if rule.person:
+        raise PersonNeeded
+    if writes and "write" not in row.scopes:
+        raise KeyReadsOnly
+    return _caller(row, Via.API_KEY, rule)
+
+
+def _caller(row: Any, via: Via, rule: Rule) -> Caller:
+    member = ActingMember(
+        organization_id=row.organization_id,
+        user_id=row.user_id,
+        role=Role(row.role),
+        timezone=row.timezone,
+        plan=row.plan,
+        plan_ends_at=row.plan_ends_at,
+        via=via,
+        session_id=row.session_id,
+        is_super_admin=row.is_super_admin,
+        impersonated_by=row.impersonated_by,
+    )
+    quota = _quota(row, rule.rate) if rule.rate else None
+    profile = _profile(row) if rule.reads_profile else None
+    return Caller(member, quota, profile)
+
+
+def _check(member: ActingMember, rule: Rule) -> None:
+    if rule.who is Who.SUPER_ADMIN:
+        if not member.is_super_admin:
+            raise RoleTooLow("super admin")
+    elif not reaches(member.role, Role(rule.who.value)):
+        raise RoleTooLow(rule.who.value)
+
+
+def _profile(row: Any) -> Profile:
+    return Profile(
+        email=row.email,
+        name=row.name,
+        last_name=row.last_name,
+        bio=row.bio,
+        picture_url=row.picture_url,
+        organization_name=row.organization_name,
+        is_trialing=row.is_trialing,
+        allow_trial=row.allow_trial,
+        total_channels=row.total_channels,
+    )
+
+
+def _quota(row: Any, rate: Rate) -> Quota:
+    if row.calls > rate.times:
+        raise TooManyRequests(
+            "You are asking too often. Wait a little and try again.",
+            retry_after_seconds=max(1, row.resets_in_seconds),
+        )
+    return Quota(rate.times, rate.times - row.calls, max(1, row.resets_in_seconds))
+
+
+def _rate_values(rate: Rate | None) -> dict[str, Any]:
+    if rate is None:
+        return {}
+    return {"rate": rate.name, "window_seconds": int(rate.window.total_seconds())}
+
+
+def _uuid(value: str | None) -> UUID | None:
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        return None
+
+
+# `login` is the session, `seat` the membership it acts in. A session outlives a changed password only if it was not
+# revoked with it; a disabled member and a deleted organization have no seat.
+_LOGIN = """
+login as (
+  select s.id as session_id, u.id as user_id, u.is_super_admin
+  from sessions s join users u on u.id = s.user_id
+  where s.id = :session_id and s.user_id = :user_id and s.revoked_at is null and s.expires_at > now()
+    and u.activated_at is not null and u.deleted_at is null
+)"""
+_OWN_SEAT = """
+seat as (
+  select login.session_id, login.user_id, login.is_super_admin, cast(null as uuid) as impersonated_by,
+         m.organization_id, m.role, cast(null as text[]) as scopes
+  from login left join lateral (
+    select m.organization_id, m.role
+    from members m join organizations o on o.id = m.organization_id and o.deleted_at is null
+    where m.user_id = login.user_id and not m.disabled
+    order by m.organization_id is distinct from :chosen, m.created_at, m.id limit 1
+  ) m on true
+)"""
+_IMPERSONATED_SEAT = """
+seat as (
+  select login.session_id, m.user_id, false as is_super_admin, login.user_id as impersonated_by,
+         m.organization_id, m.role, cast(null as text[]) as scopes
+  from login join members m on m.id = :target and not m.disabled
+  where login.is_super_admin
+)"""
+# A key acts with the rights of an administrator, who made it. When it was last used is kept to the minute.
+_KEY_SEAT = """
+seat as (
+  select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
+         cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, k.scopes,
+         k.id as key_id, k.last_used_at
+  from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
+  where k.key_hash = :key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+),
+touched as (
+  update api_keys set last_used_at = now() from seat
+  where api_keys.id = seat.key_id
+    and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
+)"""
+_COUNTED = """
+counted as (
+  insert into rate_limits as r (key, window_started_at, count)
+  {source}
+  on conflict (key) do update set
+    count = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                 then 1 else r.count + 1 end,
+    window_started_at = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                             then now() else r.window_started_at end
+  returning r.count as calls,
+    cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
+      as resets_in_seconds
+)"""
+_COUNT_SEAT = _COUNTED.format(
+    source="select cast(:rate as text) || ':' || seat.organization_id, now(), 1 from seat "
+    "where seat.organization_id is not null"
+)
+_COUNT_ADDRESS = text(
+    "with"  # noqa: S608  put together from constants
+    + _COUNTED.format(
+        source="values (cast(:rate as text) || ':' || cast(:address as text), now(), 1)"
+    )
+    + " select calls, resets_in_seconds from counted"
+)
+_ROW = """
+select seat.organization_id, seat.user_id, seat.role, seat.session_id, seat.is_super_admin, seat.impersonated_by,
+       seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at"""
+_PROFILE_COLUMNS = """,
+       coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
+       coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial,
+       (select count(*) from channels c where c.organization_id = o.id and c.deleted_at is null) as total_channels"""
+_FROM = """
+from seat
+left join organizations o on o.id = seat.organization_id
+left join users u on u.id = seat.user_id
+where seat.organization_id is null or o.deleted_at is null"""
+_FROM_COUNTED = _FROM.replace("\nwhere", "\nleft join counted on true\nwhere")
+
+_SEATS = {
+    "session": (_LOGIN, _OWN_SEAT),
+    "impersonation": (_LOGIN, _IMPERSONATED_SEAT),
+    "api_key": (_KEY_SEAT,),
+}
+_IDS = {
+    "session": ("session_id", "user_id", "chosen"),
+    "impersonation": ("session_id", "user_id", "target"),
+    "api_key": (),
+}
+
+
+@functools.cache
+def _statement(by: str, counted: bool, profile: bool) -> TextClause:
+    parts = (*_SEATS[by], *([_COUNT_SEAT] if counted else []))
+    columns = _ROW + (_PROFILE_COLUMNS if profile else "")
+    if counted:
+        columns += ", counted.calls, counted.resets_in_seconds"
+    sql = f"with {','.join(parts)} {columns} {_FROM_COUNTED if counted else _FROM}"
+    return text(sql).bindparams(*(bindparam(name, type_=Uuid()) for name in _IDS[by]))

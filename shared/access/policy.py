@@ -1,0 +1,149 @@
+"""Who may call each route, which plan limit it counts against, and how often it may be called.
+
+One row a route, and every route has one: `shared/web/routing.py` refuses to make a route without a row, and a test
+finds rows without a route. A feature adds its rows in its own section, and its section to `POLICY`.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from shared.organizations.models import Role
+
+
+class Who(StrEnum):
+    """The least that a caller must be. Roles may be proven by a session or by an API key."""
+
+    PUBLIC = "anybody"
+    VIEWER = "viewer"
+    MEMBER = "member"
+    EDITOR = "editor"
+    ADMIN = "admin"
+    OWNER = "owner"
+    SUPER_ADMIN = "super admin"
+
+
+class Limit(StrEnum):
+    """An allowance of the plan that a route uses up."""
+
+    CHANNELS = "channels"
+    POSTS_PER_MONTH = "posts_per_month"
+    TEAM_MEMBERS = "team_members"
+    WEBHOOKS = "webhooks"
+
+
+class Per(StrEnum):
+    """Whose calls are counted together."""
+
+    ADDRESS = "address"
+    ORGANIZATION = "organization"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `times` calls a `window`; routes that share a `name` share the count."""
+
+    name: str
+    times: int
+    window: timedelta
+    per: Per = Per.ORGANIZATION
+
+
+SIGN_IN = Rate("sign_in", 60, timedelta(minutes=10), Per.ADDRESS)
+SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
+MAIL = Rate("mail", 20, timedelta(hours=1), Per.ADDRESS)
+COMPOSE = Rate("compose", 600, timedelta(minutes=1))
+CONNECT = Rate("connect", 120, timedelta(minutes=10))
+UPLOAD = Rate("upload", 600, timedelta(minutes=10))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row.
+
+    `person`: an API key does not do, whatever its role. `reads_profile`: the statement that says who is calling also
+    brings what `GET /user/self` shows.
+    """
+
+    who: Who
+    limit: Limit | None = None
+    rate: Rate | None = None
+    person: bool = False
+    reads_profile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rate and (self.rate.per is Per.ADDRESS) != (self.who is Who.PUBLIC):
+            raise ValueError("public routes are counted by address, all others by organization")
+
+
+PERSON = Rule(Who.VIEWER, person=True)
+
+ROOT = {
+    "GET /": Rule(Who.PUBLIC),
+    "GET /health": Rule(Who.PUBLIC),
+    "GET /health/ready": Rule(Who.PUBLIC),
+    "GET /openapi.json": Rule(Who.PUBLIC),
+    "GET /docs": Rule(Who.PUBLIC),
+}
+AUTH = {
+    "GET /auth/can-register": Rule(Who.PUBLIC),
+    "POST /auth/register": Rule(Who.PUBLIC, rate=SIGN_UP),
+    "GET /auth/activate": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/activate": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/resend-activation": Rule(Who.PUBLIC, rate=MAIL),
+    "POST /auth/login": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/renew": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/forgot": Rule(Who.PUBLIC, rate=MAIL),
+    "GET /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
+}
+USER = {
+    "GET /user/self": Rule(Who.VIEWER, reads_profile=True),
+    "GET /user/personal": Rule(Who.VIEWER, person=True, reads_profile=True),
+    "POST /user/personal": PERSON,
+    "GET /user/email-notifications": PERSON,
+    "POST /user/email-notifications": PERSON,
+    "GET /user/organizations": PERSON,
+    "POST /user/change-org": PERSON,
+    "POST /user/logout": Rule(Who.PUBLIC),
+    "GET /user/sessions": PERSON,
+    "DELETE /user/sessions/{session_id}": PERSON,
+    "GET /user/impersonate": Rule(Who.SUPER_ADMIN),
+    "POST /user/impersonate": Rule(Who.SUPER_ADMIN),
+    "GET /user/api-key": Rule(Who.ADMIN),
+    "POST /user/api-key": Rule(Who.ADMIN, person=True),
+    "DELETE /user/api-key/{key_id}": Rule(Who.ADMIN, person=True),
+}
+ORGANIZATIONS = {
+    "GET /settings/organization": Rule(Who.VIEWER),
+    "PUT /settings/organization": Rule(Who.ADMIN),
+    "GET /settings/team": Rule(Who.ADMIN, Limit.TEAM_MEMBERS),
+}
+NOTIFICATIONS = {
+    "GET /notifications": PERSON,
+    "GET /notifications/list": PERSON,
+    "POST /notifications/read": PERSON,
+}
+
+POLICY: dict[str, Rule] = {**ROOT, **AUTH, **USER, **ORGANIZATIONS, **NOTIFICATIONS}
+
+_RANK = (Role.VIEWER, Role.MEMBER, Role.EDITOR, Role.ADMIN, Role.OWNER)
+
+
+def rule_for(method: str, path: str) -> Rule:
+    """Return the row of a route, `path` as it was declared (`/posts/{post_id}`).
+
+    Raises:
+        LookupError: nobody has said who may call it.
+    """
+    try:
+        return POLICY[f"{method} {path}"]
+    except KeyError as error:
+        raise LookupError(
+            f"{method} {path} has no row in shared/access/policy.py: say who may call it"
+        ) from error
+
+
+def reaches(role: Role, needed: Role) -> bool:
+    """Say whether `role` is `needed` or more."""
+    return _RANK.index(role) >= _RANK.index(needed)

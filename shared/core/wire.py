@@ -1,0 +1,49 @@
+"""What JSON looks like on the wire: camelCase names, and times as `2026-01-15T10:30:00.000Z`."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from shared.core import clock
+
+# Longer texts than any platform takes are refused before anything reads them; a field may set less.
+MAX_TEXT_CHARACTERS = 200_000
+_BEGINS_LIKE_A_DATE = re.compile(r"\d{4}-")
+
+
+class WireModel(BaseModel):
+    """A body or an answer: snake_case here, camelCase there. A time in it is a `WireTime`."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        from_attributes=True,
+        str_max_length=MAX_TEXT_CHARACTERS,
+    )
+
+
+def _only_text(value: Any) -> Any:
+    """Refuse numbers: a bare 1768472000 would be read as seconds or milliseconds, depending on its size."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _BEGINS_LIKE_A_DATE.match(value)):
+        return value
+    raise PydanticCustomError("invalid_time", "Write the time as 2026-01-15T10:30:00.000Z.")
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return clock.as_utc(value)
+    except OverflowError as error:
+        raise PydanticCustomError("invalid_time", "The time is out of range.") from error
+
+
+WireTime = Annotated[
+    datetime,
+    BeforeValidator(_only_text),
+    AfterValidator(_in_utc),
+    PlainSerializer(clock.to_wire, return_type=str, when_used="json"),
+]
+"""A time; without an offset it is read as UTC."""

@@ -1,0 +1,65 @@
+"""How an HTTP function is put together: its routes, and what all of them share.
+
+app = make_app("posts", routers=[posts])
+handler = Mangum(app, lifespan="off")
+"""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from starlette.middleware.cors import CORSMiddleware
+
+from shared.core.config import settings
+from shared.web.edge import REQUEST_ID, Edge
+from shared.web.errors import PROBLEM_JSON, add_handlers
+from shared.web.routing import Router
+
+MAX_BODY_BYTES = 2 * 1024**2
+_OURS_TO_SEND = [
+    "content-type",
+    "authorization",
+    "auth",
+    "showorg",
+    "impersonate",
+    "idempotency-key",
+    REQUEST_ID,
+]
+_OURS_TO_READ = [
+    REQUEST_ID, "link", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
+    "reload", "onboarding", "activate", "logout",
+]  # fmt: skip
+
+
+def make_app(
+    name: str, *, routers: Sequence[Router], max_body_bytes: int = MAX_BODY_BYTES
+) -> FastAPI:
+    """Make the application of the function `name`; its document is served by `root`, merged with the others."""
+    app = FastAPI(
+        title=f"Roost: {name}",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    for router in routers:
+        # Not include_router: that would match every request twice and hide the routes' own paths.
+        app.router.routes.extend(router.routes)
+    add_handlers(app)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings().cors_origins,
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=_OURS_TO_SEND,
+        expose_headers=_OURS_TO_READ,
+    )
+    app.add_middleware(Edge, max_body_bytes=max_body_bytes)
+    return app
+
+
+def as_handler(app: FastAPI) -> Mangum:
+    """Make the Lambda handler of an application. There is no start-up to run: clients are made at first use."""
+    return Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM_JSON])

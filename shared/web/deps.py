@@ -1,0 +1,139 @@
+"""What an endpoint may ask for: who is acting, a session to read with, a session to write with.
+
+    def create_posts(body: NewPosts, member: Acting, session: Writing) -> list[CreatedPost]: ...
+
+Each route's rule (`shared/access/policy.py`) is enforced by `guard` before any of these, whether the endpoint asks
+for `Acting` or not. The dependencies are coroutines although they block: a Lambda has one request at a time, and a
+thread for each would cost more than the statement it waits for.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from shared.access.context import (
+    ActingMember,
+    Caller,
+    Credentials,
+    Profile,
+    count_address,
+    identify,
+)
+from shared.access.policy import Rule, Who
+from shared.core.config import settings
+from shared.core.log import log
+from shared.db.session import read_only, unit_of_work
+
+T = TypeVar("T")
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
+    """Make the dependency that enforces one row of the policy."""
+
+    async def check(request: Request) -> None:
+        if rule.who is not Who.PUBLIC:
+            caller = _again_if_disconnected(lambda session: _identify(session, request, rule))
+            request.state.caller, request.state.quota = caller, caller.quota
+            if caller.member.impersonated_by:
+                _note_impersonation(request, caller.member)
+        elif rate := rule.rate:
+            address = client_address(request)
+            request.state.quota = _again_if_disconnected(
+                lambda session: count_address(session, address, rate)
+            )
+
+    return check
+
+
+def client_address(request: Request) -> str:
+    """Return where the request comes from, past the proxies that `TRUSTED_PROXIES` counts."""
+    hops = request.headers.get("x-forwarded-for", "").split(",")
+    trusted = settings().trusted_proxies
+    if 0 < trusted < len(hops):
+        return hops[-1 - trusted].strip()
+    return request.client.host if request.client else "unknown"
+
+
+def credentials_of(request: Request) -> Credentials:
+    """Collect what the request brought. What was sent on purpose, a header, comes before a cookie."""
+    headers, cookies = request.headers, request.cookies
+    authorization = headers.get("authorization", "")
+    return Credentials(
+        access_token=headers.get("auth") or cookies.get("auth"),
+        api_key=authorization.removeprefix("Bearer ").strip() or None,
+        organization=headers.get("showorg") or cookies.get("showorg"),
+        impersonate=headers.get("impersonate") or cookies.get("impersonate"),
+    )
+
+
+async def _acting(request: Request) -> ActingMember:
+    return _caller_of(request).member
+
+
+async def _profile(request: Request) -> Profile:
+    profile = _caller_of(request).profile
+    assert profile is not None, "the route's rule does not read the profile"
+    return profile
+
+
+async def _reading() -> AsyncIterator[Session]:
+    with read_only() as session:
+        yield session
+
+
+async def _writing() -> AsyncIterator[Session]:
+    with unit_of_work() as session:
+        yield session
+
+
+Acting = Annotated[ActingMember, Depends(_acting)]
+"""Who acts."""
+
+OwnProfile = Annotated[Profile, Depends(_profile)]
+"""What `GET /user/self` shows; the rule must say `reads_profile`."""
+
+Reading = Annotated[Session, Depends(_reading, scope="function")]
+"""A session in autocommit."""
+
+# With FastAPI's default scope the commit would come after the answer: a commit that fails would have said 201.
+Writing = Annotated[Session, Depends(_writing, scope="function")]
+"""A session that is the request's one transaction."""
+
+
+def _identify(session: Session, request: Request, rule: Rule) -> Caller:
+    return identify(session, credentials_of(request), rule, writes=request.method not in _READS)
+
+
+def _again_if_disconnected(work: Callable[[Session], T]) -> T:
+    """Run the request's first statement, once more on a fresh connection if the container slept through its end."""
+    try:
+        with read_only() as session:
+            return work(session)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        log.warning("database.reconnected")
+    with read_only() as session:
+        return work(session)
+
+
+def _caller_of(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _note_impersonation(request: Request, member: ActingMember) -> None:
+    log.info(
+        "session.impersonated",
+        extra={
+            "by": str(member.impersonated_by),
+            "user_id": str(member.user_id),
+            "organization_id": str(member.organization_id),
+            "method": request.method,
+            "path": request.url.path,
+        },
+    )

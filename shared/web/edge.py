@@ -1,0 +1,128 @@
+"""What every request passes first and every answer last: its id, its size, and headers that keep browsers honest."""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.requests import Request
+
+from shared.access.context import Quota
+from shared.core.config import settings
+from shared.core.errors import InvalidInput
+from shared.core.ids import new_id
+from shared.core.log import log
+from shared.web.errors import BodyTooLarge, problem_response, unexpected_response
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+REQUEST_ID = "x-request-id"
+_USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
+# An escaped NUL in JSON (not a backslash that was itself escaped): PostgreSQL cannot store it in a text.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_HTML = b"text/html"
+
+
+class Edge:
+    """The outermost layer of an HTTP function."""
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, max_body_bytes: int
+    ) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._headers = _security_headers()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        request_id = _request_id(request)
+        log.set_correlation_id(request_id)
+        started = False
+
+        async def send_dressed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *self._dress(message, request, request_id),
+                ]
+            await send(message)
+
+        try:
+            body = await self._read(request, receive)
+            await self._app(scope, _replay(body), send_dressed)
+        except (BodyTooLarge, InvalidInput) as error:
+            await problem_response(error)(scope, receive, send_dressed)
+        except Exception as error:
+            if started:
+                raise
+            answer = unexpected_response(error, method=request.method, path=request.url.path)
+            await answer(scope, receive, send_dressed)
+
+    async def _read(self, request: Request, receive: Receive) -> bytes:
+        if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
+            raise InvalidInput("The address contains a NUL character.")
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > self._max_body_bytes:
+            raise BodyTooLarge(self._max_body_bytes)
+        chunks, size, more = [], 0, True
+        while more:
+            message = await receive()
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._max_body_bytes:
+                raise BodyTooLarge(self._max_body_bytes)
+            more = message.get("more_body", False)
+        body = b"".join(chunks)
+        if b"\\u0000" in body and _NUL.search(body):
+            raise InvalidInput("A text contains a NUL character, which cannot be stored.")
+        return body
+
+    def _dress(
+        self, message: Message, request: Request, request_id: str
+    ) -> list[tuple[bytes, bytes]]:
+        present = {name.lower() for name, _ in message.get("headers", ())}
+        headers = [(name, value) for name, value in self._headers if name not in present]
+        headers.append((REQUEST_ID.encode(), request_id.encode()))
+        quota: Quota | None = getattr(request.state, "quota", None)
+        if quota:
+            headers += [
+                (b"x-ratelimit-limit", b"%d" % quota.limit),
+                (b"x-ratelimit-remaining", b"%d" % quota.remaining),
+                (b"x-ratelimit-reset", b"%d" % quota.resets_in_seconds),
+            ]
+        return headers
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get(REQUEST_ID, "")
+    if _USABLE_ID.fullmatch(given):
+        return given
+    event = request.scope.get("aws.event") or {}
+    return str(event.get("requestContext", {}).get("requestId") or new_id())
+
+
+def _security_headers() -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"cache-control", b"no-store"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"DENY"),
+    ]
+    if settings().cookies_are_secure:
+        headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+    return headers
+
+
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

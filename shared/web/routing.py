@@ -1,0 +1,85 @@
+"""How a route is made: with its row of the policy enforced, its refusals documented, and no thread of its own.
+
+router = Router(prefix="/posts", tags=["posts"])
+
+@router.post("", status_code=201)
+def create_posts(body: NewPosts, member: Acting, session: Writing) -> list[CreatedPost]: ...
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
+from pydantic.alias_generators import to_camel
+
+from shared.access.policy import Rule, Who, rule_for
+from shared.web.deps import guard
+from shared.web.errors import PROBLEM_JSON
+
+PROBLEM_SCHEMA = "#/components/schemas/Problem"
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class Route(APIRoute):
+    """A route whose rule is looked up when it is made: without a row in the policy the function does not start."""
+
+    rule: Rule
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        (method,) = options["methods"]
+        self.rule = rule_for(method, path)
+        options["dependencies"] = [Depends(guard(self.rule)), *(options.get("dependencies") or ())]
+        options["responses"] = {**_refusals(method, self.rule), **(options.get("responses") or {})}
+        options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)
+        super().__init__(path, _on_this_thread(endpoint), **options)
+
+
+class Router(APIRouter):
+    """FastAPI's router, making our routes."""
+
+    def __init__(self, *, prefix: str = "", tags: list[str] | None = None) -> None:
+        super().__init__(prefix=prefix, tags=list(tags or ()), route_class=Route)
+
+
+def _on_this_thread(endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Keep FastAPI from running a `def` endpoint in a thread: a Lambda has one request at a time."""
+    if inspect.iscoroutinefunction(endpoint):
+        return endpoint
+
+    @functools.wraps(endpoint)
+    async def run(*args: Any, **given: Any) -> Any:
+        return endpoint(*args, **given)
+
+    return run
+
+
+def _refusals(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
+    statuses = {
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+    if method in _WRITES:
+        statuses |= {
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        }
+    if rule.who is not Who.PUBLIC:
+        statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    if rule.limit:
+        statuses.add(HTTPStatus.PAYMENT_REQUIRED)
+    if rule.rate:
+        statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
+    return {
+        int(status): {
+            "description": status.phrase,
+            "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
+        }
+        for status in sorted(statuses)
+    }
