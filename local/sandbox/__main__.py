@@ -1,0 +1,42 @@
+"""How the sandbox runs on its own: `python -m local.sandbox --home DIR --port N`."""
+
+import argparse
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from local.sandbox.app import make_sandbox
+
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    """Serve until Ctrl-C. Port 0 takes a free one; the address is printed once it is served."""
+    arguments = _arguments()
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, arguments.port))
+        listener.listen(1024)
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        sandbox = make_sandbox(arguments.home, public_url=arguments.public_url or url)
+        print(f"Sandbox: {url}", flush=True)
+        config = uvicorn.Config(
+            sandbox, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            sandbox.close()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.sandbox", description=__doc__)
+    parser.add_argument("--home", type=Path, default=Path(".roost"), help="where its state is kept")
+    parser.add_argument("--port", type=int, default=3003, help="0: any free one")
+    parser.add_argument("--public-url", help="its address as others see it, if another")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
