@@ -1,0 +1,308 @@
+"""How the artefacts that Lambda runs are made: one folder per function, and the layers with what they import.
+
+    python -m layers.build                       everything below build/, with a template that `sam deploy` takes
+    python -m layers.build AuthFunction FOLDER   one artefact; `sam build` calls this through `make build-AuthFunction`
+
+A function's folder holds its own `app.py` and the whole of `shared/`. `shared/` is not a layer because a version, and
+so a SnapStart snapshot, is made anew only when the function's own folder changes: for the same reason the digest of
+the lock file lies in it. Wheels are fetched for the runtime's Python and processor, whatever those of this machine are.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LOCK = ROOT / "requirements" / "runtime.txt"
+CERTIFICATES = ROOT / "layers" / "rds-ca.pem"
+
+RUNTIME = "3.13"
+# What the runtime's Amazon Linux 2023 can load (glibc 2.34). Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html, read 2026-11.
+PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
+# Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, read 2026-11.
+MAX_UNZIPPED_BYTES = 250 * 1024**2
+
+# botocore carries a description of every AWS service; these are the ones that `shared/aws` calls.
+AWS_SERVICES = frozenset({"kms", "s3", "scheduler", "secretsmanager", "sesv2", "sqs"})
+# Which distributions a layer holds; DependenciesLayer holds the others.
+PICTURES = frozenset({"pyvips", "pyvips-binary"})
+# Published as source only. Its package is plain Python; the compiled half is in pyvips-binary.
+PLAIN_SOURCES = frozenset({"pyvips"})
+NOT_RUN = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h")
+FOLDERS_NOT_RUN = ("tests", "testing/suite", "bin")
+
+
+class BuildRefused(Exception):
+    """What was asked for cannot be built; the message says why."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A built folder and what Lambda will count: the bytes of its files, and those of their archive."""
+
+    name: str
+    layers: tuple[str, ...]
+    unzipped_bytes: int
+    zipped_bytes: int
+
+
+def main(arguments: list[str]) -> int:
+    """Build one artefact or all of them; return the exit status."""
+    try:
+        if arguments:
+            name, folder = arguments
+            build(name, Path(folder), read_template())
+        else:
+            build_all()
+    except BuildRefused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_all() -> None:
+    """Build every artefact that the template names, write `build/template.yaml` and print the sizes.
+
+    Raises:
+        BuildRefused: a function would be larger than Lambda takes.
+    """
+    template = read_template()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    names = list(_built_resources(template))
+    for name in names:
+        build(name, BUILD / name, template)
+    _write_template(template)
+    artefacts = {name: _measured(name, template) for name in names}
+    print(_table(artefacts))
+    _check_sizes(artefacts)
+    if _interpreter() is None:
+        print(
+            f"No Python {RUNTIME} on this machine: the bytecode is left out, and a cold start takes 3 to 4 times longer."
+        )
+    print(
+        f"Deploy it: sam deploy --template-file {BUILD.relative_to(ROOT)}/template.yaml --config-env dev"
+    )
+
+
+def read_template() -> dict[str, Any]:
+    """Return the template as plain dictionaries, with intrinsic functions in their long form."""
+    return dict(yaml_parse((ROOT / "template.yaml").read_text()))
+
+
+def build(name: str, folder: Path, template: dict[str, Any]) -> None:
+    """Build the artefact of the resource `name` in `folder`, which is made when it is not there.
+
+    Raises:
+        BuildRefused: the template has no such function or layer, or something it needs is missing.
+    """
+    resource = template["Resources"].get(name)
+    if resource is None or name not in _built_resources(template):
+        raise BuildRefused(f"template.yaml has no function or layer named {name}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "PicturesLayer":
+        _build_layer(folder, {pin for pin in _pins() if pin.name in PICTURES})
+    elif name == "DependenciesLayer":
+        _build_layer(folder, {pin for pin in _pins() if pin.name not in PICTURES})
+        shutil.copy(CERTIFICATES, folder)
+    else:
+        _build_function(folder, handler=resource["Properties"]["Handler"])
+
+
+def _build_function(folder: Path, *, handler: str) -> None:
+    package = Path(*handler.split(".")[:2])
+    if not (ROOT / package / "app.py").is_file():
+        raise BuildRefused(f"{package}/app.py is missing, and template.yaml names {handler}.")
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    (folder / "functions").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "functions" / "__init__.py", folder / "functions")
+    shutil.copytree(ROOT / package, folder / package, ignore=ignored, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "shared", folder / "shared", ignore=ignored, dirs_exist_ok=True)
+    (folder / "requirements.sha256").write_text(
+        hashlib.sha256(LOCK.read_bytes()).hexdigest() + "\n"
+    )
+    _compile(folder, runs_at="/var/task")
+
+
+def _build_layer(folder: Path, pins: "set[Pin]") -> None:
+    python = folder / "python"
+    for_lambda = (
+        *("--only-binary=:all:", "--implementation", "cp", "--python-version", RUNTIME),
+        *(part for platform in PLATFORMS for part in ("--platform", platform)),
+    )
+    wheels = {pin for pin in pins if pin.name not in PLAIN_SOURCES}
+    _pip("install", "--no-compile", "--upgrade", *for_lambda, "--target", str(python), pins=wheels)
+    for pin in sorted(pins - wheels):
+        _copy_source(pin, python)
+    _trim(python)
+    _compile(python, runs_at="/opt/python")
+
+
+def _copy_source(pin: "Pin", python: Path) -> None:
+    with tempfile.TemporaryDirectory() as fetched:
+        _pip("download", "--no-binary", pin.name, "--dest", fetched, pins={pin})
+        (archive,) = Path(fetched).iterdir()
+        shutil.unpack_archive(archive, fetched, filter="data")
+        (package,) = Path(fetched).glob(f"*/{pin.name}")
+        shutil.copytree(package, python / pin.name, dirs_exist_ok=True)
+
+
+def _pip(command: str, *options: str, pins: "set[Pin]") -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
+        wanted.write("".join(pin.text for pin in sorted(pins)))
+        wanted.flush()
+        _run(
+            *(sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--require-hashes", *options, "--requirement", wanted.name),
+        )
+
+
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One distribution of the lock file: its name and its lines, hashes included."""
+
+    name: str
+    text: str
+
+
+def _pins() -> list[Pin]:
+    blocks = re.findall(r"^[a-z0-9].*?(?:\\\n.*?)*$\n?", LOCK.read_text(), re.MULTILINE)
+    return [Pin(name=re.split(r"[=\[ ]", block, maxsplit=1)[0], text=block) for block in blocks]
+
+
+def _trim(python: Path) -> None:
+    for service in (python / "botocore" / "data").glob("*/"):
+        if service.name not in AWS_SERVICES:
+            shutil.rmtree(service)
+    for pattern in NOT_RUN:
+        for file in python.rglob(pattern):
+            file.unlink()
+    for ending in FOLDERS_NOT_RUN:
+        for folder in [found for found in python.rglob(ending) if found.is_dir()]:
+            shutil.rmtree(folder)
+
+
+def _compile(folder: Path, *, runs_at: str) -> None:
+    """Write bytecode that is used whatever the files' times are; Lambda's code folder is read-only, so nothing else would."""
+    interpreter = _interpreter()
+    if interpreter is not None:
+        _run(
+            *(interpreter, "-m", "compileall", "-q", "-j", "0"),
+            *(
+                "--invalidation-mode",
+                "unchecked-hash",
+                "-s",
+                str(folder),
+                "-p",
+                runs_at,
+                str(folder),
+            ),
+        )
+
+
+@functools.cache
+def _interpreter() -> str | None:
+    """Find a Python of the runtime's minor version: this one, or one of that name that answers."""
+    asked = ("-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    for command in (sys.executable, f"python{RUNTIME}"):
+        if (path := shutil.which(command)) is None:
+            continue
+        answer = subprocess.run(
+            (path, *asked),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            env=_environment(),
+        )
+        if answer.returncode == 0 and answer.stdout.strip() == RUNTIME:
+            return path
+    return None
+
+
+def _environment() -> dict[str, str]:
+    """Name the version to pyenv, whose shims refuse to start one that is not selected."""
+    return {**os.environ, "PYENV_VERSION": RUNTIME}
+
+
+def _built_resources(template: dict[str, Any]) -> Iterator[str]:
+    kinds = ("AWS::Serverless::LayerVersion", "AWS::Serverless::Function")
+    return (
+        name
+        for kind in kinds
+        for name, found in template["Resources"].items()
+        if found["Type"] == kind
+    )
+
+
+def _write_template(template: dict[str, Any]) -> None:
+    """Write the template with each artefact's folder in place of the source; JSON is YAML too."""
+    built = json.loads(json.dumps(template))
+    del built["Globals"]["Function"]["CodeUri"]
+    for name in _built_resources(template):
+        resource = built["Resources"][name]
+        del resource["Metadata"]
+        key = "ContentUri" if resource["Type"].endswith("LayerVersion") else "CodeUri"
+        resource["Properties"][key] = name
+    (BUILD / "template.yaml").write_text(json.dumps(built, indent=1))
+
+
+def _measured(name: str, template: dict[str, Any]) -> Artefact:
+    files = [path for path in sorted((BUILD / name).rglob("*")) if path.is_file()]
+    with tempfile.TemporaryFile() as target:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
+                archive.write(path, path.relative_to(BUILD / name))
+        zipped = target.tell()
+    own = template["Resources"][name]["Properties"].get("Layers", [])
+    layers = () if name.endswith("Layer") else (*template["Globals"]["Function"]["Layers"], *own)
+    return Artefact(
+        name=name,
+        layers=tuple(layer["Ref"] for layer in layers),
+        unzipped_bytes=sum(path.stat().st_size for path in files),
+        zipped_bytes=zipped,
+    )
+
+
+def _table(artefacts: dict[str, Artefact]) -> str:
+    lines = [f"{'artefact':<24}{'unzipped MB':>12}{'zipped MB':>12}"]
+    for each in artefacts.values():
+        lines.append(
+            f"{each.name:<24}{each.unzipped_bytes / 1e6:>12.1f}{each.zipped_bytes / 1e6:>12.1f}"
+        )
+    return "\n".join(lines)
+
+
+def _check_sizes(artefacts: dict[str, Artefact]) -> None:
+    for each in artefacts.values():
+        total = each.unzipped_bytes + sum(artefacts[layer].unzipped_bytes for layer in each.layers)
+        if total > MAX_UNZIPPED_BYTES:
+            raise BuildRefused(
+                f"{each.name} is {total} bytes with its layers; Lambda takes {MAX_UNZIPPED_BYTES}."
+            )
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(command, check=True, timeout=900, env=_environment())
+    except subprocess.CalledProcessError as failed:
+        raise BuildRefused(
+            f"{' '.join(command[:4])} ... failed with status {failed.returncode}."
+        ) from failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
