@@ -1,0 +1,86 @@
+# `make help` lists what there is. Nothing here needs more than Python 3.11, git and, for test-servers, Node.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# The first of these that is 3.11 or later and can make environments; a pyenv shim of an unselected version does not answer.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	if $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
+BIN := .venv/bin
+WORKERS ?= 2
+ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
+# Files that are made from the code and committed; `make docs` writes them, `make check` refuses stale ones.
+GENERATED := configuration openapi providers
+CODE := shared functions layers local tests benchmarks
+
+.PHONY: help setup run demo test test-servers check fmt docs bench build deploy clean new-provider
+
+help: ## List what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  %-14s %s\n' "$$name" "$$what"; done
+
+run: .venv/.local ## Start the whole system on this machine: http://127.0.0.1:3000 (PORT, ROOST_HOME)
+	@$(BIN)/python -m local $(ARGS)
+
+demo: .venv/.local ## Publish a thread to two channels and say how late it was
+	@$(BIN)/python -m local.demo $(ARGS)
+
+test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some of them)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers" $(ARGS)
+
+test-servers: .venv/.dev ## Run the tests against servers that other projects publish (needs Node)
+	@$(BIN)/python -m pytest -m servers $(ARGS)
+
+check: .venv/.dev ## All that must hold: format, lint, types, layers, template, generated files, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint template.yaml
+	@for name in $(GENERATED); do echo "$(BIN)/python -m local.docs.$$name --check"; $(BIN)/python -m local.docs.$$name --check; done
+	@$(MAKE) test
+
+bench: .venv/.dev ## Measure: benchmarks/results.json and a table
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+build: .venv/.local ## Make what Lambda runs, below build/, without Docker
+	@$(BIN)/python -m layers.build
+
+clean: ## Remove what was built and cached; .roost (posts, media) and .venv stay
+	@rm -rf build .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+new-provider: .venv/.dev ## Begin a provider: make new-provider slug=example
+	@$(BIN)/python -m local.new_provider $(slug)
+
+setup: .venv/.dev ## Make the environment without running anything
+
+fmt: .venv/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: .venv/.dev ## Write the generated files anew
+	@for name in $(GENERATED); do echo "$(BIN)/python -m local.docs.$$name"; $(BIN)/python -m local.docs.$$name; done
+
+deploy: build ## Deploy a stage: make deploy stage=dev (needs the SAM CLI and an AWS account)
+	sam deploy --template-file build/template.yaml --config-env $(stage)
+
+build-%: # `sam build` asks for its artefacts by these names
+	@$(BIN)/python -m layers.build $* $(ARTIFACTS_DIR)
+
+# Environments. A stamp is older than its lock file exactly when the lock file has changed since.
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Roost needs Python 3.11 or later with venv (on Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.local: requirements/local.txt | .venv/bin/python
+	@echo "Installing $<"
+	@$(PIP) -r $<
+	@touch $@
+
+.venv/.dev: requirements/dev.txt | .venv/bin/python   # holds everything that local.txt does
+	@echo "Installing $<"
+	@$(PIP) -r $<
+	@touch .venv/.local $@
