@@ -12,6 +12,7 @@ PLATFORMS = "shared.providers.platforms"
 PROVIDERS: dict[str, str] = {
     "mastodon": "mastodon:Mastodon",
     "mastodon-custom": "mastodon:MastodonCustom",
+    "bluesky": "bluesky:Bluesky",
 }
 """Slug to module and class, in the order they are offered."""
 

@@ -1,0 +1,522 @@
+"""Bluesky and any other AT Protocol server. Source: the lexicons in bluesky-social/atproto and docs.bsky.app, read 2026-11.
+
+Quirks: the account's own server (PDS) is named in its DID document and takes every request; access tokens live two
+hours and each refresh token is good once; we choose the record's key and write only where there is none, so a repeat
+finds what the first try made; links, mentions and hashtags are marked by UTF-8 byte ranges; blobs that no record
+names are removed after an hour or so; a record's `createdAt` is what feeds sort by, so it is the time of sending.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from shared.core import clock, text
+from shared.core.config import settings
+from shared.providers.base import (
+    Account,
+    CanLookUp,
+    CanMention,
+    CanReply,
+    CanStage,
+    Connection,
+    Found,
+    Mention,
+    OutgoingMedia,
+    OutgoingPost,
+    Processing,
+    Released,
+    Staged,
+    ThreadPosition,
+    Tokens,
+)
+from shared.providers.errors import (
+    ChannelDisconnected,
+    ContentRejected,
+    GrantRejected,
+    MediaRejected,
+    PlatformUnavailable,
+    ProviderError,
+    TokenExpired,
+)
+from shared.providers.http import Api, platform_code, said
+from shared.providers.oauth import FormProvider, access_with, server_address
+from shared.providers.spec import (
+    Fields,
+    FormField,
+    Idempotency,
+    IdempotencyForm,
+    ImageRules,
+    MediaRules,
+    ProviderSpec,
+    RateRules,
+    TextRules,
+    TextUnit,
+    VideoRules,
+)
+from shared.providers.uploads import RangeFile, is_time_short
+
+POSTS = "app.bsky.feed.post"
+VIDEO_SERVICE = "https://video.bsky.app"
+VIDEO_TOKEN_LIFETIME = timedelta(minutes=30)
+UPLOAD_TIMEOUT = timedelta(minutes=5)
+PROCESSING_PAUSE = timedelta(seconds=5)
+BLOB_LIFETIME = timedelta(minutes=50)
+
+
+class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
+    """An account on any server of the network, by an app password."""
+
+    spec = ProviderSpec(
+        slug="bluesky",
+        name="Bluesky",
+        docs_url="https://docs.bsky.app/docs/get-started",
+        auth=Fields(
+            (
+                FormField(
+                    "service",
+                    "Server",
+                    default="https://bsky.social",
+                    help="The server the account is on; leave it unless it is your own.",
+                ),
+                FormField(
+                    "identifier", "Handle or e-mail address", help="Such as name.bsky.social."
+                ),
+                FormField(
+                    "password",
+                    "App password",
+                    secret=True,
+                    help="Made under Settings, Privacy and security, App passwords. It is not kept.",
+                ),
+            )
+        ),
+        text=TextRules(max_length=300, unit=TextUnit.GRAPHEMES, max_bytes=3_000),
+        media=MediaRules(
+            images=ImageRules(
+                max_count=4,
+                max_bytes=2_000_000,  # lexicon app.bsky.embed.images
+                types=("image/jpeg", "image/png", "image/webp"),
+                max_width=4_000,
+                max_height=4_000,
+                max_alt_length=2_000,
+            ),
+            # The lexicon allows 300 MB; what is sent in one piece may have 100 (docs.bsky.app, "Video").
+            videos=VideoRules(
+                max_count=1, max_bytes=100_000_000, max_duration=timedelta(minutes=3)
+            ),
+            max_count=4,
+        ),
+        max_parts=50,
+        idempotency=Idempotency(IdempotencyForm.RECORD_KEY),
+        rate=RateRules(max_concurrent=5, per_channel_per_day=1_600),
+        base_url="https://bsky.social",
+        tool_tip="Use an app password; the account's own password and two-factor codes are not needed.",
+        refresh_ahead=timedelta(minutes=5),
+    )
+
+    def log_in(self, api: Api, fields: Mapping[str, str]) -> Connection:
+        """Open a session at the named server and go on at the account's own."""
+        service = server_address(fields["service"], field="service")
+        answer = api.request(
+            "POST",
+            f"{service}/xrpc/com.atproto.server.createSession",
+            json={
+                "identifier": fields["identifier"].removeprefix("@"),
+                "password": fields["password"],
+            },
+            accept=(400, 401),
+        )
+        if not answer.is_success:
+            raise api.with_evidence(_login_refusal(answer), answer)
+        session = api.read(answer, "accessJwt", "refreshJwt", "did", "handle")
+        tokens, details = _tokens(session), {"base": _own_server(session) or service}
+        there = api.acting_as(access_with(tokens, details, remote_id=session["did"]))
+        return Connection(self._account(there, session), tokens, details)
+
+    def refresh(self, api: Api) -> Tokens:
+        """Trade the refresh token for a new pair."""
+        answer = api.request(
+            "POST",
+            "/xrpc/com.atproto.server.refreshSession",
+            headers={"Authorization": f"Bearer {api.access.refresh_token}"},
+            accept=(400, 401),
+        )
+        if not answer.is_success:
+            raise api.with_evidence(_refresh_refusal(answer), answer)
+        return _tokens(api.read(answer, "accessJwt", "refreshJwt"))
+
+    def publish(self, api: Api, post: OutgoingPost) -> Released:
+        """Write the record under its own key."""
+        return self._write(api, post, reply=None)
+
+    def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
+        """Write the record as an answer; it names the thread's root too."""
+        return self._write(
+            api, post, reply={"root": _reference(to.root), "parent": _reference(to.parent)}
+        )
+
+    def stage(
+        self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+    ) -> Staged | Processing:
+        """Turn every file into a blob; a video is made into one by the video service."""
+        blobs, job = list(progress.get("blobs", [])), progress.get("job")
+        for media in post.media[len(blobs) :]:
+            if is_time_short(api):
+                return Processing({"blobs": blobs, "job": job}, after=timedelta(0))
+            if media.is_video and _uses_video_service(api):
+                job = job or self._begin_video(api, media)
+                blob = self._video_blob(api, job)
+                if blob is None:
+                    return Processing({"blobs": blobs, "job": job}, after=PROCESSING_PAUSE)
+                blobs.append(blob)
+            else:
+                blobs.append(self._upload(api, media))
+        return Staged({"blobs": blobs}, expires_at=api.now() + BLOB_LIFETIME)
+
+    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+        """Read the record of the part's key."""
+        del since  # the key says that it is ours, whenever it was written
+        found = self._existing(api, post)
+        return [found] if found else []
+
+    def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
+        """Search people by handle or name."""
+        params = {"q": query, "limit": 10}
+        answer = api.request(
+            "GET", "/xrpc/app.bsky.actor.searchActorsTypeahead", params=params, headers=_bearer(api)
+        )
+        return [
+            Mention(
+                id=actor["handle"],
+                label=actor.get("displayName") or actor["handle"],
+                picture_url=actor.get("avatar"),
+            )
+            for actor in api.read(answer, "actors").get("actors", [])
+        ]
+
+    def format_mention(self, mention_id: str, label: str) -> str:
+        """Write the handle; the facet that makes it a link is found in the text."""
+        return f"@{(mention_id or label).removeprefix('@')}"
+
+    def classify(self, response: httpx.Response) -> ProviderError | None:
+        """Read the error names of XRPC; an expired token is a 400 there."""
+        name, words = platform_code(response), said(response)
+        if name in {"ExpiredToken", "InvalidToken"}:
+            return TokenExpired(f"Bluesky no longer accepts the channel's token. {words}")
+        if name in {"AccountTakedown", "AccountDeactivated", "AccountSuspended"}:
+            return ChannelDisconnected(f"Bluesky has closed this account. {words}")
+        if name in {"BlobTooLarge", "InvalidMimeType"}:
+            return MediaRejected(f"Bluesky refused the file. {words}")
+        return None
+
+    # Connecting
+
+    def _account(self, api: Api, session: Mapping[str, Any]) -> Account:
+        answer = api.request(
+            "GET",
+            "/xrpc/app.bsky.actor.getProfile",
+            params={"actor": session["did"]},
+            headers=_bearer(api),
+            accept=(
+                400,
+                404,
+                500,
+                501,
+                502,
+            ),  # a server without the app's view of the network knows no profiles
+        )
+        profile = api.read(answer) if answer.is_success else {}
+        return Account(
+            remote_id=session["did"],
+            name=profile.get("displayName") or session["handle"],
+            username=session["handle"],
+            picture_url=profile.get("avatar"),
+        )
+
+    # Media
+
+    def _upload(self, api: Api, media: OutgoingMedia) -> dict[str, Any]:
+        answer = api.request(
+            "POST",
+            "/xrpc/com.atproto.repo.uploadBlob",
+            content=RangeFile(api, media),
+            headers={**_bearer(api), "Content-Type": media.content_type},
+            timeout=UPLOAD_TIMEOUT,
+        )
+        blob: dict[str, Any] = api.read(answer, "blob")["blob"]
+        return blob
+
+    def _begin_video(self, api: Api, media: OutgoingMedia) -> str:
+        """Send the video to the service that prepares it; the answer names its job, also for a file it has already."""
+        host = urllib.parse.urlsplit(api.base_url).hostname
+        params = {
+            "aud": f"did:web:{host}",
+            "lxm": "com.atproto.repo.uploadBlob",
+            "exp": int((api.now() + VIDEO_TOKEN_LIFETIME).timestamp()),
+        }
+        answer = api.request(
+            "GET", "/xrpc/com.atproto.server.getServiceAuth", params=params, headers=_bearer(api)
+        )
+        sent = api.request(
+            "POST",
+            f"{VIDEO_SERVICE}/xrpc/app.bsky.video.uploadVideo",
+            params={"did": api.access.remote_id, "name": f"{media.id}.mp4"},
+            content=RangeFile(api, media),
+            headers={
+                "Authorization": f"Bearer {api.read(answer, 'token')['token']}",
+                "Content-Type": media.content_type,
+            },
+            accept=(409,),
+            timeout=UPLOAD_TIMEOUT,
+        )
+        body = api.read(sent)
+        job = (body.get("jobStatus") or body).get(
+            "jobId"
+        )  # the service has answered in both shapes
+        if not isinstance(job, str):
+            raise api.with_evidence(
+                PlatformUnavailable("Bluesky named no job for the video."), sent
+            )
+        return job
+
+    def _video_blob(self, api: Api, job: str) -> dict[str, Any] | None:
+        """Ask for the video's blob; None while it is being prepared."""
+        answer = api.request(
+            "GET", f"{VIDEO_SERVICE}/xrpc/app.bsky.video.getJobStatus", params={"jobId": job}
+        )
+        status = api.read(answer, "jobStatus.state")["jobStatus"]
+        if status["state"] == "JOB_STATE_FAILED":
+            words = (
+                status.get("message")
+                or status.get("error")
+                or status.get("failureCode")
+                or "no reason given"
+            )
+            raise api.with_evidence(
+                MediaRejected(f"Bluesky could not prepare the video: {words}"), answer
+            )
+        blob: dict[str, Any] | None = status.get("blob")
+        return blob
+
+    # Writing
+
+    def _write(self, api: Api, post: OutgoingPost, *, reply: Mapping[str, Any] | None) -> Released:
+        record: dict[str, Any] = {
+            "$type": POSTS,
+            "text": post.text,
+            "createdAt": clock.to_wire(api.now()),
+        }
+        if facets := self._facets(api, post.text):
+            record["facets"] = facets
+        if embed := _embed(post):
+            record["embed"] = embed
+        if reply:
+            record["reply"] = reply
+        answer = api.request(
+            "POST",
+            "/xrpc/com.atproto.repo.putRecord",
+            json={
+                "repo": api.access.remote_id,
+                "collection": POSTS,
+                "rkey": record_key(post),
+                "record": record,
+                "swapRecord": None,  # only where there is none: a repeat is refused, never doubled or overwritten
+            },
+            headers=_bearer(api),
+            irrevocable=True,
+            accept=(400,),
+        )
+        if answer.is_success:
+            written = api.read(answer, "uri", "cid")
+            return _released(written["uri"], written["cid"])
+        if platform_code(answer) != "InvalidSwap":
+            raise api.read_refusal(answer, irrevocable=True)
+        existing = self._existing(api, post)
+        if existing is None:
+            raise api.with_evidence(
+                ContentRejected("Another post holds this one's key. Send it again."), answer
+            )
+        return existing.released
+
+    def _existing(self, api: Api, post: OutgoingPost) -> Found | None:
+        """Read the record of the part's key; None: there is none, or it says something else."""
+        answer = api.request(
+            "GET",
+            "/xrpc/com.atproto.repo.getRecord",
+            params={"repo": api.access.remote_id, "collection": POSTS, "rkey": record_key(post)},
+            headers=_bearer(api),
+            accept=(400, 404),
+        )
+        if not answer.is_success:
+            if platform_code(answer) == "RecordNotFound":
+                return None
+            raise api.read_refusal(answer, irrevocable=False)
+        body = api.read(answer, "uri", "cid", "value.createdAt")
+        if body["value"].get("text") != post.text:
+            return None
+        created_at = clock.as_utc(datetime.fromisoformat(body["value"]["createdAt"]))
+        return Found(_released(body["uri"], body["cid"]), created_at)
+
+    def _facets(self, api: Api, written: str) -> list[dict[str, Any]]:
+        """Mark links, hashtags and the handles that exist."""
+        facets = []
+        for span in sorted(_spans(written), key=lambda span: span.start):
+            feature = span.feature
+            if "handle" in feature:
+                did = self._resolve(api, feature["handle"])
+                if did is None:
+                    continue
+                feature = {"$type": "app.bsky.richtext.facet#mention", "did": did}
+            start = text.utf8_bytes(written[: span.start])
+            end = start + text.utf8_bytes(written[span.start : span.end])
+            facets.append({"index": {"byteStart": start, "byteEnd": end}, "features": [feature]})
+        return facets
+
+    def _resolve(self, api: Api, handle: str) -> str | None:
+        answer = api.request(
+            "GET",
+            "/xrpc/com.atproto.identity.resolveHandle",
+            params={"handle": handle},
+            accept=(400, 404),
+        )
+        return str(api.read(answer, "did")["did"]) if answer.is_success else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A piece of text, in code points, and what it is."""
+
+    start: int
+    end: int
+    feature: Mapping[str, str]
+
+
+_HANDLE = re.compile(r"(?<![^\s(])@([a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+)\b")
+_HASHTAG = re.compile(r"(?<!\S)[#＃](?!\ufe0f)([^\s\u00ad\u2060\u200a-\u200d\u20e2]+)")
+_MAX_TAG = 64
+
+
+def _spans(written: str) -> Iterator[_Span]:
+    for link in text.find_links(written, bare=True):
+        yield _Span(
+            link.start, link.end, {"$type": "app.bsky.richtext.facet#link", "uri": link.url}
+        )
+    for match in _HANDLE.finditer(written):
+        yield _Span(match.start(), match.end(), {"handle": match[1]})
+    for match in _HASHTAG.finditer(written):
+        tag = re.sub(r"[^\w\ufe0f\u200d]+$", "", match[1])
+        if tag and not tag.isdigit() and text.graphemes(tag) <= _MAX_TAG:
+            end = match.start(1) + len(tag)
+            yield _Span(match.start(), end, {"$type": "app.bsky.richtext.facet#tag", "tag": tag})
+
+
+def _embed(post: OutgoingPost) -> dict[str, Any] | None:
+    blobs = list(post.staged.get("blobs", []))
+    if len(blobs) != len(post.media):
+        raise PlatformUnavailable("The media are not on Bluesky yet.")
+    if not blobs:
+        return None
+    first = post.media[0]
+    if first.is_video:
+        return {"$type": "app.bsky.embed.video", "video": blobs[0], **_described(first)}
+    images = [
+        {"image": blob, "alt": media.alt or "", **_ratio(media)}
+        for blob, media in zip(blobs, post.media, strict=True)
+    ]
+    return {"$type": "app.bsky.embed.images", "images": images}
+
+
+def _described(media: OutgoingMedia) -> dict[str, Any]:
+    return {**({"alt": media.alt} if media.alt else {}), **_ratio(media)}
+
+
+def _ratio(media: OutgoingMedia) -> dict[str, Any]:
+    if not media.width or not media.height:
+        return {}
+    return {"aspectRatio": {"width": media.width, "height": media.height}}
+
+
+_TID_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
+
+
+def record_key(post: OutgoingPost) -> str:
+    """Make the part's TID (atproto.com/specs/tid): its second, then 30 bits of its key.
+
+    Parts of one group are made at one instant, so everything below the second comes from the key.
+    """
+    if post.created_at is None:
+        raise ValueError("a record key is made of the part's creation time")
+    digest = int.from_bytes(hashlib.sha256(post.key.encode()).digest()[:8])
+    microseconds = int(post.created_at.timestamp()) * 1_000_000 + digest % 1_000_000
+    number = (microseconds << 10) | ((digest >> 32) & 0x3FF)
+    return "".join(_TID_DIGITS[(number >> shift) & 31] for shift in range(60, -1, -5))
+
+
+def _released(uri: str, cid: str) -> Released:
+    did, key = uri.removeprefix("at://").split("/")[0], uri.rsplit("/", 1)[-1]
+    return Released(id=uri, url=f"https://bsky.app/profile/{did}/post/{key}", data={"cid": cid})
+
+
+def _reference(release: Released) -> dict[str, str]:
+    return {"uri": release.id, "cid": str(release.data["cid"])}
+
+
+def _bearer(api: Api) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api.access.access_token}"}
+
+
+def _tokens(session: Mapping[str, Any]) -> Tokens:
+    access = str(session["accessJwt"])
+    return Tokens(access=access, refresh=str(session["refreshJwt"]), expires_at=_expiry(access))
+
+
+def _expiry(token: str) -> datetime | None:
+    """Read when a JWT ends; unverified, because only its server has the key and nothing here trusts it."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        return None
+
+
+def _own_server(session: Mapping[str, Any]) -> str | None:
+    """Find the account's server in its DID document."""
+    services = (session.get("didDoc") or {}).get("service") or []
+    for service in services:
+        if str(service.get("id", "")).endswith("#atproto_pds"):
+            return server_address(str(service.get("serviceEndpoint", "")), field="service")
+    return None
+
+
+def _uses_video_service(api: Api) -> bool:
+    """Only servers of the public network can be reached by it; others, and tests, take the file as it is."""
+    return api.base_url.startswith("https://") and "bluesky" not in settings().provider_base_urls
+
+
+def _login_refusal(answer: httpx.Response) -> ProviderError:
+    words = said(answer)
+    if platform_code(answer) == "AuthFactorTokenRequired":
+        return GrantRejected(
+            "Bluesky asks for a code by e-mail. Use an app password instead of the account's own."
+        )
+    return GrantRejected(f"Bluesky refused the handle or the app password. {words}".strip())
+
+
+def _refresh_refusal(answer: httpx.Response) -> ProviderError:
+    words = said(answer)
+    if platform_code(answer) in {"ExpiredToken", "InvalidToken", "AccountTakedown", "AuthMissing"}:
+        return GrantRejected(
+            f"Bluesky ended the session. Connect the channel again. {words}".strip()
+        )
+    return PlatformUnavailable(
+        f"Bluesky gave no new session ({answer.status_code}). {words}".strip()
+    )
