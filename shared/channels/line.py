@@ -130,7 +130,7 @@ def open_line(
     return acting, api
 
 
-def open_new_line(slug: str) -> tuple[Provider, Api]:
+def open_new_line(slug: str, *, deadline: float | None = None) -> tuple[Provider, Api]:
     """Open a line for an account that is not connected yet.
 
     Raises:
@@ -142,6 +142,7 @@ def open_new_line(slug: str) -> tuple[Provider, Api]:
         http_client(acting.spec),
         app=our_application(acting.spec),
         classify=acting.classify,
+        deadline=deadline,
     )
 
 

@@ -1,0 +1,53 @@
+"""How a channel's platform is asked something while a member waits: with a renewed token if the old one has ended."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from shared.channels import queries
+from shared.channels.errors import PlatformSilent, refusal
+from shared.channels.line import OpenedChannel, open_line
+from shared.channels.tokens import Disconnected, RefreshingElsewhere, refresh_tokens
+from shared.db.session import read_only
+from shared.providers.base import Provider
+from shared.providers.errors import ChannelDisconnected, ProviderError, TokenExpired
+from shared.providers.http import Api
+
+T = TypeVar("T")
+
+MEMBER_WAITS = timedelta(seconds=25)  # API Gateway gives up after 30 s
+
+
+def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, Api], T]) -> T:
+    """Put a question to a channel's platform; no transaction is open meanwhile.
+
+    `question` may be put twice, so it must not create anything.
+
+    Raises:
+        ChannelNotFound: there is no such channel.
+        AppError: the platform refused or did not answer, in its own words.
+    """
+    until = time.monotonic() + MEMBER_WAITS.total_seconds()
+    channel = _read(organization_id, channel_id)
+    try:
+        try:
+            return question(*open_line(channel, deadline=until))
+        except TokenExpired:
+            outcome = refresh_tokens(
+                organization_id, channel_id, sent_version=channel.token_version
+            )
+            if isinstance(outcome, Disconnected):
+                raise ChannelDisconnected(outcome.reason) from None
+            if isinstance(outcome, RefreshingElsewhere):
+                message = f"The access to {channel.name} is being renewed. Try again in a moment."
+                raise PlatformSilent(message) from None
+            return question(*open_line(_read(organization_id, channel_id), deadline=until))
+    except ProviderError as error:
+        raise refusal(error) from error
+
+
+def _read(organization_id: UUID, channel_id: UUID) -> OpenedChannel:
+    with read_only() as session:
+        return queries.get_channel_to_open(session, organization_id, channel_id)

@@ -1,0 +1,497 @@
+"""How an account becomes a channel: start, come back, choose a page; each step refuses what could not be posted to.
+
+Who may finish: whoever holds the state, 256 bits that live for an hour and work once. That alone would let somebody
+send their own consent link to a stranger and get the stranger's account. So the browser that starts gets a cookie, and
+only when it is the one that comes back is the connection finished at once; any other browser is first told which
+organization will post as its account, and must agree. (An API client may start for a customer: that is the other one.)
+
+Nothing here holds a transaction open while a platform is asked.
+"""
+
+import json
+import time
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.aws.keys import open_sealed, seal
+from shared.channels import queries
+from shared.channels.ask import MEMBER_WAITS, ask
+from shared.channels.errors import (
+    ChannelNotFound,
+    NoPages,
+    NotStarted,
+    OtherAccount,
+    PageChosen,
+    ProviderNotFound,
+    refusal,
+)
+from shared.channels.line import open_new_line
+from shared.channels.queries import ChannelFacts, PendingConnection
+from shared.channels.slots import default_posting_times
+from shared.channels.tokens import sealed_tokens
+from shared.core.config import settings
+from shared.core.crypto import hash_secret, new_secret
+from shared.core.errors import AppError
+from shared.core.log import log
+from shared.db.session import read_only, run
+from shared.providers.base import Account, CanListPages, Connection, Page, Provider
+from shared.providers.errors import PlatformUnavailable, ProviderError
+from shared.providers.http import Api
+from shared.providers.oauth import access_with
+from shared.providers.registry import UnknownProvider, provider
+from shared.providers.spec import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class NewConnection:
+    """What a member asks for when they start.
+
+    `instance` is the server to connect to, where the platform has several. `reconnects` names the channel that is
+    connected again, by our id or its `remote_id`. `return_url` is where the member goes on afterwards. `zone` is what
+    `default_posting_times` takes. `browser` is the secret in the starting browser's cookie, None for a program.
+    """
+
+    zone: str | int
+    instance: str | None = None
+    reconnects: str | None = None
+    return_url: str | None = None
+    browser: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A channel that was connected. `pages` are to be chosen from while `channel.needs_page`.
+
+    `page_state` is the right to choose one without being signed in, as the state was.
+    """
+
+    channel: ChannelFacts
+    pages: Sequence[Page] = ()
+    page_state: str | None = None
+    return_url: str | None = None
+
+
+def offered(slug: str) -> Provider:
+    """Return a provider that members may connect to.
+
+    Raises:
+        ProviderNotFound: there is none of that name, or the operator hides it.
+    """
+    try:
+        acting = provider(slug)
+    except UnknownProvider as error:
+        raise ProviderNotFound(slug) from error
+    if slug in settings().hidden_providers:
+        raise ProviderNotFound(slug)
+    return acting
+
+
+def redirect_uri(slug: str) -> str:
+    """Return where platforms send the member's browser back to."""
+    return f"{settings().console_url}/integrations/social/{slug}"
+
+
+def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection) -> str:
+    """Begin connecting, and return the address that the member's browser must go to.
+
+    For a platform that is connected by a form it is our own page with the form.
+
+    Raises:
+        ProviderNotFound: there is no such platform.
+        ChannelNotFound: the channel to connect again is not there.
+        AppError: the platform refused, in its own words.
+    """
+    offered(slug)
+    again = _to_reconnect(organization_id, slug, wanted.reconnects)
+    try:
+        acting, api = open_new_line(slug)
+        authorization = acting.authorize(
+            api,
+            redirect_uri=redirect_uri(slug),
+            instance=wanted.instance or (_instance_of(organization_id, again) if again else None),
+        )
+    except ProviderError as error:
+        raise _refused(error, slug, "start") from error
+    remember = {
+        "provider": dict(authorization.remember),
+        "zone": wanted.zone,
+        "browser": hash_secret(wanted.browser).hex() if wanted.browser else None,
+    }
+    values = {
+        "state": authorization.state,
+        "user_id": user_id,
+        "provider": slug,
+        "redirect_uri": redirect_uri(slug),
+        "remember": seal(json.dumps(remember), organization_id),
+        "reconnects": again.id if again else None,
+        "return_url": wanted.return_url,
+    }
+    run(lambda session: queries.add_state(session, organization_id, values))
+    query = urllib.parse.urlencode({"state": authorization.state})
+    return authorization.url or f"{redirect_uri(slug)}?{query}"
+
+
+def find_pending(slug: str, state: str) -> PendingConnection:
+    """Read what a state stands for, without using it up.
+
+    Raises:
+        NotStarted: nothing, or not any more.
+    """
+    with read_only() as session:
+        pending = queries.find_state(session, state, slug)
+    if pending is None:
+        raise NotStarted
+    return pending
+
+
+def was_started_by(pending: PendingConnection, browser: str | None) -> bool:
+    """Say whether the browser that holds the secret `browser` is the one that started."""
+    started_by = _remembered(pending)["browser"]
+    return bool(browser) and started_by == hash_secret(str(browser)).hex()
+
+
+def finish(
+    slug: str,
+    state: str,
+    code: str,
+    *,
+    organization_id: UUID | None = None,
+    zone: str | int | None = None,
+) -> Finished:
+    """Turn the platform's code, or the form's fields as JSON, into a channel.
+
+    `organization_id` is the caller's, where there is one: somebody else's state is not theirs to finish. A code is
+    used up by the first try, so its state is too; a form may be filled in again until it is right.
+
+    Raises:
+        NotStarted: the state is unknown, used, over, or another organization's.
+        OtherAccount: a channel is connected again, but the account is another.
+        AppError: the platform refused, in its own words.
+    """
+    pending = find_pending(slug, state)
+    if organization_id is not None and pending.organization_id != organization_id:
+        raise NotStarted
+    is_form = isinstance(offered(slug).spec.auth, Fields)
+    if not is_form:
+        _use_up(pending)
+    remembered = _remembered(pending)
+    made = _connect(
+        pending.organization_id,
+        slug,
+        code,
+        uri=pending.redirect_uri,
+        remember=remembered["provider"],
+        again=pending.again,
+    )
+    chosen = _Chosen(
+        pending.organization_id,
+        remembered["zone"] if zone is None else zone,
+        pending.again.id if pending.again else None,
+    )
+
+    def save(session: Session) -> ChannelFacts:
+        if is_form and not queries.use_state(session, state, slug):
+            raise NotStarted
+        return _save(session, made, chosen)
+
+    channel = run(save)
+    _note(channel)
+    return _finished(channel, pending.user_id, pending.return_url)
+
+
+def connect_by_form(
+    organization_id: UUID,
+    user_id: UUID,
+    slug: str,
+    fields: Mapping[str, str],
+    *,
+    zone: str | int,
+    reconnects: str | None = None,
+) -> Finished:
+    """Connect with a form's fields in one go, without a start.
+
+    Raises:
+        NotStarted: the platform is not connected by a form.
+        InvalidInput: a field is missing or does not look right.
+        AppError: as `finish`.
+    """
+    if not isinstance(offered(slug).spec.auth, Fields):
+        raise NotStarted
+    again = _to_reconnect(organization_id, slug, reconnects)
+    made = _connect(
+        organization_id,
+        slug,
+        json.dumps(dict(fields)),
+        uri=redirect_uri(slug),
+        remember={},
+        again=again,
+    )
+    chosen = _Chosen(organization_id, zone, again.id if again else None)
+    channel = run(lambda session: _save(session, made, chosen))
+    _note(channel)
+    return _finished(channel, user_id, None)
+
+
+def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
+    """List the pages that a channel could be.
+
+    Raises:
+        NoPages: the platform has none to choose from.
+        AppError: the platform refused, in its own words.
+    """
+    return ask(organization_id, channel_id, lambda acting, api: _with_pages(acting).pages(api))
+
+
+def choose_page(organization_id: UUID, channel_id: UUID, page_id: str) -> ChannelFacts:
+    """Make a channel the page that the member chose.
+
+    Where the organization has that page already, its channel gets the new tokens and the pending one goes.
+
+    Raises:
+        PageChosen: the channel is a page already.
+        AppError: the platform refused, in its own words.
+    """
+    with read_only() as session:
+        pending = queries.get_channel_to_open(session, organization_id, channel_id)
+    if not pending.needs_page:
+        raise PageChosen(pending.name)
+    made = ask(
+        organization_id,
+        channel_id,
+        lambda acting, api: _valid(_with_pages(acting).choose_page(api, page_id), acting),
+    )
+    columns = {
+        "refresh_token": pending.refresh_token,
+        **_columns(organization_id, pending.provider, made),
+        "remote_id": made.account.remote_id,
+        "root_remote_id": pending.remote_id,
+        "needs_page": False,
+    }
+
+    def save(session: Session) -> ChannelFacts:
+        other = queries.lock_account(
+            session, organization_id, pending.provider, made.account.remote_id
+        )
+        if other is None or other == channel_id:
+            return queries.renew_channel(session, organization_id, channel_id, columns)
+        queries.delete_channel(session, organization_id, channel_id)
+        return queries.renew_channel(session, organization_id, other, columns)
+
+    channel = run(save)
+    _note(channel)
+    return channel
+
+
+def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelFacts:
+    """Choose a page with the right that `Finished.page_state` gives.
+
+    Raises:
+        NotStarted: the state gives no such right, or not any more.
+        AppError: as `choose_page`.
+    """
+    pending = find_pending(slug, state)
+    if pending.again is None or not _remembered(pending).get("chooses_page"):
+        raise NotStarted
+    channel = choose_page(pending.organization_id, pending.again.id, page_id)
+    run(lambda session: queries.use_state(session, state, slug))
+    return channel
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A finished connection, ready to be stored: its tokens are sealed already, which may have asked the key service."""
+
+    slug: str
+    remote_id: str
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    organization_id: UUID
+    zone: str | int
+    reconnects: UUID | None
+
+
+def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> ChannelFacts | None:
+    if not name:
+        return None
+    with read_only() as session:
+        found = queries.find_channel_by_name(session, organization_id, slug, name)
+    if found is None:
+        raise ChannelNotFound
+    return found
+
+
+def _instance_of(organization_id: UUID, channel: ChannelFacts) -> str | None:
+    """Return the server a channel lives on, so that connecting it again goes there."""
+    with read_only() as session:
+        opened = queries.get_channel_to_open(session, organization_id, channel.id)
+    if not opened.details:
+        return None
+    details: Mapping[str, str] = json.loads(open_sealed(opened.details, organization_id))
+    return details.get("base")
+
+
+def _remembered(pending: PendingConnection) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(open_sealed(pending.remember, pending.organization_id))
+    return kept
+
+
+def _use_up(pending: PendingConnection) -> None:
+    if not run(lambda session: queries.use_state(session, pending.state, pending.provider)):
+        raise NotStarted
+
+
+def _connect(
+    organization_id: UUID,
+    slug: str,
+    code: str,
+    *,
+    uri: str,
+    remember: Mapping[str, str],
+    again: ChannelFacts | None,
+) -> _Made:
+    try:
+        acting, api = open_new_line(slug, deadline=time.monotonic() + MEMBER_WAITS.total_seconds())
+        connection = _valid(
+            acting.connect(api, code=code, redirect_uri=uri, remember=remember), acting
+        )
+        root = None
+        if again:
+            connection, root = _same_account(acting, api, connection, again)
+    except ProviderError as error:
+        raise _refused(error, slug, "finish") from error
+    columns = {
+        **_columns(organization_id, slug, connection),
+        "root_remote_id": root,
+        "needs_page": acting.spec.choose_page and root is None,
+    }
+    return _Made(slug, connection.account.remote_id, columns)
+
+
+def _same_account(
+    acting: Provider, api: Api, connection: Connection, channel: ChannelFacts
+) -> tuple[Connection, str | None]:
+    """Hold that a channel that is connected again is what it was; a page is reached through its account.
+
+    Returns:
+        The connection, of the page where the channel is one, and the account through which the page was reached.
+
+    Raises:
+        OtherAccount: it is another account.
+    """
+    account = connection.account
+    if account.remote_id == channel.remote_id:
+        return connection, channel.root_remote_id
+    if account.remote_id == channel.root_remote_id and isinstance(acting, CanListPages):
+        access = access_with(connection.tokens, connection.details, remote_id=account.remote_id)
+        page = _valid(acting.choose_page(api.acting_as(access), channel.remote_id), acting)
+        return page, account.remote_id
+    raise OtherAccount(channel.username or channel.name, account.username or account.name)
+
+
+def _valid(connection: Connection, acting: Provider) -> Connection:
+    """Hold that the connection can be posted through: an empty token or id would fail at the first post.
+
+    Raises:
+        PlatformUnavailable: the platform left one of them out.
+    """
+    if connection.tokens.access and connection.account.remote_id:
+        return connection
+    missing = "token" if connection.account.remote_id else "account"
+    raise PlatformUnavailable(f"{acting.spec.name} named no {missing}. Connect again.")
+
+
+def _save(session: Session, made: _Made, chosen: _Chosen) -> ChannelFacts:
+    organization_id = chosen.organization_id
+    existing = chosen.reconnects or queries.lock_account(
+        session, organization_id, made.slug, made.remote_id
+    )
+    if existing:
+        return queries.renew_channel(session, organization_id, existing, made.columns)
+    times, timezone = default_posting_times(chosen.zone)
+    new = {
+        "provider": made.slug,
+        "remote_id": made.remote_id,
+        "posting_times": times,
+        "timezone": timezone,
+    }
+    return queries.add_channel(session, organization_id, {**made.columns, **new})
+
+
+def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[str, Any]:
+    account: Account = connection.account
+    details = json.dumps(dict(connection.details)) if connection.details else None
+    return {
+        **sealed_tokens(organization_id, connection.tokens, provider(slug).spec),
+        "details": seal(details, organization_id) if details else None,
+        "name": account.name or account.username or account.remote_id,
+        "username": account.username,
+        "picture_url": account.picture_url,
+        "account_settings": dict(account.settings),
+    }
+
+
+def _finished(channel: ChannelFacts, user_id: UUID, return_url: str | None) -> Finished:
+    """Add the pages to choose from. That they cannot be listed just now undoes nothing: they can be asked for again."""
+    if not channel.needs_page:
+        return Finished(channel, return_url=return_url)
+    try:
+        pages = list_pages(channel.organization_id, channel.id)
+    except AppError as error:
+        log.warning(
+            "channel.pages_failed", extra={"channel_id": channel.id, "detail": error.message}
+        )
+        pages = ()
+    state = new_secret()
+    values = {
+        "state": state,
+        "user_id": user_id,
+        "provider": channel.provider,
+        "redirect_uri": redirect_uri(channel.provider),
+        "remember": seal(
+            json.dumps({"provider": {}, "zone": "UTC", "browser": None, "chooses_page": True}),
+            channel.organization_id,
+        ),
+        "reconnects": channel.id,
+    }
+    run(lambda session: queries.add_state(session, channel.organization_id, values))
+    return Finished(channel, pages, page_state=state, return_url=return_url)
+
+
+def _with_pages(acting: Provider) -> CanListPages:
+    if not isinstance(acting, CanListPages):
+        raise NoPages(f"{acting.spec.name} has no pages to choose from.")
+    return acting
+
+
+def _refused(error: ProviderError, slug: str, step: str) -> AppError:
+    """Keep the platform's own words with the failed connection, and hand them on."""
+    log.warning(
+        "channel.connect_failed",
+        extra={
+            "provider": slug,
+            "step": step,
+            "code": error.detail_code,
+            "answer": error.evidence.as_json(),
+        },
+    )
+    return refusal(error)
+
+
+def _note(channel: ChannelFacts) -> None:
+    log.info(
+        "channel.connected",
+        extra={
+            "channel_id": channel.id,
+            "organization_id": channel.organization_id,
+            "provider": channel.provider,
+            "needs_page": channel.needs_page,
+        },
+    )

@@ -1,0 +1,155 @@
+"""Which failures of channels are anticipated, and how a platform's refusal reads to a member who is connecting."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from shared.core.errors import (
+    AppError,
+    Conflict,
+    FieldProblem,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from shared.providers.errors import (
+    AppMisconfigured,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+)
+
+
+class ChannelNotFound(NotFound):
+    """There is no such channel in this organization."""
+
+    code = "channel_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such channel.")
+
+
+class ChannelsNotFound(NotFound):
+    """Some of the channels that were named are not in this organization; `ids` are those."""
+
+    code = "channel_not_found"
+
+    def __init__(self, ids: Collection[UUID]) -> None:
+        super().__init__(f"There is no such channel: {', '.join(sorted(map(str, ids)))}.")
+        self.ids = frozenset(ids)
+
+
+class ProviderNotFound(NotFound):
+    """There is no such platform, or it is not offered here."""
+
+    code = "provider_not_found"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"There is no platform {slug!r} here.")
+
+
+class NotStarted(Conflict):
+    """The connection was not started by this organization, is used up, or took longer than an hour."""
+
+    code = "connection_not_started"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This connection was finished already, or took longer than an hour. Start it again."
+        )
+
+
+class OtherAccount(Conflict):
+    """A channel is connected again with another account than its own."""
+
+    code = "other_account"
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(
+            f"This channel is {expected}, but you are logged in there as {found}. Log in as {expected} "
+            f"and connect again, or add {found} as a new channel."
+        )
+
+
+class NoPages(Conflict):
+    """The account manages no page that could be posted to, or the platform has no pages."""
+
+    code = "no_pages"
+
+
+class PageChosen(Conflict):
+    """The channel is a page already, or needs none."""
+
+    code = "page_chosen"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"This channel is {name} already. Connect the other page as a new channel."
+        )
+
+
+class NoSlots(Conflict):
+    """None of the channels has a posting time."""
+
+    code = "no_slots"
+
+    def __init__(self) -> None:
+        super().__init__("These channels have no posting times. Add one to find a free slot.")
+
+
+class NoFreeSlot(Conflict):
+    """Every slot of the coming year is taken."""
+
+    code = "no_free_slot"
+
+    def __init__(self) -> None:
+        super().__init__("Every posting time of the next 400 days is taken. Add another one.")
+
+
+class PlatformRefused(Conflict):
+    """The platform said no; the message and the problem's code are its own words."""
+
+    code = "platform_refused"
+
+
+class PlatformSilent(Unavailable):
+    """The platform cannot be reached or does not work at the moment; nothing was changed."""
+
+    code = "platform_unavailable"
+
+
+class PlatformLimited(TooManyRequests):
+    """The platform asks to wait."""
+
+    code = "platform_rate_limited"
+
+
+class PlatformNotSetUp(Unavailable):
+    """This server's application is missing or refused there; only its operator can mend that."""
+
+    code = "platform_not_set_up"
+
+
+_SAME: dict[type[ProviderError], type[AppError]] = {
+    PlatformUnavailable: PlatformSilent,
+    OutcomeUnknown: PlatformSilent,
+    AppMisconfigured: PlatformNotSetUp,
+}
+
+
+def refusal(error: ProviderError) -> AppError:
+    """Turn a platform's refusal into ours, with the platform's own code and words beside the message."""
+    evidence = error.evidence
+    problem = FieldProblem(
+        "provider",
+        evidence.platform_code or error.detail_code,
+        evidence.body[:300] or error.message,
+    )
+    if isinstance(error, RateLimited):
+        return PlatformLimited(
+            error.message, retry_after_seconds=max(1, round(error.retry_after.total_seconds()))
+        )
+    kind: type[AppError] = next(
+        (ours for theirs, ours in _SAME.items() if isinstance(error, theirs)), PlatformRefused
+    )
+    return kind(error.message, problems=[problem])

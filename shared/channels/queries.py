@@ -1,0 +1,510 @@
+"""Every SQL statement about channels, their tokens and connections under way."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Update,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from shared.channels.errors import ChannelNotFound, ChannelsNotFound
+from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_channel
+from shared.channels.models import Channel, OAuthState
+from shared.core.ids import ChannelId, OrganizationId, UserId
+from shared.organizations.models import Organization
+
+LEASE = timedelta(seconds=60)
+STATE_LIFETIME = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFacts:
+    """A channel without its tokens: what members see, and what composing looks at."""
+
+    id: ChannelId
+    organization_id: OrganizationId
+    customer_id: UUID | None
+    provider: str
+    remote_id: str
+    root_remote_id: str | None
+    name: str
+    username: str | None
+    picture_url: str | None
+    token_expires_at: datetime | None
+    disabled: bool
+    needs_page: bool
+    disconnected_at: datetime | None
+    disconnected_reason: str | None
+    posting_times: list[dict[str, Any]]
+    timezone: str
+    account_settings: dict[str, Any]
+    additional_settings: list[dict[str, Any]]
+    created_at: datetime
+
+
+_FACTS = tuple(getattr(Channel, name) for name in ChannelFacts.__dataclass_fields__)
+
+
+def list_channels(session: Session, organization_id: UUID) -> Sequence[ChannelFacts]:
+    """List the organization's channels, oldest first."""
+    rows = session.execute(
+        _facts(organization_id).order_by(Channel.created_at, Channel.id)
+    ).mappings()
+    return [ChannelFacts(**row) for row in rows]
+
+
+def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelFacts:
+    """Return one channel.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it.
+    """
+    row = (
+        session.execute(_facts(organization_id).where(Channel.id == channel_id))
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise ChannelNotFound
+    return ChannelFacts(**row)
+
+
+def get_channels(
+    session: Session, organization_id: UUID, ids: Collection[UUID]
+) -> Mapping[UUID, ChannelFacts]:
+    """Return the channels of `ids` by id, in one statement.
+
+    Raises:
+        ChannelsNotFound: some of them are not in the organization, or deleted; the error names them.
+    """
+    rows = session.execute(_facts(organization_id).where(Channel.id.in_(ids))).mappings()
+    found: dict[UUID, ChannelFacts] = {row["id"]: ChannelFacts(**row) for row in rows}
+    if missing := set(ids) - found.keys():
+        raise ChannelsNotFound(missing)
+    return found
+
+
+def find_channel_by_name(
+    session: Session, organization_id: UUID, provider: str, name: str
+) -> ChannelFacts | None:
+    """Find a platform's channel by our id or by the account's id there."""
+    row = (
+        session.execute(
+            _facts(organization_id)
+            .where(
+                Channel.provider == provider,
+                or_(Channel.remote_id == name, Channel.id.cast(Text) == name.lower()),
+            )
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return ChannelFacts(**row) if row else None
+
+
+def get_channel_to_open(session: Session, organization_id: UUID, channel_id: UUID) -> OpenedChannel:
+    """Return a channel with its sealed tokens.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it.
+    """
+    row = (
+        session.execute(
+            select(*OPENED_CHANNEL).where(
+                Channel.organization_id == organization_id,
+                Channel.id == channel_id,
+                Channel.deleted_at.is_(None),
+            )
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise ChannelNotFound
+    return get_opened_channel(row)
+
+
+def change_channel(
+    session: Session, organization_id: UUID, channel_id: UUID, changes: Mapping[str, Any]
+) -> ChannelFacts:
+    """Set columns of a channel and return it as it is then.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it.
+    """
+    row = (
+        session.execute(
+            _change(organization_id, channel_id)
+            .where(Channel.deleted_at.is_(None))
+            .values(**changes)
+            .returning(*_FACTS)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise ChannelNotFound
+    return ChannelFacts(**row)
+
+
+def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelFacts:
+    """Mark a channel as deleted and forget its tokens; what was published through it keeps pointing at it.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it already.
+    """
+    forgotten = {"access_token": b"", "refresh_token": None, "details": None}
+    return change_channel(
+        session, organization_id, channel_id, {"deleted_at": func.now(), **forgotten}
+    )
+
+
+# Connecting
+
+
+def lock_account(
+    session: Session, organization_id: UUID, provider: str, remote_id: str
+) -> UUID | None:
+    """Find and lock the row of an account, the living one before the last deleted one."""
+    return session.execute(
+        select(Channel.id)
+        .where(
+            Channel.organization_id == organization_id,
+            Channel.provider == provider,
+            Channel.remote_id == remote_id,
+        )
+        .order_by(Channel.deleted_at.desc().nulls_first())
+        .limit(1)
+        .with_for_update()
+    ).scalar_one_or_none()
+
+
+def renew_channel(
+    session: Session, organization_id: UUID, channel_id: UUID, values: Mapping[str, Any]
+) -> ChannelFacts:
+    """Give a channel a new connection, wherever it was: deleted, disconnected, or fine."""
+    fresh = {
+        "token_version": Channel.token_version + 1,
+        "refresh_lease_until": None,
+        "disconnected_at": None,
+        "disconnected_reason": None,
+        "disabled": and_(Channel.disabled, Channel.deleted_at.is_(None)),
+        "deleted_at": None,
+    }
+    row = session.execute(
+        _change(organization_id, channel_id).values(**values, **fresh).returning(*_FACTS)
+    ).mappings()
+    return ChannelFacts(**row.one())
+
+
+def add_channel(session: Session, organization_id: UUID, values: Mapping[str, Any]) -> ChannelFacts:
+    """Add a channel; where the same account is being added twice at once, the later one renews the earlier."""
+    added = insert(Channel).values(organization_id=organization_id, **values)
+    kept = {"provider", "remote_id", "posting_times", "timezone"}
+    row = session.execute(
+        added.on_conflict_do_update(
+            index_elements=[Channel.organization_id, Channel.provider, Channel.remote_id],
+            index_where=Channel.deleted_at.is_(None),
+            set_={
+                **{name: added.excluded[name] for name in values if name not in kept},
+                "token_version": Channel.token_version + 1,
+                "updated_at": func.now(),
+            },
+        ).returning(*_FACTS)
+    ).mappings()
+    return ChannelFacts(**row.one())
+
+
+def add_state(session: Session, organization_id: UUID, values: Mapping[str, Any]) -> None:
+    """Remember a connection under way for an hour."""
+    session.execute(
+        insert(OAuthState).values(
+            organization_id=organization_id, expires_at=func.now() + STATE_LIFETIME, **values
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PendingConnection:
+    """A connection under way. `remember` is sealed; `again` is the channel that is connected again."""
+
+    state: str
+    organization_id: OrganizationId
+    organization_name: str
+    user_id: UserId
+    provider: str
+    redirect_uri: str
+    remember: bytes = field(repr=False)
+    return_url: str | None
+    again: ChannelFacts | None
+
+
+def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
+    """Read a connection under way without using it up. The state is what proves the right to it."""
+    row = (
+        session.execute(
+            select(
+                *(column.label(f"state_{column.name}") for column in OAuthState.__table__.columns),
+                Organization.name.label("organization_name"),
+                *_FACTS,
+            )
+            .join(Organization, Organization.id == OAuthState.organization_id)
+            .outerjoin(
+                Channel,
+                and_(
+                    Channel.id == OAuthState.reconnects,
+                    Channel.organization_id == OAuthState.organization_id,
+                    Channel.deleted_at.is_(None),
+                ),
+            )
+            .where(*_is_alive(state, provider), Organization.deleted_at.is_(None))
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None or (row["state_reconnects"] and row["id"] is None):
+        return None  # the channel to connect again was deleted meanwhile
+    facts = {name: row[name] for name in ChannelFacts.__dataclass_fields__}
+    return PendingConnection(
+        state=row["state_state"],
+        organization_id=row["state_organization_id"],
+        organization_name=row["organization_name"],
+        user_id=row["state_user_id"],
+        provider=row["state_provider"],
+        redirect_uri=row["state_redirect_uri"],
+        remember=row["state_remember"],
+        return_url=row["state_return_url"],
+        again=ChannelFacts(**facts) if row["id"] else None,
+    )
+
+
+def use_state(session: Session, state: str, provider: str) -> bool:
+    """Use up a connection under way: of two who try at once, one gets True."""
+    used = session.execute(
+        delete(OAuthState).where(*_is_alive(state, provider)).returning(OAuthState.state)
+    )
+    return used.one_or_none() is not None
+
+
+def delete_expired_states(session: Session) -> int:
+    """Delete the connections that nobody finished in time; return how many."""
+    gone = session.execute(
+        delete(OAuthState).where(OAuthState.expires_at <= func.now()).returning(OAuthState.state)
+    )
+    return len(gone.all())
+
+
+# Tokens
+
+
+def claim_refresh(
+    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
+) -> tuple[OpenedChannel, datetime] | None:
+    """Take the lease on renewing a channel's token, and return the channel with the end of the lease.
+
+    None: the token was renewed already, somebody else holds the lease, or the channel is disconnected or gone.
+    """
+    row = (
+        session.execute(
+            _at_version(organization_id, channel_id, sent_version)
+            .where(
+                Channel.disconnected_at.is_(None),
+                or_(
+                    Channel.refresh_lease_until.is_(None),
+                    Channel.refresh_lease_until <= func.now(),
+                ),
+            )
+            .values(refresh_lease_until=func.now() + LEASE)
+            .returning(*OPENED_CHANNEL, Channel.refresh_lease_until)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return (get_opened_channel(row), row["refresh_lease_until"]) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStanding:
+    """How a channel's token stands. `disconnected_reason` is None while the channel is connected."""
+
+    token_version: int
+    disconnected_reason: str | None
+
+
+def get_token_standing(session: Session, organization_id: UUID, channel_id: UUID) -> TokenStanding:
+    """Return how a channel's token stands.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it.
+    """
+    row = session.execute(
+        select(Channel.token_version, Channel.disconnected_at, Channel.disconnected_reason).where(
+            Channel.organization_id == organization_id,
+            Channel.id == channel_id,
+            Channel.deleted_at.is_(None),
+        )
+    ).one_or_none()
+    if row is None:
+        raise ChannelNotFound
+    reason = row.disconnected_reason or "" if row.disconnected_at else None
+    return TokenStanding(row.token_version, reason)
+
+
+def store_tokens(
+    session: Session,
+    organization_id: UUID,
+    channel_id: UUID,
+    *,
+    sent_version: int,
+    values: Mapping[str, Any],
+) -> int | None:
+    """Store renewed tokens unless somebody stored others since; return the new version.
+
+    A verdict on the old token that came in meanwhile is lifted: the new one is good.
+    """
+    return session.execute(
+        _at_version(organization_id, channel_id, sent_version)
+        .values(
+            **values,
+            token_version=Channel.token_version + 1,
+            refresh_lease_until=None,
+            disconnected_at=None,
+            disconnected_reason=None,
+        )
+        .returning(Channel.token_version)
+    ).scalar_one_or_none()
+
+
+def release_refresh(
+    session: Session, organization_id: UUID, channel_id: UUID, *, lease: datetime
+) -> None:
+    """Give a lease back that ends at `lease`; somebody else's stays."""
+    session.execute(
+        _change(organization_id, channel_id)
+        .where(Channel.refresh_lease_until == lease)
+        .values(refresh_lease_until=None)
+    )
+
+
+def mark_disconnected(
+    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int, reason: str
+) -> ChannelFacts | None:
+    """Note that the member must connect again; None when the verdict was on an old token, or is known already."""
+    row = (
+        session.execute(
+            _at_version(organization_id, channel_id, sent_version)
+            .where(Channel.disconnected_at.is_(None))
+            .values(
+                disconnected_at=func.now(), disconnected_reason=reason, refresh_lease_until=None
+            )
+            .returning(*_FACTS)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return ChannelFacts(**row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiringToken:
+    """A channel whose token ends soon. `seconds_left` is by the database's clock, negative once it has ended."""
+
+    channel: OpenedChannel
+    expires_at: datetime
+    seconds_left: float
+
+
+def due_refreshes(
+    session: Session,
+    horizons: Mapping[str, timedelta],
+    *,
+    without_refresh: timedelta,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[ExpiringToken]:
+    """List the next page of tokens, of all organizations, that end within their platform's horizon, first to end first.
+
+    `without_refresh` is the horizon of channels that hold no refresh token. Channels that somebody is renewing at the
+    moment are left out.
+    """
+    seconds = {slug: ahead.total_seconds() for slug, ahead in horizons.items()}
+    without = without_refresh.total_seconds()
+    rows = session.execute(
+        _DUE_REFRESHES,
+        {
+            "slugs": list(seconds),
+            "seconds": list(seconds.values()),
+            "without_refresh": without,
+            "longest": max(without, *seconds.values()),
+            "after_time": after[0] if after else None,
+            "after_id": after[1] if after else None,
+            "limit": limit,
+        },
+    ).mappings()
+    return [
+        ExpiringToken(get_opened_channel(row), row["token_expires_at"], row["seconds_left"])
+        for row in rows
+    ]
+
+
+# `longest` lets the index on the expiry do the work; the line below it is the rule.
+_DUE_REFRESHES = text("""
+    select c.id as channel_id, c.organization_id, c.provider, c.remote_id, c.name as channel_name, c.username,
+        c.access_token, c.refresh_token, c.details, c.account_settings, c.token_version, c.token_expires_at,
+        c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at,
+        extract(epoch from c.token_expires_at - now())::float8 as seconds_left
+    from channels c
+    join unnest(cast(:slugs as text[]), cast(:seconds as float8[])) as horizon(slug, seconds)
+        on horizon.slug = c.provider
+    where c.deleted_at is null and c.disconnected_at is null
+        and c.token_expires_at < now() + make_interval(secs => cast(:longest as float8))
+        and c.token_expires_at < now() + make_interval(secs => greatest(
+            horizon.seconds, case when c.refresh_token is null then cast(:without_refresh as float8) else 0 end))
+        and (c.refresh_lease_until is null or c.refresh_lease_until <= now())
+        and (cast(:after_time as timestamptz) is null
+            or (c.token_expires_at, c.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid)))
+    order by c.token_expires_at, c.id
+    limit :limit
+""")
+
+
+def _facts(organization_id: UUID) -> Select[Any]:
+    return select(*_FACTS).where(
+        Channel.organization_id == organization_id, Channel.deleted_at.is_(None)
+    )
+
+
+def _change(organization_id: UUID, channel_id: UUID) -> Update:
+    return update(Channel).where(
+        Channel.organization_id == organization_id, Channel.id == channel_id
+    )
+
+
+def _at_version(organization_id: UUID, channel_id: UUID, version: int) -> Update:
+    return _change(organization_id, channel_id).where(
+        Channel.deleted_at.is_(None), Channel.token_version == version
+    )
+
+
+def _is_alive(state: str, provider: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        OAuthState.state == state,
+        OAuthState.provider == provider,
+        OAuthState.expires_at > func.now(),
+    )

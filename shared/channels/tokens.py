@@ -1,0 +1,240 @@
+"""How a channel's token is renewed: by one at a time, outside any transaction, and never judged by an old one.
+
+The lease on the row makes one caller ask the platform; the token's version makes its answer count only for the token
+that was sent. A network failure disconnects nothing: only the platform's word that the permission is gone does.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.aws.keys import seal
+from shared.channels import queries
+from shared.channels.line import OpenedChannel, open_line
+from shared.channels.queries import ChannelFacts
+from shared.core import clock
+from shared.core.ids import OrganizationId
+from shared.core.log import log
+from shared.db.session import run
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.providers.base import Provider, Tokens
+from shared.providers.errors import GrantRejected, PlatformUnavailable, ProviderError
+from shared.providers.oauth import OAuth2Provider
+from shared.providers.registry import provider
+from shared.providers.spec import OAuth2, ProviderSpec
+
+ELSEWHERE_RETRY_AFTER = timedelta(seconds=3)
+# The platform's call must end well before the lease: else a second caller would send the same refresh token.
+CALL_LIMIT = queries.LEASE - timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The channel has a newer token than the one that was sent; read it and try again."""
+
+    token_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshingElsewhere:
+    """Somebody else is asking the platform right now; look again after `retry_after`."""
+
+    retry_after: timedelta = ELSEWHERE_RETRY_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The member must connect the channel again. `reason` is for them, with the platform's words."""
+
+    reason: str
+
+
+def may_refresh(channel: OpenedChannel) -> bool:
+    """Say whether there is anything to renew the channel's token with.
+
+    Asked before renewing ahead of time; once the platform has refused the token, `refresh_tokens` answers it.
+    """
+    acting = provider(channel.provider)
+    renews = type(acting).refresh
+    if renews is Provider.refresh:
+        return False
+    if isinstance(acting.spec.auth, OAuth2) and not acting.spec.auth.refreshable:
+        return False
+    return renews is not OAuth2Provider.refresh or channel.refresh_token is not None
+
+
+def refresh_tokens(
+    organization_id: UUID, channel_id: UUID, *, sent_version: int
+) -> Refreshed | RefreshingElsewhere | Disconnected:
+    """Renew a channel's token because the one of `sent_version` has ended, or soon will.
+
+    Opens its own transactions: none is open while the platform is asked.
+
+    Raises:
+        ChannelNotFound: there is no such channel any more.
+        ProviderError: the platform could not be asked, or did not answer properly; the channel stays as it was.
+    """
+    claimed = run(
+        lambda session: _claim(session, organization_id, channel_id, sent_version=sent_version)
+    )
+    if not isinstance(claimed, _Claim):
+        return claimed
+    try:
+        columns = _ask(claimed.channel)
+    except GrantRejected as error:
+        return _give_up(claimed.channel, error)
+    except ProviderError as error:
+        _release(claimed)
+        log.warning(
+            "channel.refresh_failed",
+            extra={
+                "channel_id": channel_id,
+                "provider": claimed.channel.provider,
+                "code": error.detail_code,
+                "answer": error.evidence.as_json(),
+            },
+        )
+        raise
+    return _store(claimed.channel, columns)
+
+
+def disconnect(
+    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int, reason: str
+) -> bool:
+    """Note that the member must connect again, and tell them once.
+
+    Does nothing, and returns False, when the token that was refused is not the channel's any more.
+    """
+    channel = queries.mark_disconnected(
+        session, organization_id, channel_id, sent_version=sent_version, reason=reason
+    )
+    if channel is None:
+        return False
+    _tell(session, channel, reason, sent_version)
+    log.warning(
+        "channel.disconnected", extra={"channel_id": channel_id, "provider": channel.provider}
+    )
+    return True
+
+
+def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> Mapping[str, Any]:
+    """Turn tokens into the columns that hold them.
+
+    An empty refresh token is left out, so that it never takes the place of a good one.
+
+    Raises:
+        PlatformUnavailable: the platform sent an empty token.
+    """
+    if not tokens.access:
+        raise PlatformUnavailable(f"{spec.name} sent an empty token. Try again.")
+    lifetime = spec.token_lifetime
+    columns: dict[str, Any] = {
+        "access_token": seal(tokens.access, organization_id),
+        "token_expires_at": tokens.expires_at or (clock.now() + lifetime if lifetime else None),
+    }
+    if tokens.refresh:
+        columns["refresh_token"] = seal(tokens.refresh, organization_id)
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    channel: OpenedChannel
+    lease: datetime
+
+
+def _claim(
+    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
+) -> _Claim | Refreshed | RefreshingElsewhere | Disconnected:
+    claimed = queries.claim_refresh(session, organization_id, channel_id, sent_version=sent_version)
+    if claimed:
+        return _Claim(*claimed)
+    return _standing(session, organization_id, channel_id, sent_version=sent_version)
+
+
+def _standing(
+    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
+) -> Refreshed | RefreshingElsewhere | Disconnected:
+    """Say why there was nothing to claim."""
+    now = queries.get_token_standing(session, organization_id, channel_id)
+    if now.disconnected_reason is not None:
+        return Disconnected(now.disconnected_reason)
+    if now.token_version != sent_version:
+        return Refreshed(now.token_version)
+    return RefreshingElsewhere()
+
+
+def _ask(channel: OpenedChannel) -> Mapping[str, Any]:
+    if not may_refresh(channel):
+        name = provider(channel.provider).spec.name
+        raise GrantRejected(f"{name} no longer accepts this permission. Connect the channel again.")
+    acting, api = open_line(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
+    return sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec)
+
+
+def _release(claim: _Claim) -> None:
+    channel = claim.channel
+
+    def release(session: Session) -> None:
+        queries.release_refresh(session, channel.organization_id, channel.id, lease=claim.lease)
+
+    run(release)
+
+
+def _store(
+    channel: OpenedChannel, columns: Mapping[str, Any]
+) -> Refreshed | RefreshingElsewhere | Disconnected:
+    def store(session: Session) -> Refreshed | RefreshingElsewhere | Disconnected:
+        version = queries.store_tokens(
+            session,
+            channel.organization_id,
+            channel.id,
+            sent_version=channel.token_version,
+            values=columns,
+        )
+        if version is not None:
+            return Refreshed(version)
+        return _standing(
+            session, channel.organization_id, channel.id, sent_version=channel.token_version
+        )
+
+    stored = run(store)
+    log.info("channel.refreshed", extra={"channel_id": channel.id, "provider": channel.provider})
+    return stored
+
+
+def _give_up(
+    channel: OpenedChannel, error: GrantRejected
+) -> Refreshed | RefreshingElsewhere | Disconnected:
+    def note(session: Session) -> Refreshed | RefreshingElsewhere | Disconnected:
+        ended = disconnect(
+            session,
+            channel.organization_id,
+            channel.id,
+            sent_version=channel.token_version,
+            reason=error.message,
+        )
+        if ended:
+            return Disconnected(error.message)
+        return _standing(
+            session, channel.organization_id, channel.id, sent_version=channel.token_version
+        )
+
+    return run(note)
+
+
+def _tell(session: Session, channel: ChannelFacts, reason: str, version: int) -> None:
+    notify(
+        session,
+        OrganizationId(channel.organization_id),
+        kind=NotificationKind.INFO,
+        title=f"{channel.name} must be connected again",
+        content=f"{reason} Nothing is published there until then.",
+        dedupe_key=f"channel-disconnected:{channel.id}:{version}",
+    )
