@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ _ANSWER_TIMEOUT = timedelta(seconds=30)
 _PING_AFTER = timedelta(minutes=1)
 _PING_TIMEOUT = timedelta(seconds=3)
 _AFTER_COMMIT = "after_commit"
+_IN_USE = "in_use"
 
 
 class CommitUnknown(Unavailable):
@@ -58,6 +59,14 @@ class CommitUnknown(Unavailable):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A role that logs in by password instead of by IAM."""
+
+    user: str
+    password: str = field(repr=False)
+
+
 @contextmanager
 def unit_of_work() -> Iterator[Session]:
     """Open a session that is one transaction: committed at the end, rolled back when an error leaves the block.
@@ -68,7 +77,7 @@ def unit_of_work() -> Iterator[Session]:
     Raises:
         CommitUnknown: the connection broke during the commit.
     """
-    with Session(**_where(autocommit=False), expire_on_commit=False) as session:
+    with _open(Session, autocommit=False) as session:
         yield session
         session.flush()
         _commit(session)
@@ -79,9 +88,7 @@ def unit_of_work() -> Iterator[Session]:
 @contextmanager
 def read_only() -> Iterator[Session]:
     """Open a session whose statements stand alone, without BEGIN and COMMIT. It refuses to write objects."""
-    with _ReadOnlySession(
-        **_where(autocommit=True), expire_on_commit=False, autoflush=False
-    ) as session:
+    with _open(_ReadOnlySession, autocommit=True) as session:
         yield session
 
 
@@ -136,16 +143,18 @@ def dispose() -> None:
     _aws_session.cache_clear()
 
 
-def connect() -> WireConnection:
-    """Open one connection as the settings say.
+def connect(
+    *, login: Login | None = None, answer_within: timedelta = _ANSWER_TIMEOUT
+) -> WireConnection:
+    """Open one connection as the settings say; a statement that takes longer than `answer_within` breaks it.
 
     With `DATABASE_URL`: its user and password, and TLS when it says `sslmode=verify-full`. Without: the role logs in
-    by an IAM token, and TLS is always verified.
+    by an IAM token, or as `login` says, and TLS is always verified.
 
     Raises:
         pg8000.Error: the server cannot be reached, its certificate is not trusted, or it refuses the role.
     """
-    target = _target()
+    target = _target(login)
     with contextlib.ExitStack() as undo:
         try:
             sock = socket.create_connection(
@@ -155,7 +164,7 @@ def connect() -> WireConnection:
             # A statement is one write and then silence: without this, each may wait for the answer to the last.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.settimeout(_ANSWER_TIMEOUT.total_seconds())
+            sock.settimeout(answer_within.total_seconds())
             connection = WireConnection(
                 target.user,
                 host=target.host,
@@ -196,12 +205,25 @@ class _ReadOnlySession(Session):
         super().flush(objects)
 
 
-def _where(*, autocommit: bool) -> dict[str, Any]:
-    """Return what a session is to be opened on."""
-    if _bound is not None:
-        mode = "rollback_only" if autocommit else "create_savepoint"
-        return {"bind": _bound, "join_transaction_mode": mode}
-    return {"bind": _autocommit_engine() if autocommit else engine()}
+@contextmanager
+def _open(kind: type[Session], *, autocommit: bool) -> Iterator[Session]:
+    if _bound is None:
+        with kind(
+            _autocommit_engine() if autocommit else engine(), expire_on_commit=False
+        ) as session:
+            yield session
+        return
+    if _IN_USE in _bound.info:
+        raise RuntimeError(
+            "a unit of work inside another would wait for the only connection for ever"
+        )
+    _bound.info[_IN_USE] = True
+    mode: Any = "rollback_only" if autocommit else "create_savepoint"
+    try:
+        with kind(_bound, join_transaction_mode=mode, expire_on_commit=False) as session:
+            yield session
+    finally:
+        del _bound.info[_IN_USE]
 
 
 @functools.cache
@@ -251,16 +273,16 @@ class _Target:
     verified: bool
 
 
-def _target() -> _Target:
+def _target(login: Login | None) -> _Target:
     config = settings()
     if not config.database_url:
         return _Target(
             host=config.database_host,
             port=config.database_port,
-            user=config.database_user,
+            user=login.user if login else config.database_user,
             database=config.database_name,
-            password=None,
-            by_iam=True,
+            password=login.password if login else None,
+            by_iam=login is None,
             verified=True,
         )
     url = make_url(config.database_url)

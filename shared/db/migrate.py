@@ -1,0 +1,145 @@
+"""How the schema is brought to a revision, and compared with the models.
+
+python -m shared.db.migrate revision "add plans"    write the revision that leads from the database to the models
+python -m shared.db.migrate upgrade [REVISION]      the newest, unless one is named
+python -m shared.db.migrate downgrade REVISION      `base` empties the database
+python -m shared.db.migrate check                   say what the models have and the database has not
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, create_engine, text
+
+from shared.core.log import log
+from shared.db.all_models import Base
+from shared.db.session import connect
+from shared.db.wire import WireConnection
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+# Any number; every process that migrates takes the same lock.
+_LOCK = 4_201_337_003
+_LOCK_TIMEOUT = timedelta(minutes=5)
+# A revision that waits for a table longer than this fails, instead of holding up everybody who comes after it.
+_TABLE_LOCK_TIMEOUT = timedelta(seconds=15)
+_LONGEST = timedelta(minutes=14)
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema up to `revision`, alone: others that migrate wait until this is done."""
+    with _alone(connection):
+        command.upgrade(_config(connection), revision)
+    log.info("schema.upgraded", extra={"revision": current(connection)})
+
+
+def downgrade(connection: Connection, revision: str) -> None:
+    """Bring the schema back down to `revision`; `base` is an empty database. What the revisions dropped is lost."""
+    with _alone(connection):
+        command.downgrade(_config(connection), revision)
+    log.info("schema.downgraded", extra={"revision": current(connection)})
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision that the database is at; `None` when it is empty."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()
+    return found
+
+
+def differences(connection: Connection) -> list[Any]:
+    """List what would have to change in the database to equal the models; empty when nothing."""
+    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+    found = compare_metadata(context, Base.metadata)
+    connection.rollback()
+    return list(found)
+
+
+@contextmanager
+def migrating(
+    make: Callable[[timedelta], WireConnection] = lambda longest: connect(answer_within=longest),
+    *,
+    longest: timedelta = _LONGEST,
+) -> Iterator[Connection]:
+    """Open a connection whose statements may take as long as `longest`, made by `make`; by the settings unless given."""
+    engine = create_engine("postgresql+wire://", creator=lambda: make(longest), poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SET idle_in_transaction_session_timeout = 0"))
+        connection.commit()
+        yield connection
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    _set_lock_timeout(connection, _LOCK_TIMEOUT)
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+    _set_lock_timeout(connection, _TABLE_LOCK_TIMEOUT)
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        connection.commit()
+
+
+def _set_lock_timeout(connection: Connection, timeout: timedelta) -> None:
+    connection.execute(
+        text("SELECT set_config('lock_timeout', :value, false)"), {"value": f"{timeout.seconds}s"}
+    )
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _formatting(config: Config) -> Config:
+    """Have what is generated look like everything else."""
+    for name, options in (("fix", "check --fix --quiet"), ("layout", "format --quiet")):
+        config.set_section_option("post_write_hooks", f"{name}.type", "module")
+        config.set_section_option("post_write_hooks", f"{name}.module", "ruff")
+        config.set_section_option(
+            "post_write_hooks", f"{name}.options", f"{options} REVISION_SCRIPT_FILENAME"
+        )
+    config.set_section_option("post_write_hooks", "hooks", "fix, layout")
+    return config
+
+
+def main() -> int:
+    """Run one command of this module's help on the database that the settings name."""
+    parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("revision").add_argument("message")
+    commands.add_parser("upgrade").add_argument("revision", nargs="?", default="head")
+    commands.add_parser("downgrade").add_argument("revision")
+    commands.add_parser("check")
+    given = parser.parse_args()
+    with migrating() as connection:
+        if given.command == "revision":
+            command.revision(_formatting(_config(connection)), given.message, autogenerate=True)
+        elif given.command == "upgrade":
+            upgrade(connection, given.revision)
+        elif given.command == "downgrade":
+            downgrade(connection, given.revision)
+        elif found := differences(connection):
+            for difference in found:
+                log.error("schema.differs", extra={"difference": repr(difference)})
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

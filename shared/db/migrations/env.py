@@ -1,0 +1,14 @@
+"""How Alembic runs a migration: on the connection it is given, each revision in its own transaction."""
+
+from alembic import context
+
+from shared.db.all_models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    transaction_per_migration=True,
+    compare_server_default=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

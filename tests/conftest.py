@@ -1,0 +1,140 @@
+"""What every test stands on: a real PostgreSQL, settings of its own, closed sockets, and AWS in process when asked for.
+
+- `session`: a session in a transaction that is rolled back; `unit_of_work()` and `read_only()` of the code under test
+  join it. After such code has run, `session.expire_all()` before looking at objects loaded earlier. `now()` in SQL is
+  the time at which the test began.
+- `committed`: real commits on several connections, for tests of concurrency; every table is emptied afterwards.
+- `configure(PUBLIC_URL="https://...")`: other settings, for one test.
+- `aws`: moto in place of AWS, with nothing in it.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+from pytest_socket import socket_allow_hosts
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from local.postgres import EmbeddedPostgres
+from shared.aws import clients, secrets
+from shared.core.config import settings
+from shared.db import migrate
+from shared.db.base import Base
+from shared.db.session import bound_to, dispose, engine
+
+Configure = Callable[..., None]
+
+_ENVIRONMENT = {
+    "STAGE": "test",
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",  # until a fixture says which
+    "MAIL_TRANSPORT": "ses",
+    "LOG_LEVEL": "INFO",
+    "POWERTOOLS_METRICS_NAMESPACE": "Roost",
+    "POWERTOOLS_SERVICE_NAME": "roost",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def pytest_runtest_setup() -> None:
+    """Let a test reach this machine and nothing else."""
+    socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "DATABASE_HOST"):
+            patch.delenv(name, raising=False)
+        for name, value in _ENVIRONMENT.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
+    """Set settings by the names of their variables, until the test ends."""
+
+    def change(**values: object) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, str(value))
+        settings.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Run one server for this process's tests; its URL, whose database is empty."""
+    folder = Path(tempfile.mkdtemp(prefix="roost-tests-"))
+    folder.chmod(0o755)  # the server is not root
+    server = EmbeddedPostgres(folder / "postgres", folder / "postgres.log", durable=False)
+    try:
+        yield server.start()
+    finally:
+        dispose()
+        server.stop()
+        shutil.rmtree((folder / "postgres").resolve(), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: str, _environment: None) -> Iterator[str]:
+    """Point the settings at a migrated database; its URL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", postgres)
+        settings.cache_clear()
+        with migrate.migrating() as connection:
+            migrate.upgrade(connection)
+        yield postgres
+        dispose()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def session(database_url: str) -> Iterator[Session]:
+    """Open a session whose writes, and those of the code under test, are gone when the test ends."""
+    with engine().connect() as connection, connection.begin() as everything, bound_to(connection):
+        with Session(
+            connection, join_transaction_mode="rollback_only", expire_on_commit=False
+        ) as opened:
+            yield opened
+        everything.rollback()
+
+
+@pytest.fixture
+def committed(database_url: str, configure: Configure) -> Iterator[Engine]:
+    """Let `unit_of_work()` really commit, on up to eight connections; every table is emptied afterwards."""
+    dispose()
+    configure(DATABASE_POOL_SIZE=8)
+    yield engine()
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine().begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+    dispose()
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    """Put moto in place of AWS; it holds nothing."""
+    _forget_aws()
+    with mock_aws():
+        yield
+    _forget_aws()
+
+
+def _forget_aws() -> None:
+    secrets.forget_secrets()
+    clients._client.cache_clear()
