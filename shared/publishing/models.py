@@ -34,7 +34,8 @@ class Attempt(Base):
     """One try to publish one part. At most one per part is live.
 
     `step` counts the continuations; whoever holds (`id`, `step`) and a lease that has not run out may act.
-    `counts` is False for a try that a rate limit or a token refresh ended: it is not one of the five.
+    `sending_at` is the mark of the request under way; `accepted`: the platform took the post and is processing it;
+    `doubt_since`: an earlier request of this attempt may have been accepted, and nobody knows. `counts` is False for a try that a rate limit or a token refresh ended: it is not one of the five.
     """
 
     __tablename__ = "attempts"
@@ -64,7 +65,8 @@ class Attempt(Base):
     step: Mapped[int] = mapped_column(default=1)
     lease_until: Mapped[datetime]
     sending_at: Mapped[datetime | None]
-    first_sending_at: Mapped[datetime | None]
+    accepted: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    doubt_since: Mapped[datetime | None]
     resume_at: Mapped[datetime | None]
     progress: Mapped[dict[str, Any] | None]
     counts: Mapped[bool] = mapped_column(default=True)

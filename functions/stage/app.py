@@ -1,0 +1,19 @@
+"""Media on their way to a platform, one message at a time: `{"partId", "revision"}`."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from shared.aws.batch import run_batch
+from shared.core.log import log
+from shared.publishing.stage import stage_due
+
+
+@log.inject_lambda_context(clear_state=True)
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Move the media of the part that the message names."""
+    return run_batch(event, context, _stage)
+
+
+def _stage(body: Mapping[str, Any], deadline: float) -> None:
+    stage_due(UUID(body["partId"]), body["revision"], deadline=deadline)

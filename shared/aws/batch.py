@@ -1,0 +1,49 @@
+"""How a batch of messages is worked off: side by side, each for itself, reporting exactly those that failed.
+
+Lambda's contract: `batchItemFailures` names the messages that go back to the queue; the others are deleted.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from shared.core.errors_report import report
+from shared.core.log import log
+
+Work = Callable[[Mapping[str, Any], float], None]
+_SPARE_SECONDS = 3.0  # of the function's time, kept for recording what a try came to
+
+
+def run_batch(
+    event: Mapping[str, Any], context: Any, work: Work, *, parallel: int = 1
+) -> dict[str, Any]:
+    """Call `work(body, deadline)` for every message, `parallel` at a time; `deadline` is a `time.monotonic()` value.
+
+    Returns:
+        `{"batchItemFailures": [{"itemIdentifier": messageId}, ...]}`, in the order of the records.
+    """
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _SPARE_SECONDS
+    records = event["Records"]
+
+    def done(record: Mapping[str, Any]) -> bool:
+        return _done(record, deadline, work)
+
+    if parallel == 1 or len(records) == 1:
+        outcomes = [done(record) for record in records]
+    else:
+        with ThreadPoolExecutor(min(parallel, len(records))) as pool:
+            outcomes = list(pool.map(done, records))
+    failed = [record["messageId"] for record, ok in zip(records, outcomes, strict=True) if not ok]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _done(record: Mapping[str, Any], deadline: float, work: Work) -> bool:
+    try:
+        work(json.loads(record["body"]), deadline)
+    except Exception as error:  # noqa: BLE001  the edge of the queue: the message goes back, and the mistake is told
+        log.exception("message.failed", extra={"message_id": record["messageId"]})
+        report(error, message_id=record["messageId"])
+        return False
+    return True

@@ -1,0 +1,195 @@
+"""Who may publish a part now: the one conditional statement that moves it from `queued` to `publishing`.
+
+A message that is a duplicate, late or about an older revision finds no row, and nothing happens. A part that cannot go
+out yet, or ever, comes back with a verdict instead of an attempt.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.orm import Session
+
+from shared.channels.line import OpenedChannel, get_opened_channel
+from shared.core.config import settings
+from shared.core.ids import ChannelId, OrganizationId, new_id
+from shared.posts.lifecycle import PostState
+from shared.providers.base import Released, ThreadPosition
+from shared.publishing import queries
+
+
+class Verdict(StrEnum):
+    """Why a due part goes out now, later, or not at all."""
+
+    GO = "go"
+    EARLY = "early"
+    PAUSED = "paused"
+    NOT_STAGED = "not_staged"
+    PREDECESSOR_WAITS = "predecessor_waits"
+    TOO_LATE = "too_late"
+    CHANNEL_DELETED = "channel_deleted"
+    CHANNEL_DISABLED = "channel_disabled"
+    CHANNEL_DISCONNECTED = "channel_disconnected"
+    CHANNEL_NEEDS_PAGE = "channel_needs_page"
+    PLAN_ENDED = "plan_ended"
+    PREDECESSOR_FAILED = "predecessor_failed"
+    STAGING_FAILED = "staging_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DuePart:
+    """A part as the publisher needs it, read in one statement. `late` is measured from what the member chose."""
+
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    position: int
+    revision: int
+    generation: int
+    content: str
+    media: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    created_at: datetime
+    publish_at: datetime
+    wait: timedelta
+    late: timedelta
+    paused: timedelta
+    channel: OpenedChannel
+    disconnected_reason: str | None
+    to: ThreadPosition | None
+    staged: Mapping[str, Any]
+    staging_error: str | None
+
+    def with_channel(self, channel: OpenedChannel) -> "DuePart":
+        """Return the part with its channel's new token."""
+        return dataclasses.replace(self, channel=channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to act for an attempt at one step, until its lease runs out."""
+
+    attempt_id: UUID
+    step: int
+    number: int
+    part: DuePart
+    progress: Mapping[str, Any]
+    accepted: bool = False
+    doubt_age: timedelta | None = None
+    age: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """A queued part that is not to be sent at this moment."""
+
+    verdict: Verdict
+    part: DuePart
+
+
+def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | None:
+    """Claim a part for publishing; None when the message is stale or a duplicate."""
+    row = (
+        session.execute(
+            queries.CLAIM,
+            {
+                "part_id": part_id,
+                "revision": revision,
+                "attempt_id": new_id(),
+                "lease_seconds": float(settings().lease_seconds),
+                "max_late_seconds": settings().max_late_hours * 3600.0,
+            },
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        return None
+    if row["verdict"] != Verdict.GO:
+        return NotNow(Verdict(row["verdict"]), part_from(row))
+    return _claim_from(row)
+
+
+def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
+    """Claim the continuation of a waiting attempt; None when it is not waiting at that step, or not yet."""
+    row = (
+        session.execute(
+            queries.RESUME,
+            {
+                "attempt_id": attempt_id,
+                "step": step,
+                "lease_seconds": float(settings().lease_seconds),
+            },
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _claim_from(row)
+
+
+def _claim_from(row: RowMapping) -> Claim:
+    return Claim(
+        attempt_id=row["attempt_id"],
+        step=row["step"],
+        number=row["number"],
+        part=part_from(row),
+        progress=row["progress"] or {},
+        accepted=row["accepted"],
+        doubt_age=_seconds(row["doubt_seconds"]),
+        age=_seconds(row["attempt_seconds"]) or timedelta(0),
+    )
+
+
+def part_from(row: RowMapping) -> DuePart:
+    """Read a part from a row of any statement built on the candidate."""
+    return DuePart(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        root_id=row["root_id"],
+        position=row["position"],
+        revision=row["revision"],
+        generation=row["generation"],
+        content=row["content"],
+        media=row["media"],
+        settings=row["settings"],
+        created_at=row["created_at"],
+        publish_at=row["publish_at"],
+        wait=timedelta(seconds=row["wait_seconds"] or 0),
+        late=timedelta(seconds=row["late_seconds"]),
+        paused=_seconds(row["paused_seconds"]) or timedelta(0),
+        channel=get_opened_channel(row),
+        disconnected_reason=row["disconnected_reason"],
+        to=_thread_position(row),
+        staged=(row["staged"] or {}) if row["staging_state"] == "ready" else {},
+        staging_error=row["staging_error_message"],
+    )
+
+
+def _thread_position(row: RowMapping) -> ThreadPosition | None:
+    if row["position"] == 0 or row["predecessor_state"] != PostState.PUBLISHED:
+        return None
+    return ThreadPosition(
+        root=_released(row, "root_release"), parent=_released(row, "parent_release")
+    )
+
+
+def _released(row: RowMapping, prefix: str) -> Released:
+    return Released(
+        id=row[f"{prefix}_id"] or "",
+        url=row[f"{prefix}_url"] or "",
+        data=row[f"{prefix}_data"] or {},
+    )
+
+
+def _seconds(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
+
+
+def channel_ids(part: DuePart) -> tuple[OrganizationId, ChannelId]:
+    """Return whose channel it is and which, as the channels feature wants them."""
+    return OrganizationId(part.organization_id), ChannelId(part.channel.id)

@@ -1,0 +1,27 @@
+"""What becomes of a message that nobody could work off: its part is made visible, never silently dropped.
+
+A part that is merely queued is not failed: reconcile sends it again. An attempt whose lease ran out is settled at once,
+by reconcile's own step, and thereby ends published, failed or unconfirmed, with a notification.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.core.log import log
+from shared.publishing.reconcile import (
+    arm_unarmed,
+    send_overdue,
+    settle_lost_attempts,
+    wake_stagings,
+    wake_waiting_attempts,
+)
+
+
+def settle_dead_letter(body: Mapping[str, Any], *, queue: str) -> None:
+    """Log the message, and let the database say what is to be done."""
+    log.error("message.dead", extra={"queue": queue, "body": dict(body)})
+    settle_lost_attempts()
+    wake_waiting_attempts()
+    wake_stagings()
+    arm_unarmed()
+    send_overdue()

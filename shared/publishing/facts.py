@@ -1,0 +1,30 @@
+"""What the decision table needs to know of an attempt, read off its claim and its provider's table."""
+
+from shared.providers.base import CanLookUp, Provider
+from shared.providers.spec import IdempotencyForm
+from shared.publishing.claim import Claim
+from shared.publishing.outcome import Facts, Task
+
+
+def facts_of(claimed: Claim, provider: Provider | None, *, sent: bool, refreshed: bool) -> Facts:
+    """Gather the facts. `provider` is None where its line could not even be opened."""
+    promise = provider.spec.idempotency if provider else None
+    return Facts(
+        number=claimed.number,
+        sent=sent,
+        accepted=claimed.accepted,
+        doubt_age=claimed.doubt_age,
+        has_key=promise is not None and promise.form is not IdempotencyForm.NONE,
+        key_lifetime=promise.lifetime if promise else None,
+        can_look_up=isinstance(provider, CanLookUp),
+        refreshed=refreshed,
+        task=task_of(claimed),
+        rounds=int(claimed.progress.get("rounds", 0)),
+        age=claimed.age,
+    )
+
+
+def task_of(claimed: Claim) -> Task | None:
+    """Return what a continuation is to do; None for a first try."""
+    name = claimed.progress.get("task")
+    return Task(name) if name else None

@@ -1,0 +1,300 @@
+"""What is written after a try, and what follows from it: one transaction, then messages, mails and metrics.
+
+Every write is conditional on attempt, step and a live lease. A holder that has lost its lease and still brings a release
+leaves it on its own row, where reconcile finds it.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.aws import queues
+from shared.aws.queues import Message
+from shared.channels.pauses import hold_provider
+from shared.channels.queries import disconnect_channel
+from shared.core import metrics
+from shared.core.config import settings
+from shared.core.ids import OrganizationId
+from shared.core.log import log
+from shared.db.session import after_commit, unit_of_work
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.posts.schedule import Armable, arm_after_commit
+from shared.providers.base import Released
+from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError
+from shared.publishing import queries
+from shared.publishing.claim import Claim, DuePart, Verdict, channel_ids
+from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
+
+# What a member reads when a part is refused before it is sent.
+REFUSALS: Mapping[Verdict, str] = {
+    Verdict.TOO_LATE: "It could not be published within 24 hours of its time. Choose a new time to send it.",
+    Verdict.CHANNEL_DELETED: "Its channel was deleted.",
+    Verdict.CHANNEL_DISABLED: "Its channel is switched off. Switch it on and send the post again.",
+    Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
+    Verdict.CHANNEL_NEEDS_PAGE: "No page was chosen for its channel. Choose one, then send the post again.",
+    Verdict.PLAN_ENDED: "The organization's plan has ended. Renew it, then send the post again.",
+    Verdict.PREDECESSOR_FAILED: "The part of the thread before this one was not published.",
+    Verdict.STAGING_FAILED: "Its media could not be moved to the platform.",
+}
+
+
+def send(message: Message) -> None:
+    """Put one message on the publish queue."""
+    queues.send(settings().publish_queue_url, [message])
+
+
+def continuation(attempt_id: UUID, step: int, organization_id: UUID, *, wait: timedelta) -> Message:
+    """Make the message that continues an attempt; a queue holds it at most 15 minutes, reconcile the rest."""
+    return Message(
+        {"attemptId": str(attempt_id), "step": step},
+        delay_seconds=max(0, round(wait.total_seconds() + 0.499)),
+        tenant=str(organization_id),
+    )
+
+
+def record(claimed: Claim, next_: Next) -> None:
+    """Write down what a try came to."""
+    match next_:
+        case Publish(released=released):
+            _record_released(claimed, released)
+        case Wait():
+            _record_waiting(claimed, next_)
+        case Retry():
+            _record_retry(claimed, next_)
+        case Fail(error=error, disconnects=disconnects):
+            _record_failed(claimed, error, disconnects=disconnects)
+        case Unconfirmed(error=error):
+            _record_unconfirmed(claimed, error)
+        case _:
+            raise LookupError(f"nothing to record for {next_!r}")
+
+
+def _record_released(claimed: Claim, released: Released) -> None:
+    values = {
+        "release_id": released.id,
+        "release_url": released.url,
+        "release_data": json.dumps(dict(released.data)) if released.data else None,
+    }
+    try:
+        with unit_of_work() as session:
+            row = (
+                session.execute(queries.RECORD_RELEASED, _held(claimed) | values)
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                session.execute(
+                    queries.KEEP_LATE_RELEASE, {"attempt_id": claimed.attempt_id} | values
+                )
+                log.warning("publish.released_late", extra={"attempt_id": claimed.attempt_id})
+                return
+            _follow_release(session, claimed.part, row, released)
+    except IntegrityError as error:
+        if "uq_posts_release" not in str(error.orig):
+            raise
+        taken = OutcomeUnknown(
+            f"The platform answered with {released.url}, which another post already has."
+        )
+        _record_unconfirmed(claimed, taken)
+
+
+def _follow_release(session: Session, part: DuePart, row: RowMapping, released: Released) -> None:
+    """Send the next part on its way, tell the members, and count."""
+    if row["next_id"] is not None:
+        arm_after_commit(session, [_successor(row)])
+    if part.position == 0:
+        notify(
+            session,
+            OrganizationId(part.organization_id),
+            NotificationKind.SUCCESS,
+            title=f"Published on {part.channel.name}",
+            content=f"Your post was published: {released.url}",
+            link=released.url,
+            dedupe_key=f"published:{part.id}:{part.generation}",
+        )
+    late = timedelta(seconds=row["late_seconds"])
+    after_commit(session, lambda: _count_published(part, late))
+
+
+def _successor(row: RowMapping) -> Armable:
+    return Armable(
+        part_id=row["next_id"],
+        organization_id=row["organization_id"],
+        revision=row["next_revision"],
+        arm_count=row["next_arm_count"],
+        due_at=row["next_due_at"],
+        wait_seconds=row["next_wait_seconds"],
+        has_media=row["next_has_media"],
+    )
+
+
+def _count_published(part: DuePart, late: timedelta) -> None:
+    log.info(
+        "post.published",
+        extra={"part_id": part.id, "channel_id": part.channel.id, "provider": part.channel.provider,
+               "late_seconds": round(late.total_seconds(), 3)},
+    )  # fmt: skip
+    metrics.count_published(part.channel.provider, late if part.position == 0 else None)
+
+
+def _record_waiting(claimed: Claim, wait: Wait) -> None:
+    state = wait.state if wait.state is not None else claimed.progress.get("state")
+    progress = {"task": wait.task, "rounds": wait.rounds} | (
+        {"state": dict(state)} if state else {}
+    )
+    with unit_of_work() as session:
+        row = session.execute(
+            queries.RECORD_WAITING,
+            _held(claimed) | _error(wait.error) | {
+                "progress": json.dumps(progress),
+                "after_seconds": wait.after.total_seconds(),
+                "accepted": wait.accepted,
+                "unknown": wait.unknown,
+            },
+        ).one_or_none()  # fmt: skip
+        if row is None:
+            log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
+            return
+        message = continuation(row.id, row.step, row.organization_id, wait=wait.after)
+        after_commit(session, lambda: send(message))
+
+
+def _record_retry(claimed: Claim, retry: Retry) -> None:
+    part = claimed.part
+    with unit_of_work() as session:
+        row = session.execute(
+            queries.RECORD_RETRY,
+            _held(claimed) | _error(retry.error)
+            | {"after_seconds": retry.after.total_seconds(), "counts": retry.counts},
+        ).one_or_none()  # fmt: skip
+        if row is None:
+            return
+        if retry.pause_provider:
+            hold_provider(session, part.channel.provider, retry.after, reason=retry.error.message)
+        again = Armable(
+            part_id=row.id,
+            organization_id=row.organization_id,
+            revision=row.revision,
+            arm_count=row.arm_count,
+            due_at=row.due_at,
+            wait_seconds=retry.after.total_seconds(),
+            has_media=bool(part.media),
+        )
+        arm_after_commit(session, [again])
+    log.info("publish.put_back", extra={"part_id": part.id, "code": retry.error.detail_code})
+
+
+def _record_failed(claimed: Claim, error: ProviderError, *, disconnects: bool) -> None:
+    part = claimed.part
+    with unit_of_work() as session:
+        if not _end(session, claimed, "refused", "failed", error):
+            return
+        if disconnects:
+            organization_id, channel_id = channel_ids(part)
+            disconnect_channel(
+                session, organization_id, channel_id,
+                token_version=part.channel.token_version, reason=error.message,
+            )  # fmt: skip
+        _tell_of_failure(session, part, error.message)
+
+
+def _record_unconfirmed(claimed: Claim, error: ProviderError) -> None:
+    part = claimed.part
+    with unit_of_work() as session:
+        if not _end(session, claimed, "unknown", "unconfirmed", error):
+            return
+        notify(
+            session,
+            OrganizationId(part.organization_id),
+            NotificationKind.FAILURE,
+            title=f"Look whether your post is on {part.channel.name}",
+            content=(
+                f"{error.message} It was not sent again, so that it cannot appear twice. Look at the account: if the "
+                "post is there, confirm it with its address; if not, send it again."
+            ),
+            link=post_link(part.root_id),
+            dedupe_key=f"unconfirmed:{part.id}:{part.generation}",
+        )
+        after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
+
+
+def _end(
+    session: Session, claimed: Claim, attempt_state: str, post_state: str, error: ProviderError
+) -> bool:
+    """Finish attempt and part; False when the lease is lost."""
+    row = session.execute(
+        queries.RECORD_END,
+        _held(claimed) | _error(error) | {"attempt_state": attempt_state, "post_state": post_state},
+    ).one_or_none()
+    if row is None:
+        log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
+    return row is not None
+
+
+def refuse(part: DuePart, verdict: Verdict) -> None:
+    """Fail a queued part that cannot go out, and the parts that answer it."""
+    message = REFUSALS[verdict]
+    if verdict is Verdict.STAGING_FAILED and part.staging_error:
+        message = part.staging_error
+    if verdict is Verdict.CHANNEL_DISCONNECTED and part.disconnected_reason:
+        message = f"{message} ({part.disconnected_reason})"
+    with unit_of_work() as session:
+        row = session.execute(
+            queries.FAIL_QUEUED,
+            {
+                "part_id": part.id,
+                "revision": part.revision,
+                "error_code": verdict,
+                "error_message": message,
+            },
+        ).one_or_none()
+        if row is not None:
+            _tell_of_failure(session, part, message)
+
+
+def _tell_of_failure(session: Session, part: DuePart, message: str) -> None:
+    """Fail the rest of the thread, tell the members at once, and count."""
+    session.execute(
+        queries.FAIL_SUCCESSORS,
+        {
+            "root_id": part.root_id,
+            "position": part.position,
+            "error_message": REFUSALS[Verdict.PREDECESSOR_FAILED],
+        },
+    )
+    notify(
+        session,
+        OrganizationId(part.organization_id),
+        NotificationKind.FAILURE,
+        title=f"Your post was not published on {part.channel.name}",
+        content=message,
+        link=post_link(part.root_id),
+        dedupe_key=f"failed:{part.id}:{part.generation}:{part.revision}",
+    )
+    after_commit(session, lambda: metrics.count_failed(part.channel.provider))
+
+
+def post_link(root_id: UUID) -> str:
+    """Return where a member sees the post."""
+    return f"{settings().console_url}/posts/{root_id}"
+
+
+def _held(claimed: Claim) -> dict[str, Any]:
+    return {"attempt_id": claimed.attempt_id, "step": claimed.step}
+
+
+def _error(error: ProviderError | None) -> dict[str, Any]:
+    if error is None:
+        return {"error_code": None, "error_message": None, "evidence": None}
+    return {
+        "error_code": error.detail_code,
+        "error_message": error.message or ContentRejected.code,
+        "evidence": json.dumps(error.evidence.as_json()),
+    }

@@ -1,0 +1,231 @@
+"""What happens next after a try: a pure table from what the platform did to what we do.
+
+The one rule above all: once a request that cannot be taken back may have been accepted (`sent` or `doubted`), no branch
+ends in "failed" and none sends without the same live key. It is repeated under that key, looked up, or `unconfirmed`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from shared.providers.base import Processing, Released
+from shared.providers.errors import (
+    AppMisconfigured,
+    ChannelDisconnected,
+    GrantRejected,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+    TokenExpired,
+)
+
+MAX_TRIES = 5
+BACK_OFF = (
+    timedelta(seconds=15),
+    timedelta(minutes=1),
+    timedelta(minutes=4),
+    timedelta(minutes=12),
+)
+REPEAT_AFTER = (timedelta(0), timedelta(seconds=5), timedelta(seconds=45), timedelta(minutes=3))
+LOOK_UP_AFTER = (timedelta(seconds=10), timedelta(seconds=45), timedelta(minutes=3))
+KEY_MARGIN = timedelta(minutes=5)  # a key about to lapse counts as lapsed
+LONGEST_PROCESSING = timedelta(hours=1)
+
+
+class Task(StrEnum):
+    """What a continuation does when its time comes."""
+
+    RESUME = "resume"  # the platform is working on it: ask again
+    REPEAT = "repeat"  # send the same request under the same key
+    LOOK_UP = "look_up"  # ask the platform whether it is there
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of an attempt when its try ends.
+
+    `sent`: in this step the request that cannot be taken back was marked, and no clean refusal of it followed.
+    `accepted`: in an earlier step the platform took the post and is processing it.
+    `doubt_age`: how long ago a request of an earlier step was left unanswered; None: none was.
+    `rounds`: continuations of the present task so far.
+    """
+
+    number: int = 1
+    sent: bool = False
+    accepted: bool = False
+    doubt_age: timedelta | None = None
+    key_lifetime: timedelta | None = None
+    has_key: bool = False
+    can_look_up: bool = False
+    refreshed: bool = False
+    task: Task | None = None
+    rounds: int = 0
+    age: timedelta = timedelta(0)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether something may exist on the platform already."""
+        return self.sent or self.accepted or self.doubt_age is not None
+
+    @property
+    def key_is_live(self) -> bool:
+        """Whether a repetition under the same key is recognized by the platform."""
+        if not self.has_key:
+            return False
+        return (
+            self.key_lifetime is None
+            or (self.doubt_age or timedelta(0)) < self.key_lifetime - KEY_MARGIN
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """It is there."""
+
+    released: Released
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Continue this attempt after `after`; the part stays `publishing`."""
+
+    task: Task
+    after: timedelta
+    rounds: int = 0
+    state: Mapping[str, Any] | None = None  # None: keep what the provider said last
+    unknown: bool = False  # a request of this step may have been accepted
+    accepted: bool = False
+    error: ProviderError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Nothing was created: back into the queue. `counts` says whether it was one of the five."""
+
+    after: timedelta
+    error: ProviderError
+    counts: bool = True
+    pause_provider: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Get a new token, once, and try again at once."""
+
+    error: ProviderError
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Nothing was created and nothing will be. `disconnects`: the member must connect the channel again."""
+
+    error: ProviderError
+    disconnects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """It may be there; we will not send it again. The member looks and decides."""
+
+    error: ProviderError
+
+
+Next = Publish | Wait | Retry | Refresh | Fail | Unconfirmed
+
+
+def after(result: Released | Processing | ProviderError, facts: Facts) -> Next:
+    """Decide what happens next."""
+    if isinstance(result, Released):
+        return Publish(result)
+    if isinstance(result, Processing):
+        return _after_processing(result, facts)
+    if isinstance(result, OutcomeUnknown) or facts.sent:
+        return _resolve(result, facts, unknown=True)
+    if isinstance(result, TokenExpired) and not facts.refreshed:
+        return Refresh(result)
+    if facts.accepted and facts.task is Task.RESUME and _is_passing(result):
+        return _ask_again(result, facts)
+    if facts.doubt_age is not None:
+        return _resolve(result, facts, unknown=False)
+    return _after_clean_refusal(result, facts)
+
+
+def after_lost_lease(facts: Facts) -> Next:
+    """Decide for an attempt whose holder vanished: killed, out of time, or cut off from the database."""
+    if facts.task is Task.RESUME and not facts.sent:
+        return Wait(Task.RESUME, timedelta(0), facts.rounds, accepted=facts.accepted)
+    if facts.in_doubt:
+        return _resolve(
+            OutcomeUnknown("The publisher stopped after the post was sent."), facts, unknown=True
+        )
+    error = PlatformUnavailable("The publisher stopped before the post was sent.")
+    return Retry(timedelta(0), error) if facts.number < MAX_TRIES else Fail(error)
+
+
+def _after_processing(result: Processing, facts: Facts) -> Next:
+    if facts.age > LONGEST_PROCESSING:
+        error = OutcomeUnknown("The platform has been processing the post for an hour.")
+        return _resolve(error, facts, unknown=facts.sent) if facts.in_doubt else Fail(error)
+    return Wait(
+        Task.RESUME, result.after, state=result.state, accepted=facts.sent or facts.accepted
+    )
+
+
+def _ask_again(error: ProviderError, facts: Facts) -> Next:
+    """Keep asking how the processing goes; give up into doubt."""
+    if facts.rounds >= MAX_TRIES:
+        return _resolve(error, facts, unknown=False)
+    pause = error.retry_after if isinstance(error, RateLimited) else timedelta(0)
+    delay = max(pause, BACK_OFF[min(facts.rounds, len(BACK_OFF) - 1)])
+    return Wait(Task.RESUME, delay, facts.rounds + 1, accepted=True, error=error)
+
+
+def _after_clean_refusal(error: ProviderError, facts: Facts) -> Next:
+    if isinstance(error, RateLimited):
+        return Retry(error.retry_after, error, counts=False, pause_provider=error.whole_app)
+    if isinstance(error, PlatformUnavailable | AppMisconfigured):
+        if facts.number >= MAX_TRIES:
+            return Fail(error)
+        return Retry(BACK_OFF[min(facts.number, len(BACK_OFF)) - 1], error)
+    return Fail(error, disconnects=isinstance(error, ChannelDisconnected | GrantRejected))
+
+
+def _is_passing(error: ProviderError) -> bool:
+    return isinstance(error, RateLimited | PlatformUnavailable | AppMisconfigured | TokenExpired)
+
+
+def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
+    """Go on from doubt: repeat under a live key, else look it up, else leave it to the member.
+
+    A repetition that is refused for good does not end the doubt about the request before it.
+    """
+    pause = error.retry_after if isinstance(error, RateLimited) else timedelta(0)
+    rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
+    may_repeat = facts.task is not Task.LOOK_UP and facts.key_is_live and rounds < len(REPEAT_AFTER)
+    if may_repeat and (unknown or _is_passing(error)):
+        return Wait(
+            Task.REPEAT, max(pause, REPEAT_AFTER[rounds]), rounds, unknown=unknown, error=error
+        )
+    rounds = facts.rounds + 1 if facts.task is Task.LOOK_UP else 0
+    if facts.can_look_up and rounds < len(LOOK_UP_AFTER):
+        return Wait(
+            Task.LOOK_UP, max(pause, LOOK_UP_AFTER[rounds]), rounds, unknown=unknown, error=error
+        )
+    return Unconfirmed(error)
+
+
+def after_look_up(found: Released | None, facts: Facts, error: ProviderError | None) -> Next:
+    """Decide after asking the platform: `found` is the one post that is surely ours."""
+    if found is not None:
+        return Publish(found)
+    if error is not None and _is_passing(error):
+        if isinstance(error, TokenExpired) and not facts.refreshed:
+            return Refresh(error)
+        return _resolve(error, facts, unknown=False)
+    return Unconfirmed(
+        error
+        or OutcomeUnknown("The platform did not confirm the post, and it was not found there.")
+    )

@@ -1,0 +1,76 @@
+"""How a stored part becomes what a provider sends: its text in the platform's form, its files in the variant it takes."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core import text
+from shared.core.ids import MediaId, OrganizationId
+from shared.media.pick import MediaFile, pick
+from shared.media.queries import get_media_files
+from shared.providers.base import CanMention, OutgoingMedia, OutgoingPost, Provider
+from shared.providers.errors import MediaRejected
+from shared.providers.spec import Editor
+from shared.publishing.claim import DuePart
+
+_FORMS: Final = {
+    Editor.PLAIN: text.to_plain,
+    Editor.MARKDOWN: text.to_markdown,
+    Editor.HTML: text.to_html,
+}
+
+
+def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
+    """Read the facts of a part's files; no statement where it has none."""
+    ids = [MediaId(UUID(entry["id"])) for entry in part.media]
+    return get_media_files(session, OrganizationId(part.organization_id), ids) if ids else ()
+
+
+def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile]) -> OutgoingPost:
+    """Put together what `provider` is to send.
+
+    The idempotency key is made of part and generation, never of the try, so that every repetition carries the same.
+
+    Raises:
+        MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
+    """
+    mention = provider.format_mention if isinstance(provider, CanMention) else None
+    return OutgoingPost(
+        part_id=str(part.id),
+        key=f"{part.id}-{part.generation}",
+        html=part.content,
+        text=_FORMS[provider.spec.text.editor](part.content, mention=mention),
+        settings=part.settings,
+        media=[
+            _outgoing_media(provider, entry["id"], entry.get("alt"), files) for entry in part.media
+        ],
+        staged=part.staged,
+        created_at=part.created_at,
+        position=part.position,
+    )
+
+
+def _outgoing_media(
+    provider: Provider, media_id: str, alt: str | None, files: Sequence[MediaFile]
+) -> OutgoingMedia:
+    file = next((file for file in files if str(file.id) == media_id), None)
+    if file is None:
+        raise MediaRejected("A file of this post is no longer in the media library. Add it again.")
+    picked = pick(file, provider.spec.media)
+    if picked is None:
+        raise MediaRejected(
+            f"The copy of {file.name} for {provider.spec.name} is not there. Upload the file again."
+        )
+    return OutgoingMedia(
+        id=media_id,
+        key=picked.key,
+        url=picked.url,
+        content_type=picked.content_type,
+        size_bytes=picked.size_bytes,
+        width=picked.width,
+        height=picked.height,
+        duration_ms=picked.duration_ms,
+        alt=alt or file.alt,
+    )

@@ -1,0 +1,440 @@
+"""Every SQL statement of publishing. Due times, leases and back-off are decided by the database's clock, in the statement itself."""
+
+from sqlalchemy import text
+
+# A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
+# an outcome is unknown the part stays `publishing` and cannot be claimed.
+_CANDIDATE = """
+    select
+        p.id, p.organization_id, p.channel_id as channel_id, p.root_id, p.parent_id, p.position, p.revision, p.generation,
+        p.content, p.media, r.settings, p.publish_at, p.due_at, p.created_at, p.delay_seconds,
+        extract(epoch from p.due_at - now())::float8 as wait_seconds,
+        extract(epoch from now() - p.publish_at)::float8 as late_seconds,
+        c.organization_id as channel_organization_id, c.provider as channel_provider,
+        c.remote_id as channel_remote_id, c.name as channel_name, c.username as channel_username,
+        c.access_token as channel_access_token, c.refresh_token as channel_refresh_token,
+        c.details as channel_details, c.account_settings as channel_account_settings,
+        c.token_version as channel_token_version, c.token_expires_at as channel_token_expires_at,
+        c.disabled as channel_disabled, c.needs_page as channel_needs_page,
+        c.disconnected_at as channel_disconnected_at, c.disconnected_reason,
+        c.deleted_at as channel_deleted_at,
+        r.release_id as root_release_id, r.release_url as root_release_url, r.release_data as root_release_data,
+        q.state as predecessor_state, q.release_id as parent_release_id, q.release_url as parent_release_url,
+        q.release_data as parent_release_data,
+        s.state as staging_state, s.progress as staged, s.error_code as staging_error_code,
+        s.error_message as staging_error_message, s.expires_at <= now() as staging_expired,
+        extract(epoch from pause.until - now())::float8 as paused_seconds,
+        (o.plan_ends_at is not null and o.plan_ends_at <= now()) or o.deleted_at is not null as plan_ended,
+        (select count(*) from attempts a where a.post_id = p.id and a.generation = p.generation and a.counts)
+            as attempts_made,
+        now() as now
+    from posts p
+    join posts r on r.id = p.root_id
+    join channels c on c.id = p.channel_id
+    join organizations o on o.id = p.organization_id
+    left join posts q on q.id = p.parent_id
+    left join stagings s on s.post_id = p.id and s.revision = p.revision and s.generation = p.generation
+    left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
+"""
+
+# The order of the verdicts is the order in which a member would want to hear of them.
+CLAIM = text(f"""
+    with candidate as (
+        {_CANDIDATE}
+        where p.id = :part_id and p.revision = :revision and p.state = 'queued' and p.deleted_at is null
+        for update of p
+    ), judged as (
+        select *, case
+            when wait_seconds > 0 then 'early'
+            when late_seconds > :max_late_seconds then 'too_late'
+            when channel_deleted_at is not null then 'channel_deleted'
+            when channel_disabled then 'channel_disabled'
+            when channel_disconnected_at is not null then 'channel_disconnected'
+            when channel_needs_page then 'channel_needs_page'
+            when plan_ended then 'plan_ended'
+            when predecessor_state in ('failed') then 'predecessor_failed'
+            when predecessor_state is not null and predecessor_state <> 'published' then 'predecessor_waits'
+            when paused_seconds > 0 then 'paused'
+            when jsonb_array_length(media) > 0 and staging_state = 'failed' then 'staging_failed'
+            when jsonb_array_length(media) > 0
+                and (staging_state is distinct from 'ready' or staging_expired) then 'not_staged'
+            else 'go' end as verdict
+        from candidate
+    ), moved as (
+        update posts set state = 'publishing', error_code = null, error_message = null, next_check_at = null
+        from judged where posts.id = judged.id and judged.verdict = 'go' and posts.state = 'queued'
+        returning posts.id
+    ), attempt as (
+        insert into attempts (id, organization_id, post_id, root_id, channel_id, revision, generation, number,
+            state, step, lease_until, counts)
+        select cast(:attempt_id as uuid), judged.organization_id, judged.id, judged.root_id, judged.channel_id,
+            judged.revision, judged.generation, judged.attempts_made + 1, 'running', 1,
+            now() + make_interval(secs => :lease_seconds), true
+        from judged join moved on moved.id = judged.id
+        returning id
+    )
+    select judged.*, attempt.id as attempt_id, judged.attempts_made + 1 as number, 1 as step,
+        null::float8 as doubt_seconds, 0::float8 as attempt_seconds, null::jsonb as progress, false as accepted
+    from judged left join attempt on true
+""")  # noqa: S608, only constants of this file
+
+RESUME = text(f"""
+    with resumed as (
+        update attempts set state = 'running', step = step + 1, resume_at = null,
+            lease_until = now() + make_interval(secs => :lease_seconds)
+        where id = :attempt_id and step = :step and state = 'waiting' and resume_at <= now()
+        returning *
+    ), candidate as (
+        {_CANDIDATE}
+        join resumed on resumed.post_id = p.id
+        where p.state = 'publishing'
+    )
+    select candidate.*, 'go' as verdict, resumed.id as attempt_id, resumed.number, resumed.step, resumed.progress,
+        resumed.accepted,
+        extract(epoch from now() - resumed.doubt_since)::float8 as doubt_seconds,
+        extract(epoch from now() - resumed.started_at)::float8 as attempt_seconds
+    from candidate join resumed on resumed.post_id = candidate.id
+""")  # noqa: S608, only constants of this file
+
+# How long until a continuation may run; no row: it is not waiting at that step any more.
+RESUME_WAIT = text("""
+    select extract(epoch from resume_at - now())::float8 as wait_seconds, organization_id
+    from attempts where id = :attempt_id and step = :step and state = 'waiting'
+""")
+
+MARK_SENDING = text("""
+    update attempts set state = 'sending', sending_at = now()
+    where id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()
+    returning sending_at
+""")
+
+EXTEND_LEASE = text("""
+    update attempts set lease_until = now() + make_interval(secs => :lease_seconds)
+    where id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()
+    returning id
+""")
+
+# What records a try: conditional on attempt, step and a live lease. No row: somebody else has taken over.
+_HELD = (
+    "id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()"
+)
+
+RECORD_RELEASED = text(f"""
+    with finished as (
+        update attempts set state = 'released', finished_at = now(), release_id = :release_id,
+            release_url = :release_url, release_data = cast(:release_data as jsonb), resume_at = null, progress = null
+        where {_HELD}
+        returning post_id, root_id, revision, generation
+    ), published as (
+        update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
+            release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
+            error_message = null, next_check_at = null, updated_at = now()
+        from finished where posts.id = finished.post_id and posts.state = 'publishing'
+        returning posts.id, posts.root_id, posts.position, posts.published_at, posts.publish_at, posts.generation,
+            posts.organization_id, posts.channel_id
+    ), successor as (
+        update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
+            enqueued_at = null, updated_at = now()
+        from published
+        where posts.parent_id = published.id and posts.state = 'queued' and posts.deleted_at is null
+        returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at, posts.media,
+            posts.delay_seconds
+    )
+    select published.*, extract(epoch from published.published_at - published.publish_at)::float8 as late_seconds,
+        successor.id as next_id, successor.revision as next_revision, successor.arm_count as next_arm_count,
+        successor.due_at as next_due_at, successor.delay_seconds as next_wait_seconds,
+        jsonb_array_length(successor.media) > 0 as next_has_media
+    from published left join successor on true
+""")  # noqa: S608, only constants of this file
+
+RECORD_WAITING = text(f"""
+    update attempts set state = 'waiting', progress = cast(:progress as jsonb),
+        resume_at = now() + make_interval(secs => :after_seconds), lease_until = now() + make_interval(secs => :after_seconds + 60),
+        accepted = :accepted, sending_at = null,
+        doubt_since = case when :unknown then coalesce(doubt_since, sending_at, now()) else doubt_since end,
+        error_code = :error_code, error_message = :error_message,
+        evidence = coalesce(cast(:evidence as jsonb), evidence)
+    where {_HELD}
+    returning id, step, organization_id
+""")  # noqa: S608, only constants of this file
+
+# Nothing was created: the part goes back into the queue for `after_seconds` from now.
+RECORD_RETRY = text(f"""
+    with finished as (
+        update attempts set state = 'refused', finished_at = now(), counts = :counts, sending_at = null,
+            error_code = :error_code, error_message = :error_message, evidence = cast(:evidence as jsonb)
+        where {_HELD}
+        returning post_id
+    )
+    update posts set state = 'queued', due_at = now() + make_interval(secs => :after_seconds),
+        armed_revision = null, enqueued_at = null, next_check_at = null, arm_count = arm_count + 1,
+        error_code = :error_code, error_message = :error_message, updated_at = now()
+    from finished where posts.id = finished.post_id and posts.state = 'publishing'
+    returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at
+""")  # noqa: S608, only constants of this file
+
+RECORD_END = text(f"""
+    with finished as (
+        update attempts set state = cast(:attempt_state as text), finished_at = now(), error_code = :error_code,
+            error_message = :error_message, evidence = coalesce(cast(:evidence as jsonb), evidence)
+        where {_HELD}
+        returning post_id
+    )
+    update posts set state = cast(:post_state as text), due_at = null, error_code = :error_code,
+        error_message = :error_message, updated_at = now()
+    from finished where posts.id = finished.post_id and posts.state = 'publishing'
+    returning posts.id, posts.root_id, posts.position, posts.organization_id
+""")  # noqa: S608, only constants of this file
+
+# A queued part that will never go out: found by the claim, which holds the row's lock.
+FAIL_QUEUED = text("""
+    update posts set state = 'failed', due_at = null, error_code = :error_code, error_message = :error_message,
+        updated_at = now()
+    where id = :part_id and revision = :revision and state = 'queued'
+    returning id, root_id, position, organization_id
+""")
+
+# The rest of a thread whose part failed; `predecessor_failed` says why.
+FAIL_SUCCESSORS = text("""
+    update posts set state = 'failed', due_at = null, error_code = 'predecessor_failed',
+        error_message = :error_message, updated_at = now()
+    where root_id = :root_id and position > :position and state = 'queued' and deleted_at is null
+""")
+
+# A holder that comes back too late leaves what it knows on its own row; reconcile decides.
+KEEP_LATE_RELEASE = text("""
+    update attempts set release_id = :release_id, release_url = :release_url,
+        release_data = cast(:release_data as jsonb)
+    where id = :attempt_id and release_id is null
+""")
+
+KNOWN_RELEASES = text("""
+    select release_id from posts
+    where channel_id = :channel_id and id <> :part_id and release_id = any(cast(:release_ids as text[]))
+""")
+
+# --- prepare ---------------------------------------------------------------------------------------------------
+
+# The on-the-second message is recorded in the statement that decides it is due; no row: the firing is stale.
+PREPARE = text(f"""
+    with candidate as (
+        {_CANDIDATE}
+        where p.id = :part_id and p.revision = :revision and p.state = 'queued' and p.deleted_at is null
+            and p.due_at is not null
+    )
+    select candidate.*, candidate.wait_seconds <= :threshold_seconds as near,
+        exists (select 1 from posts t where t.root_id = candidate.root_id and t.deleted_at is null
+            and jsonb_array_length(t.media) > 0) as thread_has_media
+    from candidate
+""")  # noqa: S608, only constants of this file
+
+MARK_ENQUEUED = text("""
+    update posts set enqueued_at = now()
+    where id = any(cast(:ids as uuid[])) and state = 'queued'
+""")
+
+# --- stage -----------------------------------------------------------------------------------------------------
+
+# Who may move a part's media now. One holder at a time; what is ready, and has not lapsed, is not moved again.
+CLAIM_STAGING = text(f"""
+    with candidate as (
+        {_CANDIDATE}
+        where p.id = :part_id and p.revision = :revision and p.deleted_at is null
+            and p.state = 'queued' and jsonb_array_length(p.media) > 0
+            and c.deleted_at is null and not c.disabled and c.disconnected_at is null and not c.needs_page
+    ), held as (
+        insert into stagings (id, organization_id, post_id, revision, generation, state, step, tries, lease_until, progress)
+        select cast(:staging_id as uuid), organization_id, id, revision, generation, 'running', 1, 1,
+            now() + make_interval(secs => :lease_seconds), '{{}}'
+        from candidate
+        on conflict (post_id, revision, generation) do update set
+            state = 'running', step = stagings.step + 1, tries = stagings.tries + 1, resume_at = null,
+            lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now(),
+            progress = case when stagings.state = 'ready' then '{{}}' else stagings.progress end,
+            expires_at = null
+        where (stagings.state = 'running' and stagings.lease_until <= now())
+            or (stagings.state = 'waiting' and stagings.resume_at <= now())
+            or (stagings.state = 'ready' and stagings.expires_at <= now())
+        returning id, step, tries, progress
+    )
+    select candidate.*, held.id as staging_id, held.step, held.tries, held.progress
+    from candidate join held on true
+""")  # noqa: S608, only constants of this file
+
+REPLIES_WITH_MEDIA = text("""
+    select id, organization_id, revision from posts
+    where root_id = :root_id and position > 0 and revision = :revision and deleted_at is null
+        and state in ('queued', 'draft') and jsonb_array_length(media) > 0
+    order by position
+""")
+
+KEEP_STAGING = text("""
+    update stagings set state = cast(:state as text), progress = cast(:progress as jsonb), updated_at = now(),
+        resume_at = case when cast(:state as text) = 'waiting' then now() + make_interval(secs => :after_seconds) end,
+        lease_until = now() + make_interval(secs => :lease_seconds), expires_at = cast(:expires_at as timestamptz),
+        tries = case when :progressed then 0 else tries end,
+        error_code = :error_code, error_message = :error_message
+    where id = :staging_id and step = :step and state = 'running'
+    returning id, (
+        select extract(epoch from p.due_at - now())::float8 from posts p
+        where p.id = stagings.post_id and p.state = 'queued'
+    ) as wait_seconds
+""")
+
+# --- reconcile -------------------------------------------------------------------------------------------------
+
+# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it.
+TAKE_UNARMED = text("""
+    with unarmed as (
+        select id from posts
+        where state = 'queued' and deleted_at is null and due_at is not null
+            and (armed_revision is null or armed_revision <> revision)
+            and updated_at < now() - make_interval(secs => :grace_seconds)
+            and (next_check_at is null or next_check_at <= now())
+        order by due_at limit :page_size
+        for update skip locked
+    )
+    update posts set arm_count = arm_count + 1, next_check_at = now() + interval '1 minute'
+    from unarmed where posts.id = unarmed.id
+    returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at,
+        extract(epoch from posts.due_at - now())::float8 as wait_seconds,
+        exists (select 1 from posts t where t.root_id = posts.root_id and t.deleted_at is null
+            and jsonb_array_length(t.media) > 0) as has_media
+""")
+
+# Due within three minutes, and nobody has sent the on-the-second message: its schedule never fired.
+TAKE_UNSENT = text("""
+    with unsent as (
+        select id from posts
+        where state = 'queued' and deleted_at is null and enqueued_at is null and armed_revision = revision
+            and due_at <= now() + interval '3 minutes' and due_at > now() - interval '20 seconds'
+        order by due_at limit :page_size
+        for update skip locked
+    )
+    update posts set enqueued_at = now()
+    from unsent where posts.id = unsent.id
+    returning posts.id, posts.organization_id, posts.revision, posts.root_id, posts.position,
+        extract(epoch from posts.due_at - now())::float8 as wait_seconds,
+        exists (select 1 from posts t where t.root_id = posts.root_id and t.deleted_at is null
+            and jsonb_array_length(t.media) > 0) as has_media
+""")
+
+# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour; never while
+# its platform is paused.
+TAKE_OVERDUE = text("""
+    with overdue as (
+        select p.id from posts p join channels c on c.id = p.channel_id
+        where p.state = 'queued' and p.deleted_at is null and p.due_at <= now() - interval '20 seconds'
+            and (p.next_check_at is null or p.next_check_at <= now())
+            and not exists (select 1 from provider_pauses pause where pause.provider = c.provider and pause.until > now())
+        order by p.due_at limit :page_size
+        for update of p skip locked
+    )
+    update posts set enqueued_at = now(),
+        next_check_at = now() + least(interval '1 hour', greatest(interval '1 minute', (now() - posts.due_at) / 2))
+    from overdue where posts.id = overdue.id
+    returning posts.id, posts.organization_id, posts.revision, posts.root_id, posts.position,
+        extract(epoch from now() - posts.publish_at)::float8 as late_seconds,
+        jsonb_array_length(posts.media) > 0 as has_media
+""")
+
+# Attempts whose holder vanished. The lease is taken over for a minute, so that of two reconcilers one decides.
+TAKE_LOST = text("""
+    with lost as (
+        select id from attempts
+        where finished_at is null and state in ('running', 'sending') and lease_until <= now()
+        order by lease_until limit :page_size
+        for update skip locked
+    )
+    update attempts set lease_until = now() + interval '1 minute', step = step + 1
+    from lost where attempts.id = lost.id
+    returning attempts.id as attempt_id, attempts.step, attempts.number, attempts.progress, attempts.accepted,
+        attempts.post_id, attempts.state = 'sending' as sent,
+        extract(epoch from now() - coalesce(attempts.doubt_since, case when attempts.state = 'sending' then attempts.sending_at end))::float8
+            as doubt_seconds,
+        extract(epoch from now() - attempts.started_at)::float8 as attempt_seconds
+""")
+
+LOST_PARTS = text(f"""
+    {_CANDIDATE}
+    where p.id = any(cast(:ids as uuid[]))
+""")
+
+TAKE_WAITING = text("""
+    with forgotten as (
+        select id from attempts
+        where state = 'waiting' and resume_at <= now() - interval '20 seconds' and lease_until <= now()
+        order by lease_until limit :page_size
+        for update skip locked
+    )
+    update attempts set lease_until = now() + interval '1 minute'
+    from forgotten where attempts.id = forgotten.id
+    returning attempts.id, attempts.step, attempts.organization_id
+""")
+
+TAKE_STAGINGS = text("""
+    with forgotten as (
+        select s.id from stagings s join posts p on p.id = s.post_id
+        where (s.state = 'running' or (s.state = 'waiting' and s.resume_at <= now() - interval '20 seconds'))
+            and s.lease_until <= now() and p.state = 'queued' and p.deleted_at is null
+            and p.revision = s.revision and p.generation = s.generation
+        order by s.lease_until limit :page_size
+        for update of s skip locked
+    )
+    update stagings set updated_at = now(),
+        lease_until = case when state = 'waiting' then now() + interval '1 minute' else lease_until end
+    from forgotten where stagings.id = forgotten.id
+    returning stagings.post_id as id, stagings.revision, stagings.organization_id
+""")
+
+# A holder came back too late with a release. Its part is published, unless somebody is at it right now.
+ADOPT_LATE = text("""
+    with late as (
+        select a.id, a.post_id, a.release_id, a.release_url, a.release_data
+        from attempts a join posts p on p.id = a.post_id
+        where a.release_id is not null and a.state <> 'released' and a.finished_at is not null
+            and p.state in ('unconfirmed', 'failed', 'queued') and p.generation = a.generation
+            and not exists (
+                select 1 from posts other
+                where other.channel_id = p.channel_id and other.release_id = a.release_id and other.id <> p.id
+            )
+        order by a.id limit :page_size
+        for update of a, p skip locked
+    ), finished as (
+        update attempts set state = 'released' from late where attempts.id = late.id returning attempts.id
+    ), published as (
+        update posts set state = 'published', published_at = now(), due_at = null, release_id = late.release_id,
+            release_url = late.release_url, release_data = late.release_data, error_code = null,
+            error_message = null, updated_at = now()
+        from late where posts.id = late.post_id
+        returning posts.id, posts.organization_id, posts.root_id, posts.position, posts.generation
+    ), successor as (
+        update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
+            enqueued_at = null, next_check_at = null, updated_at = now() - interval '1 minute'
+        from published
+        where posts.parent_id = published.id and posts.state = 'queued' and posts.deleted_at is null
+        returning posts.id
+    )
+    select published.*, (select count(*) from successor) as successors from published
+""")
+
+LATE_PARTS = text("""
+    select count(*) from posts
+    where state = 'queued' and deleted_at is null and due_at <= now() - interval '5 minutes'
+""")
+
+# What has lapsed and may go, a page at a time.
+SWEEPS = tuple(
+    text(
+        f"delete from {table} where ctid in "  # noqa: S608, only constants of this file
+        f"(select ctid from {table} where {lapsed} limit :page_size)"
+    )
+    for table, lapsed in (
+        ("oauth_states", "expires_at <= now()"),
+        ("idempotency_keys", "expires_at <= now()"),
+        ("provider_pauses", "until <= now() - interval '1 day'"),
+        ("rate_limits", "window_started_at <= now() - interval '1 day'"),
+        ("mailed_codes", "expires_at <= now() - interval '7 days'"),
+        ("sessions", "expires_at <= now() - interval '30 days'"),
+    )
+)

@@ -1,0 +1,237 @@
+"""What a minute's sweep puts right: whatever a message, a schedule or a process should have done and did not.
+
+The database is the truth; schedules and messages are hints. Each step takes a page of rows by a statement that two
+reconcilers can run at once without both acting on a row, and then does what the lost hint would have done.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import TextClause
+from sqlalchemy.engine import Row, RowMapping
+
+from shared.aws import queues
+from shared.core import metrics
+from shared.core.config import settings
+from shared.core.ids import OrganizationId
+from shared.core.log import log
+from shared.db.session import read_only, unit_of_work
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.posts.schedule import Armable, arm, publish_message, stage_message
+from shared.providers.registry import provider
+from shared.publishing import outcome, queries
+from shared.publishing.claim import Claim, part_from
+from shared.publishing.facts import facts_of
+from shared.publishing.follow_up import continuation, post_link, record
+
+PAGE_SIZE = 500
+MAX_PAGES = 20  # of each step; the next run goes on
+ARMING_GRACE = timedelta(seconds=15)
+TOLD_WHEN_LATE_BY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """How many rows each step found."""
+
+    unarmed: int = 0
+    unsent: int = 0
+    overdue: int = 0
+    lost: int = 0
+    waiting: int = 0
+    stagings: int = 0
+    adopted: int = 0
+    late: int = 0
+
+
+def reconcile() -> Reconciled:
+    """Run every step once, each over at most `MAX_PAGES` pages."""
+    done = Reconciled(
+        adopted=_in_pages(adopt_late_releases),
+        lost=_in_pages(settle_lost_attempts),
+        waiting=_in_pages(wake_waiting_attempts),
+        stagings=_in_pages(wake_stagings),
+        unarmed=_in_pages(arm_unarmed),
+        unsent=_in_pages(send_unsent),
+        overdue=_in_pages(send_overdue),
+        late=_count_late(),
+    )
+    sweep_lapsed()
+    log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
+    return done
+
+
+def arm_unarmed() -> int:
+    """Arm queued parts that have neither schedule nor message at their revision."""
+    rows = _take(queries.TAKE_UNARMED, grace_seconds=ARMING_GRACE.total_seconds())
+    arm(
+        [
+            Armable(
+                row.id,
+                row.organization_id,
+                row.revision,
+                row.arm_count,
+                row.due_at,
+                row.wait_seconds,
+                row.has_media,
+            )
+            for row in rows
+        ]
+    )
+    return len(rows)
+
+
+def send_unsent() -> int:
+    """Send the on-the-second message of parts whose schedule has not fired."""
+    rows = _take(queries.TAKE_UNSENT)
+    queues.send(
+        settings().publish_queue_url,
+        [
+            publish_message(
+                row.id, row.revision, row.organization_id, wait_seconds=row.wait_seconds
+            )
+            for row in rows
+        ],
+    )
+    _stage([row for row in rows if row.has_media])
+    return len(rows)
+
+
+def send_overdue() -> int:
+    """Send overdue parts again, and tell the members of those that are more than five minutes late."""
+    rows = _take(queries.TAKE_OVERDUE)
+    queues.send(
+        settings().publish_queue_url,
+        [
+            publish_message(row.id, row.revision, row.organization_id, wait_seconds=0)
+            for row in rows
+        ],
+    )
+    _stage([row for row in rows if row.has_media])
+    for row in rows:
+        if row.position == 0 and row.late_seconds > TOLD_WHEN_LATE_BY.total_seconds():
+            _tell_late(row)
+    return len(rows)
+
+
+def settle_lost_attempts() -> int:
+    """Decide for attempts whose holder vanished, by the same table as for those that answered."""
+    with unit_of_work() as session:
+        lost = session.execute(queries.TAKE_LOST, {"page_size": PAGE_SIZE}).mappings().all()
+        parts = (
+            session.execute(queries.LOST_PARTS, {"ids": [row["post_id"] for row in lost]})
+            .mappings()
+            .all()
+        )
+    by_id = {row["id"]: row for row in parts}
+    for row in lost:
+        claimed = _claim_of_lost(row, by_id[row["post_id"]])
+        facts = facts_of(
+            claimed, provider(claimed.part.channel.provider), sent=row["sent"], refreshed=True
+        )
+        next_ = outcome.after_lost_lease(facts)
+        log.warning(
+            "attempt.lost", extra={"attempt_id": claimed.attempt_id, "next": type(next_).__name__}
+        )
+        record(claimed, next_)
+    return len(lost)
+
+
+def wake_waiting_attempts() -> int:
+    """Send the continuations again that should have run by now."""
+    rows = _take(queries.TAKE_WAITING)
+    queues.send(
+        settings().publish_queue_url,
+        [continuation(row.id, row.step, row.organization_id, wait=timedelta(0)) for row in rows],
+    )
+    return len(rows)
+
+
+def wake_stagings() -> int:
+    """Send the stagings again whose holder vanished, or that should have gone on by now."""
+    rows = _take(queries.TAKE_STAGINGS)
+    _stage(rows)
+    return len(rows)
+
+
+def adopt_late_releases() -> int:
+    """Publish parts whose holder came back with a release after its lease had run out."""
+    with unit_of_work() as session:
+        rows = session.execute(queries.ADOPT_LATE, {"page_size": PAGE_SIZE}).all()
+        for row in rows:
+            notify(
+                session,
+                OrganizationId(row.organization_id),
+                NotificationKind.INFO,
+                title="Your post was published after all",
+                content="The platform's answer came late. The post is there; nothing was sent twice.",
+                link=post_link(row.root_id),
+                dedupe_key=f"adopted:{row.id}:{row.generation}",
+            )
+    return len(rows)
+
+
+def sweep_lapsed() -> None:
+    """Delete what has lapsed: states, keys, codes, counters and old sessions."""
+    for sweep in queries.SWEEPS:
+        with unit_of_work() as session:
+            session.execute(sweep, {"page_size": PAGE_SIZE})
+
+
+def _in_pages(step: Callable[[], int]) -> int:
+    total = 0
+    for _ in range(MAX_PAGES):
+        found = step()
+        total += found
+        if found < PAGE_SIZE:
+            break
+    return total
+
+
+def _take(statement: TextClause, **values: Any) -> Sequence[Row[Any]]:
+    with unit_of_work() as session:
+        return session.execute(statement, {"page_size": PAGE_SIZE} | values).all()
+
+
+def _stage(rows: Sequence[Row[Any]]) -> None:
+    queues.send(
+        settings().stage_queue_url,
+        [stage_message(row.id, row.revision, row.organization_id) for row in rows],
+    )
+
+
+def _claim_of_lost(row: RowMapping, part: RowMapping) -> Claim:
+    doubt_seconds = row["doubt_seconds"]
+    return Claim(
+        attempt_id=row["attempt_id"],
+        step=row["step"],
+        number=row["number"],
+        part=part_from(part),
+        progress=row["progress"] or {},
+        accepted=row["accepted"],
+        doubt_age=None if doubt_seconds is None else timedelta(seconds=doubt_seconds),
+        age=timedelta(seconds=row["attempt_seconds"]),
+    )
+
+
+def _tell_late(row: Row[Any]) -> None:
+    with unit_of_work() as session:
+        notify(
+            session,
+            OrganizationId(row.organization_id),
+            NotificationKind.FAILURE,
+            title="A post is late",
+            content="It has not gone out at its time. Roost keeps trying for 24 hours and will tell you how it ends.",
+            link=post_link(row.root_id),
+            dedupe_key=f"late:{row.id}:{row.revision}",
+        )
+
+
+def _count_late() -> int:
+    with read_only() as session:
+        late = session.execute(queries.LATE_PARTS).scalar_one()
+    metrics.gauge_late_posts(late)
+    return int(late)

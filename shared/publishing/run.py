@@ -1,0 +1,216 @@
+"""How a due part is published: claim, send, decide, record. Read it from top to bottom.
+
+Nothing here sleeps, and no transaction is open while a platform is asked. Whatever stops this code at whatever line, the
+next message or reconcile goes on from what the database holds; see `docs/architecture.md`, "If it stops here".
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.aws import queues
+from shared.channels.line import open_line
+from shared.core.config import settings
+from shared.core.errors_report import report
+from shared.core.log import log
+from shared.db.session import after_commit, unit_of_work
+from shared.media.pick import MediaFile
+from shared.posts.schedule import publish_message, stage_message
+from shared.providers.base import CanLookUp, CanReply, Processing, Provider, Released
+from shared.providers.errors import (
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    Unsupported,
+)
+from shared.providers.http import Api
+from shared.publishing import outcome, queries
+from shared.publishing.claim import Claim, NotNow, Verdict, claim, resume
+from shared.publishing.facts import facts_of, task_of
+from shared.publishing.follow_up import continuation, record, refuse, send
+from shared.publishing.outcome import Refresh, Task
+from shared.publishing.outgoing import files_of, outgoing_post
+from shared.publishing.renewal import with_new_token
+
+LOOK_BACK = timedelta(minutes=2)  # clocks differ: what is older than the mark by more is not ours
+
+
+class LeaseLost(Exception):
+    """Somebody else has taken the attempt over, or nobody may go on with it. Whatever we were about to send, we do not."""
+
+
+def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
+    """Publish a part, if it is due and nobody else has it. `deadline` is a `time.monotonic()` value."""
+    with unit_of_work() as session:
+        found = claim(session, part_id, revision)
+        if found is None:
+            log.info("publish.stale", extra={"part_id": part_id, "revision": revision})
+            return
+        files = () if isinstance(found, NotNow) else files_of(session, found.part)
+    if isinstance(found, NotNow):
+        put_off(found)
+    else:
+        carry_out(found, files, deadline=deadline)
+
+
+def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:
+    """Continue a waiting attempt, if it still waits at that step."""
+    with unit_of_work() as session:
+        found = resume(session, attempt_id, step)
+        if found is None:
+            _requeue_if_early(session, attempt_id, step)
+            return
+        files = files_of(session, found.part)
+    carry_out(found, files, deadline=deadline)
+
+
+def put_off(found: NotNow) -> None:
+    """Do what a queued part needs that cannot go out at this moment."""
+    part, verdict = found.part, found.verdict
+    log.info("publish.put_off", extra={"part_id": part.id, "verdict": verdict})
+    if verdict in {Verdict.EARLY, Verdict.PAUSED}:
+        wait = part.wait if verdict is Verdict.EARLY else part.paused
+        send(
+            publish_message(
+                part.id, part.revision, part.organization_id, wait_seconds=wait.total_seconds()
+            )
+        )
+    elif verdict is Verdict.NOT_STAGED:  # staging sends the part on its way when it is done
+        message = stage_message(part.id, part.revision, part.organization_id)
+        queues.send(settings().stage_queue_url, [message])
+    elif verdict is not Verdict.PREDECESSOR_WAITS:  # its record sends this part on its way
+        refuse(part, verdict)
+
+
+def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) -> None:
+    """Send what was claimed, decide what follows from the answer, and record it."""
+    refreshed = False
+    while True:
+        try:
+            next_ = _decide(claimed, files, deadline=deadline, refreshed=refreshed)
+        except LeaseLost:
+            log.warning(
+                "publish.lease_lost", extra={"attempt_id": claimed.attempt_id, "step": claimed.step}
+            )
+            return
+        if not isinstance(next_, Refresh):
+            record(claimed, next_)
+            return
+        renewed = with_new_token(claimed.part)
+        if isinstance(renewed, ProviderError):
+            facts = facts_of(claimed, None, sent=False, refreshed=True)
+            record(claimed, outcome.after(renewed, facts))
+            return
+        claimed, refreshed = dataclasses.replace(claimed, part=renewed), True
+
+
+def _decide(
+    claimed: Claim, files: Sequence[MediaFile], *, deadline: float, refreshed: bool
+) -> outcome.Next:
+    """Make one try and return what follows from it."""
+    try:
+        provider, api = open_line(
+            claimed.part.channel, mark_sending=lambda: mark_sending(claimed), deadline=deadline
+        )
+    except ProviderError as error:
+        return outcome.after(error, facts_of(claimed, None, sent=False, refreshed=True))
+    looks_up = task_of(claimed) is Task.LOOK_UP
+    found: Released | Processing | None = None
+    failure: ProviderError | None = None
+    try:
+        if looks_up:
+            found = _look_up(claimed, provider, api, files)
+        else:
+            found = _send_part(claimed, provider, api, files)
+    except ProviderError as error:
+        failure = error
+    except LeaseLost:
+        raise
+    except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a part's failure
+        report(error, part_id=str(claimed.part.id), attempt_id=str(claimed.attempt_id))
+        failure = _our_mistake(error, sent=api.sent)
+    facts = facts_of(claimed, provider, sent=api.sent, refreshed=refreshed)
+    if looks_up:
+        return outcome.after_look_up(found if isinstance(found, Released) else None, facts, failure)
+    if failure is not None:
+        return outcome.after(failure, facts)
+    if found is None:
+        raise LookupError(f"{provider.spec.slug} returned neither a release nor an error")
+    return outcome.after(found, facts)
+
+
+def _send_part(
+    claimed: Claim, provider: Provider, api: Api, files: Sequence[MediaFile]
+) -> Released | Processing:
+    post = outgoing_post(provider, claimed.part, files)
+    if task_of(claimed) is Task.RESUME:
+        return provider.resume(api, post, claimed.progress.get("state") or {})
+    if claimed.part.position == 0:
+        return provider.publish(api, post)
+    if claimed.part.to is None or not claimed.part.to.parent.id:
+        raise Unsupported(
+            "The part before this one has no address on the platform that a reply could name."
+        )
+    if not isinstance(provider, CanReply):
+        raise Unsupported(f"{provider.spec.name} has no threads.")
+    return provider.reply(api, post, to=claimed.part.to)
+
+
+def _look_up(
+    claimed: Claim, provider: Provider, api: Api, files: Sequence[MediaFile]
+) -> Released | None:
+    """Find the one post on the platform that is surely this part: new enough, recorded by no other, and alone."""
+    if not isinstance(provider, CanLookUp):
+        return None
+    post = outgoing_post(provider, claimed.part, files)
+    since = api.now() - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
+    candidates = [
+        one.released for one in provider.look_up(api, post, since=since) if one.created_at >= since
+    ]
+    with unit_of_work() as session:
+        known = session.scalars(
+            queries.KNOWN_RELEASES,
+            {
+                "channel_id": claimed.part.channel.id,
+                "part_id": claimed.part.id,
+                "release_ids": [candidate.id for candidate in candidates],
+            },
+        ).all()
+    unclaimed = [candidate for candidate in candidates if candidate.id not in known]
+    return unclaimed[0] if len(unclaimed) == 1 else None
+
+
+def mark_sending(claimed: Claim) -> None:
+    """Write down, before a request that cannot be taken back, that it is about to be sent.
+
+    Raises:
+        LeaseLost: the attempt is not ours any more; nothing may be sent.
+    """
+    with unit_of_work() as session:
+        row = session.execute(
+            queries.MARK_SENDING, {"attempt_id": claimed.attempt_id, "step": claimed.step}
+        ).one_or_none()
+    if row is None:
+        raise LeaseLost(f"attempt {claimed.attempt_id} at step {claimed.step}")
+
+
+def _our_mistake(error: Exception, *, sent: bool) -> ProviderError:
+    if sent:
+        return OutcomeUnknown(f"Roost failed after the post was sent ({type(error).__name__}).")
+    return PlatformUnavailable(f"Roost failed before the post was sent ({type(error).__name__}).")
+
+
+def _requeue_if_early(session: Session, attempt_id: UUID, step: int) -> None:
+    row = session.execute(
+        queries.RESUME_WAIT, {"attempt_id": attempt_id, "step": step}
+    ).one_or_none()
+    if row is None:
+        log.info("publish.stale", extra={"attempt_id": attempt_id, "step": step})
+        return
+    message = continuation(
+        attempt_id, step, row.organization_id, wait=timedelta(seconds=row.wait_seconds)
+    )
+    after_commit(session, lambda: send(message))

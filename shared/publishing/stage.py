@@ -1,0 +1,231 @@
+"""How a part's media get to the platform ahead of time: in ranges, by one holder, from where the last one stopped.
+
+Every part with media has a staging for its revision and generation, and is published only when that is ready. A platform
+that takes media with the post, or fetches them itself, needs none: its staging is ready at once.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import RowMapping
+
+from shared.aws import queues, storage
+from shared.aws.queues import Message
+from shared.channels.line import open_line
+from shared.core.config import settings
+from shared.core.errors_report import report
+from shared.core.ids import OrganizationId, new_id
+from shared.core.log import log
+from shared.db.session import after_commit, unit_of_work
+from shared.media.pick import MediaFile
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.posts.schedule import publish_message, stage_message
+from shared.providers.base import CanStage, Staged
+from shared.providers.errors import (
+    AppMisconfigured,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+    TokenExpired,
+)
+from shared.publishing import queries
+from shared.publishing.claim import DuePart, part_from
+from shared.publishing.follow_up import post_link, send
+from shared.publishing.models import StagingState
+from shared.publishing.outgoing import files_of, outgoing_post
+from shared.publishing.renewal import with_new_token
+
+LEASE = timedelta(minutes=16)  # the function is killed at 15
+MAX_TRIES = 8
+BACK_OFF = (timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=4))
+NEARLY_DUE = timedelta(seconds=5)  # a part due sooner is sent on its way when its media are ready
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The right to move a part's media, until the lease runs out."""
+
+    staging_id: UUID
+    step: int
+    tries: int
+    progress: Mapping[str, Any]
+    part: DuePart
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is written when a holder lets go."""
+
+    state: StagingState
+    data: Mapping[str, Any]
+    after: timedelta = timedelta(0)
+    expires_at: datetime | None = None
+    error: ProviderError | None = None
+    progressed: bool = True
+
+
+def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
+    """Move a part's media, or go on moving them. For a root, the media of its replies follow by messages of their own."""
+    with unit_of_work() as session:
+        row = (
+            session.execute(
+                queries.CLAIM_STAGING,
+                {
+                    "part_id": part_id,
+                    "revision": revision,
+                    "staging_id": new_id(),
+                    "lease_seconds": LEASE.total_seconds(),
+                },
+            )
+            .mappings()
+            .one_or_none()
+        )
+        files = files_of(session, part_from(row)) if row is not None else ()
+        replies = session.execute(
+            queries.REPLIES_WITH_MEDIA, {"root_id": part_id, "revision": revision}
+        ).all()
+    _send_replies(
+        [stage_message(reply.id, reply.revision, reply.organization_id) for reply in replies]
+    )
+    if row is None:
+        log.info("stage.stale", extra={"part_id": part_id, "revision": revision})
+        return
+    held = _held(row)
+    _let_go(held, _move(held, files, deadline=deadline))
+
+
+def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
+    """Move what can be moved now and say where it stands."""
+    part, refreshed = held.part, False
+    while True:
+        try:
+            return _move_once(part, held, files, deadline=deadline)
+        except TokenExpired as error:
+            if refreshed:
+                return _failed(error)
+            renewed = with_new_token(part)
+            if isinstance(renewed, ProviderError):
+                return _after_error(held, renewed)
+            part, refreshed = renewed, True
+        except ProviderError as error:
+            return _after_error(held, error)
+        except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a staging's failure
+            report(error, part_id=str(part.id))
+            return _after_error(
+                held, PlatformUnavailable(f"Roost failed moving media ({type(error).__name__}).")
+            )
+
+
+def _move_once(part: DuePart, held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
+    provider, api = open_line(part.channel, read_media=storage.read_range, deadline=deadline)
+    post = outgoing_post(provider, part, files)
+    if not isinstance(provider, CanStage):
+        return _Kept(StagingState.READY, {})
+    progress = dict(held.progress)
+    while True:
+        answer = provider.stage(api, post, progress)
+        if isinstance(answer, Staged):
+            return _Kept(StagingState.READY, answer.data, expires_at=answer.expires_at)
+        progress = dict(answer.state)
+        if answer.after > timedelta(0) or api.time_left() < timedelta(seconds=20):
+            return _Kept(StagingState.WAITING, progress, after=answer.after)
+        _checkpoint(held, progress)
+
+
+def _checkpoint(held: Held, progress: Mapping[str, Any]) -> None:
+    """Store how far it has come, so that a holder that vanishes costs one range at most."""
+    with unit_of_work() as session:
+        session.execute(queries.KEEP_STAGING, _values(held, _Kept(StagingState.RUNNING, progress)))
+
+
+def _after_error(held: Held, error: ProviderError) -> _Kept:
+    if isinstance(error, RateLimited):
+        return _Kept(StagingState.WAITING, held.progress, after=error.retry_after, error=error)
+    passing = isinstance(error, PlatformUnavailable | OutcomeUnknown | AppMisconfigured)
+    if passing and held.tries < MAX_TRIES:
+        delay = BACK_OFF[min(held.tries, len(BACK_OFF)) - 1]
+        return _Kept(
+            StagingState.WAITING, held.progress, after=delay, error=error, progressed=False
+        )
+    return _failed(error)
+
+
+def _failed(error: ProviderError) -> _Kept:
+    return _Kept(StagingState.FAILED, {}, error=error, progressed=False)
+
+
+def _let_go(held: Held, kept: _Kept) -> None:
+    """Write where it stands, and send what has to go on: the part when it is due, else the rest of the staging."""
+    part = held.part
+    with unit_of_work() as session:
+        row = session.execute(queries.KEEP_STAGING, _values(held, kept)).one_or_none()
+        if row is None:
+            log.warning("stage.lease_lost", extra={"part_id": part.id, "step": held.step})
+            return
+        finished = kept.state in {StagingState.READY, StagingState.FAILED}
+        if (
+            finished
+            and row.wait_seconds is not None
+            and row.wait_seconds <= NEARLY_DUE.total_seconds()
+        ):
+            message = publish_message(
+                part.id, part.revision, part.organization_id, wait_seconds=row.wait_seconds
+            )
+            after_commit(session, lambda: send(message))
+        if kept.state is StagingState.WAITING:
+            again = Message(
+                {"partId": str(part.id), "revision": part.revision},
+                delay_seconds=max(0, round(kept.after.total_seconds() + 0.499)),
+                tenant=str(part.organization_id),
+            )
+            after_commit(session, lambda: queues.send(settings().stage_queue_url, [again]))
+        if kept.state is StagingState.FAILED and kept.error is not None:
+            notify(
+                session,
+                OrganizationId(part.organization_id),
+                NotificationKind.FAILURE,
+                title=f"The media of your post for {part.channel.name} were refused",
+                content=f"{kept.error.message} The post will fail at its time unless you change it.",
+                link=post_link(part.root_id),
+                dedupe_key=f"staging:{part.id}:{part.revision}:{part.generation}",
+            )
+    log.info("stage.kept", extra={"part_id": part.id, "state": kept.state, "step": held.step})
+
+
+def _send_replies(messages: Sequence[Message]) -> None:
+    if messages:
+        queues.send(settings().stage_queue_url, messages)
+
+
+def _held(row: RowMapping) -> Held:
+    return Held(
+        staging_id=row["staging_id"],
+        step=row["step"],
+        tries=row["tries"],
+        progress=row["progress"],
+        part=part_from(row),
+    )
+
+
+def _values(held: Held, kept: _Kept) -> dict[str, Any]:
+    error = kept.error
+    return {
+        "staging_id": held.staging_id,
+        "step": held.step,
+        "state": kept.state,
+        "progress": json.dumps(dict(kept.data)),
+        "after_seconds": kept.after.total_seconds(),
+        "lease_seconds": LEASE.total_seconds()
+        if kept.state is StagingState.RUNNING
+        else kept.after.total_seconds() + 60.0,
+        "expires_at": kept.expires_at,
+        "progressed": kept.progressed,
+        "error_code": error.detail_code if error else None,
+        "error_message": error.message if error else None,
+    }
