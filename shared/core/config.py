@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         "Bundle that the cluster's certificate is checked against.",
         "everything with a database",
     )
+    database_admin_secret_name: str = _setting(
+        "",
+        "Secret with `username` and `password` of the cluster's administrator, who makes the role that the functions log in as.",
+        "migrate",
+    )
 
     # AWS resources
     aws_region: str = _setting("us-east-1", "Region; Lambda sets it.", "all")
