@@ -110,7 +110,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         """Commit; a transaction in which nothing was sent takes no round trip."""
         if self._begin_waits:
             self._begin_waits = False
-        else:
+        elif self._in_transaction:
             self.execute_simple("commit")
 
     def rollback(self) -> None:

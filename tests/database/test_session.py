@@ -1,0 +1,375 @@
+"""Whether a unit of work is committed once, wholly or not at all, and finds a live connection."""
+
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pg8000
+import pytest
+import snapshot_restore_py
+import time_machine
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from shared.core.config import settings
+from shared.db import session as sessions
+from shared.db.session import (
+    CommitUnknown,
+    Login,
+    after_commit,
+    dispose,
+    engine,
+    read_only,
+    run,
+    unit_of_work,
+)
+from shared.db.wire import WireConnection
+from shared.organizations.models import Organization
+from tests.conftest import Configure
+from tests.counting import count_statements
+from tests.database.proxy import CountingProxy, counting_proxy
+
+ADD = text("INSERT INTO rate_limits (key, count) VALUES (:key, 1)")
+KEYS = text("SELECT key FROM rate_limits ORDER BY key")
+
+
+def keys() -> list[str]:
+    with read_only() as session:
+        return list(session.execute(KEYS).scalars())
+
+
+@pytest.fixture
+def through_proxy(
+    committed: Engine, configure: Configure, database_url: str
+) -> Iterator[CountingProxy]:
+    """Reach the database through a proxy, on one connection, as a Lambda function does."""
+    url = make_url(database_url)
+    assert url.port is not None
+    with counting_proxy(url.port) as proxy:
+        dispose()
+        by_proxy = url.set(port=proxy.port).render_as_string(hide_password=False)
+        configure(DATABASE_URL=by_proxy, DATABASE_POOL_SIZE=1)
+        yield proxy
+        dispose()
+        configure(DATABASE_URL=database_url)
+
+
+class TestUnitOfWork:
+    def test_commits_at_the_end(self, committed: Engine) -> None:
+        with unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            assert keys() == []
+        assert keys() == ["a"]
+
+    def test_error_rolls_back(self, committed: Engine) -> None:
+        with pytest.raises(ZeroDivisionError), unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            raise ZeroDivisionError
+        assert keys() == []
+
+    def test_death_of_the_process_rolls_back(self, committed: Engine) -> None:
+        class Killed(BaseException):
+            pass
+
+        with pytest.raises(Killed), unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            raise Killed
+        assert keys() == []
+
+    def test_takes_a_trip_for_each_statement_and_one_to_commit(
+        self, through_proxy: CountingProxy
+    ) -> None:
+        def two_statements() -> None:
+            with unit_of_work() as session:
+                session.execute(KEYS)
+                session.execute(ADD, {"key": str(through_proxy.round_trips)})
+
+        two_statements()
+        before = through_proxy.round_trips
+        two_statements()
+        assert through_proxy.round_trips - before == 3
+
+    def test_without_statements_takes_no_connection(self, through_proxy: CountingProxy) -> None:
+        with unit_of_work():
+            pass
+        assert through_proxy.round_trips == 0
+
+    def test_only_connection_is_free_again_afterwards(self, through_proxy: CountingProxy) -> None:
+        for _ in range(3):
+            with pytest.raises(IntegrityError), unit_of_work() as session:
+                session.execute(ADD, {"key": "a"})
+                session.execute(ADD, {"key": "a"})
+        assert keys() == []
+
+    def test_threads_wait_for_their_turn(self, through_proxy: CountingProxy) -> None:
+        def add(key: str) -> None:
+            with unit_of_work() as session:
+                session.execute(ADD, {"key": key})
+                session.execute(text("SELECT pg_sleep(0.02)"))
+
+        threads = [threading.Thread(target=add, args=(f"{n}",)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert keys() == [f"{n}" for n in range(8)]
+
+    def test_one_inside_another_is_found_out(self, session: Session) -> None:
+        with unit_of_work(), pytest.raises(RuntimeError, match="only connection"), read_only():
+            pass
+
+    def test_one_inside_another_times_out_in_production(
+        self, through_proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine().pool, "_timeout", 0.05)
+        with unit_of_work() as session:
+            session.execute(KEYS)
+            with pytest.raises(PoolTimeout), read_only() as inner:
+                inner.execute(KEYS)
+
+
+class TestAfterCommit:
+    def test_calls_follow_the_commit_in_order(self, committed: Engine) -> None:
+        seen: list[Any] = []
+        with unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            after_commit(session, lambda: seen.append(("first", keys())))
+            after_commit(session, lambda: seen.append(("second", keys())))
+            assert seen == []
+        assert seen == [("first", ["a"]), ("second", ["a"])]
+
+    def test_calls_find_the_connection_free(self, through_proxy: CountingProxy) -> None:
+        seen: list[list[str]] = []
+        with unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            after_commit(session, lambda: seen.append(keys()))
+        assert seen == [["a"]]
+
+    def test_rollback_drops_the_calls(self, committed: Engine) -> None:
+        seen: list[int] = []
+        with pytest.raises(ZeroDivisionError), unit_of_work() as session:
+            after_commit(session, lambda: seen.append(1))
+            raise ZeroDivisionError
+        assert seen == []
+
+    def test_failing_call_undoes_nothing_and_the_rest_runs(
+        self, committed: Engine, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        seen: list[int] = []
+
+        def fail() -> None:
+            raise OSError("the queue does not answer")
+
+        with unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            after_commit(session, fail)
+            after_commit(session, lambda: seen.append(1))
+        assert (seen, keys()) == ([1], ["a"])
+
+
+class TestReadOnly:
+    def test_takes_one_trip_for_each_statement(self, through_proxy: CountingProxy) -> None:
+        keys()
+        before = through_proxy.round_trips
+        with read_only() as session:
+            session.execute(KEYS)
+            session.execute(text("SELECT :n"), {"n": 1})
+        assert through_proxy.round_trips - before == 2
+
+    def test_refuses_to_write_objects(self, committed: Engine) -> None:
+        with pytest.raises(RuntimeError, match="read_only"), read_only() as session:
+            session.add(Organization(name="x"))
+            session.execute(KEYS)
+
+    def test_next_unit_of_work_is_a_transaction_again(self, through_proxy: CountingProxy) -> None:
+        keys()
+        with pytest.raises(ZeroDivisionError), unit_of_work() as session:
+            session.execute(ADD, {"key": "a"})
+            raise ZeroDivisionError
+        assert keys() == []
+
+
+class TestDeadConnections:
+    def test_run_tries_once_more(self, through_proxy: CountingProxy) -> None:
+        tries: list[int] = []
+
+        def add(session: Session) -> str:
+            tries.append(1)
+            if len(tries) == 1:
+                session.execute(ADD, {"key": "lost"})
+                through_proxy.cut()
+            session.execute(ADD, {"key": "kept"})
+            return "done"
+
+        assert run(add) == "done"
+        assert (len(tries), keys()) == (2, ["kept"])
+
+    def test_run_does_not_try_a_third_time(self, through_proxy: CountingProxy) -> None:
+        tries: list[int] = []
+
+        def add(session: Session) -> None:
+            tries.append(1)
+            session.execute(KEYS)
+            through_proxy.cut()
+            session.execute(KEYS)
+
+        with pytest.raises(DBAPIError):
+            run(add)
+        assert len(tries) == 2
+
+    def test_run_does_not_repeat_what_may_be_committed(self, through_proxy: CountingProxy) -> None:
+        tries: list[int] = []
+
+        def add(session: Session) -> None:
+            tries.append(1)
+            session.execute(ADD, {"key": "a"})
+            through_proxy.cut()
+
+        with pytest.raises(CommitUnknown):
+            run(add)
+        assert len(tries) == 1
+
+    def test_run_does_not_repeat_other_errors(self, committed: Engine) -> None:
+        tries: list[int] = []
+
+        def add(session: Session) -> None:
+            tries.append(1)
+            session.execute(ADD, {"key": "a"})
+            session.execute(ADD, {"key": "a"})
+
+        with pytest.raises(IntegrityError):
+            run(add)
+        assert len(tries) == 1
+
+    def test_connection_that_idled_is_pinged_and_replaced(
+        self, through_proxy: CountingProxy
+    ) -> None:
+        with time_machine.travel(dt.datetime(2026, 11, 22, tzinfo=dt.UTC), tick=False) as clock:
+            keys()
+            through_proxy.cut()
+            clock.shift(61)
+            with unit_of_work() as session:
+                session.execute(ADD, {"key": "a"})
+        assert keys() == ["a"]
+
+    def test_ping_is_spared_within_the_minute(self, through_proxy: CountingProxy) -> None:
+        with time_machine.travel(dt.datetime(2026, 11, 22, tzinfo=dt.UTC), tick=False) as clock:
+            costs = []
+            keys()
+            for seconds in (59, 61):
+                clock.shift(seconds)
+                before = through_proxy.round_trips
+                keys()
+                costs.append(through_proxy.round_trips - before)
+        assert costs == [1, 2]
+
+    def test_dispose_closes_and_starts_afresh(self, through_proxy: CountingProxy) -> None:
+        keys()
+        before = engine()
+        dispose()
+        assert before.pool.checkedin() == 0  # type: ignore[attr-defined]
+        assert keys() == []
+        assert engine() is not before
+
+
+class TestBoundTo:
+    def test_code_under_test_sees_the_test_s_rows_and_the_other_way_round(
+        self, session: Session
+    ) -> None:
+        session.execute(ADD, {"key": "a"})
+        with unit_of_work() as inner:
+            assert list(inner.execute(KEYS).scalars()) == ["a"]
+            inner.execute(ADD, {"key": "b"})
+        assert list(session.execute(KEYS).scalars()) == ["a", "b"] == keys()
+
+    def test_rollback_undoes_only_the_unit(self, session: Session) -> None:
+        session.execute(ADD, {"key": "a"})
+        with pytest.raises(IntegrityError), unit_of_work() as inner:
+            inner.execute(ADD, {"key": "b"})
+            inner.execute(ADD, {"key": "a"})
+        assert keys() == ["a"]
+
+    def test_nothing_is_left_behind(self, session: Session) -> None:
+        assert keys() == []
+
+    def test_costs_are_those_of_production(self, session: Session) -> None:
+        with count_statements() as cost, unit_of_work() as inner:
+            inner.execute(ADD, {"key": "a"})
+            inner.execute(KEYS)
+        assert (cost.statements, cost.round_trips) == (2, 3)
+
+
+class TestConnect:
+    def test_iam_token_is_the_one_that_boto3_makes(
+        self, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure(
+            DATABASE_URL="",
+            DATABASE_HOST="db.example",
+            DATABASE_USER="roost",
+            AWS_REGION="eu-west-1",
+        )
+        dispose()
+        with time_machine.travel(dt.datetime(2026, 11, 22, tzinfo=dt.UTC), tick=False):
+            theirs = boto3.client("rds", region_name="eu-west-1").generate_db_auth_token(
+                "db.example", 5432, "roost"
+            )
+            ours = sessions._iam_token(sessions._target(None))
+        assert ours == theirs
+        assert "X-Amz-Security-Token=testing" in ours
+
+    def test_without_url_tls_is_verified(self, configure: Configure) -> None:
+        configure(DATABASE_URL="", DATABASE_HOST="db.example")
+        for login in (None, Login("admin", "secret")):
+            target = sessions._target(login)
+            assert target.verified
+            assert target.by_iam is (login is None)
+        context = sessions._tls()
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+
+    def test_server_without_tls_is_refused_when_tls_is_asked_for(
+        self, database_url: str, configure: Configure
+    ) -> None:
+        configure(DATABASE_URL=f"{database_url}?sslmode=verify-full")
+        with pytest.raises(pg8000.InterfaceError, match="refuses SSL"):
+            sessions.connect()
+
+    def test_nobody_listening_is_a_database_error(self, configure: Configure) -> None:
+        configure(DATABASE_URL="postgresql://u@127.0.0.1:1/x")
+        dispose()
+        with pytest.raises(DBAPIError, match="network error"):
+            keys()
+        dispose()
+
+    def test_socket_has_nodelay_and_a_time_limit(self, committed: Engine) -> None:
+        with committed.connect() as connection:
+            wire = connection.connection.dbapi_connection
+            assert isinstance(wire, WireConnection)
+            assert wire._usock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert wire._usock.gettimeout() == 30
+
+    def test_session_s_zone_is_utc(self, committed: Engine) -> None:
+        with read_only() as session:
+            assert session.execute(text("SHOW timezone")).scalar_one() == "UTC"
+
+    def test_snapshot_closes_connections_first(self) -> None:
+        registered: list[Callable[..., Any]] = [
+            entry[0] for entry in snapshot_restore_py._before_snapshot_registry
+        ]
+        assert dispose in registered
+
+
+def test_pool_is_one_connection_unless_set(database_url: str, configure: Configure) -> None:
+    configure(DATABASE_POOL_SIZE=1)
+    dispose()
+    assert settings().database_pool_size == 1
+    assert engine().pool.size() == 1  # type: ignore[attr-defined]
+    dispose()
