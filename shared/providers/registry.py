@@ -10,6 +10,7 @@ from shared.providers.spec import ProviderSpec
 PLATFORMS = "shared.providers.platforms"
 
 PROVIDERS: dict[str, str] = {
+    "x": "x:X",
     "mastodon": "mastodon:Mastodon",
     "mastodon-custom": "mastodon:MastodonCustom",
     "bluesky": "bluesky:Bluesky",

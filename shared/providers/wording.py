@@ -29,7 +29,9 @@ def text_for(provider: Provider, composed: str) -> str:
 
 def length_of(written: str, rules: TextRules) -> int:
     """Count a text, as `text_for` wrote it, the way the platform does."""
-    counted = (
-        written if rules.link_length is None else text.replace_links(written, rules.link_length)
-    )
+    counted = written
+    if (
+        rules.link_length is not None and rules.unit is not TextUnit.WEIGHTED
+    ):  # which knows links itself
+        counted = text.replace_links(written, rules.link_length)
     return _COUNTERS[rules.unit](counted)
