@@ -1,0 +1,227 @@
+"""What follows from an answer: the whole table, and the one rule that no row may break."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+
+from shared.providers.base import Processing, Released
+from shared.providers.errors import (
+    AppMisconfigured,
+    ChannelDisconnected,
+    ContentRejected,
+    GrantRejected,
+    MediaRejected,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+    TokenExpired,
+    Unsupported,
+)
+from shared.publishing.outcome import (
+    BACK_OFF,
+    LOOK_UP_AFTER,
+    MAX_TRIES,
+    REPEAT_AFTER,
+    Facts,
+    Fail,
+    Next,
+    Publish,
+    Refresh,
+    Retry,
+    Task,
+    Unconfirmed,
+    Wait,
+    after,
+    after_look_up,
+    after_lost_lease,
+)
+
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+RELEASED = Released("1", "https://example.org/1")
+LIMITED = RateLimited("wait", retry_after=timedelta(minutes=7))
+ERRORS: list[ProviderError] = [
+    TokenExpired("401"),
+    ChannelDisconnected("revoked"),
+    GrantRejected("invalid_grant"),
+    ContentRejected("duplicate"),
+    MediaRejected("too large"),
+    Unsupported("no threads"),
+    AppMisconfigured("client"),
+    PlatformUnavailable("503"),
+    LIMITED,
+    OutcomeUnknown("no answer"),
+]
+
+
+def kind(next_: Next) -> str:
+    name = type(next_).__name__.lower()
+    return f"{name}:{next_.task}" if isinstance(next_, Wait) else name
+
+
+class TestAfter:
+    @pytest.mark.parametrize(
+        ("error", "number", "expected"),
+        [
+            (TokenExpired("401"), 1, "refresh"),
+            (ChannelDisconnected("revoked"), 1, "fail"),
+            (GrantRejected("invalid_grant"), 1, "fail"),
+            (ContentRejected("duplicate"), 1, "fail"),
+            (MediaRejected("too large"), 1, "fail"),
+            (Unsupported("no threads"), 1, "fail"),
+            (AppMisconfigured("client"), 1, "retry"),
+            (AppMisconfigured("client"), MAX_TRIES, "fail"),
+            (PlatformUnavailable("503"), 1, "retry"),
+            (PlatformUnavailable("503"), MAX_TRIES, "fail"),
+            (LIMITED, MAX_TRIES + 7, "retry"),
+            (OutcomeUnknown("no answer"), 1, "unconfirmed"),
+        ],
+    )
+    def test_first_send_without_key_or_look_up(
+        self, error: ProviderError, number: int, expected: str
+    ) -> None:
+        assert kind(after(error, Facts(number=number))) == expected
+
+    def test_a_release_is_published(self) -> None:
+        assert after(RELEASED, Facts()) == Publish(RELEASED)
+
+    def test_a_second_refusal_of_the_token_fails_without_disconnecting(self) -> None:
+        next_ = after(TokenExpired("401"), Facts(refreshed=True))
+        assert isinstance(next_, Fail)
+        assert not next_.disconnects
+
+    @pytest.mark.parametrize("error", [ChannelDisconnected("revoked"), GrantRejected("gone")])
+    def test_only_the_platforms_word_disconnects(self, error: ProviderError) -> None:
+        next_ = after(error, Facts())
+        assert isinstance(next_, Fail)
+        assert next_.disconnects
+
+    def test_a_rate_limit_keeps_its_time_and_does_not_count(self) -> None:
+        next_ = after(LIMITED, Facts())
+        assert isinstance(next_, Retry)
+        assert (next_.after, next_.counts, next_.pause_provider) == (LIMITED.retry_after, False, False)
+
+    def test_a_limit_of_the_whole_app_pauses_the_provider(self) -> None:
+        error = RateLimited("wait", retry_after=HOUR, whole_app=True)
+        next_ = after(error, Facts())
+        assert isinstance(next_, Retry)
+        assert next_.pause_provider
+
+    def test_delays_grow(self) -> None:
+        delays = []
+        for number in range(1, MAX_TRIES):
+            next_ = after(PlatformUnavailable("503"), Facts(number=number))
+            assert isinstance(next_, Retry)
+            delays.append(next_.after)
+        assert delays == list(BACK_OFF) == sorted(BACK_OFF)
+
+    def test_unknown_with_a_live_key_is_repeated_at_once(self) -> None:
+        next_ = after(OutcomeUnknown("no answer"), Facts(sent=True, has_key=True, key_lifetime=HOUR))
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after, next_.unknown) == (Task.REPEAT, REPEAT_AFTER[0], True)
+
+    def test_unknown_with_a_lapsed_key_is_looked_up(self) -> None:
+        facts = Facts(
+            sent=True, has_key=True, key_lifetime=HOUR, doubt_age=timedelta(minutes=56), can_look_up=True
+        )
+        assert kind(after(OutcomeUnknown("no answer"), facts)) == "wait:look_up"
+
+    def test_unknown_with_a_lapsed_key_and_nobody_to_ask_is_unconfirmed(self) -> None:
+        facts = Facts(sent=True, has_key=True, key_lifetime=HOUR, doubt_age=HOUR)
+        assert kind(after(OutcomeUnknown("no answer"), facts)) == "unconfirmed"
+
+    def test_a_repetition_refused_for_good_does_not_end_the_doubt(self) -> None:
+        facts = Facts(task=Task.REPEAT, doubt_age=SECOND, has_key=True, can_look_up=True)
+        assert kind(after(ContentRejected("no"), facts)) == "wait:look_up"
+
+    def test_repetitions_end(self) -> None:
+        facts = Facts(sent=True, has_key=True, task=Task.REPEAT, rounds=len(REPEAT_AFTER) - 1)
+        assert kind(after(OutcomeUnknown("no answer"), facts)) == "unconfirmed"
+
+    def test_an_error_after_the_platform_accepted_is_unknown(self) -> None:
+        """The post is created, then reading its address fails: it must not be sent again."""
+        assert kind(after(PlatformUnavailable("503"), Facts(sent=True))) == "unconfirmed"
+
+    def test_processing_waits_as_long_as_the_platform_says(self) -> None:
+        next_ = after(Processing({"id": 1}, SECOND), Facts(sent=True))
+        assert next_ == Wait(Task.RESUME, SECOND, state={"id": 1}, accepted=True)
+
+    def test_processing_for_an_hour_ends_in_doubt(self) -> None:
+        facts = Facts(accepted=True, age=2 * HOUR, task=Task.RESUME)
+        assert kind(after(Processing({}, SECOND), facts)) == "unconfirmed"
+
+    def test_processing_that_never_sent_anything_fails(self) -> None:
+        assert kind(after(Processing({}, SECOND), Facts(age=2 * HOUR))) == "fail"
+
+    def test_a_status_check_that_is_not_answered_is_made_again_with_the_same_state(self) -> None:
+        next_ = after(PlatformUnavailable("503"), Facts(accepted=True, task=Task.RESUME, rounds=1))
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.rounds, next_.state, next_.accepted) == (Task.RESUME, 2, None, True)
+
+    def test_a_platform_that_says_processing_failed_is_believed(self) -> None:
+        facts = Facts(accepted=True, task=Task.RESUME)
+        assert kind(after(MediaRejected("bad video"), facts)) == "fail"
+
+    @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+    def test_what_may_exist_is_never_failed_nor_put_back(self, error: ProviderError) -> None:
+        """In doubt: repeated under a live key, looked up, or unconfirmed; a refresh repeats under the same key."""
+        tasks = (None, Task.REPEAT, Task.LOOK_UP)
+        for task, sent, key, look_up, refreshed, rounds in itertools.product(
+            tasks, (True, False), (True, False), (True, False), (True, False), range(6)
+        ):
+            facts = Facts(
+                number=5, sent=sent, doubt_age=SECOND, has_key=key, can_look_up=look_up,
+                refreshed=refreshed, task=task, rounds=rounds,
+            )  # fmt: skip
+            next_ = after(error, facts)
+            assert not isinstance(next_, Fail | Retry), facts
+            if isinstance(next_, Wait) and next_.task is Task.REPEAT:
+                assert key, facts
+
+
+class TestAfterLookUp:
+    def test_found_is_published(self) -> None:
+        facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
+        assert after_look_up(RELEASED, facts, None) == Publish(RELEASED)
+
+    def test_not_found_is_unconfirmed(self) -> None:
+        facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
+        assert kind(after_look_up(None, facts, None)) == "unconfirmed"
+
+    def test_a_platform_that_cannot_be_asked_is_asked_again_then_left(self) -> None:
+        facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
+        assert kind(after_look_up(None, facts, PlatformUnavailable("503"))) == "wait:look_up"
+        last = Facts(
+            task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True, rounds=len(LOOK_UP_AFTER) - 1
+        )
+        assert kind(after_look_up(None, last, PlatformUnavailable("503"))) == "unconfirmed"
+
+    def test_an_expired_token_is_refreshed_once(self) -> None:
+        facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
+        assert isinstance(after_look_up(None, facts, TokenExpired("401")), Refresh)
+
+
+class TestAfterLostLease:
+    def test_before_the_mark_it_goes_back(self) -> None:
+        next_ = after_lost_lease(Facts())
+        assert isinstance(next_, Retry)
+        assert next_.after == timedelta(0)
+
+    def test_a_part_that_stops_the_publisher_every_time_fails(self) -> None:
+        assert isinstance(after_lost_lease(Facts(number=MAX_TRIES)), Fail)
+
+    def test_after_the_mark_it_is_repeated_under_a_live_key(self) -> None:
+        assert kind(after_lost_lease(Facts(sent=True, has_key=True))) == "wait:repeat"
+
+    def test_after_the_mark_without_a_key_it_is_unconfirmed(self) -> None:
+        assert isinstance(after_lost_lease(Facts(sent=True)), Unconfirmed)
+
+    def test_a_lost_status_check_is_made_again(self) -> None:
+        next_ = after_lost_lease(Facts(task=Task.RESUME, accepted=True, rounds=2))
+        assert next_ == Wait(Task.RESUME, timedelta(0), 2, accepted=True)
+
+    def test_a_lost_repetition_stays_in_doubt(self) -> None:
+        facts = Facts(task=Task.REPEAT, doubt_age=SECOND, has_key=False)
+        assert isinstance(after_lost_lease(facts), Unconfirmed)
