@@ -129,6 +129,14 @@ class Api:
         other.base_url = (access.details.get("base") or self.base_url).rstrip("/")
         return other
 
+    def address(self, declared: str) -> str:
+        """Complete an address of the table: `{base}`, and another origin where the base address is overridden."""
+        overridden = settings().provider_base_urls.get(self.spec.slug)
+        if overridden and "://" in declared:
+            path = declared.split("://", 1)[1].partition("/")[2]
+            return f"{overridden.rstrip('/')}/{path}"
+        return declared.replace("{base}", self.base_url)
+
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""
         return clock.now()

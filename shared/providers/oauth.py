@@ -141,7 +141,7 @@ class OAuth2Provider(Provider):
             digest = hashlib.sha256(kept["verifier"].encode()).digest()
             query["code_challenge"] = base64.urlsafe_b64encode(digest).decode().rstrip("=")
             query["code_challenge_method"] = "S256"
-        address = self.auth.authorize_url.replace("{base}", api.base_url)
+        address = api.address(self.auth.authorize_url)
         return Authorization(f"{address}?{urllib.parse.urlencode(query)}", state, kept)
 
     def connect(
@@ -180,7 +180,7 @@ class OAuth2Provider(Provider):
             AppMisconfigured: our client id or secret is refused.
             PlatformUnavailable: anything else; worth another try.
         """
-        address = self.auth.token_url.replace("{base}", api.base_url)
+        address = api.address(self.auth.token_url)
         credentials = {"client_id": api.app.client_id, "client_secret": api.app.client_secret}
         response = api.request(
             "POST",
@@ -368,7 +368,7 @@ class OAuth1Provider(Provider):
         signer = OAuth1Auth(api.app, extra={"oauth_callback": redirect_uri})
         body = self._ask(api, self.auth.request_token_url, signer, refused=AppMisconfigured)
         token = body["oauth_token"]
-        address = self.auth.authorize_url.replace("{base}", api.base_url)
+        address = api.address(self.auth.authorize_url)
         query = urllib.parse.urlencode({"oauth_token": token})
         return Authorization(
             f"{address}?{query}", token, {"token": token, "secret": body["oauth_token_secret"]}
@@ -398,9 +398,7 @@ class OAuth1Provider(Provider):
     def _ask(
         self, api: Api, url: str, signer: OAuth1Auth, *, refused: type[ProviderError]
     ) -> dict[str, str]:
-        response = api.request(
-            "POST", url.replace("{base}", api.base_url), auth=signer, accept=(400, 401, 403)
-        )
+        response = api.request("POST", api.address(url), auth=signer, accept=(400, 401, 403))
         body = dict(urllib.parse.parse_qsl(response.text)) if response.is_success else {}
         if body.get("oauth_token") and body.get("oauth_token_secret"):
             return body

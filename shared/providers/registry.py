@@ -11,6 +11,7 @@ PLATFORMS = "shared.providers.platforms"
 
 PROVIDERS: dict[str, str] = {
     "x": "x:X",
+    "linkedin-page": "linkedin:LinkedInPage",
     "mastodon": "mastodon:Mastodon",
     "mastodon-custom": "mastodon:MastodonCustom",
     "bluesky": "bluesky:Bluesky",
