@@ -1,0 +1,71 @@
+"""Which settings there are, as a page: writes `docs/configuration.md` from `shared/core/config.py`.
+
+python -m local.docs.configuration            write the page
+python -m local.docs.configuration --check    refuse a page that no longer equals the code
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from shared.core.config import Settings
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+
+_HEAD = """# Configuration
+
+Made from `shared/core/config.py` by `make docs`; change it there.
+
+Every setting is an environment variable, and the same class reads them in AWS, on a laptop and in tests. A value that
+cannot be used stops the start with a sentence that names the variable. In AWS `template.yaml` sets the variables;
+what a stage may choose is a parameter in `samconfig.toml`. Locally the runtime sets what it provides itself, and
+whatever you export before `make run` wins. Secrets are never settings: a setting names the secret.
+
+| variable | default | effect | needed by |
+| --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """Return the page's text, one row a setting in the order of the code."""
+    return _HEAD + "".join(_row(name, field) for name, field in Settings.model_fields.items())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or with `--check` say whether it is current; return the exit status."""
+    if list(arguments) != ["--check"]:
+        PAGE.write_text(page())
+        return 0
+    if not PAGE.exists() or PAGE.read_text() != page():
+        print("docs/configuration.md is not what the code says; run `make docs`.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    needed_by = extra["needed_by"] if isinstance(extra, dict) else ""
+    effect = f"{field.description}{_choices(field.annotation)}".replace("|", "\\|")
+    return f"| `{name.upper()}` | {_default(field.default)} | {effect} | {needed_by} |\n"
+
+
+def _choices(annotation: Any) -> str:
+    if get_origin(annotation) is not Literal:
+        return ""
+    return " One of " + ", ".join(f"`{choice}`" for choice in get_args(annotation)) + "."
+
+
+def _default(value: Any) -> str:
+    if value in ("", (), frozenset(), {}):
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,113 @@
+"""Does the build put into each artefact what its function needs, pinned, and nothing that changes by chance?"""
+
+import json
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layers import build
+
+SERVICES = re.compile(r"""\bclient\(["'](\w+)["']\)""")
+
+
+class TestLock:
+    def test_every_line_is_pinned_and_hashed(self) -> None:
+        pins = build._pins()
+        assert len(pins) > 30
+        for pin in pins:
+            assert re.match(rf"{re.escape(pin.name)}(\[.+\])?==", pin.text)
+            assert "--hash=sha256:" in pin.text
+
+    def test_nothing_of_the_lock_is_left_out(self) -> None:
+        assert "".join(pin.text for pin in build._pins()) == build.LOCK.read_text()
+
+    def test_no_pin_depends_on_the_machine_that_builds(self) -> None:
+        # pip judges markers by the Python it runs on, not by the one it fetches for.
+        for pin in build._pins():
+            marker = pin.text.partition(";")[2].partition("\\")[0]
+            assert not re.search(r"python_version|full_version|sys_platform|machine", marker)
+
+    def test_the_pictures_are_in_the_lock(self) -> None:
+        names = {pin.name for pin in build._pins()}
+        assert names >= build.PICTURES >= build.PLAIN_SOURCES
+
+
+class TestTrimming:
+    def test_every_service_that_is_called_is_kept(self) -> None:
+        called = {
+            service
+            for path in (build.ROOT / "shared").rglob("*.py")
+            for service in SERVICES.findall(path.read_text())
+        }
+        assert called <= build.AWS_SERVICES
+        assert "sqs" in called
+
+    def test_only_they_are(self, tmp_path: Path) -> None:
+        data = tmp_path / "botocore" / "data"
+        for service in ("sqs", "ec2"):
+            (data / service).mkdir(parents=True)
+        (data / "endpoints.json").touch()
+        build._trim(tmp_path)
+        assert {path.name for path in data.iterdir()} == {"sqs", "endpoints.json"}
+
+
+class TestFunctions:
+    def test_the_folder_holds_its_own_file_and_shared(
+        self, tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(build, "_compile", lambda folder, runs_at: None)
+        build.build("PublishFunction", tmp_path, template)
+        assert [path.name for path in sorted((tmp_path / "functions").iterdir())] == [
+            "__init__.py",
+            "publish",
+        ]
+        assert (tmp_path / "functions" / "publish" / "app.py").is_file()
+        assert (tmp_path / "shared" / "core" / "config.py").is_file()
+        assert not list(tmp_path.rglob("*.pyc"))
+
+    def test_a_new_lock_changes_the_folder(
+        self, tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(build, "_compile", lambda folder, runs_at: None)
+        lock = tmp_path / "runtime.txt"
+        digests = []
+        for content in ("one", "two"):
+            lock.write_text(content)
+            monkeypatch.setattr(build, "LOCK", lock)
+            build.build("PublishFunction", tmp_path / content, template)
+            digests.append((tmp_path / content / "requirements.sha256").read_text())
+        assert digests[0] != digests[1]
+
+    def test_an_unknown_name_is_refused(self, tmp_path: Path, template: dict[str, Any]) -> None:
+        with pytest.raises(build.BuildRefused, match="NoSuchFunction"):
+            build.build("NoSuchFunction", tmp_path, template)
+
+    def test_too_large_is_refused(self) -> None:
+        layer = build.Artefact("DependenciesLayer", (), build.MAX_UNZIPPED_BYTES, 1)
+        function = build.Artefact("AuthFunction", ("DependenciesLayer",), 1, 1)
+        with pytest.raises(build.BuildRefused, match="AuthFunction"):
+            build._check_sizes({each.name: each for each in (layer, function)})
+
+
+class TestTemplate:
+    def test_the_built_template_points_at_the_artefacts(
+        self, tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(build, "BUILD", tmp_path)
+        build._write_template(template)
+        built = json.loads((tmp_path / "template.yaml").read_text())
+        for name in build._built_resources(template):
+            properties = built["Resources"][name]["Properties"]
+            assert name in (properties.get("CodeUri"), properties.get("ContentUri"))
+        assert "CodeUri" not in built["Globals"]["Function"]
+
+
+class TestCertificates:
+    def test_they_are_roots_that_tls_accepts(self) -> None:
+        context = ssl.create_default_context(cafile=build.CERTIFICATES)
+        subjects = [str(found["subject"]) for found in context.get_ca_certs()]
+        assert all("Amazon RDS" in subject for subject in subjects)
+        assert any("Amazon RDS eu-central-1 Root CA RSA2048 G1" in found for found in subjects)

@@ -1,0 +1,150 @@
+"""Do the template, the folders, the settings and the documented paths name the same things?"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from layers.build import ROOT
+from shared.core.config import Settings
+from tests.template.conftest import Resources, translate
+
+OfType = Callable[[str], Resources]
+
+# Which function answers which path; the longest prefix wins. The architecture's table, as far as it is built.
+PATHS = {
+    "AuthFunction": ["/auth/*", "/user/*"],
+    "OrganizationsFunction": ["/settings/*", "/organizations/*", "/notifications/*"],
+    "PostsFunction": ["/posts/*"],
+    "IntegrationsFunction": ["/integrations/*", "/app/integrations/social/*"],
+    "MediaFunction": ["/media/*"],
+    "RootFunction": ["/", "/health", "/health/ready", "/docs", "/openapi.json"],
+}
+# Variables that Powertools reads, not we.
+OTHERS_READ = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
+
+
+def _routes(function: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (event["Properties"]["Method"], event["Properties"]["Path"])
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "HttpApi"
+    }
+
+
+def _prefix(path: str) -> str:
+    return path.replace("{proxy+}", "*")
+
+
+class TestRoutes:
+    def test_paths_are_those_of_the_table(self, functions: Resources) -> None:
+        for name, function in functions.items():
+            own = {_prefix(path) for _, path in _routes(function)}
+            covered = {path for path in own if f"{path}/*" not in own}
+            assert covered == set(PATHS.get(name, [])), name
+
+    def test_a_path_beside_its_own_prefix_belongs_to_the_same_function(
+        self, functions: Resources
+    ) -> None:
+        owners = {path: name for name, found in functions.items() for _, path in _routes(found)}
+        for path, owner in owners.items():
+            assert owners.get(path.removesuffix("/{proxy+}"), owner) == owner
+
+    def test_the_gateway_decides_no_method(self, functions: Resources) -> None:
+        # A method that a path does not know is a 405 in the format of our errors, which the gateway does not know.
+        methods = {method for found in functions.values() for method, _ in _routes(found)}
+        assert methods == {"ANY"}
+
+    def test_http_functions_answer_before_the_gateway_gives_up(self, functions: Resources) -> None:
+        for name in PATHS:
+            assert functions[name]["Timeout"] < 30
+
+    def test_login_is_throttled_harder(self, template: dict[str, Any]) -> None:
+        api = template["Resources"]["HttpApi"]["Properties"]
+        login = api["RouteSettings"]["ANY /auth/{proxy+}"]
+        assert login["ThrottlingRateLimit"] < api["DefaultRouteSettings"]["ThrottlingRateLimit"]
+
+
+class TestCode:
+    def test_every_function_has_its_folder_and_every_folder_its_function(
+        self, functions: Resources
+    ) -> None:
+        named = {"/".join(found["Handler"].split(".")[:3]) for found in functions.values()}
+        there = {
+            str(path.relative_to(ROOT).with_suffix(""))
+            for path in (ROOT / "functions").glob("*/app.py")
+        }
+        assert named == there
+
+    def test_every_handler_is_defined_in_its_file(self, functions: Resources) -> None:
+        for function in functions.values():
+            *module, entry = function["Handler"].split(".")
+            source = Path(ROOT, *module).with_suffix(".py").read_text()
+            assert f"def {entry}(" in source or f"\n{entry} = " in source, function["Handler"]
+
+    def test_a_function_is_one_file(self) -> None:
+        extra = [
+            path
+            for path in (ROOT / "functions").glob("*/*.py")
+            if path.name not in ("app.py", "__init__.py")
+        ]
+        assert extra == []
+
+    def test_every_function_runs_where_the_wheels_are_for(self, functions: Resources) -> None:
+        for function in functions.values():
+            assert function["Runtime"] == "python3.13"
+            assert function["Architectures"] == ["arm64"]
+
+    def test_every_function_waits_for_the_schema(self, template: dict[str, Any]) -> None:
+        for name, resource in template["Resources"].items():
+            if resource["Type"] == "AWS::Serverless::Function" and name != "MigrateFunction":
+                assert resource["DependsOn"] == "Migration"
+
+
+class TestEnvironment:
+    def test_every_variable_is_a_setting(self, functions: Resources) -> None:
+        known = {name.upper() for name in Settings.model_fields} | OTHERS_READ
+        for name, function in functions.items():
+            assert set(function["Environment"]["Variables"]) <= known, name
+
+    def test_what_has_no_default_that_works_in_aws_is_set(self, functions: Resources) -> None:
+        needed = {
+            *("STAGE", "PUBLIC_URL", "DATABASE_HOST", "DATABASE_CA_FILE", "KMS_KEY_ID"),
+            *("PUBLISH_QUEUE_URL", "STAGE_QUEUE_URL", "VARIANTS_QUEUE_URL", "SCHEDULE_GROUP"),
+            *("SCHEDULE_ROLE_ARN", "SCHEDULE_TARGET_ARN", "SCHEDULE_DEAD_LETTER_ARN"),
+            *("APP_SECRET_NAME", "PROVIDERS_SECRET_NAME", "MEDIA_BUCKET", "MEDIA_PUBLIC_URL"),
+            "MAIL_FROM",
+        }
+        for name, function in functions.items():
+            assert needed <= set(function["Environment"]["Variables"]), name
+
+    def test_nothing_secret_is_in_a_variable(self, functions: Resources) -> None:
+        for function in functions.values():
+            for variable, value in function["Environment"]["Variables"].items():
+                assert "resolve:secretsmanager" not in str(value), variable
+
+
+class TestSnapshots:
+    def test_snap_start_serves_an_alias_and_only_http(self, functions: Resources) -> None:
+        for name, function in functions.items():
+            assert ("SnapStart" in function) == (name in PATHS), name
+            if name in PATHS:
+                assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+                assert function["AutoPublishAlias"] == "live"
+
+    def test_every_property_makes_a_version_where_there_is_an_alias(
+        self, functions: Resources
+    ) -> None:
+        for function in functions.values():
+            if "AutoPublishAlias" in function:
+                assert function["AutoPublishAliasAllProperties"] is True
+
+    def test_a_layer_alone_makes_no_version(self, template: dict[str, Any]) -> None:
+        # Why the code's folder carries `shared/` and the lock file's digest. When this fails, SAM has learnt it.
+        before = translate(template, code="code", layers="one")
+        after = translate(template, code="code", layers="two")
+        assert _versions(before) == _versions(after)
+        assert _versions(before) != _versions(translate(template, code="new", layers="two"))
+
+
+def _versions(resources: Resources) -> set[str]:
+    return {name for name, found in resources.items() if found["Type"] == "AWS::Lambda::Version"}

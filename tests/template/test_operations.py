@@ -1,0 +1,102 @@
+"""Would somebody hear of it, read about it, and find the data again?"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from layers.build import ROOT
+from tests.template.conftest import Resources
+
+OfType = Callable[[str], Resources]
+
+
+def _mentions(value: Any, text: str) -> bool:
+    return f"'{text}'" in str(value)
+
+
+class TestAlarms:
+    def test_every_dead_letter_queue_has_one(self, of_type: OfType) -> None:
+        alarms = of_type("AWS::CloudWatch::Alarm").values()
+        for name in of_type("AWS::SQS::Queue"):
+            if name.endswith("DeadLetterQueue"):
+                assert any(_mentions(alarm.get("Metrics"), name) for alarm in alarms), name
+
+    def test_every_other_queue_has_one_for_its_oldest_message(self, of_type: OfType) -> None:
+        watched = [
+            alarm["Dimensions"]
+            for alarm in of_type("AWS::CloudWatch::Alarm").values()
+            if alarm.get("MetricName") == "ApproximateAgeOfOldestMessage"
+        ]
+        for name in of_type("AWS::SQS::Queue"):
+            if not name.endswith("DeadLetterQueue"):
+                assert any(_mentions(dimensions, name) for dimensions in watched), name
+
+    def test_errors_and_throttles_of_every_function_count(self, of_type: OfType) -> None:
+        watched = [alarm.get("Metrics", []) for alarm in of_type("AWS::CloudWatch::Alarm").values()]
+        for name in of_type("AWS::Lambda::Function"):
+            if name == "MigrateFunction":  # its failure is the deployment's
+                continue
+            for metric in ("Errors", "Throttles"):
+                assert any(
+                    _mentions(metrics, name) and _mentions(metrics, metric) for metrics in watched
+                ), (name, metric)
+
+    def test_an_alarm_counts_at_most_ten_metrics(self, of_type: OfType) -> None:
+        # Source: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html, read 2026-11.
+        for alarm in of_type("AWS::CloudWatch::Alarm").values():
+            queried = [metric for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
+            assert len(queried) <= 10
+
+    def test_every_alarm_tells_somebody_and_says_what_to_do(self, of_type: OfType) -> None:
+        guide = (ROOT / "docs" / "operations.md").read_text()
+        anchors = {
+            re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.+)$", guide, re.MULTILINE)
+        }
+        for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
+            assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
+            said = re.search(r"docs/operations\.md#([a-z0-9-]+)$", alarm["AlarmDescription"])
+            assert said, name
+            assert said[1] in anchors, name
+
+
+class TestLogs:
+    def test_every_group_forgets(self, of_type: OfType) -> None:
+        groups = of_type("AWS::Logs::LogGroup")
+        assert groups
+        for group in groups.values():
+            assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+    def test_every_function_writes_to_one_of_them(self, of_type: OfType) -> None:
+        for name, function in of_type("AWS::Lambda::Function").items():
+            assert function["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}, name
+
+    def test_the_api_writes_access_logs(self, of_type: OfType) -> None:
+        (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+        assert stage["AccessLogSettings"]["DestinationArn"] == {
+            "Fn::GetAtt": ["ApiAccessLogs", "Arn"]
+        }
+
+    def test_every_function_is_traced(self, of_type: OfType) -> None:
+        for function in of_type("AWS::Lambda::Function").values():
+            assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+class TestData:
+    def test_what_cannot_be_made_again_survives_the_stack(self, resources: Resources) -> None:
+        assert resources["DatabaseCluster"]["DeletionPolicy"] == "Snapshot"
+        assert resources["MediaBucket"]["DeletionPolicy"] == "Retain"
+        assert resources["TokenKey"]["DeletionPolicy"] == "Retain"
+
+    def test_the_database_is_encrypted_backed_up_and_entered_by_iam(self, of_type: OfType) -> None:
+        (cluster,) = of_type("AWS::RDS::DBCluster").values()
+        assert cluster["StorageEncrypted"] is True
+        assert cluster["EnableIAMDatabaseAuthentication"] is True
+        assert cluster["BackupRetentionPeriod"] == {"Ref": "DatabaseBackupDays"}
+        for instance in of_type("AWS::RDS::DBInstance").values():
+            assert instance["PubliclyAccessible"] is False
+
+    def test_uploads_that_were_given_up_go_away(self, of_type: OfType) -> None:
+        (bucket,) = of_type("AWS::S3::Bucket").values()
+        rules = bucket["LifecycleConfiguration"]["Rules"]
+        assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
