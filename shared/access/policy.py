@@ -54,6 +54,8 @@ SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
 MAIL = Rate("mail", 20, timedelta(hours=1), Per.ADDRESS)
 COMPOSE = Rate("compose", 600, timedelta(minutes=1))
 CONNECT = Rate("connect", 120, timedelta(minutes=10))
+MENTIONS = Rate("mentions", 300, timedelta(minutes=1))
+CALLBACK = Rate("callback", 120, timedelta(minutes=10), Per.ADDRESS)
 UPLOAD = Rate("upload", 600, timedelta(minutes=10))
 
 
@@ -124,8 +126,30 @@ NOTIFICATIONS = {
     "GET /notifications/list": PERSON,
     "POST /notifications/read": PERSON,
 }
+INTEGRATIONS = {
+    "GET /integrations": Rule(Who.VIEWER),
+    "GET /integrations/list": Rule(Who.VIEWER),
+    "GET /integrations/providers": Rule(Who.VIEWER),
+    "GET /integrations/social/{provider}": Rule(Who.EDITOR, Limit.CHANNELS, rate=CONNECT),
+    "POST /integrations/social/{provider}/connect": Rule(Who.EDITOR, Limit.CHANNELS, rate=CONNECT),
+    "POST /integrations/social-connect/{provider}": Rule(Who.EDITOR, Limit.CHANNELS, rate=CONNECT),
+    "POST /integrations/provider/{channel_id}/connect": Rule(Who.EDITOR, rate=CONNECT),
+    "POST /integrations/disable": Rule(Who.EDITOR),
+    "POST /integrations/enable": Rule(Who.EDITOR, Limit.CHANNELS),
+    "POST /integrations/mentions": Rule(Who.MEMBER, rate=MENTIONS),
+    "DELETE /integrations": Rule(Who.EDITOR),
+    "GET /integrations/{channel_id}": Rule(Who.VIEWER),
+    "DELETE /integrations/{channel_id}": Rule(Who.EDITOR),
+    "GET /integrations/{channel_id}/pages": Rule(Who.EDITOR, rate=CONNECT),
+    "POST /integrations/{channel_id}/settings": Rule(Who.EDITOR),
+    "POST /integrations/{channel_id}/time": Rule(Who.EDITOR),
+    "POST /integrations/{channel_id}/nickname": Rule(Who.EDITOR),
+    # Where platforms send browsers back to: the state is what proves the right to go on.
+    "GET /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK),
+    "POST /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK),
+}
 
-POLICY: dict[str, Rule] = {**ROOT, **AUTH, **USER, **ORGANIZATIONS, **NOTIFICATIONS}
+POLICY: dict[str, Rule] = {**ROOT, **AUTH, **USER, **ORGANIZATIONS, **NOTIFICATIONS, **INTEGRATIONS}
 
 _RANK = (Role.VIEWER, Role.MEMBER, Role.EDITOR, Role.ADMIN, Role.OWNER)
 

@@ -208,12 +208,12 @@ def connect_by_form(
     organization_id: UUID,
     user_id: UUID,
     slug: str,
-    fields: Mapping[str, str],
+    fields: str,
     *,
     zone: str | int,
     reconnects: str | None = None,
 ) -> Finished:
-    """Connect with a form's fields in one go, without a start.
+    """Connect with a form's fields (JSON) in one go, without a start.
 
     Raises:
         NotStarted: the platform is not connected by a form.
@@ -226,7 +226,7 @@ def connect_by_form(
     made = _connect(
         organization_id,
         slug,
-        json.dumps(dict(fields)),
+        fields,
         uri=redirect_uri(slug),
         remember={},
         again=again,

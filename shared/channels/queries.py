@@ -402,13 +402,13 @@ def release_refresh(
     )
 
 
-def mark_disconnected(
-    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int, reason: str
+def disconnect_channel(
+    session: Session, organization_id: UUID, channel_id: UUID, *, token_version: int, reason: str
 ) -> ChannelFacts | None:
     """Note that the member must connect again; None when the verdict was on an old token, or is known already."""
     row = (
         session.execute(
-            _at_version(organization_id, channel_id, sent_version)
+            _at_version(organization_id, channel_id, token_version)
             .where(Channel.disconnected_at.is_(None))
             .values(
                 disconnected_at=func.now(), disconnected_reason=reason, refresh_lease_until=None

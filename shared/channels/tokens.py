@@ -18,7 +18,6 @@ from shared.channels import queries
 from shared.channels.line import OpenedChannel, open_line
 from shared.channels.queries import ChannelFacts
 from shared.core import clock
-from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import run
 from shared.notifications.models import NotificationKind
@@ -58,7 +57,7 @@ class Disconnected:
 def may_refresh(channel: OpenedChannel) -> bool:
     """Say whether there is anything to renew the channel's token with.
 
-    Asked before renewing ahead of time; once the platform has refused the token, `refresh_tokens` answers it.
+    Once the platform has refused the token, `refresh_tokens` answers this too: by disconnecting the channel.
     """
     acting = provider(channel.provider)
     renews = type(acting).refresh
@@ -104,6 +103,20 @@ def refresh_tokens(
     return _store(claimed.channel, columns)
 
 
+def refresh_ahead(
+    channel: OpenedChannel,
+) -> Refreshed | RefreshingElsewhere | Disconnected | None:
+    """Renew a token that is still good but soon will not be; None when there is nothing to renew it with.
+
+    Raises:
+        ChannelNotFound: there is no such channel any more.
+        ProviderError: as `refresh_tokens`.
+    """
+    if not may_refresh(channel):
+        return None
+    return refresh_tokens(channel.organization_id, channel.id, sent_version=channel.token_version)
+
+
 def disconnect(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int, reason: str
 ) -> bool:
@@ -111,8 +124,8 @@ def disconnect(
 
     Does nothing, and returns False, when the token that was refused is not the channel's any more.
     """
-    channel = queries.mark_disconnected(
-        session, organization_id, channel_id, sent_version=sent_version, reason=reason
+    channel = queries.disconnect_channel(
+        session, organization_id, channel_id, token_version=sent_version, reason=reason
     )
     if channel is None:
         return False
@@ -232,8 +245,8 @@ def _give_up(
 def _tell(session: Session, channel: ChannelFacts, reason: str, version: int) -> None:
     notify(
         session,
-        OrganizationId(channel.organization_id),
-        kind=NotificationKind.INFO,
+        channel.organization_id,
+        NotificationKind.INFO,
         title=f"{channel.name} must be connected again",
         content=f"{reason} Nothing is published there until then.",
         dedupe_key=f"channel-disconnected:{channel.id}:{version}",

@@ -1,0 +1,269 @@
+"""Channels over HTTP: which platforms there are, connecting accounts, and changing what was connected."""
+
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import Cookie, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from shared.access.context import ActingMember, Via
+from shared.channels import queries
+from shared.channels.callback import Shown, agreed, came_back
+from shared.channels.callback_page import SECURITY_HEADERS
+from shared.channels.connect import (
+    NewConnection,
+    choose_page,
+    connect_by_form,
+    finish,
+    list_pages,
+    start,
+)
+from shared.channels.mentions import find_mentions
+from shared.channels.schemas import (
+    CatalogueOut,
+    ChangeNickname,
+    ChangePostingTimes,
+    ChangeSettings,
+    ChannelOut,
+    ChannelRef,
+    ChannelsOut,
+    ChoosePage,
+    ConnectChannel,
+    ConnectedOut,
+    FindMentions,
+    MentionOut,
+    PageOut,
+    StartedOut,
+    WebAddress,
+    Zone,
+    catalogue,
+    channel_out,
+    channels_out,
+    connected_out,
+    mentions_out,
+    pages_out,
+)
+from shared.core.config import settings
+from shared.core.crypto import new_secret
+from shared.providers.registry import slugs
+from shared.web.app import as_handler, make_app
+from shared.web.deps import Acting, Reading, Writing
+from shared.web.routing import Router
+
+BROWSER_COOKIE = "connecting"
+BROWSER_COOKIE_SECONDS = 3_600  # as long as a state lives
+Browser = Annotated[str | None, Cookie(alias=BROWSER_COOKIE, max_length=100)]
+
+router = Router(prefix="/integrations", tags=["integrations"])
+callback = Router(prefix="/app/integrations/social", tags=["integrations"])
+
+
+@router.get("", summary="List the organization's channels")
+def list_integrations(member: Acting, session: Reading) -> ChannelsOut:
+    """Oldest first, without any token."""
+    return channels_out(queries.list_channels(session, member.organization_id))
+
+
+@router.get("/list", summary="List the organization's channels (alias)")
+def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
+    """The same as `GET /integrations`, for clients that know it by this name."""
+    return channels_out(queries.list_channels(session, member.organization_id))
+
+
+@router.get("/providers", summary="List the platforms that accounts can be connected of")
+def list_providers() -> CatalogueOut:
+    """Each with its table: how to connect, how it counts text, which media it takes, and its settings."""
+    hidden = settings().hidden_providers
+    return catalogue([slug for slug in slugs() if slug not in hidden])
+
+
+@router.get("/social/{provider}", summary="Start connecting an account")
+def start_connecting(
+    provider: str,
+    member: Acting,
+    response: Response,
+    browser: Browser = None,
+    refresh: Annotated[
+        str | None, Query(max_length=500, description="The channel that is connected again.")
+    ] = None,
+    external_url: Annotated[
+        str | None,
+        Query(alias="externalUrl", max_length=500, description="The server, where there are many."),
+    ] = None,
+    redirect_url: Annotated[
+        WebAddress | None, Query(alias="redirectUrl", description="Where to go on afterwards.")
+    ] = None,
+    timezone: Annotated[Zone | None, Query(description="On whose clock posting times are.")] = None,
+) -> StartedOut:
+    """Answers the address that the member's browser must go to; the platform then sends it back to our page."""
+    kept = _keep_browser(response, member, browser)
+    wanted = NewConnection(
+        zone=member.timezone if timezone is None else timezone,
+        instance=external_url,
+        reconnects=refresh,
+        return_url=redirect_url,
+        browser=kept,
+    )
+    return StartedOut(url=start(member.organization_id, member.person_id, provider, wanted))
+
+
+@router.post("/social/{provider}/connect", status_code=201, summary="Finish connecting an account")
+def connect_channel(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
+    """Takes the platform's `state` and `code`, or the `fields` of a platform that is connected by a form."""
+    return _connect(provider, body, member)
+
+
+@router.post(
+    "/social-connect/{provider}", status_code=201, summary="Finish connecting an account (alias)"
+)
+def connect_channel_alias(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
+    """The same as `POST /integrations/social/{provider}/connect`, for clients that know it by this name."""
+    return _connect(provider, body, member)
+
+
+@router.post("/provider/{channel_id}/connect", summary="Choose the page that a channel is")
+def choose_channel_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
+    """Ends what connecting began where an account manages several pages."""
+    return channel_out(choose_page(member.organization_id, channel_id, body.page_id))
+
+
+@router.post("/disable", summary="Pause a channel")
+def disable_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
+    """Posts that fall due while a channel is disabled fail with that reason."""
+    return _changed(session, member, body.id, {"disabled": True})
+
+
+@router.post("/enable", summary="Go on with a paused channel")
+def enable_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
+    """Posts that fall due from now on are published again."""
+    return _changed(session, member, body.id, {"disabled": False})
+
+
+@router.post("/mentions", summary="Find people to mention")
+def search_mentions(body: FindMentions, member: Acting) -> list[MentionOut]:
+    """Asks the channel's platform; best match first."""
+    return mentions_out(find_mentions(member.organization_id, body.id, body.data.query))
+
+
+@router.delete("", summary="Delete a channel, named in the body")
+def delete_named_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelRef:
+    """The same as `DELETE /integrations/{channel_id}`."""
+    return _deleted(session, member, body.id)
+
+
+@router.get("/{channel_id}", summary="Read one channel")
+def get_integration(channel_id: UUID, member: Acting, session: Reading) -> ChannelOut:
+    """Without any token."""
+    return channel_out(queries.get_channel(session, member.organization_id, channel_id))
+
+
+@router.delete("/{channel_id}", summary="Delete a channel")
+def delete_channel(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
+    """Its tokens are forgotten; what was published through it stays where it is."""
+    return _deleted(session, member, channel_id)
+
+
+@router.get("/{channel_id}/pages", summary="List the pages that a channel could be")
+def list_channel_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
+    """Asks the channel's platform."""
+    return pages_out(list_pages(member.organization_id, channel_id))
+
+
+@router.post("/{channel_id}/settings", summary="Change a channel's settings")
+def change_settings(
+    channel_id: UUID, body: ChangeSettings, member: Acting, session: Writing
+) -> ChannelOut:
+    """Replaces the list of the account's own settings."""
+    kept = [setting.model_dump(by_alias=True) for setting in body.additional_settings]
+    return _changed(session, member, channel_id, {"additional_settings": kept})
+
+
+@router.post("/{channel_id}/time", status_code=201, summary="Change a channel's posting times")
+def change_posting_times(
+    channel_id: UUID, body: ChangePostingTimes, member: Acting, session: Writing
+) -> ChannelOut:
+    """Replaces the list; an empty one means that the queue never places a post here."""
+    times = [time.model_dump(exclude_none=True) for time in body.time]
+    changes: dict[str, Any] = {"posting_times": times}
+    if body.timezone:
+        changes["timezone"] = body.timezone
+    return _changed(session, member, channel_id, changes)
+
+
+@router.post("/{channel_id}/nickname", summary="Change how a channel is shown here")
+def change_nickname(
+    channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
+) -> ChannelOut:
+    """Without a picture, the one it has stays."""
+    changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
+    return _changed(session, member, channel_id, changes)
+
+
+@callback.get("/{provider}", response_class=HTMLResponse, summary="Come back from a platform")
+def come_back(provider: str, request: Request, browser: Browser = None) -> Response:
+    """A page: which account was connected, what is still to be chosen, or the platform's own words."""
+    return _page(came_back(provider, request.query_params, browser))
+
+
+@callback.post("/{provider}", response_class=HTMLResponse, summary="Send a form of that page")
+async def send_form(provider: str, request: Request) -> Response:
+    """Goes on with the consent, the account's fields, or the chosen page."""
+    form = dict(parse_qsl((await request.body()).decode(errors="replace")))
+    return _page(agreed(provider, form))
+
+
+def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> ConnectedOut:
+    organization_id = member.organization_id
+    if body.state is not None:
+        finished = finish(
+            provider,
+            body.state,
+            body.platform_code(),
+            organization_id=organization_id,
+            zone=body.timezone,
+        )
+    else:
+        finished = connect_by_form(
+            organization_id,
+            member.person_id,
+            provider,
+            body.platform_code(),
+            zone=member.timezone if body.timezone is None else body.timezone,
+            reconnects=body.refresh,
+        )
+    return connected_out(finished)
+
+
+def _changed(
+    session: Writing, member: ActingMember, channel_id: UUID, changes: dict[str, Any]
+) -> ChannelOut:
+    return channel_out(queries.change_channel(session, member.organization_id, channel_id, changes))
+
+
+def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
+    return ChannelRef(id=queries.delete_channel(session, member.organization_id, channel_id).id)
+
+
+def _keep_browser(response: Response, member: ActingMember, browser: str | None) -> str | None:
+    """Give the starting browser the secret by which it is known when it comes back; a program gets none."""
+    if member.via is Via.API_KEY:
+        return None
+    secret = browser or new_secret()
+    response.set_cookie(
+        BROWSER_COOKIE,
+        secret,
+        max_age=BROWSER_COOKIE_SECONDS,
+        httponly=True,
+        secure=settings().cookies_are_secure,
+        samesite="lax",  # the platform sends the browser here by a link, which `strict` would call foreign
+    )
+    return secret
+
+
+def _page(shown: Shown) -> Response:
+    return HTMLResponse(shown.html, shown.status, headers=SECURITY_HEADERS)
+
+
+app = make_app("integrations", routers=[router, callback])
+handler = as_handler(app)

@@ -1,0 +1,124 @@
+"""What happens when a platform sends a browser back: finish, ask first, or say why not; as a page, until the console does it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from shared.channels import callback_page as pages
+from shared.channels.connect import (
+    Finished,
+    choose_page_by_state,
+    find_pending,
+    finish,
+    offered,
+    was_started_by,
+)
+from shared.channels.errors import NotStarted, PlatformRefused
+from shared.core.errors import AppError, FieldProblem
+from shared.providers.spec import Fields, ProviderSpec
+
+MAX_WORDS = 300
+FIELD_PREFIX = "field."
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page and its status."""
+
+    html: str
+    status: int = HTTPStatus.OK
+
+
+def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown:
+    """Answer a browser that a platform, or our own start, has sent here.
+
+    `query` is the address's; `browser` the secret in the browser's cookie.
+
+    Raises:
+        ProviderNotFound: there is no such platform.
+    """
+    spec = offered(slug).spec
+    try:
+        _hold_not_refused(spec, query)
+        # OAuth 1.0a has other names for the two.
+        state = query.get("state") or query.get("oauth_token") or ""
+        code = query.get("code") or query.get("oauth_verifier") or ""
+        pending = find_pending(slug, state)
+        if isinstance(spec.auth, Fields):
+            return Shown(
+                pages.form_page(
+                    spec.name, pending.organization_name, spec.auth.fields, {"state": state}
+                )
+            )
+        if not code:
+            raise NotStarted
+        if not was_started_by(pending, browser):
+            hidden = {"state": state, "code": code}
+            return Shown(pages.consent_page(spec.name, pending.organization_name, hidden))
+        return _finished(spec, finish(slug, state, code))
+    except AppError as error:
+        return Shown(pages.refused_page(spec.name, error), error.status)
+
+
+def agreed(slug: str, form: Mapping[str, str]) -> Shown:
+    """Answer a page's form: the consent to go on, the fields of an account, or the chosen page.
+
+    Raises:
+        ProviderNotFound: there is no such platform.
+    """
+    spec = offered(slug).spec
+    try:
+        state = form.get("state", "")
+        if "pageId" in form:
+            channel = choose_page_by_state(slug, state, form["pageId"])
+            return Shown(pages.connected_page(channel.name, spec.name, return_url=None))
+        if isinstance(spec.auth, Fields):
+            return _fields_given(spec, spec.auth, state, form)
+        return _finished(spec, finish(slug, state, form.get("code", "")))
+    except AppError as error:
+        return Shown(pages.refused_page(spec.name, error), error.status)
+
+
+def _fields_given(spec: ProviderSpec, auth: Fields, state: str, form: Mapping[str, str]) -> Shown:
+    fields = {
+        name.removeprefix(FIELD_PREFIX): value
+        for name, value in form.items()
+        if name.startswith(FIELD_PREFIX)
+    }
+    pending = find_pending(spec.slug, state)
+    try:
+        return _finished(spec, finish(spec.slug, state, json.dumps(fields)))
+    except NotStarted:
+        raise
+    except AppError as error:
+        again = pages.form_page(
+            spec.name, pending.organization_name, auth.fields, {"state": state}, refused=error
+        )
+        return Shown(again, error.status)
+
+
+def _finished(spec: ProviderSpec, finished: Finished) -> Shown:
+    channel = finished.channel
+    if finished.page_state:
+        hidden = {"state": finished.page_state}
+        return Shown(pages.choose_page_page(spec.name, finished.pages, hidden))
+    shown = f"{channel.name} (@{channel.username})" if channel.username else channel.name
+    return Shown(pages.connected_page(shown, spec.name, return_url=finished.return_url))
+
+
+def _hold_not_refused(spec: ProviderSpec, query: Mapping[str, str]) -> None:
+    """Hold that the member agreed on the platform's page.
+
+    Raises:
+        PlatformRefused: they did not, or the platform found something wrong; in its words.
+    """
+    code = query.get("error") or ("access_denied" if "denied" in query else "")
+    if not code:
+        return
+    words = query.get("error_description") or query.get("error_reason") or ""
+    problem = FieldProblem("provider", code[:MAX_WORDS], words[:MAX_WORDS])
+    raise PlatformRefused(
+        f"{spec.name} sent you back without access: {(words or code)[:MAX_WORDS]}",
+        problems=[problem],
+    )

@@ -1,0 +1,130 @@
+"""What a browser is shown when a platform sends it back, until the console does that: plain pages without scripts."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from shared.core.errors import AppError
+from shared.providers.base import Page
+from shared.providers.spec import FormField
+
+# Nothing is loaded and nothing runs; forms go back to where the page came from.
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "referrer-policy": "no-referrer",  # the address holds the platform's code
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
+_STYLE = """
+:root{color-scheme:light dark;font:17px/1.5 system-ui,sans-serif}
+main{max-width:32rem;margin:12vh auto;padding:0 1.5rem}
+h1{font-size:1.4rem;line-height:1.25}
+label{display:block;margin:1rem 0 .25rem}
+small{display:block;opacity:.75}
+input[type=text],input[type=password]{box-sizing:border-box;width:100%;padding:.5rem;font:inherit}
+button{margin-top:1.25rem;padding:.5rem 1.25rem;font:inherit;cursor:pointer}
+code{font-size:.9em;overflow-wrap:anywhere}
+"""
+
+
+def connected_page(channel: str, platform: str, *, return_url: str | None) -> str:
+    """Say which account was connected."""
+    onward = (
+        f'<p><a href="{escape(return_url)}">Go on</a></p>'
+        if return_url
+        else "<p>You can close this page.</p>"
+    )
+    return _page(
+        f"{channel} is connected",
+        f"<p>Posts for this {escape(platform)} channel can be scheduled now.</p>{onward}",
+    )
+
+
+def refused_page(platform: str, error: AppError) -> str:
+    """Say why an account was not connected, in the platform's own words."""
+    evidence = "".join(
+        f"<p><code>{escape(problem.code)}</code> {escape(problem.message)}</p>"
+        for problem in error.problems
+        if problem.message != error.message
+    )
+    return _page(
+        f"{platform} was not connected",
+        f"<p>{escape(error.message)}</p>{evidence}<p>Go back to your channels to start again.</p>",
+    )
+
+
+def consent_page(platform: str, organization: str, hidden: Mapping[str, str]) -> str:
+    """Ask a browser that did not start the connection whether it is meant."""
+    return _page(
+        f"Connect your {platform} account to {organization}?",
+        f"<p>This connection was started elsewhere. If you go on, the members of "
+        f"<strong>{escape(organization)}</strong> can publish as the account you just signed in to. "
+        f"If you do not know them, close this page.</p>"
+        f'<form method="post">{_hidden(hidden)}<button>Connect</button></form>',
+    )
+
+
+def form_page(
+    platform: str,
+    organization: str,
+    fields: Sequence[FormField],
+    hidden: Mapping[str, str],
+    *,
+    refused: AppError | None = None,
+) -> str:
+    """Ask for what connects an account; after a refusal, say why and ask again."""
+    why = f"<p><strong>{escape(refused.message)}</strong></p>" if refused else ""
+    inputs = "".join(_input(field) for field in fields)
+    return _page(
+        f"Connect {platform} to {organization}",
+        f'{why}<form method="post">{_hidden(hidden)}{inputs}<button>Connect</button></form>',
+    )
+
+
+def choose_page_page(platform: str, pages: Sequence[Page], hidden: Mapping[str, str]) -> str:
+    """Ask which of an account's pages the channel is."""
+    if not pages:
+        return _page(
+            f"{platform} is connected, but names no page",
+            "<p>The account manages no page that could be posted to, or the list cannot be read just now. "
+            "Open the channel in your list of channels to choose one later.</p>",
+        )
+    choices = "".join(
+        f'<label><input type="radio" name="pageId" value="{escape(page.id)}" required> '
+        f"{escape(page.name)}{f' <small>{escape(page.username)}</small>' if page.username else ''}</label>"
+        for page in pages
+    )
+    return _page(
+        f"Which {platform} page is it?",
+        f'<form method="post">{_hidden(hidden)}{choices}<button>Choose</button></form>',
+    )
+
+
+def _input(field: FormField) -> str:
+    kind = "password" if field.secret else "text"
+    pattern = f' pattern="{escape(field.pattern)}"' if field.pattern else ""
+    required = "" if field.default else " required"
+    hint = f"<small>{escape(field.help)}</small>" if field.help else ""
+    name = escape(field.name)
+    return (
+        f'<label for="{name}">{escape(field.label)}</label>'
+        f'<input id="{name}" name="field.{name}" type="{kind}" value="{escape(field.default)}"{pattern}{required} '
+        f'autocomplete="off">{hint}'
+    )
+
+
+def _hidden(values: Mapping[str, str]) -> str:
+    return "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in values.items()
+    )
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'
+        f"<title>{escape(title)} - Roost</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
+    )

@@ -1,0 +1,108 @@
+"""Which tokens end soon, over all organizations: they are renewed, or their members are warned in time."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from shared.channels import queries
+from shared.channels.errors import ChannelNotFound
+from shared.channels.queries import ExpiringToken
+from shared.channels.tokens import may_refresh, refresh_ahead
+from shared.core.log import log
+from shared.db.session import read_only, run
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.providers.errors import ProviderError
+from shared.providers.registry import specs
+
+PAGE_SIZE = 100
+# Platforms without a refresh give their tokens 60 days: a fortnight's notice, and a last one.
+WARNINGS = (timedelta(days=3), timedelta(days=14))
+LEAST_TIME_TO_ASK = timedelta(seconds=60)  # one platform may take all of its lease
+
+
+class Done(StrEnum):
+    """What became of one token."""
+
+    RENEWED = "renewed"
+    WARNED = "warned"
+    NOT_YET = "not_yet"
+    FAILED = "failed"
+
+
+def renew_expiring(*, deadline: float) -> Mapping[Done, int]:
+    """Renew every token that ends soon and can be renewed; warn of the others. Return how many went which way.
+
+    Stops in good time before `deadline`, a `time.monotonic()` value; the next run goes on with what is left, which
+    still ends first. One channel's failure is its own.
+    """
+    run(queries.delete_expired_states)
+    ahead = {spec.slug: spec.refresh_ahead for spec in specs()}
+    done: Counter[Done] = Counter()
+    for token in _expiring(ahead):
+        if deadline - time.monotonic() < LEAST_TIME_TO_ASK.total_seconds():
+            log.warning("tokens.out_of_time", extra={"done": sum(done.values())})
+            break
+        done[_see_to(token, ahead[token.channel.provider])] += 1
+    log.info("tokens.renewed", extra={"counts": {str(way): done[way] for way in done}})
+    return done
+
+
+def _expiring(ahead: Mapping[str, timedelta]) -> Iterator[ExpiringToken]:
+    after = None
+    while True:
+        with read_only() as session:
+            page = queries.due_refreshes(
+                session, ahead, without_refresh=max(WARNINGS), after=after, limit=PAGE_SIZE
+            )
+        yield from page
+        if len(page) < PAGE_SIZE:
+            return
+        after = (page[-1].expires_at, page[-1].channel.id)
+
+
+def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:
+    if not may_refresh(token.channel):
+        return _warn(token)
+    if token.seconds_left > ahead.total_seconds():
+        return Done.NOT_YET
+    try:
+        refresh_ahead(token.channel)
+    except (
+        ProviderError,
+        ChannelNotFound,
+    ):  # logged where it was raised; the channel stays as it is
+        return Done.FAILED
+    except Exception:  # noqa: BLE001  a mistake in one platform's code must not let everybody else's tokens end
+        log.exception("channel.refresh_broke", extra={"channel_id": token.channel.id})
+        return Done.FAILED
+    return Done.RENEWED
+
+
+def _warn(token: ExpiringToken) -> Done:
+    """Tell the members once for each of `WARNINGS`, and once when it has ended."""
+    channel, left = token.channel, timedelta(seconds=token.seconds_left)
+    level = next((warning.days for warning in WARNINGS if left <= warning), None)
+    if level is None:
+        return Done.NOT_YET
+    if left <= timedelta(0):
+        level, when = 0, "has ended"
+    else:
+        when = f"ends on {token.expires_at:%d %B %Y}"
+
+    def tell(session: Session) -> None:
+        notify(
+            session,
+            channel.organization_id,
+            NotificationKind.INFO,
+            title=f"The access to {channel.name} {when}",
+            content=f"The platform does not let us renew it. Connect {channel.name} again to keep publishing there.",
+            dedupe_key=f"channel-expiring:{channel.id}:{channel.token_version}:{level}",
+        )
+
+    run(tell)
+    return Done.WARNED

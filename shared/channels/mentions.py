@@ -1,0 +1,25 @@
+"""Who can be mentioned on a channel's platform."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from shared.channels.ask import ask
+from shared.providers.base import CanMention, Mention, Provider
+from shared.providers.errors import Unsupported
+from shared.providers.http import Api
+
+
+def find_mentions(organization_id: UUID, channel_id: UUID, query: str) -> Sequence[Mention]:
+    """List people on the channel's platform matching `query`, best first.
+
+    Raises:
+        ChannelNotFound: there is no such channel.
+        AppError: the platform knows no mentions, or refused; in its own words.
+    """
+
+    def look(acting: Provider, api: Api) -> Sequence[Mention]:
+        if not isinstance(acting, CanMention):
+            raise Unsupported(f"{acting.spec.name} has no mentions.")
+        return acting.find_mentions(api, query)
+
+    return ask(organization_id, channel_id, look)

@@ -1,0 +1,467 @@
+"""What channels and platforms look like on the wire, where a channel is called an integration."""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, TypeAdapter, ValidationError
+
+from shared.channels.connect import Finished
+from shared.channels.queries import ChannelFacts
+from shared.channels.slots import MINUTES_A_DAY, is_timezone
+from shared.core.wire import WireModel, WireTime
+from shared.providers.base import CanMention, CanReply, CanReport, Mention, Page
+from shared.providers.registry import provider
+from shared.providers.spec import Fields, FormField, OAuth1, OAuth2, ProviderSpec, TextRules
+
+MAX_POSTING_TIMES = 100
+MAX_ADDITIONAL_SETTINGS = 100
+FURTHEST_OFFSET = 14 * 60  # Kiribati is 14 hours ahead of UTC; nothing is further behind than 12
+
+
+def _known_timezone(name: str) -> str:
+    if not is_timezone(name):
+        raise ValueError("Give an IANA time zone, such as Europe/Berlin, or minutes ahead of UTC.")
+    return name
+
+
+def _number_if_digits(value: Any) -> Any:
+    """Read `"-120"` as a number: that is how browsers' libraries hand an offset on."""
+    if isinstance(value, str) and value.removeprefix("-").isdigit():
+        return int(value)
+    return value
+
+
+IanaZone = Annotated[str, AfterValidator(_known_timezone)]
+Zone = Annotated[
+    Annotated[int, Field(ge=-FURTHEST_OFFSET, le=FURTHEST_OFFSET)] | IanaZone,
+    BeforeValidator(_number_if_digits),
+    Field(union_mode="left_to_right"),
+]
+"""An IANA time zone, or the minutes that local time is ahead of UTC."""
+
+
+def _web_address(value: str) -> str:
+    try:
+        TypeAdapter(HttpUrl).validate_python(value)
+    except ValidationError as error:
+        raise ValueError("Give an address that begins with https:// or http://.") from error
+    return value
+
+
+WebAddress = Annotated[str, Field(max_length=2_000), AfterValidator(_web_address)]
+
+
+# Platforms
+
+
+class TextOut(WireModel):
+    """How a platform counts a text. `link_length` is what every link counts, null where it counts as written."""
+
+    unit: str
+    max_length: int
+    link_length: int | None
+    max_bytes: int | None
+
+
+class FormFieldOut(WireModel):
+    """One field of the form that connects an account. `type` is that of an HTML input."""
+
+    key: str
+    label: str
+    type: Literal["text", "password"]
+    default_value: str
+    validation: str
+    help: str
+
+
+class AuthOut(WireModel):
+    """How an account is connected."""
+
+    kind: Literal["oauth2", "oauth1", "fields"]
+    fields: list[FormFieldOut] | None = None
+    scopes: list[str] | None = None
+
+
+class ImageRulesOut(WireModel):
+    """Which pictures one part may carry; sizes in bytes and pixels, null where there is no limit."""
+
+    max_count: int
+    max_bytes: int | None
+    types: list[str]
+    max_width: int | None
+    max_height: int | None
+    max_pixels: int | None
+    max_alt_length: int | None
+
+
+class VideoRulesOut(WireModel):
+    """Which videos one part may carry; sizes in bytes."""
+
+    max_count: int
+    max_bytes: int | None
+    types: list[str]
+    min_duration_seconds: float | None
+    max_duration_seconds: float | None
+
+
+class MediaRulesOut(WireModel):
+    """Which files one part may carry."""
+
+    max_count: int
+    mixed: bool
+    required: bool
+    replies: bool
+    images: ImageRulesOut
+    videos: VideoRulesOut
+
+
+class ProviderOut(WireModel):
+    """One platform's table: everything a front end needs to know of it."""
+
+    identifier: str
+    name: str
+    docs_url: str
+    tool_tip: str
+    editor: str
+    is_external: bool = Field(description="The member names the server to connect to.")
+    is_web3: bool
+    is_chrome_extension: bool = False
+    custom_fields: list[FormFieldOut] | None
+    auth: AuthOut
+    choose_page: bool
+    max_parts: int = Field(description="1: no threads.")
+    can_reply: bool
+    can_mention: bool
+    can_report: bool
+    text: TextOut
+    media: MediaRulesOut
+    settings: dict[str, Any] = Field(description="JSON Schema of a post's settings.")
+
+
+class CatalogueOut(WireModel):
+    """The platforms that accounts can be connected of, in the order they are offered."""
+
+    social: list[ProviderOut]
+    article: list[ProviderOut]
+
+
+def catalogue(slugs: Sequence[str]) -> CatalogueOut:
+    """Describe platforms, those for articles apart."""
+    tables = [provider_out(slug) for slug in slugs]
+    articles = {slug for slug in slugs if provider(slug).spec.article}
+    return CatalogueOut(
+        social=[table for table in tables if table.identifier not in articles],
+        article=[table for table in tables if table.identifier in articles],
+    )
+
+
+@functools.cache
+def provider_out(slug: str) -> ProviderOut:
+    """Describe one platform."""
+    acting = provider(slug)
+    spec = acting.spec
+    return ProviderOut(
+        identifier=slug,
+        name=spec.name,
+        docs_url=spec.docs_url,
+        tool_tip=spec.tool_tip,
+        editor=spec.text.editor,
+        is_external=spec.instance,
+        is_web3=spec.web3,
+        custom_fields=_form(spec),
+        auth=_auth(spec),
+        choose_page=spec.choose_page,
+        max_parts=spec.max_parts,
+        can_reply=isinstance(acting, CanReply),
+        can_mention=isinstance(acting, CanMention),
+        can_report=isinstance(acting, CanReport),
+        text=_text(spec.text),
+        media=_media(spec),
+        settings=spec.settings.model_json_schema(by_alias=True),
+    )
+
+
+def _auth(spec: ProviderSpec) -> AuthOut:
+    match spec.auth:
+        case OAuth2():
+            return AuthOut(kind="oauth2", scopes=list(spec.auth.scopes))
+        case OAuth1():
+            return AuthOut(kind="oauth1")
+        case Fields():
+            return AuthOut(kind="fields", fields=_form(spec))
+
+
+def _form(spec: ProviderSpec) -> list[FormFieldOut] | None:
+    if not isinstance(spec.auth, Fields):
+        return None
+    return [_form_field(field) for field in spec.auth.fields]
+
+
+def _form_field(field: FormField) -> FormFieldOut:
+    return FormFieldOut(
+        key=field.name,
+        label=field.label,
+        type="password" if field.secret else "text",
+        default_value=field.default,
+        validation=field.pattern,
+        help=field.help,
+    )
+
+
+def _text(rules: TextRules) -> TextOut:
+    return TextOut.model_validate(rules)
+
+
+def _media(spec: ProviderSpec) -> MediaRulesOut:
+    rules, images, videos = spec.media, spec.media.images, spec.media.videos
+    return MediaRulesOut(
+        max_count=rules.max_count,
+        mixed=rules.mixed,
+        required=rules.required,
+        replies=rules.replies,
+        images=ImageRulesOut.model_validate(images),
+        videos=VideoRulesOut(
+            max_count=videos.max_count,
+            max_bytes=videos.max_bytes,
+            types=list(videos.types),
+            min_duration_seconds=(
+                videos.min_duration.total_seconds() if videos.min_duration else None
+            ),
+            max_duration_seconds=(
+                videos.max_duration.total_seconds() if videos.max_duration else None
+            ),
+        ),
+    )
+
+
+# Channels
+
+
+class PostingTime(WireModel):
+    """One slot of a channel: minutes after midnight on its clock; `weekdays` count from Monday, 0; none means all."""
+
+    time: int = Field(ge=0, lt=MINUTES_A_DAY, examples=[560])
+    weekdays: list[Annotated[int, Field(ge=0, le=6)]] | None = Field(
+        default=None, min_length=1, max_length=7, examples=[[0, 1, 2, 3, 4]]
+    )
+
+
+class AdditionalSetting(WireModel):
+    """One setting of the account itself, as the platform's code declares it."""
+
+    title: str = Field(max_length=200)
+    description: str = Field(default="", max_length=2_000)
+    type: Literal["checkbox", "text", "textarea"] = "text"
+    value: str | bool | int | float | None = None
+    regex: str | None = Field(default=None, max_length=500)
+
+
+class ChannelOut(WireModel):
+    """One channel. No token is ever part of it."""
+
+    id: UUID
+    internal_id: str = Field(description="The account's id on its platform.")
+    name: str
+    identifier: str = Field(examples=["mastodon"])
+    picture: str | None
+    display: str | None = Field(description="The account's name after the @.")
+    type: Literal["social", "article"]
+    editor: str
+    strip_links: bool = False
+    disabled: bool
+    in_between_steps: bool = Field(description="A page is still to be chosen.")
+    refresh_needed: bool = Field(description="The account must be connected again.")
+    disconnected_at: WireTime | None
+    disconnected_reason: str | None
+    token_expires_at: WireTime | None
+    is_custom_fields: bool
+    custom_fields: list[FormFieldOut] | None
+    time: list[PostingTime]
+    timezone: str = Field(description="The clock that `time` is read on.")
+    text: TextOut
+    change_profile_picture: bool = False
+    change_nick_name: bool = False
+    customer: None = None
+    additional_settings: str = Field(description="JSON: a list of settings of the account.")
+    created_at: WireTime
+
+
+class ChannelsOut(WireModel):
+    """The organization's channels, oldest first."""
+
+    integrations: list[ChannelOut]
+
+
+class PageOut(WireModel):
+    """One of the pages an account manages."""
+
+    id: str
+    name: str
+    username: str | None
+    picture: str | None
+
+
+class ConnectedOut(ChannelOut):
+    """A channel that was just connected, with the pages to choose from while `inBetweenSteps`."""
+
+    pages: list[PageOut] | None
+    return_url: str | None = Field(alias="returnURL")
+
+
+class MentionOut(WireModel):
+    """Someone who can be mentioned."""
+
+    id: str
+    label: str
+    image: str | None
+
+
+def channel_out(channel: ChannelFacts) -> ChannelOut:
+    """Write a channel as members see it."""
+    return ChannelOut(**_channel_fields(channel))
+
+
+def channels_out(channels: Sequence[ChannelFacts]) -> ChannelsOut:
+    """Write the organization's channels."""
+    return ChannelsOut(integrations=[channel_out(channel) for channel in channels])
+
+
+def connected_out(finished: Finished) -> ConnectedOut:
+    """Write a channel that was just connected."""
+    channel = finished.channel
+    return ConnectedOut(
+        **_channel_fields(channel),
+        pages=pages_out(finished.pages) if channel.needs_page else None,
+        return_url=finished.return_url,
+    )
+
+
+def pages_out(pages: Sequence[Page]) -> list[PageOut]:
+    """Write the pages an account manages."""
+    return [
+        PageOut(id=page.id, name=page.name, username=page.username, picture=page.picture_url)
+        for page in pages
+    ]
+
+
+def mentions_out(mentions: Sequence[Mention]) -> list[MentionOut]:
+    """Write people who can be mentioned."""
+    return [MentionOut(id=one.id, label=one.label, image=one.picture_url) for one in mentions]
+
+
+def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
+    acting = provider(channel.provider)
+    spec = acting.spec
+    return {
+        "id": channel.id,
+        "internal_id": channel.remote_id,
+        "name": channel.name,
+        "identifier": channel.provider,
+        "picture": channel.picture_url,
+        "display": channel.username,
+        "type": "article" if spec.article else "social",
+        "editor": spec.text.editor,
+        "disabled": channel.disabled,
+        "in_between_steps": channel.needs_page,
+        "refresh_needed": channel.disconnected_at is not None,
+        "disconnected_at": channel.disconnected_at,
+        "disconnected_reason": channel.disconnected_reason,
+        "token_expires_at": channel.token_expires_at,
+        "is_custom_fields": isinstance(spec.auth, Fields),
+        "custom_fields": _form(spec),
+        "time": channel.posting_times,
+        "timezone": channel.timezone,
+        "text": _text(acting.text_rules(channel.account_settings)),
+        "additional_settings": json.dumps(channel.additional_settings),
+        "created_at": channel.created_at,
+    }
+
+
+# What members send
+
+
+class ConnectChannel(WireModel):
+    """What finishes a connection: the platform's `state` and `code`, or a form's `fields`.
+
+    For OAuth 1.0a, `state` is the request token and `code` the verifier. `refresh` names the channel that is connected
+    again when `fields` come without a state.
+    """
+
+    state: str | None = Field(default=None, max_length=500)
+    code: str | None = Field(default=None, max_length=10_000)
+    fields: dict[str, Annotated[str, Field(max_length=2_000)]] | None = Field(
+        default=None, max_length=50
+    )
+    timezone: Zone | None = Field(default=None, examples=["Europe/Berlin", 120])
+    refresh: str | None = Field(default=None, max_length=500)
+
+    def platform_code(self) -> str:
+        """Return what the provider's `connect` takes: the code, or the fields as JSON."""
+        return json.dumps(self.fields) if self.fields is not None else self.code or ""
+
+
+class ChoosePage(WireModel):
+    """Which page a channel is to be."""
+
+    page_id: str = Field(min_length=1, max_length=500)
+
+
+class ChangePostingTimes(WireModel):
+    """A channel's new slots, and the clock they are read on; without one it stays."""
+
+    time: list[PostingTime] = Field(max_length=MAX_POSTING_TIMES)
+    timezone: IanaZone | None = None
+
+
+def _parse_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError("Send a list of settings, or the same as JSON text.") from error
+
+
+class ChangeSettings(WireModel):
+    """A channel's settings of the account itself: a list, or the same as JSON text."""
+
+    additional_settings: Annotated[
+        list[AdditionalSetting],
+        BeforeValidator(_parse_json, json_schema_input_type=str | list[AdditionalSetting]),
+    ] = Field(max_length=MAX_ADDITIONAL_SETTINGS)
+
+
+class ChangeNickname(WireModel):
+    """How a channel is shown here; on its platform nothing changes."""
+
+    name: str = Field(min_length=1, max_length=200)
+    picture: WebAddress | None = None
+
+
+class ChannelRef(WireModel):
+    """Which channel."""
+
+    id: UUID
+
+
+class MentionQuery(WireModel):
+    """What is being typed after the @."""
+
+    query: str = Field(min_length=1, max_length=200)
+
+
+class FindMentions(WireModel):
+    """Whom to look for on a channel's platform. `name` is what other clients send along; it is not needed."""
+
+    id: UUID
+    name: str = Field(default="mention", max_length=100)
+    data: MentionQuery
+
+
+class StartedOut(WireModel):
+    """Where to send the member's browser."""
+
+    url: str
