@@ -20,13 +20,13 @@ from shared.access.errors import (
     NotSignedIn,
     PersonNeeded,
     RoleTooLow,
-    SessionOver,
     UnknownApiKey,
 )
 from shared.access.policy import Rate, Rule, Who, reaches
 from shared.core.crypto import hash_secret
 from shared.core.errors import TooManyRequests
 from shared.core.ids import OrganizationId, SessionId, UserId
+from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
 
@@ -254,7 +254,7 @@ seat as (
 )"""
 _IMPERSONATED_SEAT = """
 seat as (
-  select login.session_id, m.user_id, false as is_super_admin, login.user_id as impersonated_by,
+  select login.session_id, m.user_id, login.is_super_admin, login.user_id as impersonated_by,
          m.organization_id, m.role, cast(null as text[]) as scopes
   from login join members m on m.id = :target and not m.disabled
   where login.is_super_admin

@@ -10,15 +10,6 @@ class NotSignedIn(Unauthenticated):
         super().__init__("Sign in, or send an API key.")
 
 
-class SessionOver(Unauthenticated):
-    """The session's token has expired, or the session was revoked."""
-
-    code = "session_over"
-
-    def __init__(self) -> None:
-        super().__init__("The session is over. Renew it, or sign in again.")
-
-
 class UnknownApiKey(Unauthenticated):
     """The API key was never given out, or has been revoked, or has expired."""
 

@@ -1,10 +1,11 @@
 """What JSON looks like on the wire: camelCase names, and times as `2026-01-15T10:30:00.000Z`."""
 
 import re
+import zoneinfo
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -47,3 +48,17 @@ WireTime = Annotated[
     PlainSerializer(clock.to_wire, return_type=str, when_used="json"),
 ]
 """A time; without an offset it is read as UTC."""
+
+
+def _known_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise PydanticCustomError(
+            "unknown_timezone", "Name a time zone as IANA does, such as Europe/Berlin."
+        ) from error
+    return value
+
+
+TimezoneName = Annotated[str, AfterValidator(_known_zone), Field(examples=["Europe/Berlin"])]
+"""The IANA name of a time zone."""

@@ -1,9 +1,14 @@
-"""What proves a session: a short-lived signed token, and an opaque one that renews it."""
+"""What proves a session: a short-lived signed token, and a rotating one that renews it.
+
+Both are signed with the same keys. The renewing token names its session, so that an old one of any age is known for
+what it is; which one is current, only a hash in the session's row says.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -11,10 +16,12 @@ import jwt
 from shared.aws.secrets import secret
 from shared.core import clock
 from shared.core.config import settings
+from shared.core.crypto import new_secret
 from shared.core.ids import SessionId, UserId
 
 _ALGORITHM = "HS256"
 _LEEWAY = timedelta(seconds=5)  # two containers' clocks
+_ACCESS, _RENEW = "access", "renew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +35,67 @@ class SessionClaims:
 def sign_access_token(claims: SessionClaims) -> str:
     """Sign a token for `ACCESS_TOKEN_SECONDS`, with the newest key."""
     now = clock.now()
-    key_id, key = list(_keys().items())[-1]
-    return jwt.encode(
+    return _sign(
         {
+            "use": _ACCESS,
             "sub": str(claims.user_id),
             "sid": str(claims.session_id),
             "iat": now,
             "exp": now + timedelta(seconds=settings().access_token_seconds),
-        },
-        key,
-        algorithm=_ALGORITHM,
-        headers={"kid": key_id},
+        }
     )
 
 
 def read_access_token(token: str) -> SessionClaims | None:
-    """Read a token that one of our keys signed; None if it is not one, or has expired."""
+    """Read a token; None if none of our keys signed it, or it has expired."""
+    return _claims(_read(token, _ACCESS, ["sub", "sid", "exp"]))
+
+
+def read_expired_access_token(token: str) -> SessionClaims | None:
+    """Read a token whatever its age: good enough to end its session, and for nothing else."""
+    return _claims(_read(token, _ACCESS, ["sub", "sid"]))
+
+
+def sign_renew_token(session_id: SessionId) -> str:
+    """Make a renewing token. It is good as long as its hash stands in the session's row."""
+    return _sign({"use": _RENEW, "sid": str(session_id), "jti": new_secret()})
+
+
+def read_renew_token(token: str) -> SessionId | None:
+    """Return the session that a renewing token was made for; None if none of our keys signed it."""
+    claims = _read(token, _RENEW, ["sid", "jti"])
+    return SessionId(UUID(claims["sid"])) if claims else None
+
+
+def _sign(claims: Mapping[str, Any]) -> str:
+    key_id, key = list(_keys().items())[-1]
+    return jwt.encode(dict(claims), key, algorithm=_ALGORITHM, headers={"kid": key_id})
+
+
+def _read(token: str, use: str, required: list[str]) -> dict[str, Any] | None:
     try:
         key = _keys().get(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
             return None
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=[_ALGORITHM],
             leeway=_LEEWAY,
-            options={"require": ["sub", "sid", "exp"]},
+            options={"require": required, "verify_exp": "exp" in required},
         )
-        return SessionClaims(UserId(UUID(claims["sub"])), SessionId(UUID(claims["sid"])))
-    except (jwt.InvalidTokenError, ValueError):
+    except jwt.InvalidTokenError:
         return None
+    return claims if claims.get("use") == use else None
+
+
+def _claims(claims: dict[str, Any] | None) -> SessionClaims | None:
+    if claims is None:
+        return None
+    return SessionClaims(UserId(UUID(claims["sub"])), SessionId(UUID(claims["sid"])))
 
 
 def _keys() -> Mapping[str, str]:
-    """Return the signing keys by id, newest last."""
+    """Return the signing keys by id, newest last. A key stays for `SESSION_DAYS` after it was replaced."""
     keys: dict[str, str] = json.loads(secret(settings().app_secret_name)["jwtKeys"])
     return keys

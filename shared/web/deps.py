@@ -99,6 +99,9 @@ OwnProfile = Annotated[Profile, Depends(_profile)]
 Reading = Annotated[Session, Depends(_reading, scope="function")]
 """A session in autocommit."""
 
+Autocommit = Reading
+"""The same, for what must stay although the request is refused: a wrong password is counted."""
+
 # With FastAPI's default scope the commit would come after the answer: a commit that fails would have said 201.
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 """A session that is the request's one transaction."""

@@ -1,0 +1,56 @@
+"""What the answer to "who am I" looks like."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.access.context import ActingMember, Profile
+from shared.core.wire import WireModel
+from shared.organizations.schemas import WIRE_ROLES, WireRole
+
+
+class OwnSelf(WireModel):
+    """`id` is null for an API key whose maker is gone. The API key itself is never shown again."""
+
+    id: UUID | None
+    email: str
+    name: str
+    last_name: str
+    bio: str
+    picture: str | None
+    timezone: str
+    org_id: UUID
+    org_name: str
+    role: WireRole
+    tier: str = Field(examples=["ULTIMATE"])
+    total_channels: int
+    is_trailing: bool = Field(
+        description="Whether the plan is a trial; spelled as clients know it."
+    )
+    allow_trial: bool
+    is_lifetime: bool
+    admin: bool = Field(description="Whether the person may act for any organization.")
+    impersonate: bool = Field(description="Whether an administrator acts as this user.")
+
+
+def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
+    """Put together what a member sees of themselves."""
+    return OwnSelf(
+        id=member.user_id,
+        email=profile.email,
+        name=profile.name,
+        last_name=profile.last_name,
+        bio=profile.bio,
+        picture=profile.picture_url,
+        timezone=member.timezone,
+        org_id=member.organization_id,
+        org_name=profile.organization_name,
+        role=WIRE_ROLES[member.role],
+        tier=member.plan.upper(),
+        total_channels=profile.total_channels,
+        is_trailing=profile.is_trialing,
+        allow_trial=profile.allow_trial,
+        is_lifetime=False,
+        admin=member.is_super_admin,
+        impersonate=member.impersonated_by is not None,
+    )

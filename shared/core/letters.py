@@ -1,0 +1,54 @@
+"""How a mail looks: the same words as text and as HTML, with at most one button."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_PAGE = """<!doctype html>
+<html lang="en"><body style="margin:0;background:#f4f4f0;font:16px/1.5 system-ui,sans-serif;color:#222">
+<div style="max-width:34rem;margin:2rem auto;padding:2rem;background:#fff;border-radius:8px">
+<h1 style="margin:0 0 1rem;font-size:1.25rem">{title}</h1>
+{paragraphs}{button}
+</div></body></html>
+"""
+_BUTTON = (
+    '<p><a href="{url}" style="display:inline-block;padding:.6rem 1.2rem;border-radius:6px;'
+    'background:#235;color:#fff;text-decoration:none">{label}</a></p>\n'
+    '<p style="font-size:.85rem;color:#666">Or open this address: {url}</p>'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a mail leads, and what its button says."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail's words. The paragraphs are plain text; what looks like HTML in them is shown, not read."""
+
+    title: str
+    paragraphs: Sequence[str]
+    link: Link | None = None
+
+    @property
+    def text(self) -> str:
+        ends = [f"{self.link.label}: {self.link.url}"] if self.link else []
+        return "\n\n".join([self.title, *self.paragraphs, *ends]) + "\n"
+
+    @property
+    def html(self) -> str:
+        paragraphs = "".join(f"<p>{_lines(each)}</p>\n" for each in self.paragraphs)
+        button = (
+            _BUTTON.format(url=escape(self.link.url), label=escape(self.link.label))
+            if self.link
+            else ""
+        )
+        return _PAGE.format(title=escape(self.title), paragraphs=paragraphs, button=button)
+
+
+def _lines(paragraph: str) -> str:
+    return "<br>\n".join(escape(line) for line in paragraph.splitlines())

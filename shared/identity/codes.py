@@ -1,0 +1,100 @@
+"""How a user proves an address by a mailed link: to activate an account, and to set a forgotten password."""
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from shared.aws.mail import Mail, send_mail
+from shared.core.config import settings
+from shared.core.crypto import hash_secret, new_secret
+from shared.core.ids import UserId
+from shared.core.letters import Letter, Link
+from shared.db.session import after_commit
+from shared.identity import queries
+from shared.identity.errors import CodeRefused
+from shared.identity.models import MailedCodePurpose
+from shared.identity.passwords import hash_password
+
+ACTIVATION_LIFE = timedelta(days=1)
+RESET_LIFE = timedelta(minutes=20)
+_PAUSE = timedelta(minutes=1)
+
+
+def send_activation(session: Session, user_id: UserId, email: str) -> None:
+    """Mail the link that activates an account, once the user is stored; not twice within a minute."""
+    code = _new_code(session, user_id, MailedCodePurpose.ACTIVATE, ACTIVATION_LIFE)
+    if code is None:
+        return
+    letter = Letter(
+        "Activate your account",
+        ["Welcome to Roost. Open this link within a day to begin."],
+        Link("Activate", f"{settings().public_url}/auth/activate?code={code}"),
+    )
+    _mail_after_commit(session, email, letter)
+
+
+def resend_activation(session: Session, email: str) -> None:
+    """Mail the activating link again, if there is an account with the address that waits for it."""
+    account = queries.find_account(session, email)
+    if account and not account.is_active:
+        send_activation(session, account.user_id, email)
+
+
+def activate(session: Session, code: str) -> UserId:
+    """Activate the account that a code was mailed to.
+
+    Raises:
+        CodeRefused: it is unknown, used or too old.
+    """
+    user_id = queries.use_code(session, MailedCodePurpose.ACTIVATE, code_hash=hash_secret(code))
+    if user_id is None or not queries.activate(session, user_id):
+        raise CodeRefused("code")
+    return user_id
+
+
+def send_reset(session: Session, email: str) -> None:
+    """Mail a link to set a new password, if there is an account with the address."""
+    account = queries.find_account(session, email)
+    if account is None:
+        return
+    code = _new_code(session, account.user_id, MailedCodePurpose.RESET_PASSWORD, RESET_LIFE)
+    if code is None:
+        return
+    letter = Letter(
+        "Set a new password",
+        [
+            "Open this link within 20 minutes to set a new password.",
+            "If you did not ask for it, do nothing: your password stays as it is.",
+        ],
+        Link("Set a password", f"{settings().public_url}/auth/forgot-return?token={code}"),
+    )
+    _mail_after_commit(session, email, letter)
+
+
+def reset_password(session: Session, code: str, password: str) -> None:
+    """Set a new password by a mailed code. Every session of the user ends.
+
+    Raises:
+        CodeRefused: it is unknown, used or too old.
+    """
+    user_id = queries.use_code(
+        session, MailedCodePurpose.RESET_PASSWORD, code_hash=hash_secret(code)
+    )
+    if user_id is None:
+        raise CodeRefused("token")
+    queries.replace_password(session, user_id, hash_password(password))
+
+
+def _new_code(
+    session: Session, user_id: UserId, purpose: MailedCodePurpose, life: timedelta
+) -> str | None:
+    code = new_secret()
+    added = queries.add_code(
+        session, user_id, purpose, code_hash=hash_secret(code), life=life, pause=_PAUSE
+    )
+    return code if added else None
+
+
+def _mail_after_commit(session: Session, email: str, letter: Letter) -> None:
+    mail = Mail(to=email, subject=letter.title, text=letter.text, html=letter.html)
+    after_commit(session, lambda: send_mail(mail))

@@ -1,0 +1,134 @@
+"""What requests and answers about accounts look like."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, EmailStr, Field
+
+from shared.core.wire import TimezoneName, WireModel, WireTime
+
+
+def _lower(value: str) -> str:
+    return value.lower()
+
+
+Email = Annotated[EmailStr, AfterValidator(_lower), Field(examples=["ada@example.com"])]
+# Other logins are further members of `shared.identity.models.LoginProvider`; this is the only one offered yet.
+Provider = Literal["LOCAL"]
+NewPassword = Annotated[str, Field(min_length=8, max_length=64, examples=["correct horse battery"])]
+AnyPassword = Annotated[str, Field(min_length=1, max_length=200)]
+Code = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class CanRegister(WireModel):
+    register_: bool = Field(alias="register")
+
+
+class Registration(WireModel):
+    provider: Provider = "LOCAL"
+    email: Email
+    password: NewPassword
+    company: str = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
+    timezone: TimezoneName = "UTC"
+
+
+class Registered(WireModel):
+    """Exactly one of the two is there: signed in already, or waiting for the mailed link."""
+
+    register_: bool | None = Field(default=None, alias="register")
+    activate: bool | None = None
+
+
+class Login(WireModel):
+    provider: Provider = "LOCAL"
+    email: Email
+    password: AnyPassword
+
+
+class LoggedIn(WireModel):
+    login: bool = True
+
+
+class Renewal(WireModel):
+    """For callers that keep no cookies."""
+
+    renew: str | None = Field(default=None, max_length=2_000)
+
+
+class Renewed(WireModel):
+    renewed: bool = True
+
+
+class Activation(WireModel):
+    code: Code
+
+
+class Activated(WireModel):
+    can: bool
+
+
+class MailRequest(WireModel):
+    email: Email
+
+
+class MailRequested(WireModel):
+    success: bool = True
+
+
+class ForgotAnswer(WireModel):
+    """True whether or not there is such an account."""
+
+    forgot: bool = True
+
+
+class PasswordReset(WireModel):
+    token: Code
+    password: NewPassword
+    repeat_password: AnyPassword
+
+
+class PasswordWasReset(WireModel):
+    reset: bool = True
+
+
+class LoggedOut(WireModel):
+    logout: bool = True
+
+
+class Picture(WireModel):
+    path: str = Field(max_length=2_000)
+
+
+class PersonalOut(WireModel):
+    id: UUID
+    email: str
+    name: str
+    bio: str
+    picture: Picture | None
+    timezone: str
+
+
+class PersonalIn(WireModel):
+    fullname: str = Field(min_length=3, max_length=200, examples=["Ada Lovelace"])
+    bio: str = Field(default="", max_length=5_000)
+    picture: Picture | None = None
+    timezone: TimezoneName | None = None
+
+
+class MailPreferences(WireModel):
+    send_success_emails: bool
+    send_failure_emails: bool
+
+
+class SessionOut(WireModel):
+    id: UUID
+    created_at: WireTime
+    last_used_at: WireTime
+    expires_at: WireTime
+    ip: str | None
+    user_agent: str | None
+    current: bool
+
+
+class SessionList(WireModel):
+    sessions: list[SessionOut]

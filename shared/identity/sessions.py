@@ -1,0 +1,119 @@
+"""How a session begins, is renewed, and ends.
+
+These run in autocommit: what they note (a wrong password, a stolen token) must stay although the request is refused,
+and each is a single statement.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from shared.core.config import settings
+from shared.core.crypto import hash_secret
+from shared.core.ids import SessionId, UserId, new_id
+from shared.core.log import log
+from shared.identity import queries
+from shared.identity.errors import LoginRefused, NotActivated, SessionOver
+from shared.identity.passwords import is_password
+from shared.identity.tokens import (
+    SessionClaims,
+    read_renew_token,
+    sign_access_token,
+    sign_renew_token,
+)
+
+WRONG_PASSWORDS_ALLOWED = 10
+LOCKED_FOR = timedelta(minutes=15)
+# A browser's parallel requests may all carry the token that the first of them has just replaced.
+GRACE = timedelta(seconds=30)
+_MAX_USER_AGENT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a request comes from, kept so that a user recognizes their sessions."""
+
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTokens:
+    """What a browser is given. `renew` is None when it holds the current one already."""
+
+    access: str
+    renew: str | None
+
+
+def log_in(session: Session, *, email: str, password: str, device: Device) -> SessionTokens:
+    """Open a session for whoever knows the password.
+
+    Raises:
+        LoginRefused: whatever is wrong with address and password.
+        NotActivated: they are right, but the address was never proven.
+    """
+    account = queries.find_account(session, email)
+    right = is_password(password, account.password_hash if account else None)
+    if account is None or account.is_locked:
+        raise LoginRefused
+    if not right:
+        queries.count_failure(
+            session, account.user_id, allowed=WRONG_PASSWORDS_ALLOWED, locked_for=LOCKED_FOR
+        )
+        log.info("login.refused", extra={"user_id": str(account.user_id)})
+        raise LoginRefused
+    if not account.is_active:
+        raise NotActivated
+    return open_session(session, account.user_id, device)
+
+
+def open_session(session: Session, user_id: UserId, device: Device) -> SessionTokens:
+    """Open a session for a user who has proven who they are."""
+    session_id = SessionId(new_id())
+    renew = sign_renew_token(session_id)
+    queries.open_session(
+        session,
+        user_id,
+        session_id,
+        renew_hash=hash_secret(renew),
+        life=_life(),
+        ip=device.ip,
+        user_agent=(device.user_agent or "")[:_MAX_USER_AGENT] or None,
+    )
+    return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), renew)
+
+
+def renew(session: Session, token: str) -> SessionTokens:
+    """Give a new access token and replace the renewing one.
+
+    A token that was replaced less than `GRACE` ago still earns an access token. An older one was stolen, or its
+    successor was: the session ends for both.
+
+    Raises:
+        SessionOver: the token is not, or no longer, good.
+    """
+    session_id = read_renew_token(token)
+    if session_id is None:
+        raise SessionOver
+    given, successor = hash_secret(token), sign_renew_token(session_id)
+    user_id = queries.rotate(
+        session,
+        session_id,
+        renew_hash=given,
+        new_hash=hash_secret(successor),
+        grace=GRACE,
+        life=_life(),
+    )
+    if user_id:
+        return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), successor)
+    user_id = queries.find_in_grace(session, session_id, renew_hash=given)
+    if user_id:
+        return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), None)
+    if queries.revoke_session(session, session_id):
+        log.warning("session.reused", extra={"session_id": str(session_id)})
+    raise SessionOver
+
+
+def _life() -> timedelta:
+    return timedelta(days=settings().session_days)

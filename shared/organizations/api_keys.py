@@ -1,0 +1,56 @@
+"""How a program gets a key to act for an organization: shown once, kept as a hash, revoked at once."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.crypto import hash_secret, new_secret
+from shared.core.ids import OrganizationId, UserId
+from shared.organizations import queries
+from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
+from shared.organizations.schemas import ApiKeyMade
+
+MOST_KEYS = 50
+_PREFIX = "roost_"  # lets scanners of leaked secrets know one
+_HINT_CHARACTERS = 4
+
+
+def make_api_key(
+    session: Session,
+    organization_id: OrganizationId,
+    created_by: UserId,
+    *,
+    name: str,
+    scopes: tuple[str, ...],
+    expires_at: datetime | None,
+) -> ApiKeyMade:
+    """Make a key. The answer is the only place that ever shows it.
+
+    Raises:
+        TooManyApiKeys: the organization holds `MOST_KEYS`.
+    """
+    if queries.count_api_keys(session, organization_id) >= MOST_KEYS:
+        raise TooManyApiKeys(MOST_KEYS)
+    key = _PREFIX + new_secret()
+    row = queries.add_api_key(
+        session,
+        organization_id,
+        created_by=created_by,
+        name=name,
+        key_hash=hash_secret(key),
+        hint=key[-_HINT_CHARACTERS:],
+        scopes=scopes,
+        expires_at=expires_at,
+    )
+    return ApiKeyMade(**row._mapping, key=key)
+
+
+def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> None:
+    """Revoke a key: the next request with it is refused.
+
+    Raises:
+        NoSuchApiKey: the organization has no such key.
+    """
+    if not queries.revoke_api_key(session, organization_id, key_id):
+        raise NoSuchApiKey

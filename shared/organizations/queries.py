@@ -1,0 +1,243 @@
+"""Which statements read and write organizations, their members and their API keys."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId, UserId, new_id
+from shared.identity.models import User
+from shared.organizations.models import ApiKey, Member, Organization, Role
+
+_LIVES = Organization.deleted_at.is_(None)
+
+
+def add_organization(
+    session: Session, owner: UserId, *, name: str, timezone: str
+) -> OrganizationId:
+    """Add an organization with its owner, in one statement."""
+    organization_id = OrganizationId(new_id())
+    added = (
+        insert(Organization)
+        .values(id=organization_id, name=name, timezone=timezone)
+        .returning(Organization.id)
+        .cte("added")
+    )
+    session.execute(
+        insert(Member).from_select(
+            ["id", "organization_id", "user_id", "role", "disabled"],
+            select(
+                literal(new_id(), Member.id.type),
+                added.c.id,
+                literal(owner, Member.user_id.type),
+                literal(Role.OWNER, Member.role.type),
+                literal(False, Member.disabled.type),
+            ),
+        )
+    )
+    return organization_id
+
+
+def get_organization(session: Session, organization_id: OrganizationId) -> Any:
+    """Return what an organization says of itself."""
+    return session.execute(
+        select(
+            Organization.id,
+            Organization.name,
+            Organization.description,
+            Organization.timezone,
+            Organization.plan,
+        ).where(Organization.id == organization_id)
+    ).one()
+
+
+def update_organization(
+    session: Session, organization_id: OrganizationId, values: dict[str, Any]
+) -> Any:
+    """Change an organization and return it."""
+    return session.execute(
+        update(Organization)
+        .where(Organization.id == organization_id)
+        .values(**values)
+        .returning(
+            Organization.id,
+            Organization.name,
+            Organization.description,
+            Organization.timezone,
+            Organization.plan,
+        )
+    ).one()
+
+
+def list_members(session: Session, organization_id: OrganizationId) -> Sequence[Any]:
+    """List an organization's members, the longest there first; at most 1,000."""
+    return session.execute(
+        select(
+            Member.role,
+            Member.disabled,
+            User.id,
+            User.email,
+            User.name,
+            User.sends_success_mails,
+            User.sends_failure_mails,
+        )
+        .join(User, User.id == Member.user_id)
+        .where(Member.organization_id == organization_id, User.deleted_at.is_(None))
+        .order_by(Member.created_at, Member.id)
+        .limit(1_000)
+    ).all()
+
+
+def list_memberships(session: Session, user_id: UserId) -> Sequence[Any]:
+    """List the organizations of a user, the first joined first; at most 1,000."""
+    return session.execute(
+        select(
+            Organization.id,
+            Organization.name,
+            Organization.description,
+            Organization.created_at,
+            Member.role,
+            Member.disabled,
+        )
+        .join(Member, Member.organization_id == Organization.id)
+        .where(Member.user_id == user_id, _LIVES)
+        .order_by(Member.created_at, Member.id)
+        .limit(1_000)
+    ).all()
+
+
+def find_membership(
+    session: Session, organization_id: OrganizationId, user_id: UserId
+) -> UUID | None:
+    """Find the id of a user's open membership of an organization."""
+    return session.scalar(
+        select(Member.id)
+        .join(Organization, Organization.id == Member.organization_id)
+        .where(
+            Member.organization_id == organization_id,
+            Member.user_id == user_id,
+            Member.disabled.is_(False),
+            _LIVES,
+        )
+    )
+
+
+def search_members(session: Session, words: str) -> Sequence[Any]:
+    """List members of any organization by a part of the user's name or address, or by the user's id; at most 20.
+
+    For super admins: it is the one statement here that crosses organizations.
+    """
+    pattern = f"%{words.replace('%', '')}%"
+    return session.execute(
+        select(
+            Member.id,
+            Member.role,
+            User.id.label("user_id"),
+            User.email,
+            User.name,
+            Organization.id.label("organization_id"),
+            Organization.name.label("organization_name"),
+        )
+        .join(User, User.id == Member.user_id)
+        .join(Organization, Organization.id == Member.organization_id)
+        .where(
+            User.name.ilike(pattern) | User.email.ilike(pattern) | (User.id == _uuid(words)),
+            User.deleted_at.is_(None),
+            Member.disabled.is_(False),
+            _LIVES,
+        )
+        .order_by(User.email, Member.id)
+        .limit(20)
+    ).all()
+
+
+def member_exists(session: Session, member_id: UUID) -> bool:
+    """Say whether anybody may be impersonated by this membership. For super admins."""
+    found = session.scalar(
+        select(Member.id).where(Member.id == member_id, Member.disabled.is_(False))
+    )
+    return found is not None
+
+
+def count_api_keys(session: Session, organization_id: OrganizationId) -> int:
+    """Count the keys that are not revoked."""
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(ApiKey)
+            .where(ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None))
+        )
+        or 0
+    )
+
+
+def add_api_key(
+    session: Session,
+    organization_id: OrganizationId,
+    *,
+    created_by: UserId | None,
+    name: str,
+    key_hash: bytes,
+    hint: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+) -> Any:
+    """Add a key and return its row."""
+    return session.execute(
+        insert(ApiKey)
+        .values(
+            organization_id=organization_id,
+            created_by=created_by,
+            name=name,
+            key_hash=key_hash,
+            hint=hint,
+            scopes=list(scopes),
+            expires_at=expires_at,
+        )
+        .returning(*_KEY_COLUMNS)
+    ).one()
+
+
+def list_api_keys(session: Session, organization_id: OrganizationId) -> Sequence[Any]:
+    """List the keys that are not revoked, the newest first."""
+    return session.execute(
+        select(*_KEY_COLUMNS)
+        .where(ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None))
+        .order_by(ApiKey.id.desc())
+    ).all()
+
+
+def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> bool:
+    """Revoke a key; False if there is no such key to revoke."""
+    revoked = session.scalar(
+        update(ApiKey)
+        .where(
+            ApiKey.organization_id == organization_id,
+            ApiKey.id == key_id,
+            ApiKey.revoked_at.is_(None),
+        )
+        .values(revoked_at=func.now())
+        .returning(ApiKey.id)
+    )
+    return revoked is not None
+
+
+_KEY_COLUMNS = (
+    ApiKey.id,
+    ApiKey.name,
+    ApiKey.hint,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.last_used_at,
+    ApiKey.expires_at,
+)
+
+
+def _uuid(words: str) -> UUID | None:
+    try:
+        return UUID(words)
+    except ValueError:
+        return None

@@ -1,0 +1,132 @@
+"""What requests and answers about organizations look like."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field
+
+from shared.core.wire import TimezoneName, WireModel, WireTime
+from shared.organizations.models import Role
+
+# On the wire the roles keep the names that existing clients know.
+WIRE_ROLES = {
+    Role.OWNER: "SUPERADMIN",
+    Role.ADMIN: "ADMIN",
+    Role.EDITOR: "EDITOR",
+    Role.MEMBER: "USER",
+    Role.VIEWER: "VIEWER",
+}
+
+
+def _wire_role(value: Any) -> Any:
+    return WIRE_ROLES[value] if isinstance(value, Role) else value
+
+
+WireRole = Annotated[
+    Literal["SUPERADMIN", "ADMIN", "EDITOR", "USER", "VIEWER"], BeforeValidator(_wire_role)
+]
+
+
+class OrganizationIn(WireModel):
+    """What is left out stays as it is."""
+
+    name: str | None = Field(default=None, min_length=3, max_length=128)
+    description: str | None = Field(default=None, max_length=5_000)
+    timezone: TimezoneName | None = None
+
+
+class OrganizationOut(WireModel):
+    id: UUID
+    name: str
+    description: str
+    timezone: str
+    plan: str
+
+
+class TeamUser(WireModel):
+    id: UUID
+    email: str
+    name: str
+    send_success_emails: bool
+    send_failure_emails: bool
+
+
+class TeamMember(WireModel):
+    role: WireRole
+    disabled: bool
+    user: TeamUser
+
+
+class Team(WireModel):
+    users: list[TeamMember]
+
+
+class Seat(WireModel):
+    role: WireRole
+    disabled: bool
+
+
+class Membership(WireModel):
+    """`users` holds one seat: the caller's own."""
+
+    id: UUID
+    name: str
+    description: str
+    created_at: WireTime
+    users: list[Seat]
+
+
+class OrganizationChoice(WireModel):
+    id: UUID
+
+
+class ApiKeyIn(WireModel):
+    name: str = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
+    scopes: set[Literal["read", "write"]] = Field(
+        default={"read", "write"}, min_length=1, examples=[["read", "write"]]
+    )
+    expires_at: WireTime | None = None
+
+
+class ApiKeyOut(WireModel):
+    id: UUID
+    name: str
+    hint: str = Field(description="The key's last four characters.")
+    scopes: list[str]
+    created_at: WireTime
+    last_used_at: WireTime | None
+    expires_at: WireTime | None
+
+
+class ApiKeyMade(ApiKeyOut):
+    key: str = Field(description="The key itself. It is shown here and never again.")
+
+
+class ApiKeyList(WireModel):
+    keys: list[ApiKeyOut]
+
+
+class ApiKeyRevoked(WireModel):
+    id: UUID
+
+
+class ImpersonationCandidate(WireModel):
+    """A membership; its id is what `POST /user/impersonate` takes."""
+
+    id: UUID
+    role: WireRole
+    user_id: UUID
+    email: str
+    name: str
+    organization_id: UUID
+    organization_name: str
+
+
+class ImpersonationCandidates(WireModel):
+    members: list[ImpersonationCandidate]
+
+
+class Impersonation(WireModel):
+    """`id` of a membership; null ends the impersonation."""
+
+    id: UUID | None

@@ -1,0 +1,80 @@
+"""What an organization says of itself, who is in it, and which organizations a user may choose."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId, UserId
+from shared.organizations import queries
+from shared.organizations.errors import NoSuchOrganization
+from shared.organizations.schemas import (
+    Membership,
+    OrganizationIn,
+    OrganizationOut,
+    Seat,
+    Team,
+    TeamMember,
+    TeamUser,
+)
+
+
+def change_organization(
+    session: Session, organization_id: OrganizationId, change: OrganizationIn
+) -> OrganizationOut:
+    """Change what is given and leave the rest.
+
+    Raises:
+        InvalidInput: nothing is given.
+    """
+    values = change.model_dump(exclude_none=True)
+    if not values:
+        problem = FieldProblem("name", "missing", "Give a name, a description or a time zone.")
+        raise InvalidInput("Nothing was given to change.", problems=[problem])
+    return OrganizationOut.model_validate(
+        queries.update_organization(session, organization_id, values)
+    )
+
+
+def list_team(session: Session, organization_id: OrganizationId) -> Team:
+    """List the members of an organization, the longest there first."""
+    return Team(
+        users=[
+            TeamMember(
+                role=row.role,
+                disabled=row.disabled,
+                user=TeamUser(
+                    id=row.id,
+                    email=row.email,
+                    name=row.name,
+                    send_success_emails=row.sends_success_mails,
+                    send_failure_emails=row.sends_failure_mails,
+                ),
+            )
+            for row in queries.list_members(session, organization_id)
+        ]
+    )
+
+
+def list_organizations(session: Session, user_id: UserId) -> list[Membership]:
+    """List the organizations of a user, the first joined first."""
+    return [
+        Membership(
+            id=row.id,
+            name=row.name,
+            description=row.description,
+            created_at=row.created_at,
+            users=[Seat(role=row.role, disabled=row.disabled)],
+        )
+        for row in queries.list_memberships(session, user_id)
+    ]
+
+
+def check_membership(session: Session, organization_id: UUID, user_id: UserId) -> None:
+    """Make sure that a user may choose an organization.
+
+    Raises:
+        NoSuchOrganization: they are not a member, or are disabled in it.
+    """
+    if queries.find_membership(session, OrganizationId(organization_id), user_id) is None:
+        raise NoSuchOrganization

@@ -1,0 +1,82 @@
+"""How the few pages look that a function answers itself: nothing is loaded from anywhere, one script at most."""
+
+import base64
+import hashlib
+from html import escape
+
+from fastapi.responses import HTMLResponse
+
+_STYLE = """
+body{margin:0;background:#f4f4f0;color:#222;font:16px/1.5 system-ui,sans-serif}
+main{max-width:32rem;margin:4rem auto;padding:2rem;background:#fff;border-radius:8px}
+h1{margin:0 0 1rem;font-size:1.25rem}
+label,input,button{display:block;box-sizing:border-box;width:100%;font:inherit}
+input{margin:.25rem 0 1rem;padding:.5rem;border:1px solid #999;border-radius:6px}
+button{padding:.6rem;border:0;border-radius:6px;background:#235;color:#fff}
+"""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{style}</style></head>
+<body><main><h1>{title}</h1>
+{body}
+</main>{script}</body></html>
+"""
+
+_FORM = """
+<form id="form" data-code="{code}">
+<label>New password<input name="password" type="password" minlength="8" maxlength="64"
+  autocomplete="new-password" required></label>
+<label>Once more<input name="repeatPassword" type="password" minlength="8" maxlength="64"
+  autocomplete="new-password" required></label>
+<button>Set the password</button>
+</form>
+<p id="said" role="status"></p>
+"""
+_SEND_FORM = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const fields = Object.fromEntries(new FormData(form));
+  const answer = await fetch("/auth/forgot-return", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify({...fields, token: form.dataset.code}),
+  });
+  const body = await answer.json();
+  said.textContent = answer.ok ? "Your password is set. You can sign in now." : body.detail;
+  if (answer.ok) form.remove();
+});
+"""
+
+
+def page(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLResponse:
+    """Make a page. `body` is HTML, written by us; whatever comes from elsewhere in it must be escaped."""
+    html = _PAGE.format(
+        title=escape(title),
+        style=_STYLE,
+        body=body,
+        script=f"<script>{script}</script>" if script else "",
+    )
+    return HTMLResponse(html, status, headers=page_headers(styles=(_STYLE,), scripts=(script,)))
+
+
+def password_page(code: str) -> HTMLResponse:
+    """Make the page on which a mailed code lets one set a new password."""
+    return page("Set a new password", _FORM.format(code=escape(code)), script=_SEND_FORM)
+
+
+def page_headers(*, styles: tuple[str, ...], scripts: tuple[str, ...]) -> dict[str, str]:
+    """Return the headers that let exactly these inline styles and scripts run."""
+    return {
+        "content-security-policy": (
+            "default-src 'none'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+            f"base-uri 'none'; style-src {_hashes(styles)}; script-src {_hashes(scripts)}"
+        )
+    }
+
+
+def _hashes(sources: tuple[str, ...]) -> str:
+    digests = (hashlib.sha256(source.encode()).digest() for source in sources if source)
+    return (
+        " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
+    )
