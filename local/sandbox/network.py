@@ -1,6 +1,7 @@
 """What the parts of the sandbox share: its state, its address, and one request as they all see it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,8 @@ from local.sandbox.accounts import Account, Token
 from local.sandbox.database import Database
 from local.sandbox.faults import Faults
 from local.sandbox.refusals import Refused, token_invalid
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Params:
     def number(self, name: str, *, default: int, most: int) -> int:
         """Return a count from 1 to `most`; what is no number counts as absent."""
         value = self.text(name) or ""
-        return min(max(int(value), 1), most) if value.isascii() and value.isdigit() else default
+        return min(max(int(value), 1), most) if _NUMBER.fullmatch(value) else default
 
     def file(self, name: str) -> UploadFile | None:
         """Return the uploaded file."""
@@ -141,6 +144,7 @@ async def read_params(request: Request) -> Params:
 def _json_values(body: bytes) -> dict[str, list[Any]]:
     try:
         fields = json.loads(body or b"{}")
+        json.dumps(fields, ensure_ascii=False).encode()  # half a surrogate pair cannot be stored
     except ValueError as error:
         raise Refused(400, "Error occurred while parsing request parameters") from error
     if not isinstance(fields, dict):

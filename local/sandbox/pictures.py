@@ -114,7 +114,7 @@ def header(name: str) -> bytes:
     ends = Image.new("RGB", (2, 1))
     ends.putpixel((0, 0), _color(digest[0], lightness=0.62))
     ends.putpixel((1, 0), _color((digest[0] + 40) % 256, lightness=0.72))
-    return _png(ends.resize((1500, 500), Image.Resampling.BILINEAR))
+    return _png(ends.resize((1500, 500), Image.Resampling.BILINEAR, box=(0.5, 0, 1.5, 1)))
 
 
 @lru_cache(maxsize=1)

@@ -11,9 +11,8 @@ from local.sandbox.accounts import Account
 from local.sandbox.database import Database
 from local.sandbox.refusals import Refused, invalid, not_found
 
-KEY_LIFETIME = timedelta(
-    hours=1
-)  # docs.joinmastodon.org/methods/statuses, Idempotency-Key, read 2026-11
+# docs.joinmastodon.org/methods/statuses, "Idempotency-Key", read 2026-11
+KEY_LIFETIME = timedelta(hours=1)
 _COLUMNS = (
     "s.id, s.account, s.client, s.text, s.spoiler_text, s.sensitive, s.visibility, s.language,"
     " s.in_reply_to_id, s.idempotency_key, s.created_ms, s.deleted_ms,"
