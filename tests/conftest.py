@@ -5,6 +5,7 @@
   the time at which the test began.
 - `committed`: real commits on several connections, for tests of concurrency; every table is emptied afterwards.
 - `configure(PUBLIC_URL="https://...")`: other settings, for one test.
+- `empty_database`: a connection to a database without tables, for migrations.
 - `aws`: moto in place of AWS, with nothing in it.
 """
 
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 from pytest_socket import socket_allow_hosts
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from local.postgres import EmbeddedPostgres
@@ -124,6 +126,22 @@ def committed(database_url: str, configure: Configure) -> Iterator[Engine]:
     with engine().begin() as connection:
         connection.execute(text(f"TRUNCATE {tables} CASCADE"))
     dispose()
+
+
+@pytest.fixture
+def empty_database(postgres: str, configure: Configure) -> Iterator[Connection]:
+    """Connect to a database of its own, in which there is nothing; the settings name it."""
+    configure(DATABASE_URL=postgres)
+    with migrate.migrating() as usual:
+        admin = usual.execution_options(isolation_level="AUTOCOMMIT")
+        admin.execute(text("CREATE DATABASE empty TEMPLATE template0"))
+        url = make_url(postgres).set(database="empty")
+        configure(DATABASE_URL=url.render_as_string(hide_password=False))
+        try:
+            with migrate.migrating() as connection:
+                yield connection
+        finally:
+            admin.execute(text("DROP DATABASE empty WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from shared.core.log import log
@@ -34,8 +35,15 @@ _LONGEST = timedelta(minutes=14)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, alone: others that migrate wait until this is done."""
+    """Bring the schema up to `revision`, alone: others that migrate wait until this is done.
+
+    A schema that is newer than this code is left as it is. That is so while a failed deployment is rolled back; every
+    revision therefore keeps what the release before it uses.
+    """
     with _alone(connection):
+        if _is_ahead(connection):
+            log.warning("schema.ahead", extra={"revision": current(connection)})
+            return
         command.upgrade(_config(connection), revision)
     log.info("schema.upgraded", extra={"revision": current(connection)})
 
@@ -60,6 +68,11 @@ def differences(connection: Connection) -> list[Any]:
     found = compare_metadata(context, Base.metadata)
     connection.rollback()
     return list(found)
+
+
+def _is_ahead(connection: Connection) -> bool:
+    known = {script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}
+    return current(connection) not in known | {None}
 
 
 @contextmanager

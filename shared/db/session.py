@@ -149,7 +149,7 @@ def connect(
     """Open one connection as the settings say; a statement that takes longer than `answer_within` breaks it.
 
     With `DATABASE_URL`: its user and password, and TLS when it says `sslmode=verify-full`. Without: the role logs in
-    by an IAM token, or as `login` says, and TLS is always verified.
+    by an IAM token, and TLS is always verified. `login` takes the place of either.
 
     Raises:
         pg8000.Error: the server cannot be reached, its certificate is not trusted, or it refuses the role.
@@ -289,9 +289,9 @@ def _target(login: Login | None) -> _Target:
     return _Target(
         host=url.host or "localhost",
         port=url.port or 5432,
-        user=url.username or config.database_user,
+        user=login.user if login else url.username or config.database_user,
         database=url.database or config.database_name,
-        password=url.password,
+        password=login.password if login else url.password,
         by_iam=False,
         verified=url.query.get("sslmode") == "verify-full",
     )

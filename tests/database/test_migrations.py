@@ -1,31 +1,10 @@
 """Whether the migrations lead to the models, and back."""
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.engine import make_url
 
 from shared.core.config import settings
 from shared.db import migrate
 from shared.db.base import Base
-from tests.conftest import Configure
-
-
-@pytest.fixture
-def empty(postgres: str, configure: Configure) -> Iterator[Connection]:
-    """Connect to a database of its own, in which there is nothing."""
-    configure(DATABASE_URL=postgres)
-    with migrate.migrating() as admin:
-        admin = admin.execution_options(isolation_level="AUTOCOMMIT")
-        admin.execute(text("CREATE DATABASE empty TEMPLATE template0"))
-        url = make_url(postgres).set(database="empty")
-        configure(DATABASE_URL=url.render_as_string(hide_password=False))
-        try:
-            with migrate.migrating() as connection:
-                yield connection
-        finally:
-            admin.execute(text("DROP DATABASE empty WITH (FORCE)"))
 
 
 def tables(connection: Connection) -> set[str]:
@@ -35,29 +14,29 @@ def tables(connection: Connection) -> set[str]:
 
 
 class TestMigrations:
-    def test_lead_to_the_models(self, empty: Connection) -> None:
-        migrate.upgrade(empty)
-        assert tables(empty) == set(Base.metadata.tables)
-        assert migrate.differences(empty) == []
+    def test_lead_to_the_models(self, empty_database: Connection) -> None:
+        migrate.upgrade(empty_database)
+        assert tables(empty_database) == set(Base.metadata.tables)
+        assert migrate.differences(empty_database) == []
 
-    def test_lead_down_and_up_again(self, empty: Connection) -> None:
-        migrate.upgrade(empty)
-        newest = migrate.current(empty)
-        migrate.downgrade(empty, "base")
-        assert (tables(empty), migrate.current(empty)) == (set(), None)
-        migrate.upgrade(empty)
-        assert migrate.current(empty) == newest
-        assert migrate.differences(empty) == []
+    def test_lead_down_and_up_again(self, empty_database: Connection) -> None:
+        migrate.upgrade(empty_database)
+        newest = migrate.current(empty_database)
+        migrate.downgrade(empty_database, "base")
+        assert (tables(empty_database), migrate.current(empty_database)) == (set(), None)
+        migrate.upgrade(empty_database)
+        assert migrate.current(empty_database) == newest
+        assert migrate.differences(empty_database) == []
 
-    def test_upgrading_twice_changes_nothing(self, empty: Connection) -> None:
-        migrate.upgrade(empty)
-        newest = migrate.current(empty)
-        migrate.upgrade(empty)
-        assert migrate.current(empty) == newest
+    def test_upgrading_twice_changes_nothing(self, empty_database: Connection) -> None:
+        migrate.upgrade(empty_database)
+        newest = migrate.current(empty_database)
+        migrate.upgrade(empty_database)
+        assert migrate.current(empty_database) == newest
 
-    def test_a_second_upgrade_waits_for_the_first(self, empty: Connection) -> None:
+    def test_a_second_upgrade_waits_for_the_first(self, empty_database: Connection) -> None:
         with migrate.migrating() as other:
-            with migrate._alone(empty):
+            with migrate._alone(empty_database):
                 taken = other.execute(
                     text("SELECT pg_try_advisory_lock(:key)"), {"key": migrate._LOCK}
                 )
@@ -65,24 +44,24 @@ class TestMigrations:
             freed = other.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": migrate._LOCK})
             assert freed.scalar_one() is True
 
-    def test_what_is_missing_is_seen(self, empty: Connection) -> None:
-        migrate.upgrade(empty)
-        empty.execute(text("DROP INDEX ix_posts_due"))
-        empty.execute(text("ALTER TABLE posts DROP COLUMN title"))
-        empty.commit()
-        assert {difference[0] for difference in migrate.differences(empty)} == {
+    def test_what_is_missing_is_seen(self, empty_database: Connection) -> None:
+        migrate.upgrade(empty_database)
+        empty_database.execute(text("DROP INDEX ix_posts_due"))
+        empty_database.execute(text("ALTER TABLE posts DROP COLUMN title"))
+        empty_database.commit()
+        assert {difference[0] for difference in migrate.differences(empty_database)} == {
             "add_index",
             "add_column",
         }
 
-    def test_check_constraints_equal_the_models(self, empty: Connection) -> None:
+    def test_check_constraints_equal_the_models(self, empty_database: Connection) -> None:
         # Alembic does not compare checks, so an enum's new member would otherwise be found by production.
-        migrate.upgrade(empty)
-        migrated = _checks(empty)
-        migrate.downgrade(empty, "base")
-        Base.metadata.create_all(empty)
-        empty.commit()
-        assert migrated == _checks(empty)
+        migrate.upgrade(empty_database)
+        migrated = _checks(empty_database)
+        migrate.downgrade(empty_database, "base")
+        Base.metadata.create_all(empty_database)
+        empty_database.commit()
+        assert migrated == _checks(empty_database)
 
 
 def _checks(connection: Connection) -> dict[str, str]:

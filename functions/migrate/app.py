@@ -1,0 +1,100 @@
+"""A step of every deployment: brings the schema to the code's, as a custom resource of the stack or invoked with `{}`."""
+
+import functools
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from shared.aws.secrets import secret
+from shared.core.config import settings
+from shared.core.log import log
+from shared.db import migrate
+from shared.db.roles import limit_own_role, prepare_role
+from shared.db.session import Login, connect
+
+# Kept back from the function's own time, so that CloudFormation is told of a failure instead of waiting an hour.
+_RESERVE = timedelta(seconds=45)
+_ANSWER_TIMEOUT_SECONDS = 10.0
+_ANSWER_TRIES = 3
+_MAX_REASON = 800  # CloudFormation reads 4 KB in all
+
+
+@log.inject_lambda_context(clear_state=True)
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Migrate. To CloudFormation, which waits for a message at `ResponseURL`, success and failure are both told.
+
+    Deleting the stack's resource deletes nothing: the data outlive the stack in the cluster's last snapshot.
+    """
+    longest = timedelta(milliseconds=context.get_remaining_time_in_millis()) - _RESERVE
+    if "ResponseURL" not in event:
+        return {"revision": _migrate(longest)}
+    try:
+        if event["RequestType"] != "Delete":
+            _migrate(longest)
+    except Exception as error:  # noqa: BLE001  whatever it is, CloudFormation must hear of it; raised, it would be run again
+        log.exception("schema.failed")
+        _answer(event, context, "FAILED", f"{type(error).__name__}: {error}")
+    else:
+        _answer(event, context, "SUCCESS", "")
+    return {}
+
+
+def _migrate(longest: timedelta) -> str | None:
+    """Bring the schema to the newest revision and the functions' role to what it needs; the revision."""
+    login = _administrator()
+    with migrate.migrating(functools.partial(_connect, login), longest=longest) as connection:
+        migrate.upgrade(connection)
+        if login:
+            prepare_role(connection, settings().database_user)
+        else:
+            limit_own_role(connection)
+        return migrate.current(connection)
+
+
+def _administrator() -> Login | None:
+    """Return the cluster's administrator; `None` where one role does everything, as on a laptop."""
+    name = settings().database_admin_secret_name
+    if not name:
+        return None
+    known = secret(name)
+    return Login(known["username"], known["password"])
+
+
+def _connect(login: Login | None, longest: timedelta) -> Any:
+    return connect(login=login, answer_within=longest)
+
+
+def _answer(event: Mapping[str, Any], context: Any, status: str, reason: str) -> None:
+    """Tell CloudFormation how it went.
+
+    Source: docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html, read 2026-11.
+    """
+    answer = {
+        "Status": status,
+        "Reason": reason[:_MAX_REASON] or f"See {context.log_stream_name}",
+        "PhysicalResourceId": event.get("PhysicalResourceId", "schema"),
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+    }
+    body = json.dumps(answer).encode()
+    for attempt in range(_ANSWER_TRIES):
+        try:
+            # The URL is signed for a request without a content type.
+            sent = httpx.put(event["ResponseURL"], content=body, timeout=_ANSWER_TIMEOUT_SECONDS)
+        except httpx.TransportError:
+            log.warning("deployment.answer_lost", extra={"attempt": attempt})
+            continue
+        if sent.is_success:
+            return
+        log.warning(
+            "deployment.answer_refused", extra={"attempt": attempt, "status": sent.status_code}
+        )
+    raise DeploymentNotAnswered("CloudFormation could not be told how the migration ended.")
+
+
+class DeploymentNotAnswered(Exception):
+    """CloudFormation was not reached; it gives up when the resource's `ServiceTimeout` is over."""

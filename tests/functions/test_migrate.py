@@ -1,0 +1,176 @@
+"""Whether a deployment migrates the schema, and CloudFormation always hears how it went."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import httpx
+import pg8000
+import pytest
+import respx
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+
+from functions.migrate.app import DeploymentNotAnswered, handler
+from shared.db import migrate
+from shared.db.session import Login, connect
+from tests.conftest import Configure
+
+UPDATE = json.loads(Path("events/migration_update.json").read_text())
+ANSWERS_TO = UPDATE["ResponseURL"].split("/arn")[0]
+
+
+def a_context(*, seconds: float = 600) -> Any:
+    return SimpleNamespace(
+        get_remaining_time_in_millis=lambda: int(seconds * 1000),
+        function_name="migrate",
+        memory_limit_in_mb=1024,
+        invoked_function_arn="arn",
+        aws_request_id="1",
+        log_stream_name="2026/11/22/[8]abc",
+    )
+
+
+@pytest.fixture
+def cloudformation() -> Iterator[respx.MockRouter]:
+    with respx.mock(base_url=ANSWERS_TO) as router:
+        router.put(path__startswith="/").mock(return_value=httpx.Response(200))
+        yield router
+
+
+def told(cloudformation: respx.MockRouter) -> Any:
+    return json.loads(cloudformation.calls.last.request.content)
+
+
+class TestHandler:
+    def test_invoked_directly_it_says_the_revision(self, empty_database: Connection) -> None:
+        answer = handler({}, a_context())
+        assert answer["revision"] == migrate.current(empty_database) is not None
+
+    def test_deployment_migrates_and_hears_of_success(
+        self, empty_database: Connection, cloudformation: respx.MockRouter
+    ) -> None:
+        handler(UPDATE, a_context())
+        assert migrate.differences(empty_database) == []
+        answer = told(cloudformation)
+        assert answer["Status"] == "SUCCESS"
+        assert {k: answer[k] for k in ("StackId", "RequestId", "LogicalResourceId")} == {
+            k: UPDATE[k] for k in ("StackId", "RequestId", "LogicalResourceId")
+        }
+        assert "content-type" not in cloudformation.calls.last.request.headers
+
+    def test_failure_is_told_with_its_reason(
+        self, empty_database: Connection, cloudformation: respx.MockRouter
+    ) -> None:
+        empty_database.execute(text("CREATE TABLE posts (id int)"))
+        empty_database.commit()
+        handler(UPDATE, a_context())
+        answer = told(cloudformation)
+        assert answer["Status"] == "FAILED"
+        assert 'relation "posts" already exists' in answer["Reason"]
+
+    def test_migration_that_takes_too_long_is_told_before_the_function_ends(
+        self, empty_database: Connection, cloudformation: respx.MockRouter
+    ) -> None:
+        with migrate.migrating() as other, migrate._alone(other):
+            handler(UPDATE, a_context(seconds=45.3))
+        assert told(cloudformation)["Status"] == "FAILED"
+
+    def test_deleting_the_resource_deletes_nothing(
+        self, empty_database: Connection, cloudformation: respx.MockRouter
+    ) -> None:
+        handler(UPDATE, a_context())
+        handler({**UPDATE, "RequestType": "Delete"}, a_context())
+        assert told(cloudformation)["Status"] == "SUCCESS"
+        assert migrate.differences(empty_database) == []
+
+    def test_schema_newer_than_the_code_is_left_alone(
+        self, empty_database: Connection, cloudformation: respx.MockRouter
+    ) -> None:
+        handler(UPDATE, a_context())
+        empty_database.execute(text("UPDATE alembic_version SET version_num = 'fromthefuture'"))
+        empty_database.commit()
+        handler(UPDATE, a_context())
+        assert told(cloudformation)["Status"] == "SUCCESS"
+        assert migrate.current(empty_database) == "fromthefuture"
+
+    def test_answer_is_tried_again(self, empty_database: Connection) -> None:
+        with respx.mock() as router:
+            route = router.put(url__startswith=ANSWERS_TO)
+            route.side_effect = [
+                httpx.ConnectTimeout("slow"),
+                httpx.Response(503),
+                httpx.Response(200),
+            ]
+            handler(UPDATE, a_context())
+            assert route.call_count == 3
+
+    def test_nobody_to_answer_is_an_error(self, empty_database: Connection) -> None:
+        with respx.mock() as router, pytest.raises(DeploymentNotAnswered):
+            router.put(url__startswith=ANSWERS_TO).mock(return_value=httpx.Response(500))
+            handler(UPDATE, a_context())
+
+
+class TestFunctionsRole:
+    @pytest.fixture
+    def app(
+        self, empty_database: Connection, configure: Configure, aws: None, database_url: str
+    ) -> Iterator[Any]:
+        """Deploy twice with an administrator, as in AWS, and log in as the role that the functions have there."""
+        known = make_url(database_url)
+        boto3.client("secretsmanager").create_secret(
+            Name="admin",
+            SecretString=json.dumps({"username": known.username, "password": known.password}),
+        )
+        configure(DATABASE_ADMIN_SECRET_NAME="admin", DATABASE_USER="app")
+        empty_database.execute(text("CREATE ROLE rds_iam"))
+        empty_database.commit()
+        for _ in range(2):
+            handler({}, a_context())
+        empty_database.execute(text("ALTER ROLE app PASSWORD 'secret'"))
+        empty_database.commit()
+        with contextlib.closing(connect(login=Login("app", "secret"))) as connection:
+            yield connection.cursor()
+        for statement in ("DROP OWNED BY app", "DROP ROLE app", "DROP ROLE rds_iam"):
+            empty_database.execute(text(statement))
+        empty_database.commit()
+
+    def test_may_log_in_by_iam(self, app: Any, empty_database: Connection) -> None:
+        may = text("SELECT pg_has_role('app', 'rds_iam', 'member')")
+        assert empty_database.execute(may).scalar_one() is True
+        empty_database.rollback()
+
+    def test_reads_and_writes_rows(self, app: Any) -> None:
+        app.execute("INSERT INTO rate_limits (key, count) VALUES ('a', 1)")
+        app.execute("UPDATE rate_limits SET count = 2")
+        app.execute("SELECT count FROM rate_limits")
+        assert app.fetchall() == ([2],)
+        app.execute("DELETE FROM rate_limits")
+
+    @pytest.mark.parametrize(
+        "statement",
+        ["CREATE TABLE mine (id int)", "DROP TABLE rate_limits", "TRUNCATE posts", "CREATE ROLE b"],
+    )
+    def test_changes_no_table(self, app: Any, statement: str) -> None:
+        with pytest.raises(pg8000.ProgrammingError) as refused:
+            app.execute(statement)
+        assert refused.value.args[0]["C"] == "42501"
+
+    def test_has_time_limits(self, app: Any) -> None:
+        limits = []
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            app.execute(f"SHOW {setting}")
+            limits += app.fetchall()[0]
+        assert limits == ["20s", "30s"]
+
+
+def test_only_role_there_is_gets_the_limits(empty_database: Connection) -> None:
+    handler({}, a_context())
+    with contextlib.closing(connect()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchall() == (["20s"],)
