@@ -128,7 +128,9 @@ class TestSnapshots:
         for name, function in functions.items():
             assert ("SnapStart" in function) == (name in PATHS), name
             if name in PATHS:
-                assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+                assert function["SnapStart"] == {
+                    "ApplyOn": {"Fn::If": ["HasSnapStart", "PublishedVersions", "None"]}
+                }
                 assert function["AutoPublishAlias"] == "live"
 
     def test_every_property_makes_a_version_where_there_is_an_alias(
@@ -137,6 +139,12 @@ class TestSnapshots:
         for function in functions.values():
             if "AutoPublishAlias" in function:
                 assert function["AutoPublishAliasAllProperties"] is True
+
+    def test_an_old_version_goes_away(self, functions: Resources) -> None:
+        # The snapshot of a version is paid for as long as the version exists.
+        for function in functions.values():
+            if "AutoPublishAlias" in function:
+                assert function["VersionDeletionPolicy"] == "Delete"
 
     def test_a_layer_alone_makes_no_version(self, template: dict[str, Any]) -> None:
         # Why the code's folder carries `shared/` and the lock file's digest. When this fails, SAM has learnt it.
