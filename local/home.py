@@ -1,0 +1,83 @@
+"""Where the runtime keeps what must outlive it, and who may use that folder: one runtime at a time."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class CannotStart(Exception):
+    """The runtime cannot start here; the message says what to do about it."""
+
+
+class Home:
+    """A folder such as `.roost`, held by this process until it ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder.
+
+        Raises:
+            CannotStart: another runtime uses it.
+        """
+        self.path = path.resolve()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip()
+            self._lock.close()
+            raise CannotStart(
+                f"{self.path} is in use by a running system (process {holder}). Stop it, or choose another folder: ROOST_HOME=..."
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def publish(self, facts: Mapping[str, Any]) -> None:
+        """Write `local.json`, whole or not at all: that the system is ready, and where."""
+        write_private(self.path / "local.json", json.dumps(facts, indent=2))
+
+    def withdraw(self) -> None:
+        """Remove `local.json`: the system is not ready."""
+        (self.path / "local.json").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let the folder go."""
+        self._lock.close()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def listen(port: int, *, what: str, variable: str) -> socket.socket:
+    """Listen on a port of the loopback; 0 chooses a free one.
+
+    Raises:
+        CannotStart: the port is taken.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(
+            f"Port {port}, meant for {what}, is taken. Choose another one: {variable}=..."
+        ) from error
+    listener.listen(512)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,135 @@
+"""Where the mails go that functions send: a page that shows them, kept below the runtime's home."""
+
+import email
+import email.policy
+import html
+import json
+import threading
+from base64 import b64decode
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from local.home import write_private
+
+_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SentMail:
+    """One mail as it was handed to SES. `number` counts from 1."""
+
+    number: int
+    sent_at: str
+    sender: str
+    to: list[str]
+    subject: str
+    text: str
+    html: str
+
+
+class Mailbox:
+    """The last mails, newest last."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the mailbox below `folder`, with what it held before."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        files = sorted(folder.glob("*.json"), key=lambda file: int(file.stem))
+        self._mails = [SentMail(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
+
+    def keep(self, request: dict[str, Any]) -> None:
+        """Keep what a `SendEmail` request carried, written to disk before this returns."""
+        addresses = [
+            address for kind in request.get("Destination", {}).values() for address in kind
+        ]
+        content = request["Content"]
+        subject, text, markup = (
+            _raw_parts(content["Raw"]["Data"])
+            if "Raw" in content
+            else _simple_parts(content["Simple"])
+        )
+        with self._lock:
+            mail = SentMail(
+                number=self._mails[-1].number + 1 if self._mails else 1,
+                sent_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                sender=request.get("FromEmailAddress", ""),
+                to=addresses,
+                subject=subject,
+                text=text,
+                html=markup,
+            )
+            write_private(
+                self._folder / f"{mail.number}.json", json.dumps(asdict(mail), ensure_ascii=False)
+            )
+            self._mails.append(mail)
+            for old in self._mails[:-_KEPT]:
+                (self._folder / f"{old.number}.json").unlink(missing_ok=True)
+            del self._mails[:-_KEPT]
+
+    def newest_first(self) -> list[SentMail]:
+        """Return what is kept."""
+        with self._lock:
+            return list(reversed(self._mails))
+
+    def as_json(self) -> bytes:
+        """Return what is kept as a JSON array, newest first."""
+        return json.dumps(
+            [asdict(mail) for mail in self.newest_first()], ensure_ascii=False
+        ).encode()
+
+    def as_page(self) -> bytes:
+        """Return what is kept as a page, newest first."""
+        mails = (
+            "\n".join(_article(mail) for mail in self.newest_first())
+            or "<p>No mail was sent yet.</p>"
+        )
+        return _PAGE.replace("{mails}", mails).encode()
+
+
+def _simple_parts(simple: dict[str, Any]) -> tuple[str, str, str]:
+    body = simple.get("Body", {})
+    return (
+        simple["Subject"]["Data"],
+        body.get("Text", {}).get("Data", ""),
+        body.get("Html", {}).get("Data", ""),
+    )
+
+
+def _raw_parts(data: str) -> tuple[str, str, str]:
+    message = email.message_from_bytes(b64decode(data), policy=email.policy.default)
+    text, markup = message.get_body(("plain",)), message.get_body(("html",))
+    return (
+        str(message["Subject"] or ""),
+        text.get_content() if text else "",
+        markup.get_content() if markup else "",
+    )
+
+
+def _article(mail: SentMail) -> str:
+    shown = (
+        f'<iframe sandbox="allow-popups allow-popups-to-escape-sandbox" srcdoc="{html.escape(mail.html)}"></iframe>'
+        if mail.html
+        else f"<pre>{html.escape(mail.text)}</pre>"
+    )
+    return (
+        f"<details{' open' if mail.number else ''}><summary><b>{html.escape(mail.subject)}</b> "
+        f"to {html.escape(', '.join(mail.to))} <time>{html.escape(mail.sent_at)}</time></summary>"
+        f"{shown}<details class=text><summary>as text</summary><pre>{html.escape(mail.text)}</pre></details></details>"
+    )
+
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mails</title>
+<meta name="viewport" content="width=device-width">
+<style>
+ body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+ details { border: 1px solid #ddd; border-radius: 8px; margin: 0 0 1rem; padding: .6rem 1rem }
+ details.text { border: 0; padding: 0; margin: .5rem 0 0; color: #666 }
+ summary { cursor: pointer } time { color: #888; float: right }
+ iframe { width: 100%; height: 22rem; border: 0; background: #fff; margin-top: .6rem } pre { white-space: pre-wrap; overflow-wrap: anywhere }
+</style>
+<h1>Mails that were sent</h1>
+{mails}
+</html>"""

@@ -1,0 +1,163 @@
+"""How queues feed functions: batches, partial failures and redrive, as Lambda's event source mappings do it.
+
+A message that was not processed simply stays invisible until its visibility timeout ends; what was received too often
+moves to the dead-letter queue at the next receive. Nothing is polled: the queue tells when something is due.
+Source: docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, read 2026-11.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moto.sqs.exceptions import ReceiptHandleIsInvalid
+from moto.sqs.models import Message
+
+from local.aws import WatchedQueue
+from local.template import REGION, QueueSource
+from local.workers import FunctionPool, Outcome
+
+_LONGEST_WAIT_SECONDS = (
+    5.0  # nothing depends on it: a wake-up that was missed costs no more than this
+)
+
+
+class QueueFeed:
+    """One event source mapping: takes what is due from a queue to a function's workers."""
+
+    def __init__(self, source: QueueSource, queue: WatchedQueue, pool: FunctionPool) -> None:
+        self._source, self._queue, self._pool = source, queue, pool
+        self._most_at_once = min(source.max_concurrency or pool.size, pool.size)
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Feed until cancelled."""
+        loop = asyncio.get_running_loop()
+        self._queue.watch(lambda: loop.call_soon_threadsafe(self._woken.set))
+        while True:
+            self._woken.clear()
+            if len(self._under_way) < self._most_at_once and (batch := await self._batch()):
+                task = asyncio.create_task(self._deliver(batch))
+                self._under_way.add(task)
+                task.add_done_callback(self._delivered)
+                continue
+            await self._wait()
+
+    async def _batch(self) -> Sequence[Message]:
+        """Take what is due, waiting for more only where the mapping has a batching window."""
+        batch = self._queue.receive(self._source.batch_size)
+        if batch and self._source.window_seconds:
+            closes = time.monotonic() + self._source.window_seconds
+            while (
+                len(batch) < self._source.batch_size
+                and (left := closes - time.monotonic()) > 0
+                and not await self._quiet_for(left)
+            ):
+                self._woken.clear()
+                batch += self._queue.receive(self._source.batch_size - len(batch))
+        return batch
+
+    async def _quiet_for(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _wait(self) -> None:
+        """Wait until a message is due, one is added, or a worker is free."""
+        seconds = _LONGEST_WAIT_SECONDS
+        if len(self._under_way) < self._most_at_once:
+            due = self._queue.next_due_ms()
+            if due is not None:
+                seconds = min(seconds, max(0.0, due / 1000 - time.time()))
+        await self._quiet_for(seconds)
+
+    async def _deliver(self, batch: Sequence[Message]) -> None:
+        event = {"Records": [_record(message, self._source.queue_arn) for message in batch]}
+        outcome = await self._pool.invoke(json.dumps(event).encode())
+        failed = failed_messages(
+            outcome, [message.id for message in batch], partial=self._source.reports_failures
+        )
+        for message in batch:
+            # Invalid: its visibility ended while it was processed, and it was taken away since.
+            if message.id not in failed and message.receipt_handle:
+                with contextlib.suppress(ReceiptHandleIsInvalid):
+                    self._queue.delete_message(message.receipt_handle)
+
+    def _delivered(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._woken.set()
+        if not task.cancelled() and (error := task.exception()):
+            raise error
+
+
+def failed_messages(outcome: Outcome, ids: Sequence[str], *, partial: bool) -> frozenset[str]:
+    """Read from a function's answer which messages of a batch were not processed.
+
+    Empty or null means all were. Anything unreadable, an empty or unknown identifier, or a failed function means none
+    was. Without `partial` (`ReportBatchItemFailures`) only the function's failure counts.
+    """
+    everything = frozenset(ids)
+    if outcome.failed:
+        return everything
+    if not partial:
+        return frozenset()
+    try:
+        answer = outcome.json()
+    except ValueError:
+        return everything
+    if answer is None or answer == {}:
+        return frozenset()
+    if not isinstance(answer, dict) or not isinstance(
+        answer.get("batchItemFailures", []), list | None
+    ):
+        return everything
+    failures = answer.get("batchItemFailures") or []
+    named = {failure.get("itemIdentifier") for failure in failures if isinstance(failure, dict)}
+    is_readable = all(isinstance(failure, dict) for failure in failures) and named <= everything
+    return frozenset(named) if is_readable else everything
+
+
+def _record(message: Message, queue_arn: str) -> Mapping[str, Any]:
+    """Write one message as a record of the event that Lambda makes of a batch."""
+    attributes = {
+        "ApproximateReceiveCount": str(message.approximate_receive_count),
+        "SentTimestamp": str(message.sent_timestamp),
+        "SenderId": message.sender_id,
+        "ApproximateFirstReceiveTimestamp": str(message.approximate_first_receive_timestamp),
+    }
+    if message.group_id:
+        attributes["MessageGroupId"] = message.group_id
+    record: dict[str, Any] = {
+        "messageId": message.id,
+        "receiptHandle": message.receipt_handle,
+        "body": message.body,
+        "attributes": attributes,
+        "messageAttributes": {
+            name: _attribute(value) for name, value in message.message_attributes.items()
+        },
+        "md5OfBody": message.body_md5,
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": REGION,
+    }
+    if message.message_attributes:
+        record["md5OfMessageAttributes"] = message.attribute_md5
+    return record
+
+
+def _attribute(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    written: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
+    if "StringValue" in value:
+        written["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        binary = value["BinaryValue"]
+        written["binaryValue"] = (
+            binary if isinstance(binary, str) else base64.b64encode(binary).decode()
+        )
+    return {**written, "dataType": value["DataType"]}

@@ -1,0 +1,288 @@
+"""How functions are invoked: each in its own processes, with a real deadline, killed when it passes.
+
+A worker serves one invocation at a time, as in Lambda; how many workers a function may have is its concurrency.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local import frames
+from local.starters import ROOT, Program, Starter, WorkerNotStarted
+from local.template import ACCOUNT, REGION, FunctionSpec
+
+MAX_PAYLOAD_BYTES = (
+    6 * 1024 * 1024
+)  # of a synchronous invocation, both ways: AWS Lambda quotas, read 2026-11
+_INIT_SECONDS = (
+    60.0  # Lambda allows 10; a laptop that compiles bytecode for the first time needs more
+)
+_STREAM_LIMIT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an invocation came to. If `failed`, the payload is Lambda's error object."""
+
+    payload: bytes
+    failed: bool
+
+    def json(self) -> Any:
+        """The payload as JSON; None where it is empty."""
+        return json.loads(self.payload) if self.payload else None
+
+    def error(self) -> str:
+        """One line that says what went wrong."""
+        said = self.json() or {}
+        return f"{said.get('errorType', 'Error')}: {said.get('errorMessage', '')}"
+
+
+class WorkerLost(Exception):
+    """The worker ended without an answer."""
+
+
+class Worker:
+    """One process of a function."""
+
+    def __init__(
+        self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, starter: Starter
+    ) -> None:
+        self.pid = pid
+        self._reader, self._writer, self._starter = reader, writer, starter
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process is known to have ended."""
+        return self._reader.at_eof()
+
+    async def receive(self) -> tuple[dict[str, Any], bytes]:
+        """Wait for its next message.
+
+        Raises:
+            WorkerLost: it ended.
+        """
+        try:
+            return await frames.read(self._reader)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise WorkerLost from error
+
+    async def exchange(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """Hand it an invocation and wait for the answer."""
+        try:
+            self._writer.write(frames.pack(head, body))
+            await self._writer.drain()
+        except OSError as error:
+            raise WorkerLost from error
+        return await self.receive()
+
+    async def end(self) -> None:
+        """Kill it."""
+        self._writer.close()
+        await self._starter.end(self.pid)
+
+
+class LogBook:
+    """Where workers' output goes: a file per function, and errors to the terminal as well."""
+
+    _ERROR_SIGNS = (
+        '"level":"ERROR"',
+        '"level":"CRITICAL"',
+        "[ERROR]",
+        "Traceback (most recent call last)",
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    async def follow(self, function: str, pipe: int) -> None:
+        """Copy a worker's output until it ends."""
+        reader = asyncio.StreamReader(limit=_STREAM_LIMIT)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
+        )
+        try:
+            with (self._folder / f"{function}.log").open("ab", buffering=0) as file:
+                while line := await reader.readline():
+                    file.write(line)
+                    text = line.decode(errors="replace")
+                    if any(sign in text for sign in self._ERROR_SIGNS):
+                        print(f"[{function}] {text.rstrip()}", flush=True)
+        finally:
+            transport.close()
+
+    def note(self, function: str, text: str) -> None:
+        """Write a line of the runtime's own, as Lambda does when it ends a function, to the file and the terminal."""
+        with (self._folder / f"{function}.log").open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+        print(f"[{function}] {text}", flush=True)
+
+
+class FunctionPool:
+    """The workers of one function, at most `size` of them, started when they are needed."""
+
+    def __init__(
+        self, spec: FunctionSpec, *, size: int, starter: Starter, log_book: LogBook
+    ) -> None:
+        self.spec = spec
+        self.size = size
+        self._starter, self._log_book = starter, log_book
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._log_tasks: set[asyncio.Task[None]] = set()
+        paths = [str(spec.code), *([str(ROOT)] if spec.code != ROOT else [])]
+        self._program = Program(spec.handler, paths, _environment(spec))
+
+    async def invoke(self, payload: bytes, *, arn: str | None = None) -> Outcome:
+        """Run one invocation, waiting for a free worker first."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            return _failure(
+                "RequestEntityTooLargeException",
+                f"the event has {len(payload)} bytes, over {MAX_PAYLOAD_BYTES}",
+            )
+        async with self._slots:
+            try:
+                worker = await self._worker()
+            except WorkerNotStarted as error:
+                return _failure("Runtime.InitError", str(error))
+            if isinstance(worker, Outcome):
+                return worker
+            return await self._run(worker, payload, arn or self.spec.arn)
+
+    async def warm(self) -> None:
+        """Start a worker ahead of the first invocation."""
+        if self._idle or self._busy:
+            return
+        async with self._slots:
+            with contextlib.suppress(WorkerNotStarted):
+                worker = await self._worker()
+                if isinstance(worker, Worker):
+                    self._idle.append(worker)
+
+    async def close(self) -> None:
+        """End all workers."""
+        for worker in [*self._idle, *self._busy]:
+            await worker.end()
+        for task in self._log_tasks:
+            task.cancel()
+
+    async def _worker(self) -> Worker | Outcome:
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.gone:
+                return worker
+            await worker.end()
+        return await self._start()
+
+    async def _start(self) -> Worker | Outcome:
+        ours, theirs = socket.socketpair()
+        read_log, write_log = os.pipe()
+        try:
+            pid = await self._starter.start(self._program, theirs, write_log)
+        except WorkerNotStarted:
+            ours.close()
+            os.close(read_log)
+            raise
+        finally:
+            theirs.close()
+            os.close(write_log)
+        task = asyncio.create_task(self._log_book.follow(self.spec.logical_id, read_log))
+        self._log_tasks.add(task)
+        task.add_done_callback(self._log_tasks.discard)
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)
+        worker = Worker(pid, reader, writer, self._starter)
+        try:
+            head, body = await asyncio.wait_for(worker.receive(), _INIT_SECONDS)
+        except (WorkerLost, TimeoutError) as error:
+            await worker.end()
+            how = "in time" if isinstance(error, TimeoutError) else "and ended"
+            return _failure(
+                "Runtime.InitError",
+                f"{self.spec.logical_id} did not become ready {how}; its log says why",
+            )
+        if head["kind"] == "init_error":
+            await worker.end()
+            return Outcome(body, failed=True)
+        return worker
+
+    async def _run(self, worker: Worker, payload: bytes, arn: str) -> Outcome:
+        request_id, limit = str(uuid.uuid4()), self.spec.timeout_seconds
+        head = {
+            "requestId": request_id,
+            "traceId": _trace_id(),
+            "arn": arn,
+            "deadlineMs": int((time.time() + limit) * 1000),
+        }
+        self._busy.add(worker)
+        try:
+            async with asyncio.timeout(limit):
+                answer, body = await worker.exchange(head, payload)
+        except TimeoutError:
+            text = f"Task timed out after {limit:.2f} seconds"
+            self._log_book.note(self.spec.logical_id, f"{request_id} {text}")
+            await worker.end()
+            return _failure("Sandbox.Timedout", f"RequestId: {request_id} Error: {text}")
+        except WorkerLost:
+            text = "Runtime exited without providing a reason"
+            self._log_book.note(self.spec.logical_id, f"RequestId: {request_id} Error: {text}")
+            await worker.end()
+            return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: {text}")
+        except asyncio.CancelledError:
+            await worker.end()
+            raise
+        finally:
+            self._busy.discard(worker)
+        self._idle.append(worker)
+        if len(body) > MAX_PAYLOAD_BYTES:
+            return _failure(
+                "Function.ResponseSizeTooLarge",
+                f"the response has {len(body)} bytes, over {MAX_PAYLOAD_BYTES}",
+            )
+        return Outcome(body, failed=answer["kind"] == "error")
+
+
+def _failure(error_type: str, message: str) -> Outcome:
+    return Outcome(
+        json.dumps({"errorType": error_type, "errorMessage": message}).encode(), failed=True
+    )
+
+
+def _trace_id() -> str:
+    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Sampled=0"
+
+
+def _environment(spec: FunctionSpec) -> Mapping[str, str]:
+    """What Lambda sets by itself, and what the template gives; nothing of the supervisor's but where programs are found."""
+    inherited = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+        if name in os.environ
+    }
+    return {
+        **inherited,
+        "TZ": "UTC",
+        "PYTHONUNBUFFERED": "1",
+        "_HANDLER": spec.handler,
+        "LAMBDA_TASK_ROOT": str(spec.code),
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCOUNT_ID": ACCOUNT,
+        "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        **spec.environment,
+    }

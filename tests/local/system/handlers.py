@@ -1,0 +1,55 @@
+"""The functions of the small system that the tests of the local runtime run."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+def echo(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer with the event, the context's facts and the environment."""
+    body = {
+        "event": event,
+        "requestId": context.aws_request_id,
+        "arn": context.invoked_function_arn,
+        "remainingMs": context.get_remaining_time_in_millis(),
+        "memory": context.memory_limit_in_mb,
+        "environment": dict(os.environ),
+        "pid": os.getpid(),
+    }
+    cookies = ["a=1; Path=/", "b=2"]
+    return {"statusCode": 201, "headers": {"X-Kind": "echo"}, "cookies": cookies, "body": json.dumps(body)}
+
+
+def slow(_event: dict[str, Any], _context: Any) -> None:
+    """Take longer than the function may."""
+    time.sleep(60)
+
+
+def faulty(event: dict[str, Any], _context: Any) -> None:
+    """Fail, or end the process, as told."""
+    if event.get("exit"):
+        os._exit(3)
+    raise ValueError("as told")
+
+
+def work(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Note each record; report those whose body says `fail`, and raise where one says `raise`."""
+    bodies = [record["body"] for record in event["Records"]]
+    _note(event)
+    if "raise" in bodies:
+        raise ValueError("as told")
+    failures = [record["messageId"] for record in event["Records"] if record["body"].startswith("fail")]
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in failures]}
+
+
+def note(event: dict[str, Any], _context: Any) -> None:
+    """Note the event."""
+    _note(event)
+
+
+def _note(event: dict[str, Any]) -> None:
+    line = json.dumps({"function": os.environ["AWS_LAMBDA_FUNCTION_NAME"], "at": time.time(), "event": event})
+    with Path(os.environ["NOTES"]).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
