@@ -173,7 +173,7 @@ class TestStart:
             pass
         (home / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
         server = EmbeddedPostgres(home / "postgres", home / "postgres.log")
-        with pytest.raises(PostgresFailed, match="initialized by PostgreSQL version 9.6"):
+        with pytest.raises(PostgresFailed, match=r"initialized by PostgreSQL version 9\.6"):
             server.start()
 
 
