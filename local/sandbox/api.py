@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from local.sandbox import accounts, media, statuses
 from local.sandbox.accounts import Account
 from local.sandbox.entities import (
+    Entity,
     account_entity,
     credential_account_entity,
     deleted_status_entity,
@@ -89,22 +90,22 @@ def _links(call: Call, found: list[Status], *, limit: int) -> str:
 def search(call: Call) -> Response:
     """Answer with accounts only; statuses and hashtags are not searched here."""
     call.authorized("read", "read:search")
-    query = (call.params.text("q") or "").strip().removeprefix("@").partition("@")[0]
     wanted = call.params.text("type") or "accounts"
-    found = (
-        accounts.search_accounts(
-            call.database, query, limit=call.params.number("limit", default=20, most=40)
-        )
-        if query and wanted == "accounts"
-        else []
-    )
-    return JSONResponse(
-        {
-            "accounts": [account_entity(call.network, account) for account in found],
-            "statuses": [],
-            "hashtags": [],
-        }
-    )
+    found = _matching_accounts(call) if wanted == "accounts" else []
+    return JSONResponse({"accounts": found, "statuses": [], "hashtags": []})
+
+
+def search_accounts(call: Call) -> Response:
+    """Answer `GET /api/v1/accounts/search`, what a client asks while somebody types a mention."""
+    call.account("read", "read:accounts")
+    return JSONResponse(_matching_accounts(call))
+
+
+def _matching_accounts(call: Call) -> list[Entity]:
+    query = (call.params.text("q") or "").strip().removeprefix("@").partition("@")[0]
+    limit = call.params.number("limit", default=20, most=40)
+    found = accounts.search_accounts(call.database, query, limit=limit) if query else []
+    return [account_entity(call.network, account) for account in found]
 
 
 def upload_media(call: Call) -> Response:

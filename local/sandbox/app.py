@@ -25,7 +25,7 @@ from local.sandbox.network import Network
 from shared.core import clock as system_clock
 
 PROCESSING = timedelta(milliseconds=600)
-ROOST_SCOPES = ("profile", "read", "write")
+ROOST_SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
 
 
 class Sandbox:
@@ -44,6 +44,10 @@ class Sandbox:
         """
         cycle = getattr(send, "__self__", None)
         scope[TRANSPORT] = getattr(cycle, "transport", None)
+        if (
+            scope["type"] == "http"
+        ):  # Mastodon takes a slash at the end, and there are clients that send it
+            scope["path"] = scope["path"].rstrip("/") or "/"
         await self._web(scope, receive, send)
 
     def close(self) -> None:
@@ -123,6 +127,7 @@ def _routes() -> list[BaseRoute]:
         Route("/oauth/authorize", oauth.authorize, methods=["POST"]),
         _route("GET", "/api/v1/accounts/verify_credentials", Kind.VERIFY, api.verify_credentials),
         _route("GET", "/api/v1/accounts/lookup", Kind.READ, api.look_up_account),
+        _route("GET", "/api/v1/accounts/search", Kind.READ, api.search_accounts),
         _route("GET", "/api/v1/accounts/{id}", Kind.READ, api.get_account),
         _route("GET", "/api/v1/accounts/{id}/statuses", Kind.READ, api.list_account_statuses),
         _route("GET", "/api/v2/search", Kind.READ, api.search),

@@ -766,6 +766,8 @@ class TestSearch:
         found = client.get("/api/v2/search?q=@hopp&type=accounts", headers=ada).json()
         assert [account["username"] for account in found["accounts"]] == ["grace_hopper"]
         assert client.get("/api/v2/search?q=hopp").status_code == 401
+        typed = client.get("/api/v1/accounts/search/?q=grace&limit=1", headers=ada).json()
+        assert [account["username"] for account in typed] == ["grace_hopper"]
 
 
 class TestText:
@@ -1187,6 +1189,8 @@ class TestPublishedDescription:
             client.get(f"/api/v1/accounts/{account_id}/statuses"), "/api/v1/accounts/{id}/statuses"
         )
         check(client.get("/api/v2/search?q=ada", headers=ada), "/api/v2/search")
+        searched = client.get("/api/v1/accounts/search?q=ada", headers=ada)
+        check(searched, "/api/v1/accounts/search")
         check(client.get("/api/v1/accounts/lookup?acct=ada"), "/api/v1/accounts/lookup")
 
         # The description demands `content`; servers, as recorded beside it, send `text` in its place.
