@@ -1,12 +1,28 @@
-"""How tests call an HTTP function: by the event API Gateway would send, and nothing in between."""
+"""How tests call an HTTP function: by the event API Gateway would send, and nothing in between.
+
+member = a_member(session, an_organization(session))
+gateway = as_member(app, session, member)      # needs the fixtures `session` and `aws`
+assert gateway.get("/user/self").json["role"] == "SUPERADMIN"
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import unquote, urlencode
 
+import boto3
+from sqlalchemy.orm import Session
+
+from shared.aws.secrets import forget_secrets
+from shared.core.config import settings
+from shared.core.crypto import hash_secret
+from shared.core.ids import SessionId, UserId, new_id
+from shared.identity import queries as identity
+from shared.identity.tokens import SessionClaims, sign_access_token
+from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
 
 _NO_CONTEXT: Any = None  # no function reads it
@@ -99,3 +115,51 @@ class Gateway:
 
 def _without_none(event: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value is not None}
+
+
+def put_app_secret(**keys: str) -> None:
+    """Store the application's secret with these signing keys, newest last; one key unless given."""
+    value = json.dumps({"jwtKeys": json.dumps(keys or {"1": "k" * 32})})
+    client = boto3.client("secretsmanager")
+    name = settings().app_secret_name
+    try:
+        client.create_secret(Name=name, SecretString=value)
+    except client.exceptions.ResourceExistsException:
+        client.put_secret_value(SecretId=name, SecretString=value)
+    forget_secrets()
+
+
+def as_member(app: Any, session: Session, member: Member) -> Gateway:
+    """Return a caller who is signed in as `member`."""
+    put_app_secret()
+    user_id, session_id = UserId(member.user_id), SessionId(new_id())
+    identity.open_session(
+        session,
+        user_id,
+        session_id,
+        renew_hash=session_id.bytes,
+        life=timedelta(days=1),
+        ip=None,
+        user_agent=None,
+    )
+    token = sign_access_token(SessionClaims(user_id, session_id))
+    return Gateway(app, {"auth": token, "showorg": str(member.organization_id)})
+
+
+def by_key(
+    app: Any, session: Session, member: Member, *, scopes: Sequence[str] = ("read", "write")
+) -> Gateway:
+    """Return a caller with an API key that `member` made."""
+    key = f"roost_{new_id()}"
+    session.add(
+        ApiKey(
+            organization_id=member.organization_id,
+            created_by=member.user_id,
+            name="test",
+            key_hash=hash_secret(key),
+            hint=key[-4:],
+            scopes=list(scopes),
+        )
+    )
+    session.flush()
+    return Gateway(app, {"authorization": key})

@@ -79,7 +79,7 @@ def get_can_register(session: Reading) -> CanRegister:
     return CanRegister(register=can_register(session))
 
 
-@auth.post("/register")
+@auth.post("/register", response_model_exclude_none=True)
 def register_account(
     body: Registration, response: Response, request: Request, session: Writing
 ) -> Registered:

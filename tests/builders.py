@@ -1,0 +1,138 @@
+"""Rows for tests: each builder fills in whatever a test does not care about, adds it to the session and flushes.
+
+organization = an_organization(session)
+channel = a_channel(session, organization)
+root = a_post(session, channel, state=PostState.DRAFT)
+reply = a_post(session, channel, parent=root)
+"""
+
+import hashlib
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from shared.channels.models import Channel
+from shared.core.ids import new_id
+from shared.identity.models import User
+from shared.media.models import Media, MediaState
+from shared.organizations.models import Member, Organization, Role
+from shared.posts.lifecycle import PostState
+from shared.posts.models import Post
+
+# "a password" as shared/identity/passwords.py hashes it, at the lowest cost: hashing one in every test would be most of its time.
+PASSWORD = "a password"
+PASSWORD_HASH = "$2b$04$XvUmuSZh7aZ/32bazsaDQ.7yY9nq3YuPAhXE41zl3TCJLIMvHBv6W"
+
+
+def an_organization(session: Session, *, name: str = "Roost Ltd", **columns: Any) -> Organization:
+    organization = Organization(id=new_id(), name=name, **columns)
+    session.add(organization)
+    session.flush()
+    return organization
+
+
+def a_user(session: Session, *, email: str | None = None, **columns: Any) -> User:
+    user = User(
+        id=new_id(),
+        email=email or f"{new_id()}@example.org",
+        **{"password_hash": PASSWORD_HASH, "name": "Ada", "activated_at": datetime.now(UTC)}
+        | columns,
+    )
+    session.add(user)
+    session.flush()
+    return user
+
+
+def a_member(
+    session: Session,
+    organization: Organization,
+    user: User | None = None,
+    *,
+    role: Role = Role.OWNER,
+) -> Member:
+    user = user or a_user(session)
+    member = Member(id=new_id(), organization_id=organization.id, user_id=user.id, role=role)
+    session.add(member)
+    session.flush()
+    return member
+
+
+def a_channel(
+    session: Session,
+    organization: Organization,
+    *,
+    provider: str = "mastodon",
+    sealed_token: bytes = b"sealed",
+    **columns: Any,
+) -> Channel:
+    values = {
+        "id": new_id(),
+        "organization_id": organization.id,
+        "provider": provider,
+        "remote_id": str(uuid.uuid4()),
+        "name": "Ada",
+        "username": "ada",
+        "access_token": sealed_token,
+        "posting_times": [{"time": 560}, {"time": 850}, {"time": 1140}],
+    }
+    channel = Channel(**values | columns)
+    session.add(channel)
+    session.flush()
+    return channel
+
+
+def a_post(
+    session: Session,
+    channel: Channel,
+    *,
+    state: PostState = PostState.QUEUED,
+    parent: Post | None = None,
+    publish_at: datetime | None = None,
+    content: str = "<p>Hello</p>",
+    **columns: Any,
+) -> Post:
+    """Add a root, or with `parent` the part that answers it. A queued root is due at its time; a reply is due never."""
+    when = publish_at or (parent.publish_at if parent else datetime.now(UTC) + timedelta(hours=1))
+    key = new_id()
+    values: dict[str, Any] = {
+        "id": key,
+        "organization_id": channel.organization_id,
+        "channel_id": channel.id,
+        "group_id": parent.group_id if parent else new_id(),
+        "root_id": parent.root_id if parent else key,
+        "parent_id": parent.id if parent else None,
+        "position": parent.position + 1 if parent else 0,
+        "state": state,
+        "content": content,
+        "content_hash": hashlib.sha256(content.encode()).hexdigest(),
+        "publish_at": when,
+        "due_at": when if state is PostState.QUEUED and parent is None else None,
+        "published_at": when if state is PostState.PUBLISHED else None,
+    }
+    post = Post(**values | columns)
+    session.add(post)
+    session.flush()
+    return post
+
+
+def a_media(session: Session, organization: Organization, **columns: Any) -> Media:
+    key = new_id()
+    values = {
+        "id": key,
+        "organization_id": organization.id,
+        "state": MediaState.READY,
+        "key": f"{organization.id}/{key}/picture.png",
+        "name": "picture.png",
+        "original_name": "picture.png",
+        "content_type": "image/png",
+        "size_bytes": 1_000,
+        "width": 100,
+        "height": 50,
+        "variants_made": True,
+    }
+    media = Media(**values | columns)
+    session.add(media)
+    session.flush()
+    return media
