@@ -30,7 +30,6 @@ POWERS = {
         *("AuthFunction", "OrganizationsFunction", "PostsFunction", "IntegrationsFunction"),
         *("MediaFunction", "RootFunction", "PrepareFunction", "Publish", "Stage", "Variants"),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
-        "MigrateFunction",
     },
     "TokenPolicy": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
@@ -53,6 +52,7 @@ SECRETS = {
         *("AuthFunction", "OrganizationsFunction", "PostsFunction", "IntegrationsFunction"),
         "MediaFunction",
     },
+    "DatabaseCluster": {"MigrateFunction"},  # the administrator's
     "ProvidersSecret": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
         *("ReconcileFunction", "TokenRefreshFunction"),
