@@ -1,0 +1,174 @@
+"""Do our requests fit what the platforms publish about their APIs? The descriptions lie beside the repository.
+
+They are not ours to keep in it (their licences differ), so where the folder is missing nothing is judged and the tests
+that need it are skipped with that reason.
+"""
+
+import copy
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openapi_core import OpenAPI
+from openapi_core.datatypes import RequestParameters
+from openapi_core.exceptions import OpenAPIError
+from werkzeug.datastructures import Headers, ImmutableMultiDict
+
+FOLDER = Path(__file__).parents[3] / "shared" / "platform-specs"
+needs_descriptions = pytest.mark.skipif(
+    not FOLDER.exists(),
+    reason="the platforms' published descriptions are not beside the repository",
+)
+
+
+class _Request:
+    """An httpx request as openapi-core wants to see it."""
+
+    def __init__(self, request: httpx.Request, server: str) -> None:
+        self.host_url = server
+        self.path = request.url.path
+        self.full_url_pattern = f"{server}{request.url.path}"
+        self.method = request.method.lower()
+        self.content_type = request.headers.get("content-type", "")
+        self.body = request.read() or None
+        self.parameters = RequestParameters(
+            query=ImmutableMultiDict(request.url.params.multi_items()),
+            header=Headers(list(request.headers.items())),
+        )
+
+
+@functools.cache
+def _description(name: str) -> OpenAPI:
+    document = json.loads((FOLDER / name).read_text())
+    return OpenAPI.from_dict(_without_security(document))
+
+
+def _without_security(document: dict[str, Any]) -> dict[str, Any]:
+    """Signatures and bearer tokens are tested by the providers' own tests; here it is about parameters and bodies."""
+    document = copy.deepcopy(document)
+    document.pop("security", None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if isinstance(operation, dict):
+                operation.pop("security", None)
+    return document
+
+
+def judge(request: httpx.Request, description: str) -> None:
+    """Hold that `request` is one that the OpenAPI `description` allows."""
+    if not FOLDER.exists():
+        return
+    openapi = _description(description)
+    server = (
+        str((openapi.spec / "servers").read_value()[0]["url"]) if "servers" in openapi.spec else ""
+    )
+    server = (
+        re.sub(r"\{[^}]*\}", request.url.host, server)
+        or f"{request.url.scheme}://{request.url.host}"
+    )
+    try:
+        openapi.validate_request(_Request(request, server.rstrip("/")))
+    except OpenAPIError as error:
+        causes = [str(cause) for cause in getattr(error.__cause__, "schema_errors", [])]
+        raise AssertionError(
+            f"{request.method} {request.url}: {error}: {error.__cause__} {causes}"
+        ) from error
+
+
+# Lexicons
+
+
+def judge_lexicon(value: Any, reference: str) -> None:
+    """Hold that `value` is what the lexicon `reference` (`app.bsky.feed.post#main`) describes."""
+    if FOLDER.exists():
+        _Lexicon().check(value, reference)
+
+
+class _Lexicon:
+    """Enough of atproto.com/specs/lexicon for records and the inputs of procedures."""
+
+    def check(self, value: Any, reference: str) -> None:
+        name, _, definition = reference.partition("#")
+        self._check(value, self._load(name)["defs"][definition or "main"], name, reference)
+
+    def _load(self, name: str) -> dict[str, Any]:
+        path = FOLDER / "bluesky" / "lexicons" / f"{name.replace('.', '/')}.json"
+        document: dict[str, Any] = json.loads(path.read_text())
+        return document
+
+    def _check(self, value: Any, schema: dict[str, Any], home: str, at: str) -> None:
+        match schema["type"]:
+            case "record":
+                assert value.get("$type") == home, at
+                self._check(value, schema["record"], home, at)
+            case "procedure":
+                self._check(value, schema["input"]["schema"], home, at)
+            case "query":
+                self._check(value, {**schema["parameters"], "type": "object"}, home, at)
+            case "object":
+                self._object(value, schema, home, at)
+            case "array":
+                assert len(value) <= schema.get("maxLength", len(value)), f"{at}: too many"
+                for index, item in enumerate(value):
+                    self._check(item, schema["items"], home, f"{at}.{index}")
+            case "ref":
+                self._reference(value, schema["ref"], home)
+            case "union":
+                assert value["$type"] in [self._whole(one, home) for one in schema["refs"]], (
+                    f"{at}: {value['$type']}"
+                )
+                self._reference(value, value["$type"], home)
+            case "blob":
+                assert value["$type"] == "blob", at
+                assert value["size"] <= schema.get("maxSize", value["size"]), f"{at}: too big"
+                accepted = [one.replace("*", ".*") for one in schema.get("accept", ["*/*"])]
+                assert any(re.fullmatch(one, value["mimeType"]) for one in accepted), (
+                    f"{at}: {value['mimeType']}"
+                )
+            case "string":
+                self._string(value, schema, at)
+            case "integer":
+                assert type(value) is int, f"{at}: {value!r}"
+                assert value >= schema.get("minimum", value), f"{at}: {value}"
+            case "boolean":
+                assert type(value) is bool, f"{at}: {value!r}"
+            case "unknown":
+                pass
+            case other:
+                raise AssertionError(f"{at}: the checker does not know {other}")
+
+    def _object(self, value: Any, schema: dict[str, Any], home: str, at: str) -> None:
+        known = schema.get("properties", {})
+        missing = [name for name in schema.get("required", []) if name not in value]
+        assert not missing, f"{at}: missing {missing}"
+        unknown = [name for name in value if name not in known and name != "$type"]
+        assert not unknown, f"{at}: unknown {unknown}"
+        for name, inner in value.items():
+            if name in known and not (inner is None and name in schema.get("nullable", [])):
+                self._check(inner, known[name], home, f"{at}.{name}")
+
+    def _string(self, value: Any, schema: dict[str, Any], at: str) -> None:
+        assert isinstance(value, str), f"{at}: {value!r}"
+        assert len(value.encode()) <= schema.get("maxLength", 10**9), f"{at}: too long"
+        formats = {
+            "did": r"did:[a-z]+:[\w.:%-]+",
+            "datetime": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
+            "record-key": r"[\w.~:-]{1,512}",
+            "at-uri": r"at://.+",
+            "nsid": r"[a-zA-Z0-9.-]+\.[a-zA-Z]+",
+            "uri": r"[a-z]+:.+",
+            "cid": r"\w{8,}",
+            "handle": r"[\w-]+(\.[\w-]+)+",
+        }
+        pattern = formats.get(schema.get("format", ""), r"(?s).*")
+        assert re.fullmatch(pattern, value), f"{at}: {value!r} is no {schema.get('format')}"
+
+    def _reference(self, value: Any, reference: str, home: str) -> None:
+        self.check(value, self._whole(reference, home))
+
+    def _whole(self, reference: str, home: str) -> str:
+        return f"{home}{reference}" if reference.startswith("#") else reference
