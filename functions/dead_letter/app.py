@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.core.metrics import metrics
-
 from shared.aws.batch import run_batch
 from shared.core.log import log
 from shared.publishing.dead_letter import settle_dead_letter
 
 
 @log.inject_lambda_context(clear_state=True)
-@metrics.log_metrics
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Make each message's part visible."""
     queue = str(event["Records"][0].get("eventSourceARN", "")).rpartition(":")[2]

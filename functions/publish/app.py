@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from shared.core.metrics import metrics
-
 from shared.aws.batch import run_batch
 from shared.core.log import log
 from shared.publishing.prepare import prepare as prepare_part
@@ -15,14 +13,12 @@ PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by s
 
 
 @log.inject_lambda_context(clear_state=True)
-@metrics.log_metrics
 def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
     prepare_part(UUID(event["partId"]), event["revision"])
 
 
 @log.inject_lambda_context(clear_state=True)
-@metrics.log_metrics
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Publish what is due: a batch of `{"partId", "revision"}` and `{"attemptId", "step"}`."""
     return run_batch(event, context, _publish, parallel=PARALLEL)

@@ -11,7 +11,7 @@ from shared.core.ids import MediaId, OrganizationId
 from shared.media.pick import MediaFile, pick
 from shared.media.queries import get_media_files
 from shared.providers.base import CanMention, OutgoingMedia, OutgoingPost, Provider
-from shared.providers.errors import MediaRejected
+from shared.providers.errors import MediaRejected, PlatformUnavailable
 from shared.providers.spec import Editor
 from shared.publishing.claim import DuePart
 
@@ -35,6 +35,7 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
 
     Raises:
         MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
+        PlatformUnavailable: the copy is being made.
     """
     mention = provider.format_mention if isinstance(provider, CanMention) else None
     return OutgoingPost(
@@ -59,6 +60,8 @@ def _outgoing_media(
     if file is None:
         raise MediaRejected("A file of this post is no longer in the media library. Add it again.")
     picked = pick(file, provider.spec.media)
+    if picked is None and not file.variants_made:
+        raise PlatformUnavailable(f"{file.name} is still being converted for {provider.spec.name}.")
     if picked is None:
         raise MediaRejected(
             f"The copy of {file.name} for {provider.spec.name} is not there. Upload the file again."

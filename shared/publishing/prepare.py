@@ -69,16 +69,16 @@ def _problem(row: RowMapping) -> str | None:
     """Name what would keep the part from going out, as things stand."""
     checks = {
         Verdict.CHANNEL_DELETED: row["channel_deleted_at"] is not None,
-        Verdict.CHANNEL_DISABLED: row["channel_disabled"],
-        Verdict.CHANNEL_DISCONNECTED: row["channel_disconnected_at"] is not None,
-        Verdict.CHANNEL_NEEDS_PAGE: row["channel_needs_page"],
+        Verdict.CHANNEL_DISABLED: row["disabled"],
+        Verdict.CHANNEL_DISCONNECTED: row["disconnected_at"] is not None,
+        Verdict.CHANNEL_NEEDS_PAGE: row["needs_page"],
         Verdict.PLAN_ENDED: row["plan_ended"],
     }
     return next((REFUSALS[verdict] for verdict, wrong in checks.items() if wrong), None)
 
 
 def _token_expires_before(row: RowMapping) -> bool:
-    expires_at = row["channel_token_expires_at"]
+    expires_at = row["token_expires_at"]
     return expires_at is not None and expires_at <= row["due_at"] + EXPIRES_SOON
 
 
@@ -88,7 +88,7 @@ def _refresh(row: RowMapping) -> None:
         answer = refresh_tokens(
             OrganizationId(row["organization_id"]),
             ChannelId(row["channel_id"]),
-            sent_version=row["channel_token_version"],
+            sent_version=row["token_version"],
         )
     except ProviderError as error:
         log.warning(

@@ -10,13 +10,9 @@ _CANDIDATE = """
         p.content, p.media, r.settings, p.publish_at, p.due_at, p.created_at, p.delay_seconds,
         extract(epoch from p.due_at - now())::float8 as wait_seconds,
         extract(epoch from now() - p.publish_at)::float8 as late_seconds,
-        c.organization_id as channel_organization_id, c.provider as channel_provider,
-        c.remote_id as channel_remote_id, c.name as channel_name, c.username as channel_username,
-        c.access_token as channel_access_token, c.refresh_token as channel_refresh_token,
-        c.details as channel_details, c.account_settings as channel_account_settings,
-        c.token_version as channel_token_version, c.token_expires_at as channel_token_expires_at,
-        c.disabled as channel_disabled, c.needs_page as channel_needs_page,
-        c.disconnected_at as channel_disconnected_at, c.disconnected_reason,
+        c.provider, c.remote_id, c.name as channel_name, c.username, c.access_token, c.refresh_token, c.details,
+        c.account_settings, c.token_version, c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at,
+        c.disconnected_reason,
         c.deleted_at as channel_deleted_at,
         r.release_id as root_release_id, r.release_url as root_release_url, r.release_data as root_release_data,
         q.state as predecessor_state, q.release_id as parent_release_id, q.release_url as parent_release_url,
@@ -48,9 +44,9 @@ CLAIM = text(f"""
             when wait_seconds > 0 then 'early'
             when late_seconds > :max_late_seconds then 'too_late'
             when channel_deleted_at is not null then 'channel_deleted'
-            when channel_disabled then 'channel_disabled'
-            when channel_disconnected_at is not null then 'channel_disconnected'
-            when channel_needs_page then 'channel_needs_page'
+            when disabled then 'channel_disabled'
+            when disconnected_at is not null then 'channel_disconnected'
+            when needs_page then 'channel_needs_page'
             when plan_ended then 'plan_ended'
             when predecessor_state in ('failed') then 'predecessor_failed'
             when predecessor_state is not null and predecessor_state <> 'published' then 'predecessor_waits'

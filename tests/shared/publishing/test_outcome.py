@@ -101,7 +101,11 @@ class TestAfter:
     def test_a_rate_limit_keeps_its_time_and_does_not_count(self) -> None:
         next_ = after(LIMITED, Facts())
         assert isinstance(next_, Retry)
-        assert (next_.after, next_.counts, next_.pause_provider) == (LIMITED.retry_after, False, False)
+        assert (next_.after, next_.counts, next_.pause_provider) == (
+            LIMITED.retry_after,
+            False,
+            False,
+        )
 
     def test_a_limit_of_the_whole_app_pauses_the_provider(self) -> None:
         error = RateLimited("wait", retry_after=HOUR, whole_app=True)
@@ -118,13 +122,19 @@ class TestAfter:
         assert delays == list(BACK_OFF) == sorted(BACK_OFF)
 
     def test_unknown_with_a_live_key_is_repeated_at_once(self) -> None:
-        next_ = after(OutcomeUnknown("no answer"), Facts(sent=True, has_key=True, key_lifetime=HOUR))
+        next_ = after(
+            OutcomeUnknown("no answer"), Facts(sent=True, has_key=True, key_lifetime=HOUR)
+        )
         assert isinstance(next_, Wait)
         assert (next_.task, next_.after, next_.unknown) == (Task.REPEAT, REPEAT_AFTER[0], True)
 
     def test_unknown_with_a_lapsed_key_is_looked_up(self) -> None:
         facts = Facts(
-            sent=True, has_key=True, key_lifetime=HOUR, doubt_age=timedelta(minutes=56), can_look_up=True
+            sent=True,
+            has_key=True,
+            key_lifetime=HOUR,
+            doubt_age=timedelta(minutes=56),
+            can_look_up=True,
         )
         assert kind(after(OutcomeUnknown("no answer"), facts)) == "wait:look_up"
 
@@ -158,7 +168,12 @@ class TestAfter:
     def test_a_status_check_that_is_not_answered_is_made_again_with_the_same_state(self) -> None:
         next_ = after(PlatformUnavailable("503"), Facts(accepted=True, task=Task.RESUME, rounds=1))
         assert isinstance(next_, Wait)
-        assert (next_.task, next_.rounds, next_.state, next_.accepted) == (Task.RESUME, 2, None, True)
+        assert (next_.task, next_.rounds, next_.state, next_.accepted) == (
+            Task.RESUME,
+            2,
+            None,
+            True,
+        )
 
     def test_a_platform_that_says_processing_failed_is_believed(self) -> None:
         facts = Facts(accepted=True, task=Task.RESUME)

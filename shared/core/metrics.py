@@ -1,0 +1,45 @@
+"""What is counted: CloudWatch metrics in the embedded format, written with the log, so that counting costs no request.
+
+Names and dimensions are those of the alarms and the dashboard in `template.yaml`.
+"""
+
+from datetime import timedelta
+
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+NAMESPACE = "Roost"
+
+
+def count_published(provider: str, late: timedelta | None) -> None:
+    """Count a published part; `late` is how long after the member's time, None for a thread's further parts."""
+    _count("Published", provider)
+    if late is not None:
+        _one("LatenessSeconds", MetricUnit.Seconds, max(0.0, late.total_seconds()), provider)
+
+
+def count_failed(provider: str) -> None:
+    """Count a part that will not be published."""
+    _count("Failed", provider)
+
+
+def count_unconfirmed(provider: str) -> None:
+    """Count a part of which nobody knows whether it is there."""
+    _count("Unconfirmed", provider)
+
+
+def gauge_late_posts(count: int) -> None:
+    """Write how many queued posts are more than five minutes late."""
+    with single_metric(name="LatePosts", unit=MetricUnit.Count, value=count, namespace=NAMESPACE):
+        pass
+
+
+def _count(name: str, provider: str) -> None:
+    _one(name, MetricUnit.Count, 1, provider)
+
+
+def _one(name: str, unit: MetricUnit, value: float, provider: str) -> None:
+    """Write one metric twice: for the whole system, which the alarms watch, and for its provider."""
+    with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE):
+        pass
+    with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
+        metric.add_dimension(name="Provider", value=provider)

@@ -1,0 +1,247 @@
+"""A post's whole way, stopped at every step: before and after each commit, message, schedule and platform call.
+
+After the stop, messages come again, time passes and reconcile runs. A platform with keys has the thread exactly once; one
+without has it once, or the member is asked. Never twice, and never forgotten.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from shared.posts.models import Post
+from shared.posts.schedule import Armable, arm
+from tests.builders import a_channel, a_media, a_post, an_organization
+from tests.fakes.platform import fake_platform, no_connection, refuse
+from tests.shared.publishing.world import PUBLISH, STAGE, Stopped, World, a_world
+
+SOON, LATER = timedelta(seconds=30), timedelta(hours=2)
+FINAL = {"published", "failed", "unconfirmed"}
+
+
+@pytest.fixture
+def world(
+    committed: Engine, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    configure(
+        PUBLISH_QUEUE_URL=PUBLISH, STAGE_QUEUE_URL=STAGE, MEDIA_PUBLIC_URL="https://media.example"
+    )
+    with (
+        fake_platform(monkeypatch) as platform,
+        a_world(committed, platform, monkeypatch) as world,
+    ):
+        yield world
+
+
+def a_thread(world: World, provider: str, *, due_in: timedelta, media: bool = False) -> Post:
+    """Store a queued thread of two parts, the second a minute after the first, and arm it as `compose` does."""
+    with Session(world.engine, expire_on_commit=False) as session, session.begin():
+        organization = an_organization(session)
+        channel = a_channel(session, organization, provider=provider)
+        files = [{"id": str(a_media(session, organization).id)}] if media else []
+        when = datetime.now(UTC) + due_in
+        root = a_post(session, channel, publish_at=when, content="<p>one</p>", media=files)
+        a_post(session, channel, parent=root, content="<p>two</p>", delay_seconds=60)
+    armable = Armable(
+        root.id,
+        root.organization_id,
+        root.revision,
+        root.arm_count,
+        when,
+        due_in.total_seconds(),
+        media,
+    )
+    with contextlib.suppress(Stopped):
+        arm([armable])
+    return root
+
+
+class TestUndisturbed:
+    @pytest.mark.parametrize("provider", ["keyless", "keyed", "searchable", "slow"])
+    @pytest.mark.parametrize("due_in", [SOON, LATER])
+    @pytest.mark.parametrize("media", [False, True])
+    def test_a_thread_goes_out_once_and_in_order(
+        self, world: World, provider: str, due_in: timedelta, media: bool
+    ) -> None:
+        root = a_thread(world, provider, due_in=due_in, media=media)
+        world.run(rounds=20 + int(due_in.total_seconds() / 30))
+        assert world.states(root.id) == ["published", "published"]
+        assert world.platform.texts() == ["one", "two"]
+        assert world.platform.created[1].reply_to == world.platform.created[0].id
+
+
+def count_ticks(world: World, provider: str, due_in: timedelta, media: bool) -> int:
+    a_thread(world, provider, due_in=due_in, media=media)
+    world.run(rounds=20 + int(due_in.total_seconds() / 30))
+    return len(world.ticks)
+
+
+class TestStoppedAtEveryStep:
+    @pytest.mark.parametrize("provider", ["keyless", "keyed", "searchable", "slow"])
+    @pytest.mark.parametrize(("due_in", "media"), [(SOON, False), (SOON, True), (LATER, False)])
+    def test_once_or_said_so(
+        self, world: World, provider: str, due_in: timedelta, media: bool
+    ) -> None:
+        steps = count_ticks(world, provider, due_in, media)
+        rounds = 40 + int(due_in.total_seconds() / 30)
+        for step in range(steps):
+            reset(world)
+            world.stop_at = step
+            root = a_thread(world, provider, due_in=due_in, media=media)
+            world.run(rounds=rounds)
+            check_once(
+                world,
+                root,
+                provider,
+                f"stopped at step {step}, {world.ticks[step] if step < len(world.ticks) else 'never'}",
+            )
+
+
+def reset(world: World) -> None:
+    world.messages.clear()
+    world.schedules.clear()
+    world.ticks.clear()
+    world.platform.created.clear()
+    world.platform.requests.clear()
+    with world.engine.begin() as connection:
+        connection.execute(text("truncate organizations, provider_pauses cascade"))
+
+
+def check_once(world: World, root: Post, provider: str, when: str) -> None:
+    """Hold what must be true in the end, whatever happened in between."""
+    states, texts = world.states(root.id), world.platform.texts()
+    assert len(texts) == len(set(texts)), f"twice: {texts}, {when}"
+    if provider == "keyed":
+        assert states == ["published", "published"], f"{states}, {when}"
+        assert texts == ["one", "two"], when
+        return
+    assert states[0] in FINAL - {"failed"}, f"{states}, {when}"
+    if states[0] == "published":
+        assert states[1] in FINAL - {"failed"}, f"{states}, {when}"
+    else:
+        assert states[1] == "queued", (
+            f"{states}, {when}"
+        )  # it waits for the member's word on the first
+        assert texts in ([], ["one"]), when
+    for state, part in zip(states, ["one", "two"], strict=True):
+        assert state != "published" or part in texts, (
+            f"said to be published and is not: {part}, {when}"
+        )
+
+
+class TestMisbehaviour:
+    def test_everything_twice_out_of_order_and_late(self, world: World) -> None:
+        world.deliver_twice = world.newest_first = True
+        roots = [
+            a_thread(world, provider, due_in=SOON) for provider in ("keyless", "searchable", "slow")
+        ]
+        world.pass_time(120)
+        world.run()
+        assert set(world.states(*[root.id for root in roots])) == {"published"}
+        assert sorted(world.platform.texts()) == ["one"] * 3 + ["two"] * 3
+
+    def test_a_schedule_that_never_fires(self, world: World) -> None:
+        world.schedules_fire = False
+        root = a_thread(world, "keyless", due_in=LATER)
+        world.run(rounds=280)
+        assert world.states(root.id) == ["published", "published"]
+        assert world.platform.texts() == ["one", "two"]
+
+    def test_an_edit_between_arm_and_claim_makes_the_old_message_do_nothing(
+        self, world: World
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=SOON)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "update posts set revision = revision + 1, content = '<p>' || position || '</p>',"
+                    " armed_revision = null, due_at = due_at + interval '1 hour', publish_at = publish_at + interval '1 hour'"
+                    " where root_id = :id and position = 0"
+                ),
+                {"id": root.id},
+            )
+        world.run(rounds=5)
+        assert world.platform.texts() == []
+        world.run(rounds=160)
+        assert world.platform.texts()[0] == "0"
+
+    def test_a_delete_between_arm_and_claim(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=SOON)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text("update posts set deleted_at = now() where root_id = :id"), {"id": root.id}
+            )
+        world.run(rounds=10)
+        assert world.platform.created == []
+
+    @pytest.mark.parametrize("provider", ["keyless", "searchable"])
+    def test_no_answer_after_the_post_was_taken(self, world: World, provider: str) -> None:
+        world.platform.answers.append(world.platform.accept_and_drop)
+        root = a_thread(world, provider, due_in=SOON)
+        world.run()
+        assert world.platform.texts().count("one") == 1
+        expected = (
+            ["published", "published"] if provider == "searchable" else ["unconfirmed", "queued"]
+        )
+        assert world.states(root.id) == expected
+
+    def test_no_answer_with_a_key_is_repeated_and_comes_out_once(self, world: World) -> None:
+        world.platform.answers.append(world.platform.accept_and_drop)
+        root = a_thread(world, "keyed", due_in=SOON)
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+        assert world.platform.texts() == ["one", "two"]
+
+    def test_a_failing_server_with_a_key_is_asked_again_at_once(self, world: World) -> None:
+        world.platform.answers.append(refuse(500))
+        a_thread(world, "keyed", due_in=SOON)
+        world.pass_time(30)
+        while world.deliver_due():
+            pass
+        assert world.platform.texts() == ["one"]
+
+    def test_a_failing_server_without_a_key_is_not_asked_again(self, world: World) -> None:
+        world.platform.answers.append(refuse(500))
+        root = a_thread(world, "keyless", due_in=SOON)
+        world.run()
+        assert world.states(root.id) == ["unconfirmed", "queued"]
+        assert world.platform.created == []
+
+    def test_a_rate_limit_is_waited_out(self, world: World) -> None:
+        world.platform.answers.append(refuse(429, headers={"retry-after": "1200"}))
+        root = a_thread(world, "keyless", due_in=SOON)
+        world.run(rounds=20)
+        assert world.states(root.id) == ["queued", "queued"]
+        world.run(rounds=60)
+        assert world.states(root.id) == ["published", "published"]
+
+    def test_a_platform_that_stays_away_fails_the_thread_after_five_tries(
+        self, world: World
+    ) -> None:
+        world.platform.answers.extend([no_connection] * 9)
+        root = a_thread(world, "keyless", due_in=SOON)
+        world.run(rounds=120)
+        assert world.states(root.id) == ["failed", "failed"]
+        assert len(world.platform.requests) == 5
+
+    def test_content_the_platform_refuses_fails_with_its_words(self, world: World) -> None:
+        world.platform.answers.append(refuse(422, message="Duplicate status"))
+        root = a_thread(world, "keyed", due_in=SOON)
+        world.run(rounds=10)
+        assert world.states(root.id) == ["failed", "failed"]
+        with world.engine.connect() as connection:
+            rows = connection.execute(
+                text("select error_message from posts order by position")
+            ).all()
+        assert "Duplicate status" in rows[0].error_message
+        assert rows[1].error_message
+
+    def test_a_post_a_day_late_fails_instead_of_appearing_out_of_season(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=SOON)
+        world.pass_time(25 * 3600)
+        world.run(rounds=4)
+        assert world.states(root.id) == ["failed", "failed"]
+        assert world.platform.created == []

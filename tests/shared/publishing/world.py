@@ -1,0 +1,185 @@
+"""A small world in which a post goes its whole way: queues in memory, a clock that can be moved, and a process that can be stopped.
+
+The database is real and commits are real. Time passes by moving every stored moment back, so that `now()` in the statements
+stays the only clock. `Stopped` is a BaseException, as a killed process is nothing that code can catch.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+
+from shared.aws import queues, scheduler
+from shared.aws.queues import Message
+from shared.channels import line
+from shared.db import session as db_session
+from shared.publishing.prepare import prepare
+from shared.publishing.reconcile import reconcile
+from shared.publishing.run import go_on, publish_due
+from shared.publishing.stage import stage_due
+from tests.fakes.platform import Platform
+
+PUBLISH, STAGE = "https://queue.example/publish", "https://queue.example/stage"
+
+_MOMENTS = {
+    "posts": ("publish_at", "due_at", "enqueued_at", "next_check_at", "created_at", "updated_at", "published_at"),
+    "attempts": ("lease_until", "sending_at", "doubt_since", "resume_at", "started_at", "finished_at"),
+    "stagings": ("lease_until", "resume_at", "expires_at", "updated_at"),
+    "channels": ("refresh_lease_until", "token_expires_at"),
+    "provider_pauses": ("until",),
+}  # fmt: skip
+
+
+class Stopped(BaseException):
+    """The process was killed."""
+
+
+@dataclass(order=True)
+class Held:
+    """A message on a queue, delivered when `at` has come and again if its delivery is cut off."""
+
+    at: float
+    number: int
+    queue: str = field(compare=False)
+    body: Mapping[str, Any] = field(compare=False)
+
+
+@dataclass
+class World:
+    """The queues, the schedules and the moment; `ticks` counts the outside effects, `stop_at` names one of them."""
+
+    engine: Engine
+    platform: Platform
+    now: float = 0.0
+    messages: list[Held] = field(default_factory=list)
+    schedules: dict[str, tuple[float, Mapping[str, Any]]] = field(default_factory=dict)
+    ticks: list[str] = field(default_factory=list)
+    stop_at: int | None = None
+    deliver_twice: bool = False
+    newest_first: bool = False
+    schedules_fire: bool = True
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count())
+
+    def tick(self, moment: str) -> None:
+        """Note an outside effect, and stop the process there if this is the one."""
+        self.ticks.append(moment)
+        if self.stop_at is not None and len(self.ticks) - 1 == self.stop_at:
+            raise Stopped(moment)
+
+    def send(self, queue_url: str, messages: list[Message]) -> None:
+        if not messages:
+            return
+        self.tick("before a message")
+        for message in messages:
+            body = json.loads(json.dumps(dict(message.body)))
+            at = self.now + min(message.delay_seconds, queues.MAX_DELAY_SECONDS)
+            for _ in range(2 if self.deliver_twice else 1):
+                self.messages.append(Held(at, next(self._numbers), queue_url, body))
+        self.tick("after a message")
+
+    def create_schedule(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        self.tick("before a schedule")
+        self.schedules[name] = (self.now + (at - self.database_now()).total_seconds(), payload)
+        self.tick("after a schedule")
+
+    def database_now(self) -> datetime:
+        with self.engine.connect() as connection:
+            now: datetime = connection.execute(text("select now()")).scalar_one()
+        return now
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass: every stored moment moves back by as much."""
+        self.now += seconds
+        with self.engine.begin() as connection:
+            for table, columns in _MOMENTS.items():
+                moved = ", ".join(
+                    f"{column} = {column} - make_interval(secs => {seconds})" for column in columns
+                )
+                connection.execute(text(f"update {table} set {moved}"))
+
+    def deliver_due(self) -> int:
+        """Fire due schedules and work off due messages; a delivery that is cut off comes again in six minutes."""
+        for name, (at, payload) in sorted(self.schedules.items()):
+            if at <= self.now and self.schedules_fire:
+                del self.schedules[name]
+                self._run(
+                    lambda payload=payload: prepare(UUID(payload["partId"]), payload["revision"])
+                )
+        due = sorted(held for held in self.messages if held.at <= self.now)
+        for held in reversed(due) if self.newest_first else due:
+            self.messages.remove(held)
+            if not self._run(lambda held=held: self._work_off(held)):
+                self.messages.append(
+                    Held(self.now + 360, next(self._numbers), held.queue, held.body)
+                )
+        return len(due)
+
+    def run(self, *, rounds: int = 60, step_seconds: float = 30.0) -> None:
+        """Let the world go on, with a reconcile every other round, for as long as it takes."""
+        for number in range(rounds):
+            while self.deliver_due():
+                pass
+            if number % 2:
+                self._run(lambda: reconcile())
+            self.pass_time(step_seconds)
+
+    def states(self, *root_ids: UUID) -> list[str]:
+        """Return the states of the parts of threads, in order."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(
+                text(
+                    "select state from posts where root_id = any(:ids) order by root_id, position"
+                ),
+                {"ids": list(root_ids)},
+            )
+            return [row.state for row in rows]
+
+    def _run(self, work: Callable[[], object]) -> bool:
+        try:
+            work()
+        except Stopped:
+            return False
+        return True
+
+    @staticmethod
+    def _work_off(held: Held) -> None:
+        deadline = time.monotonic() + 55
+        body = held.body
+        if held.queue == STAGE:
+            stage_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+        elif "attemptId" in body:
+            go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
+        else:
+            publish_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+
+
+@contextmanager
+def a_world(engine: Engine, platform: Platform, patch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Put the queues, the schedules, the commits and the platform into the hands of a world."""
+    world = World(engine, platform)
+    commit = db_session._commit
+
+    def watched_commit(session: Any) -> None:
+        world.tick("before a commit")
+        commit(session)
+        world.tick("after a commit")
+
+    patch.setattr(db_session, "_commit", watched_commit)
+    patch.setattr(queues, "send", world.send)
+    patch.setattr(scheduler, "create_schedule", world.create_schedule)
+    patch.setattr(scheduler, "delete_schedule", lambda name: world.schedules.pop(name, None))
+    patch.setattr(line, "open_sealed", lambda sealed, _organization_id: sealed.decode())
+    platform.around = world.tick
+    yield world
+
+
+def in_hours(hours: float) -> timedelta:
+    return timedelta(hours=hours)
