@@ -148,8 +148,27 @@ INTEGRATIONS = {
     "GET /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK),
     "POST /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK),
 }
+MEDIA = {
+    "GET /media": Rule(Who.VIEWER),
+    "POST /media": Rule(Who.MEMBER, rate=UPLOAD),
+    "POST /media/information": Rule(Who.MEMBER),
+    "GET /media/{media_id}": Rule(Who.VIEWER),
+    "PUT /media/{media_id}": Rule(Who.MEMBER),
+    "DELETE /media/{media_id}": Rule(Who.MEMBER),
+    "POST /media/{media_id}/parts": Rule(Who.MEMBER),
+    "POST /media/{media_id}/complete": Rule(Who.MEMBER),
+    "DELETE /media/{media_id}/upload": Rule(Who.MEMBER),
+}
 
-POLICY: dict[str, Rule] = {**ROOT, **AUTH, **USER, **ORGANIZATIONS, **NOTIFICATIONS, **INTEGRATIONS}
+POLICY: dict[str, Rule] = {
+    **ROOT,
+    **AUTH,
+    **USER,
+    **ORGANIZATIONS,
+    **NOTIFICATIONS,
+    **INTEGRATIONS,
+    **MEDIA,
+}
 
 _RANK = (Role.VIEWER, Role.MEMBER, Role.EDITOR, Role.ADMIN, Role.OWNER)
 

@@ -1,0 +1,20 @@
+"""Uploads whose copies are to be made, one message a file: `{"mediaId", "organizationId"}`."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from shared.aws.batch import run_batch
+from shared.core.ids import MediaId, OrganizationId
+from shared.core.log import log
+from shared.media.make_variants import make_variants
+
+
+@log.inject_lambda_context(clear_state=True)
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Make the copies of the picture that each message names."""
+    return run_batch(event, context, _make)
+
+
+def _make(body: Mapping[str, Any], _deadline: float) -> None:
+    make_variants(OrganizationId(UUID(body["organizationId"])), MediaId(UUID(body["mediaId"])))

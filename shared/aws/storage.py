@@ -1,0 +1,278 @@
+"""How files get into object storage and out of it: S3, or anything that speaks its protocol.
+
+A browser uploads in parts straight to the storage, by addresses signed here; no function carries an upload. Reads and
+copies that must see the very bytes that were looked at before name their ETag.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import IO, Any
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.core.config import settings
+from shared.core.errors import Unavailable
+
+# Source: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html, read 2026-11.
+MAX_PARTS = 10_000
+MIN_PART_BYTES = 5 * 1024**2
+_COPY_PART_BYTES = 256 * 1024**2
+_COPIES_AT_ONCE = 16
+# Stored files never change under their key.
+_CACHE_CONTROL = "public, max-age=31536000, immutable"
+_GONE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
+_CHANGED = frozenset({"412", "PreconditionFailed"})
+_WRONG_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML"})
+
+
+class StorageUnavailable(Unavailable):
+    """The object storage does not answer, or not with what we need."""
+
+    def __init__(self) -> None:
+        super().__init__("The file storage does not answer. Try again in a moment.")
+
+
+class ObjectMissing(Exception):
+    """Nothing, or something else by now, is stored under the key; or the upload is over."""
+
+
+class PartsRefused(Exception):
+    """The storage could not put the parts together: one is missing, too small, or another than was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What the storage knows of an object."""
+
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPart:
+    """A part as the storage confirmed it to the browser."""
+
+    number: int
+    etag: str
+
+
+def public_url(key: str) -> str:
+    """Return the address under which everybody can read an object."""
+    return f"{settings().media_public_url.rstrip('/')}/{quote(key)}"
+
+
+def key_of(url: str) -> str | None:
+    """Find the key that a public address stands for; None: it is not one of ours."""
+    prefix = f"{settings().media_public_url.rstrip('/')}/"
+    return (
+        url.removeprefix(prefix) if settings().media_public_url and url.startswith(prefix) else None
+    )
+
+
+# Uploads in parts
+
+
+def create_multipart(key: str) -> str:
+    """Begin an upload in parts; its id. What is never completed is removed by the bucket's lifecycle rule."""
+    with _failures():
+        answer = _client().create_multipart_upload(Bucket=_bucket(), Key=key)
+    return str(answer["UploadId"])
+
+
+def presign_part(
+    key: str, upload_id: str, number: int, *, size_bytes: int, valid_for: timedelta
+) -> str:
+    """Sign the address for one part of exactly `size_bytes`: the storage refuses any other length. Sends nothing."""
+    url = _client().generate_presigned_url(
+        "upload_part",
+        Params={
+            "Bucket": _bucket(),
+            "Key": key,
+            "UploadId": upload_id,
+            "PartNumber": number,
+            "ContentLength": size_bytes,
+        },
+        ExpiresIn=int(valid_for.total_seconds()),
+    )
+    return str(url)
+
+
+def complete_multipart(key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
+    """Put the parts together.
+
+    Raises:
+        ObjectMissing: the upload was completed before, aborted, or has expired.
+        PartsRefused: the parts are not the ones that were uploaded.
+    """
+    ordered = [
+        {"PartNumber": part.number, "ETag": part.etag}
+        for part in sorted(parts, key=lambda part: part.number)
+    ]
+    with _failures():
+        _client().complete_multipart_upload(
+            Bucket=_bucket(), Key=key, UploadId=upload_id, MultipartUpload={"Parts": ordered}
+        )
+
+
+def abort_multipart(key: str, upload_id: str) -> None:
+    """End an upload and free its parts; one that is over already stays so."""
+    try:
+        with _failures():
+            _client().abort_multipart_upload(Bucket=_bucket(), Key=key, UploadId=upload_id)
+    except ObjectMissing:
+        return
+
+
+# Objects
+
+
+def head(key: str) -> StoredObject:
+    """Ask what is stored under a key.
+
+    Raises:
+        ObjectMissing: nothing is.
+    """
+    with _failures():
+        answer = _client().head_object(Bucket=_bucket(), Key=key)
+    return StoredObject(answer["ContentLength"], answer["ETag"])
+
+
+def read_range(key: str, start: int, length: int, *, etag: str | None = None) -> bytes:
+    """Read `length` bytes from `start`, fewer at the end of the object.
+
+    Raises:
+        ObjectMissing: it is not there, or no longer the one that `etag` names.
+    """
+    wanted: dict[str, Any] = {"IfMatch": etag} if etag else {}
+    with _failures():
+        answer = _client().get_object(
+            Bucket=_bucket(), Key=key, Range=f"bytes={start}-{start + length - 1}", **wanted
+        )
+        with answer["Body"] as body:
+            return bytes(body.read())
+
+
+def put(key: str, content: bytes | IO[bytes], *, content_type: str) -> None:
+    """Store a small object, at once; a file object is read in pieces. What was there is replaced."""
+    with _failures():
+        _client().put_object(
+            Bucket=_bucket(),
+            Key=key,
+            Body=content,
+            ContentType=content_type,
+            CacheControl=_CACHE_CONTROL,
+        )
+
+
+def copy(key: str, to: str, *, source: StoredObject, content_type: str) -> None:
+    """Copy an object inside the storage, in parallel parts when it is large, and say anew what type it is.
+
+    Raises:
+        ObjectMissing: it is no longer the one that `source` describes.
+    """
+    with _failures():
+        if source.size_bytes <= _COPY_PART_BYTES:
+            _client().copy_object(
+                Bucket=_bucket(),
+                Key=to,
+                CopySource={"Bucket": _bucket(), "Key": key},
+                CopySourceIfMatch=source.etag,
+                MetadataDirective="REPLACE",
+                ContentType=content_type,
+                CacheControl=_CACHE_CONTROL,
+            )
+        else:
+            _copy_in_parts(key, to, source, content_type)
+
+
+def delete(key: str) -> None:
+    """Remove an object; one that is not there is removed already."""
+    with _failures():
+        _client().delete_object(Bucket=_bucket(), Key=key)
+
+
+def _copy_in_parts(key: str, to: str, source: StoredObject, content_type: str) -> None:
+    """Copy ranges side by side: one request for 5 GB would outlast the request that asked for it."""
+    upload_id = _client().create_multipart_upload(
+        Bucket=_bucket(), Key=to, ContentType=content_type, CacheControl=_CACHE_CONTROL
+    )["UploadId"]
+
+    def copy_part(number: int, start: int) -> dict[str, Any]:
+        end = min(start + _COPY_PART_BYTES, source.size_bytes) - 1
+        answer = _client().upload_part_copy(
+            Bucket=_bucket(),
+            Key=to,
+            UploadId=upload_id,
+            PartNumber=number,
+            CopySource={"Bucket": _bucket(), "Key": key},
+            CopySourceIfMatch=source.etag,
+            CopySourceRange=f"bytes={start}-{end}",
+        )
+        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+    starts = range(0, source.size_bytes, _COPY_PART_BYTES)
+    try:
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            parts = list(pool.map(copy_part, range(1, len(starts) + 1), starts))
+        _client().complete_multipart_upload(
+            Bucket=_bucket(), Key=to, UploadId=upload_id, MultipartUpload={"Parts": parts}
+        )
+    except (ClientError, BotoCoreError):
+        abort_multipart(to, upload_id)
+        raise
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Translate what the storage refuses into the failures that callers act on."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _GONE or code in _CHANGED:
+            raise ObjectMissing(code) from error
+        if code in _WRONG_PARTS:
+            raise PartsRefused(code) from error
+        raise StorageUnavailable from error
+    except BotoCoreError as error:
+        raise StorageUnavailable from error
+
+
+def _bucket() -> str:
+    return settings().media_bucket
+
+
+def _client() -> Any:
+    config = settings()
+    return _client_of(config.s3_endpoint_url, config.s3_region or config.aws_region)
+
+
+@functools.cache
+def _client_of(endpoint: str, region: str) -> Any:
+    """Make the one client. It has a session of its own, since the default one is not safe to use in several threads.
+
+    With an endpoint the bucket stands in the path: the endpoint may be a bare address.
+    """
+    return boto3.Session().client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint or None,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if endpoint else "virtual"},
+            # Checksums that only newer S3 knows would make other storages refuse the request.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=3,
+            read_timeout=20,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=_COPIES_AT_ONCE,
+        ),
+    )

@@ -1,0 +1,58 @@
+"""How the boxes of an ISO media file (MP4, AVIF) are walked. Source: ISO/IEC 14496-12, sections 4.2 and 8.11."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.media.ranges import Broken, Ranges
+
+_MAX_BOXES = (
+    1_000  # in one container; a fragmented film has one `moof` a second, but its `moov` comes first
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box: its four-character type, and where its content begins and ends."""
+
+    type: str
+    start: int
+    end: int
+
+
+def boxes(file: Ranges, start: int, end: int) -> Iterator[Box]:
+    """Yield the boxes between two offsets, reading their headers only.
+
+    Raises:
+        Broken: a box does not end where it should.
+    """
+    for _ in range(_MAX_BOXES):
+        if start + 8 > end:
+            return
+        size, head = file.number(start, 4), 8
+        kind = file.at(start + 4, 4).decode("latin-1")
+        if size == 1:  # the size follows as 64 bits
+            size, head = file.number(start + 8, 8), 16
+        elif size == 0:  # the last box, up to the end
+            size = end - start
+        if size < head or start + size > end:
+            raise Broken(f"the box {kind!r} at {start} claims {size} bytes")
+        yield Box(kind, start + head, start + size)
+        start += size
+    raise Broken("it has too many boxes")
+
+
+def find_box(file: Ranges, inside: Box, *path: str) -> Box | None:
+    """Find the first box at `path` (types, outermost first) inside another."""
+    for kind in path:
+        found = next(
+            (box for box in boxes(file, inside.start, inside.end) if box.type == kind), None
+        )
+        if found is None:
+            return None
+        inside = found
+    return inside
+
+
+def whole(file: Ranges) -> Box:
+    """Return the file as a box, to search in."""
+    return Box("", 0, file.size)

@@ -1,0 +1,168 @@
+"""How a picture is converted: as a stream of rows from the decoder to the encoder, so that memory stays flat.
+
+libvips decodes only as many pixels as the result needs (JPEG and WebP can be read at a half, a quarter or an eighth), turns
+them as the camera asked, brings the colors to sRGB, and writes without any metadata: the place where a picture was
+taken stays here.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pyvips
+
+from shared.providers.variants import VariantPlan
+
+T = TypeVar("T")
+
+_BEST_QUALITY = 92
+_LEAST_QUALITY = 72  # below, blocks begin to show: then fewer pixels look better than worse ones
+_QUALITY_STEPS = 3
+_SHRINK_MARGIN = 0.95
+_LEAST_SHRINK = 0.9
+_WHITE = [255, 255, 255]
+_ANIMATED_TYPES = frozenset({"gifload", "webpload"})
+
+# One picture at a time: libvips's cache would keep decoded ones, and each of its threads holds rows of its own.
+pyvips.cache_set_max(0)
+pyvips.concurrency_set(1)
+# Decoders that are not hardened against files from strangers are switched off.
+pyvips.block_untrusted_set(True)
+
+
+class Unreadable(Exception):
+    """The decoder gave up: the file is damaged, whatever its header says."""
+
+
+class WillNotFit(Exception):
+    """Even a very small copy is larger than the plan allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A file that was written."""
+
+    path: Path
+    size_bytes: int
+    width: int
+    height: int
+
+
+def moves(path: Path) -> bool:
+    """Say whether a picture moves; a copy would stand still."""
+    image = _reading(lambda: pyvips.Image.new_from_file(str(path)))
+    loader = str(image.get("vips-loader"))
+    return loader in _ANIMATED_TYPES and _pages(image) > 1
+
+
+def convert(source: Path, plan: VariantPlan, to: Path) -> Converted:
+    """Write the copy of `source` that `plan` describes, losing no more than its limits demand.
+
+    Quality gives way first, down to where it begins to show, then the number of pixels.
+
+    Raises:
+        Unreadable: the picture is damaged.
+        WillNotFit: `max_bytes` is too small for any copy.
+    """
+    width, height = plan.width, plan.height
+    while True:
+        made = _best_at(source, plan, to, width, height)
+        if plan.max_bytes is None or made.size_bytes <= plan.max_bytes:
+            return made
+        if max(width, height) < 16:
+            raise WillNotFit
+        shrink = min(math.sqrt(plan.max_bytes / made.size_bytes) * _SHRINK_MARGIN, _LEAST_SHRINK)
+        width, height = max(1, int(made.width * shrink)), max(1, int(made.height * shrink))
+
+
+def _best_at(source: Path, plan: VariantPlan, to: Path, width: int, height: int) -> Converted:
+    """Write at the best quality that keeps the limit, or at the least one when none does."""
+
+    def at(quality: int) -> Converted:
+        return _write(source, plan.content_type, to, width, height, quality)
+
+    def fits(made: Converted) -> bool:
+        return plan.max_bytes is None or made.size_bytes <= plan.max_bytes
+
+    made = at(_BEST_QUALITY)
+    if fits(made) or plan.content_type == "image/png":  # PNG has no quality to give
+        return made
+    made = at(_LEAST_QUALITY)
+    if not fits(made):
+        return made
+    good, bad, kept = _LEAST_QUALITY, _BEST_QUALITY, _LEAST_QUALITY
+    for _ in range(_QUALITY_STEPS):
+        middle = (good + bad) // 2
+        made = at(middle)
+        good, bad = (middle, bad) if fits(made) else (good, middle)
+        kept = middle
+    return made if kept == good else at(good)
+
+
+def _write(
+    source: Path, content_type: str, to: Path, width: int, height: int, quality: int
+) -> Converted:
+    image = _reading(lambda: _opened(source, width, height))
+    write = {"image/jpeg": _jpeg, "image/png": _png, "image/webp": _webp}[content_type]
+    _reading(lambda: write(image, to, quality))
+    return Converted(to, to.stat().st_size, image.width, image.height)
+
+
+def _opened(source: Path, width: int, height: int) -> pyvips.Image:
+    """Open a picture that is at most so large, upright and in sRGB. Nothing is decoded yet."""
+    if (bitmap := _bitmap(source)) is not None:
+        return bitmap.thumbnail_image(width, height=height, size="down")
+    return pyvips.Image.thumbnail(
+        str(source), width, height=height, size="down", export_profile="srgb", fail_on="truncated"
+    )
+
+
+def _jpeg(image: pyvips.Image, to: Path, quality: int) -> None:
+    if image.hasalpha():
+        image = image.flatten(background=_WHITE[: image.bands - 1])
+    # Neither progressive nor with its own tables: both would keep the whole picture until the end.
+    image.jpegsave(str(to), Q=quality, keep="none")
+
+
+def _png(image: pyvips.Image, to: Path, _quality: int) -> None:
+    image.pngsave(str(to), keep="none")
+
+
+def _webp(image: pyvips.Image, to: Path, quality: int) -> None:
+    image.webpsave(str(to), Q=quality, keep="none")
+
+
+def _bitmap(source: Path) -> pyvips.Image | None:
+    """Open an uncompressed BMP, which libvips does not know: rows of blue, green and red, usually from the bottom up.
+
+    Source: learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapinfoheader, read 2026-11. None: it is no BMP.
+    """
+    with source.open("rb") as file:
+        head = file.read(34)
+    if head[:2] != b"BM":
+        return None
+    start, width = int.from_bytes(head[10:14], "little"), int.from_bytes(head[18:22], "little")
+    height = int.from_bytes(head[22:26], "little", signed=True)
+    pixel = int.from_bytes(head[28:30], "little") // 8
+    row = (width * pixel + 3) // 4 * 4
+    rows = pyvips.Image.rawload(str(source), row, abs(height), 1, offset=start)
+    padded = rows.embed(0, 0, width * pixel + pixel, abs(height))
+    channels = [
+        padded.crop(channel, 0, width * pixel, abs(height)).subsample(pixel, 1)
+        for channel in (2, 1, 0)
+    ]
+    image = channels[0].bandjoin(channels[1:]).copy(interpretation="srgb")
+    return image.flipver() if height > 0 else image
+
+
+def _pages(image: pyvips.Image) -> int:
+    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+
+
+def _reading(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except pyvips.Error as error:
+        raise Unreadable(str(error).strip().splitlines()[-1]) from error

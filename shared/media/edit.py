@@ -1,0 +1,75 @@
+"""What members say of a file, and how they remove it from the library."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from shared.aws.storage import key_of
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import MediaId, OrganizationId
+from shared.media import queries
+from shared.media.errors import MediaNotFound
+from shared.media.models import Media, MediaState
+from shared.media.schemas import MediaEdit
+
+
+class ThumbnailNotFound(InvalidInput):
+    """What was named as a thumbnail is no picture of the library."""
+
+    code = "thumbnail_not_found"
+
+    def __init__(self) -> None:
+        message = "The thumbnail must be a picture of the library, by its id or its address."
+        super().__init__(message, problems=[FieldProblem("thumbnail", "not_found", message)])
+
+
+def edit_media(
+    session: Session, organization_id: OrganizationId, media_id: MediaId, edit: MediaEdit
+) -> Media:
+    """Change what was given; what was left out stays.
+
+    Raises:
+        MediaNotFound: there is no such file.
+        ThumbnailNotFound: the thumbnail is no picture of the library.
+    """
+    given = edit.model_fields_set
+    values: dict[str, Any] = {}
+    if edit.name is not None:  # a file always has a name
+        values["name"] = edit.name
+    if "alt" in given:
+        values["alt"] = edit.alt or None
+    if "thumbnail_timestamp" in given:
+        values["thumbnail_at_ms"] = edit.thumbnail_timestamp
+    if "thumbnail" in given:
+        values["thumbnail_key"] = _thumbnail_key(session, organization_id, edit.thumbnail)
+    if not values:
+        return queries.get_media(session, organization_id, media_id)
+    return queries.change_media(session, organization_id, media_id, values)
+
+
+def delete_media(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
+    """Remove a file from the library. Its bytes stay until no post that waits needs them (`sweep.py`).
+
+    Raises:
+        MediaNotFound: there is no such file.
+    """
+    if queries.mark_deleted(session, organization_id, media_id, MediaState.READY) is None:
+        raise MediaNotFound
+
+
+def _thumbnail_key(
+    session: Session, organization_id: OrganizationId, named: str | None
+) -> str | None:
+    if not named:
+        return None
+    try:
+        media_id, key = uuid.UUID(named), None
+    except ValueError:
+        media_id, key = None, key_of(named)
+    if media_id is None and key is None:
+        raise ThumbnailNotFound
+    found = queries.find_key(session, organization_id, media_id=media_id, key=key)
+    if found is None:
+        raise ThumbnailNotFound
+    return found

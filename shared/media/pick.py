@@ -1,0 +1,103 @@
+"""Which of a file's copies goes out to a platform: the original where it fits, else the copy made for it."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.aws.storage import public_url
+from shared.providers.base import MediaFacts
+from shared.providers.spec import ImageRules, MediaRules, VideoRules
+from shared.providers.variants import needed_variant
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Bytes in the storage. Size in bytes, pixels as shown, length in milliseconds."""
+
+    key: str
+    content_type: str
+    size_bytes: int
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The address under which everybody can read it."""
+        return public_url(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVariant:
+    """A converted copy, under the name of its plan (`VariantPlan.name`)."""
+
+    name: str
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A file of the library with its copies.
+
+    `variants_made`: there will be no further copies. `is_deleted`: a member removed it from the library; posts that
+    hold it already still go out with it.
+    """
+
+    id: uuid.UUID
+    name: str
+    original: StoredFile
+    variants: Sequence[StoredVariant] = ()
+    alt: str | None = None
+    thumbnail_key: str | None = None
+    variants_made: bool = True
+    is_deleted: bool = False
+
+    @property
+    def facts(self) -> MediaFacts:
+        """What a platform's rules look at."""
+        file = self.original
+        return MediaFacts(
+            content_type=file.content_type,
+            size_bytes=file.size_bytes,
+            width=file.width,
+            height=file.height,
+            duration_ms=file.duration_ms,
+            alt=self.alt,
+        )
+
+
+def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
+    """Choose what of `file` a platform gets; None: nothing fits, now or, once `variants_made`, at all."""
+    facts = file.facts
+    if facts.is_video:
+        return file.original if _video_fits(file.original, rules.videos) else None
+    if _picture_fits(file.original, rules.images):
+        return file.original
+    plan = needed_variant(facts, rules.images)
+    for variant in file.variants:
+        if plan is not None and variant.name == plan.name:
+            return variant.file
+    # The rules have changed since the copies were made: the largest that fits them still.
+    fitting = [v.file for v in file.variants if _picture_fits(v.file, rules.images)]
+    return max(fitting, key=_pixels, default=None)
+
+
+def _video_fits(file: StoredFile, rules: VideoRules) -> bool:
+    return file.content_type in rules.types and file.size_bytes <= (
+        rules.max_bytes or file.size_bytes
+    )
+
+
+def _picture_fits(file: StoredFile, rules: ImageRules) -> bool:
+    width, height = file.width or 0, file.height or 0
+    return (
+        file.content_type in rules.types
+        and file.size_bytes <= (rules.max_bytes or file.size_bytes)
+        and width <= (rules.max_width or width)
+        and height <= (rules.max_height or height)
+        and width * height <= (rules.max_pixels or width * height)
+    )
+
+
+def _pixels(file: StoredFile) -> int:
+    return (file.width or 0) * (file.height or 0)

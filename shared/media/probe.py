@@ -1,0 +1,87 @@
+"""What is an uploaded file, and may it be stored: its type, size and length, read from a few ranges of its bytes."""
+
+from dataclasses import dataclass
+
+from shared.core.config import settings
+from shared.media.errors import FileRefused
+from shared.media.pictures import Picture, read_picture
+from shared.media.ranges import Broken, Ranges
+from shared.media.sniff import HEAD_BYTES, is_video, sniff
+from shared.media.videos import read_video
+
+MAX_PIXELS = 40_000_000
+# What the variants function may hold for one decoder, so that it stays under 256 MB: see its test.
+MAX_DECODING_BYTES = 112 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or not said)."""
+
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    duration_ms: int | None = None
+
+
+def probe(file: Ranges) -> Facts:
+    """Read what a file is.
+
+    Raises:
+        FileRefused: it is of another type than may be stored, too large, or damaged.
+    """
+    if not file.size:
+        raise FileRefused("empty", "The file is empty.")
+    try:
+        content_type = sniff(file.at(0, min(HEAD_BYTES, file.size)))
+        check_size(content_type, file.size)
+        if is_video(content_type):
+            video = read_video(file)
+            return Facts(content_type, file.size, video.width, video.height, video.duration_ms)
+        picture = read_picture(file, content_type)
+    except Broken as error:
+        raise FileRefused("unreadable", f"The file cannot be read: {error}.") from error
+    _check_pixels(picture, content_type)
+    return Facts(content_type, file.size, picture.width, picture.height)
+
+
+def check_size(content_type: str, size_bytes: int) -> None:
+    """Refuse what is larger than this installation stores of its kind.
+
+    Raises:
+        FileRefused: it is.
+    """
+    limits = settings()
+    video = is_video(content_type)
+    limit = limits.media_max_video_bytes if video else limits.media_max_image_bytes
+    if size_bytes > limit:
+        kind = "Videos" if video else "Pictures"
+        raise FileRefused(
+            "too_large",
+            f"{kind} may have at most {limit:,} bytes; this file has {size_bytes:,}.",
+            path="size",
+        )
+
+
+def _check_pixels(picture: Picture, content_type: str) -> None:
+    pixels = picture.width * picture.height
+    if pixels > MAX_PIXELS:
+        raise FileRefused(
+            "too_many_pixels",
+            f"Pictures may have at most 40 megapixels; this one has {pixels / 1e6:.1f} "
+            f"({picture.width} x {picture.height}). Save it smaller.",
+        )
+    if picture.decoding_bytes > MAX_DECODING_BYTES:
+        possible = pixels * MAX_DECODING_BYTES / picture.decoding_bytes
+        raise FileRefused(
+            "too_many_pixels",
+            f"A picture saved this way ({_way(content_type)}) may have at most {possible / 1e6:.1f} megapixels; this one "
+            f"has {pixels / 1e6:.1f} ({picture.width} x {picture.height}). Save it smaller, or as a baseline JPEG.",
+        )
+
+
+def _way(content_type: str) -> str:
+    return {"image/jpeg": "progressive JPEG", "image/png": "interlaced PNG"}.get(
+        content_type, content_type.split("/")[1].upper()
+    )

@@ -1,0 +1,92 @@
+"""What is cleaned up behind members: bytes of deleted files, uploads that never ended, copies that were never made.
+
+It runs for all organizations at once, called by a rate. Nothing here knows posts: the caller, who does, says which
+files are still needed.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy.orm import aliased
+
+from shared.aws import storage
+from shared.core.log import log
+from shared.db.session import read_only, unit_of_work
+from shared.media.keys import thumbnail_key
+from shared.media.models import Media, MediaState, MediaVariant
+from shared.media.variants import request_variants
+
+# Long enough to ask for a file back, and for an attempt that is under way to end.
+_DELETED_FILES_STAY = timedelta(days=30)
+# The bucket's lifecycle rule ends uploads after two days.
+_UPLOADS_STAY = timedelta(days=3)
+# A message that is not worked off by then was lost, or lies among the dead letters.
+_VARIANTS_TAKE = timedelta(minutes=15)
+_PAGE = 200
+
+
+def remove_unneeded_files(needed: Select[uuid.UUID]) -> int:
+    """Remove the bytes and rows of files that nobody can reach any more; how many files that were.
+
+    `needed` selects the ids that posts still hold which may go out. Objects go first, then their rows: a crash in
+    between leaves rows that the next call finds again.
+    """
+    with read_only() as session:
+        files = session.execute(_unneeded(needed)).all()
+    if not files:
+        return 0
+    for media, copies in files:
+        for key in _keys(media, copies):
+            storage.delete(key)
+    with unit_of_work() as session:
+        session.execute(delete(Media).where(Media.id.in_([media.id for media, _ in files])))
+    log.info("media.removed", extra={"count": len(files)})
+    return len(files)
+
+
+def request_missing_variants() -> int:
+    """Ask again for copies that should be there by now; how many files lack them."""
+    with read_only() as session:
+        files: Sequence[Media] = session.scalars(
+            select(Media)
+            .where(
+                Media.state == MediaState.READY,
+                Media.variants_made.is_(False),
+                Media.deleted_at.is_(None),
+                Media.updated_at < func.now() - _VARIANTS_TAKE,
+                Media.updated_at > func.now() - timedelta(days=1),
+            )
+            .order_by(Media.updated_at)
+            .limit(_PAGE)
+        ).all()
+    request_variants(files)
+    return len(files)
+
+
+def _unneeded(needed: Select[uuid.UUID]) -> Select[Media, list[str] | None]:
+    """Select a page of such files, each with the keys of its copies."""
+    other = aliased(Media)
+    is_thumbnail_elsewhere = (
+        select(other.id)
+        .where(other.thumbnail_key == Media.key, other.id != Media.id, other.deleted_at.is_(None))
+        .exists()
+    )
+    is_forgotten = and_(
+        Media.deleted_at < func.now() - _DELETED_FILES_STAY,
+        Media.id.not_in(needed),
+        ~is_thumbnail_elsewhere,
+    )
+    never_ended = and_(
+        Media.state != MediaState.READY, Media.created_at < func.now() - _UPLOADS_STAY
+    )
+    copies = select(func.array_agg(MediaVariant.key)).where(MediaVariant.media_id == Media.id)
+    return (
+        select(Media, copies.scalar_subquery()).where(or_(is_forgotten, never_ended)).limit(_PAGE)
+    )
+
+
+def _keys(media: Media, copies: Sequence[str] | None) -> list[str]:
+    thumbnail = [thumbnail_key(media.key)] if media.state is MediaState.READY else []
+    return [media.key, *thumbnail, *(copies or ())]

@@ -1,0 +1,287 @@
+"""How a file gets into the library: begun here, uploaded in parts straight to the storage, and looked at on completion.
+
+No transaction is open while the storage is asked for something. Completing can be repeated after any crash: it goes on
+from what the storage has, and every step leads to the same key.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from shared.aws import storage
+from shared.aws.storage import MAX_PARTS, ObjectMissing, PartsRefused, StoredObject, UploadedPart
+from shared.core import clock
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import MediaId, OrganizationId, UserId, new_id
+from shared.core.log import log
+from shared.db.session import after_commit, read_only, unit_of_work
+from shared.media import queries
+from shared.media.errors import FileRefused, MediaNotFound, PartsDoNotMatch, UploadIsOver
+from shared.media.keys import incoming_key, served_key
+from shared.media.models import Media, MediaState
+from shared.media.probe import Facts, check_size, probe
+from shared.media.ranges import Ranges
+from shared.media.schemas import MAX_URLS, NewUpload, PartUrl, PartUrls, UploadStarted
+from shared.media.sniff import EXTENSIONS, is_video
+from shared.media.variants import request_variants
+
+_URLS_LIVE = timedelta(hours=1)
+_MEBIBYTE = 1024**2
+_LEAST_PART_BYTES = 8 * _MEBIBYTE
+# Larger parts make a broken connection cost more; few enough to need one answer's addresses up to 25 GB.
+_USUAL_PART_BYTES = 256 * _MEBIBYTE
+
+
+def start_upload(
+    session: Session, organization_id: OrganizationId, new: NewUpload, *, uploaded_by: UserId | None
+) -> UploadStarted:
+    """Begin an upload and sign the addresses of its first parts.
+
+    Raises:
+        FileRefused: what the browser says of it is enough to know that it will not be stored.
+    """
+    _check_claim(new)
+    media_id = MediaId(new_id())
+    key = incoming_key(organization_id, media_id)
+    upload_id = storage.create_multipart(key)
+    queries.add_upload(
+        session,
+        organization_id,
+        media_id=media_id,
+        uploaded_by=uploaded_by,
+        key=key,
+        upload_id=upload_id,
+        name=new.name,
+        size_bytes=new.size,
+    )
+    count = part_count(new.size)
+    signed = _sign(key, upload_id, new.size, range(1, min(count, MAX_URLS) + 1))
+    return UploadStarted(
+        id=media_id,
+        upload_id=upload_id,
+        part_size=part_size(new.size),
+        part_count=count,
+        parts=signed.parts,
+        expires_at=signed.expires_at,
+    )
+
+
+def sign_parts(
+    session: Session, organization_id: OrganizationId, media_id: MediaId, numbers: Sequence[int]
+) -> PartUrls:
+    """Sign addresses of further parts, or of the same ones anew.
+
+    Raises:
+        MediaNotFound: there is no such upload.
+        UploadIsOver: it was completed or refused.
+        InvalidInput: it has fewer parts.
+    """
+    upload = queries.get_upload(session, organization_id, media_id)
+    if upload.state is not MediaState.UPLOADING or upload.upload_id is None:
+        raise UploadIsOver
+    count = part_count(upload.size_bytes)
+    if beyond := [index for index, number in enumerate(numbers) if number > count]:
+        problem = FieldProblem(
+            f"numbers.{beyond[0]}", "out_of_range", f"This upload has {count} parts."
+        )
+        raise InvalidInput("There is no such part.", problems=[problem])
+    return _sign(upload.key, upload.upload_id, upload.size_bytes, numbers)
+
+
+def complete_upload(
+    organization_id: OrganizationId, media_id: MediaId, parts: Sequence[UploadedPart]
+) -> Media:
+    """Put the parts together, look at the file, and move it to where it is served; or refuse and remove it.
+
+    Completing a completed upload returns the file.
+
+    Raises:
+        MediaNotFound: there is no such upload.
+        UploadIsOver: it was aborted or refused, or has expired.
+        PartsDoNotMatch: the parts are not those that were uploaded.
+        FileRefused: the file may not be stored; it is removed.
+    """
+    with read_only() as session:
+        upload = queries.get_upload(session, organization_id, media_id)
+    if upload.state is MediaState.READY:
+        return upload
+    if upload.state is MediaState.REJECTED or upload.upload_id is None:
+        raise UploadIsOver
+    stored = _put_together(upload, parts)
+    try:
+        facts = _look_at(upload, stored)
+    except FileRefused as refused:
+        _refuse(organization_id, upload, refused)
+        raise
+    key = served_key(upload.key, facts.content_type)
+    try:
+        storage.copy(upload.key, key, source=stored, content_type=facts.content_type)
+    except ObjectMissing as error:  # completed or aborted by another request at this moment
+        raise UploadIsOver from error
+    return _record(organization_id, upload, key, facts)
+
+
+def abort_upload(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
+    """Give an upload up and free what arrived of it.
+
+    Raises:
+        MediaNotFound: there is no upload going on.
+    """
+    upload = queries.mark_deleted(session, organization_id, media_id, MediaState.UPLOADING)
+    if upload is None:
+        raise MediaNotFound
+    after_commit(session, partial(_free, upload.key, upload.upload_id))
+
+
+def part_size(size_bytes: int) -> int:
+    """Say how large the parts of a file are: whole mebibytes, at least 8, and few enough for the storage."""
+    wanted = min(max(size_bytes / MAX_URLS, _LEAST_PART_BYTES), _USUAL_PART_BYTES)
+    return math.ceil(max(wanted, size_bytes / MAX_PARTS) / _MEBIBYTE) * _MEBIBYTE
+
+
+def part_count(size_bytes: int) -> int:
+    """Say in how many parts a file is uploaded."""
+    return math.ceil(size_bytes / part_size(size_bytes))
+
+
+def _check_claim(new: NewUpload) -> None:
+    claimed = (new.content_type or "").split(";")[0].strip().lower()
+    kind = claimed.split("/")[0]
+    is_known_refusal = claimed in {"image/svg+xml", "image/heic", "image/heif"} or (
+        kind in {"audio", "text"}
+        or (kind == "video" and claimed not in {"video/mp4", "video/x-m4v"})
+    )
+    if is_known_refusal:
+        raise FileRefused(
+            "unsupported_type",
+            f"Files of the type {claimed} cannot be stored. JPEG, PNG, GIF, WebP, AVIF, BMP and TIFF pictures and "
+            "MP4 videos can be uploaded.",
+            path="contentType",
+        )
+    # What is not said to be a picture may be a video, which may be larger; completion knows.
+    check_size(claimed if claimed in EXTENSIONS else "video/mp4", new.size)
+
+
+def _sign(key: str, upload_id: str, size_bytes: int, numbers: Sequence[int]) -> PartUrls:
+    size = part_size(size_bytes)
+    expires_at: datetime = clock.now() + _URLS_LIVE
+    urls = [
+        PartUrl(
+            number=number,
+            url=storage.presign_part(
+                key,
+                upload_id,
+                number,
+                size_bytes=min(size, size_bytes - (number - 1) * size),
+                valid_for=_URLS_LIVE,
+            ),
+        )
+        for number in numbers
+    ]
+    return PartUrls(parts=urls, expires_at=expires_at)
+
+
+def _put_together(upload: Media, parts: Sequence[UploadedPart]) -> StoredObject:
+    assert upload.upload_id is not None
+    try:
+        storage.complete_multipart(upload.key, upload.upload_id, parts)
+    except PartsRefused as error:
+        message = (
+            "The storage does not have these parts. Upload what is missing, or take the ETags anew."
+        )
+        raise PartsDoNotMatch(message) from error
+    except ObjectMissing:
+        # Over, in the storage's eyes: completed by a request that died before it could record it, or expired.
+        log.info("upload.completed_before", extra={"media_id": str(upload.id)})
+    try:
+        return storage.head(upload.key)
+    except ObjectMissing as error:
+        raise UploadIsOver from error
+
+
+def _look_at(upload: Media, stored: StoredObject) -> Facts:
+    if stored.size_bytes != upload.size_bytes:
+        raise FileRefused(
+            "size_differs",
+            f"{upload.size_bytes:,} bytes were announced, {stored.size_bytes:,} were uploaded.",
+            path="size",
+        )
+
+    def read(start: int, length: int) -> bytes:
+        return storage.read_range(upload.key, start, length, etag=stored.etag)
+
+    try:
+        return probe(Ranges(read, stored.size_bytes))
+    except ObjectMissing as error:
+        raise UploadIsOver from error
+
+
+def _refuse(organization_id: OrganizationId, upload: Media, refused: FileRefused) -> None:
+    storage.delete(upload.key)
+    with unit_of_work() as session:
+        queries.finish_upload(
+            session, organization_id, MediaId(upload.id), {"state": MediaState.REJECTED}
+        )
+    log.info("upload.refused", extra={"media_id": str(upload.id), "reason": refused.reason})
+
+
+def _record(organization_id: OrganizationId, upload: Media, key: str, facts: Facts) -> Media:
+    """Make the copied file part of the library, and have its copies made."""
+    media_id = MediaId(upload.id)
+    with unit_of_work() as session:
+        media = queries.finish_upload(
+            session,
+            organization_id,
+            media_id,
+            {
+                "state": MediaState.READY,
+                "key": key,
+                "content_type": facts.content_type,
+                "size_bytes": facts.size_bytes,
+                "width": facts.width,
+                "height": facts.height,
+                "duration_ms": facts.duration_ms,
+                "variants_made": is_video(facts.content_type),
+            },
+        )
+        if media is not None:
+            after_commit(session, partial(_request_variants, media))
+            after_commit(session, partial(storage.delete, upload.key))
+    if media is None:
+        return _already_over(organization_id, media_id, key)
+    log.info(
+        "upload.completed",
+        extra={
+            "media_id": str(media_id),
+            "content_type": facts.content_type,
+            "size_bytes": facts.size_bytes,
+        },
+    )
+    return media
+
+
+def _request_variants(media: Media) -> None:
+    if not media.variants_made:
+        request_variants([media])
+
+
+def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> Media:
+    """Another request ended the upload meanwhile: by completing it, which is as good, or by aborting it."""
+    with read_only() as session:
+        try:
+            media = queries.get_upload(session, organization_id, media_id)
+        except MediaNotFound as error:
+            storage.delete(key)
+            raise UploadIsOver from error
+    if media.state is not MediaState.READY:
+        raise UploadIsOver
+    return media
+
+
+def _free(key: str, upload_id: str | None) -> None:
+    if upload_id is not None:
+        storage.abort_multipart(key, upload_id)
+    storage.delete(key)
