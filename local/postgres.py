@@ -72,7 +72,11 @@ class EmbeddedPostgres:
     """One PostgreSQL server on the files below `data_dir`, stopped at the latest when this process ends."""
 
     def __init__(self, data_dir: Path, log: Path, *, durable: bool = True) -> None:
-        """Name the folder and the log file, which need not exist. Without `durable`, a crash may spoil the files."""
+        """Name the folder and the log file, which need not exist. Without `durable`, a crash may spoil the files.
+
+        Raises:
+            PostgresFailed: the folder belongs to another user.
+        """
         self._log = log.absolute()
         self._settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -243,6 +247,10 @@ def _accessible_place(folder: Path, user: _User | None) -> Path:
     if user is not None and not _can_reach(folder.parent, user):
         return _linked_place(folder, user)
     folder.mkdir(mode=0o700, exist_ok=True)
+    if user is None and folder.stat().st_uid != os.geteuid():
+        raise PostgresFailed(
+            f"{folder} belongs to another user; set ROOST_HOME to a folder of your own."
+        )
     _give(folder, user)
     return folder
 

@@ -10,6 +10,7 @@ page = list_posts(session, organization_id)
 
 import contextlib
 import functools
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -136,11 +137,7 @@ def dispose() -> None:
 
     Runs before a SnapStart snapshot: a restored copy must not share a connection with the others.
     """
-    if engine.cache_info().currsize:
-        engine().dispose()
-    engine.cache_clear()
-    _autocommit_engine.cache_clear()
-    _aws_session.cache_clear()
+    _forget(close=True)
 
 
 def connect(
@@ -325,5 +322,15 @@ def _aws_session() -> Any:
     return AwsSession()
 
 
+def _forget(*, close: bool) -> None:
+    if engine.cache_info().currsize:
+        engine().dispose(close=close)
+    engine.cache_clear()
+    _autocommit_engine.cache_clear()
+    _aws_session.cache_clear()
+
+
+# A forked child must leave its parent's connections alone, and not even say good-bye on them.
+os.register_at_fork(after_in_child=functools.partial(_forget, close=False))
 if register_before_snapshot is not None:
     register_before_snapshot(dispose)

@@ -1,10 +1,15 @@
 """Whether a unit of work is committed once, wholly or not at all, and finds a live connection."""
 
+import contextlib
 import datetime as dt
+import os
+import shutil
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,18 +17,24 @@ import pg8000
 import pytest
 import snapshot_restore_py
 import time_machine
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from local.postgres import EmbeddedPostgres
 from shared.core.config import settings
 from shared.db import session as sessions
 from shared.db.session import (
     CommitUnknown,
     Login,
     after_commit,
+    connect,
     dispose,
     engine,
     read_only,
@@ -365,6 +376,94 @@ class TestConnect:
             entry[0] for entry in snapshot_restore_py._before_snapshot_registry
         ]
         assert dispose in registered
+
+
+@pytest.fixture(scope="module")
+def tls_server() -> Iterator[tuple[str, Path]]:
+    """Run a server with a certificate of its own; its URL, and the file to trust."""
+    folder = Path(tempfile.mkdtemp(prefix="roost-tls-"))
+    folder.chmod(0o755)
+    trusted = folder / "ca.pem"
+    server = EmbeddedPostgres(folder / "postgres", folder / "log", durable=False)
+    server.start()
+    server.stop()
+    files = folder / "postgres" / "data"
+    certificate, key = a_certificate("localhost")
+    for name, content in (("server.crt", certificate), ("server.key", key)):
+        (files / name).write_bytes(content)
+        (files / name).chmod(0o600)
+        os.chown(files / name, files.stat().st_uid, files.stat().st_gid)
+    trusted.write_bytes(certificate)
+    (files / "postgresql.auto.conf").write_text("ssl = on\n")
+    try:
+        yield server.start().replace("127.0.0.1", "localhost"), trusted
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+class TestTls:
+    def test_trusted_server_is_spoken_to_in_secret(
+        self, tls_server: tuple[str, Path], configure: Configure
+    ) -> None:
+        url, trusted = tls_server
+        configure(DATABASE_URL=f"{url}?sslmode=verify-full", DATABASE_CA_FILE=trusted)
+        with contextlib.closing(connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(
+                "SELECT ssl, $1::int FROM pg_stat_ssl WHERE pid = pg_backend_pid()", (1,)
+            )
+            assert cursor.fetchall() == ([True, 1],)
+
+    @pytest.mark.parametrize(
+        ("host", "trusts", "reason"),
+        [("localhost", False, "self-signed"), ("127.0.0.1", True, "mismatch")],
+    )
+    def test_other_server_is_refused(
+        self,
+        tls_server: tuple[str, Path],
+        configure: Configure,
+        host: str,
+        trusts: bool,
+        reason: str,
+    ) -> None:
+        url, trusted = tls_server
+        configure(
+            DATABASE_URL=f"{url.replace('localhost', host)}?sslmode=verify-full",
+            DATABASE_CA_FILE=trusted if trusts else "",
+        )
+        with pytest.raises(pg8000.InterfaceError, match=reason):
+            connect()
+
+
+def a_certificate(name: str) -> tuple[bytes, bytes]:
+    """Make a self-signed certificate for `name`, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    today = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - dt.timedelta(days=1))
+        .not_valid_after(today + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM), key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+
+
+def test_forked_child_leaves_its_parent_s_connection_alone(through_proxy: CountingProxy) -> None:
+    keys()
+    child = os.fork()
+    if child == 0:
+        # Nothing that pytest or the coverage of it would do at the end of a process.
+        os._exit(0 if not engine.cache_info().currsize else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    before = through_proxy.round_trips
+    assert keys() == []
+    assert through_proxy.round_trips - before == 1
 
 
 def test_pool_is_one_connection_unless_set(database_url: str, configure: Configure) -> None:
