@@ -121,6 +121,7 @@ def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection
         "provider": dict(authorization.remember),
         "zone": wanted.zone,
         "browser": hash_secret(wanted.browser).hex() if wanted.browser else None,
+        "chooses_page": False,
     }
     values = {
         "state": authorization.state,
@@ -174,12 +175,13 @@ def finish(
         AppError: the platform refused, in its own words.
     """
     pending = find_pending(slug, state)
-    if organization_id is not None and pending.organization_id != organization_id:
+    remembered = _remembered(pending)
+    is_foreign = organization_id is not None and pending.organization_id != organization_id
+    if is_foreign or remembered["chooses_page"]:
         raise NotStarted
     is_form = isinstance(offered(slug).spec.auth, Fields)
     if not is_form:
         _use_up(pending)
-    remembered = _remembered(pending)
     made = _connect(
         pending.organization_id,
         slug,
@@ -295,7 +297,7 @@ def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelFacts:
         AppError: as `choose_page`.
     """
     pending = find_pending(slug, state)
-    if pending.again is None or not _remembered(pending).get("chooses_page"):
+    if pending.again is None or not _remembered(pending)["chooses_page"]:
         raise NotStarted
     channel = choose_page(pending.organization_id, pending.again.id, page_id)
     run(lambda session: queries.use_state(session, state, slug))

@@ -1,0 +1,629 @@
+"""Connecting accounts: a state works once, a channel stays the account it is, and refusals keep the platform's words."""
+
+import json
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import httpx
+import pytest
+import respx
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from shared.aws.keys import open_sealed
+from shared.channels import connect, queries
+from shared.channels.connect import Finished, NewConnection, finish, start
+from shared.channels.errors import (
+    ChannelNotFound,
+    NoPages,
+    NotStarted,
+    OtherAccount,
+    PageChosen,
+    PlatformLimited,
+    PlatformNotSetUp,
+    PlatformRefused,
+    PlatformSilent,
+    ProviderNotFound,
+)
+from shared.channels.models import Channel, OAuthState
+from shared.core.errors import AppError, InvalidInput
+from shared.organizations.models import Organization
+from tests.builders import a_channel, a_user, an_organization
+from tests.conftest import Configure
+from tests.shared.channels.builders import opened
+
+HERE = "https://social.example"
+LINKEDIN = "https://api.linkedin.com"
+LINKEDIN_TOKEN = "https://www.linkedin.com/oauth/v2/accessToken"
+
+pytestmark = pytest.mark.usefixtures("sealing")
+
+
+def mastodon(
+    router: respx.MockRouter, *, base: str = HERE, account: str = "17", **token: Any
+) -> None:
+    """Answer as an instance does, docs.joinmastodon.org/methods/oauth and /accounts."""
+    scope = " ".join(connect.offered("mastodon").spec.auth.scopes)  # type: ignore[union-attr]
+    body = {"access_token": "granted-token", "token_type": "Bearer", "scope": scope} | token
+    router.post(f"{base}/oauth/token").mock(return_value=httpx.Response(200, json=body))
+    router.get(f"{base}/api/v1/accounts/verify_credentials").mock(
+        return_value=httpx.Response(
+            200,
+            json={
+                "id": account,
+                "username": "ada",
+                "display_name": "Ada L.",
+                "avatar_static": f"{base}/ada.png",
+            },
+        )
+    )
+    limits = {"configuration": {"statuses": {"max_characters": 1_000}}}
+    router.get(f"{base}/api/v2/instance").mock(return_value=httpx.Response(200, json=limits))
+
+
+def linkedin(router: respx.MockRouter, *, person: str = "me-1", **token: Any) -> None:
+    """Answer as LinkedIn does for a person who runs two pages."""
+    scope = ",".join(connect.offered("linkedin-page").spec.auth.scopes)  # type: ignore[union-attr]
+    body = {
+        "access_token": "linkedin-token",
+        "refresh_token": "linkedin-refresh",
+        "expires_in": 5_184_000,
+        "scope": scope,
+    }
+    router.post(LINKEDIN_TOKEN).mock(return_value=httpx.Response(200, json=body | token))
+    me = {"id": person, "localizedFirstName": "Ada", "localizedLastName": "L."}
+    router.get(f"{LINKEDIN}/v2/me").mock(return_value=httpx.Response(200, json=me))
+    entries = [
+        {"role": "ADMINISTRATOR", "organization": f"urn:li:organization:{page}"}
+        for page in (11, 22)
+    ]
+    router.get(url__startswith=f"{LINKEDIN}/rest/organizationAcls").mock(
+        return_value=httpx.Response(200, json={"elements": entries})
+    )
+    names = {"11": {"localizedName": "Engines"}, "22": {"localizedName": "Looms"}}
+    router.get(url__startswith=f"{LINKEDIN}/rest/organizationsLookup").mock(
+        return_value=httpx.Response(200, json={"results": names})
+    )
+    for page, name in names.items():
+        router.get(url__startswith=f"{LINKEDIN}/v2/organizations/{page}").mock(
+            return_value=httpx.Response(200, json=name)
+        )
+
+
+def begin(
+    session: Session, organization: Organization, slug: str = "mastodon", **wanted: Any
+) -> str:
+    """Start connecting and return the state that the platform will send back."""
+    user = a_user(session)
+    url = start(organization.id, user.id, slug, NewConnection(**({"zone": "UTC"} | wanted)))
+    return parse_qs(urlsplit(url).query)["state"][0]
+
+
+def connected(
+    session: Session, organization: Organization, slug: str = "mastodon", **wanted: Any
+) -> Finished:
+    return finish(slug, begin(session, organization, slug, **wanted), "a-code")
+
+
+def row(session: Session, channel_id: UUID) -> Channel:
+    session.expire_all()
+    return session.get_one(Channel, channel_id)
+
+
+class TestStart:
+    def test_the_url_leads_to_the_platform_and_back_to_us(
+        self, session: Session, configure: Configure
+    ) -> None:
+        configure(PUBLIC_URL="https://roost.example")
+        organization, user = an_organization(session), a_user(session)
+        url = start(organization.id, user.id, "mastodon", NewConnection(zone="UTC"))
+        query = parse_qs(urlsplit(url).query)
+        assert url.startswith(f"{HERE}/oauth/authorize?")
+        assert query["client_id"] == ["our-id"]
+        assert query["redirect_uri"] == ["https://roost.example/app/integrations/social/mastodon"]
+        assert len(query["state"][0]) >= 32
+
+    def test_what_is_remembered_is_sealed_and_lives_an_hour(self, session: Session) -> None:
+        organization = an_organization(session)
+        state = begin(session, organization, return_url="https://customer.example/done")
+        kept = session.get_one(OAuthState, state)
+        now = session.scalar(select(func.now()))
+        assert kept.organization_id == organization.id
+        assert kept.return_url == "https://customer.example/done"
+        assert now is not None
+        assert (kept.expires_at - now).total_seconds() == 3_600
+        assert json.loads(open_sealed(kept.remember, organization.id))["zone"] == "UTC"
+
+    def test_a_form_is_filled_in_on_our_own_page(self, session: Session) -> None:
+        organization, user = an_organization(session), a_user(session)
+        url = start(organization.id, user.id, "bluesky", NewConnection(zone="UTC"))
+        assert url.startswith("http://127.0.0.1:3000/app/integrations/social/bluesky?state=")
+
+    @pytest.mark.parametrize("slug", ["myspace", "x"])
+    def test_an_unknown_or_hidden_platform(
+        self, session: Session, configure: Configure, slug: str
+    ) -> None:
+        configure(HIDDEN_PROVIDERS="x")
+        with pytest.raises(ProviderNotFound):
+            begin(session, an_organization(session), slug)
+
+    def test_a_platform_without_credentials_names_the_missing_keys(self, session: Session) -> None:
+        with pytest.raises(PlatformNotSetUp, match="X_API_KEY"):
+            begin(session, an_organization(session), "x")
+
+    def test_another_organizations_channel_cannot_be_connected_again(
+        self, session: Session
+    ) -> None:
+        theirs = a_channel(session, an_organization(session))
+        with pytest.raises(ChannelNotFound):
+            begin(session, an_organization(session), reconnects=str(theirs.id))
+
+    def test_a_channel_is_connected_again_at_its_own_server(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        base = "https://other.example"
+        respx_mock.post(f"{base}/api/v1/apps").mock(
+            return_value=httpx.Response(200, json={"client_id": "i", "client_secret": "s"})
+        )
+        mastodon(respx_mock, base=base)
+        organization = an_organization(session)
+        first = connected(session, organization, "mastodon-custom", instance="other.example")
+        again = connected(
+            session, organization, "mastodon-custom", reconnects=first.channel.remote_id
+        )
+        assert again.channel.id == first.channel.id
+
+
+class TestFinish:
+    def test_a_channel_is_made(self, session: Session, respx_mock: respx.MockRouter) -> None:
+        mastodon(respx_mock)
+        organization = an_organization(session)
+        channel = connected(session, organization, zone="Europe/Berlin").channel
+        stored = row(session, channel.id)
+        assert stored.organization_id == organization.id
+        assert (stored.remote_id, stored.name) == ("17@social.example", "Ada L.")
+        assert stored.username == "ada@social.example"
+        assert stored.account_settings == {"maxCharacters": 1_000}
+        assert stored.posting_times == [{"time": 560}, {"time": 850}, {"time": 1140}]
+        assert stored.timezone == "Europe/Berlin"
+        assert opened(stored, "access_token") == "granted-token"
+        assert stored.refresh_token is None
+        assert (stored.token_version, stored.needs_page) == (1, False)
+
+    def test_the_zone_given_at_the_end_goes_before_the_one_at_the_start(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        state = begin(session, an_organization(session), zone="Europe/Berlin")
+        channel = finish("mastodon", state, "a-code", zone=120).channel
+        assert [time["time"] for time in channel.posting_times] == [440, 730, 1020]
+        assert channel.timezone == "UTC"
+
+    def test_a_state_works_once(self, session: Session, respx_mock: respx.MockRouter) -> None:
+        mastodon(respx_mock)
+        state = begin(session, an_organization(session))
+        finish("mastodon", state, "a-code")
+        with pytest.raises(NotStarted):
+            finish("mastodon", state, "a-code")
+
+    def test_a_state_is_used_up_by_a_refusal_too(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(f"{HERE}/oauth/token").mock(
+            return_value=httpx.Response(400, json={"error": "invalid_grant"})
+        )
+        state = begin(session, an_organization(session))
+        with pytest.raises(PlatformRefused):
+            finish("mastodon", state, "a-code")
+        with pytest.raises(NotStarted):
+            finish("mastodon", state, "a-code")
+
+    @pytest.mark.parametrize("wrong", ["unknown", "expired", "other platform", "deleted tenant"])
+    def test_a_state_that_does_not_hold(self, session: Session, wrong: str) -> None:
+        organization = an_organization(session)
+        state, slug = begin(session, organization), "mastodon"
+        if wrong == "unknown":
+            state = "made-up"
+        elif wrong == "expired":
+            session.execute(update(OAuthState).values(expires_at=func.now()))
+        elif wrong == "other platform":
+            slug = "linkedin-page"
+        else:
+            session.execute(update(Organization).values(deleted_at=func.now()))
+        with pytest.raises(NotStarted):
+            finish(slug, state, "a-code")
+
+    def test_another_organizations_state_is_refused_and_stays_good(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        organization = an_organization(session)
+        state = begin(session, organization)
+        with pytest.raises(NotStarted):
+            finish("mastodon", state, "a-code", organization_id=an_organization(session).id)
+        finished = finish("mastodon", state, "a-code", organization_id=organization.id)
+        assert finished.channel.organization_id == organization.id
+
+    def test_two_browsers_with_one_state_make_one_request(
+        self, committed: Engine, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        with Session(committed) as session, session.begin():
+            ids = an_organization(session).id, a_user(session).id
+        url = start(*ids, "mastodon", NewConnection(zone="UTC"))
+        state = parse_qs(urlsplit(url).query)["state"][0]
+        both = threading.Barrier(2)
+
+        def one() -> object:
+            both.wait(10)
+            try:
+                return finish("mastodon", state, "a-code")
+            except NotStarted as error:
+                return error
+
+        with ThreadPoolExecutor(2) as threads:
+            running = [threads.submit(one) for _ in range(2)]
+            outcomes = [future.result(20) for future in running]
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Finished", "NotStarted"]
+        assert sum(call.request.url.path == "/oauth/token" for call in respx_mock.calls) == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "expected", "words"),
+        [
+            pytest.param(
+                httpx.Response(
+                    400, json={"error": "invalid_grant", "error_description": "Code was used."}
+                ),
+                PlatformRefused,
+                "Code was used.",
+                id="code-used",
+            ),
+            pytest.param(
+                httpx.Response(401, json={"error": "invalid_client"}),
+                PlatformNotSetUp,
+                "invalid_client",
+                id="our-application",
+            ),
+            pytest.param(httpx.Response(502), PlatformSilent, "502", id="down"),
+            pytest.param(
+                httpx.Response(429, headers={"retry-after": "42"}),
+                PlatformLimited,
+                "wait",
+                id="limited",
+            ),
+            pytest.param(
+                httpx.Response(200, json={"access_token": "t", "scope": "read"}),
+                PlatformRefused,
+                "write:statuses",
+                id="scope-missing",
+            ),
+            pytest.param(
+                httpx.Response(200, json={"access_token": ""}),
+                PlatformSilent,
+                "cannot be read",
+                id="empty-token",
+            ),
+        ],
+    )
+    def test_refusals_are_told_in_the_platforms_words(
+        self,
+        session: Session,
+        respx_mock: respx.MockRouter,
+        answer: httpx.Response,
+        expected: type[AppError],
+        words: str,
+    ) -> None:
+        respx_mock.post(f"{HERE}/oauth/token").mock(return_value=answer)
+        with pytest.raises(expected, match=words):
+            connected(session, an_organization(session))
+        assert session.scalar(select(func.count()).select_from(Channel)) == 0
+
+    def test_a_refusal_keeps_the_platforms_code(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(f"{HERE}/oauth/token").mock(
+            return_value=httpx.Response(400, json={"error": "invalid_grant"})
+        )
+        with pytest.raises(PlatformRefused) as refused:
+            connected(session, an_organization(session))
+        assert [problem.code for problem in refused.value.problems] == ["invalid_grant"]
+
+    def test_an_account_without_an_id_is_not_kept(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock, account="")
+        with pytest.raises(PlatformSilent):
+            connected(session, an_organization(session))
+
+
+class TestConnectingAgain:
+    def test_the_same_account_gets_the_new_token_and_keeps_its_times(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization).channel
+        ids = organization.id, first.id
+        queries.disconnect_channel(session, *ids, token_version=1, reason="Revoked.")
+        queries.change_channel(session, *ids, {"posting_times": [{"time": 1}], "name": "Mine"})
+        mastodon(respx_mock, access_token="second-token")
+
+        second = connected(session, organization, zone="Asia/Tokyo").channel
+
+        stored = row(session, first.id)
+        assert second.id == first.id
+        assert opened(stored, "access_token") == "second-token"
+        assert stored.token_version == 2
+        assert (stored.disconnected_at, stored.disconnected_reason) == (None, None)
+        assert (stored.posting_times, stored.timezone) == ([{"time": 1}], "UTC")
+        assert stored.name == "Ada L."
+
+    def test_a_deleted_channel_comes_back_enabled(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization).channel
+        queries.change_channel(session, organization.id, first.id, {"disabled": True})
+        queries.delete_channel(session, organization.id, first.id)
+        gone = row(session, first.id)
+        assert (gone.access_token, gone.refresh_token, gone.details) == (b"", None, None)
+
+        second = connected(session, organization).channel
+
+        assert second.id == first.id
+        stored = row(session, first.id)
+        assert (stored.deleted_at, stored.disabled) == (None, False)
+
+    def test_a_disabled_channel_stays_disabled(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization).channel
+        queries.change_channel(session, organization.id, first.id, {"disabled": True})
+        assert connected(session, organization).channel.disabled is True
+
+    def test_another_account_is_refused_by_name(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock, account="18")
+        organization = an_organization(session)
+        channel = a_channel(
+            session, organization, remote_id="17@social.example", username="eve@social.example"
+        )
+        with pytest.raises(OtherAccount, match=r"eve@social\.example.*ada@social\.example"):
+            connected(session, organization, reconnects=str(channel.id))
+        assert session.scalar(select(func.count()).select_from(Channel)) == 1
+
+    def test_the_same_account_in_two_organizations_is_two_channels(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        first = connected(session, an_organization(session)).channel
+        second = connected(session, an_organization(session)).channel
+        assert first.id != second.id
+
+    def test_a_missing_refresh_token_keeps_the_old_one(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        organization = an_organization(session)
+        linkedin(respx_mock)
+        first = connected(session, organization, "linkedin-page").channel
+        linkedin(respx_mock, refresh_token="", access_token="second")
+        connected(session, organization, "linkedin-page")
+        stored = row(session, first.id)
+        assert opened(stored, "access_token") == "second"
+        assert opened(stored, "refresh_token") == "linkedin-refresh"
+
+
+class TestPages:
+    def test_a_page_is_chosen_after_connecting(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        finished = connected(session, organization, "linkedin-page")
+        assert finished.channel.needs_page is True
+        assert [page.name for page in finished.pages] == ["Engines", "Looms"]
+
+        chosen = connect.choose_page(organization.id, finished.channel.id, "22")
+
+        stored = row(session, chosen.id)
+        assert chosen.id == finished.channel.id
+        assert (stored.remote_id, stored.root_remote_id) == ("22", "me-1")
+        assert (stored.name, stored.needs_page) == ("Looms", False)
+        assert opened(stored, "access_token") == "linkedin-token"
+        assert opened(stored, "refresh_token") == "linkedin-refresh"
+
+    def test_the_state_after_connecting_chooses_once(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        finished = connected(session, an_organization(session), "linkedin-page")
+        state = finished.page_state or ""
+        connect.choose_page_by_state("linkedin-page", state, "11")
+        with pytest.raises(NotStarted):
+            connect.choose_page_by_state("linkedin-page", state, "22")
+
+    def test_a_connecting_state_chooses_nothing(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        finished = connected(session, organization, "linkedin-page")
+        state = begin(session, organization, "linkedin-page", reconnects=str(finished.channel.id))
+        with pytest.raises(NotStarted):
+            connect.choose_page_by_state("linkedin-page", state, "11")
+
+    def test_a_choosing_state_connects_nothing(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        finished = connected(session, an_organization(session), "linkedin-page")
+        with pytest.raises(NotStarted):
+            finish("linkedin-page", finished.page_state or "", "a-code")
+
+    def test_a_page_that_is_a_channel_already_gets_the_new_token(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization, "linkedin-page").channel
+        connect.choose_page(organization.id, first.id, "11")
+        linkedin(respx_mock, access_token="second")
+        pending = connected(session, organization, "linkedin-page").channel
+        assert pending.id != first.id
+
+        chosen = connect.choose_page(organization.id, pending.id, "11")
+
+        assert chosen.id == first.id
+        assert opened(row(session, first.id), "access_token") == "second"
+        assert row(session, pending.id).deleted_at is not None
+
+    def test_a_page_is_connected_again_through_its_account(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization, "linkedin-page").channel
+        connect.choose_page(organization.id, first.id, "11")
+        linkedin(respx_mock, access_token="second", refresh_token="")
+
+        again = connected(session, organization, "linkedin-page", reconnects="11").channel
+
+        stored = row(session, first.id)
+        assert (again.id, again.needs_page, again.remote_id) == (first.id, False, "11")
+        assert stored.root_remote_id == "me-1"
+        assert opened(stored, "access_token") == "second"
+        assert opened(stored, "refresh_token") == "linkedin-refresh"
+
+    def test_a_page_of_another_person_is_another_account(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization, "linkedin-page").channel
+        connect.choose_page(organization.id, first.id, "11")
+        linkedin(respx_mock, person="me-2")
+        with pytest.raises(OtherAccount):
+            connected(session, organization, "linkedin-page", reconnects="11")
+
+    def test_a_page_the_account_may_not_post_to(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        pending = connected(session, organization, "linkedin-page").channel
+        with pytest.raises(PlatformRefused, match="may not post"):
+            connect.choose_page(organization.id, pending.id, "99")
+        assert row(session, pending.id).needs_page is True
+
+    def test_a_channel_that_is_a_page_already(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        channel = connected(session, organization, "linkedin-page").channel
+        connect.choose_page(organization.id, channel.id, "11")
+        with pytest.raises(PageChosen):
+            connect.choose_page(organization.id, channel.id, "22")
+
+    def test_a_platform_without_pages(self, session: Session, respx_mock: respx.MockRouter) -> None:
+        mastodon(respx_mock)
+        organization = an_organization(session)
+        channel = connected(session, organization).channel
+        with pytest.raises(NoPages):
+            connect.list_pages(organization.id, channel.id)
+
+    def test_connecting_survives_that_pages_cannot_be_listed(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        respx_mock.get(url__startswith=f"{LINKEDIN}/rest/organizationAcls").mock(
+            return_value=httpx.Response(500)
+        )
+        finished = connected(session, an_organization(session), "linkedin-page")
+        assert finished.pages == ()
+        assert finished.channel.needs_page is True
+
+
+class TestForms:
+    FIELDS: Mapping[str, str] = {
+        "service": "https://pds.example",
+        "identifier": "ada.example",
+        "password": "app-password-1",
+    }
+
+    def bluesky(self, router: respx.MockRouter) -> respx.Route:
+        session = {
+            "accessJwt": "a-jwt",
+            "refreshJwt": "r-jwt",
+            "did": "did:plc:ada",
+            "handle": "ada.example",
+        }
+        route = router.post("https://pds.example/xrpc/com.atproto.server.createSession")
+        route.mock(return_value=httpx.Response(200, json=session))
+        profile = {"did": "did:plc:ada", "handle": "ada.example", "displayName": "Ada"}
+        router.get(url__startswith="https://pds.example/xrpc/app.bsky.actor.getProfile").mock(
+            return_value=httpx.Response(200, json=profile)
+        )
+        return route
+
+    def connect(self, session: Session, fields: Mapping[str, str], **options: Any) -> Finished:
+        organization, user = an_organization(session), a_user(session)
+        return connect.connect_by_form(
+            organization.id, user.id, "bluesky", json.dumps(fields), zone="UTC", **options
+        )
+
+    def test_without_a_start(self, session: Session, respx_mock: respx.MockRouter) -> None:
+        self.bluesky(respx_mock)
+        stored = row(session, self.connect(session, self.FIELDS).channel.id)
+        assert (stored.remote_id, stored.name) == ("did:plc:ada", "Ada")
+        assert opened(stored, "refresh_token") == "r-jwt"
+        assert "app-password-1" not in opened(stored, "details")
+
+    def test_a_missing_field_is_named(self, session: Session) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            self.connect(session, {"identifier": "ada.example"})
+        assert [problem.path for problem in refused.value.problems] == ["password"]
+
+    def test_a_state_survives_a_mistyped_password(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        route = self.bluesky(respx_mock)
+        right = route.return_value
+        route.mock(
+            return_value=httpx.Response(
+                401, json={"error": "AuthenticationRequired", "message": "Invalid password"}
+            )
+        )
+        state = begin(session, an_organization(session), "bluesky")
+        with pytest.raises(PlatformRefused):
+            finish("bluesky", state, json.dumps(self.FIELDS))
+        route.mock(return_value=right)
+        assert finish("bluesky", state, json.dumps(self.FIELDS)).channel.name == "Ada"
+        with pytest.raises(NotStarted):
+            finish("bluesky", state, json.dumps(self.FIELDS))
+
+    def test_a_platform_with_a_page_of_its_own_needs_a_start(self, session: Session) -> None:
+        organization, user = an_organization(session), a_user(session)
+        with pytest.raises(NotStarted):
+            connect.connect_by_form(organization.id, user.id, "mastodon", "{}", zone="UTC")
+
+
+class TestStartedBy:
+    def test_the_browser_that_started_is_known(self, session: Session) -> None:
+        organization = an_organization(session)
+        ours = begin(session, organization, browser="a-secret")
+        programs = begin(session, organization, browser=None)
+        pending = connect.find_pending("mastodon", ours)
+        assert connect.was_started_by(pending, "a-secret") is True
+        assert connect.was_started_by(pending, "another") is False
+        assert connect.was_started_by(pending, None) is False
+        assert connect.was_started_by(connect.find_pending("mastodon", programs), "a") is False
+        assert connect.was_started_by(connect.find_pending("mastodon", programs), None) is False

@@ -1,0 +1,299 @@
+"""Renewing tokens: once under concurrency, judged by the token that was sent, and never disconnected by accident."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import respx
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from shared.channels import queries
+from shared.channels.errors import ChannelNotFound
+from shared.channels.models import Channel
+from shared.channels.tokens import (
+    Disconnected,
+    Refreshed,
+    RefreshingElsewhere,
+    disconnect,
+    refresh_ahead,
+    refresh_tokens,
+)
+from shared.core.ids import new_id
+from shared.notifications.models import Notification
+from shared.providers.errors import PlatformUnavailable
+from tests.builders import a_channel, an_organization
+from tests.shared.channels.builders import (
+    BLUESKY,
+    a_bluesky_channel,
+    new_session,
+    opened,
+    refused,
+)
+
+REFRESH = f"{BLUESKY}/xrpc/com.atproto.server.refreshSession"
+
+pytestmark = pytest.mark.usefixtures("sealing")
+
+
+def notices(session: Session) -> list[Notification]:
+    return list(session.scalars(select(Notification)))
+
+
+class TestRefreshTokens:
+    def test_new_tokens_are_stored_sealed_with_a_new_version(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(REFRESH).mock(return_value=new_session())
+        channel = a_bluesky_channel(session, an_organization(session))
+
+        outcome = refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+
+        session.refresh(channel)
+        assert outcome == Refreshed(2)
+        assert channel.token_version == 2
+        assert opened(channel, "access_token") == "new-access-token"
+        assert opened(channel, "refresh_token") == "new-refresh-token"
+        assert b"new-access-token" not in channel.access_token
+        assert channel.refresh_lease_until is None
+        sent = respx_mock.calls.last.request
+        assert sent.headers["authorization"] == "Bearer old-refresh-token"
+
+    def test_a_stale_version_was_refreshed_by_somebody_else(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        channel = a_bluesky_channel(session, an_organization(session), token_version=5)
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=4) == Refreshed(5)
+        assert not respx_mock.calls
+
+    def test_a_held_lease_sends_the_caller_away(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        channel = a_bluesky_channel(session, an_organization(session))
+        queries.claim_refresh(session, channel.organization_id, channel.id, sent_version=1)
+        outcome = refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        assert outcome == RefreshingElsewhere()
+        assert outcome.retry_after.total_seconds() == 3
+        assert not respx_mock.calls
+
+    def test_a_lease_that_ran_out_is_taken_over(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(REFRESH).mock(return_value=new_session())
+        channel = a_bluesky_channel(session, an_organization(session))
+        session.execute(update(Channel).values(refresh_lease_until=func.now()))
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+
+    def test_an_empty_refresh_token_never_replaces_a_good_one(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        answer = {"access_token": "new-access", "expires_in": 3600}
+        respx_mock.post("https://www.linkedin.com/oauth/v2/accessToken").mock(
+            return_value=httpx.Response(200, json=answer)
+        )
+        organization = an_organization(session)
+        channel = a_bluesky_channel(session, organization, provider="linkedin-page", details=None)
+        refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        session.refresh(channel)
+        assert opened(channel, "access_token") == "new-access"
+        assert opened(channel, "refresh_token") == "old-refresh-token"
+
+    def test_the_platforms_final_no_disconnects_and_tells_once(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(REFRESH).mock(
+            return_value=refused(400, "ExpiredToken", "Token has been revoked")
+        )
+        channel = a_bluesky_channel(session, an_organization(session))
+
+        first = refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        second = refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+
+        session.refresh(channel)
+        assert isinstance(first, Disconnected)
+        assert "revoked" in first.reason
+        assert second == first
+        assert channel.disconnected_at is not None
+        assert channel.disconnected_reason == first.reason
+        assert len(respx_mock.calls) == 1
+        [notice] = notices(session)
+        assert channel.name in notice.title
+        assert notice.dedupe_key == f"channel-disconnected:{channel.id}:1"
+
+    def test_a_final_no_to_an_old_token_disconnects_nothing(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        channel = a_bluesky_channel(session, an_organization(session))
+
+        def reconnected_meanwhile(_request: httpx.Request) -> httpx.Response:
+            session.execute(update(Channel).values(token_version=2))
+            return refused(400, "ExpiredToken")
+
+        respx_mock.post(REFRESH).mock(side_effect=reconnected_meanwhile)
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+        session.refresh(channel)
+        assert channel.disconnected_at is None
+        assert not notices(session)
+
+    def test_tokens_that_come_after_somebody_elses_are_not_stored(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        channel = a_bluesky_channel(session, an_organization(session))
+
+        def reconnected_meanwhile(_request: httpx.Request) -> httpx.Response:
+            session.execute(update(Channel).values(token_version=2))
+            return new_session()
+
+        respx_mock.post(REFRESH).mock(side_effect=reconnected_meanwhile)
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+        session.refresh(channel)
+        assert opened(channel, "access_token") == "old-access-token"
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(httpx.ConnectError("no route"), id="unreachable"),
+            pytest.param(httpx.ReadTimeout("silence"), id="silent"),
+            pytest.param(httpx.Response(503), id="down"),
+            pytest.param(httpx.Response(429, headers={"retry-after": "9"}), id="limited"),
+            pytest.param(httpx.Response(200, text="<html>"), id="garbled"),
+            pytest.param(httpx.Response(401, text="proxy says no"), id="odd-refusal"),
+        ],
+    )
+    def test_nothing_else_disconnects_and_the_lease_is_given_back(
+        self, session: Session, respx_mock: respx.MockRouter, answer: Any
+    ) -> None:
+        route = respx_mock.post(REFRESH)
+        if isinstance(answer, Exception):
+            route.mock(side_effect=answer)
+        else:
+            route.mock(return_value=answer)
+        channel = a_bluesky_channel(session, an_organization(session))
+        with pytest.raises(Exception) as raised:
+            refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        session.refresh(channel)
+        assert raised.type.__module__ == "shared.providers.errors"
+        assert channel.disconnected_at is None
+        assert channel.refresh_lease_until is None
+        assert not notices(session)
+        route.mock(return_value=new_session(), side_effect=None)
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+
+    def test_an_empty_access_token_is_refused(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(REFRESH).mock(return_value=new_session(access=""))
+        channel = a_bluesky_channel(session, an_organization(session))
+        with pytest.raises(PlatformUnavailable):
+            refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+
+    def test_what_cannot_be_renewed_is_disconnected_once_it_was_refused(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        organization = an_organization(session)
+        channel = a_bluesky_channel(session, organization, provider="mastodon")
+        outcome = refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        assert isinstance(outcome, Disconnected)
+        assert not respx_mock.calls
+
+    @pytest.mark.parametrize("gone", ["deleted", "foreign", "unknown"])
+    def test_a_channel_that_is_not_there(self, session: Session, gone: str) -> None:
+        channel = a_bluesky_channel(session, an_organization(session))
+        organization_id, channel_id = channel.organization_id, channel.id
+        if gone == "deleted":
+            queries.delete_channel(session, organization_id, channel_id)
+        elif gone == "foreign":
+            organization_id = an_organization(session).id
+        else:
+            channel_id = new_id()
+        with pytest.raises(ChannelNotFound):
+            refresh_tokens(organization_id, channel_id, sent_version=1)
+
+
+class TestRefreshAhead:
+    def test_what_cannot_be_renewed_is_left_alone(self, session: Session) -> None:
+        organization = an_organization(session)
+        channel = a_bluesky_channel(session, organization, provider="mastodon")
+        opened_channel = queries.get_channel_to_open(session, organization.id, channel.id)
+        assert refresh_ahead(opened_channel) is None
+        session.refresh(channel)
+        assert channel.disconnected_at is None
+
+
+class TestDisconnect:
+    def test_a_verdict_on_the_current_token_counts_once(self, session: Session) -> None:
+        channel = a_channel(session, an_organization(session))
+        ids = channel.organization_id, channel.id
+        assert disconnect(session, *ids, sent_version=1, reason="Suspended.") is True
+        assert disconnect(session, *ids, sent_version=1, reason="Suspended.") is False
+        assert len(notices(session)) == 1
+
+    def test_a_verdict_on_an_old_token_does_not(self, session: Session) -> None:
+        channel = a_channel(session, an_organization(session), token_version=2)
+        ids = channel.organization_id, channel.id
+        assert disconnect(session, *ids, sent_version=1, reason="Suspended.") is False
+        session.refresh(channel)
+        assert channel.disconnected_at is None
+
+
+class TestTwoAtOnce:
+    """Real threads on real connections: the platform's answer is held back until both have tried to claim."""
+
+    def run_two(self, engine: Engine, work: Callable[[UUID, UUID], Any]) -> list[Any]:
+        with Session(engine) as session, session.begin():
+            channel = a_bluesky_channel(session, an_organization(session))
+            ids = channel.organization_id, channel.id
+        start = threading.Barrier(2)
+
+        def one() -> Any:
+            start.wait(10)
+            return work(*ids)
+
+        with ThreadPoolExecutor(2) as threads:
+            running = [threads.submit(one) for _ in range(2)]
+            return [future.result(20) for future in running]
+
+    def test_one_asks_the_platform(self, committed: Engine, respx_mock: respx.MockRouter) -> None:
+        turned_away = threading.Event()
+
+        def slow(_request: httpx.Request) -> httpx.Response:
+            assert turned_away.wait(10)
+            return new_session()
+
+        respx_mock.post(REFRESH).mock(side_effect=slow)
+
+        def work(organization_id: UUID, channel_id: UUID) -> Any:
+            outcome = refresh_tokens(organization_id, channel_id, sent_version=1)
+            turned_away.set()
+            return outcome
+
+        outcomes = self.run_two(committed, work)
+        assert sorted(outcomes, key=repr) == [Refreshed(2), RefreshingElsewhere()]
+        assert len(respx_mock.calls) == 1
+
+    def test_both_end_with_the_new_token(
+        self, committed: Engine, respx_mock: respx.MockRouter
+    ) -> None:
+        """The loser does what a publisher does: comes back later, and finds the token renewed."""
+
+        def slow(_request: httpx.Request) -> httpx.Response:
+            time.sleep(0.2)
+            return new_session()
+
+        respx_mock.post(REFRESH).mock(side_effect=slow)
+
+        def work(organization_id: UUID, channel_id: UUID) -> Any:
+            for _ in range(100):
+                outcome = refresh_tokens(organization_id, channel_id, sent_version=1)
+                if not isinstance(outcome, RefreshingElsewhere):
+                    return outcome
+                time.sleep(0.05)
+            raise AssertionError("nobody got the lease")
+
+        assert self.run_two(committed, work) == [Refreshed(2), Refreshed(2)]
+        assert len(respx_mock.calls) == 1
