@@ -1,0 +1,194 @@
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import respx
+import time_machine
+
+from shared.core.config import settings
+from shared.providers.errors import (
+    ContentRejected,
+    MediaRejected,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+    TokenExpired,
+)
+from shared.providers.http import retry_after
+from shared.providers.platforms.mastodon import Mastodon, MastodonCustom
+from tests.providers.builders import TOKEN, an_access, an_api
+
+URL = "https://mastodon.social/api/v1/statuses"
+
+
+class Lost(Exception):
+    """The lease is gone."""
+
+
+class TestRequest:
+    @pytest.mark.parametrize(
+        ("status", "irrevocable", "error"),
+        [
+            (400, False, ContentRejected),
+            (400, True, ContentRejected),
+            (401, True, TokenExpired),
+            (408, False, PlatformUnavailable),
+            (413, False, MediaRejected),
+            (415, False, MediaRejected),
+            (429, True, RateLimited),
+            (500, False, PlatformUnavailable),
+            (500, True, OutcomeUnknown),
+            (502, True, OutcomeUnknown),
+            (503, False, PlatformUnavailable),
+        ],
+    )
+    def test_reads_a_refusal_by_what_to_do_next(
+        self, platform: respx.MockRouter, status: int, irrevocable: bool, error: type[ProviderError]
+    ) -> None:
+        platform.post(URL).respond(status, json={"error": "because"})
+        with pytest.raises(error, match="because") as refused:
+            an_api(Mastodon()).request("POST", "/api/v1/statuses", irrevocable=irrevocable)
+        assert refused.value.evidence.status == status
+
+    @pytest.mark.parametrize(
+        ("failure", "error"),
+        [
+            (httpx.ConnectError("no route"), PlatformUnavailable),
+            (httpx.ConnectTimeout("no route"), PlatformUnavailable),
+            (httpx.PoolTimeout("busy"), PlatformUnavailable),
+            (httpx.ReadTimeout("silence"), OutcomeUnknown),
+            (httpx.WriteTimeout("stuck"), OutcomeUnknown),
+            (httpx.RemoteProtocolError("half an answer"), OutcomeUnknown),
+            (httpx.ReadError("reset"), OutcomeUnknown),
+        ],
+    )
+    def test_no_answer_after_the_mark_is_unknown_unless_nothing_was_sent(
+        self, platform: respx.MockRouter, failure: httpx.HTTPError, error: type[ProviderError]
+    ) -> None:
+        platform.post(URL).mock(side_effect=failure)
+        with pytest.raises(error):
+            an_api(Mastodon()).request("POST", "/api/v1/statuses", irrevocable=True)
+
+    def test_no_answer_without_the_mark_may_be_repeated(self, platform: respx.MockRouter) -> None:
+        platform.post(URL).mock(side_effect=httpx.ReadTimeout("silence"))
+        with pytest.raises(PlatformUnavailable):
+            an_api(Mastodon()).request("POST", "/api/v1/statuses")
+
+    def test_a_lost_lease_sends_nothing(self, platform: respx.MockRouter) -> None:
+        route = platform.post(URL).respond(200)
+
+        def refuse() -> None:
+            raise Lost
+
+        with pytest.raises(Lost):
+            an_api(Mastodon(), mark_sending=refuse).request(
+                "POST", "/api/v1/statuses", irrevocable=True
+            )
+        assert route.call_count == 0
+
+    def test_without_time_to_be_answered_nothing_is_marked_or_sent(
+        self, platform: respx.MockRouter
+    ) -> None:
+        route, marks = platform.post(URL).respond(200), []
+        api = an_api(
+            Mastodon(), mark_sending=lambda: marks.append(1), deadline=time.monotonic() + 2
+        )
+        with pytest.raises(PlatformUnavailable, match="no time left"):
+            api.request("POST", "/api/v1/statuses", irrevocable=True)
+        assert (route.call_count, marks) == (0, [])
+
+    def test_waits_no_longer_than_there_is_time(self, platform: respx.MockRouter) -> None:
+        route = platform.get(URL).respond(200)
+        an_api(Mastodon(), deadline=time.monotonic() + 7).request("GET", "/api/v1/statuses")
+        assert route.calls.last.request.extensions["timeout"]["read"] <= 7
+
+
+class TestRead:
+    def test_a_broken_answer_to_an_irrevocable_request_is_unknown(
+        self, platform: respx.MockRouter
+    ) -> None:
+        platform.post(URL).respond(200, text="<html>")
+        api = an_api(Mastodon())
+        with pytest.raises(OutcomeUnknown):
+            api.read(api.request("POST", "/api/v1/statuses", irrevocable=True), "id")
+
+    @pytest.mark.parametrize("body", [[], {"data": {}}, {"data": {"id": ""}}, {"data": "x"}])
+    def test_a_missing_field_is_a_broken_answer(
+        self, platform: respx.MockRouter, body: object
+    ) -> None:
+        platform.get(URL).respond(200, json=body)
+        api = an_api(Mastodon())
+        with pytest.raises(PlatformUnavailable):
+            api.read(api.request("GET", "/api/v1/statuses"), "data.id")
+
+
+class TestEvidence:
+    def test_keeps_the_platform_s_words_and_code_without_secrets(
+        self, platform: respx.MockRouter
+    ) -> None:
+        platform.post(URL).respond(
+            422,
+            json={
+                "error": {"code": "E17", "message": f"bad token {TOKEN}"},
+                "refresh_token": "leak",
+            },
+            headers={"x-request-id": "r-1"},
+        )
+        api = an_api(Mastodon())
+        with pytest.raises(ContentRejected) as refused:
+            api.request("POST", "/api/v1/statuses", params={"q": "secret"})
+        evidence = refused.value.evidence.as_json()
+        assert evidence["platform_code"] == "E17"
+        assert evidence["request_id"] == "r-1"
+        assert evidence["path"] == "/api/v1/statuses"
+        shown = f"{refused.value!r} {refused.value.message} {evidence}"
+        assert TOKEN not in shown
+        assert "leak" not in shown
+
+    def test_a_long_page_is_trimmed(self, platform: respx.MockRouter) -> None:
+        platform.get(URL).respond(500, text="x" * 100_000)
+        with pytest.raises(PlatformUnavailable) as refused:
+            an_api(Mastodon()).request("GET", "/api/v1/statuses")
+        assert len(refused.value.evidence.body) == 2_000
+        assert len(refused.value.message) < 500
+
+    def test_an_access_shows_no_secret(self) -> None:
+        access = an_access(details={"tokenSecret": "hidden"})
+        assert TOKEN not in repr(access)
+        assert "hidden" not in repr(access)
+
+
+class TestBaseUrl:
+    def test_an_account_s_own_server_goes_before_everything(self) -> None:
+        access = an_access(details={"base": "https://own.example/"})
+        assert an_api(MastodonCustom(), access=access).base_url == "https://own.example"
+
+    def test_a_setting_goes_before_the_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MASTODON_URL", "https://toot.example")
+        settings.cache_clear()
+        found = an_api(Mastodon()).base_url
+        settings.cache_clear()
+        assert found == "https://toot.example"
+
+
+class TestRetryAfter:
+    NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("headers", "wait"),
+        [
+            ({"retry-after": "30"}, timedelta(seconds=30)),
+            ({"retry-after": "Sun, 22 Nov 2026 12:05:00 GMT"}, timedelta(minutes=5)),
+            ({"x-ratelimit-reset": "2026-11-22T12:10:00.000Z"}, timedelta(minutes=10)),
+            ({"x-rate-limit-reset": str(int(NOW.timestamp()) + 90)}, timedelta(seconds=90)),
+            ({"ratelimit-reset": "45"}, timedelta(seconds=45)),
+            ({"x-rate-limit-reset": "1"}, timedelta(seconds=1)),
+            ({"retry-after": "soon"}, timedelta(minutes=1)),
+            ({}, timedelta(minutes=1)),
+        ],
+    )
+    def test_reads_every_form(self, headers: dict[str, str], wait: timedelta) -> None:
+        with time_machine.travel(self.NOW, tick=False):
+            assert retry_after(httpx.Response(429, headers=headers)) == wait
