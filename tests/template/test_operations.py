@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from layers.build import ROOT
 from tests.template.conftest import Resources
 
@@ -58,6 +61,15 @@ class TestAlarms:
             said = re.search(r"docs/operations\.md#([a-z0-9-]+)$", alarm["AlarmDescription"])
             assert said, name
             assert said[1] in anchors, name
+
+
+class TestGuide:
+    def test_its_statements_fit_the_tables(self, session: Session) -> None:
+        guide = (ROOT / "docs" / "operations.md").read_text()
+        statements = re.findall(r"```sql\n(.+?);\s*```", guide, re.DOTALL)
+        assert statements
+        for statement in statements:
+            session.execute(text(f"EXPLAIN {statement}"))
 
 
 class TestLogs:
