@@ -1,0 +1,251 @@
+"""Whether an address given by a user leads anywhere that it should not."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.core import net
+from shared.core.net import AddressRefused, AnswerTooLarge, guarded_client, is_public
+from tests.conftest import Configure
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.255.255.254",
+        "0.0.0.0",
+        "10.0.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.0.0.1",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::7f00:1",
+        "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:7f00:1::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+    ],
+)
+def test_private_address_is_not_public(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
+)
+def test_address_on_the_internet_is_public(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://0177.1/",
+        "https://127.1/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://169.254.169.254/latest/meta-data/",
+        "http://example.org/",
+        "ftp://example.org/",
+        "https://user:secret@example.org/",
+    ],
+)
+def test_address_is_refused_before_anything_is_sent(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "create_connection", _no_connection)
+    with guarded_client() as client, pytest.raises(httpx.UnsupportedProtocol):
+        client.get(url)
+
+
+def test_name_with_one_private_address_among_its_addresses_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", _answers([["93.184.215.14", "10.0.0.1"]]))
+    monkeypatch.setattr(socket, "create_connection", _no_connection)
+    with guarded_client() as client, pytest.raises(AddressRefused):
+        client.get("https://example.org/")
+
+
+def test_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that answers a public address first and a private one afterwards: DNS rebinding."""
+    tried: list[str] = []
+
+    def connect(address: tuple[str, int], *_: Any, **__: Any) -> socket.socket:
+        tried.append(address[0])
+        raise OSError("closed")
+
+    monkeypatch.setattr(socket, "getaddrinfo", _answers([["93.184.215.14"], ["127.0.0.1"]]))
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with guarded_client() as client, pytest.raises(httpx.ConnectError):
+        client.get("https://example.org/")
+    assert tried == ["93.184.215.14"]
+
+
+def test_name_without_an_address_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with guarded_client() as client, pytest.raises(httpx.ConnectError):
+        client.get("https://example.org/")
+
+
+class TestLoopback:
+    def test_is_called_where_the_setting_allows_it(self, configure: Configure) -> None:
+        configure(ALLOW_LOOPBACK_ADDRESSES="true")
+        with _server(_says(b"here")) as url, guarded_client() as client:
+            assert client.get(url).text == "here"
+
+    def test_setting_allows_no_other_private_address(self, configure: Configure) -> None:
+        configure(ALLOW_LOOPBACK_ADDRESSES="true")
+        with guarded_client() as client, pytest.raises(AddressRefused):
+            client.get("http://10.0.0.1/")
+
+
+class TestLimits:
+    @pytest.fixture(autouse=True)
+    def _loopback(self, configure: Configure) -> None:
+        configure(ALLOW_LOOPBACK_ADDRESSES="true")
+
+    def test_large_answer_is_cut_off(self) -> None:
+        with _server(_says(b"x" * 5_000)) as url:
+            with guarded_client(max_bytes=4_999) as client, pytest.raises(AnswerTooLarge):
+                client.get(url)
+            with guarded_client(max_bytes=5_000) as client:
+                assert len(client.get(url).content) == 5_000
+
+    def test_compressed_answer_is_refused(self) -> None:
+        answer = _says(b"x", {"content-encoding": "gzip"})
+        with _server(answer) as url, guarded_client() as client, pytest.raises(AnswerTooLarge):
+            client.get(url)
+
+    def test_answer_that_drips_is_cut_off(self) -> None:
+        stop = threading.Event()
+
+        def drip(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(200)
+            request.send_header("content-length", "100")
+            request.end_headers()
+            for _ in range(100):
+                if stop.wait(0.02):
+                    return
+                request.wfile.write(b"x")
+
+        with _server(drip) as url, guarded_client(max_time=timedelta(seconds=0.2)) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                client.get(url)
+            stop.set()
+
+    def test_redirect_to_a_private_address_is_refused(self) -> None:
+        answer = _says(b"", {"location": "http://10.0.0.1/"}, status=302)
+        with (
+            _server(answer) as url,
+            guarded_client(max_redirects=3) as client,
+            pytest.raises(AddressRefused),
+        ):
+            client.get(url)
+
+    def test_redirects_are_followed_only_so_far(self) -> None:
+        answer = _says(b"", {"location": "/again"}, status=302)
+        with _server(answer) as url:
+            with guarded_client(max_redirects=3) as client, pytest.raises(httpx.TooManyRedirects):
+                client.get(url)
+            with guarded_client() as client:
+                assert client.get(url).status_code == 302
+
+
+def test_environment_does_not_put_a_proxy_in_between(
+    monkeypatch: pytest.MonkeyPatch, configure: Configure
+) -> None:
+    configure(ALLOW_LOOPBACK_ADDRESSES="true")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with _server(_says(b"direct")) as url, guarded_client() as client:
+        assert client.get(url).text == "direct"
+
+
+def test_time_is_counted_anew_for_each_request(configure: Configure) -> None:
+    configure(ALLOW_LOOPBACK_ADDRESSES="true")
+    net._ends_at.set(0.0)
+    with _server(_says(b"x")) as url, guarded_client() as client:
+        assert client.get(url).text == "x"
+
+
+def _no_connection(*_: Any, **__: Any) -> socket.socket:
+    raise AssertionError("a connection was opened")
+
+
+def _answers(rounds: list[list[str]]) -> Callable[..., Any]:
+    left = iter(rounds)
+
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in next(left)]
+
+    return resolve
+
+
+def _says(
+    body: bytes, headers: dict[str, str] | None = None, *, status: int = 200
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in {"content-length": str(len(body)), **(headers or {})}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+@contextmanager
+def _server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            try:
+                answer(self)
+            except (BrokenPipeError, ConnectionResetError):
+                return
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
