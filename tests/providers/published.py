@@ -50,14 +50,18 @@ def _adapted(node: Any, key: str = "") -> Any:
 
     - security: signatures and bearer tokens are tested by the providers' own tests;
     - `oneOf` bodies: a Mastodon status with text and media is both a text and a media status;
-    - `redirect_uris`: the description says array, its own documentation and older servers say string.
+    - `redirect_uris`: the description says array, its own documentation and older servers say string;
+    - `segment_index`: an integer, which in a multipart form is written as text;
+    - paths of LinkedIn's with parameters that are described nowhere, and its bodies, which it describes as text.
     """
     if isinstance(node, list):
         return [_adapted(one) for one in node]
     if not isinstance(node, dict):
         return node
-    if key == "redirect_uris":
+    if key in {"redirect_uris", "segment_index", "*/*"}:
         return {}
+    if key == "paths":
+        node = {path: operations for path, operations in node.items() if " " not in path}
     renamed = {"anyOf" if name == "oneOf" else name: inner for name, inner in node.items()}
     return {name: _adapted(inner, name) for name, inner in renamed.items() if name != "security"}
 

@@ -1,0 +1,400 @@
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import respx
+import time_machine
+
+from shared.core.config import settings
+from shared.core.errors import InvalidInput
+from shared.providers import rules
+from shared.providers.base import DraftPart, Processing, Released, Staged, ThreadPosition
+from shared.providers.errors import (
+    ChannelDisconnected,
+    ContentRejected,
+    GrantRejected,
+    MediaRejected,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    TokenExpired,
+)
+from shared.providers.http import Api
+from shared.providers.platforms.bluesky import VIDEO_SERVICE, Bluesky, record_key
+from tests.providers.builders import NOON, REFRESH_TOKEN, Storage, a_post, an_access, an_api
+from tests.providers.conftest import sample
+from tests.providers.published import judge_lexicon
+
+DID = "did:plc:jpsfolrrnlcxddv6rtbbplqv"
+HOST = "https://morel.us-east.host.bsky.network"
+CID = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
+FORM = {
+    "service": "https://bsky.social",
+    "identifier": "roost.bsky.social",
+    "password": "app-password",
+}
+BLOB = sample("bluesky", "blob").json()["blob"]
+
+
+def line(**about: Any) -> Api:
+    return an_api(Bluesky(), access=an_access(remote_id=DID, details={"base": HOST}), **about)
+
+
+@pytest.fixture
+def put(platform: respx.MockRouter) -> respx.Route:
+    return platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").mock(
+        sample("bluesky", "written")
+    )
+
+
+def record_of(route: respx.Route) -> dict[str, Any]:
+    sent: dict[str, Any] = json.loads(route.calls.last.request.content)
+    judge_lexicon(sent, "com.atproto.repo.putRecord")
+    judge_lexicon(sent["record"], "app.bsky.feed.post")
+    record: dict[str, Any] = sent["record"]
+    return record
+
+
+class TestConnect:
+    def test_goes_on_at_the_account_s_own_server(self, platform: respx.MockRouter) -> None:
+        login = platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").mock(
+            sample("bluesky", "session")
+        )
+        profile = platform.get(f"{HOST}/xrpc/app.bsky.actor.getProfile").mock(
+            sample("bluesky", "profile")
+        )
+        connection = Bluesky().connect(
+            an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
+        )
+        judge_lexicon(
+            json.loads(login.calls.last.request.content), "com.atproto.server.createSession"
+        )
+        judge_lexicon(dict(profile.calls.last.request.url.params), "app.bsky.actor.getProfile")
+        assert connection.details == {"base": HOST}
+        assert connection.account.remote_id == DID
+        assert connection.account.name == "Roost"
+        assert connection.tokens.expires_at == datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+        assert "app-password" not in repr(connection)
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            (
+                {"error": "AuthenticationRequired", "message": "Invalid identifier or password"},
+                "Invalid identifier",
+            ),
+            (
+                {"error": "AuthFactorTokenRequired", "message": "A sign in code"},
+                "Use an app password",
+            ),
+        ],
+    )
+    def test_a_refused_login_says_why(
+        self, platform: respx.MockRouter, body: dict[str, str], words: str
+    ) -> None:
+        platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").respond(
+            401, json=body
+        )
+        with pytest.raises(GrantRejected, match=words):
+            Bluesky().connect(
+                an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
+            )
+
+    def test_a_server_without_profiles_is_enough(self, platform: respx.MockRouter) -> None:
+        platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").mock(
+            sample("bluesky", "session")
+        )
+        platform.get(f"{HOST}/xrpc/app.bsky.actor.getProfile").respond(
+            501, json={"error": "MethodNotImplemented"}
+        )
+        connection = Bluesky().connect(
+            an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
+        )
+        assert connection.account.name == "roost.bsky.social"
+
+    def test_a_document_that_leads_inside_is_refused(self, platform: respx.MockRouter) -> None:
+        session = sample("bluesky", "session").json()
+        session["didDoc"]["service"][0]["serviceEndpoint"] = "http://169.254.169.254"
+        platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").respond(
+            json=session
+        )
+        with pytest.raises(InvalidInput):
+            Bluesky().connect(
+                an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
+            )
+
+
+class TestRefresh:
+    def test_trades_the_refresh_token(self, platform: respx.MockRouter) -> None:
+        route = platform.post(f"{HOST}/xrpc/com.atproto.server.refreshSession").mock(
+            sample("bluesky", "session")
+        )
+        tokens = Bluesky().refresh(line())
+        assert route.calls.last.request.headers["authorization"] == f"Bearer {REFRESH_TOKEN}"
+        assert tokens.refresh == sample("bluesky", "session").json()["refreshJwt"]
+
+    @pytest.mark.parametrize(
+        ("status", "name", "error"),
+        [
+            (400, "ExpiredToken", GrantRejected),
+            (401, "InvalidToken", GrantRejected),
+            (400, "InvalidRequest", PlatformUnavailable),
+            (502, "UpstreamFailure", PlatformUnavailable),
+        ],
+    )
+    def test_only_an_ended_session_disconnects(
+        self, platform: respx.MockRouter, status: int, name: str, error: type[ProviderError]
+    ) -> None:
+        platform.post(f"{HOST}/xrpc/com.atproto.server.refreshSession").respond(
+            status, json={"error": name}
+        )
+        with pytest.raises(error):
+            Bluesky().refresh(line())
+
+
+class TestPublish:
+    def test_writes_the_record_only_where_there_is_none(self, put: respx.Route) -> None:
+        marks: list[int] = []
+        with time_machine.travel(NOON + timedelta(days=3), tick=False):
+            released = Bluesky().publish(
+                line(mark_sending=lambda: marks.append(put.call_count)), a_post()
+            )
+        assert released == Released(
+            f"at://{DID}/app.bsky.feed.post/3m66qxkzv5k2a",
+            f"https://bsky.app/profile/{DID}/post/3m66qxkzv5k2a",
+            {"cid": CID},
+        )
+        sent = json.loads(put.calls.last.request.content)
+        assert sent["swapRecord"] is None
+        assert sent["rkey"] == record_key(a_post())
+        # Feeds sort by it: a post composed three days ago must not appear three days old.
+        assert record_of(put)["createdAt"] == "2026-11-25T12:00:00.000Z"
+        assert marks == [0]
+
+    def test_a_reply_names_root_and_parent(self, put: respx.Route) -> None:
+        root = Released(f"at://{DID}/app.bsky.feed.post/a", "u", {"cid": CID})
+        parent = Released(f"at://{DID}/app.bsky.feed.post/b", "u", {"cid": CID})
+        Bluesky().reply(line(), a_post(), to=ThreadPosition(root, parent))
+        assert record_of(put)["reply"] == {
+            "root": {"uri": root.id, "cid": CID},
+            "parent": {"uri": parent.id, "cid": CID},
+        }
+
+    def test_pictures_carry_description_and_ratio(self, put: respx.Route, storage: Storage) -> None:
+        pictures = [
+            storage.picture(width=4, height=3, alt="An owl"),
+            storage.picture("b.png", width=None),
+        ]
+        Bluesky().publish(line(), a_post(media=pictures, staged={"blobs": [BLOB, BLOB]}))
+        assert record_of(put)["embed"]["images"] == [
+            {"image": BLOB, "alt": "An owl", "aspectRatio": {"width": 4, "height": 3}},
+            {"image": BLOB, "alt": ""},
+        ]
+
+    def test_never_goes_out_without_its_media(self, put: respx.Route, storage: Storage) -> None:
+        with pytest.raises(PlatformUnavailable):
+            Bluesky().publish(line(), a_post(media=[storage.picture()]))
+        assert put.call_count == 0
+
+    @pytest.mark.parametrize(
+        ("stored", "outcome"), [("The owls are back.", "released"), ("Something else", "refused")]
+    )
+    def test_a_repeat_finds_the_first_try_s_post(
+        self, platform: respx.MockRouter, stored: str, outcome: str
+    ) -> None:
+        platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").respond(
+            400, json={"error": "InvalidSwap", "message": "Record was at ..."}
+        )
+        uri = f"at://{DID}/app.bsky.feed.post/3m66qxkzv5k2a"
+        value = {"text": stored, "createdAt": "2026-11-22T12:00:00.000Z"}
+        platform.get(f"{HOST}/xrpc/com.atproto.repo.getRecord").respond(
+            json={"uri": uri, "cid": CID, "value": value}
+        )
+        if outcome == "released":
+            assert Bluesky().publish(line(), a_post()).id == uri
+        else:
+            with pytest.raises(ContentRejected):
+                Bluesky().publish(line(), a_post())
+
+    @pytest.mark.parametrize(
+        ("status", "name", "error"),
+        [
+            (400, "InvalidRequest", ContentRejected),
+            (400, "ExpiredToken", TokenExpired),
+            (400, "AccountTakedown", ChannelDisconnected),
+            (502, "UpstreamFailure", OutcomeUnknown),
+        ],
+    )
+    def test_says_the_server_s_reason(
+        self, platform: respx.MockRouter, status: int, name: str, error: type[ProviderError]
+    ) -> None:
+        body = {"error": name, "message": "because"}
+        platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").respond(status, json=body)
+        with pytest.raises(error, match="because") as refused:
+            Bluesky().publish(line(), a_post())
+        assert refused.value.evidence.platform_code == name
+
+
+class TestFacets:
+    def test_marks_utf8_bytes_and_only_handles_that_exist(
+        self, platform: respx.MockRouter, put: respx.Route
+    ) -> None:
+        def resolve(request: httpx.Request) -> httpx.Response:
+            if request.url.params["handle"] == "ada.example":
+                return httpx.Response(200, json={"did": "did:plc:ada"})
+            return httpx.Response(
+                400, json={"error": "InvalidRequest", "message": "Unable to resolve handle"}
+            )
+
+        platform.get(f"{HOST}/xrpc/com.atproto.identity.resolveHandle").mock(side_effect=resolve)
+        text = "👩‍👧 ü @ada.example (@bob.example) https://ex.org/é? see ex.org. #owls, #1 #Größe!"
+        Bluesky().publish(line(), a_post(text))
+        marked = {
+            text.encode()[facet["index"]["byteStart"] : facet["index"]["byteEnd"]].decode(): facet[
+                "features"
+            ][0]
+            for facet in record_of(put)["facets"]
+        }
+        assert marked == {
+            "@ada.example": {"$type": "app.bsky.richtext.facet#mention", "did": "did:plc:ada"},
+            "https://ex.org/é": {
+                "$type": "app.bsky.richtext.facet#link",
+                "uri": "https://ex.org/é",
+            },
+            "ex.org": {"$type": "app.bsky.richtext.facet#link", "uri": "https://ex.org"},
+            "#owls": {"$type": "app.bsky.richtext.facet#tag", "tag": "owls"},
+            "#Größe": {"$type": "app.bsky.richtext.facet#tag", "tag": "Größe"},
+        }
+
+
+class TestRecordKey:
+    def test_is_the_same_at_every_try_and_its_own_for_every_part_and_generation(self) -> None:
+        keys = [
+            f"0190a000-0000-7000-8000-{part:012d}.{generation}"
+            for part in range(500)
+            for generation in (1, 2)
+        ]
+        made = [record_key(a_post(key=key)) for key in keys]
+        assert made == [record_key(a_post(key=key)) for key in keys]
+        assert len(set(made)) == len(keys)
+
+    def test_is_a_tid_of_the_part_s_second(self) -> None:
+        key = record_key(a_post())
+        digits = "234567abcdefghijklmnopqrstuvwxyz"
+        number = 0
+        for digit in key:
+            number = number * 32 + digits.index(digit)
+        assert len(key) == 13
+        assert (number >> 10) // 1_000_000 == int(NOON.timestamp())
+
+
+class TestStage:
+    def test_a_picture_becomes_a_blob(self, platform: respx.MockRouter, storage: Storage) -> None:
+        upload = platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").mock(
+            sample("bluesky", "blob")
+        )
+        picture = storage.picture()
+        staged = Bluesky().stage(line(storage=storage), a_post(media=[picture]), {})
+        assert isinstance(staged, Staged)
+        assert staged.data == {"blobs": [BLOB]}
+        sent = upload.calls.last.request
+        assert (sent.headers["content-type"], sent.content) == (
+            "image/png",
+            storage.files[picture.key],
+        )
+
+    def video_service(self, platform: respx.MockRouter, *states: str) -> respx.Route:
+        platform.get(f"{HOST}/xrpc/com.atproto.server.getServiceAuth").respond(
+            json={"token": "service-token"}
+        )
+        platform.get(f"{VIDEO_SERVICE}/xrpc/app.bsky.video.getJobStatus").mock(
+            side_effect=[sample("bluesky", state) for state in states]
+        )
+        return platform.post(
+            url__startswith=f"{VIDEO_SERVICE}/xrpc/app.bsky.video.uploadVideo"
+        ).mock(sample("bluesky", "job_created"))
+
+    def test_a_video_is_made_into_a_blob_by_the_service(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        upload = self.video_service(platform, "job_encoding", "job_completed")
+        api, post = line(storage=storage), a_post(media=[storage.video()])
+        waits = Bluesky().stage(api, post, {})
+        assert waits == Processing({"blobs": [], "job": "c8f4"}, timedelta(seconds=5))
+        done = Bluesky().stage(api, post, json.loads(json.dumps(waits.state)))
+        assert isinstance(done, Staged)
+        assert done.data["blobs"][0]["mimeType"] == "video/mp4"
+        assert upload.call_count == 1
+        assert upload.calls.last.request.headers["authorization"] == "Bearer service-token"
+        asked = next(
+            call.request for call in platform.calls if "getServiceAuth" in call.request.url.path
+        )
+        assert asked.url.params["aud"] == "did:web:morel.us-east.host.bsky.network"
+
+    def test_a_video_that_is_there_already_names_its_job(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        upload = self.video_service(platform, "job_completed")
+        upload.respond(409, json={"error": "already_exists", "jobId": "c8f4"})
+        staged = Bluesky().stage(line(storage=storage), a_post(media=[storage.video()]), {})
+        assert isinstance(staged, Staged)
+
+    def test_a_refused_video_says_why(self, platform: respx.MockRouter, storage: Storage) -> None:
+        self.video_service(platform, "job_failed")
+        with pytest.raises(MediaRejected, match="Video is too long"):
+            Bluesky().stage(line(storage=storage), a_post(media=[storage.video()]), {})
+
+    def test_another_server_takes_the_video_as_it_is(
+        self, platform: respx.MockRouter, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PROVIDER_BASE_URLS", json.dumps({"bluesky": HOST}))
+        settings.cache_clear()
+        platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").mock(sample("bluesky", "blob"))
+        staged = Bluesky().stage(line(storage=storage), a_post(media=[storage.video()]), {})
+        settings.cache_clear()
+        assert isinstance(staged, Staged)
+
+    def test_ends_early_with_its_position(self, storage: Storage) -> None:
+        api = line(storage=storage, deadline=time.monotonic() + 5)
+        post = a_post(media=[storage.picture(), storage.picture("b.png")])
+        assert Bluesky().stage(api, post, {"blobs": [BLOB]}) == Processing(
+            {"blobs": [BLOB], "job": None}, timedelta(0)
+        )
+
+
+class TestLookUp:
+    def test_a_record_that_is_not_there_is_not_found(self, platform: respx.MockRouter) -> None:
+        route = platform.get(f"{HOST}/xrpc/com.atproto.repo.getRecord").respond(
+            400, json={"error": "RecordNotFound"}
+        )
+        assert Bluesky().look_up(line(), a_post(), since=NOON) == []
+        judge_lexicon(dict(route.calls.last.request.url.params), "com.atproto.repo.getRecord")
+
+    def test_a_server_that_fails_has_not_said_so(self, platform: respx.MockRouter) -> None:
+        platform.get(f"{HOST}/xrpc/com.atproto.repo.getRecord").respond(
+            400, json={"error": "InvalidRequest"}
+        )
+        with pytest.raises(ProviderError):
+            Bluesky().look_up(line(), a_post(), since=NOON)
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("text", "codes"),
+        [("👨‍👩‍👧‍👦" * 110, []), ("x" * 301, ["too_long"]), ("👨‍👩‍👧‍👦" * 130, ["too_long"])],
+    )
+    def test_counts_what_readers_count_and_bytes(self, text: str, codes: list[str]) -> None:
+        assert [one.code for one in rules.check(Bluesky(), [DraftPart(text)], {})] == codes
+
+
+class TestMentions:
+    def test_finds_people_and_writes_their_handle(self, platform: respx.MockRouter) -> None:
+        actor = sample("bluesky", "profile").json()
+        platform.get(f"{HOST}/xrpc/app.bsky.actor.searchActorsTypeahead").respond(
+            json={"actors": [actor]}
+        )
+        (found,) = Bluesky().find_mentions(line(), "roo")
+        assert Bluesky().format_mention(found.id, found.label) == "@roost.bsky.social"

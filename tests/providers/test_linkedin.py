@@ -1,0 +1,406 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+import respx
+import time_machine
+
+from shared.providers import rules
+from shared.providers.base import (
+    DraftPart,
+    MediaFacts,
+    Page,
+    Processing,
+    Released,
+    Staged,
+    ThreadPosition,
+)
+from shared.providers.errors import (
+    ChannelDisconnected,
+    ContentRejected,
+    MediaRejected,
+    OutcomeUnknown,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+    TokenExpired,
+)
+from shared.providers.http import Api
+from shared.providers.platforms.linkedin import VERSION, LinkedInPage, little_text
+from tests.providers.builders import NOON, REFRESH_TOKEN, TOKEN, Storage, a_post, an_access, an_api
+from tests.providers.conftest import sample
+from tests.providers.published import judge
+
+HOST = "https://api.linkedin.com"
+PAGE = "urn:li:organization:2414183"
+SHARE = "urn:li:share:7000000000000000001"
+ROOT = Released(SHARE, f"https://www.linkedin.com/feed/update/{SHARE}")
+QUOTED_SHARE = "urn%3Ali%3Ashare%3A7000000000000000001"
+
+
+def line(**about: Any) -> Api:
+    return an_api(LinkedInPage(), access=an_access(remote_id="2414183"), **about)
+
+
+def body_of(route: respx.Route, *, described: str | None = None) -> dict[str, Any]:
+    request: httpx.Request = route.calls.last.request
+    assert request.headers["linkedin-version"] == VERSION
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    if described:
+        # The description leaves out the /rest prefix under which the versioned API lives.
+        bare = str(request.url).replace("/rest/", "/")
+        copy = httpx.Request(request.method, bare, headers=request.headers, content=request.content)
+        judge(copy, f"linkedin/{described}.openapi.json")
+    sent: dict[str, Any] = json.loads(request.content) if request.content else {}
+    return sent
+
+
+@pytest.fixture
+def posts(platform: respx.MockRouter) -> respx.Route:
+    return platform.post(f"{HOST}/rest/posts").respond(201, headers={"x-restli-id": SHARE})
+
+
+class TestConnect:
+    def test_without_approval_there_is_no_refresh_token_and_sixty_days(
+        self, platform: respx.MockRouter
+    ) -> None:
+        platform.post("https://www.linkedin.com/oauth/v2/accessToken").mock(
+            sample("linkedin-page", "token_without_refresh")
+        )
+        platform.get(f"{HOST}/v2/me").mock(sample("linkedin-page", "me"))
+        connection = LinkedInPage().connect(line(), code="c", redirect_uri="r", remember={})
+        assert connection.tokens.refresh is None
+        assert connection.tokens.expires_at is not None
+
+
+class TestPages:
+    def test_lists_those_the_person_may_post_to(self, platform: respx.MockRouter) -> None:
+        platform.get(f"{HOST}/rest/organizationAcls").mock(sample("linkedin-page", "acls"))
+        lookup = platform.get(url__startswith=f"{HOST}/rest/organizationsLookup").mock(
+            sample("linkedin-page", "lookup")
+        )
+        assert LinkedInPage().pages(line()) == [Page("2414183", "Roost", "roost")]
+        assert str(lookup.calls.last.request.url).endswith("?ids=List(2414183)")
+        body_of(lookup, described="community")
+
+    def test_no_page_is_an_empty_list(self, platform: respx.MockRouter) -> None:
+        platform.get(f"{HOST}/rest/organizationAcls").respond(json={"elements": []})
+        assert LinkedInPage().pages(line()) == []
+
+    def test_a_chosen_page_takes_the_person_s_token(self, platform: respx.MockRouter) -> None:
+        platform.get(f"{HOST}/rest/organizationAcls").mock(sample("linkedin-page", "acls"))
+        platform.get(url__startswith=f"{HOST}/v2/organizations/2414183").mock(
+            sample("linkedin-page", "organization")
+        )
+        person = an_api(LinkedInPage(), access=an_access(remote_id="yrZCpj2Z12", expires_at=NOON))
+        connection = LinkedInPage().choose_page(person, "2414183")
+        assert connection.account.remote_id == "2414183"
+        assert connection.account.picture_url == "https://media.licdn.com/dms/image/roost"
+        assert (connection.tokens.access, connection.tokens.refresh) == (TOKEN, REFRESH_TOKEN)
+        assert connection.tokens.expires_at == NOON
+        assert connection.details == {"person": "yrZCpj2Z12"}
+
+    def test_a_page_of_others_is_refused(self, platform: respx.MockRouter) -> None:
+        platform.get(f"{HOST}/rest/organizationAcls").mock(sample("linkedin-page", "acls"))
+        with pytest.raises(ChannelDisconnected):
+            LinkedInPage().choose_page(line(), "999")
+
+
+class TestPublish:
+    def test_creates_the_post_and_says_where_it_is(self, posts: respx.Route) -> None:
+        marks: list[int] = []
+        released = LinkedInPage().publish(
+            line(mark_sending=lambda: marks.append(posts.call_count)), a_post("Owls")
+        )
+        assert released == ROOT
+        assert body_of(posts, described="content") == {
+            "author": PAGE,
+            "commentary": "Owls",
+            "visibility": "PUBLIC",
+            "distribution": {
+                "feedDistribution": "MAIN_FEED",
+                "targetEntities": [],
+                "thirdPartyDistributionChannels": [],
+            },
+            "lifecycleState": "PUBLISHED",
+            "isReshareDisabledByAuthor": False,
+        }
+        assert marks == [0]
+
+    def test_one_picture_and_several(self, posts: respx.Route, storage: Storage) -> None:
+        one, two = storage.picture(alt="An owl"), storage.picture("b.png")
+        LinkedInPage().publish(line(), a_post(media=[one], staged={"urns": ["urn:li:image:1"]}))
+        assert body_of(posts)["content"] == {"media": {"id": "urn:li:image:1", "altText": "An owl"}}
+        LinkedInPage().publish(
+            line(), a_post(media=[one, two], staged={"urns": ["urn:li:image:1", "urn:li:image:2"]})
+        )
+        assert body_of(posts)["content"] == {
+            "multiImage": {
+                "images": [{"id": "urn:li:image:1", "altText": "An owl"}, {"id": "urn:li:image:2"}]
+            }
+        }
+
+    def test_never_goes_out_without_its_media(self, posts: respx.Route, storage: Storage) -> None:
+        with pytest.raises(PlatformUnavailable):
+            LinkedInPage().publish(line(), a_post(media=[storage.picture()]))
+        assert posts.call_count == 0
+
+    def test_a_post_without_a_name_is_unknown(self, platform: respx.MockRouter) -> None:
+        platform.post(f"{HOST}/rest/posts").respond(201)
+        with pytest.raises(OutcomeUnknown):
+            LinkedInPage().publish(line(), a_post())
+
+    @pytest.mark.parametrize(
+        ("answer", "error"),
+        [
+            (sample("linkedin-page", "duplicate", 422), ContentRejected),
+            (
+                httpx.Response(
+                    403, json={"message": "Not enough permissions to access: partnerApiPosts"}
+                ),
+                ChannelDisconnected,
+            ),
+            (httpx.Response(403, json={"message": "resource is forbidden"}), PlatformUnavailable),
+            (
+                httpx.Response(
+                    401, json={"message": "The token has expired", "code": "EXPIRED_ACCESS_TOKEN"}
+                ),
+                TokenExpired,
+            ),
+        ],
+    )
+    def test_says_linkedin_s_reason(
+        self, platform: respx.MockRouter, answer: httpx.Response, error: type[ProviderError]
+    ) -> None:
+        platform.post(f"{HOST}/rest/posts").mock(answer)
+        with pytest.raises(error):
+            LinkedInPage().publish(line(), a_post())
+
+    @pytest.mark.parametrize(
+        ("words", "whole_app", "hours"),
+        [
+            (
+                "Resource level throttle APPLICATION DAY limit for calls to this resource is reached.",
+                True,
+                12,
+            ),
+            (
+                "Resource level throttle MEMBER DAY limit for calls to this resource is reached.",
+                False,
+                12,
+            ),
+            ("Too many requests", False, 1 / 60),
+        ],
+    )
+    def test_a_daily_limit_ends_at_midnight(
+        self, platform: respx.MockRouter, words: str, whole_app: bool, hours: float
+    ) -> None:
+        platform.post(f"{HOST}/rest/posts").respond(429, json={"message": words})
+        with time_machine.travel(NOON, tick=False), pytest.raises(RateLimited) as refused:
+            LinkedInPage().publish(line(), a_post())
+        assert refused.value.whole_app is whole_app
+        assert refused.value.retry_after == timedelta(hours=hours)
+
+
+class TestReply:
+    def test_comments_on_the_root(self, platform: respx.MockRouter) -> None:
+        route = platform.post(url__startswith=f"{HOST}/rest/socialActions/").respond(
+            201, headers={"x-restli-id": "6636062862760562688"}
+        )
+        to = ThreadPosition(root=ROOT, parent=Released("urn:li:comment:(x,1)", "u"))
+        released = LinkedInPage().reply(
+            line(), a_post("Hi (you) @[Acme](urn:li:organization:1)"), to=to
+        )
+        assert (
+            route.calls.last.request.url.raw_path
+            == f"/rest/socialActions/{QUOTED_SHARE}/comments".encode()
+        )
+        assert body_of(route) == {
+            "actor": PAGE,
+            "object": SHARE,
+            "message": {"text": "Hi (you) Acme"},
+        }
+        assert released.id == "urn:li:comment:(share:7000000000000000001,6636062862760562688)"
+        assert released.url != ROOT.url
+
+    def test_takes_no_files(self) -> None:
+        parts = [DraftPart("a"), DraftPart("b", [MediaFacts("image/png", 9, 9, 9)])]
+        assert [one.code for one in rules.check(LinkedInPage(), parts, {})] == ["media_in_replies"]
+
+
+class TestLittleText:
+    @pytest.mark.parametrize(
+        ("written", "escaped"),
+        [
+            ("plain, really!", "plain, really!"),
+            (
+                "a (b) [c] {d} <e> f|g *h* ~i~ j_k \\ @l",
+                r"a \(b\) \[c\] \{d\} \<e\> f\|g \*h\* \~i\~ j\_k \\ \@l",
+            ),
+            ("#owls and #1 & C# #a_b", r"{hashtag|\#|owls} and \#1 & C\# {hashtag|\#|a\_b}"),
+            ("@[Acme (Inc)](urn:li:organization:12)!", r"@[Acme \(Inc\)](urn:li:organization:12)!"),
+            ("@[x](https://evil.example)", r"\@\[x\]\(https://evil.example\)"),
+        ],
+    )
+    def test_escapes_markup_and_keeps_mentions_and_hashtags(
+        self, written: str, escaped: str
+    ) -> None:
+        assert little_text(written) == escaped
+
+
+class TestStage:
+    def test_uploads_a_picture_and_waits_until_it_is_available(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        begun = platform.post(f"{HOST}/rest/images?action=initializeUpload").mock(
+            sample("linkedin-page", "image_upload")
+        )
+        put = platform.put("https://www.linkedin.com/dms-uploads/C4E/uploaded-image/0").respond(201)
+        status = platform.get(url__startswith=f"{HOST}/rest/images/urn").mock(
+            side_effect=[
+                httpx.Response(200, json={"status": "PROCESSING"}),
+                httpx.Response(200, json={"status": "AVAILABLE"}),
+            ]
+        )
+        picture = storage.picture()
+        api, post = line(storage=storage), a_post(media=[picture])
+        waits = LinkedInPage().stage(api, post, {})
+        assert isinstance(waits, Processing)
+        done = LinkedInPage().stage(api, post, json.loads(json.dumps(waits.state)))
+        assert isinstance(done, Staged)
+        assert done.data == {"urns": ["urn:li:image:C4E10AQ"]}
+        assert body_of(begun, described="content") == {"initializeUploadRequest": {"owner": PAGE}}
+        assert put.calls.last.request.content == storage.files[picture.key]
+        assert (begun.call_count, put.call_count, status.call_count) == (1, 1, 2)
+
+    def video(self, platform: respx.MockRouter) -> tuple[respx.Route, respx.Route, respx.Route]:
+        begun = platform.post(f"{HOST}/rest/videos?action=initializeUpload").mock(
+            sample("linkedin-page", "video_upload")
+        )
+        put = platform.put(url__startswith="https://www.linkedin.com/dms-uploads/C5F/").mock(
+            side_effect=lambda request: httpx.Response(
+                200, headers={"etag": f'"etag-{request.url.path[-1]}"'}
+            )
+        )
+        end = platform.post(f"{HOST}/rest/videos?action=finalizeUpload").respond(200)
+        platform.get(url__startswith=f"{HOST}/rest/videos/urn").respond(
+            json={"status": "AVAILABLE"}
+        )
+        return begun, put, end
+
+    def test_uploads_a_video_in_the_pieces_asked_for(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        begun, put, end = self.video(platform)
+        post = a_post(media=[storage.video(content=bytes(5_000_000))])
+        staged = LinkedInPage().stage(line(storage=storage), post, {})
+        assert isinstance(staged, Staged)
+        assert (
+            body_of(begun, described="content")["initializeUploadRequest"]["fileSizeBytes"]
+            == 5_000_000
+        )
+        assert [len(call.request.content) for call in put.calls] == [4_194_304, 805_696]
+        assert body_of(end)["finalizeUploadRequest"] == {
+            "video": "urn:li:video:C5F10AQ",
+            "uploadToken": "",
+            "uploadedPartIds": ["etag-0", "etag-1"],
+        }
+
+    def test_goes_on_with_the_next_piece(
+        self, platform: respx.MockRouter, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, put, _ = self.video(platform)
+        post = a_post(media=[storage.video(content=bytes(5_000_000))])
+        hurried = line(storage=storage)
+        monkeypatch.setattr(
+            hurried, "time_left", lambda: timedelta(seconds=10 if storage.reads else 900)
+        )
+        early = LinkedInPage().stage(hurried, post, {})
+        assert isinstance(early, Processing)
+        assert put.call_count == 1
+        done = LinkedInPage().stage(
+            line(storage=storage), post, json.loads(json.dumps(early.state))
+        )
+        assert isinstance(done, Staged)
+        assert (begun.call_count, put.call_count) == (1, 2)
+
+    def test_a_failed_file_is_refused_with_the_reason(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        platform.get(url__startswith=f"{HOST}/rest/images/urn").respond(
+            json={"status": "PROCESSING_FAILED", "processingFailureReason": "too grainy"}
+        )
+        progress = {"urns": ["urn:li:image:1"], "waiting": ["urn:li:image:1"]}
+        with pytest.raises(MediaRejected, match="too grainy"):
+            LinkedInPage().stage(line(storage=storage), a_post(media=[storage.picture()]), progress)
+
+
+class TestLookUp:
+    def test_compares_the_page_s_latest_posts(self, platform: respx.MockRouter) -> None:
+        route = platform.get(url__startswith=f"{HOST}/rest/posts?q=author").mock(
+            sample("linkedin-page", "posts")
+        )
+        found = LinkedInPage().look_up(
+            line(), a_post("The owls are back (again)"), since=NOON - timedelta(minutes=2)
+        )
+        assert [one.released.id for one in found] == ["urn:li:share:7000000000000000002"]
+        assert "author=urn%3Ali%3Aorganization%3A2414183" in str(route.calls.last.request.url)
+
+
+class TestRules:
+    def test_a_carousel_is_refused_in_words(self) -> None:
+        (one,) = rules.check(LinkedInPage(), [DraftPart("a")], {"post_as_images_carousel": True})
+        assert (one.path, one.code) == ("settings.post_as_images_carousel", "unsupported")
+
+
+class TestMentions:
+    def test_finds_a_company_by_its_address(self, platform: respx.MockRouter) -> None:
+        route = platform.get(f"{HOST}/v2/organizations").respond(
+            json={"elements": [{"id": 12, "localizedName": "Acme", "vanityName": "acme"}]}
+        )
+        (found,) = LinkedInPage().find_mentions(line(), "https://www.linkedin.com/company/acme/")
+        assert route.calls.last.request.url.params["vanityName"] == "acme"
+        assert (
+            LinkedInPage().format_mention(found.id, found.label)
+            == "@[Acme](urn:li:organization:12)"
+        )
+
+
+class TestReports:
+    def test_reads_the_page_s_days(self, platform: respx.MockRouter) -> None:
+        asked = {
+            name: platform.get(url__startswith=f"{HOST}/rest/{path}").mock(
+                sample("linkedin-page", name)
+            )
+            for name, path in (
+                ("page_statistics", "organizationPageStatistics"),
+                ("share_statistics", "organizationalEntityShareStatistics"),
+                ("follower_statistics", "organizationalEntityFollowerStatistics"),
+            )
+        }
+        with time_machine.travel(NOON, tick=False):
+            series = {
+                one.label: one.points for one in LinkedInPage().account_series(line(), days=7)
+            }
+        assert series == {
+            "Page Views": [("2026-11-21", 31)],
+            "Clicks": [("2026-11-21", 9)],
+            "Shares": [("2026-11-21", 2)],
+            "Engagement": [("2026-11-21", 0.11)],
+            "Comments": [("2026-11-21", 1)],
+            "Organic Followers": [("2026-11-21", 3)],
+            "Paid Followers": [("2026-11-21", 0)],
+        }
+        for route in asked.values():
+            assert "timeGranularityType:DAY" in str(route.calls.last.request.url)
+            body_of(route, described="community")
+
+    def test_reads_a_post_s_numbers(self, platform: respx.MockRouter) -> None:
+        route = platform.get(
+            url__startswith=f"{HOST}/rest/organizationalEntityShareStatistics"
+        ).mock(sample("linkedin-page", "share_statistics"))
+        series = {one.label: one.points[0][1] for one in LinkedInPage().post_series(line(), ROOT)}
+        assert series["Impressions"] == 100
+        assert f"shares=List({QUOTED_SHARE})" in str(route.calls.last.request.url)
