@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 
 import boto3
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ses.models import ses_backends
 
 from shared.core.config import settings

@@ -6,12 +6,22 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import make_msgid
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from shared.aws.clients import client
 from shared.aws.secrets import secret
 from shared.core.config import settings
+from shared.core.errors import Unavailable
 from shared.core.log import log
 
 _SMTP_TIMEOUT_SECONDS = 10.0
+
+
+class MailNotSent(Unavailable):
+    """The transport did not take the mail."""
+
+    def __init__(self) -> None:
+        super().__init__("The mail could not be sent.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +40,21 @@ def mail_is_on() -> bool:
 
 
 def send_mail(mail: Mail) -> None:
-    """Hand a mail to the transport. An address without an @ is passed over, with a log line."""
+    """Hand a mail to the transport. An address without an @ is passed over, with a log line.
+
+    Raises:
+        MailNotSent: the transport refused it, or does not answer.
+    """
     if "@" not in mail.to:
         log.warning("mail.skipped", extra={"reason": "no address"})
         return
-    if settings().mail_transport == "ses":
-        _send_by_ses(mail)
-    elif settings().mail_transport == "smtp":
-        _send_by_smtp(mail)
+    try:
+        if settings().mail_transport == "ses":
+            _send_by_ses(mail)
+        elif settings().mail_transport == "smtp":
+            _send_by_smtp(mail)
+    except (BotoCoreError, ClientError, smtplib.SMTPException, OSError) as error:
+        raise MailNotSent from error
 
 
 def _send_by_ses(mail: Mail) -> None:

@@ -151,6 +151,10 @@ class Settings(BaseSettings):
         "", "SMTP user; its password is `smtpPassword` in the application's secret.", "auth, digest"
     )
 
+    digest_after_minutes: int = _setting(
+        60, "How long successes are collected before one mail tells of them.", "digest"
+    )
+
     # Accounts
     disable_registration: bool = _setting(
         False, "Refuse new accounts once the first exists.", "auth"

@@ -1,0 +1,134 @@
+"""Which notifications become mails, when, and for whom.
+
+Failures and news are mailed at once; successes are collected into one mail. A notification is claimed by a lease before
+its mails are sent and marked after: if the process dies in between, somebody is told twice rather than never.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from itertools import groupby
+from uuid import UUID
+
+from shared.aws.mail import Mail, MailNotSent, mail_is_on, send_mail
+from shared.core.config import settings
+from shared.core.letters import Letter, Link
+from shared.core.log import log
+from shared.db.session import read_only, unit_of_work
+from shared.notifications import queries
+from shared.notifications.models import NotificationKind
+from shared.notifications.queries import Claimed, Recipient
+
+_LEASE = timedelta(minutes=10)
+# A failure is mailed right after its transaction; what still waits after this, nobody is about to mail.
+_OVERDUE = timedelta(minutes=2)
+_ROUND = 50
+_LISTED = 20
+
+Claim = Callable[[], list[Claimed]]
+
+
+def mail_now(notification_ids: Sequence[UUID]) -> None:
+    """Mail these notifications to the members who want them. What fails is left to `mail_overdue`."""
+    with unit_of_work() as session:
+        claimed = queries.claim(session, notification_ids, _LEASE)
+    _send(claimed, _one_mail_each)
+
+
+def mail_overdue(*, go_on: Callable[[], bool]) -> int:
+    """Mail the failures and news that nobody has; how many there were."""
+    return _rounds(_claim_overdue, _one_mail_each, go_on)
+
+
+def mail_digests(*, go_on: Callable[[], bool]) -> int:
+    """Mail each organization's successes as one digest, an hour after the first of them; how many there were."""
+    return _rounds(_claim_digests, _one_mail_for_all, go_on)
+
+
+def _rounds(
+    claim: Claim, letters: Callable[[Sequence[Claimed]], list[Letter]], go_on: Callable[[], bool]
+) -> int:
+    total = 0
+    while go_on() and (claimed := claim()):
+        _send(claimed, letters)
+        total += len(claimed)
+    return total
+
+
+def _claim_overdue() -> list[Claimed]:
+    with unit_of_work() as session:
+        return queries.claim_overdue(session, older_than=_OVERDUE, lease=_LEASE, limit=_ROUND)
+
+
+def _claim_digests() -> list[Claimed]:
+    after = timedelta(minutes=settings().digest_after_minutes)
+    with unit_of_work() as session:
+        return queries.claim_digests(session, after=after, lease=_LEASE, limit=_ROUND)
+
+
+def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], list[Letter]]) -> None:
+    if not claimed:
+        return
+    in_order = sorted(claimed, key=lambda each: (*_audience(each), each.created_at, each.id))
+    with read_only() as session:
+        members = queries.list_recipients(
+            session, sorted({each.organization_id for each in claimed})
+        )
+    done: list[UUID] = []
+    for (organization_id, kind), group in groupby(in_order, key=_audience):
+        told = list(group)
+        wanting = [
+            each
+            for each in members
+            if each.organization_id == organization_id and _wants(each, kind)
+        ]
+        if _send_letters(letters(told), wanting):
+            done += [each.id for each in told]
+    if done:
+        with unit_of_work() as session:
+            queries.mark_mailed(session, done)
+
+
+def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
+    return claimed.organization_id, claimed.kind
+
+
+def _send_letters(letters: Iterable[Letter], recipients: Sequence[Recipient]) -> bool:
+    """Send each letter to each recipient; False if the transport took none of them, so that all are tried again."""
+    if not mail_is_on():
+        return True
+    tried = taken = 0
+    for letter in letters:
+        for recipient in recipients:
+            tried += 1
+            mail = Mail(recipient.email, letter.title, letter.text, letter.html)
+            try:
+                send_mail(mail)
+                taken += 1
+            except MailNotSent as error:
+                log.warning("mail.failed", extra={"reason": repr(error.__cause__)})
+    return taken > 0 or tried == 0
+
+
+def _wants(recipient: Recipient, kind: NotificationKind) -> bool:
+    """Say whether a member wants mails of a kind; news come whatever they chose."""
+    if kind is NotificationKind.SUCCESS:
+        return recipient.wants_successes
+    return recipient.wants_failures or kind is NotificationKind.INFO
+
+
+def _one_mail_each(told: Sequence[Claimed]) -> list[Letter]:
+    return [Letter(each.title, [each.content], _link(each)) for each in told]
+
+
+def _one_mail_for_all(told: Sequence[Claimed]) -> list[Letter]:
+    if len(told) == 1:
+        return _one_mail_each(told)
+    lines = [f"{each.title}: {each.link}" if each.link else each.title for each in told[:_LISTED]]
+    if len(told) > _LISTED:
+        lines.append(f"And {len(told) - _LISTED} more.")
+    console = Link("Open the calendar", settings().console_url)
+    return [Letter(f"{len(told)} posts were published", lines, console)]
+
+
+def _link(told: Claimed) -> Link | None:
+    return Link("Look at the post", told.link) if told.link else None

@@ -1,0 +1,62 @@
+"""What a member sees of what they were told."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core import clock
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId, UserId
+from shared.core.page import read_cursor, write_cursor
+from shared.notifications import queries
+from shared.notifications.schemas import NotificationList, NotificationOut
+
+
+def list_notifications(
+    session: Session,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    *,
+    cursor: str | None,
+    limit: int,
+) -> NotificationList:
+    """List one page, the newest first. Looking at the first page marks everything as read.
+
+    Raises:
+        InvalidInput: the cursor is not one of ours.
+    """
+    before = _read(cursor) if cursor else None
+    rows = queries.list_notifications(
+        session, organization_id, user_id, before=before, limit=limit + 1
+    )
+    last_read_at = rows[0].last_read_at
+    told = [row for row in rows if row.id is not None]
+    page, more = told[:limit], len(told) > limit
+    return NotificationList(
+        last_read_notifications=last_read_at,
+        notifications=[
+            NotificationOut(
+                id=row.id,
+                kind=row.kind,
+                title=row.title,
+                content=row.content,
+                link=row.link,
+                created_at=row.created_at,
+                unread=row.created_at > last_read_at,
+            )
+            for row in page
+        ],
+        next_cursor=write_cursor(page[-1].created_at.isoformat(), str(page[-1].id))
+        if more
+        else None,
+    )
+
+
+def _read(cursor: str) -> tuple[datetime, UUID]:
+    created_at, notification_id = read_cursor(cursor, parts=2)
+    try:
+        return clock.as_utc(datetime.fromisoformat(created_at)), UUID(notification_id)
+    except (ValueError, OverflowError) as error:
+        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
+        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error

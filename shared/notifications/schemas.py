@@ -1,0 +1,34 @@
+"""What answers about notifications look like."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.core.wire import WireModel, WireTime
+from shared.notifications.models import NotificationKind
+
+
+class UnreadCount(WireModel):
+    total: int = Field(description="At most 1,000.")
+
+
+class NotificationOut(WireModel):
+    id: UUID
+    kind: NotificationKind
+    title: str
+    content: str
+    link: str | None
+    created_at: WireTime
+    unread: bool
+
+
+class NotificationList(WireModel):
+    """The newest first. `lastReadNotifications` is when the user had looked before this request."""
+
+    last_read_notifications: WireTime
+    notifications: list[NotificationOut]
+    next_cursor: str | None
+
+
+class ReadMark(WireModel):
+    last_read_notifications: WireTime

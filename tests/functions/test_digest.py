@@ -1,0 +1,190 @@
+"""Whether members are mailed what they want to know: once, at the right time, and to nobody else."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from functions.digest.app import handler
+from shared.core import clock
+from shared.core.ids import OrganizationId
+from shared.db.session import unit_of_work
+from shared.notifications.mails import mail_now
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.organizations.models import Member
+from tests.builders import a_member, a_user, an_organization
+from tests.conftest import Configure
+from tests.functions.test_organizations import a_notification
+from tests.mails import sent_mails, verify_sender
+
+RATE = json.loads(Path("events/scheduled_rate.json").read_text())
+HOUR_AGO = timedelta(minutes=61)
+
+
+@pytest.fixture(autouse=True)
+def _ses(aws: None) -> None:
+    verify_sender()
+
+
+@pytest.fixture
+def member(session: Session) -> Member:
+    return a_member(session, an_organization(session), a_user(session, email="ada@example.org"))
+
+
+def run(milliseconds: int = 300_000) -> dict[str, int]:
+    return handler(RATE, SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds))
+
+
+def a_success(
+    session: Session, member: Member, *, age: timedelta = HOUR_AGO, **columns: Any
+) -> None:
+    a_notification(session, member, created_at=clock.now() - age, **columns)
+
+
+class TestDigest:
+    def test_successes_of_an_hour_are_one_mail(self, session: Session, member: Member) -> None:
+        a_success(session, member, title="Published on X", link="https://x.example/1")
+        a_success(session, member, title="Published on Y", age=timedelta(minutes=1))
+        assert run() == {"overdue": 0, "digested": 2}
+        (mail,) = sent_mails()
+        assert mail.subject == "2 posts were published"
+        assert "Published on X: https://x.example/1" in mail.body
+        assert run() == {"overdue": 0, "digested": 0}
+        assert len(sent_mails()) == 1
+
+    def test_single_success_keeps_its_own_title(self, session: Session, member: Member) -> None:
+        a_success(session, member, title="Published on X")
+        run()
+        assert [mail.subject for mail in sent_mails()] == ["Published on X"]
+
+    def test_first_success_waits_for_others(self, session: Session, member: Member) -> None:
+        a_success(session, member, age=timedelta(minutes=59))
+        assert run()["digested"] == 0
+
+    def test_long_digest_is_cut(self, session: Session, member: Member) -> None:
+        for _ in range(23):
+            a_success(session, member)
+        run()
+        assert "And 3 more." in sent_mails()[0].body
+
+    def test_every_organization_gets_its_own(self, session: Session, member: Member) -> None:
+        other = a_member(session, an_organization(session), a_user(session, email="b@example.org"))
+        a_success(session, member, title="Ours")
+        a_success(session, other, title="Theirs")
+        run()
+        assert sorted((mail.to[0], mail.subject) for mail in sent_mails()) == [
+            ("ada@example.org", "Ours"),
+            ("b@example.org", "Theirs"),
+        ]
+
+    def test_html_in_a_title_stays_text(self, session: Session, member: Member) -> None:
+        a_success(session, member, title="<script>alert(1)</script>")
+        run()
+        assert "<script>" not in sent_mails()[0].body.partition("<!doctype")[2]
+
+    def test_old_news_is_not_mailed(self, session: Session, member: Member) -> None:
+        a_success(session, member, age=timedelta(days=4))
+        assert run()["digested"] == 0
+
+    def test_mails_claimed_by_another_run_are_left_to_it(
+        self, session: Session, member: Member
+    ) -> None:
+        a_success(session, member)
+        session.execute(
+            text("update notifications set mail_claimed_until = now() + interval '1 minute'")
+        )
+        assert run()["digested"] == 0
+        session.execute(text("update notifications set mail_claimed_until = now()"))
+        assert run()["digested"] == 1
+
+    def test_stops_before_its_time_is_up(self, session: Session, member: Member) -> None:
+        a_success(session, member)
+        assert run(milliseconds=59_000)["digested"] == 0
+
+
+class TestPreferences:
+    @pytest.mark.parametrize(
+        ("unwanted", "kind", "mailed"),
+        [
+            ("sends_success_mails", NotificationKind.SUCCESS, False),
+            ("sends_success_mails", NotificationKind.FAILURE, True),
+            ("sends_failure_mails", NotificationKind.FAILURE, False),
+            ("sends_failure_mails", NotificationKind.SUCCESS, True),
+            ("sends_failure_mails", NotificationKind.INFO, True),
+        ],
+    )
+    def test_are_honored(
+        self, session: Session, unwanted: str, kind: NotificationKind, mailed: bool
+    ) -> None:
+        user = a_user(session)
+        setattr(user, unwanted, False)
+        a_success(session, a_member(session, an_organization(session), user), kind=kind)
+        run()
+        assert bool(sent_mails()) is mailed
+
+    def test_disabled_member_is_not_mailed(self, session: Session, member: Member) -> None:
+        member.disabled = True
+        session.flush()
+        a_success(session, member)
+        run()
+        assert not sent_mails()
+
+
+class TestMailNow:
+    def test_failure_is_mailed_when_its_transaction_is_committed(
+        self, session: Session, member: Member
+    ) -> None:
+        with unit_of_work() as work:
+            _fail(work, member)
+            assert not sent_mails()
+        (mail,) = sent_mails()
+        assert (mail.to, mail.subject) == (("ada@example.org",), "Not published")
+        assert "https://roost.example/p/1" in mail.body
+        assert run() == {"overdue": 0, "digested": 0}
+
+    def test_same_incident_is_told_once(self, session: Session, member: Member) -> None:
+        for _ in range(2):
+            with unit_of_work() as work:
+                _fail(work, member)
+        assert len(sent_mails()) == 1
+
+    def test_what_could_not_be_mailed_is_mailed_later(
+        self, session: Session, member: Member, configure: Configure
+    ) -> None:
+        configure(MAIL_TRANSPORT="smtp", SMTP_HOST="127.0.0.1", SMTP_PORT="1")
+        with unit_of_work() as work:
+            _fail(work, member)
+        configure(MAIL_TRANSPORT="ses")
+        assert run()["overdue"] == 0
+        session.execute(
+            text(
+                "update notifications set mail_claimed_until = now(), "
+                "created_at = now() - interval '3 minutes'"
+            )
+        )
+        assert run()["overdue"] == 1
+        assert len(sent_mails()) == 1
+
+    def test_second_call_mails_nothing(self, session: Session, member: Member) -> None:
+        row = a_notification(session, member, kind=NotificationKind.FAILURE)
+        mail_now([row.id])
+        mail_now([row.id])
+        assert len(sent_mails()) == 1
+
+
+def _fail(session: Session, member: Member) -> None:
+    notify(
+        session,
+        OrganizationId(member.organization_id),
+        NotificationKind.FAILURE,
+        title="Not published",
+        content="The platform refused it.",
+        link="https://roost.example/p/1",
+        dedupe_key="failed:1",
+    )
