@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from shared.channels import queries
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import ExpiringToken
-from shared.channels.tokens import may_refresh, refresh_ahead
+from shared.channels.tokens import Disconnected, Refreshed, may_refresh, refresh_ahead
 from shared.core.log import log
 from shared.db.session import read_only, run
 from shared.notifications.models import NotificationKind
@@ -29,6 +29,7 @@ class Done(StrEnum):
     """What became of one token."""
 
     RENEWED = "renewed"
+    DISCONNECTED = "disconnected"
     WARNED = "warned"
     NOT_YET = "not_yet"
     FAILED = "failed"
@@ -71,7 +72,7 @@ def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:
     if token.seconds_left > ahead.total_seconds():
         return Done.NOT_YET
     try:
-        refresh_ahead(token.channel)
+        outcome = refresh_ahead(token.channel)
     except (
         ProviderError,
         ChannelNotFound,
@@ -80,7 +81,12 @@ def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:
     except Exception:  # noqa: BLE001  a mistake in one platform's code must not let everybody else's tokens end
         log.exception("channel.refresh_broke", extra={"channel_id": token.channel.id})
         return Done.FAILED
-    return Done.RENEWED
+    match outcome:
+        case Refreshed():
+            return Done.RENEWED
+        case Disconnected():
+            return Done.DISCONNECTED
+    return Done.NOT_YET  # somebody else is at it
 
 
 def _warn(token: ExpiringToken) -> Done:

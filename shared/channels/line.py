@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import httpx
@@ -34,6 +34,7 @@ from shared.providers.oauth import app_credentials
 from shared.providers.registry import provider
 from shared.providers.spec import Fields, ProviderSpec
 
+LONGEST_REQUEST = timedelta(minutes=10)  # a video on its way to the server that a member named
 # A batch of ten posts goes out in parallel threads; each keeps one connection, uploads open a second one.
 _LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepalive_expiry=30)
 
@@ -195,4 +196,4 @@ def _plain() -> httpx.Client:
 
 @functools.cache
 def _guarded() -> httpx.Client:
-    return guarded_client()
+    return guarded_client(max_time=LONGEST_REQUEST)

@@ -23,23 +23,22 @@ FURTHEST_OFFSET = 14 * 60  # Kiribati is 14 hours ahead of UTC; nothing is furth
 
 def _known_timezone(name: str) -> str:
     if not is_timezone(name):
-        raise ValueError("Give an IANA time zone, such as Europe/Berlin, or minutes ahead of UTC.")
+        raise ValueError("Give an IANA time zone, such as Europe/Berlin.")
     return name
 
 
-def _number_if_digits(value: Any) -> Any:
-    """Read `"-120"` as a number: that is how browsers' libraries hand an offset on."""
-    if isinstance(value, str) and value.removeprefix("-").isdigit():
-        return int(value)
-    return value
+def _known_zone(value: str | int) -> str | int:
+    """Read digits as minutes, because that is how browsers' libraries write an offset into a form or an address."""
+    if isinstance(value, str) and not value.removeprefix("-").isdigit():
+        return _known_timezone(value)
+    minutes = int(value)
+    if abs(minutes) > FURTHEST_OFFSET:
+        raise ValueError(f"No place is more than {FURTHEST_OFFSET} minutes away from UTC.")
+    return minutes
 
 
-IanaZone = Annotated[str, AfterValidator(_known_timezone)]
-Zone = Annotated[
-    Annotated[int, Field(ge=-FURTHEST_OFFSET, le=FURTHEST_OFFSET)] | IanaZone,
-    BeforeValidator(_number_if_digits),
-    Field(union_mode="left_to_right"),
-]
+IanaZone = Annotated[str, Field(max_length=100), AfterValidator(_known_timezone)]
+Zone = Annotated[int | Annotated[str, Field(max_length=100)], AfterValidator(_known_zone)]
 """An IANA time zone, or the minutes that local time is ahead of UTC."""
 
 

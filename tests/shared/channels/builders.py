@@ -7,12 +7,31 @@ from typing import Any
 import httpx
 from sqlalchemy.orm import Session
 
+from shared.aws import keys
+from shared.aws.clients import client
 from shared.aws.keys import open_sealed, seal
 from shared.channels.models import Channel
 from shared.organizations.models import Organization
 from tests.builders import a_channel
+from tests.conftest import Configure
 
 BLUESKY = "https://pds.example"
+PROVIDERS_SECRET = {
+    "MASTODON_CLIENT_ID": "our-id",
+    "MASTODON_CLIENT_SECRET": "our-secret-of-mastodon",
+    "LINKEDIN_CLIENT_ID": "our-linkedin-id",
+    "LINKEDIN_CLIENT_SECRET": "our-secret-of-linkedin",
+}
+
+
+def set_up_platforms(configure: Configure) -> None:
+    """Make a key, and the secret with our applications' credentials; needs the fixture `aws`."""
+    key_id = client("kms").create_key()["KeyMetadata"]["KeyId"]
+    client("secretsmanager").create_secret(
+        Name="roost/providers", SecretString=json.dumps(PROVIDERS_SECRET)
+    )
+    configure(KMS_KEY_ID=key_id, MASTODON_URL="https://social.example")
+    keys._sealer.cache_clear()
 
 
 def a_bluesky_channel(session: Session, organization: Organization, **columns: Any) -> Channel:

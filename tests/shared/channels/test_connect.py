@@ -35,63 +35,17 @@ from shared.organizations.models import Organization
 from tests.builders import a_channel, a_user, an_organization
 from tests.conftest import Configure
 from tests.shared.channels.builders import opened
-
-HERE = "https://social.example"
-LINKEDIN = "https://api.linkedin.com"
-LINKEDIN_TOKEN = "https://www.linkedin.com/oauth/v2/accessToken"
+from tests.shared.channels.platforms import (
+    BLUESKY_FIELDS,
+    HERE,
+    LINKEDIN,
+    bluesky,
+    bluesky_refuses,
+    linkedin,
+    mastodon,
+)
 
 pytestmark = pytest.mark.usefixtures("sealing")
-
-
-def mastodon(
-    router: respx.MockRouter, *, base: str = HERE, account: str = "17", **token: Any
-) -> None:
-    """Answer as an instance does, docs.joinmastodon.org/methods/oauth and /accounts."""
-    scope = " ".join(connect.offered("mastodon").spec.auth.scopes)  # type: ignore[union-attr]
-    body = {"access_token": "granted-token", "token_type": "Bearer", "scope": scope} | token
-    router.post(f"{base}/oauth/token").mock(return_value=httpx.Response(200, json=body))
-    router.get(f"{base}/api/v1/accounts/verify_credentials").mock(
-        return_value=httpx.Response(
-            200,
-            json={
-                "id": account,
-                "username": "ada",
-                "display_name": "Ada L.",
-                "avatar_static": f"{base}/ada.png",
-            },
-        )
-    )
-    limits = {"configuration": {"statuses": {"max_characters": 1_000}}}
-    router.get(f"{base}/api/v2/instance").mock(return_value=httpx.Response(200, json=limits))
-
-
-def linkedin(router: respx.MockRouter, *, person: str = "me-1", **token: Any) -> None:
-    """Answer as LinkedIn does for a person who runs two pages."""
-    scope = ",".join(connect.offered("linkedin-page").spec.auth.scopes)  # type: ignore[union-attr]
-    body = {
-        "access_token": "linkedin-token",
-        "refresh_token": "linkedin-refresh",
-        "expires_in": 5_184_000,
-        "scope": scope,
-    }
-    router.post(LINKEDIN_TOKEN).mock(return_value=httpx.Response(200, json=body | token))
-    me = {"id": person, "localizedFirstName": "Ada", "localizedLastName": "L."}
-    router.get(f"{LINKEDIN}/v2/me").mock(return_value=httpx.Response(200, json=me))
-    entries = [
-        {"role": "ADMINISTRATOR", "organization": f"urn:li:organization:{page}"}
-        for page in (11, 22)
-    ]
-    router.get(url__startswith=f"{LINKEDIN}/rest/organizationAcls").mock(
-        return_value=httpx.Response(200, json={"elements": entries})
-    )
-    names = {"11": {"localizedName": "Engines"}, "22": {"localizedName": "Looms"}}
-    router.get(url__startswith=f"{LINKEDIN}/rest/organizationsLookup").mock(
-        return_value=httpx.Response(200, json={"results": names})
-    )
-    for page, name in names.items():
-        router.get(url__startswith=f"{LINKEDIN}/v2/organizations/{page}").mock(
-            return_value=httpx.Response(200, json=name)
-        )
 
 
 def begin(
@@ -553,27 +507,6 @@ class TestPages:
 
 
 class TestForms:
-    FIELDS: Mapping[str, str] = {
-        "service": "https://pds.example",
-        "identifier": "ada.example",
-        "password": "app-password-1",
-    }
-
-    def bluesky(self, router: respx.MockRouter) -> respx.Route:
-        session = {
-            "accessJwt": "a-jwt",
-            "refreshJwt": "r-jwt",
-            "did": "did:plc:ada",
-            "handle": "ada.example",
-        }
-        route = router.post("https://pds.example/xrpc/com.atproto.server.createSession")
-        route.mock(return_value=httpx.Response(200, json=session))
-        profile = {"did": "did:plc:ada", "handle": "ada.example", "displayName": "Ada"}
-        router.get(url__startswith="https://pds.example/xrpc/app.bsky.actor.getProfile").mock(
-            return_value=httpx.Response(200, json=profile)
-        )
-        return route
-
     def connect(self, session: Session, fields: Mapping[str, str], **options: Any) -> Finished:
         organization, user = an_organization(session), a_user(session)
         return connect.connect_by_form(
@@ -581,8 +514,8 @@ class TestForms:
         )
 
     def test_without_a_start(self, session: Session, respx_mock: respx.MockRouter) -> None:
-        self.bluesky(respx_mock)
-        stored = row(session, self.connect(session, self.FIELDS).channel.id)
+        bluesky(respx_mock)
+        stored = row(session, self.connect(session, BLUESKY_FIELDS).channel.id)
         assert (stored.remote_id, stored.name) == ("did:plc:ada", "Ada")
         assert opened(stored, "refresh_token") == "r-jwt"
         assert "app-password-1" not in opened(stored, "details")
@@ -595,20 +528,16 @@ class TestForms:
     def test_a_state_survives_a_mistyped_password(
         self, session: Session, respx_mock: respx.MockRouter
     ) -> None:
-        route = self.bluesky(respx_mock)
+        route = bluesky(respx_mock)
         right = route.return_value
-        route.mock(
-            return_value=httpx.Response(
-                401, json={"error": "AuthenticationRequired", "message": "Invalid password"}
-            )
-        )
+        bluesky_refuses(route)
         state = begin(session, an_organization(session), "bluesky")
         with pytest.raises(PlatformRefused):
-            finish("bluesky", state, json.dumps(self.FIELDS))
+            finish("bluesky", state, json.dumps(BLUESKY_FIELDS))
         route.mock(return_value=right)
-        assert finish("bluesky", state, json.dumps(self.FIELDS)).channel.name == "Ada"
+        assert finish("bluesky", state, json.dumps(BLUESKY_FIELDS)).channel.name == "Ada"
         with pytest.raises(NotStarted):
-            finish("bluesky", state, json.dumps(self.FIELDS))
+            finish("bluesky", state, json.dumps(BLUESKY_FIELDS))
 
     def test_a_platform_with_a_page_of_its_own_needs_a_start(self, session: Session) -> None:
         organization, user = an_organization(session), a_user(session)

@@ -1,0 +1,94 @@
+"""What platforms answer while an account is connected."""
+
+from typing import Any
+
+import httpx
+import respx
+
+from shared.providers.registry import provider
+from shared.providers.spec import OAuth2
+
+HERE = "https://social.example"  # the configured Mastodon instance
+LINKEDIN = "https://api.linkedin.com"
+LINKEDIN_TOKEN = "https://www.linkedin.com/oauth/v2/accessToken"
+PDS = "https://pds.example"  # a Bluesky server
+BLUESKY_FIELDS = {"service": PDS, "identifier": "ada.example", "password": "app-password-1"}
+
+
+def _scopes(slug: str) -> str:
+    auth = provider(slug).spec.auth
+    assert isinstance(auth, OAuth2)
+    return auth.scope_separator.join(auth.scopes)
+
+
+def mastodon(
+    router: respx.MockRouter, *, base: str = HERE, account: str = "17", **token: Any
+) -> None:
+    """Answer as an instance does, docs.joinmastodon.org/methods/oauth and /accounts."""
+    granted = {"access_token": "granted-token", "token_type": "Bearer"}
+    body = granted | {"scope": _scopes("mastodon")} | token
+    router.post(f"{base}/oauth/token").mock(return_value=httpx.Response(200, json=body))
+    router.get(f"{base}/api/v1/accounts/verify_credentials").mock(
+        return_value=httpx.Response(
+            200,
+            json={
+                "id": account,
+                "username": "ada",
+                "display_name": "Ada L.",
+                "avatar_static": f"{base}/ada.png",
+            },
+        )
+    )
+    limits = {"configuration": {"statuses": {"max_characters": 1_000}}}
+    router.get(f"{base}/api/v2/instance").mock(return_value=httpx.Response(200, json=limits))
+
+
+def linkedin(router: respx.MockRouter, *, person: str = "me-1", **token: Any) -> None:
+    """Answer as LinkedIn does for a person who runs two pages."""
+    body = {
+        "access_token": "linkedin-token",
+        "refresh_token": "linkedin-refresh",
+        "expires_in": 5_184_000,
+        "scope": _scopes("linkedin-page"),
+    }
+    router.post(LINKEDIN_TOKEN).mock(return_value=httpx.Response(200, json=body | token))
+    me = {"id": person, "localizedFirstName": "Ada", "localizedLastName": "L."}
+    router.get(f"{LINKEDIN}/v2/me").mock(return_value=httpx.Response(200, json=me))
+    entries = [
+        {"role": "ADMINISTRATOR", "organization": f"urn:li:organization:{page}"}
+        for page in (11, 22)
+    ]
+    router.get(url__startswith=f"{LINKEDIN}/rest/organizationAcls").mock(
+        return_value=httpx.Response(200, json={"elements": entries})
+    )
+    names = {"11": {"localizedName": "Engines"}, "22": {"localizedName": "Looms"}}
+    router.get(url__startswith=f"{LINKEDIN}/rest/organizationsLookup").mock(
+        return_value=httpx.Response(200, json={"results": names})
+    )
+    for page, name in names.items():
+        router.get(url__startswith=f"{LINKEDIN}/v2/organizations/{page}").mock(
+            return_value=httpx.Response(200, json=name)
+        )
+
+
+def bluesky(router: respx.MockRouter) -> respx.Route:
+    """Answer as a server of the network does; returns the route of the login."""
+    session = {
+        "accessJwt": "a-jwt",
+        "refreshJwt": "r-jwt",
+        "did": "did:plc:ada",
+        "handle": "ada.example",
+    }
+    route = router.post(f"{PDS}/xrpc/com.atproto.server.createSession")
+    route.mock(return_value=httpx.Response(200, json=session))
+    profile = {"did": "did:plc:ada", "handle": "ada.example", "displayName": "Ada"}
+    router.get(url__startswith=f"{PDS}/xrpc/app.bsky.actor.getProfile").mock(
+        return_value=httpx.Response(200, json=profile)
+    )
+    return route
+
+
+def bluesky_refuses(route: respx.Route) -> None:
+    """Refuse the password, as a server of the network does."""
+    body = {"error": "AuthenticationRequired", "message": "Invalid identifier or password"}
+    route.mock(return_value=httpx.Response(401, json=body))
