@@ -1,49 +1,68 @@
-"""`python -m local` (`make run`): the whole system on this machine, until Ctrl-C."""
+"""`python -m local` (`make run`): the whole system on this machine, until Ctrl-C.
+
+PORT (3000) is the API's; the sandbox and the object storage take the two after it, unless SANDBOX_PORT and OBJECTS_PORT
+say otherwise. With PORT=0 free ones are taken, and taken again by the next run on the same ROOST_HOME (.roost).
+"""
 
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
 from local.home import CannotStart, Home, listen
 from local.postgres import PostgresFailed
+from local.runtime import Listeners, run
 
 EXIT_CANNOT_START = 2
+DEFAULT_PORT = 3000
+# What listens where: the variable that says so, and how far after PORT it is without one.
+_PORTS = {
+    "the API": ("PORT", 0),
+    "the sandbox": ("SANDBOX_PORT", 1),
+    "the object storage": ("OBJECTS_PORT", 2),
+}
 
 
 def main() -> int:
     """Run until a signal; return the process's exit status."""
-    port = int(os.environ.get("PORT", "3000"))
     try:
         home = Home(Path(os.environ.get("ROOST_HOME", ".roost")))
         home.withdraw()
-        from local.runtime import (  # after the lock is taken: importing moto takes a while
-            Listeners,
-            run,
-        )
-
-        listeners = Listeners(
-            api=listen(port, what="the API", variable="PORT"),
-            sandbox=listen(
-                _port("SANDBOX_PORT", port, 1), what="the sandbox", variable="SANDBOX_PORT"
-            ),
-            objects=listen(
-                _port("OBJECTS_PORT", port, 2), what="the object storage", variable="OBJECTS_PORT"
-            ),
-        )
-
-        async def supervise() -> None:
-            stop = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, _asked, stop)
-            await run(home, listeners, stop)
-
-        asyncio.run(supervise())
+        listeners = Listeners(*_listen(home))
+        asyncio.run(_supervise(home, listeners))
     except (CannotStart, PostgresFailed) as error:
         print(error, file=sys.stderr)
         return EXIT_CANNOT_START
     return 0
+
+
+def _listen(home: Home) -> list[socket.socket]:
+    first = int(os.environ.get("PORT", DEFAULT_PORT))
+    earlier = home.remembered_ports()
+    listeners: dict[str, socket.socket] = {}
+    for what, (variable, offset) in _PORTS.items():
+        port = int(os.environ.get(variable, first + offset if first else 0))
+        try:
+            listeners[variable] = listen(
+                port or earlier.get(variable, 0), what=what, variable=variable
+            )
+        except CannotStart:
+            if port:
+                raise
+            listeners[variable] = listen(0, what=what, variable=variable)
+    home.remember_ports(
+        {variable: listener.getsockname()[1] for variable, listener in listeners.items()}
+    )
+    return list(listeners.values())
+
+
+async def _supervise(home: Home, listeners: Listeners) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _asked, stop)
+    await run(home, listeners, stop)
 
 
 def _asked(stop: asyncio.Event) -> None:
@@ -51,10 +70,6 @@ def _asked(stop: asyncio.Event) -> None:
     if stop.is_set():
         os._exit(1)
     stop.set()
-
-
-def _port(variable: str, port: int, offset: int) -> int:
-    return int(os.environ.get(variable, port + offset if port else 0))
 
 
 if __name__ == "__main__":

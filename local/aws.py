@@ -158,8 +158,10 @@ class WatchedScheduler(EventBridgeSchedulerBackend):
         return self._told(super().create_schedule(*args, **kwargs))
 
     def update_schedule(self, *args: Any, **kwargs: Any) -> Schedule:
-        """Replace a schedule's contents."""
-        return self._told(super().update_schedule(*args, **kwargs))
+        """Replace a schedule's contents; a state that is left out is the default again, which moto overlooks."""
+        schedule = super().update_schedule(*args, **kwargs)
+        schedule.state = schedule.state or "ENABLED"
+        return self._told(schedule)
 
     def _told(self, schedule: Schedule) -> Schedule:
         if self.watcher:

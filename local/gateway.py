@@ -273,7 +273,16 @@ class Gateway:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         done, _ = await asyncio.wait({task}, timeout=self._integration_seconds)
-        return response_from_outcome(task.result()) if done else _said(503, "Service Unavailable")
+        if not done:
+            return _said(503, "Service Unavailable")
+        return self._without_cors(response_from_outcome(task.result()))
+
+    def _without_cors(self, response: Response) -> Response:
+        """Drop what a function says of CORS, as API Gateway does where the API itself has a configuration."""
+        if self._cors is None:
+            return response
+        headers = [pair for pair in response.headers if not pair[0].startswith("access-control-")]
+        return Response(response.status, headers, response.body)
 
     def _preflight(self, request: Request) -> Response:
         assert self._cors is not None

@@ -38,6 +38,16 @@ class Home:
         self._lock.write(str(os.getpid()))
         self._lock.flush()
 
+    def remembered_ports(self) -> Mapping[str, int]:
+        """Return the ports that an earlier run on this folder was given by chance."""
+        file = self.path / "ports.json"
+        ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        return ports
+
+    def remember_ports(self, ports: Mapping[str, int]) -> None:
+        """Keep ports that were given by chance: stored addresses (media, connected channels) hold only while they stay."""
+        write_private(self.path / "ports.json", json.dumps(dict(ports)))
+
     def publish(self, facts: Mapping[str, Any]) -> None:
         """Write `local.json`, whole or not at all: that the system is ready, and where."""
         write_private(self.path / "local.json", json.dumps(facts, indent=2))

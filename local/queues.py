@@ -118,7 +118,9 @@ def failed_messages(outcome: Outcome, ids: Sequence[str], *, partial: bool) -> f
     ):
         return everything
     failures = answer.get("batchItemFailures") or []
-    named = {failure.get("itemIdentifier") for failure in failures if isinstance(failure, dict)}
+    named: set[Any] = {
+        failure.get("itemIdentifier") for failure in failures if isinstance(failure, dict)
+    }
     is_readable = all(isinstance(failure, dict) for failure in failures) and named <= everything
     return frozenset(named) if is_readable else everything
 

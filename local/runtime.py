@@ -24,7 +24,7 @@ from local.mailbox import Mailbox
 from local.objects import ObjectStore
 from local.postgres import EmbeddedPostgres
 from local.queues import QueueFeed
-from local.sandbox.app import Sandbox, make_sandbox
+from local.sandbox.app import make_sandbox
 from local.schedules import Timers
 from local.seed import Demo, SeedContext, seed
 from local.signatures import Verifier
@@ -94,7 +94,10 @@ async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
             )
         )
         await _reconcile(pools)
-        demo = await _seed(home, addresses, database_url, system, sandbox)
+        context = SeedContext(
+            home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
+        )
+        demo = await asyncio.to_thread(seed, context)
         home.publish(_facts(addresses, demo))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
@@ -253,28 +256,12 @@ async def _reconcile(pools: Mapping[str, FunctionPool]) -> None:
         print(f"Reconcile failed; it is tried again every minute. {outcome.error()}", flush=True)
 
 
-async def _seed(
-    home: Home, addresses: Addresses, database_url: str, system: System, sandbox: Sandbox
-) -> Demo:
-    environment = next(iter(system.functions.values())).environment
-    context = SeedContext(
-        home=home.path,
-        api_url=addresses.api,
-        sandbox_url=addresses.sandbox,
-        mail_json_url=f"{addresses.api}{MAIL_JSON}",
-        database_url=database_url,
-        environment=environment,
-        sandbox=sandbox,
-    )
-    return await asyncio.to_thread(seed, context)
-
-
 async def _warm(system: System, pools: Mapping[str, FunctionPool]) -> None:
     """Start a worker of each function that somebody waits for, one after the other."""
-    for name in [
-        *dict.fromkeys(route.function for route in system.routes),
-        *(source.function for source in system.sources),
-    ]:
+    waited_for = [route.function for route in system.routes] + [
+        source.function for source in system.sources
+    ]
+    for name in dict.fromkeys(waited_for):
         await pools[name].warm()
 
 

@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,8 @@ class LogBook:
         try:
             with (self._folder / f"{function}.log").open("ab", buffering=0) as file:
                 while line := await reader.readline():
+                    # Lambda's runtime client keeps a traceback in one entry by carriage returns.
+                    line = line.replace(b"\r", b"\n")
                     file.write(line)
                     text = line.decode(errors="replace")
                     if any(sign in text for sign in self._ERROR_SIGNS):
@@ -168,6 +170,10 @@ class FunctionPool:
                 worker = await self._worker()
                 if isinstance(worker, Worker):
                     self._idle.append(worker)
+
+    def pids(self) -> Sequence[int]:
+        """The processes there are, idle or busy."""
+        return [worker.pid for worker in [*self._idle, *self._busy]]
 
     async def close(self) -> None:
         """End all workers."""

@@ -19,12 +19,25 @@ def echo(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "pid": os.getpid(),
     }
     cookies = ["a=1; Path=/", "b=2"]
-    return {"statusCode": 201, "headers": {"X-Kind": "echo"}, "cookies": cookies, "body": json.dumps(body)}
+    return {
+        "statusCode": 201,
+        "headers": {"X-Kind": "echo"},
+        "cookies": cookies,
+        "body": json.dumps(body),
+    }
 
 
 def slow(_event: dict[str, Any], _context: Any) -> None:
     """Take longer than the function may."""
     time.sleep(60)
+
+
+def make_ids(_event: dict[str, Any], _context: Any) -> list[str]:
+    """Make ids as the product does, slowly enough for two workers to be busy at once."""
+    import uuid_utils.compat
+
+    time.sleep(0.2)
+    return [str(uuid_utils.compat.uuid7()) for _ in range(10)]
 
 
 def faulty(event: dict[str, Any], _context: Any) -> None:
@@ -40,7 +53,9 @@ def work(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     _note(event)
     if "raise" in bodies:
         raise ValueError("as told")
-    failures = [record["messageId"] for record in event["Records"] if record["body"].startswith("fail")]
+    failures = [
+        record["messageId"] for record in event["Records"] if record["body"].startswith("fail")
+    ]
     return {"batchItemFailures": [{"itemIdentifier": one} for one in failures]}
 
 
@@ -50,6 +65,8 @@ def note(event: dict[str, Any], _context: Any) -> None:
 
 
 def _note(event: dict[str, Any]) -> None:
-    line = json.dumps({"function": os.environ["AWS_LAMBDA_FUNCTION_NAME"], "at": time.time(), "event": event})
+    line = json.dumps(
+        {"function": os.environ["AWS_LAMBDA_FUNCTION_NAME"], "at": time.time(), "event": event}
+    )
     with Path(os.environ["NOTES"]).open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")

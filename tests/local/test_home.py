@@ -1,0 +1,45 @@
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from local.home import CannotStart, Home, listen
+
+
+class TestHome:
+    def test_second_runtime_is_refused_until_the_first_ends(self, tmp_path: Path) -> None:
+        first = Home(tmp_path / "home")
+        with pytest.raises(CannotStart, match=r"in use by a running system \(process \d+\)"):
+            Home(tmp_path / "home")
+        first.close()
+
+        Home(tmp_path / "home").close()
+
+    def test_local_json_is_whole_and_private(self, tmp_path: Path) -> None:
+        home = Home(tmp_path)
+        home.publish({"url": "http://127.0.0.1:3000"})
+
+        file = tmp_path / "local.json"
+        assert json.loads(file.read_text()) == {"url": "http://127.0.0.1:3000"}
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        home.withdraw()
+        assert not file.exists()
+        home.close()
+
+
+class TestListen:
+    def test_taken_port_is_named_with_the_way_out(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(
+                CannotStart,
+                match=f"Port {port}, meant for the API, is taken. Choose another one: PORT=",
+            ):
+                listen(port, what="the API", variable="PORT")
+
+    def test_zero_takes_a_free_one(self) -> None:
+        with listen(0, what="the API", variable="PORT") as listener:
+            assert listener.getsockname()[0] == "127.0.0.1"
+            assert listener.getsockname()[1] > 0

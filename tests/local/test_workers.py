@@ -1,0 +1,226 @@
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.starters import Executor, ForkServer, Starter
+from local.workers import FunctionPool, LogBook, Outcome
+from tests.local.conftest import read_small_system
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def invoke_once(
+    home: Path, function: str, event: object, *, starter: Starter | None = None, times: int = 1
+) -> list[Outcome]:
+    starter = starter or Executor()
+    pool = FunctionPool(
+        read_small_system().functions[function],
+        size=2,
+        starter=starter,
+        log_book=LogBook(home / "logs"),
+    )
+    try:
+        return [await pool.invoke(json.dumps(event).encode()) for _ in range(times)]
+    finally:
+        await pool.close()
+        await starter.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def gone_within(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+class TestInvoke:
+    @pytest.mark.parametrize("make", [Executor, ForkServer])
+    def test_function_sees_a_real_context_and_only_its_environment(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        make: type[Executor] | type[ForkServer],
+    ) -> None:
+        monkeypatch.setenv("SECRET_OF_THE_SUPERVISOR", "x")
+
+        async def scenario() -> Outcome:
+            return (await invoke_once(tmp_path, "EchoFunction", {"a": "ü"}, starter=make()))[0]
+
+        outcome = asyncio.run(scenario())
+
+        seen = json.loads(outcome.json()["body"])
+        assert not outcome.failed
+        assert seen["event"] == {"a": "ü"}
+        assert 4000 < seen["remainingMs"] <= 5000
+        assert seen["memory"] == "128"
+        assert (
+            seen["arn"] == "arn:aws:lambda:us-east-1:123456789012:function:roost-local-EchoFunction"
+        )
+        assert seen["environment"]["AWS_LAMBDA_FUNCTION_NAME"] == "roost-local-EchoFunction"
+        assert seen["environment"]["STAGE"] == "local"
+        assert "SECRET_OF_THE_SUPERVISOR" not in seen["environment"]
+
+    def test_worker_is_kept_for_the_next_invocation(self, tmp_path: Path) -> None:
+        first, second = asyncio.run(invoke_once(tmp_path, "EchoFunction", {}, times=2))
+
+        one, two = json.loads(first.json()["body"]), json.loads(second.json()["body"])
+        assert one["pid"] == two["pid"]
+        assert one["requestId"] != two["requestId"]
+
+    def test_exception_is_lambdas_error_object_and_is_logged(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        outcome = asyncio.run(invoke_once(tmp_path, "FaultyFunction", {}))[0]
+
+        assert outcome.failed
+        assert (outcome.json()["errorType"], outcome.json()["errorMessage"]) == (
+            "ValueError",
+            "as told",
+        )
+        assert "ValueError: as told" in (tmp_path / "logs" / "FaultyFunction.log").read_text()
+        assert "[FaultyFunction] [ERROR] ValueError: as told" in capsys.readouterr().out
+
+    def test_lost_process_is_an_error_and_the_next_invocation_has_a_new_one(
+        self, tmp_path: Path
+    ) -> None:
+        outcomes = asyncio.run(invoke_once(tmp_path, "FaultyFunction", {"exit": True}, times=2))
+
+        assert [outcome.json()["errorType"] for outcome in outcomes] == ["Runtime.ExitError"] * 2
+
+    def test_handler_that_cannot_be_imported_is_named(self, tmp_path: Path) -> None:
+        outcome = asyncio.run(invoke_once(tmp_path, "BrokenFunction", {}))[0]
+
+        assert outcome.failed
+        assert (
+            outcome.error()
+            == "Runtime.HandlerNotFound: Handler 'missing' missing on module 'handlers'"
+        )
+
+    def test_payload_over_six_megabytes_is_refused(self, tmp_path: Path) -> None:
+        outcome = asyncio.run(invoke_once(tmp_path, "EchoFunction", {"a": "x" * 7_000_000}))[0]
+
+        assert outcome.json()["errorType"] == "RequestEntityTooLargeException"
+
+
+class TestTimeout:
+    @pytest.mark.parametrize("make", [Executor, ForkServer])
+    def test_worker_is_killed(
+        self, tmp_path: Path, make: type[Executor] | type[ForkServer]
+    ) -> None:
+        async def scenario() -> tuple[Outcome, int, float]:
+            starter = make()
+            pool = FunctionPool(
+                read_small_system().functions["SlowFunction"],
+                size=1,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            await pool.warm()
+            pid = pool.pids()[0]
+            began = time.monotonic()
+            outcome = await pool.invoke(b"{}")
+            took = time.monotonic() - began
+            ended = await asyncio.to_thread(gone_within, pid, 2)
+            await pool.close()
+            await starter.close()
+            assert ended
+            return outcome, pid, took
+
+        outcome, _, took = asyncio.run(scenario())
+
+        assert outcome.json()["errorType"] == "Sandbox.Timedout"
+        assert "Task timed out after 1.00 seconds" in outcome.json()["errorMessage"]
+        assert 1.0 <= took < 2.5
+
+
+class TestConcurrency:
+    def test_no_more_invocations_at_once_than_workers(self, tmp_path: Path) -> None:
+        async def scenario() -> set[int]:
+            starter = Executor()
+            pool = FunctionPool(
+                read_small_system().functions["EchoFunction"],
+                size=2,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            outcomes = await asyncio.gather(*(pool.invoke(b"{}") for _ in range(6)))
+            await pool.close()
+            await starter.close()
+            return {json.loads(outcome.json()["body"])["pid"] for outcome in outcomes}
+
+        assert len(asyncio.run(scenario())) == 2
+
+
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from local.starters import Executor, ForkServer
+from local.workers import FunctionPool, LogBook
+from tests.local.conftest import read_small_system
+
+async def main():
+    starter = {"fork": ForkServer, "exec": Executor}[sys.argv[1]]()
+    pool = FunctionPool(read_small_system().functions["StuckFunction"], size=1, starter=starter, log_book=LogBook(Path(sys.argv[2])))
+    await pool.warm()
+    asyncio.create_task(pool.invoke(b"{}"))
+    await asyncio.sleep(0.3)
+    print(*pool.pids(), flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+class TestDeathOfTheSupervisor:
+    @pytest.mark.parametrize("way", ["exec", "fork"])
+    def test_busy_workers_end_with_it(self, tmp_path: Path, way: str) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-c", SUPERVISOR, way, str(tmp_path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as supervisor:
+            assert supervisor.stdout is not None
+            pids = [int(pid) for pid in supervisor.stdout.readline().split()]
+            assert pids
+            assert all(is_alive(pid) for pid in pids)
+            supervisor.send_signal(signal.SIGKILL)
+            supervisor.wait(5)
+
+        assert all(gone_within(pid, 3) for pid in pids)
+
+
+class TestForkedWorkers:
+    def test_they_do_not_make_the_same_ids(self, tmp_path: Path) -> None:
+        async def scenario() -> list[str]:
+            starter = ForkServer()
+            pool = FunctionPool(
+                read_small_system().functions["IdFunction"],
+                size=2,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            outcomes = await asyncio.gather(pool.invoke(b"{}"), pool.invoke(b"{}"))
+            await pool.close()
+            await starter.close()
+            return [one for outcome in outcomes for one in outcome.json()]
+
+        ids = asyncio.run(scenario())
+
+        assert len(ids) == len({one[-12:] for one in ids}) == 20
