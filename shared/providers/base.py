@@ -22,8 +22,8 @@ from shared.providers.spec import ProviderSpec, TextRules
 class Tokens:
     """What a platform gave us to act for an account. `expires_at` is UTC; None: it does not expire, or never said."""
 
-    access: str
-    refresh: str | None = None
+    access: str = field(repr=False)
+    refresh: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
     scopes: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class Connection:
 
     account: Account
     tokens: Tokens
-    details: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Authorization:
 
     url: str
     state: str
-    remember: Mapping[str, str] = field(default_factory=dict)
+    remember: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

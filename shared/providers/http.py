@@ -49,7 +49,7 @@ class AppCredentials:
     """Our application on a platform; empty strings where the platform needs none."""
 
     client_id: str = ""
-    client_secret: str = ""
+    client_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ class Api:
             host=request.url.host,
             path=self._without_secrets(request.url.path),
             status=response.status_code if response is not None else None,
-            platform_code=code,
+            platform_code=self._without_secrets(code) if code else None,
             body=self._without_secrets(body)[:MAX_BODY_IN_EVIDENCE],
             request_id=next(
                 (headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None
