@@ -23,13 +23,14 @@ _QUALITY_STEPS = 3
 _SHRINK_MARGIN = 0.95
 _LEAST_SHRINK = 0.9
 _WHITE = [255, 255, 255]
-_ANIMATED_TYPES = frozenset({"gifload", "webpload"})
 
 # One picture at a time: libvips's cache would keep decoded ones, and each of its threads holds rows of its own.
 pyvips.cache_set_max(0)
 pyvips.concurrency_set(1)
 # Decoders that are not hardened against files from strangers are switched off.
 pyvips.block_untrusted_set(True)
+# Plain rows need no decoder; only `_bitmap` asks for them.
+pyvips.operation_block_set("VipsForeignLoadRaw", False)
 
 
 class Unreadable(Exception):
@@ -50,11 +51,10 @@ class Converted:
     height: int
 
 
-def moves(path: Path) -> bool:
-    """Say whether a picture moves; a copy would stand still."""
+def has_frames(path: Path) -> bool:
+    """Say whether a GIF has more than one picture in it."""
     image = _reading(lambda: pyvips.Image.new_from_file(str(path)))
-    loader = str(image.get("vips-loader"))
-    return loader in _ANIMATED_TYPES and _pages(image) > 1
+    return bool(image.get_typeof("n-pages")) and int(image.get("n-pages")) > 1
 
 
 def convert(source: Path, plan: VariantPlan, to: Path) -> Converted:
@@ -155,10 +155,6 @@ def _bitmap(source: Path) -> pyvips.Image | None:
     ]
     image = channels[0].bandjoin(channels[1:]).copy(interpretation="srgb")
     return image.flipver() if height > 0 else image
-
-
-def _pages(image: pyvips.Image) -> int:
-    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
 def _reading(work: Callable[[], T]) -> T:

@@ -13,7 +13,7 @@ from shared.core.ids import MediaId, OrganizationId
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
 from shared.media import queries
-from shared.media.convert import Unreadable, WillNotFit, convert, moves
+from shared.media.convert import Unreadable, WillNotFit, convert, has_frames
 from shared.media.keys import thumbnail_key, variant_key
 from shared.media.pick import MediaFile, StoredFile, StoredVariant
 from shared.media.pictures import read_picture
@@ -92,15 +92,16 @@ def _make(file: MediaFile, source: Path, plan: VariantPlan, key: str) -> StoredF
 
 
 def _moves(original: StoredFile, source: Path) -> bool:
-    """Ask the header as well as the decoder: libvips sees only the first frame of an animated PNG."""
+    """Say whether a picture moves. Headers tell, except a GIF's, which must be walked through."""
 
     def read(start: int, length: int) -> bytes:
         with source.open("rb") as content:
             content.seek(start)
             return content.read(length)
 
-    header = read_picture(Ranges(read, original.size_bytes), original.content_type)
-    return header.animated or moves(source)
+    if original.content_type == "image/gif":
+        return has_frames(source)
+    return read_picture(Ranges(read, original.size_bytes), original.content_type).animated
 
 
 def _download(original: StoredFile, to: Path) -> None:

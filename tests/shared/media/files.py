@@ -1,0 +1,103 @@
+"""Files for tests of media: pictures that libvips and Pillow write, and MP4s put together box by box."""
+
+import io
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import pyvips
+from PIL import Image
+
+from shared.media.ranges import Ranges
+
+
+def a_picture(
+    suffix: str = ".jpg",
+    *,
+    width: int = 64,
+    height: int = 48,
+    orientation: int = 1,
+    alpha: bool = False,
+    **save: Any,
+) -> bytes:
+    """A picture with some noise, so that its size depends on the quality."""
+    image = noise(width, height)
+    if alpha:
+        image = image.bandjoin(128)
+    if orientation != 1:
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return bytes(image.write_to_buffer(suffix, **save))
+
+
+def noise(width: int, height: int) -> pyvips.Image:
+    """Colored noise, made row by row."""
+    band = pyvips.Image.gaussnoise(width, height, sigma=40, mean=128, seed=1)
+    return band.bandjoin([band.flipver(), band.fliphor()]).cast("uchar").copy(interpretation="srgb")
+
+
+def an_animation(suffix: str = ".gif", *, frames: int = 3, size: int = 32) -> bytes:
+    """A picture that moves; Pillow writes PNGs of that kind too."""
+    shown = [Image.new("RGB", (size, size), (80 * index, 0, 0)) for index in range(frames)]
+    written = io.BytesIO()
+    shown[0].save(
+        written, suffix.removeprefix("."), save_all=True, append_images=shown[1:], duration=100
+    )
+    return written.getvalue()
+
+
+def a_bitmap(*, width: int = 63, height: int = 40, mode: str = "RGB") -> bytes:
+    written = io.BytesIO()
+    picture = Image.frombytes("RGB", (width, height), noise(width, height).write_to_memory())
+    picture.convert(mode).save(written, "bmp")
+    return written.getvalue()
+
+
+def an_mp4(
+    *,
+    width: int = 1280,
+    height: int = 720,
+    duration_ms: int | None = 12_345,
+    turned: bool = False,
+    media_bytes: int = 1_000,
+    moov_last: bool = False,
+    fragments: Sequence[int] = (),
+    sound_only: bool = False,
+    large_sizes: bool = False,
+    brand: bytes = b"isom",
+) -> bytes:
+    """A film without frames. `fragments`: the lengths in ms that an index lists, with none in the header."""
+    kind = b"ftyp", brand + bytes(4) + brand
+    matrix = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30) if turned else (
+        struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    )  # fmt: skip
+    picture = _track(b"vide", struct.pack(">II", width << 16, height << 16), matrix)
+    sound = _track(b"soun", bytes(8), matrix)
+    length = 0 if fragments or duration_ms is None else duration_ms
+    header = _box(b"mvhd", bytes(12) + struct.pack(">II", 1000, length) + bytes(80))
+    moov = _box(b"moov", header + sound + (b"" if sound_only else picture))
+    mdat = _box(b"mdat", bytes(media_bytes), large=large_sizes)
+    index = b""
+    if fragments:
+        entries = b"".join(struct.pack(">III", 100, lasting, 0) for lasting in fragments)
+        start = bytes(4) + struct.pack(">IIIIHH", 1, 1000, 0, 0, 0, len(fragments))
+        index = _box(b"sidx", start + entries)
+    rest = mdat + moov if moov_last else moov + index + mdat
+    return _box(*kind) + rest
+
+
+def a_file(content: bytes) -> Ranges:
+    """Put bytes behind ranges."""
+    return Ranges(lambda start, length: content[start : start + length], len(content))
+
+
+def _track(handler: bytes, size: bytes, matrix: bytes) -> bytes:
+    header = _box(b"tkhd", bytes(40) + matrix + size)
+    media = _box(b"mdia", _box(b"mdhd", bytes(24)) + _box(b"hdlr", bytes(8) + handler + bytes(12)))
+    return _box(b"trak", header + media)
+
+
+def _box(kind: bytes, content: bytes, *, large: bool = False) -> bytes:
+    if large:
+        return struct.pack(">I4sQ", 1, kind, len(content) + 16) + content
+    return struct.pack(">I4s", len(content) + 8, kind) + content
