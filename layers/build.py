@@ -42,6 +42,8 @@ AWS_SERVICES = frozenset({"kms", "s3", "scheduler", "secretsmanager", "sesv2", "
 PICTURES = frozenset({"pyvips", "pyvips-binary"})
 # Published as source only. Its package is plain Python; the compiled half is in pyvips-binary.
 PLAIN_SOURCES = frozenset({"pyvips"})
+# What a function reads beside its code.
+FILES = {"root": ("docs/openapi.json",)}
 NOT_RUN = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h")
 FOLDERS_NOT_RUN = ("tests", "testing/suite", "bin")
 
@@ -131,6 +133,9 @@ def _build_function(folder: Path, *, handler: str) -> None:
     shutil.copy(ROOT / "functions" / "__init__.py", folder / "functions")
     shutil.copytree(ROOT / package, folder / package, ignore=ignored, dirs_exist_ok=True)
     shutil.copytree(ROOT / "shared", folder / "shared", ignore=ignored, dirs_exist_ok=True)
+    for file in FILES.get(package.name, ()):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, folder / file)
     (folder / "requirements.sha256").write_text(
         hashlib.sha256(LOCK.read_bytes()).hexdigest() + "\n"
     )

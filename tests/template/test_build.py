@@ -68,6 +68,13 @@ class TestFunctions:
         assert (tmp_path / "shared" / "core" / "config.py").is_file()
         assert not list(tmp_path.rglob("*.pyc"))
 
+    def test_files_that_are_read_beside_the_code_come_along(
+        self, tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(build, "_compile", lambda folder, runs_at: None)
+        build.build("RootFunction", tmp_path, template)
+        assert json.loads((tmp_path / "docs" / "openapi.json").read_text())["openapi"]
+
     def test_a_new_lock_changes_the_folder(
         self, tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
