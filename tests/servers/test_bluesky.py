@@ -27,10 +27,10 @@ pytestmark = [pytest.mark.servers, pytest.mark.enable_socket]
 @pytest.fixture(scope="module")
 def server() -> Iterator[dict[str, Any]]:
     if not (FOLDER / "node_modules").exists():
-        pytest.skip("tests/servers/pds is not installed: npm ci --prefix tests/servers/pds")
+        pytest.fail("The server is not installed: npm ci --prefix tests/servers/pds")
     node = shutil.which("node")
     if node is None:
-        pytest.skip("Node is not installed")
+        pytest.fail("Node 20 or later is not installed")
     with subprocess.Popen(
         [node, "server.mjs"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
