@@ -177,7 +177,9 @@ def _record_retry(claimed: Claim, retry: Retry) -> None:
         if row is None:
             return
         if retry.pause_provider:
-            hold_provider(session, part.channel.provider, retry.after, reason=retry.error.message)
+            hold_provider(
+                session, part.channel.provider, wait=retry.after, reason=retry.error.message
+            )
         again = Armable(
             part_id=row.id,
             organization_id=row.organization_id,

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from shared.posts.models import Post
 from shared.posts.schedule import Armable, arm
+from shared.providers.errors import RateLimited
 from tests.builders import a_channel, a_media, a_post, an_organization
-from tests.fakes.platform import fake_platform, no_connection, refuse
+from tests.fakes.platform import Keyless, fake_platform, no_connection, refuse
 from tests.shared.publishing.world import PUBLISH, STAGE, Stopped, World, a_world
 
 SOON, LATER = timedelta(seconds=30), timedelta(hours=2)
@@ -67,7 +68,7 @@ class TestUndisturbed:
         self, world: World, provider: str, due_in: timedelta, media: bool
     ) -> None:
         root = a_thread(world, provider, due_in=due_in, media=media)
-        world.run(rounds=20 + int(due_in.total_seconds() / 30))
+        world.run()
         assert world.states(root.id) == ["published", "published"]
         assert world.platform.texts() == ["one", "two"]
         assert world.platform.created[1].reply_to == world.platform.created[0].id
@@ -75,7 +76,7 @@ class TestUndisturbed:
 
 def count_ticks(world: World, provider: str, due_in: timedelta, media: bool) -> int:
     a_thread(world, provider, due_in=due_in, media=media)
-    world.run(rounds=20 + int(due_in.total_seconds() / 30))
+    world.run()
     return len(world.ticks)
 
 
@@ -86,12 +87,11 @@ class TestStoppedAtEveryStep:
         self, world: World, provider: str, due_in: timedelta, media: bool
     ) -> None:
         steps = count_ticks(world, provider, due_in, media)
-        rounds = 40 + int(due_in.total_seconds() / 30)
         for step in range(steps):
             reset(world)
             world.stop_at = step
             root = a_thread(world, provider, due_in=due_in, media=media)
-            world.run(rounds=rounds)
+            world.run()
             check_once(
                 world,
                 root,
@@ -146,7 +146,7 @@ class TestMisbehaviour:
     def test_a_schedule_that_never_fires(self, world: World) -> None:
         world.schedules_fire = False
         root = a_thread(world, "keyless", due_in=LATER)
-        world.run(rounds=280)
+        world.run()
         assert world.states(root.id) == ["published", "published"]
         assert world.platform.texts() == ["one", "two"]
 
@@ -163,9 +163,9 @@ class TestMisbehaviour:
                 ),
                 {"id": root.id},
             )
-        world.run(rounds=5)
+        world.run(until=150)
         assert world.platform.texts() == []
-        world.run(rounds=160)
+        world.run()
         assert world.platform.texts()[0] == "0"
 
     def test_a_delete_between_arm_and_claim(self, world: World) -> None:
@@ -174,7 +174,7 @@ class TestMisbehaviour:
             connection.execute(
                 text("update posts set deleted_at = now() where root_id = :id"), {"id": root.id}
             )
-        world.run(rounds=10)
+        world.run(until=300)
         assert world.platform.created == []
 
     @pytest.mark.parametrize("provider", ["keyless", "searchable"])
@@ -213,24 +213,41 @@ class TestMisbehaviour:
     def test_a_rate_limit_is_waited_out(self, world: World) -> None:
         world.platform.answers.append(refuse(429, headers={"retry-after": "1200"}))
         root = a_thread(world, "keyless", due_in=SOON)
-        world.run(rounds=20)
+        world.run(until=600)
         assert world.states(root.id) == ["queued", "queued"]
-        world.run(rounds=60)
+        world.run()
         assert world.states(root.id) == ["published", "published"]
+
+    def test_a_limit_of_the_whole_app_holds_every_channel_of_the_platform(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wait = timedelta(minutes=20)
+        limited = RateLimited("wait", retry_after=wait, whole_app=True)
+        classify = lambda _self, response: limited if response.status_code == 429 else None  # noqa: E731
+        monkeypatch.setattr(Keyless, "classify", classify)
+        world.platform.answers.append(refuse(429))
+        first = a_thread(world, "keyless", due_in=SOON)
+        world.run(until=60)
+        second = a_thread(world, "keyless", due_in=SOON)
+        world.run(until=600)
+        assert world.states(first.id) == world.states(second.id) == ["queued", "queued"]
+        assert len(world.platform.requests) == 1
+        world.run()
+        assert set(world.states(first.id, second.id)) == {"published"}
 
     def test_a_platform_that_stays_away_fails_the_thread_after_five_tries(
         self, world: World
     ) -> None:
         world.platform.answers.extend([no_connection] * 9)
         root = a_thread(world, "keyless", due_in=SOON)
-        world.run(rounds=120)
+        world.run()
         assert world.states(root.id) == ["failed", "failed"]
         assert len(world.platform.requests) == 5
 
     def test_content_the_platform_refuses_fails_with_its_words(self, world: World) -> None:
         world.platform.answers.append(refuse(422, message="Duplicate status"))
         root = a_thread(world, "keyed", due_in=SOON)
-        world.run(rounds=10)
+        world.run(until=300)
         assert world.states(root.id) == ["failed", "failed"]
         with world.engine.connect() as connection:
             rows = connection.execute(
@@ -242,6 +259,6 @@ class TestMisbehaviour:
     def test_a_post_a_day_late_fails_instead_of_appearing_out_of_season(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=SOON)
         world.pass_time(25 * 3600)
-        world.run(rounds=4)
+        world.run(until=300)
         assert world.states(root.id) == ["failed", "failed"]
         assert world.platform.created == []

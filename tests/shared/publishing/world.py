@@ -4,6 +4,7 @@ The database is real and commits are real. Time passes by moving every stored mo
 stays the only clock. `Stopped` is a BaseException, as a killed process is nothing that code can catch.
 """
 
+import dataclasses
 import itertools
 import json
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +24,7 @@ from shared.aws.queues import Message
 from shared.channels import line
 from shared.db import session as db_session
 from shared.publishing.prepare import prepare
-from shared.publishing.reconcile import reconcile
+from shared.publishing.reconcile import Reconciled, reconcile
 from shared.publishing.run import go_on, publish_due
 from shared.publishing.stage import stage_due
 from tests.fakes.platform import Platform
@@ -36,6 +38,13 @@ _MOMENTS = {
     "channels": ("refresh_lease_until", "token_expires_at"),
     "provider_pauses": ("until",),
 }  # fmt: skip
+
+_UNDER_WAY = text("""
+    select exists (
+        select 1 from posts
+        where deleted_at is null and (state = 'publishing' or (state = 'queued' and due_at is not null))
+    )
+""")
 
 
 class Stopped(BaseException):
@@ -110,26 +119,44 @@ class World:
         for name, (at, payload) in sorted(self.schedules.items()):
             if at <= self.now and self.schedules_fire:
                 del self.schedules[name]
-                self._run(
-                    lambda payload=payload: prepare(UUID(payload["partId"]), payload["revision"])
-                )
+                self._run(partial(prepare, UUID(payload["partId"]), payload["revision"]))
         due = sorted(held for held in self.messages if held.at <= self.now)
         for held in reversed(due) if self.newest_first else due:
             self.messages.remove(held)
-            if not self._run(lambda held=held: self._work_off(held)):
+            if not self._run(partial(self._work_off, held)):
                 self.messages.append(
                     Held(self.now + 360, next(self._numbers), held.queue, held.body)
                 )
         return len(due)
 
-    def run(self, *, rounds: int = 60, step_seconds: float = 30.0) -> None:
-        """Let the world go on, with a reconcile every other round, for as long as it takes."""
-        for number in range(rounds):
+    def run(self, *, until: float = 4 * 3600.0) -> None:
+        """Let the world go on for `until` seconds: from event to event, with a reconcile every minute that matters.
+
+        It ends sooner when nothing is under way any more: no message, no part with something to be done.
+        """
+        end, quiet = self.now + until, 0
+        while self.now < end and quiet < 2:
             while self.deliver_due():
                 pass
-            if number % 2:
-                self._run(lambda: reconcile())
-            self.pass_time(step_seconds)
+            found = self._reconcile()
+            quiet = 0 if found or self._is_under_way() else quiet + 1
+            upcoming = self._next_event()
+            self.pass_time(min(upcoming, end) - self.now if upcoming and not found else 61.0)
+
+    def _is_under_way(self) -> bool:
+        with self.engine.connect() as connection:
+            return bool(self.messages) or connection.execute(_UNDER_WAY).scalar_one()
+
+    def _next_event(self) -> float | None:
+        moments = [held.at for held in self.messages]
+        if self.schedules_fire:
+            moments += [at for at, _payload in self.schedules.values()]
+        return max(min(moments), self.now + 0.001) if moments else None
+
+    def _reconcile(self) -> int:
+        done: list[Reconciled] = []
+        self._run(lambda: done.append(reconcile()))
+        return sum(dataclasses.astuple(done[0])) - done[0].late if done else 1
 
     def states(self, *root_ids: UUID) -> list[str]:
         """Return the states of the parts of threads, in order."""

@@ -1,0 +1,128 @@
+"""What a newcomer does in a browser, done by a program through the same API: register, connect an account, upload, schedule."""
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+PROVIDER = "mastodon-custom"
+_TIMEOUT_SECONDS = 40.0  # a little more than the gateway's own
+_MAIL_SECONDS = 10.0
+_ACTIVATION_LINK = re.compile(r"/auth/activate\?code=([\w.~-]+)")
+
+
+class StepFailed(Exception):
+    """The API refused a step; the message has its answer."""
+
+
+class Newcomer:
+    """One person with a browser: cookies are kept from step to step."""
+
+    def __init__(self, api_url: str, *, sandbox_url: str, mail_json_url: str) -> None:
+        self._api = httpx.Client(base_url=api_url, timeout=_TIMEOUT_SECONDS)
+        self._sandbox_url = sandbox_url
+        self._mail_json_url = mail_json_url
+
+    def __enter__(self) -> "Newcomer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+
+    def log_in(self, email: str, password: str) -> bool:
+        """Log in; False when address or password are refused."""
+        body = {"provider": "LOCAL", "email": email, "password": password}
+        return self._api.post("/auth/login", json=body).is_success
+
+    def register(self, email: str, password: str, company: str) -> None:
+        """Register and follow the mailed link; an account that was registered before is activated."""
+        body = {"provider": "LOCAL", "email": email, "password": password, "company": company}
+        self._api.post("/auth/register", json=body)
+        self.call("POST", "/auth/activate", {"code": self._mailed_code(email)})
+
+    def connect(self, account: str) -> str:
+        """Connect a sandbox account by OAuth, playing the person who allows it; the channel's id."""
+        path = f"/integrations/social/{PROVIDER}"
+        address = self.call("GET", path, params={"externalUrl": self._sandbox_url})["url"]
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+        allowed = httpx.post(
+            address.partition("?")[0],
+            data={**asked, "decision": "allow", "account": account},
+            timeout=_TIMEOUT_SECONDS,
+        )
+        back = parse_qs(urlsplit(allowed.headers.get("location", "")).query)
+        if "code" not in back:
+            raise StepFailed(
+                f"The sandbox did not let {account} be connected: {allowed.status_code} {allowed.text[:300]}"
+            )
+        body = {"state": back["state"][0], "code": back["code"][0], "timezone": "UTC"}
+        return str(self.call("POST", f"{path}/connect", body)["id"])
+
+    def upload(self, file: Path, *, alt: str) -> str:
+        """Upload a file straight to the storage, describe it, and wait until its copies are made; its id."""
+        content = file.read_bytes()
+        started = self.call("POST", "/media", {"name": file.name, "size": len(content)})
+        size, parts = started["partSize"], []
+        for part in started["parts"]:
+            begin = (part["number"] - 1) * size
+            put = httpx.put(
+                part["url"], content=content[begin : begin + size], timeout=_TIMEOUT_SECONDS
+            )
+            if not put.is_success:
+                raise StepFailed(f"The storage refused a part: {put.status_code} {put.text[:300]}")
+            parts.append({"number": part["number"], "etag": put.headers["etag"]})
+        media = self.call("POST", f"/media/{started['id']}/complete", {"parts": parts})
+        self.call("PUT", f"/media/{media['id']}", {"alt": alt})
+        return str(media["id"])
+
+    def schedule(
+        self, channel_ids: list[str], parts: list[dict[str, Any]], *, at: datetime
+    ) -> list[str]:
+        """Schedule one thread on every channel; the ids of its roots, in the order of the channels."""
+        body = {
+            "type": "schedule",
+            "date": at.isoformat(),
+            "shortLink": False,
+            "tags": [],
+            "posts": [
+                {"integration": {"id": channel_id}, "value": parts} for channel_id in channel_ids
+            ],
+        }
+        return [str(post["postId"]) for post in self.call("POST", "/posts", body)]
+
+    def post(self, post_id: str) -> Mapping[str, Any]:
+        """Read one post with its thread."""
+        found: Mapping[str, Any] = self.call("GET", f"/posts/{post_id}")
+        return found
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Call the API.
+
+        Raises:
+            StepFailed: it refused.
+        """
+        answer = self._api.request(method, path, json=body, params=params)
+        if not answer.is_success:
+            raise StepFailed(f"{method} {path} answered {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+    def _mailed_code(self, email: str) -> str:
+        deadline = time.monotonic() + _MAIL_SECONDS
+        while time.monotonic() < deadline:
+            for mail in reversed(httpx.get(self._mail_json_url, timeout=_TIMEOUT_SECONDS).json()):
+                if email in mail["to"] and (match := _ACTIVATION_LINK.search(mail["text"])):
+                    return match[1]
+            time.sleep(0.1)
+        raise StepFailed(f"No activation mail arrived for {email}.")
