@@ -4,6 +4,7 @@ PORT (3000) is the API's; the sandbox and the object storage take the two after 
 say otherwise. With PORT=0 free ones are taken, and taken again by the next run on the same ROOST_HOME (.roost).
 """
 
+import argparse
 import asyncio
 import os
 import signal
@@ -27,6 +28,11 @@ _PORTS = {
 
 def main() -> int:
     """Run until a signal; return the process's exit status."""
+    argparse.ArgumentParser(
+        prog="python -m local",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     try:
         home = Home(Path(os.environ.get("ROOST_HOME", ".roost")))
         home.withdraw()

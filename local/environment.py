@@ -13,6 +13,9 @@ from shared.core.config import Settings
 MAIL_DOMAIN = "roost.localhost"
 ACCESS_KEY = "local"
 
+# They follow from the addresses, or decide what is allowed: `STAGE=prod` in a shell must not reach a laptop's functions.
+_NOT_FROM_THE_SHELL = {"AWS_REGION", "PUBLIC_URL", "STAGE"}
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -66,7 +69,5 @@ def function_environment(
 
 def _from_the_shell(fixed: Mapping[str, str]) -> Mapping[str, str]:
     """Return the settings that this process was started with; the addresses above are not among them."""
-    names = (
-        {name.upper() for name in Settings.model_fields} - set(fixed) - {"AWS_REGION", "PUBLIC_URL"}
-    )
+    names = {name.upper() for name in Settings.model_fields} - set(fixed) - _NOT_FROM_THE_SHELL
     return {name: os.environ[name] for name in sorted(names) if name in os.environ}

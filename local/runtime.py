@@ -93,11 +93,12 @@ async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
                 stop=stop,
             )
         )
-        await _reconcile(pools)
+        reconciling = asyncio.create_task(_reconcile(pools))
         context = SeedContext(
             home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
         )
         demo = await asyncio.to_thread(seed, context)
+        await reconciling
         home.publish(_facts(addresses, demo))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
@@ -257,11 +258,9 @@ async def _reconcile(pools: Mapping[str, FunctionPool]) -> None:
 
 
 async def _warm(system: System, pools: Mapping[str, FunctionPool]) -> None:
-    """Start a worker of each function that somebody waits for, one after the other."""
-    waited_for = [route.function for route in system.routes] + [
-        source.function for source in system.sources
-    ]
-    for name in dict.fromkeys(waited_for):
+    """Start a worker of each function that somebody waits for, one after the other; those with a second to keep first."""
+    fed = [source.function for source in system.sources]
+    for name in dict.fromkeys([*fed, *(route.function for route in system.routes)]):
         await pools[name].warm()
 
 

@@ -69,9 +69,12 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._life = _Life()
+        self._one_at_a_time = asyncio.Lock()
+        self._launch()
+
+    def _launch(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        self._one_at_a_time = asyncio.Lock()
         given = json.dumps({"control": theirs.fileno(), "life": self._life.read_end})
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
@@ -111,6 +114,9 @@ class ForkServer:
     async def _ask(self, request: Mapping[str, object], descriptors: list[int]) -> dict[str, int]:
         loop = asyncio.get_running_loop()
         async with self._one_at_a_time:
+            if self._process.poll() is not None:
+                self._control.close()
+                self._launch()
             try:
                 socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
                 answer = await loop.sock_recv(self._control, PACKET_BYTES)

@@ -46,7 +46,10 @@ def main() -> None:
         _reap(children)
         if not ready:
             continue
-        packet, descriptors, _, _ = socket.recv_fds(control, PACKET_BYTES, 2)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(control, PACKET_BYTES, 2)
+        except ConnectionResetError:
+            break
         if not packet:
             break
         request = json.loads(packet)
