@@ -35,7 +35,13 @@ class Route(APIRoute):
         options["dependencies"] = [Depends(guard(self.rule)), *(options.get("dependencies") or ())]
         options["responses"] = {**_refusals(method, self.rule), **(options.get("responses") or {})}
         options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)
+        options["openapi_extra"] = {**_access(self.rule), **(options.get("openapi_extra") or {})}
+        summary, description = options.get("summary"), inspect.cleandoc(endpoint.__doc__ or "")
+        if not summary:
+            summary, description = _first_sentence(description)
+            options["summary"] = summary
         super().__init__(path, _on_this_thread(endpoint), **options)
+        self.description = description  # given as an empty option, FastAPI would take the docstring
 
 
 class Router(APIRouter):
@@ -55,6 +61,31 @@ def _on_this_thread(endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Any
         return endpoint(*args, **given)
 
     return run
+
+
+def _first_sentence(text: str) -> tuple[str, str]:
+    first, _, rest = text.partition("\n\n")
+    sentence, _, more = first.replace("\n", " ").partition(". ")
+    return sentence.rstrip("."), "\n\n".join(part for part in (more, rest) if part)
+
+
+def _access(rule: Rule) -> dict[str, Any]:
+    """Say in the document who may call the route, and how often."""
+    said: dict[str, Any] = {"x-access": rule.who.value}
+    if rule.who is Who.PUBLIC:
+        said["security"] = []
+    else:
+        ways = ["session", "sessionHeader", *([] if rule.person else ["apiKey"])]
+        said["security"] = [{way: []} for way in ways]
+    if rule.rate:
+        said["x-rate-limit"] = {
+            "calls": rule.rate.times,
+            "seconds": int(rule.rate.window.total_seconds()),
+            "per": rule.rate.per.value,
+        }
+    if rule.limit:
+        said["x-plan-limit"] = rule.limit.value
+    return said
 
 
 def _refusals(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:

@@ -1,0 +1,74 @@
+"""`/`: is it running, is it ready, and what can it do."""
+
+import functools
+import json
+from pathlib import Path
+
+from fastapi import Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+
+from shared.web import reference
+from shared.web.app import as_handler, make_app
+from shared.web.health import Health, Readiness, health, readiness
+from shared.web.pages import page_headers
+from shared.web.routing import Router
+
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
+_KEPT = {"cache-control": "public, max-age=300"}
+
+root = Router(tags=["Running"])
+
+
+@root.get("/", response_class=PlainTextResponse)
+def say_running() -> str:
+    """Say that the application is running."""
+    return "Roost is running. The API is described at /docs.\n"
+
+
+@root.get("/health")
+def get_health() -> Health:
+    """Say that this function lives. Nothing else is asked."""
+    return health()
+
+
+@root.get(
+    "/health/ready",
+    responses={
+        503: {"description": "A dependency fails; the answer says which", "model": Readiness}
+    },
+)
+def get_readiness(response: Response) -> Readiness:
+    """Ask the database, the queue and the storage whether they answer, and name the one that does not."""
+    found = readiness()
+    response.status_code = 200 if found.status == "ok" else 503
+    return found
+
+
+@root.get(
+    "/openapi.json",
+    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+def get_document() -> Response:
+    """Return the description of the whole API as an OpenAPI 3.1 document."""
+    return Response(_document(), media_type="application/json", headers=_KEPT)
+
+
+@root.get("/docs", response_class=HTMLResponse)
+def show_reference() -> HTMLResponse:
+    """Show the same as a page."""
+    headers = {**_KEPT, **page_headers(styles=(reference.STYLE,), scripts=())}
+    return HTMLResponse(_reference(), headers=headers)
+
+
+app = make_app("root", routers=[root])
+handler = as_handler(app)
+
+
+@functools.cache
+def _document() -> bytes:
+    return _DOCUMENT.read_bytes()
+
+
+@functools.cache
+def _reference() -> str:
+    return reference.render(json.loads(_document()))

@@ -1,0 +1,43 @@
+"""Whether the services that everything depends on answer at all."""
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws import storage
+from shared.aws.clients import client
+from shared.core.config import settings
+from shared.core.errors import Unavailable
+
+_NO_SUCH_KEY = "ready"
+
+
+class QueueUnavailable(Unavailable):
+    """The publish queue does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The queue does not answer.")
+
+
+def ask_queue() -> None:
+    """Ask the publish queue who it is.
+
+    Raises:
+        QueueUnavailable: it does not say.
+    """
+    try:
+        client("sqs").get_queue_attributes(
+            QueueUrl=settings().publish_queue_url, AttributeNames=["QueueArn"]
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise QueueUnavailable from error
+
+
+def ask_storage() -> None:
+    """Ask the object storage for what is not there.
+
+    Raises:
+        StorageUnavailable: it does not even say that.
+    """
+    try:
+        storage.head(_NO_SUCH_KEY)
+    except storage.ObjectMissing:
+        return

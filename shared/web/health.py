@@ -1,0 +1,99 @@
+"""Whether this process lives, and whether what it depends on answers."""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.aws.ready import ask_queue, ask_storage
+from shared.core import clock
+from shared.core.errors import Unavailable
+from shared.core.log import log
+from shared.core.wire import WireModel, WireTime
+from shared.db.session import read_only
+
+_PATIENCE = timedelta(seconds=5)
+_STARTED = time.monotonic()
+
+
+class Memory(WireModel):
+    rss: int = Field(description="Bytes of this process in memory, now.")
+    peak: int = Field(description="Bytes, at most until now.")
+
+
+class Health(WireModel):
+    status: Literal["ok"] = "ok"
+    timestamp: WireTime
+    uptime: float = Field(description="Seconds since this process started.")
+    memory: Memory
+
+
+State = Literal["ok", "failing"]
+
+
+class Dependencies(WireModel):
+    database: State
+    queue: State
+    storage: State
+
+
+class Readiness(WireModel):
+    status: State
+    dependencies: Dependencies
+
+
+def health() -> Health:
+    """Say that this process lives; nothing else is asked."""
+    return Health(
+        timestamp=clock.now(), uptime=round(time.monotonic() - _STARTED, 3), memory=_memory()
+    )
+
+
+def readiness() -> Readiness:
+    """Ask everything that we depend on, at once, and wait five seconds at most."""
+    asked: dict[str, Callable[[], None]] = {
+        "database": _ask_database,
+        "queue": ask_queue,
+        "storage": ask_storage,
+    }
+    pool = ThreadPoolExecutor(max_workers=len(asked))
+    answers = {name: pool.submit(ask) for name, ask in asked.items()}
+    until = time.monotonic() + _PATIENCE.total_seconds()
+    states: dict[str, State] = {}
+    for name, answer in answers.items():
+        try:
+            answer.result(timeout=max(0.0, until - time.monotonic()))
+            states[name] = "ok"
+        except (Unavailable, SQLAlchemyError, TookTooLong) as error:
+            log.warning("dependency.failing", extra={"dependency": name, "reason": repr(error)})
+            states[name] = "failing"
+    pool.shutdown(wait=False, cancel_futures=True)
+    ready = all(state == "ok" for state in states.values())
+    return Readiness(
+        status="ok" if ready else "failing", dependencies=Dependencies.model_validate(states)
+    )
+
+
+def _ask_database() -> None:
+    with read_only() as session:
+        session.execute(text("select 1"))
+
+
+def _memory() -> Memory:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_bytes = peak if sys.platform == "darwin" else peak * 1024
+    try:
+        with open("/proc/self/statm") as statm:  # noqa: PTH123  three system calls instead of a path object
+            rss = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except FileNotFoundError:  # not Linux
+        rss = peak_bytes
+    return Memory(rss=rss, peak=peak_bytes)

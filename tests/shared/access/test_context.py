@@ -1,0 +1,317 @@
+"""Whether one statement tells who is calling, and refuses everybody else."""
+
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+import time_machine
+from sqlalchemy import text
+from sqlalchemy.orm import Session as DbSession
+
+from shared.access.context import ActingMember, Caller, Credentials, Via, count_address, identify
+from shared.access.errors import KeyReadsOnly, NoOrganization, NotSignedIn, UnknownApiKey
+from shared.access.policy import Per, Rate, Rule, Who
+from shared.core import clock
+from shared.core.errors import Forbidden, TooManyRequests
+from shared.identity.errors import SessionOver
+from shared.identity.models import User
+from shared.organizations.models import ApiKey, Member, Role
+from tests.builders import a_member, a_user, an_organization
+from tests.counting import count_statements
+from tests.gateway import as_member, by_key, put_app_secret
+
+ANY = Rule(Who.VIEWER)
+TWICE = Rate("test", 2, timedelta(minutes=1))
+LIMITED = Rule(Who.VIEWER, rate=TWICE)
+
+
+@pytest.fixture(autouse=True)
+def _aws(aws: None) -> None:
+    put_app_secret()
+
+
+@pytest.fixture
+def member(session: DbSession) -> Member:
+    return a_member(session, an_organization(session))
+
+
+def signed_in(session: DbSession, member: Member, **also: str | None) -> Credentials:
+    gateway = as_member(None, session, member)
+    return Credentials(
+        access_token=gateway.headers["auth"],
+        **{"organization": gateway.headers["showorg"], **also},
+    )
+
+
+def with_key(session: DbSession, member: Member, **also: Any) -> Credentials:
+    return Credentials(api_key=by_key(None, session, member, **also).headers["authorization"])
+
+
+def ask(session: DbSession, credentials: Credentials, rule: Rule = ANY) -> Caller:
+    return identify(session, credentials, rule, writes=False)
+
+
+class TestSession:
+    def test_says_who_where_and_in_which_role(self, session: DbSession) -> None:
+        user = a_user(session, timezone="Europe/Paris")
+        member = a_member(session, an_organization(session), user, role=Role.EDITOR)
+        with count_statements() as cost:
+            found = ask(session, signed_in(session, member)).member
+        assert cost.statements == 2  # of which one put the session there
+        assert found == ActingMember(
+            organization_id=found.organization_id,
+            user_id=found.user_id,
+            role=Role.EDITOR,
+            timezone="Europe/Paris",
+            plan="ultimate",
+            plan_ends_at=None,
+            via=Via.SESSION,
+            session_id=found.session_id,
+        )
+        assert (found.organization_id, found.user_id) == (member.organization_id, user.id)
+
+    def test_nothing_was_sent(self, session: DbSession) -> None:
+        with pytest.raises(NotSignedIn):
+            ask(session, Credentials())
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "update sessions set revoked_at = now()",
+            "update sessions set expires_at = now()",
+            "update users set activated_at = null",
+            "update users set deleted_at = now()",
+        ],
+    )
+    def test_ended_session_is_refused_at_once(
+        self, session: DbSession, member: Member, change: str
+    ) -> None:
+        credentials = signed_in(session, member)
+        session.execute(text(change))
+        with pytest.raises(SessionOver):
+            ask(session, credentials)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "update members set disabled = true",
+            "update organizations set deleted_at = now()",
+        ],
+    )
+    def test_nobody_acts_without_a_seat(
+        self, session: DbSession, member: Member, change: str
+    ) -> None:
+        credentials = signed_in(session, member)
+        session.execute(text(change))
+        with pytest.raises(NoOrganization):
+            ask(session, credentials)
+        with pytest.raises(NoOrganization):
+            ask(session, credentials, LIMITED)
+
+    def test_first_organization_is_meant_unless_another_is_chosen(
+        self, session: DbSession, member: Member
+    ) -> None:
+        user = session.get_one(User, member.user_id)
+        second = a_member(session, an_organization(session), user)
+        session.execute(
+            text("update members set created_at = now() + interval '1 minute' where id = :id"),
+            {"id": second.id},
+        )
+        stranger = an_organization(session)
+        for chosen, meant in (
+            (None, member),
+            (str(second.organization_id), second),
+            (str(stranger.id), member),
+            ("nonsense", member),
+        ):
+            credentials = signed_in(session, member, organization=chosen)
+            assert ask(session, credentials).member.organization_id == meant.organization_id
+
+    def test_disabled_seat_cannot_be_chosen(self, session: DbSession, member: Member) -> None:
+        user = session.get_one(User, member.user_id)
+        second = a_member(session, an_organization(session), user)
+        second.disabled = True
+        session.flush()
+        credentials = signed_in(session, member, organization=str(second.organization_id))
+        assert ask(session, credentials).member.organization_id == member.organization_id
+
+    def test_token_ends_after_a_quarter_of_an_hour(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = signed_in(session, member)
+        with time_machine.travel(clock.now() + timedelta(minutes=14, seconds=59), tick=False):
+            ask(session, credentials)
+        with (
+            time_machine.travel(clock.now() + timedelta(minutes=15, seconds=6), tick=False),
+            pytest.raises(SessionOver),
+        ):
+            ask(session, credentials)
+
+    def test_key_that_was_replaced_still_opens_until_it_is_dropped(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = signed_in(session, member)
+        put_app_secret(**{"1": "k" * 32, "2": "n" * 32})
+        ask(session, credentials)
+        put_app_secret(**{"2": "n" * 32})
+        with pytest.raises(SessionOver):
+            ask(session, credentials)
+
+    @pytest.mark.parametrize("forgery", ["none", "other_key", "garbage", "renew"])
+    def test_forged_token_is_refused(
+        self, session: DbSession, member: Member, forgery: str
+    ) -> None:
+        real = signed_in(session, member).access_token or ""
+        claims = jwt.decode(real, options={"verify_signature": False})
+        token = {
+            "none": jwt.encode(claims, "", algorithm="none", headers={"kid": "1"}),
+            "other_key": jwt.encode(claims, "x" * 32, algorithm="HS256", headers={"kid": "1"}),
+            "garbage": "a.b.c",
+            "renew": jwt.encode(
+                {**claims, "use": "renew"}, "k" * 32, algorithm="HS256", headers={"kid": "1"}
+            ),
+        }[forgery]
+        with pytest.raises(SessionOver):
+            ask(session, Credentials(access_token=token))
+
+    def test_token_of_one_user_does_not_open_the_session_of_another(
+        self, session: DbSession, member: Member
+    ) -> None:
+        claims = jwt.decode(
+            signed_in(session, member).access_token or "", options={"verify_signature": False}
+        )
+        claims["sub"] = str(a_user(session).id)
+        token = jwt.encode(claims, "k" * 32, algorithm="HS256", headers={"kid": "1"})
+        with pytest.raises(SessionOver):
+            ask(session, Credentials(access_token=token))
+
+
+class TestApiKey:
+    def test_acts_for_its_organization_as_an_administrator(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = with_key(session, member)
+        with count_statements() as cost:
+            found = ask(session, credentials).member
+        assert cost.statements == 1
+        assert (found.organization_id, found.role, found.via) == (
+            member.organization_id,
+            Role.ADMIN,
+            Via.API_KEY,
+        )
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "update api_keys set revoked_at = now()",
+            "update api_keys set expires_at = now()",
+            "update organizations set deleted_at = now()",
+        ],
+    )
+    def test_ended_key_is_refused(self, session: DbSession, member: Member, change: str) -> None:
+        credentials = with_key(session, member)
+        session.execute(text(change))
+        with pytest.raises(UnknownApiKey):
+            ask(session, credentials)
+
+    def test_outlives_who_made_it(self, session: DbSession, member: Member) -> None:
+        credentials = with_key(session, member)
+        session.execute(text("update users set deleted_at = now()"))
+        assert ask(session, credentials).member.user_id is None
+
+    def test_use_is_noted_once_a_minute(self, session: DbSession, member: Member) -> None:
+        credentials = with_key(session, member)
+        key = session.query(ApiKey).one()
+        ask(session, credentials)
+        session.expire_all()
+        assert key.last_used_at is not None
+        for seconds, noted in ((59, False), (61, True)):
+            session.execute(
+                text("update api_keys set last_used_at = now() - make_interval(secs => :s)"),
+                {"s": seconds},
+            )
+            session.expire_all()
+            before = key.last_used_at
+            ask(session, credentials)
+            session.expire_all()
+            assert (key.last_used_at != before) is noted
+
+    def test_reading_key_does_not_write(self, session: DbSession, member: Member) -> None:
+        credentials = with_key(session, member, scopes=("read",))
+        identify(session, credentials, ANY, writes=False)
+        with pytest.raises(KeyReadsOnly):
+            identify(session, credentials, ANY, writes=True)
+
+
+class TestRule:
+    @pytest.mark.parametrize(
+        ("role", "who", "allowed"),
+        [
+            (Role.VIEWER, Who.VIEWER, True),
+            (Role.VIEWER, Who.MEMBER, False),
+            (Role.EDITOR, Who.ADMIN, False),
+            (Role.OWNER, Who.ADMIN, True),
+            (Role.OWNER, Who.SUPER_ADMIN, False),
+        ],
+    )
+    def test_role_is_compared(
+        self, session: DbSession, role: Role, who: Who, allowed: bool
+    ) -> None:
+        credentials = signed_in(session, a_member(session, an_organization(session), role=role))
+        if allowed:
+            ask(session, credentials, Rule(who))
+        else:
+            with pytest.raises(Forbidden):
+                ask(session, credentials, Rule(who))
+
+    def test_super_admin_may_act_as_a_member_and_nobody_else(
+        self, session: DbSession, member: Member
+    ) -> None:
+        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
+        found = ask(session, signed_in(session, admin, impersonate=str(member.id))).member
+        assert found.user_id == member.user_id
+        assert found.impersonated_by == admin.user_id
+        found = ask(session, signed_in(session, member, impersonate=str(admin.id))).member
+        assert (found.user_id, found.impersonated_by) == (member.user_id, None)
+
+
+class TestLimit:
+    def test_is_counted_in_the_same_statement(self, session: DbSession, member: Member) -> None:
+        credentials = signed_in(session, member)
+        with count_statements() as cost:
+            quota = ask(session, credentials, LIMITED).quota
+        assert cost.statements == 1
+        assert quota
+        assert (quota.limit, quota.remaining, quota.resets_in_seconds) == (2, 1, 60)
+
+    def test_third_call_is_refused_until_the_window_is_over(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = signed_in(session, member)
+        for _ in range(2):
+            ask(session, credentials, LIMITED)
+        with pytest.raises(TooManyRequests) as refused:
+            ask(session, credentials, LIMITED)
+        assert refused.value.retry_after_seconds == 60
+        session.execute(
+            text("update rate_limits set window_started_at = now() - interval '60 seconds'")
+        )
+        quota = ask(session, credentials, LIMITED).quota
+        assert quota
+        assert quota.remaining == 1
+
+    def test_organizations_are_counted_apart(self, session: DbSession, member: Member) -> None:
+        for _ in range(2):
+            ask(session, with_key(session, member), LIMITED)
+        other = a_member(session, an_organization(session))
+        ask(session, with_key(session, other), LIMITED)
+        with pytest.raises(TooManyRequests):
+            ask(session, with_key(session, member), LIMITED)
+
+    def test_addresses_are_counted_apart(self, session: DbSession) -> None:
+        once = Rate("test", 1, timedelta(minutes=1), Per.ADDRESS)
+        count_address(session, "203.0.113.1", once)
+        count_address(session, "203.0.113.2", once)
+        with pytest.raises(TooManyRequests):
+            count_address(session, "203.0.113.1", once)

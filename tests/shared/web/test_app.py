@@ -1,0 +1,311 @@
+"""Whether every answer is one that a client can rely on: what was refused, why, and under which id."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI, Query
+from pydantic import Field
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from shared.access.policy import PERSON, POLICY, Rule, Who
+from shared.core.errors import Conflict, FieldProblem, InvalidInput, TooManyRequests
+from shared.core.ids import new_id
+from shared.core.log import log
+from shared.core.wire import TimezoneName, WireModel, WireTime
+from shared.organizations.models import Organization
+from shared.web.app import make_app
+from shared.web.deps import Reading, Writing
+from shared.web.routing import Router
+from tests.conftest import Configure
+from tests.gateway import Gateway
+
+ITEM = f"/items/{new_id()}"
+
+
+class Part(WireModel):
+    long_text: str = ""
+
+
+class Item(WireModel):
+    publish_date: WireTime | None = None
+    parts: list[Part] = Field(default_factory=list)
+    timezone: TimezoneName = "UTC"
+
+
+class Broken(Exception):
+    """Nobody foresaw it."""
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, _environment: None) -> FastAPI:
+    for key in (
+        "POST /items/{item_id}", "GET /items", "GET /items/fails/{how}", "POST /items", "GET /items/count",
+    ):  # fmt: skip
+        monkeypatch.setitem(POLICY, key, Rule(Who.PUBLIC))
+    monkeypatch.setitem(POLICY, "GET /items/mine", PERSON)
+    router = Router(prefix="/items", tags=["Items"])
+
+    @router.post("/{item_id}", status_code=201)
+    def make_item(item_id: UUID, body: Item) -> Item:
+        """Make an item. It is not kept."""
+        return body
+
+    @router.get("")
+    def list_items(limit: Annotated[int, Query(ge=1)] = 1) -> int:
+        return limit
+
+    @router.get("/fails/{how}")
+    def fail(how: str) -> None:
+        raise _FAILURES[how]
+
+    @router.post("", status_code=201)
+    def store(session: Writing) -> str:
+        session.add(Organization(id=new_id(), name="stored"))
+        return "stored"
+
+    @router.get("/count")
+    def count(session: Reading) -> int:
+        return session.query(Organization).count()
+
+    @router.get("/mine")
+    def mine() -> str:
+        return "mine"
+
+    return make_app("items", routers=[router])
+
+
+_FAILURES: dict[str, Exception] = {
+    "conflict": Conflict("It has changed."),
+    "field": InvalidInput(
+        "No.", problems=[FieldProblem("posts.0.value.1.content", "too_long", "Shorter.")]
+    ),
+    "often": TooManyRequests("Slower.", retry_after_seconds=7),
+    "unforeseen": Broken("the password is hunter2"),
+    "connection": InterfaceError("select 1", {}, Exception("gone")),
+    "server": OperationalError("select 1", {}, Exception("gone")),
+}
+
+
+@pytest.fixture
+def gateway(app: FastAPI) -> Gateway:
+    return Gateway(app)
+
+
+class TestProblem:
+    def test_of_an_anticipated_failure(self, gateway: Gateway) -> None:
+        answer = gateway.get("/items/fails/conflict")
+        assert answer.status == 409
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json == {
+            "type": "about:blank",
+            "title": "Conflict",
+            "status": 409,
+            "detail": "It has changed.",
+            "code": "conflict",
+        }
+
+    def test_names_the_refused_field(self, gateway: Gateway) -> None:
+        answer = gateway.get("/items/fails/field")
+        assert answer.json["errors"] == [
+            {"path": "posts.0.value.1.content", "code": "too_long", "message": "Shorter."}
+        ]
+
+    def test_says_when_to_come_back(self, gateway: Gateway) -> None:
+        answer = gateway.get("/items/fails/often")
+        assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+
+    @pytest.mark.parametrize("how", ["connection", "server"])
+    def test_of_a_database_that_does_not_answer_is_503(self, gateway: Gateway, how: str) -> None:
+        answer = gateway.get(f"/items/fails/{how}")
+        assert (answer.status, answer.json["code"]) == (503, "unavailable")
+
+    def test_of_an_unforeseen_failure_tells_the_incident_and_nothing_else(
+        self, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answer = gateway.get("/items/fails/unforeseen")
+        assert (answer.status, answer.json["code"]) == (500, "unexpected")
+        assert "hunter2" not in answer.text
+        (record,) = [each for each in caplog.records if each.message == "error.unexpected"]
+        assert record.__dict__["incident"] == answer.json["incident"]
+        assert record.exc_info
+
+    def test_of_an_unknown_route_and_method(self, gateway: Gateway) -> None:
+        assert gateway.get("/nowhere").json["code"] == "no_such_route"
+        answer = gateway.delete("/items/fails/x")
+        assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == "GET"
+
+    def test_of_nobody_asks_for_a_login(self, gateway: Gateway) -> None:
+        answer = gateway.get("/items/mine")
+        assert answer.status == 401
+        assert "www-authenticate" in answer.headers
+
+
+class TestBody:
+    @pytest.mark.parametrize(
+        "sent", ["", "{", "[]", "1", '"x"', "null", "\xff", "[" * 100_000, '{"a":' * 100_000]
+    )
+    def test_unreadable_one_is_400(self, gateway: Gateway, sent: str) -> None:
+        answer = gateway.post(ITEM, text=sent)
+        assert (answer.status, answer.json["code"]) == (400, "unreadable")
+
+    def test_one_that_is_not_said_to_be_json_is_400(self, gateway: Gateway) -> None:
+        answer = gateway.post(ITEM, text="{}", headers={"content-type": "text/plain"})
+        assert answer.status == 400
+
+    @pytest.mark.parametrize(
+        ("body", "path", "code"),
+        [
+            ({"publishDate": "soon"}, "publishDate", "invalid_time"),
+            ({"publishDate": 1768472000}, "publishDate", "invalid_time"),
+            ({"publishDate": "1768472000"}, "publishDate", "invalid_time"),
+            ({"publishDate": "0001-01-01T00:00:00+14:00"}, "publishDate", "invalid_time"),
+            ({"parts": [{}, {"longText": 1}]}, "parts.1.longText", "string_type"),
+            ({"parts": [{"longText": "x" * 200_001}]}, "parts.0.longText", "too_long"),
+            ({"parts": [{"longText": "\ud800"}]}, "parts.0.longText", "invalid"),
+            ({"timezone": "../../etc/passwd"}, "timezone", "unknown_timezone"),
+        ],
+    )
+    def test_refused_field_is_named_from_the_root(
+        self, gateway: Gateway, body: Any, path: str, code: str
+    ) -> None:
+        answer = gateway.post(ITEM, body)
+        assert answer.status == 422
+        assert [(each["path"], each["code"]) for each in answer.json["errors"]] == [(path, code)]
+
+    def test_refused_query_is_named(self, gateway: Gateway) -> None:
+        answer = gateway.get("/items", query={"limit": 0})
+        assert answer.json["errors"][0]["path"] == "limit"
+
+    def test_large_one_is_413(self, gateway: Gateway) -> None:
+        answer = gateway.post(ITEM, {"parts": [{"longText": "x" * 100_000}] * 21})
+        assert (answer.status, answer.json["code"]) == (413, "body_too_large")
+
+    @pytest.mark.parametrize(
+        ("sent", "status"),
+        [
+            ('{"parts":[{"longText":"a\\u0000b"}]}', 422),
+            ('{"parts":[{"longText":"a\\\\\\u0000b"}]}', 422),
+            (
+                '{"parts":[{"longText":"a\\\\u0000b"}]}',
+                201,
+            ),  # the text \u0000, which is six characters
+        ],
+    )
+    def test_nul_character_is_refused_and_the_words_for_it_are_not(
+        self, gateway: Gateway, sent: str, status: int
+    ) -> None:
+        assert gateway.post(ITEM, text=sent).status == status
+
+    def test_nul_character_in_the_address_is_refused(self, gateway: Gateway) -> None:
+        assert gateway.get("/items", query={"limit": "\0"}).status == 422
+        assert gateway.get("/items/fails/%00").status == 422
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("sent", "answered"),
+        [
+            ("2026-01-15T10:30:00", "2026-01-15T10:30:00.000Z"),
+            ("2026-01-15T10:30:00Z", "2026-01-15T10:30:00.000Z"),
+            ("2026-01-15T10:30:00.123456+02:00", "2026-01-15T08:30:00.123Z"),
+            ("2026-01-15", "2026-01-15T00:00:00.000Z"),
+        ],
+    )
+    def test_is_read_as_utc_and_written_in_milliseconds(
+        self, gateway: Gateway, sent: str, answered: str
+    ) -> None:
+        assert gateway.post(ITEM, {"publishDate": sent}).json["publishDate"] == answered
+
+    def test_stays_a_time_inside(self) -> None:
+        item = Item(publish_date=datetime(2026, 1, 15, tzinfo=UTC))
+        assert item.model_dump()["publish_date"] == datetime(2026, 1, 15, tzinfo=UTC)
+
+
+class TestHeaders:
+    def test_request_id_is_taken_over_or_given(self, gateway: Gateway) -> None:
+        assert gateway.get("/items").headers["x-request-id"] == "request-from-gateway"
+        given = gateway.get("/items", headers={"x-request-id": "from-client-1"})
+        assert given.headers["x-request-id"] == "from-client-1"
+        forged = gateway.get("/items", headers={"x-request-id": "a b\n{}"})
+        assert forged.headers["x-request-id"] == "request-from-gateway"
+
+    def test_request_id_stands_in_the_log(self, gateway: Gateway) -> None:
+        gateway.get("/items", headers={"x-request-id": "from-client-2"})
+        assert log.get_correlation_id() == "from-client-2"
+
+    def test_browsers_are_kept_honest(self, gateway: Gateway) -> None:
+        for path in ("/items", "/nowhere", "/items/fails/unforeseen"):
+            headers = gateway.get(path).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+            assert "default-src 'none'" in headers["content-security-policy"]
+
+    def test_https_is_insisted_on_where_it_is_used(
+        self, app: FastAPI, configure: Configure
+    ) -> None:
+        assert "strict-transport-security" not in Gateway(app).get("/items").headers
+        configure(PUBLIC_URL="https://roost.example")
+        secure = make_app("other", routers=[])
+        assert "strict-transport-security" in Gateway(secure).get("/").headers
+
+    def test_only_named_origins_may_call_with_credentials(self, configure: Configure) -> None:
+        configure(CORS_ORIGINS="https://app.example")
+        gateway = Gateway(make_app("other", routers=[]))
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "auth"}
+        allowed = gateway.call("OPTIONS", "/x", headers={"origin": "https://app.example", **asked})
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        assert allowed.headers["access-control-allow-credentials"] == "true"
+        refused = gateway.call("OPTIONS", "/x", headers={"origin": "https://evil.example", **asked})
+        assert "access-control-allow-origin" not in refused.headers
+
+
+class TestWriting:
+    @pytest.fixture
+    def refusing(self, committed: Engine) -> Iterator[None]:
+        """Make every commit that stored an organization fail, as a deferred constraint does."""
+        with committed.begin() as connection:
+            connection.execute(
+                text(
+                    "create function refuse() returns trigger language plpgsql as "
+                    "$$ begin raise exception 'refused at commit' using errcode = '23514'; end $$"
+                )
+            )
+            connection.execute(
+                text(
+                    "create constraint trigger refuse after insert on organizations "
+                    "deferrable initially deferred for each row execute function refuse()"
+                )
+            )
+        yield
+        with committed.begin() as connection:
+            connection.execute(text("drop function refuse() cascade"))
+
+    def test_commit_that_fails_does_not_answer_201(self, refusing: None, gateway: Gateway) -> None:
+        assert gateway.post("/items").status == 500
+        assert gateway.get("/items/count").json == 0
+
+    def test_what_was_written_is_there_when_the_answer_is(
+        self, committed: Engine, gateway: Gateway
+    ) -> None:
+        assert gateway.post("/items").status == 201
+        assert gateway.get("/items/count").json == 1
+
+
+class TestDocument:
+    def test_every_operation_names_what_it_refuses(self, app: FastAPI) -> None:
+        operation = app.openapi()["paths"]["/items/{item_id}"]["post"]
+        assert operation["operationId"] == "makeItem"
+        assert operation["summary"] == "Make an item"
+        assert operation["description"] == "It is not kept."
+        assert set(operation["responses"]) >= {"201", "400", "404", "409", "413", "422", "500"}
+        assert operation["security"] == []
+
+    def test_protected_operation_says_how_to_prove_who_one_is(self, app: FastAPI) -> None:
+        operation = app.openapi()["paths"]["/items/mine"]["get"]
+        assert operation["security"] == [{"session": []}, {"sessionHeader": []}]
+        assert set(operation["responses"]) >= {"401", "403"}
