@@ -4,60 +4,18 @@ After the stop, messages come again, time passes and reconcile runs. A platform 
 without has it once, or the member is asked. Never twice, and never forgotten.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
+from sqlalchemy import text
 
 from shared.posts.models import Post
-from shared.posts.schedule import Armable, arm
 from shared.providers.errors import RateLimited
-from tests.builders import a_channel, a_media, a_post, an_organization
-from tests.fakes.platform import Keyless, fake_platform, no_connection, refuse
-from tests.shared.publishing.world import PUBLISH, STAGE, Stopped, World, a_world
+from tests.fakes.platform import Keyless, no_connection, refuse
+from tests.shared.publishing.world import World, a_thread
 
 SOON, LATER = timedelta(seconds=30), timedelta(hours=2)
 FINAL = {"published", "failed", "unconfirmed"}
-
-
-@pytest.fixture
-def world(
-    committed: Engine, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    configure(
-        PUBLISH_QUEUE_URL=PUBLISH, STAGE_QUEUE_URL=STAGE, MEDIA_PUBLIC_URL="https://media.example"
-    )
-    with (
-        fake_platform(monkeypatch) as platform,
-        a_world(committed, platform, monkeypatch) as world,
-    ):
-        yield world
-
-
-def a_thread(world: World, provider: str, *, due_in: timedelta, media: bool = False) -> Post:
-    """Store a queued thread of two parts, the second a minute after the first, and arm it as `compose` does."""
-    with Session(world.engine, expire_on_commit=False) as session, session.begin():
-        organization = an_organization(session)
-        channel = a_channel(session, organization, provider=provider)
-        files = [{"id": str(a_media(session, organization).id)}] if media else []
-        when = datetime.now(UTC) + due_in
-        root = a_post(session, channel, publish_at=when, content="<p>one</p>", media=files)
-        a_post(session, channel, parent=root, content="<p>two</p>", delay_seconds=60)
-    armable = Armable(
-        root.id,
-        root.organization_id,
-        root.revision,
-        root.arm_count,
-        when,
-        due_in.total_seconds(),
-        media,
-    )
-    with contextlib.suppress(Stopped):
-        arm([armable])
-    return root
 
 
 class TestUndisturbed:

@@ -4,6 +4,7 @@ The database is real and commits are real. Time passes by moving every stored mo
 stays the only clock. `Stopped` is a BaseException, as a killed process is nothing that code can catch.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -11,22 +12,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
-from shared.channels import line
+from shared.channels import line, tokens
 from shared.db import session as db_session
+from shared.posts.models import Post
+from shared.posts.schedule import Armable, arm
 from shared.publishing.prepare import prepare
 from shared.publishing.reconcile import Reconciled, reconcile
 from shared.publishing.run import go_on, publish_due
 from shared.publishing.stage import stage_due
+from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.fakes.platform import Platform
 
 PUBLISH, STAGE = "https://queue.example/publish", "https://queue.example/stage"
@@ -203,10 +208,30 @@ def a_world(engine: Engine, platform: Platform, patch: pytest.MonkeyPatch) -> It
     patch.setattr(queues, "send", world.send)
     patch.setattr(scheduler, "create_schedule", world.create_schedule)
     patch.setattr(scheduler, "delete_schedule", lambda name: world.schedules.pop(name, None))
+    patch.setattr(tokens, "seal", lambda plain, _organization_id: plain.encode())
     patch.setattr(line, "open_sealed", lambda sealed, _organization_id: sealed.decode())
     platform.around = world.tick
     yield world
 
 
-def in_hours(hours: float) -> timedelta:
-    return timedelta(hours=hours)
+def a_thread(world: World, provider: str, *, due_in: timedelta, media: bool = False) -> Post:
+    """Store a queued thread of two parts, the second a minute after the first, and arm it as `compose` does."""
+    with Session(world.engine, expire_on_commit=False) as session, session.begin():
+        organization = an_organization(session)
+        channel = a_channel(session, organization, provider=provider)
+        files = [{"id": str(a_media(session, organization).id)}] if media else []
+        when = datetime.now(UTC) + due_in
+        root = a_post(session, channel, publish_at=when, content="<p>one</p>", media=files)
+        a_post(session, channel, parent=root, content="<p>two</p>", delay_seconds=60)
+    armable = Armable(
+        root.id,
+        root.organization_id,
+        root.revision,
+        root.arm_count,
+        when,
+        due_in.total_seconds(),
+        media,
+    )
+    with contextlib.suppress(Stopped):
+        arm([armable])
+    return root

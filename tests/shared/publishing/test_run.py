@@ -1,0 +1,199 @@
+"""One due part, step by step: who gets it, what it costs, and what happens at the edges."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from unittest import mock
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from shared.core import clock
+from shared.db.session import unit_of_work
+from shared.providers.base import Released
+from shared.publishing import run as run_module
+from shared.publishing.claim import Claim, NotNow, claim
+from shared.publishing.follow_up import record
+from shared.publishing.outcome import Publish
+from shared.publishing.reconcile import reconcile
+from shared.publishing.run import publish_due
+from tests.counting import count_statements
+from tests.fakes.platform import refuse
+from tests.shared.publishing.world import World, a_thread
+
+NOW = timedelta(0)
+SOON = timedelta(seconds=30)
+
+
+def far_ahead() -> float:
+    return time.monotonic() + 55
+
+
+def one(world: World, column: str, table: str = "posts", order: str = "position") -> object:
+    with world.engine.connect() as connection:
+        return connection.execute(
+            text(f"select {column} from {table} order by {order} limit 1")
+        ).scalar_one()
+
+
+class TestClaim:
+    def test_of_many_at_once_one_gets_it(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+
+        def take(_number: int) -> Claim | NotNow | None:
+            with unit_of_work() as session:
+                return claim(session, root.id, root.revision)
+
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(take, range(16)))
+        assert [type(one) for one in found if one is not None] == [Claim]
+
+    def test_costs_two_statements_and_the_record_three(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW, media=True)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "insert into stagings (id, organization_id, post_id, revision, generation, state, step, tries,"
+                    " lease_until, progress) select gen_random_uuid(), organization_id, id, 1, 1, 'ready', 1, 0, now(),"
+                    ' \'{"ids": ["m"]}\' from posts where position = 0'
+                )
+            )
+        with count_statements() as whole:
+            publish_due(root.id, root.revision, deadline=far_ahead())
+        # claim: the conditional update, and the files; the mark; record: the release, the notification, and, after
+        # the commit, that the next part is armed.
+        assert whole.statements == 2 + 1 + 3
+        assert one(world, "state") == "published"
+
+    def test_a_stale_revision_is_dropped(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        publish_due(root.id, root.revision + 1, deadline=far_ahead())
+        assert one(world, "state") == "queued"
+        assert world.platform.requests == []
+
+    def test_an_early_message_is_sent_again_for_the_remainder(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=SOON)
+        world.messages.clear()
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        [held] = world.messages
+        assert 25 <= held.at - world.now <= 31
+        assert world.platform.requests == []
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ("update channels set disabled = true", "switched off"),
+            (
+                "update channels set disconnected_at = now(), disconnected_reason = 'revoked'",
+                "revoked",
+            ),
+            ("update channels set needs_page = true", "page"),
+            ("update channels set deleted_at = now()", "deleted"),
+            ("update organizations set plan_ends_at = now()", "plan"),
+        ],
+    )
+    def test_what_keeps_it_from_going_out_is_its_reason(
+        self, world: World, change: str, said: str
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text(change))
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert world.states(root.id) == ["failed", "failed"]
+        assert said in str(one(world, "error_message"))
+        assert one(world, "count(*)", "notifications", "1") == 1
+        assert world.platform.requests == []
+
+
+class TestLease:
+    def test_who_has_lost_it_sends_nothing(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        mark = run_module.mark_sending
+
+        def late(claimed: Claim) -> None:
+            world.pass_time(80)
+            mark(claimed)
+
+        with mock.patch.object(run_module, "mark_sending", late):
+            publish_due(root.id, root.revision, deadline=far_ahead())
+        assert world.platform.created == []
+        assert one(world, "state", "attempts", "number") == "running"
+
+    def test_a_release_that_comes_late_is_adopted_by_reconcile(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with unit_of_work() as session:
+            claimed = claim(session, root.id, root.revision)
+        assert isinstance(claimed, Claim)
+        run_module.mark_sending(claimed)
+        world.pass_time(80)
+        reconcile()
+        assert world.states(root.id)[0] == "unconfirmed"
+        record(claimed, Publish(Released("late-1", "https://platform.example/late-1")))
+        assert world.states(root.id)[0] == "unconfirmed"
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+        assert one(world, "release_id") == "late-1"
+        assert world.platform.texts() == ["two"]
+
+    def test_two_reconcilers_settle_an_attempt_once(self, world: World) -> None:
+        root = a_thread(world, "keyed", due_in=NOW)
+        with unit_of_work() as session:
+            claimed = claim(session, root.id, root.revision)
+        assert isinstance(claimed, Claim)
+        run_module.mark_sending(claimed)
+        world.pass_time(80)
+        world.messages.clear()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _number: reconcile(), range(2)))
+        assert len(world.messages) == 1
+        world.run()
+        assert world.platform.texts() == ["one", "two"]
+
+    @pytest.mark.parametrize("skew", [-30, 30])
+    def test_a_skewed_clock_changes_nothing(self, world: World, skew: int) -> None:
+        real = clock.now
+        with mock.patch.object(clock, "now", side_effect=lambda: real() + timedelta(seconds=skew)):
+            root = a_thread(world, "keyed", due_in=SOON)
+            world.platform.answers.append(world.platform.accept_and_drop)
+            world.run()
+        assert world.states(root.id) == ["published", "published"]
+        assert world.platform.texts() == ["one", "two"]
+
+
+class TestTokens:
+    def test_a_refused_token_is_renewed_once_and_the_post_goes_out(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set refresh_token = 'old'::bytea"))
+        token = httpx.Response(200, json={"access": "fresh", "refresh": "newer"})
+        world.platform.answers += [refuse(401), lambda _request: token]
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert one(world, "state") == "published"
+        assert [request.url.path for request in world.platform.requests] == [
+            "/posts",
+            "/token",
+            "/posts",
+        ]
+        assert one(world, "count(*)", "attempts", "1") == 1
+
+    def test_a_second_refusal_fails_and_leaves_the_channel_connected(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set refresh_token = 'old'::bytea"))
+        token = httpx.Response(200, json={"access": "fresh"})
+        world.platform.answers += [refuse(401), lambda _request: token, refuse(401)]
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert one(world, "state") == "failed"
+        assert one(world, "disconnected_at", "channels", "id") is None
+
+
+class TestMistakesOfOurs:
+    def test_before_the_mark_it_is_tried_again(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        world.platform.answers.append(
+            lambda request: httpx.Response(200, text="not json", request=request)
+        )
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert one(world, "state") == "unconfirmed"  # the platform said 200: it may be there
+        assert one(world, "error_message")
