@@ -33,17 +33,17 @@ POWERS = {
     },
     "TokenPolicy": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
-        *("ReconcileFunction", "TokenRefreshFunction"),
+        "TokenRefreshFunction",
     },
     "ArmPolicy": {
         *("PostsFunction", "PrepareFunction", "Publish", "Stage", "DeadLetter"),
         "ReconcileFunction",
     },
-    "MediaReadPolicy": {"MediaFunction", "PrepareFunction", "Publish", "Stage", "Variants"},
+    "MediaReadPolicy": {"MediaFunction", "Stage", "Variants"},
     "MediaWritePolicy": {"MediaFunction", "Variants"},
     "MailPolicy": {
-        *("AuthFunction", "PrepareFunction", "Publish", "Stage", "DeadLetter"),
-        *("ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
+        *("AuthFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
+        *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
     },
 }
 # Which functions read which secret.
@@ -55,7 +55,7 @@ SECRETS = {
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's
     "ProvidersSecret": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
-        *("ReconcileFunction", "TokenRefreshFunction"),
+        "TokenRefreshFunction",
     },
 }
 
