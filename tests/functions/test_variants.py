@@ -1,0 +1,199 @@
+"""Whether the copies that platforms need are made of every upload, once, and found when a post goes out."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import pyvips
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from functions.variants.app import handler
+from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.media.models import Media, MediaVariant
+from shared.media.pick import MediaFile, pick
+from shared.media.queries import get_media_files
+from shared.organizations.models import Organization
+from shared.providers.registry import specs
+from shared.providers.spec import ImageRules, MediaRules
+from tests.builders import a_media, an_organization
+from tests.conftest import Configure
+from tests.counting import count_statements
+from tests.shared.media.files import a_picture, an_animation, an_mp4
+from tests.shared.media.storage import BUCKET, keys, make_storage, stored
+
+EVENT = Path(__file__).parents[2] / "events" / "variants_message.json"
+
+
+class Context:
+    """What Lambda tells a function of itself."""
+
+    function_name, memory_limit_in_mb = "variants", 256
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:variants"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@pytest.fixture(autouse=True)
+def _storage(aws: None, configure: Configure) -> None:
+    make_storage(configure)
+
+
+@pytest.fixture
+def organization(session: Session) -> Organization:
+    return an_organization(session)
+
+
+def uploaded(
+    session: Session, organization: Organization, content: bytes, content_type: str, **columns: Any
+) -> Media:
+    key = f"files/{organization.id}/{new_id()}.{content_type.split('/')[1]}"
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+    values = {"content_type": content_type, "size_bytes": len(content), "variants_made": False}
+    return a_media(session, organization, key=key, **values | columns)
+
+
+def an_event(*files: Media) -> dict[str, Any]:
+    """A batch with a message for each file."""
+    event: dict[str, Any] = json.loads(EVENT.read_text())
+    (record,) = event["Records"]
+    bodies = {
+        file.id: {"mediaId": str(file.id), "organizationId": str(file.organization_id)}
+        for file in files
+    }
+    event["Records"] = [
+        record | {"messageId": str(media_id), "body": json.dumps(body)}
+        for media_id, body in bodies.items()
+    ]
+    return event
+
+
+def deliver(*files: Media) -> dict[str, Any]:
+    answer: dict[str, Any] = handler(an_event(*files), Context())
+    return answer
+
+
+def read(session: Session, file: Media) -> MediaFile:
+    session.expire_all()
+    organization_id = OrganizationId(file.organization_id)
+    (found,) = get_media_files(session, organization_id, [MediaId(file.id)])
+    return found
+
+
+class TestMade:
+    def test_every_platform_finds_a_picture_it_takes(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = a_picture(".tif", width=1_400, height=1_000)
+        file = uploaded(session, organization, content, "image/tiff", width=1_400, height=1_000)
+        assert deliver(file) == {"batchItemFailures": []}
+        found = read(session, file)
+        assert found.variants_made
+        for spec in specs():
+            if not spec.media.images.max_count:
+                continue
+            picked = pick(found, spec.media)
+            assert picked is not None, spec.slug
+            assert picked.content_type in spec.media.images.types
+            assert picked.size_bytes <= (spec.media.images.max_bytes or picked.size_bytes)
+            kept = stored(picked.key)
+            assert (len(kept["content"]), kept["ContentType"]) == (
+                picked.size_bytes,
+                picked.content_type,
+            )
+
+    def test_thumbnail_is_made_and_a_chosen_one_stays(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = a_picture(".png", width=1_000, height=500)
+        own = uploaded(session, organization, content, "image/png", width=1_000, height=500)
+        other = uploaded(
+            session, organization, content, "image/png", width=1_000, height=500, thumbnail_key="x"
+        )
+        deliver(own, other)
+        made = stored(str(read(session, own).thumbnail_key))
+        shown = pyvips.Image.new_from_buffer(made["content"], "")
+        assert (shown.width, shown.height, made["ContentType"]) == (512, 256, "image/jpeg")
+        assert read(session, other).thumbnail_key == "x"
+
+    def test_second_delivery_changes_nothing(
+        self, session: Session, organization: Organization
+    ) -> None:
+        file = uploaded(session, organization, a_picture(".tif"), "image/tiff", width=64, height=48)
+        deliver(file)
+        first, objects = read(session, file), keys()
+        assert first.variants
+        deliver(file)
+        assert read(session, file) == first
+        assert keys() == objects
+
+    def test_delivery_that_died_before_it_recorded_is_made_up_for(
+        self, session: Session, organization: Organization
+    ) -> None:
+        file = uploaded(session, organization, a_picture(".tif"), "image/tiff", width=64, height=48)
+        deliver(file)
+        first, objects = read(session, file), keys()
+        session.execute(delete(MediaVariant))
+        session.execute(update(Media).values(variants_made=False, thumbnail_key=None))
+        assert deliver(file) == {"batchItemFailures": []}
+        assert read(session, file) == first
+        assert keys() == objects
+
+    def test_costs_three_statements(self, session: Session, organization: Organization) -> None:
+        file = uploaded(session, organization, a_picture(".tif"), "image/tiff", width=64, height=48)
+        with count_statements() as cost:
+            deliver(file)
+        assert cost.statements == 3
+
+
+class TestNotMade:
+    @pytest.mark.parametrize("content_type", ["image/gif", "image/webp", "image/png"])
+    def test_what_moves_is_left_alone(
+        self,
+        session: Session,
+        organization: Organization,
+        content_type: str,
+    ) -> None:
+        content = an_animation(f".{content_type.split('/')[1]}")
+        file = uploaded(session, organization, content, content_type, width=32, height=32)
+        only_jpeg = MediaRules(images=ImageRules(max_count=1, types=("image/jpeg",)))
+        deliver(file)
+        found = read(session, file)
+        assert (found.variants, found.variants_made) == ([], True)
+        assert found.thumbnail_key
+        assert pick(found, only_jpeg) is None
+
+    def test_damaged_picture_keeps_nobody_waiting(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = a_picture(".png", width=300, height=300)[:20_000]
+        file = uploaded(session, organization, content, "image/png", width=300, height=300)
+        assert deliver(file) == {"batchItemFailures": []}
+        assert read(session, file).variants_made
+
+    def test_videos_and_missing_files_are_skipped(
+        self, session: Session, organization: Organization
+    ) -> None:
+        video = uploaded(session, organization, an_mp4(), "video/mp4")
+        objects = keys()
+        deliver(video, Media(id=uuid.uuid4(), organization_id=organization.id))
+        assert keys() == objects
+        assert session.scalar(select(func.count()).select_from(MediaVariant)) == 0
+
+    def test_one_bad_message_does_not_hold_the_others(
+        self, session: Session, organization: Organization
+    ) -> None:
+        good, bad = (
+            uploaded(session, organization, a_picture(".tif"), "image/tiff", width=64, height=48)
+            for _ in range(2)
+        )
+        event = an_event(bad, good)
+        event["Records"][0]["body"] = "{}"
+        assert handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": str(bad.id)}]}
+        assert read(session, good).variants_made
+        assert not read(session, bad).variants_made

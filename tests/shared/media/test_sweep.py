@@ -1,0 +1,103 @@
+"""What is cleaned up, and what must stay."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.core.config import settings
+from shared.media.keys import thumbnail_key
+from shared.media.models import Media, MediaState, MediaVariant
+from shared.media.sweep import remove_unneeded_files, request_missing_variants
+from shared.organizations.models import Organization
+from tests.builders import a_media, an_organization
+from tests.conftest import Configure
+from tests.shared.media.storage import BUCKET, asked_for_variants, keys, make_storage
+
+NOTHING = select(Media.id).where(Media.id.is_(None))
+
+
+@pytest.fixture(autouse=True)
+def _storage(aws: None, configure: Configure) -> None:
+    make_storage(configure)
+
+
+@pytest.fixture
+def organization(session: Session) -> Organization:
+    return an_organization(session)
+
+
+def ago(**time: int) -> datetime:
+    return datetime.now(UTC) - timedelta(**time)
+
+
+def a_stored(session: Session, organization: Organization, name: str, **columns: Any) -> Media:
+    """A file with a copy and a thumbnail, and their objects."""
+    file = a_media(session, organization, key=f"files/{name}.png", **columns)
+    copy = MediaVariant(
+        organization_id=organization.id, media_id=file.id, name="copy", key=f"files/{name}-copy",
+        content_type="image/jpeg", size_bytes=1, width=1, height=1,
+    )  # fmt: skip
+    session.add(copy)
+    session.flush()
+    for key in (file.key, copy.key, thumbnail_key(file.key)):
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    return file
+
+
+class TestRemove:
+    def test_long_deleted_file_goes_with_everything_that_belongs_to_it(
+        self, session: Session, organization: Organization
+    ) -> None:
+        a_stored(session, organization, "old", deleted_at=ago(days=31))
+        kept = a_stored(session, organization, "kept")
+        assert remove_unneeded_files(NOTHING) == 1
+        assert keys() == ["files/kept-copy", "files/kept-thumbnail.jpg", "files/kept.png"]
+        assert session.scalars(select(Media.id)).all() == [kept.id]
+        assert remove_unneeded_files(NOTHING) == 0
+
+    def test_file_that_a_post_needs_stays(
+        self, session: Session, organization: Organization
+    ) -> None:
+        file = a_stored(session, organization, "old", deleted_at=ago(days=31))
+        assert remove_unneeded_files(select(Media.id).where(Media.id == file.id)) == 0
+        assert len(keys()) == 3
+
+    def test_recently_deleted_file_stays(
+        self, session: Session, organization: Organization
+    ) -> None:
+        a_stored(session, organization, "new", deleted_at=ago(days=29))
+        assert remove_unneeded_files(NOTHING) == 0
+
+    def test_thumbnail_of_a_living_file_stays(
+        self, session: Session, organization: Organization
+    ) -> None:
+        old = a_stored(session, organization, "old", deleted_at=ago(days=31))
+        film = a_media(session, organization, thumbnail_key=old.key)
+        assert remove_unneeded_files(NOTHING) == 0
+        film.deleted_at = ago(days=1)
+        session.flush()
+        assert remove_unneeded_files(NOTHING) == 1
+
+    def test_uploads_that_never_ended_are_forgotten(
+        self, session: Session, organization: Organization
+    ) -> None:
+        a_media(session, organization, state=MediaState.UPLOADING, created_at=ago(days=4))
+        a_media(session, organization, state=MediaState.REJECTED, created_at=ago(days=4))
+        a_media(session, organization, state=MediaState.UPLOADING, created_at=ago(days=2))
+        assert remove_unneeded_files(NOTHING) == 2
+
+
+class TestRequest:
+    def test_lost_messages_are_sent_again(
+        self, session: Session, organization: Organization
+    ) -> None:
+        lost = a_media(session, organization, variants_made=False, updated_at=ago(minutes=20))
+        a_media(session, organization, variants_made=False)  # on its way
+        a_media(session, organization, updated_at=ago(minutes=20))  # made
+        assert request_missing_variants() == 1
+        (message,) = asked_for_variants(settings().variants_queue_url)
+        assert message["mediaId"] == str(lost.id)
