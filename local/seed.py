@@ -5,26 +5,16 @@ first whether it was done, so that a start that was cut short is completed by th
 """
 
 import json
-import re
 import secrets
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
-
-import httpx
 
 from local.home import CannotStart, write_private
+from local.newcomer import Newcomer, StepFailed
 
 EMAIL = "demo@example.com"
 COMPANY = "Roost Demo"
 ACCOUNTS = ("wren", "swift")
-PROVIDER = "mastodon-custom"
-_TIMEOUT_SECONDS = 40.0  # a little more than the gateway's own
-_MAIL_SECONDS = 5.0
-_ACTIVATION_LINK = re.compile(r"/auth/activate\?code=([\w.~-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +44,29 @@ def seed(context: SeedContext) -> Demo:
         CannotStart: the API refused a step; the message has its answer.
     """
     memory = _Memory(context.home / "demo.json")
-    with httpx.Client(base_url=context.api_url, timeout=_TIMEOUT_SECONDS) as api:
-        password = memory.get("password") or memory.put("password", secrets.token_urlsafe(12))
-        _sign_in(api, context, password)
-        organization_id = str(_call(api, "GET", "/user/self")["orgId"])
-        if memory.get("organization") != organization_id:
-            key = _call(api, "POST", "/user/api-key", {"name": "Demo"})["key"]
-            memory.put("apiKey", key)
-            memory.put("organization", organization_id)
-        _connect_accounts(api, context.sandbox_url)
+    try:
+        with Newcomer(
+            context.api_url, sandbox_url=context.sandbox_url, mail_json_url=context.mail_json_url
+        ) as me:
+            return _seed(me, memory)
+    except StepFailed as error:
+        raise CannotStart(f"The demo organization could not be made. {error}") from error
+
+
+def _seed(me: Newcomer, memory: "_Memory") -> Demo:
+    password = memory.get("password") or memory.put("password", secrets.token_urlsafe(12))
+    if not me.log_in(EMAIL, password):
+        me.register(EMAIL, password, COMPANY)
+    organization_id = str(me.call("GET", "/user/self")["orgId"])
+    if memory.get("organization") != organization_id:
+        memory.put("apiKey", me.call("POST", "/user/api-key", {"name": "Demo"})["key"])
+        memory.put("organization", organization_id)
+    known = [
+        channel["display"] or "" for channel in me.call("GET", "/integrations")["integrations"]
+    ]
+    for account in ACCOUNTS:
+        if not any(account in name for name in known):
+            me.connect(account)
     return Demo(EMAIL, password, organization_id, memory.get("apiKey") or "")
 
 
@@ -80,75 +84,3 @@ class _Memory:
         self._values[name] = value
         write_private(self._file, json.dumps(self._values, indent=2))
         return value
-
-
-def _sign_in(api: httpx.Client, context: SeedContext, password: str) -> None:
-    """Log in; where that is refused, register and follow the mailed link first."""
-    credentials = {"provider": "LOCAL", "email": EMAIL, "password": password}
-    if api.post("/auth/login", json=credentials).is_success:
-        return
-    api.post(
-        "/auth/register", json={**credentials, "company": COMPANY}
-    )  # refused when it was done before
-    _call(api, "POST", "/auth/activate", {"code": _mailed_code(context.mail_json_url)})
-
-
-def _mailed_code(mail_json_url: str) -> str:
-    deadline = time.monotonic() + _MAIL_SECONDS
-    while time.monotonic() < deadline:
-        for mail in httpx.get(mail_json_url, timeout=_TIMEOUT_SECONDS).json():
-            if EMAIL in mail["to"] and (match := _ACTIVATION_LINK.search(mail["text"])):
-                return match[1]
-        time.sleep(0.1)
-    raise CannotStart("The demo account could not be made: no activation mail arrived.")
-
-
-def _connect_accounts(api: httpx.Client, sandbox_url: str) -> None:
-    connected = {
-        channel["display"] for channel in _call(api, "GET", "/integrations")["integrations"]
-    }
-    for account in ACCOUNTS:
-        if not any(name and account in name for name in connected):
-            _connect(api, sandbox_url, account)
-
-
-def _connect(api: httpx.Client, sandbox_url: str, account: str) -> None:
-    """Connect a sandbox account by OAuth: the person who would allow it in a browser is played here."""
-    path = f"/integrations/social/{PROVIDER}"
-    address = _call(api, "GET", path, params={"externalUrl": sandbox_url})["url"]
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-    allowed = httpx.post(
-        address.partition("?")[0],
-        data={**asked, "decision": "allow", "account": account},
-        timeout=_TIMEOUT_SECONDS,
-    )
-    back = {
-        name: values[0]
-        for name, values in parse_qs(urlsplit(allowed.headers.get("location", "")).query).items()
-    }
-    if "code" not in back:
-        raise CannotStart(
-            f"The sandbox did not let the demo connect {account}: {allowed.status_code} {allowed.text[:300]}"
-        )
-    _call(
-        api,
-        "POST",
-        f"{path}/connect",
-        {"state": back["state"], "code": back["code"], "timezone": "UTC"},
-    )
-
-
-def _call(
-    api: httpx.Client,
-    method: str,
-    path: str,
-    body: Mapping[str, Any] | None = None,
-    *,
-    params: Mapping[str, str] | None = None,
-) -> Any:
-    answer = api.request(method, path, json=body, params=params)
-    if not answer.is_success:
-        raise CannotStart(
-            f"The demo could not be made: {method} {path} answered {answer.status_code} {answer.text[:500]}"
-        )
-    return answer.json()
