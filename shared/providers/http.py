@@ -38,6 +38,8 @@ LEAST_TIME_TO_SEND = timedelta(
     seconds=5
 )  # with less, an irrevocable request could not be answered in time
 MAX_BODY_IN_EVIDENCE = 2_000
+MAX_BODY_READ = 20_000  # searched for secrets, so that none is cut in two and kept in part
+MAX_WORDS = 300
 _SECRET_IN_JSON = re.compile(
     r'("[^"]*(?:token|jwt|secret|password|passwd|api_?key|verifier)[^"]*"\s*:\s*)"[^"]*"',
     re.IGNORECASE,
@@ -284,7 +286,7 @@ class Api:
             path=self._without_secrets(request.url.path),
             status=response.status_code if response is not None else None,
             platform_code=self._without_secrets(code) if code else None,
-            body=self._without_secrets(body)[:MAX_BODY_IN_EVIDENCE],
+            body=self._without_secrets(body[:MAX_BODY_READ])[:MAX_BODY_IN_EVIDENCE],
             request_id=next(
                 (headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None
             ),
@@ -342,11 +344,13 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
 def said(response: httpx.Response) -> str:
     """Return the platform's own words, at most 300 characters, from wherever APIs usually put them."""
     try:
-        body = response.json()
+        words = _find_words(response.json())
     except ValueError:
         text = response.text.strip()
-        return "" if text.startswith("<") else text[:300]
-    return _find_words(body)[:300]
+        words = "" if text.startswith("<") else text
+    if len(words) <= MAX_WORDS:
+        return words
+    return f"{words[:MAX_WORDS].rpartition(' ')[0]} ..."  # never half a word: it could be half a secret
 
 
 def platform_code(response: httpx.Response) -> str | None:

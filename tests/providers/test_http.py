@@ -154,6 +154,17 @@ class TestEvidence:
         assert len(refused.value.evidence.body) == 2_000
         assert len(refused.value.message) < 500
 
+    @pytest.mark.parametrize("before", range(270, 300, 7))
+    def test_a_secret_is_never_cut_in_two_and_kept_in_part(
+        self, platform: respx.MockRouter, before: int
+    ) -> None:
+        platform.get(URL).respond(
+            400, json={"message": "x" * (before - 1) + f" {TOKEN} {'y' * 3000}"}
+        )
+        with pytest.raises(ContentRejected) as refused:
+            an_api(Mastodon()).request("GET", "/api/v1/statuses")
+        assert TOKEN[:6] not in f"{refused.value.message} {refused.value.evidence.body}"
+
     def test_an_access_shows_no_secret(self) -> None:
         access = an_access(details={"tokenSecret": "hidden"})
         assert TOKEN not in repr(access)

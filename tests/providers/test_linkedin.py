@@ -129,6 +129,10 @@ class TestPublish:
         }
         assert marks == [0]
 
+    def test_nothing_in_a_text_is_read_as_markup(self, posts: respx.Route) -> None:
+        LinkedInPage().publish(line(), a_post("Owls (all of them)"))
+        assert body_of(posts)["commentary"] == r"Owls \(all of them\)"
+
     def test_one_picture_and_several(self, posts: respx.Route, storage: Storage) -> None:
         one, two = storage.picture(alt="An owl"), storage.picture("b.png")
         LinkedInPage().publish(line(), a_post(media=[one], staged={"urns": ["urn:li:image:1"]}))

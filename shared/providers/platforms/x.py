@@ -126,6 +126,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         ),
         max_parts=50,
         settings=XSettings,
+        # docs.x.com, "Rate limits": 100 posts a user in 24 hours.
         rate=RateRules(max_concurrent=10, per_channel_per_day=100),
         base_url="https://api.x.com",
         tool_tip="Log in to the right account on X first: X connects the one that is logged in.",
