@@ -1,7 +1,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import uvicorn
 
 from local.gateway import Gateway, Match, Request, Router, event_from_request, response_from_outcome
+from local.home import listen
 from local.template import Route
 from local.workers import Outcome
 from tests.local.conftest import Running, running
@@ -195,7 +195,7 @@ async def serving(up: Running, **options: Any) -> AsyncIterator[httpx.AsyncClien
     server = uvicorn.Server(
         uvicorn.Config(gateway, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen(0, what="the test", variable="PORT") as listener:
         task = asyncio.create_task(server._serve([listener]))
         while not server.started:
             await asyncio.sleep(0.005)

@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.home import listen
 from local.objects import ObjectStore
 from local.signatures import Verifier
 from local.storage import Storage
@@ -63,7 +63,7 @@ def serving(folder: Path) -> Iterator[Front]:
     app = Storage(
         store, read_small_system().buckets, Verifier(*AWS_KEYS.values()), public_bucket=BUCKET
     )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen(0, what="the test", variable="PORT") as listener:
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         )
