@@ -179,23 +179,32 @@ def copy(key: str, to: str, *, source: StoredObject, content_type: str) -> None:
     """
     with _failures():
         if source.size_bytes <= _COPY_PART_BYTES:
-            _client().copy_object(
-                Bucket=_bucket(),
-                Key=to,
-                CopySource={"Bucket": _bucket(), "Key": key},
-                CopySourceIfMatch=source.etag,
-                MetadataDirective="REPLACE",
-                ContentType=content_type,
-                CacheControl=_CACHE_CONTROL,
-            )
-        else:
+            _copy_at_once(key, to, source, content_type)
+            return
+        try:
             _copy_in_parts(key, to, source, content_type)
+        except ClientError as error:
+            if _code_of(error) != "NotImplemented":
+                raise
+            _copy_at_once(key, to, source, content_type)  # a storage that copies only whole objects
 
 
 def delete(key: str) -> None:
     """Remove an object; one that is not there is removed already."""
     with _failures():
         _client().delete_object(Bucket=_bucket(), Key=key)
+
+
+def _copy_at_once(key: str, to: str, source: StoredObject, content_type: str) -> None:
+    _client().copy_object(
+        Bucket=_bucket(),
+        Key=to,
+        CopySource={"Bucket": _bucket(), "Key": key},
+        CopySourceIfMatch=source.etag,
+        MetadataDirective="REPLACE",
+        ContentType=content_type,
+        CacheControl=_CACHE_CONTROL,
+    )
 
 
 def _copy_in_parts(key: str, to: str, source: StoredObject, content_type: str) -> None:
@@ -235,7 +244,7 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        code = _code_of(error)
         if code in _GONE or code in _CHANGED:
             raise ObjectMissing(code) from error
         if code in _WRONG_PARTS:
@@ -243,6 +252,10 @@ def _failures() -> Iterator[None]:
         raise StorageUnavailable from error
     except BotoCoreError as error:
         raise StorageUnavailable from error
+
+
+def _code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _bucket() -> str:

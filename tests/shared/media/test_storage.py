@@ -1,10 +1,12 @@
 """Whether the storage is asked in a way that S3 and its relatives understand, and its refusals are told apart."""
 
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 from shared.aws import storage
@@ -86,6 +88,22 @@ class TestObjects:
         with pytest.raises(PartsRefused):  # S3 refuses the range, moto the small part
             storage.copy("key", "to", source=too_long, content_type="video/mp4")
         assert open_uploads() == 0
+
+    def test_storage_that_copies_no_parts_copies_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(**_: Any) -> tuple[Any, dict[str, Any]]:
+            return AWSResponse("", 501, {}, None), {"Error": {"Code": "NotImplemented"}}
+
+        monkeypatch.setattr(storage, "_COPY_PART_BYTES", 1)
+        storage.put("key", b"abc", content_type="video/mp4")
+        events = storage._client().meta.events
+        events.register("before-call.s3.UploadPartCopy", refuse)
+        try:
+            storage.copy("key", "to", source=storage.head("key"), content_type="video/mp4")
+        finally:
+            events.unregister("before-call.s3.UploadPartCopy", refuse)
+        assert (keys(), open_uploads()) == (["key", "to"], 0)
 
     @pytest.mark.parametrize(
         ("code", "failure"),
