@@ -1,0 +1,52 @@
+"""Does each stage in `samconfig.toml` give the template what it asks for, and no secret?"""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from layers.build import ROOT
+
+STAGES = ("dev", "prod")
+
+
+def _parameters(stage: str) -> dict[str, str]:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config[stage]["deploy"]["parameters"]["parameter_overrides"]
+    return dict(entry.split("=", 1) for entry in overrides)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+class TestStages:
+    def test_every_parameter_exists_and_every_one_without_default_is_given(
+        self, stage: str, template: dict[str, Any]
+    ) -> None:
+        given, known = set(_parameters(stage)), template["Parameters"]
+        assert given <= set(known)
+        assert {name for name, found in known.items() if "Default" not in found} <= given
+
+    def test_every_value_is_allowed(self, stage: str, template: dict[str, Any]) -> None:
+        for name, value in _parameters(stage).items():
+            declared = template["Parameters"][name]
+            allowed = declared.get("AllowedValues")
+            assert allowed is None or value in allowed
+            assert re.fullmatch(declared.get("AllowedPattern", ".*"), value)
+
+    def test_nothing_is_secret(self, stage: str) -> None:
+        secret = re.compile(r"password|secret(?!arn)|token(?!refreshrate)|key", re.IGNORECASE)
+        assert not [name for name in _parameters(stage) if secret.search(name)]
+
+
+class TestSleeping:
+    def test_dev_may_sleep_and_nothing_wakes_it_more_than_hourly(self) -> None:
+        given = _parameters("dev")
+        assert given["DatabaseMinCapacity"] == "0"
+        for rate in ("ReconcileRate", "TokenRefreshRate", "DigestRate"):
+            assert re.fullmatch(r"rate\(\d+ (hours?|days?)\)", given[rate])
+
+    def test_prod_never_sleeps_and_looks_every_minute(self) -> None:
+        given = _parameters("prod")
+        assert float(given["DatabaseMinCapacity"]) > 0
+        assert given["ReconcileRate"] == "rate(1 minute)"
+        assert given["Egress"] == "gateway"
