@@ -159,6 +159,15 @@ MEDIA = {
     "POST /media/{media_id}/complete": Rule(Who.MEMBER),
     "DELETE /media/{media_id}/upload": Rule(Who.MEMBER),
 }
+POSTS = {
+    "GET /posts": Rule(Who.VIEWER),
+    "POST /posts": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
+    "GET /posts/list": Rule(Who.VIEWER),
+    "GET /posts/group/{group_id}": Rule(Who.VIEWER),
+    "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
+    "GET /posts/{post_id}": Rule(Who.VIEWER),
+    "DELETE /posts/{post_id}": Rule(Who.MEMBER),
+}
 
 POLICY: dict[str, Rule] = {
     **ROOT,
@@ -168,6 +177,7 @@ POLICY: dict[str, Rule] = {
     **NOTIFICATIONS,
     **INTEGRATIONS,
     **MEDIA,
+    **POSTS,
 }
 
 _RANK = (Role.VIEWER, Role.MEMBER, Role.EDITOR, Role.ADMIN, Role.OWNER)

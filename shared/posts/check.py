@@ -1,0 +1,86 @@
+"""What would be refused in a composition, and where: missing files always, the platforms' limits unless it is a draft.
+
+Pure: composing, editing and the dry run call it with what they read, and so agree.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from shared.channels.queries import ChannelFacts
+from shared.core.errors import FieldProblem
+from shared.media.pick import MediaFile
+from shared.posts.draft import Part, Thread
+from shared.providers.base import DraftPart
+from shared.providers.registry import provider
+from shared.providers.rules import check
+
+Files = Mapping[UUID, MediaFile]
+
+
+def check_thread(
+    thread: Thread, channel: ChannelFacts, files: Files, *, kept: Collection[str] = ()
+) -> list[FieldProblem]:
+    """List every reason why a thread cannot go out on its channel; empty: it can.
+
+    `kept` are ids of files that the post held before: they may have left the library since.
+    """
+    missing = missing_files(thread, files, kept=kept)
+    return [*_channel(thread, channel), *missing, *_platform(thread, channel, files)]
+
+
+def missing_files(
+    thread: Thread, files: Files, *, kept: Collection[str] = ()
+) -> list[FieldProblem]:
+    """List the files that are not in the library, or not yet."""
+    return [
+        FieldProblem(
+            thread.path(f"value.{number}.image.{index}.id"),
+            "media_not_found",
+            "There is no such file in the media library, or its upload is not complete.",
+        )
+        for number, part in enumerate(thread.parts)
+        for index, entry in enumerate(part.media)
+        if not _is_usable(files.get(UUID(entry["id"])), entry["id"] in kept)
+    ]
+
+
+def media_ids(threads: Sequence[Thread]) -> set[UUID]:
+    """Return the ids of all files."""
+    return {
+        UUID(entry["id"]) for thread in threads for part in thread.parts for entry in part.media
+    }
+
+
+def _is_usable(file: MediaFile | None, kept: bool) -> bool:
+    return file is not None and (kept or not file.is_deleted)
+
+
+def _channel(thread: Thread, channel: ChannelFacts) -> Iterator[FieldProblem]:
+    path = thread.path("integration.id")
+    if channel.disabled:
+        yield FieldProblem(
+            path, "channel_disabled", f"{channel.name} is switched off. Switch it on first."
+        )
+    if channel.needs_page:
+        yield FieldProblem(
+            path, "channel_needs_page", f"Choose the page that {channel.name} is to be first."
+        )
+
+
+def _platform(thread: Thread, channel: ChannelFacts, files: Files) -> Iterator[FieldProblem]:
+    parts = [_draft_part(part, files) for part in thread.parts]
+    refused = check(
+        provider(channel.provider), parts, thread.settings, account=channel.account_settings
+    )
+    for one in refused:
+        yield FieldProblem(thread.path(one.path), one.code, one.message)
+
+
+def _draft_part(part: Part, files: Files) -> DraftPart:
+    media = [
+        replace(file.facts, alt=entry.get("alt") or file.alt)
+        for entry in part.media
+        if (file := files.get(UUID(entry["id"])))
+    ]
+    return DraftPart(part.content, media)

@@ -1,0 +1,210 @@
+"""What did the member compose? One shape for both forms of the body, sanitized, with the way back to each field's path."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shared.core import clock
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.text import sanitize, to_plain
+from shared.posts.errors import TooLateToSchedule
+from shared.posts.schemas import (
+    MAX_PARTS,
+    ChannelPostIn,
+    ImageIn,
+    IntegrationIn,
+    PartIn,
+    PostDraft,
+    PostType,
+)
+
+PAST_GRACE = timedelta(minutes=5)  # a form that was open for a while still goes out
+FURTHEST = timedelta(days=5 * 366)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?}]`)."""
+
+    content: str
+    media: Sequence[Mapping[str, str]]
+    delay_seconds: int
+
+    @property
+    def content_hash(self) -> str:
+        """What is alike to a reader has the same: markup, case and white space do not count, files do."""
+        words = " ".join(to_plain(self.content).casefold().split())
+        files = [entry["id"] for entry in self.media]
+        return hashlib.sha256("\n".join([words, *files]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One channel's post. `replaces` names a root, `group` a group whose post on this channel is replaced."""
+
+    channel_id: UUID
+    parts: Sequence[Part]
+    settings: Mapping[str, Any]
+    title: str | None = None
+    group: UUID | None = None
+    replaces: UUID | None = None
+    prefix: str = ""  # `posts.0.`; empty in the short form
+    short: bool = False
+
+    def path(self, relative: str) -> str:
+        """Say where in the body a field is: `relative` as in `value.0.content`, `settings.x`, `integration.id`."""
+        if not self.short:
+            return self.prefix + relative
+        return {"integration.id": "integrationId"}.get(relative, relative.removeprefix("value.0."))
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A compose action. `publish_at` is None for now; `labels` None leaves tags as they are."""
+
+    type: PostType
+    publish_at: datetime | None
+    threads: Sequence[Thread]
+    labels: Sequence[str] | None = None
+    date_path: str = field(default="date", compare=False)
+
+
+def read_draft(draft: PostDraft) -> Composition:
+    """Read a body.
+
+    Raises:
+        InvalidInput: a field is missing, or there are too many parts.
+        TooLateToSchedule: the time is over.
+    """
+    short = draft.posts is None
+    entries = [_entry_of_short_form(draft)] if draft.posts is None else draft.posts
+    if sum(len(entry.value) for entry in entries) > MAX_PARTS:
+        raise refusal("posts", "too_many_parts", f"Send at most {MAX_PARTS} parts at once.")
+    date_path = "publishDate" if short and draft.date is None else "date"
+    return Composition(
+        type=draft.type,
+        publish_at=_publish_at(draft, date_path),
+        threads=[read_thread(entry, f"posts.{i}.", short=short) for i, entry in enumerate(entries)],
+        labels=_labels(draft),
+        date_path=date_path,
+    )
+
+
+def read_thread(entry: ChannelPostIn, prefix: str, *, short: bool = False) -> Thread:
+    """Read one channel's post."""
+    settings = {key: value for key, value in (entry.settings or {}).items() if key != "__type"}
+    thread = Thread(
+        channel_id=entry.integration.id,
+        parts=[],
+        settings=settings,
+        title=entry.title,
+        group=_as_uuid(entry.group),
+        replaces=_as_uuid(entry.value[0].id),
+        prefix=prefix,
+        short=short,
+    )
+    parts = [
+        read_part(part, thread.path(f"value.{number}.image"))
+        for number, part in enumerate(entry.value)
+    ]
+    return with_parts(thread, parts)
+
+
+def with_parts(thread: Thread, parts: Sequence[Part]) -> Thread:
+    """Return the thread with other parts; the root's delay means nothing and is dropped."""
+    root, *replies = parts
+    return replace(thread, parts=[replace(root, delay_seconds=0), *replies])
+
+
+def read_part(part: PartIn, image_path: str) -> Part:
+    """Read one part.
+
+    Raises:
+        InvalidInput: a file has neither our id nor our address.
+    """
+    media = [
+        _media_entry(image, f"{image_path}.{number}")
+        for number, image in enumerate(part.image or ())
+    ]
+    return Part(sanitize(part.content), media, round(part.delay * 60))
+
+
+def read_publish_at(moment: datetime, path: str) -> datetime:
+    """Check a time to publish at.
+
+    Raises:
+        TooLateToSchedule: it is over.
+        InvalidInput: it is years ahead.
+    """
+    now = clock.now()
+    if moment < now - PAST_GRACE:
+        raise TooLateToSchedule(path, PAST_GRACE)
+    if moment > now + FURTHEST:
+        raise refusal(path, "date_too_far", "Choose a time within the next five years.")
+    return moment
+
+
+def refusal(path: str, code: str, message: str) -> InvalidInput:
+    """Make the refusal of one field."""
+    return InvalidInput(message, problems=[FieldProblem(path, code, message)])
+
+
+def _entry_of_short_form(draft: PostDraft) -> ChannelPostIn:
+    missing = [
+        FieldProblem(path, "missing", "Field required")
+        for path, value in (("content", draft.content), ("integrationId", draft.integration_id))
+        if value is None
+    ]
+    if draft.content is None or draft.integration_id is None:
+        raise InvalidInput(
+            "Send `posts`, or `content` with `integrationId` for one channel.", problems=missing
+        )
+    return ChannelPostIn(
+        integration=IntegrationIn(id=draft.integration_id),
+        title=draft.title,
+        settings=draft.settings,
+        value=[PartIn(content=draft.content, image=draft.image)],
+    )
+
+
+def _publish_at(draft: PostDraft, path: str) -> datetime | None:
+    moment = draft.date or draft.publish_date
+    if draft.type == "now":
+        return None
+    if draft.type == "schedule":
+        if moment is None:
+            raise refusal(path, "missing", "Say when to publish, or send type `now` or `draft`.")
+        return read_publish_at(moment, path)
+    return moment
+
+
+def _labels(draft: PostDraft) -> Sequence[str] | None:
+    if draft.tags is None:
+        return None
+    return [label for tag in draft.tags if (label := tag.label or tag.value)]
+
+
+def _media_entry(image: ImageIn, path: str) -> Mapping[str, str]:
+    media_id = _as_uuid(image.id) or _id_in_address(image.path)
+    if media_id is None:
+        raise refusal(
+            f"{path}.id",
+            "media_not_found",
+            "Name a file of the media library by its id or its address.",
+        )
+    return {"id": str(media_id)} | ({"alt": image.alt} if image.alt else {})
+
+
+def _id_in_address(address: str | None) -> UUID | None:
+    """Find the file's id in an address that we served: `.../files/<organization>/<file>/...`."""
+    found = _UUID.findall((address or "").partition("/files/")[2])
+    return UUID(found[1]) if len(found) > 1 else None
+
+
+def _as_uuid(text: str | None) -> UUID | None:
+    return UUID(text) if text and _UUID.fullmatch(text) else None

@@ -1,0 +1,145 @@
+"""Which failures of posts are anticipated: what is not there, and what a post's state does not allow."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from shared.core.errors import Conflict, FieldProblem, Forbidden, InvalidInput, NotFound
+from shared.posts.lifecycle import PostState
+
+
+class PostNotFound(NotFound):
+    """There is no such post in this organization, or it was deleted."""
+
+    code = "post_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such post.")
+
+
+class GroupNotFound(NotFound):
+    """There is no such group in this organization, or all its posts were deleted."""
+
+    code = "group_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such group of posts.")
+
+
+class TagNotFound(NotFound):
+    """There is no such tag in this organization."""
+
+    code = "tag_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such tag.")
+
+
+class TagTaken(Conflict):
+    """Another tag of the organization has that name."""
+
+    code = "tag_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a tag {name!r} already.")
+
+
+class MayNotCompose(Forbidden):
+    """The member may look and not write."""
+
+    code = "may_not_compose"
+
+    def __init__(self) -> None:
+        super().__init__("Viewers may not write or change posts.")
+
+
+class _StateForbids(Conflict):
+    """What is asked does not go with the state; `errors` says the current state and revision."""
+
+    def __init__(self, message: str, state: PostState, revision: int) -> None:
+        now = f"It is {state} at revision {revision}."
+        problems = [
+            FieldProblem("state", str(state), now),
+            FieldProblem("revision", str(revision), now),
+        ]
+        super().__init__(message, problems=problems)
+
+
+class PostIsPublishing(_StateForbids):
+    """The post is on its way to the platform right now."""
+
+    code = "post_is_publishing"
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(
+            "This post is being published right now. Look again in a minute.",
+            PostState.PUBLISHING,
+            revision,
+        )
+
+
+class PostIsPublished(_StateForbids):
+    """The post, or a part of it, is on the platform already."""
+
+    code = "post_is_published"
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(
+            "This post, or a part of it, was published already. Duplicate it to send it again.",
+            PostState.PUBLISHED,
+            revision,
+        )
+
+
+class PostChanged(_StateForbids):
+    """Somebody changed the post since the caller read it."""
+
+    code = "post_changed"
+
+    def __init__(self, state: PostState, revision: int) -> None:
+        super().__init__(
+            "Somebody changed this post since you read it. Read it again.", state, revision
+        )
+
+
+class NotWaitingForYou(_StateForbids):
+    """Only failed and unconfirmed parts are sent again or confirmed by a member."""
+
+    code = "not_waiting_for_you"
+
+    def __init__(self, state: PostState, revision: int) -> None:
+        super().__init__(
+            f"This part is {state}: there is nothing to confirm or to send again.", state, revision
+        )
+
+
+class ReplyNotPost(Conflict):
+    """The id is that of a reply; what is asked is done with the whole post."""
+
+    code = "reply_not_post"
+
+    def __init__(self, root_id: UUID) -> None:
+        super().__init__(f"This is a reply. Name its post: {root_id}.")
+
+
+class KeyReused(Conflict):
+    """The same `Idempotency-Key` came with another body."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used for another request. Use a new one for each."
+        )
+
+
+class TooLateToSchedule(InvalidInput):
+    """The time to publish is over."""
+
+    code = "date_in_the_past"
+
+    def __init__(self, path: str, grace: timedelta) -> None:
+        minutes = round(grace.total_seconds() / 60)
+        words = (
+            f"This time is more than {minutes} minutes ago. Choose a later one, or send type `now`."
+        )
+        super().__init__(words, problems=[FieldProblem(path, self.code, words)])

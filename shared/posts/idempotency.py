@@ -1,0 +1,78 @@
+"""Was this request answered already? A key that comes again with the same body gets the same answer, and nothing happens."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId
+from shared.posts.errors import KeyReused
+
+LIFETIME = timedelta(hours=24)
+
+# Two requests with one key at once: the second waits here for the first to commit, and then reads its answer.
+_CLAIM = text("""
+    insert into idempotency_keys as known (organization_id, scope, key, request_hash, expires_at)
+    values (:organization_id, :scope, :key, :request_hash, now() + make_interval(secs => :lifetime_seconds))
+    on conflict (organization_id, scope, key) do update set created_at = known.created_at
+    returning request_hash, response
+""")
+_ANSWER = text("""
+    update idempotency_keys set status = :status, response = :response
+    where organization_id = :organization_id and scope = :scope and key = :key
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """The key of a request, what it is a key of, and a hash of its body."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+
+
+def earlier_answer(
+    session: Session, organization_id: OrganizationId, request: RequestKey
+) -> str | None:
+    """Return the answer that was given to the same request; None: it is new, and now reserved.
+
+    Raises:
+        KeyReused: the key came with another body before.
+    """
+    row = session.execute(
+        _CLAIM,
+        {
+            "organization_id": organization_id,
+            "scope": request.scope,
+            "key": request.key,
+            "request_hash": request.request_hash,
+            "lifetime_seconds": LIFETIME.total_seconds(),
+        },
+    ).one()
+    if bytes(row.request_hash) != request.request_hash:
+        raise KeyReused
+    answer: str | None = row.response
+    return answer
+
+
+def keep_answer(
+    session: Session,
+    organization_id: OrganizationId,
+    request: RequestKey,
+    *,
+    status: int,
+    response: str,
+) -> None:
+    """Store the answer with the changes it tells of."""
+    session.execute(
+        _ANSWER,
+        {
+            "organization_id": organization_id,
+            "scope": request.scope,
+            "key": request.key,
+            "status": status,
+            "response": response,
+        },
+    )

@@ -1,0 +1,465 @@
+"""Every SQL statement of posts. Each belongs to one organization; due times are made by the database's clock."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId, UserId, new_id
+from shared.posts.lifecycle import PostState
+from shared.posts.models import CreationMethod
+from shared.posts.schedule import Armable
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part as it is, locked until the transaction ends. Deleted ones are kept: they hold their position's id."""
+
+    id: UUID
+    root_id: UUID
+    channel_id: UUID
+    group_id: UUID
+    position: int
+    state: PostState
+    content: str
+    media: list[dict[str, Any]]
+    settings: dict[str, Any]
+    title: str | None
+    publish_at: datetime
+    delay_seconds: int
+    revision: int
+    generation: int
+    arm_count: int
+    armed_revision: int | None
+    enqueued_at: datetime | None
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPart:
+    """A part as it is to be. `publish_at` None: now, by the database's clock."""
+
+    id: UUID
+    channel_id: UUID
+    group_id: UUID
+    root_id: UUID
+    parent_id: UUID | None
+    position: int
+    state: PostState
+    content: str
+    media: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    title: str | None
+    content_hash: str
+    publish_at: datetime | None
+    delay_seconds: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is kept of a change: `changes` holds `{field: [before, after]}`."""
+
+    root_id: UUID
+    revision: int
+    action: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes, for whom, and through which door."""
+
+    organization_id: OrganizationId
+    user_id: UserId | None
+    method: CreationMethod = CreationMethod.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRoot:
+    """A root as it was written. `wait_seconds` is None where nothing is due; `twin_id` is a post that is the same."""
+
+    id: UUID
+    revision: int
+    arm_count: int
+    publish_at: datetime
+    due_at: datetime | None
+    wait_seconds: float | None
+    has_media: bool
+    twin_id: UUID | None
+
+    def armable(self, organization_id: OrganizationId) -> Armable | None:
+        """Return what arming needs; None: nothing is due."""
+        if self.due_at is None or self.wait_seconds is None:
+            return None
+        return Armable(
+            part_id=self.id,
+            organization_id=organization_id,
+            revision=self.revision,
+            arm_count=self.arm_count,
+            due_at=self.due_at,
+            wait_seconds=self.wait_seconds,
+            has_media=self.has_media,
+        )
+
+
+# A part is (root, position): writing a thread anew keeps the ids, drops the parts that are no longer there, and brings
+# back one that had been dropped. What had been sent before in vain gets a new generation, and so a new idempotency key.
+# One statement whatever the number of channels and parts; what it must not touch is left out, and the caller sees it
+# by the missing row.
+_WRITE = text("""
+    with given as (
+        select * from jsonb_to_recordset(cast(:parts as jsonb)) as part(
+            id uuid, channel_id uuid, group_id uuid, root_id uuid, parent_id uuid, position integer, state text,
+            content text, media jsonb, settings jsonb, title text, content_hash text, publish_at timestamptz,
+            delay_seconds integer, revision integer)
+    ), twins as (
+        select given.id, (
+            select twin.id from posts twin
+            where twin.channel_id = given.channel_id and twin.organization_id = :organization_id
+                and twin.publish_at between coalesce(given.publish_at, now()) - interval '24 hours'
+                    and coalesce(given.publish_at, now()) + interval '24 hours'
+                and twin.content_hash = given.content_hash and twin.position = 0 and twin.deleted_at is null
+                and twin.id <> given.id
+            limit 1) as twin_id
+        from given where given.position = 0
+    ), written as (
+        insert into posts (id, organization_id, channel_id, group_id, root_id, parent_id, position, state, review,
+            content, media, settings, title, content_hash, publish_at, delay_seconds, due_at, revision, generation,
+            arm_count, creation_method, created_by)
+        select id, :organization_id, channel_id, group_id, root_id, parent_id, position, state, 'none',
+            content, media, settings, title, content_hash, coalesce(publish_at, now()), delay_seconds,
+            case when state = 'queued' and position = 0 then coalesce(publish_at, now()) end, revision, 1,
+            1, :creation_method, cast(:user_id as uuid)
+        from given order by root_id, position
+        on conflict (root_id, position) do update set
+            channel_id = excluded.channel_id, group_id = excluded.group_id, parent_id = excluded.parent_id,
+            state = excluded.state, content = excluded.content, media = excluded.media,
+            settings = excluded.settings, title = excluded.title, content_hash = excluded.content_hash,
+            publish_at = excluded.publish_at, delay_seconds = excluded.delay_seconds, due_at = excluded.due_at,
+            revision = excluded.revision, arm_count = posts.arm_count + 1, armed_revision = null,
+            enqueued_at = null, next_check_at = null,
+            generation = posts.generation + case when posts.deleted_at is not null
+                or (posts.state in ('failed', 'unconfirmed') and excluded.state <> posts.state) then 1 else 0 end,
+            error_code = case when excluded.state = posts.state then posts.error_code end,
+            error_message = case when excluded.state = posts.state then posts.error_message end,
+            deleted_at = null, updated_at = now()
+        where posts.organization_id = excluded.organization_id and posts.revision < excluded.revision
+            and (posts.state not in ('publishing', 'published') or posts.deleted_at is not null)
+        returning id, root_id, position, revision, arm_count, publish_at, due_at
+    ), dropped as (
+        update posts set deleted_at = now(), due_at = null, updated_at = now()
+        from (select root_id, max(position) as last from given group by root_id) kept
+        where posts.root_id = kept.root_id and posts.position > kept.last and posts.deleted_at is null
+            and posts.organization_id = :organization_id
+    ), told as (
+        insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+        select id, :organization_id, root_id, revision, cast(:user_id as uuid), action, changes
+        from jsonb_to_recordset(cast(:changes as jsonb)) as change(
+            id uuid, root_id uuid, revision integer, action text, changes jsonb)
+    ), untagged as (
+        delete from post_tags using given, tags
+        where post_tags.post_id = given.id and given.position = 0 and tags.id = post_tags.tag_id
+            and tags.name <> all(cast(:labels as text[])) and post_tags.organization_id = :organization_id
+    ), tagged as (
+        insert into post_tags (post_id, tag_id, organization_id)
+        select given.id, tags.id, :organization_id from given cross join tags
+        where given.position = 0 and tags.organization_id = :organization_id and tags.deleted_at is null
+            and tags.name = any(cast(:labels as text[]))
+        on conflict do nothing
+    )
+    select written.*, extract(epoch from written.due_at - now())::float8 as wait_seconds, twins.twin_id,
+        exists (select 1 from given where given.root_id = written.id and jsonb_array_length(given.media) > 0)
+            as has_media
+    from written left join twins on twins.id = written.id
+""")
+
+
+def write_threads(
+    session: Session,
+    author: Author,
+    parts: Sequence[NewPart],
+    changes: Sequence[Change],
+    *,
+    labels: Sequence[str] | None = None,
+) -> Mapping[UUID, WrittenRoot] | None:
+    """Store whole threads, new ones or in place of what they were; None: one of them may no longer be touched.
+
+    `labels` are the names of the tags that the roots carry afterwards; None leaves tags as they are.
+    """
+    rows = (
+        session.execute(
+            _WRITE,
+            {
+                "organization_id": author.organization_id,
+                "user_id": author.user_id,
+                "creation_method": author.method,
+                "parts": _json([_part_row(part) for part in parts]),
+                "changes": _json([_change_row(change) for change in changes]),
+                "labels": None if labels is None else list(labels),
+            },
+        )
+        .mappings()
+        .all()
+    )
+    if len(rows) < len(parts):
+        return None
+    return {row["id"]: _written_root(row) for row in rows if row["position"] == 0}
+
+
+_LOCK = text("""
+    select id, root_id, channel_id, group_id, position, state, content, media, settings, title, publish_at,
+        delay_seconds, revision, generation, arm_count, armed_revision, enqueued_at,
+        deleted_at is not null as is_deleted
+    from posts
+    where organization_id = :organization_id and root_id in (
+        select named.root_id from posts named
+        where named.organization_id = :organization_id and named.deleted_at is null
+            and (named.id = any(cast(:ids as uuid[])) or named.group_id = any(cast(:groups as uuid[]))))
+    order by root_id, position
+    for update
+""")
+
+
+def lock_threads(
+    session: Session,
+    organization_id: OrganizationId,
+    *,
+    ids: Collection[UUID] = (),
+    groups: Collection[UUID] = (),
+) -> Mapping[UUID, Sequence[StoredPart]]:
+    """Lock the threads that ids of parts or groups name, deleted replies included; by root, in order of position."""
+    rows = session.execute(
+        _LOCK, {"organization_id": organization_id, "ids": list(ids), "groups": list(groups)}
+    ).mappings()
+    threads: dict[UUID, list[StoredPart]] = {}
+    for row in rows:
+        part = StoredPart(**{**row, "state": PostState(row["state"])})
+        threads.setdefault(part.root_id, []).append(part)
+    return {root: parts for root, parts in threads.items() if not parts[0].is_deleted}
+
+
+_DELETE = text("""
+    with deleted as (
+        update posts set deleted_at = now(), due_at = null, armed_revision = null, revision = revision + 1,
+            updated_at = now()
+        where organization_id = :organization_id and root_id = any(cast(:roots as uuid[])) and deleted_at is null
+            and root_id not in (
+                select busy.root_id from posts busy
+                where busy.root_id = any(cast(:roots as uuid[])) and busy.deleted_at is null
+                    and busy.state in ('publishing', 'published'))
+        returning id, root_id, position, revision
+    )
+    insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'deleted', '{}'
+    from deleted where position = 0
+    returning root_id
+""")
+
+
+def delete_threads(session: Session, author: Author, roots: Collection[UUID]) -> Sequence[UUID]:
+    """Mark whole threads as deleted, unless a part is being published or was; return which."""
+    rows = session.execute(
+        _DELETE,
+        {
+            "organization_id": author.organization_id,
+            "user_id": author.user_id,
+            "roots": list(roots),
+        },
+    )
+    return [row.root_id for row in rows]
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+_TAGS = """
+    coalesce((
+        select jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'color', t.color) order by t.name)
+        from post_tags pt join tags t on t.id = pt.tag_id and t.deleted_at is null
+        where pt.post_id = p.id), '[]') as tags
+"""
+_LATE = (
+    "(p.state in ('queued', 'publishing') and p.publish_at < now() - interval '5 minutes') as late"
+)
+_LISTED = f"""
+    select p.id, p.state, {_LATE}, p.publish_at, p.release_url, p.release_id, p.error_code, p.error_message,
+        p.content, p.title, p.group_id, p.revision, p.creation_method,
+        c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {_TAGS}
+    from posts p join channels c on c.id = p.channel_id
+    where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+        and (cast(:channel_id as uuid) is null or p.channel_id = cast(:channel_id as uuid))
+        and (cast(:states as text[]) is null or p.state = any(cast(:states as text[])))
+        and (cast(:tag_id as uuid) is null or exists (
+            select 1 from post_tags pt where pt.post_id = p.id and pt.tag_id = cast(:tag_id as uuid)))
+"""  # noqa: S608, only constants of this file
+
+_CALENDAR = text(f"""
+    {_LISTED}
+        and p.publish_at between :start and :end
+        and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
+    order by p.publish_at, p.id limit :page_size
+""")
+
+_LIST = text(f"""
+    {_LISTED}
+        and (p.publish_at, p.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
+    order by p.publish_at desc, p.id desc limit :page_size
+""")
+
+_LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which posts a list shows; None: all."""
+
+    channel_id: UUID | None = None
+    states: Sequence[PostState] | None = None
+    tag_id: UUID | None = None
+
+
+def list_range(
+    session: Session,
+    organization_id: OrganizationId,
+    start: datetime,
+    end: datetime,
+    *,
+    wanted: Filter,
+    after: tuple[datetime, UUID] | None,
+    page_size: int,
+) -> Sequence[RowMapping]:
+    """List the posts of a range, both ends included, first to go out first, after a position."""
+    after_time, after_id = after or (start, _LOWEST)
+    return (
+        session.execute(
+            _CALENDAR,
+            _filter_values(organization_id, wanted)
+            | {
+                "start": start,
+                "end": end,
+                "after_time": after_time,
+                "after_id": after_id,
+                "page_size": page_size,
+            },
+        )
+        .mappings()
+        .all()
+    )
+
+
+def list_latest(
+    session: Session,
+    organization_id: OrganizationId,
+    *,
+    wanted: Filter,
+    after: tuple[datetime, UUID] | None,
+    page_size: int,
+) -> Sequence[RowMapping]:
+    """List posts, last to go out first, after a position."""
+    after_time, after_id = after or (None, _HIGHEST)
+    return (
+        session.execute(
+            _LIST,
+            _filter_values(organization_id, wanted)
+            | {
+                "after_time": after_time or "infinity",
+                "after_id": after_id,
+                "page_size": page_size,
+            },
+        )
+        .mappings()
+        .all()
+    )
+
+
+_THREAD = f"""
+    select p.id, p.root_id, p.position, p.state, {_LATE}, p.publish_at, p.release_url, p.release_id, p.error_code,
+        p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,
+        p.delay_seconds, p.published_at, p.created_at, p.updated_at,
+        c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {_TAGS},
+        coalesce((
+            select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
+                'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
+            from jsonb_array_elements(p.media) with ordinality as entry
+            left join media m on m.id = cast(entry.value ->> 'id' as uuid)
+                and m.organization_id = p.organization_id), '[]') as files
+    from posts p join channels c on c.id = p.channel_id
+    where p.organization_id = :organization_id and p.deleted_at is null
+"""  # noqa: S608, only constants of this file
+
+_ONE = text(f"""
+    {_THREAD} and p.root_id = (
+        select named.root_id from posts named
+        where named.id = :post_id and named.organization_id = :organization_id and named.deleted_at is null)
+    order by p.position
+""")  # noqa: S608, only constants of this file
+
+_GROUP = text(f"""
+    {_THREAD} and p.group_id = :group_id
+    order by p.publish_at, p.root_id, p.position limit :page_size
+""")
+
+
+def find_thread(
+    session: Session, organization_id: OrganizationId, post_id: UUID
+) -> Sequence[RowMapping]:
+    """Find the thread that any of its parts' ids names, in order; empty: there is none."""
+    values = {"organization_id": organization_id, "post_id": post_id}
+    return session.execute(_ONE, values).mappings().all()
+
+
+def find_group(
+    session: Session, organization_id: OrganizationId, group_id: UUID, *, page_size: int
+) -> Sequence[RowMapping]:
+    """Find all parts of a group, thread by thread; empty: there are none."""
+    values = {"organization_id": organization_id, "group_id": group_id, "page_size": page_size}
+    return session.execute(_GROUP, values).mappings().all()
+
+
+def _filter_values(organization_id: OrganizationId, wanted: Filter) -> dict[str, Any]:
+    return {
+        "organization_id": organization_id,
+        "channel_id": wanted.channel_id,
+        "states": None if wanted.states is None else [str(state) for state in wanted.states],
+        "tag_id": wanted.tag_id,
+    }
+
+
+def _part_row(part: NewPart) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in NewPart.__slots__}
+
+
+def _change_row(change: Change) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "root_id": change.root_id,
+        "revision": change.revision,
+        "action": change.action,
+        "changes": dict(change.changes),
+    }
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(rows, default=_as_text, separators=(",", ":"))
+
+
+def _as_text(value: UUID | datetime) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _written_root(row: RowMapping) -> WrittenRoot:
+    return WrittenRoot(
+        id=row["id"],
+        revision=row["revision"],
+        arm_count=row["arm_count"],
+        publish_at=row["publish_at"],
+        due_at=row["due_at"],
+        wait_seconds=row["wait_seconds"],
+        has_media=row["has_media"],
+        twin_id=row["twin_id"],
+    )

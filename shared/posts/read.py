@@ -1,0 +1,292 @@
+"""How stored posts are shown: the calendar of a range, a list by pages, and one post with all its parts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import RowMapping
+from sqlalchemy.orm import Session
+
+from shared.aws.storage import public_url
+from shared.core import clock
+from shared.core.config import settings
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.core.page import read_cursor, write_cursor
+from shared.posts import queries
+from shared.posts.draft import refusal
+from shared.posts.errors import GroupNotFound, PostNotFound
+from shared.posts.lifecycle import PostState, wire_state
+from shared.posts.queries import Filter
+from shared.posts.schemas import (
+    MAX_PARTS,
+    CalendarPost,
+    GroupOut,
+    ImageOut,
+    IntegrationOut,
+    PartOut,
+    PostPage,
+    PostsOut,
+    TaggedOut,
+    TagOut,
+    ThreadOut,
+)
+
+MAX_RANGE = timedelta(days=62)
+MAX_RANGE_POSTS = 5_000
+# Lambda answers at most 6 MB (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, read 2026-11).
+MAX_RANGE_CHARACTERS = 1_500_000
+_A_DAY_ONLY = 10  # characters of 2026-03-29
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A stretch of time in UTC, both ends included."""
+
+    start: datetime
+    end: datetime
+
+
+def read_range(start: str, end: str, zone: str) -> Range:
+    """Read the two ends of a calendar range.
+
+    A day without a time is meant whole, on the clock of `zone` (IANA), so it may have 23 or 25 hours; a time without
+    an offset is read on that clock too.
+
+    Raises:
+        InvalidInput: an end is no time, they are in the wrong order, or more than 62 days apart.
+    """
+    first = _moment(start, "startDate", zone, time.min)
+    last = _moment(end, "endDate", zone, time.max)
+    if last < first:
+        raise refusal("endDate", "before_start", "`endDate` must not be before `startDate`.")
+    if last - first > MAX_RANGE + timedelta(
+        hours=1
+    ):  # a range over a clock change has an hour more
+        raise refusal(
+            "endDate", "range_too_long", f"Ask for at most {MAX_RANGE.days} days at once."
+        )
+    return Range(first, last)
+
+
+def read_states(state: str | None) -> Sequence[PostState] | None:
+    """Read a filter: a state's name on the wire, or its full name.
+
+    Raises:
+        InvalidInput: there is no such state.
+    """
+    if state is None:
+        return None
+    found = [one for one in PostState if state.upper() == wire_state(one) or state == one]
+    if not found:
+        names = ", ".join(sorted({wire_state(one) for one in PostState}))
+        raise refusal("state", "unknown_state", f"Name one of {names}.")
+    return found
+
+
+def list_calendar(
+    session: Session,
+    organization_id: OrganizationId,
+    stretch: Range,
+    *,
+    wanted: Filter,
+    cursor: str | None = None,
+) -> tuple[PostsOut, str | None]:
+    """List the posts of a range, and the cursor of the rest where they are more than fit one answer."""
+    rows = queries.list_range(
+        session,
+        organization_id,
+        stretch.start,
+        stretch.end,
+        wanted=wanted,
+        after=_position(cursor),
+        page_size=MAX_RANGE_POSTS + 1,
+    )
+    shown = list(_that_fit(rows))
+    posts = PostsOut(posts=[_calendar_post(row) for row in shown])
+    return posts, _cursor_of(shown[-1]) if len(shown) < len(rows) else None
+
+
+def link_to_rest(query: Sequence[tuple[str, str]], cursor: str) -> str:
+    """Write the `Link` header that leads from one answer of the calendar to the next."""
+    kept = [(name, value) for name, value in query if name != "cursor"]
+    address = f"{settings().public_url}/posts?{urlencode([*kept, ('cursor', cursor)])}"
+    return f'<{address}>; rel="next"'
+
+
+def list_page(
+    session: Session,
+    organization_id: OrganizationId,
+    *,
+    wanted: Filter,
+    cursor: str | None,
+    page_size: int,
+) -> PostPage:
+    """List posts, last to go out first."""
+    rows = queries.list_latest(
+        session,
+        organization_id,
+        wanted=wanted,
+        after=_position(cursor),
+        page_size=page_size + 1,
+    )
+    shown = rows[:page_size]
+    more = len(rows) > page_size
+    return PostPage(
+        posts=[_calendar_post(row) for row in shown],
+        next_cursor=_cursor_of(shown[-1]) if more else None,
+    )
+
+
+def get_thread(session: Session, organization_id: OrganizationId, post_id: UUID) -> ThreadOut:
+    """Read a post with all its parts; any part's id names it.
+
+    Raises:
+        PostNotFound: there is none.
+    """
+    rows = queries.find_thread(session, organization_id, post_id)
+    if not rows:
+        raise PostNotFound
+    return _thread(rows)
+
+
+def get_group(session: Session, organization_id: OrganizationId, group_id: UUID) -> GroupOut:
+    """Read all posts of a group, first to go out first.
+
+    Raises:
+        GroupNotFound: there is none.
+    """
+    rows = queries.find_group(session, organization_id, group_id, page_size=MAX_PARTS)
+    if not rows:
+        raise GroupNotFound
+    threads = groupby(rows, key=lambda row: row["root_id"])
+    return GroupOut(group=group_id, posts=[_thread(list(parts)) for _, parts in threads])
+
+
+def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:
+    # A plus sign that was not escaped in the address arrives as a space.
+    written = text.strip().replace(" ", "+") if "T" in text else text.strip()
+    try:
+        if len(written) <= _A_DAY_ONLY:
+            day = date.fromisoformat(written)
+            return datetime.combine(day, time_of_day, ZoneInfo(zone)).astimezone(UTC)
+        moment = datetime.fromisoformat(written)
+        return clock.as_utc(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
+    except (ValueError, OverflowError) as error:
+        words = "Write a day as 2026-01-15, or a time as 2026-01-15T10:30:00Z."
+        raise refusal(path, "invalid_time", words) from error
+
+
+def _that_fit(rows: Sequence[RowMapping]) -> Iterator[RowMapping]:
+    characters = 0
+    for number, row in enumerate(rows):
+        characters += len(row["content"])
+        if number == MAX_RANGE_POSTS or (number and characters > MAX_RANGE_CHARACTERS):
+            return
+        yield row
+
+
+def _cursor_of(row: RowMapping) -> str:
+    return write_cursor(row["publish_at"].isoformat(), str(row["id"]))
+
+
+def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
+    if not cursor:
+        return None
+    moment, post_id = read_cursor(cursor, parts=2)
+    try:
+        return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
+    except (ValueError, OverflowError) as error:
+        problem = FieldProblem("cursor", "invalid", "Use the cursor of an earlier answer.")
+        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+
+
+def _standing(row: RowMapping) -> dict[str, Any]:
+    state = PostState(row["state"])
+    return {
+        "id": row["id"],
+        "state": wire_state(state),
+        "code": state.value,
+        "late": row["late"],
+        "publish_date": row["publish_at"],
+        "release_url": row["release_url"],
+        "release_id": row["release_id"],
+        "error_code": row["error_code"],
+        "error": row["error_message"],
+    }
+
+
+def _integration(row: RowMapping) -> IntegrationOut:
+    return IntegrationOut(
+        id=row["channel_id"],
+        provider_identifier=row["provider"],
+        name=row["channel_name"],
+        picture=row["picture_url"],
+    )
+
+
+def _tags(row: RowMapping) -> list[TaggedOut]:
+    return [TaggedOut(tag=TagOut(**tag)) for tag in row["tags"]]
+
+
+def _calendar_post(row: RowMapping) -> CalendarPost:
+    return CalendarPost(
+        **_standing(row),
+        content=row["content"],
+        title=row["title"],
+        group=row["group_id"],
+        revision=row["revision"],
+        creation_method=row["creation_method"],
+        tags=_tags(row),
+        integration=_integration(row),
+    )
+
+
+def _thread(rows: Sequence[RowMapping]) -> ThreadOut:
+    root = rows[0]
+    standing = _standing(root)
+    return ThreadOut(
+        id=root["id"],
+        group=root["group_id"],
+        revision=root["revision"],
+        state=standing["state"],
+        code=standing["code"],
+        late=root["late"],
+        publish_date=root["publish_at"],
+        title=root["title"],
+        settings={**root["settings"], "__type": root["provider"]},
+        creation_method=root["creation_method"],
+        tags=_tags(root),
+        integration=root["channel_id"],
+        integration_picture=root["picture_url"],
+        channel=_integration(root),
+        posts=[_part(row) for row in rows],
+        created_at=root["created_at"],
+        updated_at=root["updated_at"],
+    )
+
+
+def _part(row: RowMapping) -> PartOut:
+    return PartOut(
+        **_standing(row),
+        content=row["content"],
+        image=[_image(file) for file in row["files"]],
+        delay=row["delay_seconds"] / 60,
+        published_at=row["published_at"],
+        generation=row["generation"],
+    )
+
+
+def _image(file: dict[str, Any]) -> ImageOut:
+    return ImageOut(
+        id=file["id"],
+        path=public_url(file["key"]) if file["key"] else None,
+        alt=file["alt"],
+        type=file["type"],
+        thumbnail=public_url(file["thumbnail"]) if file["thumbnail"] else None,
+    )

@@ -1,0 +1,248 @@
+"""What posts look like on the wire: the body that composes, and what reading answers."""
+
+import json
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from shared.core.wire import WireModel, WireTime
+from shared.posts.models import CreationMethod
+
+MAX_PARTS = 1_000
+MAX_FILES = 100
+MAX_TAGS = 50
+MAX_DELAY_MINUTES = 30 * 24 * 60
+_MINUTES = "Minutes to wait after the part before."
+
+
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what JSON in the database cannot hold: NaN, halves of a surrogate pair, bottomless nesting."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise PydanticCustomError(
+            "invalid_json", "This holds a number or a text that JSON cannot."
+        ) from error
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+Name = Annotated[str, Field(max_length=500)]
+
+# Composing
+
+
+class ImageIn(WireModel):
+    """A file of the library, by its id or by its public address."""
+
+    id: Name | None = None
+    path: str | None = Field(default=None, max_length=2_000)
+    alt: str | None = Field(default=None, max_length=5_000)
+
+
+class PartIn(WireModel):
+    """One part: the first is the post, the others answer it in order."""
+
+    id: Name | None = Field(default=None, description="The id of a post that this replaces.")
+    content: str = Field(examples=["<p>Good morning</p>"])
+    delay: float = Field(
+        default=0, ge=0, le=MAX_DELAY_MINUTES, allow_inf_nan=False, description=_MINUTES
+    )
+    image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
+
+
+class IntegrationIn(WireModel):
+    """The channel."""
+
+    id: UUID
+
+
+class ChannelPostIn(WireModel):
+    """One channel's post."""
+
+    integration: IntegrationIn
+    group: Name | None = Field(
+        default=None, description="A group whose post on this channel is replaced."
+    )
+    title: Name | None = None
+    settings: JsonObject | None = Field(default=None, examples=[{"visibility": "public"}])
+    value: list[PartIn] = Field(min_length=1, max_length=MAX_PARTS)
+
+
+class TagIn(WireModel):
+    """A tag by its name; one that the organization does not have is left out."""
+
+    value: Name | None = None
+    label: Name | None = None
+
+
+PostType = Literal["draft", "schedule", "now", "update"]
+
+
+class PostDraft(WireModel):
+    """What to post. `posts` holds one entry a channel.
+
+    For one channel and one part there is a shorter form without `posts`: `content`, `integrationId`, `publishDate`.
+    """
+
+    type: PostType = Field(default="schedule", description="`update` keeps the state of the post.")
+    date: WireTime | None = Field(default=None, examples=["2026-12-24T10:00:00.000Z"])
+    tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
+    creation_method: Name | None = None
+    posts: list[ChannelPostIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+
+    content: str | None = None
+    publish_date: WireTime | None = None
+    integration_id: UUID | None = None
+    title: Name | None = None
+    settings: JsonObject | None = None
+    image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
+
+
+class WarningOut(WireModel):
+    """Something the member may want to look at; nothing was refused for it."""
+
+    code: str = Field(examples=["duplicate"])
+    message: str
+
+
+class CreatedPost(WireModel):
+    """One post that was stored."""
+
+    post_id: UUID
+    integration: UUID
+    group: UUID
+    warnings: list[WarningOut] = Field(default_factory=list)
+
+
+# Reading
+
+WireState = Literal["DRAFT", "QUEUE", "PUBLISHED", "ERROR"]
+StateCode = Literal["draft", "queued", "publishing", "published", "failed", "unconfirmed"]
+
+
+class TagOut(WireModel):
+    """A tag."""
+
+    id: UUID
+    name: str
+    color: str
+
+
+class TaggedOut(WireModel):
+    """A tag on a post."""
+
+    tag: TagOut
+
+
+class IntegrationOut(WireModel):
+    """The channel of a post."""
+
+    id: UUID
+    provider_identifier: str
+    name: str
+    picture: str | None
+
+
+class ImageOut(WireModel):
+    """A file of a part. `path` is its public address."""
+
+    id: UUID
+    path: str | None
+    alt: str | None
+    type: str | None
+    thumbnail: str | None
+
+
+class _Standing(WireModel):
+    """Where a part stands."""
+
+    id: UUID
+    state: WireState
+    code: StateCode = Field(description="The state in full: `publishing` and `unconfirmed` too.")
+    late: bool = Field(description="It should have been published more than five minutes ago.")
+    publish_date: WireTime
+    release_url: str | None = Field(alias="releaseURL")
+    release_id: str | None
+    error_code: str | None
+    error: str | None
+
+
+class CalendarPost(_Standing):
+    """A post in the calendar or a list."""
+
+    content: str
+    title: str | None
+    group: UUID
+    revision: int
+    creation_method: CreationMethod
+    interval_in_days: None = None
+    tags: list[TaggedOut]
+    integration: IntegrationOut
+
+
+class PostsOut(WireModel):
+    """The posts of a range, first to go out first."""
+
+    posts: list[CalendarPost]
+
+
+class PostPage(WireModel):
+    """One page of a list. `nextCursor` is null on the last one."""
+
+    posts: list[CalendarPost]
+    next_cursor: str | None
+
+
+class PartOut(_Standing):
+    """One part of a thread."""
+
+    content: str
+    image: list[ImageOut]
+    delay: float = Field(description=_MINUTES)
+    published_at: WireTime | None
+    generation: int = Field(description="Raised each time a member sends the part again.")
+
+
+class ThreadOut(WireModel):
+    """A post with all its parts, the root first."""
+
+    id: UUID
+    group: UUID
+    revision: int
+    state: WireState
+    code: StateCode
+    late: bool
+    publish_date: WireTime
+    title: str | None
+    settings: dict[str, Any]
+    creation_method: CreationMethod
+    tags: list[TaggedOut]
+    integration: UUID
+    integration_picture: str | None
+    channel: IntegrationOut
+    posts: list[PartOut]
+    created_at: WireTime
+    updated_at: WireTime
+
+
+class GroupOut(WireModel):
+    """All posts of one compose action."""
+
+    group: UUID
+    posts: list[ThreadOut]
+
+
+class PostRef(WireModel):
+    """A post that was changed or deleted."""
+
+    id: UUID
+
+
+class DeletedGroup(WireModel):
+    """A group whose posts were deleted."""
+
+    id: UUID
+    posts: list[UUID]

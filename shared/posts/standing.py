@@ -1,0 +1,59 @@
+"""May a stored post be changed now? Asked of its locked rows, so that the answer holds until the commit."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId
+from shared.posts.errors import (
+    PostChanged,
+    PostIsPublished,
+    PostIsPublishing,
+    PostNotFound,
+    ReplyNotPost,
+)
+from shared.posts.lifecycle import PostState
+from shared.posts.queries import StoredPart, lock_threads
+
+
+def living(parts: Sequence[StoredPart]) -> list[StoredPart]:
+    """Leave out the replies that were deleted."""
+    return [part for part in parts if not part.is_deleted]
+
+
+def lock_post(
+    session: Session, organization_id: OrganizationId, post_id: UUID
+) -> Sequence[StoredPart]:
+    """Lock a post with all its parts.
+
+    Raises:
+        PostNotFound: there is none.
+        ReplyNotPost: the id is a reply's.
+    """
+    threads = lock_threads(session, organization_id, ids=[post_id])
+    if not threads:
+        raise PostNotFound
+    [(root_id, parts)] = threads.items()
+    if root_id != post_id:
+        raise ReplyNotPost(root_id)
+    return parts
+
+
+def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None) -> None:
+    """Refuse a change of what is being published or was, or of what the caller has not seen.
+
+    `revision` is the one the caller read; None: whichever it is.
+
+    Raises:
+        PostIsPublishing: a part is on its way.
+        PostIsPublished: a part is on the platform.
+        PostChanged: it is at another revision.
+    """
+    root, states = parts[0], {part.state for part in living(parts)}
+    if PostState.PUBLISHING in states:
+        raise PostIsPublishing(root.revision)
+    if PostState.PUBLISHED in states:
+        raise PostIsPublished(root.revision)
+    if revision is not None and revision != root.revision:
+        raise PostChanged(root.state, root.revision)
