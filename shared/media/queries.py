@@ -324,6 +324,6 @@ def _read_position(cursor: str) -> tuple[datetime, uuid.UUID]:
     created_at, media_id = read_cursor(cursor, parts=2)
     try:
         return clock.as_utc(datetime.fromisoformat(created_at)), uuid.UUID(media_id)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
         raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error

@@ -80,7 +80,11 @@ class UploadedPartIn(WireModel):
     """A part that the storage has, with the `ETag` it answered."""
 
     number: int = Field(ge=1, le=MAX_PARTS)
-    etag: str = Field(min_length=1, max_length=255, examples=['"9bb58f26192e4ba00f01e2e7b136bbd8"'])
+    etag: str = Field(
+        max_length=255,
+        pattern=r'^"?[A-Za-z0-9+/=._-]+"?$',
+        examples=['"9bb58f26192e4ba00f01e2e7b136bbd8"'],
+    )
 
 
 class CompletedUpload(WireModel):

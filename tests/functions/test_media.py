@@ -12,6 +12,7 @@ from functions.media.app import app
 from shared.aws import storage
 from shared.aws.storage import UploadedPart
 from shared.core.config import settings
+from shared.core.page import write_cursor
 from shared.media import upload
 from shared.media.models import Media, MediaState
 from shared.organizations.models import Member, Role
@@ -32,6 +33,7 @@ from tests.shared.media.storage import (
 )
 
 MEBIBYTE = 1024**2
+BEFORE_TIME = write_cursor("0001-01-01T00:00:00+23:00", "0" * 32)
 
 
 @pytest.fixture(autouse=True)
@@ -299,7 +301,14 @@ class TestList:
             assert cost.statements == 2, "the context's and the page's"
 
     @pytest.mark.parametrize(
-        "query", [{"cursor": "nonsense"}, {"cursor": "WyJhIiwiYiJd"}, {"limit": 0}, {"page": 0}]
+        "query",
+        [
+            {"cursor": "nonsense"},
+            {"cursor": "WyJhIiwiYiJd"},
+            {"cursor": BEFORE_TIME},
+            {"limit": 0},
+            {"page": 0},
+        ],
     )
     def test_bad_questions_are_refused(self, browser: Gateway, query: dict[str, Any]) -> None:
         assert browser.get("/media", query=query).status == 422

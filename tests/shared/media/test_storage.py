@@ -1,12 +1,12 @@
 """Whether the storage is asked in a way that S3 and its relatives understand, and its refusals are told apart."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 from shared.aws import storage
@@ -93,7 +93,7 @@ class TestObjects:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(**_: Any) -> tuple[Any, dict[str, Any]]:
-            return AWSResponse("", 501, {}, None), {"Error": {"Code": "NotImplemented"}}
+            return SimpleNamespace(status_code=501), {"Error": {"Code": "NotImplemented"}}
 
         monkeypatch.setattr(storage, "_COPY_PART_BYTES", 1)
         storage.put("key", b"abc", content_type="video/mp4")
