@@ -13,6 +13,7 @@ import functools
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,8 +44,10 @@ _CONNECT_TIMEOUT = timedelta(seconds=5)
 # Longer than the statement timeout of the role, so that the server gives up first and says why; and than the 15 s or so
 # that a paused cluster takes to wake while the first connection is held.
 _ANSWER_TIMEOUT = timedelta(seconds=30)
+_POOL_TIMEOUT = timedelta(seconds=30)  # how long the threads of one batch wait for their turn
 _PING_AFTER = timedelta(minutes=1)
 _PING_TIMEOUT = timedelta(seconds=3)
+_making = threading.Lock()
 _AFTER_COMMIT = "after_commit"
 _IN_USE = "in_use"
 
@@ -117,19 +120,10 @@ def after_commit(session: Session, call: Callable[[], object]) -> None:
     session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 
-@functools.cache
 def engine() -> Engine:
     """Return the process's engine, made at first use."""
-    made = create_engine(
-        "postgresql+wire://",
-        creator=connect,
-        pool_size=settings().database_pool_size,
-        max_overflow=0,
-        pool_timeout=30,  # threads of one batch wait for their turn
-    )
-    event.listen(made, "checkin", _note_time)
-    event.listen(made, "checkout", _check_idle)
-    return made
+    with _making:  # the threads of one batch may all be the first
+        return _engine()
 
 
 def dispose() -> None:
@@ -224,6 +218,19 @@ def _open(kind: type[Session], *, autocommit: bool) -> Iterator[Session]:
 
 
 @functools.cache
+def _engine() -> Engine:
+    made = create_engine(
+        "postgresql+wire://",
+        creator=connect,
+        pool_size=settings().database_pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT.total_seconds(),
+    )
+    event.listen(made, "checkin", _note_time)
+    event.listen(made, "checkout", _check_idle)
+    return made
+
+
 def _autocommit_engine() -> Engine:
     return engine().execution_options(isolation_level="AUTOCOMMIT")
 
@@ -323,10 +330,9 @@ def _aws_session() -> Any:
 
 
 def _forget(*, close: bool) -> None:
-    if engine.cache_info().currsize:
-        engine().dispose(close=close)
-    engine.cache_clear()
-    _autocommit_engine.cache_clear()
+    if _engine.cache_info().currsize:
+        _engine().dispose(close=close)
+    _engine.cache_clear()
     _aws_session.cache_clear()
 
 

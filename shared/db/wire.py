@@ -6,6 +6,7 @@ type (`$1::UUID`). So all the messages can leave in one flush with a single Sync
 connection proxy can multiplex. `PINNED` names the version whose insides this file was written against.
 """
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -158,9 +159,13 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return _message(b"B", bytes(body))
 
     def close(self) -> None:
-        """Close the connection; one that broke is closed already."""
-        if self._usock is not None:
+        """Close the connection; one that broke is closed already, or cannot be told."""
+        if self._usock is None:
+            return
+        file = self._sock
+        with contextlib.suppress(InterfaceError):
             super().close()
+        _close_file(file)
 
     def _exchange(self, statement: str, messages: bytes, *, rows_follow: bool) -> Any:
         """Send everything in one write and read until the server is ready again."""
@@ -174,8 +179,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         if not rows_follow:
             context.rows = []
         try:
-            # A `sendall` straight on the socket: the buffered file in between would cut a long message in pieces.
-            self._usock.sendall(messages)
+            self._send(messages)
             if begin:
                 self._read_answer(begin)
             self._read_answer(context)
@@ -189,6 +193,12 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         _raise_reported(begin)
         _raise_reported(context)
         return context
+
+    def _send(self, messages: bytes) -> None:
+        # Straight on the socket: the buffered file in between would cut a long message in pieces.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._usock.sendall(messages)
+        # A server that hung up may have said why before it did: the read that follows finds that, or fails in turn.
 
     def _read_answer(self, context: Any) -> None:
         """Read up to ReadyForQuery. A server that ends the connection says why first: that is raised then."""
@@ -205,8 +215,15 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             handlers[code](body, context)
 
     def _abandon(self) -> None:
-        sock, self._usock, self._sock = self._usock, None, None
+        file, sock, self._usock, self._sock = self._sock, self._usock, None, None
         sock.close()
+        _close_file(file)
+
+
+def _close_file(file: Any) -> None:
+    """Close the buffered file over a socket, which the system keeps open until then."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _raise_reported(context: Any) -> None:

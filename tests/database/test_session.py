@@ -8,6 +8,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import boto3
 import pg8000
 import pytest
 import snapshot_restore_py
+import sqlalchemy
 import time_machine
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -144,6 +146,27 @@ class TestUnitOfWork:
             session.execute(KEYS)
             with pytest.raises(PoolTimeout), read_only() as inner:
                 inner.execute(KEYS)
+
+    def test_threads_that_are_first_share_one_engine(
+        self, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[Engine] = []
+        create = sqlalchemy.create_engine
+
+        def slowly(*arguments: Any, **options: Any) -> Engine:
+            time.sleep(0.05)
+            made.append(create(*arguments, **options))
+            return made[-1]
+
+        dispose()
+        monkeypatch.setattr(sessions, "create_engine", slowly)
+        threads = [threading.Thread(target=engine) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        dispose()
+        assert len(made) == 1
 
 
 class TestAfterCommit:
@@ -459,7 +482,7 @@ def test_forked_child_leaves_its_parent_s_connection_alone(through_proxy: Counti
     child = os.fork()
     if child == 0:
         # Nothing that pytest or the coverage of it would do at the end of a process.
-        os._exit(0 if not engine.cache_info().currsize else 1)
+        os._exit(sessions._engine.cache_info().currsize)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     before = through_proxy.round_trips
     assert keys() == []

@@ -168,15 +168,14 @@ class TestRoundTrips:
     def test_first_connection_asks_nothing_more_than_to_log_in(
         self, server: URL, proxy: CountingProxy
     ) -> None:
-        with closing(open_with(WireConnection, server.set(port=proxy.port))):
-            login = proxy.round_trips
         engine = create_engine(
             "postgresql+wire://",
             creator=lambda: open_with(WireConnection, server.set(port=proxy.port)),
         )
-        before = proxy.round_trips
-        with engine.connect():
-            assert proxy.round_trips - before == login
+        with closing(open_with(WireConnection, server.set(port=proxy.port))):
+            login = proxy.round_trips
+            with engine.connect():
+                assert proxy.round_trips == 2 * login
         engine.dispose()
 
     def test_many_rows_are_one_insert(self, db: Connection, trips: TripsOf) -> None:
@@ -383,13 +382,18 @@ class TestErrors:
             db.execute(select(things))
         assert caught.value.connection_invalidated
 
-    def test_server_that_ends_the_session_says_why(self, db: Connection, server: URL) -> None:
-        pid = db.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        with closing(open_with(WireConnection, server)) as admin:
+    def test_server_that_ends_the_session_says_why(self, server: URL) -> None:
+        engine = create_engine(
+            "postgresql+wire://",
+            creator=lambda: open_with(WireConnection, server),
+            poolclass=NullPool,
+        )
+        with engine.connect() as db, closing(open_with(WireConnection, server)) as admin:
+            pid = db.execute(text("SELECT pg_backend_pid()")).scalar_one()
             admin.cursor().execute("SELECT pg_terminate_backend($1::int, 5000)", (pid,))
-        with pytest.raises(sa_exc.DBAPIError, match="terminating connection") as caught:
-            db.execute(select(things))
-        assert caught.value.connection_invalidated
+            with pytest.raises(sa_exc.DBAPIError, match="terminating connection") as caught:
+                db.execute(text("SELECT :n"), {"n": 1})
+            assert caught.value.connection_invalidated
 
     def test_answer_that_does_not_come_is_a_disconnect(self, db: Connection) -> None:
         connection = db.connection.dbapi_connection
