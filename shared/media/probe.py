@@ -11,7 +11,7 @@ from shared.media.videos import read_video
 
 MAX_PIXELS = 40_000_000
 # What the variants function may hold for one decoder, so that it stays under 256 MB: see its test.
-MAX_DECODING_BYTES = 112 * 1024**2
+MAX_DECODING_BYTES = 96 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)

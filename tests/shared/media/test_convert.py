@@ -172,9 +172,9 @@ class TestMemory:
         [
             (".jpg", 8_000, 5_000, {}),
             (".png", 8_000, 5_000, {"compression": 1}),
-            (".jpg", 7_800, 5_000, {"interlace": True}),
-            (".webp", 3_600, 3_200, {"lossless": True, "effort": 0}),
-            (".avif", 3_000, 2_500, {"effort": 0}),
+            (".jpg", 6_600, 5_000, {"interlace": True}),
+            (".webp", 3_300, 3_000, {"lossless": True, "effort": 0}),
+            (".avif", 2_700, 2_400, {"effort": 0}),
         ],
         ids=str,
     )
