@@ -1,5 +1,6 @@
 """Channels over HTTP: which platforms there are, connecting accounts, and changing what was connected."""
 
+import re
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -53,7 +54,41 @@ from shared.web.routing import Router
 
 BROWSER_COOKIE = "connecting"
 BROWSER_COOKIE_SECONDS = 3_600  # as long as a state lives
-Browser = Annotated[str | None, Cookie(alias=BROWSER_COOKIE, max_length=100)]
+BROWSER_SECRET = re.compile(r"[\w-]{43}")  # what `new_secret` makes
+Browser = Annotated[str | None, Cookie(alias=BROWSER_COOKIE)]
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+# A read asks the platform too, which may refuse.
+ASKS_THE_PLATFORM: dict[int | str, dict[str, Any]] = {
+    409: {"description": "The platform refused, in its own words", "content": _PROBLEM},
+}
+# What goes wrong while connecting is a page; what is wrong with the request itself is a problem, as everywhere.
+PAGES: dict[int | str, dict[str, Any]] = {
+    status: {"description": said, "content": {**_PROBLEM, "text/html": {}}}
+    for status, said in (
+        (409, "Not connected: the platform's words, or a state that does not hold"),
+        (422, "A field of the form is missing or does not look right"),
+        (429, "The platform asks to wait, or too many requests came from this address"),
+        (503, "The platform cannot be reached"),
+    )
+}
+FORM_BODY = {
+    "requestBody": {
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "state": {"type": "string"},
+                        "code": {"type": "string"},
+                        "pageId": {"type": "string"},
+                    },
+                    "additionalProperties": {"type": "string"},
+                }
+            }
+        }
+    }
+}
 
 router = Router(prefix="/integrations", tags=["integrations"])
 callback = Router(prefix="/app/integrations/social", tags=["integrations"])
@@ -78,7 +113,9 @@ def list_providers() -> CatalogueOut:
     return catalogue([slug for slug in slugs() if slug not in hidden])
 
 
-@router.get("/social/{provider}", summary="Start connecting an account")
+@router.get(
+    "/social/{provider}", summary="Start connecting an account", responses=ASKS_THE_PLATFORM
+)
 def start_connecting(
     provider: str,
     member: Acting,
@@ -164,7 +201,11 @@ def delete_channel(channel_id: UUID, member: Acting, session: Writing) -> Channe
     return _deleted(session, member, channel_id)
 
 
-@router.get("/{channel_id}/pages", summary="List the pages that a channel could be")
+@router.get(
+    "/{channel_id}/pages",
+    summary="List the pages that a channel could be",
+    responses=ASKS_THE_PLATFORM,
+)
 def list_channel_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
     """Asks the channel's platform."""
     return pages_out(list_pages(member.organization_id, channel_id))
@@ -200,13 +241,24 @@ def change_nickname(
     return _changed(session, member, channel_id, changes)
 
 
-@callback.get("/{provider}", response_class=HTMLResponse, summary="Come back from a platform")
+@callback.get(
+    "/{provider}",
+    response_class=HTMLResponse,
+    summary="Come back from a platform",
+    responses=PAGES,
+)
 def come_back(provider: str, request: Request, browser: Browser = None) -> Response:
     """A page: which account was connected, what is still to be chosen, or the platform's own words."""
     return _page(came_back(provider, request.query_params, browser))
 
 
-@callback.post("/{provider}", response_class=HTMLResponse, summary="Send a form of that page")
+@callback.post(
+    "/{provider}",
+    response_class=HTMLResponse,
+    summary="Send a form of that page",
+    responses=PAGES,
+    openapi_extra=FORM_BODY,
+)
 async def send_form(provider: str, request: Request) -> Response:
     """Goes on with the consent, the account's fields, or the chosen page."""
     form = dict(parse_qsl((await request.body()).decode(errors="replace")))
@@ -249,7 +301,7 @@ def _keep_browser(response: Response, member: ActingMember, browser: str | None)
     """Give the starting browser the secret by which it is known when it comes back; a program gets none."""
     if member.via is Via.API_KEY:
         return None
-    secret = browser or new_secret()
+    secret = browser if browser and BROWSER_SECRET.fullmatch(browser) else new_secret()
     response.set_cookie(
         BROWSER_COOKIE,
         secret,

@@ -143,6 +143,8 @@ def find_pending(slug: str, state: str) -> PendingConnection:
     Raises:
         NotStarted: nothing, or not any more.
     """
+    if "\0" in state:  # which the database could not even look for
+        raise NotStarted
     with read_only() as session:
         pending = queries.find_state(session, state, slug)
     if pending is None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from shared.channels.connect import Finished
 from shared.channels.queries import ChannelFacts
@@ -254,7 +255,7 @@ class AdditionalSetting(WireModel):
     title: str = Field(max_length=200)
     description: str = Field(default="", max_length=2_000)
     type: Literal["checkbox", "text", "textarea"] = "text"
-    value: str | bool | int | float | None = None
+    value: str | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None = None
     regex: str | None = Field(default=None, max_length=500)
 
 
@@ -263,7 +264,7 @@ class ChannelOut(WireModel):
 
     id: UUID
     internal_id: str = Field(description="The account's id on its platform.")
-    name: str
+    name: str = Field(examples=["Ada Lovelace"])
     identifier: str = Field(examples=["mastodon"])
     picture: str | None
     display: str | None = Field(description="The account's name after the @.")
@@ -389,8 +390,10 @@ class ConnectChannel(WireModel):
     again when `fields` come without a state.
     """
 
-    state: str | None = Field(default=None, max_length=500)
-    code: str | None = Field(default=None, max_length=10_000)
+    state: str | None = Field(
+        default=None, max_length=500, examples=["ZTqHuf5wafOD7im4rOQVJ6GfxE62XE8u"]
+    )
+    code: str | None = Field(default=None, max_length=10_000, examples=["zW6tkDoqtN1VtonzmMD0MQ"])
     fields: dict[str, Annotated[str, Field(max_length=2_000)]] | None = Field(
         default=None, max_length=50
     )
@@ -405,7 +408,7 @@ class ConnectChannel(WireModel):
 class ChoosePage(WireModel):
     """Which page a channel is to be."""
 
-    page_id: str = Field(min_length=1, max_length=500)
+    page_id: str = Field(min_length=1, max_length=500, examples=["2414183"])
 
 
 class ChangePostingTimes(WireModel):
@@ -418,8 +421,10 @@ class ChangePostingTimes(WireModel):
 def _parse_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    if "\\u0000" in value:
+        raise ValueError("A text contains a NUL character, which cannot be stored.")
     try:
-        return json.loads(value)
+        return from_json(value, allow_inf_nan=False)
     except ValueError as error:
         raise ValueError("Send a list of settings, or the same as JSON text.") from error
 
@@ -436,7 +441,7 @@ class ChangeSettings(WireModel):
 class ChangeNickname(WireModel):
     """How a channel is shown here; on its platform nothing changes."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, examples=["Our main account"])
     picture: WebAddress | None = None
 
 
@@ -449,7 +454,7 @@ class ChannelRef(WireModel):
 class MentionQuery(WireModel):
     """What is being typed after the @."""
 
-    query: str = Field(min_length=1, max_length=200)
+    query: str = Field(min_length=1, max_length=200, examples=["ada"])
 
 
 class FindMentions(WireModel):
@@ -463,4 +468,4 @@ class FindMentions(WireModel):
 class StartedOut(WireModel):
     """Where to send the member's browser."""
 
-    url: str
+    url: str = Field(examples=["https://mastodon.social/oauth/authorize?client_id=..."])

@@ -314,8 +314,21 @@ class TestChange:
         [kept] = json.loads(answer.json["additionalSettings"])
         assert (kept["title"], kept["value"]) == ("Verified", True)
 
-    def test_settings_that_are_no_json(self, browser: Gateway, channel: Channel) -> None:
-        answer = browser.post(f"/integrations/{channel.id}/settings", {"additionalSettings": "[{"})
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            "[{",
+            "{}",
+            "[" * 5_000,
+            '[{"title": "a", "value": NaN}]',
+            '[{"title": "a\\u0000"}]',
+            '[{"title": "a\\ud800"}]',
+        ],
+    )
+    def test_settings_that_cannot_be_kept(
+        self, browser: Gateway, channel: Channel, sent: str
+    ) -> None:
+        answer = browser.post(f"/integrations/{channel.id}/settings", {"additionalSettings": sent})
         assert answer.status == 422
 
     def test_nickname(self, browser: Gateway, channel: Channel) -> None:
@@ -430,6 +443,11 @@ class TestPage:
         assert re.match(r"connecting=[\w-]{43};", cookie)
         for word in ("HttpOnly", "Secure", "SameSite=lax", "Max-Age=3600"):
             assert word.lower() in cookie.lower()
+
+    def test_a_cookie_that_we_did_not_make_is_replaced(self, browser: Gateway) -> None:
+        browser.cookies["connecting"] = "chosen-by-somebody"
+        start(browser)
+        assert browser.cookies["connecting"] != "chosen-by-somebody"
 
     def test_two_connections_of_one_browser_both_come_back(
         self, browser: Gateway, respx_mock: respx.MockRouter
@@ -560,4 +578,5 @@ class TestPage:
         query = {"state": str(new_id()) * 50, "code": "c" * 5_000}
         assert stranger.get(f"{PAGE}/mastodon", query=query).status == 409
         assert send(stranger, "mastodon", {}).status == 409
+        assert send(stranger, "mastodon", {"state": "a\0b"}).status == 409
         assert session.scalar(select(func.count()).select_from(OAuthState)) == 0
