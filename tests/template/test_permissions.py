@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.media import keys
 from tests.template.conftest import Resources
 
 OfType = Callable[[str], Resources]
@@ -18,7 +19,8 @@ MANAGED = {
 }
 # Patterns inside a resource's name, and what they stand for.
 PATTERNS = {
-    "${MediaBucket.Arn}/*": "every object of the one bucket",
+    "${MediaBucket.Arn}/files/*": "every file that is served",
+    "${MediaBucket.Arn}/incoming/*": "every upload that nobody has looked at yet",
     "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/post-*": "every post's schedule in the stage's own group",
 }
 # The policies of resources: `*` is the resource that the policy hangs on.
@@ -209,3 +211,14 @@ class TestTransport:
         ]
         assert allow["Principal"] == {"Service": "cloudfront.amazonaws.com"}
         assert "MediaDistribution" in json.dumps(allow["Condition"])
+
+    def test_what_arrives_is_not_served_and_does_not_stay(self, of_type: OfType) -> None:
+        arriving, served = keys._INCOMING, keys._SERVED
+        (policy,) = of_type("AWS::S3::BucketPolicy").values()
+        (allow,) = [
+            found for found in _statements(policy["PolicyDocument"]) if found["Effect"] == "Allow"
+        ]
+        assert allow["Resource"] == {"Fn::Sub": f"${{MediaBucket.Arn}}/{served}*"}
+        (bucket,) = of_type("AWS::S3::Bucket").values()
+        rules = bucket["LifecycleConfiguration"]["Rules"]
+        assert [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == arriving]
