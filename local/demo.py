@@ -102,18 +102,18 @@ def _check(sandbox: str, name: str, post: Mapping[str, Any], due: datetime) -> I
     shown = [
         status
         for status in httpx.get(f"{sandbox}/_statuses", timeout=10).json()["statuses"]
-        if status["account"]["username"] == name
+        if status["account"] == name
     ]
     shown.sort(key=lambda status: status["created_at"])
     if len(shown) != len(TEXTS):
         yield f"@{name}: {len(shown)} posts on the network, not {len(TEXTS)}"
         return
     for status, text in zip(shown, TEXTS, strict=True):
-        if text not in status["content"]:
+        if status["text"] != text:
             yield f"@{name}: {text!r} is not where it should be"
     if shown[1]["in_reply_to_id"] != shown[0]["id"]:
         yield f"@{name}: the second part does not answer the first"
-    if [media.get("description") for media in shown[0]["media_attachments"]] != [ALT]:
+    if [media.get("description") for media in shown[0]["media"]] != [ALT]:
         yield f"@{name}: the picture or its description is missing"
     urls = [part.get("releaseURL") for part in post["posts"]]
     if urls != [status["url"] for status in shown]:

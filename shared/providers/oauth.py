@@ -470,6 +470,6 @@ def _json_object(code: str) -> dict[str, Any]:
             text = "{}"
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second for a text nested thousands deep
         value = {}
     return value if isinstance(value, dict) else {}

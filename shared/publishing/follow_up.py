@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from shared.aws import queues
 from shared.aws.queues import Message
 from shared.channels.pauses import hold_provider
-from shared.channels.queries import disconnect_channel
+from shared.channels.tokens import disconnect
 from shared.core import metrics
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
@@ -60,7 +60,7 @@ def continuation(attempt_id: UUID, step: int, organization_id: UUID, *, wait: ti
 
 
 def record(claimed: Claim, next_: Next) -> None:
-    """Write down what a try came to."""
+    """Write down what a try came to. A holder that has lost its lease changes nothing."""
     match next_:
         case Publish(released=released):
             _record_released(claimed, released)
@@ -200,10 +200,13 @@ def _record_failed(claimed: Claim, error: ProviderError, *, disconnects: bool) -
             return
         if disconnects:
             organization_id, channel_id = channel_ids(part)
-            disconnect_channel(
-                session, organization_id, channel_id,
-                token_version=part.channel.token_version, reason=error.message,
-            )  # fmt: skip
+            disconnect(
+                session,
+                organization_id,
+                channel_id,
+                sent_version=part.channel.token_version,
+                reason=error.message,
+            )
         _tell_of_failure(session, part, error.message)
 
 

@@ -1,25 +1,17 @@
 """How a stored part becomes what a provider sends: its text in the platform's form, its files in the variant it takes."""
 
 from collections.abc import Sequence
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core import text
 from shared.core.ids import MediaId, OrganizationId
 from shared.media.pick import MediaFile, pick
 from shared.media.queries import get_media_files
-from shared.providers.base import CanMention, OutgoingMedia, OutgoingPost, Provider
+from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
 from shared.providers.errors import MediaRejected, PlatformUnavailable
-from shared.providers.spec import Editor
+from shared.providers.wording import text_for
 from shared.publishing.claim import DuePart
-
-_FORMS: Final = {
-    Editor.PLAIN: text.to_plain,
-    Editor.MARKDOWN: text.to_markdown,
-    Editor.HTML: text.to_html,
-}
 
 
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
@@ -37,12 +29,11 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
         PlatformUnavailable: the copy is being made.
     """
-    mention = provider.format_mention if isinstance(provider, CanMention) else None
     return OutgoingPost(
         part_id=str(part.id),
         key=f"{part.id}-{part.generation}",
         html=part.content,
-        text=_FORMS[provider.spec.text.editor](part.content, mention=mention),
+        text=text_for(provider, part.content),
         settings=part.settings,
         media=[
             _outgoing_media(provider, entry["id"], entry.get("alt"), files) for entry in part.media

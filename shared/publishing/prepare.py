@@ -11,9 +11,11 @@ from sqlalchemy.engine import RowMapping
 
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS
-from shared.channels.tokens import Disconnected, refresh_tokens
+from shared.channels.errors import ChannelNotFound
+from shared.channels.line import get_opened_channel
+from shared.channels.tokens import refresh_ahead
 from shared.core.config import settings
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
 from shared.notifications.models import NotificationKind
@@ -85,18 +87,13 @@ def _token_expires_before(row: RowMapping) -> bool:
 def _refresh(row: RowMapping) -> None:
     """Get a new token ahead of time. A platform that does not answer now is asked again when the part is due."""
     try:
-        answer = refresh_tokens(
-            OrganizationId(row["organization_id"]),
-            ChannelId(row["channel_id"]),
-            sent_version=row["token_version"],
-        )
+        refresh_ahead(get_opened_channel(row))  # a channel it disconnects, it tells of itself
+    except ChannelNotFound:
+        log.info("prepare.channel_gone", extra={"part_id": row["id"]})
     except ProviderError as error:
         log.warning(
             "prepare.not_refreshed", extra={"part_id": row["id"], "code": error.detail_code}
         )
-        return
-    if isinstance(answer, Disconnected):
-        _tell(row, REFUSALS[Verdict.CHANNEL_DISCONNECTED])
 
 
 def _tell(row: RowMapping, problem: str) -> None:

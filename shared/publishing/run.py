@@ -5,6 +5,7 @@ next message or reconcile goes on from what the database holds; see `docs/archit
 """
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -31,10 +32,11 @@ from shared.publishing import outcome, queries
 from shared.publishing.claim import Claim, NotNow, Verdict, claim, resume
 from shared.publishing.facts import facts_of, task_of
 from shared.publishing.follow_up import continuation, record, refuse, send
-from shared.publishing.outcome import Refresh, Task
+from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
 
+ROOM_TO_GO_ON_SECONDS = 30.0  # a request's own limit, and the record
 LOOK_BACK = timedelta(minutes=2)  # clocks differ: what is older than the mark by more is not ours
 
 
@@ -98,6 +100,8 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             return
         if not isinstance(next_, Refresh):
             record(claimed, next_)
+            if _goes_on_at_once(next_, deadline):
+                go_on(claimed.attempt_id, claimed.step, deadline=deadline)
             return
         renewed = with_new_token(claimed.part)
         if isinstance(renewed, ProviderError):
@@ -105,6 +109,15 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             record(claimed, outcome.after(renewed, facts))
             return
         claimed, refreshed = dataclasses.replace(claimed, part=renewed), True
+
+
+def _goes_on_at_once(next_: outcome.Next, deadline: float) -> bool:
+    """Say whether a continuation without delay can run here. Its message was sent too, and will find its step taken."""
+    return (
+        isinstance(next_, Wait)
+        and not next_.after
+        and deadline - time.monotonic() > ROOM_TO_GO_ON_SECONDS
+    )
 
 
 def _decide(

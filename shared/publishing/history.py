@@ -1,0 +1,176 @@
+"""What happened to a post: who changed what, and what the platform answered to each try, newest first."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+from sqlalchemy import RowMapping, text
+from sqlalchemy.orm import Session
+
+from shared.core import clock
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.core.page import read_cursor, write_cursor
+from shared.core.wire import WireModel, WireTime
+from shared.posts.errors import PostNotFound
+
+_HIGHEST = UUID(int=2**128 - 1)
+
+
+class ActorOut(WireModel):
+    """Who changed something."""
+
+    id: UUID
+    name: str
+
+
+class AnswerOut(WireModel):
+    """What the platform answered, trimmed and without secrets."""
+
+    status: int | None = None
+    code: str | None = None
+    body: str | None = None
+    request_id: str | None = None
+
+
+class EventOut(WireModel):
+    """One thing that happened: a change by a member, or a try to publish a part."""
+
+    id: UUID
+    at: WireTime
+    kind: Literal["change", "attempt"]
+    revision: int
+    action: str = Field(
+        description="The verb of a change (`edited`), or where a try ended (`released`)."
+    )
+    actor: ActorOut | None = None
+    changes: dict[str, Any] | None = Field(
+        default=None, description="`{field: [before, after]}`", examples=[{"title": ["A", "B"]}]
+    )
+    post_id: UUID | None = Field(default=None, description="The part that was tried.")
+    position: int | None = None
+    generation: int | None = None
+    number: int | None = Field(default=None, description="Which try of the generation it was.")
+    finished_at: WireTime | None = None
+    release_url: str | None = Field(default=None, alias="releaseURL")
+    error_code: str | None = None
+    error: str | None = None
+    answer: AnswerOut | None = None
+
+
+class HistoryOut(WireModel):
+    """One page of a post's history, newest first."""
+
+    history: list[EventOut]
+    next_cursor: str | None
+
+
+# Each side of the union is cut to a page by its own index before they are merged. The post itself is the left side of
+# the join: a post without events has an empty history, an unknown one has none.
+_HISTORY = text("""
+    with named as (
+        select root_id from posts where id = :post_id and organization_id = :organization_id
+    )
+    select event.* from named left join lateral (
+        (select r.id, r.created_at as at, 'change' as kind, r.revision, r.action, r.changes, u.id as actor_id,
+            coalesce(nullif(trim(u.name || ' ' || u.last_name), ''), u.email) as actor_name,
+            cast(null as uuid) as post_id, cast(null as integer) as position, cast(null as integer) as generation,
+            cast(null as integer) as number, cast(null as timestamptz) as finished_at,
+            cast(null as text) as release_url, cast(null as text) as error_code,
+            cast(null as text) as error_message, cast(null as jsonb) as evidence
+        from revisions r left join users u on u.id = r.actor_id
+        where r.root_id = named.root_id and r.organization_id = :organization_id
+            and (r.created_at, r.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
+        order by r.created_at desc, r.id desc limit :page_size)
+        union all
+        (select a.id, a.started_at, 'attempt', a.revision, a.state, null, null, null, a.post_id, p.position,
+            a.generation, a.number, a.finished_at, a.release_url, a.error_code, a.error_message, a.evidence
+        from attempts a join posts p on p.id = a.post_id
+        where a.root_id = named.root_id and a.organization_id = :organization_id
+            and (a.started_at, a.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
+        order by a.started_at desc, a.id desc limit :page_size)
+    ) event on true
+    order by event.at desc, event.id desc limit :page_size
+""")
+
+
+def list_history(
+    session: Session,
+    organization_id: OrganizationId,
+    post_id: UUID,
+    *,
+    cursor: str | None,
+    page_size: int,
+) -> HistoryOut:
+    """List what happened to a post, deleted or not; any part's id names it.
+
+    Raises:
+        PostNotFound: there is none.
+    """
+    after_time, after_id = _position(cursor)
+    rows = (
+        session.execute(
+            _HISTORY,
+            {
+                "organization_id": organization_id,
+                "post_id": post_id,
+                "after_time": after_time or "infinity",
+                "after_id": after_id,
+                "page_size": page_size + 1,
+            },
+        )
+        .mappings()
+        .all()
+    )
+    if not rows:
+        raise PostNotFound
+    events = [row for row in rows if row["id"]]
+    shown, more = events[:page_size], len(events) > page_size
+    last = shown[-1] if more else None
+    return HistoryOut(
+        history=[_event(row) for row in shown],
+        next_cursor=write_cursor(last["at"].isoformat(), str(last["id"])) if last else None,
+    )
+
+
+def _position(cursor: str | None) -> tuple[datetime | None, UUID]:
+    if not cursor:
+        return None, _HIGHEST
+    moment, event_id = read_cursor(cursor, parts=2)
+    try:
+        return clock.as_utc(datetime.fromisoformat(moment)), UUID(event_id)
+    except (ValueError, OverflowError) as error:
+        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
+        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+
+
+def _event(row: RowMapping) -> EventOut:
+    evidence = row["evidence"]
+    return EventOut(
+        id=row["id"],
+        at=row["at"],
+        kind=row["kind"],
+        revision=row["revision"],
+        action=row["action"],
+        actor=ActorOut(id=row["actor_id"], name=row["actor_name"]) if row["actor_id"] else None,
+        changes=row["changes"],
+        post_id=row["post_id"],
+        position=row["position"],
+        generation=row["generation"],
+        number=row["number"],
+        finished_at=row["finished_at"],
+        release_url=row["release_url"],
+        error_code=row["error_code"],
+        error=row["error_message"],
+        answer=_answer(evidence) if evidence else None,
+    )
+
+
+def _answer(evidence: dict[str, Any]) -> AnswerOut:
+    return AnswerOut(
+        status=evidence.get("status"),
+        code=evidence.get("platform_code"),
+        body=evidence.get("body"),
+        request_id=evidence.get("request_id"),
+    )
