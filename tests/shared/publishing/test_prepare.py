@@ -1,0 +1,113 @@
+"""The early firing: the message for the second first, then what can be put right in time."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from shared.publishing.prepare import prepare
+from tests.fakes.platform import no_connection
+from tests.shared.publishing.world import PUBLISH, STAGE, World, a_thread
+
+FAR = timedelta(hours=2)
+
+
+def fire(world: World, *, due_in: timedelta = timedelta(minutes=5)) -> None:
+    """Bring a far post near and fire its schedule."""
+    [(name, (_at, payload))] = world.schedules.items()
+    world.pass_time((FAR - due_in).total_seconds())
+    del world.schedules[name]
+    with world.engine.connect() as connection:
+        root_id, revision = connection.execute(
+            text("select id, revision from posts where position = 0")
+        ).one()
+    assert payload == {"partId": str(root_id), "revision": revision}
+    prepare(root_id, revision)
+
+
+def told(world: World) -> list[str]:
+    with world.engine.connect() as connection:
+        return list(connection.execute(text("select content from notifications")).scalars())
+
+
+class TestPrepare:
+    def test_the_message_for_the_second_is_sent_and_recorded(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=FAR)
+        fire(world)
+        [held] = world.messages
+        assert held.queue == PUBLISH
+        assert 295 <= held.at - world.now <= 301
+        with world.engine.connect() as connection:
+            assert connection.execute(
+                text("select enqueued_at is not null from posts where position = 0")
+            ).scalar_one()
+
+    def test_media_are_handed_to_stage(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=FAR, media=True)
+        fire(world)
+        assert [held.queue for held in world.messages] == [PUBLISH, STAGE]
+
+    def test_twice_does_no_harm(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        fire(world)
+        prepare(root.id, root.revision)
+        world.run()
+        assert world.platform.texts() == ["one", "two"]
+
+    def test_a_stale_firing_does_nothing(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        world.pass_time(7000)
+        prepare(root.id, root.revision + 1)
+        assert world.messages == []
+
+    def test_a_firing_far_too_early_leaves_it_to_reconcile(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        prepare(root.id, root.revision)
+        assert world.messages == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "update channels set disabled = true",
+            "update channels set disconnected_at = now()",
+            "update channels set needs_page = true",
+            "update channels set deleted_at = now()",
+            "update organizations set plan_ends_at = now()",
+        ],
+    )
+    def test_what_is_wrong_is_told_at_once_and_the_post_stays(
+        self, world: World, change: str
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(text(change))
+        fire(world)
+        [content] = told(world)
+        assert "It is due at" in content
+        assert world.states(root.id) == ["queued", "queued"]
+
+    def test_a_token_about_to_expire_is_renewed(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "update channels set refresh_token = 'old'::bytea,"
+                    " token_expires_at = now() + interval '2 hours'"
+                )
+            )
+        answer = httpx.Response(200, json={"access": "fresh", "refresh": "newer"})
+        world.platform.answers.append(lambda _request: answer)
+        fire(world)
+        assert [request.url.path for request in world.platform.requests] == ["/token"]
+
+    def test_a_platform_that_is_away_changes_nothing(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text("update channels set refresh_token = 'old'::bytea, token_expires_at = now()")
+            )
+        world.platform.answers.append(no_connection)
+        fire(world)
+        assert told(world) == []
+        assert world.states(root.id) == ["queued", "queued"]

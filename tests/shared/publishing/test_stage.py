@@ -1,0 +1,133 @@
+"""Media moved ahead: by one holder, from where the last one stopped, and never in the way of a post that needs none."""
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from shared.providers.base import OutgoingPost, Processing, Staged
+from shared.providers.http import Api
+from shared.publishing.stage import stage_due
+from tests.fakes.platform import Keyless, no_connection, refuse
+from tests.shared.publishing.world import STAGE, World, a_thread
+
+NOW, SOON = timedelta(0), timedelta(seconds=30)
+
+
+def staging(world: World) -> Any:
+    with world.engine.connect() as connection:
+        return connection.execute(text("select * from stagings")).one()
+
+
+def stage(world: World, root: Any) -> None:
+    stage_due(root.id, root.revision, deadline=time.monotonic() + 800)
+
+
+class TestStage:
+    def test_ready_media_are_not_moved_again(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        stage(world, root)
+        stage(world, root)
+        assert [request.url.path for request in world.platform.requests] == ["/media"]
+        assert staging(world).state == "ready"
+
+    def test_a_second_holder_waits_for_the_first_ones_lease(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        stage(world, root)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "update stagings set state = 'running', lease_until = now() + interval '1 minute'"
+                )
+            )
+        stage(world, root)
+        assert len(world.platform.requests) == 1
+
+    def test_it_goes_on_from_where_it_stopped(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Mapping[str, Any]] = []
+
+        def in_three(
+            _self: Keyless, _api: Api, _post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            seen.append(progress)
+            done = progress.get("done", 0) + 1
+            return Staged({"ids": ["m"]}) if done == 3 else Processing({"done": done}, SOON)
+
+        monkeypatch.setattr(Keyless, "stage", in_three)
+        root = a_thread(world, "keyless", due_in=NOW, media=True)
+        world.run()
+        assert seen == [{}, {"done": 1}, {"done": 2}]
+        assert world.states(root.id) == ["published", "published"]
+
+    def test_a_post_waits_for_its_media_and_is_not_lost(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        minutes = iter([True] * 20)
+
+        def slowly(
+            _self: Keyless, _api: Api, _post: OutgoingPost, _progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            return Processing({}, SOON) if next(minutes, False) else Staged({"ids": ["m"]})
+
+        monkeypatch.setattr(Keyless, "stage", slowly)
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        world.run(until=300)
+        assert world.states(root.id) == ["queued", "queued"]
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+
+    def test_a_platform_that_is_away_is_asked_again(self, world: World) -> None:
+        world.platform.answers += [no_connection, no_connection]
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+
+    def test_media_the_platform_refuses_are_told_and_fail_the_post_at_its_time(
+        self, world: World
+    ) -> None:
+        world.platform.answers.append(refuse(415, message="too many pixels"))
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        stage(world, root)
+        assert world.states(root.id) == ["queued", "queued"]
+        with world.engine.connect() as connection:
+            [content] = connection.execute(text("select content from notifications")).scalars()
+        assert "too many pixels" in content
+        world.run()
+        assert world.states(root.id) == ["failed", "failed"]
+        with world.engine.connect() as connection:
+            message = connection.execute(
+                text("select error_message from posts where position = 0")
+            ).scalar_one()
+        assert "too many pixels" in message
+
+    def test_staged_media_that_lapsed_are_moved_again(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        stage(world, root)
+        with world.engine.begin() as connection:
+            connection.execute(text("update stagings set expires_at = now()"))
+        world.messages[:] = [held for held in world.messages if held.queue != STAGE]
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+        assert [request.url.path for request in world.platform.requests].count("/media") == 2
+
+    def test_our_own_mistake_is_tried_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage_well, calls = Keyless.stage, iter([True])
+
+        def fail_once(
+            self: Keyless, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            if next(calls, False):
+                raise KeyError("a mistake")
+            return stage_well(self, api, post, progress)
+
+        monkeypatch.setattr(Keyless, "stage", fail_once)
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
