@@ -26,6 +26,7 @@ Headers = list[tuple[str, str]]
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 INTEGRATION_SECONDS = 30.0
 MAIL_PAGE, MAIL_JSON = "/_local/mail", "/_local/mail.json"
+_WITHOUT_BODY = (204, 304)
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
 _TEXT_SUFFIXES = ("+json", "+xml")
 
@@ -238,7 +239,9 @@ class Gateway:
             *self._cors_headers(origin),
             ("apigw-requestid", secrets.token_hex(8)),
         ]
-        if not any(name == "content-length" for name, _ in headers):
+        if response.status not in _WITHOUT_BODY and not any(
+            name == "content-length" for name, _ in headers
+        ):
             headers.append(("content-length", str(len(response.body))))
         start = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in headers]
         await send({"type": "http.response.start", "status": response.status, "headers": start})

@@ -38,14 +38,18 @@ class QueueFeed:
         """Feed until cancelled."""
         loop = asyncio.get_running_loop()
         self._queue.watch(lambda: loop.call_soon_threadsafe(self._woken.set))
-        while True:
-            self._woken.clear()
-            if len(self._under_way) < self._most_at_once and (batch := await self._batch()):
-                task = asyncio.create_task(self._deliver(batch))
-                self._under_way.add(task)
-                task.add_done_callback(self._delivered)
-                continue
-            await self._wait()
+        try:
+            while True:
+                self._woken.clear()
+                if len(self._under_way) < self._most_at_once and (batch := await self._batch()):
+                    task = asyncio.create_task(self._deliver(batch))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._delivered)
+                else:
+                    await self._wait()
+        finally:
+            for task in self._under_way:
+                task.cancel()
 
     async def _batch(self) -> Sequence[Message]:
         """Take what is due, waiting for more only where the mapping has a batching window."""

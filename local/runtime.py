@@ -21,15 +21,15 @@ from local.gateway import MAIL_JSON, MAIL_PAGE, Gateway
 from local.home import CannotStart, Home
 from local.intrinsics import TemplateRefused
 from local.mailbox import Mailbox
-from local.objects import ObjectStore
 from local.postgres import EmbeddedPostgres
 from local.queues import QueueFeed
 from local.sandbox.app import make_sandbox
 from local.schedules import Timers
 from local.seed import Demo, SeedContext, seed
-from local.signatures import Verifier
 from local.starters import ROOT, Starter, make_starter
-from local.storage import Storage
+from local.storage.front import Storage
+from local.storage.objects import ObjectStore
+from local.storage.signatures import Verifier
 from local.template import FunctionSpec, System, read_parameters, read_system
 from local.workers import FunctionPool, LogBook
 
@@ -55,6 +55,17 @@ class Listeners:
     objects: socket.socket
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is up before anything is served."""
+
+    system: System
+    aws: LocalAws
+    mailbox: Mailbox
+    addresses: Addresses
+    pools: Mapping[str, FunctionPool]
+
+
 async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
     """Bring the system up, say so, and take it down when `stop` is set.
 
@@ -63,49 +74,46 @@ async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
     """
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        starter = make_starter()  # imports the libraries while the database starts
-        stack.push_async_callback(starter.close)
-        database_url = await _database(home, stack)
-        try:
-            system, aws, mailbox, addresses = _system(home, listeners, database_url, stack)
-        except TemplateRefused as refused:
-            raise CannotStart(f"template.yaml: {refused}") from refused
-        pools = _pools(system, starter, LogBook(home.path / "logs"))
-        for pool in pools.values():
-            stack.push_async_callback(pool.close)
-        await _migrate(pools)
-        await asyncio.to_thread(_forget_arming, database_url)
-        sandbox = make_sandbox(home.path, public_url=addresses.sandbox)
-        stack.callback(sandbox.close)
-        timers = Timers(aws, system, pools)
-        await stack.enter_async_context(
-            _background(
-                _serve(
-                    Gateway(system.routes, pools, mailbox, system.api_cors), listeners.api, stop
-                ),
-                _serve(sandbox, listeners.sandbox, stop),
-                _serve(_storage(home, system, stack), listeners.objects, stop),
-                timers.run(),
-                *(
-                    QueueFeed(source, aws.queue(source.queue_arn), pools[source.function]).run()
-                    for source in system.sources
-                ),
-                stop=stop,
-            )
-        )
-        reconciling = asyncio.create_task(_reconcile(pools))
+        parts = await _bring_up(home, listeners, stack)
+        servers = _servers(home, parts, listeners, stack, stop)
+        await stack.enter_async_context(_background(servers, stop, patience_seconds=3))
+        await stack.enter_async_context(_background(_consumers(parts), stop, patience_seconds=0))
+        addresses = parts.addresses
         context = SeedContext(
             home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
         )
-        demo = await asyncio.to_thread(seed, context)
-        await reconciling
+        demo, _ = await asyncio.gather(asyncio.to_thread(seed, context), _reconcile(parts.pools))
         home.publish(_facts(addresses, demo))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
-        warming = asyncio.create_task(_warm(system, pools))
+        warming = asyncio.create_task(_warm(parts))
         await stop.wait()
         warming.cancel()
         print("\nStopping.", flush=True)
+
+
+async def _bring_up(home: Home, listeners: Listeners, stack: AsyncExitStack) -> _Parts:
+    """Start the database, make the template's resources, and migrate; the reverse is left on `stack`."""
+    starter = make_starter()  # imports the libraries while the database starts
+    stack.push_async_callback(starter.close)
+    database_url = await _database(home, stack)
+    mailbox = Mailbox(home.path / "mails")
+    aws = LocalAws(home.path, mailbox)
+    stack.callback(aws.close)
+    addresses = Addresses(
+        _url(listeners.api), _url(listeners.sandbox), _url(listeners.objects), aws.endpoint
+    )
+    try:
+        system = _read(addresses, database_url)
+        aws.create(system)
+    except TemplateRefused as refused:
+        raise CannotStart(f"template.yaml: {refused}") from refused
+    pools = _pools(system, starter, LogBook(home.path / "logs"))
+    for pool in pools.values():
+        stack.push_async_callback(pool.close)
+    await _migrate(pools)
+    await asyncio.to_thread(_forget_arming, database_url)
+    return _Parts(system, aws, mailbox, addresses, pools)
 
 
 async def _database(home: Home, stack: AsyncExitStack) -> str:
@@ -117,26 +125,15 @@ async def _database(home: Home, stack: AsyncExitStack) -> str:
     return await asyncio.to_thread(postgres.start)
 
 
-def _system(
-    home: Home, listeners: Listeners, database_url: str, stack: AsyncExitStack
-) -> tuple[System, LocalAws, Mailbox, Addresses]:
-    """Read the template and make its resources."""
-    mailbox = Mailbox(home.path / "mails")
-    aws = LocalAws(home.path, mailbox)
-    stack.callback(aws.close)
-    addresses = Addresses(
-        _url(listeners.api), _url(listeners.sandbox), _url(listeners.objects), aws.endpoint
-    )
-    system = read_system(
+def _read(addresses: Addresses, database_url: str) -> System:
+    return read_system(
         ROOT / "template.yaml",
         parameters={**read_parameters(ROOT / "samconfig.toml"), **template_parameters(addresses)},
         environment=function_environment(
             addresses, database_url=database_url, secret_key=secrets.token_hex(20)
         ),
-        aws_endpoint=aws.endpoint,
+        aws_endpoint=addresses.aws,
     )
-    aws.create(system)
-    return system, aws, mailbox, addresses
 
 
 def _pools(system: System, starter: Starter, log_book: LogBook) -> Mapping[str, FunctionPool]:
@@ -177,14 +174,26 @@ def _forget_arming(database_url: str) -> None:
         connection.commit()
 
 
-def _storage(home: Home, system: System, stack: AsyncExitStack) -> Storage:
+def _servers(
+    home: Home, parts: _Parts, listeners: Listeners, stack: AsyncExitStack, stop: asyncio.Event
+) -> Sequence[Coroutine[Any, Any, None]]:
+    """Return what serves the API, the sandbox and the object storage."""
+    sandbox = make_sandbox(home.path, public_url=parts.addresses.sandbox)
+    stack.callback(sandbox.close)
     store = ObjectStore(home.path / "objects")
     stack.callback(store.close)
+    gateway = Gateway(parts.system.routes, parts.pools, parts.mailbox, parts.system.api_cors)
+    return (
+        _serve(gateway, listeners.api, stop),
+        _serve(sandbox, listeners.sandbox, stop),
+        _serve(_storage(store, parts.system), listeners.objects, stop),
+    )
+
+
+def _storage(store: ObjectStore, system: System) -> Storage:
     secret_key = next(iter(system.functions.values())).environment["AWS_SECRET_ACCESS_KEY"]
     if len(system.buckets) != 1:
-        raise CannotStart(
-            "template.yaml: the local runtime serves one bucket to the public, and there are several"
-        )
+        raise CannotStart("template.yaml: the local runtime serves one bucket to everybody")
     return Storage(
         store,
         system.buckets,
@@ -193,28 +202,39 @@ def _storage(home: Home, system: System, stack: AsyncExitStack) -> Storage:
     )
 
 
+def _consumers(parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
+    """Return what fires schedules and feeds queues to functions."""
+    feeds = (
+        QueueFeed(source, parts.aws.queue(source.queue_arn), parts.pools[source.function])
+        for source in parts.system.sources
+    )
+    return (
+        Timers(parts.aws, parts.system, parts.pools).run(),
+        *(feed.run() for feed in feeds),
+    )
+
+
 @contextlib.asynccontextmanager
 async def _background(
-    *coroutines: Coroutine[Any, Any, None], stop: asyncio.Event
+    coroutines: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event, *, patience_seconds: float
 ) -> AsyncIterator[None]:
-    """Run everything that goes on until the end; the end of one of them by an error is the end of all."""
+    """Run what goes on until `stop`, and is then given some patience; one of them failing is the end of all."""
     failures: list[BaseException] = []
 
-    async def watched(coroutine: Coroutine[Any, Any, None]) -> None:
-        try:
-            await coroutine
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
-                failures.append(error)
-                stop.set()
-            raise
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            failures.append(error)
+            stop.set()
 
-    tasks = [asyncio.create_task(watched(coroutine)) for coroutine in coroutines]
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        task.add_done_callback(ended)
     try:
         yield
     finally:
-        stop.set()  # lets the servers finish what they answer
-        await asyncio.wait(tasks, timeout=0.1)
+        stop.set()
+        if patience_seconds:
+            await asyncio.wait(tasks, timeout=patience_seconds)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -257,11 +277,12 @@ async def _reconcile(pools: Mapping[str, FunctionPool]) -> None:
         print(f"Reconcile failed; it is tried again every minute. {outcome.error()}", flush=True)
 
 
-async def _warm(system: System, pools: Mapping[str, FunctionPool]) -> None:
-    """Start a worker of each function that somebody waits for, one after the other; those with a second to keep first."""
-    fed = [source.function for source in system.sources]
-    for name in dict.fromkeys([*fed, *(route.function for route in system.routes)]):
-        await pools[name].warm()
+async def _warm(parts: _Parts) -> None:
+    """Start a worker of each function that somebody waits for, one after the other; first those with a second to keep."""
+    fed = (source.function for source in parts.system.sources)
+    asked = (route.function for route in parts.system.routes)
+    for name in dict.fromkeys([*fed, *asked]):
+        await parts.pools[name].warm()
 
 
 def _url(listener: socket.socket) -> str:

@@ -5,6 +5,7 @@ Scheduler's part ends when Lambda has taken the event, and Lambda itself repeats
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import json
@@ -56,17 +57,21 @@ class Timers:
         for group in list(self._aws.scheduler.schedule_groups.values()):
             for schedule in list(group.schedules.values()):
                 self._expect(schedule)
-        while True:
-            self._woken.clear()
-            while self._heap and self._heap[0][0] <= time.time():
-                self._fire(heapq.heappop(self._heap)[2])
-            wait = self._heap[0][0] - time.time() if self._heap else _LONGEST_WAIT_SECONDS
-            try:
-                await asyncio.wait_for(
-                    self._woken.wait(), max(0.0, min(wait, _LONGEST_WAIT_SECONDS))
-                )
-            except TimeoutError:
-                continue
+        try:
+            while True:
+                await self._fire_what_is_due()
+        finally:
+            for task in self._under_way:
+                task.cancel()
+
+    async def _fire_what_is_due(self) -> None:
+        """Fire it, and wait for the next time or a new schedule."""
+        self._woken.clear()
+        while self._heap and self._heap[0][0] <= time.time():
+            self._fire(heapq.heappop(self._heap)[2])
+        wait = self._heap[0][0] - time.time() if self._heap else _LONGEST_WAIT_SECONDS
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), max(0.0, min(wait, _LONGEST_WAIT_SECONDS)))
 
     def _expect(self, schedule: Schedule, after: datetime | None = None) -> None:
         created = datetime.fromtimestamp(schedule.creation_date, UTC)

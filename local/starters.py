@@ -81,6 +81,7 @@ class ForkServer:
                 [sys.executable, "-m", "local.zygote", given],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), self._life.read_end),
                 start_new_session=True,  # Ctrl-C is for the supervisor, which then ends its workers in order
             )
@@ -150,6 +151,7 @@ class Executor:
             cwd=ROOT,
             env={**program.environment, "PYTHONPATH": str(ROOT)},
             pass_fds=(channel.fileno(), self._life.read_end),
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -17,9 +17,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.home import listen
-from local.objects import ObjectStore
-from local.signatures import Verifier
-from local.storage import Storage
+from local.storage.front import Storage
+from local.storage.objects import ObjectStore
+from local.storage.signatures import Verifier
 from tests.local.conftest import AWS_KEYS, read_small_system
 
 BUCKET = "roost-local-uploads"

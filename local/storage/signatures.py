@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
-from local.refusals import S3Refusal
+from local.storage.refusals import S3Refusal
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 _MAX_EXPIRY_SECONDS = 7 * 24 * 3600

@@ -28,9 +28,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
-from local.objects import BlobWriter, ObjectStore, Part, StoredObject, Upload
-from local.refusals import S3Refusal
-from local.signatures import UNSIGNED, SignedRequest, Verifier
+from local.storage.objects import BlobWriter, ObjectStore, Part, StoredObject, Upload
+from local.storage.refusals import S3Refusal
+from local.storage.signatures import UNSIGNED, SignedRequest, Verifier
 from local.template import BucketSpec, CorsRule
 
 Scope = MutableMapping[str, Any]
