@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import unquote, urlencode
 
 import boto3
+from botocore.exceptions import ClientError
 from sqlalchemy.orm import Session
 
-from shared.aws.secrets import forget_secrets
+from shared.aws.secrets import forget_secrets, secret
 from shared.core.config import settings
 from shared.core.crypto import hash_secret
 from shared.core.ids import SessionId, UserId, new_id
@@ -70,11 +71,11 @@ class Gateway:
         path: str,
         body: Any = None,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | str | None = None,
         headers: Mapping[str, str] | None = None,
         text: str | None = None,
     ) -> Answer:
-        """Call it. `body` is sent as JSON, `text` as it is."""
+        """Call it. `body` is sent as JSON, `text` as it is; so is a `query` that is a text."""
         sent = {**self.headers, **(headers or {})}
         if body is not None or text is not None:
             sent.setdefault("content-type", "application/json")
@@ -82,7 +83,9 @@ class Gateway:
             "version": "2.0",
             "routeKey": "$default",
             "rawPath": path,
-            "rawQueryString": urlencode(query or {}, doseq=True),
+            "rawQueryString": query
+            if isinstance(query, str)
+            else urlencode(query or {}, doseq=True),
             "headers": {"host": "api.test", **sent},
             "cookies": [f"{name}={value}" for name, value in self.cookies.items()],
             "body": json.dumps(body) if body is not None else text,
@@ -129,9 +132,16 @@ def put_app_secret(**keys: str) -> None:
     forget_secrets()
 
 
+def _need_app_secret() -> None:
+    try:
+        secret(settings().app_secret_name)
+    except ClientError:
+        put_app_secret()
+
+
 def as_member(app: Any, session: Session, member: Member) -> Gateway:
     """Return a caller who is signed in as `member`."""
-    put_app_secret()
+    _need_app_secret()
     user_id, session_id = UserId(member.user_id), SessionId(new_id())
     identity.open_session(
         session,

@@ -67,7 +67,7 @@ from shared.web.deps import (
     credentials_of,
 )
 from shared.web.pages import page, password_page
-from shared.web.routing import Router
+from shared.web.routing import Router, refusals
 
 auth = Router(prefix="/auth", tags=["Signing in"])
 user = Router(prefix="/user", tags=["User"])
@@ -79,7 +79,7 @@ def get_can_register(session: Reading) -> CanRegister:
     return CanRegister(register=can_register(session))
 
 
-@auth.post("/register", response_model_exclude_none=True)
+@auth.post("/register", response_model_exclude_none=True, responses=refusals(403))
 def register_account(
     body: Registration, response: Response, request: Request, session: Writing
 ) -> Registered:
@@ -131,7 +131,7 @@ def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
     return MailRequested()
 
 
-@auth.post("/login")
+@auth.post("/login", responses=refusals(401, 403))
 def log_in(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
     """Sign in with an address and a password.
 
@@ -146,7 +146,7 @@ def log_in(body: Login, response: Response, request: Request, session: Autocommi
     return LoggedIn()
 
 
-@auth.post("/renew")
+@auth.post("/renew", responses=refusals(401))
 def renew_session(request: Request, response: Response, session: Autocommit) -> Renewed:
     """Exchange the cookie `renew` for a new access token and a new cookie.
 

@@ -19,4 +19,4 @@ def as_utc(value: datetime) -> datetime:
 
 def to_wire(value: datetime) -> str:
     """Write a time as the API does: `2026-01-15T10:30:00.000Z`."""
-    return as_utc(value).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+    return as_utc(value).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -63,6 +63,17 @@ def _on_this_thread(endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Any
     return run
 
 
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document that a route answers these statuses with a problem; most are documented for every route."""
+    return {
+        int(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
+        }
+        for status in sorted(statuses)
+    }
+
+
 def _first_sentence(text: str) -> tuple[str, str]:
     first, _, rest = text.partition("\n\n")
     sentence, _, more = first.replace("\n", " ").partition(". ")
@@ -107,10 +118,4 @@ def _refusals(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
         statuses.add(HTTPStatus.PAYMENT_REQUIRED)
     if rule.rate:
         statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
-    return {
-        int(status): {
-            "description": status.phrase,
-            "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
-        }
-        for status in sorted(statuses)
-    }
+    return refusals(*statuses)
