@@ -36,7 +36,6 @@ def _sdk() -> ModuleType:
         dsn=settings().sentry_dsn,
         environment=settings().stage,
         default_integrations=False,
-        send_default_pii=False,
         include_local_variables=False,  # they hold tokens and posts
         shutdown_timeout=_FLUSH_SECONDS,
     )

@@ -1,0 +1,39 @@
+"""Whether two tabs that renew at the same moment keep one session."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session as DbSession
+
+from shared.core.ids import UserId
+from shared.db.session import read_only, unit_of_work
+from shared.identity import sessions
+from shared.identity.models import Session
+from shared.identity.sessions import Device, SessionTokens
+from tests.builders import a_user
+from tests.gateway import put_app_secret
+
+
+@pytest.fixture(autouse=True)
+def _secret(aws: None) -> None:
+    put_app_secret()
+
+
+def test_one_rotates_and_the_other_gets_an_access_token(committed: Engine) -> None:
+    with unit_of_work() as session:
+        user_id = UserId(a_user(session).id)
+        renew = sessions.open_session(session, user_id, Device()).renew or ""
+    together = Barrier(2)
+
+    def tab() -> SessionTokens:
+        with read_only() as session:
+            together.wait()
+            return sessions.renew(session, renew)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result() for future in [pool.submit(tab) for _ in range(2)])
+    assert {first.renew is None, second.renew is None} == {True, False}
+    with DbSession(committed) as session:
+        assert session.scalars(select(Session.revoked_at)).one() is None
