@@ -16,11 +16,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
@@ -157,12 +158,19 @@ def _build_layer(folder: Path, pins: "set[Pin]") -> None:
 
 
 def _copy_source(pin: "Pin", python: Path) -> None:
+    """Copy the package's files out of its source archive, and nothing that lies elsewhere in it."""
     with tempfile.TemporaryDirectory() as fetched:
         _pip("download", "--no-binary", pin.name, "--dest", fetched, pins={pin})
-        (archive,) = Path(fetched).iterdir()
-        shutil.unpack_archive(archive, fetched, filter="data")
-        (package,) = Path(fetched).glob(f"*/{pin.name}")
-        shutil.copytree(package, python / pin.name, dirs_exist_ok=True)
+        (source,) = Path(fetched).iterdir()
+        with tarfile.open(source) as archive:
+            for member in archive.getmembers():
+                _root, *path = PurePosixPath(member.name).parts
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is None or ".." in path or path[:1] != [pin.name]:
+                    continue
+                target = python.joinpath(*path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
 
 
 def _pip(command: str, *options: str, pins: "set[Pin]") -> None:
