@@ -419,6 +419,14 @@ LATE_PARTS = text("""
     where state = 'queued' and deleted_at is null and due_at <= now() - interval '5 minutes'
 """)
 
+# Once an hour: the row says when it was last done, and of two who come at once one gets it.
+TAKE_HOUSEKEEPING = text("""
+    insert into rate_limits (key, window_started_at, count) values ('housekeeping', now(), 1)
+    on conflict (key) do update set window_started_at = now(), count = rate_limits.count + 1
+    where rate_limits.window_started_at <= now() - interval '1 hour'
+    returning key
+""")
+
 # What has lapsed and may go, a page at a time.
 SWEEPS = tuple(
     text(

@@ -18,8 +18,10 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
+from shared.media.sweep import remove_unneeded_files, request_missing_variants
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
+from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
 from shared.providers.registry import provider
 from shared.publishing import outcome, queries
@@ -59,7 +61,7 @@ def reconcile() -> Reconciled:
         overdue=_in_pages(send_overdue),
         late=_count_late(),
     )
-    sweep_lapsed()
+    keep_house()
     log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
     return done
 
@@ -174,11 +176,17 @@ def adopt_late_releases() -> int:
     return len(rows)
 
 
-def sweep_lapsed() -> None:
-    """Delete what has lapsed: states, keys, codes, counters and old sessions."""
+def keep_house() -> bool:
+    """Once an hour, whoever comes first: delete what has lapsed, and put the media library in order."""
+    with unit_of_work() as session:
+        if session.execute(queries.TAKE_HOUSEKEEPING).one_or_none() is None:
+            return False
     for sweep in queries.SWEEPS:
         with unit_of_work() as session:
             session.execute(sweep, {"page_size": PAGE_SIZE})
+    request_missing_variants()
+    remove_unneeded_files(media_still_needed())
+    return True
 
 
 def _in_pages(step: Callable[[], int]) -> int:
