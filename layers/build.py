@@ -63,6 +63,14 @@ class Artefact:
     zipped_bytes: int
 
 
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One distribution of the lock file: its name and its lines, hashes included."""
+
+    name: str
+    text: str
+
+
 def main(arguments: list[str]) -> int:
     """Build one artefact or all of them; return the exit status."""
     try:
@@ -143,7 +151,7 @@ def _build_function(folder: Path, *, handler: str) -> None:
     _compile(folder, runs_at="/var/task")
 
 
-def _build_layer(folder: Path, pins: "set[Pin]") -> None:
+def _build_layer(folder: Path, pins: set[Pin]) -> None:
     python = folder / "python"
     for_lambda = (
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", RUNTIME),
@@ -157,7 +165,7 @@ def _build_layer(folder: Path, pins: "set[Pin]") -> None:
     _compile(python, runs_at="/opt/python")
 
 
-def _copy_source(pin: "Pin", python: Path) -> None:
+def _copy_source(pin: Pin, python: Path) -> None:
     """Copy the package's files out of its source archive, and nothing that lies elsewhere in it."""
     with tempfile.TemporaryDirectory() as fetched:
         _pip("download", "--no-binary", pin.name, "--dest", fetched, pins={pin})
@@ -173,7 +181,7 @@ def _copy_source(pin: "Pin", python: Path) -> None:
                 target.write_bytes(content.read())
 
 
-def _pip(command: str, *options: str, pins: "set[Pin]") -> None:
+def _pip(command: str, *options: str, pins: set[Pin]) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
         wanted.write("".join(pin.text for pin in sorted(pins)))
         wanted.flush()
@@ -181,14 +189,6 @@ def _pip(command: str, *options: str, pins: "set[Pin]") -> None:
             *(sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"),
             *("--no-deps", "--require-hashes", *options, "--requirement", wanted.name),
         )
-
-
-@dataclass(frozen=True, order=True)
-class Pin:
-    """One distribution of the lock file: its name and its lines, hashes included."""
-
-    name: str
-    text: str
 
 
 def _pins() -> list[Pin]:
