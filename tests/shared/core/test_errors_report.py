@@ -62,8 +62,8 @@ def _secret(kind: str) -> str:
 
 
 def _fail() -> None:
-    token = _secret("token")
-    raise ValueError(f"broken after {len(token)} characters")
+    words = _secret("token")
+    raise ValueError(f"broken after {len(words)} characters")
 
 
 def test_is_sent_with_its_incident(watcher: Watcher) -> None:
