@@ -333,7 +333,8 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-# twitter-text's configuration version 3: github.com/twitter/twitter-text, config/v3.json, read 2026-11.
+# twitter-text's configuration version 3: github.com/twitter/twitter-text, config/v3.json at 714cd4d5; that it is what X
+# counts by, after NFC: docs.x.com/fundamentals/counting-characters. Both read 2026-11.
 X_LINK_WEIGHT = 23
 _X_LIGHT = (
     (0, 4351),
@@ -373,7 +374,7 @@ def _emoji() -> Any:
     """Compile what X takes for one emoji.
 
     Keycaps, flags, and pictographs with modifiers joined by ZWJ; `©`, `®`, `™` only with the emoji selector
-    (github.com/twitter/twemoji-parser, its `lib/regex.js`, read 2026-11).
+    (github.com/twitter/twemoji-parser, src/__tests__/index.test.js at 0f4636e6, read 2026-11).
     """
     one = r"(?:[\p{Emoji}--[0-9#*©®™\p{RI}]]\uFE0F?\p{EMod}?(?:[\U000E0020-\U000E007E]+\U000E007F)?|[©®™]\uFE0F)"
     return _regex().compile(

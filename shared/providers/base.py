@@ -249,6 +249,16 @@ class Provider(ABC):
         """Name what the table cannot express and the platform would refuse; `settings` are validated already."""
         return ()
 
+    def release_from_url(
+        self, url: str, *, remote_id: str, username: str | None = None
+    ) -> Released | None:
+        """Read which post an address names; `remote_id` and `username` are the account's.
+
+        None: it names no post, or another account's. The platform is not asked, so whether the post is there is not
+        known, and `data` is empty.
+        """
+        return None
+
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read what is peculiar to this platform in a refusal; None leaves it to the general table."""
         return None

@@ -272,6 +272,13 @@ class TestRefusals:
             assert seen.marked_before == []
 
 
+class TestReleaseFromUrl:
+    @every_provider
+    @pytest.mark.parametrize("url", ["", "words", "https://example.org/1", "https://[::1", "//"])
+    def test_what_leads_elsewhere_is_none_of_ours(self, slug: str, url: str) -> None:
+        assert provider(slug).release_from_url(url, remote_id="42", username="roost") is None
+
+
 class TestSecrets:
     @pytest.fixture
     def lines(self) -> Iterator[list[str]]:

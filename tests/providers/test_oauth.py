@@ -223,7 +223,7 @@ class TestServerAddress:
 
 
 class TestOAuth1Auth:
-    # The example of docs.x.com/resources/fundamentals/authentication/oauth-1-0a/creating-a-signature, read 2026-11.
+    # The example of docs.x.com/fundamentals/authentication/oauth-1-0a/creating-a-signature, read 2026-11.
     APP = AppCredentials("xvz1evFS4wEEPTGEFPHBog", "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw")
     SIGNER = OAuth1Auth(
         APP,
@@ -241,8 +241,8 @@ class TestOAuth1Auth:
         return request
 
     def test_signs_x_s_published_example(self) -> None:
-        url = "https://api.twitter.com/1.1/statuses/update.json?include_entities=true"
-        signature = urllib.parse.quote("hCtSmYh+iHYCEqBWrE7C7hYmtUk=", safe="")
+        url = "https://api.x.com/1.1/statuses/update.json?include_entities=true"
+        signature = urllib.parse.quote("Ls93hJiZbQ3akF3HF3x1Bz8/zU4=", safe="")
         assert f'oauth_signature="{signature}"' in self.signed(url).headers["authorization"]
 
     def test_another_address_has_another_signature(self) -> None:

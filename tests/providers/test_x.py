@@ -259,6 +259,12 @@ class TestRules:
         assert rules.check(X(), fits, {}, account=account) == []
         assert [one.code for one in rules.check(X(), too_long, {}, account=account)] == ["too_long"]
 
+    @pytest.mark.parametrize(("minutes", "codes"), [(20, []), (21, ["video_too_long"])])
+    def test_a_video_ends_where_every_account_s_does(self, minutes: int, codes: list[str]) -> None:
+        video = MediaFacts("video/mp4", 1_000, 640, 360, minutes * 60_000)
+        refused = rules.check(X(), [DraftPart("a", [video])], {})
+        assert [one.code for one in refused] == codes
+
     def test_a_gif_goes_alone(self) -> None:
         gif, png = MediaFacts("image/gif", 9, 9, 9), MediaFacts("image/png", 9, 9, 9)
         (one,) = rules.check(X(), [DraftPart("a", [gif, png])], {})
@@ -286,6 +292,38 @@ class TestMentions:
     def test_what_is_no_handle_is_not_asked(self, platform: respx.MockRouter) -> None:
         assert X().find_mentions(line(), "the owl society") == []
         assert platform.calls.call_count == 0
+
+
+class TestReleaseFromUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://x.com/Roost/status/1445880548472328192",
+            "https://twitter.com/roost/status/1445880548472328192?s=20",
+            "mobile.twitter.com/roost/status/1445880548472328192/photo/1",
+            "https://x.com/i/status/1445880548472328192",
+            " https://www.x.com/i/web/status/1445880548472328192/ ",
+        ],
+    )
+    def test_reads_the_post(self, url: str) -> None:
+        released = X().release_from_url(url, remote_id="2244994945", username="roost")
+        assert released == Released(
+            "1445880548472328192", "https://x.com/roost/status/1445880548472328192"
+        )
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://x.com/other/status/1445880548472328192",
+            "https://x.com/roost",
+            "https://x.com/roost/status/1445880548472328192x",
+            "https://x.com.example/roost/status/1445880548472328192",
+            "https://example.org/?https://x.com/roost/status/1445880548472328192",
+            "javascript://x.com/roost/status/1445880548472328192",
+        ],
+    )
+    def test_anything_else_is_none_of_ours(self, url: str) -> None:
+        assert X().release_from_url(url, remote_id="2244994945", username="roost") is None
 
 
 class TestReports:

@@ -1,8 +1,11 @@
-"""X (Twitter). Source: docs.x.com/x-api (version 2) and its OpenAPI file 2.167, read 2026-11.
+"""X (Twitter). Source: docs.x.com/x-api and X's OpenAPI description 2.167, read 2026-11; what neither says is marked.
 
 Quirks: every request is signed (OAuth 1.0a), tokens do not expire; there are no idempotency keys, so a post without
 an answer is looked up among the account's latest; links count 23 and CJK and emoji 2; how long a text may be depends
 on the account's subscription; text and pictures of one post cannot be sent apart. Articles are not offered.
+Applications that pay by use may answer only posts that mention or quote the account, and write one cashtag a post
+(docs.x.com/x-api/posts/manage-tweets/integrate, read 2026-11); whether the first holds for one's own thread it does
+not say.
 """
 
 import html
@@ -16,6 +19,7 @@ import httpx
 from pydantic import BaseModel, Field
 
 from shared.core import clock, text
+from shared.providers.addresses import page_at
 from shared.providers.base import (
     Account,
     CanLookUp,
@@ -57,12 +61,19 @@ from shared.providers.spec import (
 )
 from shared.providers.uploads import chunks
 
-CHUNK_BYTES = 4 * 1024 * 1024  # docs.x.com, "Chunked media upload": a segment has at most 5 MB
+# A segment has at most 5 MB in version 1.1 (developer.x.com/en/docs/twitter-api/v1/media/upload-media/api-reference/
+# post-media-upload-append, read 2026-11); version 2 names no limit. Segments are numbered to 999 (OpenAPI 2.167).
+CHUNK_BYTES = 4 * 1024 * 1024
 UPLOAD_TIMEOUT = timedelta(minutes=1)
 PROCESSING_PAUSE = timedelta(seconds=5)
 CAP_PAUSE = timedelta(hours=1)
+# Not confirmed by X; 4,000 at first and 25,000 since July 2023 by the press
+# (spidersweb.pl/2024/03/artykuly-na-x-twitterze.html, read 2026-11).
 LONGEST_CHECKED = 4_000  # a member says that the account is verified
-LONGEST_SUBSCRIBED = 25_000  # X itself says that it subscribes (help.x.com, "X Premium")
+LONGEST_SUBSCRIBED = 25_000  # X itself says that it subscribes
+# By example `expires_after_secs` is 1,295,999 (docs.x.com/x-api/media/quickstart/media-upload-chunked, read 2026-11).
+# What a given upload has is not read, so a day is counted on.
+UPLOAD_LIFETIME = timedelta(hours=23)
 MAX_REPORT_PAGES = 10
 METRICS = {
     "impression_count": "Impressions",
@@ -72,6 +83,7 @@ METRICS = {
     "quote_count": "Quotes",
     "bookmark_count": "Bookmarks",
 }
+_POST_PATH = re.compile(r"/(?:i/web|(\w{1,15}))/status/([0-9]{1,19})(?:/.*)?", re.ASCII)
 
 
 class XSettings(BaseModel):
@@ -106,28 +118,33 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             client_secret_setting="X_API_SECRET",  # noqa: S106  a name
         ),
         text=TextRules(max_length=280, unit=TextUnit.WEIGHTED, link_length=text.X_LINK_WEIGHT),
-        # docs.x.com, "Media best practices".
+        # docs.x.com/x-api/media/quickstart/best-practices, read 2026-11; file types and the length of a description
+        # from the OpenAPI description. The page says MB, not MiB, so the smaller is meant here.
         media=MediaRules(
             images=ImageRules(
                 max_count=4,
-                max_bytes=5 * 1024**2,
+                max_bytes=5_000_000,  # a GIF may have 15 MB; one limit serves both
                 types=("image/jpeg", "image/png", "image/gif", "image/webp"),
-                max_width=8_192,
+                max_width=8_192,  # not confirmed by X; what other tools name
                 max_height=8_192,
                 max_alt_length=1_000,
             ),
+            # For every account; Premium has 125 minutes and 16 GB. The page says 8 GB, docs.x.com/x-api/media 512 MB.
             videos=VideoRules(
                 max_count=1,
-                max_bytes=512 * 1024**2,
+                max_bytes=512_000_000,
                 types=("video/mp4", "video/quicktime"),
                 min_duration=timedelta(milliseconds=500),
+                max_duration=timedelta(minutes=20),
             ),
             max_count=4,
         ),
         max_parts=50,
         settings=XSettings,
-        # docs.x.com, "Rate limits": 100 posts a user in 24 hours.
-        rate=RateRules(max_concurrent=10, per_channel_per_day=100),
+        # An account without a subscription has 50 posts a day since May 2026, others 2,400 (X's help as quoted by
+        # lokmattimes.com/technology/x-imposes-daily-limits-on-unverified-accounts-see-whats-new, read 2026-11); besides,
+        # 100 in 15 minutes a user and 10,000 a day an application (docs.x.com/x-api/fundamentals/rate-limits).
+        rate=RateRules(max_concurrent=10, per_channel_per_day=50),
         base_url="https://api.x.com",
         tool_tip="Log in to the right account on X first: X connects the one that is logged in.",
     )
@@ -212,9 +229,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         pauses = {media_id: pause for media_id in waiting if (pause := self._pause(api, media_id))}
         if pauses:
             return Processing({"ids": ids, "waiting": list(pauses)}, after=max(pauses.values()))
-        return Staged(
-            {"ids": ids}, expires_at=api.now() + timedelta(hours=23)
-        )  # X keeps an upload for a day
+        return Staged({"ids": ids}, expires_at=api.now() + UPLOAD_LIFETIME)
 
     def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
         """Compare the account's posts since then; X shortens links and escapes text, both are undone."""
@@ -297,6 +312,20 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             if name in counted
         ]
 
+    def release_from_url(
+        self, url: str, *, remote_id: str, username: str | None = None
+    ) -> Released | None:
+        """Read `x.com/<user>/status/<id>`; `i` stands for any user."""
+        del remote_id
+        page = page_at(url, "x.com", "twitter.com")
+        found = _POST_PATH.fullmatch(page.path) if page else None
+        if found is None:
+            return None
+        writer, tweet_id = (found[1] or "i").casefold(), found[2]
+        if username and writer not in {"i", username.casefold()}:
+            return None
+        return _released_at(tweet_id, username)
+
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read X's problem types and sentences."""
         words, body, status = said(response), response.text, response.status_code
@@ -350,9 +379,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         return self._released(api, api.read(answer, "data.id")["data"]["id"])
 
     def _released(self, api: Api, tweet_id: str) -> Released:
-        return Released(
-            id=str(tweet_id), url=f"https://x.com/{api.access.username or 'i'}/status/{tweet_id}"
-        )
+        return _released_at(str(tweet_id), api.access.username)
 
     # Media
 
@@ -410,6 +437,10 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         return timedelta(
             seconds=int(info.get("check_after_secs") or PROCESSING_PAUSE.total_seconds())
         )
+
+
+def _released_at(tweet_id: str, username: str | None) -> Released:
+    return Released(id=tweet_id, url=f"https://x.com/{username or 'i'}/status/{tweet_id}")
 
 
 def _as_written(tweet: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:

@@ -1,0 +1,20 @@
+"""Which page of a platform an address that a member pastes leads to."""
+
+import urllib.parse
+
+
+def page_at(url: str, host: str, *others: str) -> urllib.parse.SplitResult | None:
+    """Split the address of a page on one of the hosts or below it (`www.`, `mobile.`), its path decoded.
+
+    A missing scheme is taken for https, because browsers hide it. None: it leads elsewhere, or nowhere.
+    """
+    written = url.strip()
+    try:
+        parts = urllib.parse.urlsplit(written if "://" in written else f"https://{written}")
+    except ValueError:  # square brackets that hold no address
+        return None
+    place = parts.netloc.casefold()
+    known = any(place == name or place.endswith(f".{name}") for name in (host, *others))
+    if parts.scheme not in {"http", "https"} or not known:
+        return None
+    return parts._replace(netloc=place, path=urllib.parse.unquote(parts.path).rstrip("/"))
