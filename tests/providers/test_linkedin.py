@@ -18,6 +18,7 @@ from shared.providers.base import (
     ThreadPosition,
 )
 from shared.providers.errors import (
+    AppMisconfigured,
     ChannelDisconnected,
     ContentRejected,
     MediaRejected,
@@ -167,6 +168,16 @@ class TestPublish:
                 ChannelDisconnected,
             ),
             (httpx.Response(403, json={"message": "resource is forbidden"}), PlatformUnavailable),
+            (
+                httpx.Response(
+                    426,
+                    json={
+                        "code": "NONEXISTENT_VERSION",
+                        "message": "Requested version 20240401 is not active",
+                    },
+                ),
+                AppMisconfigured,
+            ),
             (
                 httpx.Response(
                     401, json={"message": "The token has expired", "code": "EXPIRED_ACCESS_TOKEN"}
@@ -354,9 +365,61 @@ class TestLookUp:
 
 
 class TestRules:
+    def test_a_comment_is_shorter_than_a_post(self) -> None:
+        long, longest = DraftPart("x" * 1_251), DraftPart("x" * 1_250)
+        assert rules.check(LinkedInPage(), [long, longest], {}) == []
+        (one,) = rules.check(LinkedInPage(), [longest, long], {})
+        assert (one.path, one.code) == ("value.1.content", "too_long")
+        assert one.context == {"limit": 1_250, "actual": 1_251}
+
+    def test_a_long_comment_is_refused_once(self) -> None:
+        (one,) = rules.check(LinkedInPage(), [DraftPart("a"), DraftPart("x" * 3_001)], {})
+        assert one.code == "too_long"
+
     def test_a_carousel_is_refused_in_words(self) -> None:
         (one,) = rules.check(LinkedInPage(), [DraftPart("a")], {"post_as_images_carousel": True})
         assert (one.path, one.code) == ("settings.post_as_images_carousel", "unsupported")
+
+
+class TestReleaseFromUrl:
+    @pytest.mark.parametrize(
+        ("url", "urn"),
+        [
+            (ROOT.url, SHARE),
+            (
+                "linkedin.com/feed/update/urn%3Ali%3AugcPost%3A71/?actorCompanyId=24",
+                "urn:li:ugcPost:71",
+            ),
+            ("https://de.linkedin.com/feed/update/urn:li:activity:72", "urn:li:activity:72"),
+            (
+                "https://www.linkedin.com/posts/roost_owls-activity-73-aB_c?x=y",
+                "urn:li:activity:73",
+            ),
+            ("https://www.linkedin.com/posts/roost_owls-ugcPost-74-aBcD", "urn:li:ugcPost:74"),
+        ],
+    )
+    def test_reads_the_post(self, url: str, urn: str) -> None:
+        released = LinkedInPage().release_from_url(url, remote_id="2414183")
+        assert released == Released(urn, f"https://www.linkedin.com/feed/update/{urn}")
+
+    def test_reads_a_comment_that_the_address_names(self, platform: respx.MockRouter) -> None:
+        platform.post(url__startswith=f"{HOST}/rest/socialActions/").respond(
+            201, headers={"x-restli-id": "6636062862760562688"}
+        )
+        made = LinkedInPage().reply(line(), a_post("Hi"), to=ThreadPosition(ROOT, ROOT))
+        assert LinkedInPage().release_from_url(made.url, remote_id="2414183") == made
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://www.linkedin.com/company/roost",
+            "https://www.linkedin.com/feed/update/urn:li:person:1",
+            "https://www.linkedin.com/feed/update/urn:li:share:1),List(2",
+            "https://linkedin.com.example/feed/update/urn:li:share:1",
+        ],
+    )
+    def test_anything_else_is_no_post(self, url: str) -> None:
+        assert LinkedInPage().release_from_url(url, remote_id="2414183") is None
 
 
 class TestMentions:
@@ -408,3 +471,7 @@ class TestReports:
         series = {one.label: one.points[0][1] for one in LinkedInPage().post_series(line(), ROOT)}
         assert series["Impressions"] == 100
         assert f"shares=List({QUOTED_SHARE})" in str(route.calls.last.request.url)
+
+    def test_of_a_comment_there_are_none(self) -> None:
+        comment = Released("urn:li:comment:(share:7,8)", "https://www.linkedin.com/feed/update/x")
+        assert LinkedInPage().post_series(line(), comment) == []

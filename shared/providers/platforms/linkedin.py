@@ -1,8 +1,9 @@
-"""LinkedIn Page. Source: learn.microsoft.com/linkedin/marketing (Posts, Images, Videos, Comments, Little Text), read 2026-11.
+"""LinkedIn Page. Source: learn.microsoft.com/en-us/linkedin, the pages named below, read 2026-11; what none says is marked.
 
 Quirks: every request names a version; lists and URNs in queries are Rest.li, not ordinary parameters; a post's id is
 in a header; special characters in a text are escaped, or the post is cut at the first; further parts of a thread are
-comments, which take no files; apps that are not approved get no refresh token and their channels end after 60 days.
+comments, which we send without files; only approved applications get a refresh token, and channels without one end
+after 60 days (shared/authentication/programmatic-refresh-tokens).
 Carousels (several pictures as one document) are not offered.
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 
 import httpx
 
-from shared.core import clock
+from shared.core import clock, text
+from shared.providers.addresses import page_at
 from shared.providers.base import (
     Account,
     CanListPages,
@@ -47,7 +49,7 @@ from shared.providers.errors import (
     ProviderError,
     RateLimited,
 )
-from shared.providers.http import Api, said
+from shared.providers.http import Api, misconfigured, said
 from shared.providers.oauth import OAuth2Provider
 from shared.providers.spec import (
     ImageRules,
@@ -60,8 +62,13 @@ from shared.providers.spec import (
     VideoRules,
 )
 from shared.providers.uploads import RangeFile, is_time_short, read_range
+from shared.providers.wording import text_for
 
-VERSION = "202601"  # each version lives at least a year
+# A version lives at least a year (marketing/versioning) and ends in the middle of its month: 202601 on 15 January 2027
+# (marketing/integrations/migrations). Raise this before June 2027; a version that has ended answers 426.
+VERSION = "202606"  # the pages have it (`?view=li-lms-2026-06`), so it is out
+# Not confirmed by LinkedIn; from tools that comment there.
+MAX_COMMENT_LENGTH = 1_250
 POSTING_ROLES = frozenset({"ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"})
 UPLOAD_TIMEOUT = timedelta(minutes=2)
 PROCESSING_PAUSE = timedelta(seconds=5)
@@ -81,6 +88,11 @@ POST_METRICS = {
     "shareCount": "Shares",
     "engagement": "Engagement",
 }
+_POST_PATH = re.compile(
+    r"/(?:feed/update/urn:li:|posts/(?:[^/]*-)?)(share|ugcPost|activity)[:-]([0-9]+)(?:-[\w-]*)?",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"urn:li:comment:\((?:urn:li:)?(?:share|ugcPost|activity):[0-9]+,[0-9]+\)")
 
 
 class LinkedInPage(
@@ -104,20 +116,26 @@ class LinkedInPage(
             client_id_setting="LINKEDIN_CLIENT_ID",
             client_secret_setting="LINKEDIN_CLIENT_SECRET",  # noqa: S106  a name
         ),
+        # By LinkedIn's own refusal (github.com/n8n-io/n8n/issues/22899, read 2026-11). What it counts as a character,
+        # and whether escapes count, is not said; UTF-16 units are never fewer than characters.
         text=TextRules(max_length=3_000, unit=TextUnit.UTF16),
         media=MediaRules(
+            # 20: marketing/community-management/shares/multiimage-post-api. Types and fewer than 36,152,320 pixels: the
+            # Images API as quoted by cdn.cdata.com/help/CLM/ado/pg_sp-uploadimage.htm. Bytes: an older interface of
+            # LinkedIn's (developer.linkedin.com/docs/guide/v2/shares/rich-media-shares); the Images API names no limit.
             images=ImageRules(
                 max_count=20,
-                max_bytes=10 * 1024**2,
+                max_bytes=10_000_000,
                 types=("image/jpeg", "image/png", "image/gif"),
-                max_width=6_000,
+                max_width=6_000,  # ours: together they stay below the number of pixels
                 max_height=6_000,
-                max_pixels=36_152_320,
-                max_alt_length=4_086,
+                max_pixels=36_152_319,
+                max_alt_length=4_086,  # not confirmed by LinkedIn; what other tools name
             ),
+            # Not confirmed for posts, whose Videos API takes 5 GB by other tools; these are a video advertisement's.
             videos=VideoRules(
                 max_count=1,
-                max_bytes=500 * 1024**2,
+                max_bytes=500_000_000,
                 min_duration=timedelta(seconds=3),
                 max_duration=timedelta(minutes=30),
             ),
@@ -135,12 +153,24 @@ class LinkedInPage(
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
     ) -> Sequence[FieldRefused]:
-        """Refuse a carousel in words, because clients of other schedulers ask for one."""
-        del parts
-        if not settings.get("post_as_images_carousel"):
-            return ()
-        message = "Carousels are not offered for LinkedIn. Switch it off to post the pictures side by side."
-        return [FieldRefused("settings.post_as_images_carousel", "unsupported", message)]
+        """Refuse long comments, and a carousel in words, because clients of other schedulers ask for one."""
+        refused = []
+        for position, part in enumerate(parts[1:], 1):
+            length = text.utf16(_comment(text_for(self, part.html)))
+            # Beyond a post's length the table refuses it already.
+            if MAX_COMMENT_LENGTH < length <= self.spec.text.max_length:
+                message = (
+                    f"LinkedIn takes at most {MAX_COMMENT_LENGTH} characters in a comment, which every part after the "
+                    f"first is; this part has {length}."
+                )
+                numbers = {"limit": MAX_COMMENT_LENGTH, "actual": length}
+                refused.append(
+                    FieldRefused(f"value.{position}.content", "too_long", message, numbers)
+                )
+        if settings.get("post_as_images_carousel"):
+            message = "Carousels are not offered for LinkedIn. Switch it off to post the pictures side by side."
+            refused.append(FieldRefused("settings.post_as_images_carousel", "unsupported", message))
+        return refused
 
     # Connecting: first the person, then the page
 
@@ -227,14 +257,14 @@ class LinkedInPage(
         body = {
             "actor": _author(api),
             "object": urn,
-            "message": {"text": _MENTION.sub(r"\1", post.text)},
+            "message": {"text": _comment(post.text)},
         }
         path = f"/rest/socialActions/{_quoted(urn)}/comments"
         answer = api.request("POST", path, json=body, headers=_headers(api), irrevocable=True)
         comment = _created_id(api, answer)
         if not comment.startswith("urn:"):
             comment = f"urn:li:comment:({urn.removeprefix('urn:li:')},{comment})"
-        return Released(id=comment, url=f"{to.root.url}?commentUrn={_quoted(comment)}")
+        return _released_comment(comment, on=to.root)
 
     def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
         """Compare the page's latest posts; a comment cannot be looked up this way and is not found."""
@@ -401,7 +431,9 @@ class LinkedInPage(
         ]
 
     def post_series(self, api: Api, release: Released) -> Sequence[Series]:
-        """Read one post's statistics."""
+        """Read one post's statistics; LinkedIn tells none under an activity's name, or of a comment."""
+        if not release.id.startswith(("urn:li:share:", "urn:li:ugcPost:")):
+            return []
         kind = "ugcPosts" if ":ugcPost:" in release.id else "shares"
         path = (
             "/rest/organizationalEntityShareStatistics?q=organizationalEntity"
@@ -422,6 +454,23 @@ class LinkedInPage(
         ).get("elements", [])
         return elements
 
+    def release_from_url(
+        self, url: str, *, remote_id: str, username: str | None = None
+    ) -> Released | None:
+        """Read `/feed/update/<urn>` and `/posts/<words>-activity-<number>-<letters>`, or the comment either names.
+
+        An address does not say whose post it is.
+        """
+        del remote_id, username
+        page = page_at(url, "linkedin.com")
+        found = _POST_PATH.fullmatch(page.path) if page else None
+        if page is None or found is None:
+            return None
+        kind, number = found[1].casefold().replace("ugcpost", "ugcPost"), found[2]
+        post = _released(f"urn:li:{kind}:{number}")
+        [comment] = urllib.parse.parse_qs(page.query).get("commentUrn", [""])[:1]
+        return _released_comment(comment, on=post) if _COMMENT.fullmatch(comment) else post
+
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read LinkedIn's sentences; its codes are shared by unlike failures."""
         words, status = said(response), response.status_code
@@ -432,6 +481,8 @@ class LinkedInPage(
                 retry_after=_until_midnight() if is_daily else timedelta(minutes=1),
                 whole_app=is_daily and "APPLICATION" in words,
             )
+        if status == 426:  # the version named in the header has ended
+            return misconfigured("LinkedIn", words)
         if status in {400, 403, 404} and (
             "Unable to obtain activity" in words or "resource is forbidden" in words
         ):
@@ -445,7 +496,9 @@ class LinkedInPage(
         return None
 
 
-# Little text: learn.microsoft.com/linkedin/marketing/community-management/shares/little-text-format, read 2026-11.
+# Little text: marketing/community-management/shares/little-text-format: "all reserved characters need to be escaped",
+# the list as quoted in github.com/xorbitsai/xagent/issues/2555, both read 2026-11. The page's example of a hashtag has
+# the sign bare; we escape it there too, as its rule says and other programs do.
 _MENTION = re.compile(r"@\[([^\]]+)\]\((urn:li:(?:organization|person):[\w-]+)\)")
 _HASHTAG = re.compile(r"(?<![\w#&])#(\w*[^\W\d]\w*)")
 _SPECIAL = re.compile(r"([\\|{}@\[\]()<>#*_~])")
@@ -467,6 +520,11 @@ def little_text(written: str) -> str:
 
 def _escaped(plain: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain)
+
+
+def _comment(written: str) -> str:
+    """Write a text as a comment shows it: nothing is escaped there, and a mention is its name."""
+    return _MENTION.sub(r"\1", written)
 
 
 def _content(post: OutgoingPost) -> dict[str, Any]:
@@ -500,6 +558,10 @@ def _released(urn: str) -> Released:
     return Released(id=urn, url=f"https://www.linkedin.com/feed/update/{urn}")
 
 
+def _released_comment(urn: str, *, on: Released) -> Released:
+    return Released(id=urn, url=f"{on.url}?commentUrn={_quoted(urn)}")
+
+
 def _author(api: Api) -> str:
     return f"urn:li:organization:{api.access.remote_id}"
 
@@ -530,7 +592,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _until_midnight() -> timedelta:
-    """Return the time until daily limits are lifted: midnight UTC (learn.microsoft.com, "Rate limits")."""
+    """Return the time until daily limits are lifted: midnight UTC (shared/api-guide/concepts/rate-limits)."""
     now = clock.now()
     return (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) - now
 
