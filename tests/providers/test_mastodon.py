@@ -236,6 +236,44 @@ class TestAccount:
         assert Mastodon().account(an_api(Mastodon())).settings == {}
 
 
+class TestReleaseFromUrl:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/@roost/117020585924712638",
+            "/@Roost/117020585924712638/?x#y",
+            "/deck/@roost/117020585924712638",
+            "/users/roost/statuses/117020585924712638",
+            "/statuses/117020585924712638",
+        ],
+    )
+    def test_reads_the_status(self, path: str) -> None:
+        released = Mastodon().release_from_url(
+            f"https://mastodon.example{path}", remote_id="7@mastodon.example", username="roost@x"
+        )
+        assert released is not None
+        assert released.id == "117020585924712638"
+        assert released.url.startswith("https://mastodon.example/")
+        assert "?" not in released.url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://elsewhere.example/@roost/117020585924712638",
+            "https://a.mastodon.example/@roost/117020585924712638",
+            "https://mastodon.example/@other/117020585924712638",
+            "https://mastodon.example/@roost@elsewhere.example/117020585924712638",
+            "https://mastodon.example/@roost",
+            "https://mastodon.example/@roost/1/2",
+        ],
+    )
+    def test_anything_else_is_none_of_ours(self, url: str) -> None:
+        assert (
+            Mastodon().release_from_url(url, remote_id="7@mastodon.example", username="roost@x")
+            is None
+        )
+
+
 class TestMentions:
     def test_finds_people_and_writes_their_handle(self, platform: respx.MockRouter) -> None:
         platform.get(f"{HOST}/api/v1/accounts/search").mock(

@@ -1,8 +1,9 @@
-"""Mastodon: the configured instance, and any instance. Source: docs.joinmastodon.org/methods, read 2026-11.
+"""Mastodon: the configured instance, and any instance. Source: docs.joinmastodon.org, the pages named below, read 2026-11.
 
-Quirks: keys of the Idempotency-Key header are kept for an hour; media are processed after the upload and a status
-that names one too early is refused; unattached media are removed after a day (the server's own vacuum,
-app/lib/vacuum/media_attachments_vacuum.rb); instances choose their own maximum length, which is read at connecting.
+Quirks: keys of the Idempotency-Key header are kept for up to an hour (methods/statuses); media are processed after the
+upload and a status that names one too early is refused; unattached media are removed after a day (`TTL = 1.day` in
+app/lib/vacuum/media_attachments_vacuum.rb of mastodon/mastodon); instances choose their own maximum length, which is
+read at connecting.
 """
 
 import html
@@ -18,6 +19,7 @@ from pydantic import BaseModel, Field
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
+from shared.providers.addresses import page_at
 from shared.providers.base import (
     Account,
     Authorization,
@@ -56,13 +58,15 @@ from shared.providers.spec import (
 )
 from shared.providers.uploads import RangeFile, is_time_short
 
-LINK_LENGTH = 23
+LINK_LENGTH = 23  # `characters_reserved_per_url`, entities/Instance
 UPLOAD_TIMEOUT = timedelta(minutes=2)
 PROCESSING_PAUSE = timedelta(seconds=5)
 UNATTACHED_LIFETIME = timedelta(hours=23)
 SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
 
-# lib/mastodon and app/models/media_attachment.rb of Mastodon 4.5, read 2026-11.
+# What an instance of version 4.7 says of itself by default: the example answer of GET /api/v2/instance in the OpenAPI
+# description made of Mastodon's documentation (github.com/abraham/mastodon-openapi, 89b11e72). Older ones, and
+# entities/Instance, have 10 MiB, 40 MiB and 16,777,216 pixels; such an instance refuses the file when it is uploaded.
 MEDIA = MediaRules(
     images=ImageRules(
         max_count=4,
@@ -77,6 +81,9 @@ MEDIA = MediaRules(
         types=("video/mp4", "video/webm", "video/quicktime"),
     ),
     max_count=4,
+)
+_STATUS_PATH = re.compile(
+    r"(?:/deck|/web)?/(?:@([^/]+)|(?:users/([^/]+)/)?statuses)/(\w{1,64})", re.ASCII
 )
 
 
@@ -199,6 +206,25 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
     def format_mention(self, mention_id: str, label: str) -> str:
         """Write the handle; the instance makes the link."""
         return f"@{(mention_id or label).removeprefix('@')}"
+
+    def release_from_url(
+        self, url: str, *, remote_id: str, username: str | None = None
+    ) -> Released | None:
+        """Read `/@user/<id>`, as browsers show it, and `/users/<user>/statuses/<id>`, on the account's own instance.
+
+        Ids are an instance's own: elsewhere the same number is another status.
+        """
+        host = remote_id.partition("@")[2]
+        page = page_at(url, host)
+        found = (
+            _STATUS_PATH.fullmatch(page.path) if page and page.netloc == host.casefold() else None
+        )
+        if page is None or found is None:
+            return None
+        writer, own = (found[1] or found[2] or "").casefold(), (username or "").partition("@")[0]
+        if "@" in writer or (writer and own and writer != own.casefold()):
+            return None
+        return Released(id=found[3], url=page._replace(query="", fragment="").geturl())
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read Mastodon's sentences: it gives no codes."""
