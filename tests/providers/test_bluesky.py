@@ -238,6 +238,53 @@ class TestPublish:
         assert refused.value.evidence.platform_code == name
 
 
+class TestReleaseFromUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://bsky.app/profile/Roost.bsky.social/post/3m66qxkzv5k2a",
+            f"https://bsky.app/profile/{DID}/post/3m66qxkzv5k2a/liked-by",
+            "bsky.app/profile/did%3Aplc%3Ajpsfolrrnlcxddv6rtbbplqv/post/3m66qxkzv5k2a?x=y",
+        ],
+    )
+    def test_names_the_record_of_the_account(self, url: str) -> None:
+        assert Bluesky().release_from_url(
+            url, remote_id=DID, username="roost.bsky.social"
+        ) == Released(
+            f"at://{DID}/app.bsky.feed.post/3m66qxkzv5k2a",
+            f"https://bsky.app/profile/{DID}/post/3m66qxkzv5k2a",
+        )
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://bsky.app/profile/other.bsky.social/post/3m66qxkzv5k2a",
+            "https://bsky.app/profile/did:plc:other/post/3m66qxkzv5k2a",
+            f"https://bsky.app.example/profile/{DID}/post/3m66qxkzv5k2a",
+            f"https://bsky.app/profile/{DID}",
+            f"https://bsky.app/profile/{DID}/post/a b",
+        ],
+    )
+    def test_anything_else_is_none_of_ours(self, url: str) -> None:
+        assert Bluesky().release_from_url(url, remote_id=DID, username="roost.bsky.social") is None
+
+    def test_another_s_did_is_none_of_ours_even_where_the_handle_is_not_known(self) -> None:
+        url = "https://bsky.app/profile/did:plc:other/post/3m66qxkzv5k2a"
+        assert Bluesky().release_from_url(url, remote_id=DID) is None
+
+    def test_can_be_answered(self, platform: respx.MockRouter, put: respx.Route) -> None:
+        found = Bluesky().release_from_url(
+            f"https://bsky.app/profile/{DID}/post/3m66qxkzv5k2a", remote_id=DID
+        )
+        assert found is not None
+        platform.get(
+            f"{HOST}/xrpc/com.atproto.repo.getRecord",
+            params={"repo": DID, "collection": "app.bsky.feed.post", "rkey": "3m66qxkzv5k2a"},
+        ).respond(json={"uri": found.id, "cid": CID, "value": {}})
+        Bluesky().reply(line(), a_post(), to=ThreadPosition(found, found))
+        assert record_of(put)["reply"]["root"] == {"uri": found.id, "cid": CID}
+
+
 class TestFacets:
     def test_marks_utf8_bytes_and_only_handles_that_exist(
         self, platform: respx.MockRouter, put: respx.Route

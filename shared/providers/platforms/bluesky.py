@@ -1,9 +1,10 @@
-"""Bluesky and any other AT Protocol server. Source: the lexicons in bluesky-social/atproto and docs.bsky.app, read 2026-11.
+"""Bluesky and any other AT Protocol server. Source: the lexicons in bluesky-social/atproto, docs.bsky.app, read 2026-11.
 
-Quirks: the account's own server (PDS) is named in its DID document and takes every request; access tokens live two
-hours and each refresh token is good once; we choose the record's key and write only where there is none, so a repeat
-finds what the first try made; links, mentions and hashtags are marked by UTF-8 byte ranges; blobs that no record
-names are removed after an hour or so; a record's `createdAt` is what feeds sort by, so it is the time of sending.
+Quirks: the account's own server (PDS) is named in its DID document and takes every request; a refresh answers with a
+new pair of tokens, and an access token says itself when it ends; we choose the record's key and write only where there
+is none, so a repeat finds what the first try made (a server answers InvalidSwap: packages/pds/src/api/com/atproto/repo/
+putRecord.ts at 05c4bca8); links, mentions and hashtags are marked by UTF-8 byte ranges; blobs that no record names may
+be removed after an hour (atproto.com/specs/blob); feeds sort by a record's `createdAt`, so it is the time of sending.
 """
 
 import base64
@@ -21,6 +22,7 @@ import httpx
 
 from shared.core import clock, text
 from shared.core.config import settings
+from shared.providers.addresses import page_at
 from shared.providers.base import (
     Account,
     CanLookUp,
@@ -66,10 +68,11 @@ from shared.providers.uploads import RangeFile, is_time_short
 
 POSTS = "app.bsky.feed.post"
 VIDEO_SERVICE = "https://video.bsky.app"
-VIDEO_TOKEN_LIFETIME = timedelta(minutes=30)
+VIDEO_TOKEN_LIFETIME = timedelta(minutes=30)  # docs.bsky.app, "Uploading Video"
 UPLOAD_TIMEOUT = timedelta(minutes=5)
 PROCESSING_PAUSE = timedelta(seconds=5)
 BLOB_LIFETIME = timedelta(minutes=50)
+_POST_PATH = re.compile(r"/profile/([^/]+)/post/([\w.:~-]{1,512})(?:/.*)?", re.ASCII)
 
 
 class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
@@ -98,17 +101,20 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
                 ),
             )
         ),
+        # Lexicon app.bsky.feed.post.
         text=TextRules(max_length=300, unit=TextUnit.GRAPHEMES, max_bytes=3_000),
         media=MediaRules(
             images=ImageRules(
                 max_count=4,
                 max_bytes=2_000_000,  # lexicon app.bsky.embed.images
-                types=("image/jpeg", "image/png", "image/webp"),
-                max_width=4_000,
+                types=("image/jpeg", "image/png", "image/webp"),  # ours, of the lexicon's image/*
+                max_width=4_000,  # ours
                 max_height=4_000,
-                max_alt_length=2_000,
+                max_alt_length=2_000,  # ours; the lexicon has no limit
             ),
-            # The lexicon allows 300 MB; what is sent in one piece may have 100 (docs.bsky.app, "Video").
+            # Lexicon app.bsky.embed.video: "up to 300mb, formerly limited to 100mb". Whether every video service and
+            # server takes 300 is not confirmed. Three minutes: the announcement of March 2025
+            # (bsky.app/profile/bsky.app/post/3lk26lxn6sk2u as quoted by publish.obsidian.md/debbieohi/images-and-video).
             videos=VideoRules(
                 max_count=1, max_bytes=100_000_000, max_duration=timedelta(minutes=3)
             ),
@@ -116,7 +122,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         ),
         max_parts=50,
         idempotency=Idempotency(IdempotencyForm.RECORD_KEY),
-        # docs.bsky.app, "Rate limits": 35,000 points a day, 3 for a new record.
+        # docs.bsky.app/docs/advanced-guides/rate-limits: 35,000 points a day, 3 for a new record.
         rate=RateRules(max_concurrent=5, per_channel_per_day=11_600),
         base_url="https://bsky.social",
         tool_tip="Use an app password; the account's own password and two-factor codes are not needed.",
@@ -161,7 +167,9 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
         """Write the record as an answer; it names the thread's root too."""
         return self._write(
-            api, post, reply={"root": _reference(to.root), "parent": _reference(to.parent)}
+            api,
+            post,
+            reply={"root": _reference(api, to.root), "parent": _reference(api, to.parent)},
         )
 
     def stage(
@@ -206,6 +214,23 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
     def format_mention(self, mention_id: str, label: str) -> str:
         """Write the handle; the facet that makes it a link is found in the text."""
         return f"@{(mention_id or label).removeprefix('@')}"
+
+    def release_from_url(
+        self, url: str, *, remote_id: str, username: str | None = None
+    ) -> Released | None:
+        """Read `/profile/<handle or DID>/post/<key>`, where the handle or DID is the account's."""
+        page = page_at(url, "bsky.app")
+        found = _POST_PATH.fullmatch(page.path) if page else None
+        if found is None:
+            return None
+        writer, handle = found[1], (username or "").casefold()
+        is_other = bool(handle) and writer.casefold() != handle
+        if writer != remote_id and (writer.startswith("did:") or is_other):
+            return None
+        return Released(
+            id=f"at://{remote_id}/{POSTS}/{found[2]}",
+            url=f"https://bsky.app/profile/{remote_id}/post/{found[2]}",
+        )
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read the error names of XRPC; an expired token is a 400 there."""
@@ -449,7 +474,7 @@ _TID_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
 
 
 def record_key(post: OutgoingPost) -> str:
-    """Make the part's TID (atproto.com/specs/tid): its second, then 30 bits of its key.
+    """Make the part's TID (atproto.com/specs/tid, which the lexicon asks for): its second, then 30 bits of its key.
 
     Parts of one group are made at one instant, so everything below the second comes from the key.
     """
@@ -466,8 +491,19 @@ def _released(uri: str, cid: str) -> Released:
     return Released(id=uri, url=f"https://bsky.app/profile/{did}/post/{key}", data={"cid": cid})
 
 
-def _reference(release: Released) -> dict[str, str]:
-    return {"uri": release.id, "cid": str(release.data["cid"])}
+def _reference(api: Api, release: Released) -> dict[str, str]:
+    """Name a record by its address and content; a release that a member confirmed by its address lacks the latter."""
+    cid = release.data.get("cid")
+    if cid is None:
+        repo, collection, key = release.id.removeprefix("at://").split("/")
+        answer = api.request(
+            "GET",
+            "/xrpc/com.atproto.repo.getRecord",
+            params={"repo": repo, "collection": collection, "rkey": key},
+            headers=_bearer(api),
+        )
+        cid = api.read(answer, "cid")["cid"]
+    return {"uri": release.id, "cid": str(cid)}
 
 
 def _bearer(api: Api) -> dict[str, str]:
