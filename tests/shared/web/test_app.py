@@ -11,16 +11,18 @@ from pydantic import Field
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from shared.access.policy import PERSON, POLICY, Rule, Who
+from shared.access.policy import PERSON, POLICY, SIGN_UP, Rule, Who
 from shared.core.errors import Conflict, FieldProblem, InvalidInput, TooManyRequests
 from shared.core.ids import new_id
 from shared.core.log import log
 from shared.core.wire import TimezoneName, WireModel, WireTime
+from shared.db.session import dispose
 from shared.organizations.models import Organization
 from shared.web.app import make_app
 from shared.web.deps import Reading, Writing
 from shared.web.routing import Router
 from tests.conftest import Configure
+from tests.counting import count_statements
 from tests.gateway import Gateway
 
 ITEM = f"/items/{new_id()}"
@@ -43,9 +45,10 @@ class Broken(Exception):
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch, _environment: None) -> FastAPI:
     for key in (
-        "POST /items/{item_id}", "GET /items", "GET /items/fails/{how}", "POST /items", "GET /items/count",
+        "POST /items/{item_id}", "GET /items", "GET /items/fails/{how}", "GET /items/count",
     ):  # fmt: skip
         monkeypatch.setitem(POLICY, key, Rule(Who.PUBLIC))
+    monkeypatch.setitem(POLICY, "POST /items", Rule(Who.PUBLIC, rate=SIGN_UP))
     monkeypatch.setitem(POLICY, "GET /items/mine", PERSON)
     router = Router(prefix="/items", tags=["Items"])
 
@@ -295,6 +298,17 @@ class TestWriting:
     ) -> None:
         assert gateway.post("/items").status == 201
         assert gateway.get("/items/count").json == 1
+
+    def test_one_connection_is_enough(
+        self, committed: Engine, gateway: Gateway, configure: Configure
+    ) -> None:
+        """Production has a pool of one: what counts the call must give it back before the writing begins."""
+        dispose()
+        configure(DATABASE_POOL_SIZE=1)
+        with count_statements() as cost:
+            assert gateway.post("/items").status == 201
+        assert cost.statements == 2
+        dispose()
 
 
 class TestDocument:
