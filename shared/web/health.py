@@ -96,4 +96,4 @@ def _memory() -> Memory:
             rss = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except FileNotFoundError:  # not Linux
         rss = peak_bytes
-    return Memory(rss=rss, peak=peak_bytes)
+    return Memory(rss=rss, peak=max(rss, peak_bytes))  # the system counts the peak now and then
