@@ -8,20 +8,36 @@ from fastapi import Header, Query, Request, Response
 from shared.access.context import ActingMember, Via
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import TimezoneName
-from shared.posts import delete, read
+from shared.posts import delete, edit, read, resolve, tags
 from shared.posts.compose import compose
+from shared.posts.find_slot import find_slot
 from shared.posts.models import CreationMethod
 from shared.posts.queries import Author, Filter
 from shared.posts.schemas import (
+    CheckedOut,
+    Confirmation,
     CreatedPost,
     DeletedGroup,
+    Duplicate,
     GroupOut,
+    NewDate,
+    NewStatus,
     PostDraft,
+    PostEdit,
     PostPage,
     PostRef,
     PostsOut,
+    ShortLinkAnswer,
+    ShortLinkQuestion,
+    SlotOut,
+    StatusOut,
+    TagOut,
+    TagsOut,
+    TagWrite,
     ThreadOut,
 )
+from shared.posts.valid import dry_run
+from shared.publishing.history import HistoryOut, list_history
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
@@ -91,6 +107,56 @@ def list_posts_by_page(
     )
 
 
+@posts.post("/valid", summary="Say what composing would refuse")
+def check_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut:
+    """A dry run: for each channel, part and field what would be refused and why. Nothing is stored."""
+    return dry_run(session, member.organization_id, body)
+
+
+@posts.post("/should-shortlink", summary="Say whether to ask about short links")
+def should_shorten(body: ShortLinkQuestion) -> ShortLinkAnswer:
+    """Never: links are sent as they were written."""
+    del body
+    return ShortLinkAnswer(ask=False)
+
+
+@posts.get("/find-slot", summary="Find a free slot of any channel")
+def find_any_slot(member: Acting, session: Reading) -> SlotOut:
+    """The next posting time of a channel that is switched on which no post holds yet."""
+    return SlotOut(date=find_slot(session, member.organization_id))
+
+
+@posts.get("/find-slot/{channel_id}", summary="Find a free slot of a channel")
+def find_slot_of_channel(channel_id: UUID, member: Acting, session: Reading) -> SlotOut:
+    """The channel's next posting time that none of its posts holds yet."""
+    return SlotOut(date=find_slot(session, member.organization_id, channel_id))
+
+
+@posts.get("/tags", summary="List tags")
+def list_tags(member: Acting, session: Reading) -> TagsOut:
+    """By name."""
+    return TagsOut(tags=tags.list_tags(session, member.organization_id))
+
+
+@posts.post("/tags", status_code=201, summary="Add a tag")
+def add_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
+    """Its name is the organization's own."""
+    return tags.add_tag(session, member.organization_id, body)
+
+
+@posts.put("/tags/{tag_id}", summary="Change a tag")
+def change_tag(tag_id: UUID, body: TagWrite, member: Acting, session: Writing) -> TagOut:
+    """Posts that carry it show it so."""
+    return tags.change_tag(session, member.organization_id, tag_id, body)
+
+
+@posts.delete("/tags/{tag_id}", summary="Delete a tag")
+def delete_tag(tag_id: UUID, member: Acting, session: Writing) -> PostRef:
+    """Posts lose it."""
+    tags.delete_tag(session, member.organization_id, tag_id)
+    return PostRef(id=tag_id)
+
+
 @posts.get("/group/{group_id}", summary="Read all posts of a compose action")
 def get_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
     """First to go out first."""
@@ -110,6 +176,72 @@ def get_post(post_id: UUID, member: Acting, session: Reading) -> ThreadOut:
     return read.get_thread(session, member.organization_id, post_id)
 
 
+@posts.put("/{post_id}", summary="Change a post")
+def edit_post(
+    post_id: UUID, body: PostEdit, member: Acting, session: Writing, if_match: IfMatch = None
+) -> ThreadOut:
+    """Whatever is left out stays. Refused once a part is being published, or was."""
+    revision = _revision(if_match, body.revision)
+    edit.edit(session, _author(member), post_id, body, revision=revision)
+    return read.get_thread(session, member.organization_id, post_id)
+
+
+@posts.put("/{post_id}/date", summary="Move a post to another time")
+def reschedule_post(
+    post_id: UUID, body: NewDate, member: Acting, session: Writing, if_match: IfMatch = None
+) -> StatusOut:
+    """`schedule` also queues it, unless it is a draft; `update` moves it and no more."""
+    revision = _revision(if_match, body.revision)
+    moved = edit.reschedule(
+        session, _author(member), post_id, body.date, body.action, revision=revision
+    )
+    return read.status_of(moved)
+
+
+@posts.put("/{post_id}/status", summary="Queue a post, or take it back")
+def change_post_status(
+    post_id: UUID, body: NewStatus, member: Acting, session: Writing, if_match: IfMatch = None
+) -> StatusOut:
+    """`draft` cancels what is queued; `schedule` queues it for its time."""
+    revision = _revision(if_match, body.revision)
+    changed = edit.change_status(session, _author(member), post_id, body.status, revision=revision)
+    return read.status_of(changed)
+
+
+@posts.post("/{post_id}/duplicate", status_code=201, summary="Copy a post")
+def duplicate_post(
+    post_id: UUID, member: Acting, session: Writing, body: Duplicate | None = None
+) -> CreatedPost:
+    """As a draft, or to be published at another time."""
+    return edit.duplicate(session, _author(member), post_id, body or Duplicate())
+
+
+@posts.post("/{post_id}/confirm", summary="Say where an unconfirmed post is")
+def confirm_post(post_id: UUID, body: Confirmation, member: Acting, session: Writing) -> ThreadOut:
+    """Makes it published and sends the next part of its thread on its way."""
+    resolve.confirm(session, _author(member), post_id, body.release_url)
+    return read.get_thread(session, member.organization_id, post_id)
+
+
+@posts.post("/{post_id}/resend", summary="Send a failed or unconfirmed post again")
+def resend_post(post_id: UUID, member: Acting, session: Writing) -> ThreadOut:
+    """At once, with the parts of its thread that failed because it did."""
+    resolve.resend(session, _author(member), post_id)
+    return read.get_thread(session, member.organization_id, post_id)
+
+
+@posts.get("/{post_id}/history", summary="Read what happened to a post")
+def get_history(
+    post_id: UUID,
+    member: Acting,
+    session: Reading,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
+) -> HistoryOut:
+    """Who changed what, and what the platform answered to each try; newest first."""
+    return list_history(session, member.organization_id, post_id, cursor=cursor, page_size=limit)
+
+
 @posts.delete("/{post_id}", summary="Delete a post")
 def delete_post(
     post_id: UUID, member: Acting, session: Writing, if_match: IfMatch = None
@@ -124,11 +256,11 @@ def _author(member: ActingMember, method: str | None = None) -> Author:
         door = CreationMethod.WEB
     else:
         door = CreationMethod.CLI if method == "CLI" else CreationMethod.API
-    return Author(member.organization_id, member.user_id, door)
+    return Author(member.organization_id, member.user_id, member.role, door)
 
 
-def _revision(if_match: str | None) -> int | None:
-    return int(if_match.strip('"')) if if_match else None
+def _revision(if_match: str | None, in_body: int | None = None) -> int | None:
+    return int(if_match.strip('"')) if if_match else in_body
 
 
 app = make_app("posts", routers=[posts])

@@ -166,7 +166,22 @@ POSTS = {
     "GET /posts/group/{group_id}": Rule(Who.VIEWER),
     "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
     "GET /posts/{post_id}": Rule(Who.VIEWER),
+    "POST /posts/valid": Rule(Who.MEMBER, rate=COMPOSE),
+    "POST /posts/should-shortlink": Rule(Who.VIEWER),
+    "GET /posts/find-slot": Rule(Who.VIEWER),
+    "GET /posts/find-slot/{channel_id}": Rule(Who.VIEWER),
+    "GET /posts/tags": Rule(Who.VIEWER),
+    "POST /posts/tags": Rule(Who.MEMBER),
+    "PUT /posts/tags/{tag_id}": Rule(Who.MEMBER),
+    "DELETE /posts/tags/{tag_id}": Rule(Who.MEMBER),
+    "PUT /posts/{post_id}": Rule(Who.MEMBER, rate=COMPOSE),
     "DELETE /posts/{post_id}": Rule(Who.MEMBER),
+    "PUT /posts/{post_id}/date": Rule(Who.MEMBER, rate=COMPOSE),
+    "PUT /posts/{post_id}/status": Rule(Who.MEMBER, rate=COMPOSE),
+    "POST /posts/{post_id}/duplicate": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
+    "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
+    "POST /posts/{post_id}/resend": Rule(Who.MEMBER, rate=COMPOSE),
+    "GET /posts/{post_id}/history": Rule(Who.VIEWER),
 }
 
 POLICY: dict[str, Rule] = {

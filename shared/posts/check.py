@@ -10,7 +10,7 @@ from uuid import UUID
 from shared.channels.queries import ChannelFacts
 from shared.core.errors import FieldProblem
 from shared.media.pick import MediaFile
-from shared.posts.draft import Part, Thread
+from shared.posts.draft import Part, Thread, as_uuid
 from shared.providers.base import DraftPart
 from shared.providers.registry import provider
 from shared.providers.rules import check
@@ -41,14 +41,18 @@ def missing_files(
         )
         for number, part in enumerate(thread.parts)
         for index, entry in enumerate(part.media)
-        if not _is_usable(files.get(UUID(entry["id"])), entry["id"] in kept)
+        if not _is_usable(_file(entry, files), entry["id"] in kept)
     ]
 
 
 def media_ids(threads: Sequence[Thread]) -> set[UUID]:
     """Return the ids of all files."""
     return {
-        UUID(entry["id"]) for thread in threads for part in thread.parts for entry in part.media
+        media_id
+        for thread in threads
+        for part in thread.parts
+        for entry in part.media
+        if (media_id := as_uuid(entry["id"]))
     }
 
 
@@ -81,6 +85,11 @@ def _draft_part(part: Part, files: Files) -> DraftPart:
     media = [
         replace(file.facts, alt=entry.get("alt") or file.alt)
         for entry in part.media
-        if (file := files.get(UUID(entry["id"])))
+        if (file := _file(entry, files))
     ]
     return DraftPart(part.content, media)
+
+
+def _file(entry: Mapping[str, str], files: Files) -> MediaFile | None:
+    media_id = as_uuid(entry["id"])
+    return files.get(media_id) if media_id else None

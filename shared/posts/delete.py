@@ -4,10 +4,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.posts.compose import disarm_old
 from shared.posts.errors import GroupNotFound
 from shared.posts.queries import Author, delete_threads, lock_threads
-from shared.posts.standing import lock_post, require_editable
+from shared.posts.standing import lock_post, require_editable, require_writer
+from shared.posts.write import disarm_old
 
 
 def delete_post(
@@ -19,6 +19,7 @@ def delete_post(
         PostNotFound: there is none.
         Conflict: it is being published, was published, or has changed.
     """
+    require_writer(author)
     parts = lock_post(session, author.organization_id, post_id)
     require_editable(parts, revision=revision)
     delete_threads(session, author, [post_id])
@@ -32,6 +33,7 @@ def delete_group(session: Session, author: Author, group_id: UUID) -> list[UUID]
         GroupNotFound: there is none.
         Conflict: one of its posts is being published, or was published.
     """
+    require_writer(author)
     threads = lock_threads(session, author.organization_id, groups=[group_id])
     if not threads:
         raise GroupNotFound

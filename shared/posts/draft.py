@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from shared.posts.schemas import (
     PartIn,
     PostDraft,
     PostType,
+    TagIn,
 )
 
 PAST_GRACE = timedelta(minutes=5)  # a form that was open for a while still goes out
@@ -71,7 +72,6 @@ class Composition:
     publish_at: datetime | None
     threads: Sequence[Thread]
     labels: Sequence[str] | None = None
-    date_path: str = field(default="date", compare=False)
 
 
 def read_draft(draft: PostDraft) -> Composition:
@@ -81,18 +81,43 @@ def read_draft(draft: PostDraft) -> Composition:
         InvalidInput: a field is missing, or there are too many parts.
         TooLateToSchedule: the time is over.
     """
+    return Composition(
+        type=draft.type,
+        publish_at=read_date(draft),
+        threads=read_threads(draft),
+        labels=labels_of(draft.tags),
+    )
+
+
+def read_threads(draft: PostDraft) -> list[Thread]:
+    """Read what is to be posted, whenever that may be.
+
+    Raises:
+        InvalidInput: a field is missing, or there are too many parts.
+    """
     short = draft.posts is None
     entries = [_entry_of_short_form(draft)] if draft.posts is None else draft.posts
     if sum(len(entry.value) for entry in entries) > MAX_PARTS:
         raise refusal("posts", "too_many_parts", f"Send at most {MAX_PARTS} parts at once.")
-    date_path = "publishDate" if short and draft.date is None else "date"
-    return Composition(
-        type=draft.type,
-        publish_at=_publish_at(draft, date_path),
-        threads=[read_thread(entry, f"posts.{i}.", short=short) for i, entry in enumerate(entries)],
-        labels=_labels(draft),
-        date_path=date_path,
-    )
+    return [read_thread(entry, f"posts.{i}.", short=short) for i, entry in enumerate(entries)]
+
+
+def read_date(draft: PostDraft) -> datetime | None:
+    """Read when to publish; None: now.
+
+    Raises:
+        InvalidInput: it is missing, or years ahead.
+        TooLateToSchedule: it is over.
+    """
+    path = "publishDate" if draft.posts is None and draft.date is None else "date"
+    moment = draft.date or draft.publish_date
+    if draft.type == "now":
+        return None
+    if draft.type == "schedule":
+        if moment is None:
+            raise refusal(path, "missing", "Say when to publish, or send type `now` or `draft`.")
+        return read_publish_at(moment, path)
+    return moment
 
 
 def read_thread(entry: ChannelPostIn, prefix: str, *, short: bool = False) -> Thread:
@@ -103,16 +128,12 @@ def read_thread(entry: ChannelPostIn, prefix: str, *, short: bool = False) -> Th
         parts=[],
         settings=settings,
         title=entry.title,
-        group=_as_uuid(entry.group),
-        replaces=_as_uuid(entry.value[0].id),
+        group=as_uuid(entry.group),
+        replaces=as_uuid(entry.value[0].id),
         prefix=prefix,
         short=short,
     )
-    parts = [
-        read_part(part, thread.path(f"value.{number}.image"))
-        for number, part in enumerate(entry.value)
-    ]
-    return with_parts(thread, parts)
+    return with_parts(thread, [read_part(part) for part in entry.value])
 
 
 def with_parts(thread: Thread, parts: Sequence[Part]) -> Thread:
@@ -121,16 +142,9 @@ def with_parts(thread: Thread, parts: Sequence[Part]) -> Thread:
     return replace(thread, parts=[replace(root, delay_seconds=0), *replies])
 
 
-def read_part(part: PartIn, image_path: str) -> Part:
-    """Read one part.
-
-    Raises:
-        InvalidInput: a file has neither our id nor our address.
-    """
-    media = [
-        _media_entry(image, f"{image_path}.{number}")
-        for number, image in enumerate(part.image or ())
-    ]
+def read_part(part: PartIn) -> Part:
+    """Read one part."""
+    media = [_media_entry(image) for image in part.image or ()]
     return Part(sanitize(part.content), media, round(part.delay * 60))
 
 
@@ -172,32 +186,17 @@ def _entry_of_short_form(draft: PostDraft) -> ChannelPostIn:
     )
 
 
-def _publish_at(draft: PostDraft, path: str) -> datetime | None:
-    moment = draft.date or draft.publish_date
-    if draft.type == "now":
+def labels_of(tags: Sequence[TagIn] | None) -> list[str] | None:
+    """Return the names of tags; None: tags stay as they are."""
+    if tags is None:
         return None
-    if draft.type == "schedule":
-        if moment is None:
-            raise refusal(path, "missing", "Say when to publish, or send type `now` or `draft`.")
-        return read_publish_at(moment, path)
-    return moment
+    return [label for tag in tags if (label := tag.label or tag.value)]
 
 
-def _labels(draft: PostDraft) -> Sequence[str] | None:
-    if draft.tags is None:
-        return None
-    return [label for tag in draft.tags if (label := tag.label or tag.value)]
-
-
-def _media_entry(image: ImageIn, path: str) -> Mapping[str, str]:
-    media_id = _as_uuid(image.id) or _id_in_address(image.path)
-    if media_id is None:
-        raise refusal(
-            f"{path}.id",
-            "media_not_found",
-            "Name a file of the media library by its id or its address.",
-        )
-    return {"id": str(media_id)} | ({"alt": image.alt} if image.alt else {})
+def _media_entry(image: ImageIn) -> Mapping[str, str]:
+    """Make the entry of a file; its id is empty where neither id nor address is ours, which the check refuses."""
+    media_id = as_uuid(image.id) or _id_in_address(image.path)
+    return {"id": str(media_id or "")} | ({"alt": image.alt} if image.alt else {})
 
 
 def _id_in_address(address: str | None) -> UUID | None:
@@ -206,5 +205,6 @@ def _id_in_address(address: str | None) -> UUID | None:
     return UUID(found[1]) if len(found) > 1 else None
 
 
-def _as_uuid(text: str | None) -> UUID | None:
+def as_uuid(text: str | None) -> UUID | None:
+    """Read an id that may be anything; None: it is none of ours."""
     return UUID(text) if text and _UUID.fullmatch(text) else None

@@ -112,6 +112,28 @@ class NotWaitingForYou(_StateForbids):
         )
 
 
+class PredecessorFirst(_StateForbids):
+    """The part before is not on the platform, so this one has nothing to answer."""
+
+    code = "predecessor_first"
+
+    def __init__(self, state: PostState, revision: int) -> None:
+        super().__init__(
+            "The part before this one is not published. Send that one again first.",
+            state,
+            revision,
+        )
+
+
+class ReleaseTaken(Conflict):
+    """Another post of the channel is that one."""
+
+    code = "release_taken"
+
+    def __init__(self) -> None:
+        super().__init__("Another post was published under this address already.")
+
+
 class ReplyNotPost(Conflict):
     """The id is that of a reply; what is asked is done with the whole post."""
 

@@ -1,6 +1,7 @@
 """How a part's state may move, and by whose hand. Nothing else changes `posts.state`."""
 
 from enum import StrEnum
+from typing import Literal
 
 
 class PostState(StrEnum):
@@ -58,12 +59,15 @@ def may_move(before: PostState, after: PostState, *, by: Hand) -> bool:
     return MOVES.get((before, after)) is by
 
 
-def wire_state(state: PostState) -> str:
+WireState = Literal["DRAFT", "QUEUE", "PUBLISHED", "ERROR"]
+
+
+def wire_state(state: PostState) -> WireState:
     """Return the state's name in JSON: publishing shows as QUEUE, unconfirmed as ERROR with a code of its own."""
     return _WIRE[state]
 
 
-_WIRE = {
+_WIRE: dict[PostState, WireState] = {
     PostState.DRAFT: "DRAFT",
     PostState.QUEUED: "QUEUE",
     PostState.PUBLISHING: "QUEUE",

@@ -11,9 +11,11 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
+from shared.organizations.models import Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import CreationMethod
 from shared.posts.schedule import Armable
+from shared.providers.base import Released
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Author:
 
     organization_id: OrganizationId
     user_id: UserId | None
+    role: Role
     method: CreationMethod = CreationMethod.UNKNOWN
 
 
@@ -275,6 +278,80 @@ def delete_threads(session: Session, author: Author, roots: Collection[UUID]) ->
     return [row.root_id for row in rows]
 
 
+# The successor is due after its delay, as if the publisher had recorded the release.
+_CONFIRM = text("""
+    with confirmed as (
+        update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
+            release_url = :release_url, release_data = null, error_code = null, error_message = null,
+            next_check_at = null, updated_at = now()
+        where id = :part_id and organization_id = :organization_id and state = 'unconfirmed'
+        returning id, root_id, revision
+    ), told as (
+        insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+        select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'confirmed',
+            cast(:changes as jsonb)
+        from confirmed
+    )
+    update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
+        arm_count = posts.arm_count + 1, enqueued_at = null, next_check_at = null, updated_at = now()
+    from confirmed
+    where posts.parent_id = confirmed.id and posts.state = 'queued' and posts.deleted_at is null
+    returning posts.id, posts.revision, posts.arm_count, posts.due_at,
+        posts.delay_seconds::float8 as wait_seconds, jsonb_array_length(posts.media) > 0 as has_media
+""")
+
+
+def confirm_part(
+    session: Session, author: Author, part: StoredPart, released: Released
+) -> RowMapping | None:
+    """Publish an unconfirmed part under the address that a member gave; return the next part, due now, if any."""
+    return (
+        session.execute(
+            _CONFIRM,
+            _of_part(author, part, {"release_url": [None, released.url]})
+            | {"release_id": released.id, "release_url": released.url},
+        )
+        .mappings()
+        .one_or_none()
+    )
+
+
+# A new generation for the part and for those that failed because it did. A time so long ago that the claim would
+# refuse it is moved to now: the member has just asked for it.
+_REQUEUE = text("""
+    with requeued as (
+        update posts set state = 'queued', generation = generation + 1,
+            due_at = case when id = :part_id then now() end,
+            publish_at = case when publish_at < now() - make_interval(secs => :oldest_seconds) then now()
+                else publish_at end,
+            armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
+            error_code = null, error_message = null, updated_at = now()
+        where organization_id = :organization_id and root_id = :root_id and deleted_at is null
+            and ((id = :part_id and state in ('failed', 'unconfirmed'))
+                or (position > :position and state in ('failed', 'queued')))
+        returning id, root_id, revision, generation, arm_count, due_at, jsonb_array_length(media) > 0 as has_media
+    ), told as (
+        insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+        select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'resent',
+            cast(:changes as jsonb)
+        from requeued where id = :part_id
+    )
+    select *, 0::float8 as wait_seconds from requeued where id = :part_id
+""")
+
+
+def requeue_part(
+    session: Session, author: Author, part: StoredPart, *, oldest_seconds: float
+) -> RowMapping:
+    """Queue a part again, due now, with the parts after it; return it."""
+    values = _of_part(author, part, {"state": [str(part.state), "queued"]}) | {
+        "position": part.position,
+        "root_id": part.root_id,
+        "oldest_seconds": oldest_seconds,
+    }
+    return session.execute(_REQUEUE, values).mappings().one()
+
+
 # --- reading ---------------------------------------------------------------------------------------------------
 
 _TAGS = """
@@ -427,6 +504,17 @@ def _filter_values(organization_id: OrganizationId, wanted: Filter) -> dict[str,
         "channel_id": wanted.channel_id,
         "states": None if wanted.states is None else [str(state) for state in wanted.states],
         "tag_id": wanted.tag_id,
+    }
+
+
+def _of_part(author: Author, part: StoredPart, changes: Mapping[str, Any]) -> dict[str, Any]:
+    named = {f"value.{part.position}.{field}": pair for field, pair in changes.items()}
+    return {
+        "part_id": part.id,
+        "organization_id": author.organization_id,
+        "user_id": author.user_id,
+        "change_id": new_id(),
+        "changes": json.dumps(named),
     }
 
 

@@ -32,10 +32,12 @@ from shared.posts.schemas import (
     PartOut,
     PostPage,
     PostsOut,
+    StatusOut,
     TaggedOut,
     TagOut,
     ThreadOut,
 )
+from shared.posts.write import Stored
 
 MAX_RANGE = timedelta(days=62)
 MAX_RANGE_POSTS = 5_000
@@ -166,6 +168,18 @@ def get_group(session: Session, organization_id: OrganizationId, group_id: UUID)
         raise GroupNotFound
     threads = groupby(rows, key=lambda row: row["root_id"])
     return GroupOut(group=group_id, posts=[_thread(list(parts)) for _, parts in threads])
+
+
+def status_of(stored: Stored) -> StatusOut:
+    """Say where a post stands after a change."""
+    state = stored.plan.state
+    return StatusOut(
+        id=stored.root.id,
+        state=wire_state(state),
+        code=state.value,
+        revision=stored.root.revision,
+        publish_date=stored.root.publish_at,
+    )
 
 
 def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.core.wire import WireModel, WireTime
+from shared.posts.lifecycle import WireState
 from shared.posts.models import CreationMethod
 
 MAX_PARTS = 1_000
@@ -101,6 +102,63 @@ class PostDraft(WireModel):
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
 
 
+class PostEdit(WireModel):
+    """What is to change; whatever is left out stays.
+
+    `value` replaces all parts. For the first part alone there is `content` and `image`.
+    """
+
+    type: PostType = "update"
+    date: WireTime | None = None
+    value: list[PartIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+    content: str | None = None
+    image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
+    title: Name | None = None
+    settings: JsonObject | None = None
+    integration: IntegrationIn | None = Field(default=None, description="Another channel.")
+    tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
+    revision: int | None = Field(default=None, description="The revision that was read.")
+
+    def as_part(self) -> PartIn:
+        """Return the first part as it was sent in the short form."""
+        return PartIn(content=self.content or "", image=self.image)
+
+
+DateAction = Literal["schedule", "update"]
+StatusAction = Literal["draft", "schedule"]
+
+
+class NewDate(WireModel):
+    """Another time. `schedule` also queues the post, unless it is a draft."""
+
+    date: WireTime = Field(examples=["2026-12-24T10:00:00.000Z"])
+    action: DateAction = "schedule"
+    revision: int | None = None
+
+
+class NewStatus(WireModel):
+    """Whether the post is to go out."""
+
+    status: StatusAction
+    revision: int | None = None
+
+
+class Duplicate(WireModel):
+    """How to copy a post. With a `date` it is scheduled unless `type` says otherwise; without, it is a draft."""
+
+    type: Literal["draft", "schedule", "now"] | None = None
+    date: WireTime | None = None
+    same_group: bool = False
+
+
+class Confirmation(WireModel):
+    """Where the post is, as the member found it on the platform."""
+
+    release_url: str = Field(
+        alias="releaseUrl", max_length=2_000, examples=["https://mastodon.social/@ada/1140"]
+    )
+
+
 class WarningOut(WireModel):
     """Something the member may want to look at; nothing was refused for it."""
 
@@ -119,7 +177,6 @@ class CreatedPost(WireModel):
 
 # Reading
 
-WireState = Literal["DRAFT", "QUEUE", "PUBLISHED", "ERROR"]
 StateCode = Literal["draft", "queued", "publishing", "published", "failed", "unconfirmed"]
 
 
@@ -239,6 +296,76 @@ class PostRef(WireModel):
     """A post that was changed or deleted."""
 
     id: UUID
+
+
+class StatusOut(WireModel):
+    """A post and where it stands now."""
+
+    id: UUID
+    state: WireState
+    code: StateCode
+    revision: int
+    publish_date: WireTime
+
+
+class TagWrite(WireModel):
+    """A tag as it is to be."""
+
+    name: str = Field(min_length=1, max_length=100)
+    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#2f6f4f"])
+
+
+class TagsOut(WireModel):
+    """The organization's tags, by name."""
+
+    tags: list[TagOut]
+
+
+class SlotOut(WireModel):
+    """A free slot."""
+
+    date: WireTime
+
+
+class ProblemOut(WireModel):
+    """One reason why something would be refused."""
+
+    path: str = Field(examples=["posts.0.value.1.content"])
+    code: str = Field(examples=["too_long"])
+    message: str
+
+
+class CheckedPost(WireModel):
+    """What a dry run found of one channel's post."""
+
+    id: UUID = Field(description="The channel.")
+    identifier: str
+    name: str
+    valid: bool
+    empty_content: bool
+    too_long: bool
+    maximum_characters: int
+    errors: list[ProblemOut]
+
+
+class CheckedOut(WireModel):
+    """What a dry run found. `errors` are those of no single channel, such as the time."""
+
+    valid: bool
+    errors: list[ProblemOut]
+    posts: list[CheckedPost]
+
+
+class ShortLinkQuestion(WireModel):
+    """Texts that may hold links."""
+
+    messages: list[str] = Field(default_factory=list, max_length=MAX_PARTS)
+
+
+class ShortLinkAnswer(WireModel):
+    """Whether to ask the member if links are to be shortened."""
+
+    ask: bool
 
 
 class DeletedGroup(WireModel):

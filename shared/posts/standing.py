@@ -1,4 +1,4 @@
-"""May a stored post be changed now? Asked of its locked rows, so that the answer holds until the commit."""
+"""May this post be changed, by this member, now? Asked of its locked rows, so that the answer holds until the commit."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
 from shared.posts.errors import (
+    MayNotCompose,
     PostChanged,
     PostIsPublished,
     PostIsPublishing,
@@ -14,7 +15,18 @@ from shared.posts.errors import (
     ReplyNotPost,
 )
 from shared.posts.lifecycle import PostState
-from shared.posts.queries import StoredPart, lock_threads
+from shared.posts.policy import may_compose
+from shared.posts.queries import Author, StoredPart, lock_threads
+
+
+def require_writer(author: Author) -> None:
+    """Refuse whoever may only look.
+
+    Raises:
+        MayNotCompose: the role does not allow it.
+    """
+    if not may_compose(author.role):
+        raise MayNotCompose
 
 
 def living(parts: Sequence[StoredPart]) -> list[StoredPart]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from functions.posts.app import app
 from shared.channels.models import Channel
+from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
 from shared.posts.lifecycle import PostState
@@ -97,11 +98,11 @@ class TestCompose:
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:
         [created] = compose(caller, entry(channel, "One", "Two"))
-        [message] = boto3.client("sqs").receive_message(
-            QueueUrl=boto3.client("sqs").get_queue_url(QueueName="publish")["QueueUrl"],
-            WaitTimeSeconds=0,
-        ).get("Messages", []) or [None]
-        assert message is None  # held for five minutes
+        attributes = boto3.client("sqs").get_queue_attributes(
+            QueueUrl=settings().publish_queue_url,
+            AttributeNames=["ApproximateNumberOfMessagesDelayed"],
+        )["Attributes"]
+        assert attributes["ApproximateNumberOfMessagesDelayed"] == "1"
         post = session.get_one(Post, created["postId"], populate_existing=True)
         assert post.armed_revision == 1
         assert post.enqueued_at is not None

@@ -1,0 +1,112 @@
+"""The member's two ways out where a platform left it open, or refused: "here it is", and "send it again".
+
+Nothing else publishes a part without asking its platform, and nothing else sends one a second time.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.channels.queries import get_channel
+from shared.core.config import settings
+from shared.core.ids import OrganizationId
+from shared.posts import queries
+from shared.posts.draft import refusal
+from shared.posts.errors import NotWaitingForYou, PostNotFound, PredecessorFirst, ReleaseTaken
+from shared.posts.lifecycle import Hand, PostState, may_move
+from shared.posts.queries import Author, StoredPart, lock_threads
+from shared.posts.schedule import Armable, arm_after_commit
+from shared.posts.standing import living, require_writer
+from shared.providers.base import Released
+from shared.providers.registry import provider
+
+
+def confirm(session: Session, author: Author, part_id: UUID, release_url: str) -> None:
+    """Record that an unconfirmed part is on its platform, and send the next part on its way.
+
+    Raises:
+        PostNotFound: there is none.
+        NotWaitingForYou: it is not unconfirmed.
+        InvalidInput: the address is not that of a post there.
+        ReleaseTaken: another post is that one.
+    """
+    require_writer(author)
+    part, _ = _lock_part(session, author.organization_id, part_id)
+    if not may_move(part.state, PostState.PUBLISHED, by=Hand.MEMBER):
+        raise NotWaitingForYou(part.state, part.revision)
+    released = _release(session, author.organization_id, part, release_url)
+    try:
+        successor = queries.confirm_part(session, author, part, released)
+    except IntegrityError as error:
+        if "uq_posts_release" not in str(error.orig):
+            raise
+        raise ReleaseTaken from error
+    if successor is not None:
+        arm_after_commit(session, [_armable(author.organization_id, successor)])
+
+
+def resend(session: Session, author: Author, part_id: UUID) -> None:
+    """Send a failed or unconfirmed part again, as a new generation, and the parts that failed with it after it.
+
+    Raises:
+        PostNotFound: there is none.
+        NotWaitingForYou: it is neither failed nor unconfirmed.
+        PredecessorFirst: the part before it is not on the platform.
+    """
+    require_writer(author)
+    part, before = _lock_part(session, author.organization_id, part_id)
+    if not may_move(part.state, PostState.QUEUED, by=Hand.MEMBER) or part.state is PostState.DRAFT:
+        raise NotWaitingForYou(part.state, part.revision)
+    if before is not None and before.state is not PostState.PUBLISHED:
+        raise PredecessorFirst(before.state, before.revision)
+    row = queries.requeue_part(
+        session, author, part, oldest_seconds=settings().max_late_hours * 3600.0
+    )
+    arm_after_commit(session, [_armable(author.organization_id, row)])
+
+
+def _lock_part(
+    session: Session, organization_id: OrganizationId, part_id: UUID
+) -> tuple[StoredPart, StoredPart | None]:
+    """Lock a part with its thread; also return the part before it."""
+    threads = lock_threads(session, organization_id, ids=[part_id])
+    if not threads:
+        raise PostNotFound
+    [parts] = threads.values()
+    return _with_predecessor(living(parts), part_id)
+
+
+def _with_predecessor(
+    parts: Sequence[StoredPart], part_id: UUID
+) -> tuple[StoredPart, StoredPart | None]:
+    number = next(number for number, part in enumerate(parts) if part.id == part_id)
+    return parts[number], parts[number - 1] if number else None
+
+
+def _release(
+    session: Session, organization_id: OrganizationId, part: StoredPart, url: str
+) -> Released:
+    channel = get_channel(session, organization_id, part.channel_id)
+    platform = provider(channel.provider)
+    released = platform.release_from_url(
+        url.strip(), remote_id=channel.remote_id, username=channel.username
+    )
+    if released is None:
+        words = f"This is not the address of a post of {channel.name} on {platform.spec.name}. Copy it from there."
+        raise refusal("releaseUrl", "not_a_release", words)
+    return released
+
+
+def _armable(organization_id: OrganizationId, row: RowMapping) -> Armable:
+    return Armable(
+        part_id=row["id"],
+        organization_id=organization_id,
+        revision=row["revision"],
+        arm_count=row["arm_count"],
+        due_at=row["due_at"],
+        wait_seconds=row["wait_seconds"],
+        has_media=row["has_media"],
+    )

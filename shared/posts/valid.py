@@ -1,0 +1,60 @@
+"""What would be refused if this were composed now? The dry run: it reads what composing reads and writes nothing."""
+
+from collections.abc import Iterable
+
+from sqlalchemy.orm import Session
+
+from shared.channels.queries import ChannelFacts
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.posts.check import Files, check_thread
+from shared.posts.draft import Thread, read_date, read_threads
+from shared.posts.schemas import CheckedOut, CheckedPost, PostDraft, ProblemOut
+from shared.posts.write import read_channels, read_files
+from shared.providers.registry import provider
+
+
+def dry_run(session: Session, organization_id: OrganizationId, draft: PostDraft) -> CheckedOut:
+    """List what composing `draft` would refuse, for each channel, part and field.
+
+    Raises:
+        InvalidInput: it cannot be read at all.
+        ChannelNotFound: a channel is not the organization's.
+    """
+    threads = read_threads(draft)
+    channels = read_channels(session, organization_id, threads)
+    files = read_files(session, organization_id, threads)
+    of_date = _problems_of_date(draft)
+    posts = [_checked(thread, channels[thread.channel_id], files) for thread in threads]
+    return CheckedOut(
+        valid=not of_date and all(post.valid for post in posts), errors=of_date, posts=posts
+    )
+
+
+def _checked(thread: Thread, channel: ChannelFacts, files: Files) -> CheckedPost:
+    problems = check_thread(thread, channel, files)
+    codes = {problem.code for problem in problems}
+    return CheckedPost(
+        id=channel.id,
+        identifier=channel.provider,
+        name=channel.name,
+        valid=not problems,
+        empty_content="empty" in codes,
+        too_long="too_long" in codes,
+        maximum_characters=provider(channel.provider)
+        .text_rules(channel.account_settings)
+        .max_length,
+        errors=_out(problems),
+    )
+
+
+def _problems_of_date(draft: PostDraft) -> list[ProblemOut]:
+    try:
+        read_date(draft)
+    except InvalidInput as error:
+        return _out(error.problems)
+    return []
+
+
+def _out(problems: Iterable[FieldProblem]) -> list[ProblemOut]:
+    return [ProblemOut(path=one.path, code=one.code, message=one.message) for one in problems]

@@ -1,0 +1,219 @@
+"""How threads are written, new or in place of what they were: checked first, stored by one statement, then armed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels.errors import ChannelNotFound, ChannelsNotFound
+from shared.channels.queries import ChannelFacts, get_channels
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.media.queries import get_media_files
+from shared.posts.check import Files, check_thread, media_ids, missing_files
+from shared.posts.draft import Part, Thread
+from shared.posts.errors import PostChanged
+from shared.posts.lifecycle import PostState
+from shared.posts.queries import (
+    Author,
+    Change,
+    NewPart,
+    StoredPart,
+    WrittenRoot,
+    write_threads,
+)
+from shared.posts.schedule import arm_after_commit, disarm_after_commit
+from shared.posts.standing import living, require_writer
+
+_OF_A_POST = ("channel_id", "state", "settings", "title", "publish_at")
+_OF_A_PART = ("content", "media", "delay_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a thread is to become. `publish_at` None: now. `before` is what it takes the place of, None for a new one."""
+
+    thread: Thread
+    state: PostState
+    publish_at: datetime | None
+    group_id: UUID
+    action: str
+    before: Sequence[StoredPart] | None = None
+
+    @property
+    def kept_files(self) -> set[str]:
+        """The files that the post held before."""
+        return {str(entry["id"]) for part in self.before or () for entry in part.media}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A plan that was carried out."""
+
+    plan: Plan
+    channel: ChannelFacts
+    root: WrittenRoot
+
+
+def write(
+    session: Session,
+    author: Author,
+    plans: Sequence[Plan],
+    *,
+    labels: Sequence[str] | None = None,
+) -> list[Stored]:
+    """Check and store threads, and arm those that are queued once that is committed; in the order of the plans.
+
+    Whatever a plan takes the place of must be locked. `labels` are the tags that all of them carry afterwards.
+
+    Raises:
+        InvalidInput: something in them was refused; all of it is named.
+        ChannelNotFound: a channel is not the organization's.
+        MayNotCompose: the author may only look.
+    """
+    require_writer(author)
+    threads = [plan.thread for plan in plans]
+    channels = read_channels(session, author.organization_id, threads)
+    files = read_files(session, author.organization_id, threads)
+    problems = [one for plan in plans for one in _problems(plan, channels, files)]
+    if problems:
+        raise InvalidInput("Some fields were refused.", problems=problems)
+    rows = [_rows(plan) for plan in plans]
+    written = write_threads(
+        session,
+        author,
+        [row for thread in rows for row in thread],
+        [_change(plan, thread) for plan, thread in zip(plans, rows, strict=True)],
+        labels=labels,
+    )
+    if written is None:
+        raise _overtaken(plans)
+    _arm(session, author.organization_id, plans, written.values())
+    return [
+        Stored(plan, channels[plan.thread.channel_id], written[thread[0].id])
+        for plan, thread in zip(plans, rows, strict=True)
+    ]
+
+
+def thread_from(parts: Sequence[StoredPart]) -> Thread:
+    """Read a stored post as if it had just been composed."""
+    root = parts[0]
+    return Thread(
+        channel_id=root.channel_id,
+        parts=[Part(part.content, part.media, part.delay_seconds) for part in living(parts)],
+        settings=root.settings,
+        title=root.title,
+    )
+
+
+def read_channels(
+    session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
+) -> Mapping[UUID, ChannelFacts]:
+    """Read the channels of threads.
+
+    Raises:
+        ChannelNotFound: one is not the organization's; `errors` says where it is named.
+    """
+    try:
+        return get_channels(session, organization_id, {thread.channel_id for thread in threads})
+    except ChannelsNotFound as error:
+        refused = ChannelNotFound()
+        refused.problems = tuple(
+            FieldProblem(thread.path("integration.id"), refused.code, refused.message)
+            for thread in threads
+            if thread.channel_id in error.ids
+        )
+        raise refused from error
+
+
+def read_files(
+    session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
+) -> Files:
+    """Read the files of threads; no statement where there are none."""
+    ids = [MediaId(media_id) for media_id in media_ids(threads)]
+    return {file.id: file for file in get_media_files(session, organization_id, ids)} if ids else {}
+
+
+def disarm_old(session: Session, before: Sequence[StoredPart]) -> None:
+    """Take off the schedule that a queued root has, once the change is committed."""
+    root = before[0]
+    has_schedule = root.armed_revision == root.revision and root.enqueued_at is None
+    if root.state is PostState.QUEUED and has_schedule:
+        disarm_after_commit(session, root.id, root.revision, root.arm_count)
+
+
+def _problems(
+    plan: Plan, channels: Mapping[UUID, ChannelFacts], files: Files
+) -> list[FieldProblem]:
+    """Hold what is to be published to the platform's limits; a draft may be unfinished."""
+    if plan.state is not PostState.QUEUED:
+        return missing_files(plan.thread, files, kept=plan.kept_files)
+    channel = channels[plan.thread.channel_id]
+    return check_thread(plan.thread, channel, files, kept=plan.kept_files)
+
+
+def _rows(plan: Plan) -> list[NewPart]:
+    """Make the rows of a thread. A part keeps the id that its position had."""
+    thread, known = plan.thread, [part.id for part in plan.before or ()]
+    # While nobody knows whether the root is there, its replies wait.
+    of_replies = PostState.QUEUED if plan.state is PostState.UNCONFIRMED else plan.state
+    ids = [*known[: len(thread.parts)], *(new_id() for _ in thread.parts[len(known) :])]
+    return [
+        NewPart(
+            id=ids[position],
+            channel_id=thread.channel_id,
+            group_id=plan.group_id,
+            root_id=ids[0],
+            parent_id=ids[position - 1] if position else None,
+            position=position,
+            state=of_replies if position else plan.state,
+            content=part.content,
+            media=part.media,
+            settings={} if position else thread.settings,
+            title=None if position else thread.title,
+            content_hash=part.content_hash,
+            publish_at=plan.publish_at,
+            delay_seconds=part.delay_seconds,
+            revision=plan.before[0].revision + 1 if plan.before else 1,
+        )
+        for position, part in enumerate(thread.parts)
+    ]
+
+
+def _change(plan: Plan, rows: Sequence[NewPart]) -> Change:
+    changes = _differences(plan.before, rows) if plan.before else {}
+    return Change(rows[0].id, rows[0].revision, plan.action, changes)
+
+
+def _differences(before: Sequence[StoredPart], rows: Sequence[NewPart]) -> dict[str, Any]:
+    """List what differs: `{field: [before, after]}`, fields of parts as `value.1.content`."""
+    old = {part.position: part for part in living(before)}
+    new = {part.position: part for part in rows}
+    found = {name: [getattr(old[0], name), getattr(new[0], name)] for name in _OF_A_POST}
+    for position in sorted({*old, *new}):
+        for name in _OF_A_PART:
+            found[f"value.{position}.{name}"] = [
+                getattr(side.get(position), name, None) for side in (old, new)
+            ]
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def _arm(
+    session: Session,
+    organization_id: OrganizationId,
+    plans: Sequence[Plan],
+    written: Iterable[WrittenRoot],
+) -> None:
+    armable = [root.armable(organization_id) for root in written]
+    arm_after_commit(session, [one for one in armable if one])
+    for plan in plans:
+        if plan.before:
+            disarm_old(session, plan.before)
+
+
+def _overtaken(plans: Sequence[Plan]) -> PostChanged:
+    root = next(plan.before[0] for plan in plans if plan.before)
+    return PostChanged(root.state, root.revision)
