@@ -40,15 +40,7 @@ from werkzeug.serving import make_server
 from local.home import write_private
 from local.intrinsics import TemplateRefused
 from local.mailbox import Mailbox
-from local.template import (
-    ACCOUNT,
-    REGION,
-    QueueSpec,
-    SecretSpec,
-    System,
-    TimerSpec,
-    secret_arn,
-)
+from local.system import ACCOUNT, REGION, QueueSpec, SecretSpec, System, TimerSpec, secret_arn
 
 _DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:secretsmanager:(.+?)\}\}")
 _SETTLE_MS = 1.0  # moto calls a message visible strictly after its time

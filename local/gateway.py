@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from local.mailbox import Mailbox
-from local.template import ACCOUNT, CorsRule, Route
+from local.system import ACCOUNT, CorsRule, Route
 from local.workers import MAX_PAYLOAD_BYTES, FunctionPool, Outcome
 
 Scope = MutableMapping[str, Any]

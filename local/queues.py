@@ -17,7 +17,7 @@ from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message
 
 from local.aws import WatchedQueue
-from local.template import REGION, QueueSource
+from local.system import REGION, QueueSource
 from local.workers import FunctionPool, Outcome
 
 _LONGEST_WAIT_SECONDS = (

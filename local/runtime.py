@@ -30,7 +30,8 @@ from local.starters import ROOT, Starter, make_starter
 from local.storage.front import Storage
 from local.storage.objects import ObjectStore
 from local.storage.signatures import Verifier
-from local.template import FunctionSpec, System, read_parameters, read_system
+from local.system import FunctionSpec, System
+from local.template import read_parameters, read_system
 from local.workers import FunctionPool, LogBook
 
 MIGRATE, RECONCILE = "MigrateFunction", "ReconcileFunction"

@@ -20,7 +20,7 @@ from moto.scheduler.models import Schedule
 
 from local.aws import LocalAws
 from local.expressions import ExpressionRefused, next_firing
-from local.template import ACCOUNT, REGION, FunctionSpec, System
+from local.system import ACCOUNT, REGION, FunctionSpec, System
 from local.workers import FunctionPool
 
 _LONGEST_WAIT_SECONDS = 5.0

@@ -6,203 +6,30 @@ only in AWS is refused by name, so that the template and the local system cannot
 
 import shlex
 import tomllib
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from local.intrinsics import Reference, Resolver, TemplateRefused, read_yaml
-
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-STACK = "roost-local"
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionSpec:
-    """One Lambda function. `code` is the folder its handler is imported from."""
-
-    logical_id: str
-    name: str
-    handler: str
-    code: Path
-    timeout_seconds: int
-    memory_mb: int
-    environment: Mapping[str, str]
-    async_retries: int
-    dead_letter_arn: str | None
-
-    @property
-    def arn(self) -> str:
-        """The unqualified ARN."""
-        return _arn("lambda", f"function:{self.name}")
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A method (or `ANY`) and path of the HTTP API, and the function that answers it."""
-
-    method: str
-    path: str
-    function: str
-
-    @property
-    def key(self) -> str:
-        """How API Gateway names the route."""
-        return f"{self.method} {self.path}" if self.path != "$default" else "$default"
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSource:
-    """An event source mapping: which queue feeds which function, and how."""
-
-    function: str
-    queue_arn: str
-    batch_size: int
-    window_seconds: int
-    max_concurrency: int | None
-    reports_failures: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TimerSpec:
-    """A schedule that the template itself declares. `input` is what the target gets, None: Scheduler's own event."""
-
-    name: str
-    group: str
-    target_arn: str
-    expression: str
-    timezone: str
-    input: str | None
-    max_attempts: int
-    max_age_seconds: int
-    dead_letter_arn: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSpec:
-    """One queue; `attributes` are those of SQS `CreateQueue`."""
-
-    logical_id: str
-    name: str
-    attributes: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CorsRule:
-    """One CORS rule of a bucket or of the HTTP API."""
-
-    origins: Sequence[str]
-    methods: Sequence[str]
-    headers: Sequence[str] = ()
-    exposed: Sequence[str] = ()
-    max_age_seconds: int | None = None
-    credentials: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BucketSpec:
-    """One bucket and who may use it from a browser."""
-
-    name: str
-    cors: Sequence[CorsRule]
-
-
-@dataclass(frozen=True, slots=True)
-class SecretSpec:
-    """One secret: its text, or how to generate it (`GenerateSecretString`)."""
-
-    name: str
-    text: str | None
-    generate: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """Everything the template describes that exists on a laptop."""
-
-    functions: Mapping[str, FunctionSpec]
-    routes: Sequence[Route]
-    sources: Sequence[QueueSource]
-    timers: Sequence[TimerSpec]
-    queues: Sequence[QueueSpec]
-    buckets: Sequence[BucketSpec]
-    secrets: Sequence[SecretSpec]
-    key_ids: Sequence[str]
-    key_aliases: Mapping[str, str]
-    schedule_groups: Sequence[str]
-    mail_identities: Sequence[str]
-    api_cors: CorsRule | None = None
-
-    def function_by_arn(self, arn: str) -> FunctionSpec | None:
-        """Find a function by its ARN, qualified by an alias or version or not."""
-        return next(
-            (
-                spec
-                for spec in self.functions.values()
-                if arn == spec.arn or arn.startswith(f"{spec.arn}:")
-            ),
-            None,
-        )
-
-
-# What exists in AWS only: networks, rights, alarms, the database cluster (an embedded server here), the content network.
-_AWS_ONLY = (
-    "AWS::ApiGatewayV2::", "AWS::ApplicationAutoScaling::", "AWS::Budgets::", "AWS::CertificateManager::", "AWS::CloudFormation::",
-    "AWS::CloudFront::", "AWS::CloudTrail::", "AWS::CloudWatch::", "AWS::EC2::", "AWS::IAM::", "AWS::Lambda::Alias", "AWS::Lambda::Permission",
-    "AWS::Lambda::Version", "AWS::Logs::", "AWS::RDS::", "AWS::Route53::", "AWS::S3::BucketPolicy", "AWS::SES::ConfigurationSet",
-    "AWS::SNS::", "AWS::SQS::QueuePolicy", "AWS::SSM::", "AWS::SecretsManager::ResourcePolicy", "AWS::SecretsManager::RotationSchedule",
-    "AWS::SecretsManager::SecretTargetAttachment", "AWS::Serverless::LayerVersion", "AWS::WAFv2::", "AWS::XRay::", "Custom::",
-)  # fmt: skip
-
-# For each type that is provided: the properties that are honoured, and those that change nothing on a laptop.
-_HONOURED: dict[str, set[str]] = {
-    "AWS::Serverless::Function": {
-        "AutoPublishAlias", "CodeUri", "DeadLetterQueue", "Environment", "EventInvokeConfig", "Events", "FunctionName", "Handler", "MemorySize", "Timeout",
-    },
-    "AWS::Serverless::HttpApi": {"CorsConfiguration"},
-    "AWS::SQS::Queue": {
-        "DelaySeconds", "MaximumMessageSize", "MessageRetentionPeriod", "QueueName", "RedrivePolicy", "VisibilityTimeout",
-    },
-    "AWS::Lambda::EventSourceMapping": {
-        "BatchSize", "Enabled", "EventSourceArn", "FunctionName", "FunctionResponseTypes", "MaximumBatchingWindowInSeconds", "ScalingConfig",
-    },
-    "AWS::Scheduler::ScheduleGroup": {"Name"},
-    "AWS::Scheduler::Schedule": {
-        "Name", "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target", "FlexibleTimeWindow", "ActionAfterCompletion",
-    },
-    "AWS::S3::Bucket": {"BucketName", "CorsConfiguration"},
-    "AWS::SecretsManager::Secret": {"GenerateSecretString", "Name", "SecretString"},
-    "AWS::KMS::Key": {"KeySpec", "KeyUsage"},
-    "AWS::KMS::Alias": {"AliasName", "TargetKeyId"},
-    "AWS::SES::EmailIdentity": {"EmailIdentity"},
-}  # fmt: skip
-_WITHOUT_EFFECT: dict[str, set[str]] = {
-    "AWS::Serverless::Function": {
-        "Architectures", "AutoPublishAliasAllProperties", "AutoPublishCodeSha256", "DeploymentPreference", "Description", "EphemeralStorage", "KmsKeyArn",
-        "Layers", "LoggingConfig", "PermissionsBoundary", "Policies", "PropagateTags", "ProvisionedConcurrencyConfig", "RecursiveLoop",
-        "ReservedConcurrentExecutions", "Role", "RolePath", "Runtime", "RuntimeManagementConfig", "SnapStart", "Tags", "Tracing", "VersionDeletionPolicy", "VersionDescription", "VpcConfig",
-    },
-    "AWS::Serverless::HttpApi": {
-        "AccessLogSettings", "DefaultRouteSettings", "Description", "DisableExecuteApiEndpoint", "Domain", "FailOnWarnings", "Name", "PropagateTags",
-        "RouteSettings", "StageName", "StageVariables", "Tags",
-    },
-    "AWS::SQS::Queue": {"KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "ReceiveMessageWaitTimeSeconds", "RedriveAllowPolicy", "SqsManagedSseEnabled", "Tags"},
-    "AWS::Lambda::EventSourceMapping": {"ProvisionedPollerConfig", "Tags", "MetricsConfig"},
-    "AWS::Scheduler::ScheduleGroup": {"Tags"},
-    "AWS::Scheduler::Schedule": {"Description", "KmsKeyArn"},
-    "AWS::S3::Bucket": {
-        "AccelerateConfiguration", "AccessControl", "BucketEncryption", "IntelligentTieringConfigurations", "InventoryConfigurations", "LifecycleConfiguration",
-        "LoggingConfiguration", "MetricsConfigurations", "OwnershipControls", "PublicAccessBlockConfiguration", "Tags", "VersioningConfiguration",
-    },
-    "AWS::SecretsManager::Secret": {"Description", "KmsKeyId", "Tags"},
-    "AWS::KMS::Key": {"Description", "EnableKeyRotation", "Enabled", "KeyPolicy", "MultiRegion", "Origin", "PendingWindowInDays", "RotationPeriodInDays", "Tags"},
-    "AWS::KMS::Alias": set(),
-    "AWS::SES::EmailIdentity": {
-        "ConfigurationSetAttributes", "DkimAttributes", "DkimSigningAttributes", "FeedbackAttributes", "MailFromAttributes", "Tags",
-    },
-}  # fmt: skip
+from local.properties import AWS_ONLY, HONOURED, WITHOUT_EFFECT
+from local.system import (
+    ACCOUNT,
+    REGION,
+    STACK,
+    BucketSpec,
+    CorsRule,
+    FunctionSpec,
+    QueueSource,
+    QueueSpec,
+    Route,
+    SecretSpec,
+    System,
+    TimerSpec,
+    arn_of,
+    secret_arn,
+    stable_uuid,
+)
 
 
 def read_parameters(samconfig: Path) -> dict[str, str]:
@@ -263,7 +90,7 @@ class _Reader:
         self._found = _Found()
         pseudo = {
             "AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
-            "AWS::StackName": STACK, "AWS::StackId": _arn("cloudformation", f"stack/{STACK}/local"),
+            "AWS::StackName": STACK, "AWS::StackId": arn_of("cloudformation", f"stack/{STACK}/local"),
         }  # fmt: skip
         self._resolver = Resolver(
             self._template, parameters=parameters, pseudo=pseudo, exports=exports, refer=self._refer
@@ -319,14 +146,14 @@ class _Reader:
 
     def _check(self, name: str, body: Mapping[str, Any]) -> None:
         type_name = body.get("Type", "")
-        if type_name in _HONOURED:
-            known = _HONOURED[type_name] | _WITHOUT_EFFECT[type_name]
+        if type_name in HONOURED:
+            known = HONOURED[type_name] | WITHOUT_EFFECT[type_name]
             unknown = sorted(set(body.get("Properties", {})) - known)
             if unknown:
                 raise TemplateRefused(
                     f"{name}.Properties.{unknown[0]}: the local runtime does not know this property of {type_name}"
                 )
-        elif not type_name.startswith(_AWS_ONLY):
+        elif not type_name.startswith(AWS_ONLY):
             raise TemplateRefused(
                 f"{name}: the local runtime does not know resources of type {type_name}"
             )
@@ -364,8 +191,8 @@ class _Reader:
             return named[type_name](owner)
         if type_name == "AWS::KMS::Key":
             # Ciphertexts carry the id of their key, so it is the same in every home.
-            key_id = _stable_uuid(owner)
-            return Reference(key_id, {"Arn": _arn("kms", f"key/{key_id}"), "KeyId": key_id})
+            key_id = stable_uuid(owner)
+            return Reference(key_id, {"Arn": arn_of("kms", f"key/{key_id}"), "KeyId": key_id})
         if type_name == "AWS::KMS::Alias":
             return Reference(str(self._property(owner, "AliasName")))
         if type_name == "AWS::SES::EmailIdentity":
@@ -379,7 +206,7 @@ class _Reader:
 
     def _refer_function(self, owner: str, part: str) -> Reference:
         function_name = self._physical_name(owner, "FunctionName")
-        arn = _arn("lambda", f"function:{function_name}")
+        arn = arn_of("lambda", f"function:{function_name}")
         if part == "Alias":
             return Reference(
                 f"{arn}:{self._function_properties(owner).get('AutoPublishAlias', 'live')}"
@@ -392,7 +219,7 @@ class _Reader:
         queue_name = self._physical_name(owner, "QueueName")
         url = f"{self._endpoint}/{ACCOUNT}/{queue_name}"
         return Reference(
-            url, {"Arn": _arn("sqs", queue_name), "QueueName": queue_name, "QueueUrl": url}
+            url, {"Arn": arn_of("sqs", queue_name), "QueueName": queue_name, "QueueUrl": url}
         )
 
     def _refer_bucket(self, owner: str) -> Reference:
@@ -409,7 +236,7 @@ class _Reader:
 
     def _refer_group(self, owner: str) -> Reference:
         group = self._physical_name(owner, "Name")
-        return Reference(group, {"Arn": _arn("scheduler", f"schedule-group/{group}")})
+        return Reference(group, {"Arn": arn_of("scheduler", f"schedule-group/{group}")})
 
     def _refer_role(self, owner: str) -> Reference:
         role = self._physical_name(owner, "RoleName")
@@ -424,8 +251,8 @@ class _Reader:
         merged = _merged(shared, self._resources[name].get("Properties", {}))
         unknown = sorted(
             set(merged)
-            - _HONOURED["AWS::Serverless::Function"]
-            - _WITHOUT_EFFECT["AWS::Serverless::Function"]
+            - HONOURED["AWS::Serverless::Function"]
+            - WITHOUT_EFFECT["AWS::Serverless::Function"]
         )
         if unknown:
             raise TemplateRefused(
@@ -517,8 +344,8 @@ class _Reader:
         self._take(
             where,
             given,
-            _HONOURED["AWS::Lambda::EventSourceMapping"]
-            | _WITHOUT_EFFECT["AWS::Lambda::EventSourceMapping"],
+            HONOURED["AWS::Lambda::EventSourceMapping"]
+            | WITHOUT_EFFECT["AWS::Lambda::EventSourceMapping"],
         )
         if str(given.get("Enabled", "true")).lower() != "true":
             return
@@ -601,7 +428,7 @@ class _Reader:
     # Stores
 
     def _queue(self, name: str) -> QueueSpec:
-        kept = _HONOURED["AWS::SQS::Queue"] - {"QueueName"}
+        kept = HONOURED["AWS::SQS::Queue"] - {"QueueName"}
         properties = {key for key in self._resources[name].get("Properties", {}) if key in kept}
         return QueueSpec(
             name,
@@ -646,19 +473,6 @@ class _Reader:
             max_age_seconds=int(given["MaxAge"]) if "MaxAge" in given else None,
             credentials=str(given.get("AllowCredentials", "false")).lower() == "true",
         )
-
-
-def secret_arn(name: str) -> str:
-    """Name a secret as Secrets Manager does, but the same in every home."""
-    return _arn("secretsmanager", f"secret:{name}-{_stable_uuid(name)[:6]}")
-
-
-def _arn(service: str, rest: str) -> str:
-    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
-
-
-def _stable_uuid(name: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{STACK}/{name}"))
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from local import frames
 from local.starters import ROOT, Program, Starter, WorkerNotStarted
-from local.template import ACCOUNT, REGION, FunctionSpec
+from local.system import ACCOUNT, REGION, FunctionSpec
 
 MAX_PAYLOAD_BYTES = (
     6 * 1024 * 1024

@@ -17,7 +17,8 @@ from local.mailbox import Mailbox
 from local.queues import QueueFeed
 from local.schedules import Timers
 from local.starters import Executor, Starter
-from local.template import System, read_system
+from local.system import System
+from local.template import read_system
 from local.workers import FunctionPool, LogBook
 
 TEMPLATE = Path(__file__).parent / "system" / "template.yaml"

@@ -11,7 +11,7 @@ import uvicorn
 
 from local.gateway import Gateway, Match, Request, Router, event_from_request, response_from_outcome
 from local.home import listen
-from local.template import Route
+from local.system import Route
 from local.workers import Outcome
 from tests.local.conftest import Running, running
 

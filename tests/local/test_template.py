@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from local.intrinsics import TemplateRefused, read_yaml
-from local.template import CorsRule, Route, read_parameters, read_system
+from local.system import CorsRule, Route
+from local.template import read_parameters, read_system
 from tests.local.conftest import TEMPLATE, read_small_system
 
 ROOT = Path(__file__).resolve().parents[2]
