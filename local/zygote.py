@@ -94,7 +94,6 @@ def _fork(
         os.close(log)
         os.environ.clear()
         os.environ.update(request["environment"])
-        _renew_randomness()
         worker.run(
             socket.socket(fileno=channel), life, handler=request["handler"], paths=request["paths"]
         )
@@ -105,14 +104,6 @@ def _fork(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-
-
-def _renew_randomness() -> None:
-    """Seed anew the generator that makes ids: two children of one parent must not make the same ones."""
-    with contextlib.suppress(ImportError):
-        import uuid_utils
-
-        uuid_utils.reseed_rng()
 
 
 if __name__ == "__main__":
