@@ -1,0 +1,209 @@
+"""A walk over every route with ids of another organization: to a stranger, what is theirs is not there."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from local.docs.openapi import apps
+from shared.core.ids import new_id
+from shared.media.models import MediaState
+from shared.notifications.models import Notification, NotificationKind
+from shared.organizations.models import ApiKey, Organization, Role
+from shared.posts.lifecycle import PostState
+from shared.posts.models import Tag
+from shared.web.routing import Route
+from tests.builders import a_channel, a_media, a_member, a_post, a_user, an_organization
+from tests.gateway import Gateway, as_member
+
+APPS = apps()
+SECRET = "Nobody else may read this"
+
+
+def routes() -> Iterator[tuple[FastAPI, str, str]]:
+    """Every route of every function: application, method, path."""
+    for app in APPS:
+        for route in app.router.routes:
+            if isinstance(route, Route):
+                for method in sorted(route.methods or ()):
+                    yield app, method, route.path
+
+
+WITH_ID = [
+    pytest.param(app, method, path, id=f"{method} {path}")
+    for app, method, path in routes()
+    if re.search(r"\{(?!provider\})", path)
+]
+LISTS = [
+    pytest.param(app, path, id=path)
+    for app, method, path in routes()
+    if method == "GET" and "{" not in path and path != "/health/ready"  # asks queues and storage
+]
+
+# Bodies that would be accepted if the id were the caller's own.
+BODIES: dict[str, Any] = {
+    "POST /integrations/{channel_id}/nickname": {"name": "Mine now"},
+    "POST /integrations/{channel_id}/settings": {"additionalSettings": "[]"},
+    "POST /integrations/{channel_id}/time": {"time": [{"time": 60}]},
+    "POST /integrations/provider/{channel_id}/connect": {"pageId": "1"},
+    "PUT /media/{media_id}": {"alt": "mine"},
+    "POST /media/{media_id}/complete": {"parts": [{"number": 1, "etag": '"e"'}]},
+    "POST /media/{media_id}/parts": {"numbers": [1]},
+    "PUT /posts/tags/{tag_id}": {"name": "mine", "color": "#ffffff"},
+    "PUT /posts/{post_id}": {"value": [{"content": "mine", "image": []}]},
+    "PUT /posts/{post_id}/date": {"date": "2030-01-01T10:00:00Z"},
+    "PUT /posts/{post_id}/status": {"status": "draft"},
+    "POST /posts/{post_id}/confirm": {"releaseUrl": "https://mastodon.social/@ada/1"},
+    "POST /posts/{post_id}/resend": {},
+    "POST /posts/{post_id}/duplicate": {},
+}
+
+
+class Theirs:
+    """One of everything, in an organization that the caller does not belong to."""
+
+    def __init__(self, session: Session) -> None:
+        self.organization: Organization = an_organization(session, name=SECRET)
+        self.member = a_member(session, self.organization)
+        channel = a_channel(session, self.organization, name=SECRET, username="secret")
+        post = a_post(
+            session, channel, state=PostState.UNCONFIRMED, content=f"<p>{SECRET}</p>", due_at=None
+        )
+        media = a_media(session, self.organization, name=SECRET, alt=SECRET)
+        uploading = a_media(
+            session, self.organization, state=MediaState.UPLOADING, upload_id="upload", name=SECRET
+        )
+        tag = Tag(id=new_id(), organization_id=self.organization.id, name=SECRET, color="#000000")
+        key = ApiKey(
+            id=new_id(), organization_id=self.organization.id, name=SECRET, key_hash=b"h", hint="h"
+        )
+        told = Notification(
+            id=new_id(), organization_id=self.organization.id, kind=NotificationKind.INFO,
+            title=SECRET, content=SECRET,
+        )  # fmt: skip
+        session.add_all([tag, key, told])
+        session.flush()
+        self.ids: dict[str, UUID] = {
+            "channel_id": channel.id,
+            "post_id": post.id,
+            "group_id": post.group_id,
+            "media_id": media.id,
+            "tag_id": tag.id,
+            "key_id": key.id,
+            "session_id": new_id(),
+        }
+        self.uploading = uploading.id
+        self.channel, self.post, self.media = channel.id, post.id, media.id
+
+    def path(self, template: str) -> str:
+        ids = dict(self.ids)
+        if template.startswith("/media/") and template.endswith(("/complete", "/parts", "/upload")):
+            ids["media_id"] = self.uploading
+        return re.sub(r"\{(\w+)\}", lambda match: str(ids[match[1]]), template)
+
+
+@pytest.fixture
+def theirs(session: Session) -> Theirs:
+    return Theirs(session)
+
+
+@pytest.fixture
+def stranger(session: Session, aws: None) -> dict[str, str]:
+    """The headers of an owner of another organization."""
+    organization = an_organization(session)
+    return dict(as_member(None, session, a_member(session, organization, role=Role.OWNER)).headers)
+
+
+def everything(session: Session, organization: Organization) -> list[Any]:
+    """Return all rows of an organization, to see that nothing changed."""
+    tables = ("channels", "posts", "media", "tags", "api_keys", "notifications", "members")
+    return [
+        session.execute(
+            text(f"select * from {table} where organization_id = :id order by id"),
+            {"id": organization.id},
+        ).all()
+        for table in tables
+    ]
+
+
+@pytest.mark.parametrize(("app", "method", "path"), WITH_ID)
+def test_an_id_of_another_organization_is_not_found(
+    app: FastAPI, method: str, path: str, session: Session, theirs: Theirs, stranger: dict[str, str]
+) -> None:
+    before = everything(session, theirs.organization)
+    body = BODIES.get(f"{method} {path}", {} if method in {"POST", "PUT"} else None)
+    answer = Gateway(app, dict(stranger)).call(method, theirs.path(path), body)
+    assert answer.status == 404, answer.text
+    assert SECRET not in answer.text
+    assert everything(session, theirs.organization) == before
+
+
+@pytest.mark.parametrize(("app", "path"), LISTS)
+def test_no_list_shows_what_is_anothers(
+    app: FastAPI, path: str, theirs: Theirs, stranger: dict[str, str]
+) -> None:
+    query = {"startDate": "2026-11-01T00:00:00Z", "endDate": "2026-12-01T00:00:00Z"}
+    answer = Gateway(app, dict(stranger)).get(path, query=query if path == "/posts" else None)
+    assert answer.status < 500, answer.text
+    assert SECRET not in answer.text
+
+
+def in_bodies(theirs: Theirs) -> list[tuple[str, str, Any]]:
+    """Requests that name another organization's things in their bodies."""
+    channel, media, post = str(theirs.channel), str(theirs.media), str(theirs.post)
+    one = [{"content": "hello", "image": []}]
+    draft = {"type": "draft", "date": "2030-01-01T10:00:00Z", "shortLink": False, "tags": []}
+    with_media = [{"content": "hello", "image": [{"id": media}]}]
+    return [
+        ("POST", "/integrations/disable", {"id": channel}),
+        ("POST", "/integrations/enable", {"id": channel}),
+        ("DELETE", "/integrations", {"id": channel}),
+        ("POST", "/integrations/mentions", {"id": channel, "name": "mention", "data": {"query": "a"}}),
+        ("POST", "/media/information", {"id": media, "alt": "mine"}),
+        ("POST", "/posts", {**draft, "posts": [{"integration": {"id": channel}, "value": one}]}),
+        ("POST", "/posts/valid", {**draft, "posts": [{"integration": {"id": channel}, "value": one}]}),
+        ("POST", "/posts", {**draft, "type": "update", "posts": [
+            {"integration": {"id": channel}, "value": [{**one[0], "id": post}]}]}),
+        ("POST", "/posts/valid", {**draft, "posts": [{"integration": {"id": channel}, "value": with_media}]}),
+        ("POST", "/user/change-org", {"id": str(theirs.organization.id)}),
+    ]  # fmt: skip
+
+
+def test_ids_in_bodies_reach_nothing(
+    session: Session, theirs: Theirs, stranger: dict[str, str]
+) -> None:
+    owners = {(method, path): app for app, method, path in routes()}
+    before = everything(session, theirs.organization)
+    for method, path, body in in_bodies(theirs):
+        answer = Gateway(owners[method, path], dict(stranger)).call(method, path, body)
+        if path == "/posts/valid":
+            assert answer.status in {200, 201, 404, 422}, (path, answer.text)
+        else:
+            assert answer.status in {403, 404, 422}, (path, answer.status, answer.text)
+        assert SECRET not in answer.text, path
+    assert everything(session, theirs.organization) == before
+
+
+def test_media_of_another_organization_cannot_be_posted(
+    session: Session, theirs: Theirs, aws: None
+) -> None:
+    organization = an_organization(session)
+    channel = a_channel(session, organization)
+    gateway = as_member(
+        {(method, path): app for app, method, path in routes()}["POST", "/posts"],
+        session,
+        a_member(session, organization, a_user(session)),
+    )
+    body = {
+        "type": "draft", "date": "2030-01-01T10:00:00Z", "shortLink": False, "tags": [],
+        "posts": [{"integration": {"id": str(channel.id)},
+                   "value": [{"content": "x", "image": [{"id": str(theirs.media)}]}]}],
+    }  # fmt: skip
+    answer = gateway.post("/posts", body)
+    assert answer.status == 422, answer.text
+    assert "image" in answer.text
