@@ -1,13 +1,16 @@
 """What the decision table needs to know of an attempt, read off its claim and its provider's table."""
 
+from shared.providers import registry
 from shared.providers.base import CanLookUp, Provider
+from shared.providers.registry import UnknownProvider
 from shared.providers.spec import IdempotencyForm
 from shared.publishing.claim import Claim
 from shared.publishing.outcome import Facts, Task
 
 
-def facts_of(claimed: Claim, provider: Provider | None, *, sent: bool, refreshed: bool) -> Facts:
-    """Gather the facts. `provider` is None where its line could not even be opened."""
+def facts_of(claimed: Claim, *, sent: bool, refreshed: bool) -> Facts:
+    """Gather the facts. A platform that Roost no longer knows promises nothing."""
+    provider = _find_provider(claimed.part.channel.provider)
     promise = provider.spec.idempotency if provider else None
     return Facts(
         number=claimed.number,
@@ -22,6 +25,13 @@ def facts_of(claimed: Claim, provider: Provider | None, *, sent: bool, refreshed
         rounds=int(claimed.progress.get("rounds", 0)),
         age=claimed.age,
     )
+
+
+def _find_provider(slug: str) -> Provider | None:
+    try:
+        return registry.provider(slug)
+    except UnknownProvider:
+        return None
 
 
 def task_of(claimed: Claim) -> Task | None:

@@ -72,13 +72,16 @@ class Facts:
 
     @property
     def key_is_live(self) -> bool:
-        """Whether a repetition under the same key is recognized by the platform."""
+        """Whether a repetition under the same key, sent now, is recognized by the platform."""
+        return self.key_outlives(timedelta(0))
+
+    def key_outlives(self, delay: timedelta) -> bool:
+        """Say whether a repetition under the same key, sent after `delay`, is recognized by the platform."""
         if not self.has_key:
             return False
-        return (
-            self.key_lifetime is None
-            or (self.doubt_age or timedelta(0)) < self.key_lifetime - KEY_MARGIN
-        )
+        accepted_age = self.age if self.accepted else timedelta(0)
+        age = accepted_age if self.doubt_age is None else self.doubt_age
+        return self.key_lifetime is None or age + delay < self.key_lifetime - KEY_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +149,34 @@ def after(result: Released | Processing | ProviderError, facts: Facts) -> Next:
         return _resolve(result, facts, unknown=True)
     if isinstance(result, TokenExpired) and not facts.refreshed:
         return Refresh(result)
-    if facts.accepted and facts.task is Task.RESUME and _is_passing(result):
-        return _ask_again(result, facts)
+    if isinstance(result, ChannelDisconnected | GrantRejected) or _is_passing(result):
+        return without_asking(result, facts)  # says nothing of a post that was taken before
     if facts.doubt_age is not None:
         return _resolve(result, facts, unknown=False)
     return _after_clean_refusal(result, facts)
 
 
+def without_asking(error: ProviderError, facts: Facts) -> Next:
+    """Decide when the platform was not asked at all: no token, no credentials, a file that is gone.
+
+    That is not its word on the post: what it has taken may appear, whatever happened on this side.
+    """
+    if facts.accepted and facts.task is Task.RESUME and _is_passing(error):
+        return _ask_again(error, facts)
+    if facts.in_doubt:
+        return _resolve(error, facts, unknown=False)
+    return _after_clean_refusal(error, facts)
+
+
+def after_lapsed_key(facts: Facts) -> Next:
+    """Decide for a repetition whose time came when the platform had forgotten the key: it would be a second post."""
+    error = OutcomeUnknown("The platform did not answer, and by now would take the post twice.")
+    return _resolve(error, facts, unknown=False)
+
+
 def after_lost_lease(facts: Facts) -> Next:
     """Decide for an attempt whose holder vanished: killed, out of time, or cut off from the database."""
-    if facts.task is Task.RESUME and not facts.sent:
+    if facts.task is Task.RESUME and not facts.sent and facts.age <= LONGEST_PROCESSING:
         return Wait(Task.RESUME, timedelta(0), facts.rounds, accepted=facts.accepted)
     if facts.in_doubt:
         return _resolve(
@@ -200,15 +221,17 @@ def _is_passing(error: ProviderError) -> bool:
 def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     """Go on from doubt: repeat under a live key, else look it up, else leave it to the member.
 
-    A repetition that is refused for good does not end the doubt about the request before it.
+    A repetition that is refused for good does not end the doubt about the request before it. What the platform accepted
+    and was not heard of again becomes a doubt here, and is one in every later step.
     """
     pause = error.retry_after if isinstance(error, RateLimited) else timedelta(0)
+    may_repeat = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
+    unknown = unknown or facts.accepted
     rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
-    may_repeat = facts.task is not Task.LOOK_UP and facts.key_is_live and rounds < len(REPEAT_AFTER)
-    if may_repeat and (unknown or _is_passing(error)):
-        return Wait(
-            Task.REPEAT, max(pause, REPEAT_AFTER[rounds]), rounds, unknown=unknown, error=error
-        )
+    if may_repeat and rounds < len(REPEAT_AFTER):
+        delay = max(pause, REPEAT_AFTER[rounds])
+        if facts.key_outlives(delay):
+            return Wait(Task.REPEAT, delay, rounds, unknown=unknown, error=error)
     rounds = facts.rounds + 1 if facts.task is Task.LOOK_UP else 0
     if facts.can_look_up and rounds < len(LOOK_UP_AFTER):
         return Wait(

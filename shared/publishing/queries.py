@@ -147,7 +147,7 @@ RECORD_WAITING = text(f"""
     update attempts set state = 'waiting', progress = cast(:progress as jsonb),
         resume_at = now() + make_interval(secs => :after_seconds), lease_until = now() + make_interval(secs => :after_seconds + 60),
         accepted = :accepted, sending_at = null,
-        doubt_since = case when :unknown then coalesce(doubt_since, sending_at, now()) else doubt_since end,
+        doubt_since = case when :unknown then coalesce(doubt_since, sending_at, started_at) else doubt_since end,
         error_code = :error_code, error_message = :error_message,
         evidence = coalesce(cast(:evidence as jsonb), evidence)
     where {_HELD}

@@ -23,7 +23,6 @@ from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
 from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
-from shared.providers.registry import provider
 from shared.publishing import outcome, queries
 from shared.publishing.claim import Claim, part_from
 from shared.publishing.facts import facts_of
@@ -131,9 +130,7 @@ def settle_lost_attempts() -> int:
     by_id = {row["id"]: row for row in parts}
     for row in lost:
         claimed = _claim_of_lost(row, by_id[row["post_id"]])
-        facts = facts_of(
-            claimed, provider(claimed.part.channel.provider), sent=row["sent"], refreshed=True
-        )
+        facts = facts_of(claimed, sent=row["sent"], refreshed=True)
         next_ = outcome.after_lost_lease(facts)
         log.warning(
             "attempt.lost", extra={"attempt_id": claimed.attempt_id, "next": type(next_).__name__}

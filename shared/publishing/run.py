@@ -20,7 +20,7 @@ from shared.core.log import log
 from shared.db.session import after_commit, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.schedule import publish_message, stage_message
-from shared.providers.base import CanLookUp, CanReply, Processing, Provider, Released
+from shared.providers.base import CanLookUp, CanReply, OutgoingPost, Processing, Provider, Released
 from shared.providers.errors import (
     OutcomeUnknown,
     PlatformUnavailable,
@@ -105,8 +105,8 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             return
         renewed = with_new_token(claimed.part)
         if isinstance(renewed, ProviderError):
-            facts = facts_of(claimed, None, sent=False, refreshed=True)
-            record(claimed, outcome.after(renewed, facts))
+            facts = facts_of(claimed, sent=False, refreshed=True)
+            record(claimed, outcome.without_asking(renewed, facts))
             return
         claimed, refreshed = dataclasses.replace(claimed, part=renewed), True
 
@@ -124,20 +124,21 @@ def _decide(
     claimed: Claim, files: Sequence[MediaFile], *, deadline: float, refreshed: bool
 ) -> outcome.Next:
     """Make one try and return what follows from it."""
+    facts = facts_of(claimed, sent=False, refreshed=refreshed)
+    if facts.task is Task.REPEAT and not facts.key_is_live:
+        return outcome.after_lapsed_key(facts)
     try:
-        provider, api = open_line(
-            claimed.part.channel, mark_sending=lambda: mark_sending(claimed), deadline=deadline
-        )
+        provider, api, post = _open(claimed, files, deadline=deadline)
     except ProviderError as error:
-        return outcome.after(error, facts_of(claimed, None, sent=False, refreshed=True))
-    looks_up = task_of(claimed) is Task.LOOK_UP
+        return outcome.without_asking(error, facts)
+    looks_up = facts.task is Task.LOOK_UP
     found: Released | Processing | None = None
     failure: ProviderError | None = None
     try:
         if looks_up:
-            found = _look_up(claimed, provider, api, files)
+            found = _look_up(claimed, provider, api, post)
         else:
-            found = _send_part(claimed, provider, api, files)
+            found = _send_part(claimed, provider, api, post)
     except ProviderError as error:
         failure = error
     except LeaseLost:
@@ -145,7 +146,7 @@ def _decide(
     except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a part's failure
         report(error, part_id=str(claimed.part.id), attempt_id=str(claimed.attempt_id))
         failure = _our_mistake(error, sent=api.sent)
-    facts = facts_of(claimed, provider, sent=api.sent, refreshed=refreshed)
+    facts = dataclasses.replace(facts, sent=api.sent)
     if looks_up:
         return outcome.after_look_up(found if isinstance(found, Released) else None, facts, failure)
     if failure is not None:
@@ -155,10 +156,27 @@ def _decide(
     return outcome.after(found, facts)
 
 
+def _open(
+    claimed: Claim, files: Sequence[MediaFile], *, deadline: float
+) -> tuple[Provider, Api, OutgoingPost]:
+    """Open the line, and put together what goes over it. Nothing has been sent yet, whatever goes wrong here."""
+    try:
+        provider, api = open_line(
+            claimed.part.channel, mark_sending=lambda: mark_sending(claimed), deadline=deadline
+        )
+        return provider, api, outgoing_post(provider, claimed.part, files)
+    except ProviderError:
+        raise
+    except (
+        Exception
+    ) as error:  # as in `_decide`: the key service may be away, a token sealed for somebody else
+        report(error, part_id=str(claimed.part.id), attempt_id=str(claimed.attempt_id))
+        raise _our_mistake(error, sent=False) from error
+
+
 def _send_part(
-    claimed: Claim, provider: Provider, api: Api, files: Sequence[MediaFile]
+    claimed: Claim, provider: Provider, api: Api, post: OutgoingPost
 ) -> Released | Processing:
-    post = outgoing_post(provider, claimed.part, files)
     if task_of(claimed) is Task.RESUME:
         return provider.resume(api, post, claimed.progress.get("state") or {})
     if claimed.part.position == 0:
@@ -172,13 +190,10 @@ def _send_part(
     return provider.reply(api, post, to=claimed.part.to)
 
 
-def _look_up(
-    claimed: Claim, provider: Provider, api: Api, files: Sequence[MediaFile]
-) -> Released | None:
+def _look_up(claimed: Claim, provider: Provider, api: Api, post: OutgoingPost) -> Released | None:
     """Find the one post on the platform that is surely this part: new enough, recorded by no other, and alone."""
     if not isinstance(provider, CanLookUp):
         return None
-    post = outgoing_post(provider, claimed.part, files)
     since = api.now() - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
     candidates = [
         one.released for one in provider.look_up(api, post, since=since) if one.created_at >= since

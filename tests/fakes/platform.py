@@ -256,7 +256,7 @@ def fake_platform(patch: pytest.MonkeyPatch) -> Iterator[Platform]:
     def provider(slug: str) -> Provider:
         return instances[slug] if slug in instances else known(slug)
 
-    for module in ("shared.channels.line", "shared.channels.tokens", "shared.publishing.reconcile"):
+    for module in ("shared.channels.line", "shared.channels.tokens"):
         patch.setattr(f"{module}.provider", provider)
     patch.setattr(registry, "provider", provider)
     patch.setattr(line, "http_client", lambda _spec: client)

@@ -1,0 +1,138 @@
+"""A post that may be there already: whatever happens next, it is not sent under a lapsed key, put back, or called failed."""
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from shared.providers.base import OutgoingPost, Processing, Released
+from shared.providers.http import Api
+from shared.publishing.run import publish_due
+from tests.fakes.platform import Keyless, Searchable, Slow, refuse
+from tests.shared.publishing.world import Stopped, World, a_thread
+
+NOW, SOON = timedelta(0), timedelta(seconds=30)
+TWO_HOURS = 7200
+
+
+def stop(_request: httpx.Request) -> httpx.Response:
+    raise Stopped("in the middle of a request")
+
+
+def change(world: World, statement: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+@pytest.fixture
+def slow_and_searchable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the platform that can be asked take its time."""
+
+    def slowly(
+        self: Searchable, api: Api, post: OutgoingPost, *, reply_to: str | None
+    ) -> Released | Processing:
+        created = Keyless._create(self, api, post, reply_to=reply_to)
+        assert isinstance(created, Released)
+        return Processing({"job": created.id}, timedelta(seconds=5))
+
+    monkeypatch.setattr(Searchable, "_create", slowly)
+    monkeypatch.setattr(Searchable, "resume", Slow.resume)
+
+
+@pytest.mark.usefixtures("slow_and_searchable")
+class TestAcceptedThenNeverHeardOf:
+    def test_a_look_up_that_is_cut_off_does_not_end_the_doubt(self, world: World) -> None:
+        silent = [refuse(503)] * 6
+        world.platform.answers += [world.platform.behave, *silent, stop]
+        root = a_thread(world, "searchable", due_in=SOON)
+        world.run()
+        assert world.platform.texts().count("one") == 1
+        assert world.states(root.id)[0] in {"published", "unconfirmed"}
+
+    def test_it_is_looked_up_from_the_time_it_was_sent(self, world: World) -> None:
+        def later(request: httpx.Request) -> httpx.Response:
+            world.platform.created[0].created_at -= timedelta(minutes=29)
+            return world.platform.behave(request)
+
+        world.platform.answers += [world.platform.behave, *[refuse(503)] * 6, later]
+        root = a_thread(world, "searchable", due_in=SOON)
+        world.run()
+        assert world.states(root.id)[0] == "published"
+
+
+class TestAccepted:
+    @pytest.mark.parametrize(
+        "happening",
+        [
+            "update channels set access_token = '', disconnected_at = now(), deleted_at = now()",
+            "update media set deleted_at = now()",
+        ],
+    )
+    def test_what_happens_here_meanwhile_is_not_the_platforms_refusal(
+        self, world: World, happening: str
+    ) -> None:
+        root = a_thread(world, "slow", due_in=SOON, media=True)
+        while not world.platform.created:
+            world.pass_time(5)
+            world.deliver_due()
+        change(world, happening)
+        world.run()
+        assert world.states(root.id)[0] in {"published", "unconfirmed"}
+
+    def test_a_refused_token_that_cannot_be_renewed_is_not_either(self, world: World) -> None:
+        world.platform.answers += [world.platform.behave, refuse(401)]
+        root = a_thread(world, "slow", due_in=SOON)
+        world.run()
+        assert world.states(root.id)[0] == "unconfirmed"
+
+    def test_a_status_check_that_stops_the_publisher_every_time_ends(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(
+            _self: Slow, _api: Api, _post: OutgoingPost, _state: Mapping[str, Any]
+        ) -> Released:
+            raise Stopped
+
+        monkeypatch.setattr(Slow, "resume", stopped)
+        root = a_thread(world, "slow", due_in=SOON)
+        world.run(until=2 * TWO_HOURS)
+        assert world.states(root.id)[0] == "unconfirmed"
+
+
+class TestRepeated:
+    """The platform keeps keys for an hour; here it has forgotten them whenever it is asked later than that."""
+
+    def test_never_after_a_pause_that_outlasts_the_key(self, world: World) -> None:
+        world.platform.keeps_keys = False
+        limited = refuse(429, headers={"retry-after": str(TWO_HOURS)})
+        world.platform.answers += [world.platform.accept_and_drop, limited]
+        root = a_thread(world, "keyed", due_in=SOON)
+        world.run()
+        assert world.platform.texts() == ["one"]
+        assert world.states(root.id)[0] == "unconfirmed"
+
+    def test_never_by_a_message_that_comes_too_late(self, world: World) -> None:
+        world.platform.keeps_keys = False
+        world.platform.answers.append(world.platform.accept_and_drop)
+        root = a_thread(world, "keyed", due_in=NOW)
+        publish_due(root.id, root.revision, deadline=time.monotonic() + 20)
+        world.pass_time(TWO_HOURS)
+        world.run()
+        assert world.platform.texts() == ["one"]
+        assert world.states(root.id)[0] == "unconfirmed"
+
+    def test_once_another_has_renewed_the_token(self, world: World) -> None:
+        world.platform.answers += [world.platform.accept_and_drop, refuse(401)]
+        root = a_thread(world, "keyed", due_in=SOON)
+        change(
+            world,
+            "update channels set refresh_token = 'old'::bytea,"
+            " refresh_lease_until = now() + interval '32 seconds'",
+        )
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+        assert world.platform.texts() == ["one", "two"]
