@@ -121,7 +121,9 @@ class Newcomer:
     def _mailed_code(self, email: str) -> str:
         deadline = time.monotonic() + _MAIL_SECONDS
         while time.monotonic() < deadline:
-            for mail in reversed(httpx.get(self._mail_json_url, timeout=_TIMEOUT_SECONDS).json()):
+            for mail in httpx.get(
+                self._mail_json_url, timeout=_TIMEOUT_SECONDS
+            ).json():  # newest first
                 if email in mail["to"] and (match := _ACTIVATION_LINK.search(mail["text"])):
                     return match[1]
             time.sleep(0.1)

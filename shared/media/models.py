@@ -32,6 +32,18 @@ class Media(Timestamps, SoftDelete, Base):
             "id",
             postgresql_where=text("deleted_at is null"),
         ),
+        Index(
+            "ix_media_without_variants",
+            "updated_at",
+            postgresql_where=text("not variants_made and state = 'ready' and deleted_at is null"),
+        ),
+        Index("ix_media_deleted", "deleted_at", postgresql_where=text("deleted_at is not null")),
+        Index("ix_media_unfinished", "created_at", postgresql_where=text("state <> 'ready'")),
+        Index(
+            "ix_media_thumbnail_key",
+            "thumbnail_key",
+            postgresql_where=text("thumbnail_key is not null"),
+        ),
         CheckConstraint("size_bytes >= 0", name="size_bytes_positive"),
     )
 

@@ -71,6 +71,13 @@ class Post(Timestamps, SoftDelete, Base):
                 "state = 'queued' and deleted_at is null and due_at is not null and armed_revision is null"
             ),
         ),
+        Index(
+            "ix_posts_unpublished_media",
+            "id",
+            postgresql_where=text(
+                "state <> 'published' and deleted_at is null and jsonb_array_length(media) > 0"
+            ),
+        ),
         Index("ix_posts_group_id", "group_id"),
         Index("ix_posts_channel_id", "channel_id", "publish_at"),
         Index(

@@ -976,9 +976,69 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state in ('running', 'waiting')"),
     )
+    op.create_index(
+        "ix_media_deleted",
+        "media",
+        ["deleted_at"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at is not null"),
+    )
+    op.create_index(
+        "ix_media_thumbnail_key",
+        "media",
+        ["thumbnail_key"],
+        unique=False,
+        postgresql_where=sa.text("thumbnail_key is not null"),
+    )
+    op.create_index(
+        "ix_media_unfinished",
+        "media",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("state <> 'ready'"),
+    )
+    op.create_index(
+        "ix_media_without_variants",
+        "media",
+        ["updated_at"],
+        unique=False,
+        postgresql_where=sa.text("not variants_made and state = 'ready' and deleted_at is null"),
+    )
+    op.create_index(
+        "ix_posts_unpublished_media",
+        "posts",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text(
+            "state <> 'published' and deleted_at is null and jsonb_array_length(media) > 0"
+        ),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_posts_unpublished_media",
+        table_name="posts",
+        postgresql_where=sa.text(
+            "state <> 'published' and deleted_at is null and jsonb_array_length(media) > 0"
+        ),
+    )
+    op.drop_index(
+        "ix_media_without_variants",
+        table_name="media",
+        postgresql_where=sa.text("not variants_made and state = 'ready' and deleted_at is null"),
+    )
+    op.drop_index(
+        "ix_media_unfinished", table_name="media", postgresql_where=sa.text("state <> 'ready'")
+    )
+    op.drop_index(
+        "ix_media_thumbnail_key",
+        table_name="media",
+        postgresql_where=sa.text("thumbnail_key is not null"),
+    )
+    op.drop_index(
+        "ix_media_deleted", table_name="media", postgresql_where=sa.text("deleted_at is not null")
+    )
     op.drop_index(
         "ix_stagings_unfinished",
         table_name="stagings",
