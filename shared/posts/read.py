@@ -34,7 +34,6 @@ from shared.posts.schemas import (
     PostsOut,
     StatusOut,
     TaggedOut,
-    TagOut,
     ThreadOut,
 )
 from shared.posts.write import Stored
@@ -110,7 +109,7 @@ def list_calendar(
         page_size=MAX_RANGE_POSTS + 1,
     )
     shown = list(_that_fit(rows))
-    posts = PostsOut(posts=[_calendar_post(row) for row in shown])
+    posts = PostsOut(posts=shown)
     return posts, _cursor_of(shown[-1]) if len(shown) < len(rows) else None
 
 
@@ -140,7 +139,7 @@ def list_page(
     shown = rows[:page_size]
     more = len(rows) > page_size
     return PostPage(
-        posts=[_calendar_post(row) for row in shown],
+        posts=shown,
         next_cursor=_cursor_of(shown[-1]) if more else None,
     )
 
@@ -196,17 +195,17 @@ def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:
         raise refusal(path, "invalid_time", words) from error
 
 
-def _that_fit(rows: Sequence[RowMapping]) -> Iterator[RowMapping]:
+def _that_fit(posts: Sequence[CalendarPost]) -> Iterator[CalendarPost]:
     characters = 0
-    for number, row in enumerate(rows):
-        characters += len(row["content"])
+    for number, post in enumerate(posts):
+        characters += len(post.content)
         if number == MAX_RANGE_POSTS or (number and characters > MAX_RANGE_CHARACTERS):
             return
-        yield row
+        yield post
 
 
-def _cursor_of(row: RowMapping) -> str:
-    return write_cursor(row["publish_at"].isoformat(), str(row["id"]))
+def _cursor_of(post: CalendarPost) -> str:
+    return write_cursor(post.publish_date.isoformat(), str(post.id))
 
 
 def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
@@ -245,20 +244,7 @@ def _integration(row: RowMapping) -> IntegrationOut:
 
 
 def _tags(row: RowMapping) -> list[TaggedOut]:
-    return [TaggedOut(tag=TagOut(**tag)) for tag in row["tags"]]
-
-
-def _calendar_post(row: RowMapping) -> CalendarPost:
-    return CalendarPost(
-        **_standing(row),
-        content=row["content"],
-        title=row["title"],
-        group=row["group_id"],
-        revision=row["revision"],
-        creation_method=row["creation_method"],
-        tags=_tags(row),
-        integration=_integration(row),
-    )
+    return [TaggedOut.model_validate(tag) for tag in row["tags"]]
 
 
 def _thread(rows: Sequence[RowMapping]) -> ThreadOut:
