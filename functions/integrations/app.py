@@ -47,6 +47,7 @@ from shared.channels.schemas import (
 )
 from shared.core.config import settings
 from shared.core.crypto import new_secret
+from shared.posts.queries import Author, delete_posts_of_channel
 from shared.providers.registry import slugs
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
@@ -294,7 +295,10 @@ def _changed(
 
 
 def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
-    return ChannelRef(id=queries.delete_channel(session, member.organization_id, channel_id).id)
+    deleted = queries.delete_channel(session, member.organization_id, channel_id)
+    author = Author(member.organization_id, member.user_id, member.role)
+    delete_posts_of_channel(session, author, channel_id)
+    return ChannelRef(id=deleted.id)
 
 
 def _keep_browser(response: Response, member: ActingMember, browser: str | None) -> str | None:

@@ -17,8 +17,9 @@ from functions.integrations.app import app
 from shared.channels.models import Channel, OAuthState
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Role
+from shared.posts.lifecycle import PostState
 from shared.providers.registry import slugs
-from tests.builders import a_channel, a_member, an_organization
+from tests.builders import a_channel, a_member, a_post, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Answer, Gateway, as_member, by_key
@@ -352,6 +353,19 @@ class TestChange:
         assert channel.access_token == b""
         assert browser.get(f"/integrations/{channel.id}").status == 404
         assert browser.get("/integrations").json == {"integrations": []}
+
+    def test_delete_takes_the_posts_along_that_were_not_published(
+        self, session: Session, browser: Gateway, channel: Channel
+    ) -> None:
+        queued = a_post(session, channel)
+        reply = a_post(session, channel, parent=queued)
+        draft = a_post(session, channel, state=PostState.DRAFT)
+        published = a_post(session, channel, state=PostState.PUBLISHED)
+        publishing = a_post(session, channel, state=PostState.PUBLISHING)
+        browser.delete(f"/integrations/{channel.id}")
+        session.expire_all()
+        assert [post.deleted_at is not None for post in (queued, reply, draft)] == [True] * 3
+        assert [post.deleted_at for post in (published, publishing)] == [None, None]
 
     def test_another_organizations_channel_is_not_there(
         self, session: Session, browser: Gateway
