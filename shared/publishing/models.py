@@ -45,6 +45,14 @@ class Attempt(Base):
         ),
         Index("ix_attempts_root_id", "root_id", "started_at"),
         Index("ix_attempts_lease", "lease_until", postgresql_where=text("finished_at is null")),
+        Index(
+            "ix_attempts_late",
+            "channel_id",
+            "release_id",
+            postgresql_where=text(
+                "release_id is not null and state <> 'released' and finished_at is not null"
+            ),
+        ),
         CheckConstraint(
             "(state in ('running', 'sending', 'waiting')) = (finished_at is null)",
             name="live_is_unfinished",
