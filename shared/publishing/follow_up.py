@@ -22,12 +22,12 @@ from shared.core import metrics
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.core.log import log
-from shared.db.session import after_commit, unit_of_work
+from shared.db.session import CommitUnknown, after_commit, run, unit_of_work
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
 from shared.posts.schedule import Armable, arm_after_commit
 from shared.providers.base import Released
-from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError
+from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError, RateLimited
 from shared.publishing import queries
 from shared.publishing.claim import Claim, DuePart, Verdict, channel_ids
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
@@ -60,49 +60,58 @@ def continuation(attempt_id: UUID, step: int, organization_id: UUID, *, wait: ti
 
 
 def record(claimed: Claim, next_: Next) -> None:
-    """Write down what a try came to. A holder that has lost its lease changes nothing."""
+    """Write down what a try came to. A holder that has lost its lease changes nothing.
+
+    What the platform did is known here and nowhere else: a connection that breaks meanwhile, even in the middle of the
+    commit, is not the end of it. Written twice is written once, because every statement is conditional.
+    """
+    try:
+        _record(claimed, next_)
+    except CommitUnknown:
+        log.warning("publish.recorded_again", extra={"attempt_id": claimed.attempt_id})
+        _record(claimed, next_)
+
+
+def _record(claimed: Claim, next_: Next) -> None:
     match next_:
         case Publish(released=released):
             _record_released(claimed, released)
         case Wait():
-            _record_waiting(claimed, next_)
+            run(lambda session: _record_waiting(session, claimed, next_))
         case Retry():
-            _record_retry(claimed, next_)
+            run(lambda session: _record_retry(session, claimed, next_))
         case Fail(error=error, disconnects=disconnects):
-            _record_failed(claimed, error, disconnects=disconnects)
+            run(lambda session: _record_failed(session, claimed, error, disconnects=disconnects))
         case Unconfirmed(error=error):
-            _record_unconfirmed(claimed, error)
+            run(lambda session: _record_unconfirmed(session, claimed, error))
         case _:
             raise LookupError(f"nothing to record for {next_!r}")
 
 
 def _record_released(claimed: Claim, released: Released) -> None:
-    values = {
-        "release_id": released.id,
-        "release_url": released.url,
-        "release_data": json.dumps(dict(released.data)) if released.data else None,
-    }
     try:
-        with unit_of_work() as session:
-            row = (
-                session.execute(queries.RECORD_RELEASED, _held(claimed) | values)
-                .mappings()
-                .one_or_none()
-            )
-            if row is None:
-                session.execute(
-                    queries.KEEP_LATE_RELEASE, {"attempt_id": claimed.attempt_id} | values
-                )
-                log.warning("publish.released_late", extra={"attempt_id": claimed.attempt_id})
-                return
-            _follow_release(session, claimed.part, row, released)
+        run(lambda session: _write_release(session, claimed, released))
     except IntegrityError as error:
         if "uq_posts_release" not in str(error.orig):
             raise
         taken = OutcomeUnknown(
             f"The platform answered with {released.url}, which another post already has."
         )
-        _record_unconfirmed(claimed, taken)
+        run(lambda session: _record_unconfirmed(session, claimed, taken))
+
+
+def _write_release(session: Session, claimed: Claim, released: Released) -> None:
+    values = {
+        "release_id": released.id,
+        "release_url": released.url,
+        "release_data": json.dumps(dict(released.data)) if released.data else None,
+    }
+    row = session.execute(queries.RECORD_RELEASED, _held(claimed) | values).mappings().one_or_none()
+    if row is not None:
+        _follow_release(session, claimed.part, row, released)
+        return
+    session.execute(queries.KEEP_LATE_RELEASE, {"attempt_id": claimed.attempt_id} | values)
+    log.warning("publish.released_late", extra={"attempt_id": claimed.attempt_id})
 
 
 def _follow_release(session: Session, part: DuePart, row: RowMapping, released: Released) -> None:
@@ -144,90 +153,97 @@ def _count_published(part: DuePart, late: timedelta) -> None:
     metrics.count_published(part.channel.provider, late if part.position == 0 else None)
 
 
-def _record_waiting(claimed: Claim, wait: Wait) -> None:
+def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
     state = wait.state if wait.state is not None else claimed.progress.get("state")
     progress = {"task": wait.task, "rounds": wait.rounds} | (
         {"state": dict(state)} if state else {}
     )
-    with unit_of_work() as session:
-        row = session.execute(
-            queries.RECORD_WAITING,
-            _held(claimed) | _error(wait.error) | {
-                "progress": json.dumps(progress),
-                "after_seconds": wait.after.total_seconds(),
-                "accepted": wait.accepted,
-                "unknown": wait.unknown,
-            },
-        ).one_or_none()  # fmt: skip
-        if row is None:
-            log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
-            return
-        message = continuation(row.id, row.step, row.organization_id, wait=wait.after)
-        after_commit(session, lambda: send(message))
+    row = session.execute(
+        queries.RECORD_WAITING,
+        _held(claimed) | _error(wait.error) | {
+            "progress": json.dumps(progress),
+            "after_seconds": wait.after.total_seconds(),
+            "accepted": wait.accepted,
+            "unknown": wait.unknown,
+        },
+    ).one_or_none()  # fmt: skip
+    if row is None:
+        log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
+        return
+    hold_for(session, claimed.part, wait.error)
+    message = continuation(row.id, row.step, row.organization_id, wait=wait.after)
+    after_commit(session, lambda: send(message))
 
 
-def _record_retry(claimed: Claim, retry: Retry) -> None:
+def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
+    """Put a part back. One that would be too late by then is refused by its claim as soon as it is."""
     part = claimed.part
-    with unit_of_work() as session:
-        row = session.execute(
-            queries.RECORD_RETRY,
-            _held(claimed) | _error(retry.error)
-            | {"after_seconds": retry.after.total_seconds(), "counts": retry.counts},
-        ).one_or_none()  # fmt: skip
-        if row is None:
-            return
-        if retry.pause_provider:
-            hold_provider(
-                session, part.channel.provider, wait=retry.after, reason=retry.error.message
-            )
-        again = Armable(
-            part_id=row.id,
-            organization_id=row.organization_id,
-            revision=row.revision,
-            arm_count=row.arm_count,
-            due_at=row.due_at,
-            wait_seconds=retry.after.total_seconds(),
-            has_media=bool(part.media),
-        )
-        arm_after_commit(session, [again])
+    too_late = max(timedelta(0), timedelta(hours=settings().max_late_hours) - part.late)
+    wait = min(retry.after, too_late + timedelta(seconds=1))
+    row = session.execute(
+        queries.RECORD_RETRY,
+        _held(claimed) | _error(retry.error)
+        | {"after_seconds": wait.total_seconds(), "counts": retry.counts},
+    ).one_or_none()  # fmt: skip
+    if row is None:
+        log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
+        return
+    hold_for(session, part, retry.error)
+    again = Armable(
+        part_id=row.id,
+        organization_id=row.organization_id,
+        revision=row.revision,
+        arm_count=row.arm_count,
+        due_at=row.due_at,
+        wait_seconds=wait.total_seconds(),
+        has_media=bool(part.media),
+    )
+    arm_after_commit(session, [again])
     log.info("publish.put_back", extra={"part_id": part.id, "code": retry.error.detail_code})
 
 
-def _record_failed(claimed: Claim, error: ProviderError, *, disconnects: bool) -> None:
-    part = claimed.part
-    with unit_of_work() as session:
-        if not _end(session, claimed, "refused", "failed", error):
-            return
-        if disconnects:
-            organization_id, channel_id = channel_ids(part)
-            disconnect(
-                session,
-                organization_id,
-                channel_id,
-                sent_version=part.channel.token_version,
-                reason=error.message,
-            )
-        _tell_of_failure(session, part, error.message)
+def hold_for(session: Session, part: DuePart, error: ProviderError | None) -> None:
+    """Hold the part's platform for every channel, where it has asked our whole application to wait."""
+    if isinstance(error, RateLimited) and error.whole_app:
+        slug = part.channel.provider
+        hold_provider(session, slug, wait=error.retry_after, reason=error.message)
 
 
-def _record_unconfirmed(claimed: Claim, error: ProviderError) -> None:
+def _record_failed(
+    session: Session, claimed: Claim, error: ProviderError, *, disconnects: bool
+) -> None:
     part = claimed.part
-    with unit_of_work() as session:
-        if not _end(session, claimed, "unknown", "unconfirmed", error):
-            return
-        notify(
+    if not _end(session, claimed, "refused", "failed", error):
+        return
+    if disconnects:
+        organization_id, channel_id = channel_ids(part)
+        disconnect(
             session,
-            OrganizationId(part.organization_id),
-            NotificationKind.FAILURE,
-            title=f"Look whether your post is on {part.channel.name}",
-            content=(
-                f"{error.message} It was not sent again, so that it cannot appear twice. Look at the account: if the "
-                "post is there, confirm it with its address; if not, send it again."
-            ),
-            link=post_link(part.root_id),
-            dedupe_key=f"unconfirmed:{part.id}:{part.generation}",
+            organization_id,
+            channel_id,
+            sent_version=part.channel.token_version,
+            reason=error.message,
         )
-        after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
+    _tell_of_failure(session, part, error.message)
+
+
+def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) -> None:
+    part = claimed.part
+    if not _end(session, claimed, "unknown", "unconfirmed", error):
+        return
+    notify(
+        session,
+        OrganizationId(part.organization_id),
+        NotificationKind.FAILURE,
+        title=f"Look whether your post is on {part.channel.name}",
+        content=(
+            f"{error.message} It was not sent again, so that it cannot appear twice. Look at the account: if the "
+            "post is there, confirm it with its address; if not, send it again."
+        ),
+        link=post_link(part.root_id),
+        dedupe_key=f"unconfirmed:{part.id}:{part.generation}",
+    )
+    after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
 
 
 def _end(
@@ -256,6 +272,7 @@ def refuse(part: DuePart, verdict: Verdict) -> None:
             {
                 "part_id": part.id,
                 "revision": part.revision,
+                "generation": part.generation,
                 "error_code": verdict,
                 "error_message": message,
             },

@@ -51,7 +51,9 @@ class EventOut(WireModel):
     post_id: UUID | None = Field(default=None, description="The part that was tried.")
     position: int | None = None
     generation: int | None = None
-    number: int | None = Field(default=None, description="Which try of the generation it was.")
+    number: int | None = Field(
+        default=None, description="Which try of the revision and generation it was."
+    )
     finished_at: WireTime | None = None
     release_url: str | None = Field(default=None, alias="releaseURL")
     error_code: str | None = None

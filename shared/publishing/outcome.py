@@ -33,6 +33,8 @@ REPEAT_AFTER = (timedelta(0), timedelta(seconds=5), timedelta(seconds=45), timed
 LOOK_UP_AFTER = (timedelta(seconds=10), timedelta(seconds=45), timedelta(minutes=3))
 KEY_MARGIN = timedelta(minutes=5)  # a key about to lapse counts as lapsed
 LONGEST_PROCESSING = timedelta(hours=1)
+LONGEST_PAUSE = timedelta(hours=24)  # a part that may be there is not left in doubt for longer
+LEAST_PAUSE = timedelta(seconds=3)  # some platforms say "after 0 seconds", again and again
 
 
 class Task(StrEnum):
@@ -111,7 +113,6 @@ class Retry:
     after: timedelta
     error: ProviderError
     counts: bool = True
-    pause_provider: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +198,25 @@ def _after_processing(result: Processing, facts: Facts) -> Next:
 
 def _ask_again(error: ProviderError, facts: Facts) -> Next:
     """Keep asking how the processing goes; give up into doubt."""
-    if facts.rounds >= MAX_TRIES:
+    pause = _pause(error)
+    if facts.rounds >= MAX_TRIES or pause > LONGEST_PAUSE:
         return _resolve(error, facts, unknown=False)
-    pause = error.retry_after if isinstance(error, RateLimited) else timedelta(0)
     delay = max(pause, BACK_OFF[min(facts.rounds, len(BACK_OFF) - 1)])
     return Wait(Task.RESUME, delay, facts.rounds + 1, accepted=True, error=error)
 
 
 def _after_clean_refusal(error: ProviderError, facts: Facts) -> Next:
     if isinstance(error, RateLimited):
-        return Retry(error.retry_after, error, counts=False, pause_provider=error.whole_app)
+        return Retry(_pause(error), error, counts=False)
     if isinstance(error, PlatformUnavailable | AppMisconfigured):
         if facts.number >= MAX_TRIES:
             return Fail(error)
         return Retry(BACK_OFF[min(facts.number, len(BACK_OFF)) - 1], error)
     return Fail(error, disconnects=isinstance(error, ChannelDisconnected | GrantRejected))
+
+
+def _pause(error: ProviderError) -> timedelta:
+    return max(LEAST_PAUSE, error.retry_after) if isinstance(error, RateLimited) else timedelta(0)
 
 
 def _is_passing(error: ProviderError) -> bool:
@@ -224,7 +229,9 @@ def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     A repetition that is refused for good does not end the doubt about the request before it. What the platform accepted
     and was not heard of again becomes a doubt here, and is one in every later step.
     """
-    pause = error.retry_after if isinstance(error, RateLimited) else timedelta(0)
+    pause = _pause(error)
+    if pause > LONGEST_PAUSE:
+        return Unconfirmed(error)
     may_repeat = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
     unknown = unknown or facts.accepted
     rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0

@@ -64,7 +64,7 @@ def _send_for_the_second(row: RowMapping) -> None:
         )
     )
     with unit_of_work() as session:
-        session.execute(queries.MARK_ENQUEUED, {"ids": [row["id"]]})
+        session.execute(queries.MARK_ENQUEUED, {"part_id": row["id"], "revision": row["revision"]})
 
 
 def _problem(row: RowMapping) -> str | None:

@@ -3,13 +3,15 @@
 from sqlalchemy import text
 
 # A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
-# an outcome is unknown the part stays `publishing` and cannot be claimed.
+# an outcome is unknown the part stays `publishing` and cannot be claimed. A reply's time is its delay after the part
+# before it, which may be days after the time of the thread. An edit gives a part its five tries again.
 _CANDIDATE = """
     select
         p.id, p.organization_id, p.channel_id as channel_id, p.root_id, p.parent_id, p.position, p.revision, p.generation,
         p.content, p.media, r.settings, p.publish_at, p.due_at, p.created_at, p.delay_seconds,
         extract(epoch from p.due_at - now())::float8 as wait_seconds,
-        extract(epoch from now() - p.publish_at)::float8 as late_seconds,
+        extract(epoch from now() - greatest(p.publish_at, q.published_at + make_interval(secs => p.delay_seconds)))::float8
+            as late_seconds,
         c.provider, c.remote_id, c.name as channel_name, c.username, c.access_token, c.refresh_token, c.details,
         c.account_settings, c.token_version, c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at,
         c.disconnected_reason,
@@ -21,7 +23,8 @@ _CANDIDATE = """
         s.error_message as staging_error_message, s.expires_at <= now() as staging_expired,
         extract(epoch from pause.until - now())::float8 as paused_seconds,
         (o.plan_ends_at is not null and o.plan_ends_at <= now()) or o.deleted_at is not null as plan_ended,
-        (select count(*) from attempts a where a.post_id = p.id and a.generation = p.generation and a.counts)
+        (select count(*) from attempts a where a.root_id = p.root_id and a.post_id = p.id
+            and a.generation = p.generation and a.revision = p.revision and a.counts)
             as attempts_made,
         now() as now
     from posts p
@@ -38,6 +41,7 @@ CLAIM = text(f"""
     with candidate as (
         {_CANDIDATE}
         where p.id = :part_id and p.revision = :revision and p.state = 'queued' and p.deleted_at is null
+            and p.due_at is not null
         for update of p
     ), judged as (
         select *, case
@@ -104,12 +108,6 @@ MARK_SENDING = text("""
     returning sending_at
 """)
 
-EXTEND_LEASE = text("""
-    update attempts set lease_until = now() + make_interval(secs => :lease_seconds)
-    where id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()
-    returning id
-""")
-
 # What records a try: conditional on attempt, step and a live lease. No row: somebody else has taken over.
 _HELD = (
     "id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()"
@@ -132,7 +130,8 @@ RECORD_RELEASED = text(f"""
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             enqueued_at = null, updated_at = now()
         from published
-        where posts.parent_id = published.id and posts.state = 'queued' and posts.deleted_at is null
+        where posts.root_id = published.root_id and posts.parent_id = published.id
+            and posts.state = 'queued' and posts.deleted_at is null
         returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at, posts.media,
             posts.delay_seconds
     )
@@ -182,11 +181,11 @@ RECORD_END = text(f"""
     returning posts.id, posts.root_id, posts.position, posts.organization_id
 """)  # noqa: S608, only constants of this file
 
-# A queued part that will never go out: found by the claim, which holds the row's lock.
+# A queued part that will never go out. The claim found it a moment ago; since then a member may have sent it again.
 FAIL_QUEUED = text("""
     update posts set state = 'failed', due_at = null, error_code = :error_code, error_message = :error_message,
         updated_at = now()
-    where id = :part_id and revision = :revision and state = 'queued'
+    where id = :part_id and revision = :revision and generation = :generation and state = 'queued'
     returning id, root_id, position, organization_id
 """)
 
@@ -226,7 +225,7 @@ PREPARE = text(f"""
 
 MARK_ENQUEUED = text("""
     update posts set enqueued_at = now()
-    where id = any(cast(:ids as uuid[])) and state = 'queued'
+    where id = :part_id and revision = :revision and state = 'queued'
 """)
 
 # --- stage -----------------------------------------------------------------------------------------------------
@@ -279,12 +278,13 @@ KEEP_STAGING = text("""
 
 # --- reconcile -------------------------------------------------------------------------------------------------
 
-# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it.
+# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it. Whoever raises
+# a revision clears the mark, so the few that lack it have an index of their own, beside hundreds of thousands that wait.
 TAKE_UNARMED = text("""
     with unarmed as (
         select id from posts
         where state = 'queued' and deleted_at is null and due_at is not null
-            and (armed_revision is null or armed_revision <> revision)
+            and armed_revision is null
             and updated_at < now() - make_interval(secs => :grace_seconds)
             and (next_check_at is null or next_check_at <= now())
         order by due_at limit :page_size
@@ -359,7 +359,7 @@ LOST_PARTS = text(f"""
 TAKE_WAITING = text("""
     with forgotten as (
         select id from attempts
-        where state = 'waiting' and resume_at <= now() - interval '20 seconds' and lease_until <= now()
+        where finished_at is null and state = 'waiting' and resume_at <= now() - interval '20 seconds' and lease_until <= now()
         order by lease_until limit :page_size
         for update skip locked
     )
@@ -383,7 +383,8 @@ TAKE_STAGINGS = text("""
     returning stagings.post_id as id, stagings.revision, stagings.organization_id
 """)
 
-# A holder came back too late with a release. Its part is published, unless somebody is at it right now.
+# A holder came back too late with a release. Its part is published, unless somebody is at it right now, or another part
+# has that release, or is about to have it.
 ADOPT_LATE = text("""
     with late as (
         select a.id, a.post_id, a.release_id, a.release_url, a.release_data
@@ -393,6 +394,11 @@ ADOPT_LATE = text("""
             and not exists (
                 select 1 from posts other
                 where other.channel_id = p.channel_id and other.release_id = a.release_id and other.id <> p.id
+            )
+            and not exists (
+                select 1 from attempts twin
+                where twin.release_id is not null and twin.state <> 'released' and twin.finished_at is not null
+                    and twin.channel_id = a.channel_id and twin.release_id = a.release_id and twin.id < a.id
             )
         order by a.id limit :page_size
         for update of a, p skip locked
@@ -408,15 +414,18 @@ ADOPT_LATE = text("""
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             enqueued_at = null, next_check_at = null, updated_at = now() - interval '1 minute'
         from published
-        where posts.parent_id = published.id and posts.state = 'queued' and posts.deleted_at is null
+        where posts.root_id = published.root_id and posts.parent_id = published.id
+            and posts.state = 'queued' and posts.deleted_at is null
         returning posts.id
     )
     select published.*, (select count(*) from successor) as successors from published
 """)
 
+# Late by what the member chose, whenever the next try is; that is never later than a day after it.
 LATE_PARTS = text("""
     select count(*) from posts
-    where state = 'queued' and deleted_at is null and due_at <= now() - interval '5 minutes'
+    where state = 'queued' and deleted_at is null and due_at <= now() + make_interval(secs => :max_late_seconds)
+        and least(due_at, case when position = 0 then publish_at end) <= now() - interval '5 minutes'
 """)
 
 # Once an hour: the row says when it was last done, and of two who come at once one gets it.

@@ -7,6 +7,7 @@ reconcilers can run at once without both acting on a row, and then does what the
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import TextClause
@@ -49,19 +50,26 @@ class Reconciled:
 
 
 def reconcile() -> Reconciled:
-    """Run every step once, each over at most `MAX_PAGES` pages."""
+    """Run every step once, each over at most `MAX_PAGES` pages, most urgent first.
+
+    Raises:
+        ExceptionGroup: what went wrong in some steps; the others ran all the same.
+    """
+    errors: list[Exception] = []
     done = Reconciled(
-        adopted=_in_pages(adopt_late_releases),
-        lost=_in_pages(settle_lost_attempts),
-        waiting=_in_pages(wake_waiting_attempts),
-        stagings=_in_pages(wake_stagings),
-        unarmed=_in_pages(arm_unarmed),
-        unsent=_in_pages(send_unsent),
-        overdue=_in_pages(send_overdue),
-        late=_count_late(),
+        adopted=_in_pages(adopt_late_releases, errors),
+        lost=_in_pages(settle_lost_attempts, errors),
+        waiting=_in_pages(wake_waiting_attempts, errors),
+        unsent=_in_pages(send_unsent, errors),
+        overdue=_in_pages(send_overdue, errors),
+        stagings=_in_pages(wake_stagings, errors),
+        unarmed=_in_pages(arm_unarmed, errors),
+        late=_guarded(_count_late, errors),
     )
-    keep_house()
+    _guarded(keep_house, errors)
     log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
+    if errors:
+        raise ExceptionGroup("some steps of the sweep failed", errors)
     return done
 
 
@@ -128,14 +136,11 @@ def settle_lost_attempts() -> int:
             .all()
         )
     by_id = {row["id"]: row for row in parts}
+    errors: list[Exception] = []
     for row in lost:
-        claimed = _claim_of_lost(row, by_id[row["post_id"]])
-        facts = facts_of(claimed, sent=row["sent"], refreshed=True)
-        next_ = outcome.after_lost_lease(facts)
-        log.warning(
-            "attempt.lost", extra={"attempt_id": claimed.attempt_id, "next": type(next_).__name__}
-        )
-        record(claimed, next_)
+        _guarded(partial(_settle, row, by_id[row["post_id"]]), errors)
+    if errors:
+        raise ExceptionGroup("some attempts could not be settled", errors)
     return len(lost)
 
 
@@ -186,14 +191,22 @@ def keep_house() -> bool:
     return True
 
 
-def _in_pages(step: Callable[[], int]) -> int:
+def _in_pages(step: Callable[[], int], errors: list[Exception]) -> int:
     total = 0
     for _ in range(MAX_PAGES):
-        found = step()
+        found = _guarded(step, errors)
         total += found
         if found < PAGE_SIZE:
             break
     return total
+
+
+def _guarded(step: Callable[[], int], errors: list[Exception]) -> int:
+    try:
+        return step()
+    except Exception as error:  # noqa: BLE001  a row or a service that is broken must not keep the rest from running
+        errors.append(error)
+        return 0
 
 
 def _take(statement: TextClause, **values: Any) -> Sequence[Row[Any]]:
@@ -206,6 +219,16 @@ def _stage(rows: Sequence[Row[Any]]) -> None:
         settings().stage_queue_url,
         [stage_message(row.id, row.revision, row.organization_id) for row in rows],
     )
+
+
+def _settle(row: RowMapping, part: RowMapping) -> int:
+    claimed = _claim_of_lost(row, part)
+    next_ = outcome.after_lost_lease(facts_of(claimed, sent=row["sent"], refreshed=True))
+    log.warning(
+        "attempt.lost", extra={"attempt_id": claimed.attempt_id, "next": type(next_).__name__}
+    )
+    record(claimed, next_)
+    return 1
 
 
 def _claim_of_lost(row: RowMapping, part: RowMapping) -> Claim:
@@ -237,6 +260,8 @@ def _tell_late(row: Row[Any]) -> None:
 
 def _count_late() -> int:
     with read_only() as session:
-        late = session.execute(queries.LATE_PARTS).scalar_one()
+        late = session.execute(
+            queries.LATE_PARTS, {"max_late_seconds": settings().max_late_hours * 3600.0}
+        ).scalar_one()
     metrics.gauge_late_posts(late)
     return int(late)

@@ -17,7 +17,7 @@ from shared.channels.line import open_line
 from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.log import log
-from shared.db.session import after_commit, unit_of_work
+from shared.db.session import after_commit, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.schedule import publish_message, stage_message
 from shared.providers.base import CanLookUp, CanReply, OutgoingPost, Processing, Provider, Released
@@ -46,12 +46,15 @@ class LeaseLost(Exception):
 
 def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     """Publish a part, if it is due and nobody else has it. `deadline` is a `time.monotonic()` value."""
-    with unit_of_work() as session:
+
+    def take(session: Session) -> tuple[Claim | NotNow | None, Sequence[MediaFile]]:
         found = claim(session, part_id, revision)
-        if found is None:
-            log.info("publish.stale", extra={"part_id": part_id, "revision": revision})
-            return
-        files = () if isinstance(found, NotNow) else files_of(session, found.part)
+        return found, files_of(session, found.part) if isinstance(found, Claim) else ()
+
+    found, files = run(take)
+    if found is None:
+        log.info("publish.stale", extra={"part_id": part_id, "revision": revision})
+        return
     if isinstance(found, NotNow):
         put_off(found)
     else:
@@ -60,13 +63,16 @@ def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
 
 def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:
     """Continue a waiting attempt, if it still waits at that step."""
-    with unit_of_work() as session:
+
+    def take(session: Session) -> tuple[Claim | None, Sequence[MediaFile]]:
         found = resume(session, attempt_id, step)
         if found is None:
             _requeue_if_early(session, attempt_id, step)
-            return
-        files = files_of(session, found.part)
-    carry_out(found, files, deadline=deadline)
+        return found, files_of(session, found.part) if found else ()
+
+    found, files = run(take)
+    if found is not None:
+        carry_out(found, files, deadline=deadline)
 
 
 def put_off(found: NotNow) -> None:
@@ -217,11 +223,8 @@ def mark_sending(claimed: Claim) -> None:
     Raises:
         LeaseLost: the attempt is not ours any more; nothing may be sent.
     """
-    with unit_of_work() as session:
-        row = session.execute(
-            queries.MARK_SENDING, {"attempt_id": claimed.attempt_id, "step": claimed.step}
-        ).one_or_none()
-    if row is None:
+    values = {"attempt_id": claimed.attempt_id, "step": claimed.step}
+    if run(lambda session: session.execute(queries.MARK_SENDING, values).one_or_none()) is None:
         raise LeaseLost(f"attempt {claimed.attempt_id} at step {claimed.step}")
 
 

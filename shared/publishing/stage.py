@@ -36,7 +36,7 @@ from shared.providers.errors import (
 )
 from shared.publishing import queries
 from shared.publishing.claim import DuePart, part_from
-from shared.publishing.follow_up import post_link, send
+from shared.publishing.follow_up import hold_for, post_link, send
 from shared.publishing.models import StagingState
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
@@ -168,6 +168,7 @@ def _let_go(held: Held, kept: _Kept) -> None:
         if row is None:
             log.warning("stage.lease_lost", extra={"part_id": part.id, "step": held.step})
             return
+        hold_for(session, part, kept.error)
         finished = kept.state in {StagingState.READY, StagingState.FAILED}
         if (
             finished

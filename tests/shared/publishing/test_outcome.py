@@ -21,6 +21,7 @@ from shared.providers.errors import (
 )
 from shared.publishing.outcome import (
     BACK_OFF,
+    LEAST_PAUSE,
     LOOK_UP_AFTER,
     MAX_TRIES,
     REPEAT_AFTER,
@@ -101,17 +102,18 @@ class TestAfter:
     def test_a_rate_limit_keeps_its_time_and_does_not_count(self) -> None:
         next_ = after(LIMITED, Facts())
         assert isinstance(next_, Retry)
-        assert (next_.after, next_.counts, next_.pause_provider) == (
-            LIMITED.retry_after,
-            False,
-            False,
-        )
+        assert (next_.after, next_.counts) == (LIMITED.retry_after, False)
 
-    def test_a_limit_of_the_whole_app_pauses_the_provider(self) -> None:
-        error = RateLimited("wait", retry_after=HOUR, whole_app=True)
-        next_ = after(error, Facts())
+    def test_a_platform_that_says_after_no_time_is_not_asked_at_once(self) -> None:
+        next_ = after(RateLimited("wait", retry_after=timedelta(0)), Facts())
         assert isinstance(next_, Retry)
-        assert next_.pause_provider
+        assert next_.after == LEAST_PAUSE
+
+    @pytest.mark.parametrize("task", [Task.RESUME, Task.REPEAT])
+    def test_doubt_does_not_outlast_a_day_for_a_limit(self, task: Task) -> None:
+        error = RateLimited("wait", retry_after=30 * 24 * HOUR)
+        facts = Facts(task=task, accepted=True, doubt_age=SECOND, has_key=True, can_look_up=True)
+        assert kind(after(error, facts)) == "unconfirmed"
 
     def test_delays_grow(self) -> None:
         delays = []
