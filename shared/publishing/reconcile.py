@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row, RowMapping
 from shared.aws import queues
 from shared.core import metrics
 from shared.core.config import settings
+from shared.core.errors_report import report
 from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
@@ -205,6 +206,7 @@ def _guarded(step: Callable[[], int], errors: list[Exception]) -> int:
     try:
         return step()
     except Exception as error:  # noqa: BLE001  a row or a service that is broken must not keep the rest from running
+        report(error)
         errors.append(error)
         return 0
 

@@ -1,5 +1,8 @@
 """How a part gets its channel's new token, after the platform has refused the old one."""
 
+import time
+from datetime import timedelta
+
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel_to_open
 from shared.channels.tokens import Disconnected, Refreshed, RefreshingElsewhere, refresh_tokens
@@ -7,9 +10,18 @@ from shared.db.session import read_only
 from shared.providers.errors import ChannelDisconnected, ProviderError, RateLimited
 from shared.publishing.claim import DuePart, channel_ids
 
+ROOM_TO_RENEW = timedelta(seconds=30)  # the platform's answer, and storing it
+RENEW_LATER = timedelta(seconds=3)
 
-def with_new_token(part: DuePart) -> DuePart | ProviderError:
-    """Renew the channel's token and return the part with it, or the error that says what to do instead."""
+
+def with_new_token(part: DuePart, *, deadline: float) -> DuePart | ProviderError:
+    """Renew the channel's token and return the part with it, or the error that says what to do instead.
+
+    Many platforms give a refresh token once: a process that is killed before it has stored the new one disconnects the
+    channel. So it is not begun shortly before `deadline`, a `time.monotonic()` value.
+    """
+    if deadline - time.monotonic() < ROOM_TO_RENEW.total_seconds():
+        return RateLimited("The channel's token is about to be renewed.", retry_after=RENEW_LATER)
     organization_id, channel_id = channel_ids(part)
     try:
         answer = refresh_tokens(

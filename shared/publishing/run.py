@@ -109,7 +109,7 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             if _goes_on_at_once(next_, deadline):
                 go_on(claimed.attempt_id, claimed.step, deadline=deadline)
             return
-        renewed = with_new_token(claimed.part)
+        renewed = with_new_token(claimed.part, deadline=deadline)
         if isinstance(renewed, ProviderError):
             facts = facts_of(claimed, sent=False, refreshed=True)
             record(claimed, outcome.without_asking(renewed, facts))

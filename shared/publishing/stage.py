@@ -109,7 +109,7 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
         except TokenExpired as error:
             if refreshed:
                 return _failed(error)
-            renewed = with_new_token(part)
+            renewed = with_new_token(part, deadline=deadline)
             if isinstance(renewed, ProviderError):
                 return _after_error(held, renewed)
             part, refreshed = renewed, True

@@ -187,6 +187,19 @@ class TestTokens:
         assert one(world, "state") == "failed"
         assert one(world, "disconnected_at", "channels", "id") is None
 
+    def test_a_token_is_not_renewed_by_a_process_about_to_end(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set refresh_token = 'old'::bytea"))
+        token = httpx.Response(200, json={"access": "fresh", "refresh": "newer"})
+        world.platform.answers.append(refuse(401))
+        publish_due(root.id, root.revision, deadline=time.monotonic() + 20)
+        assert [request.url.path for request in world.platform.requests] == ["/posts"]
+        assert world.states(root.id)[0] == "queued"
+        world.platform.answers += [refuse(401), lambda _request: token]
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+
 
 class TestMistakesOfOurs:
     def test_before_the_mark_it_is_tried_again(self, world: World) -> None:
