@@ -1,7 +1,7 @@
 """How an HTTP function is put together: its routes, and what all of them share.
 
 app = make_app("posts", routers=[posts])
-handler = Mangum(app, lifespan="off")
+handler = as_handler(app)
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ _OURS_TO_SEND = [
     "showorg",
     "impersonate",
     "idempotency-key",
+    "if-match",
     REQUEST_ID,
 ]
 _OURS_TO_READ = [

@@ -267,6 +267,22 @@ class TestHeaders:
         refused = gateway.call("OPTIONS", "/x", headers={"origin": "https://evil.example", **asked})
         assert "access-control-allow-origin" not in refused.headers
 
+    @pytest.mark.parametrize("name", ["auth", "idempotency-key", "if-match", "showorg"])
+    def test_a_browser_elsewhere_may_send_what_routes_read(
+        self, configure: Configure, name: str
+    ) -> None:
+        configure(CORS_ORIGINS="https://console.example")
+        asked = {
+            "origin": "https://console.example",
+            "access-control-request-method": "PUT",
+            "access-control-request-headers": name,
+        }
+        answer = Gateway(make_app("items", routers=[])).call("OPTIONS", "/items", headers=asked)
+        assert (answer.status, name in answer.headers["access-control-allow-headers"]) == (
+            200,
+            True,
+        )
+
 
 class TestWriting:
     @pytest.fixture
