@@ -198,13 +198,7 @@ class Settings(BaseSettings):
         "channels, publish",
     )
 
-    # Features and limits
-    features: Annotated[frozenset[str], NoDecode] = _setting(
-        frozenset(), "Feature flags switched on (comma-separated).", "all"
-    )
-    api_limit: int = _setting(90, "Public API posts per hour and organization.", "public_api")
-
-    @field_validator("cors_origins", "hidden_providers", "features", mode="before")
+    @field_validator("cors_origins", "hidden_providers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

@@ -37,11 +37,6 @@ def sanitize(composed: str) -> str:
     )
 
 
-def is_blank(composed: str) -> bool:
-    """Say whether nothing is left to read once the tags are gone."""
-    return not to_plain(composed)
-
-
 def to_plain(composed: str, *, mention: Mention | None = None) -> str:
     """Write `composed` as plain text.
 

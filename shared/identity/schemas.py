@@ -49,12 +49,6 @@ class LoggedIn(WireModel):
     login: bool = True
 
 
-class Renewal(WireModel):
-    """For callers that keep no cookies."""
-
-    renew: str | None = Field(default=None, max_length=2_000)
-
-
 class Renewed(WireModel):
     renewed: bool = True
 

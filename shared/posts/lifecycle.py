@@ -50,9 +50,6 @@ MOVES: dict[tuple[PostState, PostState], Hand] = {
     (PostState.UNCONFIRMED, PostState.DRAFT): Hand.MEMBER,
 }
 
-EDITABLE = frozenset({PostState.DRAFT, PostState.QUEUED, PostState.FAILED, PostState.UNCONFIRMED})
-FINISHED = frozenset({PostState.PUBLISHED, PostState.FAILED, PostState.UNCONFIRMED})
-
 
 def may_move(before: PostState, after: PostState, *, by: Hand) -> bool:
     """Say whether `by` may move a part from one state to the other."""

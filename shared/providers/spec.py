@@ -102,7 +102,6 @@ class OAuth2:
     client_id_setting: str = ""  # key in the providers secret, e.g. LINKEDIN_CLIENT_ID
     client_secret_setting: str = ""
     extra_authorize: Mapping[str, str] = field(default_factory=dict)
-    revoke_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +134,6 @@ class Fields:
     fields: tuple[FormField, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RateRules:
-    """How much the platform lets one application or channel do; used to pace, never as a promise."""
-
-    max_concurrent: int = 5
-    per_channel_per_day: int | None = None
-
-
 class NoSettings(BaseModel):
     """For a platform without settings of its own."""
 
@@ -160,7 +151,6 @@ class ProviderSpec:
     max_parts: int = 1  # 1: no threads; replies are refused while composing
     settings: type[BaseModel] = NoSettings
     idempotency: Idempotency = field(default_factory=Idempotency)
-    rate: RateRules = field(default_factory=RateRules)
     base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
     base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)
     instance: bool = False  # the member names the server to connect to

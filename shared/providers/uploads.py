@@ -59,13 +59,6 @@ def read_range(api: Api, media: OutgoingMedia, start: int, length: int) -> bytes
     return data
 
 
-def read_whole(api: Api, media: OutgoingMedia) -> bytes:
-    """Read a small file at once; only for pictures, whose platforms' limits lie below one range."""
-    if media.size_bytes > MAX_RANGE:
-        raise ValueError(f"{media.size_bytes} bytes are read in ranges, not at once")
-    return read_range(api, media, 0, media.size_bytes)
-
-
 class RangeFile(io.RawIOBase):
     """A stored file as a readable, seekable file object; holds one range at a time.
 

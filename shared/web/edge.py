@@ -22,7 +22,6 @@ REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
 # An escaped NUL in JSON (not a backslash that was itself escaped): PostgreSQL cannot store it in a text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_HTML = b"text/html"
 
 
 class Edge:

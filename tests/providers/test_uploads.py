@@ -6,7 +6,7 @@ import respx
 
 from shared.providers.errors import PlatformUnavailable
 from shared.providers.platforms.mastodon import Mastodon
-from shared.providers.uploads import MAX_RANGE, RangeFile, chunks, read_whole
+from shared.providers.uploads import MAX_RANGE, RangeFile, chunks, read_range
 from tests.providers.builders import Storage, an_api
 
 
@@ -35,12 +35,12 @@ class TestChunks:
             list(chunks(an_api(Mastodon()), storage.video(), size=MAX_RANGE + 1))
 
 
-class TestReadWhole:
+class TestReadRange:
     def test_a_file_that_shrank_is_not_sent(self, storage: Storage) -> None:
         picture = storage.picture(content=b"abc")
         storage.files[picture.key] = b"ab"
         with pytest.raises(PlatformUnavailable, match="2 of 3 bytes"):
-            read_whole(an_api(Mastodon(), storage=storage), picture)
+            read_range(an_api(Mastodon(), storage=storage), picture, 0, 3)
 
 
 class TestRangeFile:

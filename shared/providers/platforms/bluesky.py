@@ -59,7 +59,6 @@ from shared.providers.spec import (
     ImageRules,
     MediaRules,
     ProviderSpec,
-    RateRules,
     TextRules,
     TextUnit,
     VideoRules,
@@ -122,8 +121,6 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         ),
         max_parts=50,
         idempotency=Idempotency(IdempotencyForm.RECORD_KEY),
-        # docs.bsky.app/docs/advanced-guides/rate-limits: 35,000 points a day, 3 for a new record.
-        rate=RateRules(max_concurrent=5, per_channel_per_day=11_600),
         base_url="https://bsky.social",
         tool_tip="Use an app password; the account's own password and two-factor codes are not needed.",
         refresh_ahead=timedelta(minutes=5),

@@ -52,7 +52,6 @@ from shared.providers.spec import (
     MediaRules,
     OAuth2,
     ProviderSpec,
-    RateRules,
     TextRules,
     VideoRules,
 )
@@ -123,7 +122,6 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
         max_parts=50,
         settings=MastodonSettings,
         idempotency=Idempotency(IdempotencyForm.HEADER, lifetime=timedelta(hours=1)),
-        rate=RateRules(max_concurrent=5),
         base_url="https://mastodon.social",
         base_url_setting="mastodon_url",
     )
@@ -311,7 +309,6 @@ class MastodonCustom(Mastodon):
         max_parts=Mastodon.spec.max_parts,
         settings=MastodonSettings,
         idempotency=Mastodon.spec.idempotency,
-        rate=Mastodon.spec.rate,
         instance=True,
         tool_tip="Give the server's name, such as mastodon.social.",
     )

@@ -54,7 +54,6 @@ from shared.providers.spec import (
     MediaRules,
     OAuth1,
     ProviderSpec,
-    RateRules,
     TextRules,
     TextUnit,
     VideoRules,
@@ -141,10 +140,6 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         ),
         max_parts=50,
         settings=XSettings,
-        # An account without a subscription has 50 posts a day since May 2026, others 2,400 (X's help as quoted by
-        # lokmattimes.com/technology/x-imposes-daily-limits-on-unverified-accounts-see-whats-new, read 2026-11); besides,
-        # 100 in 15 minutes a user and 10,000 a day an application (docs.x.com/x-api/fundamentals/rate-limits).
-        rate=RateRules(max_concurrent=10, per_channel_per_day=50),
         base_url="https://api.x.com",
         tool_tip="Log in to the right account on X first: X connects the one that is logged in.",
     )

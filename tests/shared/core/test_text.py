@@ -70,8 +70,8 @@ class TestToPlain:
     @pytest.mark.parametrize(
         "composed", ["", "<p></p>", "<p> <br></p>", "<ul><li></li></ul>", "\xa0"]
     )
-    def test_nothing_to_read_is_blank(self, composed: str) -> None:
-        assert text.is_blank(composed)
+    def test_nothing_to_read_is_empty(self, composed: str) -> None:
+        assert text.to_plain(composed) == ""
 
 
 class TestToMarkdown:
