@@ -27,8 +27,10 @@ from shared.core.config import settings
 from shared.db import migrate
 from shared.db.base import Base
 from shared.db.session import bound_to, dispose, engine
+from tests.loop import use_loop
 
 Configure = Callable[..., None]
+use_loop()  # before a test module imports a function
 
 _ENVIRONMENT = {
     "STAGE": "test",

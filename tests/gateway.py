@@ -25,6 +25,7 @@ from shared.identity import queries as identity
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
+from tests.loop import use_loop
 
 _NO_CONTEXT: Any = None  # no function reads it
 
@@ -95,6 +96,7 @@ class Gateway:
                 "requestId": "request-from-gateway",
             },
         }
+        use_loop()
         return self._read(as_handler(self.app)(_without_none(event), _NO_CONTEXT))
 
     def _read(self, answer: Mapping[str, Any]) -> Answer:
