@@ -12,10 +12,12 @@ from sqlalchemy import text
 from shared.core import clock
 from shared.db.session import unit_of_work
 from shared.providers.base import Released
+from shared.providers.errors import ContentRejected
+from shared.publishing import queries
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, NotNow, claim
 from shared.publishing.follow_up import record
-from shared.publishing.outcome import Publish
+from shared.publishing.outcome import Fail, Publish
 from shared.publishing.reconcile import reconcile
 from shared.publishing.run import publish_due
 from tests.counting import count_statements
@@ -119,6 +121,29 @@ class TestLease:
             publish_due(root.id, root.revision, deadline=far_ahead())
         assert world.platform.created == []
         assert one(world, "state", "attempts", "number") == "running"
+
+    def test_who_has_lost_it_records_nothing_even_if_nobody_has_taken_over(
+        self, world: World
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with unit_of_work() as session:
+            claimed = claim(session, root.id, root.revision)
+        assert isinstance(claimed, Claim)
+        run_module.mark_sending(claimed)
+        world.pass_time(80)
+        record(claimed, Fail(ContentRejected("no")))
+        assert world.states(root.id)[0] == "publishing"
+
+    def test_while_reconcile_decides_the_old_holder_sends_nothing(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with unit_of_work() as session:
+            claimed = claim(session, root.id, root.revision)
+        assert isinstance(claimed, Claim)
+        world.pass_time(80)
+        with unit_of_work() as session:
+            session.execute(queries.TAKE_LOST, {"page_size": 1})
+        with pytest.raises(run_module.LeaseLost):
+            run_module.mark_sending(claimed)
 
     def test_a_release_that_comes_late_is_adopted_by_reconcile(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
