@@ -1,7 +1,9 @@
-"""Who may call each route, which plan limit it counts against, and how often it may be called.
+"""Who may call each route, which plan limit it belongs to, and how often it may be called.
 
 One row a route, and every route has one: `shared/web/routing.py` refuses to make a route without a row, and a test
 finds rows without a route. A feature adds its rows in its own section, and its section to `POLICY`.
+
+Plan limits are declared and shown in the API's document; nothing is counted against them and no route refuses for one.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ class Who(StrEnum):
 
 
 class Limit(StrEnum):
-    """An allowance of the plan that a route uses up."""
+    """An allowance of the plan that a route belongs to. Declared only: none is counted yet."""
 
     CHANNELS = "channels"
     POSTS_PER_MONTH = "posts_per_month"

@@ -53,7 +53,7 @@ class Unauthenticated(AppError):
 
 
 class PlanLimit(AppError):
-    """The plan does not allow it, or its allowance is used up."""
+    """The plan does not allow it, or its allowance is used up. Raised by nothing until limits are counted."""
 
     status, code = 402, "plan_limit"
 

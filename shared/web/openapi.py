@@ -19,7 +19,8 @@ or by an API key in the header `Authorization`. Where somebody belongs to severa
 **Times** are written as `2026-01-15T10:30:00.000Z`; one without an offset is read as UTC.
 
 **Refusals** are problem details (RFC 9457) with a stable `code`; refused fields are listed in `errors`, each with its
-`path` from the body's root. Every answer carries `x-request-id`; quote it when asking for help.
+`path` from the body's root. `x-plan-limit` names the allowance of the plan that a route belongs to; none is counted
+yet, and no request is refused for its plan. Every answer carries `x-request-id`; quote it when asking for help.
 """
 _SECURITY = {
     "session": {"type": "apiKey", "in": "cookie", "name": "auth"},
