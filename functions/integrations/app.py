@@ -91,32 +91,36 @@ FORM_BODY = {
     }
 }
 
-router = Router(prefix="/integrations", tags=["integrations"])
-callback = Router(prefix="/app/integrations/social", tags=["integrations"])
+integrations = Router(prefix="/integrations", tags=["Channels"])
+callback = Router(prefix="/app/integrations/social", tags=["Channels"])
 
 
-@router.get("", summary="List the organization's channels")
+@integrations.get("")
 def list_integrations(member: Acting, session: Reading) -> ChannelsOut:
-    """Oldest first, without any token."""
+    """List the organization's channels. Oldest first, without any token."""
     return channels_out(queries.list_channels(session, member.organization_id))
 
 
-@router.get("/list", summary="List the organization's channels (alias)")
+@integrations.get("/list")
 def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
-    """The same as `GET /integrations`, for clients that know it by this name."""
+    """List the organization's channels (alias).
+
+    The same as `GET /integrations`, for clients that know it by this name.
+    """
     return channels_out(queries.list_channels(session, member.organization_id))
 
 
-@router.get("/providers", summary="List the platforms that accounts can be connected of")
+@integrations.get("/providers")
 def list_providers() -> CatalogueOut:
-    """Each with its table: how to connect, how it counts text, which media it takes, and its settings."""
+    """List the platforms that accounts can be connected of.
+
+    Each with its table: how to connect, how it counts text, which media it takes, and its settings.
+    """
     hidden = settings().hidden_providers
     return catalogue([slug for slug in slugs() if slug not in hidden])
 
 
-@router.get(
-    "/social/{provider}", summary="Start connecting an account", responses=ASKS_THE_PLATFORM
-)
+@integrations.get("/social/{provider}", responses=ASKS_THE_PLATFORM)
 def start_connecting(
     provider: str,
     member: Acting,
@@ -134,7 +138,10 @@ def start_connecting(
     ] = None,
     timezone: Annotated[Zone | None, Query(description="On whose clock posting times are.")] = None,
 ) -> StartedOut:
-    """Answers the address that the member's browser must go to; the platform then sends it back to our page."""
+    """Start connecting an account.
+
+    Answers the address that the member's browser must go to; the platform then sends it back to our page.
+    """
     kept = _keep_browser(response, member, browser)
     wanted = NewConnection(
         zone=member.timezone if timezone is None else timezone,
@@ -146,86 +153,98 @@ def start_connecting(
     return StartedOut(url=start(member.organization_id, member.person_id, provider, wanted))
 
 
-@router.post("/social/{provider}/connect", status_code=201, summary="Finish connecting an account")
+@integrations.post("/social/{provider}/connect", status_code=201)
 def connect_channel(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
-    """Takes the platform's `state` and `code`, or the `fields` of a platform that is connected by a form."""
+    """Finish connecting an account.
+
+    Takes the platform's `state` and `code`, or the `fields` of a platform that is connected by a form.
+    """
     return _connect(provider, body, member)
 
 
-@router.post(
-    "/social-connect/{provider}", status_code=201, summary="Finish connecting an account (alias)"
-)
+@integrations.post("/social-connect/{provider}", status_code=201)
 def connect_channel_alias(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
-    """The same as `POST /integrations/social/{provider}/connect`, for clients that know it by this name."""
+    """Finish connecting an account (alias).
+
+    The same as `POST /integrations/social/{provider}/connect`, for clients that know it by this name.
+    """
     return _connect(provider, body, member)
 
 
-@router.post("/provider/{channel_id}/connect", summary="Choose the page that a channel is")
+@integrations.post("/provider/{channel_id}/connect")
 def choose_channel_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
-    """Ends what connecting began where an account manages several pages."""
+    """Choose the page that a channel is.
+
+    Ends what connecting began where an account manages several pages.
+    """
     return channel_out(choose_page(member.organization_id, channel_id, body.page_id))
 
 
-@router.post("/disable", summary="Pause a channel")
+@integrations.post("/disable")
 def disable_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
-    """Posts that fall due while a channel is disabled fail with that reason."""
+    """Pause a channel. Posts that fall due while a channel is disabled fail with that reason."""
     return _changed(session, member, body.id, {"disabled": True})
 
 
-@router.post("/enable", summary="Go on with a paused channel")
+@integrations.post("/enable")
 def enable_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
-    """Posts that fall due from now on are published again."""
+    """Go on with a paused channel. Posts that fall due from now on are published again."""
     return _changed(session, member, body.id, {"disabled": False})
 
 
-@router.post("/mentions", summary="Find people to mention")
+@integrations.post("/mentions")
 def search_mentions(body: FindMentions, member: Acting) -> list[MentionOut]:
-    """Asks the channel's platform; best match first."""
+    """Find people to mention. Asks the channel's platform; best match first."""
     return mentions_out(find_mentions(member.organization_id, body.id, body.data.query))
 
 
-@router.delete("", summary="Delete a channel, named in the body")
+@integrations.delete("")
 def delete_named_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelRef:
-    """The same as `DELETE /integrations/{channel_id}`."""
+    """Delete a channel, named in the body. The same as `DELETE /integrations/{channel_id}`."""
     return _deleted(session, member, body.id)
 
 
-@router.get("/{channel_id}", summary="Read one channel")
+@integrations.get("/{channel_id}")
 def get_integration(channel_id: UUID, member: Acting, session: Reading) -> ChannelOut:
-    """Without any token."""
+    """Read one channel. Without any token."""
     return channel_out(queries.get_channel(session, member.organization_id, channel_id))
 
 
-@router.delete("/{channel_id}", summary="Delete a channel")
+@integrations.delete("/{channel_id}")
 def delete_channel(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
-    """Its tokens are forgotten; what was published through it stays where it is."""
+    """Delete a channel.
+
+    Its tokens are forgotten; what was published through it stays where it is.
+    """
     return _deleted(session, member, channel_id)
 
 
-@router.get(
+@integrations.get(
     "/{channel_id}/pages",
-    summary="List the pages that a channel could be",
     responses=ASKS_THE_PLATFORM,
 )
 def list_channel_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
-    """Asks the channel's platform."""
+    """List the pages that a channel could be. Asks the channel's platform."""
     return pages_out(list_pages(member.organization_id, channel_id))
 
 
-@router.post("/{channel_id}/settings", summary="Change a channel's settings")
+@integrations.post("/{channel_id}/settings")
 def change_settings(
     channel_id: UUID, body: ChangeSettings, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Replaces the list of the account's own settings."""
+    """Change a channel's settings. Replaces the list of the account's own settings."""
     kept = [setting.model_dump(by_alias=True) for setting in body.additional_settings]
     return _changed(session, member, channel_id, {"additional_settings": kept})
 
 
-@router.post("/{channel_id}/time", status_code=201, summary="Change a channel's posting times")
+@integrations.post("/{channel_id}/time", status_code=201)
 def change_posting_times(
     channel_id: UUID, body: ChangePostingTimes, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Replaces the list; an empty one means that the queue never places a post here."""
+    """Change a channel's posting times.
+
+    Replaces the list; an empty one means that the queue never places a post here.
+    """
     times = [time.model_dump(exclude_none=True) for time in body.time]
     changes: dict[str, Any] = {"posting_times": times}
     if body.timezone:
@@ -233,11 +252,11 @@ def change_posting_times(
     return _changed(session, member, channel_id, changes)
 
 
-@router.post("/{channel_id}/nickname", summary="Change how a channel is shown here")
+@integrations.post("/{channel_id}/nickname")
 def change_nickname(
     channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Without a picture, the one it has stays."""
+    """Change how a channel is shown here. Without a picture, the one it has stays."""
     changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
     return _changed(session, member, channel_id, changes)
 
@@ -245,23 +264,27 @@ def change_nickname(
 @callback.get(
     "/{provider}",
     response_class=HTMLResponse,
-    summary="Come back from a platform",
     responses=PAGES,
 )
 def come_back(provider: str, request: Request, browser: Browser = None) -> Response:
-    """A page: which account was connected, what is still to be chosen, or the platform's own words."""
+    """Come back from a platform.
+
+    A page: which account was connected, what is still to be chosen, or the platform's own words.
+    """
     return _page(came_back(provider, request.query_params, browser))
 
 
 @callback.post(
     "/{provider}",
     response_class=HTMLResponse,
-    summary="Send a form of that page",
     responses=PAGES,
     openapi_extra=FORM_BODY,
 )
 async def send_form(provider: str, request: Request) -> Response:
-    """Goes on with the consent, the account's fields, or the chosen page."""
+    """Send a form of that page.
+
+    Goes on with the consent, the account's fields, or the chosen page.
+    """
     form = dict(parse_qsl((await request.body()).decode(errors="replace")))
     return _page(agreed(provider, form))
 
@@ -321,5 +344,5 @@ def _page(shown: Shown) -> Response:
     return HTMLResponse(shown.html, shown.status, headers=SECURITY_HEADERS)
 
 
-app = make_app("integrations", routers=[router, callback])
+app = make_app("integrations", routers=[integrations, callback])
 handler = as_handler(app)

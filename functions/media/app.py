@@ -26,66 +26,87 @@ from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
 
-media = Router(prefix="/media", tags=["media"])
+media = Router(prefix="/media", tags=["Media"])
 
 
-@media.post("", status_code=201, summary="Begin an upload")
+@media.post("", status_code=201)
 def post_media(body: NewUpload, member: Acting, session: Writing) -> UploadStarted:
-    """Sign addresses for the parts of a file, which are then PUT straight to the storage."""
+    """Begin an upload.
+
+    Sign addresses for the parts of a file, which are then PUT straight to the storage.
+    """
     return start_upload(session, member.organization_id, body, uploaded_by=member.user_id)
 
 
-@media.post("/information", status_code=201, summary="Change a file named in the body")
+@media.post("/information", status_code=201)
 def post_media_information(body: MediaInformation, member: Acting, session: Writing) -> MediaOut:
-    """Set name, alternative text and thumbnail; the same as `PUT /media/{media_id}`."""
+    """Change a file named in the body.
+
+    Set name, alternative text and thumbnail; the same as `PUT /media/{media_id}`.
+    """
     return MediaOut.of(edit_media(session, member.organization_id, MediaId(body.id), body))
 
 
-@media.post("/{media_id}/parts", status_code=201, summary="Sign further parts of an upload")
+@media.post("/{media_id}/parts", status_code=201)
 def post_media_parts(
     media_id: MediaId, body: WantedParts, member: Acting, session: Reading
 ) -> PartUrls:
-    """Sign addresses of parts that were not signed yet, or whose addresses have expired."""
+    """Sign further parts of an upload.
+
+    Sign addresses of parts that were not signed yet, or whose addresses have expired.
+    """
     return sign_parts(session, member.organization_id, media_id, body.numbers)
 
 
-@media.post("/{media_id}/complete", status_code=201, summary="Complete an upload")
+@media.post("/{media_id}/complete", status_code=201)
 def post_media_complete(media_id: MediaId, body: CompletedUpload, member: Acting) -> MediaOut:
-    """Look at the uploaded bytes and add the file to the library, or refuse and remove it."""
+    """Complete an upload.
+
+    Look at the uploaded bytes and add the file to the library, or refuse and remove it.
+    """
     parts = [UploadedPart(part.number, part.etag) for part in body.parts]
     return MediaOut.of(complete_upload(member.organization_id, media_id, parts))
 
 
-@media.delete("/{media_id}/upload", summary="Abort an upload")
+@media.delete("/{media_id}/upload")
 def delete_media_upload(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
-    """Give an upload up and free what has arrived of it."""
+    """Abort an upload. Give an upload up and free what has arrived of it."""
     abort_upload(session, member.organization_id, media_id)
     return MediaRemoved(id=media_id)
 
 
-@media.get("", summary="List the library")
+@media.get("")
 def get_media_list(
     wanted: Annotated[MediaFilter, Query()], member: Acting, session: Reading
 ) -> MediaList:
-    """List files, newest first: by cursor, or, with `page`, 18 a page with the number of pages."""
+    """List the library.
+
+    List files, newest first: by cursor, or, with `page`, 18 a page with the number of pages.
+    """
     return queries.list_library(session, member.organization_id, wanted)
 
 
-@media.get("/{media_id}", summary="Read a file's facts")
+@media.get("/{media_id}")
 def get_media(media_id: MediaId, member: Acting, session: Reading) -> MediaOut:
-    """Read what is known of a file."""
+    """Read a file's facts. Read what is known of a file."""
     return MediaOut.of(queries.get_media(session, member.organization_id, media_id))
 
 
-@media.put("/{media_id}", summary="Change a file")
+@media.put("/{media_id}")
 def put_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Writing) -> MediaOut:
-    """Set name, alternative text and thumbnail. A field that is left out stays; null clears it."""
+    """Change a file.
+
+    Set name, alternative text and thumbnail. A field that is left out stays; null clears it.
+    """
     return MediaOut.of(edit_media(session, member.organization_id, media_id, body))
 
 
-@media.delete("/{media_id}", summary="Remove a file from the library")
+@media.delete("/{media_id}")
 def remove_media(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
-    """Remove a file. Posts that hold it already still go out with it; its bytes are removed once none does."""
+    """Remove a file from the library.
+
+    Remove a file. Posts that hold it already still go out with it; its bytes are removed once none does.
+    """
     delete_media(session, member.organization_id, media_id)
     return MediaRemoved(id=media_id)
 

@@ -42,7 +42,7 @@ from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
 
-posts = Router(prefix="/posts", tags=["posts"])
+posts = Router(prefix="/posts", tags=["Posts"])
 
 Day = Annotated[str, Query(max_length=40, examples=["2026-03-29", "2026-03-29T00:00:00+02:00"])]
 Cursor = Annotated[str | None, Query(max_length=300)]
@@ -54,7 +54,7 @@ IfMatch = Annotated[
 ]
 
 
-@posts.get("", summary="List the calendar of a range")
+@posts.get("")
 def list_posts(
     request: Request,
     response: Response,
@@ -68,7 +68,9 @@ def list_posts(
     tag: UUID | None = None,
     cursor: Cursor = None,
 ) -> PostsOut:
-    """First to go out first, both ends included. Days are whole days on the clock of `timezone`.
+    """List the calendar of a range.
+
+    First to go out first, both ends included. Days are whole days on the clock of `timezone`.
 
     At most 62 days and 5,000 posts; the header `Link` leads to the rest.
     """
@@ -82,15 +84,18 @@ def list_posts(
     return shown
 
 
-@posts.post("", status_code=201, summary="Compose posts")
+@posts.post("", status_code=201)
 def create_posts(
     body: PostDraft, member: Acting, session: Writing, key: Key = None
 ) -> list[CreatedPost]:
-    """Stores one post for each channel, or nothing; with an `Idempotency-Key` once, however often it is sent."""
+    """Compose posts.
+
+    Stores one post for each channel, or nothing; with an `Idempotency-Key` once, however often it is sent.
+    """
     return compose(session, _author(member, body.creation_method), body, key=key)
 
 
-@posts.get("/list", summary="List posts by pages")
+@posts.get("/list")
 def list_posts_by_page(
     member: Acting,
     session: Reading,
@@ -100,97 +105,112 @@ def list_posts_by_page(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
 ) -> PostPage:
-    """Last to go out first."""
+    """List posts by pages. Last to go out first."""
     wanted = Filter(channel, read.read_states(state), tag)
     return read.list_page(
         session, member.organization_id, wanted=wanted, cursor=cursor, page_size=limit
     )
 
 
-@posts.post("/valid", summary="Say what composing would refuse")
+@posts.post("/valid")
 def check_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut:
-    """A dry run: for each channel, part and field what would be refused and why. Nothing is stored."""
+    """Say what composing would refuse.
+
+    A dry run: for each channel, part and field what would be refused and why. Nothing is stored.
+    """
     return dry_run(session, member.organization_id, body)
 
 
-@posts.post("/should-shortlink", summary="Say whether to ask about short links")
+@posts.post("/should-shortlink")
 def should_shorten(body: ShortLinkQuestion) -> ShortLinkAnswer:
-    """Never: links are sent as they were written."""
+    """Say whether to ask about short links. Never: links are sent as they were written."""
     del body
     return ShortLinkAnswer(ask=False)
 
 
-@posts.get("/find-slot", summary="Find a free slot of any channel")
+@posts.get("/find-slot")
 def find_any_slot(member: Acting, session: Reading) -> SlotOut:
-    """The next posting time of a channel that is switched on which no post holds yet."""
+    """Find a free slot of any channel.
+
+    The next posting time of a channel that is switched on which no post holds yet.
+    """
     return SlotOut(date=find_slot(session, member.organization_id))
 
 
-@posts.get("/find-slot/{channel_id}", summary="Find a free slot of a channel")
+@posts.get("/find-slot/{channel_id}")
 def find_slot_of_channel(channel_id: UUID, member: Acting, session: Reading) -> SlotOut:
-    """The channel's next posting time that none of its posts holds yet."""
+    """Find a free slot of a channel.
+
+    The channel's next posting time that none of its posts holds yet.
+    """
     return SlotOut(date=find_slot(session, member.organization_id, channel_id))
 
 
-@posts.get("/tags", summary="List tags")
+@posts.get("/tags")
 def list_tags(member: Acting, session: Reading) -> TagsOut:
-    """By name."""
+    """List tags. By name."""
     return TagsOut(tags=tags.list_tags(session, member.organization_id))
 
 
-@posts.post("/tags", status_code=201, summary="Add a tag")
+@posts.post("/tags", status_code=201)
 def add_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
-    """Its name is the organization's own."""
+    """Add a tag. Its name is the organization's own."""
     return tags.add_tag(session, member.organization_id, body)
 
 
-@posts.put("/tags/{tag_id}", summary="Change a tag")
+@posts.put("/tags/{tag_id}")
 def change_tag(tag_id: UUID, body: TagWrite, member: Acting, session: Writing) -> TagOut:
-    """Posts that carry it show it so."""
+    """Change a tag. Posts that carry it show it so."""
     return tags.change_tag(session, member.organization_id, tag_id, body)
 
 
-@posts.delete("/tags/{tag_id}", summary="Delete a tag")
+@posts.delete("/tags/{tag_id}")
 def delete_tag(tag_id: UUID, member: Acting, session: Writing) -> PostRef:
-    """Posts lose it."""
+    """Delete a tag. Posts lose it."""
     tags.delete_tag(session, member.organization_id, tag_id)
     return PostRef(id=tag_id)
 
 
-@posts.get("/group/{group_id}", summary="Read all posts of a compose action")
+@posts.get("/group/{group_id}")
 def get_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
-    """First to go out first."""
+    """Read all posts of a compose action. First to go out first."""
     return read.get_group(session, member.organization_id, group_id)
 
 
-@posts.delete("/group/{group_id}", summary="Delete all posts of a compose action")
+@posts.delete("/group/{group_id}")
 def delete_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGroup:
-    """All of them, or none if one is being published or was."""
+    """Delete all posts of a compose action.
+
+    All of them, or none if one is being published or was.
+    """
     deleted = delete.delete_group(session, _author(member), group_id)
     return DeletedGroup(id=group_id, posts=deleted)
 
 
-@posts.get("/{post_id}", summary="Read a post")
+@posts.get("/{post_id}")
 def get_post(post_id: UUID, member: Acting, session: Reading) -> ThreadOut:
-    """With all its parts; a reply's id names its whole post."""
+    """Read a post. With all its parts; a reply's id names its whole post."""
     return read.get_thread(session, member.organization_id, post_id)
 
 
-@posts.put("/{post_id}", summary="Change a post")
+@posts.put("/{post_id}")
 def edit_post(
     post_id: UUID, body: PostEdit, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> ThreadOut:
-    """Whatever is left out stays. Refused once a part is being published, or was."""
+    """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
     revision = _revision(if_match, body.revision)
     edit.edit(session, _author(member), post_id, body, revision=revision)
     return read.get_thread(session, member.organization_id, post_id)
 
 
-@posts.put("/{post_id}/date", summary="Move a post to another time")
+@posts.put("/{post_id}/date")
 def reschedule_post(
     post_id: UUID, body: NewDate, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
-    """`schedule` also queues it, unless it is a draft; `update` moves it and no more."""
+    """Move a post to another time.
+
+    `schedule` also queues it, unless it is a draft; `update` moves it and no more.
+    """
     revision = _revision(if_match, body.revision)
     moved = edit.reschedule(
         session, _author(member), post_id, body.date, body.action, revision=revision
@@ -198,39 +218,48 @@ def reschedule_post(
     return read.status_of(moved)
 
 
-@posts.put("/{post_id}/status", summary="Queue a post, or take it back")
+@posts.put("/{post_id}/status")
 def change_post_status(
     post_id: UUID, body: NewStatus, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
-    """`draft` cancels what is queued; `schedule` queues it for its time."""
+    """Queue a post, or take it back.
+
+    `draft` cancels what is queued; `schedule` queues it for its time.
+    """
     revision = _revision(if_match, body.revision)
     changed = edit.change_status(session, _author(member), post_id, body.status, revision=revision)
     return read.status_of(changed)
 
 
-@posts.post("/{post_id}/duplicate", status_code=201, summary="Copy a post")
+@posts.post("/{post_id}/duplicate", status_code=201)
 def duplicate_post(
     post_id: UUID, member: Acting, session: Writing, body: Duplicate | None = None
 ) -> CreatedPost:
-    """As a draft, or to be published at another time."""
+    """Copy a post. As a draft, or to be published at another time."""
     return edit.duplicate(session, _author(member), post_id, body or Duplicate())
 
 
-@posts.post("/{post_id}/confirm", summary="Say where an unconfirmed post is")
+@posts.post("/{post_id}/confirm")
 def confirm_post(post_id: UUID, body: Confirmation, member: Acting, session: Writing) -> ThreadOut:
-    """Makes it published and sends the next part of its thread on its way."""
+    """Say where an unconfirmed post is.
+
+    Makes it published and sends the next part of its thread on its way.
+    """
     resolve.confirm(session, _author(member), post_id, body.release_url)
     return read.get_thread(session, member.organization_id, post_id)
 
 
-@posts.post("/{post_id}/resend", summary="Send a failed or unconfirmed post again")
+@posts.post("/{post_id}/resend")
 def resend_post(post_id: UUID, member: Acting, session: Writing) -> ThreadOut:
-    """At once, with the parts of its thread that failed because it did."""
+    """Send a failed or unconfirmed post again.
+
+    At once, with the parts of its thread that failed because it did.
+    """
     resolve.resend(session, _author(member), post_id)
     return read.get_thread(session, member.organization_id, post_id)
 
 
-@posts.get("/{post_id}/history", summary="Read what happened to a post")
+@posts.get("/{post_id}/history")
 def get_history(
     post_id: UUID,
     member: Acting,
@@ -238,15 +267,18 @@ def get_history(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
 ) -> HistoryOut:
-    """Who changed what, and what the platform answered to each try; newest first."""
+    """Read what happened to a post.
+
+    Who changed what, and what the platform answered to each try; newest first.
+    """
     return list_history(session, member.organization_id, post_id, cursor=cursor, page_size=limit)
 
 
-@posts.delete("/{post_id}", summary="Delete a post")
+@posts.delete("/{post_id}")
 def delete_post(
     post_id: UUID, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> PostRef:
-    """On its channel, with its replies; the group's posts on other channels stay."""
+    """Delete a post. On its channel, with its replies; the group's posts on other channels stay."""
     delete.delete_post(session, _author(member), post_id, revision=_revision(if_match))
     return PostRef(id=post_id)
 

@@ -1,9 +1,11 @@
 """How a route is made: with its row of the policy enforced, its refusals documented, and no thread of its own.
 
-router = Router(prefix="/posts", tags=["posts"])
+posts = Router(prefix="/posts", tags=["Posts"])
 
-@router.post("", status_code=201)
-def create_posts(body: NewPosts, member: Acting, session: Writing) -> list[CreatedPost]: ...
+@posts.post("", status_code=201)
+def create_posts(body: PostDraft, member: Acting, session: Writing) -> list[CreatedPost]: ...
+
+In the API's document the first sentence of the docstring is the route's title, the rest its description.
 """
 
 import functools
@@ -36,10 +38,7 @@ class Route(APIRoute):
         options["responses"] = {**_refusals(method, self.rule), **(options.get("responses") or {})}
         options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)
         options["openapi_extra"] = {**_access(self.rule), **(options.get("openapi_extra") or {})}
-        summary, description = options.get("summary"), inspect.cleandoc(endpoint.__doc__ or "")
-        if not summary:
-            summary, description = _first_sentence(description)
-            options["summary"] = summary
+        options["summary"], description = _first_sentence(inspect.cleandoc(endpoint.__doc__ or ""))
         super().__init__(path, _on_this_thread(endpoint), **options)
         self.description = description  # given as an empty option, FastAPI would take the docstring
 
@@ -114,8 +113,6 @@ def _refusals(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
         }
     if rule.who is not Who.PUBLIC:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-    if rule.limit:
-        statuses.add(HTTPStatus.PAYMENT_REQUIRED)
     if rule.rate:
         statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
     return refusals(*statuses)
