@@ -14,6 +14,7 @@ from shared.core.log import log
 from shared.db import migrate
 from shared.db.roles import limit_own_role, prepare_role
 from shared.db.session import Login, connect
+from shared.db.wire import WireConnection
 
 # Kept back from the function's own time, so that CloudFormation is told of a failure instead of waiting an hour.
 _RESERVE = timedelta(seconds=45)
@@ -63,7 +64,7 @@ def _administrator() -> Login | None:
     return Login(known["username"], known["password"])
 
 
-def _connect(login: Login | None, longest: timedelta) -> Any:
+def _connect(login: Login | None, longest: timedelta) -> WireConnection:
     return connect(login=login, answer_within=longest)
 
 

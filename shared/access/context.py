@@ -26,6 +26,7 @@ from shared.access.policy import Rate, Rule, Who, reaches
 from shared.core.crypto import hash_secret
 from shared.core.errors import TooManyRequests
 from shared.core.ids import OrganizationId, SessionId, UserId
+from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
@@ -170,7 +171,7 @@ def _by_api_key(session: Session, api_key: str, rule: Rule, *, writes: bool) -> 
     return _caller(row, Via.API_KEY, rule)
 
 
-def _caller(row: Any, via: Via, rule: Rule) -> Caller:
+def _caller(row: AnyRow, via: Via, rule: Rule) -> Caller:
     member = ActingMember(
         organization_id=row.organization_id,
         user_id=row.user_id,
@@ -196,7 +197,7 @@ def _check(member: ActingMember, rule: Rule) -> None:
         raise RoleTooLow(rule.who.value)
 
 
-def _profile(row: Any) -> Profile:
+def _profile(row: AnyRow) -> Profile:
     return Profile(
         email=row.email,
         name=row.name,
@@ -210,7 +211,7 @@ def _profile(row: Any) -> Profile:
     )
 
 
-def _quota(row: Any, rate: Rate) -> Quota:
+def _quota(row: AnyRow, rate: Rate) -> Quota:
     if row.calls > rate.times:
         raise TooManyRequests(
             "You are asking too often. Wait a little and try again.",

@@ -1,13 +1,17 @@
-"""How an enum is stored: as its text, with a check that the text is one of its members."""
+"""What our columns and rows are, where SQLAlchemy does not say: an enum kept as text, a row of a hand-written statement."""
 
 import re
 from enum import StrEnum
+from typing import Any, TypeAlias
 
-from sqlalchemy import Enum
+from sqlalchemy import Enum, Row
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row whose columns its statement names."""
 
 
 def text_enum(members: type[StrEnum], *, name: str = "") -> Enum:
-    """Make the column type for `members`.
+    """Make the column type for `members`: text, with a check that it is one of them.
 
     The check is named `ck_<table>_<name>`; `name` is the class's name in snake_case unless given, which a second column
     of the same enum in one table needs. Text instead of PostgreSQL's own enum: a migration can take a member away.

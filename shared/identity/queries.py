@@ -6,13 +6,24 @@ Users and sessions belong to no organization: the user's or the session's own id
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import and_, case, exists, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session as DbSession
 
 from shared.core.ids import SessionId, UserId
+from shared.db.types import AnyRow
 from shared.identity.models import LoginProvider, MailedCode, MailedCodePurpose, Session, User
 
 _LIVES = User.deleted_at.is_(None)
@@ -177,7 +188,7 @@ def revoke_session_of(session: DbSession, user_id: UserId, session_id: SessionId
     )
 
 
-def list_sessions(session: DbSession, user_id: UserId) -> Sequence[Any]:
+def list_sessions(session: DbSession, user_id: UserId) -> Sequence[AnyRow]:
     """List a user's living sessions, last used first; at most 100."""
     return session.execute(
         select(
@@ -280,7 +291,7 @@ def update_personal(
     bio: str,
     picture_url: str | None,
     timezone: str | None,
-) -> Any:
+) -> AnyRow:
     """Change what a user says of themselves and return it; a time zone of None stays as it is."""
     return session.execute(
         update(User)
@@ -306,16 +317,16 @@ def set_mail_preferences(
     )
 
 
-def get_mail_preferences(session: DbSession, user_id: UserId) -> Any:
+def get_mail_preferences(session: DbSession, user_id: UserId) -> AnyRow:
     """Return which mails a user wants."""
     return session.execute(
         select(User.sends_success_mails, User.sends_failure_mails).where(User.id == user_id)
     ).one()
 
 
-def _session_lives() -> Any:
+def _session_lives() -> ColumnElement[bool]:
     return and_(Session.revoked_at.is_(None), Session.expires_at > func.now())
 
 
-def _changed(session: DbSession, statement: Any) -> bool:
+def _changed(session: DbSession, statement: Update) -> bool:
     return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId
+from shared.db.types import AnyRow
 from shared.notifications.models import NotificationKind
 
 _IDS = ARRAY(Uuid())
@@ -57,7 +58,7 @@ def list_notifications(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> Sequence[Any]:
+) -> Sequence[AnyRow]:
     """List one page, the newest first, each row with when the user last looked. The first page counts as looking.
 
     `before` is the time and id of the last row of the page before. Without notifications there is one row of which
@@ -115,7 +116,7 @@ def list_recipients(session: Session, organization_ids: Sequence[UUID]) -> list[
     return [Recipient(*row) for row in rows]
 
 
-def _claimed(row: Any) -> Claimed:
+def _claimed(row: AnyRow) -> Claimed:
     return Claimed(
         row.id,
         row.organization_id,

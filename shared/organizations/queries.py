@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
+from shared.db.types import AnyRow
 from shared.identity.models import User
 from shared.organizations.models import ApiKey, Member, Organization, Role
 
@@ -41,38 +42,26 @@ def add_organization(
     return organization_id
 
 
-def get_organization(session: Session, organization_id: OrganizationId) -> Any:
+def get_organization(session: Session, organization_id: OrganizationId) -> AnyRow:
     """Return what an organization says of itself."""
     return session.execute(
-        select(
-            Organization.id,
-            Organization.name,
-            Organization.description,
-            Organization.timezone,
-            Organization.plan,
-        ).where(Organization.id == organization_id)
+        select(*_ORGANIZATION_COLUMNS).where(Organization.id == organization_id)
     ).one()
 
 
 def update_organization(
     session: Session, organization_id: OrganizationId, values: dict[str, Any]
-) -> Any:
+) -> AnyRow:
     """Change an organization and return it."""
     return session.execute(
         update(Organization)
         .where(Organization.id == organization_id)
         .values(**values)
-        .returning(
-            Organization.id,
-            Organization.name,
-            Organization.description,
-            Organization.timezone,
-            Organization.plan,
-        )
+        .returning(*_ORGANIZATION_COLUMNS)
     ).one()
 
 
-def list_members(session: Session, organization_id: OrganizationId) -> Sequence[Any]:
+def list_members(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
     """List an organization's members, the longest there first; at most 1,000."""
     return session.execute(
         select(
@@ -91,7 +80,7 @@ def list_members(session: Session, organization_id: OrganizationId) -> Sequence[
     ).all()
 
 
-def list_memberships(session: Session, user_id: UserId) -> Sequence[Any]:
+def list_memberships(session: Session, user_id: UserId) -> Sequence[AnyRow]:
     """List the organizations of a user, the first joined first; at most 1,000."""
     return session.execute(
         select(
@@ -125,7 +114,7 @@ def find_membership(
     )
 
 
-def search_members(session: Session, words: str) -> Sequence[Any]:
+def search_members(session: Session, words: str) -> Sequence[AnyRow]:
     """List members of any organization by a part of the user's name or address, or by the user's id; at most 20.
 
     For super admins: it is the one statement here that crosses organizations.
@@ -184,7 +173,7 @@ def add_api_key(
     hint: str,
     scopes: Sequence[str],
     expires_at: datetime | None,
-) -> Any:
+) -> AnyRow:
     """Add a key and return its row."""
     return session.execute(
         insert(ApiKey)
@@ -201,7 +190,7 @@ def add_api_key(
     ).one()
 
 
-def list_api_keys(session: Session, organization_id: OrganizationId) -> Sequence[Any]:
+def list_api_keys(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
     """List the keys that are not revoked, the newest first."""
     return session.execute(
         select(*_KEY_COLUMNS)
@@ -225,6 +214,13 @@ def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UU
     return revoked is not None
 
 
+_ORGANIZATION_COLUMNS = (
+    Organization.id,
+    Organization.name,
+    Organization.description,
+    Organization.timezone,
+    Organization.plan,
+)
 _KEY_COLUMNS = (
     ApiKey.id,
     ApiKey.name,

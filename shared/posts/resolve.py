@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from shared.channels.queries import get_channel
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
+from shared.db.wire import constraint_of
 from shared.posts import queries
 from shared.posts.draft import refusal
 from shared.posts.errors import NotWaitingForYou, PostNotFound, PredecessorFirst, ReleaseTaken
@@ -41,7 +42,7 @@ def confirm(session: Session, author: Author, part_id: UUID, release_url: str) -
     try:
         successor = queries.confirm_part(session, author, part, released)
     except IntegrityError as error:
-        if "uq_posts_release" not in str(error.orig):
+        if constraint_of(error) != "uq_posts_release":
             raise
         raise ReleaseTaken from error
     if successor is not None:

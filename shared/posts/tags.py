@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
+from shared.db.wire import constraint_of
 from shared.posts.errors import TagNotFound, TagTaken
 from shared.posts.models import Tag
 from shared.posts.schemas import TagOut, TagWrite
@@ -62,7 +63,7 @@ def change_tag(
             .returning(*_SHOWN)
         ).one_or_none()
     except IntegrityError as error:
-        if "uq_tags_name" not in str(error.orig):
+        if constraint_of(error) != "uq_tags_name":
             raise
         raise TagTaken(wanted.name) from error
     if row is None:
