@@ -7,8 +7,11 @@
 - `configure(PUBLIC_URL="https://...")`: other settings, for one test.
 - `empty_database`: a connection to a database without tables, for migrations.
 - `aws`: moto in place of AWS, with nothing in it.
+- `log_lines`: what the log writes.
 """
 
+import io
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ from sqlalchemy.orm import Session
 from local.postgres import EmbeddedPostgres
 from shared.aws import clients, secrets
 from shared.core.config import settings
+from shared.core.log import log
 from shared.db import migrate
 from shared.db.base import Base
 from shared.db.session import bound_to, dispose, engine
@@ -144,6 +148,15 @@ def empty_database(postgres: str, configure: Configure) -> Iterator[Connection]:
                 yield connection
         finally:
             admin.execute(text("DROP DATABASE empty WITH (FORCE)"))
+
+
+@pytest.fixture
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Catch what the log writes, one JSON object a line."""
+    written = io.StringIO()
+    handler = next(one for one in log.handlers if isinstance(one, logging.StreamHandler))
+    monkeypatch.setattr(handler, "stream", written)
+    return written
 
 
 @pytest.fixture

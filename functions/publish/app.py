@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.batch import run_batch
-from shared.core.log import log
+from shared.core.log import correlated, log
 from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
 
@@ -15,7 +15,8 @@ PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by s
 @log.inject_lambda_context(clear_state=True)
 def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
-    prepare_part(UUID(event["partId"]), event["revision"])
+    with correlated(event.get("correlationId")):
+        prepare_part(UUID(event["partId"]), event["revision"])
 
 
 @log.inject_lambda_context(clear_state=True)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from shared.core.errors_report import report
-from shared.core.log import log
+from shared.core.log import correlated, log
 
 Work = Callable[[Mapping[str, Any], float], None]
 _SPARE_SECONDS = 3.0  # of the function's time, kept for recording what a try came to
@@ -41,7 +41,9 @@ def run_batch(
 
 def _done(record: Mapping[str, Any], deadline: float, work: Work) -> bool:
     try:
-        work(json.loads(record["body"]), deadline)
+        body = json.loads(record["body"])
+        with correlated(body.pop("correlationId", None)):
+            work(body, deadline)
     except Exception as error:  # noqa: BLE001  the edge of the queue: the message goes back, and the mistake is told
         log.exception("message.failed", extra={"message_id": record["messageId"]})
         report(error, message_id=record["messageId"])

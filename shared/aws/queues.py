@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.aws.clients import client
 from shared.core.errors import Unavailable
+from shared.core.log import with_correlation
 
 MAX_DELAY_SECONDS = 900
 _BATCH = 10
@@ -31,7 +32,7 @@ class Message:
     def as_request(self) -> dict[str, Any]:
         """Return the fields SQS wants, with the delay within its bounds."""
         request: dict[str, Any] = {
-            "MessageBody": json.dumps(self.body, separators=(",", ":")),
+            "MessageBody": json.dumps(with_correlation(self.body), separators=(",", ":")),
             "DelaySeconds": min(max(self.delay_seconds, 0), MAX_DELAY_SECONDS),
         }
         if self.tenant:

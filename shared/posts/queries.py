@@ -333,7 +333,7 @@ _CONFIRM = text("""
     update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
         arm_count = posts.arm_count + 1, enqueued_at = null, next_check_at = null, updated_at = now()
     from confirmed
-    where posts.parent_id = confirmed.id and posts.state = 'queued' and posts.deleted_at is null
+    where posts.root_id = confirmed.root_id and posts.parent_id = confirmed.id and posts.state = 'queued' and posts.deleted_at is null
     returning posts.id, posts.revision, posts.arm_count, posts.due_at,
         posts.delay_seconds::float8 as wait_seconds, jsonb_array_length(posts.media) > 0 as has_media
 """)

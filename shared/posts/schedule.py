@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -92,10 +93,21 @@ def arm(parts: Sequence[Armable]) -> None:
     far = [part for part in parts if not is_near(part.wait_seconds)]
     if near:
         _enqueue(near)
+        mark_armed(near, sent=True)
     if far:
-        with ThreadPoolExecutor(min(_PARALLEL_CREATES, len(far))) as pool:
-            list(pool.map(_create_schedule, far))
-    mark_armed(near, far)
+        _schedule(far)
+
+
+def _schedule(parts: Sequence[Armable]) -> None:
+    """Create the schedules side by side. Those that were made are recorded, even where another could not be."""
+    with ThreadPoolExecutor(min(_PARALLEL_CREATES, len(parts))) as pool:
+        creations = [pool.submit(copy_context().run, _create_schedule, part) for part in parts]
+    errors = [creation.exception() for creation in creations]
+    made = [part for part, error in zip(parts, errors, strict=True) if error is None]
+    mark_armed(made, sent=False)
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def _enqueue(parts: Sequence[Armable]) -> None:
@@ -124,23 +136,26 @@ def _create_schedule(part: Armable) -> None:
 _MARK_ARMED = text("""
     update posts set
         armed_revision = armed.revision,
-        enqueued_at = case when armed.near then now() end
-    from unnest(cast(:ids as uuid[]), cast(:revisions as integer[]), cast(:near as boolean[]))
-        as armed(id, revision, near)
+        enqueued_at = case when :sent then now() end
+    from unnest(cast(:ids as uuid[]), cast(:revisions as integer[])) as armed(id, revision)
     where posts.id = armed.id and posts.revision = armed.revision and posts.state = 'queued'
 """)
 
 
-def mark_armed(near: Sequence[Armable], far: Sequence[Armable]) -> None:
-    """Record what was armed; an edit that came in between keeps its own, later arming."""
-    parts = [*near, *far]
+def mark_armed(parts: Sequence[Armable], *, sent: bool) -> None:
+    """Record what was armed; an edit that came in between keeps its own, later arming.
+
+    `sent`: the on-the-second message is on its queue already.
+    """
+    if not parts:
+        return
     with unit_of_work() as session:
         session.execute(
             _MARK_ARMED,
             {
                 "ids": [part.part_id for part in parts],
                 "revisions": [part.revision for part in parts],
-                "near": [True] * len(near) + [False] * len(far),
+                "sent": sent,
             },
         )
 

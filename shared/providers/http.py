@@ -324,7 +324,7 @@ def _at(body: Any, dotted: str) -> Any:
 def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
     """Read a refusal by its status alone.
 
-    A 5xx after the mark is unknown unless the provider's `classify` knows better, because some platforms answer 5xx
+    A 5xx or a redirection after the mark is unknown unless the provider's `classify` knows better, because some platforms answer 5xx
     for what they have accepted.
     """
     status, words = response.status_code, said(response)
@@ -334,8 +334,10 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
         return RateLimited(f"{name} asks to wait. {words}", retry_after=retry_after(response))
     if status in {413, 415}:
         return MediaRejected(f"{name} refused the file. {words}")
-    if status >= 500 and irrevocable:
-        return OutcomeUnknown(f"{name} failed ({status}) after the post was sent. {words}")
+    if (
+        status >= 500 or status < 400
+    ) and irrevocable:  # a redirection says nothing of the post either
+        return OutcomeUnknown(f"{name} answered {status} after the post was sent. {words}")
     if status >= 500 or status in {408, 425}:
         return PlatformUnavailable(f"{name} is not available ({status}). {words}")
     return ContentRejected(f"{name} refused the post ({status}). {words}")

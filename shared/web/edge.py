@@ -10,7 +10,7 @@ from shared.access.context import Quota
 from shared.core.config import settings
 from shared.core.errors import InvalidInput
 from shared.core.ids import new_id
-from shared.core.log import log
+from shared.core.log import correlated
 from shared.web.errors import BodyTooLarge, problem_response, unexpected_response
 
 Scope = MutableMapping[str, Any]
@@ -40,7 +40,12 @@ class Edge:
             return
         request = Request(scope)
         request_id = _request_id(request)
-        log.set_correlation_id(request_id)
+        with correlated(request_id):
+            await self._answer(scope, receive, send, request, request_id)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, request: Request, request_id: str
+    ) -> None:
         started = False
 
         async def send_dressed(message: Message) -> None:

@@ -2,13 +2,14 @@
 
 import time
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from unittest import mock
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from shared.aws import scheduler
 from shared.core import metrics
 from shared.db.session import connect, unit_of_work
 from shared.providers.base import Processing, Released
@@ -20,7 +21,7 @@ from shared.publishing.claim import Claim, claim
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
-from shared.publishing.reconcile import reconcile
+from shared.publishing.reconcile import arm_unarmed, reconcile
 from shared.publishing.run import publish_due
 from tests.fakes.platform import Keyless, refuse
 from tests.shared.publishing.world import World, a_thread
@@ -250,3 +251,32 @@ class TestPlans:
             )
         for table in ("posts", "attempts"):
             assert f"Seq Scan on {table}" not in plan, plan
+
+
+class TestPartlyArmed:
+    def test_what_could_be_scheduled_is_recorded_where_another_could_not(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        roots = [a_thread(world, "keyless", due_in=timedelta(hours=2)) for _ in range(3)]
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "update posts set armed_revision = null, updated_at = now() - interval '1 hour'"
+                )
+            )
+        world.schedules.clear()
+        create, failing = scheduler.create_schedule, str(roots[1].id)
+
+        def fail_one(name: str, **options: Any) -> None:
+            if failing in name:
+                raise ConnectionError("throttled")
+            create(name, **options)
+
+        monkeypatch.setattr(scheduler, "create_schedule", fail_one)
+        with pytest.raises(ConnectionError):
+            arm_unarmed()
+        with world.engine.connect() as connection:
+            armed = connection.execute(
+                text("select id from posts where position = 0 and armed_revision is not null")
+            ).scalars()
+            assert set(armed) == {roots[0].id, roots[2].id}

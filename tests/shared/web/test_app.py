@@ -1,5 +1,7 @@
 """Whether every answer is one that a client can rely on: what was refused, why, and under which id."""
 
+import io
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,7 +16,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from shared.access.policy import PERSON, POLICY, SIGN_UP, Rule, Who
 from shared.core.errors import Conflict, FieldProblem, InvalidInput, TooManyRequests
 from shared.core.ids import new_id
-from shared.core.log import log
 from shared.core.wire import TimezoneName, WireModel, WireTime
 from shared.db.session import dispose
 from shared.organizations.models import Organization
@@ -238,9 +239,10 @@ class TestHeaders:
         forged = gateway.get("/items", headers={"x-request-id": "a b\n{}"})
         assert forged.headers["x-request-id"] == "request-from-gateway"
 
-    def test_request_id_stands_in_the_log(self, gateway: Gateway) -> None:
-        gateway.get("/items", headers={"x-request-id": "from-client-2"})
-        assert log.get_correlation_id() == "from-client-2"
+    def test_request_id_stands_in_the_log(self, gateway: Gateway, log_lines: io.StringIO) -> None:
+        gateway.get("/items/fails/unforeseen", headers={"x-request-id": "from-client-2"})
+        [line] = log_lines.getvalue().splitlines()
+        assert json.loads(line)["correlation_id"] == "from-client-2"
 
     def test_browsers_are_kept_honest(self, gateway: Gateway) -> None:
         for path in ("/items", "/nowhere", "/items/fails/unforeseen"):
