@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from shared.channels.connect import Finished
 from shared.channels.queries import ChannelFacts
 from shared.channels.slots import MINUTES_A_DAY, is_timezone
-from shared.core.wire import WireModel, WireTime
+from shared.core.wire import VisibleName, WireModel, WireTime
 from shared.providers.base import CanMention, CanReply, CanReport, Mention, Page
 from shared.providers.registry import provider
 from shared.providers.spec import Fields, FormField, OAuth1, OAuth2, ProviderSpec, TextRules
@@ -441,7 +441,7 @@ class ChangeSettings(WireModel):
 class ChangeNickname(WireModel):
     """How a channel is shown here; on its platform nothing changes."""
 
-    name: str = Field(min_length=1, max_length=200, examples=["Our main account"])
+    name: VisibleName = Field(min_length=1, max_length=200, examples=["Our main account"])
     picture: WebAddress | None = None
 
 

@@ -1,11 +1,22 @@
 """What JSON looks like on the wire: camelCase names, and times as `2026-01-15T10:30:00.000Z`."""
 
+import contextlib
 import re
 import zoneinfo
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -13,6 +24,7 @@ from shared.core import clock
 
 # Longer texts than any platform takes are refused before anything reads them; a field may set less.
 MAX_TEXT_CHARACTERS = 200_000
+_TIME = TypeAdapter(datetime)
 _BEGINS_LIKE_A_DATE = re.compile(r"\d{4}-")
 
 
@@ -27,10 +39,13 @@ class WireModel(BaseModel):
     )
 
 
-def _only_text(value: Any) -> Any:
+def _read_time(value: Any) -> Any:
     """Refuse numbers: a bare 1768472000 would be read as seconds or milliseconds, depending on its size."""
-    if isinstance(value, datetime) or (isinstance(value, str) and _BEGINS_LIKE_A_DATE.match(value)):
+    if isinstance(value, datetime):
         return value
+    if isinstance(value, str) and _BEGINS_LIKE_A_DATE.match(value):
+        with contextlib.suppress(ValidationError):
+            return _TIME.validate_python(value)
     raise PydanticCustomError("invalid_time", "Write the time as 2026-01-15T10:30:00.000Z.")
 
 
@@ -43,11 +58,15 @@ def _in_utc(value: datetime) -> datetime:
 
 WireTime = Annotated[
     datetime,
-    BeforeValidator(_only_text),
+    BeforeValidator(_read_time),
     AfterValidator(_in_utc),
     PlainSerializer(clock.to_wire, return_type=str, when_used="json"),
 ]
 """A time; without an offset it is read as UTC."""
+
+
+VisibleName = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""A name that people read: space around it is cut off before its length is checked, so a blank one is refused."""
 
 
 def _known_zone(value: str) -> str:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field
 
-from shared.core.wire import TimezoneName, WireModel, WireTime
+from shared.core.wire import TimezoneName, VisibleName, WireModel, WireTime
 
 
 def _lower(value: str) -> str:
@@ -28,7 +28,7 @@ class Registration(WireModel):
     provider: Provider = "LOCAL"
     email: Email
     password: NewPassword
-    company: str = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
+    company: VisibleName = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
     timezone: TimezoneName = "UTC"
 
 
@@ -103,7 +103,7 @@ class PersonalOut(WireModel):
 
 
 class PersonalIn(WireModel):
-    fullname: str = Field(min_length=3, max_length=200, examples=["Ada Lovelace"])
+    fullname: VisibleName = Field(min_length=3, max_length=200, examples=["Ada Lovelace"])
     bio: str = Field(default="", max_length=5_000)
     picture: Picture | None = None
     timezone: TimezoneName | None = None

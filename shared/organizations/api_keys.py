@@ -5,7 +5,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.core import clock
 from shared.core.crypto import hash_secret, new_secret
+from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
@@ -28,8 +30,13 @@ def make_api_key(
     """Make a key. The answer is the only place that ever shows it.
 
     Raises:
+        InvalidInput: it would have expired already.
         TooManyApiKeys: the organization holds `MOST_KEYS`.
     """
+    if expires_at and expires_at <= clock.now():
+        message = "A key that has expired is of no use. Choose a later time, or leave it out."
+        problem = FieldProblem("expiresAt", "date_in_the_past", message)
+        raise InvalidInput(message, problems=[problem])
     if queries.count_api_keys(session, organization_id) >= MOST_KEYS:
         raise TooManyApiKeys(MOST_KEYS)
     key = _PREFIX + new_secret()

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from shared.core.wire import TimezoneName, WireModel, WireTime
+from shared.core.wire import TimezoneName, VisibleName, WireModel, WireTime
 from shared.organizations.models import Role
 
 # On the wire the roles keep the names that existing clients know.
@@ -30,7 +30,7 @@ WireRole = Annotated[
 class OrganizationIn(WireModel):
     """What is left out stays as it is."""
 
-    name: str | None = Field(default=None, min_length=3, max_length=128)
+    name: VisibleName | None = Field(default=None, min_length=3, max_length=128)
     description: str | None = Field(default=None, max_length=5_000)
     timezone: TimezoneName | None = None
 
@@ -81,7 +81,7 @@ class OrganizationChoice(WireModel):
 
 
 class ApiKeyIn(WireModel):
-    name: str = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
+    name: VisibleName = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
     scopes: set[Literal["read", "write"]] = Field(
         default={"read", "write"}, min_length=1, examples=[["read", "write"]]
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from shared.core.wire import WireModel, WireTime
+from shared.core.wire import VisibleName, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.models import CreationMethod
 
@@ -311,7 +311,7 @@ class StatusOut(WireModel):
 class TagWrite(WireModel):
     """A tag as it is to be."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: VisibleName = Field(min_length=1, max_length=100)
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#2f6f4f"])
 
 

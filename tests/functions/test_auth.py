@@ -1,6 +1,7 @@
 """Whether people come in, stay in, are told apart, and are let out."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session as DbSession
 
 from functions.auth.app import app
+from shared.core import clock
 from shared.identity import sessions
 from shared.identity.models import Session, User
 from shared.organizations.models import ApiKey, Member, Organization, Role
@@ -480,6 +482,12 @@ class TestApiKeys:
         row = session.query(ApiKey).one()
         assert made.json["key"] not in str(vars(row))
         assert len(row.key_hash) == 32
+
+    def test_a_key_that_has_expired_is_not_made(self, session: DbSession, member: Member) -> None:
+        past = (clock.now() - timedelta(minutes=1)).isoformat()
+        answer = as_member(app, session, member).post("/user/api-key", {"expiresAt": past})
+        assert answer.status == 422
+        assert [problem["path"] for problem in answer.json["errors"]] == ["expiresAt"]
 
     def test_program_cannot_make_keys(self, session: DbSession, member: Member) -> None:
         answer = by_key(app, session, member).post("/user/api-key", {})
