@@ -37,18 +37,25 @@ def compose(
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
     plans = _plans(session, author.organization_id, wanted)
-    created = [created_post(one) for one in write(session, author, plans, labels=wanted.labels)]
+    written = write(session, author, plans, labels=wanted.labels)
+    created, seen = [], set[tuple[UUID, str]]()
+    for one in written:
+        created.append(created_post(one, is_twin=one.says in seen))
+        seen.add(one.says)
     if request:
         response = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
         keep_answer(session, author.organization_id, request, status=201, response=response)
     return created
 
 
-def created_post(stored: Stored) -> CreatedPost:
-    """Tell of a post that was stored, and of what the member may want to look at."""
+def created_post(stored: Stored, *, is_twin: bool = False) -> CreatedPost:
+    """Tell of a post that was stored, and of what the member may want to look at.
+
+    `is_twin` says that the same request holds the same post already.
+    """
     channel = stored.channel
     warnings = []
-    if stored.root.twin_id:
+    if stored.root.twin_id or is_twin:
         words = f"{channel.name} has a post with the same content within 24 hours of this one."
         warnings.append(WarningOut(code="duplicate", message=words))
     if channel.disconnected_at:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.channels.queries import ChannelFacts, get_channels
+from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.queries import get_media_files
@@ -28,8 +29,15 @@ from shared.posts.queries import (
 from shared.posts.schedule import arm_after_commit, disarm_after_commit
 from shared.posts.standing import living, require_writer
 
-_OF_A_POST = ("channel_id", "state", "settings", "title", "publish_at")
-_OF_A_PART = ("content", "media", "delay_seconds")
+# What the history calls the columns: the names that the members' programs know.
+_OF_A_POST = {
+    "channel_id": "integration",
+    "state": "state",
+    "settings": "settings",
+    "title": "title",
+    "publish_at": "publishDate",
+}
+_OF_A_PART = {"content": "content", "media": "image", "delay_seconds": "delay"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,11 @@ class Stored:
     plan: Plan
     channel: ChannelFacts
     root: WrittenRoot
+
+    @property
+    def says(self) -> tuple[UUID, str]:
+        """Where it says what: the same of two posts that a reader would take for one."""
+        return self.channel.id, self.plan.thread.parts[0].content_hash
 
 
 def write(
@@ -192,13 +205,22 @@ def _differences(before: Sequence[StoredPart], rows: Sequence[NewPart]) -> dict[
     """List what differs: `{field: [before, after]}`, fields of parts as `value.1.content`."""
     old = {part.position: part for part in living(before)}
     new = {part.position: part for part in rows}
-    found = {name: [getattr(old[0], name), getattr(new[0], name)] for name in _OF_A_POST}
+    found = {
+        name: [_told(side[0], column) for side in (old, new)] for column, name in _OF_A_POST.items()
+    }
     for position in sorted({*old, *new}):
-        for name in _OF_A_PART:
+        for column, name in _OF_A_PART.items():
             found[f"value.{position}.{name}"] = [
-                getattr(side.get(position), name, None) for side in (old, new)
+                _told(side.get(position), column) for side in (old, new)
             ]
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def _told(part: StoredPart | NewPart | None, column: str) -> Any:
+    value = getattr(part, column, None)
+    if isinstance(value, datetime):
+        return clock.to_wire(value)
+    return value / 60 if value is not None and column == "delay_seconds" else value  # minutes
 
 
 def _arm(

@@ -184,6 +184,13 @@ class TestCompose:
         assert [warning["code"] for warning in created["warnings"]] == ["duplicate"]
         assert compose(caller, entry(channel, "Same"), date=soon(60 * 48))[0]["warnings"] == []
 
+    def test_a_twin_in_the_same_request_is_mentioned(
+        self, channel: Channel, caller: Gateway
+    ) -> None:
+        entries = [entry(channel, words) for words in ("Same", "Other", "same ")]
+        warned = [[each["code"] for each in one["warnings"]] for one in compose(caller, *entries)]
+        assert warned == [[], [], ["duplicate"]]
+
     def test_content_is_sanitized(
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:

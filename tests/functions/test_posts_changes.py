@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from functions.posts.app import app
 from shared.channels.models import Channel
+from shared.core import clock
 from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization
@@ -535,6 +536,23 @@ class TestHistory:
         ).json
         assert [*first["history"], *rest["history"]] == history
         assert rest["nextCursor"] is None
+
+    def test_names_fields_and_times_as_requests_do(
+        self, session: Session, channel: Channel, caller: Gateway
+    ) -> None:
+        root = a_post(session, channel, publish_at=LATER)
+        later = LATER + timedelta(days=1)
+        change = {
+            "date": later.isoformat(),
+            "value": [{"content": "<p>Hello</p>"}, {"content": "More", "delay": 1.5}],
+        }
+        caller.put(f"/posts/{root.id}", change)
+        [event] = caller.get(f"/posts/{root.id}/history").json["history"]
+        assert event["changes"]["publishDate"] == [clock.to_wire(LATER), clock.to_wire(later)]
+        assert event["changes"]["value.1.delay"] == [None, 1.5]
+        assert set(event["changes"]) == {
+            "publishDate", "value.1.content", "value.1.image", "value.1.delay",
+        }  # fmt: skip
 
     def test_of_a_deleted_post(self, session: Session, channel: Channel, caller: Gateway) -> None:
         root = a_post(session, channel)
