@@ -140,10 +140,10 @@ _SAME: dict[type[ProviderError], type[AppError]] = {
 def refusal(error: ProviderError) -> AppError:
     """Turn a platform's refusal into ours, with the platform's own code and words beside the message."""
     evidence = error.evidence
+    # Without an answer the evidence is what our own client said: of use in the log only.
+    words = evidence.body[:300] if evidence.status else ""
     problem = FieldProblem(
-        "provider",
-        evidence.platform_code or error.detail_code,
-        evidence.body[:300] or error.message,
+        "provider", evidence.platform_code or error.detail_code, words or error.message
     )
     if isinstance(error, RateLimited):
         return PlatformLimited(

@@ -314,7 +314,37 @@ class TestMastodonCustom:
 
     @pytest.mark.parametrize("instance", [None, "", "http://127.0.0.1:3000"])
     def test_needs_the_name_of_a_public_server(self, instance: str | None) -> None:
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidInput) as refused:
             MastodonCustom().authorize(
                 an_api(MastodonCustom()), redirect_uri=REDIRECT, instance=instance
+            )
+        assert [problem.path for problem in refused.value.problems] == ["externalUrl"]
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            httpx.Response(404, json={"message": "Not Found"}),
+            httpx.Response(200, text="<html>Owls</html>"),
+            httpx.Response(200, json={"owls": 2}),
+        ],
+    )
+    def test_another_kind_of_server_is_named(
+        self, platform: respx.MockRouter, answer: httpx.Response
+    ) -> None:
+        platform.post("https://owls.example/api/v1/apps").mock(answer)
+        with pytest.raises(
+            InvalidInput, match=r"owls\.example does not answer as a Mastodon server"
+        ):
+            MastodonCustom().authorize(
+                an_api(MastodonCustom()), redirect_uri=REDIRECT, instance="owls.example"
+            )
+
+    @pytest.mark.parametrize("answer", [httpx.ConnectError("no route"), httpx.Response(503)])
+    def test_a_server_that_is_down_may_be_up_again(
+        self, platform: respx.MockRouter, answer: httpx.Response | Exception
+    ) -> None:
+        platform.post("https://owls.example/api/v1/apps").mock(side_effect=[answer])
+        with pytest.raises(PlatformUnavailable, match=r"owls\.example does not answer"):
+            MastodonCustom().authorize(
+                an_api(MastodonCustom()), redirect_uri=REDIRECT, instance="owls.example"
             )

@@ -11,6 +11,7 @@ import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Literal
 
 import httpx
@@ -39,6 +40,7 @@ from shared.providers.base import (
 )
 from shared.providers.errors import (
     ChannelDisconnected,
+    ContentRejected,
     MediaRejected,
     PlatformUnavailable,
     ProviderError,
@@ -81,6 +83,7 @@ MEDIA = MediaRules(
     ),
     max_count=4,
 )
+_SERVER_FIELD = "externalUrl"  # where the request that begins to connect names the server
 _STATUS_PATH = re.compile(
     r"(?:/deck|/web)?/(?:@([^/]+)|(?:users/([^/]+)/)?statuses)/(\w{1,64})", re.ASCII
 )
@@ -316,18 +319,25 @@ class MastodonCustom(Mastodon):
     def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
         """Register our application at the instance and send the member there."""
         if not instance:
-            message = "Give the server's name, such as mastodon.social."
-            raise InvalidInput(message, problems=[FieldProblem("instance", "required", message)])
-        base = server_address(instance, field="instance")
+            raise _refused_server("required", "Give the server's name, such as mastodon.social.")
+        base = server_address(instance, field=_SERVER_FIELD)
         body = {
             "client_name": "Roost",
             "redirect_uris": redirect_uri,
             "scopes": " ".join(SCOPES),
             "website": settings().public_url,
         }
-        registered = api.read(
-            api.request("POST", f"{base}/api/v1/apps", json=body), "client_id", "client_secret"
-        )
+        host = urllib.parse.urlsplit(base).netloc
+        try:
+            answer = api.request("POST", f"{base}/api/v1/apps", json=body)
+            registered = api.read(answer, "client_id", "client_secret")
+        except PlatformUnavailable as error:
+            if error.evidence.status is not None and error.evidence.status < HTTPStatus.BAD_REQUEST:
+                raise _refused_server("not_mastodon", _not_mastodon(host)) from error
+            message = f"{host} does not answer. Check its name, or try again later."
+            raise PlatformUnavailable(message, evidence=error.evidence) from error
+        except ContentRejected as error:
+            raise _refused_server("not_mastodon", _not_mastodon(host)) from error
         remember = {
             "base": base,
             "clientId": registered["client_id"],
@@ -348,6 +358,14 @@ class MastodonCustom(Mastodon):
         """Keep the instance and our application there."""
         del api
         return {name: remember[name] for name in ("base", "clientId", "clientSecret")}
+
+
+def _refused_server(code: str, message: str) -> InvalidInput:
+    return InvalidInput(message, problems=[FieldProblem(_SERVER_FIELD, code, message)])
+
+
+def _not_mastodon(host: str) -> str:
+    return f"{host} does not answer as a Mastodon server does. Check its name."
 
 
 def _at_instance(api: Api, remember: Mapping[str, str]) -> Api:
