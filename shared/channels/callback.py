@@ -20,6 +20,7 @@ from shared.providers.spec import Fields, ProviderSpec
 
 MAX_WORDS = 300
 FIELD_PREFIX = "field."
+_DENIED = "access_denied"  # RFC 6749, section 4.1.2.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,13 @@ def _hold_not_refused(spec: ProviderSpec, query: Mapping[str, str]) -> None:
     Raises:
         PlatformRefused: they did not, or the platform found something wrong; in its words.
     """
-    code = query.get("error") or ("access_denied" if "denied" in query else "")
+    code = query.get("error") or (_DENIED if "denied" in query else "")
     if not code:
         return
     words = query.get("error_description") or query.get("error_reason") or ""
     problem = FieldProblem("provider", code[:MAX_WORDS], words[:MAX_WORDS])
-    raise PlatformRefused(
-        f"{spec.name} sent you back without access: {(words or code)[:MAX_WORDS]}",
-        problems=[problem],
-    )
+    if code == _DENIED and not words:
+        message = f"You did not allow Roost to use the account, so {spec.name} sent you back."
+    else:
+        message = f"{spec.name} sent you back without access: {(words or code)[:MAX_WORDS]}"
+    raise PlatformRefused(message, problems=[problem])

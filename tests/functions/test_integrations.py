@@ -541,7 +541,8 @@ class TestPage:
                 "You &lt;b&gt;said&lt;/b&gt; no.",
             ),
             ("linkedin-page", {"error": "user_cancelled_login"}, "user_cancelled_login"),
-            ("x", {"denied": "a-request-token"}, "access_denied"),
+            ("x", {"denied": "a-request-token"}, "You did not allow Roost to use the account"),
+            ("mastodon", {"error": "access_denied"}, "You did not allow Roost to use the account"),
         ],
     )
     def test_what_the_platform_says_is_shown(
