@@ -121,7 +121,7 @@ def _article(mail: SentMail) -> str:
     )
 
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mails</title>
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mails</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width">
 <style>
  body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222 }

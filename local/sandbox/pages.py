@@ -22,6 +22,8 @@ _SEEN_BY = {
 _MEANING = {
     "profile": "know who you are",
     "read": "read what you see",
+    "read:accounts": "know who you are, and find people",
+    "read:statuses": "read your posts",
     "write": "post, and change what you posted",
     "write:statuses": "post for you",
     "write:media": "upload pictures and videos",
