@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from shared.core.config import Feature
 from shared.organizations.models import Role
 
 
@@ -66,7 +67,7 @@ class Rule:
     """One row.
 
     `person`: an API key does not do, whatever its role. `reads_profile`: the statement that says who is calling also
-    brings what `GET /user/self` shows.
+    brings what `GET /user/self` shows. `feature`: what must not be switched off.
     """
 
     who: Who
@@ -74,6 +75,7 @@ class Rule:
     rate: Rate | None = None
     person: bool = False
     reads_profile: bool = False
+    feature: Feature | None = None
 
     def __post_init__(self) -> None:
         if self.rate and (self.rate.per is Per.ADDRESS) != (self.who is Who.PUBLIC):
@@ -86,8 +88,8 @@ ROOT = {
     "GET /": Rule(Who.PUBLIC),
     "GET /health": Rule(Who.PUBLIC),
     "GET /health/ready": Rule(Who.PUBLIC),
-    "GET /openapi.json": Rule(Who.PUBLIC),
-    "GET /docs": Rule(Who.PUBLIC),
+    "GET /openapi.json": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
+    "GET /docs": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
 }
 AUTH = {
     "GET /auth/can-register": Rule(Who.PUBLIC),
@@ -112,11 +114,11 @@ USER = {
     "POST /user/logout": Rule(Who.PUBLIC),
     "GET /user/sessions": PERSON,
     "DELETE /user/sessions/{session_id}": PERSON,
-    "GET /user/impersonate": Rule(Who.SUPER_ADMIN),
-    "POST /user/impersonate": Rule(Who.SUPER_ADMIN),
-    "GET /user/api-key": Rule(Who.ADMIN),
-    "POST /user/api-key": Rule(Who.ADMIN, person=True),
-    "DELETE /user/api-key/{key_id}": Rule(Who.ADMIN, person=True),
+    "GET /user/impersonate": Rule(Who.SUPER_ADMIN, feature=Feature.IMPERSONATION),
+    "POST /user/impersonate": Rule(Who.SUPER_ADMIN, feature=Feature.IMPERSONATION),
+    "GET /user/api-key": Rule(Who.ADMIN, feature=Feature.API_KEYS),
+    "POST /user/api-key": Rule(Who.ADMIN, person=True, feature=Feature.API_KEYS),
+    "DELETE /user/api-key/{key_id}": Rule(Who.ADMIN, person=True, feature=Feature.API_KEYS),
 }
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),

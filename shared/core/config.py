@@ -6,6 +6,7 @@ generated from this file. Secrets are not settings: a setting names the secret, 
 
 import functools
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -19,6 +20,14 @@ class SettingsRefused(Exception):
 def _setting(default: Any, effect: str, needed_by: str) -> Any:
     """Declare a setting with what the generated documentation says of it."""
     return Field(default=default, description=effect, json_schema_extra={"needed_by": needed_by})
+
+
+class Feature(StrEnum):
+    """What an operator may switch off; `shared/access/policy.py` says which routes belong to it."""
+
+    API_KEYS = "api_keys"
+    IMPERSONATION = "impersonation"
+    REFERENCE = "reference"
 
 
 class Settings(BaseSettings):
@@ -61,7 +70,7 @@ class Settings(BaseSettings):
     # Database
     database_url: str = _setting(
         "",
-        "`postgresql://user:password@host:port/name`; overrides the five below.",
+        "`postgresql://user:password@host:port/name`; overrides the next four.",
         "everything with a database",
     )
     database_host: str = _setting("", "Cluster endpoint.", "everything with a database")
@@ -189,6 +198,12 @@ class Settings(BaseSettings):
     mastodon_url: str = _setting(
         "https://mastodon.social", "The instance of the provider `mastodon`.", "channels, publish"
     )
+    disabled_features: Annotated[frozenset[Feature], NoDecode] = _setting(
+        frozenset(),
+        "Features (comma-separated) switched off, their routes answering 404: `api_keys` (making and listing them), "
+        "`impersonation`, `reference` (`/docs`, `/openapi.json`).",
+        "HTTP functions",
+    )
     hidden_providers: Annotated[tuple[str, ...], NoDecode] = _setting(
         (), "Provider slugs (comma-separated) not offered.", "channels"
     )
@@ -198,7 +213,7 @@ class Settings(BaseSettings):
         "channels, publish",
     )
 
-    @field_validator("cors_origins", "hidden_providers", mode="before")
+    @field_validator("cors_origins", "hidden_providers", "disabled_features", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

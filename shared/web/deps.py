@@ -1,6 +1,6 @@
 """What an endpoint may ask for: who is acting, a session to read with, a session to write with.
 
-    def create_posts(body: NewPosts, member: Acting, session: Writing) -> list[CreatedPost]: ...
+    def create_posts(body: PostDraft, member: Acting, session: Writing) -> list[CreatedPost]: ...
 
 Each route's rule (`shared/access/policy.py`) is enforced by `guard` before any of these, whether the endpoint asks
 for `Acting` or not. The dependencies are coroutines although they block: a Lambda has one request at a time, and a
@@ -24,6 +24,7 @@ from shared.access.context import (
 )
 from shared.access.policy import Rule, Who
 from shared.core.config import settings
+from shared.core.errors import NotFound
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
 
@@ -35,6 +36,8 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
     """Make the dependency that enforces one row of the policy."""
 
     async def check(request: Request) -> None:
+        if rule.feature in settings().disabled_features:
+            raise NotFound("This server has that switched off.")
         if rule.who is not Who.PUBLIC:
             caller = _again_if_disconnected(lambda session: _identify(session, request, rule))
             request.state.caller, request.state.quota = caller, caller.quota

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from functions.root.app import app
 from local.docs import openapi
 from shared.core import clock
+from shared.core.config import SettingsRefused, settings
 from shared.db.session import dispose
 from shared.web import health
 from tests.conftest import Configure
@@ -166,3 +167,20 @@ def _references(node: Any) -> set[str]:
     if isinstance(node, list):
         return set().union(*(_references(each) for each in node))
     return set()
+
+
+class TestFeatures:
+    def test_what_is_switched_off_is_not_there(
+        self, gateway: Gateway, configure: Configure
+    ) -> None:
+        assert gateway.get("/docs").status == 200
+        configure(DISABLED_FEATURES="reference, impersonation")
+        for path in ("/docs", "/openapi.json"):
+            answer = gateway.get(path)
+            assert (answer.status, answer.json["code"]) == (404, "not_found")
+        assert gateway.get("/health").status == 200
+
+    def test_an_unknown_feature_stops_the_start(self, configure: Configure) -> None:
+        configure(DISABLED_FEATURES="wings")
+        with pytest.raises(SettingsRefused, match="DISABLED_FEATURES"):
+            settings()
