@@ -281,7 +281,7 @@ def come_back(provider: str, request: Request, browser: Browser = None) -> Respo
     openapi_extra=FORM_BODY,
 )
 async def send_form(provider: str, request: Request) -> Response:
-    """Send a form of that page.
+    """Send a form of the page that a platform led back to.
 
     Goes on with the consent, the account's fields, or the chosen page.
     """

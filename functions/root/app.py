@@ -55,7 +55,7 @@ def get_document() -> Response:
 
 @root.get("/docs", response_class=HTMLResponse)
 def show_reference() -> HTMLResponse:
-    """Show the same as a page."""
+    """Show the description of the whole API as a page."""
     headers = {**_KEPT, **page_headers(styles=(reference.STYLE,), scripts=())}
     return HTMLResponse(_reference(), headers=headers)
 
