@@ -1,14 +1,15 @@
 """What every request passes first and every answer last: its id, its size, and headers that keep browsers honest."""
 
+import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from starlette.requests import Request
 
 from shared.access.context import Quota
 from shared.core.config import settings
-from shared.core.errors import InvalidInput
+from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import new_id
 from shared.core.log import correlated
 from shared.web.errors import BodyTooLarge, problem_response, unexpected_response
@@ -22,6 +23,7 @@ REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
 # An escaped NUL in JSON (not a backslash that was itself escaped): PostgreSQL cannot store it in a text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL_REFUSED = "A text contains a NUL character, which cannot be stored. Take it out."
 
 
 class Edge:
@@ -85,7 +87,7 @@ class Edge:
             more = message.get("more_body", False)
         body = b"".join(chunks)
         if b"\\u0000" in body and _NUL.search(body):
-            raise InvalidInput("A text contains a NUL character, which cannot be stored.")
+            raise InvalidInput(_NUL_REFUSED, problems=_with_nul(body))
         return body
 
     def _dress(
@@ -102,6 +104,23 @@ class Edge:
                 (b"x-ratelimit-reset", b"%d" % quota.resets_in_seconds),
             ]
         return headers
+
+
+def _with_nul(body: bytes) -> list[FieldProblem]:
+    """Name the fields of a body that hold a NUL; none when it cannot be read."""
+    try:
+        found = _paths_of_nul(json.loads(body), "")
+        return [FieldProblem(path, "nul_character", _NUL_REFUSED) for path in found]
+    except (ValueError, RecursionError):
+        return []
+
+
+def _paths_of_nul(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    pairs = value.items() if isinstance(value, dict) else ()
+    for name, inner in enumerate(value) if isinstance(value, list) else pairs:
+        yield from _paths_of_nul(inner, f"{path}.{name}".removeprefix("."))
 
 
 def _request_id(request: Request) -> str:

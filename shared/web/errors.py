@@ -105,11 +105,12 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return problem_response(error)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    if any(each["type"] == "json_invalid" or each["loc"] == ("body",) for each in found):
-        return problem_response(Unreadable(_UNREADABLE))
+    for each in found:
+        if each["type"] == "json_invalid" or each["loc"] == ("body",):
+            return problem_response(Unreadable(_why_unreadable(request, each)))
     problems = [_field_problem(each) for each in found]
     return problem_response(InvalidInput("Some fields were refused.", problems=problems))
 
@@ -143,6 +144,15 @@ _HANDLERS: dict[type[Exception], Any] = {
     NoConnectionFree: _no_database,
     DBAPIError: _database,
 }
+
+
+def _why_unreadable(request: Request, found: Mapping[str, Any]) -> str:
+    if found["type"] == "json_invalid":
+        why = found.get("ctx", {}).get("error", "it cannot be read")
+        return f"The body is not JSON: {why}, at character {found['loc'][-1]}."
+    if "json" not in request.headers.get("content-type", ""):
+        return "Send a body of JSON, with the header `Content-Type: application/json`."
+    return "Send a JSON object as the body."
 
 
 def _field_problem(found: Mapping[str, Any]) -> FieldProblem:

@@ -160,6 +160,18 @@ class TestBody:
     def test_one_that_is_not_said_to_be_json_is_400(self, gateway: Gateway) -> None:
         answer = gateway.post(ITEM, text="{}", headers={"content-type": "text/plain"})
         assert answer.status == 400
+        assert "Content-Type: application/json" in answer.json["detail"]
+
+    @pytest.mark.parametrize(
+        ("sent", "why"),
+        [
+            ('{"parts": [}', "Expecting value, at character 11."),
+            ("[]", "Send a JSON object as the body."),
+            ("null", "Send a JSON object as the body."),
+        ],
+    )
+    def test_why_one_is_unreadable_is_said(self, gateway: Gateway, sent: str, why: str) -> None:
+        assert why in gateway.post(ITEM, text=sent).json["detail"]
 
     @pytest.mark.parametrize(
         ("body", "path", "code"),
@@ -172,6 +184,7 @@ class TestBody:
             ({"parts": [{"longText": "x" * 200_001}]}, "parts.0.longText", "too_long"),
             ({"parts": [{"longText": "\ud800"}]}, "parts.0.longText", "invalid"),
             ({"timezone": "../../etc/passwd"}, "timezone", "unknown_timezone"),
+            ({"parts": [{}, {"longText": "a\0b"}]}, "parts.1.longText", "nul_character"),
         ],
     )
     def test_refused_field_is_named_from_the_root(
