@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from shared.core.wire import VisibleName, WireModel, WireTime
@@ -88,6 +88,36 @@ class PostDraft(WireModel):
     For one channel and one part there is a shorter form without `posts`: `content`, `integrationId`, `publishDate`.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "schedule",
+                    "date": "2026-12-24T10:00:00.000Z",
+                    "tags": [{"value": "News"}],
+                    "posts": [
+                        {
+                            "integration": {"id": "019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f"},
+                            "settings": {"visibility": "public"},
+                            "value": [
+                                {
+                                    "content": "<p>Good morning</p>",
+                                    "image": [
+                                        {
+                                            "id": "019bc0de-90aa-7d31-b0c4-1f2e3d4c5b6a",
+                                            "alt": "The sun over a harbor",
+                                        }
+                                    ],
+                                },
+                                {"content": "<p>And good night</p>", "delay": 30},
+                            ],
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     type: PostType = Field(default="schedule", description="`update` keeps the state of the post.")
     date: WireTime | None = Field(default=None, examples=["2026-12-24T10:00:00.000Z"])
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
@@ -107,6 +137,18 @@ class PostEdit(WireModel):
 
     `value` replaces all parts. For the first part alone there is `content` and `image`.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "date": "2026-12-24T10:00:00.000Z",
+                    "value": [{"content": "<p>Good evening</p>"}],
+                    "revision": 3,
+                }
+            ]
+        }
+    )
 
     type: PostType = "update"
     date: WireTime | None = None

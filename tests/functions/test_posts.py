@@ -15,6 +15,7 @@ from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post, Revision
+from shared.posts.schemas import PostDraft, PostEdit
 from tests.builders import a_channel, a_media, a_member, a_post, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
@@ -190,6 +191,25 @@ class TestCompose:
         entries = [entry(channel, words) for words in ("Same", "Other", "same ")]
         warned = [[each["code"] for each in one["warnings"]] for one in compose(caller, *entries)]
         assert warned == [[], [], ["duplicate"]]
+
+    def test_the_documents_examples_are_carried_out(
+        self, session: Session, organization: Organization, channel: Channel, caller: Gateway
+    ) -> None:
+        composed, edited = (
+            example
+            for model in (PostDraft, PostEdit)
+            for example in model.model_json_schema()["examples"]
+        )
+        composed["date"] = edited["date"] = soon()
+        composed["posts"][0]["integration"]["id"] = str(channel.id)
+        [file] = composed["posts"][0]["value"][0]["image"]
+        file["id"] = str(a_media(session, organization).id)
+        answer = caller.post("/posts", composed)
+        assert answer.status == 201, answer.text
+        edited["revision"] = 1
+        changed = caller.put(f"/posts/{answer.json[0]['postId']}", edited)
+        assert changed.status == 200, changed.text
+        assert [part["content"] for part in changed.json["posts"]] == ["<p>Good evening</p>"]
 
     def test_content_is_sanitized(
         self, session: Session, channel: Channel, caller: Gateway
