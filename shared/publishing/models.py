@@ -103,6 +103,7 @@ class Staging(Base):
     __tablename__ = "stagings"
     __table_args__ = (
         UniqueConstraint("post_id", "revision", "generation"),
+        Index("ix_stagings_updated_at", "updated_at"),
         Index(
             "ix_stagings_unfinished",
             "lease_until",

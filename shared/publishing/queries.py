@@ -449,5 +449,6 @@ SWEEPS = tuple(
         ("rate_limits", "window_started_at <= now() - interval '1 day'"),
         ("mailed_codes", "expires_at <= now() - interval '7 days'"),
         ("sessions", "expires_at <= now() - interval '30 days'"),
+        ("stagings", "updated_at <= now() - interval '30 days'"),
     )
 )

@@ -1,4 +1,4 @@
-"""late releases."""
+"""late releases, and stagings that are long past."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
+    op.create_index("ix_stagings_updated_at", "stagings", ["updated_at"])
     op.create_index(
         "ix_attempts_late",
         "attempts",
@@ -24,6 +25,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_stagings_updated_at", table_name="stagings")
     op.drop_index(
         "ix_attempts_late",
         table_name="attempts",
