@@ -247,6 +247,11 @@ class Settings(BaseSettings):
         return self.public_url.startswith("https://")
 
     @property
+    def max_late(self) -> timedelta:
+        """How late a post may still go out."""
+        return timedelta(hours=self.max_late_hours)
+
+    @property
     def lease(self) -> timedelta:
         """How long an attempt may be silent."""
         return timedelta(seconds=self.lease_seconds)

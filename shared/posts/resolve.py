@@ -64,7 +64,7 @@ def resend(session: Session, author: Author, part_id: UUID) -> None:
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)
     row = queries.requeue_part(
-        session, author, part, oldest_seconds=settings().max_late_hours * 3600.0
+        session, author, part, oldest_seconds=settings().max_late.total_seconds()
     )
     arm_after_commit(session, [_armable(author.organization_id, row)])
 

@@ -102,7 +102,7 @@ def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | No
                 "revision": revision,
                 "attempt_id": new_id(),
                 "lease_seconds": float(settings().lease_seconds),
-                "max_late_seconds": settings().max_late_hours * 3600.0,
+                "max_late_seconds": settings().max_late.total_seconds(),
             },
         )
         .mappings()

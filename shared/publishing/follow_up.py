@@ -23,6 +23,7 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import CommitUnknown, after_commit, run, unit_of_work
+from shared.db.wire import constraint_of
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
 from shared.posts.schedule import Armable, arm_after_commit
@@ -34,7 +35,7 @@ from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, W
 
 # What a member reads when a part is refused before it is sent.
 REFUSALS: Mapping[Verdict, str] = {
-    Verdict.TOO_LATE: "It could not be published within 24 hours of its time. Choose a new time to send it.",
+    Verdict.TOO_LATE: "It could not be published near its time, and was not sent out of season. Choose a new time to send it.",
     Verdict.CHANNEL_DELETED: "Its channel was deleted.",
     Verdict.CHANNEL_DISABLED: "Its channel is switched off. Switch it on and send the post again.",
     Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
@@ -92,7 +93,7 @@ def _record_released(claimed: Claim, released: Released) -> None:
     try:
         run(lambda session: _write_release(session, claimed, released))
     except IntegrityError as error:
-        if "uq_posts_release" not in str(error.orig):
+        if constraint_of(error) != "uq_posts_release":
             raise
         taken = OutcomeUnknown(
             f"The platform answered with {released.url}, which another post already has."
@@ -178,7 +179,7 @@ def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
 def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
     """Put a part back. One that would be too late by then is refused by its claim as soon as it is."""
     part = claimed.part
-    too_late = max(timedelta(0), timedelta(hours=settings().max_late_hours) - part.late)
+    too_late = max(timedelta(0), settings().max_late - part.late)
     wait = min(retry.after, too_late + timedelta(seconds=1))
     row = session.execute(
         queries.RECORD_RETRY,

@@ -254,7 +254,7 @@ def _tell_late(row: Row[Any]) -> None:
             OrganizationId(row.organization_id),
             NotificationKind.FAILURE,
             title="A post is late",
-            content="It has not gone out at its time. Roost keeps trying for 24 hours and will tell you how it ends.",
+            content=f"It has not gone out at its time. Roost keeps trying for {settings().max_late_hours} hours and will tell you how it ends.",
             link=post_link(row.root_id),
             dedupe_key=f"late:{row.id}:{row.revision}",
         )
@@ -263,7 +263,7 @@ def _tell_late(row: Row[Any]) -> None:
 def _count_late() -> int:
     with read_only() as session:
         late = session.execute(
-            queries.LATE_PARTS, {"max_late_seconds": settings().max_late_hours * 3600.0}
+            queries.LATE_PARTS, {"max_late_seconds": settings().max_late.total_seconds()}
         ).scalar_one()
     metrics.gauge_late_posts(late)
     return int(late)
