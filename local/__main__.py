@@ -18,6 +18,7 @@ from local.runtime import Listeners, run
 
 EXIT_CANNOT_START = 2
 DEFAULT_PORT = 3000
+_HIGHEST_PORT = 65_535
 # What listens where: the variable that says so, and how far after PORT it is without one.
 _PORTS = {
     "the API": ("PORT", 0),
@@ -45,11 +46,11 @@ def main() -> int:
 
 
 def _listen(home: Home) -> list[socket.socket]:
-    first = int(os.environ.get("PORT", DEFAULT_PORT))
+    first = _port("PORT", DEFAULT_PORT)
     earlier = home.remembered_ports()
     listeners: dict[str, socket.socket] = {}
     for what, (variable, offset) in _PORTS.items():
-        port = int(os.environ.get(variable, first + offset if first else 0))
+        port = _port(variable, first + offset if first else 0)
         try:
             listeners[variable] = listen(
                 port or earlier.get(variable, 0), what=what, variable=variable
@@ -62,6 +63,14 @@ def _listen(home: Home) -> list[socket.socket]:
         {variable: listener.getsockname()[1] for variable, listener in listeners.items()}
     )
     return list(listeners.values())
+
+
+def _port(variable: str, otherwise: int) -> int:
+    given = os.environ.get(variable) or str(otherwise)
+    if not (given.isascii() and given.isdigit() and int(given) <= _HIGHEST_PORT):
+        message = f"{variable}={given} is not a port. Choose a number up to {_HIGHEST_PORT}, or 0 for a free one."
+        raise CannotStart(message)
+    return int(given)
 
 
 async def _supervise(home: Home, listeners: Listeners) -> None:

@@ -1,10 +1,14 @@
 import json
+import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from local.__main__ import EXIT_CANNOT_START
 from local.home import CannotStart, Home, listen
 
 
@@ -43,3 +47,28 @@ class TestListen:
         with listen(0, what="the API", variable="PORT") as listener:
             assert listener.getsockname()[0] == "127.0.0.1"
             assert listener.getsockname()[1] > 0
+
+
+class TestPorts:
+    @pytest.mark.parametrize(
+        ("variable", "given", "refused"),
+        [
+            ("PORT", "abc", "PORT=abc"),
+            ("OBJECTS_PORT", "80000", "OBJECTS_PORT=80000"),
+            ("PORT", "65535", "SANDBOX_PORT=65536"),  # no room is left for the two after it
+        ],
+    )
+    def test_what_is_no_port_is_refused_with_words(
+        self, tmp_path: Path, variable: str, given: str, refused: str
+    ) -> None:
+        environment = os.environ | {"ROOST_HOME": str(tmp_path), "PORT": "0", variable: given}
+        ended = subprocess.run(
+            [sys.executable, "-m", "local"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == EXIT_CANNOT_START
+        assert ended.stderr.startswith(f"{refused} is not a port. Choose")
