@@ -1,8 +1,10 @@
 """How late is a burst? 10,000 posts due in the same second, through Scheduler, queue and Lambda as AWS documents them.
 
 A discrete simulation: real post ids go through the real lead, spread and delay code; AWS's side is its documented limits,
-below, each with its source in `docs/architecture.md`. The database and the network inside AWS are not simulated; a batch costs
-what it was measured to cost here, plus the platform's latency.
+below. A batch costs what it was measured to cost, plus the platform's latency. How large the database is, is not
+simulated: the table says how many processors it would have to have. Sources, read 2026-11:
+docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html (firings) and .../schedule-types.html (precision);
+docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html (scaling) and .../services-sqs-parameters.html (pollers).
 """
 
 import heapq
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from benchmarks.timing import Row
 from shared.core.ids import new_id
 from shared.posts.schedule import fires_at, publish_message
 
@@ -122,16 +125,31 @@ def _next_environment(
     return allowed_at, True
 
 
-def table(*, batch_cpu_seconds: float, cold_start_seconds: float) -> list[dict[str, float | str]]:
-    """Simulate several latencies of the platform, with the default scaling and with provisioned pollers."""
-    rows: list[dict[str, float | str]] = []
+def table(
+    *,
+    batch_cpu_seconds: float,
+    cold_start_seconds: float,
+    max_concurrency: int,
+    database_seconds: float,
+) -> list[Row]:
+    """Simulate several latencies of the platform; the default scaling also capped as the template has it.
+
+    `database_seconds` is the processor time that the database needs for all the posts.
+    """
+    rows: list[Row] = []
+    ways = (
+        ("default scaling", 0, MOST_BATCHES),
+        (f"default scaling, at most {max_concurrency} functions", 0, max_concurrency),
+        ("40 pollers", 40, MOST_BATCHES),
+    )
     for platform_seconds in (0.3, 0.6, 1.0, 2.0):
-        for name, pollers in (("default scaling", 0), ("40 pollers", 40)):
+        for name, pollers, most in ways:
             found = simulate(
                 platform_seconds=platform_seconds,
                 batch_cpu_seconds=batch_cpu_seconds,
                 cold_start_seconds=cold_start_seconds,
                 pollers=pollers,
+                max_concurrency=most,
             )
             rows.append(
                 {
@@ -141,6 +159,7 @@ def table(*, batch_cpu_seconds: float, cold_start_seconds: float) -> list[dict[s
                     "p99": round(found.p99, 2),
                     "last": round(found.last, 2),
                     "environments": found.peak_environments,
+                    "database processors": round(database_seconds / found.last, 1),
                 }
             )
     return rows

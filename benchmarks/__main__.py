@@ -1,0 +1,120 @@
+"""`make bench`: measure everything in one run, write results.json and results.md, print the tables.
+
+python -m benchmarks            some four minutes
+python -m benchmarks --quick    tiny numbers, to see that it works
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import (
+    imports,
+    lateness,
+    month,
+    publishing,
+    report,
+    requests,
+    start,
+    statements,
+)
+from benchmarks.assumptions import Lambda, in_lambda
+from benchmarks.surroundings import STANDS_IN, surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    starts: int
+    functions: tuple[str, ...]
+    rounds: int
+    each: int
+    few: int
+    many: int
+    posts: int
+    bursts: int
+    starts_system: bool
+
+
+FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, few=1_000, many=1_000_000, posts=2_000, bursts=3, starts_system=True)  # fmt: skip
+QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, few=300, many=600, posts=20, bursts=1, starts_system=False)  # fmt: skip
+
+
+def measure(sizes: Sizes) -> dict[str, Any]:
+    """Measure everything; each part says when it begins."""
+    results: dict[str, Any] = {"run": _run()}
+    with surroundings() as around, publishing.publisher(around.patch) as publisher:
+        _say("imports")
+        found = imports.measure(sizes.functions, rounds=sizes.starts, environment=_environment())
+        results["imports"] = found.rows
+        _say("requests")
+        results["requests"] = requests.measure(rounds=sizes.rounds, each=sizes.each)
+        _say("statements")
+        results["statements"] = statements.measure(publisher)
+        _say("publishing")
+        trips = publishing.trips_a_post(publisher)
+        throughput = publishing.measure(publisher, posts=sizes.posts)
+        results["publishing"] = throughput.rows
+        results["burst"] = publishing.measure_burst(publisher, times=sizes.bursts)
+        _say("month")
+        results["month"] = month.measure(
+            around, few=sizes.few, many=sizes.many, rounds=sizes.rounds, each=sizes.each
+        )
+    _say("lateness")
+    function = Lambda.of_template()
+    cost = in_lambda(
+        throughput,
+        trips_a_post=trips,
+        first_batch_cpu_seconds=found.first_batch_cpu_seconds,
+        function=function,
+    )
+    results["assumptions"] = cost.rows
+    results["lateness"] = lateness.table(
+        batch_cpu_seconds=cost.batch_seconds,
+        cold_start_seconds=cost.cold_start_seconds,
+        max_concurrency=function.max_concurrency,
+        database_seconds=cost.database_seconds,
+    )
+    _say("start")
+    results["start"] = start.measure() if sizes.starts_system else []
+    return results
+
+
+def _run() -> dict[str, str | int | float | None]:
+    return {
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "stands in": STANDS_IN,
+    }
+
+
+def _environment() -> dict[str, str]:
+    """Return what a function's process is started with: this one's, and bytecode is written and read."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _say(what: str) -> None:
+    print(f"measuring: {what}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure everything.")
+    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
+    parser.add_argument("--to", type=Path, default=report.HERE, help="the folder to write to")
+    given = parser.parse_args()
+    results = measure(QUICK if given.quick else FULL)
+    written = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    (given.to / report.RESULTS.name).write_text(written, encoding="utf-8")
+    (given.to / report.TABLES.name).write_text(report.tables(results), encoding="utf-8")
+    print(report.tables(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""What a function costs that does nothing: FastAPI and Mangum, one route."""
+
+from fastapi import FastAPI
+from mangum import Mangum
+
+app = FastAPI()
+
+
+@app.get("/nothing")
+async def nothing() -> dict[str, bool]:
+    return {"ok": True}
+
+
+handler = Mangum(app, lifespan="off")

@@ -1,0 +1,111 @@
+"""Who calls the functions: a member of an organization with channels, through each function's real handler."""
+
+import importlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from benchmarks.surroundings import http_event
+from shared.db.session import engine, unit_of_work
+from tests.builders import a_channel, a_member, a_post, an_organization
+from tests.gateway import as_member, by_key
+
+# A calendar month that holds as many posts as a busy team's.
+MONTH_POSTS = 300
+MONTH = (datetime(2031, 3, 1, tzinfo=UTC), datetime(2031, 3, 31, tzinfo=UTC))
+_MONTH_QUERY = f"startDate={MONTH[0]:%Y-%m-%d}&endDate={MONTH[1]:%Y-%m-%d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A signed-in member, their organization's channels, and the headers that prove who they are."""
+
+    organization_id: UUID
+    channel_ids: Sequence[UUID]
+    headers: dict[str, str]
+    key_headers: dict[str, str]
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def month(self) -> dict[str, Any]:
+        """Ask for the month."""
+        return http_event("GET", "/posts", headers=self.headers, query=_MONTH_QUERY)
+
+    def nothing(self, *, by_key: bool = False) -> dict[str, Any]:
+        """Ask what is answered without looking anything up: what remains is who is calling."""
+        headers = self.key_headers if by_key else self.headers
+        return http_event("POST", "/posts/should-shortlink", headers=headers, body="{}")
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask for anything."""
+        return http_event("GET", path, headers=self.headers)
+
+    def compose(
+        self, *, channels: int = 1, parts: int = 1, tags: Sequence[str] = (), key: str = ""
+    ) -> dict[str, Any]:
+        """Compose a post that no other is the same as, five minutes ahead."""
+        number = next(self._numbers)
+        when = datetime.now(UTC) + timedelta(minutes=5)
+        value = [{"content": f"Post {number}, part {part}", "image": []} for part in range(parts)]
+        body = {
+            "type": "schedule",
+            "date": when.isoformat(),
+            "tags": [{"value": tag, "label": tag} for tag in tags],
+            "posts": [
+                {"integration": {"id": str(one)}, "value": value}
+                for one in self.channel_ids[:channels]
+            ],
+        }
+        headers = self.headers | ({"idempotency-key": f"{key}{number}"} if key else {})
+        return http_event("POST", "/posts", headers=headers, body=json.dumps(body))
+
+    def bare(self) -> dict[str, Any]:
+        """Ask the bare route for the organization's name."""
+        return http_event("GET", f"/organizations/{self.organization_id}", headers={})
+
+
+def a_caller(*, channels: int, posts: int) -> Caller:
+    """Store an organization with channels and, in the month, posts."""
+    app = importlib.import_module("functions.root.app").app  # any: only the headers are wanted
+    with unit_of_work() as session:
+        organization = an_organization(session)
+        member = a_member(session, organization)
+        made = [a_channel(session, organization, name=f"Channel {n}") for n in range(channels)]
+        step = (MONTH[1] - MONTH[0]) / max(1, posts)
+        for number in range(posts):
+            a_post(session, made[number % channels], publish_at=MONTH[0] + number * step)
+        return Caller(
+            organization.id,
+            [channel.id for channel in made],
+            as_member(app, session, member).headers,
+            by_key(app, session, member).headers,
+        )
+
+
+def call(function: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Call a function's handler with an event; an answer that is no success is a mistake of the measurement."""
+    module = importlib.import_module(f"functions.{function}.app")
+    return succeeded(module.handler(event, None))
+
+
+def succeeded(answer: dict[str, Any]) -> dict[str, Any]:
+    if answer["statusCode"] >= 300:
+        raise RuntimeError(f"{answer['statusCode']}: {answer.get('body')}")
+    return answer
+
+
+def backend() -> int:
+    """Return the id of the database's process that serves this process's one connection."""
+    with engine().connect() as connection:
+        return int(connection.execute(text("select pg_backend_pid()")).scalar_one())
+
+
+def forget_rates() -> None:
+    """Let the rate limits begin anew, so that they do not end a measurement."""
+    with unit_of_work() as session:
+        session.execute(text("truncate rate_limits"))

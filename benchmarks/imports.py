@@ -1,0 +1,137 @@
+"""What does a cold start cost: processor time, modules and memory of importing each function, in processes of their own.
+
+What is installed here for development only is hidden from them: some libraries load more where they find more.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import Row, ratio
+
+ROOT = Path(__file__).parents[1]
+_SHIPPED = ROOT / "requirements" / "runtime.txt"
+EMPTY, BARE, FIRST_BATCH = (
+    "(empty interpreter)",
+    "(bare FastAPI and Mangum)",
+    "publish, first batch",
+)
+# What no function but those that need it may load, by the first words of a module's name.
+HEAVY = ("fastapi", "starlette", "mangum", "stripe", "jinja2", "PIL", "pyvips", "shared.providers.platforms")  # fmt: skip
+# What the first batch needs beyond the import: a platform, its HTTP client, and the connection to the database.
+_FIRST_BATCH = """
+import functions.publish.app
+from shared.channels.line import http_client
+from shared.db.session import engine
+from shared.providers.registry import provider
+http_client(provider("mastodon").spec)
+engine().connect().close()
+"""
+_HIDE = "import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
+# The process says of itself what it took, at its end.
+_TELL = """
+import json, resource, sys, time
+used, names = time.process_time(), [name for name, module in sys.modules.items() if module]
+try:
+    peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+except OSError:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+print(json.dumps({"cpu": used, "modules": names, "peak_kb": peak}))
+"""
+_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One fresh process, from its start to the end of its imports."""
+
+    cpu_seconds: float
+    modules: tuple[str, ...]
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """The table, and the processor seconds that a publishing environment needs before its first batch."""
+
+    rows: list[Row]
+    first_batch_cpu_seconds: float
+
+
+def functions() -> list[str]:
+    """List the functions there are."""
+    return sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+
+
+def measure(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]) -> Imports:
+    """Start every function, the empty interpreter and the bare function in turn, `rounds` times; medians."""
+    programs = {EMPTY: "", BARE: "import benchmarks.bare"}
+    programs |= {name: f"import functions.{name}.app" for name in names}
+    programs[FIRST_BATCH] = _FIRST_BATCH
+    hide = _HIDE.format(names=_not_shipped())
+    programs = {name: hide + program for name, program in programs.items()}
+    for program in programs.values():
+        _start(program, environment)  # writes what is missing of the bytecode
+    taken: dict[str, list[Start]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            taken[name].append(_start(program, environment))
+    cpu = {name: statistics.median(one.cpu_seconds for one in starts) for name, starts in taken.items()}  # fmt: skip
+    rows = [_row(name, cpu, starts[0], taken[BARE][0]) for name, starts in taken.items()]
+    return Imports(rows, cpu[FIRST_BATCH] - cpu[EMPTY])
+
+
+def _not_shipped() -> list[str]:
+    """List the packages that are installed here and do not go to Lambda."""
+    pinned = re.findall(r"^([\w.-]+)==", _SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
+    shipped = {_normal(name) for name in pinned}
+    return sorted(
+        package
+        for package, distributions in packages_distributions().items()
+        if not any(_normal(one) in shipped for one in distributions)
+    )
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _row(name: str, cpu: Mapping[str, float], start: Start, bare: Start) -> Row:
+    loaded = [heavy for heavy in HEAVY if any(_is_below(module, heavy) for module in start.modules)]
+    return {
+        "function": name,
+        "CPU / empty interpreter": ratio(cpu[name], cpu[EMPTY], digits=1),
+        "CPU / bare function": ratio(cpu[name], cpu[BARE]),
+        "modules": len(start.modules),
+        "modules / bare function": ratio(len(start.modules), len(bare.modules)),
+        "peak MB": round(start.peak_mb),
+        "loads": ", ".join(loaded),
+        "CPU ms": round(cpu[name] * 1000),
+    }
+
+
+def _is_below(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def _start(program: str, environment: Mapping[str, str]) -> Start:
+    done = subprocess.run(
+        [sys.executable, "-c", program + _TELL],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{program}\n{done.stderr}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Start(told["cpu"], tuple(told["modules"]), told["peak_kb"] / 1024)
