@@ -83,8 +83,8 @@ class TestReport:
 
     def test_only_the_section_is_replaced(self) -> None:
         results = json.loads(report.RESULTS.read_text())
-        page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+        page = f"before\n{report.BEGIN}\nfigures of last year\n{report.END}\nafter\n"
         shown = report.page_with(page, results)
         assert shown.startswith("before\n")
         assert shown.endswith(f"{report.END}\nafter\n")
-        assert "old" not in shown
+        assert "last year" not in shown
