@@ -63,7 +63,7 @@ def _operation(operation: Mapping[str, Any], document: Mapping[str, Any]) -> str
         id=escape(operation["operationId"]),
         method=operation["method"],
         path=escape(operation["path"]),
-        summary=escape(operation.get("summary", "")),
+        summary=_marked(operation.get("summary", "")),
         description=_prose(operation.get("description", "")),
         access=escape(operation["x-access"]),
         rate=_rate(operation.get("x-rate-limit")),
@@ -85,7 +85,7 @@ def _rate(rate: Mapping[str, Any] | None) -> str:
 def _parameters(parameters: Any) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(each['name'])}</code></td><td>{escape(each['in'])}"
-        f"{', needed' if each.get('required') else ''}</td><td>{escape(each.get('description', ''))}</td></tr>"
+        f"{', needed' if each.get('required') else ''}</td><td>{_marked(each.get('description', ''))}</td></tr>"
         for each in parameters
     )
     return f"<h3>Parameters</h3><table>{rows}</table>" if rows else ""
@@ -109,7 +109,7 @@ def _fields(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code></td>"
         f"<td>{escape(_type(field))}{', needed' if name in needed else ''}</td>"
-        f"<td>{escape(field.get('description', ''))}</td></tr>"
+        f"<td>{_marked(field.get('description', ''))}</td></tr>"
         for name, field in named.get("properties", {}).items()
     )
     return f"<table>{rows}</table>" if rows else ""

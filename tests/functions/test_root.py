@@ -138,6 +138,7 @@ class TestReference:
         document = json.loads(openapi.TARGET.read_text())
         operations = [each for methods in document["paths"].values() for each in methods.values()]
         assert {each["operationId"] for each in operations} <= page.ids
+        assert "`" not in answer.text
         assert not page.loaded
         assert "script-src 'none'" in answer.headers["content-security-policy"]
 
