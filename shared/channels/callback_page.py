@@ -96,7 +96,7 @@ def choose_page_page(platform: str, pages: Sequence[Page], hidden: Mapping[str, 
         for page in pages
     )
     return _page(
-        f"Which {platform} page is it?",
+        f"Connect {platform}: which page is it?",
         f'<form method="post">{_hidden(hidden)}{choices}<button>Choose</button></form>',
     )
 

@@ -525,6 +525,7 @@ class TestPage:
         linkedin(respx_mock)
         query = {"state": start(browser, "linkedin-page"), "code": "a-code"}
         asked = browser.get(f"{PAGE}/linkedin-page", query=query)
+        assert "LinkedIn Page: which page is it?" in asked.text
         assert "Engines" in asked.text
         assert 'value="22"' in asked.text
         chosen = send(browser, "linkedin-page", {**inputs(asked), "pageId": "22"})
