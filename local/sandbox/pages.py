@@ -97,7 +97,7 @@ def _post(entity: Entity, *, focused: bool) -> str:
 
 
 def _body(entity: Entity) -> str:
-    content = f'<div class="content">{entity["content"]}</div>'
+    content = f'<div class="content" dir="auto">{entity["content"]}</div>'
     if not entity["spoiler_text"]:
         return content
     return f"<details><summary>{escape(entity['spoiler_text'])}</summary>{content}</details>"

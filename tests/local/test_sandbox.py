@@ -925,6 +925,7 @@ class TestPages:
         other = a_status(client, ada, status="Another")
         reply = a_status(client, ada, status="Second part", in_reply_to_id=start["id"])
         page = client.get("/@ada").text
+        assert 'class="content" dir="auto"' in page  # Hebrew begins at the right
         order = [page.index(f'id="status-{status["id"]}"') for status in (other, start, reply)]
         assert order == sorted(order)
         assert page.count('class="thread"') == 2
