@@ -40,10 +40,12 @@ _QUEUE_WORKERS = 4
 _OTHER_WORKERS = 2
 _DATABASE_SECONDS = 10
 
-# Schedules and messages did not survive: reconcile is to make them anew from the database.
+# Schedules and messages did not survive: reconcile is to make them anew from the database, also those of posts that were
+# written just before the end, which it would otherwise leave alone for a moment.
 _FORGET_ARMING = """
-    update posts set armed_revision = null, enqueued_at = null, next_check_at = null
-    where state = 'queued' and (armed_revision is not null or enqueued_at is not null or next_check_at is not null)
+    update posts set armed_revision = null, enqueued_at = null, next_check_at = null,
+        updated_at = least(updated_at, now() - interval '1 minute')
+    where state = 'queued'
 """
 
 

@@ -238,13 +238,19 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
         NotificationKind.FAILURE,
         title=f"Look whether your post is on {part.channel.name}",
         content=(
-            f"{error.message} It was not sent again, so that it cannot appear twice. Look at the account: if the "
-            "post is there, confirm it with its address; if not, send it again."
+            f"{_sentence(error.message)} Roost did not send it again, so that it cannot appear twice. Look at the "
+            "account: if the post is there, confirm it with its address; if not, send it again."
         ),
         link=post_link(part.root_id),
         dedupe_key=f"unconfirmed:{part.id}:{part.generation}",
     )
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
+
+
+def _sentence(words: str) -> str:
+    """End what may be a platform's words as a sentence."""
+    words = words.strip()
+    return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
 def _end(
@@ -319,5 +325,5 @@ def _error(error: ProviderError | None) -> dict[str, Any]:
     return {
         "error_code": error.detail_code,
         "error_message": error.message or ContentRejected.code,
-        "evidence": json.dumps(error.evidence.as_json()),
+        "evidence": json.dumps(evidence) if (evidence := error.evidence.as_json()) else None,
     }

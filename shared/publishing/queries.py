@@ -113,10 +113,15 @@ _HELD = (
     "id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()"
 )
 
+# Once an outcome is unknown, the evidence kept is that of the request which left it so, whatever is asked afterwards.
+_EVIDENCE = """case when doubt_since is null then coalesce(cast(:evidence as jsonb), evidence)
+            else coalesce(evidence, cast(:evidence as jsonb)) end"""
+
 RECORD_RELEASED = text(f"""
     with finished as (
         update attempts set state = 'released', finished_at = now(), release_id = :release_id,
-            release_url = :release_url, release_data = cast(:release_data as jsonb), resume_at = null, progress = null
+            release_url = :release_url, release_data = cast(:release_data as jsonb), resume_at = null, progress = null,
+            error_code = null, error_message = null
         where {_HELD}
         returning post_id, root_id, revision, generation
     ), published as (
@@ -148,7 +153,7 @@ RECORD_WAITING = text(f"""
         accepted = :accepted, sending_at = null,
         doubt_since = case when :unknown then coalesce(doubt_since, sending_at, started_at) else doubt_since end,
         error_code = :error_code, error_message = :error_message,
-        evidence = coalesce(cast(:evidence as jsonb), evidence)
+        evidence = {_EVIDENCE}
     where {_HELD}
     returning id, step, organization_id
 """)  # noqa: S608, only constants of this file
@@ -171,7 +176,7 @@ RECORD_RETRY = text(f"""
 RECORD_END = text(f"""
     with finished as (
         update attempts set state = cast(:attempt_state as text), finished_at = now(), error_code = :error_code,
-            error_message = :error_message, evidence = coalesce(cast(:evidence as jsonb), evidence)
+            error_message = :error_message, evidence = {_EVIDENCE}
         where {_HELD}
         returning post_id
     )

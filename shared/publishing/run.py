@@ -111,6 +111,8 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             return
         renewed = with_new_token(claimed.part, deadline=deadline)
         if isinstance(renewed, ProviderError):
+            if not renewed.evidence.method:
+                renewed.evidence = next_.error.evidence  # the refusal that made us ask for a token
             facts = facts_of(claimed, sent=False, refreshed=True)
             record(claimed, outcome.without_asking(renewed, facts))
             return

@@ -90,7 +90,11 @@ class TestUpload:
     def test_variants_are_asked_for_a_picture(self, browser: Gateway, member: Member) -> None:
         file = upload_file(browser, a_picture()).json
         assert asked_for_variants(settings().variants_queue_url) == [
-            {"mediaId": file["id"], "organizationId": str(member.organization_id)}
+            {
+                "mediaId": file["id"],
+                "organizationId": str(member.organization_id),
+                "correlationId": "request-from-gateway",
+            }
         ]
 
     def test_video_has_its_length_and_needs_no_variants(self, browser: Gateway) -> None:

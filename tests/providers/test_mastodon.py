@@ -127,7 +127,7 @@ class TestStage:
         api, post = an_api(Mastodon(), storage=storage), a_post(media=[picture])
         first = Mastodon().stage(api, post, {})
         assert first == Processing(
-            {"ids": ["117020576894251992"], "pending": ["117020576894251992"]}, timedelta(seconds=5)
+            {"ids": ["117020576894251992"], "pending": ["117020576894251992"]}, timedelta(seconds=2)
         )
         done = Mastodon().stage(api, post, json.loads(json.dumps(first.state)))
         assert isinstance(done, Staged)

@@ -226,6 +226,32 @@ class TestTokens:
         assert world.states(root.id) == ["published", "published"]
 
 
+class TestEvidence:
+    def test_of_the_send_is_kept_when_the_look_up_fails_too(self, world: World) -> None:
+        world.platform.answers += [refuse(500, message="boom"), *[refuse(503)] * 5]
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run()
+        assert world.states(root.id)[0] == "unconfirmed"
+        evidence = one(world, "evidence", "attempts", "number")
+        assert isinstance(evidence, dict)
+        assert (evidence["method"], evidence["status"]) == ("POST", 500)
+
+    def test_of_a_refused_token_is_kept_when_it_cannot_be_renewed(self, world: World) -> None:
+        world.platform.answers += [refuse(401), refuse(400, message="invalid")]
+        root = a_thread(world, "keyless", due_in=NOW)
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        evidence = one(world, "evidence", "attempts", "number")
+        assert isinstance(evidence, dict)
+        assert evidence["status"] in {400, 401}
+
+    def test_a_release_clears_the_error_of_an_earlier_try(self, world: World) -> None:
+        world.platform.answers.append(refuse(500))
+        root = a_thread(world, "keyed", due_in=NOW)
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+        assert one(world, "error_code", "attempts", "started_at") is None
+
+
 class TestMistakesOfOurs:
     def test_before_the_mark_it_is_tried_again(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
