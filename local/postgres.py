@@ -149,13 +149,19 @@ class EmbeddedPostgres:
         return (self._place / "password").read_text().strip()
 
     def _stop_leftover(self) -> None:
-        """Stop a server that still runs on these files: politely, then as a crash that it recovers from."""
+        """Stop a server that still runs on these files: politely, then as a crash that it recovers from.
+
+        A lock file that none holds any more is removed: a server run by our own user would take another program of that
+        user's, which has the number by now, for its holder, and not start.
+        """
         for how in (signal.SIGINT, signal.SIGQUIT):
             give_up = time.monotonic() + _STOP_TIMEOUT.total_seconds()
             if (server := self._running_server()) is not None:
                 os.kill(server, how)
             while self._running_server() is not None and time.monotonic() < give_up:
                 time.sleep(_POLL_SECONDS)
+        if self._running_server() is None:
+            (self._files / "postmaster.pid").unlink(missing_ok=True)
 
     def _running_server(self) -> int | None:
         """Return the id of the process that serves these files.
