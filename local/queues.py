@@ -67,7 +67,10 @@ class QueueFeed:
 
     async def _quiet_for(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(
+                seconds
+            ):  # wait_for of 3.11 can lose a cancellation that meets the wake-up
+                await self._woken.wait()
         except TimeoutError:
             return True
         return False

@@ -71,7 +71,9 @@ class Timers:
             self._fire(heapq.heappop(self._heap)[2])
         wait = self._heap[0][0] - time.time() if self._heap else _LONGEST_WAIT_SECONDS
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), max(0.0, min(wait, _LONGEST_WAIT_SECONDS)))
+            # wait_for of 3.11 can lose a cancellation that meets the wake-up
+            async with asyncio.timeout(max(0.0, min(wait, _LONGEST_WAIT_SECONDS))):
+                await self._woken.wait()
 
     def _expect(self, schedule: Schedule, after: datetime | None = None) -> None:
         created = datetime.fromtimestamp(schedule.creation_date, UTC)
