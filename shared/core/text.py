@@ -8,6 +8,7 @@ import functools
 import html.parser
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class _Block:
 
 
 @dataclass
-class _Writer:
+class _Writer(ABC):
     """Collects blocks; a subclass says how the pieces of one form are written."""
 
     mention: Mention | None
@@ -84,8 +85,9 @@ class _Writer:
     def underlined(self, text: str) -> str:
         return text
 
+    @abstractmethod
     def link(self, text: str, href: str) -> str:
-        raise NotImplementedError
+        """Write a link whose words are `text`."""
 
     def mentioned(self, remote_id: str, label: str, text: str) -> str:
         if self.mention is None:
