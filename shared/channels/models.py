@@ -1,14 +1,27 @@
-"""Which tables describe connected accounts, connections under way, and platforms that are asked to wait."""
+"""Which tables describe connected accounts, whose they are, connections under way, and platforms asked to wait."""
 
 import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.core.ids import new_id
 from shared.db.base import Base, SoftDelete, Timestamps
+
+
+class Customer(Timestamps, Base):
+    """Somebody for whom an organization posts: its channels are grouped by them."""
+
+    __tablename__ = "customers"
+    __table_args__ = (UniqueConstraint("organization_id", "name"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    name: Mapped[str]
 
 
 class Channel(Timestamps, SoftDelete, Base):
@@ -36,6 +49,11 @@ class Channel(Timestamps, SoftDelete, Base):
             postgresql_where=text("deleted_at is null"),
         ),
         Index(
+            "ix_channels_customer_id",
+            "customer_id",
+            postgresql_where=text("customer_id is not null"),
+        ),
+        Index(
             "ix_channels_token_expires_at",
             "token_expires_at",
             postgresql_where=text("deleted_at is null and disconnected_at is null"),
@@ -46,7 +64,9 @@ class Channel(Timestamps, SoftDelete, Base):
     organization_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    customer_id: Mapped[uuid.UUID | None]
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("customers.id", ondelete="SET NULL")
+    )
     provider: Mapped[str]
     remote_id: Mapped[str]
     root_remote_id: Mapped[str | None]

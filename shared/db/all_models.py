@@ -4,9 +4,11 @@ import shared.channels.models
 import shared.identity.models
 import shared.media.models
 import shared.notifications.models
+import shared.oauth.models
 import shared.organizations.models
 import shared.posts.models
 import shared.publishing.models
+import shared.webhooks.models
 from shared.db.base import Base
 
 __all__ = ["Base", "shared"]

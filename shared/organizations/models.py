@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
@@ -58,11 +58,15 @@ class Member(Timestamps, Base):
 
 
 class ApiKey(Timestamps, Base):
-    """A key with which a program acts for an organization. Only its SHA-256 hash is kept; `hint` shows its last four."""
+    """A key with which a program acts for an organization. Only its SHA-256 hash is kept; `hint` shows its last four.
+
+    After a rotation the key of before still does until `previous_ends_at`.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = (
         UniqueConstraint("key_hash"),
+        UniqueConstraint("previous_hash"),
         Index("ix_api_keys_organization_id", "organization_id"),
     )
 
@@ -77,13 +81,19 @@ class ApiKey(Timestamps, Base):
     key_hash: Mapped[bytes] = mapped_column(LargeBinary)
     hint: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{read,write}'"))
+    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_ends_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
 
 class RateLimit(Base):
-    """How often something was done in a window. Unlogged: a crash of the database empties it, which is acceptable."""
+    """How often something was done in a window. Unlogged: a crash of the database empties it, which is acceptable.
+
+    A fixed window has its beginning and its `count`. A rolling one has the time of each call that it still holds in
+    `calls`, in no order, and in `count` how many those are, or one more than may be where the last call was refused.
+    """
 
     __tablename__ = "rate_limits"
     __table_args__ = ({"prefixes": ["UNLOGGED"]},)
@@ -91,6 +101,9 @@ class RateLimit(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     window_started_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     count: Mapped[int] = mapped_column(default=1)
+    calls: Mapped[list[datetime]] = mapped_column(
+        ARRAY(DateTime(timezone=True)), server_default=text("'{}'")
+    )
 
 
 class IdempotencyKey(Base):

@@ -1,0 +1,112 @@
+"""Which tables let programs of other people act for an organization: programs, consents under way, and grants."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import Text
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+
+
+class OAuthApp(Timestamps, SoftDelete, Base):
+    """A program that may ask members for consent.
+
+    `organization_id` is None for one that registered itself (RFC 7591); those that nobody used are pruned.
+    `secret_hash` is None for a public client. `client_id` begins with `pca_`, of one that registered itself `pcd_`.
+    """
+
+    __tablename__ = "oauth_apps"
+    __table_args__ = (
+        UniqueConstraint("client_id"),
+        Index(
+            "uq_oauth_apps_organization_id",
+            "organization_id",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    client_id: Mapped[str]
+    secret_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    picture_url: Mapped[str | None]
+    redirect_uris: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    last_used_at: Mapped[datetime | None]
+
+
+class OAuthCode(Base):
+    """A consent that waits to be exchanged for a token, once. Kept as a hash."""
+
+    __tablename__ = "oauth_codes"
+    __table_args__ = (Index("ix_oauth_codes_expires_at", "expires_at"),)
+
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    redirect_uri: Mapped[str]
+    code_challenge: Mapped[str | None]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class OAuthGrant(Timestamps, Base):
+    """What a member allowed a program in one organization. One a program, member and organization; its token replaces
+    the one before. Only the token's SHA-256 hash is kept.
+    """
+
+    __tablename__ = "oauth_grants"
+    __table_args__ = (
+        UniqueConstraint("app_id", "user_id", "organization_id"),
+        UniqueConstraint("token_hash"),
+        Index("ix_oauth_grants_organization_id", "organization_id"),
+        Index("ix_oauth_grants_user_id", "user_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class DeviceCode(Base):
+    """A program without a browser that waits for a member to type `user_code` somewhere else."""
+
+    __tablename__ = "device_codes"
+    __table_args__ = (
+        UniqueConstraint("user_code"),
+        Index("ix_device_codes_expires_at", "expires_at"),
+    )
+
+    device_code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_code: Mapped[str]
+    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
+    organization_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    last_asked_at: Mapped[datetime | None]
+    approved_at: Mapped[datetime | None]
+    denied_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]

@@ -1,0 +1,90 @@
+"""Which tables hold webhooks: who wants to hear of what, and every message that was or will be sent to them."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.core.ids import new_id
+from shared.db.base import Base, SoftDelete, Timestamps
+from shared.db.types import text_enum
+
+
+class DeliveryState(StrEnum):
+    """Where a message to a webhook stands. `waiting` is tried again at `next_at`."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Webhook(Timestamps, SoftDelete, Base):
+    """An address that hears of an organization's posts.
+
+    `events` and `channel_ids` say of which; empty means all. `secret` is sealed with the organization's id as
+    associated data. `failing_since` is the first failure without a success after it; `disabled_at` is set when that
+    has lasted too long, or by a member, and `disabled_reason` says why.
+    """
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        Index(
+            "ix_webhooks_organization_id",
+            "organization_id",
+            postgresql_where=text("deleted_at is null"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    name: Mapped[str]
+    url: Mapped[str]
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    events: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    channel_ids: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    failing_since: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    disabled_reason: Mapped[str | None]
+
+
+class WebhookDelivery(Base):
+    """One message to one webhook, written in the transaction of what it tells of; the log of what came of it.
+
+    `event_id` is the same for all webhooks that hear of one event, and for a redelivery. `next_at` is when it is to be
+    sent (again); None: never. `response_status` and `response_text` (its beginning) are the last answer's.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index("ix_webhook_deliveries_webhook_id", "webhook_id", "created_at"),
+        Index(
+            "ix_webhook_deliveries_next_at",
+            "next_at",
+            postgresql_where=text("next_at is not null"),
+        ),
+        Index("ix_webhook_deliveries_created_at", "created_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event: Mapped[str]
+    event_id: Mapped[uuid.UUID]
+    body: Mapped[list[dict[str, Any]]]
+    state: Mapped[DeliveryState] = mapped_column(
+        text_enum(DeliveryState), server_default=text("'waiting'")
+    )
+    tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    response_status: Mapped[int | None]
+    response_text: Mapped[str | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    finished_at: Mapped[datetime | None]
