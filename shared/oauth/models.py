@@ -64,8 +64,9 @@ class OAuthCode(Base):
 
 
 class OAuthGrant(Timestamps, Base):
-    """What a member allowed a program in one organization. One a program, member and organization; its token replaces
-    the one before. Only the token's SHA-256 hash is kept.
+    """What a member allowed a program in one organization.
+
+    One a program, member and organization: a new token replaces the one before. Only its SHA-256 hash is kept.
     """
 
     __tablename__ = "oauth_grants"

@@ -1,4 +1,4 @@
-"""customers, rolling limits, rotated keys, other people's programs, webhooks.
+"""Customers, rolling limits, rotated keys, programs of other people, webhooks."""
 
 from collections.abc import Sequence
 
