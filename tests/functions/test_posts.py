@@ -17,37 +17,10 @@ from shared.posts.lifecycle import PostState
 from shared.posts.models import Post, Revision
 from shared.posts.schemas import PostDraft, PostEdit
 from tests.builders import a_channel, a_media, a_member, a_post, an_organization
-from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Gateway, as_member
 
-
-@pytest.fixture(autouse=True)
-def _aws(aws: None, configure: Configure) -> None:
-    sqs = boto3.client("sqs")
-    publish = sqs.create_queue(QueueName="publish")["QueueUrl"]
-    stage = sqs.create_queue(QueueName="stage")["QueueUrl"]
-    configure(PUBLISH_QUEUE_URL=publish, STAGE_QUEUE_URL=stage)
-
-
-@pytest.fixture
-def organization(session: Session) -> Organization:
-    return an_organization(session)
-
-
-@pytest.fixture
-def member(session: Session, organization: Organization) -> Member:
-    return a_member(session, organization)
-
-
-@pytest.fixture
-def caller(session: Session, member: Member) -> Gateway:
-    return as_member(app, session, member)
-
-
-@pytest.fixture
-def channel(session: Session, organization: Organization) -> Channel:
-    return a_channel(session, organization)
+pytestmark = pytest.mark.usefixtures("queues")
 
 
 def soon(minutes: float = 5) -> str:

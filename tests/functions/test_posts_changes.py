@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from functions.posts.app import app
 from shared.channels.models import Channel
 from shared.core import clock
 from shared.core.config import settings
@@ -17,11 +16,11 @@ from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post, Revision
 from shared.publishing.models import Attempt, AttemptState
-from tests.builders import a_channel, a_media, a_member, a_post, an_organization
-from tests.conftest import Configure
+from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.counting import count_statements
-from tests.gateway import Gateway, as_member
+from tests.gateway import Gateway
 
+pytestmark = pytest.mark.usefixtures("queues")
 EDITABLE = [PostState.DRAFT, PostState.QUEUED, PostState.FAILED, PostState.UNCONFIRMED]
 CLOSED = [
     (PostState.PUBLISHING, "post_is_publishing"),
@@ -34,35 +33,6 @@ CHANGES = [
     ("DELETE", "", None),
 ]
 LATER = (datetime.now(UTC) + timedelta(minutes=10)).replace(microsecond=0)
-
-
-@pytest.fixture(autouse=True)
-def _aws(aws: None, configure: Configure) -> None:
-    sqs = boto3.client("sqs")
-    configure(
-        PUBLISH_QUEUE_URL=sqs.create_queue(QueueName="publish")["QueueUrl"],
-        STAGE_QUEUE_URL=sqs.create_queue(QueueName="stage")["QueueUrl"],
-    )
-
-
-@pytest.fixture
-def organization(session: Session) -> Organization:
-    return an_organization(session)
-
-
-@pytest.fixture
-def member(session: Session, organization: Organization) -> Member:
-    return a_member(session, organization)
-
-
-@pytest.fixture
-def caller(session: Session, member: Member) -> Gateway:
-    return as_member(app, session, member)
-
-
-@pytest.fixture
-def channel(session: Session, organization: Organization) -> Channel:
-    return a_channel(session, organization, remote_id="17@social.example")
 
 
 def waiting() -> int:
