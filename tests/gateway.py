@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import boto3
 from botocore.exceptions import ClientError
@@ -28,6 +29,8 @@ from shared.web.app import as_handler
 from tests.loop import use_loop
 
 _NO_CONTEXT: Any = None  # no function reads it
+# What API Gateway sent for a request without a body; a call changes only what it says.
+_RECORDED = (Path(__file__).parents[1] / "events" / "http_api_request.json").read_text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +83,36 @@ class Gateway:
         sent = {**self.headers, **(headers or {})}
         if body is not None or text is not None:
             sent.setdefault("content-type", "application/json")
-        event = {
-            "version": "2.0",
+        asked = query if isinstance(query, str) else urlencode(query or {}, doseq=True)
+        sent_body = json.dumps(body) if body is not None else text
+        event = self._event(method, path, asked, sent, sent_body)
+        use_loop()
+        return self._read(as_handler(self.app)(event, _NO_CONTEXT))
+
+    def _event(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], body: str | None
+    ) -> dict[str, Any]:
+        """Write a request over the recorded one; what the gateway leaves out is left out."""
+        event: dict[str, Any] = json.loads(_RECORDED)
+        context = event["requestContext"]
+        event |= {
             "routeKey": "$default",
             "rawPath": path,
-            "rawQueryString": query
-            if isinstance(query, str)
-            else urlencode(query or {}, doseq=True),
-            "headers": {"host": "api.test", **sent},
+            "rawQueryString": query,
+            "queryStringParameters": dict(parse_qsl(query, keep_blank_values=True)),
             "cookies": [f"{name}={value}" for name, value in self.cookies.items()],
-            "body": json.dumps(body) if body is not None else text,
-            "isBase64Encoded": False,
-            "requestContext": {
-                "http": {"method": method, "path": unquote(path), "sourceIp": self.address},
-                "requestId": "request-from-gateway",
-            },
+            "body": body,
         }
-        use_loop()
-        return self._read(as_handler(self.app)(_without_none(event), _NO_CONTEXT))
+        event["headers"] |= {
+            "content-length": str(len((body or "").encode())),
+            "x-forwarded-for": self.address,
+            **headers,
+        }
+        context["routeKey"] = "$default"
+        context["http"] |= {"method": method, "path": unquote(path), "sourceIp": self.address}
+        optional = ("queryStringParameters", "cookies", "body")
+        absent = {"pathParameters", *(name for name in optional if not event[name])}
+        return {name: value for name, value in event.items() if name not in absent}
 
     def _read(self, answer: Mapping[str, Any]) -> Answer:
         set_cookies = tuple(answer.get("cookies") or ())
@@ -116,10 +131,6 @@ class Gateway:
             set_cookies=set_cookies,
             text=answer.get("body") or "",
         )
-
-
-def _without_none(event: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if value is not None}
 
 
 def put_app_secret(**keys: str) -> None:
