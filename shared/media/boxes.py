@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.media.ranges import Broken, Ranges
+from shared.core.ranges import Broken, Ranges
 
 _MAX_BOXES = (
     1_000  # in one container; a fragmented film has one `moof` a second, but its `moov` comes first

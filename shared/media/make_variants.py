@@ -11,13 +11,13 @@ from pathlib import Path
 from shared.aws import storage
 from shared.core.ids import MediaId, OrganizationId
 from shared.core.log import log
+from shared.core.ranges import Broken, Ranges
 from shared.db.session import read_only, unit_of_work
 from shared.media import queries
 from shared.media.convert import Unreadable, WillNotFit, convert, has_frames
 from shared.media.keys import thumbnail_key, variant_key
 from shared.media.pick import MediaFile, StoredFile, StoredVariant
 from shared.media.pictures import read_picture
-from shared.media.ranges import Broken, Ranges
 from shared.providers.registry import specs
 from shared.providers.variants import VariantPlan, needed_variants
 

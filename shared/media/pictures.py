@@ -1,18 +1,18 @@
 """How large a picture is when shown, and what decoding it takes, from its header alone.
 
-Sources: ITU-T T.81 annex B (JPEG), CIPA DC-008 4.6 (Exif), W3C PNG 3rd edition, GIF89a section 18, RFC 9649 (WebP), AVIF 1.1 with
-ISO/IEC 23008-12 (HEIF), TIFF 6.0 section 2, Microsoft's BITMAPINFOHEADER page; read 2026-11.
+Sources: W3C PNG 3rd edition, GIF89a section 18, RFC 9649 (WebP), AVIF 1.1 with ISO/IEC 23008-12 (HEIF), TIFF 6.0
+section 2, Microsoft's BITMAPINFOHEADER page; read 2026-11.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from shared.core.exif import ON_ITS_SIDE, orientation, oriented, tiff_tags
+from shared.core.jpeg import read_jpeg
+from shared.core.ranges import Broken, Ranges
 from shared.media.boxes import Box, boxes, find_box, whole
-from shared.media.ranges import WINDOW, Broken, Ranges
 
-_ORIENTATION = 274  # the Exif and TIFF tag; 5 to 8 lie on their side
-_ON_ITS_SIDE = range(5, 9)
-_MAX_SEGMENTS = 2_000  # JPEG segments, PNG chunks: real files have a few dozen before the picture
+_MAX_SEGMENTS = 2_000  # PNG and WebP chunks: real files have a few dozen before the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +43,17 @@ def read_picture(file: Ranges, content_type: str) -> Picture:
 
 # JPEG
 
-_SOF = frozenset({*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
-_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _COEFFICIENT_BYTES = 2  # a progressive picture's coefficients are all kept until its last scan
 
 
 def _jpeg(file: Ranges) -> Picture:
-    at, turned = 2, False
-    for _ in range(_MAX_SEGMENTS):
-        if file.number(at, 1) != 0xFF:
-            raise Broken(f"no JPEG segment begins at {at}")
-        marker = file.number(at + 1, 1)
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker in _SOF:
-            return _jpeg_frame(file, at, marker, turned=turned)
-        elif marker in {0xD9, 0xDA}:
-            break
-        else:
-            length = file.number(at + 2, 2)
-            if marker == 0xE1 and length > 16 and file.at(at + 4, 6) == b"Exif\x00\x00":
-                turned = _is_turned(file, at + 10, at + 2 + length)
-            at += 2 + length
-    raise Broken("no JPEG frame was found")
-
-
-def _jpeg_frame(file: Ranges, at: int, marker: int, *, turned: bool) -> Picture:
-    height, width, components = (
-        file.number(at + 5, 2),
-        file.number(at + 7, 2),
-        file.number(at + 9, 1),
-    )
-    sampling = [file.number(at + 11 + 3 * index, 1) for index in range(components)]
-    areas = [(factors >> 4) * (factors & 15) for factors in sampling]
-    if not areas or 0 in areas:
-        raise Broken("a JPEG component has no samples")
+    jpeg = read_jpeg(file)
     decoding = 0
-    if marker in _PROGRESSIVE:
-        decoding = width * height * _COEFFICIENT_BYTES * sum(areas) // max(areas)
-    return _shown(width, height, turned=turned, decoding_bytes=decoding)
+    if jpeg.progressive:
+        samples = jpeg.width * jpeg.height * sum(jpeg.sampling) // max(jpeg.sampling)
+        decoding = samples * _COEFFICIENT_BYTES
+    turned = jpeg.orientation in ON_ITS_SIDE
+    return _shown(jpeg.width, jpeg.height, turned=turned, decoding_bytes=decoding)
 
 
 # PNG
@@ -234,49 +206,25 @@ def _avif_properties(file: Ranges, meta: Box) -> list[int]:
     return []
 
 
-# TIFF and Exif, which is a small TIFF
+# TIFF
 
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ROWS_A_STRIP, _TILE_HEIGHT = 256, 257, 258, 277, 278, 323
 
 
 def _tiff(file: Ranges) -> Picture:
-    tags = _tiff_tags(file, 0)
+    tags = tiff_tags(file, 0)
     width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
     if not width or not height:
         raise Broken("its size is not said")
     # A strip or a row of tiles is decoded at once; up to 16 bits a sample, since the list of depths lies elsewhere.
     rows = min(tags.get(_TILE_HEIGHT) or tags.get(_ROWS_A_STRIP) or height, height)
     decoding = width * rows * tags.get(_SAMPLES, 1) * 2
-    turned = tags.get(_ORIENTATION) in _ON_ITS_SIDE
+    turned = oriented(tags) in ON_ITS_SIDE
     return _shown(width, height, turned=turned, decoding_bytes=decoding)
 
 
 def _is_turned(file: Ranges, start: int, end: int) -> bool:
-    """Say whether Exif data ask for a quarter turn. Damaged ones ask for nothing: viewers ignore them too."""
-    if end - start > WINDOW or end > file.size:
-        return False
-    try:
-        return _tiff_tags(file, start).get(_ORIENTATION) in _ON_ITS_SIDE
-    except Broken:
-        return False
-
-
-def _tiff_tags(file: Ranges, base: int) -> dict[int, int]:
-    """Read the first directory's tags that are single whole numbers."""
-    mark = file.at(base, 4)
-    if mark not in {b"II*\x00", b"MM\x00*"}:
-        raise Broken("no TIFF directory was found")
-    order = "little" if mark[:2] == b"II" else "big"
-    at = base + file.number(base + 4, 4, order)
-    tags = {}
-    for index in range(file.number(at, 2, order)):
-        entry = at + 2 + 12 * index
-        kind, count = file.number(entry + 2, 2, order), file.number(entry + 4, 4, order)
-        if kind in {3, 4} and count == 1:  # a SHORT or a LONG, which stands in the entry itself
-            tags[file.number(entry, 2, order)] = file.number(
-                entry + 8, 2 if kind == 3 else 4, order
-            )
-    return tags
+    return orientation(file, start, end) in ON_ITS_SIDE
 
 
 def _shown(

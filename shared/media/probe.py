@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from shared.core.config import settings
+from shared.core.ranges import Broken, Ranges
 from shared.media.errors import FileRefused
 from shared.media.pictures import Picture, read_picture
-from shared.media.ranges import Broken, Ranges
 from shared.media.sniff import HEAD_BYTES, is_video, sniff
 from shared.media.videos import read_video
 

@@ -17,13 +17,13 @@ from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId, UserId, new_id
 from shared.core.log import log
+from shared.core.ranges import Ranges
 from shared.db.session import after_commit, read_only, unit_of_work
 from shared.media import queries
 from shared.media.errors import FileRefused, MediaNotFound, PartsDoNotMatch, UploadIsOver
 from shared.media.keys import incoming_key, served_key
 from shared.media.models import Media, MediaState
 from shared.media.probe import Facts, check_size, probe
-from shared.media.ranges import Ranges
 from shared.media.schemas import MAX_URLS, NewUpload, PartUrl, PartUrls, UploadStarted
 from shared.media.sniff import EXTENSIONS, is_video
 from shared.media.variants import request_variants

@@ -5,8 +5,8 @@ Source: ISO/IEC 14496-12, sections 8.2.2 (mvhd), 8.3.2 (tkhd), 8.4.3 (hdlr), 8.8
 
 from dataclasses import dataclass
 
+from shared.core.ranges import Broken, Ranges
 from shared.media.boxes import Box, boxes, find_box, whole
-from shared.media.ranges import Broken, Ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pyvips
 from PIL import Image
 
-from shared.media.ranges import Ranges
+from shared.core.ranges import Ranges
 
 
 def a_picture(

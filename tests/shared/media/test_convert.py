@@ -149,7 +149,7 @@ import functions.variants.app
 from shared.aws import storage
 from shared.media.convert import convert
 from shared.media.probe import MAX_PIXELS, probe
-from shared.media.ranges import Ranges
+from shared.core.ranges import Ranges
 from shared.providers.registry import specs
 from shared.providers.variants import VariantPlan
 source = Path(sys.argv[1])

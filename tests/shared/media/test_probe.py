@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.core.ranges import MAX_READS, WINDOW, Ranges
 from shared.media.errors import FileRefused
 from shared.media.probe import Facts, probe
-from shared.media.ranges import MAX_READS, WINDOW, Ranges
 from tests.conftest import Configure
 from tests.shared.media.files import a_bitmap, a_file, a_picture, an_animation, an_mp4
 

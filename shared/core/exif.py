@@ -1,0 +1,51 @@
+"""What a TIFF directory says of a picture; Exif data, in whichever format they travel, are a small TIFF.
+
+Sources: TIFF 6.0 section 2, CIPA DC-008 4.6 (Exif); read 2026-11.
+"""
+
+from shared.core.ranges import WINDOW, Broken, Ranges
+
+UPRIGHT = 1
+ON_ITS_SIDE = range(5, 9)
+_ORIENTATION = 274
+
+
+def orientation(file: Ranges, start: int, end: int) -> int:
+    """Return how Exif data ask for the picture to be turned: 1 (upright) to 8.
+
+    Damaged ones ask for nothing: viewers ignore them too.
+    """
+    if end - start > WINDOW or end > file.size:
+        return UPRIGHT
+    try:
+        return oriented(tiff_tags(file, start))
+    except Broken:
+        return UPRIGHT
+
+
+def oriented(tags: dict[int, int]) -> int:
+    """Return the orientation that a directory names, 1 where it names none that exists."""
+    named = tags.get(_ORIENTATION, UPRIGHT)
+    return named if UPRIGHT <= named < ON_ITS_SIDE.stop else UPRIGHT
+
+
+def tiff_tags(file: Ranges, base: int) -> dict[int, int]:
+    """Read the first directory's tags that are single whole numbers.
+
+    Raises:
+        Broken: no directory is there, or the file ends before it does.
+    """
+    mark = file.at(base, 4)
+    if mark not in {b"II*\x00", b"MM\x00*"}:
+        raise Broken("no TIFF directory was found")
+    order = "little" if mark[:2] == b"II" else "big"
+    at = base + file.number(base + 4, 4, order)
+    tags = {}
+    for index in range(file.number(at, 2, order)):
+        entry = at + 2 + 12 * index
+        kind, count = file.number(entry + 2, 2, order), file.number(entry + 4, 4, order)
+        if kind in {3, 4} and count == 1:  # a SHORT or a LONG, which stands in the entry itself
+            tags[file.number(entry, 2, order)] = file.number(
+                entry + 8, 2 if kind == 3 else 4, order
+            )
+    return tags
