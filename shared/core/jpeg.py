@@ -4,7 +4,7 @@ Sources: ITU-T T.81 annex B (segments), CIPA DC-008 4.5.4 (Exif in APP1), ICC.1:
 technical note 5116 (APP14); read 2026-11.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.core.exif import UPRIGHT, orientation
@@ -16,7 +16,11 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _SOS, _EOI, _COMMENT = 0xDA, 0xD9, 0xFE
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _APPLICATION = range(0xE0, 0xF0)
-_ICC = b"ICC_PROFILE\x00"
+_JFIF, _EXIF, _ICC, _ADOBE = b"JFIF\x00", b"Exif\x00\x00", b"ICC_PROFILE\x00", b"Adobe"
+_ICC_DATA = len(_ICC) + 2  # behind the piece's number and how many there are
+_HEAD_BYTES = (
+    _ICC_DATA + 20
+)  # as far as the profile's color space; a frame of up to four components is shorter
 _COLOR_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 
 
@@ -41,13 +45,15 @@ class Jpeg:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    marker: int
-    start: int  # of the marker
-    end: int
+    """A marker and what belongs to it; `head` are the first bytes behind the marker and the length."""
 
-    @property
-    def body(self) -> int:
-        return self.start + 4
+    marker: int
+    start: int
+    end: int
+    head: bytes
+
+    def is_a(self, marker: int, name: bytes) -> bool:
+        return self.marker == marker and self.head.startswith(name)
 
 
 def read_jpeg(file: Ranges) -> Jpeg:
@@ -60,26 +66,23 @@ def read_jpeg(file: Ranges) -> Jpeg:
     frame = next((one for one in segments if one.marker in _SOF), None)
     if frame is None:
         raise Broken("no JPEG frame was found")
-    components = file.number(frame.body + 5, 1)
-    factors = [file.number(frame.body + 7 + 3 * index, 1) for index in range(components)]
-    sampling = tuple((factor >> 4) * (factor & 15) for factor in factors)
-    if not sampling or 0 in sampling:
-        raise Broken("a JPEG component has no samples")
-    exif = next((one for one in segments if _is(file, one, _APP1, b"Exif\x00\x00")), None)
+    sampling = _sampling(frame.head)
+    exif = next((one for one in segments if one.is_a(_APP1, _EXIF)), None)
+    turned = orientation(file, exif.start + 4 + len(_EXIF), exif.end) if exif else UPRIGHT
     return Jpeg(
-        width=file.number(frame.body + 3, 2),
-        height=file.number(frame.body + 1, 2),
+        width=int.from_bytes(frame.head[3:5]),
+        height=int.from_bytes(frame.head[1:3]),
         sampling=sampling,
         progressive=frame.marker in _PROGRESSIVE,
-        orientation=orientation(file, exif.body + 6, exif.end) if exif else UPRIGHT,
-        adobe=any(_is(file, one, _APP14, b"Adobe") for one in segments),
-        profile=_profile(file, segments, components),
+        orientation=turned,
+        adobe=any(one.is_a(_APP14, _ADOBE) for one in segments),
+        profile=_profile(file, segments, len(sampling)),
         picture=_picture(file, segments),
     )
 
 
 def _segments(file: Ranges) -> Iterator[_Segment]:
-    """Yield the segments before the picture's data."""
+    """Yield the segments before the picture's data, in one pass: some profiles are longer than several windows."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
         if file.number(at, 1) != 0xFF:
@@ -91,43 +94,46 @@ def _segments(file: Ranges) -> Iterator[_Segment]:
         if marker in {_SOS, _EOI}:
             return
         end = at + 2 + file.number(at + 2, 2)
-        yield _Segment(marker, at, end)
+        yield _Segment(marker, at, end, file.at(at + 4, max(0, min(_HEAD_BYTES, end - at - 4))))
         at = end
     raise Broken("it has too many JPEG segments")
 
 
-def _is(file: Ranges, segment: _Segment, marker: int, name: bytes) -> bool:
-    if segment.marker != marker or segment.end - segment.body < len(name):
-        return False
-    return file.at(segment.body, len(name)) == name
+def _sampling(frame: bytes) -> tuple[int, ...]:
+    components = frame[5] if len(frame) > 5 else 0
+    factors = frame[7 : 7 + 3 * components : 3]
+    sampling = tuple((factor >> 4) * (factor & 15) for factor in factors)
+    if not sampling or len(sampling) != components or 0 in sampling:
+        raise Broken("a JPEG component has no samples")
+    return sampling
 
 
-def _profile(file: Ranges, segments: list[_Segment], components: int) -> tuple[Span, ...]:
+def _profile(file: Ranges, segments: Sequence[_Segment], components: int) -> tuple[Span, ...]:
     """Name the pieces of the color profile, if they are complete, in order, and for these components."""
-    found = [one for one in segments if _is(file, one, _APP2, _ICC) and one.end - one.body > 14]
-    numbers = [file.at(one.body + len(_ICC), 2) for one in found]
+    found = [one for one in segments if one.is_a(_APP2, _ICC)]
+    numbers = [one.head[len(_ICC) : _ICC_DATA] for one in found]
+    if not found or len(found) > 255:
+        return ()
     if numbers != [bytes((number, len(found))) for number in range(1, len(found) + 1)]:
         return ()
-    if not found or found[0].end - found[0].body < 34:
+    if found[0].head[_ICC_DATA + 16 : _ICC_DATA + 20] != _COLOR_SPACES.get(components):
         return ()
-    if file.at(found[0].body + 14 + 16, 4) != _COLOR_SPACES.get(components):
-        return ()
-    return tuple(file.span(one.body + 14, one.end) for one in found)
+    return tuple(file.span(one.start + 4 + _ICC_DATA, one.end) for one in found)
 
 
-def _picture(file: Ranges, segments: list[_Segment]) -> tuple[Span, ...]:
+def _picture(file: Ranges, segments: Sequence[_Segment]) -> tuple[Span, ...]:
     pieces, at = [], 0
     for one in segments:
-        if not _is_needed(file, one):
+        if not _is_needed(one):
             pieces.append(file.span(at, one.start))
             at = one.end
     return (*pieces, file.span(at, file.size))
 
 
-def _is_needed(file: Ranges, segment: _Segment) -> bool:
+def _is_needed(segment: _Segment) -> bool:
     """Keep what says how colors are stored (JFIF's and Adobe's own segments) and everything that is no metadata."""
     if segment.marker == _COMMENT:
         return False
     if segment.marker not in _APPLICATION:
         return True
-    return _is(file, segment, _APP0, b"JFIF\x00") or _is(file, segment, _APP14, b"Adobe")
+    return segment.is_a(_APP0, _JFIF) or segment.is_a(_APP14, _ADOBE)
