@@ -118,11 +118,17 @@ class Api:
             self.access.details.get("base") or base_url or configured_base_url(spec)
         ).rstrip("/")
         self.read_media = read_media
-        self.sent = False  # something irrevocable was sent, and not refused by a complete answer
+        # One post may take several requests that cannot be taken back: the refusal of one says nothing of the others.
+        self._unrefused: set[httpx.Request] = set()
         self._client = client
         self._classify = classify
         self._mark_sending = mark_sending
         self._deadline = deadline
+
+    @property
+    def sent(self) -> bool:
+        """Whether something irrevocable was sent, by this line or one made from it, that no complete answer refused."""
+        return bool(self._unrefused)
 
     def acting_as(self, access: ChannelAccess, app: AppCredentials | None = None) -> "Api":
         """Return this line with another account's access, as connecting needs once it has a token."""
@@ -194,18 +200,18 @@ class Api:
                     f"There was no time left to send the post to {self.spec.name}."
                 )
             self._mark_sending()
-            self.sent = True
+            self._unrefused.add(request)
         try:
             response = self._client.send(request, auth=auth)
         except _NOTHING_SENT as error:
-            self.sent = self.sent and not irrevocable
+            self._unrefused.discard(request)
             raise PlatformUnavailable(
                 f"{self.spec.name} cannot be reached.",
                 evidence=self._evidence(request, None, str(error)),
             ) from error
         except httpx.HTTPError as error:
             raise self._unanswered(request, error, irrevocable) from error
-        response.extensions["irrevocable"] = irrevocable
+        response.extensions["irrevocable"] = request if irrevocable else None
         if response.is_success or response.status_code in accept:
             return response
         raise self.read_refusal(response, irrevocable=irrevocable)
@@ -253,8 +259,8 @@ class Api:
 
     def with_evidence(self, error: ProviderError, response: httpx.Response) -> ProviderError:
         """Add what was answered to an error that a provider raised, and take secrets out of its message."""
-        if response.extensions.get("irrevocable") and not isinstance(error, OutcomeUnknown):
-            self.sent = False
+        if not isinstance(error, OutcomeUnknown):
+            self._unrefused.discard(response.extensions.get("irrevocable"))
         if not error.evidence.method:
             code = error.evidence.platform_code or platform_code(response)
             error.evidence = self._evidence(response.request, response, response.text, code)

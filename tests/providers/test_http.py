@@ -1,3 +1,4 @@
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -103,6 +104,55 @@ class TestRequest:
         route = platform.get(URL).respond(200)
         an_api(Mastodon(), deadline=time.monotonic() + 7).request("GET", "/api/v1/statuses")
         assert route.calls.last.request.extensions["timeout"]["read"] <= 7
+
+
+class TestSent:
+    """What is known of requests that cannot be taken back, where a post takes more than one."""
+
+    @pytest.mark.parametrize(
+        ("answers", "sent"),
+        [
+            ([200], True),
+            ([422], False),
+            ([200, 422], True),
+            ([200, 401], True),
+            ([200, httpx.ConnectError("no route")], True),
+            ([httpx.ReadTimeout("silence"), 422], True),
+            ([500, 422], True),
+            ([422, 422], False),
+            ([422, 200], True),
+            ([httpx.ConnectError("no route"), 422], False),
+        ],
+    )
+    def test_a_refusal_speaks_for_its_own_request_alone(
+        self, platform: respx.MockRouter, answers: list[int | httpx.HTTPError], sent: bool
+    ) -> None:
+        api = an_api(Mastodon())
+        for answer in answers:
+            route = platform.post(URL)
+            if isinstance(answer, int):
+                route.respond(answer)
+            else:
+                route.mock(side_effect=answer)
+            with contextlib.suppress(ProviderError):
+                api.request("POST", "/api/v1/statuses", irrevocable=True)
+        assert api.sent is sent
+
+    def test_a_refusal_that_a_provider_reads_out_of_an_accepted_answer_counts(
+        self, platform: respx.MockRouter
+    ) -> None:
+        platform.post(URL).respond(400)
+        api = an_api(Mastodon())
+        answer = api.request("POST", "/api/v1/statuses", irrevocable=True, accept=(400,))
+        assert api.sent
+        api.with_evidence(ContentRejected("no"), answer)
+        assert not api.sent
+
+    def test_a_request_by_a_line_made_from_it_counts(self, platform: respx.MockRouter) -> None:
+        platform.post(URL).respond(200)
+        api = an_api(Mastodon())
+        api.acting_as(an_access()).request("POST", "/api/v1/statuses", irrevocable=True)
+        assert api.sent
 
 
 class TestRead:
