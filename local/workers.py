@@ -209,7 +209,8 @@ class FunctionPool:
         reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)
         worker = Worker(pid, reader, writer, self._starter)
         try:
-            head, body = await asyncio.wait_for(worker.receive(), _INIT_SECONDS)
+            async with asyncio.timeout(_INIT_SECONDS):  # wait_for of 3.11 can lose a cancellation
+                head, body = await worker.receive()
         except (WorkerLost, TimeoutError) as error:
             await worker.end()
             how = "in time" if isinstance(error, TimeoutError) else "and ended"
@@ -217,6 +218,9 @@ class FunctionPool:
                 "Runtime.InitError",
                 f"{self.spec.logical_id} did not become ready {how}; its log says why",
             )
+        except asyncio.CancelledError:
+            await worker.end()
+            raise
         if head["kind"] == "init_error":
             await worker.end()
             return Outcome(body, failed=True)

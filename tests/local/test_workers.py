@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.starters import Executor, ForkServer, Starter
-from local.workers import FunctionPool, LogBook, Outcome
+from local.workers import FunctionPool, LogBook, Outcome, Worker
 from tests.local.conftest import read_small_system
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +147,69 @@ class TestTimeout:
         assert outcome.json()["errorType"] == "Sandbox.Timedout"
         assert "Task timed out after 1.00 seconds" in outcome.json()["errorMessage"]
         assert 1.0 <= took < 2.5
+
+
+class TestCancellation:
+    def test_one_that_meets_readiness_is_not_lost_and_leaves_no_process(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started: list[int] = []
+
+        async def scenario() -> asyncio.Task[None]:
+            starter = Executor()
+            pool = FunctionPool(
+                read_small_system().functions["EchoFunction"],
+                size=1,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            receive = Worker.receive
+
+            async def cancelled_meanwhile(worker: Worker) -> tuple[dict[str, object], bytes]:
+                message = await receive(worker)
+                started.append(worker.pid)
+                invoking.cancel()
+                return message
+
+            monkeypatch.setattr(Worker, "receive", cancelled_meanwhile)
+            invoking = asyncio.create_task(pool.warm())
+            await asyncio.wait([invoking], timeout=20)
+            await pool.close()
+            await starter.close()
+            return invoking
+
+        assert asyncio.run(scenario()).cancelled()
+        assert gone_within(started[0], 3)
+
+    def test_of_a_start_ends_the_process(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def scenario() -> bool:
+            starter = Executor()
+            pool = FunctionPool(
+                read_small_system().functions["EchoFunction"],
+                size=1,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+            async def never(worker: Worker) -> tuple[dict[str, object], bytes]:
+                started.set_result(worker.pid)
+                await asyncio.sleep(60)
+                raise AssertionError
+
+            monkeypatch.setattr(Worker, "receive", never)
+            invoking = asyncio.create_task(pool.invoke(b"{}"))
+            pid = await started
+            invoking.cancel()
+            await asyncio.wait([invoking], timeout=20)
+            ended = await asyncio.to_thread(gone_within, pid, 3)
+            await pool.close()
+            await starter.close()
+            return ended
+
+        assert asyncio.run(scenario())
 
 
 class TestConcurrency:
