@@ -1,8 +1,10 @@
 """How a post is changed before it is published: its content, its time, whether it is queued at all; and how it is copied.
 
-Whatever is left out stays. A change raises the revision, so that schedules and messages of before do nothing.
+Whatever is left out stays. A change raises the revision, so that schedules and messages of before do nothing; an edit
+that asks for what is there already changes nothing, and leaves them be.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +15,7 @@ from shared.core.ids import new_id
 from shared.posts.compose import created_post
 from shared.posts.draft import Thread, labels_of, read_part, read_publish_at, refusal, with_parts
 from shared.posts.lifecycle import PostState
-from shared.posts.queries import Author
+from shared.posts.queries import Author, StoredPart
 from shared.posts.schemas import (
     CreatedPost,
     DateAction,
@@ -28,7 +30,7 @@ from shared.posts.write import Plan, Stored, thread_from, write
 
 def edit(
     session: Session, author: Author, post_id: UUID, wanted: PostEdit, *, revision: int | None
-) -> Stored:
+) -> None:
     """Change a post: its parts, files, settings, channel, tags or time.
 
     `revision` is the one the caller read; None: whichever it is.
@@ -44,8 +46,9 @@ def edit(
     state, publish_at = _when(wanted.type, wanted.date, root.state, root.publish_at)
     thread = _overlaid(thread_from(before), wanted)
     plan = Plan(thread, state, publish_at, root.group_id, "edited", before)
-    [stored] = write(session, author, [plan], labels=labels_of(wanted.tags))
-    return stored
+    labels = labels_of(wanted.tags)
+    if labels is not None or not _is_there(plan, before):
+        write(session, author, [plan], labels=labels)
 
 
 def reschedule(
@@ -131,6 +134,13 @@ def _when(
             return state, read_publish_at(date, "date")
         case "update":
             return state, date or publish_at
+
+
+def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:
+    """Say whether the post is already what the plan would make of it. Which body it was read from does not count."""
+    root, there = before[0], thread_from(before)
+    same = replace(plan.thread, prefix=there.prefix, short=there.short) == there
+    return same and (plan.state, plan.publish_at) == (root.state, root.publish_at)
 
 
 def _overlaid(thread: Thread, wanted: PostEdit) -> Thread:
