@@ -14,6 +14,7 @@ from shared.core.ids import OrganizationId
 from shared.core.page import read_cursor, write_cursor
 from shared.core.wire import WireModel, WireTime
 from shared.posts.errors import PostNotFound
+from shared.posts.lifecycle import PostState, wire_state
 
 _HIGHEST = UUID(int=2**128 - 1)
 
@@ -46,7 +47,9 @@ class EventOut(WireModel):
     )
     actor: ActorOut | None = None
     changes: dict[str, Any] | None = Field(
-        default=None, description="`{field: [before, after]}`", examples=[{"title": ["A", "B"]}]
+        default=None,
+        description="`{field: [before, after]}`; beside `state` stands `code`, the states in full.",
+        examples=[{"state": ["ERROR", "QUEUE"], "code": ["unconfirmed", "queued"]}],
     )
     post_id: UUID | None = Field(default=None, description="The part that was tried.")
     position: int | None = None
@@ -156,7 +159,7 @@ def _event(row: RowMapping) -> EventOut:
         revision=row["revision"],
         action=row["action"],
         actor=ActorOut(id=row["actor_id"], name=row["actor_name"]) if row["actor_id"] else None,
-        changes=row["changes"],
+        changes=_changes(row["changes"]),
         post_id=row["post_id"],
         position=row["position"],
         generation=row["generation"],
@@ -167,6 +170,19 @@ def _event(row: RowMapping) -> EventOut:
         error=row["error_message"],
         answer=_answer(evidence) if evidence else None,
     )
+
+
+def _changes(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Name states as everywhere on the wire, and beside them in full: ERROR is both what failed and what is in doubt."""
+    shown: dict[str, Any] = {}
+    for field, pair in (stored or {}).items():
+        path, dot, name = field.rpartition(".")
+        if name == "state":
+            shown[field] = [wire_state(PostState(one)) for one in pair]
+            shown[f"{path}{dot}code"] = pair
+        else:
+            shown[field] = pair
+    return shown if stored is not None else None
 
 
 def _answer(evidence: dict[str, Any]) -> AnswerOut:
