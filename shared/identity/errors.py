@@ -45,7 +45,8 @@ class EmailTaken(Conflict):
     code = "email_taken"
 
     def __init__(self) -> None:
-        super().__init__("There is an account with this address. Sign in, or reset its password.")
+        words = "There is an account with this address. Sign in, or reset its password."
+        super().__init__(words, problems=[FieldProblem("email", self.code, words)])
 
 
 class RegistrationClosed(Forbidden):

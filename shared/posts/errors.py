@@ -40,7 +40,8 @@ class TagTaken(Conflict):
     code = "tag_taken"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is a tag {name!r} already.")
+        words = f"There is a tag {name!r} already. Choose another name."
+        super().__init__(words, problems=[FieldProblem("name", self.code, words)])
 
 
 class MayNotCompose(Forbidden):
