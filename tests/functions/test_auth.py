@@ -92,6 +92,8 @@ class TestRegister:
         browser.post("/auth/register", ACCOUNT)
         answer = browser.post("/auth/register", {**ACCOUNT, "email": "ADA@example.org"})
         assert (answer.status, answer.json["code"]) == (409, "email_taken")
+        [problem] = answer.json["errors"]
+        assert (problem["path"], problem["code"]) == ("email", "email_taken")
 
     def test_closed_server_takes_only_the_first(
         self, browser: Gateway, configure: Configure

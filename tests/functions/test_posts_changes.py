@@ -153,6 +153,32 @@ class TestEdit:
         assert (root.armed_revision, root.arm_count) == (2, 2)
         assert waiting() == 1
 
+    @pytest.mark.parametrize("state", EDITABLE)
+    def test_of_nothing_changes_nothing(
+        self, session: Session, channel: Channel, caller: Gateway, state: PostState
+    ) -> None:
+        root, _ = a_thread(session, channel, state, state, revision=3, armed_revision=3)
+        before = caller.get(f"/posts/{root.id}").json
+        same = {
+            "date": root.publish_at.isoformat(),
+            "title": root.title,
+            "settings": before["settings"],
+            "integration": {"id": str(channel.id)},
+            "value": [{"content": part["content"]} for part in before["posts"]],
+        }
+        for nothing in ({}, {"revision": 3}, {"content": before["posts"][0]["content"]}, same):
+            answer = caller.put(f"/posts/{root.id}", nothing)
+            assert (answer.status, answer.json) == (200, before)
+        assert session.scalar(select(func.count()).select_from(Revision)) == 0
+        assert waiting() == 0
+        assert caller.put(f"/posts/{root.id}", {"revision": 2}).json["code"] == "post_changed"
+
+    def test_of_tags_alone_is_a_change(
+        self, session: Session, channel: Channel, caller: Gateway
+    ) -> None:
+        root = a_post(session, channel)
+        assert caller.put(f"/posts/{root.id}", {"tags": []}).json["revision"] == 2
+
     def test_a_middle_part_goes_and_the_chain_closes(
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:
@@ -412,6 +438,9 @@ class TestTags:
         caller.post("/posts/tags", {"name": "b", "color": "#112233"})
         answer = caller.put(f"/posts/tags/{first['id']}", {"name": "b", "color": "#112233"})
         assert (answer.status, answer.json["code"]) == (409, "tag_taken")
+        [problem] = answer.json["errors"]
+        assert (problem["path"], problem["code"]) == ("name", "tag_taken")
+        assert "'b'" in problem["message"]
 
 
 class TestFindSlot:
@@ -523,6 +552,41 @@ class TestHistory:
         assert set(event["changes"]) == {
             "publishDate", "value.1.content", "value.1.image", "value.1.delay",
         }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("before", "status", "states", "codes"),
+        [
+            (PostState.QUEUED, "draft", ["QUEUE", "DRAFT"], ["queued", "draft"]),
+            (PostState.DRAFT, "schedule", ["DRAFT", "QUEUE"], ["draft", "queued"]),
+            (PostState.FAILED, "draft", ["ERROR", "DRAFT"], ["failed", "draft"]),
+            (PostState.UNCONFIRMED, "draft", ["ERROR", "DRAFT"], ["unconfirmed", "draft"]),
+        ],
+    )
+    def test_names_states_as_everywhere(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        before: PostState,
+        status: str,
+        states: list[str],
+        codes: list[str],
+    ) -> None:
+        root = a_post(session, channel, state=before, publish_at=LATER)
+        caller.put(f"/posts/{root.id}/status", {"status": status})
+        [event] = caller.get(f"/posts/{root.id}/history").json["history"]
+        assert event["changes"] == {"state": states, "code": codes}
+
+    def test_names_the_states_of_parts_so_too(
+        self, session: Session, channel: Channel, caller: Gateway
+    ) -> None:
+        root = a_post(session, channel, state=PostState.UNCONFIRMED)
+        caller.post(f"/posts/{root.id}/resend")
+        [event] = caller.get(f"/posts/{root.id}/history").json["history"]
+        assert event["changes"] == {
+            "value.0.state": ["ERROR", "QUEUE"],
+            "value.0.code": ["unconfirmed", "queued"],
+        }
 
     def test_of_a_deleted_post(self, session: Session, channel: Channel, caller: Gateway) -> None:
         root = a_post(session, channel)
