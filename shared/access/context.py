@@ -16,20 +16,26 @@ from sqlalchemy.orm import Session
 
 from shared.access.errors import (
     KeyReadsOnly,
+    NoApiKey,
     NoOrganization,
     NotSignedIn,
     PersonNeeded,
+    RateLimitReached,
     RoleTooLow,
     UnknownApiKey,
+    UnknownGrant,
 )
-from shared.access.policy import Rate, Rule, Who, reaches
+from shared.access.policy import Quota, Rate, Rule, Who, reaches
 from shared.core.crypto import hash_secret
-from shared.core.errors import TooManyRequests
 from shared.core.ids import OrganizationId, SessionId, UserId
 from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
+
+GRANT_PREFIX = "pos_"
+"""How the token begins that a program got by a member's consent."""
+_WRITING = frozenset({"write", "mcp:write"})
 
 
 class Via(StrEnum):
@@ -37,6 +43,7 @@ class Via(StrEnum):
 
     SESSION = "session"
     API_KEY = "api_key"
+    OAUTH = "oauth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +85,11 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """How much of a rate limit is left."""
-
-    limit: int
-    remaining: int
-    resets_in_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request brought to prove who is calling, and which of their organizations they mean."""
+    """What a request brought to prove who is calling, and which of their organizations they mean.
+
+    `api_key` is a key of an organization, or what a program got by a member's consent: those begin with `pos_`.
+    """
 
     access_token: str | None = None
     api_key: str | None = None
@@ -114,7 +115,9 @@ def identify(session: Session, credentials: Credentials, rule: Rule, *, writes: 
         TooManyRequests: the limit is used up.
     """
     if credentials.api_key:
-        caller = _by_api_key(session, credentials.api_key, rule, writes=writes)
+        caller = _by_program(session, credentials.api_key, rule, writes=writes)
+    elif rule.program:
+        raise NoApiKey
     elif credentials.access_token:
         caller = _by_session(session, credentials, rule)
     else:
@@ -129,7 +132,8 @@ def count_address(session: Session, address: str, rate: Rate) -> Quota:
     Raises:
         TooManyRequests: the limit is used up.
     """
-    row = session.execute(_COUNT_ADDRESS, {**_rate_values(rate), "address": address}).one()
+    values = {**_rate_values(rate), "address": address}
+    row = session.execute(_count_address(rate.rolling), values).one()
     return _quota(row, rate)
 
 
@@ -146,10 +150,10 @@ def _by_session(session: Session, credentials: Credentials, rule: Rule) -> Calle
     row = None
     target = _uuid(credentials.impersonate)
     if target:
-        statement = _statement("impersonation", rule.rate is not None, rule.reads_profile)
+        statement = _statement("impersonation", rule.rate, rule.reads_profile)
         row = session.execute(statement, {**values, "target": target}).one_or_none()
     if row is None:
-        statement = _statement("session", rule.rate is not None, rule.reads_profile)
+        statement = _statement("session", rule.rate, rule.reads_profile)
         row = session.execute(statement, values).one_or_none()
     if row is None:
         raise SessionOver
@@ -158,17 +162,18 @@ def _by_session(session: Session, credentials: Credentials, rule: Rule) -> Calle
     return _caller(row, Via.SESSION, rule)
 
 
-def _by_api_key(session: Session, api_key: str, rule: Rule, *, writes: bool) -> Caller:
-    statement = _statement("api_key", rule.rate is not None, rule.reads_profile)
-    values = {"key_hash": hash_secret(api_key), **_rate_values(rule.rate)}
+def _by_program(session: Session, key: str, rule: Rule, *, writes: bool) -> Caller:
+    via = Via.OAUTH if key.startswith(GRANT_PREFIX) else Via.API_KEY
+    statement = _statement(via.value, rule.rate, rule.reads_profile)
+    values = {"key_hash": hash_secret(key), **_rate_values(rule.rate)}
     row = session.execute(statement, values).one_or_none()
     if row is None:
-        raise UnknownApiKey
+        raise UnknownGrant if via is Via.OAUTH else UnknownApiKey
     if rule.person:
         raise PersonNeeded
-    if writes and "write" not in row.scopes:
+    if writes and not _WRITING.intersection(row.scopes):
         raise KeyReadsOnly
-    return _caller(row, Via.API_KEY, rule)
+    return _caller(row, via, rule)
 
 
 def _caller(row: AnyRow, via: Via, rule: Rule) -> Caller:
@@ -212,18 +217,17 @@ def _profile(row: AnyRow) -> Profile:
 
 
 def _quota(row: AnyRow, rate: Rate) -> Quota:
-    if row.calls > rate.times:
-        raise TooManyRequests(
-            "You are asking too often. Wait a little and try again.",
-            retry_after_seconds=max(1, row.resets_in_seconds),
-        )
-    return Quota(rate.times, rate.times - row.calls, max(1, row.resets_in_seconds))
+    resets_in_seconds = max(1, row.resets_in_seconds)
+    if row.calls > rate.allowed:
+        raise RateLimitReached(Quota(rate.allowed, 0, resets_in_seconds))
+    return Quota(rate.allowed, rate.allowed - row.calls, resets_in_seconds)
 
 
 def _rate_values(rate: Rate | None) -> dict[str, Any]:
     if rate is None:
         return {}
-    return {"rate": rate.name, "window_seconds": int(rate.window.total_seconds())}
+    values = {"rate": rate.name, "window_seconds": int(rate.window.total_seconds())}
+    return {**values, "allowed": rate.allowed} if rate.rolling else values
 
 
 def _uuid(value: str | None) -> UUID | None:
@@ -260,24 +264,42 @@ seat as (
   from login join members m on m.id = :target and not m.disabled
   where login.is_super_admin
 )"""
-# A key acts with the rights of an administrator, who made it. When it was last used is kept to the minute.
+# A key acts with the rights of an administrator, who made it; a grant with those of the member who consented, as long
+# as they are one. When either was last used is kept to the minute.
 _KEY_SEAT = """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, k.scopes,
          k.id as key_id, k.last_used_at
   from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
-  where k.key_hash = :key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+  where (k.key_hash = :key_hash or (k.previous_hash = :key_hash and k.previous_ends_at > now()))
+    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 ),
 touched as (
   update api_keys set last_used_at = now() from seat
   where api_keys.id = seat.key_id
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
 )"""
-_COUNTED = """
+_GRANT_SEAT = """
+seat as (
+  select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
+         cast(null as uuid) as impersonated_by, m.organization_id, m.role, g.scopes, g.id as grant_id, g.last_used_at
+  from oauth_grants g
+  join oauth_apps a on a.id = g.app_id and a.deleted_at is null
+  join members m on m.organization_id = g.organization_id and m.user_id = g.user_id and not m.disabled
+  join users u on u.id = g.user_id and u.activated_at is not null and u.deleted_at is null
+  where g.token_hash = :key_hash and g.revoked_at is null
+),
+touched as (
+  update oauth_grants set last_used_at = now() from seat
+  where oauth_grants.id = seat.grant_id
+    and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
+)"""
+# The row's lock puts calls at the same time one after the other, so no two of them take the last place.
+_COUNTED_FIXED = """
 counted as (
   insert into rate_limits as r (key, window_started_at, count)
-  {source}
+  select key, now(), 1 from subject
   on conflict (key) do update set
     count = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
                  then 1 else r.count + 1 end,
@@ -287,17 +309,28 @@ counted as (
     cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
 )"""
-_COUNT_SEAT = _COUNTED.format(
-    source="select cast(:rate as text) || ':' || seat.organization_id, now(), 1 from seat "
-    "where seat.organization_id is not null"
-)
-_COUNT_ADDRESS = text(
-    "with"  # noqa: S608  put together from constants
-    + _COUNTED.format(
-        source="values (cast(:rate as text) || ':' || cast(:address as text), now(), 1)"
-    )
-    + " select calls, resets_in_seconds from counted"
-)
+# A refused call takes no place: whoever keeps trying gets in as soon as the oldest call is a window ago.
+_COUNTED_ROLLING = """
+counted as (
+  insert into rate_limits as r (key, window_started_at, count, calls)
+  select key, now(), 1, array[now()] from subject
+  on conflict (key) do update set (count, calls) = (
+    select least(cardinality(held), :allowed) + 1,
+           case when cardinality(held) < :allowed then held || now() else held end
+    from (select array(
+      select at from unnest(r.calls) at where at > now() - make_interval(secs => :window_seconds)
+    ) as held) still
+  )
+  returning r.count as calls, cast(ceil(extract(epoch from
+    (select min(at) from unnest(r.calls) at) + make_interval(secs => :window_seconds) - now())) as int)
+      as resets_in_seconds
+)"""
+_OF_SEAT = """
+subject as (
+  select cast(:rate as text) || ':' || seat.organization_id as key from seat where seat.organization_id is not null
+)"""
+_OF_ADDRESS = """
+subject as (select cast(:rate as text) || ':' || cast(:address as text) as key)"""
 _ROW = """
 select seat.organization_id, seat.user_id, seat.role, seat.session_id, seat.is_super_admin, seat.impersonated_by,
        seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at"""
@@ -316,19 +349,37 @@ _SEATS = {
     "session": (_LOGIN, _OWN_SEAT),
     "impersonation": (_LOGIN, _IMPERSONATED_SEAT),
     "api_key": (_KEY_SEAT,),
+    "oauth": (_GRANT_SEAT,),
 }
 _IDS = {
     "session": ("session_id", "user_id", "chosen"),
     "impersonation": ("session_id", "user_id", "target"),
     "api_key": (),
+    "oauth": (),
 }
 
 
+def _statement(by: str, rate: Rate | None, profile: bool) -> TextClause:
+    return _written(by, None if rate is None else rate.rolling, profile)
+
+
 @functools.cache
-def _statement(by: str, counted: bool, profile: bool) -> TextClause:
-    parts = (*_SEATS[by], *([_COUNT_SEAT] if counted else []))
+def _written(by: str, rolling: bool | None, profile: bool) -> TextClause:
+    counted = () if rolling is None else (_OF_SEAT, _counted(rolling))
     columns = _ROW + (_PROFILE_COLUMNS if profile else "")
     if counted:
         columns += ", counted.calls, counted.resets_in_seconds"
-    sql = f"with {','.join(parts)} {columns} {_FROM_COUNTED if counted else _FROM}"
+    sql = (
+        f"with {','.join((*_SEATS[by], *counted))} {columns} {_FROM_COUNTED if counted else _FROM}"
+    )
     return text(sql).bindparams(*(bindparam(name, type_=Uuid()) for name in _IDS[by]))
+
+
+@functools.cache
+def _count_address(rolling: bool) -> TextClause:
+    parts = ",".join((_OF_ADDRESS, _counted(rolling)))
+    return text(f"with {parts} select calls, resets_in_seconds from counted")  # noqa: S608  from constants
+
+
+def _counted(rolling: bool) -> str:
+    return _COUNTED_ROLLING if rolling else _COUNTED_FIXED

@@ -1,6 +1,7 @@
 """Which refusals come from who the caller is."""
 
-from shared.core.errors import Forbidden, Unauthenticated
+from shared.access.policy import Quota
+from shared.core.errors import Forbidden, TooManyRequests, Unauthenticated
 
 
 class NotSignedIn(Unauthenticated):
@@ -17,6 +18,26 @@ class UnknownApiKey(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("This API key is not, or no longer, valid.")
+
+
+class NoApiKey(Unauthenticated):
+    """A route for programs alone was asked without a key."""
+
+    code = "no_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("Send an API key in the header `Authorization`.")
+
+
+class UnknownGrant(Unauthenticated):
+    """The token that a program got by consent was never given out, or its consent was taken back."""
+
+    code = "unknown_token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This token is not, or no longer, valid. Ask the member for consent again."
+        )
 
 
 class NoOrganization(Forbidden):
@@ -53,3 +74,12 @@ class KeyReadsOnly(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("This API key may only read.")
+
+
+class RateLimitReached(TooManyRequests):
+    """The caller's organization, or address, has used up what a route allows in a while."""
+
+    def __init__(self, quota: Quota) -> None:
+        words = f"At most {quota.limit} of these calls in a while. Try again in {quota.resets_in_seconds} seconds."
+        super().__init__(words, retry_after_seconds=quota.resets_in_seconds)
+        self.quota = quota

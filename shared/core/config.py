@@ -27,7 +27,9 @@ class Feature(StrEnum):
 
     API_KEYS = "api_keys"
     IMPERSONATION = "impersonation"
+    OAUTH_PROVIDER = "oauth_provider"
     REFERENCE = "reference"
+    WEBHOOKS = "webhooks"
 
 
 class Settings(BaseSettings):
@@ -58,6 +60,18 @@ class Settings(BaseSettings):
     trusted_proxies: int = _setting(
         0,
         "How many proxies before API Gateway append to X-Forwarded-For; CloudFront is one.",
+        "HTTP functions",
+    )
+    api_limit: int = Field(
+        default=90,
+        ge=1,
+        description="How many `POST /public/v1/posts` an organization may send in any hour.",
+        json_schema_extra={"needed_by": "public_api"},
+    )
+    rate_limits: dict[str, int] = _setting(
+        {},
+        'JSON: other numbers for the rate limits that `shared/access/policy.py` names, such as `{"public_read": 1200}`; '
+        "`API_LIMIT` is short for its `public_compose`.",
         "HTTP functions",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
@@ -201,7 +215,8 @@ class Settings(BaseSettings):
     disabled_features: Annotated[frozenset[Feature], NoDecode] = _setting(
         frozenset(),
         "Features (comma-separated) switched off, their routes answering 404: `api_keys` (making and listing them), "
-        "`impersonation`, `reference` (`/docs`, `/openapi.json`).",
+        "`impersonation`, `oauth_provider` (programs of others acting by consent), `reference` (`/docs`, "
+        "`/openapi.json`), `webhooks` (making and changing them).",
         "HTTP functions",
     )
     hidden_providers: Annotated[tuple[str, ...], NoDecode] = _setting(
@@ -245,6 +260,10 @@ class Settings(BaseSettings):
     def cookies_are_secure(self) -> bool:
         """Cookies carry `Secure` where the public address is https."""
         return self.public_url.startswith("https://")
+
+    def calls_allowed(self, rate: str, default: int) -> int:
+        """Say how many calls the limit `rate` allows; `default` unless the environment says otherwise."""
+        return {"public_compose": self.api_limit, **self.rate_limits}.get(rate, default)
 
     @property
     def max_late(self) -> timedelta:

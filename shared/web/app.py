@@ -11,6 +11,7 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.middleware.cors import CORSMiddleware
 
+from shared.access.policy import check_rate_limits
 from shared.core.config import settings
 from shared.web.edge import REQUEST_ID, Edge
 from shared.web.errors import PROBLEM_JSON, add_handlers
@@ -37,6 +38,7 @@ def make_app(
     name: str, *, routers: Sequence[Router], max_body_bytes: int = MAX_BODY_BYTES
 ) -> FastAPI:
     """Make the application of the function `name`; its document is served by `root`, merged with the others."""
+    check_rate_limits()
     app = FastAPI(
         title=f"Roost: {name}",
         docs_url=None,

@@ -22,6 +22,7 @@ from shared.access.context import (
     count_address,
     identify,
 )
+from shared.access.errors import RateLimitReached
 from shared.access.policy import Rule, Who
 from shared.core.config import settings
 from shared.core.errors import NotFound
@@ -38,6 +39,13 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
         if rule.feature in settings().disabled_features:
             raise NotFound("This server has that switched off.")
+        try:
+            _let_in(request)
+        except RateLimitReached as error:
+            request.state.quota = error.quota
+            raise
+
+    def _let_in(request: Request) -> None:
         if rule.who is not Who.PUBLIC:
             caller = _again_if_disconnected(lambda session: _identify(session, request, rule))
             request.state.caller, request.state.quota = caller, caller.quota

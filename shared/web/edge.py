@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from shared.access.context import Quota
+from shared.access.policy import Quota
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import new_id

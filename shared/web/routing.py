@@ -85,11 +85,12 @@ def _access(rule: Rule) -> dict[str, Any]:
     if rule.who is Who.PUBLIC:
         said["security"] = []
     else:
-        ways = ["session", "sessionHeader", *([] if rule.person else ["apiKey"])]
+        ways = [] if rule.program else ["session", "sessionHeader"]
+        ways += [] if rule.person else ["apiKey"]
         said["security"] = [{way: []} for way in ways]
     if rule.rate:
         said["x-rate-limit"] = {
-            "calls": rule.rate.times,
+            "calls": rule.rate.allowed,
             "seconds": int(rule.rate.window.total_seconds()),
             "per": rule.rate.per.value,
         }

@@ -10,20 +10,33 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session as DbSession
 
 from shared.access.context import ActingMember, Caller, Credentials, Via, count_address, identify
-from shared.access.errors import KeyReadsOnly, NoOrganization, NotSignedIn, UnknownApiKey
-from shared.access.policy import Per, Rate, Rule, Who
+from shared.access.errors import (
+    KeyReadsOnly,
+    NoApiKey,
+    NoOrganization,
+    NotSignedIn,
+    RateLimitReached,
+    UnknownApiKey,
+    UnknownGrant,
+)
+from shared.access.policy import Per, Quota, Rate, Rule, Who
 from shared.core import clock
+from shared.core.crypto import hash_secret
 from shared.core.errors import Forbidden, TooManyRequests
+from shared.core.ids import new_id
 from shared.identity.errors import SessionOver
 from shared.identity.models import User
+from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member, Role
 from tests.builders import a_member, a_user, an_organization
+from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import as_member, by_key, put_app_secret
 
 ANY = Rule(Who.VIEWER)
 TWICE = Rate("test", 2, timedelta(minutes=1))
 LIMITED = Rule(Who.VIEWER, rate=TWICE)
+ROLLING = Rule(Who.VIEWER, rate=Rate("rolling", 3, timedelta(minutes=1), rolling=True))
 
 
 @pytest.fixture(autouse=True)
@@ -187,6 +200,63 @@ class TestSession:
             ask(session, Credentials(access_token=token))
 
 
+def with_grant(session: DbSession, member: Member, *scopes: str) -> Credentials:
+    program = OAuthApp(client_id=f"pca_{new_id()}", name="Zap", redirect_uris=["https://zap.test/"])
+    session.add(program)
+    session.flush()
+    token = f"pos_{new_id()}"
+    session.add(
+        OAuthGrant(
+            app_id=program.id,
+            organization_id=member.organization_id,
+            user_id=member.user_id,
+            token_hash=hash_secret(token),
+            scopes=list(scopes or ("mcp:read", "mcp:write")),
+        )
+    )
+    session.flush()
+    return Credentials(api_key=token)
+
+
+class TestGrant:
+    def test_acts_as_the_member_who_consented(self, session: DbSession) -> None:
+        member = a_member(session, an_organization(session), role=Role.EDITOR)
+        credentials = with_grant(session, member)
+        with count_statements() as cost:
+            found = ask(session, credentials, LIMITED)
+        assert cost.statements == 1
+        assert (found.member.organization_id, found.member.user_id, found.member.role) == (
+            member.organization_id,
+            member.user_id,
+            Role.EDITOR,
+        )
+        assert found.member.via is Via.OAUTH
+        assert found.quota == Quota(limit=2, remaining=1, resets_in_seconds=60)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "update oauth_grants set revoked_at = now()",
+            "update oauth_apps set deleted_at = now()",
+            "update members set disabled = true",
+            "update users set deleted_at = now()",
+            "update organizations set deleted_at = now()",
+        ],
+    )
+    def test_ended_grant_is_refused(self, session: DbSession, member: Member, change: str) -> None:
+        credentials = with_grant(session, member)
+        session.execute(text(change))
+        with pytest.raises(UnknownGrant):
+            ask(session, credentials)
+
+    def test_scope_says_if_it_may_write(self, session: DbSession, member: Member) -> None:
+        identify(session, with_grant(session, member), ANY, writes=True)
+        reads = with_grant(session, member, "mcp:read")
+        identify(session, reads, ANY, writes=False)
+        with pytest.raises(KeyReadsOnly):
+            identify(session, reads, ANY, writes=True)
+
+
 class TestApiKey:
     def test_acts_for_its_organization_as_an_administrator(
         self, session: DbSession, member: Member
@@ -214,6 +284,23 @@ class TestApiKey:
         session.execute(text(change))
         with pytest.raises(UnknownApiKey):
             ask(session, credentials)
+
+    def test_key_of_before_a_rotation_does_for_a_while(
+        self, session: DbSession, member: Member
+    ) -> None:
+        old = with_key(session, member)
+        rotate = "update api_keys set previous_hash = key_hash, key_hash = '\\x00', previous_ends_at = now() + {}"
+        session.execute(text(rotate.format("interval '1 second'")))
+        assert ask(session, old).member.organization_id == member.organization_id
+        session.execute(text("update api_keys set previous_ends_at = now()"))
+        with pytest.raises(UnknownApiKey):
+            ask(session, old)
+
+    def test_route_for_programs_takes_no_session(self, session: DbSession, member: Member) -> None:
+        rule = Rule(Who.VIEWER, program=True)
+        with pytest.raises(NoApiKey):
+            ask(session, signed_in(session, member), rule)
+        assert ask(session, with_key(session, member), rule).member.via is Via.API_KEY
 
     def test_outlives_who_made_it(self, session: DbSession, member: Member) -> None:
         credentials = with_key(session, member)
@@ -308,6 +395,35 @@ class TestLimit:
         ask(session, with_key(session, other), LIMITED)
         with pytest.raises(TooManyRequests):
             ask(session, with_key(session, member), LIMITED)
+
+    def test_rolling_window_looks_back_from_each_call(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = with_key(session, member)
+        quotas = [ask(session, credentials, ROLLING).quota for _ in range(3)]
+        assert [quota and quota.remaining for quota in quotas] == [2, 1, 0]
+        age = text(
+            "update rate_limits set calls = array[now() - interval '59 seconds', now(), now()]"
+        )
+        session.execute(age)
+        for _ in range(2):  # who was refused has taken no place
+            with pytest.raises(RateLimitReached) as refused:
+                ask(session, credentials, ROLLING)
+            assert refused.value.quota == Quota(limit=3, remaining=0, resets_in_seconds=1)
+        session.execute(text("update rate_limits set calls[1] = now() - interval '60 seconds'"))
+        quota = ask(session, credentials, ROLLING).quota
+        assert quota == Quota(limit=3, remaining=0, resets_in_seconds=60)
+        with pytest.raises(RateLimitReached):
+            ask(session, credentials, ROLLING)
+
+    def test_installation_may_allow_another_number(
+        self, session: DbSession, member: Member, configure: Configure
+    ) -> None:
+        configure(RATE_LIMITS='{"test": 1}')
+        credentials = with_key(session, member)
+        ask(session, credentials, LIMITED)
+        with pytest.raises(TooManyRequests):
+            ask(session, credentials, LIMITED)
 
     def test_addresses_are_counted_apart(self, session: DbSession) -> None:
         once = Rate("test", 1, timedelta(minutes=1), Per.ADDRESS)
