@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from shared.access.policy import check_rate_limits
 from shared.core.config import settings
 from shared.web.edge import REQUEST_ID, Edge
-from shared.web.errors import PROBLEM_JSON, add_handlers
+from shared.web.errors import PROBLEM_JSON, Render, add_handlers, problem_response
 from shared.web.routing import Router
 
 MAX_BODY_BYTES = 2 * 1024**2
@@ -35,9 +35,16 @@ _OURS_TO_READ = [
 
 
 def make_app(
-    name: str, *, routers: Sequence[Router], max_body_bytes: int = MAX_BODY_BYTES
+    name: str,
+    *,
+    routers: Sequence[Router],
+    max_body_bytes: int = MAX_BODY_BYTES,
+    render: Render = problem_response,
 ) -> FastAPI:
-    """Make the application of the function `name`; its document is served by `root`, merged with the others."""
+    """Make the application of the function `name`, which tells every refusal by `render`.
+
+    Its document is served by `root`, merged with the others.
+    """
     check_rate_limits()
     app = FastAPI(
         title=f"Roost: {name}",
@@ -50,7 +57,7 @@ def make_app(
     for router in routers:
         # Not include_router: that would match every request twice and hide the routes' own paths.
         app.router.routes.extend(router.routes)
-    add_handlers(app)
+    add_handlers(app, render)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings().cors_origins,
@@ -59,7 +66,7 @@ def make_app(
         allow_headers=_OURS_TO_SEND,
         expose_headers=_OURS_TO_READ,
     )
-    app.add_middleware(Edge, max_body_bytes=max_body_bytes)
+    app.add_middleware(Edge, max_body_bytes=max_body_bytes, render=render)
     return app
 
 

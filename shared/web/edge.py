@@ -12,7 +12,7 @@ from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import new_id
 from shared.core.log import correlated
-from shared.web.errors import BodyTooLarge, problem_response, unexpected_response
+from shared.web.errors import BodyTooLarge, Render, problem_response, unexpected
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,9 +30,14 @@ class Edge:
     """The outermost layer of an HTTP function."""
 
     def __init__(
-        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, max_body_bytes: int
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        *,
+        max_body_bytes: int,
+        render: Render = problem_response,
     ) -> None:
         self._app = app
+        self._render = render
         self._max_body_bytes = max_body_bytes
         self._headers = _security_headers()
 
@@ -64,12 +69,12 @@ class Edge:
             body = await self._read(request, receive)
             await self._app(scope, _replay(body), send_dressed)
         except (BodyTooLarge, InvalidInput) as error:
-            await problem_response(error)(scope, receive, send_dressed)
+            await self._render(error)(scope, receive, send_dressed)
         except Exception as error:
             if started:
                 raise
-            answer = unexpected_response(error, method=request.method, path=request.url.path)
-            await answer(scope, receive, send_dressed)
+            failure = unexpected(error, method=request.method, path=request.url.path)
+            await self._render(failure)(scope, receive, send_dressed)
 
     async def _read(self, request: Request, receive: Receive) -> bytes:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:

@@ -1,11 +1,11 @@
-"""How a refusal is told: RFC 9457 problem details, whatever went wrong.
+"""How a refusal is told: RFC 9457 problem details, whatever went wrong, unless an application says it in its own way.
 
 `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, and for refused fields `errors` with the
 path of each, dotted from the body's root: `posts.0.value.1.content`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from shared.core.log import log
 from shared.core.wire import WireModel
 
 PROBLEM_JSON = "application/problem+json"
+Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 _NO_CODE: Mapping[int, str] = {404: "no_such_route", 405: "method_not_allowed"}
 # Names of our own for the refusals that everybody meets; the others keep the names that Pydantic documents.
 _CODES = {
@@ -63,6 +64,30 @@ class Problem(WireModel):
     incident: str | None = Field(default=None, description="What to quote when asking for help.")
 
 
+class NoSuchRoute(AppError):
+    """The framework refused: there is no such path, or not with this method."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.answer = status
+        self.headers = headers
+
+
+class Unexpected(AppError):
+    """Something nobody anticipated. Its details stay in the log, under the incident's id."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "unexpected"
+
+    def __init__(self, incident: str) -> None:
+        super().__init__("Something went wrong on our side. If it stays so, tell us the incident.")
+        self.incident = incident
+
+
+Render = Callable[[AppError], Response]
+"""How an application tells a refusal."""
+
+
 class BodyTooLarge(AppError):
     """The body is larger than any request of this route."""
 
@@ -74,68 +99,93 @@ class BodyTooLarge(AppError):
 
 
 def problem_response(error: AppError) -> Response:
-    """Render an anticipated failure."""
-    headers: dict[str, str] = {}
+    """Tell a refusal as problem details."""
+    status, code, headers = error.status, error.code, headers_of(error)
+    if isinstance(error, NoSuchRoute):
+        status, code = error.answer, _NO_CODE.get(error.answer, "refused")
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.message,
+        "code": code,
+    }
+    if error.problems:
+        body["errors"] = [
+            {"path": each.path, "code": each.code, "message": each.message}
+            for each in error.problems
+        ]
+    if isinstance(error, Unexpected):
+        body["incident"] = error.incident
+    return Response(json.dumps(body), status, headers=headers, media_type=PROBLEM_JSON)
+
+
+def headers_of(error: AppError) -> dict[str, str]:
+    """Return the headers that a refusal carries, however its body says it."""
+    if isinstance(error, NoSuchRoute):
+        return dict(error.headers)
     if isinstance(error, TooManyRequests):
-        headers["retry-after"] = str(error.retry_after_seconds)
+        return {"retry-after": str(error.retry_after_seconds)}
     if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = 'Session realm="roost", Bearer realm="roost"'
-    return _render(
-        error.status, error.code, error.message, problems=error.problems, headers=headers
-    )
+        return {"www-authenticate": 'Session realm="roost", Bearer realm="roost"'}
+    return {}
 
 
-def unexpected_response(error: Exception, *, method: str, path: str) -> Response:
-    """Render a failure that nobody anticipated: its details stay in the log, under the incident's id."""
-    incident = report(error, method=method, path=path)
-    detail = "Something went wrong on our side. If it stays so, tell us the incident."
-    return _render(500, "unexpected", detail, incident=incident)
+def unexpected(error: Exception, *, method: str, path: str) -> Unexpected:
+    """Report a failure that nobody anticipated, and make of it what the caller hears."""
+    return Unexpected(report(error, method=method, path=path))
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Make `app` answer every failure with a problem document."""
-    for kind, handle in _HANDLERS.items():
-        app.add_exception_handler(kind, handle)
+def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
+    """Make `app` tell every failure by `render`."""
+
+    def telling(read: Callable[[Request, Exception], AppError]) -> Handler:
+        async def handle(request: Request, error: Exception) -> Response:
+            return render(read(request, error))
+
+        return handle
+
+    for kind, read in _READERS.items():
+        app.add_exception_handler(kind, telling(read))
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+def _refused(_request: Request, error: Exception) -> AppError:
     assert isinstance(error, AppError)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request.failed", extra={"code": error.code, "detail": error.message})
-    return problem_response(error)
+    return error
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+def _invalid(request: Request, error: Exception) -> AppError:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     for each in found:
         if each["type"] == "json_invalid" or each["loc"] == ("body",):
-            return problem_response(Unreadable(_why_unreadable(request, each)))
+            return Unreadable(_why_unreadable(request, each))
     problems = [_field_problem(each) for each in found]
-    return problem_response(InvalidInput("Some fields were refused.", problems=problems))
+    return InvalidInput("Some fields were refused.", problems=problems)
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+def _http(_request: Request, error: Exception) -> AppError:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return problem_response(Unreadable(_UNREADABLE))
-    code = _NO_CODE.get(error.status_code, "refused")
-    return _render(error.status_code, code, str(error.detail), headers=error.headers or {})
+        return Unreadable(_UNREADABLE)
+    return NoSuchRoute(error.status_code, str(error.detail), error.headers or {})
 
 
-async def _no_database(request: Request, error: Exception) -> Response:
+def _no_database(request: Request, error: Exception) -> AppError:
     report(error, method=request.method, path=request.url.path)
-    return problem_response(Unavailable("The database does not answer. Try again in a moment."))
+    return Unavailable("The database does not answer. Try again in a moment.")
 
 
-async def _database(request: Request, error: Exception) -> Response:
+def _database(request: Request, error: Exception) -> AppError:
     assert isinstance(error, DBAPIError)
     if error.connection_invalidated:
-        return await _no_database(request, error)
+        return _no_database(request, error)
     raise error
 
 
-_HANDLERS: dict[type[Exception], Any] = {
+_READERS: dict[type[Exception], Callable[[Request, Exception], AppError]] = {
     AppError: _refused,
     RequestValidationError: _invalid,
     HTTPException: _http,
@@ -161,28 +211,3 @@ def _field_problem(found: Mapping[str, Any]) -> FieldProblem:
     kind = found["type"]
     message = found["msg"].removeprefix("Value error, ")
     return FieldProblem(dotted, _CODES.get(kind, kind), message)
-
-
-def _render(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    problems: Sequence[FieldProblem] = (),
-    incident: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
-    if problems:
-        body["errors"] = [
-            {"path": each.path, "code": each.code, "message": each.message} for each in problems
-        ]
-    if incident:
-        body["incident"] = incident
-    return Response(json.dumps(body), status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
