@@ -9,12 +9,15 @@ from shared.channels import callback_page as pages
 from shared.channels.connect import (
     Finished,
     choose_page_by_state,
+    find_finished,
     find_pending,
     finish,
     offered,
+    require_code,
     was_started_by,
 )
 from shared.channels.errors import NotStarted, PlatformRefused
+from shared.channels.queries import ChannelFacts, PendingConnection
 from shared.core.errors import AppError, FieldProblem
 from shared.providers.spec import Fields, ProviderSpec
 
@@ -40,11 +43,11 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
         ProviderNotFound: there is no such platform.
     """
     spec = offered(slug).spec
+    # OAuth 1.0a has other names for the two.
+    state = query.get("state") or query.get("oauth_token") or ""
+    code = query.get("code") or query.get("oauth_verifier") or ""
     try:
         _hold_not_refused(spec, query)
-        # OAuth 1.0a has other names for the two.
-        state = query.get("state") or query.get("oauth_token") or ""
-        code = query.get("code") or query.get("oauth_verifier") or ""
         pending = find_pending(slug, state)
         if isinstance(spec.auth, Fields):
             return Shown(
@@ -52,12 +55,13 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
                     spec.name, pending.organization_name, spec.auth.fields, {"state": state}
                 )
             )
-        if not code:
-            raise NotStarted
+        require_code(spec, code)
         if not was_started_by(pending, browser):
             hidden = {"state": state, "code": code}
             return Shown(pages.consent_page(spec.name, pending.organization_name, hidden))
         return _finished(spec, finish(slug, state, code))
+    except NotStarted as error:
+        return _not_started(spec, state, error)
     except AppError as error:
         return Shown(pages.refused_page(spec.name, error), error.status)
 
@@ -69,32 +73,40 @@ def agreed(slug: str, form: Mapping[str, str]) -> Shown:
         ProviderNotFound: there is no such platform.
     """
     spec = offered(slug).spec
+    state = form.get("state", "")
     try:
-        state = form.get("state", "")
+        pending = find_pending(slug, state)
         if "pageId" in form:
             channel = choose_page_by_state(slug, state, form["pageId"])
             return Shown(pages.connected_page(channel.name, spec.name, return_url=None))
         if isinstance(spec.auth, Fields):
-            return _fields_given(spec, spec.auth, state, form)
+            return _fields_given(spec, spec.auth, pending, form)
         return _finished(spec, finish(slug, state, form.get("code", "")))
+    except NotStarted as error:
+        return _not_started(spec, state, error)
     except AppError as error:
         return Shown(pages.refused_page(spec.name, error), error.status)
 
 
-def _fields_given(spec: ProviderSpec, auth: Fields, state: str, form: Mapping[str, str]) -> Shown:
+def _fields_given(
+    spec: ProviderSpec, auth: Fields, pending: PendingConnection, form: Mapping[str, str]
+) -> Shown:
     fields = {
         name.removeprefix(FIELD_PREFIX): value
         for name, value in form.items()
         if name.startswith(FIELD_PREFIX)
     }
-    pending = find_pending(spec.slug, state)
     try:
-        return _finished(spec, finish(spec.slug, state, json.dumps(fields)))
+        return _finished(spec, finish(spec.slug, pending.state, json.dumps(fields)))
     except NotStarted:
         raise
     except AppError as error:
         again = pages.form_page(
-            spec.name, pending.organization_name, auth.fields, {"state": state}, refused=error
+            spec.name,
+            pending.organization_name,
+            auth.fields,
+            {"state": pending.state},
+            refused=error,
         )
         return Shown(again, error.status)
 
@@ -104,8 +116,19 @@ def _finished(spec: ProviderSpec, finished: Finished) -> Shown:
     if finished.page_state:
         hidden = {"state": finished.page_state}
         return Shown(pages.choose_page_page(spec.name, finished.pages, hidden))
-    shown = f"{channel.name} (@{channel.username})" if channel.username else channel.name
-    return Shown(pages.connected_page(shown, spec.name, return_url=finished.return_url))
+    return Shown(pages.connected_page(_shown(channel), spec.name, return_url=finished.return_url))
+
+
+def _not_started(spec: ProviderSpec, state: str, error: NotStarted) -> Shown:
+    """Tell a page that is loaded again after it was finished, where all is well, from a state that does not hold."""
+    channel = find_finished(spec.slug, state)
+    if channel is None:
+        return Shown(pages.refused_page(spec.name, error), error.status)
+    return Shown(pages.finished_page(_shown(channel), spec.name, needs_page=channel.needs_page))
+
+
+def _shown(channel: ChannelFacts) -> str:
+    return f"{channel.name} (@{channel.username})" if channel.username else channel.name
 
 
 def _hold_not_refused(spec: ProviderSpec, query: Mapping[str, str]) -> None:

@@ -41,6 +41,19 @@ def connected_page(channel: str, platform: str, *, return_url: str | None) -> st
     )
 
 
+def finished_page(channel: str, platform: str, *, needs_page: bool) -> str:
+    """Say that an account was connected before, and that nothing is wrong."""
+    onward = (
+        "Which of its pages it is, is still to be chosen: open it in your list of channels."
+        if needs_page
+        else f"Posts for this {escape(platform)} channel can be scheduled. You can close this page."
+    )
+    return _page(
+        f"{channel} is connected",
+        f"<p>This connection was finished already, and nothing was changed now. {onward}</p>",
+    )
+
+
 def refused_page(platform: str, error: AppError) -> str:
     """Say why an account was not connected, in the platform's own words."""
     evidence = "".join(

@@ -13,6 +13,7 @@ import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +37,7 @@ from shared.channels.slots import default_posting_times
 from shared.channels.tokens import sealed_tokens
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
-from shared.core.errors import AppError
+from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.log import log
 from shared.db.session import read_only, run
 from shared.providers.base import Account, CanListPages, Connection, Page, Provider
@@ -44,7 +45,15 @@ from shared.providers.errors import PlatformUnavailable, ProviderError
 from shared.providers.http import Api
 from shared.providers.oauth import access_with
 from shared.providers.registry import UnknownProvider, provider
-from shared.providers.spec import Fields
+from shared.providers.spec import Fields, ProviderSpec
+
+
+class _Step(StrEnum):
+    """What a state is still good for. What was finished is kept for its hour, to tell a reload from a failure."""
+
+    CONNECT = "connect"
+    CHOOSE_PAGE = "choose_page"
+    FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,11 @@ class NewConnection:
     reconnects: str | None = None
     return_url: str | None = None
     browser: str | None = None
+
+
+_NO_STATE = FieldProblem(
+    "state", "missing", "Send the state that connecting began with, or start connecting first."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,7 @@ def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection
         "provider": dict(authorization.remember),
         "zone": wanted.zone,
         "browser": hash_secret(wanted.browser).hex() if wanted.browser else None,
-        "chooses_page": False,
+        "step": _Step.CONNECT,
     }
     values = {
         "state": authorization.state,
@@ -143,13 +157,36 @@ def find_pending(slug: str, state: str) -> PendingConnection:
     Raises:
         NotStarted: nothing, or not any more.
     """
-    if "\0" in state:  # which the database could not even look for
-        raise NotStarted
-    with read_only() as session:
-        pending = queries.find_state(session, state, slug)
-    if pending is None:
+    pending = _find_state(slug, state)
+    if pending is None or _remembered(pending)["step"] == _Step.FINISHED:
         raise NotStarted
     return pending
+
+
+def find_finished(slug: str, state: str) -> ChannelFacts | None:
+    """Find the channel that a state was finished as; None: it was not, or the channel does not work any more."""
+    pending = _find_state(slug, state)
+    if pending is None or _remembered(pending)["step"] != _Step.FINISHED:
+        return None
+    channel = pending.again
+    return channel if channel and channel.disconnected_at is None else None
+
+
+def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProblem] = ()) -> None:
+    """Hold that there is what the platform's `connect` takes.
+
+    Raises:
+        InvalidInput: there is not; what is `missing` besides is named too.
+    """
+    problems = list(missing)
+    if not code and isinstance(spec.auth, Fields):
+        names = ", ".join(f"`{field.name}`" for field in spec.auth.fields)
+        problems.append(FieldProblem("fields", "missing", f"Send `fields` with {names}."))
+    elif not code:
+        problems.append(FieldProblem("code", "missing", "Send the code that the platform gave."))
+    if problems:
+        words = " ".join(problem.message for problem in problems)
+        raise InvalidInput(words, problems=problems)
 
 
 def was_started_by(pending: PendingConnection, browser: str | None) -> bool:
@@ -172,16 +209,19 @@ def finish(
     used up by the first try, so its state is too; a form may be filled in again until it is right.
 
     Raises:
+        InvalidInput: there is no code.
         NotStarted: the state is unknown, used, over, or another organization's.
         OtherAccount: a channel is connected again, but the account is another.
         AppError: the platform refused, in its own words.
     """
+    spec = offered(slug).spec
+    require_code(spec, code)
     pending = find_pending(slug, state)
     remembered = _remembered(pending)
     is_foreign = organization_id is not None and pending.organization_id != organization_id
-    if is_foreign or remembered["chooses_page"]:
+    if is_foreign or remembered["step"] != _Step.CONNECT:
         raise NotStarted
-    is_form = isinstance(offered(slug).spec.auth, Fields)
+    is_form = isinstance(spec.auth, Fields)
     if not is_form:
         _use_up(pending)
     made = _connect(
@@ -197,11 +237,14 @@ def finish(
         remembered["zone"] if zone is None else zone,
         pending.again.id if pending.again else None,
     )
+    sealed = _sealed_step(_Step.FINISHED, pending.organization_id)
 
     def save(session: Session) -> ChannelFacts:
         if is_form and not queries.use_state(session, state, slug):
             raise NotStarted
-        return _save(session, made, chosen)
+        channel = _save(session, made, chosen)
+        _add_state_of(session, channel, pending.user_id, state, sealed)
+        return channel
 
     channel = run(save)
     _note(channel)
@@ -220,12 +263,12 @@ def connect_by_form(
     """Connect with a form's fields (JSON) in one go, without a start.
 
     Raises:
-        NotStarted: the platform is not connected by a form.
-        InvalidInput: a field is missing or does not look right.
+        InvalidInput: a field is missing or does not look right, or the platform is not connected by a form.
         AppError: as `finish`.
     """
-    if not isinstance(offered(slug).spec.auth, Fields):
-        raise NotStarted
+    spec = offered(slug).spec
+    is_form = isinstance(spec.auth, Fields)
+    require_code(spec, fields, missing=() if is_form else (_NO_STATE,))
     again = _to_reconnect(organization_id, slug, reconnects)
     made = _connect(
         organization_id,
@@ -299,10 +342,16 @@ def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelFacts:
         AppError: as `choose_page`.
     """
     pending = find_pending(slug, state)
-    if pending.again is None or not _remembered(pending)["chooses_page"]:
+    if pending.again is None or _remembered(pending)["step"] != _Step.CHOOSE_PAGE:
         raise NotStarted
     channel = choose_page(pending.organization_id, pending.again.id, page_id)
-    run(lambda session: queries.use_state(session, state, slug))
+    sealed = _sealed_step(_Step.FINISHED, channel.organization_id)
+
+    def save(session: Session) -> None:
+        if queries.use_state(session, state, slug):
+            _add_state_of(session, channel, pending.user_id, state, sealed)
+
+    run(save)
     return channel
 
 
@@ -340,6 +389,13 @@ def _instance_of(organization_id: UUID, channel: ChannelFacts) -> str | None:
         return None
     details: Mapping[str, str] = json.loads(open_sealed(opened.details, organization_id))
     return details.get("base")
+
+
+def _find_state(slug: str, state: str) -> PendingConnection | None:
+    if "\0" in state:  # which the database could not even look for
+        return None
+    with read_only() as session:
+        return queries.find_state(session, state, slug)
 
 
 def _remembered(pending: PendingConnection) -> dict[str, Any]:
@@ -453,20 +509,30 @@ def _finished(channel: ChannelFacts, user_id: UUID, return_url: str | None) -> F
             "channel.pages_failed", extra={"channel_id": channel.id, "detail": error.message}
         )
         pages = ()
-    state = new_secret()
+    state, sealed = new_secret(), _sealed_step(_Step.CHOOSE_PAGE, channel.organization_id)
+    run(lambda session: _add_state_of(session, channel, user_id, state, sealed))
+    return Finished(channel, pages, page_state=state, return_url=return_url)
+
+
+def _sealed_step(step: _Step, organization_id: UUID) -> bytes:
+    """Seal what there is to remember once the channel is there. Not in a transaction: it may ask the key service."""
+    remember: dict[str, Any] = {"provider": {}, "zone": "UTC", "browser": None, "step": step}
+    return seal(json.dumps(remember), organization_id)
+
+
+def _add_state_of(
+    session: Session, channel: ChannelFacts, user_id: UUID, state: str, remember: bytes
+) -> None:
+    """Keep a state that stands for a channel which is there already."""
     values = {
         "state": state,
         "user_id": user_id,
         "provider": channel.provider,
         "redirect_uri": redirect_uri(channel.provider),
-        "remember": seal(
-            json.dumps({"provider": {}, "zone": "UTC", "browser": None, "chooses_page": True}),
-            channel.organization_id,
-        ),
+        "remember": remember,
         "reconnects": channel.id,
     }
-    run(lambda session: queries.add_state(session, channel.organization_id, values))
-    return Finished(channel, pages, page_state=state, return_url=return_url)
+    queries.add_state(session, channel.organization_id, values)
 
 
 def _with_pages(acting: Provider) -> CanListPages:

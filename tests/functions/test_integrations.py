@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import httpx
 import pytest
 import respx
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from functions.integrations.app import app
@@ -216,6 +216,35 @@ class TestConnect:
         chosen = browser.post(f"/integrations/provider/{pending['id']}/connect", {"pageId": "22"})
         assert chosen.status == 200
         assert (chosen.json["name"], chosen.json["inBetweenSteps"]) == ("Looms", False)
+
+    @pytest.mark.parametrize(
+        ("slug", "body", "missing"),
+        [
+            ("mastodon", {}, ["state", "code"]),
+            ("mastodon", {"code": "a-code"}, ["state"]),
+            ("mastodon", {"fields": {}}, ["state"]),
+            ("mastodon", {"state": "a-state"}, ["code"]),
+            ("bluesky", {}, ["fields"]),
+            ("bluesky", {"state": "a-state"}, ["fields"]),
+        ],
+    )
+    def test_what_is_missing_is_named(
+        self, browser: Gateway, slug: str, body: dict[str, Any], missing: list[str]
+    ) -> None:
+        answer = browser.post(f"/integrations/social/{slug}/connect", body)
+        assert answer.status == 422
+        assert [(one["path"], one["code"]) for one in answer.json["errors"]] == [
+            (path, "missing") for path in missing
+        ]
+
+    def test_a_forgotten_code_leaves_the_state_good(
+        self, browser: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        body = {"state": start(browser)}
+        assert browser.post("/integrations/social/mastodon/connect", body).status == 422
+        body["code"] = "a-code"
+        assert browser.post("/integrations/social/mastodon/connect", body).status == 201
 
     def test_a_refusal_is_a_problem_with_the_platforms_code(
         self, browser: Gateway, respx_mock: respx.MockRouter
@@ -531,7 +560,68 @@ class TestPage:
         chosen = send(browser, "linkedin-page", {**inputs(asked), "pageId": "22"})
         assert "Looms is connected" in chosen.text
         again = send(browser, "linkedin-page", {**inputs(asked), "pageId": "11"})
-        assert again.status == 409
+        assert "Looms is connected" in again.text
+        assert "finished already" in again.text
+
+    @pytest.mark.parametrize("slug", ["mastodon", "bluesky"])
+    def test_a_finished_one_loaded_again_says_that_all_is_well(
+        self, session: Session, browser: Gateway, respx_mock: respx.MockRouter, slug: str
+    ) -> None:
+        mastodon(respx_mock)
+        bluesky(respx_mock)
+        query = {"state": start(browser, slug), "code": "a-code"}
+        page = browser.get(f"{PAGE}/{slug}", query=query)
+        if slug == "bluesky":
+            fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
+            page = send(browser, slug, {**inputs(page), **fields})
+            again = [send(browser, slug, {**query, **fields})]
+        else:
+            again = [Gateway(app).get(f"{PAGE}/{slug}", query=query), send(browser, slug, query)]
+        assert "is connected" in page.text
+        asked = len(respx_mock.calls)
+        for answer in (*again, browser.get(f"{PAGE}/{slug}", query=query)):
+            assert answer.status == 200
+            assert "is connected" in answer.text
+            assert "This connection was finished already" in answer.text
+            assert "can be scheduled" in answer.text
+        assert len(respx_mock.calls) == asked
+        body = {"state": query["state"], "code": "a-code"}
+        if slug == "mastodon":
+            refused = browser.post(f"/integrations/social/{slug}/connect", body)
+            assert refused.json["code"] == "connection_not_started"
+        session.execute(update(Channel).values(disconnected_at=func.now()))
+        assert browser.get(f"{PAGE}/{slug}", query=query).status == 409
+
+    def test_one_that_failed_loaded_again_is_not_called_finished(
+        self, browser: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.post(f"{HERE}/oauth/token").mock(
+            return_value=httpx.Response(400, json={"error": "invalid_grant"})
+        )
+        query = {"state": start(browser), "code": "a-code"}
+        for _ in range(2):
+            answer = browser.get(f"{PAGE}/mastodon", query=query)
+            assert answer.status == 409
+            assert "Mastodon was not connected" in answer.text
+
+    def test_loaded_again_before_the_page_is_chosen(
+        self, browser: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        query = {"state": start(browser, "linkedin-page"), "code": "a-code"}
+        browser.get(f"{PAGE}/linkedin-page", query=query)
+        again = browser.get(f"{PAGE}/linkedin-page", query=query)
+        assert again.status == 200
+        assert "still to be chosen" in again.text
+
+    def test_a_state_that_comes_back_without_a_code(self, browser: Gateway) -> None:
+        state = start(browser)
+        for answer in (
+            browser.get(f"{PAGE}/mastodon", query={"state": state}),
+            send(browser, "mastodon", {"state": state}),
+        ):
+            assert answer.status == 422
+            assert "Send the code that the platform gave." in answer.text
 
     @pytest.mark.parametrize(
         ("slug", "query", "words"),

@@ -541,7 +541,7 @@ class TestForms:
 
     def test_a_platform_with_a_page_of_its_own_needs_a_start(self, session: Session) -> None:
         organization, user = an_organization(session), a_user(session)
-        with pytest.raises(NotStarted):
+        with pytest.raises(InvalidInput, match="start connecting first"):
             connect.connect_by_form(organization.id, user.id, "mastodon", "{}", zone="UTC")
 
 
