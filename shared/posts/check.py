@@ -35,7 +35,7 @@ def missing_files(
     """List the files that are not in the library, or not yet."""
     return [
         FieldProblem(
-            thread.path(f"value.{number}.image.{index}.id"),
+            thread.path(_path_of_file(entry, number, index)),
             "media_not_found",
             "There is no such file in the media library, or its upload is not complete.",
         )
@@ -43,6 +43,12 @@ def missing_files(
         for index, entry in enumerate(part.media)
         if not _is_usable(_file(entry, files), entry["id"] in kept)
     ]
+
+
+def _path_of_file(entry: Mapping[str, str], number: int, index: int) -> str:
+    return (
+        f"settings.{entry['setting']}" if "setting" in entry else f"value.{number}.image.{index}.id"
+    )
 
 
 def media_ids(threads: Sequence[Thread]) -> set[UUID]:
@@ -82,12 +88,16 @@ def _platform(thread: Thread, channel: ChannelFacts, files: Files) -> Iterator[F
 
 
 def _draft_part(part: Part, files: Files) -> DraftPart:
-    media = [
-        replace(file.facts, alt=entry.get("alt") or file.alt)
+    facts = [
+        (entry.get("setting"), replace(file.facts, alt=entry.get("alt") or file.alt))
         for entry in part.media
         if (file := _file(entry, files))
     ]
-    return DraftPart(part.content, media)
+    return DraftPart(
+        part.content,
+        media=[one for setting, one in facts if setting is None],
+        setting_media={setting: one for setting, one in facts if setting is not None},
+    )
 
 
 def _file(entry: Mapping[str, str], files: Files) -> MediaFile | None:

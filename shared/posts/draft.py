@@ -15,7 +15,6 @@ from shared.posts.errors import TooLateToSchedule
 from shared.posts.schemas import (
     MAX_PARTS,
     ChannelPostIn,
-    ImageIn,
     IntegrationIn,
     PartIn,
     PostDraft,
@@ -30,7 +29,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?}]`)."""
+    """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?, "setting"?}]`).
+
+    Those that a setting names (`setting_media.py`) come last and are not shown in it.
+    """
 
     content: str
     media: Sequence[Mapping[str, str]]
@@ -144,7 +146,7 @@ def with_parts(thread: Thread, parts: Sequence[Part]) -> Thread:
 
 def read_part(part: PartIn) -> Part:
     """Read one part."""
-    media = [_media_entry(image) for image in part.image or ()]
+    media = [media_entry(image.id, image.path, image.alt) for image in part.image or ()]
     return Part(sanitize(part.content), media, round(part.delay * 60))
 
 
@@ -193,10 +195,10 @@ def labels_of(tags: Sequence[TagIn] | None) -> list[str] | None:
     return [label for tag in tags if (label := tag.label or tag.value)]
 
 
-def _media_entry(image: ImageIn) -> Mapping[str, str]:
+def media_entry(named: str | None, address: str | None, alt: str | None) -> dict[str, str]:
     """Make the entry of a file; its id is empty where neither id nor address is ours, which the check refuses."""
-    media_id = as_uuid(image.id) or _id_in_address(image.path)
-    return {"id": str(media_id or "")} | ({"alt": image.alt} if image.alt else {})
+    media_id = as_uuid(named) or _id_in_address(address)
+    return {"id": str(media_id or "")} | ({"alt": alt} if alt else {})
 
 
 def _id_in_address(address: str | None) -> UUID | None:

@@ -499,7 +499,8 @@ _THREAD = f"""
                 'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
             from jsonb_array_elements(p.media) with ordinality as entry
             left join media m on m.id = cast(entry.value ->> 'id' as uuid)
-                and m.organization_id = p.organization_id), '[]') as files
+                and m.organization_id = p.organization_id
+            where entry.value ->> 'setting' is null), '[]') as files
     from posts p join channels c on c.id = p.channel_id
     where p.organization_id = :organization_id and p.deleted_at is null
 """  # noqa: S608, only constants of this file

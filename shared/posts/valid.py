@@ -10,6 +10,7 @@ from shared.core.ids import OrganizationId
 from shared.posts.check import Files, check_thread
 from shared.posts.draft import Thread, read_date, read_threads
 from shared.posts.schemas import CheckedOut, CheckedPost, PostDraft, ProblemOut
+from shared.posts.setting_media import with_setting_media
 from shared.posts.write import read_channels, read_files
 from shared.providers.registry import provider
 
@@ -21,8 +22,9 @@ def dry_run(session: Session, organization_id: OrganizationId, draft: PostDraft)
         InvalidInput: it cannot be read at all.
         ChannelNotFound: a channel is not the organization's.
     """
-    threads = read_threads(draft)
-    channels = read_channels(session, organization_id, threads)
+    composed = read_threads(draft)
+    channels = read_channels(session, organization_id, composed)
+    threads = [with_setting_media(one, channels[one.channel_id].provider) for one in composed]
     files = read_files(session, organization_id, threads)
     of_date = _problems_of_date(draft)
     posts = [_checked(thread, channels[thread.channel_id], files) for thread in threads]
@@ -42,7 +44,7 @@ def _checked(thread: Thread, channel: ChannelFacts, files: Files) -> CheckedPost
         empty_content="empty" in codes,
         too_long="too_long" in codes,
         maximum_characters=provider(channel.provider)
-        .text_rules(channel.account_settings)
+        .part_rules(channel.account_settings, thread.settings, position=0)
         .max_length,
         errors=_out(problems),
     )

@@ -1,7 +1,7 @@
 """How threads are written, new or in place of what they were: checked first, stored by one statement, then armed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from shared.posts.queries import (
     write_threads,
 )
 from shared.posts.schedule import arm_after_commit, disarm_after_commit
+from shared.posts.setting_media import shown_media, with_setting_media
 from shared.posts.standing import living, require_writer
 
 # What the history calls the columns: the names that the members' programs know.
@@ -88,8 +89,9 @@ def write(
         MayNotCompose: the author may only look.
     """
     require_writer(author)
+    channels = read_channels(session, author.organization_id, [plan.thread for plan in plans])
+    plans = [_with_setting_media(plan, channels) for plan in plans]
     threads = [plan.thread for plan in plans]
-    channels = read_channels(session, author.organization_id, threads)
     files = read_files(session, author.organization_id, threads)
     problems = [one for plan in plans for one in _problems(plan, channels, files)]
     if problems:
@@ -116,7 +118,10 @@ def thread_from(parts: Sequence[StoredPart]) -> Thread:
     root = parts[0]
     return Thread(
         channel_id=root.channel_id,
-        parts=[Part(part.content, part.media, part.delay_seconds) for part in living(parts)],
+        parts=[
+            Part(part.content, shown_media(part.media), part.delay_seconds)
+            for part in living(parts)
+        ],
         settings=root.settings,
         title=root.title,
     )
@@ -156,6 +161,11 @@ def disarm_old(session: Session, before: Sequence[StoredPart]) -> None:
     has_schedule = root.armed_revision == root.revision and root.enqueued_at is None
     if root.state is PostState.QUEUED and has_schedule:
         disarm_after_commit(session, root.id, root.revision, root.arm_count)
+
+
+def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelFacts]) -> Plan:
+    slug = channels[plan.thread.channel_id].provider
+    return replace(plan, thread=with_setting_media(plan.thread, slug))
 
 
 def _problems(

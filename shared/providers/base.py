@@ -92,10 +92,14 @@ class MediaFacts:
 
 @dataclass(frozen=True, slots=True)
 class DraftPart:
-    """One part as composed: sanitized HTML (or plain text) and its files, in the order they are shown."""
+    """One part as composed: sanitized HTML (or plain text) and its files, in the order they are shown.
+
+    `setting_media` are files that are not shown in the part, by the setting that names them; only a root has some.
+    """
 
     html: str
     media: Sequence[MediaFacts] = ()
+    setting_media: Mapping[str, MediaFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,8 @@ class OutgoingPost:
 
     `html` is what the member wrote, sanitized; `text` is the same in the form of the provider's `Editor`.
     `settings` is validated by the provider's model. `key` names part and generation, never the try: the same for
-    every repetition. `staged` is what `stage` returned, empty when there is no media.
+    every repetition. `setting_media` are files by the setting that names them; only a root has some. `staged` is what
+    `stage` returned, empty when there is no media.
     """
 
     part_id: str
@@ -133,6 +138,7 @@ class OutgoingPost:
     text: str
     settings: Mapping[str, Any]
     media: Sequence[OutgoingMedia] = ()
+    setting_media: Mapping[str, OutgoingMedia] = field(default_factory=dict)
     staged: Mapping[str, Any] = field(default_factory=dict)
     created_at: datetime | None = (
         None  # of the part and generation; deterministic record keys are made of it
@@ -242,6 +248,12 @@ class Provider(ABC):
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
         """Say how long a text of this account may be; `account` is what `Account.settings` said of it."""
         return self.spec.text
+
+    def part_rules(
+        self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
+    ) -> TextRules:
+        """Say how long the text of the part at `position` may be; `settings` are as the member sent them."""
+        return self.text_rules(account)
 
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]

@@ -38,11 +38,13 @@ def check(
     """
     spec = provider.spec
     refused = list(_count_of_parts(provider, parts))
-    rules = provider.text_rules(account or {})
     for position, part in enumerate(parts):
         where = f"value.{position}"
+        rules = provider.part_rules(account or {}, settings, position=position)
         refused += _text(provider, part, rules, f"{where}.content")
         refused += _media(spec, part, where, position)
+        for name, media in part.setting_media.items():
+            refused += _file(spec, media, f"settings.{name}")
     of_settings = list(_settings(spec, settings))
     if not of_settings:
         refused += provider.check(parts, settings)
@@ -123,11 +125,14 @@ def _media(
             path, "mixed_media", f"{spec.name} takes pictures or a video in one part, not both."
         )
     for index, media in enumerate(part.media):
-        at = f"{path}.{index}"
-        if media.is_video:
-            yield from _video(spec.name, media, rules.videos, at)
-        else:
-            yield from _picture(spec.name, media, rules.images, at)
+        yield from _file(spec, media, f"{path}.{index}")
+
+
+def _file(spec: ProviderSpec, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
+    if media.is_video:
+        yield from _video(spec.name, media, spec.media.videos, path)
+    else:
+        yield from _picture(spec.name, media, spec.media.images, path)
 
 
 def _picture(name: str, media: MediaFacts, rules: ImageRules, path: str) -> Iterator[FieldRefused]:

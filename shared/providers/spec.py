@@ -134,6 +134,14 @@ class Fields:
     fields: tuple[FormField, ...]
 
 
+class MediaSetting(BaseModel):
+    """A file of the library that a setting names, by its id or by its public address."""
+
+    id: str | None = None
+    path: str | None = None
+    alt: str | None = None
+
+
 class NoSettings(BaseModel):
     """For a platform without settings of its own."""
 
@@ -150,6 +158,7 @@ class ProviderSpec:
     media: MediaRules = field(default_factory=MediaRules)
     max_parts: int = 1  # 1: no threads; replies are refused while composing
     settings: type[BaseModel] = NoSettings
+    media_settings: tuple[str, ...] = ()  # those that are a `MediaSetting`
     idempotency: Idempotency = field(default_factory=Idempotency)
     base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
     base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)

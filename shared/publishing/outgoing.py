@@ -1,6 +1,7 @@
 """How a stored part becomes what a provider sends: its text in the platform's form, its files in the variant it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -36,8 +37,15 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         text=text_for(provider, part.content),
         settings=part.settings,
         media=[
-            _outgoing_media(provider, entry["id"], entry.get("alt"), files) for entry in part.media
+            _outgoing_media(provider, entry, files)
+            for entry in part.media
+            if "setting" not in entry
         ],
+        setting_media={
+            entry["setting"]: _outgoing_media(provider, entry, files)
+            for entry in part.media
+            if "setting" in entry
+        },
         staged=part.staged,
         created_at=part.created_at,
         position=part.position,
@@ -45,9 +53,9 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
 
 
 def _outgoing_media(
-    provider: Provider, media_id: str, alt: str | None, files: Sequence[MediaFile]
+    provider: Provider, entry: Mapping[str, Any], files: Sequence[MediaFile]
 ) -> OutgoingMedia:
-    file = next((file for file in files if str(file.id) == media_id), None)
+    file = next((file for file in files if str(file.id) == entry["id"]), None)
     if file is None:
         raise MediaRejected("A file of this post is no longer in the media library. Add it again.")
     picked = pick(file, provider.spec.media)
@@ -58,7 +66,7 @@ def _outgoing_media(
             f"The copy of {file.name} for {provider.spec.name} is not there. Upload the file again."
         )
     return OutgoingMedia(
-        id=media_id,
+        id=entry["id"],
         key=picked.key,
         url=picked.url,
         content_type=picked.content_type,
@@ -66,5 +74,5 @@ def _outgoing_media(
         width=picked.width,
         height=picked.height,
         duration_ms=picked.duration_ms,
-        alt=alt or file.alt,
+        alt=entry.get("alt") or file.alt,
     )
