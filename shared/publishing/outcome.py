@@ -162,7 +162,7 @@ def without_asking(error: ProviderError, facts: Facts) -> Next:
 
     That is not its word on the post: what it has taken may appear, whatever happened on this side.
     """
-    if facts.accepted and facts.task is Task.RESUME and _is_passing(error):
+    if facts.task is Task.RESUME and _is_passing(error):
         return _ask_again(error, facts)
     if facts.in_doubt:
         return _resolve(error, facts, unknown=False)
@@ -197,12 +197,14 @@ def _after_processing(result: Processing, facts: Facts) -> Next:
 
 
 def _ask_again(error: ProviderError, facts: Facts) -> Next:
-    """Keep asking how the processing goes; give up into doubt."""
+    """Go on from the same state later; give up into doubt, or begin anew where nothing can have been created."""
     pause = _pause(error)
     if facts.rounds >= MAX_TRIES or pause > LONGEST_PAUSE:
+        if not facts.in_doubt:
+            return _after_clean_refusal(error, facts)
         return _resolve(error, facts, unknown=False)
     delay = max(pause, BACK_OFF[min(facts.rounds, len(BACK_OFF) - 1)])
-    return Wait(Task.RESUME, delay, facts.rounds + 1, accepted=True, error=error)
+    return Wait(Task.RESUME, delay, facts.rounds + 1, accepted=facts.accepted, error=error)
 
 
 def _after_clean_refusal(error: ProviderError, facts: Facts) -> Next:
