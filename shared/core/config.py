@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     variants_queue_url: str = _setting(
         "", "Queue of uploads whose variants are to be made.", "media"
     )
+    webhooks_queue_url: str = _setting(
+        "", "Queue of messages to webhooks.", "posts, publish, reconcile, automation"
+    )
     schedule_group: str = _setting(
         "", "EventBridge schedule group of the stage.", "posts, publish, reconcile"
     )

@@ -70,6 +70,10 @@ def make_app(
     return app
 
 
-def as_handler(app: FastAPI) -> Mangum:
-    """Make the Lambda handler of an application. There is no start-up to run: clients are made at first use."""
-    return Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM_JSON])
+def as_handler(app: FastAPI, *, also_below: str = "/") -> Mangum:
+    """Make the Lambda handler of an application, whose paths may have `also_below` before them.
+
+    There is no start-up to run: clients are made at first use.
+    """
+    texts = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_JSON]
+    return Mangum(app, lifespan="off", api_gateway_base_path=also_below, text_mime_types=texts)

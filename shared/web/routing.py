@@ -35,19 +35,31 @@ class Route(APIRoute):
         (method,) = options["methods"]
         self.rule = rule_for(method, path)
         options["dependencies"] = [Depends(guard(self.rule)), *(options.get("dependencies") or ())]
-        options["responses"] = {**_refusals(method, self.rule), **(options.get("responses") or {})}
+        refused = self.documented(method, self.rule)
+        options["responses"] = {**refused, **(options.get("responses") or {})}
         options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)
         options["openapi_extra"] = {**_access(self.rule), **(options.get("openapi_extra") or {})}
         options["summary"], description = _first_sentence(inspect.cleandoc(endpoint.__doc__ or ""))
         super().__init__(path, _on_this_thread(endpoint), **options)
         self.description = description  # given as an empty option, FastAPI would take the docstring
 
+    @staticmethod
+    def documented(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
+        """Describe each status that the route may refuse with."""
+        return _refusals(method, rule)
+
 
 class Router(APIRouter):
     """FastAPI's router, making our routes."""
 
-    def __init__(self, *, prefix: str = "", tags: list[str] | None = None) -> None:
-        super().__init__(prefix=prefix, tags=list(tags or ()), route_class=Route)
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        tags: list[str] | None = None,
+        route_class: type[Route] = Route,
+    ) -> None:
+        super().__init__(prefix=prefix, tags=list(tags or ()), route_class=route_class)
 
 
 def _on_this_thread(endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

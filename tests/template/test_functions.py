@@ -13,10 +13,19 @@ OfType = Callable[[str], Resources]
 # Which function answers which path; the longest prefix wins. The architecture's table, as far as it is built.
 PATHS = {
     "AuthFunction": ["/auth/*", "/user/*"],
-    "OrganizationsFunction": ["/settings/*", "/organizations/*", "/notifications/*"],
+    "OrganizationsFunction": [
+        "/settings/*",
+        "/organizations/*",
+        "/notifications/*",
+        "/customers/*",
+    ],
     "PostsFunction": ["/posts/*"],
     "IntegrationsFunction": ["/integrations/*", "/app/integrations/social/*"],
     "MediaFunction": ["/media/*"],
+    "AutomationFunction": ["/webhooks/*"],
+    "PublicApiFunction": ["/public/v1/*", "/api/public/v1/*"],
+    "OauthProviderFunction": ["/oauth/*", "/device/*", "/.well-known/*"],
+    "McpFunction": ["/mcp/*"],
     "RootFunction": ["/", "/health", "/health/ready", "/docs", "/openapi.json"],
 }
 # Variables that Powertools reads, not we.

@@ -32,32 +32,37 @@ POWERS = {
         *("AuthFunction", "OrganizationsFunction", "PostsFunction", "IntegrationsFunction"),
         *("MediaFunction", "RootFunction", "PrepareFunction", "Publish", "Stage", "Variants"),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
+        *("AutomationFunction", "PublicApiFunction", "OauthProviderFunction", "McpFunction"),
+        "DeliverWebhooks",
     },
     "TokenPolicy": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
-        "TokenRefreshFunction",
+        *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
+        "DeliverWebhooks",
     },
     "ArmPolicy": {
         *("PostsFunction", "PrepareFunction", "Publish", "Stage", "DeadLetter"),
-        "ReconcileFunction",
+        *("ReconcileFunction", "PublicApiFunction", "McpFunction"),
     },
-    "MediaReadPolicy": {"MediaFunction", "Stage", "Variants"},
-    "MediaWritePolicy": {"MediaFunction", "Variants"},
+    "MediaReadPolicy": {"MediaFunction", "Stage", "Variants", "PublicApiFunction", "McpFunction"},
+    "MediaWritePolicy": {"MediaFunction", "Variants", "PublicApiFunction", "McpFunction"},
+    "UploadPolicy": {"MediaFunction", "PublicApiFunction", "McpFunction"},
     "MailPolicy": {
         *("AuthFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
+        *("PublicApiFunction", "McpFunction", "DeliverWebhooks"),
     },
 }
 # Which functions read which secret.
 SECRETS = {
     "AppSecret": {
         *("AuthFunction", "OrganizationsFunction", "PostsFunction", "IntegrationsFunction"),
-        "MediaFunction",
+        *("MediaFunction", "AutomationFunction", "OauthProviderFunction"),
     },
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's
     "ProvidersSecret": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
-        "TokenRefreshFunction",
+        *("TokenRefreshFunction", "PublicApiFunction", "McpFunction"),
     },
 }
 

@@ -1,0 +1,19 @@
+"""Messages to webhooks, one message a delivery: `{"deliveryId"}`."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from shared.aws.batch import run_batch
+from shared.core.log import log
+from shared.webhooks.deliver import deliver
+
+
+@log.inject_lambda_context(clear_state=True)
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Send what each message names."""
+    return run_batch(event, context, _send)
+
+
+def _send(body: Mapping[str, Any], deadline: float) -> None:
+    deliver(UUID(body["deliveryId"]), deadline=deadline)

@@ -1,0 +1,48 @@
+"""Which refusals the public API words in its own way: bodies that existing clients read `msg` or `message` from."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from shared.core.errors import AppError, FieldProblem
+
+
+class Refused(AppError):
+    """A refusal with a status of its own; clients read `msg` or `message`, so the body has both.
+
+    `also` are further fields of the body, `error` the name of the kind of refusal where the contract has one.
+    """
+
+    code = "refused"
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        error: str | None = None,
+        also: Mapping[str, Any] | None = None,
+        problems: tuple[FieldProblem, ...] = (),
+    ) -> None:
+        super().__init__(message, problems=problems)
+        self.answer = status
+        self.error = error
+        self.also = dict(also or {})
+
+
+def bad_request(message: str, *problems: FieldProblem) -> Refused:
+    """Refuse what the request asks for."""
+    return Refused(
+        HTTPStatus.BAD_REQUEST, message, error=HTTPStatus.BAD_REQUEST.phrase, problems=problems
+    )
+
+
+def not_found(message: str) -> Refused:
+    """Say that there is no such thing in this organization."""
+    return Refused(HTTPStatus.NOT_FOUND, message, error=HTTPStatus.NOT_FOUND.phrase)
+
+
+def post_refused(provider: str, channel_name: str, problem: FieldProblem) -> Refused:
+    """Say why a channel's platform would refuse a post."""
+    also = {"provider": provider, "name": channel_name}
+    return Refused(HTTPStatus.BAD_REQUEST, problem.message, also=also, problems=(problem,))

@@ -1,0 +1,112 @@
+"""How the public API tells refusals, and how its document describes them.
+
+Its bodies are a contract with programs that exist: `{"msg"}` or `{"message"}`, a sentence or, for refused fields, a
+list. A body has both names, since clients look for either, and `errors` with paths and codes for those that can read
+them. It is JSON whatever happens.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Response
+from pydantic import ConfigDict, Field
+
+from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
+from shared.access.policy import Limit, Rule
+from shared.core.config import settings
+from shared.core.errors import AppError, InvalidInput, PlanLimit, TooManyRequests, Unreadable
+from shared.core.wire import WireModel
+from shared.public_api.errors import Refused
+from shared.public_api.wording import rule_of
+from shared.web.errors import NoSuchRoute, ProblemField, Unexpected, headers_of
+from shared.web.routing import Route, Router
+
+_MSG = {
+    NoApiKey: "No API Key found",
+    UnknownApiKey: "Invalid API key",
+    UnknownGrant: "Invalid OAuth token",
+}
+_TOO_MANY = "ThrottlerException: Too Many Requests"
+_UNEXPECTED = "Internal server error"
+
+
+class PublicProblem(WireModel):
+    """What was refused, and why."""
+
+    model_config = ConfigDict(extra="allow")
+
+    message: str | list[str] = Field(examples=["Invalid API key"])
+    msg: str = Field(examples=["Invalid API key"])
+    status_code: int = Field(examples=[401])
+    error: str | None = Field(default=None, examples=["Bad Request"])
+    errors: list[ProblemField] | None = None
+
+
+class PublicRoute(Route):
+    """A route of the public API: its refusals are documented as it tells them."""
+
+    @staticmethod
+    def documented(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
+        """Describe each status that the route may refuse with."""
+        statuses = {400, 401, 403, 404, 429, 500, 503}
+        if method != "GET":
+            statuses |= {409, 413}
+        if rule.limit in {Limit.CHANNELS, Limit.POSTS_PER_MONTH}:
+            statuses.add(402)
+        return {
+            status: {"model": PublicProblem, "description": HTTPStatus(status).phrase}
+            for status in sorted(statuses)
+        }
+
+
+def public_router() -> Router:
+    """Make the router of the public API."""
+    return Router(prefix="/public/v1", tags=["Public API"], route_class=PublicRoute)
+
+
+def public_response(error: AppError) -> Response:
+    """Tell a refusal as the public API does."""
+    status, body = _told(error)
+    message = body["message"]
+    body.setdefault("msg", message if isinstance(message, str) else "; ".join(message))
+    body.setdefault("statusCode", status)
+    if error.problems:
+        body["errors"] = [
+            {"path": each.path, "code": each.code, "message": each.message}
+            for each in error.problems
+        ]
+    return Response(
+        json.dumps(body), status, headers=headers_of(error), media_type="application/json"
+    )
+
+
+def _told(error: AppError) -> tuple[int, dict[str, Any]]:
+    """Return the status and what the contract has of the body."""
+    match error:
+        case Refused():
+            body: dict[str, Any] = {"message": error.message, **error.also}
+            return error.answer, body | ({"error": error.error} if error.error else {})
+        case NoApiKey() | UnknownApiKey() | UnknownGrant():
+            return error.status, {"message": _MSG[type(error)]}
+        case TooManyRequests():
+            return error.status, {"message": _TOO_MANY}
+        case PlanLimit():
+            return error.status, {
+                "message": error.message,
+                "url": f"{settings().console_url}/billing",
+            }
+        case InvalidInput() if error.problems:
+            return _status(400, [rule_of(problem) for problem in error.problems])
+        case InvalidInput() | Unreadable():
+            return _status(400, error.message)
+        case NoSuchRoute():
+            return _status(error.answer, error.message)
+        case Unexpected():
+            return error.status, {"message": _UNEXPECTED, "incident": error.incident}
+        case _:
+            return _status(error.status, error.message)
+
+
+def _status(status: int, message: str | list[str]) -> tuple[int, dict[str, Any]]:
+    return status, {"message": message, "error": HTTPStatus(status).phrase}
