@@ -54,10 +54,9 @@ IfMatch = Annotated[
 ]
 
 
-@posts.get("")
+@posts.get("", response_model=PostsOut)
 def list_posts(
     request: Request,
-    response: Response,
     member: Acting,
     session: Reading,
     start_date: Annotated[Day, Query(alias="startDate")],
@@ -67,7 +66,7 @@ def list_posts(
     state: State = None,
     tag: UUID | None = None,
     cursor: Cursor = None,
-) -> PostsOut:
+) -> Response:
     """List the calendar of a range.
 
     First to go out first, both ends included. Days are whole days on the clock of `timezone`.
@@ -76,12 +75,12 @@ def list_posts(
     """
     stretch = read.read_range(start_date, end_date, timezone)
     wanted = Filter(channel, read.read_states(state), tag)
-    shown, rest = read.list_calendar(
+    shown, rest = read.list_calendar_json(
         session, member.organization_id, stretch, wanted=wanted, cursor=cursor
     )
-    if rest:
-        response.headers["link"] = read.link_to_rest(request.query_params.multi_items(), rest)
-    return shown
+    query = request.query_params.multi_items()
+    headers = {"link": read.link_to_rest(query, rest)} if rest else {}
+    return Response(shown, headers=headers, media_type="application/json")
 
 
 @posts.post("", status_code=201)

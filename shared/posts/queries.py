@@ -397,7 +397,7 @@ _TAGS = """
         select jsonb_agg(jsonb_build_object('tag', jsonb_build_object('id', t.id, 'name', t.name, 'color', t.color))
             order by t.name)
         from post_tags pt join tags t on t.id = pt.tag_id and t.deleted_at is null
-        where pt.post_id = p.id), '[]') as tags
+        where pt.post_id = p.id), '[]')
 """
 _LATE = (
     "(p.state in ('queued', 'publishing') and p.publish_at < now() - interval '5 minutes') as late"
@@ -405,32 +405,54 @@ _LATE = (
 # The name that clients know a state by, as lifecycle.py has it.
 _NAMES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
 _WIRE_STATE = f"case p.state {_NAMES} end"
-_LISTED = f"""
-    select p.id, {_WIRE_STATE} as state, p.state as code, {_LATE}, p.publish_at as publish_date, p.release_url,
-        p.release_id, p.error_code, p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
-        p.creation_method, json_build_object('id', c.id, 'provider_identifier', c.provider, 'name', c.name,
-            'picture', c.picture_url) as integration, {_TAGS}
-    from posts p join channels c on c.id = p.channel_id
-    where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
-        and (cast(:channel_id as uuid) is null or p.channel_id = cast(:channel_id as uuid))
-        and (cast(:states as text[]) is null or p.state = any(cast(:states as text[])))
-        and (cast(:tag_id as uuid) is null or exists (
-            select 1 from post_tags pt where pt.post_id = p.id and pt.tag_id = cast(:tag_id as uuid)))
-"""  # noqa: S608, only constants of this file
+# A time as the wire has it (`clock.to_wire`), and as it is: a cursor needs its microseconds.
+_WRITTEN = """to_char(p.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+_EXACT = "p.publish_at"
+
+
+def _listed(publish_date: str) -> str:
+    """Write the select of `CalendarPost`s, named as on the wire; more conditions may follow.
+
+    Most posts carry no tag, and to ask for that first takes a third of what an aggregate of no rows does.
+    """
+    return f"""
+        select p.id, {_WIRE_STATE} as state, p.state as code, {_LATE}, {publish_date} as "publishDate",
+            p.release_url as "releaseURL", p.release_id as "releaseId", p.error_code as "errorCode",
+            p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
+            p.creation_method as "creationMethod", null as "intervalInDays",
+            case when exists (select 1 from post_tags pt where pt.post_id = p.id) then {_TAGS} else '[]' end as tags,
+            json_build_object('id', c.id, 'providerIdentifier', c.provider, 'name', c.name,
+                'picture', c.picture_url) as integration
+        from posts p join channels c on c.id = p.channel_id
+        where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+            and (cast(:channel_id as uuid) is null or p.channel_id = cast(:channel_id as uuid))
+            and (cast(:states as text[]) is null or p.state = any(cast(:states as text[])))
+            and (cast(:tag_id as uuid) is null or exists (
+                select 1 from post_tags pt where pt.post_id = p.id and pt.tag_id = cast(:tag_id as uuid)))
+    """  # noqa: S608, only constants of this file
+
+
+_IN_RANGE = """
+    and p.publish_at between :start and :end
+    and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
+    order by p.publish_at, p.id limit :page_size
+"""
 
 # One JSON text for all rows: the driver's reading of 300 rows of sixteen columns takes longer than everything else.
-_CALENDAR = text(f"""
-    select cast(coalesce(json_agg(listed), '[]') as text) from (
-        {_LISTED}
-            and p.publish_at between :start and :end
-            and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
-        order by p.publish_at, p.id limit :page_size
-    ) listed
+# Nor is it read here: making objects of 300 posts, to write them as the same text again, would come second.
+_RANGE_JSON = text(f"""
+    select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
+        coalesce(sum(length(content)), 0) as characters
+    from ({_listed(_WRITTEN)} {_IN_RANGE}) listed
+""")  # noqa: S608, only constants of this file
+
+_RANGE = text(f"""
+    select cast(coalesce(json_agg(listed), '[]') as text) from ({_listed(_EXACT)} {_IN_RANGE}) listed
 """)  # noqa: S608, only constants of this file
 
 _LIST = text(f"""
     select cast(coalesce(json_agg(listed), '[]') as text) from (
-        {_LISTED}
+        {_listed(_EXACT)}
             and (p.publish_at, p.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
         order by p.publish_at desc, p.id desc limit :page_size
     ) listed
@@ -449,26 +471,39 @@ class Filter:
     tag_id: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RangePage:
+    """Which posts of the calendar: those of a range, both ends included, after a position, at most `size`."""
+
+    start: datetime
+    end: datetime
+    wanted: Filter
+    after: tuple[datetime, UUID] | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PostsJson:
+    """Posts as the database wrote them: `json` is a list of `CalendarPost`, `characters` are those of the contents."""
+
+    json: str
+    count: int
+    characters: int
+
+
 def list_range(
-    session: Session,
-    organization_id: OrganizationId,
-    start: datetime,
-    end: datetime,
-    *,
-    wanted: Filter,
-    after: tuple[datetime, UUID] | None,
-    page_size: int,
+    session: Session, organization_id: OrganizationId, page: RangePage
 ) -> list[CalendarPost]:
-    """List the posts of a range, both ends included, first to go out first, after a position."""
-    after_time, after_id = after or (start, _LOWEST)
-    values = _filter_values(organization_id, wanted) | {
-        "start": start,
-        "end": end,
-        "after_time": after_time,
-        "after_id": after_id,
-        "page_size": page_size,
-    }
-    return _posts(session, _CALENDAR, values)
+    """List the posts of a range, first to go out first."""
+    return _posts(session, _RANGE, _range_values(organization_id, page))
+
+
+def list_range_json(
+    session: Session, organization_id: OrganizationId, page: RangePage
+) -> PostsJson:
+    """List the same posts, written for the wire."""
+    row = session.execute(_RANGE_JSON, _range_values(organization_id, page)).one()
+    return PostsJson(row.posts, row.number, row.characters)
 
 
 def list_latest(
@@ -493,7 +528,7 @@ _THREAD = f"""
     select p.id, p.root_id, p.position, p.state, {_LATE}, p.publish_at, p.release_url, p.release_id, p.error_code,
         p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,
         p.delay_seconds, p.published_at, p.created_at, p.updated_at,
-        c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {_TAGS},
+        c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {_TAGS} as tags,
         coalesce((
             select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
                 'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
@@ -538,6 +573,17 @@ def _posts(
     session: Session, statement: TextClause, values: Mapping[str, Any]
 ) -> list[CalendarPost]:
     return _CALENDAR_POSTS.validate_json(session.execute(statement, values).scalar_one())
+
+
+def _range_values(organization_id: OrganizationId, page: RangePage) -> dict[str, Any]:
+    after_time, after_id = page.after or (page.start, _LOWEST)
+    return _filter_values(organization_id, page.wanted) | {
+        "start": page.start,
+        "end": page.end,
+        "after_time": after_time,
+        "after_id": after_id,
+        "page_size": page.size,
+    }
 
 
 def _filter_values(organization_id: OrganizationId, wanted: Filter) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from shared.posts import queries
 from shared.posts.draft import refusal
 from shared.posts.errors import GroupNotFound, PostNotFound
 from shared.posts.lifecycle import PostState, wire_state
-from shared.posts.queries import Filter
+from shared.posts.queries import Filter, RangePage
 from shared.posts.schemas import (
     MAX_PARTS,
     CalendarPost,
@@ -99,18 +99,25 @@ def list_calendar(
     cursor: str | None = None,
 ) -> tuple[PostsOut, str | None]:
     """List the posts of a range, and the cursor of the rest where they are more than fit one answer."""
-    rows = queries.list_range(
-        session,
-        organization_id,
-        stretch.start,
-        stretch.end,
-        wanted=wanted,
-        after=_position(cursor),
-        page_size=MAX_RANGE_POSTS + 1,
-    )
+    rows = queries.list_range(session, organization_id, _page_of(stretch, wanted, cursor))
     shown = list(_that_fit(rows))
-    posts = PostsOut(posts=shown)
-    return posts, _cursor_of(shown[-1]) if len(shown) < len(rows) else None
+    return PostsOut(posts=shown), _cursor_of(shown[-1]) if len(shown) < len(rows) else None
+
+
+def list_calendar_json(
+    session: Session,
+    organization_id: OrganizationId,
+    stretch: Range,
+    *,
+    wanted: Filter,
+    cursor: str | None = None,
+) -> tuple[str, str | None]:
+    """List the calendar as the JSON of `PostsOut`. The database writes it; only one that must be cut is read here."""
+    written = queries.list_range_json(session, organization_id, _page_of(stretch, wanted, cursor))
+    if written.count <= MAX_RANGE_POSTS and written.characters <= MAX_RANGE_CHARACTERS:
+        return f'{{"posts":{written.json}}}', None
+    shown, rest = list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
+    return shown.model_dump_json(by_alias=True), rest
 
 
 def link_to_rest(query: Sequence[tuple[str, str]], cursor: str) -> str:
@@ -193,6 +200,11 @@ def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:
     except (ValueError, OverflowError) as error:
         words = "Write a day as 2026-01-15, or a time as 2026-01-15T10:30:00Z."
         raise refusal(path, "invalid_time", words) from error
+
+
+def _page_of(stretch: Range, wanted: Filter, cursor: str | None) -> RangePage:
+    # One more than is shown, to see whether there is a rest.
+    return RangePage(stretch.start, stretch.end, wanted, _position(cursor), MAX_RANGE_POSTS + 1)
 
 
 def _that_fit(posts: Sequence[CalendarPost]) -> Iterator[CalendarPost]:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import boto3
 import pytest
@@ -13,6 +14,7 @@ from shared.channels.models import Channel
 from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
+from shared.posts import read
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post, Revision
 from shared.posts.schemas import PostDraft, PostEdit
@@ -350,6 +352,27 @@ class TestRead:
             False,
         ) or shown["late"]
         assert shown["integration"]["providerIdentifier"] == "mastodon"
+
+    def test_a_calendar_that_is_too_long_leads_to_the_rest(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        when = datetime(2026, 3, 29, 10, tzinfo=UTC)
+        posts = [a_post(session, channel, publish_at=when + timedelta(hours=n)) for n in range(3)]
+        query = {"startDate": "2026-03-29", "endDate": "2026-03-29"}
+        whole = caller.get("/posts", query=query)
+        assert "link" not in whole.headers
+        assert whole.headers["content-type"] == "application/json"
+        monkeypatch.setattr(read, "MAX_RANGE_POSTS", 2)
+        first = caller.get("/posts", query=query)
+        address, relation = first.headers["link"].split("; ")
+        assert relation == 'rel="next"'
+        rest = caller.get("/posts", query=dict(parse_qsl(urlsplit(address.strip("<>")).query)))
+        assert first.json["posts"] + rest.json["posts"] == whole.json["posts"]
+        assert [post["id"] for post in whole.json["posts"]] == [str(post.id) for post in posts]
 
     def test_a_thread_in_one_statement(
         self, session: Session, channel: Channel, caller: Gateway

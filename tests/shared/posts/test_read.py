@@ -10,14 +10,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
 from shared.core.errors import InvalidInput
 from shared.core.ids import OrganizationId
+from shared.organizations.models import Organization
 from shared.posts import queries, read
 from shared.posts.lifecycle import PostState
+from shared.posts.models import PostTag, Tag
 from shared.posts.queries import Filter
 from shared.posts.schemas import PostsOut
 from tests.builders import a_channel, a_post, an_organization
@@ -147,6 +149,71 @@ class TestCalendar:
         assert len(shown.posts) == 1  # never none, or it would not end
         assert rest
 
+    def test_is_written_by_the_database_as_it_would_be_from_here(
+        self, session: Session, channel: Channel
+    ) -> None:
+        when = datetime(2026, 5, 1, 10, 30, 0, 123_956, tzinfo=UTC)
+        for state in PostState:
+            a_post(session, channel, publish_at=when, state=state)
+        failed = a_post(
+            session,
+            channel,
+            publish_at=when.replace(microsecond=0),
+            content='"quoted" \\ \n \u2028 \U0001f30d é',
+            title="Title",
+            release_id="1",
+            release_url="https://social.example/1",
+            error_code="rejected",
+            error_message="Refused: \t\x1f",
+        )
+        for name in ("News", "Archive"):
+            tag = Tag(organization_id=channel.organization_id, name=name, color="#2f6f4f")
+            session.add(tag)
+            session.flush()
+            session.add(
+                PostTag(post_id=failed.id, tag_id=tag.id, organization_id=tag.organization_id)
+            )
+        a_post(
+            session,
+            a_channel(
+                session,
+                session.get_one(Organization, channel.organization_id),
+                picture_url="https://x.example/p",
+            ),
+            publish_at=when,
+        )
+        stretch = read.read_range("2026-05-01", "2026-05-01", "UTC")
+        written, _ = _written(session, channel, stretch)
+        shown, _ = _calendar(session, channel, stretch)
+        assert [post.publish_date.microsecond for post in shown.posts] == [0] + [123_956] * 7
+        assert json.loads(written) == json.loads(shown.model_dump_json(by_alias=True))
+        empty, _ = _written(session, channel, read.read_range("2020-05-01", "2020-05-01", "UTC"))
+        assert json.loads(empty) == {"posts": []}
+
+    def test_one_that_is_too_long_is_cut_alike(
+        self, session: Session, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        when = datetime(2026, 5, 1, 10, 30, 0, 123_956, tzinfo=UTC)
+        posts = [
+            a_post(session, channel, publish_at=when + timedelta(microseconds=number))
+            for number in range(3)
+        ]
+        stretch = read.read_range("2026-05-01", "2026-05-01", "UTC")
+        content = len(posts[0].content)
+        for limit, value, fit in (
+            ("MAX_RANGE_POSTS", 2, 2),
+            ("MAX_RANGE_CHARACTERS", content, 1),
+            ("MAX_RANGE_CHARACTERS", 3 * content, 3),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(read, limit, value)
+                written, rest = _written(session, channel, stretch)
+                shown, cursor = _calendar(session, channel, stretch)
+            assert json.loads(written) == json.loads(shown.model_dump_json(by_alias=True))
+            assert (len(shown.posts), rest, rest is None) == (fit, cursor, fit == 3)
+            following, _ = _written(session, channel, stretch, cursor=rest)
+            assert len(json.loads(following)["posts"]) == (3 - fit or 3)
+
     def test_filters(self, session: Session, channel: Channel) -> None:
         when = datetime(2026, 5, 1, tzinfo=UTC)
         draft = a_post(session, channel, publish_at=when, state=PostState.DRAFT)
@@ -172,7 +239,10 @@ class TestCalendar:
             with pytest.raises(InvalidInput):
                 _calendar(session, channel, stretch, cursor=cursor)
 
-    def test_it_is_read_by_its_index(self, session: Session, channel: Channel) -> None:
+    @pytest.mark.parametrize("statement", [queries._RANGE_JSON, queries._RANGE])
+    def test_it_is_read_by_its_index(
+        self, session: Session, channel: Channel, statement: TextClause
+    ) -> None:
         session.execute(
             text("""
                 insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content,
@@ -187,7 +257,7 @@ class TestCalendar:
         session.execute(text("analyze posts"))
         plan = _plan(
             session,
-            queries._CALENDAR.text,
+            statement.text,
             {
                 **queries._filter_values(OrganizationId(channel.organization_id), ANY),
                 "start": datetime(2021, 5, 1, tzinfo=UTC),
@@ -211,6 +281,13 @@ def _calendar(
 ) -> tuple[PostsOut, str | None]:
     organization_id = OrganizationId(channel.organization_id)
     return read.list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
+
+
+def _written(
+    session: Session, channel: Channel, stretch: read.Range, *, cursor: str | None = None
+) -> tuple[str, str | None]:
+    organization_id = OrganizationId(channel.organization_id)
+    return read.list_calendar_json(session, organization_id, stretch, wanted=ANY, cursor=cursor)
 
 
 def _plan(session: Session, statement: str, values: dict[str, Any]) -> str:
