@@ -1,6 +1,7 @@
 """`/auth/*` and `/user/*`: coming in, staying in, and who one is."""
 
 import hmac
+from datetime import timedelta
 from html import escape
 from typing import Annotated
 from uuid import UUID
@@ -40,14 +41,21 @@ from shared.identity.schemas import (
 )
 from shared.identity.tokens import read_expired_access_token
 from shared.organizations import queries as organizations
-from shared.organizations.api_keys import make_api_key, revoke_api_key
+from shared.organizations.api_keys import (
+    change_api_key,
+    make_api_key,
+    revoke_api_key,
+    rotate_api_key,
+)
 from shared.organizations.errors import NoSuchMember
 from shared.organizations.schemas import (
+    ApiKeyChange,
     ApiKeyIn,
     ApiKeyList,
     ApiKeyMade,
     ApiKeyOut,
     ApiKeyRevoked,
+    ApiKeyRotation,
     Impersonation,
     ImpersonationCandidate,
     ImpersonationCandidates,
@@ -337,6 +345,23 @@ def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMa
         name=body.name,
         scopes=tuple(sorted(body.scopes)),
         expires_at=body.expires_at,
+    )
+
+
+@user.put("/api-key/{key_id}")
+def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Writing) -> ApiKeyOut:
+    """Change what an API key is called, may do, or when it ends."""
+    return change_api_key(session, member.organization_id, key_id, body)
+
+
+@user.post("/api-key/{key_id}/rotate", status_code=201)
+def replace_api_key(
+    key_id: UUID, member: Acting, session: Writing, body: ApiKeyRotation | None = None
+) -> ApiKeyMade:
+    """Put a new key in the place of one. The old one is refused at once, unless it is to do for some hours more."""
+    hours = (body or ApiKeyRotation()).keep_old_for_hours
+    return rotate_api_key(
+        session, member.organization_id, key_id, keep_old_for=timedelta(hours=hours)
     )
 
 

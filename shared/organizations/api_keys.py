@@ -1,6 +1,7 @@
 """How a program gets a key to act for an organization: shown once, kept as a hash, revoked at once."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
-from shared.organizations.schemas import ApiKeyMade
+from shared.organizations.schemas import ApiKeyChange, ApiKeyMade, ApiKeyOut
 
 MOST_KEYS = 50
 _PREFIX = "roost_"  # lets scanners of leaked secrets know one
@@ -33,13 +34,10 @@ def make_api_key(
         InvalidInput: it would have expired already.
         TooManyApiKeys: the organization holds `MOST_KEYS`.
     """
-    if expires_at and expires_at <= clock.now():
-        message = "A key that has expired is of no use. Choose a later time, or leave it out."
-        problem = FieldProblem("expiresAt", "date_in_the_past", message)
-        raise InvalidInput(message, problems=[problem])
+    _check_end(expires_at)
     if queries.count_api_keys(session, organization_id) >= MOST_KEYS:
         raise TooManyApiKeys(MOST_KEYS)
-    key = _PREFIX + new_secret()
+    key = _new_key()
     row = queries.add_api_key(
         session,
         organization_id,
@@ -53,11 +51,65 @@ def make_api_key(
     return ApiKeyMade(**row._mapping, key=key)
 
 
+def change_api_key(
+    session: Session, organization_id: OrganizationId, key_id: UUID, wanted: ApiKeyChange
+) -> ApiKeyOut:
+    """Change what a key is called, may do, or when it ends.
+
+    Raises:
+        InvalidInput: it would have expired already.
+        NoSuchApiKey: the organization has no such key.
+    """
+    _check_end(wanted.expires_at)
+    values: dict[str, Any] = {"name": wanted.name} if wanted.name else {}
+    if wanted.scopes:
+        values["scopes"] = sorted(wanted.scopes)
+    if "expires_at" in wanted.model_fields_set:
+        values["expires_at"] = wanted.expires_at
+    row = queries.change_api_key(session, organization_id, key_id, values)
+    if row is None:
+        raise NoSuchApiKey
+    return ApiKeyOut.model_validate(row)
+
+
+def rotate_api_key(
+    session: Session, organization_id: OrganizationId, key_id: UUID, *, keep_old_for: timedelta
+) -> ApiKeyMade:
+    """Put a new key in the place of one: same name, scopes and end. The old one still does for a while.
+
+    Raises:
+        NoSuchApiKey: the organization has no such key.
+    """
+    key = _new_key()
+    row = queries.rotate_api_key(
+        session,
+        organization_id,
+        key_id,
+        key_hash=hash_secret(key),
+        hint=key[-_HINT_CHARACTERS:],
+        keep_old_for=keep_old_for,
+    )
+    if row is None:
+        raise NoSuchApiKey
+    return ApiKeyMade(**row._mapping, key=key)
+
+
 def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> None:
-    """Revoke a key: the next request with it is refused.
+    """Revoke a key, and the one before its rotation: the next request with either is refused.
 
     Raises:
         NoSuchApiKey: the organization has no such key.
     """
     if not queries.revoke_api_key(session, organization_id, key_id):
         raise NoSuchApiKey
+
+
+def _new_key() -> str:
+    return _PREFIX + new_secret()
+
+
+def _check_end(expires_at: datetime | None) -> None:
+    if expires_at and expires_at <= clock.now():
+        message = "A key that has expired is of no use. Choose a later time, or leave it out."
+        problem = FieldProblem("expiresAt", "date_in_the_past", message)
+        raise InvalidInput(message, problems=[problem])

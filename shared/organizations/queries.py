@@ -1,11 +1,11 @@
 """Which statements read and write organizations, their members and their API keys."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy import Update, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
@@ -199,19 +199,54 @@ def list_api_keys(session: Session, organization_id: OrganizationId) -> Sequence
     ).all()
 
 
+def change_api_key(
+    session: Session, organization_id: OrganizationId, key_id: UUID, values: Mapping[str, Any]
+) -> AnyRow | None:
+    """Change a key's name, scopes or end, and return its row; None if there is no such key."""
+    return session.execute(
+        _living_key(organization_id, key_id).values(**values).returning(*_KEY_COLUMNS)
+    ).one_or_none()
+
+
+def rotate_api_key(
+    session: Session,
+    organization_id: OrganizationId,
+    key_id: UUID,
+    *,
+    key_hash: bytes,
+    hint: str,
+    keep_old_for: timedelta,
+) -> AnyRow | None:
+    """Put another key in the place of one, which still does for a while; None if there is no such key."""
+    kept = bool(keep_old_for)
+    return session.execute(
+        _living_key(organization_id, key_id)
+        .values(
+            key_hash=key_hash,
+            hint=hint,
+            previous_hash=ApiKey.key_hash if kept else None,
+            previous_ends_at=func.now() + keep_old_for if kept else None,
+        )
+        .returning(*_KEY_COLUMNS)
+    ).one_or_none()
+
+
 def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> bool:
     """Revoke a key; False if there is no such key to revoke."""
     revoked = session.scalar(
-        update(ApiKey)
-        .where(
-            ApiKey.organization_id == organization_id,
-            ApiKey.id == key_id,
-            ApiKey.revoked_at.is_(None),
-        )
-        .values(revoked_at=func.now())
+        _living_key(organization_id, key_id)
+        .values(revoked_at=func.now(), previous_hash=None)
         .returning(ApiKey.id)
     )
     return revoked is not None
+
+
+def _living_key(organization_id: OrganizationId, key_id: UUID) -> Update:
+    return update(ApiKey).where(
+        ApiKey.organization_id == organization_id,
+        ApiKey.id == key_id,
+        ApiKey.revoked_at.is_(None),
+    )
 
 
 _ORGANIZATION_COLUMNS = (
@@ -226,6 +261,8 @@ _KEY_COLUMNS = (
     ApiKey.name,
     ApiKey.hint,
     ApiKey.scopes,
+    ApiKey.created_by,
+    ApiKey.previous_ends_at,
     ApiKey.created_at,
     ApiKey.last_used_at,
     ApiKey.expires_at,

@@ -80,6 +80,9 @@ class OrganizationChoice(WireModel):
     id: UUID
 
 
+MOST_HOURS_TWO_KEYS_DO = 7 * 24
+
+
 class ApiKeyIn(WireModel):
     name: VisibleName = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
     scopes: set[Literal["read", "write"]] = Field(
@@ -88,14 +91,32 @@ class ApiKeyIn(WireModel):
     expires_at: WireTime | None = None
 
 
+class ApiKeyChange(WireModel):
+    """What is to change; what is left out stays. `expiresAt` null: it does not expire."""
+
+    name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
+    scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1)
+    expires_at: WireTime | None = None
+
+
+class ApiKeyRotation(WireModel):
+    """How long the key of before still does, for programs that have not learned the new one."""
+
+    keep_old_for_hours: int = Field(default=0, ge=0, le=MOST_HOURS_TWO_KEYS_DO, examples=[24])
+
+
 class ApiKeyOut(WireModel):
     id: UUID
     name: str
     hint: str = Field(description="The key's last four characters.")
     scopes: list[str]
+    created_by: UUID | None = Field(description="The member who made it; null if they are gone.")
     created_at: WireTime
-    last_used_at: WireTime | None
+    last_used_at: WireTime | None = Field(description="To the minute.")
     expires_at: WireTime | None
+    previous_ends_at: WireTime | None = Field(
+        description="Until when the key of before the last rotation still does."
+    )
 
 
 class ApiKeyMade(ApiKeyOut):

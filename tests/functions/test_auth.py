@@ -1,7 +1,7 @@
 """Whether people come in, stay in, are told apart, and are let out."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from functions.auth.app import app
 from shared.core import clock
+from shared.core.ids import new_id
 from shared.identity import sessions
 from shared.identity.models import Session, User
 from shared.organizations.models import ApiKey, Member, Organization, Role
@@ -478,6 +479,50 @@ class TestApiKeys:
         assert gateway.delete(f"/user/api-key/{listed['id']}").status == 200
         assert program.get("/user/self").json["code"] == "unknown_api_key"
         assert gateway.delete(f"/user/api-key/{listed['id']}").status == 404
+
+    def test_rotated_key_takes_the_place_of_the_old_one(
+        self, session: DbSession, member: Member
+    ) -> None:
+        gateway = as_member(app, session, member)
+        old = gateway.post("/user/api-key", {"name": "Zapier", "scopes": ["read"]}).json
+        new = gateway.post(f"/user/api-key/{old['id']}/rotate")
+        assert new.status == 201
+        assert new.json == old | {"key": new.json["key"], "hint": new.json["key"][-4:]}
+        assert new.json["key"] != old["key"]
+        refused = Gateway(app, headers={"authorization": old["key"]}).get("/user/self")
+        assert refused.json["code"] == "unknown_api_key"
+        answer = Gateway(app, headers={"authorization": new.json["key"]}).get("/user/self")
+        assert answer.status == 200
+
+    def test_old_key_may_do_for_some_hours_more(self, session: DbSession, member: Member) -> None:
+        gateway = as_member(app, session, member)
+        old = gateway.post("/user/api-key", {}).json
+        path = f"/user/api-key/{old['id']}"
+        new = gateway.post(f"{path}/rotate", {"keepOldForHours": 24}).json
+        ends_at = datetime.fromisoformat(new["previousEndsAt"])
+        assert timedelta(hours=23) < ends_at - clock.now() <= timedelta(hours=24)
+        programs = [Gateway(app, headers={"authorization": one["key"]}) for one in (old, new)]
+        assert [program.get("/user/self").status for program in programs] == [200, 200]
+        assert gateway.delete(path).status == 200
+        assert [program.get("/user/self").status for program in programs] == [401, 401]
+        refused = gateway.post(f"{path}/rotate", {"keepOldForHours": 1000})
+        assert [problem["path"] for problem in refused.json["errors"]] == ["keepOldForHours"]
+        assert gateway.post(f"{path}/rotate").status == 404
+
+    def test_key_is_renamed_and_narrowed(self, session: DbSession, member: Member) -> None:
+        gateway = as_member(app, session, member)
+        made = gateway.post("/user/api-key", {"name": "Zapier"}).json
+        path = f"/user/api-key/{made['id']}"
+        changed = gateway.put(path, {"name": "n8n", "scopes": ["read"]}).json
+        assert (changed["name"], changed["scopes"]) == ("n8n", ["read"])
+        assert gateway.put(path, {}).json == changed
+        end = "2040-01-01T00:00:00.000Z"
+        assert gateway.put(path, {"expiresAt": end}).json == changed | {"expiresAt": end}
+        assert gateway.put(path, {"expiresAt": None}).json == changed
+        assert gateway.put(path, {"expiresAt": "2020-01-01T00:00:00Z"}).status == 422
+        assert gateway.put(f"/user/api-key/{new_id()}", {"name": "n8n"}).status == 404
+        program = Gateway(app, headers={"authorization": made["key"]})
+        assert program.post("/user/api-key", {}).status == 403
 
     def test_is_stored_as_a_hash_only(self, session: DbSession, member: Member) -> None:
         made = as_member(app, session, member).post("/user/api-key", {})
