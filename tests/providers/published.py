@@ -41,7 +41,7 @@ class _Request:
 
 
 @functools.cache
-def _description(name: str) -> OpenAPI:
+def _description(name: str | Path) -> OpenAPI:
     return OpenAPI.from_dict(_adapted(json.loads((FOLDER / name).read_text())))
 
 
@@ -52,7 +52,8 @@ def _adapted(node: Any, key: str = "") -> Any:
     - `oneOf` bodies: a Mastodon status with text and media is both a text and a media status;
     - `redirect_uris`: the description says array, its own documentation and older servers say string;
     - `segment_index`: an integer, which in a multipart form is written as text;
-    - paths of LinkedIn's with parameters that are described nowhere, and its bodies, which it describes as text.
+    - paths of LinkedIn's with parameters that are described nowhere, and its bodies, which it describes as text, or
+      as there and of no kind.
     """
     if isinstance(node, list):
         return [_adapted(one) for one in node]
@@ -63,12 +64,16 @@ def _adapted(node: Any, key: str = "") -> Any:
     if key == "paths":
         node = {path: operations for path, operations in node.items() if " " not in path}
     renamed = {"anyOf" if name == "oneOf" else name: inner for name, inner in node.items()}
-    return {name: _adapted(inner, name) for name, inner in renamed.items() if name != "security"}
+    return {
+        name: _adapted(inner, name)
+        for name, inner in renamed.items()
+        if name != "security" and inner != {"content": {}}
+    }
 
 
-def judge(request: httpx.Request, description: str) -> None:
-    """Hold that `request` is one that the OpenAPI `description` allows."""
-    if not FOLDER.exists():
+def judge(request: httpx.Request, description: str | Path) -> None:
+    """Hold that `request` is one that the OpenAPI `description` allows: a name in the folder, or a file elsewhere."""
+    if not FOLDER.exists() and not isinstance(description, Path):
         return
     openapi = _description(description)
     server = (

@@ -274,7 +274,7 @@ class TestRules:
         ("settings", "path"),
         [
             ({"community": "https://elsewhere.example/1"}, "settings.community"),
-            ({"post_type": "article"}, "settings.post_type"),
+            ({"post_type": "story"}, "settings.post_type"),
             ({"who_can_reply_post": "nobody"}, "settings.who_can_reply_post"),
         ],
     )

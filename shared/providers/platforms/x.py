@@ -2,7 +2,10 @@
 
 Quirks: every request is signed (OAuth 1.0a), tokens do not expire; there are no idempotency keys, so a post without
 an answer is looked up among the account's latest; links count 23 and CJK and emoji 2; how long a text may be depends
-on the account's subscription; text and pictures of one post cannot be sent apart. Articles are not offered.
+on the account's subscription; text and pictures of one post cannot be sent apart.
+Articles (docs.x.com/x-api/articles and OpenAPI 2.168, read 2026-11) are for subscribers: a draft is made, then published,
+which makes a post. A draft can be neither read, changed nor deleted through the API. Somebody measured ten drafts, refused
+ones too, and five articles a day (github.com/Shudesu/x-harness-oss, docs/manual/07-articles-api.md, read 2026-11).
 Applications that pay by use may answer only posts that mention or quote the account, and write one cashtag a post
 (docs.x.com/x-api/posts/manage-tweets/integrate, read 2026-11); whether the first holds for one's own thread it does
 not say.
@@ -11,7 +14,7 @@ not say.
 import html
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -47,11 +50,13 @@ from shared.providers.errors import (
     RateLimited,
     TokenExpired,
 )
+from shared.providers.families.draft_js import content_state
 from shared.providers.http import Api, misconfigured, retry_after, said
 from shared.providers.oauth import OAuth1Provider
 from shared.providers.spec import (
     ImageRules,
     MediaRules,
+    MediaSetting,
     OAuth1,
     ProviderSpec,
     TextRules,
@@ -63,6 +68,7 @@ from shared.providers.uploads import chunks
 # A segment has at most 5 MB in version 1.1 (developer.x.com/en/docs/twitter-api/v1/media/upload-media/api-reference/
 # post-media-upload-append, read 2026-11); version 2 names no limit. Segments are numbered to 999 (OpenAPI 2.167).
 CHUNK_BYTES = 4 * 1024 * 1024
+IMAGE_CATEGORY = "tweet_image"
 UPLOAD_TIMEOUT = timedelta(minutes=1)
 PROCESSING_PAUSE = timedelta(seconds=5)
 CAP_PAUSE = timedelta(hours=1)
@@ -70,6 +76,9 @@ CAP_PAUSE = timedelta(hours=1)
 # (spidersweb.pl/2024/03/artykuly-na-x-twitterze.html, read 2026-11).
 LONGEST_CHECKED = 4_000  # a member says that the account is verified
 LONGEST_SUBSCRIBED = 25_000  # X itself says that it subscribes
+# Not confirmed by X; by trial of the press (techcrunch.com/2024/03/08/x-allows-premium-users-and-organizations-to-
+# publish-articles, read 2026-11).
+LONGEST_ARTICLE = 100_000
 # By example `expires_after_secs` is 1,295,999 (docs.x.com/x-api/media/quickstart/media-upload-chunked, read 2026-11).
 # What a given upload has is not read, so a day is counted on.
 UPLOAD_LIFETIME = timedelta(hours=23)
@@ -82,7 +91,15 @@ METRICS = {
     "quote_count": "Quotes",
     "bookmark_count": "Bookmarks",
 }
-_POST_PATH = re.compile(r"/(?:i/web|(\w{1,15}))/status/([0-9]{1,19})(?:/.*)?", re.ASCII)
+# An article stands under its post's number too (github.com/d60/twikit/issues/403, read 2026-11), and under a number of
+# its own at `/i/article/`, which names no post.
+_POST_PATH = re.compile(
+    r"/(?:i/web/status|(\w{1,15})/status|(?!i/)(\w{1,15})/article)/([0-9]{1,19})(?:/.*)?", re.ASCII
+)
+# Where X's own editor opens a draft (github.com/browser-use/browser-harness/pull/460, read 2026-11).
+_DRAFT = "https://x.com/compose/articles/edit/"
+_DRAFT_PATH = re.compile(r"/compose/articles/edit/([0-9]{1,19})(?:/preview)?/?", re.ASCII)
+_OF_POSTS_ALONE = ("who_can_reply_post", "community", "made_with_ai", "paid_partnership")
 
 
 class XSettings(BaseModel):
@@ -99,7 +116,24 @@ class XSettings(BaseModel):
     )
     made_with_ai: bool = Field(default=False, title="Contains media made with AI")
     paid_partnership: bool = Field(default=False, title="Paid partnership")
-    post_type: Literal["post"] = Field(default="post", title="Kind of post")
+    post_type: Literal["post", "article"] = Field(default="post", title="Kind of post")
+    article_title: str = Field(default="", title="Title", description="Of an article.")
+    article_status: Literal["draft", "published"] | None = Field(
+        default=None,
+        title="What becomes of the article",
+        description="A draft stays on X for you to publish there.",
+    )
+    article_cover: MediaSetting | None = Field(
+        default=None,
+        title="Cover",
+        description="A picture above the article.",
+        json_schema_extra={"format": "media"},
+    )
+
+    @property
+    def is_article(self) -> bool:
+        """Whether it is an article, not a post."""
+        return self.post_type == "article"
 
 
 class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
@@ -140,6 +174,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         ),
         max_parts=50,
         settings=XSettings,
+        media_settings=("article_cover",),
         base_url="https://api.x.com",
         tool_tip="Log in to the right account on X first: X connects the one that is logged in.",
     )
@@ -152,12 +187,21 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             longest = LONGEST_SUBSCRIBED if subscribed else LONGEST_CHECKED
         return TextRules(max_length=longest, unit=TextUnit.WEIGHTED, link_length=text.X_LINK_WEIGHT)
 
+    def part_rules(
+        self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
+    ) -> TextRules:
+        """Give an article its own length; what answers it is an ordinary post."""
+        if position == 0 and settings.get("post_type") == "article":
+            return TextRules(max_length=LONGEST_ARTICLE)
+        return self.text_rules(account)
+
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
     ) -> Sequence[FieldRefused]:
-        """Refuse a GIF beside other files: X takes it alone, like a video."""
-        del settings
-        return [
+        """Refuse a GIF beside other files, which X takes alone, like a video; and what an article cannot be."""
+        chosen = XSettings.model_validate(settings)
+        refused = list(_refused_of_article(parts, chosen)) if chosen.is_article else []
+        return refused + [
             FieldRefused(
                 f"value.{position}.image",
                 "mixed_media",
@@ -166,6 +210,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             for position, part in enumerate(parts)
             if len(part.media) > 1
             and any(media.content_type == "image/gif" for media in part.media)
+            and not (chosen.is_article and position == 0)  # refused there already
         ]
 
     def account(self, api: Api) -> Account:
@@ -185,9 +230,11 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             },
         )
 
-    def publish(self, api: Api, post: OutgoingPost) -> Released:
-        """Create the post."""
+    def publish(self, api: Api, post: OutgoingPost) -> Released | Processing:
+        """Create the post, or the draft of the article."""
         chosen = XSettings.model_validate(post.settings)
+        if chosen.is_article:
+            return self._draft(api, post, chosen)
         settings: dict[str, Any] = {}
         if chosen.who_can_reply_post != "everyone":
             settings["reply_settings"] = chosen.who_can_reply_post
@@ -197,6 +244,17 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
                 "share_with_followers": True,
             }
         return self._create(api, post, settings)
+
+    def resume(self, api: Api, post: OutgoingPost, state: Mapping[str, Any]) -> Released:
+        """Publish the article whose draft `state` names, so that no try makes a second one."""
+        del post  # is in the draft
+        answer = api.request(
+            "POST",
+            f"/2/articles/{state['article']}/publish",
+            auth=self.signer(api),
+            irrevocable=True,
+        )
+        return self._released(api, api.read(answer, "data.post_id")["data"]["post_id"])
 
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
         """Create the post as an answer to the part before; the root has chosen who may reply."""
@@ -211,7 +269,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         """
         ids, waiting = list(progress.get("ids", [])), list(progress.get("waiting", []))
         upload, segment = progress.get("upload"), int(progress.get("segment", 0))
-        for media in post.media[len(ids) :]:
+        for media in _files(post)[len(ids) :]:
             if upload is None:
                 upload, segment = self._begin(api, media), 0
             segment, is_whole = self._append(api, media, upload, segment)
@@ -227,7 +285,15 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         return Staged({"ids": ids}, expires_at=api.now() + UPLOAD_LIFETIME)
 
     def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
-        """Compare the account's posts since then; X shortens links and escapes text, both are undone."""
+        """Compare the account's posts since then; X shortens links and escapes text, both are undone.
+
+        An article is known by its title (`article.title`: github.com/browser-use/browser-harness/pull/778, read 2026-11;
+        the OpenAPI description says only that it is an object). A draft cannot be found.
+        """
+        chosen = XSettings.model_validate(post.settings)
+        is_article = chosen.is_article and post.position == 0
+        if is_article and chosen.article_status == "draft":
+            return []
         answer = api.request(
             "GET",
             f"/2/users/{api.access.remote_id}/tweets",
@@ -235,18 +301,19 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
                 "max_results": 50,
                 "start_time": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "exclude": "retweets",
-                "tweet.fields": "created_at,entities,note_tweet",
+                "tweet.fields": f"created_at,entities,{'article' if is_article else 'note_tweet'}",
             },
             auth=self.signer(api),
         )
-        wanted = _comparable(post.text, {})
+        wanted = _comparable(chosen.article_title if is_article else post.text, {})
+        written = _title if is_article else _as_written
         return [
             Found(
                 self._released(api, tweet["id"]),
                 clock.as_utc(datetime.fromisoformat(tweet["created_at"])),
             )
             for tweet in api.read(answer).get("data", [])
-            if _comparable(*_as_written(tweet)) == wanted
+            if _comparable(*written(tweet)) == wanted
         ]
 
     def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
@@ -296,7 +363,9 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         ]
 
     def post_series(self, api: Api, release: Released) -> Sequence[Series]:
-        """Read one post's counters."""
+        """Read one post's counters; a draft has none."""
+        if release.url.startswith(_DRAFT):
+            return []
         params = {"tweet.fields": "public_metrics"}
         answer = api.request("GET", f"/2/tweets/{release.id}", params=params, auth=self.signer(api))
         counted = api.read(answer, "data.public_metrics")["data"]["public_metrics"]
@@ -310,13 +379,15 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
     def release_from_url(
         self, url: str, *, remote_id: str, username: str | None = None
     ) -> Released | None:
-        """Read `x.com/<user>/status/<id>`; `i` stands for any user."""
+        """Read `x.com/<user>/status/<id>`, where `i` stands for any user, or the address of an article's draft."""
         del remote_id
         page = page_at(url, "x.com", "twitter.com")
+        if page and (draft := _DRAFT_PATH.fullmatch(page.path)):
+            return _draft_at(draft[1])
         found = _POST_PATH.fullmatch(page.path) if page else None
         if found is None:
             return None
-        writer, tweet_id = (found[1] or "i").casefold(), found[2]
+        writer, tweet_id = (found[1] or found[2] or "i").casefold(), found[3]
         if username and writer not in {"i", username.casefold()}:
             return None
         return _released_at(tweet_id, username)
@@ -335,6 +406,12 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
                 f"This server has used up its allowance at X. {words}",
                 retry_after=CAP_PAUSE,
                 whole_app=True,
+            )
+        # Not documented; seen where an account's articles of a day are used up (the notes named above).
+        if status == 429 and response.headers.get("x-user-limit-24hour-remaining") == "0":
+            return RateLimited(
+                f"X lets this account post no more of these today. {words}",
+                retry_after=_until(response.headers.get("x-user-limit-24hour-reset", "")),
             )
         if status == 429:
             return RateLimited(f"X asks to wait. {words}", retry_after=retry_after(response))
@@ -358,9 +435,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
 
     def _create(self, api: Api, post: OutgoingPost, settings: Mapping[str, Any]) -> Released:
         chosen = XSettings.model_validate(post.settings)
-        media_ids = list(post.staged.get("ids", []))
-        if len(media_ids) != len(post.media):
-            raise PlatformUnavailable("The media are not on X yet.")
+        media_ids = _staged_ids(post)
         body = {
             "text": post.text,
             **({"media": {"media_ids": media_ids}} if media_ids else {}),
@@ -372,6 +447,36 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             "POST", "/2/tweets", json=body, auth=self.signer(api), irrevocable=True
         )
         return self._released(api, api.read(answer, "data.id")["data"]["id"])
+
+    def _draft(self, api: Api, post: OutgoingPost, chosen: XSettings) -> Released | Processing:
+        """Make the draft. One that is to be published may be made again: nobody but the member sees what is left over."""
+        stays = chosen.article_status == "draft"
+        media_ids = _staged_ids(post)
+        of_text, of_cover = media_ids[: len(post.media)], media_ids[len(post.media) :]
+        body = {
+            "title": chosen.article_title,
+            "content_state": content_state(
+                post.html,
+                mention=self.format_mention,
+                images=of_text,
+                media_category=IMAGE_CATEGORY,
+            ),
+            **(
+                {
+                    "cover_media": {
+                        "media_id": of_cover[0],
+                        "media_category": IMAGE_CATEGORY,
+                    }
+                }
+                if of_cover
+                else {}
+            ),
+        }
+        answer = api.request(
+            "POST", "/2/articles/draft", json=body, auth=self.signer(api), irrevocable=stays
+        )
+        article = str(api.read(answer, "data.id")["data"]["id"])
+        return _draft_at(article) if stays else Processing({"article": article}, after=timedelta(0))
 
     def _released(self, api: Api, tweet_id: str) -> Released:
         return _released_at(str(tweet_id), api.access.username)
@@ -434,6 +539,46 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         )
 
 
+def _files(post: OutgoingPost) -> list[OutgoingMedia]:
+    """List what has to be on X before the post: what is shown in it, then an article's cover."""
+    chosen = XSettings.model_validate(post.settings)
+    named = post.setting_media if chosen.is_article else {}
+    return [*post.media, *named.values()]
+
+
+def _staged_ids(post: OutgoingPost) -> list[str]:
+    media_ids = list(post.staged.get("ids", []))
+    if len(media_ids) != len(_files(post)):
+        raise PlatformUnavailable("The media are not on X yet.")
+    return media_ids
+
+
+def _refused_of_article(parts: Sequence[DraftPart], chosen: XSettings) -> Iterator[FieldRefused]:
+    root, *replies = parts
+    if not chosen.article_title.strip():
+        yield FieldRefused("settings.article_title", "missing", "Give the article a title.")
+    if chosen.article_status is None:
+        words = "Say whether the article is to be published or to stay a draft."
+        yield FieldRefused("settings.article_status", "missing", words)
+    for name in _OF_POSTS_ALONE:
+        if getattr(chosen, name) != XSettings.model_fields[name].default:
+            words = "X offers this for posts, not for articles."
+            yield FieldRefused(f"settings.{name}", "not_for_articles", words)
+    files = [(f"value.0.image.{index}", media) for index, media in enumerate(root.media)]
+    files += [(f"settings.{name}", media) for name, media in root.setting_media.items()]
+    for path, media in files:
+        if media.is_video or media.content_type == "image/gif":
+            words = "An article on X takes pictures that do not move."
+            yield FieldRefused(path, "unsupported_type", words)
+    if replies and chosen.article_status == "draft":
+        words = "Nothing can answer a draft. Publish the article, or leave one part."
+        yield FieldRefused("value.1", "too_many_parts", words)
+
+
+def _draft_at(article: str) -> Released:
+    return Released(id=article, url=f"{_DRAFT}{article}")
+
+
 def _released_at(tweet_id: str, username: str | None) -> Released:
     return Released(id=tweet_id, url=f"https://x.com/{username or 'i'}/status/{tweet_id}")
 
@@ -447,6 +592,17 @@ def _as_written(tweet: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
         for url in entities.get("urls", [])
     }
     return html.unescape(long_form.get("text") or tweet["text"]), links
+
+
+def _title(tweet: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    """Return the title of a post's article; empty: it has none."""
+    return html.unescape((tweet.get("article") or {}).get("title") or ""), {}
+
+
+def _until(epoch: str) -> timedelta:
+    if not epoch.isdigit():
+        return CAP_PAUSE
+    return max(timedelta(seconds=1), datetime.fromtimestamp(int(epoch), UTC) - clock.now())
 
 
 def _comparable(written: str, short_links: Mapping[str, str]) -> str:

@@ -1,0 +1,232 @@
+"""What is a composed text in Draft.js's form? X takes articles so: a block for each paragraph, with ranges over its text.
+
+Names and values: X's OpenAPI description 2.168 and docs.x.com/x-api/articles/writing-guide, read 2026-11. They differ from
+Draft.js's own: names are in snake_case, and entities are a list.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from shared.core import text
+
+_TYPES = {
+    "h1": "header-one",
+    "h2": "header-two",
+    "h3": "header-three",
+    "li": "unordered-list-item",
+}
+_PARAGRAPH = "unstyled"
+_BETWEEN_PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
+# The guide marks handles and hashtags wherever they stand, by their words without the sign.
+_MENTION = re.compile(r"(?<![\w@#/.&])@(\w{1,15})(?![\w@])", re.ASCII)
+_HASHTAG = re.compile(r"(?<![\w@#/&])#(\w*[^\W\d_]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A stretch of a block's text, in code points. `url` of a link; None: it is bold."""
+
+    start: int
+    end: int
+    url: str | None = None
+
+
+@dataclass(slots=True)
+class _Block:
+    type: str
+    text: str = ""
+    spans: list[_Span] = field(default_factory=list)
+
+
+def content_state(
+    composed: str, *, mention: text.Mention, images: Sequence[str], media_category: str
+) -> dict[str, Any]:
+    """Write `composed` (sanitized HTML, or plain text) as blocks and entities; `images` (media ids) follow the text.
+
+    Underlining has no form there and is left out. A line break within a paragraph stays one.
+    """
+    reader = _Reader(mention)
+    reader.feed(composed)
+    reader.finish()
+    blocks: list[dict[str, Any]] = []
+    entities: list[dict[str, Any]] = []
+    for block in reader.blocks:
+        blocks += [_written(piece, entities) for piece in _pieces(block)]
+    for media_id in images:
+        item = {"media_id": media_id, "media_category": media_category}
+        key = _add(entities, "image", "immutable", {"media_items": [item]})
+        place = {"offset": 0, "length": 1, "key": key}
+        blocks.append({"text": " ", "type": "atomic", "entity_ranges": [place]})
+    return {"blocks": blocks, "entities": entities}
+
+
+class _Reader(HTMLParser):
+    """Collects blocks, and where in them bold and links begin and end."""
+
+    def __init__(self, mention: text.Mention) -> None:
+        super().__init__(convert_charrefs=True)
+        self.blocks = [_Block(_PARAGRAPH)]
+        self._mention = mention
+        self._open: list[tuple[str, int, str]] = []  # tag, where it began, address
+        self._in_item = False
+        self._mentioned = False  # within a mention, whose words the platform's own form replaces
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        block = self.blocks[-1]
+        if tag == "p" and self._in_item:  # editors wrap an item's text in a paragraph of its own
+            self._write("\n" if block.text else "")
+        elif tag in text.BLOCKS:
+            self._begin(_TYPES.get(tag, _PARAGRAPH))
+            self._in_item = tag == "li"
+        elif tag == "br":
+            self._write("\n")
+        elif tag == "span" and "data-mention-id" in attributes:
+            label = attributes.get("data-mention-label", "")
+            self._write(self._mention(attributes["data-mention-id"], label))
+            self._open.append((tag, len(block.text), ""))
+            self._mentioned = True
+        elif tag in {"strong", "a", "span"}:
+            self._open.append((tag, len(block.text), attributes.get("href", "")))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "p" and self._in_item:
+            self._close_all()
+        elif tag in text.BLOCKS:
+            self._begin(_PARAGRAPH)
+            self._in_item = False
+        elif any(tag == opened for opened, _, _ in self._open):
+            while self._close() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        self._write(data.replace("\xa0", " ").replace("\r\n", "\n"))
+
+    def finish(self) -> None:
+        """End whatever is still open."""
+        self.close()
+        self._close_all()
+
+    def _write(self, written: str) -> None:
+        if not self._mentioned:
+            self.blocks[-1].text += written
+
+    def _begin(self, kind: str) -> None:
+        self._close_all()
+        self.blocks.append(_Block(kind))
+
+    def _close(self) -> str:
+        tag, start, address = self._open.pop()
+        block = self.blocks[-1]
+        if tag == "span":
+            self._mentioned = False
+        elif tag == "strong":
+            block.spans.append(_Span(start, len(block.text)))
+        elif address.startswith("mailto:"):
+            self._write(_after_words(block.text[start:], address.removeprefix("mailto:")))
+        elif address:
+            self._write("" if block.text[start:].strip() else address)
+            block.spans.append(_Span(start, len(block.text), address))
+        return tag
+
+    def _close_all(self) -> None:
+        while self._open:
+            self._close()
+
+
+def _after_words(words: str, address: str) -> str:
+    """Say what is to follow a link's words, so that an address which cannot be one is not lost."""
+    if address in words:
+        return ""
+    return f" {address}" if words.strip() else address
+
+
+def _pieces(block: _Block) -> Iterator[_Block]:
+    """Split a paragraph at blank lines (plain text is welcome), without space around the pieces and without empty ones."""
+    start = 0
+    gaps = _BETWEEN_PARAGRAPHS.finditer(block.text) if block.type == _PARAGRAPH else iter(())
+    ends = [*((gap.start(), gap.end()) for gap in gaps), (len(block.text), len(block.text))]
+    for end, following in ends:
+        piece = block.text[start:end]
+        first = start + len(piece) - len(piece.lstrip())
+        last = first + len(piece.strip())
+        spans = [
+            _Span(max(span.start, first) - first, min(span.end, last) - first, span.url)
+            for span in block.spans
+            if max(span.start, first) < min(span.end, last)
+        ]
+        if first < last:
+            yield _Block(block.type, block.text[first:last], spans)
+        start = following
+
+
+def _written(block: _Block, entities: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write a block; its links become entities."""
+    links = sorted(_links(block), key=lambda link: link.start)
+    bold = sorted((span for span in block.spans if span.url is None), key=lambda span: span.start)
+    data = {
+        "urls": [_marked(block, link, link.url or "") for link in links],
+        "mentions": list(_found(block, _MENTION, links)),
+        "hashtags": list(_found(block, _HASHTAG, links)),
+    }
+    lists = {
+        "inline_style_ranges": [{**_range(block, span), "style": "bold"} for span in bold],
+        "entity_ranges": [
+            {**_range(block, link), "key": _add(entities, "link", "mutable", {"url": link.url})}
+            for link in links
+        ],
+        "data": {name: marks for name, marks in data.items() if marks},
+    }
+    kept = {name: value for name, value in lists.items() if value}
+    return {"text": block.text, "type": block.type, **kept}
+
+
+def _links(block: _Block) -> list[_Span]:
+    """List the links, and the addresses that stand in the text as such."""
+    links = [span for span in block.spans if span.url is not None]
+    addresses = [
+        _Span(one.start, one.end, one.url) for one in text.find_links(block.text, bare=False)
+    ]
+    return links + [one for one in addresses if not _overlaps(one, links)]
+
+
+def _found(
+    block: _Block, pattern: re.Pattern[str], links: Sequence[_Span]
+) -> Iterator[Mapping[str, Any]]:
+    for match in pattern.finditer(block.text):
+        span = _Span(match.start(), match.end())
+        if not _overlaps(span, links):
+            yield _marked(block, span, match[1])
+
+
+def _overlaps(span: _Span, others: Sequence[_Span]) -> bool:
+    return any(span.start < other.end and other.start < span.end for other in others)
+
+
+def _marked(block: _Block, span: _Span, words: str) -> dict[str, Any]:
+    place = _range(block, span)
+    return {
+        "from_index": place["offset"],
+        "to_index": place["offset"] + place["length"],
+        "text": words,
+    }
+
+
+def _range(block: _Block, span: _Span) -> dict[str, int]:
+    """Count in UTF-16 units, as Draft.js does. X says "characters", and its guide counts them in two ways."""
+    return {
+        "offset": text.utf16(block.text[: span.start]),
+        "length": text.utf16(block.text[span.start : span.end]),
+    }
+
+
+def _add(
+    entities: list[dict[str, Any]], kind: str, mutability: str, data: Mapping[str, Any]
+) -> int:
+    """Add an entity; return its place in the list, which is also its key."""
+    value = {"type": kind, "mutability": mutability, "data": dict(data)}
+    entities.append({"key": str(len(entities)), "value": value})
+    return len(entities) - 1
