@@ -3,7 +3,7 @@
 import hmac
 from datetime import timedelta
 from html import escape
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Request, Response
@@ -77,6 +77,21 @@ from shared.web.deps import (
 from shared.web.pages import page, password_page
 from shared.web.routing import Router, refusals
 
+Mailed = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="What the mailed link ends with. Open the link as a whole, as it stands in the mail, or "
+        "have another mail sent.",
+    ),
+]
+# A link is opened by a browser, which is answered a page; a program is answered a problem.
+OF_A_LINK: dict[int | str, dict[str, Any]] = {
+    status: {**said, "content": {**said["content"], "text/html": {}}}
+    for status, said in refusals(422, 429, 503).items()
+}
+
 auth = Router(prefix="/auth", tags=["Signing in"])
 user = Router(prefix="/user", tags=["User"])
 
@@ -110,15 +125,18 @@ def register_account(
     "/activate",
     response_class=HTMLResponse,
     responses={
-        410: {"description": "The link was used or is too old", "content": {"text/html": {}}}
+        **OF_A_LINK,
+        410: {"description": "The link was used or is too old", "content": {"text/html": {}}},
     },
 )
-def activate_by_link(code: Annotated[str, Query(max_length=200)], session: Writing) -> HTMLResponse:
+def activate_by_link(code: Mailed, session: Writing) -> HTMLResponse:
     """Activate an account by opening the mailed link; answers a page."""
     try:
         codes.activate(session, code)
     except CodeRefused as error:
-        return page("This link cannot be used", f"<p>{escape(error.message)}</p>", status=410)
+        next_step = "If your account is active already, sign in. Otherwise have another mail sent."
+        words = f"<p>{escape(error.message)}</p><p>{next_step}</p>"
+        return page("This link cannot be used", words, status=410)
     return page("Your account is active", "<p>You can sign in now.</p>")
 
 
@@ -175,8 +193,8 @@ def forgot_password(body: MailRequest, session: Writing) -> ForgotAnswer:
     return ForgotAnswer()
 
 
-@auth.get("/forgot-return", response_class=HTMLResponse)
-def show_password_form(token: Annotated[str, Query(max_length=200)]) -> HTMLResponse:
+@auth.get("/forgot-return", response_class=HTMLResponse, responses=OF_A_LINK)
+def show_password_form(token: Mailed) -> HTMLResponse:
     """Answer the page on which the mailed link lets one set a new password."""
     return password_page(token)
 

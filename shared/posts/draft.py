@@ -172,7 +172,7 @@ def refusal(path: str, code: str, message: str) -> InvalidInput:
 
 def _entry_of_short_form(draft: PostDraft) -> ChannelPostIn:
     missing = [
-        FieldProblem(path, "missing", "Field required")
+        FieldProblem(path, "missing", "This is required.")
         for path, value in (("content", draft.content), ("integrationId", draft.integration_id))
         if value is None
     ]

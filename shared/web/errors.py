@@ -1,17 +1,21 @@
 """How a refusal is told: RFC 9457 problem details, whatever went wrong, unless an application says it in its own way.
 
 `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, and for refused fields `errors` with the
-path of each, dotted from the body's root: `posts.0.value.1.content`.
+path of each, dotted from the body's root: `posts.0.value.1.content`. Where a route answers pages and a browser asks,
+the refusal is a page too.
 """
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from pydantic import Field
+from pydantic.fields import FieldInfo
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
@@ -26,7 +30,9 @@ from shared.core.errors import (
 )
 from shared.core.errors_report import report
 from shared.core.log import log
+from shared.core.sentences import field_at, sentence
 from shared.core.wire import WireModel
+from shared.web.pages import refusal_page
 
 PROBLEM_JSON = "application/problem+json"
 Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
@@ -141,7 +147,10 @@ def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
 
     def telling(read: Callable[[Request, Exception], AppError]) -> Handler:
         async def handle(request: Request, error: Exception) -> Response:
-            return render(read(request, error))
+            refusal = read(request, error)
+            if _wants_page(request):
+                return refusal_page(refusal, headers=headers_of(refusal))
+            return render(refusal)
 
         return handle
 
@@ -162,7 +171,7 @@ def _invalid(request: Request, error: Exception) -> AppError:
     for each in found:
         if each["type"] == "json_invalid" or each["loc"] == ("body",):
             return Unreadable(_why_unreadable(request, each))
-    problems = [_field_problem(each) for each in found]
+    problems = [_field_problem(request, each) for each in found]
     return InvalidInput("Some fields were refused.", problems=problems)
 
 
@@ -205,9 +214,52 @@ def _why_unreadable(request: Request, found: Mapping[str, Any]) -> str:
     return "Send a JSON object as the body."
 
 
-def _field_problem(found: Mapping[str, Any]) -> FieldProblem:
+def _field_problem(request: Request, found: Mapping[str, Any]) -> FieldProblem:
     where, *path = found["loc"]
     dotted = ".".join(str(part) for part in path) or str(where)
     kind = found["type"]
-    message = found["msg"].removeprefix("Value error, ")
-    return FieldProblem(dotted, _CODES.get(kind, kind), message)
+    said = sentence(found, _field(request, str(where), path))
+    return FieldProblem(dotted, _CODES.get(kind, kind), said)
+
+
+def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo | None:
+    """Find what the route says of a field: of its body, or of a parameter."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return None
+    if where == "body" and route.body_field:
+        return field_at(route.body_field.field_info.annotation, path)
+    of_route = route.dependant
+    groups = {
+        "query": of_route.query_params,
+        "path": of_route.path_params,
+        "header": of_route.header_params,
+        "cookie": of_route.cookie_params,
+    }
+    parameters = {parameter.alias: parameter.field_info for parameter in groups.get(where, ())}
+    return parameters.get(str(path[0])) if path else None
+
+
+def _wants_page(request: Request) -> bool:
+    """Say whether a browser has opened a route that answers pages: a link from a mail, say."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or route.response_class is not HTMLResponse:
+        return False
+    liked = _accepted(request.headers.get("accept", ""))
+    html = liked.get("text/html", 0.0)
+    return html > 0 and html >= max(
+        liked.get("application/json", 0.0), liked.get(PROBLEM_JSON, 0.0)
+    )
+
+
+def _accepted(header: str) -> dict[str, float]:
+    """Read an `Accept` header: how much each type is liked, from 0 to 1; one that cannot be read is not liked."""
+    liked: dict[str, float] = {}
+    for part in header.split(","):
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+        try:
+            liked[kind] = float(weight)
+        except ValueError:
+            liked[kind] = 0.0
+    return liked

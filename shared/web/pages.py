@@ -2,9 +2,12 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from html import escape
 
 from fastapi.responses import HTMLResponse
+
+from shared.core.errors import AppError
 
 _STYLE = """
 body{margin:0;background:#f4f4f0;color:#222;font:16px/1.5 system-ui,sans-serif}
@@ -48,6 +51,17 @@ form.addEventListener("submit", async (event) => {
 });
 """
 
+# By status: what a person reads first who opened a link.
+_TITLES = {
+    401: "Sign in first",
+    403: "This is not open to you",
+    404: "There is nothing here",
+    422: "This link cannot be used",
+    429: "Wait a little",
+    503: "This does not work just now",
+}
+_OTHER_TITLE = "This did not work"
+
 
 def page(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLResponse:
     """Make a page. `body` is HTML, written by us; whatever comes from elsewhere in it must be escaped."""
@@ -63,6 +77,18 @@ def page(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLR
 def password_page(code: str) -> HTMLResponse:
     """Make the page on which a mailed code lets one set a new password."""
     return page("Set a new password", _FORM.format(code=escape(code)), script=_SEND_FORM)
+
+
+def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse:
+    """Make the page that tells a browser of a refusal, and for each refused field what to do."""
+    said = [problem.message for problem in error.problems] or [error.message]
+    made = page(
+        _TITLES.get(error.status, _OTHER_TITLE),
+        "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(said)),
+        status=error.status,
+    )
+    made.headers.update(headers)
+    return made
 
 
 def page_headers(*, styles: tuple[str, ...], scripts: tuple[str, ...]) -> dict[str, str]:

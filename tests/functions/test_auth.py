@@ -137,6 +137,48 @@ class TestRegister:
         assert cost.statements == 4  # rate, user, organization with member, code
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+LINKS = [("/auth/activate", "code"), ("/auth/forgot-return", "token")]
+
+
+class TestDamagedLink:
+    @pytest.mark.parametrize(("path", "name"), LINKS)
+    @pytest.mark.parametrize("value", [None, "", "x" * 201])
+    def test_browser_is_told_what_to_do(
+        self, browser: Gateway, path: str, name: str, value: str | None
+    ) -> None:
+        query = {} if value is None else {name: value}
+        answer = browser.get(path, query=query, headers={"accept": BROWSER})
+        assert (answer.status, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
+        assert "This link cannot be used" in answer.text
+        if value is None:
+            assert "Open the link as a whole" in answer.text
+        assert "style-src 'sha256-" in answer.headers["content-security-policy"]
+
+    @pytest.mark.parametrize(("path", "name"), LINKS)
+    @pytest.mark.parametrize(
+        "accept", ["*/*", "application/json", "application/json, text/html;q=0.5", "text/html;q=x"]
+    )
+    def test_program_is_told_as_ever(
+        self, browser: Gateway, path: str, name: str, accept: str
+    ) -> None:
+        answer = browser.get(path, headers={"accept": accept})
+        assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
+        [problem] = answer.json["errors"]
+        assert (problem["path"], problem["code"]) == (name, "missing")
+        assert "Open the link as a whole" in problem["message"]
+
+    def test_who_opens_links_too_often_is_told_on_a_page(self, browser: Gateway) -> None:
+        ask = {"query": {"code": "x"}, "headers": {"accept": BROWSER}}
+        answers = [browser.get("/auth/activate", **ask) for _ in range(61)]
+        assert (answers[-1].status, "Wait a little" in answers[-1].text) == (429, True)
+        assert int(answers[-1].headers["retry-after"]) > 0
+
+    def test_other_routes_answer_browsers_as_programs(self, browser: Gateway) -> None:
+        answer = browser.post("/auth/activate", {}, headers={"accept": BROWSER})
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 class TestActivate:
     def test_link_answers_a_page_and_works_once(self, browser: Gateway) -> None:
         browser.post("/auth/register", ACCOUNT)
@@ -144,7 +186,11 @@ class TestActivate:
         first = browser.get("/auth/activate", query={"code": code})
         assert (first.status, first.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert browser.post("/auth/login", LOGIN).json == {"login": True}
-        assert browser.get("/auth/activate", query={"code": code}).status == 410
+        again = browser.get("/auth/activate", query={"code": code})
+        assert (again.status, "sign in. Otherwise have another mail sent" in again.text) == (
+            410,
+            True,
+        )
 
     def test_code_ends_after_a_day(self, browser: Gateway, session: DbSession) -> None:
         browser.post("/auth/register", ACCOUNT)

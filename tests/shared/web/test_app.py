@@ -37,6 +37,7 @@ class Item(WireModel):
     publish_date: WireTime | None = None
     parts: list[Part] = Field(default_factory=list)
     timezone: TimezoneName = "UTC"
+    color: str | None = Field(default=None, pattern="^#[0-9a-f]{6}$", examples=["#2f6f4f"])
 
 
 class Broken(Exception):
@@ -59,7 +60,12 @@ def app(monkeypatch: pytest.MonkeyPatch, _environment: None) -> FastAPI:
         return body
 
     @router.get("")
-    def list_items(limit: Annotated[int, Query(ge=1)] = 1) -> int:
+    def list_items(
+        limit: Annotated[int, Query(ge=1)] = 1,
+        revision: Annotated[
+            str, Query(alias="rev", pattern="^[0-9]+$", description="What was read.")
+        ] = "1",
+    ) -> int:
         return limit
 
     @router.get("/fails/{how}")
@@ -197,6 +203,14 @@ class TestBody:
     def test_refused_query_is_named(self, gateway: Gateway) -> None:
         answer = gateway.get("/items", query={"limit": 0})
         assert answer.json["errors"][0]["path"] == "limit"
+
+    def test_what_was_expected_is_said_in_words(self, gateway: Gateway) -> None:
+        [problem] = gateway.post(ITEM, {"color": "green"}).json["errors"]
+        assert (problem["path"], problem["message"]) == ("color", "Write it as #2f6f4f.")
+        [problem] = gateway.get("/items", query={"rev": "x"}).json["errors"]
+        assert problem["message"] == "This does not have the right form. What was read."
+        [problem] = gateway.get("/items", query={"limit": 0}).json["errors"]
+        assert problem["message"] == "Send 1 or more."
 
     def test_large_one_is_413(self, gateway: Gateway) -> None:
         answer = gateway.post(ITEM, {"parts": [{"longText": "x" * 100_000}] * 21})
