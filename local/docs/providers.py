@@ -24,6 +24,7 @@ from shared.providers.spec import (
     Fields,
     IdempotencyForm,
     ImageRules,
+    MediaMode,
     OAuth1,
     OAuth2,
     ProviderSpec,
@@ -100,6 +101,8 @@ def _lines(one: Provider) -> Iterator[str]:
         yield f"Pictures and videos: {together}" + (
             "" if spec.media.replies else "; none in replies"
         )
+    for mode in spec.media_modes:
+        yield f"As {mode.name} (`{mode.setting}`): {_mode(mode)}"
     yield f"A repeated request: {_repeats(one)}"
     yield f"Settings: {_settings(spec)}"
 
@@ -163,6 +166,13 @@ def _videos(rules: VideoRules) -> str:
     limits += [f"at least {_duration(rules.min_duration)}"] if rules.min_duration else []
     limits += [f"at most {_duration(rules.max_duration)}"] if rules.max_duration else []
     return "; ".join(limits)
+
+
+def _mode(mode: MediaMode) -> str:
+    kinds = {"pictures": _pictures(mode.media.images), "videos": _videos(mode.media.videos)}
+    return "; ".join(
+        f"{kind}: {rules}" if rules != "none" else f"no {kind}" for kind, rules in kinds.items()
+    )
 
 
 def _duration(length: timedelta) -> str:

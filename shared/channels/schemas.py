@@ -15,7 +15,15 @@ from shared.channels.slots import MINUTES_A_DAY, is_timezone
 from shared.core.wire import VisibleName, WireModel, WireTime
 from shared.providers.base import CanMention, CanReply, CanReport, Mention, Page
 from shared.providers.registry import provider
-from shared.providers.spec import Fields, FormField, OAuth1, OAuth2, ProviderSpec, TextRules
+from shared.providers.spec import (
+    Fields,
+    FormField,
+    MediaRules,
+    OAuth1,
+    OAuth2,
+    ProviderSpec,
+    TextRules,
+)
 
 MAX_POSTING_TIMES = 100
 MAX_ADDITIONAL_SETTINGS = 100
@@ -118,6 +126,14 @@ class MediaRulesOut(WireModel):
     videos: VideoRulesOut
 
 
+class MediaModeOut(WireModel):
+    """Rules that hold instead of the general ones while a setting of the post, true or false, is on."""
+
+    setting: str
+    name: str
+    media: MediaRulesOut
+
+
 class ProviderOut(WireModel):
     """One platform's table: everything a front end needs to know of it."""
 
@@ -138,6 +154,7 @@ class ProviderOut(WireModel):
     can_report: bool
     text: TextOut
     media: MediaRulesOut
+    media_modes: list[MediaModeOut]
     settings: dict[str, Any] = Field(description="JSON Schema of a post's settings.")
 
 
@@ -179,7 +196,11 @@ def provider_out(slug: str) -> ProviderOut:
         can_mention=isinstance(acting, CanMention),
         can_report=isinstance(acting, CanReport),
         text=_text(spec.text),
-        media=_media(spec),
+        media=_media(spec.media),
+        media_modes=[
+            MediaModeOut(setting=mode.setting, name=mode.name, media=_media(mode.media))
+            for mode in spec.media_modes
+        ],
         settings=spec.settings.model_json_schema(by_alias=True),
     )
 
@@ -215,8 +236,8 @@ def _text(rules: TextRules) -> TextOut:
     return TextOut.model_validate(rules)
 
 
-def _media(spec: ProviderSpec) -> MediaRulesOut:
-    rules, images, videos = spec.media, spec.media.images, spec.media.videos
+def _media(rules: MediaRules) -> MediaRulesOut:
+    images, videos = rules.images, rules.videos
     return MediaRulesOut(
         max_count=rules.max_count,
         mixed=rules.mixed,

@@ -60,7 +60,9 @@ def _made(file: MediaFile, folder: Path) -> tuple[Sequence[StoredVariant], Store
     try:
         _download(file.original, source)
         still = not _moves(file.original, source)
-        plans = needed_variants(file.facts, {spec.media.images for spec in specs()})
+        plans = needed_variants(
+            file.facts, {rules.images for spec in specs() for rules in spec.all_media}
+        )
         there = {variant.name for variant in file.variants}
         variants = [
             StoredVariant(plan.name, stored)

@@ -12,7 +12,15 @@ from pydantic import ValidationError
 from shared.core import text
 from shared.providers.base import CanReply, DraftPart, MediaFacts, Provider
 from shared.providers.errors import FieldRefused
-from shared.providers.spec import ImageRules, ProviderSpec, TextRules, TextUnit, VideoRules
+from shared.providers.spec import (
+    ImageRules,
+    MediaMode,
+    MediaRules,
+    ProviderSpec,
+    TextRules,
+    TextUnit,
+    VideoRules,
+)
 from shared.providers.variants import needed_variant
 from shared.providers.wording import length_of, text_for
 
@@ -38,13 +46,14 @@ def check(
     """
     spec = provider.spec
     refused = list(_count_of_parts(provider, parts))
+    mode = spec.media_mode(settings)
     for position, part in enumerate(parts):
         where = f"value.{position}"
         rules = provider.part_rules(account or {}, settings, position=position)
         refused += _text(provider, part, rules, f"{where}.content")
-        refused += _media(spec, part, where, position)
+        refused += _media(spec, part, where, position, mode)
         for name, media in part.setting_media.items():
-            refused += _file(spec, media, f"settings.{name}")
+            refused += _file(spec.name, media, spec.media, f"settings.{name}")
     of_settings = list(_settings(spec, settings))
     if not of_settings:
         refused += provider.check(parts, settings)
@@ -87,9 +96,9 @@ def _text(
 
 
 def _media(
-    spec: ProviderSpec, part: DraftPart, where: str, position: int
+    spec: ProviderSpec, part: DraftPart, where: str, position: int, mode: MediaMode | None
 ) -> Iterator[FieldRefused]:
-    rules, path = spec.media, f"{where}.image"
+    rules, path = (mode.media if mode else spec.media), f"{where}.image"
     if rules.required and position == 0 and not part.media:
         yield _refused(path, "media_required", f"{spec.name} needs a picture or a video.")
     if position > 0 and part.media and not rules.replies:
@@ -115,24 +124,24 @@ def _media(
             yield _refused(
                 path,
                 "too_many_media",
-                f"{spec.name} takes {words} in one part; there are {len(found)}.",
+                f"{spec.name} takes {words} in {mode.name if mode else 'one part'}; there are {len(found)}.",
                 limit,
                 len(found),
             )
             break
-    if pictures and videos and not rules.mixed:
+    if pictures and videos and rules.videos.max_count and not rules.mixed:
         yield _refused(
             path, "mixed_media", f"{spec.name} takes pictures or a video in one part, not both."
         )
     for index, media in enumerate(part.media):
-        yield from _file(spec, media, f"{path}.{index}")
+        yield from _file(spec.name, media, rules, f"{path}.{index}")
 
 
-def _file(spec: ProviderSpec, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
+def _file(name: str, media: MediaFacts, rules: MediaRules, path: str) -> Iterator[FieldRefused]:
     if media.is_video:
-        yield from _video(spec.name, media, spec.media.videos, path)
+        yield from _video(name, media, rules.videos, path)
     else:
-        yield from _picture(spec.name, media, spec.media.images, path)
+        yield from _picture(name, media, rules.images, path)
 
 
 def _picture(name: str, media: MediaFacts, rules: ImageRules, path: str) -> Iterator[FieldRefused]:

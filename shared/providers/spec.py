@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 
 class TextUnit(StrEnum):
@@ -71,6 +72,15 @@ class MediaRules:
     mixed: bool = False
     required: bool = False
     replies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMode:
+    """Rules that hold instead of the table's `media` while `setting`, a boolean, is on. `name` is what refusals call it."""
+
+    setting: str
+    name: str
+    media: MediaRules
 
 
 class IdempotencyForm(StrEnum):
@@ -156,6 +166,7 @@ class ProviderSpec:
     auth: OAuth2 | OAuth1 | Fields
     text: TextRules
     media: MediaRules = field(default_factory=MediaRules)
+    media_modes: tuple[MediaMode, ...] = ()
     max_parts: int = 1  # 1: no threads; replies are refused while composing
     settings: type[BaseModel] = NoSettings
     media_settings: tuple[str, ...] = ()  # those that are a `MediaSetting`
@@ -171,3 +182,23 @@ class ProviderSpec:
         None  # where the platform does not say; None: does not expire
     )
     refresh_ahead: timedelta = timedelta(minutes=10)
+
+    @property
+    def all_media(self) -> tuple[MediaRules, ...]:
+        """Every set of rules that a post may have to keep: copies of pictures are made for each."""
+        return (self.media, *(mode.media for mode in self.media_modes))
+
+    def media_mode(self, settings: Mapping[str, Any]) -> MediaMode | None:
+        """Return the mode that a post's settings choose; None: the table's `media` hold, as they do for invalid settings."""
+        if not self.media_modes:
+            return None
+        try:
+            chosen = self.settings.model_validate(dict(settings))
+        except ValidationError:
+            return None
+        return next((mode for mode in self.media_modes if getattr(chosen, mode.setting)), None)
+
+    def media_for(self, settings: Mapping[str, Any]) -> MediaRules:
+        """Return the rules that hold for a post's files."""
+        mode = self.media_mode(settings)
+        return mode.media if mode else self.media

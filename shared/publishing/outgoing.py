@@ -11,6 +11,7 @@ from shared.media.pick import MediaFile, pick
 from shared.media.queries import get_media_files
 from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
 from shared.providers.errors import MediaRejected, PlatformUnavailable
+from shared.providers.spec import MediaRules
 from shared.providers.wording import text_for
 from shared.publishing.claim import DuePart
 
@@ -30,6 +31,7 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
         PlatformUnavailable: the copy is being made.
     """
+    rules = provider.spec.media_for(part.settings)
     return OutgoingPost(
         part_id=str(part.id),
         key=f"{part.id}-{part.generation}",
@@ -37,12 +39,12 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         text=text_for(provider, part.content),
         settings=part.settings,
         media=[
-            _outgoing_media(provider, entry, files)
+            _outgoing_media(provider, rules, entry, files)
             for entry in part.media
             if "setting" not in entry
         ],
         setting_media={
-            entry["setting"]: _outgoing_media(provider, entry, files)
+            entry["setting"]: _outgoing_media(provider, provider.spec.media, entry, files)
             for entry in part.media
             if "setting" in entry
         },
@@ -53,12 +55,12 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
 
 
 def _outgoing_media(
-    provider: Provider, entry: Mapping[str, Any], files: Sequence[MediaFile]
+    provider: Provider, rules: MediaRules, entry: Mapping[str, Any], files: Sequence[MediaFile]
 ) -> OutgoingMedia:
     file = next((file for file in files if str(file.id) == entry["id"]), None)
     if file is None:
         raise MediaRejected("A file of this post is no longer in the media library. Add it again.")
-    picked = pick(file, provider.spec.media)
+    picked = pick(file, rules)
     if picked is None and not file.variants_made:
         raise PlatformUnavailable(f"{file.name} is still being converted for {provider.spec.name}.")
     if picked is None:

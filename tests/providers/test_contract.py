@@ -128,6 +128,15 @@ class TestTable:
         assert all("/" in kind for kind in (*spec.media.images.types, *spec.media.videos.types))
 
     @every_provider
+    def test_modes_are_switched_on_by_a_setting(self, slug: str) -> None:
+        spec = provider(slug).spec
+        assert spec.media_for({}) is spec.media
+        for mode in spec.media_modes:
+            assert spec.settings.model_fields[mode.setting].annotation is bool
+            assert spec.media_for({mode.setting: True}) is mode.media
+            assert MAKEABLE & set(mode.media.images.types), "no copy that fits could be made"
+
+    @every_provider
     def test_addresses_are_complete_and_can_be_replaced(self, slug: str) -> None:
         spec = provider(slug).spec
         if isinstance(spec.auth, OAuth2):

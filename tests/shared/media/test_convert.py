@@ -156,7 +156,7 @@ source = Path(sys.argv[1])
 with source.open("rb") as file:
     probe(Ranges(lambda start, length: (file.seek(start), file.read(length))[1], source.stat().st_size))
 storage._client()
-rules = {spec.media.images for spec in specs()}
+rules = {rules.images for spec in specs() for rules in spec.all_media}
 made = convert(source, VariantPlan("image/jpeg", 8000, 5000, None), source.with_name("copy"))
 assert made.width * made.height > 1_000_000
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
