@@ -1,14 +1,17 @@
 """How a stored file reaches a platform: in ranges, with flat memory, and only while there is time.
 
 Two ways: `chunks` for platforms that take numbered pieces (the position can be stored and taken up again), and
-`RangeFile` for those that want one body, which is read range by range as the connection takes it.
+`RangeFile` for those that want one body, which is read range by range as the connection takes it. The body may also be
+put together from several files.
 """
 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
+from shared.core.ranges import Assembled
 from shared.providers.base import OutgoingMedia
 from shared.providers.errors import PlatformUnavailable
 from shared.providers.http import Api
@@ -60,16 +63,18 @@ def read_range(api: Api, media: OutgoingMedia, start: int, length: int) -> bytes
 
 
 class RangeFile(io.RawIOBase):
-    """A stored file as a readable, seekable file object; holds one range at a time.
+    """A stored file, or what is put together from some, as a readable, seekable file object; holds one range at a time.
 
     httpx sends it as a request's body or as a part of a multipart form, and learns its length by seeking.
     """
 
     def __init__(
-        self, api: Api, media: OutgoingMedia, *, range_bytes: int = 4 * 1024 * 1024
+        self, api: Api, file: OutgoingMedia | Assembled, *, range_bytes: int = 4 * 1024 * 1024
     ) -> None:
         super().__init__()
-        self._api, self._media, self._range_bytes = api, media, min(range_bytes, MAX_RANGE)
+        self._api, self._range_bytes = api, min(range_bytes, MAX_RANGE)
+        self._size = file.size_bytes
+        self._read = file.read if isinstance(file, Assembled) else partial(read_range, api, file)
         self._position = 0
         self._held, self._held_from = b"", 0
 
@@ -87,9 +92,7 @@ class RangeFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move without reading."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._media.size_bytes}[
-            whence
-        ]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
@@ -99,16 +102,14 @@ class RangeFile(io.RawIOBase):
         Raises:
             PlatformUnavailable: there is no time left to go on; nothing was created, so the upload is repeated.
         """
-        left = self._media.size_bytes - self._position
+        left = self._size - self._position
         if left <= 0 or size == 0:
             return b""
         offset = self._position - self._held_from
         if not 0 <= offset < len(self._held):
             if is_time_short(self._api, needed=timedelta(seconds=1)):
                 raise PlatformUnavailable("The upload did not end in time.")
-            self._held = read_range(
-                self._api, self._media, self._position, min(self._range_bytes, left)
-            )
+            self._held = self._read(self._position, min(self._range_bytes, left))
             self._held_from, offset = self._position, 0
         data = self._held[offset:] if size < 0 else self._held[offset : offset + size]
         self._position += len(data)

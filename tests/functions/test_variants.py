@@ -17,7 +17,7 @@ from shared.media.models import Media, MediaVariant
 from shared.media.pick import MediaFile, pick
 from shared.media.queries import get_media_files
 from shared.organizations.models import Organization
-from shared.providers.registry import specs
+from shared.providers.registry import provider, specs
 from shared.providers.spec import ImageRules, MediaRules
 from tests.builders import a_media, an_organization
 from tests.conftest import Configure
@@ -94,13 +94,13 @@ class TestMade:
         assert deliver(file) == {"batchItemFailures": []}
         found = read(session, file)
         assert found.variants_made
-        for spec in specs():
-            if not spec.media.images.max_count:
+        for slug, rules in ((spec.slug, rules) for spec in specs() for rules in spec.all_media):
+            if not rules.images.max_count:
                 continue
-            picked = pick(found, spec.media)
-            assert picked is not None, spec.slug
-            assert picked.content_type in spec.media.images.types
-            assert picked.size_bytes <= (spec.media.images.max_bytes or picked.size_bytes)
+            picked = pick(found, rules)
+            assert picked is not None, slug
+            assert picked.content_type in rules.images.types
+            assert picked.size_bytes <= (rules.images.max_bytes or picked.size_bytes)
             kept = stored(picked.key)
             assert (len(kept["content"]), kept["ContentType"]) == (
                 picked.size_bytes,
@@ -120,6 +120,18 @@ class TestMade:
         shown = pyvips.Image.new_from_buffer(made["content"], "")
         assert (shown.width, shown.height, made["ContentType"]) == (512, 256, "image/jpeg")
         assert read(session, other).thumbnail_key == "x"
+
+    def test_a_mode_of_a_platform_has_its_own_copy(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = a_picture(".png", width=64, height=48, alpha=True)
+        file = uploaded(session, organization, content, "image/png", width=64, height=48)
+        deliver(file)
+        spec, found = provider("linkedin-page").spec, read(session, file)
+        assert pick(found, spec.media_for({})) == found.original
+        page = pick(found, spec.media_for({"post_as_images_carousel": True}))
+        assert page is not None
+        assert (page.content_type, page.width, page.height) == ("image/jpeg", 64, 48)
 
     def test_second_delivery_changes_nothing(
         self, session: Session, organization: Organization

@@ -1,16 +1,22 @@
+import io
 import json
+import time
+import tracemalloc
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 import respx
 import time_machine
+from pypdf import PdfReader
 
 from shared.providers import rules
 from shared.providers.base import (
     DraftPart,
     MediaFacts,
+    OutgoingPost,
     Page,
     Processing,
     Released,
@@ -28,11 +34,16 @@ from shared.providers.errors import (
     RateLimited,
     TokenExpired,
 )
+from shared.providers.families.linkedin.carousel import document_of
+from shared.providers.families.linkedin.rest import VERSION
+from shared.providers.families.linkedin.text import little_text
 from shared.providers.http import Api
-from shared.providers.platforms.linkedin import VERSION, LinkedInPage, little_text
+from shared.providers.platforms.linkedin import LinkedInPage
+from shared.providers.uploads import MAX_RANGE, RangeFile
 from tests.providers.builders import NOON, REFRESH_TOKEN, TOKEN, Storage, a_post, an_access, an_api
 from tests.providers.conftest import sample
 from tests.providers.published import judge
+from tests.shared.core.pictures import a_jpeg
 
 HOST = "https://api.linkedin.com"
 PAGE = "urn:li:organization:2414183"
@@ -376,9 +387,188 @@ class TestRules:
         (one,) = rules.check(LinkedInPage(), [DraftPart("a"), DraftPart("x" * 3_001)], {})
         assert one.code == "too_long"
 
-    def test_a_carousel_is_refused_in_words(self) -> None:
-        (one,) = rules.check(LinkedInPage(), [DraftPart("a")], {"post_as_images_carousel": True})
-        assert (one.path, one.code) == ("settings.post_as_images_carousel", "unsupported")
+
+class TestCarousel:
+    ON: ClassVar[dict[str, Any]] = {
+        "post_as_images_carousel": True,
+        "carousel_name": "Owls at dusk",
+    }
+    PICTURE = MediaFacts("image/jpeg", 400_000, 1_080, 1_350)
+
+    def refused(self, *media: MediaFacts, **settings: Any) -> list[tuple[str, str]]:
+        found = rules.check(LinkedInPage(), [DraftPart("a", media)], {**self.ON, **settings})
+        return [(one.path, one.code) for one in found]
+
+    def post(self, storage: Storage, *pictures: bytes, **changes: Any) -> OutgoingPost:
+        media = [
+            storage.picture(f"{number}.jpg", content, content_type="image/jpeg", alt="An owl")
+            for number, content in enumerate(pictures)
+        ]
+        return a_post(media=media, **{"settings": self.ON, **changes})
+
+    def upload(self, platform: respx.MockRouter) -> tuple[respx.Route, respx.Route]:
+        begun = platform.post(f"{HOST}/rest/documents?action=initializeUpload").mock(
+            sample("linkedin-page", "document_upload")
+        )
+        put = platform.put(url__startswith="https://www.linkedin.com/dms-uploads/D4E/").respond(201)
+        return begun, put
+
+    @pytest.mark.parametrize(
+        ("media", "problems"),
+        [
+            ([PICTURE] * 2, []),
+            ([PICTURE] * 100, []),
+            ([PICTURE, MediaFacts("image/png", 9_000_000, 7_000, 4_000)], []),
+            ([], [("value.0.image", "too_few_media")]),
+            ([PICTURE], [("value.0.image", "too_few_media")]),
+            (
+                [PICTURE] * 301,
+                [("value.0.image", "too_many_media"), ("value.0.image", "too_large")],
+            ),
+            (
+                [PICTURE, PICTURE, MediaFacts("video/mp4", 9, duration_ms=9_000)],
+                [("value.0.image", "too_many_media")],
+            ),
+            (
+                [PICTURE, PICTURE, MediaFacts("image/gif", 9, 9, 9)],
+                [("value.0.image.2", "unsupported_type")],
+            ),
+            ([MediaFacts("image/jpeg", 9_000_000, 9, 9)] * 12, [("value.0.image", "too_large")]),
+        ],
+    )
+    def test_what_makes_none_is_refused(
+        self, media: list[MediaFacts], problems: list[tuple[str, str]]
+    ) -> None:
+        assert self.refused(*media) == problems
+
+    def test_refusals_speak_of_a_carousel(self) -> None:
+        video = MediaFacts("video/mp4", 9, duration_ms=9_000)
+        media = [self.PICTURE, self.PICTURE, video]
+        (one,) = rules.check(LinkedInPage(), [DraftPart("a", media)], self.ON)
+        assert one.message == "LinkedIn Page takes no videos in a carousel; there are 1."
+
+    def test_switched_off_it_asks_for_nothing(self) -> None:
+        assert self.refused(self.PICTURE, post_as_images_carousel=False) == []
+
+    def test_comments_stay_text_only(self) -> None:
+        parts = [DraftPart("a", [self.PICTURE] * 2), DraftPart("b", [self.PICTURE])]
+        assert [one.path for one in rules.check(LinkedInPage(), parts, self.ON)] == [
+            "value.1.image"
+        ]
+
+    def test_a_title_that_is_too_long_is_refused(self) -> None:
+        assert self.refused(self.PICTURE, self.PICTURE, carousel_name="x" * 256) == [
+            ("settings.carousel_name", "string_too_long")
+        ]
+
+    def test_goes_out_as_one_document_once_its_pages_are_made(
+        self, platform: respx.MockRouter, storage: Storage, posts: respx.Route
+    ) -> None:
+        begun, put = self.upload(platform)
+        status = platform.get(url__startswith=f"{HOST}/rest/documents/urn%3Ali%3Adocument").mock(
+            side_effect=[
+                httpx.Response(200, json={"status": "PROCESSING"}),
+                httpx.Response(200, json={"status": "AVAILABLE"}),
+            ]
+        )
+        post = self.post(storage, a_jpeg(1_080, 1_350), a_jpeg(600, 800, orientation=6))
+        waits = LinkedInPage().stage(line(storage=storage), post, {})
+        assert isinstance(waits, Processing)
+        assert waits.after > timedelta(0)
+        done = LinkedInPage().stage(
+            line(storage=storage), post, json.loads(json.dumps(waits.state))
+        )
+        assert isinstance(done, Staged)
+        assert (begun.call_count, put.call_count, status.call_count) == (1, 1, 2)
+        assert body_of(begun, described="content") == {"initializeUploadRequest": {"owner": PAGE}}
+
+        upload = put.calls.last.request
+        assert upload.headers["content-type"] == "application/pdf"
+        assert upload.headers["content-length"] == str(len(upload.content))
+        document = PdfReader(io.BytesIO(upload.content), strict=True)
+        sizes = [tuple(page.mediabox[2:]) for page in document.pages]
+        assert sizes == [(1_080, 1_350), (800, 600)]
+        assert document.metadata is not None
+        assert document.metadata.title == "Owls at dusk"
+
+        staged = json.loads(json.dumps(done.data))
+        released = LinkedInPage().publish(line(), replace(post, staged=staged))
+        assert released == ROOT
+        assert body_of(posts, described="content")["content"] == {
+            "media": {"title": "Owls at dusk", "id": "urn:li:document:D4E10AQ"}
+        }
+
+    @pytest.mark.parametrize("named", [{}, {"carousel_name": "  "}])
+    def test_has_a_title_when_none_is_given(
+        self, posts: respx.Route, storage: Storage, named: dict[str, str]
+    ) -> None:
+        post = self.post(
+            storage,
+            a_jpeg(),
+            a_jpeg(),
+            settings={"post_as_images_carousel": True, **named},
+            staged={"urns": ["urn:li:document:1"]},
+        )
+        LinkedInPage().publish(line(), post)
+        assert body_of(posts)["content"]["media"]["title"] == "slides"
+
+    @pytest.mark.parametrize("urns", [[], ["urn:li:image:1", "urn:li:image:2"]])
+    def test_never_goes_out_without_its_document(
+        self, posts: respx.Route, storage: Storage, urns: list[str]
+    ) -> None:
+        post = self.post(storage, a_jpeg(), a_jpeg(), staged={"urns": urns})
+        with pytest.raises(PlatformUnavailable):
+            LinkedInPage().publish(line(), post)
+        assert posts.call_count == 0
+
+    def test_is_not_begun_when_time_is_short(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        begun, _ = self.upload(platform)
+        post = self.post(storage, a_jpeg(), a_jpeg())
+        hurried = line(storage=storage, deadline=time.monotonic() + 10)
+        assert LinkedInPage().stage(hurried, post, {}) == Processing({}, timedelta(0))
+        assert (begun.call_count, storage.reads) == (0, [])
+
+    def test_a_damaged_picture_is_named(self, platform: respx.MockRouter, storage: Storage) -> None:
+        begun, _ = self.upload(platform)
+        post = self.post(storage, a_jpeg(), a_jpeg()[:100])
+        with pytest.raises(MediaRejected, match="Picture 2"):
+            LinkedInPage().stage(line(storage=storage), post, {})
+        assert begun.call_count == 0
+
+    def test_a_document_that_is_too_large_is_not_begun(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        begun, _ = self.upload(platform)
+        post = self.post(storage, *[a_jpeg() + bytes(9_000_000)] * 12)
+        with pytest.raises(MediaRejected, match=r"100 MB.*108"):
+            LinkedInPage().stage(line(storage=storage), post, {})
+        assert begun.call_count == 0
+
+    def test_a_document_without_pages_is_refused_with_the_reason(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        platform.get(url__startswith=f"{HOST}/rest/documents/urn").respond(
+            json={"status": "PROCESSING_FAILED", "processingFailureReason": "unreadable"}
+        )
+        progress = {"urns": ["urn:li:document:1"], "waiting": ["urn:li:document:1"]}
+        with pytest.raises(MediaRejected, match="unreadable"):
+            LinkedInPage().stage(
+                line(storage=storage), self.post(storage, a_jpeg(), a_jpeg()), progress
+            )
+
+    def test_holds_one_range_whatever_the_size(self, storage: Storage) -> None:
+        post = self.post(storage, *[a_jpeg() + bytes(9_000_000)] * 11)
+        api = line(storage=storage)
+        tracemalloc.start()
+        body = RangeFile(api, document_of(api, post.media, "slides"))
+        sent = sum(len(part) for part in iter(lambda: body.read(65_536), b""))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert sent > 99_000_000
+        assert peak < 16 * 1024**2
+        assert max(length for _, _, length in storage.reads) <= MAX_RANGE
 
 
 class TestReleaseFromUrl:

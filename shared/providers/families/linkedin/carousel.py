@@ -1,0 +1,103 @@
+"""How pictures become a LinkedIn carousel: the pages of one document, which is uploaded while it is put together.
+
+Source: marketing/community-management/shares/documents-api on learn.microsoft.com/en-us/linkedin, read 2026-11: "The file
+size cannot exceed 100MB and 300 pages"; a title's length is not limited there. That at least two pictures make a carousel is
+ours, as is leaving GIFs out: a page stands still.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from shared.core.jpeg import Jpeg, read_jpeg
+from shared.core.pdf import pdf_of
+from shared.core.ranges import Assembled, Broken, Ranges
+from shared.providers.base import DraftPart, OutgoingMedia, OutgoingPost, Processing, Staged
+from shared.providers.errors import FieldRefused, MediaRejected
+from shared.providers.families.linkedin.media import upload_document, wait_for
+from shared.providers.http import Api
+from shared.providers.spec import ImageRules
+from shared.providers.uploads import is_time_short, read_range
+from shared.providers.variants import needed_variant
+
+MIN_PAGES = 2
+MAX_PAGES = 300
+MAX_BYTES = 100_000_000  # MB, not MiB: the smaller is meant here
+PAGE_TYPE = "image/jpeg"  # what a PDF takes as it is
+
+
+def check_pages(root: DraftPart, rules: ImageRules) -> Iterator[FieldRefused]:
+    """Name what keeps a post's files from being a carousel, beyond what its table says."""
+    path = "value.0.image"
+    count = sum(not media.is_video for media in root.media)
+    if count < MIN_PAGES:
+        yield FieldRefused(
+            path,
+            "too_few_media",
+            f"A carousel is made of at least {MIN_PAGES} pictures; there are {count}. Add some, or switch it off.",
+            {"limit": MIN_PAGES, "actual": count},
+        )
+    for index, media in enumerate(root.media):
+        if media.content_type == "image/gif":
+            yield FieldRefused(
+                f"{path}.{index}",
+                "unsupported_type",
+                "A carousel takes no GIFs, because its pages stand still. Use a JPEG or a PNG.",
+            )
+    # Of pictures that are converted it is not known yet how large the copies are.
+    as_they_are = [
+        media.size_bytes
+        for media in root.media
+        if media.content_type == PAGE_TYPE and needed_variant(media, rules) is None
+    ]
+    if sum(as_they_are) > MAX_BYTES:
+        yield FieldRefused(
+            path, "too_large", _too_large(sum(as_they_are)), {"limit": MAX_BYTES, "actual": sum(as_they_are)}
+        )  # fmt: skip
+
+
+def stage_carousel(
+    api: Api, post: OutgoingPost, progress: Mapping[str, Any], *, title: str
+) -> Staged | Processing:
+    """Upload the pictures as one document and wait until LinkedIn has made its pages.
+
+    Raises:
+        MediaRejected: a picture is damaged, or the document is larger than LinkedIn takes.
+    """
+    urns = list(progress.get("urns", []))
+    if not urns:
+        if is_time_short(api):
+            return Processing({}, after=timedelta(0))
+        urns = [upload_document(api, document_of(api, post.media, title), "application/pdf")]
+    return wait_for(api, urns, progress)
+
+
+def document_of(api: Api, pictures: Sequence[OutgoingMedia], title: str) -> Assembled:
+    """Lay out the document; of each picture only the header is read.
+
+    Raises:
+        MediaRejected: as `stage_carousel`.
+    """
+    pages = [_page(api, number, picture) for number, picture in enumerate(pictures, 1)]
+    try:
+        document = pdf_of(pages, title=title)
+    except Broken as error:
+        raise MediaRejected(f"The carousel cannot be made: {error}.") from error
+    if document.size_bytes > MAX_BYTES:
+        raise MediaRejected(_too_large(document.size_bytes))
+    return document
+
+
+def _page(api: Api, number: int, picture: OutgoingMedia) -> Jpeg:
+    try:
+        return read_jpeg(Ranges(partial(read_range, api, picture), picture.size_bytes))
+    except Broken as error:
+        raise MediaRejected(f"Picture {number} of the carousel is damaged: {error}.") from error
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"LinkedIn takes carousels of at most {MAX_BYTES // 1_000_000} MB; the pictures have "
+        f"{size / 1_000_000:.1f} MB together. Take fewer or smaller ones."
+    )
