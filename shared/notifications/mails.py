@@ -126,8 +126,13 @@ def _one_mail_for_all(told: Sequence[Claimed]) -> list[Letter]:
     lines = [f"{each.title}: {each.link}" if each.link else each.title for each in told[:_LISTED]]
     if len(told) > _LISTED:
         lines.append(f"And {len(told) - _LISTED} more.")
-    console = Link("Open the calendar", settings().console_url)
-    return [Letter(f"{len(told)} posts were published", lines, console)]
+    return [Letter(f"{len(told)} posts were published", lines, _calendar())]
+
+
+def _calendar() -> Link | None:
+    """The calendar is the console's; without one, nothing but the posts themselves can be looked at."""
+    address = settings().frontend_url
+    return Link("Open the calendar", settings().console_url) if address else None
 
 
 def _link(told: Claimed) -> Link | None:

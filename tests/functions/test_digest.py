@@ -58,6 +58,17 @@ class TestDigest:
         assert run() == {"overdue": 0, "digested": 0}
         assert len(sent_mails()) == 1
 
+    def test_calendar_is_offered_where_there_is_a_console(
+        self, session: Session, member: Member, configure: Configure
+    ) -> None:
+        for console, offered in (("", False), ("https://app.example/", True)):
+            configure(FRONTEND_URL=console)
+            for title in ("Published on X", "Published on Y"):
+                a_success(session, member, title=title)
+            run()
+            assert ("Open the calendar" in sent_mails()[-1].body) is offered
+        assert "https://app.example" in sent_mails()[-1].body
+
     def test_single_success_keeps_its_own_title(self, session: Session, member: Member) -> None:
         a_success(session, member, title="Published on X")
         run()
