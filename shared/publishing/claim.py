@@ -43,7 +43,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DuePart:
-    """A part as the publisher needs it, read in one statement. `late` is measured from what the member chose."""
+    """A part as the publisher needs it, read in one statement at `read_at`, by the database's clock.
+
+    `late` is measured from what the member chose; `paused` is how long its platform is held yet.
+    """
 
     id: UUID
     organization_id: UUID
@@ -56,6 +59,7 @@ class DuePart:
     settings: Mapping[str, Any]
     created_at: datetime
     publish_at: datetime
+    read_at: datetime
     wait: timedelta
     late: timedelta
     paused: timedelta
@@ -159,6 +163,7 @@ def part_from(row: RowMapping) -> DuePart:
         settings=row["settings"],
         created_at=row["created_at"],
         publish_at=row["publish_at"],
+        read_at=row["now"],
         wait=timedelta(seconds=row["wait_seconds"] or 0),
         late=timedelta(seconds=row["late_seconds"]),
         paused=_seconds(row["paused_seconds"]) or timedelta(0),

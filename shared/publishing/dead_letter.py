@@ -8,20 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.core.log import log
-from shared.publishing.reconcile import (
-    arm_unarmed,
-    send_overdue,
-    settle_lost_attempts,
-    wake_stagings,
-    wake_waiting_attempts,
-)
+from shared.publishing.reconcile import put_right
 
 
 def settle_dead_letter(body: Mapping[str, Any], *, queue: str) -> None:
     """Log the message, and let the database say what is to be done."""
     log.error("message.dead", extra={"queue": queue, "body": dict(body)})
-    settle_lost_attempts()
-    wake_waiting_attempts()
-    wake_stagings()
-    arm_unarmed()
-    send_overdue()
+    put_right()

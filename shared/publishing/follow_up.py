@@ -5,10 +5,8 @@ leaves it on its own row, where reconcile finds it.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
@@ -20,44 +18,22 @@ from shared.channels.pauses import hold_provider
 from shared.channels.tokens import disconnect
 from shared.core import metrics
 from shared.core.config import settings
-from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import CommitUnknown, after_commit, run, unit_of_work
 from shared.db.wire import constraint_of
-from shared.notifications.models import NotificationKind
-from shared.notifications.notify import notify
 from shared.posts.schedule import Armable, arm_after_commit
 from shared.providers.base import Released
 from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError, RateLimited
-from shared.publishing import queries
+from shared.publishing import notices, queries
 from shared.publishing.claim import Claim, DuePart, Verdict, channel_ids
+from shared.publishing.notices import REFUSALS, refusal, tell
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
-
-# What a member reads when a part is refused before it is sent.
-REFUSALS: Mapping[Verdict, str] = {
-    Verdict.TOO_LATE: "It could not be published near its time, and was not sent out of season. Choose a new time to send it.",
-    Verdict.CHANNEL_DELETED: "Its channel was deleted.",
-    Verdict.CHANNEL_DISABLED: "Its channel is switched off. Switch it on and send the post again.",
-    Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
-    Verdict.CHANNEL_NEEDS_PAGE: "No page was chosen for its channel. Choose one, then send the post again.",
-    Verdict.PLAN_ENDED: "The organization's plan has ended. Renew it, then send the post again.",
-    Verdict.PREDECESSOR_FAILED: "The part of the thread before this one was not published.",
-    Verdict.STAGING_FAILED: "Its media could not be moved to the platform.",
-}
+from shared.publishing.wake import waiting_attempt, wake
 
 
 def send(message: Message) -> None:
     """Put one message on the publish queue."""
     queues.send(settings().publish_queue_url, [message])
-
-
-def continuation(attempt_id: UUID, step: int, organization_id: UUID, *, wait: timedelta) -> Message:
-    """Make the message that continues an attempt; a queue holds it at most 15 minutes, reconcile the rest."""
-    return Message(
-        {"attemptId": str(attempt_id), "step": step},
-        delay_seconds=max(0, round(wait.total_seconds() + 0.499)),
-        tenant=str(organization_id),
-    )
 
 
 def record(claimed: Claim, next_: Next) -> None:
@@ -120,15 +96,7 @@ def _follow_release(session: Session, part: DuePart, row: RowMapping, released: 
     if row["next_id"] is not None:
         arm_after_commit(session, [_successor(row)])
     if part.position == 0:
-        notify(
-            session,
-            OrganizationId(part.organization_id),
-            NotificationKind.SUCCESS,
-            title=f"Published on {part.channel.name}",
-            content=f"Your post was published: {released.url}",
-            link=released.url,
-            dedupe_key=f"published:{part.id}:{part.generation}",
-        )
+        tell(session, part.organization_id, notices.published(part, released.url))
     late = timedelta(seconds=row["late_seconds"])
     after_commit(session, lambda: _count_published(part, late))
 
@@ -172,8 +140,8 @@ def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return
     hold_for(session, claimed.part, wait.error)
-    message = continuation(row.id, row.step, row.organization_id, wait=wait.after)
-    after_commit(session, lambda: send(message))
+    waiting = waiting_attempt(row.id, row.step, claimed.part, at=row.resume_at, wait=wait.after)
+    after_commit(session, lambda: wake(waiting))
 
 
 def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
@@ -232,25 +200,8 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
     part = claimed.part
     if not _end(session, claimed, "unknown", "unconfirmed", error):
         return
-    notify(
-        session,
-        OrganizationId(part.organization_id),
-        NotificationKind.FAILURE,
-        title=f"Look whether your post is on {part.channel.name}",
-        content=(
-            f"{_sentence(error.message)} Roost did not send it again, so that it cannot appear twice. Look at the "
-            "account: if the post is there, confirm it with its address; if not, send it again."
-        ),
-        link=post_link(part.root_id),
-        dedupe_key=f"unconfirmed:{part.id}:{part.generation}",
-    )
+    tell(session, part.organization_id, notices.unconfirmed(part, error.message))
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
-
-
-def _sentence(words: str) -> str:
-    """End what may be a platform's words as a sentence."""
-    words = words.strip()
-    return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
 def _end(
@@ -268,11 +219,7 @@ def _end(
 
 def refuse(part: DuePart, verdict: Verdict) -> None:
     """Fail a queued part that cannot go out, and the parts that answer it."""
-    message = REFUSALS[verdict]
-    if verdict is Verdict.STAGING_FAILED and part.staging_error:
-        message = part.staging_error
-    if verdict is Verdict.CHANNEL_DISCONNECTED and part.disconnected_reason:
-        message = f"{message} ({part.disconnected_reason})"
+    message = refusal(part, verdict)
     with unit_of_work() as session:
         row = session.execute(
             queries.FAIL_QUEUED,
@@ -298,21 +245,8 @@ def _tell_of_failure(session: Session, part: DuePart, message: str) -> None:
             "error_message": REFUSALS[Verdict.PREDECESSOR_FAILED],
         },
     )
-    notify(
-        session,
-        OrganizationId(part.organization_id),
-        NotificationKind.FAILURE,
-        title=f"Your post was not published on {part.channel.name}",
-        content=message,
-        link=post_link(part.root_id),
-        dedupe_key=f"failed:{part.id}:{part.generation}:{part.revision}",
-    )
+    tell(session, part.organization_id, notices.not_published(part, message))
     after_commit(session, lambda: metrics.count_failed(part.channel.provider))
-
-
-def post_link(root_id: UUID) -> str:
-    """Return where a member sees the post."""
-    return f"{settings().console_url}/posts/{root_id}"
 
 
 def _held(claimed: Claim) -> dict[str, Any]:

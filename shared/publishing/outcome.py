@@ -169,6 +169,18 @@ def without_asking(error: ProviderError, facts: Facts) -> Next:
     return _after_clean_refusal(error, facts)
 
 
+def while_paused(pause: timedelta, facts: Facts) -> Next:
+    """Decide for a continuation whose platform is held for everybody: the same again when that is over, in `pause`.
+
+    Nobody was asked, so no round is used up. Where the same could not be done then, it is as if a limit had been met.
+    """
+    error = RateLimited("The platform limits Roost as a whole for a while.", retry_after=pause)
+    lapses = facts.task is Task.REPEAT and not facts.key_outlives(pause)
+    if facts.task is None or not facts.in_doubt or lapses or pause > LONGEST_PAUSE:
+        return without_asking(error, facts)
+    return Wait(facts.task, pause, facts.rounds, accepted=facts.accepted, error=error)
+
+
 def after_lapsed_key(facts: Facts) -> Next:
     """Decide for a repetition whose time came when the platform had forgotten the key: it would be a second post."""
     error = OutcomeUnknown("The platform did not answer, and by now would take the post twice.")

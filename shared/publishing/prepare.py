@@ -5,9 +5,10 @@ at its time if nobody mends it.
 """
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy.engine import RowMapping
+from sqlalchemy.engine import Row, RowMapping
 
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS
@@ -15,46 +16,55 @@ from shared.channels.errors import ChannelNotFound
 from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
 from shared.core.config import settings
-from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
-from shared.notifications.models import NotificationKind
-from shared.notifications.notify import notify
-from shared.posts.schedule import publish_message, stage_message
+from shared.posts.schedule import publish_message
+from shared.providers import registry
 from shared.providers.errors import ProviderError
-from shared.publishing import queries
+from shared.providers.registry import UnknownProvider
+from shared.publishing import notices, queries
 from shared.publishing.claim import Verdict
-from shared.publishing.follow_up import REFUSALS, post_link, send
-
-EXPIRES_SOON = timedelta(minutes=10)
+from shared.publishing.follow_up import send
+from shared.publishing.notices import REFUSALS, tell
+from shared.publishing.wake import continuation, delayed_staging
 
 
 def prepare(part_id: UUID, revision: int) -> None:
     """Prepare a part whose schedule has fired early. A stale firing does nothing."""
+    values = {
+        "part_id": part_id,
+        "revision": revision,
+        "threshold_seconds": float(MAX_DELAY_SECONDS),
+    }
     with read_only() as session:
-        row = (
-            session.execute(
-                queries.PREPARE,
-                {
-                    "part_id": part_id,
-                    "revision": revision,
-                    "threshold_seconds": float(MAX_DELAY_SECONDS),
-                },
-            )
-            .mappings()
-            .one_or_none()
+        row = session.execute(queries.PREPARE, values).mappings().one_or_none()
+        near = row is not None and row["near"]
+        waits = [] if near else session.execute(queries.WAITS, values).all()
+    for wait in waits:
+        _go_on(part_id, revision, wait)
+    if row is None or not near:
+        log.info(
+            "prepare.woken" if waits else "prepare.stale",
+            extra={"part_id": part_id, "revision": revision},
         )
-    if row is None or not row["near"]:
-        log.info("prepare.stale", extra={"part_id": part_id, "revision": revision})
         return
     _send_for_the_second(row)
     if row["thread_has_media"]:
-        message = stage_message(row["id"], row["revision"], row["organization_id"])
-        queues.send(settings().stage_queue_url, [message])
+        _send_to_stage(row)
     if problem := _problem(row):
         _tell(row, problem)
-    elif _token_expires_before(row):
+    elif _token_expires_before(row) and not row["paused_seconds"]:
         _refresh(row)
+
+
+def _go_on(part_id: UUID, revision: int, row: Row[Any]) -> None:
+    """Put the message of something that waits on its queue, for the second."""
+    wait = timedelta(seconds=row.wait_seconds)
+    if row.attempt_id is not None:
+        send(continuation(row.attempt_id, row.step, row.organization_id, wait=wait))
+        return
+    message = delayed_staging(part_id, revision, row.organization_id, wait=wait)
+    queues.send(settings().stage_queue_url, [message])
 
 
 def _send_for_the_second(row: RowMapping) -> None:
@@ -65,6 +75,13 @@ def _send_for_the_second(row: RowMapping) -> None:
     )
     with unit_of_work() as session:
         session.execute(queries.MARK_ENQUEUED, {"part_id": row["id"], "revision": row["revision"]})
+
+
+def _send_to_stage(row: RowMapping) -> None:
+    """Have the media moved now, or, where that waits already, when it is to go on."""
+    wait = timedelta(seconds=row["staging_wait_seconds"] or 0)
+    message = delayed_staging(row["id"], row["revision"], row["organization_id"], wait=wait)
+    queues.send(settings().stage_queue_url, [message])
 
 
 def _problem(row: RowMapping) -> str | None:
@@ -81,7 +98,16 @@ def _problem(row: RowMapping) -> str | None:
 
 def _token_expires_before(row: RowMapping) -> bool:
     expires_at = row["token_expires_at"]
-    return expires_at is not None and expires_at <= row["due_at"] + EXPIRES_SOON
+    ahead = _renewed_ahead(row["provider"])
+    return None not in (expires_at, ahead) and expires_at <= row["due_at"] + ahead
+
+
+def _renewed_ahead(slug: str) -> timedelta | None:
+    """Return how long before its end a platform's token is renewed; None for one that Roost no longer knows."""
+    try:
+        return registry.provider(slug).spec.refresh_ahead
+    except UnknownProvider:
+        return None
 
 
 def _refresh(row: RowMapping) -> None:
@@ -97,13 +123,13 @@ def _refresh(row: RowMapping) -> None:
 
 
 def _tell(row: RowMapping, problem: str) -> None:
+    notice = notices.will_fail(
+        row["id"],
+        row["revision"],
+        row["root_id"],
+        channel_name=row["channel_name"],
+        publish_at=row["publish_at"],
+        problem=problem,
+    )
     with unit_of_work() as session:
-        notify(
-            session,
-            OrganizationId(row["organization_id"]),
-            NotificationKind.FAILURE,
-            title=f"Your post for {row['channel_name']} cannot go out as things stand",
-            content=f"It is due at {row['publish_at']:%Y-%m-%d %H:%M} UTC. {problem}",
-            link=post_link(row["root_id"]),
-            dedupe_key=f"prepare:{row['id']}:{row['revision']}",
-        )
+        tell(session, row["organization_id"], notice)

@@ -21,6 +21,7 @@ _CANDIDATE = """
         q.release_data as parent_release_data,
         s.state as staging_state, s.progress as staged, s.error_code as staging_error_code,
         s.error_message as staging_error_message, s.expires_at <= now() as staging_expired,
+        case when s.state = 'waiting' then extract(epoch from s.resume_at - now())::float8 end as staging_wait_seconds,
         extract(epoch from pause.until - now())::float8 as paused_seconds,
         (o.plan_ends_at is not null and o.plan_ends_at <= now()) or o.deleted_at is not null as plan_ended,
         (select count(*) from attempts a where a.root_id = p.root_id and a.post_id = p.id
@@ -155,7 +156,7 @@ RECORD_WAITING = text(f"""
         error_code = :error_code, error_message = :error_message,
         evidence = {_EVIDENCE}
     where {_HELD}
-    returning id, step, organization_id
+    returning id, step, resume_at
 """)  # noqa: S608, only constants of this file
 
 # Nothing was created: the part goes back into the queue for `after_seconds` from now.
@@ -228,6 +229,20 @@ PREPARE = text(f"""
     from candidate
 """)  # noqa: S608, only constants of this file
 
+# What a part waits for that is not its time: its attempt's next step, or its staging's. At most one of each.
+WAITS = text("""
+    select a.id as attempt_id, a.step, a.organization_id, extract(epoch from a.resume_at - now())::float8 as wait_seconds
+    from attempts a
+    where a.post_id = :part_id and a.revision = :revision and a.finished_at is null and a.state = 'waiting'
+        and a.resume_at <= now() + make_interval(secs => :threshold_seconds)
+    union all
+    select null, s.step, s.organization_id, extract(epoch from s.resume_at - now())::float8
+    from stagings s join posts p on p.id = s.post_id and p.revision = s.revision and p.generation = s.generation
+    where s.post_id = :part_id and s.revision = :revision and s.state = 'waiting'
+        and p.state = 'queued' and p.deleted_at is null
+        and s.resume_at <= now() + make_interval(secs => :threshold_seconds)
+""")
+
 MARK_ENQUEUED = text("""
     update posts set enqueued_at = now()
     where id = :part_id and revision = :revision and state = 'queued'
@@ -275,7 +290,7 @@ KEEP_STAGING = text("""
         tries = case when :progressed then 0 else tries end,
         error_code = :error_code, error_message = :error_message
     where id = :staging_id and step = :step and state = 'running'
-    returning id, (
+    returning id, step, resume_at, (
         select extract(epoch from p.due_at - now())::float8 from posts p
         where p.id = stagings.post_id and p.state = 'queued'
     ) as wait_seconds
@@ -431,6 +446,32 @@ LATE_PARTS = text("""
     select count(*) from posts
     where state = 'queued' and deleted_at is null and due_at <= now() + make_interval(secs => :max_late_seconds)
         and least(due_at, case when position = 0 then publish_at end) <= now() - interval '5 minutes'
+""")
+
+# Late, and held back by the platform's limit for longer than a mail takes: what is queued for the limit's end, what its
+# platform's pause keeps from being tried, and what may be there and is to be asked about. `notices.limited` makes the key.
+TAKE_LIMITED = text("""
+    with held as (
+        select p.id, greatest(pause.until, case when p.error_code = 'rate_limited' then p.due_at end) as until
+        from posts p join channels c on c.id = p.channel_id
+        left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
+        where p.state = 'queued' and p.deleted_at is null and p.due_at <= now() + make_interval(secs => :max_late_seconds)
+            and (p.error_code = 'rate_limited' or (pause.until is not null and p.due_at <= now()))
+        union all
+        select post_id, resume_at from attempts
+        where finished_at is null and state = 'waiting' and error_code = 'rate_limited'
+    )
+    select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, held.until
+    from held join posts p on p.id = held.id join channels c on c.id = p.channel_id
+    where held.until > now() + interval '1 minute'
+        and greatest(p.publish_at, (
+            select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.id = p.parent_id
+        )) <= now() - make_interval(secs => :late_seconds)
+        and not exists (
+            select 1 from notifications n
+            where n.organization_id = p.organization_id and n.dedupe_key = 'limited:' || p.id || ':' || p.generation
+        )
+    order by held.until limit :page_size
 """)
 
 # Once an hour: the row says when it was last done, and of two who come at once one gets it.

@@ -17,18 +17,17 @@ from shared.aws import queues
 from shared.core import metrics
 from shared.core.config import settings
 from shared.core.errors_report import report
-from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import remove_unneeded_files, request_missing_variants
-from shared.notifications.models import NotificationKind
-from shared.notifications.notify import notify
 from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
-from shared.publishing import outcome, queries
+from shared.publishing import notices, outcome, queries
 from shared.publishing.claim import Claim, part_from
 from shared.publishing.facts import facts_of
-from shared.publishing.follow_up import continuation, post_link, record
+from shared.publishing.follow_up import record
+from shared.publishing.notices import tell
+from shared.publishing.wake import continuation
 
 PAGE_SIZE = 500
 MAX_PAGES = 20  # of each step; the next run goes on
@@ -47,6 +46,7 @@ class Reconciled:
     waiting: int = 0
     stagings: int = 0
     adopted: int = 0
+    limited: int = 0
     late: int = 0
 
 
@@ -58,20 +58,42 @@ def reconcile() -> Reconciled:
     """
     errors: list[Exception] = []
     done = Reconciled(
-        adopted=_in_pages(adopt_late_releases, errors),
-        lost=_in_pages(settle_lost_attempts, errors),
-        waiting=_in_pages(wake_waiting_attempts, errors),
-        unsent=_in_pages(send_unsent, errors),
-        overdue=_in_pages(send_overdue, errors),
-        stagings=_in_pages(wake_stagings, errors),
-        unarmed=_in_pages(arm_unarmed, errors),
+        **_put_right(errors),
+        limited=_guarded(tell_limited, errors),
         late=_guarded(_count_late, errors),
     )
     _guarded(keep_house, errors)
     log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
+    _raise(errors)
+    return done
+
+
+def put_right() -> None:
+    """Do what a lost hint should have done, whichever it was, without the rest of a sweep.
+
+    Raises:
+        ExceptionGroup: as `reconcile`.
+    """
+    errors: list[Exception] = []
+    _put_right(errors)
+    _raise(errors)
+
+
+def _put_right(errors: list[Exception]) -> dict[str, int]:
+    return {
+        "adopted": _in_pages(adopt_late_releases, errors),
+        "lost": _in_pages(settle_lost_attempts, errors),
+        "waiting": _in_pages(wake_waiting_attempts, errors),
+        "unsent": _in_pages(send_unsent, errors),
+        "overdue": _in_pages(send_overdue, errors),
+        "stagings": _in_pages(wake_stagings, errors),
+        "unarmed": _in_pages(arm_unarmed, errors),
+    }
+
+
+def _raise(errors: list[Exception]) -> None:
     if errors:
         raise ExceptionGroup("some steps of the sweep failed", errors)
-    return done
 
 
 def arm_unarmed() -> int:
@@ -167,15 +189,25 @@ def adopt_late_releases() -> int:
     with unit_of_work() as session:
         rows = session.execute(queries.ADOPT_LATE, {"page_size": PAGE_SIZE}).all()
         for row in rows:
-            notify(
-                session,
-                OrganizationId(row.organization_id),
-                NotificationKind.INFO,
-                title="Your post was published after all",
-                content="The platform's answer came late. The post is there; nothing was sent twice.",
-                link=post_link(row.root_id),
-                dedupe_key=f"adopted:{row.id}:{row.generation}",
+            notice = notices.published_after_all(row.id, row.generation, row.root_id)
+            tell(session, row.organization_id, notice)
+    return len(rows)
+
+
+def tell_limited() -> int:
+    """Tell the members, once for a generation, of parts that are late because their platform limits us."""
+    values = {
+        "page_size": PAGE_SIZE,
+        "late_seconds": TOLD_WHEN_LATE_BY.total_seconds(),
+        "max_late_seconds": settings().max_late.total_seconds(),
+    }
+    with unit_of_work() as session:
+        rows = session.execute(queries.TAKE_LIMITED, values).all()
+        for row in rows:
+            notice = notices.limited(
+                row.id, row.generation, row.root_id, channel_name=row.channel_name, until=row.until
             )
+            tell(session, row.organization_id, notice)
     return len(rows)
 
 
@@ -249,15 +281,7 @@ def _claim_of_lost(row: RowMapping, part: RowMapping) -> Claim:
 
 def _tell_late(row: Row[Any]) -> None:
     with unit_of_work() as session:
-        notify(
-            session,
-            OrganizationId(row.organization_id),
-            NotificationKind.FAILURE,
-            title="A post is late",
-            content=f"It has not gone out at its time. Roost keeps trying for {settings().max_late_hours} hours and will tell you how it ends.",
-            link=post_link(row.root_id),
-            dedupe_key=f"late:{row.id}:{row.revision}",
-        )
+        tell(session, row.organization_id, notices.late(row.id, row.revision, row.root_id))
 
 
 def _count_late() -> int:

@@ -19,7 +19,7 @@ from shared.core.errors_report import report
 from shared.core.log import log
 from shared.db.session import after_commit, run, unit_of_work
 from shared.media.pick import MediaFile
-from shared.posts.schedule import publish_message, stage_message
+from shared.posts.schedule import stage_message
 from shared.providers.base import CanLookUp, CanReply, OutgoingPost, Processing, Provider, Released
 from shared.providers.errors import (
     OutcomeUnknown,
@@ -31,10 +31,11 @@ from shared.providers.http import Api
 from shared.publishing import outcome, queries
 from shared.publishing.claim import Claim, NotNow, Verdict, claim, resume
 from shared.publishing.facts import facts_of, task_of
-from shared.publishing.follow_up import continuation, record, refuse, send
+from shared.publishing.follow_up import record, refuse, send
 from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
+from shared.publishing.wake import continuation, waiting_part, wake
 
 ROOM_TO_GO_ON_SECONDS = 30.0  # a request's own limit, and the record
 LOOK_BACK = timedelta(minutes=2)  # clocks differ: what is older than the mark by more is not ours
@@ -80,12 +81,7 @@ def put_off(found: NotNow) -> None:
     part, verdict = found.part, found.verdict
     log.info("publish.put_off", extra={"part_id": part.id, "verdict": verdict})
     if verdict in {Verdict.EARLY, Verdict.PAUSED}:
-        wait = part.wait if verdict is Verdict.EARLY else part.paused
-        send(
-            publish_message(
-                part.id, part.revision, part.organization_id, wait_seconds=wait.total_seconds()
-            )
-        )
+        wake(waiting_part(part, wait=part.wait if verdict is Verdict.EARLY else part.paused))
     elif verdict is Verdict.NOT_STAGED:  # staging sends the part on its way when it is done
         message = stage_message(part.id, part.revision, part.organization_id)
         queues.send(settings().stage_queue_url, [message])
@@ -135,6 +131,8 @@ def _decide(
     facts = facts_of(claimed, sent=False, refreshed=refreshed)
     if facts.task is Task.REPEAT and not facts.key_is_live:
         return outcome.after_lapsed_key(facts)
+    if facts.task is not None and claimed.part.paused:
+        return outcome.while_paused(claimed.part.paused, facts)
     try:
         provider, api, post = _open(claimed, files, deadline=deadline)
     except ProviderError as error:

@@ -18,12 +18,10 @@ from shared.aws.queues import Message
 from shared.channels.line import open_line
 from shared.core.config import settings
 from shared.core.errors_report import report
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import new_id
 from shared.core.log import log
 from shared.db.session import after_commit, unit_of_work
 from shared.media.pick import MediaFile
-from shared.notifications.models import NotificationKind
-from shared.notifications.notify import notify
 from shared.posts.schedule import publish_message, stage_message
 from shared.providers.base import CanStage, Staged
 from shared.providers.errors import (
@@ -34,12 +32,14 @@ from shared.providers.errors import (
     RateLimited,
     TokenExpired,
 )
-from shared.publishing import queries
+from shared.publishing import notices, queries
 from shared.publishing.claim import DuePart, part_from
-from shared.publishing.follow_up import hold_for, post_link, send
+from shared.publishing.follow_up import hold_for, send
 from shared.publishing.models import StagingState
+from shared.publishing.notices import tell
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
+from shared.publishing.wake import waiting_staging, wake
 
 LEASE = timedelta(minutes=16)  # the function is killed at 15
 MAX_TRIES = 8
@@ -47,9 +47,9 @@ BACK_OFF = (timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1), t
 NEARLY_DUE = timedelta(seconds=5)  # a part due sooner is sent on its way when its media are ready
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
-    """The right to move a part's media, until the lease runs out."""
+    """The right to move a part's media, until the lease runs out. `progress` and the part's token are the newest."""
 
     staging_id: UUID
     step: int
@@ -102,46 +102,53 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
 
 def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
     """Move what can be moved now and say where it stands."""
-    part, refreshed = held.part, False
+    refreshed = False
     while True:
         try:
-            return _move_once(part, held, files, deadline=deadline)
+            return _move_once(held, files, deadline=deadline)
         except TokenExpired as error:
             if refreshed:
                 return _failed(error)
-            renewed = with_new_token(part, deadline=deadline)
-            if isinstance(renewed, ProviderError):
-                return _after_error(held, renewed)
-            part, refreshed = renewed, True
+            log.info(
+                "stage.token_refused", extra={"part_id": held.part.id, "code": error.detail_code}
+            )
         except ProviderError as error:
             return _after_error(held, error)
         except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a staging's failure
-            report(error, part_id=str(part.id))
-            return _after_error(
-                held, PlatformUnavailable(f"Roost failed moving media ({type(error).__name__}).")
-            )
+            return _after_mistake(held, error)
+        try:
+            renewed = with_new_token(held.part, deadline=deadline)
+        except Exception as error:  # noqa: BLE001  as above
+            return _after_mistake(held, error)
+        if isinstance(renewed, ProviderError):
+            return _after_error(held, renewed)
+        held.part, refreshed = renewed, True
 
 
-def _move_once(part: DuePart, held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
+def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
+    part = held.part
     provider, api = open_line(part.channel, read_media=storage.read_range, deadline=deadline)
     post = outgoing_post(provider, part, files)
     if not isinstance(provider, CanStage):
         return _Kept(StagingState.READY, {})
-    progress = dict(held.progress)
+    if part.paused:
+        words = f"{provider.spec.name} limits Roost as a whole for a while."
+        raise RateLimited(words, retry_after=part.paused)
     while True:
-        answer = provider.stage(api, post, progress)
+        answer = provider.stage(api, post, held.progress)
         if isinstance(answer, Staged):
             return _Kept(StagingState.READY, answer.data, expires_at=answer.expires_at)
-        progress = dict(answer.state)
+        held.progress = dict(answer.state)
         if answer.after > timedelta(0) or api.time_left() < timedelta(seconds=20):
-            return _Kept(StagingState.WAITING, progress, after=answer.after)
-        _checkpoint(held, progress)
+            return _Kept(StagingState.WAITING, held.progress, after=answer.after)
+        _checkpoint(held)
 
 
-def _checkpoint(held: Held, progress: Mapping[str, Any]) -> None:
+def _checkpoint(held: Held) -> None:
     """Store how far it has come, so that a holder that vanishes costs one range at most."""
+    kept = _Kept(StagingState.RUNNING, held.progress)
     with unit_of_work() as session:
-        session.execute(queries.KEEP_STAGING, _values(held, _Kept(StagingState.RUNNING, progress)))
+        session.execute(queries.KEEP_STAGING, _values(held, kept))
 
 
 def _after_error(held: Held, error: ProviderError) -> _Kept:
@@ -154,6 +161,13 @@ def _after_error(held: Held, error: ProviderError) -> _Kept:
             StagingState.WAITING, held.progress, after=delay, error=error, progressed=False
         )
     return _failed(error)
+
+
+def _after_mistake(held: Held, error: Exception) -> _Kept:
+    report(error, part_id=str(held.part.id))
+    return _after_error(
+        held, PlatformUnavailable(f"Roost failed moving media ({type(error).__name__}).")
+    )
 
 
 def _failed(error: ProviderError) -> _Kept:
@@ -180,22 +194,11 @@ def _let_go(held: Held, kept: _Kept) -> None:
             )
             after_commit(session, lambda: send(message))
         if kept.state is StagingState.WAITING:
-            again = Message(
-                {"partId": str(part.id), "revision": part.revision},
-                delay_seconds=max(0, round(kept.after.total_seconds() + 0.499)),
-                tenant=str(part.organization_id),
-            )
-            after_commit(session, lambda: queues.send(settings().stage_queue_url, [again]))
+            again = waiting_staging(row.id, row.step, part, at=row.resume_at, wait=kept.after)
+            after_commit(session, lambda: wake(again))
         if kept.state is StagingState.FAILED and kept.error is not None:
-            notify(
-                session,
-                OrganizationId(part.organization_id),
-                NotificationKind.FAILURE,
-                title=f"The media of your post for {part.channel.name} were refused",
-                content=f"{kept.error.message} The post will fail at its time unless you change it.",
-                link=post_link(part.root_id),
-                dedupe_key=f"staging:{part.id}:{part.revision}:{part.generation}",
-            )
+            notice = notices.media_refused(part, kept.error.message)
+            tell(session, part.organization_id, notice)
     log.info("stage.kept", extra={"part_id": part.id, "state": kept.state, "step": held.step})
 
 

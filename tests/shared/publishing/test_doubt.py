@@ -12,7 +12,7 @@ from sqlalchemy import text
 from shared.providers.base import OutgoingPost, Processing, Released
 from shared.providers.http import Api
 from shared.publishing.run import publish_due
-from tests.fakes.platform import Keyless, Searchable, Slow, refuse
+from tests.fakes.platform import Answer, Keyless, Searchable, Slow, no_connection, refuse
 from tests.shared.publishing.world import Stopped, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
@@ -136,3 +136,23 @@ class TestRepeated:
         world.run()
         assert world.states(root.id) == ["published", "published"]
         assert world.platform.texts() == ["one", "two"]
+
+
+class TestTwoRequestsThatCannotBeTakenBack:
+    @pytest.mark.parametrize("second", [refuse(422), refuse(401), refuse(429), no_connection])
+    def test_a_refusal_of_the_second_does_not_undo_the_first(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, second: Answer
+    ) -> None:
+        def in_two(
+            self: Keyless, api: Api, post: OutgoingPost, *, reply_to: str | None
+        ) -> Released | Processing:
+            Keyless._create(self, api, post, reply_to=reply_to)
+            return Keyless._create(self, api, post, reply_to=reply_to)
+
+        monkeypatch.setattr(Searchable, "_create", in_two)
+        world.platform.answers += [world.platform.behave, second]
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run(until=600)
+        assert world.platform.texts()[:1] == ["one"]
+        assert world.platform.texts().count("one") == 1
+        assert world.states(root.id)[0] == "published"  # found by looking

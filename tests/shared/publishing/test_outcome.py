@@ -37,6 +37,7 @@ from shared.publishing.outcome import (
     after,
     after_look_up,
     after_lost_lease,
+    while_paused,
 )
 
 HOUR = timedelta(hours=1)
@@ -242,3 +243,52 @@ class TestAfterLostLease:
     def test_a_lost_repetition_stays_in_doubt(self) -> None:
         facts = Facts(task=Task.REPEAT, doubt_age=SECOND, has_key=False)
         assert isinstance(after_lost_lease(facts), Unconfirmed)
+
+
+class TestWhilePaused:
+    """A continuation whose platform is held: the same task when that is over, unless it could not be done then."""
+
+    PAUSE = timedelta(minutes=40)
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            Facts(task=Task.RESUME, accepted=True, rounds=4),
+            Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True, rounds=2),
+            Facts(task=Task.REPEAT, doubt_age=SECOND, has_key=True, key_lifetime=HOUR, rounds=3),
+            Facts(task=Task.REPEAT, doubt_age=SECOND, has_key=True, rounds=3),
+        ],
+    )
+    def test_the_same_again_and_no_round_used_up(self, facts: Facts) -> None:
+        found = while_paused(self.PAUSE, facts)
+        assert isinstance(found, Wait)
+        assert (found.task, found.after, found.rounds) == (facts.task, self.PAUSE, facts.rounds)
+        assert found.accepted is facts.accepted
+        assert not found.unknown
+
+    @pytest.mark.parametrize("can_look_up", [True, False])
+    def test_a_key_that_would_lapse_is_not_waited_for(self, can_look_up: bool) -> None:
+        facts = Facts(
+            task=Task.REPEAT,
+            doubt_age=timedelta(minutes=20),
+            has_key=True,
+            key_lifetime=HOUR,
+            can_look_up=can_look_up,
+        )
+        found = while_paused(self.PAUSE, facts)
+        if can_look_up:
+            assert isinstance(found, Wait)
+            assert (found.task, found.after) == (Task.LOOK_UP, self.PAUSE)
+        else:
+            assert isinstance(found, Unconfirmed)
+
+    @pytest.mark.parametrize("task", list(Task))
+    def test_nothing_is_left_in_doubt_for_more_than_a_day(self, task: Task) -> None:
+        facts = Facts(task=task, accepted=True, has_key=True, can_look_up=True)
+        assert isinstance(while_paused(timedelta(hours=25), facts), Unconfirmed)
+
+    @pytest.mark.parametrize("pause", [PAUSE, timedelta(hours=25)])
+    def test_what_is_in_no_doubt_is_neither_failed_nor_sent(self, pause: timedelta) -> None:
+        found = while_paused(pause, Facts(task=Task.RESUME))
+        assert isinstance(found, Wait | Retry)
+        assert found.after >= pause

@@ -1,5 +1,6 @@
 """The early firing: the message for the second first, then what can be put right in time."""
 
+import dataclasses
 from datetime import timedelta
 
 import httpx
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.publishing.prepare import prepare
-from tests.fakes.platform import no_connection
+from tests.fakes.platform import Keyless, no_connection
 from tests.shared.publishing.world import PUBLISH, STAGE, World, a_thread
 
 FAR = timedelta(hours=2)
@@ -100,6 +101,49 @@ class TestPrepare:
         world.platform.answers.append(lambda _request: answer)
         fire(world)
         assert [request.url.path for request in world.platform.requests] == ["/token"]
+
+    @pytest.mark.parametrize(("ahead", "renewed"), [(3, True), (1, False)])
+    def test_a_token_is_renewed_as_long_before_its_end_as_the_platform_s_table_says(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, ahead: int, renewed: bool
+    ) -> None:
+        spec = dataclasses.replace(Keyless.spec, refresh_ahead=timedelta(days=ahead))
+        monkeypatch.setattr(Keyless, "spec", spec)
+        a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "update channels set refresh_token = 'old'::bytea,"
+                    " token_expires_at = now() + interval '2 days'"
+                )
+            )
+        answer = httpx.Response(200, json={"access": "fresh", "refresh": "newer"})
+        world.platform.answers.append(lambda _request: answer)
+        fire(world)
+        assert bool(world.platform.requests) is renewed
+
+    def test_a_platform_that_is_held_is_not_asked_for_a_token(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text("update channels set refresh_token = 'old'::bytea, token_expires_at = now()")
+            )
+            connection.execute(
+                text(
+                    "insert into provider_pauses (provider, until, reason)"
+                    " values ('keyless', now() + interval '1 day', 'too many')"
+                )
+            )
+        fire(world)
+        assert world.platform.requests == []
+
+    def test_a_platform_that_roost_no_longer_knows_is_not_asked_for_one(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text("update channels set provider = 'gone', token_expires_at = now()")
+            )
+        fire(world)
+        assert [held.queue for held in world.messages] == [PUBLISH]
 
     def test_a_platform_that_is_away_changes_nothing(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=FAR)

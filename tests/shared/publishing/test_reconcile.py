@@ -18,6 +18,7 @@ from shared.publishing import follow_up, queries
 from shared.publishing import reconcile as reconcile_module
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, claim
+from shared.publishing.dead_letter import settle_dead_letter
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
@@ -214,12 +215,27 @@ class TestReconcile:
         assert world.states(claimed.part.root_id)[0] == "unconfirmed"
 
 
+class TestDeadLetter:
+    def test_one_broken_step_keeps_no_other_from_running(self, world: World) -> None:
+        overdue = a_thread(world, "keyless", due_in=-timedelta(minutes=2))
+        lost = taken(world)
+        world.pass_time(80)
+        world.messages.clear()
+        with (
+            mock.patch.object(reconcile_module, "record", side_effect=LookupError("broken")),
+            pytest.raises(ExceptionGroup),
+        ):
+            settle_dead_letter({"partId": str(lost.part.id), "revision": 1}, queue="publish")
+        assert [held.body["partId"] for held in world.messages] == [str(overdue.id)]
+
+
 class TestPlans:
     """With many finished rows, no statement of the minute, of a claim or of a record reads them all."""
 
     VALUES: ClassVar[dict[str, object]] = {
         "page_size": 500,
         "grace_seconds": 15.0,
+        "late_seconds": 300.0,
         "max_late_seconds": 86400.0,
         "lease_seconds": 75.0,
         "part_id": "00000000-0000-0000-0000-000000000001",
@@ -234,7 +250,7 @@ class TestPlans:
     @pytest.mark.parametrize(
         "name",
         ["TAKE_UNARMED", "TAKE_UNSENT", "TAKE_OVERDUE", "TAKE_LOST", "TAKE_WAITING", "TAKE_STAGINGS",
-         "ADOPT_LATE", "LATE_PARTS", "CLAIM", "RECORD_RELEASED"],
+         "ADOPT_LATE", "LATE_PARTS", "TAKE_LIMITED", "CLAIM", "RECORD_RELEASED"],
     )  # fmt: skip
     def test_reads_by_an_index(self, world: World, name: str) -> None:
         root = a_thread(world, "keyless", due_in=SOON)

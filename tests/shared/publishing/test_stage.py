@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import text
 
 from shared.providers.base import OutgoingPost, Processing, Staged
+from shared.providers.errors import PlatformUnavailable
 from shared.providers.http import Api
 from shared.publishing.stage import stage_due
-from tests.fakes.platform import Keyless, no_connection, refuse
+from tests.fakes.platform import Answer, Keyless, no_connection, refuse
 from tests.shared.publishing.world import STAGE, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
@@ -130,4 +132,85 @@ class TestStage:
         monkeypatch.setattr(Keyless, "stage", fail_once)
         root = a_thread(world, "keyless", due_in=SOON, media=True)
         world.run()
+        assert world.states(root.id) == ["published", "published"]
+
+
+class TestTokens:
+    """A token that is refused in the midst of a staging, and how its renewal goes."""
+
+    def begin(self, world: World, *renewal: Any) -> Any:
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set refresh_token = 'old'::bytea"))
+        world.platform.answers += [refuse(401), *renewal]
+        stage(world, root)
+        return root
+
+    def paths(self, world: World) -> list[str]:
+        return [request.url.path for request in world.platform.requests]
+
+    @pytest.mark.parametrize(
+        "renewal",
+        [
+            no_connection,
+            refuse(503),
+            refuse(429, headers={"retry-after": "5"}),
+            lambda request: httpx.Response(200, json={"unheard": "of"}, request=request),
+        ],
+    )
+    def test_a_renewal_that_fails_for_now_is_tried_again(
+        self, world: World, renewal: Answer
+    ) -> None:
+        root = self.begin(world, renewal)
+        assert staging(world).state == "waiting"
+        token = httpx.Response(200, json={"access": "fresh", "refresh": "newer"})
+        world.platform.answers += [refuse(401), lambda _request: token]
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+
+    def test_a_renewal_that_is_refused_for_good_fails_it(self, world: World) -> None:
+        root = self.begin(world, refuse(403))
+        assert staging(world).state == "failed"
+        world.run()
+        assert world.states(root.id) == ["failed", "failed"]
+
+    def test_renewed_it_goes_on_from_where_it_was(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Mapping[str, Any]] = []
+
+        def refused_midway(
+            _self: Keyless, api: Api, _post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            seen.append(progress)
+            if not progress:
+                return Processing({"done": 1}, NOW)
+            api.request("POST", "/media", json={})
+            return Staged({"ids": ["m"]})
+
+        monkeypatch.setattr(Keyless, "stage", refused_midway)
+        token = httpx.Response(200, json={"access": "fresh", "refresh": "newer"})
+        self.begin(world, lambda _request: token)
+        assert seen == [{}, {"done": 1}, {"done": 1}]
+        assert staging(world).state == "ready"
+
+    def test_what_was_moved_before_a_failure_is_not_moved_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Mapping[str, Any]] = []
+
+        def failing_midway(
+            _self: Keyless, _api: Api, _post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            seen.append(progress)
+            if not progress:
+                return Processing({"done": 1}, NOW)
+            if len(seen) == 2:
+                raise PlatformUnavailable("away")
+            return Staged({"ids": ["m"]})
+
+        monkeypatch.setattr(Keyless, "stage", failing_midway)
+        root = a_thread(world, "keyless", due_in=SOON, media=True)
+        world.run()
+        assert seen == [{}, {"done": 1}, {"done": 1}]
         assert world.states(root.id) == ["published", "published"]

@@ -1,0 +1,173 @@
+"""What members read of a post on its way, and once for what: it is there, it is late, it waits, it was refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.config import settings
+from shared.core.ids import OrganizationId
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.publishing.claim import DuePart, Verdict
+
+# Why a part is refused before it is sent.
+REFUSALS: Mapping[Verdict, str] = {
+    Verdict.TOO_LATE: "It could not be published near its time, and was not sent out of season. Choose a new time to send it.",
+    Verdict.CHANNEL_DELETED: "Its channel was deleted.",
+    Verdict.CHANNEL_DISABLED: "Its channel is switched off. Switch it on and send the post again.",
+    Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
+    Verdict.CHANNEL_NEEDS_PAGE: "No page was chosen for its channel. Choose one, then send the post again.",
+    Verdict.PLAN_ENDED: "The organization's plan has ended. Renew it, then send the post again.",
+    Verdict.PREDECESSOR_FAILED: "The part of the thread before this one was not published.",
+    Verdict.STAGING_FAILED: "Its media could not be moved to the platform.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell an organization's members, once per `key`."""
+
+    kind: NotificationKind
+    title: str
+    content: str
+    link: str
+    key: str
+
+
+def tell(session: Session, organization_id: UUID, notice: Notice) -> None:
+    """Tell the members, with the transaction."""
+    notify(
+        session,
+        OrganizationId(organization_id),
+        notice.kind,
+        title=notice.title,
+        content=notice.content,
+        link=notice.link,
+        dedupe_key=notice.key,
+    )
+
+
+def published(part: DuePart, url: str) -> Notice:
+    """Say that a post is there."""
+    return Notice(
+        NotificationKind.SUCCESS,
+        f"Published on {part.channel.name}",
+        f"Your post was published: {url}",
+        url,
+        f"published:{part.id}:{part.generation}",
+    )
+
+
+def published_after_all(part_id: UUID, generation: int, root_id: UUID) -> Notice:
+    """Say that a post which seemed lost is there."""
+    return Notice(
+        NotificationKind.INFO,
+        "Your post was published after all",
+        "The platform's answer came late. The post is there; nothing was sent twice.",
+        post_link(root_id),
+        f"adopted:{part_id}:{generation}",
+    )
+
+
+def unconfirmed(part: DuePart, message: str) -> Notice:
+    """Ask the members to look whether a post is there."""
+    return Notice(
+        NotificationKind.FAILURE,
+        f"Look whether your post is on {part.channel.name}",
+        f"{_sentence(message)} Roost did not send it again, so that it cannot appear twice. Look at the "
+        "account: if the post is there, confirm it with its address; if not, send it again.",
+        post_link(part.root_id),
+        f"unconfirmed:{part.id}:{part.generation}",
+    )
+
+
+def not_published(part: DuePart, message: str) -> Notice:
+    """Say that a post failed, and why."""
+    return Notice(
+        NotificationKind.FAILURE,
+        f"Your post was not published on {part.channel.name}",
+        message,
+        post_link(part.root_id),
+        f"failed:{part.id}:{part.generation}:{part.revision}",
+    )
+
+
+def media_refused(part: DuePart, message: str) -> Notice:
+    """Say, ahead of its time, that a post's media were refused."""
+    return Notice(
+        NotificationKind.FAILURE,
+        f"The media of your post for {part.channel.name} were refused",
+        f"{_sentence(message)} The post will fail at its time unless you change it.",
+        post_link(part.root_id),
+        f"staging:{part.id}:{part.revision}:{part.generation}",
+    )
+
+
+def will_fail(
+    part_id: UUID,
+    revision: int,
+    root_id: UUID,
+    *,
+    channel_name: str,
+    publish_at: datetime,
+    problem: str,
+) -> Notice:
+    """Say, ahead of its time, what would keep a post from going out."""
+    return Notice(
+        NotificationKind.FAILURE,
+        f"Your post for {channel_name} cannot go out as things stand",
+        f"It is due at {_moment(publish_at)}. {problem}",
+        post_link(root_id),
+        f"prepare:{part_id}:{revision}",
+    )
+
+
+def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
+    """Say that a post has not gone out at its time."""
+    return Notice(
+        NotificationKind.FAILURE,
+        "A post is late",
+        f"It has not gone out at its time. Roost keeps trying for {settings().max_late_hours} hours and will tell you how it ends.",
+        post_link(root_id),
+        f"late:{part_id}:{revision}",
+    )
+
+
+def limited(
+    part_id: UUID, generation: int, root_id: UUID, *, channel_name: str, until: datetime
+) -> Notice:
+    """Say that a late post waits until the platform takes requests again. `queries.TAKE_LIMITED` knows the key."""
+    return Notice(
+        NotificationKind.FAILURE,
+        f"A post for {channel_name} is late",
+        f"It waits because the platform limits us until {_moment(until)}. Roost goes on then and will tell you how it ends.",
+        post_link(root_id),
+        f"limited:{part_id}:{generation}",
+    )
+
+
+def refusal(part: DuePart, verdict: Verdict) -> str:
+    """Say why a part is refused before it is sent, in the platform's words where there are any."""
+    if verdict is Verdict.STAGING_FAILED and part.staging_error:
+        return part.staging_error
+    if verdict is Verdict.CHANNEL_DISCONNECTED and part.disconnected_reason:
+        return f"{REFUSALS[verdict]} ({part.disconnected_reason})"
+    return REFUSALS[verdict]
+
+
+def post_link(root_id: UUID) -> str:
+    """Return where a member sees the post."""
+    return f"{settings().console_url}/posts/{root_id}"
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def _sentence(words: str) -> str:
+    """End what may be a platform's words as a sentence."""
+    words = words.strip()
+    return words if words.endswith((".", "!", "?")) else f"{words}."
