@@ -74,7 +74,7 @@ def _image(writer: "_Writer", picture: Jpeg) -> int:
 
 
 def _text(words: str) -> bytes:
-    return b"<%b>" % words.encode("utf-16").hex().encode()
+    return b"<feff%b>" % words.encode("utf-16-be").hex().encode()
 
 
 class _Writer:

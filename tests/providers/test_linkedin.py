@@ -472,12 +472,13 @@ class TestCarousel:
             ]
         )
         post = self.post(storage, a_jpeg(1_080, 1_350), a_jpeg(600, 800, orientation=6))
-        waits = LinkedInPage().stage(line(storage=storage), post, {})
+        uploaded = LinkedInPage().stage(line(storage=storage), post, {})
+        assert isinstance(uploaded, Processing)
+        assert (uploaded.after, status.call_count) == (timedelta(0), 0), "it is to be stored first"
+        waits = LinkedInPage().stage(line(), post, json.loads(json.dumps(uploaded.state)))
         assert isinstance(waits, Processing)
         assert waits.after > timedelta(0)
-        done = LinkedInPage().stage(
-            line(storage=storage), post, json.loads(json.dumps(waits.state))
-        )
+        done = LinkedInPage().stage(line(), post, json.loads(json.dumps(waits.state)))
         assert isinstance(done, Staged)
         assert (begun.call_count, put.call_count, status.call_count) == (1, 1, 2)
         assert body_of(begun, described="content") == {"initializeUploadRequest": {"owner": PAGE}}

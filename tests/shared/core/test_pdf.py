@@ -50,11 +50,22 @@ class TestPdfOf:
             (0, 0, 400, 200),
         ]
 
+    def test_its_table_says_where_each_object_begins(self) -> None:
+        document = written(a_jpeg(), a_jpeg(icc_profile=a_profile()), title="slides")
+        start = int(document.rpartition(b"startxref\n")[2].split()[0])
+        title, span, free, *entries = document[start:].partition(b"trailer")[0].splitlines(True)
+        assert (title, span) == (b"xref\n", b"0 %d\n" % (len(entries) + 1))
+        assert {len(entry) for entry in (free, *entries)} == {20}
+        for number, entry in enumerate(entries, 1):
+            assert document[int(entry.split()[0]) :].startswith(b"%d 0 obj\n" % number)
+
     @pytest.mark.parametrize("title", ["slides", "Eulen (schön) \\ 🦉", ""])
     def test_has_a_title_in_any_script(self, title: str) -> None:
-        metadata = opened(written(a_jpeg(), title=title)).metadata
+        document = written(a_jpeg(), title=title)
+        metadata = opened(document).metadata
         assert metadata is not None
         assert (metadata.title or "") == title
+        assert b"<feff%b>" % title.encode("utf-16-be").hex().encode() in document
 
     def test_holds_the_pictures_as_they_are_without_their_origin(self) -> None:
         first, second = a_jpeg(), a_jpeg(30, 90, progressive=True)

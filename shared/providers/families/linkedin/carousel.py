@@ -65,12 +65,12 @@ def stage_carousel(
     Raises:
         MediaRejected: a picture is damaged, or the document is larger than LinkedIn takes.
     """
-    urns = list(progress.get("urns", []))
-    if not urns:
-        if is_time_short(api):
-            return Processing({}, after=timedelta(0))
-        urns = [upload_document(api, document_of(api, post.media, title), "application/pdf")]
-    return wait_for(api, urns, progress)
+    if progress.get("urns"):
+        return wait_for(api, progress["urns"], progress)
+    if is_time_short(api):
+        return Processing({}, after=timedelta(0))
+    urn = upload_document(api, document_of(api, post.media, title), "application/pdf")
+    return Processing({"urns": [urn]}, after=timedelta(0))  # stored before anything else can fail
 
 
 def document_of(api: Api, pictures: Sequence[OutgoingMedia], title: str) -> Assembled:
