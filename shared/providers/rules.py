@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.core import text
+from shared.core.sentences import field_at, sentence
 from shared.providers.base import CanReply, DraftPart, MediaFacts, Provider
 from shared.providers.errors import FieldRefused
 from shared.providers.spec import (
@@ -201,8 +202,8 @@ def _settings(spec: ProviderSpec, settings: Mapping[str, Any]) -> Iterator[Field
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             path = ".".join(["settings", *(str(part) for part in problem["loc"])])
-            said = problem["msg"].removeprefix("Value error, ").rstrip(".")
-            yield FieldRefused(path, problem["type"], f"{said}.")
+            said = sentence(problem, field_at(spec.settings, problem["loc"]))
+            yield FieldRefused(path, problem["type"], said)
 
 
 def _refused(

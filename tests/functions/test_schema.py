@@ -1,5 +1,6 @@
 """Whether the API keeps what its document promises, whatever it is sent: no 5xx, and no answer that is not described."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,9 @@ from tests.gateway import Gateway, as_member, put_app_secret
 from tests.mails import verify_sender
 
 EXAMPLES = 10
+MACHINE_TEXT = re.compile(
+    r"Input should|should (match|have at|be )|Field required|valid (\w+ )?type"
+)
 _OURS = frozenset({"auth", "authorization", "cookie", "showorg"})  # every call is a member's
 _APPS = apps()
 _ROUTES: dict[str, tuple[FastAPI, set[str]]] = {}
@@ -95,6 +99,7 @@ def test_keeps_its_promises(case: Any, signed_in: dict[str, str]) -> None:
         # Not this route; perhaps another one, whose path has a variable where this one has a word.
         assert answer.status_code < 500
         return
+    assert not MACHINE_TEXT.search(answer.text)
     case.validate_response(
         answer,
         checks=[

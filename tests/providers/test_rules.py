@@ -200,7 +200,7 @@ class TestCheck:
     def test_settings_by_their_model(self) -> None:
         found = rules.check(nest(settings=Choice), [DraftPart("a")], {"title": "too long"})
         assert [(one.path, one.code) for one in found] == [("settings.title", "string_too_long")]
-        assert found[0].message == "String should have at most 5 characters."
+        assert found[0].message == "Send at most 5 characters."
 
 
 class TestTextFor:
