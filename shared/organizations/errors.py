@@ -1,4 +1,4 @@
-"""Which refusals concern organizations and their keys."""
+"""Which refusals concern organizations, their keys, and requests that are sent again."""
 
 from shared.core.errors import Conflict, NotFound
 
@@ -31,3 +31,14 @@ class NoSuchMember(NotFound):
 
     def __init__(self) -> None:
         super().__init__("There is no such member.")
+
+
+class KeyReused(Conflict):
+    """The same `Idempotency-Key` came with another body."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used for another request. Use a new one for each."
+        )

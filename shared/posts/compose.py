@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, new_id
+from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.draft import Composition, Thread, read_draft, refusal
-from shared.posts.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut

@@ -144,17 +144,6 @@ class ReplyNotPost(Conflict):
         super().__init__(f"This is a reply. Name its post: {root_id}.")
 
 
-class KeyReused(Conflict):
-    """The same `Idempotency-Key` came with another body."""
-
-    code = "idempotency_key_reused"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This Idempotency-Key was used for another request. Use a new one for each."
-        )
-
-
 class TooLateToSchedule(InvalidInput):
     """The time to publish is over."""
 

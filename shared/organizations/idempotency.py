@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
-from shared.posts.errors import KeyReused
+from shared.organizations.errors import KeyReused
 
 LIFETIME = timedelta(hours=24)
 
