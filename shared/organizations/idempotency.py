@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
+from shared.db.types import AnyRow
 from shared.organizations.errors import KeyReused
 
 LIFETIME = timedelta(hours=24)
@@ -17,6 +18,10 @@ _CLAIM = text("""
     values (:organization_id, :scope, :key, :request_hash, now() + make_interval(secs => :lifetime_seconds))
     on conflict (organization_id, scope, key) do update set created_at = known.created_at
     returning request_hash, response
+""")
+_FIND = text("""
+    select request_hash, response from idempotency_keys
+    where organization_id = :organization_id and scope = :scope and key = :key
 """)
 _ANSWER = text("""
     update idempotency_keys set status = :status, response = :response
@@ -51,10 +56,20 @@ def earlier_answer(
             "lifetime_seconds": LIFETIME.total_seconds(),
         },
     ).one()
-    if bytes(row.request_hash) != request.request_hash:
-        raise KeyReused
-    answer: str | None = row.response
-    return answer
+    return _answer(row, request)
+
+
+def find_answer(
+    session: Session, organization_id: OrganizationId, request: RequestKey
+) -> str | None:
+    """Return the answer that was given to the same request; None: there is none yet. Nothing is reserved.
+
+    Raises:
+        KeyReused: the key came with another body before.
+    """
+    values = {"organization_id": organization_id, "scope": request.scope, "key": request.key}
+    row = session.execute(_FIND, values).one_or_none()
+    return _answer(row, request) if row else None
 
 
 def keep_answer(
@@ -76,3 +91,10 @@ def keep_answer(
             "response": response,
         },
     )
+
+
+def _answer(row: AnyRow, request: RequestKey) -> str | None:
+    if bytes(row.request_hash) != request.request_hash:
+        raise KeyReused
+    answer: str | None = row.response
+    return answer

@@ -13,7 +13,7 @@ from shared.posts.draft import Composition, Thread, read_draft, refusal
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
-from shared.posts.standing import require_editable
+from shared.posts.standing import is_out, require_editable
 from shared.posts.write import Plan, Stored, write
 
 SCOPE = "POST /posts"
@@ -78,6 +78,8 @@ def _plans(session: Session, organization_id: OrganizationId, wanted: Compositio
     plans = []
     for thread in wanted.threads:
         before = _before(thread, stored)
+        if before and wanted.republish and is_out(before):
+            before = None
         if before and before[0].id in seen:
             words = "Another entry replaces this post."
             raise refusal(thread.path("value.0.id"), "named_twice", words)

@@ -68,12 +68,16 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A compose action. `publish_at` is None for now; `labels` None leaves tags as they are."""
+    """A compose action. `publish_at` is None for now; `labels` None leaves tags as they are.
+
+    `republish`: what it names and was published already stays as it is, and a new post is made beside it.
+    """
 
     type: PostType
     publish_at: datetime | None
     threads: Sequence[Thread]
     labels: Sequence[str] | None = None
+    republish: bool = False
 
 
 def read_draft(draft: PostDraft) -> Composition:
@@ -88,6 +92,7 @@ def read_draft(draft: PostDraft) -> Composition:
         publish_at=read_date(draft),
         threads=read_threads(draft),
         labels=labels_of(draft.tags),
+        republish=draft.republish and draft.type in {"schedule", "now"},
     )
 
 
@@ -197,11 +202,11 @@ def labels_of(tags: Sequence[TagIn] | None) -> list[str] | None:
 
 def media_entry(named: str | None, address: str | None, alt: str | None) -> dict[str, str]:
     """Make the entry of a file; its id is empty where neither id nor address is ours, which the check refuses."""
-    media_id = as_uuid(named) or _id_in_address(address)
+    media_id = as_uuid(named) or id_in_address(address)
     return {"id": str(media_id or "")} | ({"alt": alt} if alt else {})
 
 
-def _id_in_address(address: str | None) -> UUID | None:
+def id_in_address(address: str | None) -> UUID | None:
     """Find the file's id in an address that we served: `.../files/<organization>/<file>/...`."""
     found = _UUID.findall((address or "").partition("/files/")[2])
     return UUID(found[1]) if len(found) > 1 else None

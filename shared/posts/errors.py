@@ -135,6 +135,15 @@ class ReleaseTaken(Conflict):
         super().__init__("Another post was published under this address already.")
 
 
+class ReleaseKnown(Conflict):
+    """Which post of the platform it is is not an open question."""
+
+    code = "release_known"
+
+    def __init__(self) -> None:
+        super().__init__("Only a published post that was not found on its platform can be named.")
+
+
 class ReplyNotPost(Conflict):
     """The id is that of a reply; what is asked is done with the whole post."""
 

@@ -13,11 +13,14 @@ from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
 from shared.organizations.models import Role
+from shared.posts.announce import MESSAGES, announcing, announcing_written
 from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.models import CreationMethod
 from shared.posts.schedule import Armable
 from shared.posts.schemas import CalendarPost
 from shared.providers.base import Released
+from shared.webhooks.announce import send_after_commit
+from shared.webhooks.models import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class WrittenRoot:
 # back one that had been dropped. What had been sent before in vain gets a new generation, and so a new idempotency key.
 # One statement whatever the number of channels and parts; what it must not touch is left out, and the caller sees it
 # by the missing row.
-_WRITE = text("""
+_WRITE = text(f"""
     with given as (
         select * from jsonb_to_recordset(cast(:parts as jsonb)) as part(
             id uuid, channel_id uuid, group_id uuid, root_id uuid, parent_id uuid, position integer, state text,
@@ -156,7 +159,7 @@ _WRITE = text("""
             deleted_at = null, updated_at = now()
         where posts.organization_id = excluded.organization_id and posts.revision < excluded.revision
             and (posts.state not in ('publishing', 'published') or posts.deleted_at is not null)
-        returning id, root_id, position, revision, arm_count, publish_at, due_at
+        returning posts.*
     ), dropped as (
         update posts set deleted_at = now(), due_at = null, updated_at = now()
         from (select root_id, max(position) as last from given group by root_id) kept
@@ -177,12 +180,13 @@ _WRITE = text("""
         where given.position = 0 and tags.organization_id = :organization_id and tags.deleted_at is null
             and tags.name = any(cast(:labels as text[]))
         on conflict do nothing
-    )
-    select written.*, extract(epoch from written.due_at - now())::float8 as wait_seconds, twins.twin_id,
+    ), {announcing_written("written")}
+    select written.id, written.position, written.revision, written.arm_count, written.publish_at, written.due_at,
+        extract(epoch from written.due_at - now())::float8 as wait_seconds, twins.twin_id,
         exists (select 1 from given where given.root_id = written.id and jsonb_array_length(given.media) > 0)
-            as has_media
+            as has_media, {MESSAGES}
     from written left join twins on twins.id = written.id
-""")
+""")  # noqa: S608, only constants
 
 
 def write_threads(
@@ -214,6 +218,7 @@ def write_threads(
     )
     if len(rows) < len(parts):
         return None
+    send_after_commit(session, author.organization_id, rows[0]["messages"])
     return {row["id"]: _written_root(row) for row in rows if row["position"] == 0}
 
 
@@ -249,7 +254,7 @@ def lock_threads(
     return {root: parts for root, parts in threads.items() if not parts[0].is_deleted}
 
 
-_DELETE = text("""
+_DELETE = text(f"""
     with deleted as (
         update posts set deleted_at = now(), due_at = null, armed_revision = null, revision = revision + 1,
             updated_at = now()
@@ -258,17 +263,17 @@ _DELETE = text("""
                 select busy.root_id from posts busy
                 where busy.root_id = any(cast(:roots as uuid[])) and busy.deleted_at is null
                     and busy.state in ('publishing', 'published'))
-        returning id, root_id, position, revision
-    )
+        returning posts.*
+    ), {announcing("deleted", Event.DELETED)}
     insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
-    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'deleted', '{}'
+    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'deleted', '{{}}'
     from deleted where position = 0
-    returning root_id
-""")
+    returning root_id, {MESSAGES}
+""")  # noqa: S608, only constants
 
 
 # A channel is gone: so is what was still to go out through it. What is being published, or was, stays in its history.
-_DELETE_OF_CHANNEL = text("""
+_DELETE_OF_CHANNEL = text(f"""
     with waiting as (
         select root_id from posts
         where organization_id = :organization_id and channel_id = :channel_id and position = 0 and deleted_at is null
@@ -281,13 +286,13 @@ _DELETE_OF_CHANNEL = text("""
         update posts set deleted_at = now(), due_at = null, armed_revision = null, revision = revision + 1,
             updated_at = now()
         from waiting where posts.root_id = waiting.root_id and posts.deleted_at is null
-        returning posts.id, posts.root_id, posts.position, posts.revision
-    )
+        returning posts.*
+    ), {announcing("deleted", Event.DELETED)}
     insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
-    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'channel_deleted', '{}'
+    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'channel_deleted', '{{}}'
     from deleted where position = 0
-    returning root_id
-""")
+    returning root_id, {MESSAGES}
+""")  # noqa: S608, only constants
 
 
 def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) -> int:
@@ -299,8 +304,10 @@ def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) 
             "channel_id": channel_id,
             "user_id": author.user_id,
         },
-    )
-    return len(rows.all())
+    ).all()
+    if rows:
+        send_after_commit(session, author.organization_id, rows[0].messages)
+    return len(rows)
 
 
 def delete_threads(session: Session, author: Author, roots: Collection[UUID]) -> Sequence[UUID]:
@@ -312,51 +319,55 @@ def delete_threads(session: Session, author: Author, roots: Collection[UUID]) ->
             "user_id": author.user_id,
             "roots": list(roots),
         },
-    )
+    ).all()
+    if rows:
+        send_after_commit(session, author.organization_id, rows[0].messages)
     return [row.root_id for row in rows]
 
 
 # The successor is due after its delay, as if the publisher had recorded the release.
-_CONFIRM = text("""
+_CONFIRM = text(f"""
     with confirmed as (
         update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
             release_url = :release_url, release_data = null, error_code = null, error_message = null,
             next_check_at = null, updated_at = now()
         where id = :part_id and organization_id = :organization_id and state = 'unconfirmed'
-        returning id, root_id, revision
+        returning posts.*
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
         select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'confirmed',
             cast(:changes as jsonb)
         from confirmed
-    )
-    update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
-        arm_count = posts.arm_count + 1, enqueued_at = null, next_check_at = null, updated_at = now()
-    from confirmed
-    where posts.root_id = confirmed.root_id and posts.parent_id = confirmed.id and posts.state = 'queued' and posts.deleted_at is null
-    returning posts.id, posts.revision, posts.arm_count, posts.due_at,
-        posts.delay_seconds::float8 as wait_seconds, jsonb_array_length(posts.media) > 0 as has_media
-""")
+    ), successor as (
+        update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
+            arm_count = posts.arm_count + 1, enqueued_at = null, next_check_at = null, updated_at = now()
+        from confirmed
+        where posts.root_id = confirmed.root_id and posts.parent_id = confirmed.id and posts.state = 'queued'
+            and posts.deleted_at is null
+        returning posts.*
+    ), {announcing("confirmed", Event.PUBLISHED)}
+    select successor.id, successor.revision, successor.arm_count, successor.due_at,
+        successor.delay_seconds::float8 as wait_seconds, jsonb_array_length(successor.media) > 0 as has_media, {MESSAGES}
+    from confirmed left join successor on true
+""")  # noqa: S608, only constants
 
 
 def confirm_part(
     session: Session, author: Author, part: StoredPart, released: Released
 ) -> RowMapping | None:
     """Publish an unconfirmed part under the address that a member gave; return the next part, due now, if any."""
-    return (
-        session.execute(
-            _CONFIRM,
-            _of_part(author, part, {"release_url": [None, released.url]})
-            | {"release_id": released.id, "release_url": released.url},
-        )
-        .mappings()
-        .one_or_none()
-    )
+    values = _of_part(author, part, {"release_url": [None, released.url]})
+    values |= {"release_id": released.id, "release_url": released.url}
+    row = session.execute(_CONFIRM, values).mappings().one_or_none()
+    if row is None:
+        return None
+    send_after_commit(session, author.organization_id, row["messages"])
+    return row if row["id"] else None
 
 
 # A new generation for the part and for those that failed because it did. A time so long ago that the claim would
 # refuse it is moved to now: the member has just asked for it.
-_REQUEUE = text("""
+_REQUEUE = text(f"""
     with requeued as (
         update posts set state = 'queued', generation = generation + 1,
             due_at = case when id = :part_id then now() end,
@@ -367,15 +378,17 @@ _REQUEUE = text("""
         where organization_id = :organization_id and root_id = :root_id and deleted_at is null
             and ((id = :part_id and state in ('failed', 'unconfirmed'))
                 or (position > :position and state in ('failed', 'queued')))
-        returning id, root_id, revision, generation, arm_count, due_at, jsonb_array_length(media) > 0 as has_media
+        returning posts.*
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
         select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'resent',
             cast(:changes as jsonb)
         from requeued where id = :part_id
-    )
-    select *, 0::float8 as wait_seconds from requeued where id = :part_id
-""")
+    ), {announcing("requeued", Event.UPDATED)}
+    select id, root_id, revision, generation, arm_count, due_at, jsonb_array_length(media) > 0 as has_media,
+        0::float8 as wait_seconds, {MESSAGES}
+    from requeued where id = :part_id
+""")  # noqa: S608, only constants
 
 
 def requeue_part(
@@ -387,7 +400,9 @@ def requeue_part(
         "root_id": part.root_id,
         "oldest_seconds": oldest_seconds,
     }
-    return session.execute(_REQUEUE, values).mappings().one()
+    row = session.execute(_REQUEUE, values).mappings().one()
+    send_after_commit(session, author.organization_id, row["messages"])
+    return row
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -404,10 +419,16 @@ _LATE = (
 )
 # The name that clients know a state by, as lifecycle.py has it.
 _NAMES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
-_WIRE_STATE = f"case p.state {_NAMES} end"
-# A time as the wire has it (`clock.to_wire`), and as it is: a cursor needs its microseconds.
-_WRITTEN = """to_char(p.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
-_EXACT = "p.publish_at"
+WIRE_STATE = f"case p.state {_NAMES} end"
+
+
+def wire_time_of(column: str) -> str:
+    """Write the expression of a time as the wire has it (`clock.to_wire`)."""
+    return f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+# A time for the wire, and as it is: a cursor needs its microseconds.
+_WRITTEN, _EXACT = wire_time_of("p.publish_at"), "p.publish_at"
 
 
 def _listed(publish_date: str) -> str:
@@ -416,7 +437,7 @@ def _listed(publish_date: str) -> str:
     Most posts carry no tag, and to ask for that first takes a third of what an aggregate of no rows does.
     """
     return f"""
-        select p.id, {_WIRE_STATE} as state, p.state as code, {_LATE}, {publish_date} as "publishDate",
+        select p.id, {WIRE_STATE} as state, p.state as code, {_LATE}, {publish_date} as "publishDate",
             p.release_url as "releaseURL", p.release_id as "releaseId", p.error_code as "errorCode",
             p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
             p.creation_method as "creationMethod", null as "intervalInDays",
@@ -524,18 +545,22 @@ def list_latest(
     return _posts(session, _LIST, values)
 
 
+# The files that are shown in a part, in order; those that settings name are not.
+FILES = """
+    coalesce((
+        select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
+            'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
+        from jsonb_array_elements(p.media) with ordinality as entry
+        left join media m on m.id = cast(entry.value ->> 'id' as uuid)
+            and m.organization_id = p.organization_id
+        where entry.value ->> 'setting' is null), '[]')
+"""
 _THREAD = f"""
     select p.id, p.root_id, p.position, p.state, {_LATE}, p.publish_at, p.release_url, p.release_id, p.error_code,
         p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,
         p.delay_seconds, p.published_at, p.created_at, p.updated_at,
         c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {_TAGS} as tags,
-        coalesce((
-            select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
-                'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
-            from jsonb_array_elements(p.media) with ordinality as entry
-            left join media m on m.id = cast(entry.value ->> 'id' as uuid)
-                and m.organization_id = p.organization_id
-            where entry.value ->> 'setting' is null), '[]') as files
+        {FILES} as files
     from posts p join channels c on c.id = p.channel_id
     where p.organization_id = :organization_id and p.deleted_at is null
 """  # noqa: S608, only constants of this file

@@ -122,6 +122,9 @@ class PostDraft(WireModel):
     date: WireTime | None = Field(default=None, examples=["2026-12-24T10:00:00.000Z"])
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
     creation_method: Name | None = None
+    republish: bool = Field(
+        default=False, description="Send what was published already once more, as a new post."
+    )
     posts: list[ChannelPostIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
 
     content: str | None = None

@@ -34,6 +34,11 @@ def living(parts: Sequence[StoredPart]) -> list[StoredPart]:
     return [part for part in parts if not part.is_deleted]
 
 
+def is_out(parts: Sequence[StoredPart]) -> bool:
+    """Say whether a part is on the platform already."""
+    return any(part.state is PostState.PUBLISHED for part in living(parts))
+
+
 def lock_post(
     session: Session, organization_id: OrganizationId, post_id: UUID
 ) -> Sequence[StoredPart]:
@@ -65,7 +70,7 @@ def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None
     root, states = parts[0], {part.state for part in living(parts)}
     if PostState.PUBLISHING in states:
         raise PostIsPublishing(root.revision)
-    if PostState.PUBLISHED in states:
+    if is_out(parts):
         raise PostIsPublished(root.revision)
     if revision is not None and revision != root.revision:
         raise PostChanged(root.state, root.revision)

@@ -1,0 +1,59 @@
+"""Which post of its platform is this? Answered by a member where the platform published it and did not say."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.core.ids import new_id
+from shared.db.wire import constraint_of
+from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
+from shared.posts.queries import Author
+from shared.posts.standing import require_writer
+
+_NAME = text("""
+    with found as (
+        select id, root_id, revision, release_id from posts
+        where id = :part_id and organization_id = :organization_id and deleted_at is null
+        for update
+    ), named as (
+        update posts set release_id = :release_id, updated_at = now()
+        from found where posts.id = found.id and found.release_id = 'missing'
+        returning posts.id
+    ), told as (
+        insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+        select cast(:change_id as uuid), :organization_id, found.root_id, found.revision, cast(:user_id as uuid),
+            'release_named', jsonb_build_object('releaseId', jsonb_build_array('missing', cast(:release_id as text)))
+        from found join named on named.id = found.id
+    )
+    select named.id is not null as is_named from found left join named on named.id = found.id
+""")
+
+
+def name_release(session: Session, author: Author, part_id: UUID, release_id: str) -> None:
+    """Record which post of the platform a published part is, whose release is known as `missing`.
+
+    Raises:
+        PostNotFound: there is none.
+        ReleaseKnown: it is not published, or its release is known.
+        ReleaseTaken: another post is that one.
+    """
+    require_writer(author)
+    values = {
+        "part_id": part_id,
+        "organization_id": author.organization_id,
+        "user_id": author.user_id,
+        "change_id": new_id(),
+        "release_id": release_id,
+    }
+    try:
+        row = session.execute(_NAME, values).one_or_none()
+    except IntegrityError as error:
+        if constraint_of(error) != "uq_posts_release":
+            raise
+        raise ReleaseTaken from error
+    if row is None:
+        raise PostNotFound
+    if not row.is_named:
+        raise ReleaseKnown
