@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from shared.channels.models import Channel
+from shared.channels.models import Channel, Customer
 from shared.core.ids import new_id
 from shared.identity.models import User
 from shared.media.models import Media, MediaState
@@ -57,6 +57,15 @@ def a_member(
     session.add(member)
     session.flush()
     return member
+
+
+def a_customer(
+    session: Session, organization: Organization, *, name: str = "Engines & Co"
+) -> Customer:
+    customer = Customer(id=new_id(), organization_id=organization.id, name=name)
+    session.add(customer)
+    session.flush()
+    return customer
 
 
 def a_channel(

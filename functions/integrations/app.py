@@ -20,9 +20,11 @@ from shared.channels.connect import (
     list_pages,
     start,
 )
+from shared.channels.customers import change_customer
 from shared.channels.mentions import find_mentions
 from shared.channels.schemas import (
     CatalogueOut,
+    ChangeCustomer,
     ChangeNickname,
     ChangePostingTimes,
     ChangeSettings,
@@ -259,6 +261,14 @@ def change_nickname(
     """Change how a channel is shown here. Without a picture, the one it has stays."""
     changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
     return _changed(session, member, channel_id, changes)
+
+
+@integrations.put("/{channel_id}/customer")
+def choose_customer(
+    channel_id: UUID, body: ChangeCustomer, member: Acting, session: Writing
+) -> ChannelOut:
+    """Say for whom a channel is. A name that no customer has yet makes one; null is nobody."""
+    return channel_out(change_customer(session, member.organization_id, channel_id, body))
 
 
 @callback.get(

@@ -1,9 +1,13 @@
-"""`/settings/*` and `/notifications/*`: the organization, who is in it, and what they are told."""
+"""`/settings/*`, `/customers/*`, `/notifications/*`: the organization, its members and customers, and what it is told."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Query
 
+from shared.channels import customers
+from shared.channels.queries import delete_customer
+from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
 from shared.notifications.schemas import NotificationList, ReadMark, UnreadCount
@@ -15,6 +19,7 @@ from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
 
 settings = Router(prefix="/settings", tags=["Organization"])
+clients = Router(prefix="/customers", tags=["Customers"])
 told = Router(prefix="/notifications", tags=["Notifications"])
 
 
@@ -35,6 +40,33 @@ def update_organization(body: OrganizationIn, member: Acting, session: Writing) 
 def get_team(member: Acting, session: Reading) -> Team:
     """List the members of the organization, the longest there first."""
     return list_team(session, member.organization_id)
+
+
+@clients.get("")
+def list_customers(member: Acting, session: Reading) -> CustomerList:
+    """List the organization's customers, by name. Channels are grouped by them."""
+    return customers.list_customers(session, member.organization_id)
+
+
+@clients.post("", status_code=201)
+def add_customer(body: CustomerIn, member: Acting, session: Writing) -> CustomerOut:
+    """Add a customer. No other one may have the same name."""
+    return customers.add_customer(session, member.organization_id, body.name)
+
+
+@clients.put("/{customer_id}")
+def rename_customer(
+    customer_id: UUID, body: CustomerIn, member: Acting, session: Writing
+) -> CustomerOut:
+    """Give a customer another name."""
+    return customers.rename_customer(session, member.organization_id, customer_id, body.name)
+
+
+@clients.delete("/{customer_id}")
+def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> CustomerRef:
+    """Delete a customer. Its channels stay, and are nobody's then."""
+    delete_customer(session, member.organization_id, customer_id)
+    return CustomerRef(id=customer_id)
 
 
 @told.get("")
@@ -64,5 +96,5 @@ def mark_read(member: Acting, session: Writing) -> ReadMark:
     return ReadMark(last_read_notifications=read_at)
 
 
-app = make_app("organizations", routers=[settings, told])
+app = make_app("organizations", routers=[settings, clients, told])
 handler = as_handler(app)

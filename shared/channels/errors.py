@@ -13,10 +13,12 @@ from shared.core.errors import (
 )
 from shared.providers.errors import (
     AppMisconfigured,
+    ChannelDisconnected,
     OutcomeUnknown,
     PlatformUnavailable,
     ProviderError,
     RateLimited,
+    TokenExpired,
 )
 
 
@@ -37,6 +39,34 @@ class ChannelsNotFound(NotFound):
     def __init__(self, ids: Collection[UUID]) -> None:
         super().__init__(f"There is no such channel: {', '.join(sorted(map(str, ids)))}.")
         self.ids = frozenset(ids)
+
+
+class CustomerNotFound(NotFound):
+    """There is no such customer in this organization."""
+
+    code = "customer_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such customer.")
+
+
+class CustomerNameTaken(Conflict):
+    """Another customer of the organization has that name."""
+
+    code = "customer_name_taken"
+
+    def __init__(self, name: str) -> None:
+        problem = FieldProblem("name", "taken", "Choose another name.")
+        super().__init__(f"There is a customer {name!r} already.", problems=[problem])
+
+
+class TooManyCustomers(Conflict):
+    """The organization has as many customers as it may."""
+
+    code = "too_many_customers"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most:,} customers already. Delete one that is not needed.")
 
 
 class ProviderNotFound(NotFound):
@@ -112,6 +142,10 @@ class PlatformRefused(Conflict):
     code = "platform_refused"
 
 
+class AccessEnded(PlatformRefused):
+    """The platform does not let us act for the account any more: it must be connected again."""
+
+
 class PlatformSilent(Unavailable):
     """The platform cannot be reached or does not work at the moment; nothing was changed."""
 
@@ -130,7 +164,12 @@ class PlatformNotSetUp(Unavailable):
     code = "platform_not_set_up"
 
 
+PLATFORM_FAILED = (PlatformRefused, PlatformSilent, PlatformLimited, PlatformNotSetUp)
+"""Everything that `refusal` makes."""
+
 _SAME: dict[type[ProviderError], type[AppError]] = {
+    ChannelDisconnected: AccessEnded,
+    TokenExpired: AccessEnded,
     PlatformUnavailable: PlatformSilent,
     OutcomeUnknown: PlatformSilent,
     AppMisconfigured: PlatformNotSetUp,

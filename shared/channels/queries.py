@@ -20,12 +20,19 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.channels.errors import ChannelNotFound, ChannelsNotFound
+from shared.channels.errors import (
+    ChannelNotFound,
+    ChannelsNotFound,
+    CustomerNameTaken,
+    CustomerNotFound,
+)
 from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_channel
-from shared.channels.models import Channel, OAuthState
+from shared.channels.models import Channel, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId, UserId
+from shared.db.types import AnyRow
 from shared.organizations.models import Organization
 
 LEASE = timedelta(seconds=60)
@@ -39,6 +46,7 @@ class ChannelFacts:
     id: ChannelId
     organization_id: OrganizationId
     customer_id: UUID | None
+    customer_name: str | None
     provider: str
     remote_id: str
     root_remote_id: str | None
@@ -57,15 +65,24 @@ class ChannelFacts:
     created_at: datetime
 
 
-_FACTS = tuple(getattr(Channel, name) for name in ChannelFacts.__dataclass_fields__)
+_CUSTOMER_NAME = (
+    select(Customer.name)
+    .where(Customer.id == Channel.customer_id)
+    .correlate(Channel)
+    .scalar_subquery()
+    .label("customer_name")
+)
+_FACTS = tuple(getattr(Channel, name, _CUSTOMER_NAME) for name in ChannelFacts.__dataclass_fields__)
 
 
-def list_channels(session: Session, organization_id: UUID) -> Sequence[ChannelFacts]:
-    """List the organization's channels, oldest first."""
-    rows = session.execute(
-        _facts(organization_id).order_by(Channel.created_at, Channel.id)
-    ).mappings()
-    return [ChannelFacts(**row) for row in rows]
+def list_channels(
+    session: Session, organization_id: UUID, *, customer_id: UUID | None = None
+) -> Sequence[ChannelFacts]:
+    """List the organization's channels, or those of one of its customers, oldest first."""
+    listed = _facts(organization_id).order_by(Channel.created_at, Channel.id)
+    if customer_id:
+        listed = listed.where(Channel.customer_id == customer_id)
+    return [ChannelFacts(**row) for row in session.execute(listed).mappings()]
 
 
 def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelFacts:
@@ -173,6 +190,93 @@ def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) ->
     return change_channel(
         session, organization_id, channel_id, {"deleted_at": func.now(), **forgotten}
     )
+
+
+# Customers
+
+
+def list_customers(session: Session, organization_id: UUID) -> Sequence[AnyRow]:
+    """List the organization's customers, by name."""
+    return session.execute(
+        select(*_CUSTOMER)
+        .where(Customer.organization_id == organization_id)
+        .order_by(func.lower(Customer.name), Customer.id)
+    ).all()
+
+
+def count_customers(session: Session, organization_id: UUID) -> int:
+    """Count the organization's customers."""
+    counted = select(func.count()).where(Customer.organization_id == organization_id)
+    return session.scalar(counted) or 0
+
+
+def add_customer(session: Session, organization_id: UUID, name: str) -> AnyRow | None:
+    """Add a customer and return its row; None where there is one of that name."""
+    return session.execute(
+        insert(Customer)
+        .values(organization_id=organization_id, name=name)
+        .on_conflict_do_nothing(index_elements=[Customer.organization_id, Customer.name])
+        .returning(*_CUSTOMER)
+    ).one_or_none()
+
+
+def find_customer_by_name(session: Session, organization_id: UUID, name: str) -> UUID | None:
+    """Find a customer, who stays until the transaction ends."""
+    found: UUID | None = session.scalar(
+        _lasting_customer(organization_id).where(Customer.name == name)
+    )
+    return found
+
+
+def hold_customer(session: Session, organization_id: UUID, customer_id: UUID) -> None:
+    """Hold that there is such a customer until the transaction ends.
+
+    Raises:
+        CustomerNotFound: the organization has no such customer.
+    """
+    lasting = _lasting_customer(organization_id).where(Customer.id == customer_id)
+    if session.scalar(lasting) is None:
+        raise CustomerNotFound
+
+
+def rename_customer(
+    session: Session, organization_id: UUID, customer_id: UUID, name: str
+) -> AnyRow:
+    """Give a customer another name.
+
+    Raises:
+        CustomerNotFound: the organization has no such customer.
+        CustomerNameTaken: another customer has that name.
+    """
+    renamed = (
+        update(Customer)
+        .where(Customer.organization_id == organization_id, Customer.id == customer_id)
+        .values(name=name)
+        .returning(*_CUSTOMER)
+    )
+    try:
+        with session.begin_nested():
+            row = session.execute(renamed).one_or_none()
+    except IntegrityError as error:
+        raise CustomerNameTaken(name) from error
+    if row is None:
+        raise CustomerNotFound
+    return row
+
+
+def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) -> None:
+    """Delete a customer; its channels stay, and are nobody's then.
+
+    Raises:
+        CustomerNotFound: the organization has no such customer.
+    """
+    gone = session.scalar(
+        delete(Customer)
+        .where(Customer.organization_id == organization_id, Customer.id == customer_id)
+        .returning(Customer.id)
+    )
+    if gone is None:
+        raise CustomerNotFound
 
 
 # Connecting
@@ -482,6 +586,17 @@ _DUE_REFRESHES = text("""
     order by c.token_expires_at, c.id
     limit :limit
 """)
+
+
+_CUSTOMER = (Customer.id, Customer.name)
+
+
+def _lasting_customer(organization_id: UUID) -> Select[Any]:
+    return (
+        select(Customer.id)
+        .where(Customer.organization_id == organization_id)
+        .with_for_update(read=True, key_share=True)
+    )
 
 
 def _facts(organization_id: UUID) -> Select[Any]:

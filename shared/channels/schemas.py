@@ -280,6 +280,13 @@ class AdditionalSetting(WireModel):
     regex: str | None = Field(default=None, max_length=500)
 
 
+class CustomerOut(WireModel):
+    """Somebody for whom the organization posts."""
+
+    id: UUID
+    name: str = Field(examples=["Analytical Engines"])
+
+
 class ChannelOut(WireModel):
     """One channel. No token is ever part of it."""
 
@@ -305,7 +312,7 @@ class ChannelOut(WireModel):
     text: TextOut
     change_profile_picture: bool = False
     change_nick_name: bool = False
-    customer: None = None
+    customer: CustomerOut | None = Field(description="For whom it is, if for somebody.")
     additional_settings: str = Field(description="JSON: a list of settings of the account.")
     created_at: WireTime
 
@@ -360,6 +367,13 @@ def connected_out(finished: Finished) -> ConnectedOut:
     )
 
 
+def customer_of(channel: ChannelFacts) -> CustomerOut | None:
+    """Return for whom a channel is."""
+    if channel.customer_id is None or channel.customer_name is None:
+        return None
+    return CustomerOut(id=channel.customer_id, name=channel.customer_name)
+
+
 def pages_out(pages: Sequence[Page]) -> list[PageOut]:
     """Write the pages an account manages."""
     return [
@@ -396,6 +410,7 @@ def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
         "time": channel.posting_times,
         "timezone": channel.timezone,
         "text": _text(acting.text_rules(channel.account_settings)),
+        "customer": customer_of(channel),
         "additional_settings": json.dumps(channel.additional_settings),
         "created_at": channel.created_at,
     }
@@ -464,6 +479,36 @@ class ChangeNickname(WireModel):
 
     name: VisibleName = Field(min_length=1, max_length=200, examples=["Our main account"])
     picture: WebAddress | None = None
+
+
+CustomerName = Annotated[
+    VisibleName, Field(min_length=1, max_length=200, examples=["Analytical Engines"])
+]
+
+
+class CustomerIn(WireModel):
+    """A customer's name."""
+
+    name: CustomerName
+
+
+class CustomerRef(WireModel):
+    """Which customer."""
+
+    id: UUID
+
+
+class CustomerList(WireModel):
+    """The organization's customers, by name."""
+
+    customers: list[CustomerOut]
+
+
+class ChangeCustomer(WireModel):
+    """For whom a channel is: either `customerId`, null for nobody, or `name`, of which a customer is made if need be."""
+
+    customer_id: UUID | None = None
+    name: CustomerName | None = None
 
 
 class ChannelRef(WireModel):

@@ -1,0 +1,75 @@
+"""For whom channels are: an organization's customers, who group them."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels import queries
+from shared.channels.errors import CustomerNameTaken, TooManyCustomers
+from shared.channels.queries import ChannelFacts
+from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
+from shared.core.errors import FieldProblem, InvalidInput
+
+MOST_CUSTOMERS = 1_000  # they are listed without pages
+
+
+def list_customers(session: Session, organization_id: UUID) -> CustomerList:
+    """List the organization's customers, by name."""
+    rows = queries.list_customers(session, organization_id)
+    return CustomerList(customers=[CustomerOut.model_validate(row) for row in rows])
+
+
+def add_customer(session: Session, organization_id: UUID, name: str) -> CustomerOut:
+    """Add a customer.
+
+    Raises:
+        CustomerNameTaken: there is one of that name.
+        TooManyCustomers: there are as many as there may be.
+    """
+    if queries.count_customers(session, organization_id) >= MOST_CUSTOMERS:
+        raise TooManyCustomers(MOST_CUSTOMERS)
+    row = queries.add_customer(session, organization_id, name)
+    if row is None:
+        raise CustomerNameTaken(name)
+    return CustomerOut.model_validate(row)
+
+
+def rename_customer(
+    session: Session, organization_id: UUID, customer_id: UUID, name: str
+) -> CustomerOut:
+    """Give a customer another name.
+
+    Raises:
+        CustomerNotFound: the organization has no such customer.
+        CustomerNameTaken: another customer has that name.
+    """
+    row = queries.rename_customer(session, organization_id, customer_id, name)
+    return CustomerOut.model_validate(row)
+
+
+def change_customer(
+    session: Session, organization_id: UUID, channel_id: UUID, wanted: ChangeCustomer
+) -> ChannelFacts:
+    """Say for whom a channel is; a name that no customer has yet makes one.
+
+    Raises:
+        InvalidInput: both are said, or neither.
+        ChannelNotFound: the organization has no such channel.
+        CustomerNotFound: the organization has no such customer.
+        TooManyCustomers: there are as many as there may be.
+    """
+    if len(wanted.model_fields_set) != 1:
+        words = "Send either `customerId`, null for nobody, or `name`."
+        raise InvalidInput(words, problems=[FieldProblem("customerId", "missing", words)])
+    customer_id = wanted.customer_id
+    if wanted.name:
+        customer_id = _named(session, organization_id, wanted.name)
+    elif customer_id:
+        queries.hold_customer(session, organization_id, customer_id)
+    changes = {"customer_id": customer_id}
+    return queries.change_channel(session, organization_id, channel_id, changes)
+
+
+def _named(session: Session, organization_id: UUID, name: str) -> UUID:
+    found = queries.find_customer_by_name(session, organization_id, name)
+    return found or add_customer(session, organization_id, name).id
