@@ -1,6 +1,101 @@
-"""Webhooks: who hears of an organization's posts, and what they were told."""
+"""`/webhooks/*`: who hears of an organization's posts, and what they were told."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
 
 from shared.web.app import as_handler, make_app
+from shared.web.deps import Acting, Reading, Writing
+from shared.web.routing import Router, refusals
+from shared.webhooks import manage
+from shared.webhooks.schemas import (
+    DeliveryList,
+    DeliveryOut,
+    WebhookEdit,
+    WebhookIn,
+    WebhookMade,
+    WebhookOut,
+    WebhookRemoved,
+)
 
-app = make_app("automation", routers=[])
+webhooks = Router(prefix="/webhooks", tags=["Webhooks"])
+
+
+@webhooks.get("")
+def get_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
+    """List the organization's webhooks, the first made first."""
+    return manage.list_webhooks(session, member.organization_id)
+
+
+@webhooks.post("", status_code=201, responses=refusals(409))
+def create_webhook(body: WebhookIn, member: Acting, session: Writing) -> WebhookMade:
+    """Make a webhook. The answer shows the secret that its messages are signed with, once.
+
+    Without `events` it hears of published posts alone. An organization may have 50.
+    """
+    return manage.add_webhook(session, member.organization_id, body)
+
+
+@webhooks.get("/{webhook_id}")
+def get_webhook(webhook_id: UUID, member: Acting, session: Reading) -> WebhookOut:
+    """Return a webhook, and how it fares."""
+    return manage.get_webhook(session, member.organization_id, webhook_id)
+
+
+@webhooks.put("/{webhook_id}")
+def update_webhook(
+    webhook_id: UUID, body: WebhookEdit, member: Acting, session: Writing
+) -> WebhookOut:
+    """Change a webhook, or switch it off and on; what is left out stays.
+
+    While it is off nothing is kept for it, and what was not sent yet is given up; its log can be delivered again.
+    """
+    return manage.change_webhook(session, member.organization_id, webhook_id, body)
+
+
+@webhooks.delete("/{webhook_id}")
+def delete_webhook(webhook_id: UUID, member: Acting, session: Writing) -> WebhookRemoved:
+    """Delete a webhook; what was not sent yet is given up."""
+    manage.remove_webhook(session, member.organization_id, webhook_id)
+    return WebhookRemoved(id=webhook_id)
+
+
+@webhooks.post("/{webhook_id}/rotate")
+def rotate_webhook_secret(webhook_id: UUID, member: Acting, session: Writing) -> WebhookMade:
+    """Give a webhook another secret, shown once. For a day its messages carry a signature by the old one as well."""
+    return manage.rotate_secret(session, member.organization_id, webhook_id)
+
+
+@webhooks.post("/{webhook_id}/test", status_code=201, responses=refusals(409))
+def test_webhook(webhook_id: UUID, member: Acting, session: Writing) -> DeliveryOut:
+    """Send a test message, once. It has the event `webhook.test` and the body of a published post that is none."""
+    return manage.send_test(session, member.organization_id, webhook_id)
+
+
+@webhooks.get("/{webhook_id}/deliveries")
+def get_webhook_deliveries(
+    webhook_id: UUID,
+    member: Acting,
+    session: Reading,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Annotated[int, Query(ge=1, le=50)] = 20,
+) -> DeliveryList:
+    """List what was sent to a webhook in the last 30 days and what is still to be sent, the newest first."""
+    return manage.list_deliveries(
+        session, member.organization_id, webhook_id, cursor=cursor, limit=limit
+    )
+
+
+@webhooks.post(
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=201, responses=refusals(409)
+)
+def redeliver_to_webhook(
+    webhook_id: UUID, delivery_id: UUID, member: Acting, session: Writing
+) -> DeliveryOut:
+    """Send a message again, with the same event id, as a delivery of its own."""
+    return manage.redeliver(session, member.organization_id, webhook_id, delivery_id)
+
+
+app = make_app("automation", routers=[webhooks])
 handler = as_handler(app)

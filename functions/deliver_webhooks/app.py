@@ -8,11 +8,13 @@ from shared.aws.batch import run_batch
 from shared.core.log import log
 from shared.webhooks.deliver import deliver
 
+_PARALLEL = 5  # a whole batch: they wait for other people's servers
+
 
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Send what each message names."""
-    return run_batch(event, context, _send)
+    return run_batch(event, context, _send, parallel=_PARALLEL)
 
 
 def _send(body: Mapping[str, Any], deadline: float) -> None:

@@ -13,6 +13,19 @@ from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
 
+class Event(StrEnum):
+    """What a webhook can hear of. `failed` is told of an unconfirmed post too, and says which of the two it is."""
+
+    CREATED = "post.created"
+    UPDATED = "post.updated"
+    PUBLISHED = "post.published"
+    FAILED = "post.failed"
+    DELETED = "post.deleted"
+
+
+TEST_EVENT = "webhook.test"  # what a member asks for; nobody subscribes to it
+
+
 class DeliveryState(StrEnum):
     """Where a message to a webhook stands. `waiting` is tried again at `next_at`."""
 
@@ -25,8 +38,9 @@ class Webhook(Timestamps, SoftDelete, Base):
     """An address that hears of an organization's posts.
 
     `events` and `channel_ids` say of which; empty means all. `secret` is sealed with the organization's id as
-    associated data. `failing_since` is the first failure without a success after it; `disabled_at` is set when that
-    has lasted too long, or by a member, and `disabled_reason` says why.
+    associated data; until `previous_ends_at` the one before it signs too. `failing_since` is the first failure without
+    a success after it; `disabled_at` is set when that has lasted too long, or by a member, and `disabled_reason` says
+    why.
     """
 
     __tablename__ = "webhooks"
@@ -45,6 +59,8 @@ class Webhook(Timestamps, SoftDelete, Base):
     name: Mapped[str]
     url: Mapped[str]
     secret: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_ends_at: Mapped[datetime | None]
     events: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     channel_ids: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     failing_since: Mapped[datetime | None]
@@ -56,7 +72,9 @@ class WebhookDelivery(Base):
     """One message to one webhook, written in the transaction of what it tells of; the log of what came of it.
 
     `event_id` is the same for all webhooks that hear of one event, and for a redelivery. `next_at` is when it is to be
-    sent (again); None: never. `response_status` and `response_text` (its beginning) are the last answer's.
+    sent (again), and while it is being sent the end of the lease; None: never. `enqueued_at`, a hint, is when the
+    message about that reaches the queue's consumer; None: there is none. `response_status` and `response_text` (its
+    beginning) are the last answer's.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -83,6 +101,7 @@ class WebhookDelivery(Base):
     )
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     next_at: Mapped[datetime | None]
+    enqueued_at: Mapped[datetime | None]
     response_status: Mapped[int | None]
     response_text: Mapped[str | None]
     error: Mapped[str | None]

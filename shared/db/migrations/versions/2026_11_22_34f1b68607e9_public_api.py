@@ -89,6 +89,8 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("previous_secret", sa.LargeBinary(), nullable=True),
+        sa.Column("previous_ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "events",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
@@ -183,6 +185,7 @@ def upgrade() -> None:
         ),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(
             ["app_id"], ["oauth_apps.id"], name=op.f("fk_oauth_codes_app_id"), ondelete="CASCADE"
         ),
@@ -271,6 +274,7 @@ def upgrade() -> None:
         ),
         sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("response_status", sa.Integer(), nullable=True),
         sa.Column("response_text", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),

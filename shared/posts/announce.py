@@ -1,0 +1,60 @@
+"""How webhooks hear of posts: in the statement that changes one, which thereby costs no further one.
+
+with written as (update posts ... returning posts.*), {announcing("written", Event.UPDATED)}
+select written.id, {MESSAGES} from written
+
+The body is an array of one post, in the form that programs know for published ones; it holds what the post has become.
+"""
+
+from shared.posts.lifecycle import PostState, wire_state
+from shared.webhooks.announce import messages_of
+from shared.webhooks.models import Event
+
+MESSAGES = "array(select id from messages) as messages"
+"""The ids of the messages that were written; `shared.webhooks.announce.send_after_commit` has them sent."""
+
+_STATES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
+_BODY = f"""
+    jsonb_build_object(
+        'id', told.id, 'content', told.content,
+        'publishDate', to_char(told.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'releaseURL', told.release_url, 'state', case told.state {_STATES} end,
+        'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', c.provider,
+            'picture', c.picture_url, 'type', 'social'))
+"""
+# Any part may fail, and `id` is that part's; of which post, `rootId` says. `code` tells unconfirmed from failed.
+_FAILURE = """
+    jsonb_build_object('rootId', told.root_id, 'code', told.state, 'errorCode', told.error_code,
+        'error', told.error_message)
+"""
+
+
+def announcing(rows: str, event: Event) -> str:
+    """Write the CTEs `events` and `messages`, which tell of posts that the CTE `rows` holds as they have become.
+
+    `rows` has the columns of `posts`. Of failures, every part's is told; of the rest, only the roots'. Where nobody
+    listens, nothing is made.
+    """
+    if event is Event.FAILED:
+        return _announcing(rows, f"'{event}'", f"{_BODY} || {_FAILURE}", "true")
+    return _announcing(rows, f"'{event}'", _BODY, "told.position = 0")
+
+
+def announcing_written(rows: str) -> str:
+    """Write the same for posts that were stored whole: one at its first revision was created."""
+    event = f"case told.revision when 1 then '{Event.CREATED}' else '{Event.UPDATED}' end"
+    return _announcing(rows, event, _BODY, "told.position = 0")
+
+
+def _announcing(rows: str, event: str, body: str, which: str) -> str:
+    # Materialized: all who hear of an event hear the same id.
+    return f"""
+        events as materialized (
+            select told.organization_id, told.channel_id, cast({event} as text) as event,
+                gen_random_uuid() as event_id, jsonb_build_array({body}) as body
+            from {rows} told join channels c on c.id = told.channel_id
+            where {which} and exists (
+                select 1 from webhooks w
+                where w.organization_id = told.organization_id and w.deleted_at is null and w.disabled_at is null)
+        ), messages as ({messages_of("events")})
+    """  # noqa: S608, only names of CTEs and constants

@@ -1,0 +1,187 @@
+"""What happens when a message to a webhook is due: claimed, signed, sent once, and what the receiver said written down.
+
+A receiver may hear of an event twice, never not at all while it answers: a process that dies after the request leaves a
+lease, and when that is over the message is sent again, under the same id.
+"""
+
+import functools
+import json
+import math
+import time
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+from sqlalchemy.orm import Session
+
+from shared.aws.keys import open_sealed
+from shared.core import clock
+from shared.core.errors import Unavailable
+from shared.core.ids import OrganizationId
+from shared.core.log import log
+from shared.core.net import AddressRefused, guarded_client
+from shared.db.session import after_commit, run
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
+from shared.providers.http import retry_after
+from shared.webhooks import queries
+from shared.webhooks.announce import fits_a_queue, send
+from shared.webhooks.models import TEST_EVENT
+from shared.webhooks.queries import Claimed, Failure
+from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause_after
+from shared.webhooks.signature import sign
+
+LEASE = timedelta(seconds=75)  # longer than the function may run
+LONGEST_REQUEST = timedelta(seconds=10)
+LEAST_TIME = LONGEST_REQUEST + timedelta(seconds=3)  # to send it and to write down what came of it
+MOST_BYTES = 64 * 1024
+KEPT_CHARACTERS = 1_000
+_BYTES_A_CHARACTER = 4
+_QUEUE_MARGIN_SECONDS = 1  # a message must not come before what it is about is due
+_NOT_SENT = "The webhook was disabled before this was sent."
+
+
+class NoTimeLeft(Unavailable):
+    """The function will be stopped before the receiver would have to answer; the message comes again."""
+
+
+def deliver(delivery_id: UUID, *, deadline: float) -> None:
+    """Send a message that is due; nothing if it is not, or was sent. `deadline` is a `time.monotonic()` value.
+
+    Raises:
+        NoTimeLeft: nothing was done.
+    """
+    if deadline - time.monotonic() < LEAST_TIME.total_seconds():
+        raise NoTimeLeft("There is no time left to deliver it now.")
+    claimed = run(
+        lambda session: queries.claim_delivery(
+            session, delivery_id, lease=LEASE, most_tries=MOST_TRIES
+        )
+    )
+    if claimed is None:
+        log.info("webhook.not_due", extra={"delivery_id": delivery_id})
+        return
+    answer = _post(claimed)
+    run(lambda session: _record(session, claimed, answer))
+
+
+def _post(claimed: Claimed) -> Answer:
+    """Send it, with no transaction open."""
+    body = json.dumps(claimed.body, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = _headers(claimed, body)
+    try:
+        with _client().stream("POST", claimed.url, content=body, headers=headers) as response:
+            asked = retry_after(response) if "retry-after" in response.headers else None
+            return Answer(response.status_code, _beginning(response), retry_after=asked)
+    except httpx.TimeoutException:
+        seconds = LONGEST_REQUEST.total_seconds()
+        return Answer(error=f"The server did not answer within {seconds:.0f} seconds.")
+    except (AddressRefused, httpx.InvalidURL) as error:
+        return Answer(error=f"The address cannot be used. {error}")
+    except httpx.HTTPError as error:
+        return Answer(error=f"The connection failed. {error}")
+
+
+def _headers(claimed: Claimed, body: bytes) -> dict[str, str]:
+    message_id, timestamp = str(claimed.event_id), int(clock.now().timestamp())
+    keys = [open_sealed(sealed, claimed.organization_id) for sealed in claimed.secrets]
+    return {
+        "content-type": "application/json",
+        "user-agent": "Roost-Webhooks/1",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(keys, message_id, timestamp, body),
+        "webhook-event": claimed.event,
+    }
+
+
+def _beginning(response: httpx.Response) -> str:
+    """Read as much as is kept. How an answer ends changes nothing: its status has said it."""
+    read = b""
+    try:
+        for chunk in response.iter_raw():
+            read += chunk
+            if len(read) >= KEPT_CHARACTERS * _BYTES_A_CHARACTER:
+                break
+    except httpx.HTTPError:
+        log.info("webhook.answer_cut_off")
+    # PostgreSQL keeps every character but this one.
+    return read.decode(errors="replace").replace("\0", "")[:KEPT_CHARACTERS]
+
+
+def _record(session: Session, claimed: Claimed, answer: Answer) -> None:
+    if answer.is_taken:
+        queries.record_taken(session, claimed, status=answer.status, response_text=answer.text)
+        log.info("webhook.delivered", extra=_named(claimed))
+        return
+    pause = _pause(claimed, answer)
+    failure = Failure(
+        error=answer.reason,
+        status=answer.status,
+        response_text=answer.text,
+        pause=pause,
+        enqueues=pause is not None and fits_a_queue(_delay_seconds(pause)),
+        counts=claimed.event != TEST_EVENT,
+        gone=answer.is_gone,
+    )
+    row = queries.record_failed(
+        session, claimed, failure, failing_for=FAILING_FOR, reason=_why_disabled(answer)
+    )
+    log.info("webhook.failed", extra=_named(claimed) | {"status": answer.status})
+    if row is None:
+        log.warning("webhook.lease_lost", extra=_named(claimed))
+    elif row.disabled:
+        _give_up(session, claimed, answer)
+    elif failure.enqueues and pause is not None:
+        delay = _delay_seconds(pause)
+        after_commit(
+            session,
+            lambda: send(claimed.organization_id, [claimed.id], delay_seconds=delay),
+        )
+
+
+def _pause(claimed: Claimed, answer: Answer) -> timedelta | None:
+    """Say how long to wait, a little longer for some than for others; a test is tried once, for a member who watches."""
+    pause = None if claimed.event == TEST_EVENT else pause_after(answer, claimed.tries)
+    share = claimed.id.int % 997 / 997
+    return pause and pause * (1 + SPREAD * share)
+
+
+def _delay_seconds(pause: timedelta) -> int:
+    return math.ceil(pause.total_seconds()) + _QUEUE_MARGIN_SECONDS
+
+
+def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
+    """End what else waits for a webhook that was just disabled, and tell the members."""
+    organization_id = OrganizationId(claimed.organization_id)
+    queries.give_up_waiting(session, organization_id, claimed.webhook_id, error=_NOT_SENT)
+    notify(
+        session,
+        organization_id,
+        NotificationKind.INFO,
+        title=f"The webhook “{claimed.webhook_name}” was disabled",
+        content=f"{_why_disabled(answer)} Nothing more is sent to it. Once its server takes messages again, enable the "
+        "webhook; what it missed is in its log and can be delivered again from there.",
+    )
+    log.warning("webhook.disabled", extra=_named(claimed))
+
+
+def _why_disabled(answer: Answer) -> str:
+    if answer.is_gone:
+        return "Its server answered 410, which says that it wants no more messages."
+    return f"Its server has taken no message for {FAILING_FOR.days} days. {answer.reason}"
+
+
+def _named(claimed: Claimed) -> dict[str, object]:
+    return {
+        "delivery_id": claimed.id,
+        "webhook_id": claimed.webhook_id,
+        "event": claimed.event,
+        "tries": claimed.tries,
+    }
+
+
+@functools.cache
+def _client() -> httpx.Client:
+    """Keep connections: the next message often goes to the same server."""
+    return guarded_client(max_bytes=MOST_BYTES, max_time=LONGEST_REQUEST)

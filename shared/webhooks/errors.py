@@ -1,0 +1,44 @@
+"""Which refusals concern webhooks."""
+
+from shared.core.errors import Conflict, NotFound
+
+
+class NoSuchWebhook(NotFound):
+    """The organization has no such webhook."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such webhook.")
+
+
+class NoSuchDelivery(NotFound):
+    """The webhook has no such delivery, or it is too old to be kept."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such delivery. They are kept for 30 days.")
+
+
+class TooManyWebhooks(Conflict):
+    """The organization holds as many webhooks as it may."""
+
+    code = "too_many_webhooks"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most} webhooks already. Delete one that is no longer used.")
+
+
+class WebhookIsDisabled(Conflict):
+    """Nothing is sent to a disabled webhook."""
+
+    code = "webhook_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("The webhook is disabled. Enable it first.")
+
+
+class StillTried(Conflict):
+    """The delivery is under way or waits for its next try."""
+
+    code = "still_tried"
+
+    def __init__(self) -> None:
+        super().__init__("This delivery is still being tried. Its `nextAt` says when.")

@@ -1,0 +1,288 @@
+"""How members make, change, try out and remove webhooks, and see what was sent to them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from shared.aws.keys import seal
+from shared.core import clock
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId, new_id
+from shared.core.page import read_cursor, write_cursor
+from shared.db.types import AnyRow
+from shared.webhooks import queries
+from shared.webhooks.announce import send_after_commit
+from shared.webhooks.errors import (
+    NoSuchDelivery,
+    NoSuchWebhook,
+    StillTried,
+    TooManyWebhooks,
+    WebhookIsDisabled,
+)
+from shared.webhooks.models import TEST_EVENT, DeliveryState, Webhook
+from shared.webhooks.schemas import (
+    ChannelRef,
+    DeliveryList,
+    DeliveryOut,
+    WebhookEdit,
+    WebhookIn,
+    WebhookMade,
+    WebhookOut,
+)
+from shared.webhooks.signature import new_signing_secret
+
+MOST_WEBHOOKS = 50  # each hears of every post: what an organization may have sent out for one
+OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
+_BY_A_MEMBER = "A member disabled it."
+_NOT_SENT = "The webhook was disabled before this was sent."
+_TEST_BODY = [
+    {
+        "id": "00000000-0000-0000-0000-000000000000",
+        "content": "<p>This is a test.</p>",
+        "publishDate": "2026-01-15T10:30:00.000Z",
+        "releaseURL": "https://example.com/posts/1",
+        "state": "PUBLISHED",
+        "integration": {
+            "id": "00000000-0000-0000-0000-000000000000",
+            "name": "Test",
+            "providerIdentifier": "mastodon",
+            "picture": None,
+            "type": "social",
+        },
+    }
+]
+
+
+def list_webhooks(session: Session, organization_id: OrganizationId) -> list[WebhookOut]:
+    """List an organization's webhooks, the first made first."""
+    return [_out(row) for row in queries.list_webhooks(session, organization_id)]
+
+
+def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> WebhookOut:
+    """Return a webhook.
+
+    Raises:
+        NoSuchWebhook: the organization has no such webhook.
+    """
+    return _out(_found(queries.find_webhook(session, organization_id, webhook_id)))
+
+
+def add_webhook(
+    session: Session, organization_id: OrganizationId, wanted: WebhookIn
+) -> WebhookMade:
+    """Make a webhook. The answer shows its secret, and no other does. `session` must not have begun to write.
+
+    Raises:
+        InvalidInput: a channel is not the organization's.
+        TooManyWebhooks: the organization holds `MOST_WEBHOOKS`.
+    """
+    secret = new_signing_secret()
+    sealed = seal(secret, organization_id)  # asks the key service, hence before the transaction
+    if queries.count_webhooks(session, organization_id) >= MOST_WEBHOOKS:
+        raise TooManyWebhooks(MOST_WEBHOOKS)
+    row = queries.add_webhook(
+        session,
+        organization_id,
+        name=wanted.name,
+        url=wanted.url,
+        secret=sealed,
+        events=list(dict.fromkeys(wanted.events)),
+        channel_ids=_channel_ids(session, organization_id, wanted.integrations),
+    )
+    return _made(row, secret)
+
+
+def change_webhook(
+    session: Session, organization_id: OrganizationId, webhook_id: UUID, wanted: WebhookEdit
+) -> WebhookOut:
+    """Change a webhook, or switch it off and on; what was not sent yet when it goes off is given up.
+
+    Raises:
+        NoSuchWebhook: the organization has no such webhook.
+        InvalidInput: a channel is not the organization's.
+    """
+    values: dict[str, Any] = wanted.model_dump(include={"name", "url"}, exclude_none=True)
+    if wanted.events is not None:
+        values["events"] = list(dict.fromkeys(wanted.events))
+    if wanted.integrations is not None:
+        values["channel_ids"] = _channel_ids(session, organization_id, wanted.integrations)
+    if wanted.url is not None or wanted.disabled is False:
+        values["failing_since"] = None
+    if wanted.disabled is not None:
+        values |= _switched(off=wanted.disabled)
+    row = _found(queries.change_webhook(session, organization_id, webhook_id, **values))
+    if wanted.disabled:
+        queries.give_up_waiting(session, organization_id, webhook_id, error=_NOT_SENT)
+    return _out(row)
+
+
+def rotate_secret(
+    session: Session, organization_id: OrganizationId, webhook_id: UUID
+) -> WebhookMade:
+    """Give a webhook another secret. For a day the old one signs as well. `session` must not have begun to write.
+
+    Raises:
+        NoSuchWebhook: the organization has no such webhook.
+    """
+    secret = new_signing_secret()
+    row = queries.change_webhook(
+        session,
+        organization_id,
+        webhook_id,
+        secret=seal(secret, organization_id),
+        previous_secret=Webhook.secret,
+        previous_ends_at=func.now() + OLD_SECRET_SIGNS_FOR,
+    )
+    return _made(_found(row), secret)
+
+
+def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
+    """Remove a webhook, its secrets at once; what was not sent yet is given up.
+
+    Raises:
+        NoSuchWebhook: the organization has no such webhook.
+    """
+    values = {"deleted_at": func.now(), "secret": b"", "previous_secret": None}
+    _found(queries.change_webhook(session, organization_id, webhook_id, **values))
+    queries.give_up_waiting(session, organization_id, webhook_id, error=_NOT_SENT)
+
+
+def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> DeliveryOut:
+    """Send a message that looks like one of a published post, once; the log says how it went.
+
+    Raises:
+        NoSuchWebhook: the organization has no such webhook.
+        WebhookIsDisabled: it is switched off.
+    """
+    webhook = _found(queries.find_webhook(session, organization_id, webhook_id))
+    if webhook.disabled_at:
+        raise WebhookIsDisabled
+    return _send(session, organization_id, webhook_id, TEST_EVENT, new_id(), _TEST_BODY)
+
+
+def redeliver(
+    session: Session, organization_id: OrganizationId, webhook_id: UUID, delivery_id: UUID
+) -> DeliveryOut:
+    """Send what was sent before again, as a delivery of its own with the same event id.
+
+    Raises:
+        NoSuchDelivery: the webhook has no such delivery, or the organization no such webhook.
+        StillTried: it is not over yet.
+        WebhookIsDisabled: it is switched off.
+    """
+    row = queries.find_delivery(session, organization_id, webhook_id, delivery_id)
+    if row is None:
+        raise NoSuchDelivery
+    if row.disabled:
+        raise WebhookIsDisabled
+    if row.state == DeliveryState.WAITING:
+        raise StillTried
+    return _send(session, organization_id, webhook_id, row.event, row.event_id, row.body)
+
+
+def list_deliveries(
+    session: Session,
+    organization_id: OrganizationId,
+    webhook_id: UUID,
+    *,
+    cursor: str | None,
+    limit: int,
+) -> DeliveryList:
+    """List one page of a webhook's log, the newest first.
+
+    Raises:
+        NoSuchWebhook: the organization has no such webhook.
+        InvalidInput: the cursor is not one of ours.
+    """
+    before = _read(cursor) if cursor else None
+    rows = queries.list_deliveries(
+        session, organization_id, webhook_id, before=before, limit=limit + 1
+    )
+    if not rows:
+        raise NoSuchWebhook
+    told = [row for row in rows if row.id is not None]
+    page, more = told[:limit], len(told) > limit
+    return DeliveryList(
+        deliveries=[DeliveryOut.model_validate(row) for row in page],
+        next_cursor=write_cursor(page[-1].created_at.isoformat(), str(page[-1].id))
+        if more
+        else None,
+    )
+
+
+def _switched(*, off: bool) -> dict[str, Any]:
+    if off:
+        return {
+            "disabled_at": func.coalesce(Webhook.disabled_at, func.now()),
+            "disabled_reason": func.coalesce(Webhook.disabled_reason, _BY_A_MEMBER),
+        }
+    return {"disabled_at": None, "disabled_reason": None}
+
+
+def _send(
+    session: Session,
+    organization_id: OrganizationId,
+    webhook_id: UUID,
+    event: str,
+    event_id: UUID,
+    body: list[dict[str, Any]],
+) -> DeliveryOut:
+    row = queries.add_delivery(
+        session, organization_id, webhook_id, event=event, event_id=event_id, body=body
+    )
+    send_after_commit(session, organization_id, [row.id])
+    return DeliveryOut.model_validate(row)
+
+
+def _channel_ids(
+    session: Session, organization_id: OrganizationId, wanted: Sequence[ChannelRef]
+) -> list[str]:
+    """Return the ids as they are stored.
+
+    Raises:
+        InvalidInput: some are no channels of the organization.
+    """
+    ids = list(dict.fromkeys(channel.id for channel in wanted))
+    unknown = queries.unknown_channels(session, organization_id, ids) if ids else set()
+    problems = [
+        FieldProblem(f"integrations.{index}.id", "channel_not_found", "There is no such channel.")
+        for index, channel in enumerate(wanted)
+        if channel.id in unknown
+    ]
+    if problems:
+        raise InvalidInput("Some channels are not there.", problems=problems)
+    return [str(channel_id) for channel_id in ids]
+
+
+def _found(row: AnyRow | None) -> AnyRow:
+    if row is None:
+        raise NoSuchWebhook
+    return row
+
+
+def _out(row: AnyRow) -> WebhookOut:
+    return WebhookOut(**_shown(row))
+
+
+def _made(row: AnyRow, secret: str) -> WebhookMade:
+    return WebhookMade(**_shown(row), secret=secret)
+
+
+def _shown(row: AnyRow) -> dict[str, Any]:
+    values = dict(row._mapping)
+    channel_ids = values.pop("channel_ids")
+    values["integrations"] = [ChannelRef(id=UUID(channel_id)) for channel_id in channel_ids]
+    return values | {"disabled": row.disabled_at is not None}
+
+
+def _read(cursor: str) -> tuple[datetime, UUID]:
+    created_at, delivery_id = read_cursor(cursor, parts=2)
+    try:
+        return clock.as_utc(datetime.fromisoformat(created_at)), UUID(delivery_id)
+    except (ValueError, OverflowError) as error:
+        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
+        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error

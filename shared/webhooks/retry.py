@@ -1,0 +1,52 @@
+"""When is a message tried again, and when never? A pure table over what its receiver answered."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+# After each try but the last: eight tries within 24 hours.
+BACK_OFF = (
+    timedelta(seconds=10),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+    timedelta(hours=15),
+)
+MOST_TRIES = len(BACK_OFF) + 1
+LONGEST_WAIT = timedelta(hours=24)  # whatever a receiver asks for
+SPREAD = 0.1  # of a pause: what failed together does not come back together
+FAILING_FOR = timedelta(days=3)  # then a webhook is disabled
+_GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver said. `status` None: nothing, and `error` says why. `retry_after`: how long it asks us to wait."""
+
+    status: int | None = None
+    text: str | None = None
+    error: str | None = None
+    retry_after: timedelta | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the receiver has the message. A redirect is not that: its address is to be corrected."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver wants to hear nothing any more."""
+        return self.status == _GONE
+
+    @property
+    def reason(self) -> str:
+        """Say in a sentence why it does not count as delivered."""
+        return self.error or f"The server answered {self.status}."
+
+
+def pause_after(answer: Answer, tries: int) -> timedelta | None:
+    """Say how long to wait after the try number `tries`; None: it was the last."""
+    if answer.is_taken or answer.is_gone or tries >= MOST_TRIES:
+        return None
+    return max(BACK_OFF[tries - 1], min(answer.retry_after or timedelta(0), LONGEST_WAIT))

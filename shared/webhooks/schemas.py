@@ -1,0 +1,91 @@
+"""What requests and answers about webhooks look like."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.core.wire import VisibleName, WireModel, WireTime
+from shared.webhooks.address import WebhookUrl
+from shared.webhooks.models import DeliveryState, Event
+
+_EVENTS = "Which events it hears of; an empty list: all of them."
+_CHANNELS = "Of whose posts it hears; an empty list: those of every channel."
+
+
+class ChannelRef(WireModel):
+    id: UUID
+
+
+class WebhookIn(WireModel):
+    """Programs that know webhooks from elsewhere say nothing of events, and expect to hear of published posts alone."""
+
+    name: VisibleName = Field(min_length=1, max_length=100, examples=["Zapier"])
+    url: WebhookUrl
+    events: list[Event] = Field(default=[Event.PUBLISHED], max_length=20, description=_EVENTS)
+    integrations: list[ChannelRef] = Field(default=[], max_length=1_000, description=_CHANNELS)
+
+
+class WebhookEdit(WireModel):
+    """What is left out stays as it is."""
+
+    name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
+    url: WebhookUrl | None = None
+    events: list[Event] | None = Field(default=None, max_length=20, description=_EVENTS)
+    integrations: list[ChannelRef] | None = Field(
+        default=None, max_length=1_000, description=_CHANNELS
+    )
+    disabled: bool | None = Field(
+        default=None, description="false ends what a member, or too many failures, had begun."
+    )
+
+
+class WebhookOut(WireModel):
+    id: UUID
+    name: str
+    url: str
+    events: list[Event]
+    integrations: list[ChannelRef]
+    disabled: bool
+    disabled_at: WireTime | None
+    disabled_reason: str | None
+    failing_since: WireTime | None = Field(
+        description="When a message first failed, if none was taken since."
+    )
+    created_at: WireTime
+    updated_at: WireTime
+
+
+class WebhookMade(WebhookOut):
+    secret: str = Field(
+        description="What signatures are made with. It is shown here and never again.",
+        examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
+    )
+
+
+class WebhookRemoved(WireModel):
+    id: UUID
+
+
+class DeliveryOut(WireModel):
+    """`eventId` is the header `webhook-id`: the same in every try, and when it is delivered again."""
+
+    id: UUID
+    event: str = Field(examples=["post.published"])
+    event_id: UUID
+    state: DeliveryState
+    tries: int
+    next_at: WireTime | None = Field(description="When it is to be sent (again).")
+    response_status: int | None
+    response_text: str | None = Field(description="The beginning of the last answer.")
+    error: str | None
+    body: list[dict[str, Any]]
+    created_at: WireTime
+    finished_at: WireTime | None
+
+
+class DeliveryList(WireModel):
+    """The newest first."""
+
+    deliveries: list[DeliveryOut]
+    next_cursor: str | None

@@ -1,0 +1,35 @@
+"""What the sweep does for webhooks: have sent what is due and on no queue, and forget what is old."""
+
+from datetime import timedelta
+
+from shared.db.session import unit_of_work
+from shared.webhooks.announce import send_all
+from shared.webhooks.queries import delete_old_deliveries, take_due
+from shared.webhooks.retry import MOST_TRIES
+
+GRACE = timedelta(
+    minutes=5
+)  # within which a message that is on the queue is expected to be worked off
+KEPT = timedelta(days=30)
+PAGE_SIZE = 500
+_MOST_PAGES = 100
+
+
+def send_due_deliveries() -> int:
+    """Send one page of what is due: pauses too long for a queue are over, or a message or its holder was lost."""
+    with unit_of_work() as session:
+        rows = take_due(session, grace=GRACE, most_tries=MOST_TRIES, page_size=PAGE_SIZE)
+    send_all([(row.organization_id, row.id) for row in rows if row.goes_on])
+    return len(rows)
+
+
+def forget_old_deliveries() -> int:
+    """Delete what is older than `KEPT`, in pages; how many."""
+    total = 0
+    for _ in range(_MOST_PAGES):
+        with unit_of_work() as session:
+            deleted = delete_old_deliveries(session, kept=KEPT, page_size=PAGE_SIZE)
+        total += deleted
+        if deleted < PAGE_SIZE:
+            break
+    return total
