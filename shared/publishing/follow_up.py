@@ -29,6 +29,7 @@ from shared.publishing.claim import Claim, DuePart, Verdict, channel_ids
 from shared.publishing.notices import REFUSALS, refusal, tell
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
 from shared.publishing.wake import waiting_attempt, wake
+from shared.webhooks.announce import send_after_commit
 
 
 def send(message: Message) -> None:
@@ -92,11 +93,12 @@ def _write_release(session: Session, claimed: Claim, released: Released) -> None
 
 
 def _follow_release(session: Session, part: DuePart, row: RowMapping, released: Released) -> None:
-    """Send the next part on its way, tell the members, and count."""
+    """Send the next part on its way, tell the members and the webhooks, and count."""
     if row["next_id"] is not None:
         arm_after_commit(session, [_successor(row)])
     if part.position == 0:
         tell(session, part.organization_id, notices.published(part, released.url))
+    send_after_commit(session, part.organization_id, row["messages"])
     late = timedelta(seconds=row["late_seconds"])
     after_commit(session, lambda: _count_published(part, late))
 
@@ -207,14 +209,16 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
 def _end(
     session: Session, claimed: Claim, attempt_state: str, post_state: str, error: ProviderError
 ) -> bool:
-    """Finish attempt and part; False when the lease is lost."""
+    """Finish attempt and part, which the webhooks hear of; False when the lease is lost."""
     row = session.execute(
         queries.RECORD_END,
         _held(claimed) | _error(error) | {"attempt_state": attempt_state, "post_state": post_state},
     ).one_or_none()
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
-    return row is not None
+        return False
+    send_after_commit(session, claimed.part.organization_id, row.messages)
+    return True
 
 
 def refuse(part: DuePart, verdict: Verdict) -> None:
@@ -232,6 +236,7 @@ def refuse(part: DuePart, verdict: Verdict) -> None:
             },
         ).one_or_none()
         if row is not None:
+            send_after_commit(session, part.organization_id, row.messages)
             _tell_of_failure(session, part, message)
 
 

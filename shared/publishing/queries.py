@@ -2,6 +2,9 @@
 
 from sqlalchemy import text
 
+from shared.posts.announce import MESSAGES, announcing
+from shared.webhooks.models import Event
+
 # A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
 # an outcome is unknown the part stays `publishing` and cannot be claimed. A reply's time is its delay after the part
 # before it, which may be days after the time of the thread. An edit gives a part its five tries again.
@@ -130,8 +133,7 @@ RECORD_RELEASED = text(f"""
             release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
             error_message = null, next_check_at = null, updated_at = now()
         from finished where posts.id = finished.post_id and posts.state = 'publishing'
-        returning posts.id, posts.root_id, posts.position, posts.published_at, posts.publish_at, posts.generation,
-            posts.organization_id, posts.channel_id
+        returning posts.*
     ), successor as (
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             enqueued_at = null, updated_at = now()
@@ -140,8 +142,9 @@ RECORD_RELEASED = text(f"""
             and posts.state = 'queued' and posts.deleted_at is null
         returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at, posts.media,
             posts.delay_seconds
-    )
-    select published.*, extract(epoch from published.published_at - published.publish_at)::float8 as late_seconds,
+    ), {announcing("published", Event.PUBLISHED)}
+    select published.organization_id, {MESSAGES},
+        extract(epoch from published.published_at - published.publish_at)::float8 as late_seconds,
         successor.id as next_id, successor.revision as next_revision, successor.arm_count as next_arm_count,
         successor.due_at as next_due_at, successor.delay_seconds as next_wait_seconds,
         jsonb_array_length(successor.media) > 0 as next_has_media
@@ -180,22 +183,27 @@ RECORD_END = text(f"""
             error_message = :error_message, evidence = {_EVIDENCE}
         where {_HELD}
         returning post_id
-    )
-    update posts set state = cast(:post_state as text), due_at = null, error_code = :error_code,
-        error_message = :error_message, updated_at = now()
-    from finished where posts.id = finished.post_id and posts.state = 'publishing'
-    returning posts.id, posts.root_id, posts.position, posts.organization_id
+    ), ended as (
+        update posts set state = cast(:post_state as text), due_at = null, error_code = :error_code,
+            error_message = :error_message, updated_at = now()
+        from finished where posts.id = finished.post_id and posts.state = 'publishing'
+        returning posts.*
+    ), {announcing("ended", Event.FAILED)}
+    select id, {MESSAGES} from ended
 """)  # noqa: S608, only constants of this file
 
 # A queued part that will never go out. The claim found it a moment ago; since then a member may have sent it again.
-FAIL_QUEUED = text("""
-    update posts set state = 'failed', due_at = null, error_code = :error_code, error_message = :error_message,
-        updated_at = now()
-    where id = :part_id and revision = :revision and generation = :generation and state = 'queued'
-    returning id, root_id, position, organization_id
-""")
+FAIL_QUEUED = text(f"""
+    with ended as (
+        update posts set state = 'failed', due_at = null, error_code = :error_code, error_message = :error_message,
+            updated_at = now()
+        where id = :part_id and revision = :revision and generation = :generation and state = 'queued'
+        returning posts.*
+    ), {announcing("ended", Event.FAILED)}
+    select id, {MESSAGES} from ended
+""")  # noqa: S608, only constants
 
-# The rest of a thread whose part failed; `predecessor_failed` says why.
+# The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks hear of the one that failed by itself.
 FAIL_SUCCESSORS = text("""
     update posts set state = 'failed', due_at = null, error_code = 'predecessor_failed',
         error_message = :error_message, updated_at = now()
@@ -405,7 +413,7 @@ TAKE_STAGINGS = text("""
 
 # A holder came back too late with a release. Its part is published, unless somebody is at it right now, or another part
 # has that release, or is about to have it.
-ADOPT_LATE = text("""
+ADOPT_LATE = text(f"""
     with late as (
         select a.id, a.post_id, a.release_id, a.release_url, a.release_data
         from attempts a join posts p on p.id = a.post_id
@@ -429,7 +437,7 @@ ADOPT_LATE = text("""
             release_url = late.release_url, release_data = late.release_data, error_code = null,
             error_message = null, updated_at = now()
         from late where posts.id = late.post_id
-        returning posts.id, posts.organization_id, posts.root_id, posts.position, posts.generation
+        returning posts.*
     ), successor as (
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             enqueued_at = null, next_check_at = null, updated_at = now() - interval '1 minute'
@@ -437,9 +445,11 @@ ADOPT_LATE = text("""
         where posts.root_id = published.root_id and posts.parent_id = published.id
             and posts.state = 'queued' and posts.deleted_at is null
         returning posts.id
-    )
-    select published.*, (select count(*) from successor) as successors from published
-""")
+    ), {announcing("published", Event.PUBLISHED)}
+    select id, organization_id, root_id, generation, array(
+        select messages.id from messages where messages.organization_id = published.organization_id) as messages
+    from published
+""")  # noqa: S608, only constants
 
 # Late by what the member chose, whenever the next try is; that is never later than a day after it.
 LATE_PARTS = text("""

@@ -28,6 +28,8 @@ from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.notices import tell
 from shared.publishing.wake import continuation
+from shared.webhooks.announce import send_after_commit
+from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
 
 PAGE_SIZE = 500
 MAX_PAGES = 20  # of each step; the next run goes on
@@ -46,6 +48,7 @@ class Reconciled:
     waiting: int = 0
     stagings: int = 0
     adopted: int = 0
+    deliveries: int = 0
     limited: int = 0
     late: int = 0
 
@@ -88,6 +91,7 @@ def _put_right(errors: list[Exception]) -> dict[str, int]:
         "overdue": _in_pages(send_overdue, errors),
         "stagings": _in_pages(wake_stagings, errors),
         "unarmed": _in_pages(arm_unarmed, errors),
+        "deliveries": _in_pages(send_due_deliveries, errors),
     }
 
 
@@ -191,6 +195,10 @@ def adopt_late_releases() -> int:
         for row in rows:
             notice = notices.published_after_all(row.id, row.generation, row.root_id)
             tell(session, row.organization_id, notice)
+        for organization_id, messages in {
+            row.organization_id: row.messages for row in rows
+        }.items():
+            send_after_commit(session, organization_id, messages)
     return len(rows)
 
 
@@ -219,6 +227,7 @@ def keep_house() -> bool:
     for sweep in queries.SWEEPS:
         with unit_of_work() as session:
             session.execute(sweep, {"page_size": PAGE_SIZE})
+    forget_old_deliveries()
     request_missing_variants()
     remove_unneeded_files(media_still_needed())
     return True

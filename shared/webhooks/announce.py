@@ -24,7 +24,7 @@ def messages_of(events: str) -> str:
         where hears.deleted_at is null and hears.disabled_at is null
             and (hears.events = '[]' or hears.events @> to_jsonb(told.event))
             and (hears.channel_ids = '[]' or hears.channel_ids @> to_jsonb(cast(told.channel_id as text)))
-        returning id
+        returning id, organization_id
     """  # noqa: S608, only names of CTEs
 
 
