@@ -69,6 +69,7 @@ ASKS_THE_PLATFORM: dict[int | str, dict[str, Any]] = {
 PAGES: dict[int | str, dict[str, Any]] = {
     status: {"description": said, "content": {**_PROBLEM, "text/html": {}}}
     for status, said in (
+        (404, "There is no such platform"),
         (409, "Not connected: the platform's words, or a state that does not hold"),
         (422, "A field of the form is missing or does not look right"),
         (429, "The platform asks to wait, or too many requests came from this address"),

@@ -668,6 +668,9 @@ class TestPage:
         answer = stranger.get(f"{PAGE}/{quote('<script>')}")
         assert answer.status == 404
         assert "<script>" not in answer.text.replace("'<script>'", "")
+        page = stranger.get(f"{PAGE}/myspace", headers={"accept": "text/html"})
+        assert (page.status, "There is no platform" in page.text) == (404, True)
+        assert page.text.startswith("<!doctype html>")
 
     def test_nothing_on_the_page_can_run(self, stranger: Gateway) -> None:
         answer = stranger.get(f"{PAGE}/mastodon")
