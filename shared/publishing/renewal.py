@@ -6,8 +6,14 @@ from datetime import timedelta
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel_to_open
 from shared.channels.tokens import Disconnected, Refreshed, RefreshingElsewhere, refresh_tokens
+from shared.core.errors_report import report
 from shared.db.session import read_only
-from shared.providers.errors import ChannelDisconnected, ProviderError, RateLimited
+from shared.providers.errors import (
+    ChannelDisconnected,
+    PlatformUnavailable,
+    ProviderError,
+    RateLimited,
+)
 from shared.publishing.claim import DuePart, channel_ids
 
 ROOM_TO_RENEW = timedelta(seconds=30)  # the platform's answer, and storing it
@@ -41,3 +47,8 @@ def with_new_token(part: DuePart, *, deadline: float) -> DuePart | ProviderError
         return ChannelDisconnected("The channel was deleted.")
     except ProviderError as error:
         return error
+    except Exception as error:  # noqa: BLE001  a mistake of ours in a renewal is a failure of this try alone
+        report(error, part_id=str(part.id))
+        return PlatformUnavailable(
+            f"Roost failed renewing the channel's token ({type(error).__name__})."
+        )

@@ -109,20 +109,17 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
         except TokenExpired as error:
             if refreshed:
                 return _failed(error)
-            log.info(
-                "stage.token_refused", extra={"part_id": held.part.id, "code": error.detail_code}
-            )
+            renewed = with_new_token(held.part, deadline=deadline)
+            if isinstance(renewed, ProviderError):
+                return _after_error(held, renewed)
+            held.part, refreshed = renewed, True
         except ProviderError as error:
             return _after_error(held, error)
         except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a staging's failure
-            return _after_mistake(held, error)
-        try:
-            renewed = with_new_token(held.part, deadline=deadline)
-        except Exception as error:  # noqa: BLE001  as above
-            return _after_mistake(held, error)
-        if isinstance(renewed, ProviderError):
-            return _after_error(held, renewed)
-        held.part, refreshed = renewed, True
+            report(error, part_id=str(held.part.id))
+            return _after_error(
+                held, PlatformUnavailable(f"Roost failed moving media ({type(error).__name__}).")
+            )
 
 
 def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
@@ -161,13 +158,6 @@ def _after_error(held: Held, error: ProviderError) -> _Kept:
             StagingState.WAITING, held.progress, after=delay, error=error, progressed=False
         )
     return _failed(error)
-
-
-def _after_mistake(held: Held, error: Exception) -> _Kept:
-    report(error, part_id=str(held.part.id))
-    return _after_error(
-        held, PlatformUnavailable(f"Roost failed moving media ({type(error).__name__}).")
-    )
 
 
 def _failed(error: ProviderError) -> _Kept:

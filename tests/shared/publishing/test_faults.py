@@ -6,9 +6,12 @@ without has it once, or the member is asked. Never twice, and never forgotten.
 
 from datetime import timedelta
 
+import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
+from shared.channels.pauses import hold_provider
 from shared.posts.models import Post
 from shared.providers.errors import RateLimited
 from tests.fakes.platform import Keyless, no_connection, refuse
@@ -56,6 +59,35 @@ class TestStoppedAtEveryStep:
                 provider,
                 f"stopped at step {step}, {world.ticks[step] if step < len(world.ticks) else 'never'}",
             )
+
+
+class TestStoppedWhileThePlatformIsHeld:
+    """The waits are longer than a queue holds a message, so schedules are among the steps."""
+
+    @pytest.mark.parametrize(("provider", "media"), [("keyed", True), ("slow", False)])
+    def test_once_or_said_so(self, world: World, provider: str, media: bool) -> None:
+        self.begin(world, provider, media)
+        world.run()
+        steps = len(world.ticks)
+        waits = world.ticks.index("before a schedule")
+        # Most steps are the sweep's own commits, one like another; around the schedule none is left out.
+        for step in sorted({*range(0, steps, 4), *range(waits - 6, waits + 7)}):
+            reset(world)
+            world.stop_at = step
+            root = self.begin(world, provider, media)
+            world.run()
+            check_once(world, root, provider, f"stopped at step {step}")
+
+    def begin(self, world: World, provider: str, media: bool) -> Post:
+        """Hold the platform while its first request is on its way."""
+
+        def hold_and_answer(request: httpx.Request) -> httpx.Response:
+            with Session(world.engine) as session, session.begin():
+                hold_provider(session, provider, wait=timedelta(minutes=16), reason="too many")
+            return world.platform.behave(request)
+
+        world.platform.answers[:] = [hold_and_answer]
+        return a_thread(world, provider, due_in=SOON, media=media)
 
 
 def reset(world: World) -> None:

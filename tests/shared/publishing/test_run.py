@@ -212,6 +212,19 @@ class TestTokens:
         assert one(world, "state") == "failed"
         assert one(world, "disconnected_at", "channels", "id") is None
 
+    def test_a_mistake_of_ours_in_the_renewal_puts_the_post_back_at_once(
+        self, world: World
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set refresh_token = 'old'::bytea"))
+        unheard_of = httpx.Response(200, json={"unheard": "of"})
+        world.platform.answers += [refuse(401), lambda _request: unheard_of]
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert world.states(root.id)[0] == "queued"
+        world.run()
+        assert world.states(root.id) == ["published", "published"]
+
     def test_a_token_is_not_renewed_by_a_process_about_to_end(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with world.engine.begin() as connection:
