@@ -13,8 +13,9 @@ ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 # Files that are made from the code and committed; `make docs` writes them, `make check` refuses stale ones.
 GENERATED := configuration openapi providers
-# A real Bluesky server, from npm.
+# From npm: a real Bluesky server, and the command line that people already use.
 PDS := tests/servers/pds
+CLI := tests/servers/cli
 CODE := shared functions layers local tests benchmarks
 
 .PHONY: help setup run demo test test-servers check fmt docs bench build deploy clean new-provider
@@ -31,7 +32,7 @@ demo: .venv/.local ## Publish a thread to two channels and say how late it was
 test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some of them)
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers" $(ARGS)
 
-test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json ## Run the tests against servers that other projects publish (needs Node)
+test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json $(CLI)/node_modules/.package-lock.json ## Run the tests against servers and clients that other projects publish (needs Node)
 	@$(BIN)/python -m pytest -m servers $(ARGS)
 
 check: .venv/.dev ## All that must hold: format, lint, types, layers, template, generated files, tests
@@ -87,8 +88,8 @@ build-%: # `sam build` asks for its artefacts by these names
 	@$(PIP) -r $<
 	@touch .venv/.local $@
 
-$(PDS)/node_modules/.package-lock.json: $(PDS)/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "test-servers needs Node 20 or later." >&2; exit 1; }
 	@echo "Installing $<"
-	@npm ci --prefix $(PDS) --no-audit --no-fund --loglevel=error
+	@npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -1,7 +1,6 @@
 """The whole system as `make run` starts it."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -18,73 +17,20 @@ import pytest
 
 from local.newcomer import Newcomer
 from tests.local.test_workers import gone_within
+from tests.running import ROOT, RunningSystem
 
-ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 3
 
 
-class System:
-    """A system below `home`, started as a developer starts it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        (home / "local.json").unlink(missing_ok=True)
-        environment = {
-            **os.environ,
-            "PORT": "0",
-            "ROOST_HOME": str(home),
-            "LEASE_SECONDS": str(LEASE_SECONDS),
-        }
-        for name in ("DATABASE_URL", "STAGE"):
-            environment.pop(name, None)
-        self.output = (home / "output").open("a+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "local"],
-            cwd=ROOT,
-            env=environment,
-            stdout=self.output,
-            stderr=self.output,
-        )
-        deadline = time.monotonic() + 90
-        while not (home / "local.json").exists():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < deadline, self.said()
-            time.sleep(0.05)
-        self.facts: dict[str, Any] = json.loads((home / "local.json").read_text())
-
-    def said(self) -> str:
-        self.output.flush()
-        return (self.home / "output").read_text()
-
-    def descendants(self) -> list[int]:
-        """Every process that runs below this one."""
-        listed = subprocess.run(
-            ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True, timeout=10
-        ).stdout
-        parents = {
-            int(pid): int(parent) for pid, parent in (line.split() for line in listed.splitlines())
-        }
-        found = [self.process.pid]
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return found[1:]
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        status = self.process.wait(20)
-        self.output.close()
-        return status
-
-
 @pytest.fixture
-def start() -> Iterator[Callable[[], System]]:
+def start() -> Iterator[Callable[[], RunningSystem]]:
     """Starts systems on one home, and ends those that the test did not."""
-    started: list[System] = []
+    started: list[RunningSystem] = []
     with tempfile.TemporaryDirectory(prefix="roost-") as home:
         Path(home).chmod(0o755)  # where we are root, PostgreSQL runs as another user
 
-        def begin() -> System:
-            started.append(System(Path(home)))
+        def begin() -> RunningSystem:
+            started.append(RunningSystem(Path(home), {"LEASE_SECONDS": str(LEASE_SECONDS)}))
             return started[-1]
 
         yield begin
@@ -94,7 +40,7 @@ def start() -> Iterator[Callable[[], System]]:
 
 
 @contextlib.contextmanager
-def logged_in(system: System) -> Iterator[Newcomer]:
+def logged_in(system: RunningSystem) -> Iterator[Newcomer]:
     facts = system.facts
     with Newcomer(
         facts["url"], sandbox_url=facts["sandboxUrl"], mail_json_url=f"{facts['mailUrl']}.json"
@@ -103,7 +49,7 @@ def logged_in(system: System) -> Iterator[Newcomer]:
         yield me
 
 
-def published(system: System) -> list[dict[str, Any]]:
+def published(system: RunningSystem) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = httpx.get(
         f"{system.facts['sandboxUrl']}/_statuses", timeout=10
     ).json()["statuses"]
@@ -117,7 +63,9 @@ def until(holds: Callable[[], object], *, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_killed_in_the_middle_of_a_publish_it_publishes_once(start: Callable[[], System]) -> None:
+def test_killed_in_the_middle_of_a_publish_it_publishes_once(
+    start: Callable[[], RunningSystem],
+) -> None:
     first = start()
     with logged_in(first) as me:
         assert me.call("GET", "/user/self")["orgId"] == first.facts["demo"]["organizationId"]
@@ -153,7 +101,7 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(start: Callable[[],
     stop_in_order(second)
 
 
-def stop_in_order(system: System) -> None:
+def stop_in_order(system: RunningSystem) -> None:
     environment = {**os.environ, "ROOST_HOME": str(system.home)}
     rival = subprocess.run(
         [sys.executable, "-m", "local"],
