@@ -15,6 +15,7 @@ from shared.providers.base import (
     CanMention,
     CanReply,
     CanReport,
+    CanRunTools,
     CanStage,
     Provider,
 )
@@ -49,6 +50,7 @@ _POWERS: Mapping[type, str] = {
     CanListPages: "choice of page",
     CanMention: "mentions",
     CanReport: "analytics",
+    CanRunTools: "tools",
 }
 
 

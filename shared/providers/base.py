@@ -205,6 +205,24 @@ class Mention:
     picture_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ToolField:
+    """One value that a tool takes. `type` is what a program is told of it; every value is sent as a text."""
+
+    key: str
+    description: str
+    type: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A question that programs may put to a platform while they compose; it changes nothing there."""
+
+    name: str
+    description: str
+    fields: tuple[ToolField, ...] = ()
+
+
 class Provider(ABC):
     """A platform. Writing nothing but `spec` and `publish` means: no replies, no media staging, no refresh."""
 
@@ -344,3 +362,13 @@ class CanReport(ABC):
     @abstractmethod
     def post_series(self, api: Api, release: Released) -> Sequence[Series]:
         """Read one post's metrics as of now."""
+
+
+class CanRunTools(ABC):
+    """Programs that compose may ask the platform more: which boards there are, how a company is mentioned."""
+
+    tools: ClassVar[tuple[Tool, ...]]
+
+    @abstractmethod
+    def run_tool(self, api: Api, name: str, data: Mapping[str, str]) -> Any:
+        """Put the question `name` of `tools`; `data` holds what was sent of its fields. Returns what JSON can say."""

@@ -16,6 +16,7 @@ from shared.providers.base import (
     CanListPages,
     CanLookUp,
     CanReply,
+    CanRunTools,
     CanStage,
     DraftPart,
     MediaFacts,
@@ -113,6 +114,16 @@ class TestTable:
             assert spec.media.max_count >= max(
                 spec.media.images.max_count, spec.media.videos.max_count
             )
+
+    @every_provider
+    def test_describes_its_tools(self, slug: str) -> None:
+        one = provider(slug)
+        tools = one.tools if isinstance(one, CanRunTools) else ()
+        assert bool(tools) == isinstance(one, CanRunTools)
+        assert len({tool.name for tool in tools}) == len(tools)
+        for tool in tools:
+            assert tool.description.endswith(".")
+            assert all(field.key and field.description for field in tool.fields)
 
     @every_provider
     def test_never_leaves_a_post_unconfirmed_where_it_can_be_told(self, slug: str) -> None:

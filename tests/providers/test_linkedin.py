@@ -625,6 +625,18 @@ class TestMentions:
             == "@[Acme](urn:li:organization:12)"
         )
 
+    def test_a_tool_says_how_a_company_is_mentioned(self, platform: respx.MockRouter) -> None:
+        route = platform.get(f"{HOST}/v2/organizations").respond(
+            json={"elements": [{"id": 12, "localizedName": "Acme", "vanityName": "acme"}]}
+        )
+        (tool,) = LinkedInPage.tools
+        (field,) = tool.fields
+        sent = {field.key: "https://www.linkedin.com/company/acme/"}
+        found = LinkedInPage().run_tool(line(), tool.name, sent)
+        assert found == [{"label": "Acme", "value": "@[Acme](urn:li:organization:12)"}]
+        assert LinkedInPage().run_tool(line(), tool.name, {}) == []
+        assert route.call_count == 1
+
 
 class TestReports:
     def test_reads_the_page_s_days(self, platform: respx.MockRouter) -> None:

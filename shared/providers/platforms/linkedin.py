@@ -24,6 +24,7 @@ from shared.providers.base import (
     CanMention,
     CanReply,
     CanReport,
+    CanRunTools,
     CanStage,
     Connection,
     DraftPart,
@@ -37,6 +38,8 @@ from shared.providers.base import (
     Staged,
     ThreadPosition,
     Tokens,
+    Tool,
+    ToolField,
 )
 from shared.providers.errors import (
     ChannelDisconnected,
@@ -116,7 +119,7 @@ class LinkedInSettings(BaseModel):
 
 
 class LinkedInPage(
-    OAuth2Provider, CanReply, CanStage, CanLookUp, CanListPages, CanMention, CanReport
+    OAuth2Provider, CanReply, CanStage, CanLookUp, CanListPages, CanMention, CanReport, CanRunTools
 ):
     """A company's page, by the account of someone who may post to it."""
 
@@ -164,6 +167,13 @@ class LinkedInPage(
         choose_page=True,
         token_lifetime=timedelta(days=60),
         refresh_ahead=timedelta(days=3),
+    )
+    tools = (
+        Tool(
+            "company",
+            "Find a company by the address of its page; `value` is what mentions it in a text.",
+            (ToolField("url", "Such as https://www.linkedin.com/company/engines"),),
+        ),
     )
 
     def check(
@@ -318,6 +328,14 @@ class LinkedInPage(
     def format_mention(self, mention_id: str, label: str) -> str:
         """Write the mention as little text does; the label must be the company's name."""
         return f"@[{label.removeprefix('@')}]({mention_id})"
+
+    def run_tool(self, api: Api, name: str, data: Mapping[str, str]) -> Any:
+        """Name the companies that an address is of: one, or none."""
+        del name  # there is one tool
+        return [
+            {"label": found.label, "value": self.format_mention(found.id, found.label)}
+            for found in self.find_mentions(api, data.get("url", ""))
+        ]
 
     def account_series(self, api: Api, *, days: int) -> Sequence[Series]:
         """Read daily views, interactions and followers gained."""
