@@ -1,7 +1,8 @@
 """How files get into object storage and out of it: S3, or anything that speaks its protocol.
 
-A browser uploads in parts straight to the storage, by addresses signed here; no function carries an upload. Reads and
-copies that must see the very bytes that were looked at before name their ETag.
+A browser uploads in parts straight to the storage, by addresses signed here; what programs send or have fetched passes
+through a function, a part at a time. Reads and copies that must see the very bytes that were looked at before name
+their ETag.
 """
 
 import functools
@@ -57,7 +58,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class UploadedPart:
-    """A part as the storage confirmed it to the browser."""
+    """A part as the storage confirmed it to whoever sent it."""
 
     number: int
     etag: str
@@ -79,11 +80,28 @@ def key_of(url: str) -> str | None:
 # Uploads in parts
 
 
-def create_multipart(key: str) -> str:
-    """Begin an upload in parts; its id. What is never completed is removed by the bucket's lifecycle rule."""
+def create_multipart(key: str, *, content_type: str | None = None) -> str:
+    """Begin an upload in parts; its id. What is never completed is removed by the bucket's lifecycle rule.
+
+    With `content_type` the object can be served as soon as it is complete.
+    """
+    served = {"ContentType": content_type, "CacheControl": _CACHE_CONTROL} if content_type else {}
     with _failures():
-        answer = _client().create_multipart_upload(Bucket=_bucket(), Key=key)
+        answer = _client().create_multipart_upload(Bucket=_bucket(), Key=key, **served)
     return str(answer["UploadId"])
+
+
+def upload_part(key: str, upload_id: str, number: int, content: bytes | bytearray) -> UploadedPart:
+    """Store one part of an upload; all but the last have at least `MIN_PART_BYTES`.
+
+    Raises:
+        ObjectMissing: the upload is over.
+    """
+    with _failures():
+        answer = _client().upload_part(
+            Bucket=_bucket(), Key=key, UploadId=upload_id, PartNumber=number, Body=content
+        )
+    return UploadedPart(number, str(answer["ETag"]))
 
 
 def presign_part(

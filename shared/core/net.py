@@ -6,7 +6,9 @@ address a second later gains nothing, and a redirect is a request like any other
 
 import contextvars
 import ipaddress
+import math
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -19,22 +21,24 @@ from shared.core.config import settings
 
 MAX_BYTES = 10 * 1024**2
 MAX_TIME = timedelta(minutes=2)
+ENDS_AT = "roost_ends_at"
 _TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 _LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+# All that IANA has assigned of IPv6 to anybody: what else Python may call global (IPv4 addresses in other clothes, local
+# NAT64, site-local) is nobody's. Source: IANA IPv6 Global Unicast Address Assignments, read 2026-11.
+_UNICAST = ipaddress.ip_network("2000::/3")
 # Addresses that Python calls global, or that carry another address inside, where an IPv4 network hides behind an
 # IPv6 address. Source: IANA special-purpose address registries, read 2026-11.
 _REFUSED = tuple(
     ipaddress.ip_network(network)
     for network in (
         "192.88.99.0/24",  # 6to4 relays
-        "::/96",  # IPv4-compatible, deprecated
-        "64:ff9b:1::/48",  # local NAT64
         "2001::/23",  # protocol assignments, Teredo among them
         "2002::/16",  # 6to4
-        "fec0::/10",  # site-local, deprecated
+        "3fff::/20",  # documentation
     )
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -51,15 +55,22 @@ class AnswerTooLarge(httpx.ReadError):
 
 
 def guarded_client(
-    *, max_bytes: int = MAX_BYTES, max_time: timedelta = MAX_TIME, max_redirects: int = 0
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_time: timedelta = MAX_TIME,
+    max_redirects: int = 0,
+    only_port: int | None = None,
 ) -> httpx.Client:
     """Make a client for addresses given by users. Each redirect that is followed is checked anew; keep it at 3.
+
+    `max_time` is what each request may take, redirects being requests of their own; a request's extension `ENDS_AT`, of
+    `time.monotonic()`, ends all of them. With `only_port` no other one is called.
 
     Its requests raise `httpx.HTTPError`: `AddressRefused`, `AnswerTooLarge`, or what any client raises; and, as with
     any client, `httpx.InvalidURL` for what is not an address at all.
     """
     return httpx.Client(
-        transport=_GuardedTransport(max_bytes, max_time),
+        transport=_GuardedTransport(max_bytes, max_time, only_port),
         timeout=_TIMEOUT,
         follow_redirects=max_redirects > 0,
         max_redirects=max_redirects,
@@ -76,20 +87,46 @@ def is_public(address: IpAddress) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(inner)
+        if address not in _UNICAST:
+            return False
     refused = any(address in network for network in _REFUSED if network.version == address.version)
     return address.is_global and not address.is_multicast and not refused
 
 
+def check_url(url: httpx.URL, *, only_port: int | None = None) -> None:
+    """Refuse what an address says without asking for anything; where its name leads is asked at the connection.
+
+    Raises:
+        AddressRefused: it is not https, names a user, another port, or this machine or a private network outright.
+    """
+    if not url.host:
+        raise AddressRefused("Write a full address that begins with https://.")
+    if url.userinfo:
+        raise AddressRefused("An address with a user name in it is not called.")
+    literal = _literal(url.host)
+    loopback = settings().allow_loopback_addresses
+    if literal is not None and loopback and literal.is_loopback:
+        return
+    if url.scheme != "https" and not (url.scheme == "http" and loopback):
+        raise AddressRefused("Only https addresses are called.")
+    if literal is not None and not is_public(literal):
+        raise AddressRefused("The address leads to this machine or into a private network.")
+    if only_port is not None and (url.port or 443) != only_port:
+        raise AddressRefused(f"Only port {only_port} is called.")
+
+
 class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, max_bytes: int, max_time: timedelta) -> None:
+    def __init__(self, max_bytes: int, max_time: timedelta, only_port: int | None) -> None:
         super().__init__(trust_env=False, limits=_LIMITS)
         self._pool._network_backend = _GuardedBackend()
         self._max_bytes = max_bytes
         self._max_time = max_time
+        self._only_port = only_port
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        _check_url(request.url)
-        _ends_at.set(time.monotonic() + self._max_time.total_seconds())
+        check_url(request.url, only_port=self._only_port)
+        latest = request.extensions.get(ENDS_AT, math.inf)
+        _ends_at.set(min(time.monotonic() + self._max_time.total_seconds(), latest))
         response = super().handle_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             response.close()
@@ -133,7 +170,11 @@ class _GuardedBackend(httpcore.SyncBackend):
         for address in addresses:
             try:
                 stream = super().connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
+                    str(address),
+                    port,
+                    _within(timeout, httpcore.ConnectTimeout),
+                    local_address,
+                    socket_options,
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
@@ -157,8 +198,14 @@ class _Timed(httpcore.NetworkStream):
     def close(self) -> None:
         self._stream.close()
 
-    def start_tls(self, *args: Any, **options: Any) -> httpcore.NetworkStream:
-        return _Timed(self._stream.start_tls(*args, **options))
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _within(timeout, httpcore.ConnectTimeout)
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -171,12 +218,19 @@ def _within(timeout: float | None, too_late: type[Exception]) -> float:
     return left if timeout is None else min(timeout, left)
 
 
-def _check_url(url: httpx.URL) -> None:
-    if url.userinfo:
-        raise AddressRefused("An address with a user name in it is not called.")
-    if url.scheme == "https" or (url.scheme == "http" and settings().allow_loopback_addresses):
-        return
-    raise AddressRefused("Only https addresses are called.")
+def _literal(host: str) -> IpAddress | None:
+    """Read a host that is an address, in any form that a resolver takes for one: 127.1, 0x7f000001, 2130706433."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return ipaddress.IPv4Address("127.0.0.1")
+    try:
+        return ipaddress.ip_address(name.strip("[]").partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))
+    except (OSError, UnicodeError):
+        return None
 
 
 def _resolve(host: str, port: int) -> list[IpAddress]:

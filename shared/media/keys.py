@@ -24,6 +24,11 @@ def served_key(incoming: str, content_type: str) -> str:
     return f"{_SERVED}{incoming.removeprefix(_INCOMING)}.{EXTENSIONS[content_type]}"
 
 
+def stored_name(key: str) -> str:
+    """Say what a served file is called where it lies: a random name, with the extension of its type."""
+    return key.rsplit("/", 1)[-1]
+
+
 def variant_key(served: str, name: str) -> str:
     """Say where a copy of a served file lies; `name` ends in its extension."""
     return f"{served.rsplit('.', 1)[0]}-{name}"

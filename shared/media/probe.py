@@ -46,17 +46,22 @@ def probe(file: Ranges) -> Facts:
     return Facts(content_type, file.size, picture.width, picture.height)
 
 
+def max_bytes(content_type: str) -> int:
+    """Say how large a file of a sniffed type may be here."""
+    limits = settings()
+    video = is_video(content_type)
+    return limits.media_max_video_bytes if video else limits.media_max_image_bytes
+
+
 def check_size(content_type: str, size_bytes: int) -> None:
     """Refuse what is larger than this installation stores of its kind.
 
     Raises:
         FileRefused: it is.
     """
-    limits = settings()
-    video = is_video(content_type)
-    limit = limits.media_max_video_bytes if video else limits.media_max_image_bytes
+    limit = max_bytes(content_type)
     if size_bytes > limit:
-        kind = "Videos" if video else "Pictures"
+        kind = "Videos" if is_video(content_type) else "Pictures"
         raise FileRefused(
             "too_large",
             f"{kind} may have at most {limit:,} bytes; this file has {size_bytes:,}.",

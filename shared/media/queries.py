@@ -28,7 +28,7 @@ def add_upload(
     media_id: uuid.UUID,
     uploaded_by: UserId | None,
     key: str,
-    upload_id: str,
+    upload_id: str | None,
     name: str,
     size_bytes: int,
 ) -> None:

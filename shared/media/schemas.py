@@ -23,14 +23,15 @@ class Kind(StrEnum):
     VIDEO = "video"
 
 
-def _file_name(given: str) -> str:
+def file_name(given: str) -> str:
     """Keep the last part of a path, without control characters: it is shown, and never used as a path."""
     name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", given)[-1]).strip()
     return name or "file"
 
 
+MAX_NAME = 255
 FileName = Annotated[
-    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_file_name)
+    str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(file_name)
 ]
 AltText = Annotated[str, StringConstraints(max_length=5_000)]
 

@@ -114,14 +114,72 @@ def complete_upload(
     try:
         facts = _look_at(upload, stored)
     except FileRefused as refused:
-        _refuse(organization_id, upload, refused)
+        refuse_upload(organization_id, media_id, upload.key, refused)
         raise
     key = served_key(upload.key, facts.content_type)
     try:
         storage.copy(upload.key, key, source=stored, content_type=facts.content_type)
     except ObjectMissing as error:  # completed or aborted by another request at this moment
         raise UploadIsOver from error
-    return _record(organization_id, upload, key, facts)
+    return add_to_library(organization_id, media_id, facts, key=key, arrived_under=upload.key)
+
+
+def add_to_library(
+    organization_id: OrganizationId,
+    media_id: MediaId,
+    facts: Facts,
+    *,
+    key: str,
+    arrived_under: str,
+) -> Media:
+    """Make a file that lies under `key`, where it is served, part of the library, and have its copies made.
+
+    What else it arrived under is removed.
+
+    Raises:
+        UploadIsOver: the upload was aborted meanwhile.
+    """
+    with unit_of_work() as session:
+        media = queries.finish_upload(
+            session,
+            organization_id,
+            media_id,
+            {
+                "state": MediaState.READY,
+                "key": key,
+                "content_type": facts.content_type,
+                "size_bytes": facts.size_bytes,
+                "width": facts.width,
+                "height": facts.height,
+                "duration_ms": facts.duration_ms,
+                "variants_made": is_video(facts.content_type),
+            },
+        )
+        if media is not None:
+            after_commit(session, partial(_request_variants, media))
+            if arrived_under != key:
+                after_commit(session, partial(storage.delete, arrived_under))
+    if media is None:
+        return _already_over(organization_id, media_id, key)
+    log.info(
+        "upload.completed",
+        extra={
+            "media_id": str(media_id),
+            "content_type": facts.content_type,
+            "size_bytes": facts.size_bytes,
+        },
+    )
+    return media
+
+
+def refuse_upload(
+    organization_id: OrganizationId, media_id: MediaId, key: str, refused: FileRefused
+) -> None:
+    """Remove what arrived under `key`, and remember that it was refused."""
+    storage.delete(key)
+    with unit_of_work() as session:
+        queries.finish_upload(session, organization_id, media_id, {"state": MediaState.REJECTED})
+    log.info("upload.refused", extra={"media_id": str(media_id), "reason": refused.reason})
 
 
 def abort_upload(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
@@ -217,50 +275,6 @@ def _look_at(upload: Media, stored: StoredObject) -> Facts:
         return probe(Ranges(read, stored.size_bytes))
     except ObjectMissing as error:
         raise UploadIsOver from error
-
-
-def _refuse(organization_id: OrganizationId, upload: Media, refused: FileRefused) -> None:
-    storage.delete(upload.key)
-    with unit_of_work() as session:
-        queries.finish_upload(
-            session, organization_id, MediaId(upload.id), {"state": MediaState.REJECTED}
-        )
-    log.info("upload.refused", extra={"media_id": str(upload.id), "reason": refused.reason})
-
-
-def _record(organization_id: OrganizationId, upload: Media, key: str, facts: Facts) -> Media:
-    """Make the copied file part of the library, and have its copies made."""
-    media_id = MediaId(upload.id)
-    with unit_of_work() as session:
-        media = queries.finish_upload(
-            session,
-            organization_id,
-            media_id,
-            {
-                "state": MediaState.READY,
-                "key": key,
-                "content_type": facts.content_type,
-                "size_bytes": facts.size_bytes,
-                "width": facts.width,
-                "height": facts.height,
-                "duration_ms": facts.duration_ms,
-                "variants_made": is_video(facts.content_type),
-            },
-        )
-        if media is not None:
-            after_commit(session, partial(_request_variants, media))
-            after_commit(session, partial(storage.delete, upload.key))
-    if media is None:
-        return _already_over(organization_id, media_id, key)
-    log.info(
-        "upload.completed",
-        extra={
-            "media_id": str(media_id),
-            "content_type": facts.content_type,
-            "size_bytes": facts.size_bytes,
-        },
-    )
-    return media
 
 
 def _request_variants(media: Media) -> None:

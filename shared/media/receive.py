@@ -1,0 +1,252 @@
+"""How a file gets into the library through a function: one that is at hand, or one that is still being read.
+
+Its type is known from its first bytes before anything is stored, so it goes straight to the key it is served from;
+nobody learns that key before the file is part of the library. Whatever dies on the way leaves a row that was never
+completed, and the sweep removes that with all that lies under its key.
+"""
+
+import hashlib
+import io
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import IO
+
+from sqlalchemy.orm import Session
+
+from shared.aws import storage
+from shared.aws.storage import UploadedPart
+from shared.core.ids import MediaId, OrganizationId, UserId, new_id
+from shared.core.ranges import Ranges
+from shared.db.session import unit_of_work
+from shared.media import queries
+from shared.media.errors import FileRefused
+from shared.media.keys import incoming_key, served_key, stored_name
+from shared.media.models import Media
+from shared.media.probe import Facts, check_size, max_bytes, probe
+from shared.media.schemas import MAX_NAME, file_name
+from shared.media.sniff import EXTENSIONS, HEAD_BYTES, sniff
+from shared.media.upload import add_to_library, refuse_upload
+
+PART_BYTES = 8 * 1024**2
+_PIECE_BYTES = 256 * 1024
+_PARTS_AT_ONCE = 2  # on their way while the next one is read: what is held is one more
+# A client that knows only what kind of file it has names it so.
+_NO_NAMES = frozenset({"", "file", "blob", "jpeg", *EXTENSIONS.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A file that has its row and its place; `key` is where it is going to be served from."""
+
+    media_id: MediaId
+    key: str
+
+
+def given_name(said: str | None) -> str | None:
+    """Read the name that a client says a file has; None: it says none, or only what kind of file it is."""
+    name = file_name(said or "")[:MAX_NAME]
+    return None if name.lower() in _NO_NAMES else name
+
+
+def look_at(file: IO[bytes]) -> Facts:
+    """Read what a file at hand is.
+
+    Raises:
+        FileRefused: it may not be stored.
+    """
+    size_bytes = file.seek(0, 2)
+
+    def read(start: int, length: int) -> bytes:
+        file.seek(start)
+        return file.read(length)
+
+    return probe(Ranges(read, size_bytes))
+
+
+def hash_of(file: IO[bytes]) -> bytes:
+    """Hash a file at hand, in pieces."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+    return digest.digest()
+
+
+def expect_file(
+    session: Session,
+    organization_id: OrganizationId,
+    facts: Facts,
+    *,
+    name: str | None,
+    uploaded_by: UserId | None,
+) -> Expected:
+    """Add the row of a file, which is stored after the commit. Without a name it is called as it is stored."""
+    expected = _place(organization_id, facts.content_type)
+    _add(
+        session,
+        organization_id,
+        expected,
+        size_bytes=facts.size_bytes,
+        name=name,
+        uploaded_by=uploaded_by,
+    )
+    return expected
+
+
+def store_file(
+    organization_id: OrganizationId, expected: Expected, file: IO[bytes], facts: Facts
+) -> Media:
+    """Store a file that was looked at, and make it part of the library. Doing so twice is harmless.
+
+    Raises:
+        UploadIsOver: it was given up meanwhile.
+    """
+    file.seek(0)
+    storage.put(expected.key, file, content_type=facts.content_type)
+    return add_to_library(
+        organization_id, expected.media_id, facts, key=expected.key, arrived_under=expected.key
+    )
+
+
+def receive(
+    organization_id: OrganizationId,
+    pieces: Iterator[bytes],
+    *,
+    announced_bytes: int | None,
+    name: str | None,
+    uploaded_by: UserId | None,
+) -> Media:
+    """Store a file while it is read: however large it is, no more than a few parts of it are held.
+
+    An error of `pieces` is passed on, and nothing stays. Not for use inside a transaction.
+
+    Raises:
+        FileRefused: it may not be stored.
+    """
+    parts = _in_parts(pieces)
+    first = next(parts, bytearray())
+    content_type = _type_of(first)
+    check_size(content_type, announced_bytes or 0)
+    second = next(parts, None)
+    if second is None:
+        file = io.BytesIO(first)
+        facts = look_at(file)
+        with unit_of_work() as session:
+            expected = expect_file(
+                session, organization_id, facts, name=name, uploaded_by=uploaded_by
+            )
+        return store_file(organization_id, expected, file, facts)
+    return _receive_in_parts(
+        organization_id,
+        chain((first, second), parts),
+        content_type,
+        name=name,
+        uploaded_by=uploaded_by,
+    )
+
+
+def _receive_in_parts(
+    organization_id: OrganizationId,
+    parts: Iterator[bytearray],
+    content_type: str,
+    *,
+    name: str | None,
+    uploaded_by: UserId | None,
+) -> Media:
+    """Store parts as they come. The row is added once all have come: until then there is nothing but parts."""
+    expected = _place(organization_id, content_type)
+    key = expected.key
+    upload_id = storage.create_multipart(key, content_type=content_type)
+    with ExitStack() as undo:
+        undo.callback(storage.abort_multipart, key, upload_id)
+        sent, size_bytes = _send(key, upload_id, content_type, parts)
+        with unit_of_work() as session:
+            _add(
+                session,
+                organization_id,
+                expected,
+                size_bytes=size_bytes,
+                name=name,
+                uploaded_by=uploaded_by,
+            )
+        storage.complete_multipart(key, upload_id, sent)
+        undo.pop_all()
+    try:
+        facts = probe(Ranges(partial(storage.read_range, key), size_bytes))
+    except FileRefused as refused:
+        refuse_upload(organization_id, expected.media_id, key, refused)
+        raise
+    return add_to_library(organization_id, expected.media_id, facts, key=key, arrived_under=key)
+
+
+def _send(
+    key: str, upload_id: str, content_type: str, parts: Iterator[bytearray]
+) -> tuple[list[UploadedPart], int]:
+    """Send parts while the next one is read; what the storage confirmed, and how many bytes that were."""
+    limit = max_bytes(content_type)
+    sent: list[UploadedPart] = []
+    under_way: deque[Future[UploadedPart]] = deque()
+    size_bytes = 0
+    with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
+        for number, part in enumerate(parts, start=1):
+            size_bytes += len(part)
+            if size_bytes > limit:
+                raise FileRefused(
+                    "too_large",
+                    f"A file of this kind may have at most {limit:,} bytes; this one has more.",
+                    path="size",
+                )
+            under_way.append(pool.submit(storage.upload_part, key, upload_id, number, part))
+            if len(under_way) == _PARTS_AT_ONCE:
+                sent.append(under_way.popleft().result())
+        sent += [one.result() for one in under_way]
+    return sent, size_bytes
+
+
+def _in_parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
+    """Put pieces of any size together to parts of `PART_BYTES`, and a last one with what is left."""
+    part = bytearray()
+    for piece in pieces:
+        part += piece
+        while len(part) >= PART_BYTES:
+            yield part[:PART_BYTES]
+            part = part[PART_BYTES:]
+    if part:
+        yield part
+
+
+def _type_of(first: bytearray) -> str:
+    if not first:
+        raise FileRefused("empty", "The file is empty.")
+    return sniff(bytes(first[:HEAD_BYTES]))
+
+
+def _place(organization_id: OrganizationId, content_type: str) -> Expected:
+    media_id = MediaId(new_id())
+    return Expected(media_id, served_key(incoming_key(organization_id, media_id), content_type))
+
+
+def _add(
+    session: Session,
+    organization_id: OrganizationId,
+    expected: Expected,
+    *,
+    size_bytes: int,
+    name: str | None,
+    uploaded_by: UserId | None,
+) -> None:
+    queries.add_upload(
+        session,
+        organization_id,
+        media_id=expected.media_id,
+        uploaded_by=uploaded_by,
+        key=expected.key,
+        upload_id=None,
+        name=name or stored_name(expected.key),
+        size_bytes=size_bytes,
+    )

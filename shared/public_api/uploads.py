@@ -1,0 +1,310 @@
+"""How programs put files into the library: a small one in the request, or any by the address that it has somewhere.
+
+What is larger than a function's request can be is uploaded as the console does it, with the same key: `POST /media`
+signs addresses for its parts. Refusals that a program can get round that way say so.
+"""
+
+import functools
+import hashlib
+import time
+import uuid
+from datetime import timedelta
+from http import HTTPStatus
+from typing import IO, Final
+from urllib.parse import unquote
+
+import httpx
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from shared.aws.storage import public_url
+from shared.core.config import settings
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import MediaId, OrganizationId, UserId
+from shared.core.net import ENDS_AT, AddressRefused, AnswerTooLarge, check_url, guarded_client
+from shared.core.wire import WireModel
+from shared.db.session import unit_of_work
+from shared.media import queries
+from shared.media.errors import FileRefused
+from shared.media.keys import stored_name
+from shared.media.models import Media, MediaState
+from shared.media.receive import (
+    Expected,
+    expect_file,
+    given_name,
+    hash_of,
+    look_at,
+    receive,
+    store_file,
+)
+from shared.media.schemas import MediaOut
+from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
+from shared.public_api.errors import Refused, bad_request
+
+# An invocation has at most 6 MB, its body in base64. Source: AWS Lambda quotas, read 2026-11.
+MAX_FILE_BYTES: Final = 4_500_000
+MAX_BODY_BYTES: Final = MAX_FILE_BYTES + 100_000  # the form around the file
+# API Gateway answers for us after 29 seconds; the last part still has to be stored. Source: HTTP API quotas, read 2026-11.
+MAX_FETCH_TIME: Final = timedelta(seconds=25)
+ALTERNATIVE: Final = "POST /media"
+_BY_ADDRESS = "POST /public/v1/upload-from-url"
+_SCOPE, _SCOPE_BY_ADDRESS = "POST /public/v1/upload", _BY_ADDRESS
+_IN_PARTS = f"Upload it in parts with the same key: {ALTERNATIVE} signs an address for each."
+_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
+_HTTPS = 443
+_MAX_REDIRECTS = 3
+_UNSUPPORTED = "Unsupported file type."
+_TOO_LARGE = "File is too large."
+_NOT_FETCHED = "Failed to fetch URL"
+
+
+class FileAddress(WireModel):
+    """Where a file is."""
+
+    url: str = Field(
+        max_length=2_000,
+        description="https; its path ends in .png, .jpg, .jpeg, .gif, .webp or .mp4.",
+        examples=["https://pictures.example.org/beach.jpg"],
+    )
+
+
+class PublicMedia(WireModel):
+    """A file that is now in the library."""
+
+    id: uuid.UUID
+    name: str = Field(
+        description="What it is stored as.", examples=["9b2f1c0e5d7a4f38a6c1e2d3b4f5a697.png"]
+    )
+    original_name: str | None = Field(description="What it was called; null: that was not said.")
+    path: str = Field(description="Its public address, for the `image` of a post.")
+    thumbnail: str | None = Field(description="Null: it is made later.")
+    alt: str | None = Field(description="Null: a post says it, or `PUT /media/{media_id}`.")
+
+    @classmethod
+    def of(cls, media_id: uuid.UUID, key: str, original_name: str | None) -> "PublicMedia":
+        """Show a file that has nothing yet but its name."""
+        stored = stored_name(key)
+        return cls(
+            id=media_id,
+            name=stored,
+            original_name=None if original_name == stored else original_name,
+            path=public_url(key),
+            thumbnail=None,
+            alt=None,
+        )
+
+
+def too_large_to_send(_max_bytes: int) -> Refused:
+    """Refuse a request that is larger than a function's can be, and say how it goes instead."""
+    message = (
+        f"A file sent this way may have at most {MAX_FILE_BYTES:,} bytes. {_IN_PARTS} "
+        f"Or give its address to {_BY_ADDRESS}."
+    )
+    also = {"maxBytes": MAX_FILE_BYTES, "alternative": ALTERNATIVE}
+    return Refused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, error="Payload Too Large", also=also
+    )
+
+
+def no_file() -> Refused:
+    """Say that the form has no field `file` with a file in it."""
+    return bad_request("No file provided")
+
+
+def upload(
+    organization_id: OrganizationId,
+    file: IO[bytes],
+    *,
+    file_name: str | None,
+    uploaded_by: UserId | None,
+    key: str | None,
+) -> PublicMedia:
+    """Put a file of a request into the library. With `key` the same file is put there once.
+
+    Raises:
+        Refused: it may not be stored.
+        KeyReused: the key came with another file before.
+    """
+    try:
+        facts = look_at(file)
+    except FileRefused as refused:
+        raise _told(refused) from refused
+    request = RequestKey(_SCOPE, key, hash_of(file)) if key else None
+    with unit_of_work() as session:
+        if request and (answer := earlier_answer(session, organization_id, request)):
+            shown = PublicMedia.model_validate_json(answer)
+            media = queries.get_upload(session, organization_id, MediaId(shown.id))
+            if media.state is MediaState.READY:
+                return shown
+            # The request that began it has died, or is still at it: both lead to the same file.
+            expected = Expected(MediaId(media.id), media.key)
+        else:
+            name = given_name(file_name)
+            expected = expect_file(
+                session, organization_id, facts, name=name, uploaded_by=uploaded_by
+            )
+            shown = PublicMedia.of(expected.media_id, expected.key, name)
+            if request:
+                _keep(session, organization_id, request, shown)
+    store_file(organization_id, expected, file, facts)
+    return shown
+
+
+def upload_from_url(
+    organization_id: OrganizationId,
+    address: FileAddress,
+    *,
+    uploaded_by: UserId | None,
+    key: str | None,
+) -> PublicMedia:
+    """Fetch a file into the library. With `key` the same address is fetched once.
+
+    Raises:
+        InvalidInput: the address is not one that is fetched.
+        Refused: it cannot be fetched, or may not be stored.
+        KeyReused: the key came with another address before.
+    """
+    request = (
+        RequestKey(_SCOPE_BY_ADDRESS, key, hashlib.sha256(address.url.encode()).digest())
+        if key
+        else None
+    )
+    if request:
+        with unit_of_work() as session:
+            if answer := earlier_answer(session, organization_id, request):
+                return PublicMedia.model_validate_json(answer)
+    media = _import(organization_id, address.url, uploaded_by=uploaded_by, within=MAX_FETCH_TIME)
+    shown = PublicMedia.of(media.id, media.key, media.original_name)
+    if request:
+        with unit_of_work() as session:
+            if answer := earlier_answer(session, organization_id, request):
+                # Another request with the key was faster: what both fetched is there once.
+                queries.mark_deleted(session, organization_id, MediaId(media.id), MediaState.READY)
+                return PublicMedia.model_validate_json(answer)
+            _keep(session, organization_id, request, shown)
+    return shown
+
+
+def import_from_url(
+    organization_id: OrganizationId,
+    url: str,
+    *,
+    uploaded_by: UserId | None = None,
+    within: timedelta = MAX_FETCH_TIME,
+) -> MediaOut:
+    """Fetch a file from a public https address into the library; `id` and `path` say which it is and where.
+
+    Not for use inside a transaction: it waits for other people's servers, and has transactions of its own.
+
+    Raises:
+        InvalidInput: the address is not one that is fetched.
+        Refused: it cannot be fetched within that time, or may not be stored; the message says why.
+    """
+    return MediaOut.of(_import(organization_id, url, uploaded_by=uploaded_by, within=within))
+
+
+def _import(
+    organization_id: OrganizationId, url: str, *, uploaded_by: UserId | None, within: timedelta
+) -> Media:
+    address = _read(url)
+    client = _client(settings().media_max_video_bytes)
+    ends_at = time.monotonic() + within.total_seconds()
+    try:
+        with client.stream("GET", address, extensions={ENDS_AT: ends_at}) as response:
+            if response.status_code != HTTPStatus.OK:
+                raise _not_fetched(f"Its server answered {response.status_code}.")
+            return receive(
+                organization_id,
+                response.iter_raw(),
+                announced_bytes=_announced(response),
+                name=given_name(unquote(address.path)),
+                uploaded_by=uploaded_by,
+            )
+    except FileRefused as refused:
+        raise _told(refused) from refused
+    except AnswerTooLarge as error:
+        raise _told(FileRefused("too_large", str(error))) from error
+    except httpx.TimeoutException as error:
+        raise _too_slow(within, is_over=time.monotonic() >= ends_at) from error
+    except AddressRefused as error:
+        raise _not_fetched("It leads to an address that is not public, or not https.") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _not_fetched("Its server cannot be reached, or broke off.") from error
+
+
+@functools.cache
+def _client(max_bytes: int) -> httpx.Client:
+    return guarded_client(
+        max_bytes=max_bytes,
+        max_time=MAX_FETCH_TIME,
+        max_redirects=_MAX_REDIRECTS,
+        only_port=_HTTPS,
+    )
+
+
+def _read(url: str) -> httpx.URL:
+    """Check what an address says by itself; where its name leads is checked when it is called."""
+    try:
+        address = httpx.URL(url)
+        check_url(address, only_port=_HTTPS)
+    except httpx.InvalidURL as error:
+        raise _bad_url("Write a full address that begins with https://.") from error
+    except AddressRefused as error:
+        raise _bad_url(str(error)) from error
+    if not address.path.lower().endswith(_ENDINGS):
+        raise _bad_url(f"Its path must end in one of {', '.join(_ENDINGS)}.")
+    return address
+
+
+def _bad_url(message: str) -> InvalidInput:
+    problem = FieldProblem("url", "invalid_url", message)
+    return InvalidInput("The address cannot be fetched.", problems=[problem])
+
+
+def _announced(response: httpx.Response) -> int | None:
+    said = response.headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdigit() else None
+
+
+def _not_fetched(reason: str) -> Refused:
+    return Refused(
+        HTTPStatus.BAD_REQUEST,
+        f"{_NOT_FETCHED}. {reason}",
+        error=HTTPStatus.BAD_REQUEST.phrase,
+        also={"msg": _NOT_FETCHED},
+    )
+
+
+def _too_slow(within: timedelta, *, is_over: bool) -> Refused:
+    if not is_over:
+        return _not_fetched("Its server does not answer.")
+    refused = _not_fetched(
+        f"It did not arrive within {within.total_seconds():.0f} seconds. {_IN_PARTS}"
+    )
+    refused.also["alternative"] = ALTERNATIVE
+    return refused
+
+
+def _told(refused: FileRefused) -> Refused:
+    """Tell why a file is not stored in the words that programs know."""
+    known = {"unsupported_type": _UNSUPPORTED, "too_large": _TOO_LARGE}.get(refused.reason)
+    message = _UNSUPPORTED if known == _UNSUPPORTED else refused.message
+    return Refused(
+        HTTPStatus.BAD_REQUEST,
+        message,
+        error=HTTPStatus.BAD_REQUEST.phrase,
+        also={"msg": known} if known else None,
+        problems=refused.problems,
+    )
+
+
+def _keep(
+    session: Session, organization_id: OrganizationId, request: RequestKey, shown: PublicMedia
+) -> None:
+    keep_answer(
+        session,
+        organization_id,
+        request,
+        status=HTTPStatus.CREATED,
+        response=shown.model_dump_json(by_alias=True),
+    )
