@@ -1,9 +1,10 @@
 """Posts over HTTP: composing, the calendar, and what members do with a post until it is published."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Header, Query, Request, Response
+from fastapi.responses import HTMLResponse
 
 from shared.access.context import ActingMember, Via
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -12,6 +13,7 @@ from shared.posts import delete, edit, read, resolve, tags
 from shared.posts.compose import compose
 from shared.posts.find_slot import find_slot
 from shared.posts.models import CreationMethod
+from shared.posts.page import body_of, title_of
 from shared.posts.queries import Author, Filter
 from shared.posts.schemas import (
     CheckedOut,
@@ -40,9 +42,17 @@ from shared.posts.valid import dry_run
 from shared.publishing.history import HistoryOut, list_history
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
-from shared.web.routing import Router
+from shared.web.pages import page
+from shared.web.routing import Router, refusals
 
 posts = Router(prefix="/posts", tags=["Posts"])
+shown = Router(prefix="/app/posts", tags=["Posts"])
+
+# A browser is told of a refusal on a page too.
+PAGES: dict[int | str, dict[str, Any]] = {
+    status: {**said, "content": {**said["content"], "text/html": {}}}
+    for status, said in refusals(401, 403, 404, 422, 503).items()
+}
 
 Day = Annotated[str, Query(max_length=40, examples=["2026-03-29", "2026-03-29T00:00:00+02:00"])]
 Cursor = Annotated[str | None, Query(max_length=300)]
@@ -282,6 +292,16 @@ def delete_post(
     return PostRef(id=post_id)
 
 
+@shown.get("/{post_id}", response_class=HTMLResponse, responses=PAGES)
+def show_post(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
+    """Show a post on a page.
+
+    What mails link to until there is a console; whoever is not signed in is asked to.
+    """
+    thread = read.get_thread(session, member.organization_id, post_id)
+    return page(title_of(thread), body_of(thread, member.timezone))
+
+
 def _author(member: ActingMember, method: str | None = None) -> Author:
     if member.via is Via.SESSION:
         door = CreationMethod.WEB
@@ -294,5 +314,5 @@ def _revision(if_match: str | None, in_body: int | None = None) -> int | None:
     return int(if_match.strip('"')) if if_match else in_body
 
 
-app = make_app("posts", routers=[posts])
+app = make_app("posts", routers=[posts, shown])
 handler = as_handler(app)

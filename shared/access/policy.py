@@ -100,7 +100,8 @@ class Rule:
     """One row.
 
     `person`: an API key does not do, whatever its role. `program`: nothing else does. `reads_profile`: the statement that says who is calling also
-    brings what `GET /user/self` shows. `feature`: what must not be switched off.
+    brings what `GET /user/self` shows. `feature`: what must not be switched off. `writes`: a method that may change something needs a key that may
+    write; False where the method does not say it, and whatever writes asks `ActingMember.require` itself.
     """
 
     who: Who
@@ -110,6 +111,7 @@ class Rule:
     program: bool = False
     reads_profile: bool = False
     feature: Feature | None = None
+    writes: bool = True
 
     def __post_init__(self) -> None:
         if self.rate and (self.rate.per is Per.ADDRESS) != (self.who is Who.PUBLIC):
@@ -228,6 +230,8 @@ POSTS = {
     "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
     "POST /posts/{post_id}/resend": Rule(Who.MEMBER, rate=COMPOSE),
     "GET /posts/{post_id}/history": Rule(Who.VIEWER),
+    # Where mails link to until there is a console.
+    "GET /app/posts/{post_id}": Rule(Who.VIEWER),
 }
 
 _WEBHOOKS = Rule(Who.ADMIN, rate=WEBHOOKS, feature=Feature.WEBHOOKS)
@@ -262,7 +266,9 @@ OAUTH_PROVIDER = {
     "POST /device/token": Rule(Who.PUBLIC, rate=DEVICE_POLLS, feature=_OAUTH),
     "GET /device": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /device/approve": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_OAUTH),
+    "GET /.well-known/oauth-protected-resource": Rule(Who.PUBLIC, feature=_OAUTH),
     "GET /.well-known/oauth-protected-resource/{path:path}": Rule(Who.PUBLIC, feature=_OAUTH),
+    "GET /.well-known/oauth-authorization-server": Rule(Who.PUBLIC, feature=_OAUTH),
     "GET /.well-known/oauth-authorization-server/{path:path}": Rule(Who.PUBLIC, feature=_OAUTH),
 }
 _READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True)
@@ -295,14 +301,20 @@ PUBLIC_API = {
     "PUT /public/v1/posts/{post_id}/settings": _WRITES,
     "PUT /public/v1/posts/{post_id}/status": _WRITES,
     "PUT /public/v1/posts/{post_id}/release-id": _WRITES,
-    "GET /public/v1/analytics/{channel_id}": _READS,
-    "GET /public/v1/analytics/post/{post_id}": _READS,
+    "GET /public/v1/analytics/{channel_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
+    "GET /public/v1/analytics/post/{post_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
     "POST /public/v1/upload": _UPLOADS,
     "POST /public/v1/upload-from-url": _UPLOADS,
     "GET /public/v1/notifications": _READS,
     "POST /public/v1/generate-video": _ASKS,
     "POST /public/v1/video/function": _ASKS,
     "GET /public/v1/users": _READS,
+}
+# One address for all tools: each says for itself what it needs (shared/public_api/tools.py).
+_TOOLS = Rule(Who.VIEWER, rate=TOOLS, program=True, writes=False)
+MCP = {
+    "POST /mcp": _TOOLS,
+    "POST /mcp/{api_key}": _TOOLS,
 }
 
 POLICY: dict[str, Rule] = {
@@ -317,6 +329,7 @@ POLICY: dict[str, Rule] = {
     **AUTOMATION,
     **OAUTH_PROVIDER,
     **PUBLIC_API,
+    **MCP,
 }
 
 _RANK = (Role.VIEWER, Role.MEMBER, Role.EDITOR, Role.ADMIN, Role.OWNER)

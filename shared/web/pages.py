@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from html import escape
+from http import HTTPStatus
 
 from fastapi.responses import HTMLResponse
 
@@ -13,9 +14,10 @@ _STYLE = """
 body{margin:0;background:#f4f4f0;color:#222;font:16px/1.5 system-ui,sans-serif}
 main{max-width:32rem;margin:4rem auto;padding:2rem;background:#fff;border-radius:8px}
 h1{margin:0 0 1rem;font-size:1.25rem}
-label,input,button{display:block;box-sizing:border-box;width:100%;font:inherit}
-input{margin:.25rem 0 1rem;padding:.5rem;border:1px solid #999;border-radius:6px}
+label,input,select,button{display:block;box-sizing:border-box;width:100%;font:inherit}
+input,select{margin:.25rem 0 1rem;padding:.5rem;border:1px solid #999;border-radius:6px}
 button{padding:.6rem;border:0;border-radius:6px;background:#235;color:#fff}
+button.second{margin-top:.5rem;background:#e8e8e4;color:#222}
 """
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -62,6 +64,28 @@ _TITLES = {
 }
 _OTHER_TITLE = "This did not work"
 
+_SIGN_IN_FORM = """
+<form id="form">
+<label>E-mail address<input name="email" type="email" autocomplete="username" required></label>
+<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
+<button>Sign in</button>
+</form>
+<p id="said" role="status"></p>
+"""
+_SIGN_IN = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch("/auth/login", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify(Object.fromEntries(new FormData(form))),
+  });
+  if (answer.ok) location.reload();
+  else said.textContent = (await answer.json()).detail;
+});
+"""
+
 
 def page(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLResponse:
     """Make a page. `body` is HTML, written by us; whatever comes from elsewhere in it must be escaped."""
@@ -80,13 +104,14 @@ def password_page(code: str) -> HTMLResponse:
 
 
 def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse:
-    """Make the page that tells a browser of a refusal, and for each refused field what to do."""
+    """Make the page that tells a browser of a refusal: what to do about each refused field, or where to sign in."""
     said = [problem.message for problem in error.problems] or [error.message]
-    made = page(
-        _TITLES.get(error.status, _OTHER_TITLE),
-        "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(said)),
-        status=error.status,
-    )
+    paragraphs = "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(said))
+    title = _TITLES.get(error.status, _OTHER_TITLE)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        made = page(title, _SIGN_IN_FORM, script=_SIGN_IN, status=error.status)
+    else:
+        made = page(title, paragraphs, status=error.status)
     made.headers.update(headers)
     return made
 

@@ -19,7 +19,7 @@ PATHS = {
         "/notifications/*",
         "/customers/*",
     ],
-    "PostsFunction": ["/posts/*"],
+    "PostsFunction": ["/posts/*", "/app/posts/*"],
     "IntegrationsFunction": ["/integrations/*", "/app/integrations/social/*"],
     "MediaFunction": ["/media/*"],
     "AutomationFunction": ["/webhooks/*"],

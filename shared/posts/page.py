@@ -1,0 +1,57 @@
+"""How a post looks as a page, which links in mails lead to where there is no console."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from html import escape
+from zoneinfo import ZoneInfo
+
+from shared.core.text import to_plain
+from shared.posts.lifecycle import PostState
+from shared.posts.schemas import PartOut, ThreadOut
+
+_STANDING = {
+    PostState.DRAFT: "A draft: it goes out when somebody schedules it.",
+    PostState.QUEUED: "Scheduled.",
+    PostState.PUBLISHING: "It is being published right now.",
+    PostState.PUBLISHED: "Published.",
+    PostState.FAILED: "It was not published.",
+    PostState.UNCONFIRMED: "Nobody can say whether it was published: look at the platform before sending it again.",
+}
+
+
+def title_of(thread: ThreadOut) -> str:
+    """Write the page's title."""
+    return f"Post for {thread.channel.name}"
+
+
+def body_of(thread: ThreadOut, zone: str) -> str:
+    """Write the page's body as HTML: where the post stands, and each part with the platform's own words.
+
+    Times are told on the clock of `zone` (IANA).
+    """
+    planned = _told(thread.publish_date, zone)
+    late = "<p><strong>It should be out by now, and is late.</strong></p>" if thread.late else ""
+    head = f"<p>{escape(thread.channel.provider_identifier)}, planned for {planned}</p>{late}"
+    return head + "".join(_part(part, zone) for part in thread.posts)
+
+
+def _part(part: PartOut, zone: str) -> str:
+    return "".join(f"<p>{line}</p>" for line in _lines(part, zone))
+
+
+def _lines(part: PartOut, zone: str) -> Iterator[str]:
+    yield escape(to_plain(part.content)).replace("\n", "<br>") or "(no text)"
+    if part.image:
+        yield f"With {len(part.image)} {'file' if len(part.image) == 1 else 'files'}."
+    yield f"<strong>{part.state}</strong>: {_STANDING[PostState(part.code)]}"
+    if part.published_at:
+        yield f"It went out at {_told(part.published_at, zone)}."
+    if part.error:
+        yield escape(part.error)
+    if part.release_url and part.release_url.startswith(("https://", "http://")):
+        yield f'<a href="{escape(part.release_url)}">Look at it on the platform</a>'
+
+
+def _told(moment: datetime, zone: str) -> str:
+    local = moment.astimezone(ZoneInfo(zone))
+    return f"{local:%Y-%m-%d %H:%M:%S} ({escape(zone)})"
