@@ -4,7 +4,7 @@ app = make_app("posts", routers=[posts])
 handler = as_handler(app)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
 from mangum import Mangum
@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from shared.access.policy import check_rate_limits
 from shared.core.config import settings
-from shared.web.edge import REQUEST_ID, Edge
+from shared.web.edge import REQUEST_ID, BodyLimit, Edge
 from shared.web.errors import PROBLEM_JSON, Render, add_handlers, problem_response
 from shared.web.routing import Router
 
@@ -39,11 +39,13 @@ def make_app(
     *,
     routers: Sequence[Router],
     max_body_bytes: int = MAX_BODY_BYTES,
+    body_limits: Mapping[str, BodyLimit] | None = None,
     render: Render = problem_response,
 ) -> FastAPI:
     """Make the application of the function `name`, which tells every refusal by `render`.
 
-    Its document is served by `root`, merged with the others.
+    `body_limits` names the paths whose bodies may be of another size. Its document is served by `root`, merged with the
+    others.
     """
     check_rate_limits()
     app = FastAPI(
@@ -66,7 +68,7 @@ def make_app(
         allow_headers=_OURS_TO_SEND,
         expose_headers=_OURS_TO_READ,
     )
-    app.add_middleware(Edge, max_body_bytes=max_body_bytes, render=render)
+    app.add_middleware(Edge, max_body_bytes=max_body_bytes, body_limits=body_limits, render=render)
     return app
 
 

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
 from shared.access.policy import Quota
 from shared.core.config import settings
-from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import new_id
 from shared.core.log import correlated
 from shared.web.errors import BodyTooLarge, Render, problem_response, unexpected
@@ -26,19 +27,29 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _NUL_REFUSED = "A text contains a NUL character, which cannot be stored. Take it out."
 
 
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """How many bytes a body may have, and what is said of a larger one."""
+
+    max_bytes: int
+    refusal: Callable[[int], AppError] = BodyTooLarge
+
+
 class Edge:
-    """The outermost layer of an HTTP function."""
+    """The outermost layer of an HTTP function. `body_limits` has the paths that take more, or less, than the others."""
 
     def __init__(
         self,
         app: Callable[[Scope, Receive, Send], Awaitable[None]],
         *,
         max_body_bytes: int,
+        body_limits: Mapping[str, BodyLimit] | None = None,
         render: Render = problem_response,
     ) -> None:
         self._app = app
         self._render = render
-        self._max_body_bytes = max_body_bytes
+        self._usual_limit = BodyLimit(max_body_bytes)
+        self._limits = dict(body_limits or {})
         self._headers = _security_headers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +79,9 @@ class Edge:
         try:
             body = await self._read(request, receive)
             await self._app(scope, _replay(body), send_dressed)
-        except (BodyTooLarge, InvalidInput) as error:
+        except AppError as error:
+            if started:
+                raise
             await self._render(error)(scope, receive, send_dressed)
         except Exception as error:
             if started:
@@ -79,19 +92,21 @@ class Edge:
     async def _read(self, request: Request, receive: Receive) -> bytes:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             raise InvalidInput("The address contains a NUL character.")
+        limit = self._limits.get(request.scope["path"], self._usual_limit)
         announced = request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > self._max_body_bytes:
-            raise BodyTooLarge(self._max_body_bytes)
+        if announced.isdigit() and int(announced) > limit.max_bytes:
+            raise limit.refusal(limit.max_bytes)
         chunks, size, more = [], 0, True
         while more:
             message = await receive()
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            if size > self._max_body_bytes:
-                raise BodyTooLarge(self._max_body_bytes)
+            if size > limit.max_bytes:
+                raise limit.refusal(limit.max_bytes)
             more = message.get("more_body", False)
         body = b"".join(chunks)
-        if b"\\u0000" in body and _NUL.search(body):
+        is_form = request.headers.get("content-type", "").startswith("multipart/")
+        if not is_form and b"\\u0000" in body and _NUL.search(body):
             raise InvalidInput(_NUL_REFUSED, problems=_with_nul(body))
         return body
 
