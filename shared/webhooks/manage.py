@@ -25,9 +25,9 @@ from shared.webhooks.errors import (
 )
 from shared.webhooks.models import TEST_EVENT, DeliveryState, Webhook
 from shared.webhooks.schemas import (
-    ChannelRef,
     DeliveryList,
     DeliveryOut,
+    WebhookChannel,
     WebhookEdit,
     WebhookIn,
     WebhookMade,
@@ -239,7 +239,7 @@ def _send(
 
 
 def _channel_ids(
-    session: Session, organization_id: OrganizationId, wanted: Sequence[ChannelRef]
+    session: Session, organization_id: OrganizationId, wanted: Sequence[WebhookChannel]
 ) -> list[str]:
     """Return the ids as they are stored.
 
@@ -275,7 +275,7 @@ def _made(row: AnyRow, secret: str) -> WebhookMade:
 def _shown(row: AnyRow) -> dict[str, Any]:
     values = dict(row._mapping)
     channel_ids = values.pop("channel_ids")
-    values["integrations"] = [ChannelRef(id=UUID(channel_id)) for channel_id in channel_ids]
+    values["integrations"] = [WebhookChannel(id=UUID(channel_id)) for channel_id in channel_ids]
     return values | {"disabled": row.disabled_at is not None}
 
 

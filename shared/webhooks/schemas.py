@@ -13,7 +13,7 @@ _EVENTS = "Which events it hears of; an empty list: all of them."
 _CHANNELS = "Of whose posts it hears; an empty list: those of every channel."
 
 
-class ChannelRef(WireModel):
+class WebhookChannel(WireModel):
     id: UUID
 
 
@@ -23,7 +23,7 @@ class WebhookIn(WireModel):
     name: VisibleName = Field(min_length=1, max_length=100, examples=["Zapier"])
     url: WebhookUrl
     events: list[Event] = Field(default=[Event.PUBLISHED], max_length=20, description=_EVENTS)
-    integrations: list[ChannelRef] = Field(default=[], max_length=1_000, description=_CHANNELS)
+    integrations: list[WebhookChannel] = Field(default=[], max_length=1_000, description=_CHANNELS)
 
 
 class WebhookEdit(WireModel):
@@ -32,7 +32,7 @@ class WebhookEdit(WireModel):
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     url: WebhookUrl | None = None
     events: list[Event] | None = Field(default=None, max_length=20, description=_EVENTS)
-    integrations: list[ChannelRef] | None = Field(
+    integrations: list[WebhookChannel] | None = Field(
         default=None, max_length=1_000, description=_CHANNELS
     )
     disabled: bool | None = Field(
@@ -45,7 +45,7 @@ class WebhookOut(WireModel):
     name: str
     url: str
     events: list[Event]
-    integrations: list[ChannelRef]
+    integrations: list[WebhookChannel]
     disabled: bool
     disabled_at: WireTime | None
     disabled_reason: str | None
