@@ -1,0 +1,172 @@
+"""How programs change a post that is there: its parts, its settings, and whether it goes out."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels.queries import ChannelFacts, get_channel
+from shared.core import clock
+from shared.core.errors import AppError, FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.db.session import read_only, unit_of_work
+from shared.posts import edit
+from shared.posts.check import check_thread
+from shared.posts.draft import Thread
+from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
+from shared.posts.lifecycle import PostState, wire_state
+from shared.posts.queries import Author, StoredPart
+from shared.posts.release import name_release
+from shared.posts.schemas import PostEdit
+from shared.posts.setting_media import with_setting_media
+from shared.posts.standing import lock_post
+from shared.posts.write import read_files, thread_from
+from shared.public_api.errors import Refused, bad_request
+from shared.public_api.post_files import fetch, find_by_id, images_elsewhere, part_in
+from shared.public_api.post_refusals import first_empty, refused
+from shared.public_api.post_schemas import (
+    NewReleaseId,
+    NewSettings,
+    NewStatus,
+    PublicEdit,
+    PublicRelease,
+    PublicSettings,
+    PublicStatus,
+    PublicThread,
+    kind_of,
+)
+from shared.public_api.show_post import show_post
+
+
+def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> PublicThread:
+    """Change a post. It opens transactions of its own: none is open while files are fetched.
+
+    Raises:
+        PostNotFound: there is none.
+        InvalidInput: something in the body was refused; nothing is changed.
+        Refused: the platform would refuse it.
+        Conflict: it is being published, was published, or the id is that of a reply.
+    """
+    parts = body.value or []
+    images, taken = list(images_elsewhere(parts)), {}
+    if images:
+        with read_only() as session:
+            show_post(session, author.organization_id, post_id)
+            known = find_by_id(session, author.organization_id, images)
+        taken = dict(fetch(author.organization_id, images, known, uploaded_by=author.user_id))
+    wanted = PostEdit(
+        type=kind_of(body.type),
+        date=body.date,
+        settings=body.settings,
+        tags=body.tags,
+        value=[part_in(part, taken) for part in parts] if body.value is not None else None,
+    )
+    with unit_of_work() as session:
+        _edit(session, author, post_id, wanted, first_empty(parts))
+        return show_post(session, author.organization_id, post_id)
+
+
+def change_settings(
+    session: Session, author: Author, post_id: UUID, body: NewSettings
+) -> PublicSettings:
+    """Put settings over those of a post that is still to go out.
+
+    Raises:
+        PostNotFound: there is none.
+        Refused: it is a reply, is on its way, or the platform would refuse it so.
+    """
+    try:
+        before = lock_post(session, author.organization_id, post_id)
+    except ReplyNotPost as error:
+        raise bad_request(error.message) from error
+    root = before[0]
+    _require_waiting(root)
+    settings = {**root.settings, **body.settings}
+    channel = get_channel(session, author.organization_id, root.channel_id)
+    if problem := _of_settings(session, before, settings, channel):
+        raise bad_request(f"{channel.name}: {problem.message}", problem)
+    wanted = PostEdit(settings=settings)
+    try:
+        edit.edit(session, author, post_id, wanted, revision=None)
+    except InvalidInput as error:
+        problem = error.problems[0]
+        raise bad_request(f"{channel.name}: {problem.message}", *error.problems) from error
+    return PublicSettings(post_id=post_id, publish_date=root.publish_at)
+
+
+def change_status(session: Session, author: Author, post_id: UUID, body: NewStatus) -> PublicStatus:
+    """Queue a post for its time, or take it back to a draft.
+
+    Raises:
+        Refused: there is none, or the platform would refuse it as it is.
+        Conflict: it is being published, or was.
+    """
+    try:
+        stored = edit.change_status(session, author, post_id, body.status, revision=None)
+    except PostNotFound as error:
+        raise post_not_found() from error
+    except InvalidInput as error:
+        raise _refused(session, author.organization_id, post_id, error) from error
+    return PublicStatus.model_validate({"id": post_id, "state": wire_state(stored.plan.state)})
+
+
+def name_release_of(
+    session: Session, author: Author, post_id: UUID, body: NewReleaseId
+) -> PublicRelease:
+    """Record which post of the platform a post is, where the platform did not say.
+
+    Raises:
+        PostNotFound: there is none.
+        Refused: that is known, or it is not published.
+        ReleaseTaken: another post is that one.
+    """
+    try:
+        name_release(session, author, post_id, body.release_id)
+    except ReleaseKnown as error:
+        raise bad_request(error.message) from error
+    return PublicRelease(id=post_id, release_id=body.release_id)
+
+
+def post_not_found() -> Refused:
+    """Say that there is no such post, where the contract has another status for it than 404."""
+    return bad_request("Post not found")
+
+
+def _edit(
+    session: Session, author: Author, post_id: UUID, wanted: PostEdit, empty: FieldProblem | None
+) -> None:
+    try:
+        if empty:
+            raise InvalidInput(empty.message, problems=[empty])
+        edit.edit(session, author, post_id, wanted, revision=None)
+    except InvalidInput as error:
+        raise _refused(session, author.organization_id, post_id, error) from error
+
+
+def _refused(
+    session: Session, organization_id: OrganizationId, post_id: UUID, error: InvalidInput
+) -> AppError:
+    root = lock_post(session, organization_id, post_id)[0]
+    return refused(session, organization_id, error, [root.channel_id])
+
+
+def _require_waiting(root: StoredPart) -> None:
+    if root.state not in {PostState.QUEUED, PostState.DRAFT}:
+        raise bad_request(f"This post is {root.state}: its settings can no longer be changed.")
+    if root.publish_at <= clock.now():
+        raise bad_request("The time of this post is over: its settings can no longer be changed.")
+
+
+def _of_settings(
+    session: Session,
+    before: Sequence[StoredPart],
+    settings: dict[str, object],
+    channel: ChannelFacts,
+) -> FieldProblem | None:
+    """Find what the platform would refuse in settings, of a draft too."""
+    stored = thread_from(before)
+    thread = with_setting_media(Thread(stored.channel_id, stored.parts, settings), channel.provider)
+    files = read_files(session, channel.organization_id, [thread])
+    kept = {str(entry["id"]) for part in before for entry in part.media}
+    problems = check_thread(thread, channel, files, kept=kept)
+    return next((one for one in problems if one.path.startswith("settings")), None)

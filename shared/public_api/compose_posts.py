@@ -1,0 +1,170 @@
+"""What happens when a program composes: its body is read, files from elsewhere are fetched, and everybody's use case runs."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels.errors import ChannelNotFound, ChannelsNotFound
+from shared.channels.queries import get_channels
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.db.session import read_only, unit_of_work
+from shared.organizations.idempotency import RequestKey, earlier_answer, find_answer, keep_answer
+from shared.posts.compose import compose
+from shared.posts.draft import as_uuid
+from shared.posts.errors import PostIsPublished
+from shared.posts.queries import Author
+from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft
+from shared.public_api.errors import Refused, bad_request
+from shared.public_api.post_files import (
+    Elsewhere,
+    Taken,
+    fetch,
+    find_by_id,
+    images_elsewhere,
+    part_in,
+)
+from shared.public_api.post_refusals import first_empty, refused
+from shared.public_api.post_schemas import PublicDraft
+
+SCOPE = "POST /public/v1/posts"
+_NOT_IN_A_HEADER = re.compile(r"[^ -~]|[\"\\]")
+
+
+def compose_posts(
+    author: Author, body: PublicDraft, *, key: str | None = None
+) -> list[CreatedPost]:
+    """Store a group of posts, in the order of the body's entries. With `key` the same request is carried out once.
+
+    It opens transactions of its own: none is open while files are fetched.
+
+    Raises:
+        InvalidInput: something in the body was refused; nothing is stored.
+        Refused: a channel is not the organization's, or its platform would refuse its post.
+        Conflict: a post that it replaces is being published, or the key came with another body before.
+    """
+    request = RequestKey(SCOPE, key, _hash(body)) if key else None
+    channels = [_channel_id(body, number) for number in range(len(body.posts))]
+    images = _images(body)
+    known: Taken = {}
+    if images:
+        with read_only() as session:
+            if request and (answer := find_answer(session, author.organization_id, request)):
+                return _read(answer)
+            _require_channels(session, author.organization_id, channels)
+            known = find_by_id(session, author.organization_id, images)
+    draft = _draft(
+        body, channels, fetch(author.organization_id, images, known, uploaded_by=author.user_id)
+    )
+    with unit_of_work() as session:
+        if request and (answer := earlier_answer(session, author.organization_id, request)):
+            return _read(answer)
+        created = _compose(session, author, body, draft)
+        if request:
+            answer = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
+            keep_answer(session, author.organization_id, request, status=201, response=answer)
+    return created
+
+
+def warnings_of(created: Sequence[CreatedPost]) -> list[str]:
+    """Write a `Warning` header for each post of which there is something to say."""
+    told = [" ".join(one.message for one in post.warnings) for post in created]
+    return [
+        f'299 roost "posts.{number}: {_NOT_IN_A_HEADER.sub("?", words)}"'
+        for number, words in enumerate(told)
+        if words
+    ]
+
+
+def _images(body: PublicDraft) -> list[Elsewhere]:
+    return [
+        image
+        for number, entry in enumerate(body.posts)
+        for image in images_elsewhere(entry.value, f"posts.{number}.")
+    ]
+
+
+def _draft(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> PostDraft:
+    """Say the same as everybody's body does."""
+    entries = [
+        ChannelPostIn(
+            integration=IntegrationIn(id=channel_id),
+            group=entry.group,
+            settings=entry.settings,
+            value=[part_in(part, taken) for part in entry.value],
+        )
+        for entry, channel_id in zip(body.posts, channels, strict=True)
+    ]
+    return PostDraft(
+        type=body.kind,
+        date=body.date,
+        tags=body.tags,
+        republish=bool(body.republish),
+        posts=entries,
+    )
+
+
+def _compose(
+    session: Session, author: Author, body: PublicDraft, draft: PostDraft
+) -> list[CreatedPost]:
+    channels = [entry.integration.id for entry in draft.posts or ()]
+    organization_id = author.organization_id
+    try:
+        if draft.type in {"draft", "update"} and (empty := _empty(body)):
+            _require_channels(session, organization_id, channels)
+            raise InvalidInput(empty.message, problems=[empty])
+        return compose(session, author, draft)
+    except ChannelNotFound as error:
+        raise bad_request(error.message, *error.problems) from error
+    except PostIsPublished as error:
+        if draft.type == "update" or draft.type == "draft":
+            raise
+        words = "One of these posts was published already. Send `republish` to send it once more."
+        raise bad_request(words) from error
+    except InvalidInput as error:
+        raise refused(session, organization_id, error, channels) from error
+
+
+def _empty(body: PublicDraft) -> FieldProblem | None:
+    found = (first_empty(one.value, f"posts.{number}.") for number, one in enumerate(body.posts))
+    return next((problem for problem in found if problem), None)
+
+
+def _channel_id(body: PublicDraft, number: int) -> UUID:
+    channel_id = as_uuid(body.posts[number].integration.id)
+    if channel_id is None:
+        raise _no_such_channel([number])
+    return channel_id
+
+
+def _require_channels(
+    session: Session, organization_id: OrganizationId, channels: Sequence[UUID]
+) -> None:
+    """Refuse channels of others before anything is fetched."""
+    try:
+        get_channels(session, organization_id, set(channels))
+    except ChannelsNotFound as error:
+        raise _no_such_channel([i for i, one in enumerate(channels) if one in error.ids]) from error
+
+
+def _no_such_channel(numbers: Sequence[int]) -> Refused:
+    error = ChannelNotFound()
+    problems = [
+        FieldProblem(f"posts.{number}.integration.id", error.code, error.message)
+        for number in numbers
+    ]
+    return bad_request(error.message, *problems)
+
+
+def _hash(body: PublicDraft) -> bytes:
+    """Hash what was read of the body: how it was written does not count."""
+    written = body.model_dump(mode="json", exclude_unset=True)
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).digest()
+
+
+def _read(answer: str) -> list[CreatedPost]:
+    return [CreatedPost.model_validate(one) for one in json.loads(answer)]

@@ -1,0 +1,125 @@
+"""Which posts does the public API list? Roots of living channels in a range, as the database writes them."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.core import clock
+from shared.core.config import settings
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.core.page import read_cursor, write_cursor
+from shared.posts.draft import as_uuid
+from shared.posts.queries import WIRE_STATE, wire_time_of
+from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range
+
+_TAGS = f"""
+    coalesce((
+        select json_agg(json_build_object('tag', json_build_object('id', t.id, 'name', t.name, 'color', t.color,
+            'orgId', t.organization_id, 'createdAt', {wire_time_of("t.created_at")},
+            'updatedAt', {wire_time_of("t.updated_at")}, 'deletedAt', null)) order by t.name)
+        from post_tags pt join tags t on t.id = pt.tag_id and t.deleted_at is null
+        where pt.post_id = p.id), '[]')
+"""  # noqa: S608, only constants of this file
+LISTED = f"""
+    p.id, p.content, {wire_time_of("p.publish_at")} as "publishDate", p.release_url as "releaseURL",
+    p.release_id as "releaseId", {WIRE_STATE} as state, null as "intervalInDays", p.group_id as "group",
+    upper(p.creation_method) as "creationMethod",
+    cast(p.settings || jsonb_build_object('__type', c.provider) as text) as settings,
+    case when exists (select 1 from post_tags pt where pt.post_id = p.id) then {_TAGS} else '[]' end as tags,
+    json_build_object('id', c.id, 'providerIdentifier', c.provider, 'name', c.name,
+        'picture', c.picture_url) as integration
+"""  # noqa: S608, only constants of two files
+"""The columns of a `PublicPost`, of `posts p` and `channels c`, named as on the wire."""
+
+_LIST = text(f"""
+    select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
+        coalesce(sum(length(content)), 0) as characters
+    from (
+        select {LISTED}
+        from posts p join channels c on c.id = p.channel_id and c.deleted_at is null
+        where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+            and p.publish_at between :start and :end
+            and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
+            and (cast(:customer_id as uuid) is null or c.customer_id = cast(:customer_id as uuid))
+        order by p.publish_at, p.id limit :size
+    ) listed
+""")  # noqa: S608, only constants of this file
+_TIME_OF = text(
+    "select publish_at from posts where organization_id = :organization_id and id = :post_id"
+)
+_LOWEST = _NOBODY = UUID(int=0)
+
+
+def list_posts_json(
+    session: Session,
+    organization_id: OrganizationId,
+    stretch: Range,
+    *,
+    customer: str | None = None,
+    cursor: str | None = None,
+) -> tuple[str, str | None]:
+    """List the posts of a range as the JSON of `PublicPosts`, and the cursor of the rest where there are too many.
+
+    Both ends are included, and the range may be of any length.
+    """
+    after_time, after_id = _position(cursor) if cursor else (stretch.start, _LOWEST)
+    row = session.execute(
+        _LIST,
+        {
+            "organization_id": organization_id,
+            "start": stretch.start,
+            "end": stretch.end,
+            "after_time": after_time,
+            "after_id": after_id,
+            "customer_id": (as_uuid(customer) or _NOBODY) if customer else None,
+            "size": MAX_RANGE_POSTS + 1,  # one more than is shown, to see whether there is a rest
+        },
+    ).one()
+    if row.number <= MAX_RANGE_POSTS and row.characters <= MAX_RANGE_CHARACTERS:
+        return f'{{"posts":{row.posts}}}', None
+    shown = _that_fit(json.loads(row.posts))
+    posts = json.dumps({"posts": shown}, ensure_ascii=False, separators=(",", ":"))
+    if len(shown) == row.number:
+        return posts, None
+    return posts, _cursor_of(session, organization_id, shown[-1]["id"])
+
+
+def link_to_rest(query: Sequence[tuple[str, str]], cursor: str) -> str:
+    """Write the `Link` header that leads from one answer to the next."""
+    kept = [(name, value) for name, value in query if name != "cursor"]
+    address = f"{settings().public_url}/public/v1/posts?{urlencode([*kept, ('cursor', cursor)])}"
+    return f'<{address}>; rel="next"'
+
+
+def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cut a list where it is too long for one answer; its first post is shown whatever it is."""
+    characters, shown = 0, list[dict[str, Any]]()
+    for post in posts[:MAX_RANGE_POSTS]:
+        characters += len(post["content"])
+        if shown and characters > MAX_RANGE_CHARACTERS:
+            break
+        shown.append(post)
+    return shown
+
+
+def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) -> str:
+    """Make the cursor of a post; its time on the wire lacks the microseconds that the order needs."""
+    values = {"organization_id": organization_id, "post_id": UUID(post_id)}
+    moment: datetime = session.execute(_TIME_OF, values).scalar_one()
+    return write_cursor(clock.as_utc(moment).isoformat(), post_id)
+
+
+def _position(cursor: str) -> tuple[datetime, UUID]:
+    moment, post_id = read_cursor(cursor, parts=2)
+    try:
+        return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
+    except (ValueError, OverflowError) as error:
+        problem = FieldProblem("cursor", "invalid", "Use the cursor of an earlier answer.")
+        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error

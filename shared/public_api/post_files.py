@@ -1,0 +1,114 @@
+"""Which file of the library does each image of a body mean? Its path says it; what is not here yet is fetched."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.aws.storage import key_of
+from shared.core.errors import InvalidInput
+from shared.core.ids import MediaId, OrganizationId, UserId
+from shared.media.queries import get_media_files
+from shared.posts.draft import as_uuid, id_in_address, refusal
+from shared.posts.schemas import ImageIn, PartIn
+from shared.public_api.errors import Refused, bad_request
+from shared.public_api.post_schemas import PublicImage, PublicPart
+from shared.public_api.uploads import MAX_FETCH_TIME, import_from_url
+
+MAX_FETCHED = 10
+
+Taken = Mapping[str, UUID]
+"""The file of the library that an address of somewhere else has become."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An image whose address is not ours, and where in the body it is named."""
+
+    image: PublicImage
+    path: str
+
+
+def images_elsewhere(parts: Sequence[PublicPart], prefix: str = "") -> Iterator[Elsewhere]:
+    """Find the images that are not in the library, as far as their addresses tell."""
+    for number, part in enumerate(parts):
+        for index, image in enumerate(part.image):
+            if not _is_ours(image.path):
+                yield Elsewhere(image, f"{prefix}value.{number}.image.{index}.path")
+
+
+def find_by_id(
+    session: Session, organization_id: OrganizationId, images: Sequence[Elsewhere]
+) -> Taken:
+    """Find the images whose ids name a file of the library."""
+    ids = {one.image.path: media_id for one in images if (media_id := as_uuid(one.image.id))}
+    if not ids:
+        return {}
+    wanted = [MediaId(media_id) for media_id in set(ids.values())]
+    files = get_media_files(session, organization_id, wanted)
+    usable = {file.id for file in files if not file.is_deleted}
+    return {address: media_id for address, media_id in ids.items() if media_id in usable}
+
+
+def fetch(
+    organization_id: OrganizationId,
+    images: Sequence[Elsewhere],
+    known: Taken,
+    *,
+    uploaded_by: UserId | None = None,
+) -> Taken:
+    """Take images into the library, each address once, beside those that are `known`; all within the time of one.
+
+    Not for use inside a transaction: it waits for other people's servers.
+
+    Raises:
+        InvalidInput: an address cannot be fetched, or they are too many.
+    """
+    first_named = {one.image.path: one for one in reversed(images)}
+    wanted = [
+        one for one in images if one.image.path not in known and first_named[one.image.path] is one
+    ]
+    if len(wanted) > MAX_FETCHED:
+        words = f"At most {MAX_FETCHED} files are fetched for one request. Upload the others first."
+        raise refusal(wanted[MAX_FETCHED].path, "too_many_files", words)
+    ends_at, taken = time.monotonic() + MAX_FETCH_TIME.total_seconds(), dict(known)
+    for one in wanted:
+        within = timedelta(seconds=ends_at - time.monotonic())
+        try:
+            taken[one.image.path] = _fetch(organization_id, one, uploaded_by, within)
+        except (Refused, InvalidInput) as error:
+            words = error.problems[0].message if error.problems else error.message
+            raise refusal(one.path, "not_fetched", words) from error
+    return taken
+
+
+def part_in(part: PublicPart, taken: Taken) -> PartIn:
+    """Say the same as everybody's body does."""
+    return PartIn(
+        id=part.id,
+        content=part.content,
+        delay=part.delay,
+        image=[_image_in(image, taken) for image in part.image],
+    )
+
+
+def _image_in(image: PublicImage, taken: Taken) -> ImageIn:
+    media_id = taken.get(image.path) or id_in_address(image.path)
+    return ImageIn(id=str(media_id) if media_id else None, alt=image.alt or None)
+
+
+def _is_ours(address: str) -> bool:
+    return key_of(address) is not None or "://" not in address
+
+
+def _fetch(
+    organization_id: OrganizationId, one: Elsewhere, uploaded_by: UserId | None, within: timedelta
+) -> UUID:
+    if within <= timedelta():
+        raise bad_request("The files before this one took too long. Upload them first.")
+    return import_from_url(
+        organization_id, one.image.path, uploaded_by=uploaded_by, within=within
+    ).id

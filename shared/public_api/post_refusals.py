@@ -1,0 +1,77 @@
+"""How the public API tells why a post was refused: of all reasons the first, with its channel, as its clients show it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels.queries import get_channel
+from shared.core.errors import AppError, FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.core.text import sanitize, to_plain
+from shared.public_api.errors import post_refused
+from shared.public_api.post_schemas import PublicPart
+
+_ENTRY = re.compile(r"posts\.(\d+)\.")
+# What no platform has a part in: a file that is not in the library, an id that names the wrong post.
+_OF_THE_BODY = re.compile(r"value\.\d+\.(id|image\.\d+\.id)$")
+
+
+def refused(
+    session: Session,
+    organization_id: OrganizationId,
+    error: InvalidInput,
+    channels: Sequence[UUID],
+) -> AppError:
+    """Tell a refusal. `channels` are those of the body's entries; of a body without `posts`, its one channel.
+
+    What is wrong with the body itself is listed; what a platform would refuse is told of the first post alone.
+    """
+    of_body = [_in_public(one) for one in error.problems if _is_of_body(one)]
+    if of_body or not error.problems:
+        return InvalidInput(error.message, problems=of_body)
+    first = min(error.problems, key=lambda one: (_number(one), _rank(one)))
+    channel = get_channel(session, organization_id, channels[_number(first)])
+    return post_refused(channel.provider, channel.name, first)
+
+
+def first_empty(parts: Sequence[PublicPart], prefix: str = "") -> FieldProblem | None:
+    """Find the first part that says nothing and shows nothing: not even a draft may hold it."""
+    for number, part in enumerate(parts):
+        if not part.image and not to_plain(sanitize(part.content)).strip():
+            path = f"{prefix}value.{number}.content"
+            return FieldProblem(path, "empty", "Write a text or add a file.")
+    return None
+
+
+def _is_of_body(problem: FieldProblem) -> bool:
+    relative = _ENTRY.sub("", problem.path, count=1)
+    return not relative.startswith(("value", "settings", "integration")) or bool(
+        _OF_THE_BODY.match(relative)
+    )
+
+
+def _in_public(problem: FieldProblem) -> FieldProblem:
+    """Name the field that says which file it is, which here is its path."""
+    if problem.code != "media_not_found":
+        return problem
+    return replace(problem, path=re.sub(r"(image\.\d+)\.id$", r"\1.path", problem.path))
+
+
+def _number(problem: FieldProblem) -> int:
+    entry = _ENTRY.match(problem.path)
+    return int(entry[1]) if entry else 0
+
+
+def _rank(problem: FieldProblem) -> int:
+    """Order reasons as the contract does: nothing in it, settings, files, length, and then all others."""
+    relative = _ENTRY.sub("", problem.path, count=1)
+    if problem.code == "empty":
+        return 0
+    if relative.startswith("settings"):
+        return 1
+    if ".image" in relative:
+        return 2
+    return 3 if problem.code == "too_long" else 4

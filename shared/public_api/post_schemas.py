@@ -1,0 +1,327 @@
+"""What posts look like in the public API: the bodies that existing programs send, and what they read of the answers."""
+
+import re
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+from shared.core import clock
+from shared.core.wire import WireModel, WireTime
+from shared.posts.lifecycle import WireState
+from shared.posts.schemas import (
+    MAX_DELAY_MINUTES,
+    MAX_FILES,
+    MAX_PARTS,
+    MAX_TAGS,
+    IntegrationOut,
+    JsonObject,
+    Name,
+    PostType,
+    StatusAction,
+    TagIn,
+)
+
+_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
+_TYPES: tuple[PostType, ...] = ("draft", "schedule", "now", "update")
+_SECONDS_AND_REST = re.compile(r"\.\d{3}Z$")
+
+
+# Bodies. They are read as loosely as their senders write them: what is empty is absent, what looks like a number is one.
+
+
+def _true_unless_empty(value: Any) -> Any:
+    """Read a word as the contract does: any but the empty one is true, `"false"` too."""
+    return bool(value) if isinstance(value, str | int | float) else value
+
+
+def _nothing_if_empty(value: Any) -> Any:
+    """Take `""`, and the `[]` that PHP writes for an object without fields, for absent."""
+    return None if value in ("", []) else value
+
+
+def _list_if_empty(value: Any) -> Any:
+    return [] if value is None or value == "" else value
+
+
+def _zero_if_empty(value: Any) -> Any:
+    return 0 if value is None or value == "" else value
+
+
+def _of_a_file(value: str) -> str:
+    if not value.partition("?")[0].endswith(_ENDINGS):
+        raise PydanticCustomError(
+            "unsupported_type", "The path must end in one of {endings}.", {"endings": ", ".join(_ENDINGS)}
+        )  # fmt: skip
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_true_unless_empty)]
+Settings = Annotated[
+    JsonObject | None,
+    BeforeValidator(_nothing_if_empty),
+    Field(
+        examples=[{"visibility": "public"}],
+        description="By platform; `__type` is not read, the channel says it.",
+    ),
+]
+_PATH = "Its public address here, or any public https address: the file is taken into the library."
+
+
+class _Loose(WireModel):
+    """A body: unknown fields are left alone."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+class PublicImage(_Loose):
+    """A file. Programs send random ids, so its path says which one it is."""
+
+    id: Name | None = None
+    path: Annotated[str, Field(max_length=2_000, description=_PATH), AfterValidator(_of_a_file)]
+    alt: str | None = Field(default=None, max_length=5_000)
+    thumbnail: str | None = Field(default=None, max_length=2_000)
+
+
+class PublicPart(_Loose):
+    """One part: the first is the post, the others answer it in order."""
+
+    id: Name | None = Field(default=None, description="The id of a post that this replaces.")
+    content: str = Field(examples=["<p>Good morning</p>"], description="HTML, or plain text.")
+    delay: Annotated[float, BeforeValidator(_zero_if_empty)] = Field(
+        default=0, ge=0, le=MAX_DELAY_MINUTES, allow_inf_nan=False,
+        description="Minutes to wait after the part before.",
+    )  # fmt: skip
+    image: Annotated[list[PublicImage], BeforeValidator(_list_if_empty)] = Field(
+        default_factory=list, max_length=MAX_FILES
+    )
+
+
+class PublicChannel(_Loose):
+    """The channel."""
+
+    id: str = Field(max_length=500, examples=["019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f"])
+
+
+class PublicEntry(_Loose):
+    """One channel's post."""
+
+    integration: PublicChannel
+    group: Name | None = Field(
+        default=None, description="A group whose post on this channel is replaced."
+    )
+    settings: Settings = None
+    value: list[PublicPart] = Field(min_length=1, max_length=MAX_PARTS)
+
+
+def _not_repeated(value: float | None) -> float | None:
+    if value:
+        raise PydanticCustomError(
+            "unsupported", "Posts are not repeated yet. Leave `inter` out, and send each post by itself."
+        )  # fmt: skip
+    return value
+
+
+class PublicTagIn(_Loose, TagIn):
+    """A tag by its name, the label; one that the organization does not have is left out."""
+
+
+Tags = Annotated[list[PublicTagIn], BeforeValidator(_list_if_empty)]
+_DATE = Field(
+    examples=["2026-12-24T10:00:00.000Z"], description="Without an offset it is UTC; `now` ignores it."
+)  # fmt: skip
+
+
+class PublicDraft(_Loose):
+    """What to post. `posts` holds one entry a channel."""
+
+    type: str = Field(
+        default="schedule",
+        max_length=500,
+        description="`draft`, `schedule`, `now` or `update`; any other word means `schedule`.",
+    )
+    date: Annotated[WireTime, _DATE]
+    short_link: Flag = Field(description="Taken and left: links go out as they were written.")
+    inter: Annotated[
+        float | None, BeforeValidator(_nothing_if_empty), AfterValidator(_not_repeated)
+    ] = Field(default=None, allow_inf_nan=False, description="Repeating is refused.")
+    order: str | None = Field(default=None, description="Not read.")
+    republish: Flag | None = Field(
+        default=None, description="Send what was published already once more, as a new post."
+    )
+    creation_method: str | None = Field(default=None, max_length=500, examples=["API", "CLI"])
+    tags: Tags = Field(default_factory=list, max_length=MAX_TAGS)
+    posts: list[PublicEntry] = Field(min_length=1, max_length=MAX_PARTS)
+
+    @property
+    def kind(self) -> PostType:
+        """What to do with it."""
+        return kind_of(self.type)
+
+
+def kind_of(word: str) -> PostType:
+    """Read a type: any word that is none means `schedule`."""
+    return next((known for known in _TYPES if known == word), "schedule")
+
+
+class PublicEdit(_Loose):
+    """What is to change of a post; whatever is left out stays. `value` replaces all its parts."""
+
+    type: str = Field(default="update", max_length=500)
+    date: Annotated[WireTime | None, _DATE] = None
+    settings: Settings = None
+    tags: list[PublicTagIn] | None = Field(default=None, max_length=MAX_TAGS)
+    value: list[PublicPart] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+
+
+class NewSettings(_Loose):
+    """Settings to put over those that a post has."""
+
+    settings: JsonObject = Field(examples=[{"visibility": "public"}])
+
+
+class NewStatus(_Loose):
+    """Whether the post is to go out."""
+
+    status: StatusAction
+
+
+class NewReleaseId(_Loose):
+    """Which post of the platform it is."""
+
+    release_id: str = Field(min_length=1, max_length=500, examples=["7321900000000000000"])
+
+
+# Answers
+
+
+def _without_zone(value: Any) -> str:
+    return _SECONDS_AND_REST.sub("", clock.to_wire(value))
+
+
+ZonelessTime = Annotated[
+    WireTime,
+    PlainSerializer(_without_zone, return_type=str, when_used="json"),
+    Field(examples=["2026-08-01T10:00:00"]),
+]
+"""A time in UTC, written without saying so."""
+
+
+class PublicCreated(WireModel):
+    """A post that was stored, and its channel."""
+
+    post_id: UUID
+    integration: UUID
+
+
+class PublicSlot(WireModel):
+    """When a post may go out."""
+
+    date: ZonelessTime
+
+
+class PublicTag(WireModel):
+    """A tag."""
+
+    id: UUID
+    name: str
+    color: str
+    org_id: UUID
+    created_at: WireTime
+    updated_at: WireTime
+    deleted_at: None = None
+
+
+class PublicTagged(WireModel):
+    """A tag on a post."""
+
+    tag: PublicTag
+
+
+class PublicPost(WireModel):
+    """A post in the list."""
+
+    id: UUID
+    content: str
+    publish_date: WireTime
+    release_url: str | None = Field(alias="releaseURL")
+    release_id: str | None
+    state: WireState
+    interval_in_days: None = None
+    group: UUID
+    creation_method: str = Field(examples=["API", "CLI", "WEB"])
+    settings: str = Field(examples=['{"__type": "x"}'], description="An object, written as JSON.")
+    tags: list[PublicTagged]
+    integration: IntegrationOut
+
+
+class PublicPosts(WireModel):
+    """The posts of a range, first to go out first."""
+
+    posts: list[PublicPost]
+
+
+class PublicFile(WireModel):
+    """A file of a part. `path` is its public address."""
+
+    id: UUID
+    path: str | None
+    alt: str | None
+    thumbnail: str | None
+
+
+class PublicPartOut(WireModel):
+    """One part of a post, and where it stands."""
+
+    id: UUID
+    content: str
+    delay: float
+    image: list[PublicFile]
+    state: WireState
+    release_url: str | None = Field(alias="releaseURL")
+    release_id: str | None
+    error: str | None
+
+
+class PublicThread(PublicPost):
+    """A post with all its parts, the root first."""
+
+    value: list[PublicPartOut]
+    error: str | None
+    created_at: WireTime
+    updated_at: WireTime
+
+
+class PublicRef(WireModel):
+    """A post, or a group, that was deleted."""
+
+    id: UUID
+
+
+class PublicSettings(WireModel):
+    """A post whose settings were changed."""
+
+    post_id: UUID
+    publish_date: ZonelessTime
+
+
+class PublicStatus(WireModel):
+    """Where a post stands now."""
+
+    id: UUID
+    state: Literal["DRAFT", "QUEUE"]
+
+
+class PublicRelease(WireModel):
+    """Which post of the platform a post is."""
+
+    id: UUID
+    release_id: str
+
+
+class RecentRelease(WireModel):
+    """Something that the platform shows, which a post may be."""
+
+    id: str
+    url: str
