@@ -29,7 +29,7 @@ _OURS_TO_SEND = [
     REQUEST_ID,
 ]
 _OURS_TO_READ = [
-    REQUEST_ID, "link", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
+    REQUEST_ID, "link", "warning", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
     "reload", "onboarding", "activate", "logout",
 ]  # fmt: skip
 
