@@ -3,8 +3,67 @@
 Its wire contract is kept to the letter in `shared/public_api`; the rules behind it are everybody's.
 """
 
-from shared.core.wire import WireModel
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import File, Header, Path, Query, Request, Response, UploadFile
+from pydantic import BeforeValidator
+
+from shared.access.context import ActingMember
+from shared.channels.errors import ChannelNotFound
+from shared.channels.schemas import CustomerOut
+from shared.core.wire import WireModel, WireTime
+from shared.posts import delete
+from shared.posts.draft import as_uuid
+from shared.posts.errors import GroupNotFound, PostNotFound
+from shared.posts.find_slot import find_slot
+from shared.posts.models import CreationMethod
+from shared.posts.queries import Author
+from shared.posts.read import Range
+from shared.public_api import (
+    analytics,
+    change_post,
+    channels,
+    notifications,
+    uploads,
+    users,
+    videos,
+)
+from shared.public_api.analytics import Missing, PublicSeries
+from shared.public_api.channels import (
+    PublicChannel,
+    PublicChannelRef,
+    Started,
+    ToolAnswer,
+    ToolCall,
+)
+from shared.public_api.compose_posts import compose_posts, warnings_of
+from shared.public_api.guide import GuideOut
+from shared.public_api.list_posts import link_to_rest, list_posts_json
+from shared.public_api.notifications import ToldPage
+from shared.public_api.post_schemas import (
+    NewReleaseId,
+    NewSettings,
+    NewStatus,
+    PublicCreated,
+    PublicDraft,
+    PublicEdit,
+    PublicPosts,
+    PublicRef,
+    PublicRelease,
+    PublicSettings,
+    PublicSlot,
+    PublicStatus,
+    PublicThread,
+    RecentRelease,
+)
+from shared.public_api.show_post import show_post
+from shared.public_api.uploads import FileAddress, PublicMedia
+from shared.public_api.users import FoundMember
+from shared.public_api.videos import VideoCall, VideoWanted
 from shared.web.app import as_handler, make_app
+from shared.web.deps import Acting, Reading, Writing
+from shared.web.edge import BodyLimit
 from shared.web.v1 import public_response, public_router
 
 api = public_router()
@@ -22,5 +81,319 @@ def is_connected() -> Connected:
     return Connected(connected=True)
 
 
-app = make_app("public_api", routers=[api], render=public_response)
+# --- channels and what is around them ------------------------------------------------------------------------------
+
+ChannelId = Annotated[str, Path(max_length=200)]
+Days = Annotated[int, Query(ge=1, le=365, description="How many days back.")]
+
+
+@api.get("/integrations", response_model_exclude_unset=True)
+def list_public_channels(
+    member: Acting, session: Reading, group: Annotated[str | None, Query(max_length=200)] = None
+) -> list[PublicChannel]:
+    """List the channels. Oldest first, also those that are switched off; `group` is a customer's id."""
+    return channels.list_channels(session, member.organization_id, group=group)
+
+
+@api.get("/groups")
+def list_groups(member: Acting, session: Reading) -> list[CustomerOut]:
+    """List the customers. Channels are grouped by them."""
+    return channels.list_groups(session, member.organization_id)
+
+
+@api.get("/social/{provider}")
+def start_connecting_for(
+    provider: str,
+    member: Acting,
+    refresh: Annotated[
+        str | None, Query(max_length=500, description="The channel that is connected again.")
+    ] = None,
+) -> Started:
+    """Start connecting an account.
+
+    Answers the address that a person must open within the hour, who then consents to it.
+    """
+    return channels.start_connecting(member, provider, refresh=refresh)
+
+
+@api.delete("/integrations/{channel_id}")
+def delete_public_channel(
+    channel_id: ChannelId, member: Acting, session: Writing
+) -> PublicChannelRef:
+    """Delete a channel. With all that was still to be published through it."""
+    return channels.delete_channel(session, _author(member), channel_id)
+
+
+@api.get("/integration-settings/{channel_id}")
+def show_guide(channel_id: ChannelId, member: Acting, session: Reading) -> GuideOut:
+    """Read what to know before writing for a channel.
+
+    Its platform's rules in words, how long a text may be, the JSON Schema of a post's settings, and the tools.
+    """
+    return channels.show_guide(session, member.organization_id, channel_id)
+
+
+@api.post("/integration-trigger/{channel_id}", status_code=201)
+def run_tool(channel_id: ChannelId, body: ToolCall, member: Acting) -> ToolAnswer:
+    """Run a tool of a channel's platform. One of those that `GET /integration-settings/{channel_id}` lists."""
+    return channels.run_tool(member.organization_id, channel_id, body)
+
+
+@api.get("/analytics/{channel_id}", response_model_exclude_unset=True)
+def read_analytics(channel_id: ChannelId, member: Acting, date: Days = 7) -> list[PublicSeries]:
+    """Read a channel's numbers. Empty where its platform tells none, or does not answer."""
+    return analytics.account_numbers(member.organization_id, channel_id, days=date)
+
+
+@api.get("/analytics/post/{post_id}", response_model_exclude_unset=True)
+def read_post_analytics(
+    post_id: Annotated[str, Path(max_length=200)], member: Acting, date: Days = 7
+) -> list[PublicSeries] | Missing:
+    """Read a post's numbers as of now.
+
+    Empty where it is not published, or its platform tells none; `date` changes nothing yet.
+    """
+    del date  # platforms tell what a post has now
+    return analytics.post_numbers(member.organization_id, post_id)
+
+
+@api.get("/notifications")
+def list_told(
+    member: Acting, session: Reading, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0
+) -> ToldPage:
+    """List what the organization was told. By pages of 100, the newest first."""
+    return notifications.list_told(session, member.organization_id, page=page)
+
+
+@api.get("/users")
+def find_users(
+    member: Acting, session: Reading, name: Annotated[str, Query(min_length=1, max_length=200)]
+) -> list[FoundMember]:
+    """Find members of any organization.
+
+    For operators: a member of the caller's organization must be a super admin. `name` is a part of a user's name or
+    address, or the user's id; at most 20 are found.
+    """
+    return users.find_users(session, member.organization_id, name)
+
+
+@api.post("/generate-video", status_code=201)
+def generate_video(body: VideoWanted) -> None:
+    """Generate a video. Refused: no generator is set up on this server."""
+    videos.generate_video(body)
+
+
+@api.post("/video/function", status_code=201)
+def call_generator(body: VideoCall) -> None:
+    """Call a function of a video generator. Refused: none is exposed on this server."""
+    videos.call_generator(body)
+
+
+# --- end of channels -----------------------------------------------------------------------------------------------
+
+
+# --- posts ---------------------------------------------------------------------------------------------------------
+
+Id = Annotated[str, Path(max_length=200)]
+Cursor = Annotated[str | None, Query(max_length=300)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+# A plus sign that was not escaped in the address arrives as a space.
+Moment = Annotated[
+    WireTime,
+    BeforeValidator(lambda text: text.strip().replace(" ", "+") if "T" in text else text),
+    Query(examples=["2026-03-01T00:00:00.000Z"]),
+]
+
+
+@api.get("/find-slot")
+def find_any_slot(member: Acting, session: Reading) -> PublicSlot:
+    """Find a free slot of any channel.
+
+    The next posting time of a channel that is switched on which no post holds yet, in UTC.
+    """
+    return PublicSlot(date=find_slot(session, member.organization_id))
+
+
+@api.get("/find-slot/{channel_id}")
+def find_slot_of_channel(channel_id: Id, member: Acting, session: Reading) -> PublicSlot:
+    """Find a free slot of a channel.
+
+    The channel's next posting time that none of its posts holds yet, in UTC.
+    """
+    known = as_uuid(channel_id)
+    if known is None:
+        raise ChannelNotFound
+    return PublicSlot(date=find_slot(session, member.organization_id, known))
+
+
+@api.get("/posts", response_model=PublicPosts)
+def list_posts(
+    request: Request,
+    member: Acting,
+    session: Reading,
+    start_date: Annotated[Moment, Query(alias="startDate")],
+    end_date: Annotated[Moment, Query(alias="endDate")],
+    customer: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """List the posts of a range.
+
+    First to go out first, both ends included, in all states; of channels that are still there.
+
+    At most 5,000 posts; the header `Link` leads to the rest.
+    """
+    stretch = Range(start_date, end_date)
+    shown, rest = list_posts_json(
+        session, member.organization_id, stretch, customer=customer, cursor=cursor
+    )
+    query = request.query_params.multi_items()
+    headers = {"link": link_to_rest(query, rest)} if rest else {}
+    return Response(shown, headers=headers, media_type="application/json")
+
+
+@api.post("/posts", status_code=201)
+def create_posts(
+    body: PublicDraft, member: Acting, response: Response, key: Key = None
+) -> list[PublicCreated]:
+    """Compose posts.
+
+    Stores one post for each entry, or nothing; with an `Idempotency-Key` once, however often it is sent. A header
+    `Warning` tells of a post whose content its channel has within 24 hours already.
+    """
+    created = compose_posts(_author(member, body.creation_method), body, key=key)
+    for warning in warnings_of(created):
+        response.headers.append("warning", warning)
+    return [PublicCreated(post_id=one.post_id, integration=one.integration) for one in created]
+
+
+@api.delete("/posts/group/{group_id}")
+def delete_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
+    """Delete all posts of a compose action.
+
+    All of them, or none if one is being published or was.
+    """
+    known = as_uuid(group_id)
+    if known is None:
+        raise GroupNotFound
+    delete.delete_group(session, _author(member), known)
+    return PublicRef(id=known)
+
+
+@api.get("/posts/{post_id}")
+def get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
+    """Read a post. As in the list, with all its parts; a reply's id names its whole post."""
+    return show_post(session, member.organization_id, _known(post_id))
+
+
+@api.put("/posts/{post_id}")
+def edit_post(post_id: Id, body: PublicEdit, member: Acting) -> PublicThread:
+    """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
+    return change_post.edit_post(_author(member), _known(post_id), body)
+
+
+@api.delete("/posts/{post_id}")
+def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
+    """Delete a post. With its thread, on its channel; not once a part is being published, or was."""
+    known = _known(post_id)
+    delete.delete_post(session, _author(member), known)
+    return PublicRef(id=known)
+
+
+@api.get("/posts/{post_id}/missing")
+def list_recent_releases(post_id: Id, member: Acting, session: Reading) -> list[RecentRelease]:
+    """List what a post may be on its platform. Empty: no platform here is asked for that yet."""
+    show_post(session, member.organization_id, _known(post_id))
+    return []
+
+
+@api.put("/posts/{post_id}/settings")
+def change_post_settings(
+    post_id: Id, body: NewSettings, member: Acting, session: Writing
+) -> PublicSettings:
+    """Change the settings of a post. Those that are not named stay; not once its time is over."""
+    return change_post.change_settings(session, _author(member), _known(post_id), body)
+
+
+@api.put("/posts/{post_id}/status")
+def change_post_status(
+    post_id: Id, body: NewStatus, member: Acting, session: Writing
+) -> PublicStatus:
+    """Queue a post, or take it back.
+
+    `draft` cancels what is queued; `schedule` queues it for its time.
+    """
+    known = as_uuid(post_id)
+    if known is None:
+        raise change_post.post_not_found()
+    return change_post.change_status(session, _author(member), known, body)
+
+
+@api.put("/posts/{post_id}/release-id")
+def name_release(
+    post_id: Id, body: NewReleaseId, member: Acting, session: Writing
+) -> PublicRelease:
+    """Say which post of the platform a post is. Only where its `releaseId` is `missing`."""
+    return change_post.name_release_of(session, _author(member), _known(post_id), body)
+
+
+def _known(post_id: str) -> UUID:
+    known = as_uuid(post_id)
+    if known is None:
+        raise PostNotFound
+    return known
+
+
+def _author(member: ActingMember, method: str | None = None) -> Author:
+    door = CreationMethod.CLI if method == "CLI" else CreationMethod.API
+    return Author(member.organization_id, member.user_id, member.role, door)
+
+
+# --- end of posts --------------------------------------------------------------------------------------------------
+
+
+# --- uploads -------------------------------------------------------------------------------------------------------
+
+
+@api.post("/upload", status_code=201)
+def upload_file(
+    member: Acting, file: Annotated[UploadFile | None, File()] = None, key: Key = None
+) -> PublicMedia:
+    """Upload a small file.
+
+    A JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF picture or an MP4 video of at most 4,500,000 bytes; the bytes say which,
+    not the name. What is larger goes up in parts, by `POST /media`. With an `Idempotency-Key` the same file is stored
+    once, however often it is sent.
+    """
+    if file is None:
+        raise uploads.no_file()
+    return uploads.upload(
+        member.organization_id,
+        file.file,
+        file_name=file.filename,
+        uploaded_by=member.user_id,
+        key=key,
+    )
+
+
+@api.post("/upload-from-url", status_code=201)
+def upload_from_url(body: FileAddress, member: Acting, key: Key = None) -> PublicMedia:
+    """Upload a file by its address.
+
+    It is fetched at once, within 25 seconds, from a public https address. With an `Idempotency-Key` the same address
+    is fetched once, however often it is sent.
+    """
+    return uploads.upload_from_url(
+        member.organization_id, body, uploaded_by=member.user_id, key=key
+    )
+
+
+# --- end of uploads ------------------------------------------------------------------------------------------------
+
+
+app = make_app(
+    "public_api",
+    routers=[api],
+    body_limits={"/public/v1/upload": BodyLimit(uploads.MAX_BODY_BYTES, uploads.too_large_to_send)},
+    render=public_response,
+)
 handler = as_handler(app, also_below="/api")

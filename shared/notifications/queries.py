@@ -77,6 +77,17 @@ def list_notifications(
     ).all()
 
 
+def list_told(
+    session: Session, organization_id: OrganizationId, *, limit: int, offset: int
+) -> Sequence[AnyRow]:
+    """List a stretch of what the organization was told, the newest first, each row with how many there are in `total`.
+
+    Without any in the stretch there is one row of which only `total` is set. Nothing is marked as read.
+    """
+    values = {"organization_id": organization_id, "limit": limit, "offset": offset}
+    return session.execute(_TOLD, values).all()
+
+
 def mark_read(session: Session, user_id: UserId) -> datetime:
     """Note that the user has seen everything told until now."""
     read_at: datetime = session.execute(_MARK_READ, {"user_id": user_id}).scalar_one()
@@ -156,6 +167,17 @@ _FURTHER_PAGE = text(
         further="and (created_at, id) < (cast(:created_at as timestamptz), cast(:id as uuid))"
     )
 )
+_TOLD = text("""
+select counted.total, n.id, n.title, n.content, n.link, n.created_at
+from (
+  select count(*) as total from notifications where organization_id = :organization_id and deleted_at is null
+) counted left join lateral (
+  select * from notifications
+  where organization_id = :organization_id and deleted_at is null
+  order by created_at desc, id desc limit :limit offset :offset
+) n on true
+order by n.created_at desc, n.id desc
+""")
 _MARK_READ = text("""
 update users set last_read_notifications_at = now() where id = :user_id returning last_read_notifications_at
 """)

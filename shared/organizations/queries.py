@@ -129,6 +129,7 @@ def search_members(session: Session, words: str) -> Sequence[AnyRow]:
             User.name,
             Organization.id.label("organization_id"),
             Organization.name.label("organization_name"),
+            Organization.plan,
         )
         .join(User, User.id == Member.user_id)
         .join(Organization, Organization.id == Member.organization_id)
@@ -141,6 +142,23 @@ def search_members(session: Session, words: str) -> Sequence[AnyRow]:
         .order_by(User.email, Member.id)
         .limit(20)
     ).all()
+
+
+def has_super_admin(session: Session, organization_id: OrganizationId) -> bool:
+    """Say whether somebody in the organization administers the whole installation."""
+    found = session.scalar(
+        select(Member.id)
+        .join(User, User.id == Member.user_id)
+        .where(
+            Member.organization_id == organization_id,
+            Member.disabled.is_(False),
+            User.is_super_admin,
+            User.activated_at.is_not(None),
+            User.deleted_at.is_(None),
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 def member_exists(session: Session, member_id: UUID) -> bool:

@@ -1,0 +1,137 @@
+"""What do the public API's numbers say of a channel and of a post? The platform is asked; `[]` is what it did not tell.
+
+Existing clients take totals as texts. Nothing is kept: each call asks anew, which is why so few are allowed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.channels.ask import ask
+from shared.channels.errors import PLATFORM_FAILED, ChannelNotFound
+from shared.core.ids import OrganizationId
+from shared.core.log import log
+from shared.core.wire import WireModel
+from shared.db.session import read_only
+from shared.posts.draft import as_uuid
+from shared.providers.base import CanReport, Provider, Released, Series
+from shared.providers.http import Api
+from shared.providers.registry import UnknownProvider, provider
+from shared.public_api import queries
+from shared.public_api.channels import get_channel
+
+MISSING = "missing"  # the release id of a post whose platform did not say which one it is
+
+
+class Point(WireModel):
+    """A day's number, as text."""
+
+    total: str = Field(examples=["1250"])
+    date: str = Field(examples=["2026-01-15"])
+
+
+class PublicSeries(WireModel):
+    """One metric over days. `average` is there, and true, where days are not to be summed."""
+
+    label: str = Field(examples=["Impressions"])
+    data: list[Point]
+    percentage_change: float = Field(
+        description="From the first day to the last; 0 where that cannot be said."
+    )
+    average: Literal[True] | None = None
+
+
+class Missing(WireModel):
+    """Which post of its platform it is, is not known: `PUT /posts/{id}/release-id` says so."""
+
+    missing: Literal[True]
+
+
+def account_numbers(
+    organization_id: OrganizationId, channel_id: str, *, days: int
+) -> list[PublicSeries]:
+    """Read a channel's metrics of the last days.
+
+    Raises:
+        Refused: there is no such channel.
+    """
+    with read_only() as session:
+        channel = get_channel(session, organization_id, channel_id)
+    return _asked(
+        organization_id,
+        channel.id,
+        channel.provider,
+        lambda reporter, api: reporter.account_series(api, days=days),
+    )
+
+
+def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSeries] | Missing:
+    """Read a published post's metrics as of now."""
+    known = as_uuid(post_id)
+    if known is None:
+        return []
+    with read_only() as session:
+        release = queries.find_release(session, organization_id, known)
+    if release is None:
+        return []
+    if release.release_id == MISSING:
+        return Missing(missing=True)
+    released = Released(release.release_id, release.release_url or "", release.release_data or {})
+    return _asked(
+        organization_id,
+        release.channel_id,
+        release.provider,
+        lambda reporter, api: reporter.post_series(api, released),
+    )
+
+
+def _asked(
+    organization_id: OrganizationId,
+    channel_id: UUID,
+    slug: str,
+    question: Callable[[CanReport, Api], Sequence[Series]],
+) -> list[PublicSeries]:
+    if not _reports(slug):
+        return []
+
+    def put(acting: Provider, api: Api) -> Sequence[Series]:
+        assert isinstance(acting, CanReport)
+        return question(acting, api)
+
+    try:
+        return [_public(series) for series in ask(organization_id, channel_id, put)]
+    except (*PLATFORM_FAILED, ChannelNotFound) as error:
+        log.warning(
+            "channel.report_failed", extra={"channel_id": channel_id, "detail": error.message}
+        )
+        return []
+
+
+def _reports(slug: str) -> bool:
+    try:
+        return isinstance(provider(slug), CanReport)
+    except UnknownProvider:
+        return False
+
+
+def _public(series: Series) -> PublicSeries:
+    fields = {
+        "label": series.label,
+        "data": [Point(total=_text(value), date=day) for day, value in series.points],
+        "percentage_change": _change([value for _day, value in series.points]),
+        **({"average": True} if series.average else {}),
+    }
+    return PublicSeries.model_validate(fields)
+
+
+def _text(value: float) -> str:
+    """Write a number in full: 1250, 0.0312."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _change(values: Sequence[float]) -> float:
+    if len(values) < 2 or not values[0]:
+        return 0.0
+    return round((values[-1] - values[0]) / abs(values[0]) * 100, 1)

@@ -1,0 +1,210 @@
+"""How does the public API show, connect, ask and delete channels? As its contract words it; there they are integrations."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NoReturn
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from shared.access.context import ActingMember
+from shared.channels import queries
+from shared.channels.ask import ask
+from shared.channels.connect import NewConnection, offered, start
+from shared.channels.errors import (
+    PLATFORM_FAILED,
+    AccessEnded,
+    ChannelNotFound,
+    ProviderNotFound,
+)
+from shared.channels.queries import ChannelFacts
+from shared.channels.schemas import CustomerOut, customer_of
+from shared.core.errors import AppError
+from shared.core.ids import OrganizationId
+from shared.core.log import log
+from shared.core.wire import WireModel
+from shared.db.session import read_only
+from shared.posts.draft import as_uuid
+from shared.posts.queries import Author, delete_posts_of_channel
+from shared.providers.base import CanRunTools, Provider
+from shared.providers.http import Api
+from shared.providers.registry import UnknownProvider, provider
+from shared.providers.spec import Fields
+from shared.public_api.errors import Refused, bad_request, not_found
+from shared.public_api.guide import GuideOut, guide
+
+NOT_FOUND = "Integration not found"
+
+
+class PublicChannel(WireModel):
+    """One channel. `customer` is left out where it is nobody's."""
+
+    id: UUID
+    name: str = Field(examples=["Ada Lovelace"])
+    identifier: str = Field(description="The platform.", examples=["mastodon"])
+    picture: str | None
+    disabled: bool
+    profile: str | None = Field(description="The account's name after the @.")
+    customer: CustomerOut | None = None
+
+
+class PublicChannelRef(WireModel):
+    """Which channel."""
+
+    id: UUID
+
+
+class Started(WireModel):
+    """Where the member's browser must go."""
+
+    url: str
+
+
+class ToolCall(WireModel):
+    """Which tool of a platform to run, with what it takes."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    method_name: str = Field(min_length=1, examples=["company"])
+    data: Annotated[dict[str, str], BeforeValidator(lambda value: value or {})] = Field(
+        default={}, examples=[{"url": "https://www.linkedin.com/company/engines"}]
+    )
+
+
+class ToolAnswer(WireModel):
+    """What the tool found."""
+
+    output: Any
+
+
+def list_channels(
+    session: Session, organization_id: OrganizationId, *, group: str | None
+) -> list[PublicChannel]:
+    """List the organization's channels, or those of the customer `group`, oldest first."""
+    customer_id = as_uuid(group) if group else None
+    if group and customer_id is None:
+        return []
+    listed = queries.list_channels(session, organization_id, customer_id=customer_id)
+    return [_public(channel) for channel in listed]
+
+
+def list_groups(session: Session, organization_id: OrganizationId) -> list[CustomerOut]:
+    """List the organization's customers, by name."""
+    rows = queries.list_customers(session, organization_id)
+    return [CustomerOut.model_validate(row) for row in rows]
+
+
+def get_channel(session: Session, organization_id: OrganizationId, channel_id: str) -> ChannelFacts:
+    """Return the channel that a path names.
+
+    Raises:
+        Refused: there is no such channel.
+    """
+    known = as_uuid(channel_id)
+    if known is None:
+        raise not_found(NOT_FOUND)
+    try:
+        return queries.get_channel(session, organization_id, known)
+    except ChannelNotFound as error:
+        raise not_found(NOT_FOUND) from error
+
+
+def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) -> Started:
+    """Begin connecting an account; `refresh` names the channel that is connected again.
+
+    Raises:
+        Refused: there is no such platform or channel, the platform needs more than its own page, or it refused.
+        PersonNeeded: whoever made the key is gone, and nobody would have started it.
+    """
+    try:
+        spec = offered(slug).spec
+    except ProviderNotFound as error:
+        raise bad_request("Integration not allowed") from error
+    if spec.instance or isinstance(spec.auth, Fields):
+        raise bad_request(
+            "This integration requires an external URL and is not supported via the public API"
+        )
+    wanted = NewConnection(zone=member.timezone, reconnects=refresh or None)
+    try:
+        return Started(url=start(member.organization_id, member.person_id, slug, wanted))
+    except ChannelNotFound as error:
+        raise not_found(NOT_FOUND) from error
+    except PLATFORM_FAILED as error:
+        raise Refused(500, "Failed to generate auth URL", problems=error.problems) from error
+
+
+def delete_channel(session: Session, author: Author, channel_id: str) -> PublicChannelRef:
+    """Delete a channel and what was still to be published through it.
+
+    Raises:
+        Refused: there is no such channel.
+    """
+    channel = get_channel(session, author.organization_id, channel_id)
+    try:
+        queries.delete_channel(session, author.organization_id, channel.id)
+    except ChannelNotFound as error:  # somebody else was faster
+        raise not_found(NOT_FOUND) from error
+    delete_posts_of_channel(session, author, channel.id)
+    return PublicChannelRef(id=channel.id)
+
+
+def show_guide(session: Session, organization_id: OrganizationId, channel_id: str) -> GuideOut:
+    """Say what to know before writing for a channel.
+
+    Raises:
+        Refused: there is no such channel.
+    """
+    channel = get_channel(session, organization_id, channel_id)
+    return GuideOut(output=guide(channel.provider, channel.account_settings))
+
+
+def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -> ToolAnswer:
+    """Run one of the platform's tools for a channel, with a renewed token if the old one has ended.
+
+    Raises:
+        Refused: there is no such channel, platform or tool; the channel must be connected again; the platform failed.
+    """
+    with read_only() as session:
+        channel = get_channel(session, organization_id, channel_id)
+    try:
+        acting = provider(channel.provider)
+    except UnknownProvider as error:
+        raise not_found("Integration provider not found") from error
+    tools = acting.tools if isinstance(acting, CanRunTools) else ()
+    if call.method_name not in {tool.name for tool in tools}:
+        raise not_found("Tool not found")
+
+    def run(asked: Provider, api: Api) -> Any:
+        assert isinstance(asked, CanRunTools)
+        return asked.run_tool(api, call.method_name, call.data)
+
+    try:
+        return ToolAnswer(output=ask(organization_id, channel.id, run))
+    except PLATFORM_FAILED as error:
+        _not_run(channel, call, error)
+    except ChannelNotFound as error:
+        raise not_found(NOT_FOUND) from error
+
+
+def _not_run(channel: ChannelFacts, call: ToolCall, error: AppError) -> NoReturn:
+    log.warning(
+        "channel.tool_failed",
+        extra={"channel_id": channel.id, "tool": call.method_name, "detail": error.message},
+    )
+    if isinstance(error, AccessEnded):
+        words = "Channel disconnected due to expired token"
+        raise Refused(401, words, problems=error.problems) from error
+    raise Refused(500, "Unexpected error", problems=error.problems) from error
+
+
+def _public(channel: ChannelFacts) -> PublicChannel:
+    fields: Mapping[str, Any] = {
+        "id": channel.id,
+        "name": channel.name,
+        "identifier": channel.provider,
+        "picture": channel.picture_url,
+        "disabled": channel.disabled,
+        "profile": channel.username,
+    }
+    customer = customer_of(channel)
+    return PublicChannel(**fields, **({"customer": customer} if customer else {}))

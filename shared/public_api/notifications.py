@@ -1,0 +1,54 @@
+"""How does the public API list what an organization was told? By numbered pages, the newest first."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId
+from shared.core.wire import WireModel, WireTime
+from shared.notifications import queries
+
+PAGE_SIZE = 100
+
+
+class Told(WireModel):
+    """One thing that the organization was told."""
+
+    id: UUID
+    content: str
+    link: str | None
+    created_at: WireTime
+
+
+class ToldPage(WireModel):
+    """One page; the first has the number 0. `total` counts all of them."""
+
+    notifications: list[Told]
+    total: int
+    page: int
+    limit: int
+    has_more: bool
+
+
+def list_told(session: Session, organization_id: OrganizationId, *, page: int) -> ToldPage:
+    """List one page of what the organization was told; nothing is marked as read by it."""
+    rows = queries.list_told(session, organization_id, limit=PAGE_SIZE, offset=page * PAGE_SIZE)
+    total = rows[0].total
+    told = [
+        # Here a notification is one text, so what it is about comes with it.
+        Told(
+            id=row.id,
+            content=f"{row.title}. {row.content}",
+            link=row.link,
+            created_at=row.created_at,
+        )
+        for row in rows
+        if row.id is not None
+    ]
+    return ToldPage(
+        notifications=told,
+        total=total,
+        page=page,
+        limit=PAGE_SIZE,
+        has_more=(page + 1) * PAGE_SIZE < total,
+    )

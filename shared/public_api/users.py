@@ -1,0 +1,66 @@
+"""Whom may an operator's program look up? Members of any organization, for an organization that has a super admin."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId
+from shared.core.wire import WireModel
+from shared.organizations import queries
+from shared.organizations.schemas import WireRole
+from shared.public_api.errors import Refused
+
+
+class Subscription(WireModel):
+    """What the organization has."""
+
+    subscription_tier: str
+
+
+class FoundOrganization(WireModel):
+    """An organization that a user is in."""
+
+    id: UUID
+    name: str
+    subscription: Subscription
+
+
+class FoundUser(WireModel):
+    """A user."""
+
+    id: UUID
+    name: str
+    email: str
+
+
+class FoundMember(WireModel):
+    """A user in an organization; `id` is the membership's."""
+
+    id: UUID
+    role: WireRole
+    organization: FoundOrganization
+    user: FoundUser
+
+
+def find_users(session: Session, organization_id: OrganizationId, words: str) -> list[FoundMember]:
+    """List members of any organization by a part of a user's name or address, or by the user's id; at most 20.
+
+    Raises:
+        Refused: no member of the caller's organization is a super admin.
+    """
+    if not queries.has_super_admin(session, organization_id):
+        raise Refused(403, "Unauthorized")
+    return [_found(row) for row in queries.search_members(session, words)]
+
+
+def _found(row: Any) -> FoundMember:
+    tier = Subscription(subscription_tier=row.plan.upper())
+    return FoundMember(
+        id=row.id,
+        role=row.role,
+        organization=FoundOrganization(
+            id=row.organization_id, name=row.organization_name, subscription=tier
+        ),
+        user=FoundUser(id=row.user_id, name=row.name, email=row.email),
+    )

@@ -1,0 +1,44 @@
+"""What does the public API say of generated videos? That no generator is set up here, once a request is well formed."""
+
+from typing import Any, Literal, NoReturn
+
+from pydantic import Field
+
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.wire import WireModel
+from shared.public_api.errors import bad_request
+
+
+class VideoWanted(WireModel):
+    """Which video to make."""
+
+    type: str = Field(min_length=1, examples=["image-text-slides"])
+    output: Literal["vertical", "horizontal"]
+    custom_params: dict[str, Any] = Field(default={}, examples=[{"prompt": "An engine"}])
+
+
+class VideoCall(WireModel):
+    """Which function of a generator to call. What it takes is in `params`, or beside them as some clients send it."""
+
+    identifier: str = Field(min_length=1, examples=["image-text-slides"])
+    function_name: str = Field(min_length=1, examples=["loadVoices"])
+    params: dict[str, Any] = Field(default={})
+
+
+def generate_video(wanted: VideoWanted) -> NoReturn:
+    """Refuse every type: none is configured.
+
+    Raises:
+        InvalidInput: always, naming the field.
+    """
+    words = f"There is no generator {wanted.type!r} here: none is set up on this server."
+    raise InvalidInput(words, problems=[FieldProblem("type", "not_configured", words)])
+
+
+def call_generator(call: VideoCall) -> NoReturn:
+    """Refuse every function: none is exposed.
+
+    Raises:
+        Refused: always.
+    """
+    raise bad_request(f"{call.identifier} exposes no function {call.function_name} here")
