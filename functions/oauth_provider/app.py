@@ -1,6 +1,356 @@
 """Programs of other people: consent, tokens, registration, and the flow of devices without a browser."""
 
-from shared.web.app import as_handler, make_app
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import UUID
 
-app = make_app("oauth_provider", routers=[])
+from fastapi import Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from shared.access.context import ActingMember, Via, identify
+from shared.access.errors import UnknownGrant
+from shared.access.policy import Rule, Who, reaches
+from shared.core.config import settings
+from shared.core.errors import AppError, Forbidden, Unauthenticated
+from shared.core.ids import UserId
+from shared.oauth import apps, device, grants, pages
+from shared.oauth.errors import OAuthRefused
+from shared.oauth.metadata import resource_metadata, server_metadata
+from shared.oauth.register import register
+from shared.oauth.schemas import (
+    AppChange,
+    AppDeleted,
+    AppIn,
+    AppMade,
+    AppOut,
+    AppSecret,
+    AppShown,
+    Asked,
+    AskedFor,
+    ClientMetadata,
+    Decision,
+    DeviceDecision,
+    DeviceRequest,
+    DeviceSettled,
+    DeviceStarted,
+    DeviceToken,
+    GrantList,
+    GrantRevoked,
+    Redirect,
+    Registered,
+    ResourceMetadata,
+    ServerMetadata,
+    Token,
+    TokenRequest,
+    UserInfo,
+)
+from shared.oauth.scopes import scope_text
+from shared.oauth.server import Consent, Consenter, answer_consent, check_consent, exchange
+from shared.organizations.models import Role
+from shared.organizations.settings import list_organizations
+from shared.web.app import as_handler, make_app
+from shared.web.deps import Acting, Autocommit, OwnProfile, Reading, Writing, credentials_of
+from shared.web.oauth import OAuthProblem, RegistrationRoute, oauth_response, protocol_router
+from shared.web.pages import page
+from shared.web.routing import Router
+
+_TAGS = ["Programs of others"]
+_FORM = "application/x-www-form-urlencoded"
+_SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
+"""Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"model": OAuthProblem, "description": "As the protocol names it, or an unknown client id"}
+}
+
+programs = Router(tags=_TAGS)
+protocol = protocol_router(tags=_TAGS)
+registration = protocol_router(tags=_TAGS, route_class=RegistrationRoute)
+
+
+def _fields_of(model: type[Any]) -> dict[str, Any]:
+    """Describe a body that may be JSON or a form."""
+    schema = model.model_json_schema()
+    return {
+        "requestBody": {
+            "content": {kind: {"schema": schema} for kind in ("application/json", _FORM)}
+        }
+    }
+
+
+@programs.get(
+    "/oauth/authorize",
+    response_model=Asked,
+    responses={**_REFUSED, 200: {"content": {"text/html": {}}}},
+)
+def ask_for_consent(
+    asked: Annotated[AskedFor, Query()], request: Request, session: Reading
+) -> Asked | HTMLResponse:
+    """Say what a program asks for.
+
+    Answers a browser with the page on which a member allows it or not, everybody else with JSON. `redirect_uri` must be
+    one that the program registered; an organization's app has one only, which is used whatever is asked for. A program
+    without a secret needs `code_challenge` with S256.
+    """
+    values = asked.model_dump(exclude_none=True)
+    if "text/html" not in request.headers.get("accept", ""):
+        consent = check_consent(session, values)
+        return Asked(
+            app=_shown(consent), state=asked.state or None, scope=scope_text(consent.scopes)
+        )
+    try:
+        consent = check_consent(session, values)
+    except OAuthRefused as error:
+        shown = pages.refused_page("This cannot be asked", error.message, return_to=error.return_to)
+        return _page(shown, status=error.answer)
+    except AppError as error:
+        return _page(
+            pages.refused_page("This program is not known", error.message), status=error.status
+        )
+    return _page_for_somebody(
+        session,
+        request,
+        lambda who: pages.consent_page(
+            _shown(consent),
+            consent.scopes,
+            values,
+            who,
+            registered_itself=not consent.program.is_app,
+        ),
+        why=f"Sign in to say whether {consent.program.row.name} may act for you.",
+    )
+
+
+@programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
+def decide_on_consent(body: Decision, member: Acting, session: Writing) -> Redirect:
+    """Allow a program to act for the organization, or do not.
+
+    Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
+    the refusal.
+    """
+    consenter = (
+        Consenter(member.organization_id, member.person_id) if body.action == "approve" else None
+    )
+    values = body.model_dump(exclude_none=True, exclude={"action"})
+    return Redirect(redirect=answer_consent(session, values, consenter))
+
+
+@protocol.post(
+    "/oauth/token",
+    response_model=Token,
+    responses={201: {"model": Token, "description": "The same, to a request in JSON"}},
+    openapi_extra=_fields_of(TokenRequest),
+)
+async def exchange_code(request: Request, response: Response, session: Autocommit) -> Token:
+    """Exchange a code for a token.
+
+    Takes a form, as the protocol has it (200), or JSON, as existing clients send it (201). The program's secret goes
+    into the body, or into Basic credentials. A code that comes a second time ends what it gave.
+    """
+    is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    asked = _token_request(await request.body(), is_form=is_form)
+    token = exchange(
+        session,
+        asked.model_dump(exclude_none=True),
+        authorization=request.headers.get("authorization"),
+    )
+    response.status_code = 200 if is_form else 201
+    return Token(**token)
+
+
+@registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
+def register_program(body: ClientMetadata, session: Writing) -> Registered:
+    """Register a program (RFC 7591).
+
+    Anybody may: what a program can do, a member must consent to. One that nobody lets in is forgotten after 30 days.
+    """
+    return register(session, body)
+
+
+@programs.get("/oauth/userinfo")
+def get_user_info(member: Acting, profile: OwnProfile) -> UserInfo:
+    """Say who consented. For tokens that were got by consent."""
+    return _user_info(member, profile)
+
+
+@programs.post("/oauth/userinfo")
+def post_user_info(member: Acting, profile: OwnProfile) -> UserInfo:
+    """Say who consented (alias). The same as `GET /oauth/userinfo`."""
+    return _user_info(member, profile)
+
+
+@programs.get("/oauth/app")
+def get_app(member: Acting, session: Reading) -> AppOut:
+    """Return the organization's app. Its secret is never shown again."""
+    return apps.get_app(session, member.organization_id)
+
+
+@programs.post("/oauth/app", status_code=201)
+def create_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
+    """Make the organization's app. There is one; the answer is the only place that ever shows its secret."""
+    return apps.make_app(session, member.organization_id, body)
+
+
+@programs.put("/oauth/app")
+def change_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
+    """Change the organization's app; what is left out stays."""
+    return apps.change_app(session, member.organization_id, body)
+
+
+@programs.delete("/oauth/app")
+def delete_app(member: Acting, session: Writing) -> AppDeleted:
+    """Delete the organization's app. Every token that it was given ends."""
+    return AppDeleted(id=apps.delete_app(session, member.organization_id))
+
+
+@programs.post("/oauth/app/rotate")
+def rotate_app_secret(member: Acting, session: Writing) -> AppSecret:
+    """Give the app another secret. The one before is refused at once; tokens stay in force."""
+    return apps.rotate_secret(session, member.organization_id)
+
+
+@programs.get("/oauth/grants")
+def get_grants(member: Acting, session: Reading) -> GrantList:
+    """List what members allowed programs, the latest first. Administrators see everybody's, others their own."""
+    return grants.list_grants(session, member.organization_id, of_user=_whose(member))
+
+
+@programs.delete("/oauth/grants/{grant_id}")
+def revoke_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
+    """Take a consent back. One's own; an administrator any."""
+    grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
+    return GrantRevoked(id=grant_id)
+
+
+@protocol.post("/device/code")
+def start_device(session: Writing) -> DeviceStarted:
+    """Begin to let a program in that has no browser.
+
+    It shows `user_code` and `verification_uri` to the member, and asks at `POST /device/token` every `interval` seconds.
+    """
+    return device.start_device(session)
+
+
+@programs.get("/device", response_class=HTMLResponse)
+def show_device_page(
+    request: Request, session: Reading, code: Annotated[str, Query(max_length=50)] = ""
+) -> HTMLResponse:
+    """Answer the page on which a member lets a device in."""
+    return _page_for_somebody(
+        session,
+        request,
+        lambda who: pages.device_page(code, who),
+        why="Sign in to say whether a device may act for you.",
+    )
+
+
+@programs.post("/device/approve")
+def decide_on_device(body: DeviceDecision, member: Acting, session: Writing) -> DeviceSettled:
+    """Let the device in that shows a code, or turn it away."""
+    decide = device.approve_device if body.approve else device.deny_device
+    decide(session, member.organization_id, member.person_id, body.code)
+    return DeviceSettled(approved=body.approve)
+
+
+@protocol.post("/device/token")
+def poll_device(body: DeviceRequest, session: Autocommit) -> DeviceToken:
+    """Ask how a device stands: a token once, or why there is none yet."""
+    return device.poll_device(session, body.device_code)
+
+
+@programs.get("/.well-known/oauth-authorization-server")
+def describe_server() -> ServerMetadata:
+    """Describe the server that gives tokens (RFC 8414)."""
+    return ServerMetadata(**server_metadata(""))
+
+
+@programs.get("/.well-known/oauth-authorization-server/{path:path}")
+def describe_server_named(path: str) -> ServerMetadata:
+    """Describe the server that gives tokens, by the name of what takes them (RFC 8414)."""
+    return ServerMetadata(**server_metadata(path))
+
+
+@programs.get("/.well-known/oauth-protected-resource")
+def describe_resource() -> ResourceMetadata:
+    """Describe what takes tokens (RFC 9728)."""
+    return ResourceMetadata(**resource_metadata(""))
+
+
+@programs.get("/.well-known/oauth-protected-resource/{path:path}")
+def describe_resource_named(path: str) -> ResourceMetadata:
+    """Describe what takes tokens at an address (RFC 9728)."""
+    return ResourceMetadata(**resource_metadata(path))
+
+
+app = make_app("oauth_provider", routers=[programs, protocol, registration], render=oauth_response)
 handler = as_handler(app)
+
+
+def _token_request(body: bytes, *, is_form: bool) -> TokenRequest:
+    try:
+        if not is_form:
+            return TokenRequest.model_validate_json(body)
+        pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+        fields = dict(pairs)
+        if any("\0" in value for value in fields.values()):
+            raise OAuthRefused("invalid_request", "A parameter contains a NUL character.")
+        if len(fields) < len(pairs):
+            raise OAuthRefused("invalid_request", "A parameter comes more than once.")
+        return TokenRequest.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
+        ) from error
+
+
+def _page_for_somebody(
+    session: Session, request: Request, make: Callable[[pages.Somebody], pages.Shown], *, why: str
+) -> HTMLResponse:
+    """Show a page to whoever the browser is signed in as, or have them sign in first."""
+    try:
+        caller = identify(session, credentials_of(request), _SOMEBODY, writes=False)
+    except Unauthenticated:
+        return _page(pages.sign_in_page(why))
+    except Forbidden as error:
+        return _page(pages.refused_page("You cannot do this", error.message), status=error.status)
+    member, profile = caller.member, caller.profile
+    assert profile is not None
+    seats = list_organizations(session, member.person_id)
+    open_to_them = [(seat.id, seat.name) for seat in seats if not seat.users[0].disabled]
+    return _page(make(pages.Somebody(profile.email, member.organization_id, open_to_them)))
+
+
+def _page(shown: pages.Shown, *, status: int = 200) -> HTMLResponse:
+    return page(shown.title, shown.body, script=shown.script, status=status)
+
+
+def _shown(consent: Consent) -> AppShown:
+    row = consent.program.row
+    return AppShown(
+        name=row.name,
+        description=row.description,
+        picture=row.picture_url,
+        client_id=row.client_id,
+        redirect_url=consent.redirect_uri,
+    )
+
+
+def _user_info(member: ActingMember, profile: OwnProfile) -> UserInfo:
+    if member.via is not Via.OAUTH:
+        raise UnknownGrant
+    return UserInfo(
+        sub=member.person_id,
+        email=profile.email,
+        email_verified=settings().mail_transport != "none",  # else accounts are active unproven
+        name=profile.name,
+        picture=profile.picture_url,
+        organization_id=member.organization_id,
+        organization_name=profile.organization_name,
+    )
+
+
+def _whose(member: ActingMember) -> UserId | None:
+    return None if reaches(member.role, Role.ADMIN) else member.person_id

@@ -44,7 +44,10 @@ class OAuthApp(Timestamps, SoftDelete, Base):
 
 
 class OAuthCode(Base):
-    """A consent that waits to be exchanged for a token, once. Kept as a hash."""
+    """A consent that waits to be exchanged for a token, once. Kept as a hash.
+
+    `token_hash` is that of the token it was exchanged for: it is revoked when the code comes a second time.
+    """
 
     __tablename__ = "oauth_codes"
     __table_args__ = (Index("ix_oauth_codes_expires_at", "expires_at"),)
@@ -61,6 +64,7 @@ class OAuthCode(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    token_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class OAuthGrant(Timestamps, Base):

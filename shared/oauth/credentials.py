@@ -1,0 +1,54 @@
+"""What the ids, secrets, codes and tokens look like that programs are given."""
+
+import secrets
+import string
+
+_ALPHABET = string.ascii_letters + string.digits
+_USER_CODE_ALPHABET = (
+    "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without I, O, 0 and 1, which look like others
+)
+
+REGISTERED_PREFIX = "pcd_"
+"""How the client id of a program begins that registered itself."""
+CODE_CHARACTERS = 32
+
+
+def new_client_id() -> str:
+    """Make the client id of an organization's app."""
+    return "pca_" + _random(32)
+
+
+def new_registered_client_id() -> str:
+    """Make the client id of a program that registers itself."""
+    return REGISTERED_PREFIX + _random(32)
+
+
+def new_client_secret() -> str:
+    """Make the secret of a program."""
+    return "pcs_" + _random(48)
+
+
+def new_code() -> str:
+    """Make the code that a consent is exchanged by."""
+    return _random(CODE_CHARACTERS)
+
+
+def new_token() -> str:
+    """Make a token; `shared/access/context.py` knows it by its beginning."""
+    return "pos_" + _random(40)
+
+
+def new_user_code() -> str:
+    """Make what a member reads from one screen and types at another: `XXXX-XXXX`, 40 bits."""
+    letters = _random(8, _USER_CODE_ALPHABET)
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def read_user_code(typed: str) -> str:
+    """Return a typed code as it was made: small letters, blanks and dashes do not matter."""
+    letters = "".join(char for char in typed.upper() if char.isalnum())
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def _random(characters: int, alphabet: str = _ALPHABET) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(characters))

@@ -1,0 +1,67 @@
+"""Which refusals concern programs of others: the protocol's own, which programs read, and those that members read."""
+
+from shared.core.errors import AppError, Conflict, NotFound
+
+
+class OAuthRefused(AppError):
+    """A refusal that the protocol has a name for.
+
+    `error` is that name, `answer` the HTTP status. Without a description the body has the name alone. `return_to` is
+    where a browser may be sent back to with it, once the program and its address are known to be right.
+    """
+
+    code = "oauth_refused"
+
+    def __init__(
+        self, error: str, description: str = "", *, answer: int = 400, return_to: str | None = None
+    ) -> None:
+        super().__init__(description or error)
+        self.error = error
+        self.description = description
+        self.answer = answer
+        self.return_to = return_to
+
+
+class UnknownProgram(AppError):
+    """No program has this client id. Existing clients know the sentence."""
+
+    status, code = 400, "invalid_client_id"
+
+    def __init__(self) -> None:
+        super().__init__("Invalid client_id")
+
+
+class NoApp(NotFound):
+    """The organization has made no app."""
+
+    code = "no_app"
+
+    def __init__(self) -> None:
+        super().__init__("The organization has no app. Make one first.")
+
+
+class AppExists(Conflict):
+    """The organization has its app already."""
+
+    code = "app_exists"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The organization has an app already. Change it, or delete it to make another."
+        )
+
+
+class NoSuchGrant(NotFound):
+    """There is no such consent to take back, or it is another member's."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such consent.")
+
+
+class NoSuchUserCode(NotFound):
+    """No device waits with this code any more."""
+
+    code = "no_such_code"
+
+    def __init__(self) -> None:
+        super().__init__("No device waits with this code. It may have expired: start again there.")

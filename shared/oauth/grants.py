@@ -1,0 +1,47 @@
+"""Which programs members let in, and how one is shown out again."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId, UserId
+from shared.oauth import queries
+from shared.oauth.errors import NoSuchGrant
+from shared.oauth.schemas import GrantApp, GrantList, GrantOut, GrantUser
+
+
+def list_grants(
+    session: Session, organization_id: OrganizationId, *, of_user: UserId | None
+) -> GrantList:
+    """List what a member allowed programs, the latest first; None: what every member did."""
+    rows = queries.list_grants(session, organization_id, of_user=of_user)
+    return GrantList(
+        grants=[
+            GrantOut(
+                id=row.id,
+                app=GrantApp(
+                    name=row.name,
+                    description=row.description,
+                    picture=row.picture_url,
+                    client_id=row.client_id,
+                ),
+                user=GrantUser(id=row.user_id, name=row.user_name, email=row.email),
+                scopes=row.scopes,
+                granted_at=row.granted_at,
+                last_used_at=row.last_used_at,
+            )
+            for row in rows
+        ]
+    )
+
+
+def revoke_grant(
+    session: Session, organization_id: OrganizationId, grant_id: UUID, *, of_user: UserId | None
+) -> None:
+    """Take a consent back: the next request with its token is refused.
+
+    Raises:
+        NoSuchGrant: the member gave none with this id; None: no member did.
+    """
+    if not queries.revoke_grant(session, organization_id, grant_id, of_user=of_user):
+        raise NoSuchGrant

@@ -1,0 +1,178 @@
+"""What a browser is shown that a program sends here: who asks, for what, and a way to say yes or no.
+
+Each page is a title, a body, and one script that is always the same text: what differs is in the body's attributes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from uuid import UUID
+
+from shared.oauth.redirects import origin_of
+from shared.oauth.schemas import AppShown
+from shared.oauth.scopes import READ, WRITE
+
+_MAY = {
+    READ: "see channels, posts, files and notifications",
+    WRITE: "write, change, publish and delete posts, upload files, and connect or remove channels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page consists of."""
+
+    title: str
+    body: str
+    script: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """Who is signed in, and for which organizations they could answer: id and name."""
+
+    email: str
+    organization_id: UUID
+    organizations: Sequence[tuple[UUID, str]]
+
+
+def consent_page(
+    app: AppShown,
+    scopes: Sequence[str],
+    asked: Mapping[str, str],
+    who: Somebody,
+    *,
+    registered_itself: bool,
+) -> Shown:
+    """Ask whether a program may act for an organization."""
+    name = escape(app.name)
+    unknown = (
+        "<p><strong>Nobody has checked who makes this program.</strong> It chose its name itself. "
+        "Go on only if you have just started it.</p>"
+        if registered_itself
+        else ""
+    )
+    body = f"""
+<p><strong>{name}</strong> asks to act for you. {escape(app.description)}</p>
+{unknown}
+<p>It may, with your role:</p>
+<ul>{"".join(f"<li>{_MAY[scope]}</li>" for scope in scopes)}</ul>
+<form id="form" data-asked="{escape(json.dumps(dict(asked)))}">
+{_choice(who)}
+<button name="answer" value="approve">Allow</button>
+<button name="answer" value="deny" class="second">Do not allow</button>
+</form>
+<p id="said" role="status"></p>
+<p>You are signed in as {escape(who.email)}, and go on to {escape(origin_of(app.redirect_url))}. Permission can be taken
+back at any time.</p>
+"""
+    return Shown(f"Let {app.name} in?", body, _SEND + _CONSENT)
+
+
+def device_page(user_code: str, who: Somebody) -> Shown:
+    """Ask whether the device that shows a code may act for an organization."""
+    body = f"""
+<p>A program on a computer asks to act for you. <strong>Go on only if you have started it yourself, and it shows this
+code.</strong></p>
+<p>It may, with your role:</p>
+<ul>{"".join(f"<li>{may}</li>" for may in _MAY.values())}</ul>
+<form id="form">
+<label>Code<input name="code" value="{escape(user_code)}" autocomplete="off" autocapitalize="characters"
+  spellcheck="false" maxlength="20" required></label>
+{_choice(who)}
+<button name="answer" value="approve">Allow</button>
+<button name="answer" value="deny" class="second">Do not allow</button>
+</form>
+<p id="said" role="status"></p>
+<p>You are signed in as {escape(who.email)}. Permission can be taken back at any time.</p>
+"""
+    return Shown("Let a device in?", body, _SEND + _DEVICE)
+
+
+def sign_in_page(why: str) -> Shown:
+    """Ask somebody to sign in first. `why` is a sentence."""
+    body = f"""
+<p>{escape(why)}</p>
+<form id="form" hidden>
+<label>E-mail<input name="email" type="email" autocomplete="username" required></label>
+<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
+<button>Sign in</button>
+</form>
+<noscript><p>This page needs JavaScript.</p></noscript>
+<p id="said" role="status"></p>
+"""
+    return Shown("Sign in", body, _SEND + _SIGN_IN)
+
+
+def refused_page(title: str, why: str, *, return_to: str | None = None) -> Shown:
+    """Say why nothing can be asked. Nobody is sent on without a click: the address is the program's own choice."""
+    onward = (
+        f'<p><a href="{escape(return_to)}">Go back to {escape(origin_of(return_to))}</a></p>'
+        if return_to
+        else ""
+    )
+    return Shown(title, f"<p>{escape(why)}</p>{onward}")
+
+
+def _choice(who: Somebody) -> str:
+    options = "".join(
+        f'<option value="{key}"{" selected" if key == who.organization_id else ""}>{escape(name)}</option>'
+        for key, name in who.organizations
+    )
+    return f'<label>Organization<select name="organization">{options}</select></label>'
+
+
+# A session that has run out is renewed once, as the console does.
+_SEND = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+const renew = async () => (await fetch("/auth/renew", {method: "POST"})).ok;
+const post = (path, body, headers = {}) => fetch(path, {
+  method: "POST",
+  headers: {"content-type": "application/json", ...headers},
+  body: JSON.stringify(body),
+});
+const send = async (path, body, headers) => {
+  let answer = await post(path, body, headers);
+  if (answer.status === 401 && await renew()) answer = await post(path, body, headers);
+  const told = await answer.json();
+  if (!answer.ok) said.textContent = told.detail || told.error_description || told.error;
+  return answer.ok ? told : null;
+};
+"""
+_CONSENT = """
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const asked = JSON.parse(form.dataset.asked);
+  const told = await send("/oauth/authorize", {...asked, action: event.submitter.value},
+    {showorg: form.organization.value});
+  if (told) location.assign(told.redirect);
+});
+"""
+_DEVICE = """
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const told = await send("/device/approve",
+    {code: form.code.value, approve: event.submitter.value === "approve"}, {showorg: form.organization.value});
+  if (!told) return;
+  said.textContent = told.approved ? "The device may go on. You can close this page." : "The device was turned away.";
+  form.remove();
+});
+"""
+_SIGN_IN = """
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await post("/auth/login", Object.fromEntries(new FormData(form)));
+  if (answer.ok) location.reload();
+  else said.textContent = (await answer.json()).detail;
+});
+(async () => {
+  const last = Number(sessionStorage.getItem("renewed"));
+  if (Date.now() - last > 10000 && await renew()) {
+    sessionStorage.setItem("renewed", Date.now());
+    location.reload();
+  } else {
+    form.hidden = false;
+  }
+})();
+"""

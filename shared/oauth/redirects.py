@@ -1,0 +1,35 @@
+"""Which addresses a program may have browsers sent back to."""
+
+from urllib.parse import urlsplit
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_MOST_CHARACTERS = 2_000
+
+
+def why_refused(uri: str) -> str | None:
+    """Say why a program may not have this address; None if it may.
+
+    It is https, or http on the program's own machine. Source: RFC 6749 section 3.1.2, RFC 8252 section 7.3, read 2026-11.
+    """
+    if len(uri) > _MOST_CHARACTERS:
+        return f"A redirect URI has at most {_MOST_CHARACTERS:,} characters."
+    if not uri.isascii() or not uri.isprintable() or any(char in uri for char in ' "<>\\^`{|}'):
+        return "A redirect URI has only the characters of a URI: encode the others."
+    try:
+        parts = urlsplit(uri)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return "A redirect URI must be a valid address."
+    if not host or parts.username is not None or parts.password is not None:
+        return "A redirect URI names a host, and no user."
+    if "#" in uri:
+        return "A redirect URI has no fragment."
+    if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):
+        return None
+    return "A redirect URI is https, or http on 127.0.0.1, [::1] or localhost."
+
+
+def origin_of(uri: str) -> str:
+    """Return scheme and host of an address, for people to read."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,48 @@
+"""How a program registers itself (RFC 7591), so that one nobody here knows can ask a member for consent."""
+
+from sqlalchemy.orm import Session
+
+from shared.core.crypto import hash_secret
+from shared.oauth import queries
+from shared.oauth.credentials import new_client_secret, new_registered_client_id
+from shared.oauth.errors import OAuthRefused
+from shared.oauth.schemas import ClientMetadata, Registered
+from shared.oauth.scopes import granted_scopes, scope_text
+
+
+def register(session: Session, asked: ClientMetadata) -> Registered:
+    """Register a program. What it may not have of what it asks for is left out of the answer, as section 3.2.1 allows.
+
+    Raises:
+        OAuthRefused: it could not use the only flow there is.
+    """
+    if "authorization_code" not in asked.grant_types or "code" not in asked.response_types:
+        raise OAuthRefused(
+            "invalid_client_metadata", "Only authorization_code, with the response type code."
+        )
+    scopes = granted_scopes(asked.scope)
+    if not scopes:
+        raise OAuthRefused("invalid_client_metadata", "None of these scopes exists.")
+    is_public = asked.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
+    secret = None if is_public else new_client_secret()
+    values = {
+        "client_id": new_registered_client_id(),
+        "secret_hash": hash_secret(secret) if secret else None,
+        "name": asked.client_name,
+        "picture_url": asked.logo_uri,
+        "redirect_uris": asked.redirect_uris,
+    }
+    row = queries.add_registered_program(session, values)
+    return Registered(
+        client_id=row.client_id,
+        client_secret=secret,
+        client_secret_expires_at=0 if secret else None,  # never
+        client_id_issued_at=int(row.created_at.timestamp()),
+        client_name=asked.client_name,
+        logo_uri=asked.logo_uri,
+        redirect_uris=asked.redirect_uris,
+        token_endpoint_auth_method="none" if is_public else "client_secret_post",
+        grant_types=["authorization_code"],
+        response_types=["code"],
+        scope=scope_text(scopes),
+    )

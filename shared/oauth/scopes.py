@@ -1,0 +1,25 @@
+"""What a program may be allowed, and how that is read and written."""
+
+from collections.abc import Iterable
+
+READ, WRITE = "mcp:read", "mcp:write"
+SCOPES = (READ, WRITE)
+"""Every scope there is, in the order in which they are written."""
+
+
+def granted_scopes(asked: str | None) -> tuple[str, ...]:
+    """Return what a program that asks so would get: everything if it does not ask, else what there is of it.
+
+    Empty: it asks for nothing that there is. Others (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3
+    allows; the answer to the program says what it got.
+    """
+    if not asked or not asked.strip():
+        return SCOPES
+    words = set(asked.split())
+    return tuple(scope for scope in SCOPES if scope in words)
+
+
+def scope_text(scopes: Iterable[str]) -> str:
+    """Write scopes as the protocol does."""
+    held = set(scopes)
+    return " ".join(scope for scope in SCOPES if scope in held)

@@ -1,0 +1,352 @@
+"""What a request of the protocol may have: Authlib's grant of codes (RFC 6749, RFC 7636), over our tables.
+
+Authlib decides; this file answers what it asks. The only file that imports it: docs/adr/0007 says what it costs.
+"""
+
+import base64
+import binascii
+import hmac
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Payload, OAuth2Request
+from authlib.oauth2.rfc6749.errors import (
+    AccessDeniedError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+)
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin, ClientMixin
+from authlib.oauth2.rfc7636 import CodeChallenge
+from sqlalchemy.orm import Session
+
+from shared.core.crypto import hash_secret
+from shared.core.ids import OrganizationId, UserId
+from shared.core.log import log
+from shared.db.types import AnyRow
+from shared.oauth import queries
+from shared.oauth.credentials import CODE_CHARACTERS, new_code, new_token
+from shared.oauth.errors import OAuthRefused, UnknownProgram
+from shared.oauth.scopes import granted_scopes, scope_text
+
+# It writes tokens into its log at DEBUG, whatever our own level is.
+logging.getLogger("authlib").setLevel(logging.WARNING)
+_BARE = frozenset(
+    {"invalid_client", "unsupported_grant_type"}
+)  # existing clients know no description of these
+_UNAUTHORIZED = 401
+CODE_LIFE = timedelta(minutes=10)  # the most that RFC 6749 section 4.1.2 recommends
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a program asks for, checked: with what, and where a browser goes afterwards."""
+
+    program: "Program"
+    redirect_uri: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consenter:
+    """Who allows it, and for which organization."""
+
+    organization_id: OrganizationId
+    user_id: UserId
+
+
+class Program(ClientMixin):
+    """A program, as Authlib asks about it."""
+
+    def __init__(self, row: AnyRow) -> None:
+        self.row = row
+
+    @property
+    def is_public(self) -> bool:
+        """It keeps no secret; PKCE takes its place."""
+        return self.row.secret_hash is None
+
+    @property
+    def is_app(self) -> bool:
+        """An organization made it, with the one address that browsers are sent back to."""
+        return self.row.organization_id is not None
+
+    def redirect_uri(self, asked: str | None) -> str | None:
+        """Return where browsers are sent back to: an app's own address, else the one asked for if it registered that."""
+        known: list[str] = self.row.redirect_uris
+        if self.is_app:
+            return known[0]
+        return asked if asked in known else None
+
+    def get_client_id(self) -> str:
+        return str(self.row.client_id)
+
+    def get_default_redirect_uri(self) -> str:
+        return ""
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        return self.redirect_uri(redirect_uri) is not None
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        return scope_text(granted_scopes(scope))
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        known: bytes | None = self.row.secret_hash
+        return known is not None and hmac.compare_digest(hash_secret(client_secret), known)
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        del endpoint
+        return bool(self.is_public == (method == "none"))
+
+    def check_response_type(self, response_type: str) -> bool:
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type == "authorization_code"
+
+
+class _Code(AuthorizationCodeMixin):
+    """A stored code, as Authlib asks about it."""
+
+    code_challenge_method = "S256"
+
+    def __init__(self, row: AnyRow, *, compares_address: bool) -> None:
+        self.row = row
+        self.code_challenge: str | None = row.code_challenge
+        self._compares_address = compares_address
+
+    def get_redirect_uri(self) -> str | None:
+        """Return the address that the exchange must name again; an app's is ours to know, so it need not."""
+        return str(self.row.redirect_uri) if self._compares_address else None
+
+    def get_scope(self) -> str:
+        return scope_text(self.row.scopes)
+
+
+class _S256(CodeChallenge):
+    DEFAULT_CODE_CHALLENGE_METHOD = "S256"
+    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]  # noqa: RUF012  as Authlib declares it
+
+    def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
+        super().validate_code_challenge(grant, redirect_uri)
+        request = grant.request
+        if request.client.is_public and not request.payload.data.get("code_challenge"):
+            raise InvalidRequestError(
+                "Missing 'code_challenge': a program without a secret needs PKCE."
+            )
+
+
+class _CodeGrant(AuthorizationCodeGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above
+    AUTHORIZATION_CODE_LENGTH = CODE_CHARACTERS
+    server: "_Server"
+
+    @staticmethod
+    def validate_authorization_redirect_uri(request: OAuth2Request, client: Program) -> str:
+        uri = client.redirect_uri(request.payload.redirect_uri)
+        if uri is None:
+            # Authlib's own sentence quotes the address, and fails on characters that a sentence may not have.
+            raise InvalidRequestError("The redirect_uri is not one that the program registered.")
+        return uri
+
+    def validate_requested_scope(self) -> None:
+        if not granted_scopes(self.request.payload.scope):
+            raise InvalidScopeError
+
+    def generate_authorization_code(self) -> str:
+        return new_code()
+
+    def create_authorization_response(self, redirect_uri: str, grant_user: Consenter | None) -> Any:
+        if grant_user is None:
+            raise AccessDeniedError("", redirect_uri=redirect_uri)
+        self.redirect_uri = redirect_uri
+        return super().create_authorization_response(redirect_uri, grant_user)
+
+    def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
+        who: Consenter = request.user
+        values = {
+            "code_hash": hash_secret(code),
+            "app_id": request.client.row.id,
+            "redirect_uri": self.redirect_uri,
+            "code_challenge": request.payload.data.get("code_challenge"),
+            "scopes": list(granted_scopes(request.scope)),
+        }
+        queries.add_code(
+            self.server.session, who.organization_id, who.user_id, values, life=CODE_LIFE
+        )
+
+    def query_authorization_code(self, code: str, client: Program) -> _Code | None:
+        row = queries.find_code(self.server.session, client.row.id, hash_secret(code))
+        if row is None:
+            return None
+        if row.is_used:
+            self._came_twice(row.code_hash)
+        return _Code(row, compares_address=not client.is_app)
+
+    def authenticate_user(self, authorization_code: _Code) -> _Code:
+        return authorization_code  # whose it is, is in the code's row
+
+    def save_token(self, token: dict[str, Any]) -> None:
+        """Use the code up and store its token, in one statement."""
+        code_hash: bytes = self.request.authorization_code.row.code_hash
+        row = queries.exchange_code(
+            self.server.session, code_hash, hash_secret(token["access_token"])
+        )
+        if row is None:
+            self._came_twice(code_hash)
+        else:
+            token["id"] = str(row.organization_id)
+
+    def delete_authorization_code(self, authorization_code: _Code) -> None:
+        """Keep it, so that it is known if it comes again; it went with `save_token`."""
+
+    def _came_twice(self, code_hash: bytes) -> None:
+        """Revoke what the code gave, since one of two who have it is not the program. RFC 6749 section 4.1.2."""
+        revoked = queries.revoke_what_code_gave(self.server.session, code_hash)
+        log.warning(
+            "oauth.code_came_twice",
+            extra={"client_id": self.request.payload.client_id, "revoked": revoked},
+        )
+        raise InvalidGrantError("Invalid 'code' in request.")
+
+
+@dataclass(slots=True)
+class _Told:
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class _Server(AuthorizationServer):
+    """Authlib's server for one request."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.register_grant(_CodeGrant, [_S256(required=True)])
+        self.register_token_generator("default", _token)
+
+    def query_client(self, client_id: str) -> Program | None:
+        row = queries.find_program(self.session, client_id)
+        return None if row is None else Program(row)
+
+    def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
+        return request
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Nobody listens."""
+
+    def handle_response(self, status: int, body: Any, headers: Any) -> _Told:
+        return _Told(status, body, dict(headers))
+
+
+class _Payload(OAuth2Payload):
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    @property
+    def data(self) -> dict[str, str]:
+        return self._values
+
+    @property
+    def datalist(self) -> Any:
+        return {name: [value] for name, value in self._values.items()}
+
+
+class _Request(OAuth2Request):
+    def __init__(self, method: str, values: Mapping[str, str], authorization: str | None) -> None:
+        # Whether the connection is secure is the gateway's business; of the address nothing else is looked at.
+        super().__init__(method, "https://localhost/", headers=_headers(authorization))
+        self.payload = _Payload(values)
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(self.payload.data)
+
+
+def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
+    """Say what a program asks for, by the parameters that it sent a browser with.
+
+    Raises:
+        UnknownProgram: no program has the client id.
+        OAuthRefused: something else about it is wrong.
+    """
+    grant, request = _asked(_Server(session), values)
+    return Consent(
+        program=request.client,
+        redirect_uri=grant.redirect_uri,
+        scopes=granted_scopes(request.scope),
+    )
+
+
+def answer_consent(session: Session, values: Mapping[str, str], consenter: Consenter | None) -> str:
+    """Return where the browser goes: back to the program with a code, or with its refusal if nobody consents.
+
+    Raises:
+        UnknownProgram: no program has the client id.
+        OAuthRefused: something else about it is wrong.
+    """
+    server = _Server(session)
+    grant, request = _asked(server, values)
+    told: _Told = server.create_authorization_response(request, consenter, grant)
+    return told.headers["Location"]
+
+
+def exchange(
+    session: Session, values: Mapping[str, str], *, authorization: str | None
+) -> dict[str, Any]:
+    """Exchange a code for a token. `authorization` is the header, if the program proves itself by it.
+
+    The session must not be a transaction: what a code gave is revoked although the request is refused.
+
+    Raises:
+        OAuthRefused: as RFC 6749 section 5.2 names it.
+    """
+    told: _Told = _Server(session).create_token_response(_Request("POST", values, authorization))
+    body: dict[str, Any] = told.body
+    if "error" not in body:
+        return body
+    error = body["error"]
+    raise OAuthRefused(
+        error,
+        "" if error in _BARE else body.get("error_description", ""),
+        answer=_UNAUTHORIZED if error == "invalid_client" else told.status,
+    )
+
+
+def _asked(server: _Server, values: Mapping[str, str]) -> tuple[Any, _Request]:
+    if values.get("response_type", "code") != "code":
+        raise OAuthRefused("unsupported_response_type", "The response_type must be code.")
+    request = _Request("GET", {**values, "response_type": "code"}, None)
+    try:
+        return server.get_consent_grant(request), request
+    except OAuth2Error as error:
+        if error.error == "invalid_client":
+            raise UnknownProgram from error
+        return_to = error()[2][0][1] if error.redirect_uri else None
+        description = error.get_error_description()
+        raise OAuthRefused(error.error, description, return_to=return_to) from error
+
+
+def _token(scope: str, **_given: Any) -> dict[str, Any]:
+    """Make what a program gets, in the order in which existing clients know it."""
+    token = new_token()
+    return {"id": None, "cus": None, "access_token": token, "token_type": "bearer", "scope": scope}
+
+
+def _headers(authorization: str | None) -> dict[str, str]:
+    """Pass on Basic credentials that can be read: Authlib fails on others instead of refusing them."""
+    kind, _, encoded = (authorization or "").partition(" ")
+    if kind.lower() != "basic":
+        return {}
+    try:
+        readable = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return {}
+    is_readable = ":" in readable and "%00" not in readable and "\0" not in readable
+    return {"Authorization": f"Basic {encoded}"} if is_readable else {}
