@@ -41,6 +41,14 @@ MAX_UNZIPPED_BYTES = 250 * 1024**2
 AWS_SERVICES = frozenset({"kms", "s3", "scheduler", "secretsmanager", "sesv2", "sqs"})
 # Which distributions a layer holds; DependenciesLayer holds the others.
 PICTURES = frozenset({"pyvips", "pyvips-binary"})
+# What the SDK of the Model Context Protocol needs and nothing else does.
+TOOLS = frozenset(
+    {
+        "attrs", "click", "httpcore2", "httpx2", "jsonschema", "jsonschema-specifications", "mcp", "mcp-types",
+        "referencing", "rpds-py", "sse-starlette", "truststore", "uvicorn",
+    }
+)  # fmt: skip
+SPECIAL_LAYERS = {"PicturesLayer": PICTURES, "ToolsLayer": TOOLS}
 # Published as source only. Its package is plain Python; the compiled half is in pyvips-binary.
 PLAIN_SOURCES = frozenset({"pyvips"})
 # What a function reads beside its code.
@@ -124,10 +132,11 @@ def build(name: str, folder: Path, template: dict[str, Any]) -> None:
     if resource is None or name not in _built_resources(template):
         raise BuildRefused(f"template.yaml has no function or layer named {name}.")
     folder.mkdir(parents=True, exist_ok=True)
-    if name == "PicturesLayer":
-        _build_layer(folder, {pin for pin in _pins() if pin.name in PICTURES})
+    if names := SPECIAL_LAYERS.get(name):
+        _build_layer(folder, {pin for pin in _pins() if pin.name in names})
     elif name == "DependenciesLayer":
-        _build_layer(folder, {pin for pin in _pins() if pin.name not in PICTURES})
+        special = frozenset().union(*SPECIAL_LAYERS.values())
+        _build_layer(folder, {pin for pin in _pins() if pin.name not in special})
         shutil.copy(CERTIFICATES, folder)
     else:
         _build_function(folder, handler=resource["Properties"]["Handler"])

@@ -1,12 +1,17 @@
 """Does the build put into each artefact what its function needs, pinned, and nothing that changes by chance?"""
 
+import importlib.metadata
 import json
 import re
 import ssl
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from layers import build
 
@@ -33,6 +38,31 @@ class TestLock:
     def test_the_pictures_are_in_the_lock(self) -> None:
         names = {pin.name for pin in build._pins()}
         assert names >= build.PICTURES >= build.PLAIN_SOURCES
+
+    def test_the_layer_of_the_tools_holds_what_only_they_need(self) -> None:
+        """One more there, and another function would miss it; one less, and every function would carry it."""
+        declared = tomllib.loads((build.ROOT / "pyproject.toml").read_text())
+        needed = {Requirement(line) for line in declared["project"]["dependencies"]}
+        tools = {requirement for requirement in needed if requirement.name == "mcp"}
+        assert _all_that(tools) - _all_that(needed - tools) == build.TOOLS
+
+
+def _all_that(requirements: Iterable[Requirement]) -> set[str]:
+    """Return the distributions that these need, and those need in turn, on the machine that runs this."""
+    found, names, waiting = set[Requirement](), set[str](), list(requirements)
+    while waiting:
+        requirement = waiting.pop()
+        if requirement in found:
+            continue
+        found.add(requirement)
+        name = canonicalize_name(requirement.name)
+        names.add(name)
+        for line in importlib.metadata.requires(name) or ():
+            needed = Requirement(line)
+            extras = requirement.extras or {""}
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                waiting.append(needed)
+    return names
 
 
 class TestTrimming:
