@@ -88,7 +88,7 @@ Days = Annotated[int, Query(ge=1, le=365, description="How many days back.")]
 
 
 @api.get("/integrations", response_model_exclude_unset=True)
-def list_public_channels(
+def list_integrations(
     member: Acting, session: Reading, group: Annotated[str | None, Query(max_length=200)] = None
 ) -> list[PublicChannel]:
     """List the channels. Oldest first, also those that are switched off; `group` is a customer's id."""
@@ -102,7 +102,7 @@ def list_groups(member: Acting, session: Reading) -> list[CustomerOut]:
 
 
 @api.get("/social/{provider}")
-def start_connecting_for(
+def start_connecting(
     provider: str,
     member: Acting,
     refresh: Annotated[
@@ -117,9 +117,7 @@ def start_connecting_for(
 
 
 @api.delete("/integrations/{channel_id}")
-def delete_public_channel(
-    channel_id: ChannelId, member: Acting, session: Writing
-) -> PublicChannelRef:
+def delete_integration(channel_id: ChannelId, member: Acting, session: Writing) -> PublicChannelRef:
     """Delete a channel. With all that was still to be published through it."""
     return channels.delete_channel(session, _author(member), channel_id)
 

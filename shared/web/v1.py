@@ -6,11 +6,13 @@ them. It is JSON whatever happens.
 """
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
 from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
 from shared.access.policy import Limit, Rule
@@ -44,7 +46,12 @@ class PublicProblem(WireModel):
 
 
 class PublicRoute(Route):
-    """A route of the public API: its refusals are documented as it tells them."""
+    """A route of the public API: its refusals are documented as it tells them, and its name begins with `public`."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        # Many of its routes are called like the canonical ones that do the same.
+        named = {**options, "operation_id": to_camel(f"public_{endpoint.__name__}")}
+        super().__init__(path, endpoint, **named)
 
     @staticmethod
     def documented(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
