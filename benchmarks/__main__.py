@@ -35,6 +35,7 @@ class Sizes:
     functions: tuple[str, ...]
     rounds: int
     each: int
+    of_program: int
     few: int
     many: int
     posts: int
@@ -42,8 +43,8 @@ class Sizes:
     starts_system: bool
 
 
-FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, few=1_000, many=1_000_000, posts=2_000, bursts=3, starts_system=True)  # fmt: skip
-QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, few=300, many=600, posts=20, bursts=1, starts_system=False)  # fmt: skip
+FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, of_program=100_000, few=1_000, many=1_000_000, posts=2_000, bursts=3, starts_system=True)  # fmt: skip
+QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, of_program=300, few=300, many=600, posts=20, bursts=1, starts_system=False)  # fmt: skip
 
 
 def measure(sizes: Sizes) -> dict[str, Any]:
@@ -54,7 +55,9 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         found = imports.measure(sizes.functions, rounds=sizes.starts, environment=_environment())
         results["imports"] = found.rows
         _say("requests")
-        results["requests"] = requests.measure(rounds=sizes.rounds, each=sizes.each)
+        results["requests"] = requests.measure(
+            rounds=sizes.rounds, each=sizes.each, posts=sizes.of_program
+        )
         _say("statements")
         results["statements"] = statements.measure(publisher)
         _say("publishing")

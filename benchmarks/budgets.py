@@ -18,6 +18,8 @@ REQUESTS_MS = {
     requests.MONTH: 6.0,
     requests.CHANNELS: 2.5,
     requests.SELF: 2.0,
+    requests.PUBLIC_MONTH: 6.0,
+    requests.PUBLIC_CREATE: 7.0,
 }
 LAST_OF_BURST_SECONDS = 2.0
 CPU_A_POST_MS = 35.0

@@ -36,33 +36,51 @@ class Caller:
         """Ask for the month."""
         return http_event("GET", "/posts", headers=self.headers, query=_MONTH_QUERY)
 
+    def public_month(self) -> dict[str, Any]:
+        """Ask the public API for the month."""
+        return http_event("GET", "/public/v1/posts", headers=self.key_headers, query=_MONTH_QUERY)
+
     def nothing(self, *, by_key: bool = False) -> dict[str, Any]:
         """Ask what is answered without looking anything up: what remains is who is calling."""
         headers = self.key_headers if by_key else self.headers
         return http_event("POST", "/posts/should-shortlink", headers=headers, body="{}")
 
-    def get(self, path: str) -> dict[str, Any]:
+    def get(self, path: str, *, by_key: bool = False) -> dict[str, Any]:
         """Ask for anything."""
-        return http_event("GET", path, headers=self.headers)
+        return http_event("GET", path, headers=self.key_headers if by_key else self.headers)
 
-    def compose(
-        self, *, channels: int = 1, parts: int = 1, tags: Sequence[str] = (), key: str = ""
+    def compose(self, **options: Any) -> dict[str, Any]:
+        """Compose a post, see `_draft`."""
+        return self._compose("/posts", self.headers, **options)
+
+    def public_compose(self, **options: Any) -> dict[str, Any]:
+        """Compose a post through the public API, see `_draft`."""
+        return self._compose("/public/v1/posts", self.key_headers, **options)
+
+    def _compose(
+        self, path: str, headers: dict[str, str], *, key: str = "", **options: Any
     ) -> dict[str, Any]:
-        """Compose a post that no other is the same as, five minutes ahead."""
         number = next(self._numbers)
+        also = {"idempotency-key": f"{key}{number}"} if key else {}
+        body = json.dumps(self._draft(number, **options))
+        return http_event("POST", path, headers=headers | also, body=body)
+
+    def _draft(
+        self, number: int, *, channels: int = 1, parts: int = 1, tags: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Make a post that no other is the same as, five minutes ahead."""
         when = datetime.now(UTC) + timedelta(minutes=5)
         value = [{"content": f"Post {number}, part {part}", "image": []} for part in range(parts)]
-        body = {
+        return {
             "type": "schedule",
             "date": when.isoformat(),
+            "shortLink": False,
             "tags": [{"value": tag, "label": tag} for tag in tags],
             "posts": [
                 {"integration": {"id": str(one)}, "value": value}
                 for one in self.channel_ids[:channels]
             ],
         }
-        headers = self.headers | ({"idempotency-key": f"{key}{number}"} if key else {})
-        return http_event("POST", "/posts", headers=headers, body=json.dumps(body))
 
     def bare(self) -> dict[str, Any]:
         """Ask the bare route for the organization's name."""

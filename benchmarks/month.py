@@ -28,7 +28,7 @@ _FILL = text("""
         '{}', md5(n::text), publish_at, 0, case when in_month then publish_at end, 1, 1, 1, 'web',
         case when in_month then null else publish_at end
     from (
-        select n, in_month, cast(lpad(to_hex(n), 32, '0') as uuid) as id,
+        select n, in_month, cast(lpad(to_hex(:shift + n), 32, '0') as uuid) as id,
             case when in_month
                 then cast(:month as timestamptz) + interval '30 days' * (n::float8 / :count)
                 else cast(:month as timestamptz) - interval '1 day'
@@ -60,7 +60,7 @@ def measure(around: Surroundings, *, few: int, many: int, rounds: int, each: int
     counts = {"few": few, "many": many}
     for name, count in counts.items():
         around.use_database(name)
-        _fill(caller, count)
+        fill(caller, count)
     samples = {name: Samples() for name in counts}
     for _ in range(rounds):
         for name in counts:
@@ -87,8 +87,11 @@ def measure(around: Surroundings, *, few: int, many: int, rounds: int, each: int
     ]  # fmt: skip
 
 
-def _fill(caller: Caller, count: int) -> None:
-    """Store the posts; their foreign keys are right and are not checked one by one."""
+def fill(caller: Caller, count: int, *, shift: int = 0) -> None:
+    """Store posts, as many as a busy month's in the month; their ids begin after `shift`.
+
+    Their foreign keys are right and are not checked one by one.
+    """
     with migrate.migrating() as connection:
         connection.execute(text("set session_replication_role = replica"))
         for first in range(1, count + 1, _CHUNK):
@@ -101,6 +104,7 @@ def _fill(caller: Caller, count: int) -> None:
                     "count": count,
                     "in_month": MONTH_POSTS,
                     "every": max(1, count // MONTH_POSTS),
+                    "shift": shift,
                     "first": first,
                     "last": min(first + _CHUNK - 1, count),
                 },

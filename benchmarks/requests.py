@@ -6,25 +6,33 @@ from typing import Any
 
 from benchmarks import bare_select
 from benchmarks.callers import MONTH_POSTS, Caller, a_caller, backend, forget_rates, succeeded
+from benchmarks.month import fill
 from benchmarks.timing import Case, Row, Samples, interleave, ratio
 
 BARE = "(bare route, one SELECT)"
 CREATE, MONTH, CHANNELS = "create a post", f"month of {MONTH_POSTS} posts", "list 5 channels"
 SELF, CONTEXT = "who am I", "request context alone"
+PUBLIC_CREATE = "public API: create a post"
+PUBLIC_MONTH = f"public API: month of {MONTH_POSTS} posts"
+_SHIFT = 2**32  # ids apart from those of the calendar's own measurement
 
 
-def measure(*, rounds: int, each: int) -> list[Row]:
-    """Time each request in turn with the bare route."""
+def measure(*, rounds: int, each: int, posts: int) -> list[Row]:
+    """Time each request in turn with the bare route; an organization with `posts` asks the public API."""
     caller = a_caller(channels=5, posts=MONTH_POSTS)
+    program = a_caller(channels=5, posts=0)
+    fill(program, posts, shift=_SHIFT)
     cases = {BARE: Case(caller.bare, lambda event: succeeded(bare_select.handler(event, None)))}  # type: ignore[arg-type]
-    for name, (function, prepare) in _requests(caller).items():
+    for name, (function, prepare) in _requests(caller, program).items():
         handler = importlib.import_module(f"functions.{function}.app").handler
         cases[name] = Case(prepare, _through(handler), before=forget_rates)
     found = interleave(cases, rounds=rounds, each=each, backend=backend)
     return [_row(name, samples, found[BARE]) for name, samples in found.items()]
 
 
-def _requests(caller: Caller) -> dict[str, tuple[str, Callable[[], dict[str, Any]]]]:
+def _requests(
+    caller: Caller, program: Caller
+) -> dict[str, tuple[str, Callable[[], dict[str, Any]]]]:
     """Name the requests: the function that answers, and how its event is made."""
     return {
         CONTEXT: ("posts", caller.nothing),
@@ -34,6 +42,8 @@ def _requests(caller: Caller) -> dict[str, tuple[str, Callable[[], dict[str, Any
         CREATE: ("posts", caller.compose),
         f"{CREATE} on 5 channels": ("posts", lambda: caller.compose(channels=5)),
         f"{CREATE} with a thread of 5": ("posts", lambda: caller.compose(parts=5)),
+        PUBLIC_MONTH: ("public_api", program.public_month),
+        PUBLIC_CREATE: ("public_api", program.public_compose),
     }
 
 

@@ -68,6 +68,12 @@ def _routes(
         ("POST /posts, 5 channels, threads of 25", CREATE, "posts", lambda: caller.compose(channels=5, parts=25)),
         ("POST /posts, with a tag", CREATE + 1, "posts", lambda: caller.compose(tags=["news"])),
         ("POST /posts, with an Idempotency-Key", CREATE + 1, "posts", lambda: caller.compose(key="key")),
+        ("GET /public/v1/integrations", PAGE, "public_api", lambda: caller.get("/public/v1/integrations", by_key=True)),
+        (f"GET /public/v1/posts, a month of {MONTH_POSTS}", PAGE, "public_api", caller.public_month),
+        ("POST /public/v1/posts, 1 channel", CREATE, "public_api", caller.public_compose),
+        ("POST /public/v1/posts, 5 channels", CREATE, "public_api", lambda: caller.public_compose(channels=5)),
+        ("POST /public/v1/posts, with an Idempotency-Key", CREATE + 1, "public_api", lambda: caller.public_compose(key="key")),
+        ("POST /public/v1/posts, with a tag", CREATE + 1, "public_api", lambda: caller.public_compose(tags=["news"])),
     )  # fmt: skip
 
 
