@@ -5,6 +5,7 @@ gateway = as_member(app, session, member)      # needs the fixtures `session` an
 assert gateway.get("/user/self").json["role"] == "SUPERADMIN"
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,14 +79,21 @@ class Gateway:
         query: Mapping[str, Any] | str | None = None,
         headers: Mapping[str, str] | None = None,
         text: str | None = None,
+        content: bytes | None = None,
     ) -> Answer:
-        """Call it. `body` is sent as JSON, `text` as it is; so is a `query` that is a text."""
+        """Call it. `body` is sent as JSON, `text` as it is; so is a `query` that is a text.
+
+        `content` is a body that is no text, whose type is in `headers`.
+        """
         sent = {**self.headers, **(headers or {})}
         if body is not None or text is not None:
             sent.setdefault("content-type", "application/json")
         asked = query if isinstance(query, str) else urlencode(query or {}, doseq=True)
         sent_body = json.dumps(body) if body is not None else text
         event = self._event(method, path, asked, sent, sent_body)
+        if content is not None:
+            event["headers"] |= {"content-length": str(len(content)), **sent}
+            event |= {"body": base64.b64encode(content).decode(), "isBase64Encoded": True}
         use_loop()
         return self._read(as_handler(self.app)(event, _NO_CONTEXT))
 

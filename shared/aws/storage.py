@@ -91,7 +91,7 @@ def create_multipart(key: str, *, content_type: str | None = None) -> str:
     return str(answer["UploadId"])
 
 
-def upload_part(key: str, upload_id: str, number: int, content: bytes | bytearray) -> UploadedPart:
+def upload_part(key: str, upload_id: str, number: int, content: bytes) -> UploadedPart:
     """Store one part of an upload; all but the last have at least `MIN_PART_BYTES`.
 
     Raises:

@@ -54,6 +54,10 @@ class AnswerTooLarge(httpx.ReadError):
     """The answer is larger than we read for somebody."""
 
 
+class AnswerCompressed(AnswerTooLarge):
+    """The answer is compressed, so that nobody knows how large it is."""
+
+
 def guarded_client(
     *,
     max_bytes: int = MAX_BYTES,
@@ -130,7 +134,7 @@ class _GuardedTransport(httpx.HTTPTransport):
         response = super().handle_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             response.close()
-            raise AnswerTooLarge("The answer is compressed although that was not allowed.")
+            raise AnswerCompressed("The answer is compressed although that was not allowed.")
         assert isinstance(response.stream, httpx.SyncByteStream)
         response.stream = _Measured(response.stream, self._max_bytes)
         return response

@@ -129,7 +129,7 @@ def receive(
         FileRefused: it may not be stored.
     """
     parts = _in_parts(pieces)
-    first = next(parts, bytearray())
+    first = next(parts, b"")
     content_type = _type_of(first)
     check_size(content_type, announced_bytes or 0)
     second = next(parts, None)
@@ -152,7 +152,7 @@ def receive(
 
 def _receive_in_parts(
     organization_id: OrganizationId,
-    parts: Iterator[bytearray],
+    parts: Iterator[bytes],
     content_type: str,
     *,
     name: str | None,
@@ -185,7 +185,7 @@ def _receive_in_parts(
 
 
 def _send(
-    key: str, upload_id: str, content_type: str, parts: Iterator[bytearray]
+    key: str, upload_id: str, content_type: str, parts: Iterator[bytes]
 ) -> tuple[list[UploadedPart], int]:
     """Send parts while the next one is read; what the storage confirmed, and how many bytes that were."""
     limit = max_bytes(content_type)
@@ -208,22 +208,25 @@ def _send(
     return sent, size_bytes
 
 
-def _in_parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
-    """Put pieces of any size together to parts of `PART_BYTES`, and a last one with what is left."""
-    part = bytearray()
+def _in_parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Put pieces, each smaller than a part, together to parts of `PART_BYTES`, and a last one with what is left."""
+    held: list[bytes] = []
+    size_bytes = 0
     for piece in pieces:
-        part += piece
-        while len(part) >= PART_BYTES:
+        held.append(piece)
+        size_bytes += len(piece)
+        if size_bytes >= PART_BYTES:
+            part = b"".join(held)
             yield part[:PART_BYTES]
-            part = part[PART_BYTES:]
-    if part:
-        yield part
+            held, size_bytes = [part[PART_BYTES:]], size_bytes - PART_BYTES
+    if size_bytes:
+        yield b"".join(held)
 
 
-def _type_of(first: bytearray) -> str:
+def _type_of(first: bytes) -> str:
     if not first:
         raise FileRefused("empty", "The file is empty.")
-    return sniff(bytes(first[:HEAD_BYTES]))
+    return sniff(first[:HEAD_BYTES])
 
 
 def _place(organization_id: OrganizationId, content_type: str) -> Expected:

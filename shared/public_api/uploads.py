@@ -21,7 +21,14 @@ from shared.aws.storage import public_url
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId, UserId
-from shared.core.net import ENDS_AT, AddressRefused, AnswerTooLarge, check_url, guarded_client
+from shared.core.net import (
+    ENDS_AT,
+    AddressRefused,
+    AnswerCompressed,
+    AnswerTooLarge,
+    check_url,
+    guarded_client,
+)
 from shared.core.wire import WireModel
 from shared.db.session import unit_of_work
 from shared.media import queries
@@ -222,8 +229,10 @@ def _import(
             )
     except FileRefused as refused:
         raise _told(refused) from refused
+    except AnswerCompressed as error:
+        raise _not_fetched("Its server compresses what it sends.") from error
     except AnswerTooLarge as error:
-        raise _told(FileRefused("too_large", str(error))) from error
+        raise _told(_too_large(settings().media_max_video_bytes)) from error
     except httpx.TimeoutException as error:
         raise _too_slow(within, is_over=time.monotonic() >= ends_at) from error
     except AddressRefused as error:
@@ -283,6 +292,11 @@ def _too_slow(within: timedelta, *, is_over: bool) -> Refused:
     )
     refused.also["alternative"] = ALTERNATIVE
     return refused
+
+
+def _too_large(max_bytes: int) -> FileRefused:
+    message = f"Videos may have at most {max_bytes:,} bytes; this file has more."
+    return FileRefused("too_large", message, path="size")
 
 
 def _told(refused: FileRefused) -> Refused:

@@ -3,10 +3,9 @@
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 
 from shared.core import net
 from shared.core.net import AddressRefused, AnswerTooLarge, guarded_client, is_public
+from tests.answering import says, serving
 from tests.conftest import Configure
 
 
@@ -126,7 +126,7 @@ def test_name_without_an_address_cannot_be_reached(monkeypatch: pytest.MonkeyPat
 class TestLoopback:
     def test_is_called_where_the_setting_allows_it(self, configure: Configure) -> None:
         configure(ALLOW_LOOPBACK_ADDRESSES="true")
-        with _server(_says(b"here")) as url, guarded_client() as client:
+        with serving(says(b"here")) as url, guarded_client() as client:
             assert client.get(url).text == "here"
 
     def test_setting_allows_no_other_private_address(self, configure: Configure) -> None:
@@ -141,15 +141,15 @@ class TestLimits:
         configure(ALLOW_LOOPBACK_ADDRESSES="true")
 
     def test_large_answer_is_cut_off(self) -> None:
-        with _server(_says(b"x" * 5_000)) as url:
+        with serving(says(b"x" * 5_000)) as url:
             with guarded_client(max_bytes=4_999) as client, pytest.raises(AnswerTooLarge):
                 client.get(url)
             with guarded_client(max_bytes=5_000) as client:
                 assert len(client.get(url).content) == 5_000
 
     def test_compressed_answer_is_refused(self) -> None:
-        answer = _says(b"x", {"content-encoding": "gzip"})
-        with _server(answer) as url, guarded_client() as client, pytest.raises(AnswerTooLarge):
+        answer = says(b"x", {"content-encoding": "gzip"})
+        with serving(answer) as url, guarded_client() as client, pytest.raises(AnswerTooLarge):
             client.get(url)
 
     def test_answer_that_drips_is_cut_off(self) -> None:
@@ -164,23 +164,23 @@ class TestLimits:
                     return
                 request.wfile.write(b"x")
 
-        with _server(drip) as url, guarded_client(max_time=timedelta(seconds=0.2)) as client:
+        with serving(drip) as url, guarded_client(max_time=timedelta(seconds=0.2)) as client:
             with pytest.raises(httpx.ReadTimeout):
                 client.get(url)
             stop.set()
 
     def test_redirect_to_a_private_address_is_refused(self) -> None:
-        answer = _says(b"", {"location": "http://10.0.0.1/"}, status=302)
+        answer = says(b"", {"location": "http://10.0.0.1/"}, status=302)
         with (
-            _server(answer) as url,
+            serving(answer) as url,
             guarded_client(max_redirects=3) as client,
             pytest.raises(AddressRefused),
         ):
             client.get(url)
 
     def test_redirects_are_followed_only_so_far(self) -> None:
-        answer = _says(b"", {"location": "/again"}, status=302)
-        with _server(answer) as url:
+        answer = says(b"", {"location": "/again"}, status=302)
+        with serving(answer) as url:
             with guarded_client(max_redirects=3) as client, pytest.raises(httpx.TooManyRedirects):
                 client.get(url)
             with guarded_client() as client:
@@ -192,14 +192,14 @@ def test_environment_does_not_put_a_proxy_in_between(
 ) -> None:
     configure(ALLOW_LOOPBACK_ADDRESSES="true")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with _server(_says(b"direct")) as url, guarded_client() as client:
+    with serving(says(b"direct")) as url, guarded_client() as client:
         assert client.get(url).text == "direct"
 
 
 def test_time_is_counted_anew_for_each_request(configure: Configure) -> None:
     configure(ALLOW_LOOPBACK_ADDRESSES="true")
     net._ends_at.set(0.0)
-    with _server(_says(b"x")) as url, guarded_client() as client:
+    with serving(says(b"x")) as url, guarded_client() as client:
         assert client.get(url).text == "x"
 
 
@@ -214,38 +214,3 @@ def _answers(rounds: list[list[str]]) -> Callable[..., Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in next(left)]
 
     return resolve
-
-
-def _says(
-    body: bytes, headers: dict[str, str] | None = None, *, status: int = 200
-) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in {"content-length": str(len(body)), **(headers or {})}.items():
-            request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
-
-
-@contextmanager
-def _server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                answer(self)
-            except (BrokenPipeError, ConnectionResetError):
-                return
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
