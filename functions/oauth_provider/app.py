@@ -41,7 +41,7 @@ from shared.oauth.schemas import (
     GrantList,
     GrantRevoked,
     Redirect,
-    Registered,
+    RegisteredProgram,
     ResourceMetadata,
     ServerMetadata,
     Token,
@@ -54,16 +54,21 @@ from shared.organizations.models import Role
 from shared.organizations.settings import list_organizations
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Autocommit, OwnProfile, Reading, Writing, credentials_of
+from shared.web.errors import PROBLEM_JSON
 from shared.web.oauth import OAuthProblem, RegistrationRoute, oauth_response, protocol_router
 from shared.web.pages import page
-from shared.web.routing import Router
+from shared.web.routing import PROBLEM_SCHEMA, Router
 
 _TAGS = ["Programs of others"]
 _FORM = "application/x-www-form-urlencoded"
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
 """Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
 _REFUSED: dict[int | str, dict[str, Any]] = {
-    400: {"model": OAuthProblem, "description": "As the protocol names it, or an unknown client id"}
+    400: {
+        "model": OAuthProblem,
+        "description": "As the protocol names it, or an unknown client id",
+        "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
+    }
 }
 
 programs = Router(tags=_TAGS)
@@ -84,7 +89,11 @@ def _fields_of(model: type[Any]) -> dict[str, Any]:
 @programs.get(
     "/oauth/authorize",
     response_model=Asked,
-    responses={**_REFUSED, 200: {"content": {"text/html": {}}}},
+    responses={
+        **_REFUSED,
+        200: {"content": {"text/html": {}}},
+        403: {"content": {"text/html": {}}},
+    },
 )
 def ask_for_consent(
     asked: Annotated[AskedFor, Query()], request: Request, session: Reading
@@ -162,7 +171,7 @@ async def exchange_code(request: Request, response: Response, session: Autocommi
 
 
 @registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
-def register_program(body: ClientMetadata, session: Writing) -> Registered:
+def register_program(body: ClientMetadata, session: Writing) -> RegisteredProgram:
     """Register a program (RFC 7591).
 
     Anybody may: what a program can do, a member must consent to. One that nobody lets in is forgotten after 30 days.
@@ -267,10 +276,10 @@ def describe_server() -> ServerMetadata:
     return ServerMetadata(**server_metadata(""))
 
 
-@programs.get("/.well-known/oauth-authorization-server/{path:path}")
-def describe_server_named(path: str) -> ServerMetadata:
+@programs.get("/.well-known/oauth-authorization-server/{name}")
+def describe_server_named(name: str) -> ServerMetadata:
     """Describe the server that gives tokens, by the name of what takes them (RFC 8414)."""
-    return ServerMetadata(**server_metadata(path))
+    return ServerMetadata(**server_metadata(name))
 
 
 @programs.get("/.well-known/oauth-protected-resource")
@@ -279,10 +288,10 @@ def describe_resource() -> ResourceMetadata:
     return ResourceMetadata(**resource_metadata(""))
 
 
-@programs.get("/.well-known/oauth-protected-resource/{path:path}")
-def describe_resource_named(path: str) -> ResourceMetadata:
+@programs.get("/.well-known/oauth-protected-resource/{name}")
+def describe_resource_named(name: str) -> ResourceMetadata:
     """Describe what takes tokens at an address (RFC 9728)."""
-    return ResourceMetadata(**resource_metadata(path))
+    return ResourceMetadata(**resource_metadata(name))
 
 
 app = make_app("oauth_provider", routers=[programs, protocol, registration], render=oauth_response)

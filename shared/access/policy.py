@@ -267,9 +267,9 @@ OAUTH_PROVIDER = {
     "GET /device": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /device/approve": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_OAUTH),
     "GET /.well-known/oauth-protected-resource": Rule(Who.PUBLIC, feature=_OAUTH),
-    "GET /.well-known/oauth-protected-resource/{path:path}": Rule(Who.PUBLIC, feature=_OAUTH),
+    "GET /.well-known/oauth-protected-resource/{name}": Rule(Who.PUBLIC, feature=_OAUTH),
     "GET /.well-known/oauth-authorization-server": Rule(Who.PUBLIC, feature=_OAUTH),
-    "GET /.well-known/oauth-authorization-server/{path:path}": Rule(Who.PUBLIC, feature=_OAUTH),
+    "GET /.well-known/oauth-authorization-server/{name}": Rule(Who.PUBLIC, feature=_OAUTH),
 }
 _READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True)
 _WRITES = Rule(Who.MEMBER, rate=PUBLIC_WRITE, program=True)

@@ -22,17 +22,17 @@ class NoSuchDocument(NotFound):
         super().__init__("There is no such document.")
 
 
-def server_metadata(path: str) -> dict[str, Any]:
-    """Describe the server that gives tokens, under the name that `path` adds to the public address.
+def server_metadata(name: str) -> dict[str, Any]:
+    """Describe the server that gives tokens, under the name that `name` adds to the public address.
 
     Raises:
         NoSuchDocument: it has no such name.
     """
-    if path not in {"", *_TOOLS}:
+    if name not in {"", *_TOOLS}:
         raise NoSuchDocument
     origin = settings().public_url
     return {
-        "issuer": _address(path),
+        "issuer": _address(name),
         "authorization_endpoint": f"{origin}/oauth/authorize",
         "token_endpoint": f"{origin}/oauth/token",
         "registration_endpoint": f"{origin}/oauth/register",
@@ -47,17 +47,17 @@ def server_metadata(path: str) -> dict[str, Any]:
     }
 
 
-def resource_metadata(path: str) -> dict[str, Any]:
-    """Describe what takes the tokens: the tools at `path`, or everything at the public address.
+def resource_metadata(name: str) -> dict[str, Any]:
+    """Describe what takes the tokens: the tools at `name`, or everything at the public address.
 
     Raises:
         NoSuchDocument: nothing there takes them.
     """
-    if path not in {"", *_TOOLS}:
+    if name not in {"", *_TOOLS}:
         raise NoSuchDocument
     return {
-        "resource": _address(path),
-        "authorization_servers": [_address(path if path in _KNOWN_AS_ISSUER else "")],
+        "resource": _address(name),
+        "authorization_servers": [_address(name if name in _KNOWN_AS_ISSUER else "")],
         "scopes_supported": list(SCOPES),
         "bearer_methods_supported": ["header"],
         "resource_name": "Roost",
@@ -65,5 +65,5 @@ def resource_metadata(path: str) -> dict[str, Any]:
     }
 
 
-def _address(path: str) -> str:
-    return f"{settings().public_url}/{path}" if path else settings().public_url
+def _address(name: str) -> str:
+    return f"{settings().public_url}/{name}" if name else settings().public_url

@@ -6,11 +6,11 @@ from shared.core.crypto import hash_secret
 from shared.oauth import queries
 from shared.oauth.credentials import new_client_secret, new_registered_client_id
 from shared.oauth.errors import OAuthRefused
-from shared.oauth.schemas import ClientMetadata, Registered
+from shared.oauth.schemas import ClientMetadata, RegisteredProgram
 from shared.oauth.scopes import granted_scopes, scope_text
 
 
-def register(session: Session, asked: ClientMetadata) -> Registered:
+def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
     """Register a program. What it may not have of what it asks for is left out of the answer, as section 3.2.1 allows.
 
     Raises:
@@ -33,7 +33,7 @@ def register(session: Session, asked: ClientMetadata) -> Registered:
         "redirect_uris": asked.redirect_uris,
     }
     row = queries.add_registered_program(session, values)
-    return Registered(
+    return RegisteredProgram(
         client_id=row.client_id,
         client_secret=secret,
         client_secret_expires_at=0 if secret else None,  # never

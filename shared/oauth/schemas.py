@@ -155,7 +155,7 @@ class ClientMetadata(ProtocolModel):
     scope: str | None = None
 
 
-class Registered(ProtocolModel):
+class RegisteredProgram(ProtocolModel):
     """A program, registered. A public one has no secret."""
 
     client_id: str = Field(examples=["pcd_" + "k" * 32])

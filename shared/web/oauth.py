@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from shared.access.policy import Rule
 from shared.core.errors import AppError, NotFound, TooManyRequests
+from shared.core.sentences import field_at, sentence
 from shared.oauth.errors import OAuthRefused
 from shared.web.errors import PROBLEM_JSON, headers_of, problem_response
 from shared.web.routing import PROBLEM_SCHEMA, Route, Router
@@ -82,10 +83,13 @@ class ProtocolRoute(Route):
     def _of_body(self, error: RequestValidationError) -> OAuthRefused:
         found = error.errors()[0]
         _, *path = found["loc"]
-        message = found["msg"].removeprefix("Value error, ")
-        where = ".".join(str(part) for part in path)
-        name = "invalid_redirect_uri" if "redirect_uris" in path else self.invalid
-        return OAuthRefused(name, f"{where}: {message}" if where else message)
+        if found["type"] == "json_invalid" or not path:
+            return OAuthRefused(self.invalid, "Send a JSON object as the body.")
+        model = self.body_field.field_info.annotation if self.body_field else None
+        said = f"{'.'.join(str(part) for part in path)}: {sentence(found, field_at(model, path))}"
+        return OAuthRefused(
+            "invalid_redirect_uri" if "redirect_uris" in path else self.invalid, said
+        )
 
 
 class RegistrationRoute(ProtocolRoute):

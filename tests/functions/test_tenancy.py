@@ -15,10 +15,12 @@ from shared.access.policy import rule_for
 from shared.core.ids import new_id
 from shared.media.models import MediaState
 from shared.notifications.models import Notification, NotificationKind
+from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Tag
 from shared.web.routing import Route
+from shared.webhooks.models import DeliveryState, Webhook, WebhookDelivery
 from tests.builders import (
     a_channel,
     a_customer,
@@ -73,6 +75,7 @@ BODIES: dict[str, Any] = {
     "POST /posts/{post_id}/confirm": {"releaseUrl": "https://mastodon.social/@ada/1"},
     "POST /posts/{post_id}/resend": {},
     "POST /posts/{post_id}/duplicate": {},
+    "PUT /webhooks/{webhook_id}": {"name": "mine"},
     "PUT /public/v1/posts/{post_id}": {"value": [{"content": "mine"}]},
     "PUT /public/v1/posts/{post_id}/settings": {"settings": {"visibility": "public"}},
     "PUT /public/v1/posts/{post_id}/status": {"status": "draft"},
@@ -122,9 +125,43 @@ class Theirs:
             "tag_id": tag.id,
             "key_id": key.id,
             "session_id": new_id(),
+            **self._webhook(session),
+            "grant_id": self._grant(session).id,
+            "name": new_id(),  # of a document
         }
         self.uploading = uploading.id
         self.channel, self.post, self.media = channel.id, post.id, media.id
+
+    def _grant(self, session: Session) -> OAuthGrant:
+        program = OAuthApp(
+            id=new_id(), organization_id=self.organization.id, client_id=SECRET, name=SECRET,
+            description=SECRET, redirect_uris=["https://secret.example/"],
+        )  # fmt: skip
+        session.add(program)
+        session.flush()
+        grant = OAuthGrant(
+            id=new_id(), app_id=program.id, organization_id=self.organization.id,
+            user_id=self.member.user_id, token_hash=b"t", scopes=["mcp:read"],
+        )  # fmt: skip
+        session.add(grant)
+        session.flush()
+        return grant
+
+    def _webhook(self, session: Session) -> dict[str, UUID]:
+        webhook = Webhook(
+            id=new_id(), organization_id=self.organization.id, name=SECRET, secret=b"s",
+            url="https://secret.example/",
+        )  # fmt: skip
+        session.add(webhook)
+        session.flush()
+        delivery = WebhookDelivery(
+            id=new_id(), organization_id=self.organization.id, webhook_id=webhook.id,
+            event="post.published", event_id=new_id(), body=[{"content": SECRET}],
+            state=DeliveryState.FAILED,
+        )  # fmt: skip
+        session.add(delivery)
+        session.flush()
+        return {"webhook_id": webhook.id, "delivery_id": delivery.id}
 
     def path(self, template: str) -> str:
         ids = dict(self.ids)
@@ -167,6 +204,10 @@ def everything(session: Session, organization: Organization) -> list[Any]:
         "api_keys",
         "notifications",
         "members",
+        "webhooks",
+        "webhook_deliveries",
+        "oauth_apps",
+        "oauth_grants",
     )
     return [
         session.execute(
@@ -229,6 +270,7 @@ def in_bodies(theirs: Theirs) -> list[tuple[str, str, Any]]:
             {"integration": {"id": channel}, "value": [{**one[0], "id": post}]}]}),
         ("POST", "/posts/valid", {**draft, "posts": [{"integration": {"id": channel}, "value": with_media}]}),
         ("POST", "/user/change-org", {"id": str(theirs.organization.id)}),
+        ("POST", "/webhooks", {"name": "mine", "url": "https://hooks.example/", "integrations": [{"id": channel}]}),
     ]  # fmt: skip
 
 
