@@ -44,7 +44,6 @@ from shared.public_api.notifications import ToldPage
 from shared.public_api.post_schemas import (
     NewReleaseId,
     NewSettings,
-    NewStatus,
     PublicCreated,
     PublicDraft,
     PublicEdit,
@@ -56,6 +55,7 @@ from shared.public_api.post_schemas import (
     PublicStatus,
     PublicThread,
     RecentRelease,
+    StatusWanted,
 )
 from shared.public_api.show_post import show_post
 from shared.public_api.uploads import FileAddress, PublicMedia
@@ -314,7 +314,7 @@ def change_post_settings(
 
 @api.put("/posts/{post_id}/status")
 def change_post_status(
-    post_id: Id, body: NewStatus, member: Acting, session: Writing
+    post_id: Id, body: StatusWanted, member: Acting, session: Writing
 ) -> PublicStatus:
     """Queue a post, or take it back.
 

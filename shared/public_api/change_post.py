@@ -27,12 +27,12 @@ from shared.public_api.post_refusals import first_empty, refused
 from shared.public_api.post_schemas import (
     NewReleaseId,
     NewSettings,
-    NewStatus,
     PublicEdit,
     PublicRelease,
     PublicSettings,
     PublicStatus,
     PublicThread,
+    StatusWanted,
     kind_of,
 )
 from shared.public_api.show_post import show_post
@@ -94,7 +94,9 @@ def change_settings(
     return PublicSettings(post_id=post_id, publish_date=root.publish_at)
 
 
-def change_status(session: Session, author: Author, post_id: UUID, body: NewStatus) -> PublicStatus:
+def change_status(
+    session: Session, author: Author, post_id: UUID, body: StatusWanted
+) -> PublicStatus:
     """Queue a post for its time, or take it back to a draft.
 
     Raises:

@@ -181,7 +181,7 @@ class NewSettings(_Loose):
     settings: JsonObject = Field(examples=[{"visibility": "public"}])
 
 
-class NewStatus(_Loose):
+class StatusWanted(_Loose):
     """Whether the post is to go out."""
 
     status: StatusAction
