@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
@@ -12,7 +13,14 @@ import httpx
 import pytest
 
 from shared.core import net
-from shared.core.net import AddressRefused, AnswerTooLarge, guarded_client, is_public
+from shared.core.net import (
+    ENDS_AT,
+    AddressRefused,
+    AnswerTooLarge,
+    check_url,
+    guarded_client,
+    is_public,
+)
 from tests.answering import says, serving
 from tests.conftest import Configure
 
@@ -33,11 +41,20 @@ from tests.conftest import Configure
         "192.168.1.1",
         "198.18.0.1",
         "224.0.0.1",
+        "239.255.255.250",
         "240.0.0.1",
         "255.255.255.255",
+        "100.127.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
         "::",
         "::1",
         "::7f00:1",
+        "::ffff:127.0.0.1",
+        "::ffff:0:7f00:1",
+        "100::1",
+        "3fff::1",
+        "5f00::1",
         "::ffff:10.0.0.1",
         "::ffff:169.254.169.254",
         "64:ff9b::7f00:1",
@@ -74,6 +91,18 @@ def test_address_on_the_internet_is_public(address: str) -> None:
         "https://0x7f.1/",
         "https://0177.1/",
         "https://127.1/",
+        "https://017700000001/",
+        "https://0x7f000001/",
+        "https://0/",
+        "https://localhost./",
+        "https://api.localhost/",
+        "https://100.64.0.1/",
+        "https://224.0.0.1/",
+        "https://[fe80::1]/",
+        "https://[fc00::1]/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://[::ffff:0:7f00:1]/",
+        "https:///",
         "https://[::1]/",
         "https://[::ffff:127.0.0.1]/",
         "https://169.254.169.254/latest/meta-data/",
@@ -86,8 +115,20 @@ def test_address_is_refused_before_anything_is_sent(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "create_connection", _no_connection)
+    monkeypatch.setattr(socket, "getaddrinfo", _no_connection)
     with guarded_client() as client, pytest.raises(httpx.UnsupportedProtocol):
         client.get(url)
+
+
+@pytest.mark.parametrize("url", ["https://example.org:8443/", "https://example.org:22/"])
+def test_other_ports_are_refused_where_one_is_said(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", _no_connection)
+    with guarded_client(only_port=443) as client, pytest.raises(AddressRefused):
+        client.get(url)
+    check_url(httpx.URL("https://example.org:443/"), only_port=443)
+    check_url(httpx.URL(url))
 
 
 def test_name_with_one_private_address_among_its_addresses_is_refused(
@@ -169,12 +210,45 @@ class TestLimits:
                 client.get(url)
             stop.set()
 
-    def test_redirect_to_a_private_address_is_refused(self) -> None:
-        answer = says(b"", {"location": "http://10.0.0.1/"}, status=302)
+    def test_requests_end_when_they_were_told_to(self) -> None:
+        """Each of the redirects begins anew; what ends all of them does not move."""
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            time.sleep(0.15)
+            says(b"", {"location": "/again"}, status=302)(request)
+
+        began = time.monotonic()
+        with serving(answer) as url, guarded_client(max_redirects=20) as client:
+            with pytest.raises(httpx.TimeoutException):
+                client.get(url, extensions={ENDS_AT: began + 0.4})
+            assert time.monotonic() - began < 1
+
+    def test_nothing_is_begun_once_it_is_over(self) -> None:
+        over = {ENDS_AT: time.monotonic() - 1}
+        with (
+            serving(says(b"x")) as url,
+            guarded_client() as client,
+            pytest.raises(httpx.TimeoutException),
+        ):
+            client.get(url, extensions=over)
+
+    @pytest.mark.parametrize(
+        "to",
+        [
+            "http://10.0.0.1/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/",
+            "https://[fc00::1]/",
+            "https://2130706433.example.invalid@10.0.0.1/",
+            "ftp://example.org/",
+        ],
+    )
+    def test_redirect_to_a_private_address_is_refused(self, to: str) -> None:
+        answer = says(b"", {"location": to}, status=302)
         with (
             serving(answer) as url,
             guarded_client(max_redirects=3) as client,
-            pytest.raises(AddressRefused),
+            pytest.raises(httpx.UnsupportedProtocol),
         ):
             client.get(url)
 

@@ -21,6 +21,7 @@ from shared.db.session import dispose
 from shared.organizations.models import Organization
 from shared.web.app import make_app
 from shared.web.deps import Reading, Writing
+from shared.web.edge import BodyLimit
 from shared.web.routing import Router
 from tests.conftest import Configure
 from tests.counting import count_statements
@@ -215,6 +216,26 @@ class TestBody:
     def test_large_one_is_413(self, gateway: Gateway) -> None:
         answer = gateway.post(ITEM, {"parts": [{"longText": "x" * 100_000}] * 21})
         assert (answer.status, answer.json["code"]) == (413, "body_too_large")
+
+    def test_path_with_a_limit_of_its_own_refuses_in_its_own_words(self, app: FastAPI) -> None:
+        class TooMuch(Conflict):
+            """Told by the path."""
+
+        limits = {ITEM: BodyLimit(1_000, lambda most: TooMuch(f"At most {most}."))}
+        router = Router()
+        router.routes.extend(app.router.routes)
+        gateway = Gateway(
+            make_app("items", routers=[router], max_body_bytes=500, body_limits=limits)
+        )
+        assert gateway.post(ITEM, {"x": "x" * 700}).status == 201
+        refused = gateway.post(ITEM, {"x": "x" * 1_100})
+        assert (refused.status, refused.json["detail"]) == (409, "At most 1000.")
+        assert gateway.post(f"/items/{new_id()}", {"x": "x" * 700}).status == 413
+
+    def test_nul_in_a_form_is_a_byte_like_others(self, gateway: Gateway) -> None:
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        answer = gateway.call("POST", ITEM, content=b'--x "\\u0000"', headers=headers)
+        assert answer.json["code"] == "unreadable"
 
     @pytest.mark.parametrize(
         ("sent", "status"),
