@@ -124,3 +124,24 @@ class ProviderPause(Base):
     until: Mapped[datetime]
     reason: Mapped[str]
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class ChannelReport(Base):
+    """Numbers that a platform told, kept until `expires_at`. `subject_id` is the channel, or the post they are of.
+
+    `series`: `[[label, [[day, number]], average]]`. Unlogged: what a crash takes is asked again.
+    """
+
+    __tablename__ = "channel_reports"
+    __table_args__ = (
+        Index("ix_channel_reports_expires_at", "expires_at"),
+        {"prefixes": ["UNLOGGED"]},
+    )
+
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    subject_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    days: Mapped[int] = mapped_column(primary_key=True)
+    series: Mapped[list[Any]]
+    expires_at: Mapped[datetime]

@@ -43,6 +43,25 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "channel_reports",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("days", sa.Integer(), nullable=False),
+        sa.Column("series", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organizations.id"],
+            name=op.f("fk_channel_reports_organization_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint(
+            "organization_id", "subject_id", "days", name=op.f("pk_channel_reports")
+        ),
+        prefixes=["UNLOGGED"],
+    )
+    op.create_index("ix_channel_reports_expires_at", "channel_reports", ["expires_at"])
+    op.create_table(
         "oauth_apps",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("organization_id", sa.Uuid(), nullable=True),
@@ -386,5 +405,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("deleted_at is null"),
     )
     op.drop_table("oauth_apps")
+    op.drop_index("ix_channel_reports_expires_at", table_name="channel_reports")
+    op.drop_table("channel_reports")
     op.drop_table("customers")
     # ### end Alembic commands ###
