@@ -42,6 +42,7 @@ def renew_expiring(*, deadline: float) -> Mapping[Done, int]:
     still ends first. One channel's failure is its own.
     """
     run(queries.delete_expired_states)
+    run(queries.delete_expired_reports)
     ahead = {spec.slug: spec.refresh_ahead for spec in specs()}
     done: Counter[Done] = Counter()
     for token in _expiring(ahead):
@@ -69,7 +70,7 @@ def _expiring(ahead: Mapping[str, timedelta]) -> Iterator[ExpiringToken]:
 def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:
     if not may_refresh(token.channel):
         return _warn(token)
-    if token.seconds_left > ahead.total_seconds():
+    if token.paused or token.seconds_left > ahead.total_seconds():
         return Done.NOT_YET
     try:
         outcome = refresh_ahead(token.channel)

@@ -30,13 +30,15 @@ from shared.channels.errors import (
     CustomerNotFound,
 )
 from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_channel
-from shared.channels.models import Channel, Customer, OAuthState
+from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId, UserId
 from shared.db.types import AnyRow
 from shared.organizations.models import Organization
+from shared.providers.base import Series
 
 LEASE = timedelta(seconds=60)
 STATE_LIFETIME = timedelta(hours=1)
+REPORT_LIFETIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,54 @@ def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) 
     )
     if gone is None:
         raise CustomerNotFound
+
+
+# Numbers
+
+
+def find_report(
+    session: Session, organization_id: UUID, subject_id: UUID, days: int
+) -> Sequence[Series] | None:
+    """Find the numbers that a platform told of a channel or a post within the hour."""
+    kept = session.scalar(
+        select(ChannelReport.series).where(
+            ChannelReport.organization_id == organization_id,
+            ChannelReport.subject_id == subject_id,
+            ChannelReport.days == days,
+            ChannelReport.expires_at > func.now(),
+        )
+    )
+    if kept is None:
+        return None
+    return [
+        Series(label, [(day, number) for day, number in points], average)
+        for label, points, average in kept
+    ]
+
+
+def keep_report(
+    session: Session,
+    organization_id: UUID,
+    subject_id: UUID,
+    days: int,
+    told: Sequence[Series],
+) -> None:
+    """Keep what a platform told for an hour."""
+    kept = insert(ChannelReport).values(
+        organization_id=organization_id,
+        subject_id=subject_id,
+        days=days,
+        series=[[one.label, [list(point) for point in one.points], one.average] for one in told],
+        expires_at=func.now() + REPORT_LIFETIME,
+    )
+    fresh = {name: kept.excluded[name] for name in ("series", "expires_at")}
+    key = (ChannelReport.organization_id, ChannelReport.subject_id, ChannelReport.days)
+    session.execute(kept.on_conflict_do_update(index_elements=key, set_=fresh))
+
+
+def delete_expired_reports(session: Session) -> None:
+    """Delete the numbers that are not returned any more."""
+    session.execute(delete(ChannelReport).where(ChannelReport.expires_at <= func.now()))
 
 
 # Connecting
@@ -527,11 +577,15 @@ def disconnect_channel(
 
 @dataclass(frozen=True, slots=True)
 class ExpiringToken:
-    """A channel whose token ends soon. `seconds_left` is by the database's clock, negative once it has ended."""
+    """A channel whose token ends soon. `seconds_left` is by the database's clock, negative once it has ended.
+
+    `paused`: its platform has asked our whole application to wait.
+    """
 
     channel: OpenedChannel
     expires_at: datetime
     seconds_left: float
+    paused: bool
 
 
 def due_refreshes(
@@ -562,7 +616,9 @@ def due_refreshes(
         },
     ).mappings()
     return [
-        ExpiringToken(get_opened_channel(row), row["token_expires_at"], row["seconds_left"])
+        ExpiringToken(
+            get_opened_channel(row), row["token_expires_at"], row["seconds_left"], row["paused"]
+        )
         for row in rows
     ]
 
@@ -572,7 +628,8 @@ _DUE_REFRESHES = text("""
     select c.id as channel_id, c.organization_id, c.provider, c.remote_id, c.name as channel_name, c.username,
         c.access_token, c.refresh_token, c.details, c.account_settings, c.token_version, c.token_expires_at,
         c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at,
-        extract(epoch from c.token_expires_at - now())::float8 as seconds_left
+        extract(epoch from c.token_expires_at - now())::float8 as seconds_left,
+        exists (select 1 from provider_pauses pause where pause.provider = c.provider and pause.until > now()) as paused
     from channels c
     join unnest(cast(:slugs as text[]), cast(:seconds as float8[])) as horizon(slug, seconds)
         on horizon.slug = c.provider

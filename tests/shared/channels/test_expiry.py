@@ -7,12 +7,13 @@ from datetime import timedelta
 import httpx
 import pytest
 import respx
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from shared.channels import expiry, queries
 from shared.channels.expiry import Done, renew_expiring
-from shared.channels.models import Channel, OAuthState
+from shared.channels.models import Channel, OAuthState, ProviderPause
+from shared.channels.pauses import hold_provider
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
 from tests.builders import a_user, an_organization
@@ -105,6 +106,26 @@ class TestRenewing:
         assert [channel.token_version for channel in channels[:3]] == [1, 1, 2]
         assert [channel.disconnected_at is None for channel in channels[:3]] == [True, False, True]
         assert broken.disconnected_at is None
+
+    def test_a_platform_that_asked_us_to_wait_is_asked_when_the_wait_is_over(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        organization = an_organization(session)
+        soon = ending(session, organization, timedelta(minutes=1))
+        hold_provider(session, "bluesky", wait=timedelta(minutes=40), reason="too many")
+        hold_provider(session, "x", wait=timedelta(minutes=40), reason="too many")
+        assert run() == {Done.NOT_YET: 1}
+        assert not respx_mock.calls
+
+        session.execute(
+            update(ProviderPause)
+            .where(ProviderPause.provider == "bluesky")
+            .values(until=func.now() - timedelta(seconds=1))
+        )
+        respx_mock.post(REFRESH).mock(return_value=new_session())
+        assert run() == {Done.RENEWED: 1}
+        session.refresh(soon)
+        assert soon.token_version == 2
 
     def test_it_stops_in_time(self, session: Session, respx_mock: respx.MockRouter) -> None:
         ending(session, an_organization(session), timedelta(minutes=1))
