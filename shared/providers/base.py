@@ -320,8 +320,16 @@ class CanLookUp(ABC):
     """The platform can be asked whether a post is there."""
 
     @abstractmethod
-    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
-        """List the account's posts since `since` whose content is this part's, newest first."""
+    def look_up(
+        self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
+    ) -> Sequence[Found]:
+        """List what the account has there since `since` whose content is this part's, newest first.
+
+        `to` is what the part answers, as in `reply`; None: it is the root.
+
+        Raises:
+            Unsupported: too little can be read to know whether what was found is the only one.
+        """
 
 
 class CanListPages(ABC):

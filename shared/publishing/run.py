@@ -200,10 +200,12 @@ def _look_up(claimed: Claim, provider: Provider, api: Api, post: OutgoingPost) -
     """Find the one post on the platform that is surely this part: new enough, recorded by no other, and alone."""
     if not isinstance(provider, CanLookUp):
         return None
+    to = claimed.part.to
+    if claimed.part.position > 0 and to is None:
+        return None  # the part that it answers is not known there any more
     since = api.now() - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
-    candidates = [
-        one.released for one in provider.look_up(api, post, since=since) if one.created_at >= since
-    ]
+    found = provider.look_up(api, post, to=to, since=since)
+    candidates = [one.released for one in found if one.created_at >= since]
     with unit_of_work() as session:
         known = session.scalars(
             queries.KNOWN_RELEASES,

@@ -209,7 +209,10 @@ class Searchable(Keyless, CanLookUp):
         | {"slug": "searchable", "name": "Searchable"}
     )
 
-    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+    def look_up(
+        self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
+    ) -> Sequence[Found]:
+        del to  # every post is listed
         found = api.request("GET", "/posts").json()
         return [
             Found(Released(one["id"], one["url"]), datetime.fromisoformat(one["at"]))

@@ -417,7 +417,7 @@ class TestLookUp:
         route = platform.get(f"{HOST}/xrpc/com.atproto.repo.getRecord").respond(
             400, json={"error": "RecordNotFound"}
         )
-        assert Bluesky().look_up(line(), a_post(), since=NOON) == []
+        assert Bluesky().look_up(line(), a_post(), to=None, since=NOON) == []
         judge_lexicon(dict(route.calls.last.request.url.params), "com.atproto.repo.getRecord")
 
     def test_a_server_that_fails_has_not_said_so(self, platform: respx.MockRouter) -> None:
@@ -425,7 +425,7 @@ class TestLookUp:
             400, json={"error": "InvalidRequest"}
         )
         with pytest.raises(ProviderError):
-            Bluesky().look_up(line(), a_post(), since=NOON)
+            Bluesky().look_up(line(), a_post(), to=None, since=NOON)
 
 
 class TestRules:

@@ -1,5 +1,6 @@
 """What must hold for every provider, whoever writes it: its table, its refusals, its mark, its silence about secrets."""
 
+import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ CREATED: dict[str, httpx.Response] = {
         200, json={"uri": "at://did:plc:a/app.bsky.feed.post/1", "cid": "bafy"}
     ),
 }
+
+_RELEASED = Released("urn:li:share:1", "https://example.org/1")
+SOMEWHERE = ThreadPosition(root=_RELEASED, parent=_RELEASED)
 
 
 class Recorder:
@@ -285,10 +289,14 @@ class TestRefusals:
         one = provider(slug)
         if not isinstance(one, CanLookUp):
             pytest.skip("cannot look up")
-        for answer in (httpx.Response(500), httpx.ReadTimeout("silence")):
+        answers: tuple[httpx.Response | httpx.HTTPError, ...] = (
+            httpx.Response(500),
+            httpx.ReadTimeout("silence"),
+        )
+        for answer, to in itertools.product(answers, (None, SOMEWHERE)):
             seen = Recorder(one, answer)
             with pytest.raises(PlatformUnavailable):
-                one.look_up(seen.api, a_post(), since=a_post().created_at or seen.api.now())
+                one.look_up(seen.api, a_post(), to=to, since=seen.api.now())
             assert seen.marked_before == []
 
 

@@ -33,6 +33,7 @@ from shared.providers.errors import (
     ProviderError,
     RateLimited,
     TokenExpired,
+    Unsupported,
 )
 from shared.providers.families.linkedin.carousel import document_of
 from shared.providers.families.linkedin.rest import VERSION
@@ -369,10 +370,84 @@ class TestLookUp:
             sample("linkedin-page", "posts")
         )
         found = LinkedInPage().look_up(
-            line(), a_post("The owls are back (again)"), since=NOON - timedelta(minutes=2)
+            line(),
+            a_post("The owls are back (again)"),
+            to=None,
+            since=NOON - timedelta(minutes=2),
         )
         assert [one.released.id for one in found] == ["urn:li:share:7000000000000000002"]
         assert "author=urn%3Ali%3Aorganization%3A2414183" in str(route.calls.last.request.url)
+
+
+class TestLookUpComment:
+    TO = ThreadPosition(root=ROOT, parent=Released("urn:li:comment:(x,1)", "u"))
+    WRITTEN = "Part two (of two)\n\nMore at @[Acme](urn:li:organization:1)"
+    NUMBER = "6636062862760562688"
+
+    @pytest.fixture
+    def comments(self, platform: respx.MockRouter) -> respx.Route:
+        return platform.get(url__startswith=f"{HOST}/rest/socialActions/{QUOTED_SHARE}/comments?")
+
+    def look_up(self, text: str = WRITTEN, *, since: timedelta = timedelta(minutes=2)) -> list[str]:
+        post = a_post(text, position=1)
+        found = LinkedInPage().look_up(line(), post, to=self.TO, since=NOON - since)
+        return [one.released.id for one in found]
+
+    def some(self, *numbers: int, **paging: int) -> httpx.Response:
+        """Answer a page of comments, all with the text and of the page."""
+        (written, *_) = json.loads(sample("linkedin-page", "comments").content)["elements"]
+        elements = [{**written, "id": str(number)} for number in numbers]
+        return httpx.Response(200, json={"elements": elements, "paging": paging})
+
+    def test_finds_the_page_s_own_with_that_text_since_then(self, comments: respx.Route) -> None:
+        comments.mock(sample("linkedin-page", "comments"))
+        assert self.look_up() == [f"urn:li:comment:(share:7000000000000000001,{self.NUMBER})"]
+        assert comments.call_count == 1, "the answer says how many there are"
+        assert self.look_up("Part two (of two)") == []
+        assert self.look_up(since=timedelta(days=2)) == [
+            f"urn:li:comment:(share:7000000000000000001,{number})"
+            for number in (self.NUMBER, "6636062862760562691")
+        ]
+
+    @pytest.mark.parametrize(
+        "header", [NUMBER, f"urn:li:comment:(urn:li:activity:7000000000000000009,{NUMBER})"]
+    )
+    def test_names_it_as_the_answer_would_have(
+        self, platform: respx.MockRouter, comments: respx.Route, header: str
+    ) -> None:
+        platform.post(url__startswith=f"{HOST}/rest/socialActions/").respond(
+            201, headers={"x-restli-id": header}
+        )
+        comments.mock(sample("linkedin-page", "comments"))
+        made = LinkedInPage().reply(line(), a_post(self.WRITTEN, position=1), to=self.TO)
+        assert self.look_up() == [made.id]
+
+    def test_a_short_page_is_not_taken_for_the_last(self, comments: respx.Route) -> None:
+        comments.mock(side_effect=[self.some(1, 2), self.some(3, 2), self.some()])
+        assert len(self.look_up()) == 3
+        asked = [call.request.url.params["start"] for call in comments.calls]
+        assert asked == ["0", "2", "4"]
+
+    def test_a_platform_that_knows_no_pages_is_asked_twice(self, comments: respx.Route) -> None:
+        comments.mock(return_value=self.some(1))
+        assert len(self.look_up()) == 1
+        assert comments.call_count == 2
+
+    def test_among_too_many_none_is_surely_the_only_one(self, comments: respx.Route) -> None:
+        pages = [self.some(number, total=1_000) for number in range(11)]
+        comments.mock(side_effect=pages)
+        with pytest.raises(Unsupported, match="too many comments"):
+            self.look_up()
+        assert comments.call_count == 10
+
+    def test_not_being_allowed_to_look_is_no_word_on_the_channel(
+        self, comments: respx.Route
+    ) -> None:
+        words = "Not enough permissions to access: partnerApiSocialActions.GET_ALL.20260601"
+        comments.respond(403, json={"message": words, "status": 403})
+        with pytest.raises(Unsupported, match="does not let Roost look") as refused:
+            self.look_up()
+        assert refused.value.evidence.status == 403
 
 
 class TestRules:

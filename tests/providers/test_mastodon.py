@@ -188,7 +188,7 @@ class TestLookUp:
         ]
         platform.get(f"{HOST}/api/v1/accounts/42/statuses").respond(json=latest)
         api = an_api(Mastodon(), access=an_access(remote_id="42@mastodon.social"))
-        found = Mastodon().look_up(api, a_post(text), since=NOON + late)
+        found = Mastodon().look_up(api, a_post(text), to=None, since=NOON + late)
         judge(platform.calls.last.request, "mastodon/openapi.json")
         return [one.released.id for one in found]
 

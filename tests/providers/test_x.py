@@ -191,7 +191,7 @@ class TestLookUp:
         self, platform: respx.MockRouter, text: str, found: list[str]
     ) -> None:
         route = platform.get(f"{HOST}/2/users/2244994945/tweets").mock(sample("x", "timeline"))
-        matches = X().look_up(line(), a_post(text), since=NOON - timedelta(minutes=2))
+        matches = X().look_up(line(), a_post(text), to=None, since=NOON - timedelta(minutes=2))
         judged(route)
         assert [match.released.id for match in matches] == found
         assert all(

@@ -222,19 +222,19 @@ class TestLookUp:
     def test_an_article_is_known_by_its_title(self, platform: respx.MockRouter) -> None:
         route = platform.get(f"{HOST}/2/users/2244994945/tweets")
         route.mock(sample("x", "article_timeline"))
-        (found,) = X().look_up(line(), an_article(), since=NOON)
+        (found,) = X().look_up(line(), an_article(), to=None, since=NOON)
         judge(route.calls.last.request, "x/openapi.json")
         assert found.released.id == POST
         assert found.created_at == datetime(2026, 11, 22, 12, 0, 4, tzinfo=UTC)
 
     def test_a_draft_cannot_be_found(self, platform: respx.MockRouter) -> None:
-        assert X().look_up(line(), an_article(settings=DRAFT), since=NOON) == []
+        assert X().look_up(line(), an_article(settings=DRAFT), to=None, since=NOON) == []
         assert platform.calls.call_count == 0
 
     def test_an_answer_to_an_article_is_a_post(self, platform: respx.MockRouter) -> None:
         platform.get(f"{HOST}/2/users/2244994945/tweets").mock(sample("x", "article_timeline"))
         reply = an_article(text="The owls are back", position=1)
-        (found,) = X().look_up(line(), reply, since=NOON)
+        (found,) = X().look_up(line(), reply, to=None, since=NOON)
         assert found.released.id == "2030916179745800223"
 
 

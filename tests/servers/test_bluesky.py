@@ -199,10 +199,10 @@ class TestPublish:
     def test_looks_up_what_is_there_and_nothing_else(self, bluesky: Bluesky, api: Api) -> None:
         release = publish(bluesky, api, key="found.1")
         now = api.now()
-        assert [one.released for one in bluesky.look_up(api, a_post(key="found.1"), since=now)] == [
-            release
-        ]
-        assert bluesky.look_up(api, a_post(key="never-sent.1"), since=now) == []
+        assert [
+            one.released for one in bluesky.look_up(api, a_post(key="found.1"), to=None, since=now)
+        ] == [release]
+        assert bluesky.look_up(api, a_post(key="never-sent.1"), to=None, since=now) == []
 
     def test_the_key_is_a_valid_record_key(self) -> None:
         assert len(record_key(a_post())) == 13

@@ -142,7 +142,7 @@ class TestPublish:
         with pytest.raises(OutcomeUnknown):
             mastodon.publish(api, post)
         client.delete(f"{server}/api/v1/_mock/faults")
-        assert [one.released for one in mastodon.look_up(api, post, since=begun)] == [kept]
+        assert [one.released for one in mastodon.look_up(api, post, to=None, since=begun)] == [kept]
 
     def test_a_refusal_is_shown_in_the_server_s_words(
         self, mastodon: MastodonCustom, api: Api

@@ -187,9 +187,14 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
                 blobs.append(self._upload(api, media))
         return Staged({"blobs": blobs}, expires_at=api.now() + BLOB_LIFETIME)
 
-    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+    def look_up(
+        self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
+    ) -> Sequence[Found]:
         """Read the record of the part's key."""
-        del since  # the key says that it is ours, whenever it was written
+        del (
+            to,
+            since,
+        )  # the key says that it is ours, whatever it answers and whenever it was written
         found = self._existing(api, post)
         return [found] if found else []
 

@@ -10,7 +10,7 @@ What LinkedIn calls a carousel is for advertisements; ours is a document, of whi
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -54,8 +54,9 @@ from shared.providers.families.linkedin.carousel import (
     check_pages,
     stage_carousel,
 )
+from shared.providers.families.linkedin.look_up import find_comments, find_posts
 from shared.providers.families.linkedin.media import stage_files
-from shared.providers.families.linkedin.releases import release_at, released, released_comment
+from shared.providers.families.linkedin.releases import named_comment, release_at, released
 from shared.providers.families.linkedin.rest import (
     created_id,
     headers,
@@ -81,7 +82,6 @@ from shared.providers.wording import text_for
 # Not confirmed by LinkedIn; from tools that comment there.
 MAX_COMMENT_LENGTH = 1_250
 POSTING_ROLES = frozenset({"ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"})
-LATEST_POSTS = 20
 # 20: marketing/community-management/shares/multiimage-post-api. Types and fewer than 36,152,320 pixels: the Images API as
 # quoted by cdn.cdata.com/help/CLM/ado/pg_sp-uploadimage.htm. Bytes: an older interface of LinkedIn's
 # (developer.linkedin.com/docs/guide/v2/shares/rich-media-shares); the Images API names no limit.
@@ -286,21 +286,15 @@ class LinkedInPage(
         }
         path = f"/rest/socialActions/{quoted(urn)}/comments"
         answer = api.request("POST", path, json=body, headers=headers(api), irrevocable=True)
-        comment = created_id(api, answer)
-        if not comment.startswith("urn:"):
-            comment = f"urn:li:comment:({urn.removeprefix('urn:li:')},{comment})"
-        return released_comment(comment, on=to.root)
+        return named_comment(created_id(api, answer), on=to.root)
 
-    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
-        """Compare the page's latest posts; a comment cannot be looked up this way and is not found."""
-        path = f"/rest/posts?q=author&author={quoted(page_urn(api))}&count={LATEST_POSTS}&sortBy=CREATED"
-        answer = api.request("GET", path, headers={**headers(api), "X-RestLi-Method": "FINDER"})
-        wanted, found = little_text(post.text), []
-        for entry in api.read(answer).get("elements", []):
-            created_at = datetime.fromtimestamp(entry.get("createdAt", 0) / 1000, UTC)
-            if created_at >= since and entry.get("commentary") == wanted:
-                found.append(Found(released(str(entry["id"])), created_at))
-        return found
+    def look_up(
+        self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
+    ) -> Sequence[Found]:
+        """Compare the page's latest posts, or its comments on the thread's root."""
+        if to is None:
+            return find_posts(api, post.text, since=since)
+        return find_comments(api, post.text, on=to.root, since=since)
 
     def stage(
         self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]

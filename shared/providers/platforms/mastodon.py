@@ -175,8 +175,11 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
             return Processing({"ids": ids, "pending": still_pending}, after=PROCESSING_PAUSE)
         return Staged({"ids": ids}, expires_at=api.now() + UNATTACHED_LIFETIME)
 
-    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+    def look_up(
+        self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
+    ) -> Sequence[Found]:
         """Compare the account's latest statuses, letter by letter: the instance adds markup of its own."""
+        del to  # answers are among them
         answer = api.request(
             "GET",
             f"/api/v1/accounts/{api.access.remote_id.partition('@')[0]}/statuses",

@@ -284,12 +284,15 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             return Processing({"ids": ids, "waiting": list(pauses)}, after=max(pauses.values()))
         return Staged({"ids": ids}, expires_at=api.now() + UPLOAD_LIFETIME)
 
-    def look_up(self, api: Api, post: OutgoingPost, *, since: datetime) -> Sequence[Found]:
+    def look_up(
+        self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
+    ) -> Sequence[Found]:
         """Compare the account's posts since then; X shortens links and escapes text, both are undone.
 
         An article is known by its title (`article.title`: github.com/browser-use/browser-harness/pull/778, read 2026-11;
         the OpenAPI description says only that it is an object). A draft cannot be found.
         """
+        del to  # answers are among them
         chosen = XSettings.model_validate(post.settings)
         is_article = chosen.is_article and post.position == 0
         if is_article and chosen.article_status == "draft":

@@ -1,15 +1,15 @@
 """A post that may be there already: whatever happens next, it is not sent under a lapsed key, put back, or called failed."""
 
 import time
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import text
 
-from shared.providers.base import OutgoingPost, Processing, Released
+from shared.providers.base import Found, OutgoingPost, Processing, Released, ThreadPosition
 from shared.providers.http import Api
 from shared.publishing.run import publish_due
 from tests.fakes.platform import Answer, Keyless, Searchable, Slow, no_connection, refuse
@@ -62,6 +62,35 @@ class TestAcceptedThenNeverHeardOf:
         root = a_thread(world, "searchable", due_in=SOON)
         world.run()
         assert world.states(root.id)[0] == "published"
+
+
+class TestLookedUp:
+    def test_with_what_the_part_answers(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[ThreadPosition | None] = []
+        look_up = Searchable.look_up
+
+        def noted(
+            self: Searchable,
+            api: Api,
+            post: OutgoingPost,
+            *,
+            to: ThreadPosition | None,
+            since: datetime,
+        ) -> Sequence[Found]:
+            asked.append(to)
+            return look_up(self, api, post, to=to, since=since)
+
+        monkeypatch.setattr(Searchable, "look_up", noted)
+        drop = world.platform.accept_and_drop
+        world.platform.answers += [drop, world.platform.behave, drop]
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run()
+        first = Released("post-1", "https://platform.example/post-1")
+        assert asked == [None, ThreadPosition(root=first, parent=first)]
+        assert world.states(root.id) == ["published", "published"]
+        assert world.platform.texts() == ["one", "two"]
 
 
 class TestAccepted:

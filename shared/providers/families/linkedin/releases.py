@@ -24,6 +24,15 @@ def released_comment(urn: str, *, on: Released) -> Released:
     return Released(id=urn, url=f"{on.url}?commentUrn={quoted(urn)}")
 
 
+def named_comment(name: str, *, on: Released) -> Released:
+    """Name a comment on the post `on` by its number or its URN, of which LinkedIn says either.
+
+    The URN names the post by its activity, which a release does not know; one comment must have one name here.
+    """
+    number = name.removesuffix(")").rsplit(",", 1)[-1]
+    return released_comment(f"urn:li:comment:({on.id.removeprefix('urn:li:')},{number})", on=on)
+
+
 def release_at(url: str) -> Released | None:
     """Read `/feed/update/<urn>` and `/posts/<words>-activity-<number>-<letters>`, or the comment either names.
 

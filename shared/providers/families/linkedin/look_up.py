@@ -1,0 +1,85 @@
+"""Which of a page's posts, or of a post's comments, may be the one whose sending LinkedIn left unanswered.
+
+Source: marketing/community-management/shares/{posts,comments}-api on learn.microsoft.com/en-us/linkedin, read 2026-11.
+Comments are read with `r_organization_social`. In which order they come is not said, nor how many at once, so all are
+read. A program that LinkedIn has not approved may not read them at all: it answers 403 whatever the scopes are
+(`partnerApiSocialActions.GET_ALL`, as quoted by @nasdigital/linkedin-mcp on npm).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.providers.base import Found, Released
+from shared.providers.errors import ChannelDisconnected, Unsupported
+from shared.providers.families.linkedin.releases import named_comment, released
+from shared.providers.families.linkedin.rest import headers, page_urn, quoted
+from shared.providers.families.linkedin.text import comment_text, little_text
+from shared.providers.http import Api
+
+LATEST_POSTS = 20
+PAGE_SIZE = 100
+MAX_PAGES = 10
+
+
+def find_posts(api: Api, written: str, *, since: datetime) -> Sequence[Found]:
+    """Compare the page's latest posts.
+
+    Raises:
+        Unsupported: LinkedIn does not let us read them.
+    """
+    path = (
+        f"/rest/posts?q=author&author={quoted(page_urn(api))}&count={LATEST_POSTS}&sortBy=CREATED"
+    )
+    wanted, found = little_text(written), []
+    for entry in _read(api, path, {"X-RestLi-Method": "FINDER"}).get("elements", []):
+        created_at = _moment(entry.get("createdAt"))
+        if created_at >= since and entry.get("commentary") == wanted:
+            found.append(Found(released(str(entry["id"])), created_at))
+    return found
+
+
+def find_comments(api: Api, written: str, *, on: Released, since: datetime) -> Sequence[Found]:
+    """Compare the page's comments on the post `on`.
+
+    Raises:
+        Unsupported: LinkedIn does not let us read them, or there are too many to know whether one is the only one.
+    """
+    wanted = comment_text(written).split()
+    found = []
+    for entry in _comments(api, on):
+        created_at = _moment(entry.get("created", {}).get("time"))
+        is_ours = entry.get("actor") == page_urn(api)
+        said = entry.get("message", {}).get("text", "").split()
+        if is_ours and created_at >= since and said == wanted:
+            found.append(Found(named_comment(str(entry["id"]), on=on), created_at))
+    return sorted(found, key=lambda one: one.created_at, reverse=True)
+
+
+def _comments(api: Api, on: Released) -> Iterator[Mapping[str, Any]]:
+    """Read all comments, each once. A short page need not be the last; one that brings nothing new is."""
+    seen: set[str] = set()
+    read = 0
+    for _ in range(MAX_PAGES):
+        path = f"/rest/socialActions/{quoted(on.id)}/comments?start={read}&count={PAGE_SIZE}"
+        body = _read(api, path, {})
+        page = body.get("elements", [])
+        new = {str(entry["id"]): entry for entry in page if str(entry["id"]) not in seen}
+        yield from new.values()
+        seen |= new.keys()
+        read += len(page)
+        if not new or read >= body.get("paging", {}).get("total", float("inf")):
+            return
+    raise Unsupported("The post has too many comments on LinkedIn to find this one among them.")
+
+
+def _read(api: Api, path: str, more_headers: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return api.read(api.request("GET", path, headers={**headers(api), **more_headers}))
+    except ChannelDisconnected as error:  # not to read says nothing of whether the channel may post
+        message = "LinkedIn did not answer, and does not let Roost look whether it is there."
+        raise Unsupported(message, evidence=error.evidence) from error
+
+
+def _moment(milliseconds: int | None) -> datetime:
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)
