@@ -20,6 +20,7 @@ from functions.media.app import app as media_app
 from functions.public_api.app import app
 from local.workers import MAX_PAYLOAD_BYTES
 from shared.aws import storage
+from shared.channels.models import Channel
 from shared.core.config import settings
 from shared.core.ids import MediaId, OrganizationId
 from shared.media import receive
@@ -54,11 +55,6 @@ def _storage(aws: None, configure: Configure) -> None:
 
 
 @pytest.fixture
-def member(session: Session) -> Member:
-    return a_member(session, an_organization(session))
-
-
-@pytest.fixture
 def program(session: Session, member: Member) -> Gateway:
     return by_key(app, session, member)
 
@@ -89,6 +85,26 @@ def fetch(program: Gateway, url: str, *, key: str | None = None) -> Answer:
 
 def rows(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Media)) or 0
+
+
+def post(program: Gateway, channel: Channel, image: dict[str, str]) -> dict[str, Any]:
+    """Compose a draft with one picture; the post as it is stored."""
+    part = {"content": "Look", "image": [image]}
+    body = {
+        "type": "draft",
+        "date": "2030-01-01T10:00:00.000Z",
+        "shortLink": False,
+        "tags": [],
+        "posts": [{"integration": {"id": str(channel.id)}, "value": [part]}],
+    }
+    answer = program.post("/public/v1/posts", body)
+    assert answer.status == 201, answer.text
+    shown: dict[str, Any] = program.get(f"/public/v1/posts/{answer.json[0]['postId']}").json
+    return shown
+
+
+def images_of(shown: dict[str, Any]) -> list[str]:
+    return [image["id"] for image in shown["value"][0]["image"]]
 
 
 PICTURES = {
@@ -182,6 +198,23 @@ class TestUpload:
     def test_nothing_stays_open(self, program: Gateway) -> None:
         send(program, a_picture())
         assert (keys("incoming/"), open_uploads()) == ([], 0)
+
+
+class TestUseInPosts:
+    @pytest.fixture(autouse=True)
+    def _queues(self, queues: None) -> None:
+        """Posts are armed through them."""
+
+    def test_by_path_with_whatever_id(self, program: Gateway, channel: Channel) -> None:
+        file = send(program, a_picture()).json
+        assert images_of(post(program, channel, {"id": "x7f", "path": file["path"]})) == [
+            file["id"]
+        ]
+
+    def test_by_id(self, program: Gateway, channel: Channel) -> None:
+        file = send(program, a_picture()).json
+        image = {"id": file["id"], "path": file["path"]}
+        assert images_of(post(program, channel, image)) == [file["id"]]
 
 
 class TestUploadRefusals:
