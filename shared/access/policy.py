@@ -254,7 +254,9 @@ OAUTH_PROVIDER = {
     "POST /oauth/token": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_OAUTH),
     "GET /oauth/userinfo": Rule(Who.VIEWER, program=True, reads_profile=True, feature=_OAUTH),
-    "POST /oauth/userinfo": Rule(Who.VIEWER, program=True, reads_profile=True, feature=_OAUTH),
+    "POST /oauth/userinfo": Rule(
+        Who.VIEWER, program=True, reads_profile=True, writes=False, feature=_OAUTH
+    ),
     "GET /oauth/app": Rule(Who.ADMIN, person=True, feature=_OAUTH),
     "POST /oauth/app": _APPS,
     "PUT /oauth/app": _APPS,

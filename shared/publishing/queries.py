@@ -492,6 +492,11 @@ TAKE_HOUSEKEEPING = text("""
     returning key
 """)
 
+# A program that registered itself, and that no member has let in, or not for long, or no longer.
+_UNUSED_PROGRAM = """
+    client_id like 'pcd\\_%' and coalesce(last_used_at, created_at) <= now() - interval '30 days'
+    and not exists (select 1 from oauth_grants g where g.app_id = oauth_apps.id and g.revoked_at is null)
+"""
 # What has lapsed and may go, a page at a time.
 SWEEPS = tuple(
     text(
@@ -500,6 +505,12 @@ SWEEPS = tuple(
     )
     for table, lapsed in (
         ("oauth_states", "expires_at <= now()"),
+        (
+            "oauth_codes",
+            "expires_at <= now() - interval '1 day'",
+        ),  # a used one is known if it comes again
+        ("device_codes", "expires_at <= now()"),
+        ("oauth_apps", _UNUSED_PROGRAM),
         ("idempotency_keys", "expires_at <= now()"),
         ("provider_pauses", "until <= now() - interval '1 day'"),
         ("rate_limits", "window_started_at <= now() - interval '1 day'"),

@@ -739,7 +739,8 @@ class TestRegister:
 
 class TestUserInfo:
     def test_says_who_consented(self, browser: Gateway, member: Member, static: AProgram) -> None:
-        caller = Gateway(app, {"authorization": f"Bearer {token_of(browser, static)}"})
+        token = token_of(browser, static, scope="mcp:read")
+        caller = Gateway(app, {"authorization": f"Bearer {token}"})
         for answer in (caller.get("/oauth/userinfo"), caller.post("/oauth/userinfo")):
             assert answer.status == 200
             assert answer.json["sub"] == str(member.user_id)
