@@ -419,10 +419,16 @@ _LATE = (
 )
 # The name that clients know a state by, as lifecycle.py has it.
 _NAMES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
-_WIRE_STATE = f"case p.state {_NAMES} end"
-# A time as the wire has it (`clock.to_wire`), and as it is: a cursor needs its microseconds.
-_WRITTEN = """to_char(p.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
-_EXACT = "p.publish_at"
+WIRE_STATE = f"case p.state {_NAMES} end"
+
+
+def wire_time_of(column: str) -> str:
+    """Write the expression of a time as the wire has it (`clock.to_wire`)."""
+    return f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+# A time for the wire, and as it is: a cursor needs its microseconds.
+_WRITTEN, _EXACT = wire_time_of("p.publish_at"), "p.publish_at"
 
 
 def _listed(publish_date: str) -> str:
@@ -431,7 +437,7 @@ def _listed(publish_date: str) -> str:
     Most posts carry no tag, and to ask for that first takes a third of what an aggregate of no rows does.
     """
     return f"""
-        select p.id, {_WIRE_STATE} as state, p.state as code, {_LATE}, {publish_date} as "publishDate",
+        select p.id, {WIRE_STATE} as state, p.state as code, {_LATE}, {publish_date} as "publishDate",
             p.release_url as "releaseURL", p.release_id as "releaseId", p.error_code as "errorCode",
             p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
             p.creation_method as "creationMethod", null as "intervalInDays",
@@ -539,18 +545,22 @@ def list_latest(
     return _posts(session, _LIST, values)
 
 
+# The files that are shown in a part, in order; those that settings name are not.
+FILES = """
+    coalesce((
+        select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
+            'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
+        from jsonb_array_elements(p.media) with ordinality as entry
+        left join media m on m.id = cast(entry.value ->> 'id' as uuid)
+            and m.organization_id = p.organization_id
+        where entry.value ->> 'setting' is null), '[]')
+"""
 _THREAD = f"""
     select p.id, p.root_id, p.position, p.state, {_LATE}, p.publish_at, p.release_url, p.release_id, p.error_code,
         p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,
         p.delay_seconds, p.published_at, p.created_at, p.updated_at,
         c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {_TAGS} as tags,
-        coalesce((
-            select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
-                'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
-            from jsonb_array_elements(p.media) with ordinality as entry
-            left join media m on m.id = cast(entry.value ->> 'id' as uuid)
-                and m.organization_id = p.organization_id
-            where entry.value ->> 'setting' is null), '[]') as files
+        {FILES} as files
     from posts p join channels c on c.id = p.channel_id
     where p.organization_id = :organization_id and p.deleted_at is null
 """  # noqa: S608, only constants of this file
