@@ -1,20 +1,17 @@
 """`/`: is it running, is it ready, and what can it do."""
 
 import functools
-import json
 from pathlib import Path
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from shared.web import reference
 from shared.web.app import as_handler, make_app
 from shared.web.health import Health, Readiness, health, readiness
-from shared.web.pages import page_headers
 from shared.web.routing import Router
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
-_KEPT = {"cache-control": "public, max-age=300"}
 
 root = Router(tags=["Running"])
 
@@ -48,16 +45,21 @@ def get_readiness(response: Response) -> Readiness:
     "/openapi.json",
     responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
-def get_document() -> Response:
+def get_document(request: Request) -> Response:
     """Return the description of the whole API as an OpenAPI 3.1 document."""
-    return Response(_document(), media_type="application/json", headers=_KEPT)
+    return _document().answer(request, **{"cache-control": reference.KEPT_SHORTLY})
 
 
 @root.get("/docs", response_class=HTMLResponse)
-def show_reference() -> HTMLResponse:
-    """Show the description of the whole API as a page."""
-    headers = {**_KEPT, **page_headers(styles=(reference.STYLE,), scripts=())}
-    return HTMLResponse(_reference(), headers=headers)
+def show_reference(request: Request) -> Response:
+    """Show the description of the whole API as a page on which it can be tried out."""
+    return reference.show_page(request)
+
+
+@root.get("/docs/{file}", include_in_schema=False)
+def get_file_of_reference(file: str, request: Request) -> Response:
+    """Return what that page loads."""
+    return reference.show_file(request, file)
 
 
 app = make_app("root", routers=[root])
@@ -65,10 +67,5 @@ handler = as_handler(app)
 
 
 @functools.cache
-def _document() -> bytes:
-    return _DOCUMENT.read_bytes()
-
-
-@functools.cache
-def _reference() -> str:
-    return reference.render(json.loads(_document()))
+def _document() -> reference.Served:
+    return reference.Served.of(_DOCUMENT.read_bytes(), "application/json")

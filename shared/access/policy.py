@@ -126,6 +126,7 @@ ROOT = {
     "GET /health/ready": Rule(Who.PUBLIC),
     "GET /openapi.json": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
     "GET /docs": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
+    "GET /docs/{file}": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
 }
 AUTH = {
     "GET /auth/can-register": Rule(Who.PUBLIC),

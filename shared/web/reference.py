@@ -1,171 +1,159 @@
-"""How the OpenAPI document looks to a person: one page, made from it, that loads nothing and runs no script."""
+"""Where a person reads the API and tries it out: Swagger UI, served from here and kept from loading anything else.
 
+Its two files come from the package `fastapi-swagger`, of which no code is imported. It carries what the makers of
+Swagger UI publish to npm, and follows them within days: 69 releases from 2024-08 to 2026-10 (pypi.org, read 2026-11).
+"""
+
+import functools
+import gzip
+import hashlib
 import json
-from collections.abc import Mapping
-from html import escape
-from itertools import groupby
-from typing import Any
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Self
 
-STYLE = """
-body{margin:0;background:#fff;color:#222;font:15px/1.55 system-ui,sans-serif}
-main{max-width:60rem;margin:0 auto;padding:2rem 1rem}
-h1{font-size:1.6rem}h2{margin:2.5rem 0 .5rem;font-size:1.2rem}h3{margin:1rem 0 .25rem;font-size:.9rem}
-nav a{margin-right:1rem}a{color:#246}
-details{border-top:1px solid #ddd}details>div{padding:0 0 1rem 1rem}
-summary{padding:.5rem 0;cursor:pointer}
-code,pre{font:13px/1.5 ui-monospace,monospace}
-pre{margin:.25rem 0;padding:.75rem;overflow:auto;background:#f6f6f2;border-radius:6px}
-b{display:inline-block;width:4.5rem;font:600 13px/1.5 ui-monospace,monospace;color:#246}
-small{color:#666}table{border-collapse:collapse}td{padding:.15rem 1rem .15rem 0;vertical-align:top}
+from fastapi import Request, Response
+
+from shared.core.errors import NotFound
+
+_PACKAGE = "fastapi-swagger"
+_FOLDER = "fastapi_swagger/resources"
+KEPT_SHORTLY = "public, max-age=300"
+_KEPT_FOR_EVER = "public, max-age=31536000, immutable"
+# All scripts and styles are files of ours. Swagger UI evaluates nothing and sets its styles through the DOM; the pictures
+# are in its style sheet.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+# Source: swagger.io/docs/open-source-tools/swagger-ui/usage/configuration, read 2026-11.
+_OPTIONS = {
+    "url": "/openapi.json",
+    "dom_id": "#reference",
+    "deepLinking": True,
+    "defaultModelsExpandDepth": 0,
+    "displayRequestDuration": True,
+    "docExpansion": "none",
+    "filter": True,
+    "persistAuthorization": True,
+    "tryItOutEnabled": True,
+    "validatorUrl": None,  # nobody else is shown the document
+}
+_START = f"""\
+const options = {json.dumps(_OPTIONS)};
+options.oauth2RedirectUrl = new URL("/docs/oauth2-redirect.html", location).href;
+SwaggerUIBundle(options).initOAuth({{usePkceWithAuthorizationCodeGrant: true}});
 """
-_PAGE = """<!doctype html>
+_PAGE = """\
+<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} API</title><style>{style}</style></head>
-<body><main><h1>{title} API</h1>
-{description}
-<p><a href="/openapi.json">The same as an OpenAPI 3.1 document</a></p>
-<nav>{contents}</nav>
-{sections}
-</main></body></html>
+<title>Roost API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="{css}"></head>
+<body><div id="reference"></div>
+<noscript>This page needs JavaScript. The same is in the <a href="/openapi.json">OpenAPI document</a>.</noscript>
+<script src="{bundle}"></script><script src="{start}"></script></body></html>
 """
-_OPERATION = """<details id="{id}"><summary><b>{method}</b><code>{path}</code> <small>{summary}</small></summary><div>
-{description}<p><small>For: {access}{rate}</small></p>
-{parameters}{body}
-<h3>Answers</h3><table>{answers}</table></div></details>
+# Where a consent given in another window ends: the reference waits there under this name for what came back.
+# Source: swagger.io/docs/open-source-tools/swagger-ui/usage/oauth2, read 2026-11.
+_HAND_OVER = """\
+const waiting = window.opener && window.opener.swaggerUIRedirectOauth2;
+if (waiting) {
+  const said = new URLSearchParams(location.search), {auth, redirectUrl} = waiting;
+  const isOurs = said.get("state") === waiting.state, code = said.get("code");
+  if (isOurs && code) {
+    auth.code = code;
+    waiting.callback({auth, redirectUrl});
+  } else {
+    const message = isOurs ? said.get("error_description") || said.get("error") : "The answer is to another question.";
+    waiting.errCb({authId: auth.name, source: "auth", level: "error", message: message || "No code came back."});
+  }
+  window.close();
+}
+"""
+_RETURN = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Roost API</title></head>
+<body>You can close this window.<script src="{script}"></script></body></html>
 """
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """Make the page."""
-    operations = [
-        {**operation, "path": path, "method": method.upper()}
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    ]
-    operations.sort(key=_tag)
-    by_tag = [(tag, list(group)) for tag, group in groupby(operations, key=_tag)]
-    return _PAGE.format(
-        title=escape(document["info"]["title"]),
-        style=STYLE,
-        description=_prose(document["info"]["description"]),
-        contents="".join(f'<a href="#{_anchor(tag)}">{escape(tag)}</a>' for tag, _ in by_tag),
-        sections="".join(_section(tag, group, document) for tag, group in by_tag),
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A file as it is sent: both ways, since packing one takes longer than sending it."""
+
+    plain: bytes
+    gzipped: bytes
+    media_type: str
+    version: str
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str) -> Self:
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        return cls(content, gzip.compress(content, mtime=0), media_type, digest)
+
+    def answer(self, request: Request, **headers: str) -> Response:
+        """Send it, packed where the client takes that: Lambda answers at most 6 MB, and slowly."""
+        headers |= {"vary": "accept-encoding"}
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(self.plain, media_type=self.media_type, headers=headers)
+        headers |= {"content-encoding": "gzip"}
+        return Response(self.gzipped, media_type=self.media_type, headers=headers)
+
+
+def show_page(request: Request) -> Response:
+    """Answer the page."""
+    return _html(_PAGE).answer(
+        request, **{"cache-control": KEPT_SHORTLY, "content-security-policy": _POLICY}
     )
 
 
-def _section(tag: str, operations: list[dict[str, Any]], document: Mapping[str, Any]) -> str:
-    rows = "".join(_operation(each, document) for each in operations)
-    return f'<h2 id="{_anchor(tag)}">{escape(tag)}</h2>\n{rows}'
+def show_file(request: Request, name: str) -> Response:
+    """Answer a file that the page loads. Its address says the version, so that browsers may keep it for ever.
+
+    Raises:
+        NotFound: the page loads no such file.
+    """
+    if name == "oauth2-redirect.html":
+        return _html(_RETURN).answer(request, **{"content-security-policy": _POLICY})
+    if name not in _FILES:
+        raise NotFound("The reference has no such file.")
+    file = _file(name)
+    is_this = request.query_params.get("v") == file.version
+    return file.answer(request, **{"cache-control": _KEPT_FOR_EVER if is_this else KEPT_SHORTLY})
 
 
-def _operation(operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    return _OPERATION.format(
-        id=escape(operation["operationId"]),
-        method=operation["method"],
-        path=escape(operation["path"]),
-        summary=_marked(operation.get("summary", "")),
-        description=_prose(operation.get("description", "")),
-        access=escape(operation["x-access"]),
-        rate=_rate(operation.get("x-rate-limit")),
-        parameters=_parameters(operation.get("parameters", ())),
-        body=_body(operation.get("requestBody"), document),
-        answers="".join(
-            f"<tr><td><code>{escape(status)}</code></td><td>{escape(_said(answer))}</td></tr>"
-            for status, answer in operation["responses"].items()
-        ),
+# Our own files by their content; None: the package has it.
+_FILES: dict[str, str | None] = {
+    "swagger-ui.css": None,
+    "swagger-ui-bundle.js": None,
+    "start.js": _START,
+    "oauth2-redirect.js": _HAND_OVER,
+}
+
+
+@functools.cache
+def _html(template: str) -> Served:
+    html = template.format(
+        css=_address("swagger-ui.css"),
+        bundle=_address("swagger-ui-bundle.js"),
+        start=_address("start.js"),
+        script=_address("oauth2-redirect.js"),
     )
+    return Served.of(html.encode(), "text/html; charset=utf-8")
 
 
-def _rate(rate: Mapping[str, Any] | None) -> str:
-    if rate is None:
-        return ""
-    return f" · {rate['calls']} calls in {rate['seconds']} s for each {escape(rate['per'])}"
+def _address(name: str) -> str:
+    return f"/docs/{name}?v={_file(name).version}"
 
 
-def _parameters(parameters: Any) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(each['name'])}</code></td><td>{escape(each['in'])}"
-        f"{', needed' if each.get('required') else ''}</td><td>{_marked(each.get('description', ''))}</td></tr>"
-        for each in parameters
-    )
-    return f"<h3>Parameters</h3><table>{rows}</table>" if rows else ""
+@functools.cache
+def _file(name: str) -> Served:
+    own = _FILES[name]
+    content = _packaged(name) if own is None else own.encode()
+    kind = "text/css" if name.endswith(".css") else "text/javascript"
+    return Served.of(content, f"{kind}; charset=utf-8")
 
 
-def _body(body: Mapping[str, Any] | None, document: Mapping[str, Any]) -> str:
-    parts = []
-    for kind, media in (body or {}).get("content", {}).items():
-        parts.append(f"<h3>Body <small>{escape(kind)}</small></h3>")
-        if "example" in media:
-            example = json.dumps(media["example"], indent=2, ensure_ascii=False)
-            parts.append(f"<pre>{escape(example)}</pre>")
-        parts.append(_fields(media["schema"], document))
-    return "".join(parts)
-
-
-def _fields(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """List what a body consists of, one level deep."""
-    named = _resolved(schema, document)
-    needed = set(named.get("required", ()))
-    rows = "".join(
-        f"<tr><td><code>{escape(name)}</code></td>"
-        f"<td>{escape(_type(field))}{', needed' if name in needed else ''}</td>"
-        f"<td>{_marked(field.get('description', ''))}</td></tr>"
-        for name, field in named.get("properties", {}).items()
-    )
-    return f"<table>{rows}</table>" if rows else ""
-
-
-def _type(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    if "anyOf" in schema:
-        return " or ".join(_type(each) for each in schema["anyOf"])
-    if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
-    kind = str(schema.get("format") or schema.get("type") or "anything")
-    limits = {
-        "minLength": "at least {} characters",
-        "maxLength": "at most {} characters",
-        "minimum": "from {}",
-        "maximum": "to {}",
-    }
-    said = [words.format(schema[key]) for key, words in limits.items() if key in schema]
-    return ", ".join([kind, *said])
-
-
-def _said(answer: Mapping[str, Any]) -> str:
-    for media in answer.get("content", {}).values():
-        schema = media.get("schema", {})
-        if schema:
-            return f"{answer['description']}: {_type(schema)}"
-    return str(answer["description"])
-
-
-def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" not in schema:
-        return schema
-    found: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return found
-
-
-def _prose(text: str) -> str:
-    return "".join(f"<p>{_marked(part)}</p>\n" for part in text.split("\n\n") if part.strip())
-
-
-def _marked(text: str) -> str:
-    """Set `code` and **strong** as such; everything else is text."""
-    marked = escape(text.replace("\n", " "))
-    for mark, tag in (("`", "code"), ("**", "strong")):
-        parts = marked.split(mark)
-        marked = "".join(
-            f"<{tag}>{part}</{tag}>" if index % 2 else part for index, part in enumerate(parts)
-        )
-    return marked
-
-
-def _tag(operation: Mapping[str, Any]) -> str:
-    return str((operation.get("tags") or ["Other"])[0])
-
-
-def _anchor(tag: str) -> str:
-    return escape(tag.lower().replace(" ", "-"))
+def _packaged(name: str) -> bytes:
+    return Path(str(distribution(_PACKAGE).locate_file(f"{_FOLDER}/{name}"))).read_bytes()

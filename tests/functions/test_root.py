@@ -1,7 +1,11 @@
 """Whether the system says truthfully how it is, and what it can do."""
 
+import base64
+import gzip
 import json
 import socket
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -23,7 +27,7 @@ from tests.gateway import Gateway
 
 @pytest.fixture
 def gateway() -> Gateway:
-    return Gateway(app)
+    return Gateway(app, {"accept-encoding": "identity"})
 
 
 @pytest.fixture
@@ -131,34 +135,102 @@ class TestDocument:
 
 
 class TestReference:
-    def test_shows_every_route_and_loads_nothing(self, gateway: Gateway) -> None:
+    def test_page_loads_files_of_ours_alone(self, gateway: Gateway) -> None:
         answer = gateway.get("/docs")
-        page = _Page()
-        page.feed(answer.text)
-        document = json.loads(openapi.TARGET.read_text())
-        operations = [each for methods in document["paths"].values() for each in methods.values()]
-        assert {each["operationId"] for each in operations} <= page.ids
-        assert "`" not in answer.text
-        assert not page.loaded
-        assert "script-src 'none'" in answer.headers["content-security-policy"]
+        page = _Page(answer.text)
+        assert [path for path, _ in page.loaded] == [
+            "/docs/swagger-ui.css",
+            "/docs/swagger-ui-bundle.js",
+            "/docs/start.js",
+        ]
+        assert not page.inline
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
-    def test_style_is_allowed_to_apply(self, gateway: Gateway) -> None:
-        policy = gateway.get("/docs").headers["content-security-policy"]
-        assert "style-src 'sha256-" in policy
+    def test_nothing_but_them_may_run(self, gateway: Gateway) -> None:
+        stated = gateway.get("/docs").headers["content-security-policy"].split("; ")
+        policy = dict(each.split(" ", 1) for each in stated)
+        assert policy == {
+            "default-src": "'none'",
+            "script-src": "'self'",
+            "style-src": "'self'",
+            "img-src": "'self' data:",
+            "connect-src": "'self'",
+            "form-action": "'self'",
+            "frame-ancestors": "'none'",
+            "base-uri": "'none'",
+        }
+
+    def test_files_come_from_the_package_and_may_be_kept(self, gateway: Gateway) -> None:
+        loaded = _Page(gateway.get("/docs").text).loaded
+        kinds = ["text/css", "text/javascript", "text/javascript"]
+        for (path, version), kind in zip(loaded, kinds, strict=True):
+            answer = gateway.get(path, query={"v": version})
+            assert answer.status == 200
+            assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+            assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "SwaggerUIBundle" in gateway.get("/docs/swagger-ui-bundle.js").text
+        assert ".swagger-ui" in gateway.get("/docs/swagger-ui.css").text
+
+    def test_address_of_another_version_is_not_kept(self, gateway: Gateway) -> None:
+        answer = gateway.get("/docs/swagger-ui.css", query={"v": "other"})
+        assert answer.headers["cache-control"] == "public, max-age=300"
+
+    @pytest.mark.parametrize("path", ["/docs/swagger-ui-bundle.js", "/openapi.json", "/docs"])
+    def test_is_packed_for_those_who_take_it(self, gateway: Gateway, path: str) -> None:
+        plain = gateway.get(path)
+        packed = gateway.get(path, headers={"accept-encoding": "br, gzip"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in plain.headers
+        assert "accept-encoding" in plain.headers["vary"]
+        assert gzip.decompress(base64.b64decode(packed.text)).decode() == plain.text
+        assert len(packed.text) < 1024**2
+
+    def test_asks_for_the_document_and_nobody_elses_opinion(self, gateway: Gateway) -> None:
+        start = gateway.get("/docs/start.js").text
+        options = json.loads(start.partition("const options = ")[2].partition(";\n")[0])
+        assert options["url"] == "/openapi.json"
+        assert options["validatorUrl"] is None
+        for wanted in ("tryItOutEnabled", "persistAuthorization", "deepLinking", "filter"):
+            assert options[wanted] is True
+
+    def test_consent_comes_back_to_it(self, gateway: Gateway) -> None:
+        answer = gateway.get("/docs/oauth2-redirect.html", query={"code": "c", "state": "s"})
+        assert [path for path, _ in _Page(answer.text).loaded] == ["/docs/oauth2-redirect.js"]
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert "swaggerUIRedirectOauth2" in gateway.get("/docs/oauth2-redirect.js").text
+
+    @pytest.mark.parametrize("name", ["favicon-32x32.png", "..%2Fmain.py", "none.js"])
+    def test_serves_nothing_else_of_the_package(self, gateway: Gateway, name: str) -> None:
+        assert gateway.get(f"/docs/{name}").status == 404
+
+    def test_code_of_the_package_is_not_imported(self) -> None:
+        code = (
+            "import sys\nfrom shared.web import reference\n"
+            "assert reference._file('swagger-ui.css').plain\n"
+            "print('fastapi_swagger' in sys.modules)"
+        )
+        said = subprocess.run(
+            (sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=True
+        )
+        assert said.stdout == "False\n"
 
 
 class _Page(HTMLParser):
-    def __init__(self) -> None:
+    """What a page loads, as path and version, and how many scripts and styles stand in it."""
+
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.ids: set[str] = set()
-        self.loaded: list[str] = []
-        self.open: list[str] = []
+        self.loaded: list[tuple[str, str]] = []
+        self.inline = 0
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        self.ids.add(given.get("id") or "")
-        if tag in {"script", "img", "link", "iframe"} or "src" in given:
-            self.loaded.append(tag)
+        self.inline += tag in {"script", "style"} and "src" not in given
+        address = given.get("src") or (given.get("href") if tag == "link" else None) or "data:,"
+        if address != "data:,":
+            path, _, version = address.partition("?v=")
+            self.loaded.append((path, version))
 
 
 def _references(node: Any) -> set[str]:
@@ -176,7 +248,7 @@ class TestFeatures:
     ) -> None:
         assert gateway.get("/docs").status == 200
         configure(DISABLED_FEATURES="reference, impersonation")
-        for path in ("/docs", "/openapi.json"):
+        for path in ("/docs", "/docs/start.js", "/openapi.json"):
             answer = gateway.get(path)
             assert (answer.status, answer.json["code"]) == (404, "not_found")
         assert gateway.get("/health").status == 200

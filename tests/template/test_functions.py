@@ -26,7 +26,7 @@ PATHS = {
     "PublicApiFunction": ["/public/v1/*", "/api/public/v1/*"],
     "OauthProviderFunction": ["/oauth/*", "/device/*", "/.well-known/*"],
     "McpFunction": ["/mcp/*"],
-    "RootFunction": ["/", "/health", "/health/ready", "/docs", "/openapi.json"],
+    "RootFunction": ["/", "/health", "/health/ready", "/docs/*", "/openapi.json"],
 }
 # Variables that Powertools reads, not we.
 OTHERS_READ = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
