@@ -29,12 +29,12 @@ def get_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
 
 
 @webhooks.post("", status_code=201, responses=refusals(409))
-def create_webhook(body: WebhookIn, member: Acting, session: Writing) -> WebhookMade:
+def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
     """Make a webhook. The answer shows the secret that its messages are signed with, once.
 
     Without `events` it hears of published posts alone. An organization may have 50.
     """
-    return manage.add_webhook(session, member.organization_id, body)
+    return manage.add_webhook(member.organization_id, body)
 
 
 @webhooks.get("/{webhook_id}")
@@ -62,9 +62,9 @@ def delete_webhook(webhook_id: UUID, member: Acting, session: Writing) -> Webhoo
 
 
 @webhooks.post("/{webhook_id}/rotate")
-def rotate_webhook_secret(webhook_id: UUID, member: Acting, session: Writing) -> WebhookMade:
+def rotate_webhook_secret(webhook_id: UUID, member: Acting) -> WebhookMade:
     """Give a webhook another secret, shown once. For a day its messages carry a signature by the old one as well."""
-    return manage.rotate_secret(session, member.organization_id, webhook_id)
+    return manage.rotate_secret(member.organization_id, webhook_id)
 
 
 @webhooks.post("/{webhook_id}/test", status_code=201, responses=refusals(409))

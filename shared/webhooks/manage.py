@@ -13,6 +13,7 @@ from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, new_id
 from shared.core.page import read_cursor, write_cursor
+from shared.db.session import read_only, unit_of_work
 from shared.db.types import AnyRow
 from shared.webhooks import queries
 from shared.webhooks.announce import send_after_commit
@@ -71,28 +72,29 @@ def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: U
     return _out(_found(queries.find_webhook(session, organization_id, webhook_id)))
 
 
-def add_webhook(
-    session: Session, organization_id: OrganizationId, wanted: WebhookIn
-) -> WebhookMade:
-    """Make a webhook. The answer shows its secret, and no other does. `session` must not have begun to write.
+def add_webhook(organization_id: OrganizationId, wanted: WebhookIn) -> WebhookMade:
+    """Make a webhook. The answer shows its secret, and no other does.
 
     Raises:
         InvalidInput: a channel is not the organization's.
         TooManyWebhooks: the organization holds `MOST_WEBHOOKS`.
     """
+    with read_only() as session:
+        channel_ids = _channel_ids(session, organization_id, wanted.integrations)
+        if queries.count_webhooks(session, organization_id) >= MOST_WEBHOOKS:
+            raise TooManyWebhooks(MOST_WEBHOOKS)
     secret = new_signing_secret()
-    sealed = seal(secret, organization_id)  # asks the key service, hence before the transaction
-    if queries.count_webhooks(session, organization_id) >= MOST_WEBHOOKS:
-        raise TooManyWebhooks(MOST_WEBHOOKS)
-    row = queries.add_webhook(
-        session,
-        organization_id,
-        name=wanted.name,
-        url=wanted.url,
-        secret=sealed,
-        events=list(dict.fromkeys(wanted.events)),
-        channel_ids=_channel_ids(session, organization_id, wanted.integrations),
-    )
+    sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
+    with unit_of_work() as session:
+        row = queries.add_webhook(
+            session,
+            organization_id,
+            name=wanted.name,
+            url=wanted.url,
+            secret=sealed,
+            events=list(dict.fromkeys(wanted.events)),
+            channel_ids=channel_ids,
+        )
     return _made(row, secret)
 
 
@@ -120,23 +122,25 @@ def change_webhook(
     return _out(row)
 
 
-def rotate_secret(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID
-) -> WebhookMade:
-    """Give a webhook another secret. For a day the old one signs as well. `session` must not have begun to write.
+def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookMade:
+    """Give a webhook another secret. For a day the old one signs as well.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
     """
+    with read_only() as session:
+        get_webhook(session, organization_id, webhook_id)
     secret = new_signing_secret()
-    row = queries.change_webhook(
-        session,
-        organization_id,
-        webhook_id,
-        secret=seal(secret, organization_id),
-        previous_secret=Webhook.secret,
-        previous_ends_at=func.now() + OLD_SECRET_SIGNS_FOR,
-    )
+    sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
+    with unit_of_work() as session:
+        row = queries.change_webhook(
+            session,
+            organization_id,
+            webhook_id,
+            secret=sealed,
+            previous_secret=Webhook.secret,
+            previous_ends_at=func.now() + OLD_SECRET_SIGNS_FOR,
+        )
     return _made(_found(row), secret)
 
 

@@ -1,5 +1,9 @@
 """Whether what we sign is what receivers verify, by the specification's own library."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -43,3 +47,16 @@ def test_other_secret_body_or_id_does_not_verify() -> None:
     ):
         with pytest.raises(WebhookVerificationError):
             Webhook(bad_secret).verify(body, sent | changed)
+
+
+def test_the_example_in_the_documentation_verifies() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    defined: dict[str, Any] = {}
+    exec(example, defined)
+    old, new = new_signing_secret(), new_signing_secret()
+    sent = headers([new, old])
+    assert defined["verified"](sent, BODY, old)
+    assert defined["verified"](sent, BODY, new)
+    assert not defined["verified"](sent, BODY + b" ", new)
+    assert not defined["verified"](sent | {"webhook-timestamp": "1700000000"}, BODY, new)
