@@ -1,6 +1,6 @@
-"""What do the public API's numbers say of a channel and of a post? The platform is asked; `[]` is what it did not tell.
+"""What do the public API's numbers say of a channel and of a post? `[]` is what its platform did not tell.
 
-Existing clients take totals as texts. Nothing is kept: each call asks anew, which is why so few are allowed.
+Existing clients take totals as texts.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,15 +9,14 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.channels.ask import ask
 from shared.channels.errors import PLATFORM_FAILED, ChannelNotFound
+from shared.channels.report import OF_NOW, read_report
 from shared.core.ids import OrganizationId
 from shared.core.log import log
 from shared.core.wire import WireModel
 from shared.db.session import read_only
 from shared.posts.draft import as_uuid
-from shared.providers.base import CanReport, Provider, Released, Series
-from shared.providers.http import Api
+from shared.providers.base import CanReport, Released, Series
 from shared.providers.registry import UnknownProvider, provider
 from shared.public_api import queries
 from shared.public_api.channels import get_channel
@@ -59,11 +58,17 @@ def account_numbers(
     """
     with read_only() as session:
         channel = get_channel(session, organization_id, channel_id)
-    return _asked(
-        organization_id,
+    if not _reports(channel.provider):
+        return []
+    return _told(
         channel.id,
-        channel.provider,
-        lambda reporter, api: reporter.account_series(api, days=days),
+        lambda: read_report(
+            organization_id,
+            channel.id,
+            lambda reporter, api: reporter.account_series(api, days=days),
+            subject_id=channel.id,
+            days=days,
+        ),
     )
 
 
@@ -78,30 +83,24 @@ def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSe
         return []
     if release.release_id == MISSING:
         return Missing(missing=True)
+    if not _reports(release.provider):
+        return []
     released = Released(release.release_id, release.release_url or "", release.release_data or {})
-    return _asked(
-        organization_id,
+    return _told(
         release.channel_id,
-        release.provider,
-        lambda reporter, api: reporter.post_series(api, released),
+        lambda: read_report(
+            organization_id,
+            release.channel_id,
+            lambda reporter, api: reporter.post_series(api, released),
+            subject_id=known,
+            days=OF_NOW,
+        ),
     )
 
 
-def _asked(
-    organization_id: OrganizationId,
-    channel_id: UUID,
-    slug: str,
-    question: Callable[[CanReport, Api], Sequence[Series]],
-) -> list[PublicSeries]:
-    if not _reports(slug):
-        return []
-
-    def put(acting: Provider, api: Api) -> Sequence[Series]:
-        assert isinstance(acting, CanReport)
-        return question(acting, api)
-
+def _told(channel_id: UUID, read: Callable[[], Sequence[Series]]) -> list[PublicSeries]:
     try:
-        return [_public(series) for series in ask(organization_id, channel_id, put)]
+        return [_public(series) for series in read()]
     except (*PLATFORM_FAILED, ChannelNotFound) as error:
         log.warning(
             "channel.report_failed", extra={"channel_id": channel_id, "detail": error.message}

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from functions.public_api.app import app
 from shared.aws.keys import seal
-from shared.channels.models import Channel, OAuthState
+from shared.channels.models import Channel, ChannelReport, OAuthState
 from shared.core import clock
 from shared.core.ids import new_id
 from shared.identity.models import User
@@ -439,6 +439,32 @@ class TestAnalytics:
         asked = str(respx_mock.calls.last.request.url)
         assert f"start:{_days_ago(7)}" in asked
         assert f"end:{_days_ago(0)}" in asked
+
+    def test_the_platform_is_asked_once_an_hour(
+        self, session: Session, page: Channel, api: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin_numbers(respx_mock)
+        path = f"{V1}/analytics/{page.id}"
+        first = api.get(path, query={"date": "7"})
+        asked = respx_mock.calls.call_count
+        with count_statements() as cost:
+            again = api.get(path, query={"date": "7"})
+        assert (again.text, cost.statements) == (first.text, 3)
+        assert respx_mock.calls.call_count == asked
+        api.get(path, query={"date": "30"})
+        assert respx_mock.calls.call_count == 2 * asked
+        session.execute(update(ChannelReport).values(expires_at=func.now()))
+        assert api.get(path, query={"date": "7"}).text == first.text
+        assert respx_mock.calls.call_count == 3 * asked
+
+    def test_a_failure_is_not_kept(
+        self, page: Channel, api: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.get(url__startswith=LINKEDIN).mock(return_value=httpx.Response(500))
+        assert api.get(f"{V1}/analytics/{page.id}").json == []
+        respx_mock.clear()
+        linkedin_numbers(respx_mock)
+        assert api.get(f"{V1}/analytics/{page.id}").json
 
     @pytest.mark.parametrize("date", ["0", "366", "week", "7.5"])
     def test_days_that_are_none(self, page: Channel, api: Gateway, date: str) -> None:

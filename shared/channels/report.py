@@ -1,0 +1,50 @@
+"""Which numbers does a platform tell of a channel or a post? Asked at most once an hour, since platforms count that."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels import queries
+from shared.channels.ask import ask
+from shared.db.session import read_only, run
+from shared.providers.base import CanReport, Provider, Series
+from shared.providers.errors import Unsupported
+from shared.providers.http import Api
+
+OF_NOW = 0  # for `days`, where the numbers are of no stretch of time
+
+
+def read_report(
+    organization_id: UUID,
+    channel_id: UUID,
+    question: Callable[[CanReport, Api], Sequence[Series]],
+    *,
+    subject_id: UUID,
+    days: int,
+) -> Sequence[Series]:
+    """Return the numbers of `subject_id`, the channel or a post of it, for so many days back.
+
+    What the platform told within the hour is returned again; what it refused is not kept.
+
+    Raises:
+        ChannelNotFound: there is no such channel.
+        AppError: the platform tells no numbers, or refused; in its own words.
+    """
+    with read_only() as session:
+        kept = queries.find_report(session, organization_id, subject_id, days)
+    if kept is not None:
+        return kept
+
+    def put(acting: Provider, api: Api) -> Sequence[Series]:
+        if not isinstance(acting, CanReport):
+            raise Unsupported(f"{acting.spec.name} tells no numbers.")
+        return question(acting, api)
+
+    told = ask(organization_id, channel_id, put)
+
+    def keep(session: Session) -> None:
+        queries.keep_report(session, organization_id, subject_id, days, told)
+
+    run(keep)
+    return told

@@ -1,0 +1,66 @@
+"""What a platform told is returned again for an hour, to its organization alone, and then forgotten."""
+
+import time
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from shared.channels.errors import PlatformRefused
+from shared.channels.expiry import renew_expiring
+from shared.channels.models import ChannelReport
+from shared.channels.queries import find_report, keep_report
+from shared.channels.report import read_report
+from shared.providers.base import Series
+from tests.builders import an_organization
+from tests.conftest import Configure
+from tests.shared.channels.builders import a_bluesky_channel, set_up_platforms
+
+TOLD = [
+    Series("Likes", [("2026-01-01", 3.0), ("2026-01-02", 4.5)], average=True),
+    Series("Clicks", []),
+]
+
+
+class TestKeep:
+    def test_comes_back_as_it_was(self, session: Session) -> None:
+        mine, theirs, subject = an_organization(session).id, an_organization(session).id, uuid4()
+        keep_report(session, mine, subject, 7, TOLD)
+        assert find_report(session, mine, subject, 7) == TOLD
+        assert find_report(session, mine, subject, 30) is None
+        assert find_report(session, mine, uuid4(), 7) is None
+        assert find_report(session, theirs, subject, 7) is None
+
+    def test_the_later_takes_the_place_of_the_earlier(self, session: Session) -> None:
+        mine, subject = an_organization(session).id, uuid4()
+        keep_report(session, mine, subject, 7, TOLD)
+        session.execute(update(ChannelReport).values(expires_at=func.now()))
+        assert find_report(session, mine, subject, 7) is None
+        keep_report(session, mine, subject, 7, [])
+        assert find_report(session, mine, subject, 7) == []
+
+    def test_is_deleted_when_it_is_over(self, session: Session) -> None:
+        mine, over, alive = an_organization(session).id, uuid4(), uuid4()
+        keep_report(session, mine, over, 7, TOLD)
+        session.execute(update(ChannelReport).values(expires_at=func.now()))
+        keep_report(session, mine, alive, 7, TOLD)
+        renew_expiring(deadline=time.monotonic() + 120)
+        assert session.scalars(select(ChannelReport.subject_id)).all() == [alive]
+
+
+class TestRead:
+    def test_a_platform_that_tells_none_says_so(
+        self, session: Session, aws: None, configure: Configure
+    ) -> None:
+        set_up_platforms(configure)
+        channel = a_bluesky_channel(session, an_organization(session))
+        with pytest.raises(PlatformRefused, match="Bluesky tells no numbers"):
+            read_report(
+                channel.organization_id,
+                channel.id,
+                lambda reporter, api: reporter.account_series(api, days=7),
+                subject_id=channel.id,
+                days=7,
+            )
+        assert session.scalars(select(ChannelReport)).all() == []
