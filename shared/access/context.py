@@ -48,7 +48,10 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActingMember:
-    """Who acts in a request. `user_id` of an API key is the one who made it; None if that user is gone."""
+    """Who acts in a request. `user_id` of an API key is the one who made it; None if that user is gone.
+
+    `may_write` is False for a key, or a consent, that is for reading alone.
+    """
 
     organization_id: OrganizationId
     user_id: UserId | None
@@ -60,6 +63,18 @@ class ActingMember:
     session_id: SessionId | None = None
     is_super_admin: bool = False
     impersonated_by: UserId | None = None
+    may_write: bool = True
+
+    def require(self, role: Role, *, writes: bool) -> None:
+        """Refuse what the caller may not do, where the route's rule leaves that open.
+
+        Raises:
+            Forbidden: the role does not reach, or the key only reads.
+        """
+        if writes and not self.may_write:
+            raise KeyReadsOnly
+        if not reaches(self.role, role):
+            raise RoleTooLow(role.value)
 
     @property
     def person_id(self) -> UserId:
@@ -171,9 +186,10 @@ def _by_program(session: Session, key: str, rule: Rule, *, writes: bool) -> Call
         raise UnknownGrant if via is Via.OAUTH else UnknownApiKey
     if rule.person:
         raise PersonNeeded
-    if writes and not _WRITING.intersection(row.scopes):
+    caller = _caller(row, via, rule)
+    if writes and not caller.member.may_write:
         raise KeyReadsOnly
-    return _caller(row, via, rule)
+    return caller
 
 
 def _caller(row: AnyRow, via: Via, rule: Rule) -> Caller:
@@ -188,6 +204,7 @@ def _caller(row: AnyRow, via: Via, rule: Rule) -> Caller:
         session_id=row.session_id,
         is_super_admin=row.is_super_admin,
         impersonated_by=row.impersonated_by,
+        may_write=row.scopes is None or not _WRITING.isdisjoint(row.scopes),
     )
     quota = _quota(row, rule.rate) if rule.rate else None
     profile = _profile(row) if rule.reads_profile else None

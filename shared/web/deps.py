@@ -70,9 +70,12 @@ def client_address(request: Request) -> str:
 
 
 def credentials_of(request: Request) -> Credentials:
-    """Collect what the request brought. What was sent on purpose, a header, comes before a cookie."""
+    """Collect what the request brought. What was sent on purpose, a header, comes before a cookie.
+
+    Where a route has a key in its path, that is the one.
+    """
     headers, cookies = request.headers, request.cookies
-    authorization = headers.get("authorization", "")
+    authorization = request.path_params.get("api_key") or headers.get("authorization", "")
     return Credentials(
         access_token=headers.get("auth") or cookies.get("auth"),
         api_key=authorization.removeprefix("Bearer ").strip() or None,
@@ -119,7 +122,8 @@ Writing = Annotated[Session, Depends(_writing, scope="function")]
 
 
 def _identify(session: Session, request: Request, rule: Rule) -> Caller:
-    return identify(session, credentials_of(request), rule, writes=request.method not in _READS)
+    writes = rule.writes and request.method not in _READS
+    return identify(session, credentials_of(request), rule, writes=writes)
 
 
 def _again_if_disconnected(work: Callable[[Session], T]) -> T:

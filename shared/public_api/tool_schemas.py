@@ -1,0 +1,209 @@
+"""What language models send to the tools, and what they read of the answers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from shared.core.wire import WireModel, WireTime
+from shared.public_api.post_schemas import PublicCreated, PublicSettings
+
+MAX_SOCIAL_POSTS = 30
+_MAX_ENTRIES = 100
+
+Id = Annotated[str, Field(max_length=200)]
+
+
+class _Loose(WireModel):
+    """Arguments: unknown ones are left alone, since models make some up."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+# Arguments
+
+
+class NoArguments(_Loose):
+    """Nothing."""
+
+
+class OfGroup(_Loose):
+    """Whose channels."""
+
+    group: Id | None = Field(default=None, description="A customer, by the id of groupList.")
+
+
+class OfPlatform(_Loose):
+    """Which platform."""
+
+    platform: str = Field(
+        max_length=100, description="As integrationList says it.", examples=["x", "mastodon"]
+    )
+    is_premium: bool = Field(
+        default=False, description="Whether the account has paid for longer posts on its platform."
+    )
+
+
+class Pair(_Loose):
+    """One setting."""
+
+    key: str = Field(max_length=200)
+    value: Any = Field(description="Any JSON value; a text where nothing else is asked for.")
+
+
+class ToolOfPlatform(_Loose):
+    """Which tool of a platform to run, through which channel, with what."""
+
+    integration_id: Id
+    method_name: str = Field(max_length=200, description="One of integrationSchema's `tools`.")
+    data_schema: list[Pair] = Field(default_factory=list, max_length=_MAX_ENTRIES)
+
+
+class PostOrComment(_Loose):
+    """One part: the first is the post, each further one answers the part before it."""
+
+    content: str = Field(
+        description="HTML of p, h1-h3, strong, u, a, ul and li; a line is a paragraph.",
+        examples=["<p>Good morning</p>"],
+    )
+    attachments: list[Annotated[str, Field(max_length=2_000)]] = Field(
+        default_factory=list,
+        max_length=_MAX_ENTRIES,
+        description="Public https addresses of pictures and videos: .png, .jpg, .gif, .webp, .mp4.",
+    )
+
+
+class SocialPost(_Loose):
+    """One channel's post, and its comments."""
+
+    integration_id: Id = Field(description="The channel, by its id of integrationList.")
+    is_premium: bool = Field(
+        default=False, description="Not needed: what the account says of itself holds."
+    )
+    date: WireTime = Field(
+        description="When it is to appear; without an offset it is UTC. `now` ignores it.",
+        examples=["2026-12-24T10:00:00Z"],
+    )
+    short_link: bool = Field(
+        default=False, description="Taken and left: links go out as they were written."
+    )
+    type: Literal["draft", "schedule", "now"]
+    posts_and_comments: list[PostOrComment] = Field(min_length=1, max_length=_MAX_ENTRIES)
+    settings: list[Pair] = Field(
+        default_factory=list,
+        max_length=_MAX_ENTRIES,
+        description="Settings of the platform, as integrationSchema describes them.",
+    )
+
+
+class SocialPosts(_Loose):
+    """What to post. All of it is stored, or nothing."""
+
+    social_post: list[SocialPost] = Field(min_length=1, max_length=MAX_SOCIAL_POSTS)
+
+
+class OfRange(_Loose):
+    """Which posts: both ends are included."""
+
+    start_date: WireTime = Field(examples=["2026-12-01T00:00:00Z"])
+    end_date: WireTime = Field(examples=["2026-12-31T23:59:59Z"])
+    customer: Id | None = Field(default=None, description="A customer, by the id of groupList.")
+
+
+class SettingsOfPost(_Loose):
+    """Settings to put over those that a post has."""
+
+    id: Id = Field(description="The post, by its id of postsListTool.")
+    settings: list[Pair] = Field(min_length=1, max_length=_MAX_ENTRIES)
+
+
+class OfAddress(_Loose):
+    """Which file."""
+
+    url: str = Field(max_length=2_000, examples=["https://pictures.example.org/beach.jpg"])
+
+
+# Answers
+
+
+class ToolErrors(WireModel):
+    """Why nothing was done."""
+
+    errors: str
+
+
+class ToolCustomer(WireModel):
+    """A customer whose channels belong together."""
+
+    id: Id
+    name: str
+
+
+class ToolChannel(WireModel):
+    """A channel."""
+
+    id: Id
+    name: str
+    picture: str | None
+    platform: str
+    disabled: bool
+    display: str | None = Field(description="The account's name on its platform.")
+    type: Literal["social", "article"]
+    customer: ToolCustomer | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class Channels(WireModel):
+    """The channels, oldest first."""
+
+    output: list[ToolChannel]
+
+
+class Groups(WireModel):
+    """The customers, by name."""
+
+    output: list[ToolCustomer]
+
+
+class Scheduled(WireModel):
+    """The posts, one for each entry, or why none was stored."""
+
+    output: list[PublicCreated] | ToolErrors
+
+
+class ToolPost(WireModel):
+    """A post of the list. `settings` are an object, written as JSON."""
+
+    id: Id
+    publish_date: str
+    state: str
+    content: str
+    settings: str
+    group: Id
+    integration_id: Id
+    platform: str
+    integration_name: str
+
+
+class ToolPosts(WireModel):
+    """The posts of a range, first to go out first."""
+
+    posts: list[ToolPost]
+
+
+class PostsOfRange(WireModel):
+    """The posts of a range."""
+
+    output: ToolPosts
+
+
+class SettingsChanged(WireModel):
+    """The post whose settings were changed, or why they were not."""
+
+    output: PublicSettings | ToolErrors
+
+
+class Uploaded(WireModel):
+    """Where the file is now, or why it was not taken."""
+
+    id: Id | None = Field(default=None, exclude_if=lambda value: value is None)
+    path: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    error: str | None = Field(default=None, exclude_if=lambda value: value is None)

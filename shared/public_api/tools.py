@@ -1,0 +1,326 @@
+"""Which tools do language models have? A table: what each takes and gives, what it needs, and the function behind it.
+
+The functions are those of the public API. What makes pictures, videos or texts needs a vendor and is not here.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.access.context import ActingMember
+from shared.channels.queries import list_channels
+from shared.channels.schemas import customer_of
+from shared.core.errors import AppError, InvalidInput
+from shared.db.session import read_only, unit_of_work
+from shared.organizations.models import Role
+from shared.posts.draft import as_uuid
+from shared.posts.errors import PostNotFound
+from shared.posts.models import CreationMethod
+from shared.posts.queries import Author
+from shared.posts.read import Range
+from shared.providers.registry import UnknownProvider, provider
+from shared.public_api import change_post, channels
+from shared.public_api.errors import Refused
+from shared.public_api.guide import GuideOut, guide
+from shared.public_api.list_posts import list_posts_json
+from shared.public_api.post_schemas import NewSettings
+from shared.public_api.read_arguments import read_as
+from shared.public_api.schedule_by_tool import schedule_by_tool, settings_of
+from shared.public_api.tool_schemas import (
+    Channels,
+    Groups,
+    NoArguments,
+    OfAddress,
+    OfGroup,
+    OfPlatform,
+    OfRange,
+    PostsOfRange,
+    Scheduled,
+    SettingsChanged,
+    SettingsOfPost,
+    SocialPosts,
+    ToolChannel,
+    ToolCustomer,
+    ToolErrors,
+    ToolOfPlatform,
+    ToolPost,
+    ToolPosts,
+    Uploaded,
+)
+from shared.public_api.uploads import import_from_url
+
+MAX_LIST_CHARACTERS = 1_000_000
+"""An answer is sent twice, as data and as a text, and a function's answer may have 6 MB (AWS Lambda quotas, read 2026-11)."""
+_UNAVAILABLE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool. `failed` makes the declared answer of a refusal; None: the tool has none, and the call fails."""
+
+    name: str
+    title: str
+    description: str
+    takes: type[BaseModel]
+    gives: type[BaseModel]
+    run: Callable[[ActingMember, Any], BaseModel]
+    needs: Role = Role.VIEWER
+    writes: bool = False
+    asks_others: bool = False
+    failed: Callable[[str], BaseModel] | None = None
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """Describe its arguments."""
+        return self.takes.model_json_schema(by_alias=True)
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """Describe its answer."""
+        return self.gives.model_json_schema(by_alias=True, mode="serialization")
+
+
+class ToolFailed(Exception):
+    """The call was refused, and the tool has no answer of its own for that. The text is for the model."""
+
+
+def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a tool and return its answer as JSON; a refusal is one too where the tool declares it.
+
+    Raises:
+        ToolFailed: it was refused otherwise, or what it needs does not answer.
+    """
+    try:
+        member.require(tool.needs, writes=tool.writes)
+        answer = tool.run(member, read_as(tool.takes, arguments))
+    except AppError as error:
+        if tool.failed is None or error.status >= _UNAVAILABLE:
+            raise ToolFailed(in_words(error)) from error
+        answer = tool.failed(in_words(error))
+    written: dict[str, Any] = answer.model_dump(mode="json", by_alias=True)
+    return written
+
+
+def in_words(error: AppError) -> str:
+    """Tell a refusal in one text: which field or channel, and why."""
+    if isinstance(error, Refused) and "provider" in error.also:
+        return f"{error.also['name']} ({error.also['provider']}): {error.message}"
+    if error.problems:
+        return " ".join(f"{problem.path}: {problem.message}" for problem in error.problems)
+    return error.message
+
+
+def _list_channels(member: ActingMember, wanted: OfGroup) -> Channels:
+    customer_id = as_uuid(wanted.group) if wanted.group else None
+    if wanted.group and customer_id is None:
+        return Channels(output=[])
+    with read_only() as session:
+        listed = list_channels(session, member.organization_id, customer_id=customer_id)
+    return Channels(
+        output=[
+            ToolChannel(
+                id=str(channel.id),
+                name=channel.name,
+                picture=channel.picture_url,
+                platform=channel.provider,
+                disabled=channel.disabled,
+                display=channel.username,
+                type="article" if _is_for_articles(channel.provider) else "social",
+                customer=ToolCustomer(id=str(customer.id), name=customer.name)
+                if (customer := customer_of(channel))
+                else None,
+            )
+            for channel in listed
+        ]
+    )
+
+
+def _is_for_articles(slug: str) -> bool:
+    try:
+        return provider(slug).spec.article
+    except UnknownProvider:
+        return False
+
+
+def _list_groups(member: ActingMember, _nothing: NoArguments) -> Groups:
+    with read_only() as session:
+        listed = channels.list_groups(session, member.organization_id)
+    return Groups(output=[ToolCustomer(id=str(one.id), name=one.name) for one in listed])
+
+
+def _describe_platform(_member: ActingMember, wanted: OfPlatform) -> GuideOut:
+    return GuideOut(output=guide(wanted.platform, {"verified": wanted.is_premium}))
+
+
+def _run_tool(member: ActingMember, wanted: ToolOfPlatform) -> channels.ToolAnswer:
+    data = {
+        pair.key: pair.value if isinstance(pair.value, str) else json.dumps(pair.value)
+        for pair in wanted.data_schema
+    }
+    call = channels.ToolCall(method_name=wanted.method_name, data=data)
+    return channels.run_tool(member.organization_id, wanted.integration_id, call)
+
+
+def _schedule(member: ActingMember, wanted: SocialPosts) -> Scheduled:
+    return Scheduled(output=schedule_by_tool(_author(member), wanted.social_post))
+
+
+def _list_posts(member: ActingMember, wanted: OfRange) -> PostsOfRange:
+    stretch = Range(wanted.start_date, wanted.end_date)
+    with read_only() as session:
+        listed, rest = list_posts_json(
+            session, member.organization_id, stretch, customer=wanted.customer
+        )
+    if rest or len(listed) > MAX_LIST_CHARACTERS:
+        raise InvalidInput("These are too many posts for one answer. Ask for a shorter range.")
+    posts = [_post(post) for post in json.loads(listed)["posts"]]
+    return PostsOfRange(output=ToolPosts(posts=posts))
+
+
+def _post(listed: Mapping[str, Any]) -> ToolPost:
+    channel = listed["integration"]
+    return ToolPost(
+        id=listed["id"],
+        publish_date=listed["publishDate"],
+        state=listed["state"],
+        content=listed["content"],
+        settings=listed["settings"],
+        group=listed["group"],
+        integration_id=channel["id"],
+        platform=channel["providerIdentifier"],
+        integration_name=channel["name"],
+    )
+
+
+def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsChanged:
+    post_id = as_uuid(wanted.id)
+    if post_id is None:
+        raise PostNotFound
+    settings = read_as(NewSettings, {"settings": settings_of(wanted.settings)})
+    with unit_of_work() as session:
+        changed = change_post.change_settings(session, _author(member), post_id, settings)
+    return SettingsChanged(output=changed)
+
+
+def _upload(member: ActingMember, wanted: OfAddress) -> Uploaded:
+    file = import_from_url(member.organization_id, wanted.url, uploaded_by=member.user_id)
+    return Uploaded(id=str(file.id), path=file.path)
+
+
+def _author(member: ActingMember) -> Author:
+    return Author(member.organization_id, member.user_id, member.role, CreationMethod.MCP)
+
+
+SCHEDULE = Tool(
+    name="integrationSchedulePostTool",
+    title="Schedule posts",
+    description=(
+        "Schedule posts, publish them now, or store them as drafts. Call integrationList for the channels and "
+        "integrationSchema for what each platform takes before. Several channels or times are several entries; "
+        "a thread is one entry with several postsAndComments. Everything is stored, or nothing: `errors` says why."
+    ),
+    takes=SocialPosts,
+    gives=Scheduled,
+    run=_schedule,
+    needs=Role.MEMBER,
+    writes=True,
+    asks_others=True,
+    failed=lambda words: Scheduled(output=ToolErrors(errors=words)),
+)
+
+TOOLS: tuple[Tool, ...] = (
+    Tool(
+        name="integrationList",
+        title="List channels",
+        description="List the connected channels that posts can be scheduled for, or those of one customer.",
+        takes=OfGroup,
+        gives=Channels,
+        run=_list_channels,
+    ),
+    Tool(
+        name="groupList",
+        title="List customers",
+        description="List the customers (groups) that channels belong to.",
+        takes=NoArguments,
+        gives=Groups,
+        run=_list_groups,
+    ),
+    Tool(
+        name="integrationSchema",
+        title="Describe a platform",
+        description=(
+            "Describe what a platform takes: rules in words, the longest text, a JSON Schema of its settings, and "
+            "the tools that triggerTool can run. Call it before scheduling."
+        ),
+        takes=OfPlatform,
+        gives=GuideOut,
+        run=_describe_platform,
+    ),
+    Tool(
+        name="triggerTool",
+        title="Ask a platform",
+        description=(
+            "Run one of a platform's tools that integrationSchema lists, through a channel: to find the id or the "
+            "form of something that a post or its settings name."
+        ),
+        takes=ToolOfPlatform,
+        gives=channels.ToolAnswer,
+        run=_run_tool,
+        needs=Role.MEMBER,
+        asks_others=True,
+    ),
+    SCHEDULE,
+    Tool(
+        name="postsListTool",
+        title="List posts",
+        description="List the posts of a range of time, in all states: QUEUE, PUBLISHED, ERROR and DRAFT.",
+        takes=OfRange,
+        gives=PostsOfRange,
+        run=_list_posts,
+    ),
+    Tool(
+        name="postSettingsTool",
+        title="Change a post's settings",
+        description=(
+            "Change settings of a post that is still to go out; those that are not named stay. `errors` says why not."
+        ),
+        takes=SettingsOfPost,
+        gives=SettingsChanged,
+        run=_change_settings,
+        needs=Role.MEMBER,
+        writes=True,
+        failed=lambda words: SettingsChanged(output=ToolErrors(errors=words)),
+    ),
+    Tool(
+        name="uploadFromUrlTool",
+        title="Take a file into the library",
+        description=(
+            "Fetch a picture or video from a public https address into the media library; `path` is its address "
+            "there, which attachments take. `error` says why not."
+        ),
+        takes=OfAddress,
+        gives=Uploaded,
+        run=_upload,
+        needs=Role.MEMBER,
+        writes=True,
+        asks_others=True,
+        failed=lambda words: Uploaded(error=words),
+    ),
+)
+"""In the order in which they are listed."""
+
+_ALSO_CALLED = {"schedulePostTool": SCHEDULE}  # its id, by which some prompts name it
+
+
+@functools.cache
+def _by_name() -> Mapping[str, Tool]:
+    return {tool.name: tool for tool in TOOLS} | _ALSO_CALLED
+
+
+def find_tool(name: str) -> Tool | None:
+    """Find a tool by its name."""
+    return _by_name().get(name)

@@ -1,0 +1,289 @@
+"""How tools are offered by the Model Context Protocol: one request is one exchange, and nothing is kept between two.
+
+Versions, messages and their refusals are the SDK's. A refusal that comes before it (no key, too many calls, a body
+that is no message) is told as an error of JSON-RPC too, without the id of a request.
+
+Source: modelcontextprotocol.io/specification/2025-11-25/basic/transports, read 2026-11.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, ClassVar, Literal
+
+from fastapi import Request, Response
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    CallToolRequestParams,
+    CallToolResult,
+    JSONRPCNotification,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+    jsonrpc_message_adapter,
+)
+from pydantic import Field, ValidationError
+from pydantic_core import from_json
+
+from shared.access.context import Caller
+from shared.access.errors import UnknownApiKey, UnknownGrant
+from shared.access.policy import Rule
+from shared.core.config import Feature, settings
+from shared.core.errors import AppError, Forbidden, InvalidInput, Unreadable
+from shared.core.wire import WireModel
+from shared.public_api import tools
+from shared.web.edge import Receive, Scope, Send
+from shared.web.errors import NoSuchRoute, Unexpected, headers_of, unexpected
+from shared.web.routing import Route, Router
+
+METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
+_INSTRUCTIONS = (
+    "Plans and publishes posts on social media. Begin with integrationList, ask integrationSchema what the platform "
+    "takes, then schedule. Times are UTC unless they say otherwise. Ask the user before anything is published now."
+)
+
+
+_NO_MESSAGE = "Send one message of JSON-RPC 2.0."
+MESSAGE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["jsonrpc"],
+                    "properties": {
+                        "jsonrpc": {"type": "string", "const": "2.0"},
+                        "id": {"type": ["string", "integer"]},
+                        "method": {"type": "string"},
+                        "params": {"type": "object"},
+                    },
+                    "example": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+                }
+            }
+        },
+    }
+}
+"""What a message looks like, for the API's document."""
+
+
+class RpcError(WireModel):
+    """Why a message was not answered."""
+
+    code: int = Field(examples=[INVALID_REQUEST])
+    message: str
+    data: Any = None
+
+
+class RpcAnswer(WireModel):
+    """The answer to a message: its result, or an error. `id` is the message's, null where it had none to read."""
+
+    jsonrpc: Literal["2.0"]
+    id: str | int | None = None
+    result: dict[str, Any] | None = Field(
+        default=None, examples=[{"tools": [{"name": "integrationList", "inputSchema": {}}]}]
+    )
+    error: RpcError | None = None
+
+
+class UnknownKeyInPath(AppError):
+    """The key in the address is not, or no longer, valid."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid API Key")
+
+
+class OriginRefused(Forbidden):
+    """A page of another site asked, by way of somebody's browser."""
+
+    code: ClassVar[str] = "origin_refused"
+
+    def __init__(self) -> None:
+        super().__init__("Requests from pages of this origin are not taken.")
+
+
+class ToolsRoute(Route):
+    """A route of the protocol: its refusals are documented as it tells them, and so is a wrong key in its path."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Tell a key that the path names apart from one that a header does."""
+        handle = super().get_route_handler()
+
+        async def run(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (UnknownApiKey, UnknownGrant) as error:
+                if "api_key" in request.path_params:
+                    raise UnknownKeyInPath from error
+                raise
+
+        return run
+
+    @staticmethod
+    def documented(_method: str, _rule: Rule) -> dict[int | str, dict[str, Any]]:
+        """Describe each status that the route may refuse with."""
+        refused: dict[int | str, dict[str, Any]] = {
+            status: {"model": RpcAnswer, "description": HTTPStatus(status).phrase}
+            for status in (400, 401, 403, 404, 413, 429, 500, 503)
+        }
+        refused[HTTPStatus.ACCEPTED] = {
+            "description": "A notification: there is nothing to answer."
+        }
+        refused[HTTPStatus.BAD_REQUEST]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        return refused
+
+
+def tools_router() -> Router:
+    """Make the router of the protocol."""
+    return Router(prefix="/mcp", tags=["MCP"], route_class=ToolsRoute)
+
+
+async def answer(request: Request) -> Response:
+    """Have the SDK answer a message, for the caller that the guard has let in.
+
+    Raises:
+        OriginRefused: a browser sent it from a page that is not ours.
+        Unreadable: the body is not JSON.
+        InvalidInput: it is not a message.
+    """
+    _check_origin(request)
+    _check_message(await request.body())
+    return _Exchange()
+
+
+def error_response(error: AppError) -> Response:
+    """Tell a refusal that comes before the protocol's own."""
+    if isinstance(error, UnknownKeyInPath):
+        return Response(error.message, HTTPStatus.BAD_REQUEST, media_type="text/plain")
+    status, code = error.status, INVALID_REQUEST
+    match error:
+        case Unreadable():
+            code = PARSE_ERROR
+        case InvalidInput():
+            status = HTTPStatus.BAD_REQUEST
+        case NoSuchRoute():
+            status = error.answer
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        code = INTERNAL_ERROR
+    told: dict[str, Any] = {"code": code, "message": error.message}
+    if isinstance(error, Unexpected):
+        told["data"] = {"incident": error.incident}
+    headers = headers_of(error)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = _where_to_get_a_token()
+    body = {"jsonrpc": "2.0", "id": None, "error": told}
+    return Response(json.dumps(body), status, headers=headers, media_type="application/json")
+
+
+class _Exchange(Response):
+    """The answer to one request. All that the SDK starts for it has ended when it is out: Lambda may freeze then."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        manager = StreamableHTTPSessionManager(_server(), json_response=True, stateless=True)
+        async with manager.run():
+            await manager.handle_request(_taking_json(scope), receive, send)
+
+
+@functools.cache
+def _server() -> Server[Any]:
+    return Server(
+        "roost",
+        title="Roost",
+        version="1",
+        instructions=_INSTRUCTIONS,
+        on_list_tools=_list_tools,
+        on_call_tool=_call_tool,
+    )
+
+
+async def _list_tools(
+    _context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
+) -> ListToolsResult:
+    return ListToolsResult(tools=_listed())
+
+
+@functools.cache
+def _listed() -> list[Tool]:
+    return [
+        Tool(
+            name=tool.name,
+            title=tool.title,
+            description=tool.description,
+            input_schema=tool.input_schema,
+            output_schema=tool.output_schema,
+            annotations=ToolAnnotations(
+                read_only_hint=not tool.writes,
+                destructive_hint=False,
+                open_world_hint=tool.asks_others,
+            ),
+        )
+        for tool in tools.TOOLS
+    ]
+
+
+async def _call_tool(
+    context: ServerRequestContext[Any], params: CallToolRequestParams
+) -> CallToolResult:
+    tool = tools.find_tool(params.name)
+    if tool is None:
+        raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:100]!r}.")
+    assert context.request is not None, "over HTTP there always is one"
+    caller: Caller = context.request.state.caller
+    try:
+        written = tools.call_tool(tool, caller.member, params.arguments or {})
+    except tools.ToolFailed as failed:
+        return _result(str(failed), is_error=True)
+    except Exception as error:  # noqa: BLE001  the SDK would send its text to the caller
+        failure = unexpected(error, method="tools/call", path=tool.name)
+        return _result(f"{failure.message} Incident: {failure.incident}", is_error=True)
+    return _result(json.dumps(written, ensure_ascii=False), written)
+
+
+def _result(
+    text: str, data: dict[str, Any] | None = None, *, is_error: bool = False
+) -> CallToolResult:
+    content = [TextContent(type="text", text=text)]
+    return CallToolResult(content=[*content], structured_content=data, is_error=is_error)
+
+
+def _check_origin(request: Request) -> None:
+    """Keep pages of other sites out, which could have a browser believe that their name is this server's."""
+    origin = request.headers.get("origin")
+    if origin and origin not in {settings().public_url, *settings().cors_origins}:
+        raise OriginRefused
+
+
+def _check_message(body: bytes) -> None:
+    """Refuse what is no message: the SDK would tell it in the words of its parser, or overlook an id that is none."""
+    try:
+        read = from_json(body)
+    except ValueError as error:
+        raise Unreadable("The body is not JSON.") from error
+    try:
+        message = jsonrpc_message_adapter.validate_python(read, by_name=False)
+    except ValidationError as error:
+        raise InvalidInput(_NO_MESSAGE) from error
+    if isinstance(message, JSONRPCNotification) and "id" in read:
+        raise InvalidInput(_NO_MESSAGE)
+
+
+def _taking_json(scope: Scope) -> Scope:
+    """Ask for JSON whatever the caller accepts: nothing else is sent, and existing clients do not all say it."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+    return {**scope, "headers": [*headers, (b"accept", b"application/json, text/event-stream")]}
+
+
+def _where_to_get_a_token() -> str:
+    if Feature.OAUTH_PROVIDER in settings().disabled_features:
+        return "Bearer"
+    return f'Bearer resource_metadata="{settings().public_url}{METADATA_PATH}"'
