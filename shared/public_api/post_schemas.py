@@ -99,7 +99,7 @@ class PublicPart(_Loose):
     )
 
 
-class PublicChannel(_Loose):
+class WantedChannel(_Loose):
     """The channel."""
 
     id: str = Field(max_length=500, examples=["019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f"])
@@ -108,7 +108,7 @@ class PublicChannel(_Loose):
 class PublicEntry(_Loose):
     """One channel's post."""
 
-    integration: PublicChannel
+    integration: WantedChannel
     group: Name | None = Field(
         default=None, description="A group whose post on this channel is replaced."
     )
