@@ -228,12 +228,15 @@ class _Server(AuthorizationServer):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self._known: dict[str, Program | None] = {}  # Authlib asks again when it answers
         self.register_grant(_CodeGrant, [_S256(required=True)])
         self.register_token_generator("default", _token)
 
     def query_client(self, client_id: str) -> Program | None:
-        row = queries.find_program(self.session, client_id)
-        return None if row is None else Program(row)
+        if client_id not in self._known:
+            row = queries.find_program(self.session, client_id)
+            self._known[client_id] = None if row is None else Program(row)
+        return self._known[client_id]
 
     def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
         return request

@@ -34,6 +34,7 @@ from shared.oauth.server import exchange
 from shared.organizations.models import Member, Organization, Role
 from tests.builders import a_member, an_organization
 from tests.conftest import Configure
+from tests.counting import count_statements
 from tests.gateway import Answer, Gateway, as_member, by_key, put_app_secret
 
 BACK = "https://newsroom.example/connected?from=roost"
@@ -589,6 +590,23 @@ class TestExchange:
         answer = form(nobody, {})
         assert (answer.status, answer.json["error"]) == (429, "slow_down")
         assert int(answer.headers["retry-after"]) > 0
+
+
+class TestCost:
+    def test_statements(self, browser: Gateway, nobody: Gateway, static: AProgram) -> None:
+        """Each also counts the call: with who is calling where somebody is, in a statement of its own else."""
+        with count_statements() as deciding:
+            code = allow(browser, static)
+        with count_statements() as exchanging:
+            nobody.post("/oauth/token", static.exchanges(code))
+        with count_statements() as starting:
+            started = nobody.post("/device/code").json
+        with count_statements() as approving:
+            browser.post("/device/approve", {"code": started["user_code"], "approve": True})
+        with count_statements() as polling:
+            nobody.post("/device/token", {"device_code": started["device_code"]})
+        costs = (deciding, exchanging, starting, approving, polling)
+        assert [cost.statements for cost in costs] == [3, 4, 2, 2, 3]
 
 
 class TestSingleUse:

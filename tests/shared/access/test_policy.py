@@ -53,6 +53,16 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         "POST /user/logout",
         "GET /app/integrations/social/{provider}",
         "POST /app/integrations/social/{provider}",
+        "GET /oauth/authorize",
+        "POST /oauth/token",
+        "POST /oauth/register",
+        "POST /device/code",
+        "POST /device/token",
+        "GET /device",
+        "GET /.well-known/oauth-protected-resource",
+        "GET /.well-known/oauth-protected-resource/{name}",
+        "GET /.well-known/oauth-authorization-server",
+        "GET /.well-known/oauth-authorization-server/{name}",
     }
 
 
