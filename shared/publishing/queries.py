@@ -217,9 +217,11 @@ KEEP_LATE_RELEASE = text("""
     where id = :attempt_id and release_id is null
 """)
 
+# Of the account, through whichever channel: other organizations may have connected it too, or ours once before.
 KNOWN_RELEASES = text("""
-    select release_id from posts
-    where channel_id = :channel_id and id <> :part_id and release_id = any(cast(:release_ids as text[]))
+    select p.release_id from posts p join channels c on c.id = p.channel_id
+    where c.provider = :provider and c.remote_id = :remote_id
+        and p.id <> :part_id and p.release_id = any(cast(:release_ids as text[]))
 """)
 
 # --- prepare ---------------------------------------------------------------------------------------------------
@@ -344,7 +346,7 @@ TAKE_UNSENT = text("""
 """)
 
 # Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour; never while
-# its platform is paused.
+# its platform is paused. A reply is late by its own time; null: the part before it is not there yet.
 TAKE_OVERDUE = text("""
     with overdue as (
         select p.id from posts p join channels c on c.id = p.channel_id
@@ -358,7 +360,9 @@ TAKE_OVERDUE = text("""
         next_check_at = now() + least(interval '1 hour', greatest(interval '1 minute', (now() - posts.due_at) / 2))
     from overdue where posts.id = overdue.id
     returning posts.id, posts.organization_id, posts.revision, posts.root_id, posts.position,
-        extract(epoch from now() - posts.publish_at)::float8 as late_seconds,
+        extract(epoch from now() - case when posts.position = 0 then posts.publish_at else (
+            select q.published_at + make_interval(secs => posts.delay_seconds) from posts q where q.id = posts.parent_id
+        ) end)::float8 as late_seconds,
         jsonb_array_length(posts.media) > 0 as has_media
 """)
 
@@ -396,10 +400,15 @@ TAKE_WAITING = text("""
     returning attempts.id, attempts.step, attempts.organization_id
 """)
 
+# Of a holder that vanished the lease stays as it is, lapsed: who comes next claims by that. So that each is sent once a
+# minute, and a page does not hold the same again, `updated_at` is moved instead.
 TAKE_STAGINGS = text("""
     with forgotten as (
         select s.id from stagings s join posts p on p.id = s.post_id
-        where (s.state = 'running' or (s.state = 'waiting' and s.resume_at <= now() - interval '20 seconds'))
+        where (
+                (s.state = 'running' and s.updated_at <= now() - interval '1 minute')
+                or (s.state = 'waiting' and s.resume_at <= now() - interval '20 seconds')
+            )
             and s.lease_until <= now() and p.state = 'queued' and p.deleted_at is null
             and p.revision = s.revision and p.generation = s.generation
         order by s.lease_until limit :page_size

@@ -148,7 +148,7 @@ def send_overdue() -> int:
     )
     _stage([row for row in rows if row.has_media])
     for row in rows:
-        if row.position == 0 and row.late_seconds > TOLD_WHEN_LATE_BY.total_seconds():
+        if (row.late_seconds or 0) > TOLD_WHEN_LATE_BY.total_seconds():
             _tell_late(row)
     return len(rows)
 

@@ -203,14 +203,15 @@ def _look_up(claimed: Claim, provider: Provider, api: Api, post: OutgoingPost) -
     to = claimed.part.to
     if claimed.part.position > 0 and to is None:
         return None  # the part that it answers is not known there any more
-    since = api.now() - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
+    since = claimed.part.read_at - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
     found = provider.look_up(api, post, to=to, since=since)
     candidates = [one.released for one in found if one.created_at >= since]
     with unit_of_work() as session:
         known = session.scalars(
             queries.KNOWN_RELEASES,
             {
-                "channel_id": claimed.part.channel.id,
+                "provider": claimed.part.channel.provider,
+                "remote_id": claimed.part.channel.remote_id,
                 "part_id": claimed.part.id,
                 "release_ids": [candidate.id for candidate in candidates],
             },

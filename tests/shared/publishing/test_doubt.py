@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from shared.core import clock
 from shared.providers.base import Found, OutgoingPost, Processing, Released, ThreadPosition
 from shared.providers.http import Api
 from shared.publishing.run import publish_due
@@ -91,6 +92,48 @@ class TestLookedUp:
         assert asked == [None, ThreadPosition(root=first, parent=first)]
         assert world.states(root.id) == ["published", "published"]
         assert world.platform.texts() == ["one", "two"]
+
+    @pytest.mark.parametrize("minutes", [-30, 30])
+    def test_whatever_this_machine_s_clock_says(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, minutes: int
+    ) -> None:
+        """What is found was made ten minutes before the request: it is somebody else's, and ours never came."""
+
+        def drop(request: httpx.Request) -> httpx.Response:
+            if minutes < 0:
+                world.platform.behave(request)
+                world.platform.created[0].created_at -= timedelta(minutes=10)
+                raise httpx.ReadTimeout("no answer", request=request)
+            return world.platform.accept_and_drop(request)
+
+        skewed = timedelta(minutes=minutes)
+        monkeypatch.setattr(Api, "now", lambda _api: clock.now() + skewed)
+        world.platform.answers.append(drop)
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run(until=600)
+        assert world.states(root.id)[0] == ("unconfirmed" if minutes < 0 else "published")
+
+    def test_not_by_what_another_organization_s_part_on_that_account_has(
+        self, world: World
+    ) -> None:
+        """Both connected one account and said the same; only the first one's request got through."""
+        first = a_thread(world, "searchable", due_in=NOW)
+        world.run()
+        second = a_thread(world, "searchable", due_in=NOW)
+        change(
+            world,
+            "update channels set remote_id = (select min(remote_id) from channels)",
+        )
+
+        def lost(request: httpx.Request) -> httpx.Response:
+            raise httpx.ReadTimeout("no answer", request=request)
+
+        for post in world.platform.created:
+            post.created_at = clock.now()
+        world.platform.answers.append(lost)
+        world.run()
+        assert world.states(first.id) == ["published", "published"]
+        assert world.states(second.id) == ["unconfirmed", "queued"]
 
 
 class TestAccepted:

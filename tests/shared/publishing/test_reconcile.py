@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from shared.aws import scheduler
 from shared.core import metrics
+from shared.core.ids import new_id
 from shared.db.session import connect, unit_of_work
 from shared.providers.base import Processing, Released
 from shared.providers.errors import PlatformUnavailable, RateLimited
@@ -25,7 +26,7 @@ from shared.publishing.outcome import Publish, after
 from shared.publishing.reconcile import arm_unarmed, reconcile
 from shared.publishing.run import publish_due
 from tests.fakes.platform import Keyless, refuse
-from tests.shared.publishing.world import World, a_thread
+from tests.shared.publishing.world import STAGE, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
 DAY = 24 * 3600
@@ -65,7 +66,48 @@ def taken(world: World, provider: str = "keyless") -> Claim:
     return claimed
 
 
+class TestStagings:
+    def test_whose_holders_vanished_are_woken_once_each_however_many(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reconcile_module, "PAGE_SIZE", 1)
+        roots = [a_thread(world, "keyless", due_in=SOON, media=True) for _ in range(3)]
+        for root in roots:
+            with unit_of_work() as session:
+                session.execute(
+                    queries.CLAIM_STAGING,
+                    {
+                        "part_id": root.id,
+                        "revision": root.revision,
+                        "staging_id": new_id(),
+                        "lease_seconds": 960.0,
+                    },
+                )
+        world.messages.clear()
+        world.pass_time(1_000)
+        assert reconcile_module._in_pages(reconcile_module.wake_stagings, []) == 3
+        woken = [held.body["partId"] for held in world.messages if held.queue == STAGE]
+        assert sorted(woken) == sorted(str(root.id) for root in roots)
+        world.messages.clear()
+        world.pass_time(61)
+        assert reconcile_module._in_pages(reconcile_module.wake_stagings, []) == 3
+
+
 class TestLateness:
+    def test_of_a_reply_is_told_by_its_own_time(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=NOW)
+        change(world, "update posts set delay_seconds = 1200 where position = 1")
+        world.run(until=1_199)
+        told = text("select count(*) from notifications where dedupe_key like 'late:%'")
+        for seconds, times in ((240, 0), (240, 1), (3_600, 1)):
+            for _ in range(seconds // 60):
+                world.messages.clear()  # the queue delivers nothing
+                world.schedules.clear()
+                world.pass_time(60)
+                reconcile()
+            with world.engine.connect() as connection:
+                assert connection.execute(told).scalar_one() == times
+
     def test_a_reply_days_after_its_thread_is_not_late(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=SOON)
         change(world, "update posts set delay_seconds = 172800 where position = 1")
