@@ -619,7 +619,9 @@ class TestSsrf:
     """What must not be reached, by whatever name; nothing is ever connected to."""
 
     @pytest.fixture(autouse=True)
-    def _no_connections(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _no_connections(self, program: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Forbid them once the database is connected to."""
+
         def refuse(*_: Any, **__: Any) -> Any:
             raise AssertionError("a connection was opened")
 
