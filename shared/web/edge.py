@@ -13,7 +13,7 @@ from shared.core.config import settings
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import new_id
 from shared.core.log import correlated
-from shared.web.errors import BodyTooLarge, Render, problem_response, unexpected
+from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -86,7 +86,7 @@ class Edge:
         except Exception as error:
             if started:
                 raise
-            failure = unexpected(error, method=request.method, path=request.url.path)
+            failure = unexpected(error, method=request.method, path=path_of(request))
             await self._render(failure)(scope, receive, send_dressed)
 
     async def _read(self, request: Request, receive: Receive) -> bytes:

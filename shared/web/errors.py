@@ -29,7 +29,7 @@ from shared.core.errors import (
     Unreadable,
 )
 from shared.core.errors_report import report
-from shared.core.log import log
+from shared.core.log import REDACTED, log, names_a_secret
 from shared.core.sentences import field_at, sentence
 from shared.core.wire import WireModel
 from shared.web.pages import refusal_page
@@ -158,6 +158,15 @@ def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
         app.add_exception_handler(kind, telling(read))
 
 
+def path_of(request: Request) -> str:
+    """Return the path of a request as it may be written down: without a key that is a part of it."""
+    path = request.url.path
+    for name, value in request.path_params.items():
+        if names_a_secret(name):
+            path = path.replace(str(value), REDACTED)
+    return path
+
+
 def _refused(_request: Request, error: Exception) -> AppError:
     assert isinstance(error, AppError)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -183,7 +192,7 @@ def _http(_request: Request, error: Exception) -> AppError:
 
 
 def _no_database(request: Request, error: Exception) -> AppError:
-    report(error, method=request.method, path=request.url.path)
+    report(error, method=request.method, path=path_of(request))
     return Unavailable("The database does not answer. Try again in a moment.")
 
 

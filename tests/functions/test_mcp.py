@@ -1,6 +1,7 @@
 """The tools over the protocol: the official client lists and calls each, and what is no message is refused as one."""
 
 import asyncio
+import io
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -252,16 +253,31 @@ class TestProtocol:
         program.post("/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"})
         assert not asyncio.all_tasks(asyncio.get_event_loop())
 
-    def test_what_nobody_expected_is_told_without_details(
-        self, program: Gateway, monkeypatch: pytest.MonkeyPatch, log_lines: Any
+    def test_a_key_in_the_address_is_not_written_down(
+        self, program: Gateway, monkeypatch: pytest.MonkeyPatch, log_lines: io.StringIO
     ) -> None:
-        def broken(*_given: Any) -> Any:
+        def broken(*_given: Any, **_named: Any) -> Any:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr("shared.web.mcp.StreamableHTTPSessionManager", broken)
+        key = program.headers["authorization"]
+        answer = Gateway(app).post(f"/mcp/{key}", LIST)
+        assert answer.status == 500
+        assert answer.json["error"]["code"] == -32603
+        assert "/mcp/[redacted]" in log_lines.getvalue()
+        assert key not in log_lines.getvalue()
+
+    def test_what_nobody_expected_is_told_without_details(
+        self, program: Gateway, monkeypatch: pytest.MonkeyPatch, log_lines: io.StringIO
+    ) -> None:
+        def broken(*_given: Any, **_named: Any) -> Any:
             raise RuntimeError("the secret of the house")
 
         monkeypatch.setattr(tools, "list_channels", broken)
         told = failure(call(program, "integrationList"))
         assert "Incident: " in told
         assert "secret" not in told
+        assert "the secret of the house" in log_lines.getvalue()
 
 
 class TestLists:
