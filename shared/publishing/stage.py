@@ -12,15 +12,15 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.orm import Session
 
 from shared.aws import queues, storage
-from shared.aws.queues import Message
 from shared.channels.line import open_line
 from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.ids import new_id
 from shared.core.log import log
-from shared.db.session import after_commit, unit_of_work
+from shared.db.session import CommitUnknown, after_commit, read_only, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.schedule import publish_message, stage_message
 from shared.providers.base import CanStage, Staged
@@ -72,6 +72,7 @@ class _Kept:
 
 def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     """Move a part's media, or go on moving them. For a root, the media of its replies follow by messages of their own."""
+    _send_replies(part_id, revision)  # first: if the queue does not take them, nothing is held
     with unit_of_work() as session:
         row = (
             session.execute(
@@ -87,12 +88,6 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
             .one_or_none()
         )
         files = files_of(session, part_from(row)) if row is not None else ()
-        replies = session.execute(
-            queries.REPLIES_WITH_MEDIA, {"root_id": part_id, "revision": revision}
-        ).all()
-    _send_replies(
-        [stage_message(reply.id, reply.revision, reply.organization_id) for reply in replies]
-    )
     if row is None:
         log.info("stage.stale", extra={"part_id": part_id, "revision": revision})
         return
@@ -165,36 +160,46 @@ def _failed(error: ProviderError) -> _Kept:
 
 
 def _let_go(held: Held, kept: _Kept) -> None:
+    """Write where it stands, even if the connection breaks: what was moved for a quarter of an hour is known only here."""
+    try:
+        run(lambda session: _keep(session, held, kept))
+    except CommitUnknown:  # the statement is conditional: written twice is written once
+        log.warning("stage.kept_again", extra={"part_id": held.part.id, "step": held.step})
+        run(lambda session: _keep(session, held, kept))
+
+
+def _keep(session: Session, held: Held, kept: _Kept) -> None:
     """Write where it stands, and send what has to go on: the part when it is due, else the rest of the staging."""
     part = held.part
-    with unit_of_work() as session:
-        row = session.execute(queries.KEEP_STAGING, _values(held, kept)).one_or_none()
-        if row is None:
-            log.warning("stage.lease_lost", extra={"part_id": part.id, "step": held.step})
-            return
-        hold_for(session, part, kept.error)
-        finished = kept.state in {StagingState.READY, StagingState.FAILED}
-        if (
-            finished
-            and row.wait_seconds is not None
-            and row.wait_seconds <= NEARLY_DUE.total_seconds()
-        ):
-            message = publish_message(
-                part.id, part.revision, part.organization_id, wait_seconds=row.wait_seconds
-            )
-            after_commit(session, lambda: send(message))
-        if kept.state is StagingState.WAITING:
-            again = waiting_staging(row.id, row.step, part, at=row.resume_at, wait=kept.after)
-            after_commit(session, lambda: wake(again))
-        if kept.state is StagingState.FAILED and kept.error is not None:
-            notice = notices.media_refused(part, kept.error.message)
-            tell(session, part.organization_id, notice)
+    row = session.execute(queries.KEEP_STAGING, _values(held, kept)).one_or_none()
+    if row is None:
+        log.warning("stage.lease_lost", extra={"part_id": part.id, "step": held.step})
+        return
+    hold_for(session, part, kept.error)
+    finished = kept.state in {StagingState.READY, StagingState.FAILED}
+    if finished and row.wait_seconds is not None and row.wait_seconds <= NEARLY_DUE.total_seconds():
+        message = publish_message(
+            part.id, part.revision, part.organization_id, wait_seconds=row.wait_seconds
+        )
+        after_commit(session, lambda: send(message))
+    if kept.state is StagingState.WAITING:
+        again = waiting_staging(row.id, row.step, part, at=row.resume_at, wait=kept.after)
+        after_commit(session, lambda: wake(again))
+    if kept.state is StagingState.FAILED and kept.error is not None:
+        notice = notices.media_refused(part, kept.error.message)
+        tell(session, part.organization_id, notice)
     log.info("stage.kept", extra={"part_id": part.id, "state": kept.state, "step": held.step})
 
 
-def _send_replies(messages: Sequence[Message]) -> None:
-    if messages:
-        queues.send(settings().stage_queue_url, messages)
+def _send_replies(root_id: UUID, revision: int) -> None:
+    values = {"root_id": root_id, "revision": revision}
+    with read_only() as session:
+        replies = session.execute(queries.REPLIES_WITH_MEDIA, values).all()
+    if replies:
+        queues.send(
+            settings().stage_queue_url,
+            [stage_message(reply.id, reply.revision, reply.organization_id) for reply in replies],
+        )
 
 
 def _held(row: RowMapping) -> Held:

@@ -8,7 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
+from shared.aws import queues
+from shared.aws.queues import MessagesNotTaken
+from shared.db import session as db_session
+from shared.db.session import CommitUnknown
 from shared.providers.base import OutgoingPost, Processing, Staged
 from shared.providers.errors import PlatformUnavailable
 from shared.providers.http import Api
@@ -214,3 +219,46 @@ class TestTokens:
         world.run()
         assert seen == [{}, {"done": 1}, {"done": 1}]
         assert world.states(root.id) == ["published", "published"]
+
+
+class TestFaults:
+    """A staging that nobody moves must not stay held: its post would be late by the whole lease."""
+
+    def test_a_commit_that_broke_is_not_the_end_of_it(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        commit, commits = db_session._commit, 0
+
+        def breaks(session: Session) -> None:
+            nonlocal commits
+            commits += 1
+            if commits == 2:  # the first is the claim
+                raise CommitUnknown
+            commit(session)
+
+        monkeypatch.setattr(Keyless, "stage", lambda *_args: Staged({"ids": ["m"]}))
+        root = a_thread(world, "keyless", due_in=timedelta(minutes=5), media=True)
+        monkeypatch.setattr(db_session, "_commit", breaks)
+        stage(world, root)
+        assert staging(world).state == "ready"
+
+    def test_a_queue_that_does_not_take_the_replies_holds_nothing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=timedelta(minutes=5), media=True)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "update posts set media = (select media from posts where position = 0) where position = 1"
+                )
+            )
+
+        def refused(_queue_url: str, _messages: object) -> None:
+            raise MessagesNotTaken([0])
+
+        with monkeypatch.context() as broken:
+            broken.setattr(queues, "send", refused)
+            with pytest.raises(MessagesNotTaken):
+                stage(world, root)
+        stage(world, root)
+        assert staging(world).state == "ready"
