@@ -1,37 +1,162 @@
-"""What the API looks like to a machine: one OpenAPI document of every function's routes."""
+"""What the API looks like to a machine: one OpenAPI document of every function's routes.
+
+It is written for two readers, people on the page `/docs` and generators of clients: schemas have names that are fit for
+classes, every operation says in words who may call it and how often, and nothing in it is unused.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic.alias_generators import to_pascal
 
+from shared.oauth.scopes import READ, WRITE
 from shared.web.errors import Problem
 
 TITLE = "Roost"
 _DESCRIPTION = """\
 Schedule posts for many social networks at once.
 
-**Who is calling** is said by the cookie `auth` (a browser that has signed in), by the same value in the header `auth`,
-or by an API key in the header `Authorization`. Where somebody belongs to several organizations, the cookie or header
-`showorg` says which is meant.
+**Which routes are for you.** A program that works for an organization calls the *Public API*, whose wire contract
+existing clients speak. Everything else is what the console itself calls; most of it takes an API key too, and tells
+refusals in more detail.
+
+**Who is calling** is said by an API key or a token in the header `Authorization`, by the cookie `auth` of a browser that
+has signed in, or by the same value in the header `auth`. Where somebody belongs to several organizations, the cookie or
+header `showorg` says which is meant; a key and a token mean one already. The button *Authorize* takes either; what you
+try out on this page is done.
 
 **Times** are written as `2026-01-15T10:30:00.000Z`; one without an offset is read as UTC.
 
 **Refusals** are problem details (RFC 9457) with a stable `code`; refused fields are listed in `errors`, each with its
-`path` from the body's root. `x-plan-limit` names the allowance of the plan that a route belongs to; none is counted
-yet, and no request is refused for its plan. Every answer carries `x-request-id`; quote it when asking for help.
+`path` from the body's root. The public API has bodies of its own. `x-plan-limit` names the allowance of the plan that a
+route belongs to; none is counted yet, and no request is refused for its plan. Every answer carries `x-request-id`; quote
+it when asking for help.
 """
+# In the order in which they are read. Each tag of a route is here.
+TAGS = {
+    "Public API": "What programs call, with an API key or a token. The same is served below `/api/public/v1`.",
+    "MCP": "The tools of the public API for language models, by the Model Context Protocol.",
+    "Programs of others": "How a program of somebody else is let in: OAuth 2 with PKCE, its registration, and devices.",
+    "Posts": "Composing, changing, scheduling and following posts.",
+    "Channels": "Connected accounts: connecting, pages, posting times, switching off.",
+    "Media": "Files. Their bytes go straight to the storage, by addresses that these routes sign.",
+    "Webhooks": "Who is told what became of posts, and what they were told.",
+    "Customers": "Whom channels belong to, for those who post for others.",
+    "Notifications": "What a member was told.",
+    "Organization": "The organization and its team.",
+    "User": "Who is signed in: profile, sessions, mails, API keys.",
+    "Signing in": "Accounts: registering, signing in and out, passwords.",
+    "Running": "Whether the system runs, and what it can do.",
+}
 _SECURITY = {
-    "session": {"type": "apiKey", "in": "cookie", "name": "auth"},
-    "sessionHeader": {"type": "apiKey", "in": "header", "name": "auth"},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "Authorization"},
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": (
+            "An API key as it was shown, with or without `Bearer ` before it: `Authorization: roost_…`. "
+            "Admins make keys with `POST /user/api-key`; one may read, or read and write. Tokens (`pos_…`) do here too."
+        ),
+    },
+    "oauth": {
+        "type": "oauth2",
+        "description": (
+            "A token that a member gave a program. It is sent like a key, does not end, and is taken back with "
+            "`DELETE /oauth/grants/{grant_id}`. Programs without a secret need PKCE (S256)."
+        ),
+        "flows": {
+            "authorizationCode": {
+                "authorizationUrl": "/oauth/authorize",
+                "tokenUrl": "/oauth/token",
+                "scopes": {
+                    READ: "See channels, posts, files and notifications.",
+                    WRITE: "Change them: write and delete posts, upload files, connect and remove channels.",
+                },
+            }
+        },
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "auth",
+        "description": "Set by `POST /auth/login`, which a browser remembers by itself; there is nothing to fill in here.",
+    },
+    "sessionHeader": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "auth",
+        "description": "The same value, for clients that keep no cookies.",
+    },
+}
+_RATE_HEADERS = {
+    "X-RateLimit-Limit": "How many calls the limit allows.",
+    "X-RateLimit-Remaining": "How many of them are left.",
+    "X-RateLimit-Reset": "In how many seconds there are more.",
+}
+_HEADERS = {
+    name: {"description": words, "schema": {"type": "integer"}}
+    for name, words in {**_RATE_HEADERS, "Retry-After": "In how many seconds to try again."}.items()
 }
 _LONGEST_EXAMPLE = 5  # levels; a schema may contain itself
+# What a parameter is, where its route does not say it.
+_PARAMETERS = {
+    "api_key": "An API key, for clients that cannot send a header. It ends up in logs of what is in between.",
+    "channel": "Of these channels alone, by id.",
+    "channel_id": "A channel's id.",
+    "client_id": "The program.",
+    "code": "What the device shows.",
+    "code_challenge": "PKCE: the SHA-256 of the verifier, in base64url.",
+    "code_challenge_method": "`S256`.",
+    "connecting": "What the browser was given when connecting began.",
+    "cursor": "Where the page before ended: from its `Link` header or its `nextCursor`.",
+    "customer": "Of this customer's channels alone, by id.",
+    "customer_id": "A customer's id.",
+    "delivery_id": "A delivery's id.",
+    "endDate": "Until when, included.",
+    "grant_id": "A permission's id, from `GET /oauth/grants`.",
+    "group": "Of this customer alone, by id.",
+    "group_id": "The id of a compose action.",
+    "Idempotency-Key": "Any text that is new for each thing to be made: sent again, the first answer comes back and nothing is made.",
+    "key_id": "An API key's id, not the key.",
+    "kind": "Of this kind alone.",
+    "limit": "How many at most.",
+    "media_id": "A file's id.",
+    "name": "A name, or a part of it.",
+    "page": "Which page; the first is 0.",
+    "post_id": "A post's id.",
+    "provider": "A platform's slug, such as `mastodon`.",
+    "redirect_uri": "Where to send the browser back to; one of the program's.",
+    "response_type": "`code`.",
+    "scope": "What the program asks for: `mcp:read`, `mcp:write` or both, with a space between.",
+    "session_id": "A session's id.",
+    "startDate": "From when, included.",
+    "state": "In this state alone.",
+    "tag": "With this tag alone, by id.",
+    "tag_id": "A tag's id.",
+    "timezone": "The IANA zone in which days are meant.",
+    "webhook_id": "A webhook's id.",
+}
+_WHAT_TAKES_TOKENS = "The path below which tokens are taken, such as `mcp`."
+_ROUTE_PARAMETERS = {
+    ("/.well-known/oauth-authorization-server/{name}", "name"): _WHAT_TAKES_TOKENS,
+    ("/.well-known/oauth-protected-resource/{name}", "name"): _WHAT_TAKES_TOKENS,
+    (
+        "/oauth/authorize",
+        "state",
+    ): "Handed back as it was, so that a program knows its own question.",
+}
 
 
 class NameClash(Exception):
     """Two functions use one name for different things."""
+
+
+class Undescribed(Exception):
+    """Something in the document has no words that people would understand it by."""
 
 
 def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
@@ -39,12 +164,13 @@ def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
 
     Raises:
         NameClash: two functions have the same path and method, operation id, or schema name with different content.
+        Undescribed: a tag or a parameter is not explained anywhere.
     """
     paths: dict[str, dict[str, Any]] = {}
     schemas: dict[str, Any] = dict(_problem_schemas())
     operations: set[str] = set()
     for app in apps:
-        document = app.openapi()
+        document = _with_fit_names(app.openapi())
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 _add_once(operations, operation["operationId"])
@@ -54,15 +180,25 @@ def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
         for name, schema in document.get("components", {}).get("schemas", {}).items():
             if schemas.setdefault(name, schema) != schema:
                 raise NameClash(f"the schema {name} means two things: rename one")
-    for methods in paths.values():
-        for operation in methods.values():
-            _complete(operation, schemas)
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            _complete(path, method, operation, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": "1", "description": _DESCRIPTION},
-        "servers": [{"url": "/"}],
+        "info": {
+            "title": TITLE,
+            "version": "1",
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "The installation that serves this document"}],
+        "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": _SECURITY},
+        "components": {
+            "schemas": dict(sorted(_used(paths, schemas).items())),
+            "headers": _HEADERS,
+            "securitySchemes": _SECURITY,
+        },
     }
 
 
@@ -82,11 +218,113 @@ def _add_once(operations: set[str], name: str) -> None:
     operations.add(name)
 
 
-def _complete(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
-    """Add an example of the body, made from the examples of its fields."""
+def _with_fit_names(document: dict[str, Any]) -> dict[str, Any]:
+    """Name the forms, which FastAPI calls by the route's name with an underscore, as classes are named.
+
+    Raises:
+        NameClash: two models of one function have the same name, and FastAPI has put their modules before it.
+    """
+    renamed: dict[str, str] = {}
+    for name in document.get("components", {}).get("schemas", {}):
+        if "__" in name:
+            raise NameClash(f"the schema {name} has the name of another: rename one")
+        if name.startswith("Body_"):
+            renamed[name] = to_pascal(name.removeprefix("Body_")) + "Form"
+    text = json.dumps(document)
+    for old, new in renamed.items():
+        text = text.replace(f'"#/components/schemas/{old}"', f'"#/components/schemas/{new}"')
+        text = text.replace(f'"{old}"', f'"{new}"')
+    named: dict[str, Any] = json.loads(text)
+    return named
+
+
+def _complete(
+    path: str, method: str, operation: dict[str, Any], schemas: Mapping[str, Any]
+) -> None:
+    """Add to an operation what can be known of it without asking its author."""
+    for tag in operation["tags"]:
+        if tag not in TAGS:
+            raise Undescribed(f"the tag {tag} is not in TAGS")
+    said = operation.get("description", "")
+    operation["description"] = "\n\n".join(filter(None, (said, _who_and_how_often(operation))))
+    for parameter in operation.get("parameters", ()):
+        if "description" not in parameter:
+            parameter["description"] = _of_parameter(path, parameter["name"])
     for media in operation.get("requestBody", {}).get("content", {}).values():
         if "example" not in media and "examples" not in media:
             media["example"] = _example(media["schema"], schemas)
+    if {"apiKey": []} in operation["security"]:
+        scope = READ if method == "get" else WRITE
+        operation["security"].append({"oauth": [scope]})
+    for status, answer in operation["responses"].items():
+        _complete_answer(int(status), answer, is_limited="x-rate-limit" in operation)
+
+
+def _complete_answer(status: int, answer: dict[str, Any], *, is_limited: bool) -> None:
+    if answer["description"] == "Successful Response":
+        answer["description"] = HTTPStatus(status).phrase
+    for kind, media in answer.get("content", {}).items():
+        if kind.startswith("text/"):
+            media.setdefault("schema", {"type": "string"})
+    if is_limited and (
+        status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.TOO_MANY_REQUESTS
+    ):
+        names = [*_RATE_HEADERS]
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            names.append("Retry-After")
+        answer["headers"] = {
+            **answer.get("headers", {}),
+            **{name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        }
+
+
+def _who_and_how_often(operation: Mapping[str, Any]) -> str:
+    who = operation["x-access"]
+    said = "For anybody" if who == "anybody" else f"For the role *{who}* and those above it"
+    if who == "super admin":
+        said = "For super admins"
+    rate = operation.get("x-rate-limit")
+    if rate is None:
+        return f"{said}."
+    window = timedelta(seconds=rate["seconds"])
+    return f"{said}; at most {rate['calls']} calls in {_in_words(window)} for each {rate['per']}."
+
+
+def _in_words(window: timedelta) -> str:
+    seconds = int(window.total_seconds())
+    for unit, length in (("hour", 3600), ("minute", 60)):
+        if seconds % length == 0:
+            many = seconds // length
+            return f"{many} {unit}s" if many > 1 else f"{'an' if unit == 'hour' else 'a'} {unit}"
+    return f"{seconds} seconds"
+
+
+def _of_parameter(path: str, name: str) -> str:
+    words = _ROUTE_PARAMETERS.get((path, name)) or _PARAMETERS.get(name)
+    if words is None:
+        raise Undescribed(f"the parameter {name} of {path} has no description")
+    return words
+
+
+def _used(paths: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what nothing refers to: FastAPI describes refusals of its own that no route of ours answers."""
+    found: set[str] = set()
+    waiting = set(_references(paths))
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= set(_references(schemas[name])) - found
+    return {name: schemas[name] for name in found}
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(reference := node.get("$ref"), str) and "/schemas/" in reference:
+            yield reference.rpartition("/")[2]
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from _references(each)
 
 
 def _example(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> Any:

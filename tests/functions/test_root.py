@@ -3,16 +3,19 @@
 import base64
 import gzip
 import json
+import re
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
 import boto3
 import pytest
+from openapi_spec_validator import validate
 from sqlalchemy.orm import Session
 
 from functions.root.app import app
@@ -21,6 +24,7 @@ from shared.core import clock
 from shared.core.config import SettingsRefused, settings
 from shared.db.session import dispose
 from shared.web import health
+from shared.web.openapi import describe
 from tests.conftest import Configure
 from tests.gateway import Gateway
 
@@ -115,23 +119,64 @@ class TestDocument:
         assert served.headers["content-type"] == "application/json"
         assert served.text == openapi.TARGET.read_text()
 
+    def test_is_openapi(self) -> None:
+        validate(json.loads(openapi.TARGET.read_text()))
+
     def test_every_operation_is_complete(self) -> None:
         document = json.loads(openapi.TARGET.read_text())
-        for path, methods in document["paths"].items():
-            for method, operation in methods.items():
-                where = f"{method} {path}"
-                assert operation["summary"], where
-                assert operation["tags"], where
-                assert operation["x-access"], where
-                assert set(operation["responses"]) >= {"422", "500", "503"}, where
-                for media in operation.get("requestBody", {}).get("content", {}).values():
-                    assert "example" in media or "examples" in media, where
+        schemes = document["components"]["securitySchemes"]
+        for where, operation in _operations(document):
+            assert operation["summary"], where
+            assert operation["description"], where
+            assert operation["x-access"], where
+            assert set(operation["responses"]) >= {"500", "503"}, where
+            for ways in operation["security"]:
+                assert set(ways) <= set(schemes), where
+            assert operation["security"] or operation["x-access"] == "anybody", where
+            for parameter in operation.get("parameters", ()):
+                assert parameter["description"], (where, parameter["name"])
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                assert "example" in media or "examples" in media, where
 
-    def test_nothing_that_it_refers_to_is_missing(self) -> None:
+    def test_every_answer_says_what_it_holds(self) -> None:
         document = json.loads(openapi.TARGET.read_text())
-        schemas = document["components"]["schemas"]
-        for reference in _references(document):
-            assert reference.rpartition("/")[2] in schemas
+        for where, operation in _operations(document):
+            for status, answer in operation["responses"].items():
+                assert answer["description"] != "Successful Response", where
+                for media in answer.get("content", {}).values():
+                    assert "schema" in media, (where, status)
+
+    def test_answers_of_limited_routes_tell_the_limit(self) -> None:
+        document = json.loads(openapi.TARGET.read_text())
+        told = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+        for where, operation in _operations(document):
+            if "x-rate-limit" in operation:
+                assert set(operation["responses"]["429"]["headers"]) >= {*told, "Retry-After"}, (
+                    where
+                )
+
+    def test_names_are_fit_for_classes(self) -> None:
+        schemas = json.loads(openapi.TARGET.read_text())["components"]["schemas"]
+        assert [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z0-9]+", name)] == []
+
+    def test_tags_are_explained_and_begin_with_what_programs_need(self) -> None:
+        document = json.loads(openapi.TARGET.read_text())
+        used = {tag for _, operation in _operations(document) for tag in operation["tags"]}
+        assert {tag["name"] for tag in document["tags"]} == used
+        assert document["tags"][0]["name"] == "Public API"
+        assert all(tag["description"] for tag in document["tags"])
+
+    def test_nothing_that_it_refers_to_is_missing_or_unused(self) -> None:
+        document = json.loads(openapi.TARGET.read_text())
+        parts = {
+            f"#/components/{kind}/{name}"
+            for kind in ("schemas", "headers")
+            for name in document["components"][kind]
+        }
+        assert _references(document) == parts
+
+    def test_describing_twice_says_the_same(self) -> None:
+        assert describe(openapi.apps()) == describe(openapi.apps())
 
 
 class TestReference:
@@ -231,6 +276,12 @@ class _Page(HTMLParser):
         if address != "data:,":
             path, _, version = address.partition("?v=")
             self.loaded.append((path, version))
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
 
 
 def _references(node: Any) -> set[str]:
