@@ -19,7 +19,7 @@ from shared.posts.errors import GroupNotFound, PostNotFound
 from shared.posts.find_slot import find_slot
 from shared.posts.models import CreationMethod
 from shared.posts.queries import Author
-from shared.posts.read import Range
+from shared.posts.read import Range, link_to_rest
 from shared.public_api import (
     analytics,
     change_post,
@@ -39,7 +39,7 @@ from shared.public_api.channels import (
 )
 from shared.public_api.compose_posts import compose_posts, warnings_of
 from shared.public_api.guide import GuideOut
-from shared.public_api.list_posts import link_to_rest, list_posts_json
+from shared.public_api.list_posts import list_posts_json
 from shared.public_api.notifications import ToldPage
 from shared.public_api.post_schemas import (
     NewReleaseId,
@@ -245,7 +245,7 @@ def list_posts(
         session, member.organization_id, stretch, customer=customer, cursor=cursor
     )
     query = request.query_params.multi_items()
-    headers = {"link": link_to_rest(query, rest)} if rest else {}
+    headers = {"link": link_to_rest(query, rest, path="/public/v1/posts")} if rest else {}
     return Response(shown, headers=headers, media_type="application/json")
 
 

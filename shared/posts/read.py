@@ -120,10 +120,10 @@ def list_calendar_json(
     return shown.model_dump_json(by_alias=True), rest
 
 
-def link_to_rest(query: Sequence[tuple[str, str]], cursor: str) -> str:
-    """Write the `Link` header that leads from one answer of the calendar to the next."""
+def link_to_rest(query: Sequence[tuple[str, str]], cursor: str, *, path: str = "/posts") -> str:
+    """Write the `Link` header that leads from one answer of a list by time to the next."""
     kept = [(name, value) for name, value in query if name != "cursor"]
-    address = f"{settings().public_url}/posts?{urlencode([*kept, ('cursor', cursor)])}"
+    address = f"{settings().public_url}{path}?{urlencode([*kept, ('cursor', cursor)])}"
     return f'<{address}>; rel="next"'
 
 
@@ -140,7 +140,7 @@ def list_page(
         session,
         organization_id,
         wanted=wanted,
-        after=_position(cursor),
+        after=read_position(cursor),
         page_size=page_size + 1,
     )
     shown = rows[:page_size]
@@ -188,6 +188,22 @@ def status_of(stored: Stored) -> StatusOut:
     )
 
 
+def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
+    """Read the cursor of a list by time: the time and the id of the last post that was shown.
+
+    Raises:
+        InvalidInput: it is not one of ours.
+    """
+    if not cursor:
+        return None
+    moment, post_id = read_cursor(cursor, parts=2)
+    try:
+        return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
+    except (ValueError, OverflowError) as error:
+        problem = FieldProblem("cursor", "invalid", "Use the cursor of an earlier answer.")
+        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+
+
 def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:
     # A plus sign that was not escaped in the address arrives as a space.
     written = text.strip().replace(" ", "+") if "T" in text else text.strip()
@@ -204,7 +220,7 @@ def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:
 
 def _page_of(stretch: Range, wanted: Filter, cursor: str | None) -> RangePage:
     # One more than is shown, to see whether there is a rest.
-    return RangePage(stretch.start, stretch.end, wanted, _position(cursor), MAX_RANGE_POSTS + 1)
+    return RangePage(stretch.start, stretch.end, wanted, read_position(cursor), MAX_RANGE_POSTS + 1)
 
 
 def _that_fit(posts: Sequence[CalendarPost]) -> Iterator[CalendarPost]:
@@ -218,17 +234,6 @@ def _that_fit(posts: Sequence[CalendarPost]) -> Iterator[CalendarPost]:
 
 def _cursor_of(post: CalendarPost) -> str:
     return write_cursor(post.publish_date.isoformat(), str(post.id))
-
-
-def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if not cursor:
-        return None
-    moment, post_id = read_cursor(cursor, parts=2)
-    try:
-        return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
-    except (ValueError, OverflowError) as error:
-        problem = FieldProblem("cursor", "invalid", "Use the cursor of an earlier answer.")
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
 
 
 def _standing(row: RowMapping) -> dict[str, Any]:

@@ -4,20 +4,17 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.core import clock
-from shared.core.config import settings
-from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
-from shared.core.page import read_cursor, write_cursor
+from shared.core.page import write_cursor
 from shared.posts.draft import as_uuid
 from shared.posts.queries import WIRE_STATE, wire_time_of
-from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range
+from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range, read_position
 
 _TAGS = f"""
     coalesce((
@@ -69,7 +66,7 @@ def list_posts_json(
 
     Both ends are included, and the range may be of any length.
     """
-    after_time, after_id = _position(cursor) if cursor else (stretch.start, _LOWEST)
+    after_time, after_id = read_position(cursor) or (stretch.start, _LOWEST)
     row = session.execute(
         _LIST,
         {
@@ -91,13 +88,6 @@ def list_posts_json(
     return posts, _cursor_of(session, organization_id, shown[-1]["id"])
 
 
-def link_to_rest(query: Sequence[tuple[str, str]], cursor: str) -> str:
-    """Write the `Link` header that leads from one answer to the next."""
-    kept = [(name, value) for name, value in query if name != "cursor"]
-    address = f"{settings().public_url}/public/v1/posts?{urlencode([*kept, ('cursor', cursor)])}"
-    return f'<{address}>; rel="next"'
-
-
 def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cut a list where it is too long for one answer; its first post is shown whatever it is."""
     characters, shown = 0, list[dict[str, Any]]()
@@ -114,12 +104,3 @@ def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) 
     values = {"organization_id": organization_id, "post_id": UUID(post_id)}
     moment: datetime = session.execute(_TIME_OF, values).scalar_one()
     return write_cursor(clock.as_utc(moment).isoformat(), post_id)
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    moment, post_id = read_cursor(cursor, parts=2)
-    try:
-        return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
-    except (ValueError, OverflowError) as error:
-        problem = FieldProblem("cursor", "invalid", "Use the cursor of an earlier answer.")
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
