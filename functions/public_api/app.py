@@ -169,10 +169,10 @@ def find_users(
 ) -> list[FoundMember]:
     """Find members of any organization.
 
-    For operators: a member of the caller's organization must be a super admin. `name` is a part of a user's name or
+    For operators: who made the key must be a super admin. `name` is a part of a user's name or
     address, or the user's id; at most 20 are found.
     """
-    return users.find_users(session, member.organization_id, name)
+    return users.find_users(session, member, name)
 
 
 @api.post("/generate-video", status_code=201)

@@ -144,13 +144,14 @@ def search_members(session: Session, words: str) -> Sequence[AnyRow]:
     ).all()
 
 
-def has_super_admin(session: Session, organization_id: OrganizationId) -> bool:
-    """Say whether somebody in the organization administers the whole installation."""
+def is_super_admin(session: Session, organization_id: OrganizationId, user_id: UserId) -> bool:
+    """Say whether a member of the organization administers the whole installation."""
     found = session.scalar(
         select(Member.id)
         .join(User, User.id == Member.user_id)
         .where(
             Member.organization_id == organization_id,
+            Member.user_id == user_id,
             Member.disabled.is_(False),
             User.is_super_admin,
             User.activated_at.is_not(None),

@@ -1,11 +1,11 @@
-"""Whom may an operator's program look up? Members of any organization, for an organization that has a super admin."""
+"""Whom may an operator's program look up? Members of any organization, if a super admin made its key."""
 
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId
+from shared.access.context import ActingMember
 from shared.core.wire import WireModel
 from shared.organizations import queries
 from shared.organizations.schemas import WireRole
@@ -43,13 +43,17 @@ class FoundMember(WireModel):
     user: FoundUser
 
 
-def find_users(session: Session, organization_id: OrganizationId, words: str) -> list[FoundMember]:
+def find_users(session: Session, member: ActingMember, words: str) -> list[FoundMember]:
     """List members of any organization by a part of a user's name or address, or by the user's id; at most 20.
 
+    That somebody else in the organization is a super admin does not do: any key of theirs would read everybody's
+    addresses.
+
     Raises:
-        Refused: no member of the caller's organization is a super admin.
+        Refused: who made the key, or consented, is no super admin and member of the organization.
     """
-    if not queries.has_super_admin(session, organization_id):
+    who, where = member.user_id, member.organization_id
+    if who is None or not queries.is_super_admin(session, where, who):
         raise Refused(403, "Unauthorized")
     return [_found(row) for row in queries.search_members(session, words)]
 

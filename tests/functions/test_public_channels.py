@@ -652,12 +652,15 @@ class TestUsers:
         a_member(session, an_organization(session), a_user(session, is_super_admin=True))
         refused(api.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
 
-    def test_not_for_an_operator_who_was_shut_out(
+    def test_not_by_the_key_of_an_operators_colleague(
         self, session: Session, api: Gateway, organization: Organization
     ) -> None:
-        operator = a_member(session, organization, a_user(session, is_super_admin=True))
-        operator.disabled = True
-        session.flush()
+        a_member(session, organization, a_user(session, is_super_admin=True))
+        refused(api.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
+
+    def test_not_for_an_operator_who_was_shut_out(self, session: Session, api: Gateway) -> None:
+        self.make_operator(session)
+        session.execute(update(Member).values(disabled=True))
         refused(api.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
 
     def test_a_name_is_needed(self, session: Session, api: Gateway) -> None:
