@@ -48,22 +48,22 @@ def compose_posts(
         Conflict: a post that it replaces is being published, or the key came with another body before.
     """
     request = RequestKey(SCOPE, key, _hash(body)) if key else None
-    channels = [_channel_id(body, number) for number in range(len(body.posts))]
-    images = _images(body)
+    channels = channels_of(body)
+    images = images_of(body)
     known: Taken = {}
     if images:
         with read_only() as session:
             if request and (answer := find_answer(session, author.organization_id, request)):
                 return _read(answer)
-            _require_channels(session, author.organization_id, channels)
+            require_channels(session, author.organization_id, channels)
             known = find_by_id(session, author.organization_id, images)
-    draft = _draft(
+    draft = draft_from(
         body, channels, fetch(author.organization_id, images, known, uploaded_by=author.user_id)
     )
     with unit_of_work() as session:
         if request and (answer := earlier_answer(session, author.organization_id, request)):
             return _read(answer)
-        created = _compose(session, author, body, draft)
+        created = store(session, author, body, draft)
         if request:
             answer = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
             keep_answer(session, author.organization_id, request, status=201, response=answer)
@@ -80,7 +80,17 @@ def warnings_of(created: Sequence[CreatedPost]) -> list[str]:
     ]
 
 
-def _images(body: PublicDraft) -> list[Elsewhere]:
+def channels_of(body: PublicDraft) -> list[UUID]:
+    """Return the ids of the channels of a body's entries, in their order.
+
+    Raises:
+        Refused: one is not an id.
+    """
+    return [_channel_id(body, number) for number in range(len(body.posts))]
+
+
+def images_of(body: PublicDraft) -> list[Elsewhere]:
+    """List the images of a body that are not in the library, as far as their addresses tell."""
     return [
         image
         for number, entry in enumerate(body.posts)
@@ -88,7 +98,7 @@ def _images(body: PublicDraft) -> list[Elsewhere]:
     ]
 
 
-def _draft(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> PostDraft:
+def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> PostDraft:
     """Say the same as everybody's body does."""
     entries = [
         ChannelPostIn(
@@ -108,14 +118,21 @@ def _draft(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> PostDra
     )
 
 
-def _compose(
+def store(
     session: Session, author: Author, body: PublicDraft, draft: PostDraft
 ) -> list[CreatedPost]:
+    """Compose a draft that was made of `body`, and word what is refused as the public API does.
+
+    Raises:
+        InvalidInput: something in the body was refused.
+        Refused: a channel is not the organization's, or its platform would refuse its post.
+        Conflict: a post that it replaces is being published.
+    """
     channels = [entry.integration.id for entry in draft.posts or ()]
     organization_id = author.organization_id
     try:
         if draft.type in {"draft", "update"} and (empty := _empty(body)):
-            _require_channels(session, organization_id, channels)
+            require_channels(session, organization_id, channels)
             raise InvalidInput(empty.message, problems=[empty])
         return compose(session, author, draft)
     except ChannelNotFound as error:
@@ -141,10 +158,14 @@ def _channel_id(body: PublicDraft, number: int) -> UUID:
     return channel_id
 
 
-def _require_channels(
+def require_channels(
     session: Session, organization_id: OrganizationId, channels: Sequence[UUID]
 ) -> None:
-    """Refuse channels of others before anything is fetched."""
+    """Refuse channels of others, before anything is fetched.
+
+    Raises:
+        Refused: some are not the organization's.
+    """
     try:
         get_channels(session, organization_id, set(channels))
     except ChannelsNotFound as error:
