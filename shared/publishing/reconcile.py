@@ -195,10 +195,9 @@ def adopt_late_releases() -> int:
         for row in rows:
             notice = notices.published_after_all(row.id, row.generation, row.root_id)
             tell(session, row.organization_id, notice)
-        for organization_id, messages in {
-            row.organization_id: row.messages for row in rows
-        }.items():
-            send_after_commit(session, organization_id, messages)
+        messages = {row.organization_id: row.messages for row in rows}  # each row has all of them
+        for organization_id, delivery_ids in messages.items():
+            send_after_commit(session, organization_id, delivery_ids)
     return len(rows)
 
 

@@ -269,12 +269,12 @@ def claim_delivery(
     )
 
 
-# A success ends a webhook's failing. `tries` is the lease: whoever took the message over has raised it.
+# A success ends a webhook's failing, and counts whoever brings it: a holder that lost its lease was heard all the same.
 _RECORD_TAKEN = text("""
     with taken as (
         update webhook_deliveries set state = 'delivered', next_at = null, finished_at = now(), error = null,
             response_status = :status, response_text = :text
-        where id = :delivery_id and tries = :tries and state = 'waiting'
+        where id = :delivery_id and state = 'waiting'
         returning webhook_id
     )
     update webhooks set failing_since = null
@@ -287,11 +287,11 @@ def record_taken(
 ) -> None:
     """Write down that the receiver has the message."""
     values = {"status": status, "text": response_text}
-    session.execute(_RECORD_TAKEN, _held(claimed) | values)
+    session.execute(_RECORD_TAKEN, {"delivery_id": claimed.id} | values)
 
 
-# One webhook's row is changed by its first failure and by the one that disables it, not by each in between. A
-# message that a member asked for as a test says nothing of how those that matter fare.
+# `tries` is the lease: whoever took the message over has raised it. A webhook's row is changed by its first failure and
+# by the one that disables it, not by each in between. A message that a member asked for as a test does not count.
 _RECORD_FAILED = text("""
     with tried as (
         update webhook_deliveries set
@@ -340,8 +340,9 @@ def record_failed(
     """Write down a failure; `disabled` says that it was the one too many, for `reason`. None: the lease is lost."""
     return session.execute(
         _RECORD_FAILED,
-        _held(claimed)
-        | {
+        {
+            "delivery_id": claimed.id,
+            "tries": claimed.tries,
             "error": failure.error,
             "status": failure.status,
             "text": failure.response_text,
@@ -404,7 +405,3 @@ def delete_old_deliveries(session: Session, *, kept: timedelta, page_size: int) 
         delete(WebhookDelivery).where(WebhookDelivery.id.in_(old)).returning(WebhookDelivery.id)
     )
     return len(deleted.all())
-
-
-def _held(claimed: Claimed) -> dict[str, Any]:
-    return {"delivery_id": claimed.id, "tries": claimed.tries}

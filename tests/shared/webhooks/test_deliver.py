@@ -268,6 +268,35 @@ class TestFailed:
         assert (delivery.tries, receiver.received) == (0, [])
 
 
+class TestLateHolder:
+    """One whose lease has run out while it waited for the answer; the message has been taken over since."""
+
+    @pytest.mark.parametrize(
+        ("status", "state"), [(200, DeliveryState.DELIVERED), (500, DeliveryState.WAITING)]
+    )
+    def test_only_its_success_counts(
+        self,
+        session: Session,
+        webhook: Webhook,
+        monkeypatch: pytest.MonkeyPatch,
+        status: int,
+        state: DeliveryState,
+    ) -> None:
+        delivery = a_delivery(session, webhook)
+
+        def answer_late(*_: Any, **__: Any) -> httpx.Response:
+            session.execute(text("update webhook_deliveries set tries = tries + 1"))
+            return httpx.Response(status, stream=httpx.ByteStream(b""))
+
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer_late)
+        now_deliver(delivery)
+        session.refresh(delivery)
+        session.refresh(webhook)
+        assert (delivery.state, delivery.tries, delivery.error) == (state, 2, None)
+        assert webhook.failing_since is None
+        assert queued() == {}
+
+
 class TestDisabled:
     @pytest.fixture(autouse=True)
     def _mail(self, session: Session, organization: Organization, webhooks_queue: str) -> None:
