@@ -29,7 +29,7 @@ from shared.webhooks.announce import fits_a_queue, send
 from shared.webhooks.models import TEST_EVENT
 from shared.webhooks.queries import Claimed, Failure
 from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause_after
-from shared.webhooks.signature import sign
+from shared.webhooks.signing import sign
 
 LEASE = timedelta(seconds=75)  # longer than the function may run
 LONGEST_REQUEST = timedelta(seconds=10)

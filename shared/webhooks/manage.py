@@ -34,7 +34,7 @@ from shared.webhooks.schemas import (
     WebhookMade,
     WebhookOut,
 )
-from shared.webhooks.signature import new_signing_secret
+from shared.webhooks.signing import new_signing_secret
 
 MOST_WEBHOOKS = 50  # each hears of every post: what an organization may have sent out for one
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)

@@ -17,7 +17,7 @@ from shared.organizations.models import Organization
 from shared.webhooks.deliver import LEASE, NoTimeLeft, deliver
 from shared.webhooks.models import DeliveryState, Webhook, WebhookDelivery
 from shared.webhooks.retry import BACK_OFF, MOST_TRIES
-from shared.webhooks.signature import new_signing_secret
+from shared.webhooks.signing import new_signing_secret
 from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
 from tests.builders import a_member, an_organization
 from tests.conftest import Configure

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.core import clock
-from shared.webhooks.signature import new_signing_secret, sign
+from shared.webhooks.signing import new_signing_secret, sign
 
 BODY = '[{"content":"Grüße"}]'.encode()
 
