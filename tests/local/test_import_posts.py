@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import boto3
 import httpx
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.orm import Session
 
 from functions.public_api.app import app
@@ -337,6 +337,42 @@ class TestExport:
         file.write_text(text)
         with pytest.raises(ImportRefused, match="is not an export"):
             import_posts._read_export(file)
+
+    def test_statement_of_the_page_writes_such_a_file(
+        self, empty_database: Connection, tmp_path: Path
+    ) -> None:
+        page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
+        statement = page.partition("```sql\n")[2].partition("```")[0]
+        empty_database.execute(
+            text("""
+            create table "Post" (id text, content text, image text, delay int, state text, "parentPostId" text,
+                "deletedAt" timestamp);
+        """)
+        )
+        empty_database.execute(
+            text("""
+            insert into "Post" values
+            ('a', E'<p>"one"</p>\\n', '[{"id": "1", "path": "https://old.example/a.png"}]', 0, 'QUEUE', null, null),
+            ('b', 'two', '[]', 5, 'QUEUE', 'a', null),
+            ('c', 'three', null, 0, 'QUEUE', 'b', null),
+            ('d', 'deleted', null, 0, 'QUEUE', 'c', now()),
+            ('e', 'published', null, 0, 'PUBLISHED', null, null)
+        """)
+        )
+        file = tmp_path / "posts.json"
+        lines = empty_database.exec_driver_sql(statement).scalars()
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        assert import_posts._read_export(file) == {
+            "a": [
+                {
+                    "content": '<p>"one"</p>\n',
+                    "delay": 0,
+                    "image": [{"path": "https://old.example/a.png", "alt": None}],
+                },
+                {"content": "two", "delay": 5, "image": []},
+                {"content": "three", "delay": 0, "image": []},
+            ]
+        }
 
     def test_pictures_come_by_their_address(self) -> None:
         image = json.dumps([{"id": "x", "path": "https://old.example/a.png", "alt": "A"}])

@@ -47,6 +47,7 @@ def test_only_these_routes_are_open_to_everybody() -> None:
     assert {key for key in public if not key.startswith(("GET /auth/", "POST /auth/"))} == {
         "GET /",
         "GET /docs",
+        "GET /docs/{file}",
         "GET /health",
         "GET /health/ready",
         "GET /openapi.json",
