@@ -26,11 +26,14 @@ _OURS_TO_SEND = [
     "impersonate",
     "idempotency-key",
     "if-match",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
     REQUEST_ID,
 ]
 _OURS_TO_READ = [
     REQUEST_ID, "link", "warning", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
-    "reload", "onboarding", "activate", "logout",
+    "www-authenticate", "reload", "onboarding", "activate", "logout",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from functions.mcp.app import app
+from functions.oauth_provider.app import app as oauth_provider
 from shared.channels.models import Channel
 from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
@@ -170,6 +171,12 @@ class TestProtocol:
             f'Bearer resource_metadata="https://roost.example{METADATA_PATH}"'
         )
         assert answer.json["error"]["message"]
+
+    def test_the_document_says_how(self, session: Session, configure: Configure) -> None:
+        configure(PUBLIC_URL="https://roost.example")
+        told = Gateway(oauth_provider).get(METADATA_PATH).json
+        assert told["resource"] == "https://roost.example/mcp"
+        assert told["authorization_servers"]
 
     @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
     def test_there_are_neither_streams_nor_sessions(self, program: Gateway, method: str) -> None:
@@ -438,6 +445,13 @@ class TestSchedule:
         assert post.state is PostState.QUEUED
         assert post.due_at is not None
         assert post.due_at <= datetime.now(UTC) + timedelta(seconds=1)
+
+    def test_it_costs_what_composing_does(self, channel: Channel, program: Gateway) -> None:
+        asked = {"name": "schedulePostTool", "arguments": {"socialPost": [entry(channel)]}}
+        with count_statements() as counted:
+            answer = program.post("/mcp", {**LIST, "method": "tools/call", "params": asked})
+        assert answer.json["result"]["structuredContent"]["output"][0]["postId"]
+        assert counted.statements <= 8
 
     def test_its_id_is_a_name_too(
         self, session: Session, channel: Channel, program: Gateway
