@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from oauthlib.oauth2 import InvalidGrantError, WebApplicationClient
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from functions.oauth_provider.app import app
@@ -619,8 +620,12 @@ class TestSingleUse:
             browser = as_member(app, session, member)
         code = allow(browser, program)
 
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: exchange_alone(program, code), range(16)))
+        with ThreadPoolExecutor(7) as pool:
+            with committed.begin() as holder:  # until all have found the code unused
+                holder.execute(text("select 1 from oauth_codes for update"))
+                asked = [pool.submit(exchange_alone, program, code) for _ in range(7)]
+                wait_for_waiting(holder, 7)
+            answers = [one.result() for one in asked]
 
         given = [answer for answer in answers if "access_token" in answer]
         assert len(given) == 1
@@ -642,6 +647,16 @@ class TestSingleUse:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: poll_alone(started["device_code"]), range(16)))
         assert sorted("access_token" in answer for answer in answers)[-2:] == [False, True]
+
+
+def wait_for_waiting(connection: Connection, how_many: int) -> None:
+    """Wait until so many others wait for a lock."""
+    waiting = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 20
+    while connection.scalar(waiting) != how_many:
+        assert time.monotonic() < deadline
+        connection.execute(text("select pg_sleep(0.01)"))
+        connection.execute(text("select pg_stat_clear_snapshot()"))
 
 
 def exchange_alone(program: AProgram, code: str) -> dict[str, Any]:
