@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.channels.queries import get_channels
+from shared.core import clock
+from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.db.session import read_only, unit_of_work
@@ -18,7 +20,7 @@ from shared.posts.compose import compose
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostIsPublished
 from shared.posts.queries import Author
-from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft
+from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft, PostType
 from shared.public_api.errors import Refused, bad_request
 from shared.public_api.post_files import (
     Elsewhere,
@@ -110,12 +112,22 @@ def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> Pos
         for entry, channel_id in zip(body.posts, channels, strict=True)
     ]
     return PostDraft(
-        type=body.kind,
+        type=_kind(body),
         date=body.date,
         tags=body.tags,
         republish=bool(body.republish),
         posts=entries,
     )
+
+
+def _kind(body: PublicDraft) -> PostType:
+    """Say what is to become of a post: one whose time is just over goes out at once, as it does for programs that exist.
+
+    They send it after a pause of their own, or send it again. A post may not be so late that it would be out of season:
+    then everybody's rule refuses it.
+    """
+    over = body.kind == "schedule" and body.date < clock.now()
+    return "now" if over and body.date > clock.now() - settings().max_late else body.kind
 
 
 def store(

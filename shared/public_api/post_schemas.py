@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from shared.aws.storage import key_of
 from shared.core import clock
 from shared.core.wire import WireModel, WireTime
 from shared.posts.lifecycle import WireState
@@ -51,7 +52,8 @@ def _zero_if_empty(value: Any) -> Any:
 
 
 def _of_a_file(value: str) -> str:
-    if not value.partition("?")[0].endswith(_ENDINGS):
+    """Take what ends as a file does, and whatever this server's own addresses end in."""
+    if not value.partition("?")[0].endswith(_ENDINGS) and key_of(value) is None:
         raise PydanticCustomError(
             "unsupported_type", "The path must end in one of {endings}.", {"endings": ", ".join(_ENDINGS)}
         )  # fmt: skip

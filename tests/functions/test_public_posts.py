@@ -249,6 +249,30 @@ class TestCompose:
         assert one(session, created(program.post(POSTS, sent))[0]).publish_at == moment
 
 
+class TestPast:
+    @pytest.mark.parametrize("minutes", [-0.1, -90, -23 * 60])
+    def test_time_that_is_just_over_means_at_once(
+        self, minutes: float, session: Session, channel: Channel, program: Gateway
+    ) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=2)
+        sent = body(entry(channel), date=soon(minutes))
+        post = one(session, created(program.post(POSTS, sent))[0])
+        assert post.state is PostState.QUEUED
+        assert before < post.publish_at < datetime.now(UTC) + timedelta(seconds=2)
+
+    def test_time_of_another_day_is_refused(self, channel: Channel, program: Gateway) -> None:
+        answer = program.post(POSTS, body(entry(channel), date=soon(-25 * 60)))
+        status, [message] = refusal(answer)
+        assert (status, message.partition(":")[0]) == (400, "date")
+
+    def test_draft_keeps_its_time(
+        self, session: Session, channel: Channel, program: Gateway
+    ) -> None:
+        when = soon(-90)
+        [draft] = created(program.post(POSTS, body(entry(channel), type="draft", date=when)))
+        assert clock.to_wire(one(session, draft).publish_at) == when
+
+
 class TestStrangers:
     """What others have is not there: ids and groups of theirs name nothing."""
 

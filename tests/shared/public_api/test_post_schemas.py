@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.public_api.post_schemas import PublicDraft, PublicEdit, PublicImage, PublicPart, kind_of
+from tests.conftest import Configure
 
 ENTRY: dict[str, Any] = {"integration": {"id": "a"}, "value": [{"content": "Hello"}]}
 LEAST: dict[str, Any] = {"date": "2026-12-24T10:00:00Z", "shortLink": False, "posts": [ENTRY]}
@@ -86,6 +87,13 @@ class TestImage:
     def test_no_endings(self, path: str) -> None:
         with pytest.raises(ValidationError):
             PublicImage.model_validate({"path": path})
+
+
+def test_address_of_the_library_may_end_in_anything(configure: Configure) -> None:
+    configure(MEDIA_PUBLIC_URL="https://media.example")
+    for ending in (".avif", ".tiff", ".bmp"):
+        address = f"https://media.example/files/a{ending}"
+        assert PublicImage.model_validate({"path": address}).path == address
 
 
 def test_an_edit_may_say_nothing() -> None:
