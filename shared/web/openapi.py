@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic.alias_generators import to_pascal
 
 from shared.oauth.scopes import READ, WRITE
 from shared.web.errors import Problem
@@ -229,13 +228,24 @@ def _with_fit_names(document: dict[str, Any]) -> dict[str, Any]:
         if "__" in name:
             raise NameClash(f"the schema {name} has the name of another: rename one")
         if name.startswith("Body_"):
-            renamed[name] = to_pascal(name.removeprefix("Body_")) + "Form"
+            operation = name.removeprefix("Body_")
+            renamed[name] = f"{operation[0].upper()}{operation[1:]}Form"
     text = json.dumps(document)
     for old, new in renamed.items():
         text = text.replace(f'"#/components/schemas/{old}"', f'"#/components/schemas/{new}"')
         text = text.replace(f'"{old}"', f'"{new}"')
     named: dict[str, Any] = json.loads(text)
+    for name in renamed.values():
+        for field in named["components"]["schemas"][name]["properties"].values():
+            _mark_file(field)
     return named
+
+
+def _mark_file(field: dict[str, Any]) -> None:
+    """Say of a file that it is one by the word that generators know; version 3.1 has another, which they pass over."""
+    for each in (field, *field.get("anyOf", ())):
+        if each.get("contentMediaType") == "application/octet-stream":
+            each["format"] = "binary"
 
 
 def _complete(

@@ -159,6 +159,11 @@ class TestDocument:
         schemas = json.loads(openapi.TARGET.read_text())["components"]["schemas"]
         assert [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z0-9]+", name)] == []
 
+    def test_files_are_known_as_such(self) -> None:
+        schemas = json.loads(openapi.TARGET.read_text())["components"]["schemas"]
+        file = schemas["PublicUploadFileForm"]["properties"]["file"]
+        assert "binary" in {each.get("format") for each in (file, *file.get("anyOf", ()))}
+
     def test_tags_are_explained_and_begin_with_what_programs_need(self) -> None:
         document = json.loads(openapi.TARGET.read_text())
         used = {tag for _, operation in _operations(document) for tag in operation["tags"]}
