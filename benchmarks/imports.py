@@ -3,6 +3,7 @@
 What is installed here for development only is hidden from them: some libraries load more where they find more.
 """
 
+import functools
 import json
 import re
 import statistics
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import Row, ratio
+from layers.build import TOOLS
 
 ROOT = Path(__file__).parents[1]
 _SHIPPED = ROOT / "requirements" / "runtime.txt"
@@ -75,8 +77,7 @@ def measure(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]
     programs = {EMPTY: "", BARE: "import benchmarks.bare"}
     programs |= {name: f"import functions.{name}.app" for name in names}
     programs[FIRST_BATCH] = _FIRST_BATCH
-    hide = _HIDE.format(names=_not_shipped())
-    programs = {name: hide + program for name, program in programs.items()}
+    programs = {name: _HIDE.format(names=_hidden_from(name)) + program for name, program in programs.items()}  # fmt: skip
     for program in programs.values():
         _start(program, environment)  # writes what is missing of the bytecode
     taken: dict[str, list[Start]] = {name: [] for name in programs}
@@ -88,10 +89,11 @@ def measure(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]
     return Imports(rows, cpu[FIRST_BATCH] - cpu[EMPTY])
 
 
-def _not_shipped() -> list[str]:
-    """List the packages that are installed here and do not go to Lambda."""
+@functools.cache
+def _hidden_from(function: str) -> list[str]:
+    """List the packages that are installed here and do not go to Lambda with a function."""
     pinned = re.findall(r"^([\w.-]+)==", _SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
-    shipped = {_normal(name) for name in pinned}
+    shipped = {_normal(name) for name in pinned} - (frozenset() if function == "mcp" else TOOLS)
     return sorted(
         package
         for package, distributions in packages_distributions().items()
