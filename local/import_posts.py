@@ -41,7 +41,7 @@ class ImportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OldPost:
-    """A post as the old installation lists it; `value` has its parts."""
+    """A post as the old installation lists it; `value` has its parts, all of them only if it is whole."""
 
     id: str
     channel_id: str
@@ -51,6 +51,7 @@ class OldPost:
     settings: dict[str, Any]
     tags: list[dict[str, str]]
     value: list[dict[str, Any]]
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Plan:
 class Step(StrEnum):
     """How far a post has come."""
 
+    MADE_OF_THE_LIST = "made of the list"
     MADE = "made"
     TAKING_BACK = "taking back"
     QUEUED = "queued"
@@ -200,6 +202,8 @@ def _why_left(
         return f"--map names nothing for the channel {post.channel_id}"
     if step is Step.QUEUED:
         return "it is queued here already"
+    if takes_over and not post.is_whole:
+        return "the export does not have it"
     if takes_over and step is not Step.TAKING_BACK and post.publish_at - now < TOO_SOON:
         return "it goes out within minutes"
     return None
@@ -207,10 +211,16 @@ def _why_left(
 
 def _make(new: httpx.Client, post: OldPost, plan: Plan, done: Done) -> str:
     """Return the id that the post has here, and make it unless it is there."""
-    if known := done.step_of(post):
-        return known[1]
-    made = _compose(new, post, plan.channels[post.channel_id])
-    done.note(post, Step.MADE, made)
+    step, made = done.step_of(post) or (None, "")
+    if step is None:
+        made = _compose(new, post, plan.channels[post.channel_id])
+    elif step is Step.MADE_OF_THE_LIST and post.is_whole:
+        answer = _send(new, "PUT", f"/posts/{made}", {"value": post.value})
+        if answer.is_error:
+            raise ImportRefused(f"draft {made} here takes no pictures and replies, {_said(answer)}")
+    else:
+        return made
+    done.note(post, Step.MADE if post.is_whole else Step.MADE_OF_THE_LIST, made)
     return made
 
 
@@ -292,6 +302,7 @@ def _old_post(row: Mapping[str, Any], export: Mapping[str, list[dict[str, Any]]]
             for each in row.get("tags") or ()
         ],
         value=export.get(row["id"]) or [{"content": row["content"], "image": []}],
+        is_whole=row["id"] in export,
     )
 
 

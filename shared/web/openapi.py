@@ -236,16 +236,21 @@ def _with_fit_names(document: dict[str, Any]) -> dict[str, Any]:
         text = text.replace(f'"{old}"', f'"{new}"')
     named: dict[str, Any] = json.loads(text)
     for name in renamed.values():
-        for field in named["components"]["schemas"][name]["properties"].values():
-            _mark_file(field)
+        _mark_files(named["components"]["schemas"][name])
     return named
 
 
-def _mark_file(field: dict[str, Any]) -> None:
-    """Say of a file that it is one by the word that generators know; version 3.1 has another, which they pass over."""
-    for each in (field, *field.get("anyOf", ())):
-        if each.get("contentMediaType") == "application/octet-stream":
-            each["format"] = "binary"
+def _mark_files(form: dict[str, Any]) -> None:
+    """Say of a form's files that they are needed, by the word for a file that generators know.
+
+    Version 3.1 has another word, which they pass over. A route that could do without would refuse for its own reason.
+    """
+    for name, field in form["properties"].items():
+        for each in (field, *field.get("anyOf", ())):
+            if each.get("contentMediaType") == "application/octet-stream":
+                form["properties"][name] = {**field, **each, "format": "binary"}
+                form["properties"][name].pop("anyOf", None)
+                form["required"] = sorted({*form.get("required", ()), name})
 
 
 def _complete(

@@ -161,8 +161,12 @@ class TestDocument:
 
     def test_files_are_known_as_such(self) -> None:
         schemas = json.loads(openapi.TARGET.read_text())["components"]["schemas"]
-        file = schemas["PublicUploadFileForm"]["properties"]["file"]
-        assert "binary" in {each.get("format") for each in (file, *file.get("anyOf", ()))}
+        form = schemas["PublicUploadFileForm"]
+        assert form["required"] == ["file"]
+        assert (form["properties"]["file"]["type"], form["properties"]["file"]["format"]) == (
+            "string",
+            "binary",
+        )
 
     def test_tags_are_explained_and_begin_with_what_programs_need(self) -> None:
         document = json.loads(openapi.TARGET.read_text())

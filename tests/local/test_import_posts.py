@@ -25,6 +25,9 @@ from tests.builders import a_channel, a_member, an_organization
 from tests.conftest import Configure
 from tests.gateway import by_key
 
+WHOLE: dict[str, list[dict[str, Any]]] = {
+    name: [{"content": name, "image": []}] for name in ("cm1", "cm2")
+}
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -186,7 +189,7 @@ class TestDrafts:
         self, session: Session, there: OldInstallation, run: Callable[..., import_posts.Result]
     ) -> None:
         there.holds("cm1", hours=2)
-        assert run(dry_run=True, take_over=True) == import_posts.Result()
+        assert run(WHOLE, dry_run=True, take_over=True) == import_posts.Result()
         assert stored(session) == []
         assert there.rows["cm1"]["state"] == "QUEUE"
 
@@ -246,7 +249,7 @@ class TestTakeOver:
     ) -> None:
         there.holds("cm1", hours=2)
         there.holds("cm2", hours=3, state="DRAFT")
-        assert run(take_over=True) == import_posts.Result(drafts=1, queued=1)
+        assert run(WHOLE, take_over=True) == import_posts.Result(drafts=1, queued=1)
         assert [post.state for post in stored(session)] == [PostState.QUEUED, PostState.DRAFT]
         assert there.rows["cm1"]["state"] == "DRAFT"
 
@@ -255,7 +258,7 @@ class TestTakeOver:
     ) -> None:
         there.holds("cm1", hours=2)
         there.refuses_to_take_back = True
-        assert run(take_over=True) == import_posts.Result(failed=1)
+        assert run(WHOLE, take_over=True) == import_posts.Result(failed=1)
         assert [post.state for post in stored(session)] == [PostState.DRAFT]
         assert there.rows["cm1"]["state"] == "QUEUE"
 
@@ -264,9 +267,9 @@ class TestTakeOver:
     ) -> None:
         there.holds("cm1", hours=2)
         there.refuses_to_take_back = True
-        run(take_over=True)
+        run(WHOLE, take_over=True)
         there.refuses_to_take_back = False
-        assert run(take_over=True) == import_posts.Result(queued=1)
+        assert run(WHOLE, take_over=True) == import_posts.Result(queued=1)
         assert [post.state for post in stored(session)] == [PostState.QUEUED]
 
     def test_goes_on_when_it_was_stopped_after_taking_back(
@@ -277,14 +280,14 @@ class TestTakeOver:
         run: Callable[..., import_posts.Result],
     ) -> None:
         there.holds("cm1", hours=2)
-        run(take_over=True)
+        run(WHOLE, take_over=True)
         steps = (tmp_path / "done").read_text().splitlines()
         (tmp_path / "done").write_text("\n".join(steps[:2]) + "\n")
         (post,) = stored(session)
         post.state = PostState.DRAFT
         session.flush()
         assert there.rows["cm1"]["state"] == "DRAFT"
-        assert run(take_over=True) == import_posts.Result(queued=1)
+        assert run(WHOLE, take_over=True) == import_posts.Result(queued=1)
         session.expire_all()
         assert [post.state for post in stored(session)] == [PostState.QUEUED]
 
@@ -292,16 +295,36 @@ class TestTakeOver:
         self, session: Session, there: OldInstallation, run: Callable[..., import_posts.Result]
     ) -> None:
         there.holds("cm1", hours=2)
-        run(take_over=True)
-        assert run(take_over=True) == import_posts.Result(skipped=1)
+        run(WHOLE, take_over=True)
+        assert run(WHOLE, take_over=True) == import_posts.Result(skipped=1)
 
     def test_what_goes_out_within_minutes_is_left_there(
         self, session: Session, there: OldInstallation, run: Callable[..., import_posts.Result]
     ) -> None:
         there.holds("cm1", hours=0.1)
-        assert run(take_over=True) == import_posts.Result(skipped=1)
+        assert run(WHOLE, take_over=True) == import_posts.Result(skipped=1)
         assert stored(session) == []
         assert there.rows["cm1"]["state"] == "QUEUE"
+
+    def test_what_the_export_does_not_have_is_left_there(
+        self, session: Session, there: OldInstallation, run: Callable[..., import_posts.Result]
+    ) -> None:
+        there.holds("cm3", hours=2)
+        assert run(WHOLE, take_over=True) == import_posts.Result(skipped=1)
+        assert there.rows["cm3"]["state"] == "QUEUE"
+
+    def test_draft_made_of_the_list_gets_its_replies_first(
+        self, session: Session, there: OldInstallation, run: Callable[..., import_posts.Result]
+    ) -> None:
+        there.holds("cm1", hours=2)
+        run()
+        thread = [{"content": "first", "image": []}, {"content": "second", "image": []}]
+        assert run({"cm1": thread}, take_over=True) == import_posts.Result(queued=1)
+        session.expire_all()
+        assert [(post.content, post.state) for post in stored(session)] == [
+            ("first", PostState.QUEUED),
+            ("second", PostState.QUEUED),
+        ]
 
     def test_needs_what_the_list_does_not_tell(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
