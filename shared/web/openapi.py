@@ -100,6 +100,8 @@ _HEADERS = {
     name: {"description": words, "schema": {"type": "integer"}}
     for name, words in {**_RATE_HEADERS, "Retry-After": "In how many seconds to try again."}.items()
 }
+# Of routes that answer a refused field by another status than 422, FastAPI believes that they do by this one, too.
+_FASTAPIS_REFUSAL = {"$ref": "#/components/schemas/HTTPValidationError"}
 _LONGEST_EXAMPLE = 5  # levels; a schema may contain itself
 # What a parameter is, where its route does not say it.
 _PARAMETERS = {
@@ -271,6 +273,11 @@ def _complete(
     if {"apiKey": []} in operation["security"]:
         scope = READ if method == "get" else WRITE
         operation["security"].append({"oauth": [scope]})
+    operation["responses"] = {
+        status: answer
+        for status, answer in operation["responses"].items()
+        if answer.get("content", {}).get("application/json", {}).get("schema") != _FASTAPIS_REFUSAL
+    }
     for status, answer in operation["responses"].items():
         _complete_answer(int(status), answer, is_limited="x-rate-limit" in operation)
 
@@ -360,7 +367,7 @@ def _example(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int =
 def _example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int) -> Any:
     kind = schema.get("type")
     if kind == "object":
-        fields = schema.get("properties", {}) if depth < _LONGEST_EXAMPLE else {}
+        fields = _worth_showing(schema) if depth < _LONGEST_EXAMPLE else {}
         return {name: _example(field, schemas, depth + 1) for name, field in fields.items()}
     if kind == "array":
         return [_example(schema.get("items", {}), schemas, depth + 1)]
@@ -371,10 +378,26 @@ def _example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any], dept
     return True if kind == "boolean" else None
 
 
+def _worth_showing(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose what must be there and what its author has given an example of; what is made up would be refused.
+
+    Where neither is anything, one sees at least what there is.
+    """
+    fields: dict[str, Any] = schema.get("properties", {})
+    needed = set(schema.get("required", ()))
+    chosen = {
+        name: field
+        for name, field in fields.items()
+        if name in needed or "example" in field or field.get("examples")
+    }
+    return chosen or fields
+
+
 _EXAMPLE_FORMATS = {
     "date-time": "2026-01-15T10:30:00.000Z",
     "date": "2026-01-15",
     "email": "ada@example.com",
+    "binary": "the bytes of the file",
     "uuid": "019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f",
     "uri": "https://example.com/",
 }
