@@ -280,7 +280,7 @@ class TestProtocol:
         def broken(*_given: Any, **_named: Any) -> Any:
             raise RuntimeError("the secret of the house")
 
-        monkeypatch.setattr(tools, "list_channels", broken)
+        monkeypatch.setattr(tools, "read_only", broken)
         told = failure(call(program, "integrationList"))
         assert "Incident: " in told
         assert "secret" not in told
