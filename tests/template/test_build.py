@@ -6,6 +6,7 @@ import re
 import ssl
 import tomllib
 from collections.abc import Iterable
+from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,22 @@ class TestTrimming:
         (data / "endpoints.json").touch()
         build._trim(tmp_path)
         assert {path.name for path in data.iterdir()} == {"sqs", "endpoints.json"}
+
+    def test_files_that_the_reference_serves_are_kept(self, tmp_path: Path) -> None:
+        (pin,) = (pin for pin in build._pins() if pin.name == "fastapi-swagger")
+        assert pin.name not in build.PICTURES | build.TOOLS  # so DependenciesLayer has it
+        files = [
+            tmp_path / str(file)
+            for file in files_of(pin.name) or ()
+            if file.suffix in {".css", ".js"} or file.name == "METADATA"
+        ]
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        build._trim(tmp_path)
+        assert {file.name for file in files if file.exists()} == {
+            "swagger-ui.css", "swagger-ui-bundle.js", "METADATA",
+        }  # fmt: skip
 
 
 class TestFunctions:
