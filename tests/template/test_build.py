@@ -6,7 +6,6 @@ import re
 import ssl
 import tomllib
 from collections.abc import Iterable
-from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,7 @@ class TestTrimming:
         assert pin.name not in build.PICTURES | build.TOOLS  # so DependenciesLayer has it
         files = [
             tmp_path / str(file)
-            for file in files_of(pin.name) or ()
+            for file in importlib.metadata.files(pin.name) or ()
             if file.suffix in {".css", ".js"} or file.name == "METADATA"
         ]
         for file in files:
