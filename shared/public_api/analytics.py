@@ -54,7 +54,7 @@ def account_numbers(
     """Read a channel's metrics of the last days.
 
     Raises:
-        Refused: there is no such channel.
+        ChannelNotFound: the organization has no such channel.
     """
     with read_only() as session:
         channel = get_channel(session, organization_id, channel_id)

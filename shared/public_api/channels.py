@@ -1,6 +1,6 @@
 """How does the public API show, connect, ask and delete channels? As its contract words it; there they are integrations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -32,8 +32,6 @@ from shared.providers.registry import UnknownProvider, provider
 from shared.providers.spec import Fields
 from shared.public_api.errors import Refused, bad_request, not_found
 from shared.public_api.guide import GuideOut, guide
-
-NOT_FOUND = "Integration not found"
 
 
 class PublicChannel(WireModel):
@@ -81,11 +79,17 @@ def list_channels(
     session: Session, organization_id: OrganizationId, *, group: str | None
 ) -> list[PublicChannel]:
     """List the organization's channels, or those of the customer `group`, oldest first."""
+    return [_public(channel) for channel in find_channels(session, organization_id, group=group)]
+
+
+def find_channels(
+    session: Session, organization_id: OrganizationId, *, group: str | None
+) -> Sequence[ChannelFacts]:
+    """Find the organization's channels, or those of the customer `group`, oldest first."""
     customer_id = as_uuid(group) if group else None
     if group and customer_id is None:
         return []
-    listed = queries.list_channels(session, organization_id, customer_id=customer_id)
-    return [_public(channel) for channel in listed]
+    return queries.list_channels(session, organization_id, customer_id=customer_id)
 
 
 def list_groups(session: Session, organization_id: OrganizationId) -> list[CustomerOut]:
@@ -98,22 +102,20 @@ def get_channel(session: Session, organization_id: OrganizationId, channel_id: s
     """Return the channel that a path names.
 
     Raises:
-        Refused: there is no such channel.
+        ChannelNotFound: the organization has no such channel.
     """
     known = as_uuid(channel_id)
     if known is None:
-        raise not_found(NOT_FOUND)
-    try:
-        return queries.get_channel(session, organization_id, known)
-    except ChannelNotFound as error:
-        raise not_found(NOT_FOUND) from error
+        raise ChannelNotFound
+    return queries.get_channel(session, organization_id, known)
 
 
 def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) -> Started:
     """Begin connecting an account; `refresh` names the channel that is connected again.
 
     Raises:
-        Refused: there is no such platform or channel, the platform needs more than its own page, or it refused.
+        ChannelNotFound: there is none to be connected again.
+        Refused: there is no such platform, it needs more than its own page, or it refused.
         PersonNeeded: whoever made the key is gone, and nobody would have started it.
     """
     try:
@@ -127,8 +129,6 @@ def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) ->
     wanted = NewConnection(zone=member.timezone, reconnects=refresh or None)
     try:
         return Started(url=start(member.organization_id, member.person_id, slug, wanted))
-    except ChannelNotFound as error:
-        raise not_found(NOT_FOUND) from error
     except PLATFORM_FAILED as error:
         raise Refused(500, "Failed to generate auth URL", problems=error.problems) from error
 
@@ -137,13 +137,10 @@ def delete_channel(session: Session, author: Author, channel_id: str) -> PublicC
     """Delete a channel and what was still to be published through it.
 
     Raises:
-        Refused: there is no such channel.
+        ChannelNotFound: the organization has no such channel.
     """
     channel = get_channel(session, author.organization_id, channel_id)
-    try:
-        queries.delete_channel(session, author.organization_id, channel.id)
-    except ChannelNotFound as error:  # somebody else was faster
-        raise not_found(NOT_FOUND) from error
+    queries.delete_channel(session, author.organization_id, channel.id)
     delete_posts_of_channel(session, author, channel.id)
     return PublicChannelRef(id=channel.id)
 
@@ -152,7 +149,7 @@ def show_guide(session: Session, organization_id: OrganizationId, channel_id: st
     """Say what to know before writing for a channel.
 
     Raises:
-        Refused: there is no such channel.
+        ChannelNotFound: the organization has no such channel.
     """
     channel = get_channel(session, organization_id, channel_id)
     return GuideOut(output=guide(channel.provider, channel.account_settings))
@@ -162,7 +159,8 @@ def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -
     """Run one of the platform's tools for a channel, with a renewed token if the old one has ended.
 
     Raises:
-        Refused: there is no such channel, platform or tool; the channel must be connected again; the platform failed.
+        ChannelNotFound: the organization has no such channel.
+        Refused: there is no such platform or tool; the channel must be connected again; the platform failed.
     """
     with read_only() as session:
         channel = get_channel(session, organization_id, channel_id)
@@ -182,8 +180,6 @@ def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -
         return ToolAnswer(output=ask(organization_id, channel.id, run))
     except PLATFORM_FAILED as error:
         _not_run(channel, call, error)
-    except ChannelNotFound as error:
-        raise not_found(NOT_FOUND) from error
 
 
 def _not_run(channel: ChannelFacts, call: ToolCall, error: AppError) -> NoReturn:

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from shared.access.context import ActingMember
-from shared.channels.queries import list_channels
 from shared.channels.schemas import customer_of
 from shared.core.errors import AppError, InvalidInput
 from shared.db.session import read_only, unit_of_work
@@ -115,11 +114,8 @@ def in_words(error: AppError) -> str:
 
 
 def _list_channels(member: ActingMember, wanted: OfGroup) -> Channels:
-    customer_id = as_uuid(wanted.group) if wanted.group else None
-    if wanted.group and customer_id is None:
-        return Channels(output=[])
     with read_only() as session:
-        listed = list_channels(session, member.organization_id, customer_id=customer_id)
+        listed = channels.find_channels(session, member.organization_id, group=wanted.group)
     return Channels(
         output=[
             ToolChannel(

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
 from shared.access.policy import Limit, Rule
+from shared.channels.errors import ChannelNotFound
 from shared.core.config import settings
 from shared.core.errors import AppError, InvalidInput, PlanLimit, TooManyRequests, Unreadable
 from shared.core.wire import WireModel
@@ -28,6 +29,7 @@ _MSG = {
     NoApiKey: "No API Key found",
     UnknownApiKey: "Invalid API key",
     UnknownGrant: "Invalid OAuth token",
+    ChannelNotFound: "Integration not found",
 }
 _TOO_MANY = "ThrottlerException: Too Many Requests"
 _UNEXPECTED = "Internal server error"
@@ -96,6 +98,8 @@ def _told(error: AppError) -> tuple[int, dict[str, Any]]:
             return error.answer, body | ({"error": error.error} if error.error else {})
         case NoApiKey() | UnknownApiKey() | UnknownGrant():
             return error.status, {"message": _MSG[type(error)]}
+        case ChannelNotFound():
+            return _status(error.status, _MSG[ChannelNotFound])
         case TooManyRequests():
             return error.status, {"message": _TOO_MANY}
         case PlanLimit():

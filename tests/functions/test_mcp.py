@@ -405,7 +405,7 @@ class TestPlatforms:
             channel = a_channel(session, an_organization(session))
         wanted = {"integrationId": str(channel.id), "methodName": "company", "dataSchema": []}
         told = failure(call(program, "triggerTool", wanted))
-        assert told == ("Integration not found" if theirs else "Tool not found")
+        assert told == ("There is no such channel." if theirs else "Tool not found")
 
 
 class TestSchedule:
