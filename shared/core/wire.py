@@ -46,6 +46,10 @@ def _read_time(value: Any) -> Any:
     if isinstance(value, str) and _BEGINS_LIKE_A_DATE.match(value):
         with contextlib.suppress(ValidationError):
             return _TIME.validate_python(value)
+        with contextlib.suppress(
+            ValueError
+        ):  # other forms of ISO 8601, such as PostgreSQL's offset `+02`
+            return datetime.fromisoformat(value)
     raise PydanticCustomError("invalid_time", "Write the time as 2026-01-15T10:30:00.000Z.")
 
 

@@ -34,6 +34,7 @@ from shared.public_api.post_schemas import (
     PublicThread,
     StatusWanted,
     kind_of,
+    without_null,
 )
 from shared.public_api.show_post import show_post
 
@@ -55,7 +56,7 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> PublicThread:
             known = find_by_id(session, author.organization_id, images)
         taken = dict(fetch(author.organization_id, images, known, uploaded_by=author.user_id))
     wanted = PostEdit(
-        type=kind_of(body.type),
+        type=kind_of(body.type or "update"),
         date=body.date,
         settings=body.settings,
         tags=body.tags,
@@ -81,7 +82,7 @@ def change_settings(
         raise bad_request(error.message) from error
     root = before[0]
     _require_waiting(root)
-    settings = {**root.settings, **body.settings}
+    settings = without_null({**root.settings, **body.settings})
     channel = get_channel(session, author.organization_id, root.channel_id)
     if problem := _of_settings(session, before, settings, channel):
         raise bad_request(f"{channel.name}: {problem.message}", problem)

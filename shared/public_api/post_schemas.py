@@ -25,7 +25,7 @@ from shared.posts.schemas import (
     TagIn,
 )
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 _TYPES: tuple[PostType, ...] = ("draft", "schedule", "now", "update")
 _FRACTION_AND_ZONE = re.compile(r"\.\d{3}Z$")
 
@@ -43,6 +43,18 @@ def _nothing_if_empty(value: Any) -> Any:
     return None if value in ("", []) else value
 
 
+def _chosen(value: Any) -> Any:
+    """Leave out settings that are null: to programs that send all they know, that is not chosen."""
+    if isinstance(value, dict):
+        return without_null(value)
+    return _nothing_if_empty(value)
+
+
+def without_null(settings: JsonObject) -> JsonObject:
+    """Return the settings that have a value."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def _list_if_empty(value: Any) -> Any:
     return [] if value is None or value == "" else value
 
@@ -53,9 +65,9 @@ def _zero_if_empty(value: Any) -> Any:
 
 def _of_a_file(value: str) -> str:
     """Take what ends as a file does, and whatever this server's own addresses end in."""
-    if not value.partition("?")[0].endswith(_ENDINGS) and key_of(value) is None:
+    if not value.partition("?")[0].endswith(ENDINGS) and key_of(value) is None:
         raise PydanticCustomError(
-            "unsupported_type", "The path must end in one of {endings}.", {"endings": ", ".join(_ENDINGS)}
+            "unsupported_type", "The path must end in one of {endings}.", {"endings": ", ".join(ENDINGS)}
         )  # fmt: skip
     return value
 
@@ -63,10 +75,10 @@ def _of_a_file(value: str) -> str:
 Flag = Annotated[bool, BeforeValidator(_true_unless_empty)]
 Settings = Annotated[
     JsonObject | None,
-    BeforeValidator(_nothing_if_empty),
+    BeforeValidator(_chosen),
     Field(
         examples=[{"visibility": "public"}],
-        description="By platform; `__type` is not read, the channel says it.",
+        description="By platform; null is not chosen. `__type` is not read, the channel says it.",
     ),
 ]
 _PATH = "Its public address here, or any public https address: the file is taken into the library."
@@ -139,7 +151,7 @@ _DATE = Field(
 class PublicDraft(_Loose):
     """What to post. `posts` holds one entry a channel."""
 
-    type: str = Field(
+    type: str | None = Field(
         default="schedule",
         max_length=500,
         description="`draft`, `schedule`, `now` or `update`; any other word means `schedule`.",
@@ -163,7 +175,7 @@ class PublicDraft(_Loose):
         return kind_of(self.type)
 
 
-def kind_of(word: str) -> PostType:
+def kind_of(word: str | None) -> PostType:
     """Read a type: any word that is none means `schedule`."""
     return next((known for known in _TYPES if known == word), "schedule")
 
@@ -171,7 +183,7 @@ def kind_of(word: str) -> PostType:
 class PublicEdit(_Loose):
     """What is to change of a post; whatever is left out stays. `value` replaces all its parts."""
 
-    type: str = Field(default="update", max_length=500)
+    type: str | None = Field(default="update", max_length=500)
     date: Annotated[WireTime | None, _DATE] = None
     settings: Settings = None
     tags: list[PublicTagIn] | None = Field(default=None, max_length=MAX_TAGS)
@@ -179,7 +191,7 @@ class PublicEdit(_Loose):
 
 
 class NewSettings(_Loose):
-    """Settings to put over those that a post has."""
+    """Settings to put over those that a post has; null takes one away."""
 
     settings: JsonObject = Field(examples=[{"visibility": "public"}])
 

@@ -7,6 +7,7 @@ for `Acting` or not. The dependencies are coroutines although they block: a Lamb
 thread for each would cost more than the statement it waits for.
 """
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -31,6 +32,7 @@ from shared.db.session import read_only, unit_of_work
 
 T = TypeVar("T")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)  # as RFC 9110 reads schemes
 
 
 def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
@@ -78,7 +80,7 @@ def credentials_of(request: Request) -> Credentials:
     authorization = request.path_params.get("api_key") or headers.get("authorization", "")
     return Credentials(
         access_token=headers.get("auth") or cookies.get("auth"),
-        api_key=authorization.removeprefix("Bearer ").strip() or None,
+        api_key=_BEARER.sub("", authorization).strip() or None,
         organization=headers.get("showorg") or cookies.get("showorg"),
         impersonate=headers.get("impersonate") or cookies.get("impersonate"),
     )

@@ -123,7 +123,7 @@ class TestFindSlot:
     @pytest.mark.parametrize("channel_id", [UNKNOWN, "cm4ean69r0003w8w1cdomox9n"])
     def test_of_an_unknown_channel(self, channel_id: str, program: Gateway) -> None:
         answer = program.get(f"/public/v1/find-slot/{channel_id}")
-        assert refusal(answer) == (404, "There is no such channel.")
+        assert refusal(answer) == (404, "Integration not found")
 
 
 class TestCompose:
@@ -971,6 +971,14 @@ class TestSettings:
         }
         assert one(session, post.id).settings == {"visibility": "unlisted", "kept": 1}
 
+    def test_null_takes_one_away(
+        self, session: Session, channel: Channel, program: Gateway
+    ) -> None:
+        post = a_post(session, channel, settings={"visibility": "private", "kept": 1})
+        sent = {"settings": {"visibility": None}}
+        assert program.put(f"{POSTS}/{post.id}/settings", sent).status == 200
+        assert one(session, post.id).settings == {"kept": 1}
+
     @pytest.mark.parametrize("state", [PostState.QUEUED, PostState.DRAFT])
     def test_what_the_platform_would_refuse(
         self, session: Session, channel: Channel, program: Gateway, state: PostState
@@ -1136,8 +1144,9 @@ class TestKeys:
         reader = by_key(app, session, member, scopes=["read"])
         assert (reader.call(method, path, sent).status == 403) == (method != "GET")
 
-    def test_bearer_is_taken_too(self, channel: Channel, program: Gateway) -> None:
-        program.headers["authorization"] = f"Bearer {program.headers['authorization']}"
+    @pytest.mark.parametrize("before", ["Bearer ", "bearer ", "BEARER   "])
+    def test_bearer_is_taken_too(self, channel: Channel, program: Gateway, before: str) -> None:
+        program.headers["authorization"] = before + program.headers["authorization"]
         assert program.get(f"/public/v1/find-slot/{channel.id}").status == 200
 
 

@@ -21,9 +21,10 @@ LEAST: dict[str, Any] = {"date": "2026-12-24T10:00:00Z", "shortLink": False, "po
         ("update", "update"),
         ("Draft", "schedule"),
         ("", "schedule"),
+        (None, "schedule"),
     ],
 )
-def test_any_other_word_means_schedule(word: str, kind: str) -> None:
+def test_any_other_word_means_schedule(word: str | None, kind: str) -> None:
     assert kind_of(word) == kind
 
 
@@ -64,6 +65,14 @@ class TestDraft:
     def test_no_settings(self, sent: Any) -> None:
         [read] = PublicDraft.model_validate(LEAST | {"posts": [ENTRY | {"settings": sent}]}).posts
         assert not read.settings
+
+    def test_null_is_no_setting(self) -> None:
+        sent = {"community": None, "made_with_ai": False, "article_title": ""}
+        [read] = PublicDraft.model_validate(LEAST | {"posts": [ENTRY | {"settings": sent}]}).posts
+        assert read.settings == {"made_with_ai": False, "article_title": ""}
+
+    def test_null_is_no_type(self) -> None:
+        assert PublicDraft.model_validate(LEAST | {"type": None}).kind == "schedule"
 
 
 class TestPart:
