@@ -3,7 +3,7 @@
 Its wire contract is kept to the letter in `shared/public_api`; the rules behind it are everybody's.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import File, Header, Path, Query, Request, Response, UploadFile
@@ -352,10 +352,16 @@ def _author(member: ActingMember, method: str | None = None) -> Author:
 # --- uploads -------------------------------------------------------------------------------------------------------
 
 
+def _file_of_form(value: Any) -> Any:
+    """Take a text in its place, which programs send for want of a file, for none."""
+    return None if isinstance(value, str) else value
+
+
+FileOfForm = Annotated[UploadFile | None, File(), BeforeValidator(_file_of_form)]
+
+
 @api.post("/upload", status_code=201)
-def upload_file(
-    member: Acting, file: Annotated[UploadFile | None, File()] = None, key: Key = None
-) -> PublicMedia:
+def upload_file(member: Acting, file: FileOfForm = None, key: Key = None) -> PublicMedia:
     """Upload a small file.
 
     A JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF picture or an MP4 video of at most 4,500,000 bytes; the bytes say which,

@@ -47,6 +47,7 @@ from shared.media.receive import (
 from shared.media.schemas import MediaOut
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.public_api.errors import Refused, bad_request
+from shared.public_api.post_schemas import ENDINGS
 
 # An invocation has at most 6 MB, its body in base64. Source: AWS Lambda quotas, read 2026-11.
 MAX_FILE_BYTES: Final = 4_500_000
@@ -57,7 +58,6 @@ ALTERNATIVE: Final = "POST /media"
 _BY_ADDRESS = "POST /public/v1/upload-from-url"
 _SCOPE, _SCOPE_BY_ADDRESS = "POST /public/v1/upload", _BY_ADDRESS
 _IN_PARTS = f"Upload it in parts with the same key: {ALTERNATIVE} signs an address for each."
-_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 _HTTPS = 443
 _MAX_REDIRECTS = 3
 _UNSUPPORTED = "Unsupported file type."
@@ -260,8 +260,8 @@ def _read(url: str) -> httpx.URL:
         raise _bad_url("Write a full address that begins with https://.") from error
     except AddressRefused as error:
         raise _bad_url(str(error)) from error
-    if not address.path.lower().endswith(_ENDINGS):
-        raise _bad_url(f"Its path must end in one of {', '.join(_ENDINGS)}.")
+    if not address.path.lower().endswith(ENDINGS):
+        raise _bad_url(f"Its path must end in one of {', '.join(ENDINGS)}.")
     return address
 
 

@@ -47,7 +47,7 @@ _CODES = {
     "value_error": "invalid",
     "string_unicode": "invalid",
 }
-_UNREADABLE = "The body is not JSON, or not the shape of this request."
+_UNREADABLE = "The body is not the JSON or the form that its Content-Type says."
 
 
 class ProblemField(WireModel):
