@@ -26,6 +26,7 @@ def list_grants(
                     client_id=row.client_id,
                 ),
                 user=GrantUser(id=row.user_id, name=row.user_name, email=row.email),
+                device=row.device or None,
                 scopes=row.scopes,
                 granted_at=row.granted_at,
                 last_used_at=row.last_used_at,

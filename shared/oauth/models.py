@@ -70,15 +70,22 @@ class OAuthCode(Base):
 class OAuthGrant(Timestamps, Base):
     """What a member allowed a program in one organization.
 
-    One a program, member and organization: a new token replaces the one before. Only its SHA-256 hash is kept.
+    One for each program, member, organization and `device`: a new token replaces the one before. Only its SHA-256 hash is
+    kept. `device` is the code that a program without a browser showed, so that each computer has a token of its own; ''
+    where a browser was sent back.
     """
 
     __tablename__ = "oauth_grants"
     __table_args__ = (
-        UniqueConstraint("app_id", "user_id", "organization_id"),
+        UniqueConstraint("app_id", "user_id", "organization_id", "device"),
         UniqueConstraint("token_hash"),
         Index("ix_oauth_grants_organization_id", "organization_id"),
         Index("ix_oauth_grants_user_id", "user_id"),
+        Index(
+            "ix_oauth_grants_revoked_at",
+            "revoked_at",
+            postgresql_where=text("revoked_at is not null"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -87,6 +94,7 @@ class OAuthGrant(Timestamps, Base):
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    device: Mapped[str] = mapped_column(default="", server_default=text("''"))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     last_used_at: Mapped[datetime | None]

@@ -136,6 +136,7 @@ def list_grants(
     statement = (
         select(
             OAuthGrant.id,
+            OAuthGrant.device,
             OAuthGrant.scopes,
             OAuthGrant.updated_at.label("granted_at"),
             OAuthGrant.last_used_at,
@@ -269,14 +270,15 @@ revoked as (
 forgotten as (delete from oauth_codes using deleted where oauth_codes.app_id = deleted.id)
 select id from deleted
 """).bindparams(bindparam("organization_id", type_=Uuid()))
-# One grant a program, member and organization: the token of before ends with the statement that gives the new one.
+# One grant a program, member, organization and device: the token of before ends with the statement that gives the new
+# one. A device is new each time, so that signing in on one computer does not sign out another.
 # What two exchanges of one code do at the same time comes one after the other by the lock of the code's row, and the
 # second finds it used.
 _GRANTED = """
 touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id)
-insert into oauth_grants as g (id, app_id, organization_id, user_id, token_hash, scopes)
-select cast(:id as uuid), app_id, organization_id, user_id, :token_hash, scopes from used
-on conflict (app_id, user_id, organization_id) do update set
+insert into oauth_grants as g (id, app_id, organization_id, user_id, device, token_hash, scopes)
+select cast(:id as uuid), app_id, organization_id, user_id, device, :token_hash, scopes from used
+on conflict (app_id, user_id, organization_id, device) do update set
   token_hash = excluded.token_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null, updated_at = now()
 returning g.organization_id, g.scopes
 """
@@ -284,7 +286,7 @@ _EXCHANGE_CODE = text(f"""
 with used as (
   update oauth_codes set used_at = now(), token_hash = :token_hash
   where code_hash = :code_hash and used_at is null and expires_at > now()
-  returning app_id, organization_id, user_id, scopes
+  returning app_id, organization_id, user_id, '' as device, scopes
 ),
 {_GRANTED}""").bindparams(bindparam("id", type_=Uuid()))  # noqa: S608  from constants
 _ASK_DEVICE = text("""
@@ -305,6 +307,6 @@ with used as (
   update device_codes set used_at = now()
   where device_code_hash = :device_code_hash
     and approved_at is not null and used_at is null and expires_at > now()
-  returning app_id, organization_id, user_id, cast(:scopes as text[]) as scopes
+  returning app_id, organization_id, user_id, user_code as device, cast(:scopes as text[]) as scopes
 ),
 {_GRANTED}""").bindparams(bindparam("id", type_=Uuid()))  # noqa: S608  from constants

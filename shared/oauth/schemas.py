@@ -202,6 +202,10 @@ class GrantOut(WireModel):
     id: UUID
     app: GrantApp
     user: GrantUser
+    device: str | None = Field(
+        description="The code that the program showed, if it has no browser: each computer has a grant of its own.",
+        examples=["WDJB-MJHT"],
+    )
     scopes: list[str] = Field(examples=[["mcp:read", "mcp:write"]])
     granted_at: WireTime
     last_used_at: WireTime | None = Field(description="To the minute.")

@@ -519,6 +519,7 @@ SWEEPS = tuple(
             "expires_at <= now() - interval '1 day'",
         ),  # a used one is known if it comes again
         ("device_codes", "expires_at <= now()"),
+        ("oauth_grants", "revoked_at <= now() - interval '30 days'"),
         ("oauth_apps", _UNUSED_PROGRAM),
         ("idempotency_keys", "expires_at <= now()"),
         ("provider_pauses", "until <= now() - interval '1 day'"),

@@ -73,6 +73,15 @@ class TestPrograms:
         a_grant(session, a_program(session, last_used_at=ago(days=400)), member)
         assert left(session, OAuthApp) == 1
 
+    @pytest.mark.parametrize(
+        ("revoked", "stays"), [(None, 1), (ago(days=29), 1), (ago(days=31), 0)]
+    )
+    def test_a_consent_that_was_taken_back_goes_after_thirty_days(
+        self, session: Session, member: Member, revoked: datetime | None, stays: int
+    ) -> None:
+        a_grant(session, a_program(session, CLIENT_ID), member, revoked_at=revoked)
+        assert left(session, OAuthGrant) == stays
+
     def test_one_that_was_shown_out_goes(self, session: Session, member: Member) -> None:
         program = a_program(session, last_used_at=ago(days=31))
         a_grant(session, program, member, revoked_at=ago(days=2))

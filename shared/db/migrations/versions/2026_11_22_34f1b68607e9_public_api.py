@@ -226,6 +226,7 @@ def upgrade() -> None:
         sa.Column("app_id", sa.Uuid(), nullable=False),
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("device", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
         sa.Column("scopes", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
@@ -259,7 +260,8 @@ def upgrade() -> None:
             "app_id",
             "user_id",
             "organization_id",
-            name=op.f("uq_oauth_grants_app_id_user_id_organization_id"),
+            "device",
+            name=op.f("uq_oauth_grants_app_id_user_id_organization_id_device"),
         ),
         sa.UniqueConstraint("token_hash", name=op.f("uq_oauth_grants_token_hash")),
     )
@@ -267,6 +269,13 @@ def upgrade() -> None:
         "ix_oauth_grants_organization_id", "oauth_grants", ["organization_id"], unique=False
     )
     op.create_index("ix_oauth_grants_user_id", "oauth_grants", ["user_id"], unique=False)
+    op.create_index(
+        "ix_oauth_grants_revoked_at",
+        "oauth_grants",
+        ["revoked_at"],
+        unique=False,
+        postgresql_where=sa.text("revoked_at is not null"),
+    )
     op.create_table(
         "webhook_deliveries",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -386,6 +395,11 @@ def downgrade() -> None:
     )
     op.drop_index("ix_webhook_deliveries_created_at", table_name="webhook_deliveries")
     op.drop_table("webhook_deliveries")
+    op.drop_index(
+        "ix_oauth_grants_revoked_at",
+        table_name="oauth_grants",
+        postgresql_where=sa.text("revoked_at is not null"),
+    )
     op.drop_index("ix_oauth_grants_user_id", table_name="oauth_grants")
     op.drop_index("ix_oauth_grants_organization_id", table_name="oauth_grants")
     op.drop_table("oauth_grants")
