@@ -56,7 +56,7 @@ from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Autocommit, OwnProfile, Reading, Writing, credentials_of
 from shared.web.errors import PROBLEM_JSON
 from shared.web.oauth import OAuthProblem, RegistrationRoute, oauth_response, protocol_router
-from shared.web.pages import page
+from shared.web.pages import page, sign_in_page
 from shared.web.routing import PROBLEM_SCHEMA, Router
 
 _TAGS = ["Programs of others"]
@@ -322,7 +322,7 @@ def _page_for_somebody(
     try:
         caller = identify(session, credentials_of(request), _SOMEBODY, writes=False)
     except Unauthenticated:
-        return _page(pages.sign_in_page(why))
+        return sign_in_page(why)
     except Forbidden as error:
         return _page(pages.refused_page("You cannot do this", error.message), status=error.status)
     member, profile = caller.member, caller.profile

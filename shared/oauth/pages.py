@@ -90,21 +90,6 @@ code.</strong></p>
     return Shown("Let a device in?", body, _SEND + _DEVICE)
 
 
-def sign_in_page(why: str) -> Shown:
-    """Ask somebody to sign in first. `why` is a sentence."""
-    body = f"""
-<p>{escape(why)}</p>
-<form id="form" hidden>
-<label>E-mail<input name="email" type="email" autocomplete="username" required></label>
-<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button>
-</form>
-<noscript><p>This page needs JavaScript.</p></noscript>
-<p id="said" role="status"></p>
-"""
-    return Shown("Sign in", body, _SEND + _SIGN_IN)
-
-
 def refused_page(title: str, why: str, *, return_to: str | None = None) -> Shown:
     """Say why nothing can be asked. Nobody is sent on without a click: the address is the program's own choice."""
     onward = (
@@ -158,21 +143,4 @@ form.addEventListener("submit", async (event) => {
   said.textContent = told.approved ? "The device may go on. You can close this page." : "The device was turned away.";
   form.remove();
 });
-"""
-_SIGN_IN = """
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const answer = await post("/auth/login", Object.fromEntries(new FormData(form)));
-  if (answer.ok) location.reload();
-  else said.textContent = (await answer.json()).detail;
-});
-(async () => {
-  const last = Number(sessionStorage.getItem("renewed"));
-  if (Date.now() - last > 10000 && await renew()) {
-    sessionStorage.setItem("renewed", Date.now());
-    location.reload();
-  } else {
-    form.hidden = false;
-  }
-})();
 """

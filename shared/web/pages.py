@@ -55,7 +55,6 @@ form.addEventListener("submit", async (event) => {
 
 # By status: what a person reads first who opened a link.
 _TITLES = {
-    401: "Sign in first",
     403: "This is not open to you",
     404: "There is nothing here",
     422: "This link cannot be used",
@@ -65,13 +64,16 @@ _TITLES = {
 _OTHER_TITLE = "This did not work"
 
 _SIGN_IN_FORM = """
-<form id="form">
+<p>{why}</p>
+<form id="form" hidden>
 <label>E-mail address<input name="email" type="email" autocomplete="username" required></label>
 <label>Password<input name="password" type="password" autocomplete="current-password" required></label>
 <button>Sign in</button>
 </form>
+<noscript><p>This page needs JavaScript.</p></noscript>
 <p id="said" role="status"></p>
 """
+# A session that has run out is renewed first, as the console does; if that does not help, not again for ten seconds.
 _SIGN_IN = """
 const form = document.getElementById("form"), said = document.getElementById("said");
 form.addEventListener("submit", async (event) => {
@@ -84,6 +86,15 @@ form.addEventListener("submit", async (event) => {
   if (answer.ok) location.reload();
   else said.textContent = (await answer.json()).detail;
 });
+(async () => {
+  const last = Number(sessionStorage.getItem("renewed"));
+  if (Date.now() - last > 10000 && (await fetch("/auth/renew", {method: "POST"})).ok) {
+    sessionStorage.setItem("renewed", Date.now());
+    location.reload();
+  } else {
+    form.hidden = false;
+  }
+})();
 """
 
 
@@ -103,13 +114,18 @@ def password_page(code: str) -> HTMLResponse:
     return page("Set a new password", _FORM.format(code=escape(code)), script=_SEND_FORM)
 
 
+def sign_in_page(why: str, *, status: int = HTTPStatus.OK) -> HTMLResponse:
+    """Make the page on which a browser signs in, or renews its session, and then loads what it had asked for."""
+    return page("Sign in", _SIGN_IN_FORM.format(why=escape(why)), script=_SIGN_IN, status=status)
+
+
 def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse:
     """Make the page that tells a browser of a refusal: what to do about each refused field, or where to sign in."""
     said = [problem.message for problem in error.problems] or [error.message]
     paragraphs = "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(said))
     title = _TITLES.get(error.status, _OTHER_TITLE)
     if error.status == HTTPStatus.UNAUTHORIZED:
-        made = page(title, _SIGN_IN_FORM, script=_SIGN_IN, status=error.status)
+        made = sign_in_page("Sign in to see this.", status=error.status)
     else:
         made = page(title, paragraphs, status=error.status)
     made.headers.update(headers)

@@ -1006,6 +1006,21 @@ class TestDevice:
         (grant,) = browser.get("/oauth/grants").json["grants"]
         assert grant["app"]["clientId"] == CLIENT_ID
 
+    def test_each_computer_has_a_token_of_its_own(self, session: Session, browser: Gateway) -> None:
+        tokens, codes = [], []
+        for _ in range(2):
+            started = self.start(session)
+            browser.post("/device/approve", {"code": started["user_code"], "approve": True})
+            tokens.append(self.poll(session, started).json["access_token"])
+            codes.append(started["user_code"])
+        assert [may(token) for token in tokens] == [200, 200]
+        grants = {
+            grant["device"]: grant["id"] for grant in browser.get("/oauth/grants").json["grants"]
+        }
+        assert grants.keys() == set(codes)
+        assert browser.delete(f"/oauth/grants/{grants[codes[0]]}").status == 200
+        assert [may(token) for token in tokens] == [401, 200]
+
     def test_denied(self, session: Session, browser: Gateway) -> None:
         started = self.start(session)
         body = {"code": started["user_code"], "approve": False}
@@ -1062,7 +1077,9 @@ class TestDevice:
         assert f'<option value="{member.organization_id}" selected>' in answer.text
 
     def test_page_asks_to_sign_in(self, nobody: Gateway) -> None:
-        assert 'type="password"' in nobody.get("/device").text
+        page = nobody.get("/device").text
+        assert 'type="password"' in page
+        assert "/auth/renew" in page  # a session that has run out is renewed first
 
 
 class TestMetadata:

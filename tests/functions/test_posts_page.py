@@ -99,7 +99,8 @@ def test_whoever_is_not_signed_in_is_asked_to_and_sees_nothing(
     for stranger in (Gateway(app), Gateway(app, cookies={"auth": "made-up"})):
         answer = shown(stranger, post.id)
         assert (answer.status, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
-        assert "Sign in first" in answer.text
+        assert "Sign in to see this." in answer.text
+        assert "/auth/renew" in answer.text  # a session that has run out is renewed first
         assert '<input name="password" type="password"' in answer.text
         assert SECRET not in answer.text
         assert channel.name not in answer.text
