@@ -1,18 +1,21 @@
 """`/webhooks/*`: who hears of an organization's posts, and what they were told."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Body, Query
 
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router, refusals
 from shared.webhooks import manage
+from shared.webhooks.address import WebhookUrl
 from shared.webhooks.schemas import (
+    AddressTried,
     DeliveryList,
     DeliveryOut,
     WebhookEdit,
+    WebhookEditById,
     WebhookIn,
     WebhookMade,
     WebhookOut,
@@ -35,6 +38,20 @@ def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
     Without `events` it hears of published posts alone. An organization may have 50.
     """
     return manage.add_webhook(member.organization_id, body)
+
+
+@webhooks.put("")
+def update_webhook_by_id(body: WebhookEditById, member: Acting, session: Writing) -> WebhookOut:
+    """Change a webhook (alias). The same as `PUT /webhooks/{webhook_id}`, with the id in the body."""
+    return manage.change_webhook(session, member.organization_id, body.id, body)
+
+
+@webhooks.post("/send")
+def send_to_address(
+    url: Annotated[WebhookUrl, Query()], body: Annotated[dict[str, Any] | list[Any], Body()]
+) -> AddressTried:
+    """Try an address before it becomes a webhook. It is sent the body, unsigned, once, and the answer says how it went."""
+    return manage.try_address(url, body)
 
 
 @webhooks.get("/{webhook_id}")

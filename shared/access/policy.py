@@ -239,6 +239,8 @@ _WEBHOOKS = Rule(Who.ADMIN, rate=WEBHOOKS, feature=Feature.WEBHOOKS)
 AUTOMATION = {
     "GET /webhooks": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
     "POST /webhooks": Rule(Who.ADMIN, Limit.WEBHOOKS, rate=WEBHOOKS, feature=Feature.WEBHOOKS),
+    "PUT /webhooks": _WEBHOOKS,
+    "POST /webhooks/send": _WEBHOOKS,
     "GET /webhooks/{webhook_id}": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
     "PUT /webhooks/{webhook_id}": _WEBHOOKS,
     "DELETE /webhooks/{webhook_id}": _WEBHOOKS,

@@ -4,14 +4,11 @@ A receiver may hear of an event twice, never not at all while it answers: a proc
 lease, and when that is over the message is sent again, under the same id.
 """
 
-import functools
-import json
 import math
 import time
 from datetime import timedelta
 from uuid import UUID
 
-import httpx
 from sqlalchemy.orm import Session
 
 from shared.aws.keys import open_sealed
@@ -19,24 +16,19 @@ from shared.core import clock
 from shared.core.errors import Unavailable
 from shared.core.ids import OrganizationId
 from shared.core.log import log
-from shared.core.net import AddressRefused, guarded_client
 from shared.db.session import after_commit, run
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
-from shared.providers.http import retry_after
 from shared.webhooks import queries
 from shared.webhooks.announce import fits_a_queue, send
 from shared.webhooks.models import TEST_EVENT
+from shared.webhooks.post import LONGEST_REQUEST, as_json, post
 from shared.webhooks.queries import Claimed, Failure
 from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause_after
 from shared.webhooks.signing import sign
 
 LEASE = timedelta(seconds=75)  # longer than the function may run
-LONGEST_REQUEST = timedelta(seconds=10)
 LEAST_TIME = LONGEST_REQUEST + timedelta(seconds=3)  # to send it and to write down what came of it
-MOST_BYTES = 64 * 1024
-KEPT_CHARACTERS = 1_000
-_BYTES_A_CHARACTER = 4
 _QUEUE_MARGIN_SECONDS = 1  # a message must not come before what it is about is due
 _NOT_SENT = "The webhook was disabled before this was sent."
 
@@ -67,46 +59,19 @@ def deliver(delivery_id: UUID, *, deadline: float) -> None:
 
 def _post(claimed: Claimed) -> Answer:
     """Send it, with no transaction open."""
-    body = json.dumps(claimed.body, ensure_ascii=False, separators=(",", ":")).encode()
-    headers = _headers(claimed, body)
-    try:
-        with _client().stream("POST", claimed.url, content=body, headers=headers) as response:
-            asked = retry_after(response) if "retry-after" in response.headers else None
-            return Answer(response.status_code, _beginning(response), retry_after=asked)
-    except httpx.TimeoutException:
-        seconds = LONGEST_REQUEST.total_seconds()
-        return Answer(error=f"The server did not answer within {seconds:.0f} seconds.")
-    except (AddressRefused, httpx.InvalidURL) as error:
-        return Answer(error=f"The address cannot be used. {error}")
-    except httpx.HTTPError as error:
-        return Answer(error=f"The connection failed. {error}")
+    body = as_json(claimed.body)
+    return post(claimed.url, body, _headers(claimed, body))
 
 
 def _headers(claimed: Claimed, body: bytes) -> dict[str, str]:
     message_id, timestamp = str(claimed.event_id), int(clock.now().timestamp())
     keys = [open_sealed(sealed, claimed.organization_id) for sealed in claimed.secrets]
     return {
-        "content-type": "application/json",
-        "user-agent": "Roost-Webhooks/1",
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign(keys, message_id, timestamp, body),
         "webhook-event": claimed.event,
     }
-
-
-def _beginning(response: httpx.Response) -> str:
-    """Read as much as is kept. How an answer ends changes nothing: its status has said it."""
-    read = b""
-    try:
-        for chunk in response.iter_raw():
-            read += chunk
-            if len(read) >= KEPT_CHARACTERS * _BYTES_A_CHARACTER:
-                break
-    except httpx.HTTPError:
-        log.info("webhook.answer_cut_off")
-    # PostgreSQL keeps every character but this one.
-    return read.decode(errors="replace").replace("\0", "")[:KEPT_CHARACTERS]
 
 
 def _record(session: Session, claimed: Claimed, answer: Answer) -> None:
@@ -179,9 +144,3 @@ def _named(claimed: Claimed) -> dict[str, object]:
         "event": claimed.event,
         "tries": claimed.tries,
     }
-
-
-@functools.cache
-def _client() -> httpx.Client:
-    """Keep connections: the next message often goes to the same server."""
-    return guarded_client(max_bytes=MOST_BYTES, max_time=LONGEST_REQUEST)

@@ -25,7 +25,9 @@ from shared.webhooks.errors import (
     WebhookIsDisabled,
 )
 from shared.webhooks.models import TEST_EVENT, DeliveryState, Webhook
+from shared.webhooks.post import as_json, post
 from shared.webhooks.schemas import (
+    AddressTried,
     DeliveryList,
     DeliveryOut,
     WebhookChannel,
@@ -166,6 +168,17 @@ def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUI
     if webhook.disabled_at:
         raise WebhookIsDisabled
     return _send(session, organization_id, webhook_id, TEST_EVENT, new_id(), _TEST_BODY)
+
+
+def try_address(url: str, body: Any) -> AddressTried:
+    """Send a body to an address that need not be a webhook's, unsigned, once. Not for use inside a transaction."""
+    answer = post(url, as_json(body), {"webhook-event": TEST_EVENT})
+    return AddressTried(
+        send=answer.is_taken,
+        response_status=answer.status,
+        response_text=answer.text,
+        error=None if answer.is_taken else answer.reason,
+    )
 
 
 def redeliver(

@@ -40,6 +40,21 @@ class WebhookEdit(WireModel):
     )
 
 
+class WebhookEditById(WebhookEdit):
+    """As programs send it that know the route without an id in its address."""
+
+    id: UUID
+
+
+class AddressTried(WireModel):
+    """What an address made of a body. `send`: it answered that it has it."""
+
+    send: bool
+    response_status: int | None
+    response_text: str | None = Field(description="The beginning of the answer.")
+    error: str | None
+
+
 class WebhookOut(WireModel):
     id: UUID
     name: str

@@ -270,6 +270,7 @@ def in_bodies(theirs: Theirs) -> list[tuple[str, str, Any]]:
             {"integration": {"id": channel}, "value": [{**one[0], "id": post}]}]}),
         ("POST", "/posts/valid", {**draft, "posts": [{"integration": {"id": channel}, "value": with_media}]}),
         ("POST", "/user/change-org", {"id": str(theirs.organization.id)}),
+        ("PUT", "/webhooks", {"id": str(theirs.ids["webhook_id"]), "name": "mine"}),
         ("POST", "/webhooks", {"name": "mine", "url": "https://hooks.example/", "integrations": [{"id": channel}]}),
     ]  # fmt: skip
 

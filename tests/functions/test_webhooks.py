@@ -1,5 +1,6 @@
 """Webhooks over HTTP: what members may make of them, who is told of what happens to posts, and what was said."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,9 +28,10 @@ from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Gateway, as_member, by_key
 from tests.shared.webhooks.builders import a_delivery, a_webhook, queued
-from tests.shared.webhooks.conftest import webhooks_queue
+from tests.shared.webhooks.conftest import receiver, webhooks_queue
+from tests.shared.webhooks.receiver import Receiver
 
-__all__ = ["webhooks_queue"]  # a fixture
+__all__ = ["receiver", "webhooks_queue"]  # fixtures
 pytestmark = pytest.mark.usefixtures("webhooks_queue")
 URL = "https://hooks.example.org/roost"
 LATER = datetime(2031, 1, 15, 10, 30, tzinfo=UTC)
@@ -526,3 +528,60 @@ class TestTold:
         post = a_post(session, channel, state=PostState.DRAFT)
         assert member_posts.put(f"/posts/{post.id}", {"content": "A"}).status == 200
         assert session.scalars(select(WebhookDelivery)).one().state is DeliveryState.WAITING
+
+
+class TestAsExistingProgramsCallIt:
+    """The two routes without an id in their address."""
+
+    def test_change_by_the_id_in_the_body(self, caller: Gateway, webhook: Webhook) -> None:
+        sent = {"id": str(webhook.id), "name": "Make", "url": URL, "integrations": []}
+        answer = caller.put("/webhooks", sent)
+        assert (answer.status, answer.json["name"], answer.json["url"]) == (200, "Make", URL)
+        assert "secret" not in answer.json
+        assert caller.put("/webhooks", sent | {"id": str(new_id())}).status == 404
+        assert problems(caller.put("/webhooks", {"name": "Make"})) == ["id"]
+
+    @pytest.mark.parametrize("body", [{"content": "é", "n": 1}, [{"content": "<p>hi</p>"}]])
+    def test_an_address_is_sent_the_body(
+        self, session: Session, caller: Gateway, receiver: Receiver, body: Any
+    ) -> None:
+        answer = caller.post("/webhooks/send", body, query={"url": receiver.url})
+        assert (answer.status, answer.json) == (
+            200,
+            {"send": True, "responseStatus": 200, "responseText": "thanks", "error": None},
+        )
+        (received,) = receiver.received
+        assert json.loads(received.body) == body
+        assert received.headers["content-type"] == "application/json"
+        assert not {"webhook-signature", "cookie", "auth", "authorization"} & set(received.headers)
+        assert session.scalars(select(WebhookDelivery)).all() == []
+
+    def test_what_is_no_unicode_is_sent_too(self, caller: Gateway, receiver: Receiver) -> None:
+        answer = caller.post("/webhooks/send", text='["\\ud800"]', query={"url": receiver.url})
+        assert answer.json["send"] is True
+        assert json.loads(receiver.received[0].body) == ["?"]
+
+    def test_an_address_that_refuses(self, caller: Gateway, receiver: Receiver) -> None:
+        receiver.status, receiver.headers = 302, {"location": receiver.url}
+        answer = caller.post("/webhooks/send", {}, query={"url": receiver.url})
+        assert (answer.json["send"], answer.json["error"]) == (False, "The server answered 302.")
+        assert len(receiver.received) == 1
+
+    def test_an_address_that_is_not_public_is_not_called(
+        self, caller: Gateway, receiver: Receiver, configure: Configure
+    ) -> None:
+        configure(ALLOW_LOOPBACK_ADDRESSES="false")
+        for url in (receiver.url, "https://169.254.169.254/", "https://[::1]/", "file:///etc", ""):
+            answer = caller.post("/webhooks/send", {}, query={"url": url})
+            assert problems(answer) == ["url"]
+        assert receiver.received == []
+
+    def test_are_for_administrators_and_limited(
+        self, session: Session, organization: Organization, caller: Gateway, receiver: Receiver
+    ) -> None:
+        editor = as_member(app, session, a_member(session, organization, role=Role.EDITOR))
+        assert editor.put("/webhooks", {"id": str(new_id())}).status == 403
+        assert editor.post("/webhooks/send", {}, query={"url": receiver.url}).status == 403
+        assert receiver.received == []
+        answer = caller.post("/webhooks/send", {}, query={"url": receiver.url})
+        assert answer.headers["x-ratelimit-limit"] == "60"

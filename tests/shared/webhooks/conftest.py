@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from shared.aws import keys
-from shared.webhooks import deliver
+from shared.webhooks import post
 from tests.conftest import Configure
 from tests.shared.webhooks.receiver import Receiver, a_receiver
 
@@ -24,8 +24,8 @@ def webhooks_queue(aws: None, configure: Configure) -> Iterator[str]:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Return a server that listens on loopback."""
-    deliver._client.cache_clear()
+    post.client.cache_clear()
     with a_receiver() as listening:
         yield listening
-        deliver._client().close()
-    deliver._client.cache_clear()
+        post.client().close()
+    post.client.cache_clear()
