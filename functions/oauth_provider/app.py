@@ -53,7 +53,15 @@ from shared.oauth.server import Consent, Consenter, answer_consent, check_consen
 from shared.organizations.models import Role
 from shared.organizations.settings import list_organizations
 from shared.web.app import as_handler, make_app
-from shared.web.deps import Acting, Autocommit, OwnProfile, Reading, Writing, credentials_of
+from shared.web.deps import (
+    Acting,
+    ActingAsChosen,
+    Autocommit,
+    OwnProfile,
+    Reading,
+    Writing,
+    credentials_of,
+)
 from shared.web.errors import PROBLEM_JSON
 from shared.web.oauth import OAuthProblem, RegistrationRoute, oauth_response, protocol_router
 from shared.web.pages import page, sign_in_page
@@ -134,7 +142,7 @@ def ask_for_consent(
 
 
 @programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
-def decide_on_consent(body: Decision, member: Acting, session: Writing) -> Redirect:
+def decide_on_consent(body: Decision, member: ActingAsChosen, session: Writing) -> Redirect:
     """Allow a program to act for the organization, or do not.
 
     Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
@@ -257,7 +265,9 @@ def show_device_page(
 
 
 @programs.post("/device/approve")
-def decide_on_device(body: DeviceDecision, member: Acting, session: Writing) -> DeviceSettled:
+def decide_on_device(
+    body: DeviceDecision, member: ActingAsChosen, session: Writing
+) -> DeviceSettled:
     """Let the device in that shows a code, or turn it away."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)
@@ -301,18 +311,23 @@ handler = as_handler(app)
 def _token_request(body: bytes, *, is_form: bool) -> TokenRequest:
     try:
         if not is_form:
-            return TokenRequest.model_validate_json(body)
+            return _without_nul(TokenRequest.model_validate_json(body))
         pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         fields = dict(pairs)
-        if any("\0" in value for value in fields.values()):
-            raise OAuthRefused("invalid_request", "A parameter contains a NUL character.")
         if len(fields) < len(pairs):
             raise OAuthRefused("invalid_request", "A parameter comes more than once.")
-        return TokenRequest.model_validate(fields)
+        return _without_nul(TokenRequest.model_validate(fields))
     except ValidationError as error:
         raise RequestValidationError(
             [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
         ) from error
+
+
+def _without_nul(asked: TokenRequest) -> TokenRequest:
+    """Refuse what cannot be looked up, whatever type the body says it has."""
+    if any("\0" in value for value in asked.model_dump(exclude_none=True).values()):
+        raise OAuthRefused("invalid_request", "A parameter contains a NUL character.")
+    return asked
 
 
 def _page_for_somebody(

@@ -5,6 +5,7 @@ be open while nothing happens in it.
 """
 
 import functools
+import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -35,6 +36,9 @@ from shared.organizations.models import Role
 
 GRANT_PREFIX = "pos_"
 """How the token begins that a program got by a member's consent."""
+_SUBSCRIBER_BITS = (
+    64  # the least that a network of IPv6 has. Source: RFC 6177, RFC 7421, read 2026-11
+)
 _WRITING = frozenset({"write", "mcp:write"})
 
 
@@ -147,7 +151,7 @@ def count_address(session: Session, address: str, rate: Rate) -> Quota:
     Raises:
         TooManyRequests: the limit is used up.
     """
-    values = {**_rate_values(rate), "address": address}
+    values = {**_rate_values(rate), "address": _counted_as(address)}
     row = session.execute(_count_address(rate.rolling), values).one()
     return _quota(row, rate)
 
@@ -247,6 +251,19 @@ def _rate_values(rate: Rate | None) -> dict[str, Any]:
     return {**values, "allowed": rate.allowed} if rate.rolling else values
 
 
+def _counted_as(address: str) -> str:
+    """Return what an address is counted as: of IPv6 its network, since each subscriber has all addresses of one."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 4:
+        return address
+    if known.ipv4_mapped:
+        return str(known.ipv4_mapped)
+    return str(ipaddress.ip_network((int(known), _SUBSCRIBER_BITS), strict=False))
+
+
 def _uuid(value: str | None) -> UUID | None:
     try:
         return UUID(value) if value else None
@@ -282,7 +299,8 @@ seat as (
   where login.is_super_admin
 )"""
 # A key acts with the rights of an administrator, who made it; a grant with those of the member who consented, as long
-# as they are one. When either was last used is kept to the minute.
+# as they are one: who left and came back is asked again. A consent speaks of posts, files and channels, so a grant never
+# administers: a webhook that it made would outlive it. When either was last used is kept to the minute.
 _KEY_SEAT = """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
@@ -300,10 +318,13 @@ touched as (
 _GRANT_SEAT = """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
-         cast(null as uuid) as impersonated_by, m.organization_id, m.role, g.scopes, g.id as grant_id, g.last_used_at
+         cast(null as uuid) as impersonated_by, m.organization_id,
+         case when m.role in ('owner', 'admin') then 'editor' else m.role end as role,
+         g.scopes, g.id as grant_id, g.last_used_at
   from oauth_grants g
   join oauth_apps a on a.id = g.app_id and a.deleted_at is null
   join members m on m.organization_id = g.organization_id and m.user_id = g.user_id and not m.disabled
+    and m.created_at <= g.updated_at
   join users u on u.id = g.user_id and u.activated_at is not null and u.deleted_at is null
   where g.token_hash = :key_hash and g.revoked_at is null
 ),
@@ -326,12 +347,13 @@ counted as (
     cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
 )"""
-# A refused call takes no place: whoever keeps trying gets in as soon as the oldest call is a window ago.
+# A refused call takes no place: whoever keeps trying gets in as soon as the oldest call is a window ago. The time of the
+# last call keeps the row from the sweep.
 _COUNTED_ROLLING = """
 counted as (
   insert into rate_limits as r (key, window_started_at, count, calls)
   select key, now(), 1, array[now()] from subject
-  on conflict (key) do update set (count, calls) = (
+  on conflict (key) do update set window_started_at = now(), (count, calls) = (
     select least(cardinality(held), :allowed) + 1,
            case when cardinality(held) < :allowed then held || now() else held end
     from (select array(

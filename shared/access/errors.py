@@ -49,6 +49,15 @@ class NoOrganization(Forbidden):
         super().__init__("You do not belong to an organization. Ask to be invited to one.")
 
 
+class NotTheChosenOrganization(Forbidden):
+    """The caller named an organization that they are not, or no longer, in, where another one will not do."""
+
+    code = "not_the_chosen_organization"
+
+    def __init__(self) -> None:
+        super().__init__("You are not in the organization that you chose. Choose another one.")
+
+
 class RoleTooLow(Forbidden):
     """The member's role does not reach."""
 

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         description="How many `POST /public/v1/posts` an organization may send in any hour.",
         json_schema_extra={"needed_by": "public_api"},
     )
-    rate_limits: dict[str, int] = _setting(
+    rate_limits: dict[str, Annotated[int, Field(ge=1)]] = _setting(
         {},
         'JSON: other numbers for the rate limits that `shared/access/policy.py` names, such as `{"public_read": 1200}`; '
         "`API_LIMIT` is short for its `public_compose`.",

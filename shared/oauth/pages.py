@@ -17,6 +17,7 @@ _MAY = {
     READ: "see channels, posts, files and notifications",
     WRITE: "write, change, publish and delete posts, upload files, and connect or remove channels",
 }
+_MAY_NOT = "It cannot administer the organization: its settings, members, keys and webhooks."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def consent_page(
 {unknown}
 <p>It may, with your role:</p>
 <ul>{"".join(f"<li>{_MAY[scope]}</li>" for scope in scopes)}</ul>
+<p>{_MAY_NOT}</p>
 <form id="form" data-asked="{escape(json.dumps(dict(asked)))}">
 {_choice(who)}
 <button name="answer" value="approve">Allow</button>
@@ -77,6 +79,7 @@ def device_page(user_code: str, who: Somebody) -> Shown:
 code.</strong></p>
 <p>It may, with your role:</p>
 <ul>{"".join(f"<li>{may}</li>" for may in _MAY.values())}</ul>
+<p>{_MAY_NOT}</p>
 <form id="form">
 <label>Code<input name="code" value="{escape(user_code)}" autocomplete="off" autocapitalize="characters"
   spellcheck="false" maxlength="20" required></label>

@@ -10,12 +10,14 @@ SCOPES = (READ, WRITE)
 def granted_scopes(asked: str | None) -> tuple[str, ...]:
     """Return what a program that asks so would get: everything if it does not ask, else what there is of it.
 
-    Empty: it asks for nothing that there is. Others (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3
+    Who may write may read. Empty: it asks for nothing that there is. Others (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3
     allows; the answer to the program says what it got.
     """
     if not asked or not asked.strip():
         return SCOPES
     words = set(asked.split())
+    if WRITE in words:
+        words.add(READ)  # what was written is shown
     return tuple(scope for scope in SCOPES if scope in words)
 
 

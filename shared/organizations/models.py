@@ -92,7 +92,7 @@ class RateLimit(Base):
     """How often something was done in a window. Unlogged: a crash of the database empties it, which is acceptable.
 
     A fixed window has its beginning and its `count`. A rolling one has the time of each call that it still holds in
-    `calls`, in no order, and in `count` how many those are, or one more than may be where the last call was refused.
+    `calls`, in no order, that of the last one, refused or not, in `window_started_at`, and in `count` how many those are, or one more than may be where the last call was refused.
     """
 
     __tablename__ = "rate_limits"

@@ -23,7 +23,7 @@ from shared.access.context import (
     count_address,
     identify,
 )
-from shared.access.errors import RateLimitReached
+from shared.access.errors import NotTheChosenOrganization, RateLimitReached
 from shared.access.policy import Rule, Who
 from shared.core.config import settings
 from shared.core.errors import NotFound
@@ -90,6 +90,14 @@ async def _acting(request: Request) -> ActingMember:
     return _caller_of(request).member
 
 
+async def _acting_as_chosen(request: Request) -> ActingMember:
+    member = _caller_of(request).member
+    chosen = credentials_of(request).organization
+    if chosen and chosen.lower() != str(member.organization_id):
+        raise NotTheChosenOrganization
+    return member
+
+
 async def _profile(request: Request) -> Profile:
     profile = _caller_of(request).profile
     assert profile is not None, "the route's rule does not read the profile"
@@ -108,6 +116,9 @@ async def _writing() -> AsyncIterator[Session]:
 
 Acting = Annotated[ActingMember, Depends(_acting)]
 """Who acts."""
+
+ActingAsChosen = Annotated[ActingMember, Depends(_acting_as_chosen)]
+"""Who acts, for the organization that the request names: a consent must not end up with the caller's first one."""
 
 OwnProfile = Annotated[Profile, Depends(_profile)]
 """What `GET /user/self` shows; the rule must say `reads_profile`."""

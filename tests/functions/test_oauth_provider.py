@@ -26,6 +26,7 @@ from functions.public_api.app import app as public_app
 from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, new_id
 from shared.db.session import read_only, unit_of_work
+from shared.identity.models import User
 from shared.oauth import apps, register
 from shared.oauth.device import CLIENT_ID, poll_device
 from shared.oauth.errors import OAuthRefused
@@ -249,7 +250,9 @@ class TestConsentPage:
         session.flush()
         answer = self.ask(browser, static.asks())
         assert answer.status == 200
-        for part in ("Newsroom", "Writes news.", "publish and delete", "https://newsroom.example"):
+        for part in (
+            "Newsroom", "Writes news.", "publish and delete", "cannot administer", "https://newsroom.example",
+        ):  # fmt: skip
             assert part in answer.text
         assert (
             f'<option value="{member.organization_id}" selected>Roost Ltd</option>' in answer.text
@@ -352,6 +355,30 @@ class TestDecide:
         assert Gateway(app).post("/oauth/authorize", body).status == 401
         assert by_key(app, session, owner).post("/oauth/authorize", body).status == 403
         assert as_member(app, session, viewer).post("/oauth/authorize", body).status == 403
+
+    def test_is_for_the_organization_that_was_chosen_or_none(
+        self, session: Session, aws: None, browser: Gateway, member: Member, static: AProgram
+    ) -> None:
+        chosen = a_member(session, an_organization(session), session.get(User, member.user_id))
+        started = Gateway(app).post("/device/code").json
+        requests = [
+            ("/oauth/authorize", static.asks() | {"action": "approve"}),
+            ("/device/approve", {"code": started["user_code"], "approve": True}),
+        ]
+        headers = {"showorg": str(chosen.organization_id)}
+        chosen.disabled = True
+        session.flush()
+        for path, body in requests:
+            answer = browser.post(path, body, headers=headers)
+            assert (answer.status, answer.json["code"]) == (403, "not_the_chosen_organization")
+        assert session.scalars(select(OAuthCode)).all() == []
+        chosen.disabled = False
+        session.flush()
+        for path, body in requests:
+            assert browser.post(path, body, headers=headers).status in {200, 201}
+        assert session.scalars(select(OAuthCode.organization_id)).all() == [chosen.organization_id]
+        settled = session.scalars(select(DeviceCode.organization_id)).all()
+        assert settled == [chosen.organization_id]
 
     def test_a_form_of_another_site_does_nothing(self, browser: Gateway, static: AProgram) -> None:
         sent = json.dumps(static.asks() | {"action": "approve"})
@@ -488,6 +515,13 @@ class TestExchange:
     )
     def test_unreadable_body(self, nobody: Gateway, body: str) -> None:
         answer = nobody.post("/oauth/token", text=body)
+        assert answer.status in {400, 422}
+        assert answer.json["error"] == "invalid_request"
+
+    @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+    def test_nul_is_refused_whatever_the_body_says_it_is(self, nobody: Gateway, kind: str) -> None:
+        text = '{"grant_type": "authorization_code", "client_id": "a\\u0000", "code": "c"}'
+        answer = nobody.post("/oauth/token", text=text, headers={"content-type": kind})
         assert answer.status in {400, 422}
         assert answer.json["error"] == "invalid_request"
 

@@ -28,6 +28,7 @@ from shared.identity.errors import SessionOver
 from shared.identity.models import User
 from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member, Role
+from shared.publishing.queries import SWEEPS
 from tests.builders import a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
@@ -249,6 +250,30 @@ class TestGrant:
         with pytest.raises(UnknownGrant):
             ask(session, credentials)
 
+    @pytest.mark.parametrize(
+        ("role", "acts_as"),
+        [
+            (Role.OWNER, Role.EDITOR),
+            (Role.ADMIN, Role.EDITOR),
+            (Role.MEMBER, Role.MEMBER),
+            (Role.VIEWER, Role.VIEWER),
+        ],
+    )
+    def test_never_administers(self, session: DbSession, role: Role, acts_as: Role) -> None:
+        member = a_member(session, an_organization(session), role=role)
+        credentials = with_grant(session, member)
+        assert identify(session, credentials, ANY, writes=False).member.role is acts_as
+        with pytest.raises(Forbidden):
+            identify(session, credentials, Rule(Who.ADMIN), writes=False)
+
+    def test_who_left_and_came_back_is_asked_again(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = with_grant(session, member)
+        session.execute(text("update oauth_grants set updated_at = now() - interval '1 second'"))
+        with pytest.raises(UnknownGrant):
+            ask(session, credentials)
+
     def test_scope_says_if_it_may_write(self, session: DbSession, member: Member) -> None:
         identify(session, with_grant(session, member), ANY, writes=True)
         reads = with_grant(session, member, "mcp:read")
@@ -416,6 +441,19 @@ class TestLimit:
         with pytest.raises(RateLimitReached):
             ask(session, credentials, ROLLING)
 
+    def test_rolling_window_outlives_the_sweep(self, session: DbSession, member: Member) -> None:
+        credentials = with_key(session, member)
+        ask(session, credentials, ROLLING)
+        session.execute(
+            text("update rate_limits set window_started_at = now() - interval '2 days'")
+        )
+        ask(session, credentials, ROLLING)
+        for sweep in SWEEPS:
+            session.execute(sweep, {"page_size": 500})
+        ask(session, credentials, ROLLING)
+        with pytest.raises(RateLimitReached):
+            ask(session, credentials, ROLLING)
+
     def test_installation_may_allow_another_number(
         self, session: DbSession, member: Member, configure: Configure
     ) -> None:
@@ -431,3 +469,20 @@ class TestLimit:
         count_address(session, "203.0.113.2", once)
         with pytest.raises(TooManyRequests):
             count_address(session, "203.0.113.1", once)
+
+    @pytest.mark.parametrize(
+        ("first", "second", "are_one"),
+        [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+            ("::ffff:203.0.113.1", "203.0.113.1", True),
+            ("::ffff:203.0.113.1", "::ffff:203.0.113.2", False),
+            ("unknown", "unknown", True),
+        ],
+    )
+    def test_a_network_of_ipv6_is_one_address(
+        self, session: DbSession, first: str, second: str, are_one: bool
+    ) -> None:
+        rate = Rate("test", 2, timedelta(minutes=1), Per.ADDRESS)
+        count_address(session, first, rate)
+        assert count_address(session, second, rate).remaining == (0 if are_one else 1)

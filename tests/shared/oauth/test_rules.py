@@ -26,7 +26,7 @@ class TestGrantedScopes:
             ("  ", SCOPES),
             ("mcp:read", (READ,)),
             ("mcp:write mcp:read", SCOPES),
-            ("openid mcp:write", (WRITE,)),
+            ("openid mcp:write", SCOPES),
             ("openid", ()),
             ("mcp:readx MCP:READ", ()),
         ],
