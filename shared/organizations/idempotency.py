@@ -12,16 +12,21 @@ from shared.organizations.errors import KeyReused
 
 LIFETIME = timedelta(hours=24)
 
-# Two requests with one key at once: the second waits here for the first to commit, and then reads its answer.
+# Two requests with one key at once: the second waits here for the first to commit, and then reads its answer. A key whose
+# time is over is new, whether the sweep has come by or not.
 _CLAIM = text("""
     insert into idempotency_keys as known (organization_id, scope, key, request_hash, expires_at)
     values (:organization_id, :scope, :key, :request_hash, now() + make_interval(secs => :lifetime_seconds))
-    on conflict (organization_id, scope, key) do update set created_at = known.created_at
+    on conflict (organization_id, scope, key) do update set
+        request_hash = case when known.expires_at > now() then known.request_hash else excluded.request_hash end,
+        response = case when known.expires_at > now() then known.response end,
+        status = case when known.expires_at > now() then known.status end,
+        expires_at = case when known.expires_at > now() then known.expires_at else excluded.expires_at end
     returning request_hash, response
 """)
 _FIND = text("""
     select request_hash, response from idempotency_keys
-    where organization_id = :organization_id and scope = :scope and key = :key
+    where organization_id = :organization_id and scope = :scope and key = :key and expires_at > now()
 """)
 _ANSWER = text("""
     update idempotency_keys set status = :status, response = :response
