@@ -34,6 +34,7 @@ from shared.providers.spec import ProviderSpec
 CONNECT_TIMEOUT = timedelta(seconds=5)
 READ_TIMEOUT = timedelta(seconds=25)  # below the publish function's 60 s with room for the record
 DEFAULT_RETRY_AFTER = timedelta(minutes=1)
+_MOST_DIGITS = 11  # three thousand years in seconds
 LEAST_TIME_TO_SEND = timedelta(
     seconds=5
 )  # with less, an irrevocable request could not be answered in time
@@ -397,8 +398,8 @@ def _find_words(body: Any) -> str:
 def retry_after(response: httpx.Response) -> timedelta:
     """Read `Retry-After` (seconds or a date) or a reset header (epoch seconds, or a date); a minute when silent."""
     value = response.headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return timedelta(seconds=int(value))
+    if (seconds := _number(value)) is not None:
+        return timedelta(seconds=seconds)
     for name in ("retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"):
         if moment := _moment(response.headers.get(name, "").strip()):
             return max(timedelta(seconds=1), moment - clock.now())
@@ -408,8 +409,7 @@ def retry_after(response: httpx.Response) -> timedelta:
 def _moment(value: str) -> datetime | None:
     if not value:
         return None
-    if value.isdigit():
-        number = int(value)
+    if (number := _number(value)) is not None:
         return (
             datetime.fromtimestamp(number, UTC)
             if number > 1_000_000_000
@@ -418,9 +418,14 @@ def _moment(value: str) -> datetime | None:
     for read in (datetime.fromisoformat, email.utils.parsedate_to_datetime):
         try:
             return clock.as_utc(read(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     return None
+
+
+def _number(value: str) -> int | None:
+    """Read digits, as many of them as dates can be reckoned with: who sent them may be anybody."""
+    return int(value[:_MOST_DIGITS]) if value.isascii() and value.isdigit() else None
 
 
 def misconfigured(name: str, words: str) -> AppMisconfigured:

@@ -247,6 +247,8 @@ class TestRetryAfter:
             ({"ratelimit-reset": "45"}, timedelta(seconds=45)),
             ({"x-rate-limit-reset": "1"}, timedelta(seconds=1)),
             ({"retry-after": "soon"}, timedelta(minutes=1)),
+            ({"retry-after": "9" * 5_000}, timedelta(seconds=10**11 - 1)),
+            ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2359"}, timedelta(minutes=1)),
             ({}, timedelta(minutes=1)),
         ],
     )
