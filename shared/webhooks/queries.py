@@ -237,6 +237,7 @@ _CLAIM = text("""
     from webhooks hears
     where told.id = :delivery_id and told.state = 'waiting' and told.next_at <= now() and told.tries < :most_tries
         and hears.id = told.webhook_id and hears.deleted_at is null and hears.disabled_at is null
+        and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
     returning told.id, told.organization_id, told.webhook_id, hears.name as webhook_name, hears.url, hears.secret,
         case when hears.previous_ends_at > now() then hears.previous_secret end as previous_secret,
         told.event, told.event_id, told.body, told.tries
@@ -361,7 +362,9 @@ def record_failed(
 _TAKE_DUE = text("""
     with due as (
         select told.id,
-            told.tries < :most_tries and hears.deleted_at is null and hears.disabled_at is null as goes_on
+            told.tries < :most_tries and hears.deleted_at is null and hears.disabled_at is null
+                and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
+                as goes_on
         from webhook_deliveries told join webhooks hears on hears.id = told.webhook_id
         where told.next_at <= now()
             and (told.enqueued_at is null or told.enqueued_at <= now() - make_interval(secs => :grace_seconds))

@@ -176,6 +176,28 @@ class TestFailed:
         assert queued() == {delivery.id: 0}
         assert send_due_deliveries() == 0  # it is on its way
 
+    @pytest.mark.parametrize("asked", ["9" * 30, "²", "Fri, 31 Dec 9999 23:59:59 -2359"])
+    def test_a_receiver_that_asks_for_nonsense_is_tried_again(
+        self, session: Session, webhook: Webhook, receiver: Receiver, asked: str
+    ) -> None:
+        receiver.status, receiver.headers = 503, {"retry-after": asked}
+        delivery = a_delivery(session, webhook)
+        now_deliver(delivery)
+        session.refresh(delivery)
+        assert (delivery.state, delivery.response_status) == (DeliveryState.WAITING, 503)
+        assert seconds_from_now(session, delivery) <= 1.1 * DAY.total_seconds()
+
+    def test_nothing_is_sent_for_a_deleted_organization(
+        self, session: Session, webhook: Webhook, receiver: Receiver
+    ) -> None:
+        delivery = a_delivery(session, webhook, enqueued_at=None)
+        session.execute(text("update organizations set deleted_at = now()"))
+        now_deliver(delivery)
+        assert send_due_deliveries() == 1
+        session.refresh(delivery)
+        assert (receiver.received, queued()) == ([], {})
+        assert (delivery.state, delivery.next_at) == (DeliveryState.FAILED, None)
+
     def test_every_pause_is_spread_a_little(
         self, session: Session, webhook: Webhook, receiver: Receiver
     ) -> None:
