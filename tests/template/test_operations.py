@@ -1,5 +1,6 @@
 """Would somebody hear of it, read about it, and find the data again?"""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,9 @@ class TestLogs:
         assert stage["AccessLogSettings"]["DestinationArn"] == {
             "Fn::GetAtt": ["ApiAccessLogs", "Arn"]
         }
+        written = json.loads(stage["AccessLogSettings"]["Format"])
+        assert "$context.path" not in written.values()  # of the tools it may be a key
+        assert written["route"] == "$context.routeKey"
 
     def test_every_function_is_traced(self, of_type: OfType) -> None:
         for function in of_type("AWS::Lambda::Function").values():
