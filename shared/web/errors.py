@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from shared.core.errors import (
     AppError,
@@ -184,11 +185,25 @@ def _invalid(request: Request, error: Exception) -> AppError:
     return InvalidInput("Some fields were refused.", problems=problems)
 
 
-def _http(_request: Request, error: Exception) -> AppError:
+def _http(request: Request, error: Exception) -> AppError:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:
         return Unreadable(_UNREADABLE)
-    return NoSuchRoute(error.status_code, str(error.detail), error.headers or {})
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = _methods_of(request)
+    return NoSuchRoute(error.status_code, str(error.detail), headers)
+
+
+def _methods_of(request: Request) -> str:
+    """List the methods that a path has; the framework names those of the first route alone."""
+    methods = {
+        method
+        for route in request.app.router.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }
+    return ", ".join(sorted(methods))
 
 
 def _no_database(request: Request, error: Exception) -> AppError:

@@ -149,6 +149,7 @@ class TestProblem:
         answer = gateway.delete("/items/fails/x")
         assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
         assert answer.headers["allow"] == "GET"
+        assert gateway.delete("/items").headers["allow"] == "GET, POST"
 
     def test_of_nobody_asks_for_a_login(self, gateway: Gateway) -> None:
         answer = gateway.get("/items/mine")
