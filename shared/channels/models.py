@@ -49,6 +49,9 @@ class Channel(Timestamps, SoftDelete, Base):
             postgresql_where=text("deleted_at is null"),
         ),
         Index(
+            "ix_channels_remote_id", "remote_id", "provider"
+        ),  # of every organization, deleted or not
+        Index(
             "ix_channels_customer_id",
             "customer_id",
             postgresql_where=text("customer_id is not null"),

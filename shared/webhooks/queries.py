@@ -363,9 +363,9 @@ _TAKE_DUE = text("""
     with due as (
         select told.id,
             told.tries < :most_tries and hears.deleted_at is null and hears.disabled_at is null
-                and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
-                as goes_on
-        from webhook_deliveries told join webhooks hears on hears.id = told.webhook_id
+                and o.deleted_at is null as goes_on
+        from webhook_deliveries told
+        join webhooks hears on hears.id = told.webhook_id join organizations o on o.id = told.organization_id
         where told.next_at <= now()
             and (told.enqueued_at is null or told.enqueued_at <= now() - make_interval(secs => :grace_seconds))
         order by told.next_at limit :page_size
