@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws import queues, storage
 from shared.channels.line import open_line
+from shared.channels.tokens import disconnect
 from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.ids import new_id
@@ -26,6 +27,8 @@ from shared.posts.schedule import publish_message, stage_message
 from shared.providers.base import CanStage, Staged
 from shared.providers.errors import (
     AppMisconfigured,
+    ChannelDisconnected,
+    GrantRejected,
     OutcomeUnknown,
     PlatformUnavailable,
     ProviderError,
@@ -33,7 +36,7 @@ from shared.providers.errors import (
     TokenExpired,
 )
 from shared.publishing import notices, queries
-from shared.publishing.claim import DuePart, part_from
+from shared.publishing.claim import DuePart, channel_ids, part_from
 from shared.publishing.follow_up import hold_for, send
 from shared.publishing.models import StagingState
 from shared.publishing.notices import tell
@@ -44,6 +47,7 @@ from shared.publishing.wake import waiting_staging, wake
 LEASE = timedelta(minutes=16)  # the function is killed at 15
 MAX_TRIES = 8
 BACK_OFF = (timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=4))
+CONNECTED_AGAIN = timedelta(minutes=1)  # how often a channel is looked at that was lost
 NEARLY_DUE = timedelta(seconds=5)  # a part due sooner is sent on its way when its media are ready
 
 
@@ -103,7 +107,7 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
             return _move_once(held, files, deadline=deadline)
         except TokenExpired as error:
             if refreshed:
-                return _failed(error)
+                return _after_error(held, error)
             renewed = with_new_token(held.part, deadline=deadline)
             if isinstance(renewed, ProviderError):
                 return _after_error(held, renewed)
@@ -146,7 +150,12 @@ def _checkpoint(held: Held) -> None:
 def _after_error(held: Held, error: ProviderError) -> _Kept:
     if isinstance(error, RateLimited):
         return _Kept(StagingState.WAITING, held.progress, after=error.retry_after, error=error)
-    passing = isinstance(error, PlatformUnavailable | OutcomeUnknown | AppMisconfigured)
+    if isinstance(error, ChannelDisconnected | GrantRejected):
+        # Nothing is wrong with the media: they move on when the member has connected again, if that is in time.
+        return _Kept(StagingState.WAITING, held.progress, after=CONNECTED_AGAIN, error=error)
+    passing = isinstance(
+        error, PlatformUnavailable | OutcomeUnknown | AppMisconfigured | TokenExpired
+    )
     if passing and held.tries < MAX_TRIES:
         delay = BACK_OFF[min(held.tries, len(BACK_OFF)) - 1]
         return _Kept(
@@ -176,6 +185,13 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
         log.warning("stage.lease_lost", extra={"part_id": part.id, "step": held.step})
         return
     hold_for(session, part, kept.error)
+    if isinstance(kept.error, ChannelDisconnected | GrantRejected):
+        disconnect(
+            session,
+            *channel_ids(part),
+            sent_version=part.channel.token_version,
+            reason=kept.error.message,
+        )
     finished = kept.state in {StagingState.READY, StagingState.FAILED}
     if finished and row.wait_seconds is not None and row.wait_seconds <= NEARLY_DUE.total_seconds():
         message = publish_message(

@@ -15,7 +15,7 @@ from shared.aws.queues import MessagesNotTaken
 from shared.db import session as db_session
 from shared.db.session import CommitUnknown
 from shared.providers.base import OutgoingPost, Processing, Staged
-from shared.providers.errors import PlatformUnavailable
+from shared.providers.errors import ChannelDisconnected, PlatformUnavailable
 from shared.providers.http import Api
 from shared.publishing.stage import stage_due
 from tests.fakes.platform import Answer, Keyless, no_connection, refuse
@@ -111,6 +111,37 @@ class TestStage:
                 text("select error_message from posts where position = 0")
             ).scalar_one()
         assert "too many pixels" in message
+
+    @pytest.mark.parametrize("in_time", [True, False])
+    def test_channel_that_is_lost_meanwhile_may_be_connected_again_in_time(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, in_time: bool
+    ) -> None:
+        stage_well, calls = Keyless.stage, iter([True])
+
+        def lose_it_once(
+            self: Keyless, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            if next(calls, False):
+                raise ChannelDisconnected("The account was suspended.")
+            return stage_well(self, api, post, progress)
+
+        monkeypatch.setattr(Keyless, "stage", lose_it_once)
+        root = a_thread(world, "keyless", due_in=timedelta(minutes=10), media=True)
+        world.run(until=240)
+        with world.engine.begin() as connection:
+            [reason] = connection.execute(
+                text("select disconnected_reason from channels")
+            ).scalars()
+            [told] = connection.execute(text("select content from notifications")).scalars()
+            if in_time:
+                again = "update channels set disconnected_at = null, disconnected_reason = null"
+                connection.execute(text(again))
+        assert "suspended" in reason
+        assert "suspended" in told
+        assert world.states(root.id) == ["queued", "queued"]
+        world.run()
+        state = "published" if in_time else "failed"
+        assert world.states(root.id) == [state, state]
 
     def test_staged_media_that_lapsed_are_moved_again(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=SOON, media=True)
