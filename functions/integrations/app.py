@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Cookie, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from shared.access.author import author_of
 from shared.access.context import ActingMember, Via
 from shared.channels import queries
 from shared.channels.callback import Shown, agreed, came_back
@@ -49,7 +50,7 @@ from shared.channels.schemas import (
 )
 from shared.core.config import settings
 from shared.core.crypto import new_secret
-from shared.posts.queries import Author, delete_posts_of_channel
+from shared.posts.queries import delete_posts_of_channel
 from shared.providers.registry import slugs
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
@@ -330,14 +331,13 @@ def _changed(
 
 def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
     deleted = queries.delete_channel(session, member.organization_id, channel_id)
-    author = Author(member.organization_id, member.user_id, member.role)
-    delete_posts_of_channel(session, author, channel_id)
+    delete_posts_of_channel(session, author_of(member), channel_id)
     return ChannelRef(id=deleted.id)
 
 
 def _keep_browser(response: Response, member: ActingMember, browser: str | None) -> str | None:
     """Give the starting browser the secret by which it is known when it comes back; a program gets none."""
-    if member.via is Via.API_KEY:
+    if member.via is not Via.SESSION:
         return None
     secret = browser if browser and BROWSER_SECRET.fullmatch(browser) else new_secret()
     response.set_cookie(

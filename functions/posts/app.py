@@ -6,15 +6,14 @@ from uuid import UUID
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from shared.access.context import ActingMember, Via
+from shared.access.author import author_of
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import TimezoneName
 from shared.posts import delete, edit, read, resolve, tags
 from shared.posts.compose import compose
 from shared.posts.find_slot import find_slot
-from shared.posts.models import CreationMethod
 from shared.posts.page import body_of, title_of
-from shared.posts.queries import Author, Filter
+from shared.posts.queries import Filter
 from shared.posts.schemas import (
     CheckedOut,
     Confirmation,
@@ -101,7 +100,7 @@ def create_posts(
 
     Stores one post for each channel, or nothing; with an `Idempotency-Key` once, however often it is sent.
     """
-    return compose(session, _author(member, body.creation_method), body, key=key)
+    return compose(session, author_of(member, body.creation_method), body, key=key)
 
 
 @posts.get("/list")
@@ -192,7 +191,7 @@ def delete_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGro
 
     All of them, or none if one is being published or was.
     """
-    deleted = delete.delete_group(session, _author(member), group_id)
+    deleted = delete.delete_group(session, author_of(member), group_id)
     return DeletedGroup(id=group_id, posts=deleted)
 
 
@@ -208,7 +207,7 @@ def edit_post(
 ) -> ThreadOut:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
     revision = _revision(if_match, body.revision)
-    edit.edit(session, _author(member), post_id, body, revision=revision)
+    edit.edit(session, author_of(member), post_id, body, revision=revision)
     return read.get_thread(session, member.organization_id, post_id)
 
 
@@ -222,7 +221,7 @@ def reschedule_post(
     """
     revision = _revision(if_match, body.revision)
     moved = edit.reschedule(
-        session, _author(member), post_id, body.date, body.action, revision=revision
+        session, author_of(member), post_id, body.date, body.action, revision=revision
     )
     return read.status_of(moved)
 
@@ -236,7 +235,9 @@ def change_post_status(
     `draft` cancels what is queued; `schedule` queues it for its time.
     """
     revision = _revision(if_match, body.revision)
-    changed = edit.change_status(session, _author(member), post_id, body.status, revision=revision)
+    changed = edit.change_status(
+        session, author_of(member), post_id, body.status, revision=revision
+    )
     return read.status_of(changed)
 
 
@@ -245,7 +246,7 @@ def duplicate_post(
     post_id: UUID, member: Acting, session: Writing, body: Duplicate | None = None
 ) -> CreatedPost:
     """Copy a post. As a draft, or to be published at another time."""
-    return edit.duplicate(session, _author(member), post_id, body or Duplicate())
+    return edit.duplicate(session, author_of(member), post_id, body or Duplicate())
 
 
 @posts.post("/{post_id}/confirm")
@@ -254,7 +255,7 @@ def confirm_post(post_id: UUID, body: Confirmation, member: Acting, session: Wri
 
     Makes it published and sends the next part of its thread on its way.
     """
-    resolve.confirm(session, _author(member), post_id, body.release_url)
+    resolve.confirm(session, author_of(member), post_id, body.release_url)
     return read.get_thread(session, member.organization_id, post_id)
 
 
@@ -264,7 +265,7 @@ def resend_post(post_id: UUID, member: Acting, session: Writing) -> ThreadOut:
 
     At once, with the parts of its thread that failed because it did.
     """
-    resolve.resend(session, _author(member), post_id)
+    resolve.resend(session, author_of(member), post_id)
     return read.get_thread(session, member.organization_id, post_id)
 
 
@@ -288,7 +289,7 @@ def delete_post(
     post_id: UUID, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> PostRef:
     """Delete a post. On its channel, with its replies; the group's posts on other channels stay."""
-    delete.delete_post(session, _author(member), post_id, revision=_revision(if_match))
+    delete.delete_post(session, author_of(member), post_id, revision=_revision(if_match))
     return PostRef(id=post_id)
 
 
@@ -300,14 +301,6 @@ def show_post(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
     """
     thread = read.get_thread(session, member.organization_id, post_id)
     return page(title_of(thread), body_of(thread, member.timezone))
-
-
-def _author(member: ActingMember, method: str | None = None) -> Author:
-    if member.via is Via.SESSION:
-        door = CreationMethod.WEB
-    else:
-        door = CreationMethod.CLI if method == "CLI" else CreationMethod.API
-    return Author(member.organization_id, member.user_id, member.role, door)
 
 
 def _revision(if_match: str | None, in_body: int | None = None) -> int | None:

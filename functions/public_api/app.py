@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import File, Header, Path, Query, Request, Response, UploadFile
 from pydantic import BeforeValidator
 
-from shared.access.context import ActingMember
+from shared.access.author import author_of
 from shared.channels.errors import ChannelNotFound
 from shared.channels.schemas import CustomerOut
 from shared.core.wire import WireModel, WireTime
@@ -17,8 +17,6 @@ from shared.posts import delete
 from shared.posts.draft import as_uuid
 from shared.posts.errors import GroupNotFound, PostNotFound
 from shared.posts.find_slot import find_slot
-from shared.posts.models import CreationMethod
-from shared.posts.queries import Author
 from shared.posts.read import Range, link_to_rest
 from shared.public_api import (
     analytics,
@@ -119,7 +117,7 @@ def start_connecting(
 @api.delete("/integrations/{channel_id}")
 def delete_integration(channel_id: ChannelId, member: Acting, session: Writing) -> PublicChannelRef:
     """Delete a channel. With all that was still to be published through it."""
-    return channels.delete_channel(session, _author(member), channel_id)
+    return channels.delete_channel(session, author_of(member), channel_id)
 
 
 @api.get("/integration-settings/{channel_id}")
@@ -258,7 +256,7 @@ def create_posts(
     Stores one post for each entry, or nothing; with an `Idempotency-Key` once, however often it is sent. A header
     `Warning` tells of a post whose content its channel has within 24 hours already.
     """
-    created = compose_posts(_author(member, body.creation_method), body, key=key)
+    created = compose_posts(author_of(member, body.creation_method), body, key=key)
     for warning in warnings_of(created):
         response.headers.append("warning", warning)
     return [PublicCreated(post_id=one.post_id, integration=one.integration) for one in created]
@@ -273,7 +271,7 @@ def delete_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
     known = as_uuid(group_id)
     if known is None:
         raise GroupNotFound
-    delete.delete_group(session, _author(member), known)
+    delete.delete_group(session, author_of(member), known)
     return PublicRef(id=known)
 
 
@@ -286,14 +284,14 @@ def get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
 @api.put("/posts/{post_id}")
 def edit_post(post_id: Id, body: PublicEdit, member: Acting) -> PublicThread:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
-    return change_post.edit_post(_author(member), _known(post_id), body)
+    return change_post.edit_post(author_of(member), _known(post_id), body)
 
 
 @api.delete("/posts/{post_id}")
 def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete a post. With its thread, on its channel; not once a part is being published, or was."""
     known = _known(post_id)
-    delete.delete_post(session, _author(member), known)
+    delete.delete_post(session, author_of(member), known)
     return PublicRef(id=known)
 
 
@@ -309,7 +307,7 @@ def change_post_settings(
     post_id: Id, body: NewSettings, member: Acting, session: Writing
 ) -> PublicSettings:
     """Change the settings of a post. Those that are not named stay; not once its time is over."""
-    return change_post.change_settings(session, _author(member), _known(post_id), body)
+    return change_post.change_settings(session, author_of(member), _known(post_id), body)
 
 
 @api.put("/posts/{post_id}/status")
@@ -323,7 +321,7 @@ def change_post_status(
     known = as_uuid(post_id)
     if known is None:
         raise change_post.post_not_found()
-    return change_post.change_status(session, _author(member), known, body)
+    return change_post.change_status(session, author_of(member), known, body)
 
 
 @api.put("/posts/{post_id}/release-id")
@@ -331,7 +329,7 @@ def name_release(
     post_id: Id, body: NewReleaseId, member: Acting, session: Writing
 ) -> PublicRelease:
     """Say which post of the platform a post is. Only where its `releaseId` is `missing`."""
-    return change_post.name_release_of(session, _author(member), _known(post_id), body)
+    return change_post.name_release_of(session, author_of(member), _known(post_id), body)
 
 
 def _known(post_id: str) -> UUID:
@@ -339,11 +337,6 @@ def _known(post_id: str) -> UUID:
     if known is None:
         raise PostNotFound
     return known
-
-
-def _author(member: ActingMember, method: str | None = None) -> Author:
-    door = CreationMethod.CLI if method == "CLI" else CreationMethod.API
-    return Author(member.organization_id, member.user_id, member.role, door)
 
 
 # --- end of posts --------------------------------------------------------------------------------------------------

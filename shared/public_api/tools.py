@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from shared.access.author import author_by
 from shared.access.context import ActingMember
 from shared.channels.schemas import customer_of
 from shared.core.errors import AppError, InvalidInput
@@ -19,7 +20,6 @@ from shared.organizations.models import Role
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostNotFound
 from shared.posts.models import CreationMethod
-from shared.posts.queries import Author
 from shared.posts.read import Range
 from shared.providers.registry import UnknownProvider, provider
 from shared.public_api import change_post, channels
@@ -162,7 +162,9 @@ def _run_tool(member: ActingMember, wanted: ToolOfPlatform) -> channels.ToolAnsw
 
 
 def _schedule(member: ActingMember, wanted: SocialPosts) -> Scheduled:
-    return Scheduled(output=schedule_by_tool(_author(member), wanted.social_post))
+    return Scheduled(
+        output=schedule_by_tool(author_by(member, CreationMethod.MCP), wanted.social_post)
+    )
 
 
 def _list_posts(member: ActingMember, wanted: OfRange) -> PostsOfRange:
@@ -198,17 +200,15 @@ def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsCh
         raise PostNotFound
     settings = read_as(NewSettings, {"settings": settings_of(wanted.settings)})
     with unit_of_work() as session:
-        changed = change_post.change_settings(session, _author(member), post_id, settings)
+        changed = change_post.change_settings(
+            session, author_by(member, CreationMethod.MCP), post_id, settings
+        )
     return SettingsChanged(output=changed)
 
 
 def _upload(member: ActingMember, wanted: OfAddress) -> Uploaded:
     file = import_from_url(member.organization_id, wanted.url, uploaded_by=member.user_id)
     return Uploaded(id=str(file.id), path=file.path)
-
-
-def _author(member: ActingMember) -> Author:
-    return Author(member.organization_id, member.user_id, member.role, CreationMethod.MCP)
 
 
 SCHEDULE = Tool(
