@@ -189,7 +189,7 @@ def _http(request: Request, error: Exception) -> AppError:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:
         return Unreadable(_UNREADABLE)
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = _methods_of(request)
     return NoSuchRoute(error.status_code, str(error.detail), headers)
