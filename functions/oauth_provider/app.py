@@ -55,8 +55,8 @@ from shared.organizations.settings import list_organizations
 from shared.web.app import as_handler, make_app
 from shared.web.deps import (
     Acting,
-    ActingAsChosen,
     Autocommit,
+    Consenting,
     OwnProfile,
     Reading,
     Writing,
@@ -142,7 +142,7 @@ def ask_for_consent(
 
 
 @programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
-def decide_on_consent(body: Decision, member: ActingAsChosen, session: Writing) -> Redirect:
+def decide_on_consent(body: Decision, member: Consenting, session: Writing) -> Redirect:
     """Allow a program to act for the organization, or do not.
 
     Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
@@ -265,9 +265,7 @@ def show_device_page(
 
 
 @programs.post("/device/approve")
-def decide_on_device(
-    body: DeviceDecision, member: ActingAsChosen, session: Writing
-) -> DeviceSettled:
+def decide_on_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
     """Let the device in that shows a code, or turn it away."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)

@@ -58,6 +58,15 @@ class NotTheChosenOrganization(Forbidden):
         super().__init__("You are not in the organization that you chose. Choose another one.")
 
 
+class NotTheirConsent(Forbidden):
+    """An administrator acts as the member, and a token would be the member's long after."""
+
+    code = "not_their_consent"
+
+    def __init__(self) -> None:
+        super().__init__("Only the member can consent to this, not somebody who acts as them.")
+
+
 class RoleTooLow(Forbidden):
     """The member's role does not reach."""
 

@@ -23,7 +23,7 @@ from shared.access.context import (
     count_address,
     identify,
 )
-from shared.access.errors import NotTheChosenOrganization, RateLimitReached
+from shared.access.errors import NotTheChosenOrganization, NotTheirConsent, RateLimitReached
 from shared.access.policy import Rule, Who
 from shared.core.config import settings
 from shared.core.errors import NotFound
@@ -90,8 +90,10 @@ async def _acting(request: Request) -> ActingMember:
     return _caller_of(request).member
 
 
-async def _acting_as_chosen(request: Request) -> ActingMember:
+async def _consenting(request: Request) -> ActingMember:
     member = _caller_of(request).member
+    if member.impersonated_by:
+        raise NotTheirConsent
     chosen = credentials_of(request).organization
     if chosen and chosen.lower() != str(member.organization_id):
         raise NotTheChosenOrganization
@@ -117,8 +119,8 @@ async def _writing() -> AsyncIterator[Session]:
 Acting = Annotated[ActingMember, Depends(_acting)]
 """Who acts."""
 
-ActingAsChosen = Annotated[ActingMember, Depends(_acting_as_chosen)]
-"""Who acts, for the organization that the request names: a consent must not end up with the caller's first one."""
+Consenting = Annotated[ActingMember, Depends(_consenting)]
+"""Who acts: nobody in their place, and in the organization that the request names instead of the caller's first one."""
 
 OwnProfile = Annotated[Profile, Depends(_profile)]
 """What `GET /user/self` shows; the rule must say `reads_profile`."""

@@ -380,6 +380,17 @@ class TestDecide:
         settled = session.scalars(select(DeviceCode.organization_id)).all()
         assert settled == [chosen.organization_id]
 
+    def test_nobody_consents_as_somebody_else(
+        self, session: Session, browser: Gateway, member: Member, static: AProgram
+    ) -> None:
+        session.execute(update(User).where(User.id == member.user_id).values(is_super_admin=True))
+        other = a_member(session, an_organization(session))
+        headers = {"impersonate": str(other.id), "showorg": str(other.organization_id)}
+        body = static.asks() | {"action": "approve"}
+        answer = browser.post("/oauth/authorize", body, headers=headers)
+        assert (answer.status, answer.json["code"]) == (403, "not_their_consent")
+        assert session.scalars(select(OAuthCode)).all() == []
+
     def test_a_form_of_another_site_does_nothing(self, browser: Gateway, static: AProgram) -> None:
         sent = json.dumps(static.asks() | {"action": "approve"})
         kinds = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
