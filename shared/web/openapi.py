@@ -149,6 +149,7 @@ _ROUTE_PARAMETERS = {
         "/oauth/authorize",
         "state",
     ): "Handed back as it was, so that a program knows its own question.",
+    ("/webhooks/send", "url"): "Where the body is sent.",
 }
 
 

@@ -128,6 +128,7 @@ class Theirs:
             **self._webhook(session),
             "grant_id": self._grant(session).id,
             "name": new_id(),  # of a document
+            "file": new_id(),
         }
         self.uploading = uploading.id
         self.channel, self.post, self.media = channel.id, post.id, media.id
