@@ -150,7 +150,9 @@ def list_grants(
         )
         .join(OAuthApp, OAuthApp.id == OAuthGrant.app_id)
         .join(User, User.id == OAuthGrant.user_id)
-        .where(OAuthGrant.organization_id == organization_id, OAuthGrant.revoked_at.is_(None))
+        .where(
+            OAuthGrant.organization_id == organization_id, OAuthGrant.revoked_at.is_(None), _LIVES
+        )
         .order_by(OAuthGrant.updated_at.desc(), OAuthGrant.id)
         .limit(1_000)
     )
@@ -282,10 +284,16 @@ on conflict (app_id, user_id, organization_id, device) do update set
   token_hash = excluded.token_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null, updated_at = now()
 returning g.organization_id, g.scopes
 """
+# The app's row is locked before the code's, as the deletion of an app does it: else each may wait for the other.
 _EXCHANGE_CODE = text(f"""
-with used as (
-  update oauth_codes set used_at = now(), token_hash = :token_hash
-  where code_hash = :code_hash and used_at is null and expires_at > now()
+with app as (
+  select a.id from oauth_apps a
+  where a.id = (select app_id from oauth_codes where code_hash = :code_hash) and a.deleted_at is null
+  for update
+),
+used as (
+  update oauth_codes set used_at = now(), token_hash = :token_hash from app
+  where code_hash = :code_hash and app_id = app.id and used_at is null and expires_at > now()
   returning app_id, organization_id, user_id, '' as device, scopes
 ),
 {_GRANTED}""").bindparams(bindparam("id", type_=Uuid()))  # noqa: S608  from constants

@@ -682,6 +682,29 @@ class TestSingleUse:
         assert grant.token_hash == hash_secret(given[0]["access_token"])
         assert grant.revoked_at is not None  # one of those who had the code was not the program
 
+    def test_beside_the_deletion_of_the_app_nothing_waits_for_ever(
+        self, committed: Engine, aws: None
+    ) -> None:
+        put_app_secret()
+        with unit_of_work() as session:
+            organization = an_organization(session)
+            program = an_app(session, organization)
+            browser = as_member(app, session, a_member(session, organization))
+        code = allow(browser, program)
+
+        with ThreadPoolExecutor(2) as pool:
+            with committed.begin() as holder:
+                holder.execute(text("select 1 from oauth_codes for update"))
+                asked = pool.submit(exchange_alone, program, code)
+                wait_for_waiting(holder, 1)
+                deleted = pool.submit(delete_alone, OrganizationId(organization.id))
+                wait_for_waiting(holder, 2)
+            token = asked.result()["access_token"]
+            deleted.result()
+
+        assert may(token) == 401
+        assert browser.get("/oauth/grants").json == {"grants": []}
+
     def test_of_many_devices_at_once_one_gets_a_token(self, committed: Engine, aws: None) -> None:
         put_app_secret()
         with unit_of_work() as session:
@@ -711,6 +734,11 @@ def exchange_alone(program: AProgram, code: str) -> dict[str, Any]:
             return exchange(session, program.exchanges(code), authorization=None)
     except OAuthRefused as error:
         return {"error": error.error}
+
+
+def delete_alone(organization_id: OrganizationId) -> None:
+    with unit_of_work() as session:
+        apps.delete_app(session, organization_id)
 
 
 def poll_alone(device_code: str) -> dict[str, Any]:
