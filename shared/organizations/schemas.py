@@ -86,7 +86,10 @@ MOST_HOURS_TWO_KEYS_DO = 7 * 24
 class ApiKeyIn(WireModel):
     name: VisibleName = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
     scopes: set[Literal["read", "write"]] = Field(
-        default={"read", "write"}, min_length=1, examples=[["read", "write"]]
+        default={"read", "write"},
+        min_length=1,
+        description="`write` includes `read`.",
+        examples=[["read", "write"]],
     )
     expires_at: WireTime | None = None
 
