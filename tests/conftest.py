@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from moto import mock_aws
 from pytest_socket import socket_allow_hosts
@@ -159,11 +160,18 @@ def log_lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return written
 
 
+@pytest.fixture(scope="session")
+def aws_session(_environment: None) -> boto3.Session:
+    """Make one session for all tests of this process: reading what services there are takes longer than most tests."""
+    return boto3.Session()
+
+
 @pytest.fixture
-def aws() -> Iterator[None]:
+def aws(aws_session: boto3.Session) -> Iterator[None]:
     """Put moto in place of AWS; it holds nothing."""
     _forget_aws()
     with mock_aws():
+        boto3.DEFAULT_SESSION = aws_session  # moto's own patch ends with it
         yield
     _forget_aws()
 

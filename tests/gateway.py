@@ -19,12 +19,14 @@ import boto3
 from botocore.exceptions import ClientError
 from sqlalchemy.orm import Session
 
+from shared.access.context import GRANT_PREFIX
 from shared.aws.secrets import forget_secrets, secret
 from shared.core.config import settings
 from shared.core.crypto import hash_secret
 from shared.core.ids import SessionId, UserId, new_id
 from shared.identity import queries as identity
 from shared.identity.tokens import SessionClaims, sign_access_token
+from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
 from tests.loop import use_loop
@@ -194,3 +196,24 @@ def by_key(
     )
     session.flush()
     return Gateway(app, {"authorization": key})
+
+
+def by_grant(
+    app: Any, session: Session, member: Member, *, scopes: Sequence[str] = ("mcp:read", "mcp:write")
+) -> Gateway:
+    """Return a caller with a token that `member` let a program have."""
+    program = OAuthApp(client_id=f"pca_{new_id()}", name="test", redirect_uris=["https://a.test/"])
+    session.add(program)
+    session.flush()
+    token = f"{GRANT_PREFIX}{new_id()}"
+    session.add(
+        OAuthGrant(
+            app_id=program.id,
+            organization_id=member.organization_id,
+            user_id=member.user_id,
+            token_hash=hash_secret(token),
+            scopes=list(scopes),
+        )
+    )
+    session.flush()
+    return Gateway(app, {"authorization": token})

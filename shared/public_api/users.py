@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.access.context import ActingMember
+from shared.access.context import ActingMember, Via
 from shared.core.wire import WireModel
 from shared.organizations import queries
 from shared.organizations.schemas import WireRole
@@ -46,14 +46,14 @@ class FoundMember(WireModel):
 def find_users(session: Session, member: ActingMember, words: str) -> list[FoundMember]:
     """List members of any organization by a part of a user's name or address, or by the user's id; at most 20.
 
-    That somebody else in the organization is a super admin does not do: any key of theirs would read everybody's
-    addresses.
+    A super admin must have made the key. A colleague's key does not do, nor what a super admin allowed a program: it
+    would read everybody's addresses.
 
     Raises:
-        Refused: who made the key, or consented, is no super admin and member of the organization.
+        Refused: it is not the key of a super admin who is a member of the organization.
     """
-    who, where = member.user_id, member.organization_id
-    if who is None or not queries.is_super_admin(session, where, who):
+    where, maker = member.organization_id, member.user_id if member.via is Via.API_KEY else None
+    if maker is None or not queries.is_super_admin(session, where, maker):
         raise Refused(403, "Unauthorized")
     return [_found(row) for row in queries.search_members(session, words)]
 

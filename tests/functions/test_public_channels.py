@@ -25,7 +25,7 @@ from shared.posts.models import Post
 from tests.builders import a_channel, a_customer, a_member, a_post, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Answer, Gateway, as_member, by_key
+from tests.gateway import Answer, Gateway, as_member, by_grant, by_key
 from tests.shared.channels.builders import set_up_platforms
 from tests.shared.channels.platforms import LINKEDIN, LINKEDIN_TOKEN
 
@@ -657,6 +657,13 @@ class TestUsers:
     ) -> None:
         a_member(session, organization, a_user(session, is_super_admin=True))
         refused(api.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
+
+    def test_not_by_what_an_operator_allowed_a_program(
+        self, session: Session, organization: Organization
+    ) -> None:
+        operator = a_member(session, organization, a_user(session, is_super_admin=True))
+        program = by_grant(app, session, operator)
+        refused(program.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
 
     def test_not_for_an_operator_who_was_shut_out(self, session: Session, api: Gateway) -> None:
         self.make_operator(session)

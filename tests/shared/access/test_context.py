@@ -21,18 +21,15 @@ from shared.access.errors import (
 )
 from shared.access.policy import Per, Quota, Rate, Rule, Who
 from shared.core import clock
-from shared.core.crypto import hash_secret
 from shared.core.errors import Forbidden, TooManyRequests
-from shared.core.ids import new_id
 from shared.identity.errors import SessionOver
 from shared.identity.models import User
-from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member, Role
 from shared.publishing.queries import SWEEPS
 from tests.builders import a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import as_member, by_key, put_app_secret
+from tests.gateway import as_member, by_grant, by_key, put_app_secret
 
 ANY = Rule(Who.VIEWER)
 TWICE = Rate("test", 2, timedelta(minutes=1))
@@ -202,21 +199,10 @@ class TestSession:
 
 
 def with_grant(session: DbSession, member: Member, *scopes: str) -> Credentials:
-    program = OAuthApp(client_id=f"pca_{new_id()}", name="Zap", redirect_uris=["https://zap.test/"])
-    session.add(program)
-    session.flush()
-    token = f"pos_{new_id()}"
-    session.add(
-        OAuthGrant(
-            app_id=program.id,
-            organization_id=member.organization_id,
-            user_id=member.user_id,
-            token_hash=hash_secret(token),
-            scopes=list(scopes or ("mcp:read", "mcp:write")),
-        )
+    asked = scopes or ("mcp:read", "mcp:write")
+    return Credentials(
+        api_key=by_grant(None, session, member, scopes=asked).headers["authorization"]
     )
-    session.flush()
-    return Credentials(api_key=token)
 
 
 class TestGrant:
