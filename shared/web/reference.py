@@ -1,7 +1,8 @@
 """Where a person reads the API and tries it out: Swagger UI, served from here and kept from loading anything else.
 
 Its two files come from the package `fastapi-swagger`, of which no code is imported. It carries what the makers of
-Swagger UI publish to npm, and follows them within days: 69 releases from 2024-08 to 2026-10 (pypi.org, read 2026-11).
+Swagger UI publish to npm, and follows them within days: 69 releases from 2024-08 to 2026-10 (its page on the Python
+Package Index, read 2026-11).
 """
 
 import functools
