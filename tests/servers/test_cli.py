@@ -4,9 +4,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,24 +16,13 @@ import httpx
 import pytest
 
 from tests.running import RunningSystem
+from tests.servers.conftest import statuses_on
 from tests.shared.media.files import a_picture
 
 FOLDER = Path(__file__).parent / "cli"
 PROGRAM = FOLDER / "node_modules" / "postiz" / "dist" / "index.js"
 PATIENCE = timedelta(seconds=40)
 pytestmark = [pytest.mark.servers, pytest.mark.enable_socket]
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[RunningSystem]:
-    # As root the database runs as a user who cannot pass through pytest's own folders.
-    with tempfile.TemporaryDirectory(prefix="roost-cli-", ignore_cleanup_errors=True) as home:
-        running = RunningSystem(Path(home))
-        try:
-            yield running
-        finally:
-            if running.process.poll() is None:
-                running.end(signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +261,7 @@ def _approve(system: RunningSystem, code: str) -> None:
 
 def _statuses(system: RunningSystem, text: str, count: int) -> list[dict[str, Any]]:
     """Return the statuses of the network from the oldest with `text` on, if there are `count`."""
-    shown = httpx.get(f"{system.facts['sandboxUrl']}/_statuses", timeout=10).json()["statuses"]
-    shown.sort(key=lambda status: status["created_at"])
+    shown = statuses_on(system)
     begins = [number for number, status in enumerate(shown) if status["text"] == text]
     found = shown[begins[0] :] if begins else []
     return found if len(found) == count else []

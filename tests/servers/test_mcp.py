@@ -1,36 +1,20 @@
 """Does the official client of the Model Context Protocol find its way on the running system, by a real connection?"""
 
 import asyncio
-import signal
-import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx
 import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.running import RunningSystem
+from tests.servers.conftest import statuses_on
 
 PATIENCE = timedelta(seconds=40)
 pytestmark = [pytest.mark.servers, pytest.mark.enable_socket]
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[RunningSystem]:
-    # As root the database runs as a user who cannot pass through pytest's own folders.
-    with tempfile.TemporaryDirectory(prefix="roost-mcp-", ignore_cleanup_errors=True) as home:
-        running = RunningSystem(Path(home))
-        try:
-            yield running
-        finally:
-            if running.process.poll() is None:
-                running.end(signal.SIGINT)
 
 
 def test_a_thread_goes_out_that_a_tool_scheduled(system: RunningSystem) -> None:
@@ -69,6 +53,4 @@ async def _schedule(system: RunningSystem) -> None:
 
 def _statuses(system: RunningSystem, text: str) -> list[dict[str, Any]]:
     """Return the statuses of the network that say it, the oldest first."""
-    shown = httpx.get(f"{system.facts['sandboxUrl']}/_statuses", timeout=10).json()["statuses"]
-    shown.sort(key=lambda status: status["created_at"])
-    return [status for status in shown if text.lower() in status["text"].lower()]
+    return [status for status in statuses_on(system) if text.lower() in status["text"].lower()]
