@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -325,7 +326,17 @@ class TestUploadTwice:
         by_key(media_app, session, member).delete(f"/media/{file['id']}")
         assert send(program, a_picture(), key="a").status == 404
 
-    def test_many_at_once_are_one_file(self, committed: Engine) -> None:
+    def test_many_at_once_are_one_file(
+        self, committed: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put, one_at_a_time = storage.put, Lock()
+
+        def put_alone(*args: Any, **options: Any) -> None:
+            """Moto closes the file of an object that another thread is just writing anew; S3 does not."""
+            with one_at_a_time:
+                put(*args, **options)
+
+        monkeypatch.setattr(storage, "put", put_alone)
         with Session(committed) as session:
             member = a_member(session, an_organization(session))
             organization_id = OrganizationId(member.organization_id)
