@@ -1,4 +1,4 @@
-"""What do the tests of posts over HTTP start from: queues, a member of an organization with one channel, and a caller."""
+"""What do tests of functions start from: an organization, its owner and a channel; those of posts, queues and a caller."""
 
 import boto3
 import pytest

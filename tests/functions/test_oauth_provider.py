@@ -98,16 +98,6 @@ def a_registered_program(session: Session, *, method: str = "none", **changes: A
 
 
 @pytest.fixture
-def organization(session: Session) -> Organization:
-    return an_organization(session)
-
-
-@pytest.fixture
-def member(session: Session, organization: Organization) -> Member:
-    return a_member(session, organization)
-
-
-@pytest.fixture
 def browser(session: Session, aws: None, member: Member) -> Gateway:
     return as_member(app, session, member)
 

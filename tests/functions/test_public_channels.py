@@ -38,16 +38,6 @@ def _aws(aws: None, configure: Configure) -> None:
 
 
 @pytest.fixture
-def organization(session: Session) -> Organization:
-    return an_organization(session)
-
-
-@pytest.fixture
-def member(session: Session, organization: Organization) -> Member:
-    return a_member(session, organization)
-
-
-@pytest.fixture
 def api(session: Session, member: Member) -> Gateway:
     return by_key(app, session, member)
 

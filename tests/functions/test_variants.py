@@ -19,7 +19,7 @@ from shared.media.queries import get_media_files
 from shared.organizations.models import Organization
 from shared.providers.registry import provider, specs
 from shared.providers.spec import ImageRules, MediaRules
-from tests.builders import a_media, an_organization
+from tests.builders import a_media
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.shared.media.files import a_picture, an_animation, an_mp4
@@ -42,11 +42,6 @@ class Context:
 @pytest.fixture(autouse=True)
 def _storage(aws: None, configure: Configure) -> None:
     make_storage(configure)
-
-
-@pytest.fixture
-def organization(session: Session) -> Organization:
-    return an_organization(session)
 
 
 def uploaded(

@@ -7,11 +7,8 @@ from pydantic import BaseModel, Field
 
 from shared.providers import rules
 from shared.providers.base import (
-    Account,
-    Authorization,
     CanMention,
     CanReply,
-    Connection,
     DraftPart,
     MediaFacts,
     Mention,
@@ -33,6 +30,7 @@ from shared.providers.spec import (
     VideoRules,
 )
 from shared.providers.wording import length_of, text_for
+from tests.fakes.unasked import Unasked, asked
 
 
 class Choice(BaseModel):
@@ -63,25 +61,14 @@ def spec(**changes: Any) -> ProviderSpec:
     return ProviderSpec(**{**known, **changes})
 
 
-class Nest(Provider, CanReply, CanMention):
+class Nest(Unasked, CanReply, CanMention):
     spec = spec()
 
-    def publish(self, api: Api, post: OutgoingPost) -> Released:
-        raise NotImplementedError
-
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
-        raise NotImplementedError
-
-    def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
-        raise NotImplementedError
-
-    def connect(
-        self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
-    ) -> Connection:
-        return Connection(Account("1", "nest"), tokens=None)  # type: ignore[arg-type]
+        asked()
 
     def find_mentions(self, api: Api, query: str) -> list[Mention]:
-        return []
+        asked()
 
     def format_mention(self, mention_id: str, label: str) -> str:
         return f"@{mention_id}"

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from shared.providers.base import Authorization, Connection, OutgoingPost, Provider, Released
-from shared.providers.http import Api
 from shared.providers.registry import provider, slugs
 from shared.providers.spec import (
     Fields,
@@ -20,6 +18,7 @@ from shared.providers.spec import (
     VideoRules,
 )
 from shared.public_api.guide import guide, rules_in_words
+from tests.fakes.unasked import Unasked
 
 PLAIN = ProviderSpec(
     slug="nest",
@@ -40,17 +39,8 @@ VIDEOS = VideoRules(
 def rules(**table: Any) -> list[str]:
     """Write the rules of a platform with this table, line by line."""
 
-    class Nest(Provider):
+    class Nest(Unasked):
         spec = replace(PLAIN, **table)
-
-        def publish(self, api: Api, post: OutgoingPost) -> Released:
-            raise NotImplementedError
-
-        def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
-            raise NotImplementedError
-
-        def connect(self, api: Api, *, code: str, redirect_uri: str, remember: Any) -> Connection:
-            raise NotImplementedError
 
     return rules_in_words(Nest(), {}).splitlines()
 
