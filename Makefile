@@ -92,7 +92,7 @@ build-%: # `sam build` asks for its artefacts by these names
 	@touch .venv/.local $@
 
 $(SDK)/node_modules: $(SDK)/package.json
-	@npm install --prefix $(SDK) --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=silent $(SDK_PACKAGE) || echo "This registry does not have $(SDK_PACKAGE): its test is skipped."
+	@npm install --prefix $(SDK) --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=silent $(SDK_PACKAGE) || echo "$(SDK_PACKAGE) could not be installed; where the registry does not have it, its test is skipped. Remove $@ to try again."
 	@mkdir -p $@
 	@touch $@
 
