@@ -1,4 +1,4 @@
-"""Which tables describe connected accounts, whose they are, connections under way, and platforms asked to wait."""
+"""Which tables describe connected accounts, whose they are and their numbers, connections under way, paused platforms."""
 
 import uuid
 from datetime import datetime

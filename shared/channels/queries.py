@@ -74,7 +74,10 @@ _CUSTOMER_NAME = (
     .scalar_subquery()
     .label("customer_name")
 )
-_FACTS = tuple(getattr(Channel, name, _CUSTOMER_NAME) for name in ChannelFacts.__dataclass_fields__)
+_FACTS = tuple(
+    _CUSTOMER_NAME if name == "customer_name" else getattr(Channel, name)
+    for name in ChannelFacts.__dataclass_fields__
+)
 
 
 def list_channels(
