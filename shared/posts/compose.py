@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -19,10 +20,22 @@ from shared.posts.write import Plan, Stored, write
 SCOPE = "POST /posts"
 
 
+class Grouping(Enum):
+    """Which group new posts belong to: all of a request to one, or each to its own."""
+
+    TOGETHER = auto()
+    APART = auto()
+
+
 def compose(
-    session: Session, author: Author, draft: PostDraft, *, key: str | None = None
+    session: Session,
+    author: Author,
+    draft: PostDraft,
+    *,
+    key: str | None = None,
+    grouping: Grouping = Grouping.TOGETHER,
 ) -> list[CreatedPost]:
-    """Store a group of posts and have them published when their time comes.
+    """Store posts and have them published when their time comes.
 
     The answers are in the order of the draft's channels. With `key` the same request is carried out once.
 
@@ -36,7 +49,7 @@ def compose(
     if request and (answer := earlier_answer(session, author.organization_id, request)):
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
-    plans = _plans(session, author.organization_id, wanted)
+    plans = _plans(session, author.organization_id, wanted, grouping)
     written = write(session, author, plans, labels=wanted.labels)
     created, seen = [], set[tuple[UUID, str]]()
     for one in written:
@@ -69,7 +82,9 @@ def created_post(stored: Stored, *, is_twin: bool = False) -> CreatedPost:
     )
 
 
-def _plans(session: Session, organization_id: OrganizationId, wanted: Composition) -> list[Plan]:
+def _plans(
+    session: Session, organization_id: OrganizationId, wanted: Composition, grouping: Grouping
+) -> list[Plan]:
     """Find, and lock, what each thread takes the place of."""
     ids = {thread.replaces for thread in wanted.threads if thread.replaces}
     groups = {thread.group for thread in wanted.threads if thread.group}
@@ -84,7 +99,8 @@ def _plans(session: Session, organization_id: OrganizationId, wanted: Compositio
             words = "Another entry replaces this post."
             raise refusal(thread.path("value.0.id"), "named_twice", words)
         seen |= {before[0].id} if before else set()
-        plans.append(_plan(thread, wanted, before, group_id))
+        own_group = new_id() if grouping is Grouping.APART else group_id
+        plans.append(_plan(thread, wanted, before, own_group))
     return plans
 
 

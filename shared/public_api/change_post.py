@@ -12,7 +12,7 @@ from shared.core.ids import OrganizationId
 from shared.db.session import read_only, unit_of_work
 from shared.posts import edit
 from shared.posts.check import check_thread
-from shared.posts.draft import Thread
+from shared.posts.draft import Thread, as_uuid
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
 from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.queries import Author, StoredPart
@@ -22,6 +22,7 @@ from shared.posts.setting_media import with_setting_media
 from shared.posts.standing import lock_post
 from shared.posts.write import read_files, thread_from
 from shared.public_api.errors import Refused, bad_request
+from shared.public_api.keep_parts import Merged, in_request, keep_unnamed
 from shared.public_api.post_files import fetch, find_by_id, images_elsewhere, part_in
 from shared.public_api.post_refusals import first_empty, refused
 from shared.public_api.post_schemas import (
@@ -63,7 +64,7 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> PublicThread:
         value=[part_in(part, taken) for part in parts] if body.value is not None else None,
     )
     with unit_of_work() as session:
-        _edit(session, author, post_id, wanted, first_empty(parts))
+        _edit(session, author, post_id, wanted, body)
         return show_post(session, author.organization_id, post_id)
 
 
@@ -136,14 +137,21 @@ def post_not_found() -> Refused:
 
 
 def _edit(
-    session: Session, author: Author, post_id: UUID, wanted: PostEdit, empty: FieldProblem | None
+    session: Session, author: Author, post_id: UUID, wanted: PostEdit, body: PublicEdit
 ) -> None:
+    kept: dict[str, Merged] = {}
     try:
-        if empty:
+        if empty := first_empty(body.value or []):
             raise InvalidInput(empty.message, problems=[empty])
+        if wanted.value is not None:
+            stored = lock_post(session, author.organization_id, post_id)
+            if as_uuid(body.group) != stored[0].group_id:
+                kept[""] = keep_unnamed(wanted.value, stored, prefix="")
+                wanted = wanted.model_copy(update={"value": list(kept[""].parts)})
         edit.edit(session, author, post_id, wanted, revision=None)
     except InvalidInput as error:
-        raise _refused(session, author.organization_id, post_id, error) from error
+        told = in_request(error, kept)
+        raise _refused(session, author.organization_id, post_id, told) from error
 
 
 def _refused(

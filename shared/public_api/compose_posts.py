@@ -16,12 +16,14 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.db.session import read_only, unit_of_work
 from shared.organizations.idempotency import RequestKey, earlier_answer, find_answer, keep_answer
-from shared.posts.compose import compose
+from shared.posts.compose import Grouping, compose
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostIsPublished
-from shared.posts.queries import Author
+from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft, PostType
+from shared.posts.standing import is_out, living
 from shared.public_api.errors import Refused, bad_request
+from shared.public_api.keep_parts import Merged, in_request, keep_unnamed
 from shared.public_api.post_files import (
     Elsewhere,
     Taken,
@@ -146,7 +148,7 @@ def store(
         if draft.type in {"draft", "update"} and (empty := _empty(body)):
             require_channels(session, organization_id, channels)
             raise InvalidInput(empty.message, problems=[empty])
-        return compose(session, author, draft)
+        return _compose(session, author, draft)
     except ChannelNotFound as error:
         raise bad_request(error.message, *error.problems) from error
     except PostIsPublished as error:
@@ -156,6 +158,41 @@ def store(
         raise bad_request(words) from error
     except InvalidInput as error:
         raise refused(session, organization_id, error, channels) from error
+
+
+def _compose(session: Session, author: Author, draft: PostDraft) -> list[CreatedPost]:
+    """Compose, with the stored parts that the draft does not name. Each entry is a group of its own on this wire."""
+    entries = list(draft.posts or ())
+    named = {i: one for i, entry in enumerate(entries) if (one := as_uuid(entry.value[0].id))}
+    groups = {one for entry in entries if (one := as_uuid(entry.group))}
+    stored = (
+        lock_threads(session, author.organization_id, ids=set(named.values()), groups=groups)
+        if named
+        else {}
+    )
+    kept: dict[str, Merged] = {}
+    for number, part_id in named.items():
+        parts = next((one for one in stored.values() if part_id in {p.id for p in living(one)}), ())
+        if parts:
+            entries[number], merged = _with_kept(entries[number], parts, f"posts.{number}.")
+            kept |= {f"posts.{number}.": merged} if merged else {}
+    draft = draft.model_copy(update={"posts": entries})
+    try:
+        return compose(session, author, draft, grouping=Grouping.APART)
+    except InvalidInput as error:
+        raise in_request(error, kept) from error
+
+
+def _with_kept(
+    entry: ChannelPostIn, parts: Sequence[StoredPart], prefix: str
+) -> tuple[ChannelPostIn, Merged | None]:
+    """Add the parts that an entry does not name, unless it names their group or they are out already."""
+    root = parts[0]
+    if as_uuid(entry.group) == root.group_id or is_out(parts):
+        first = entry.value[0].model_copy(update={"id": str(root.id)})
+        return entry.model_copy(update={"value": [first, *entry.value[1:]]}), None
+    merged = keep_unnamed(entry.value, parts, prefix=prefix)
+    return entry.model_copy(update={"value": list(merged.parts)}), merged
 
 
 def _empty(body: PublicDraft) -> FieldProblem | None:

@@ -124,7 +124,8 @@ class PublicEntry(_Loose):
 
     integration: WantedChannel
     group: Name | None = Field(
-        default=None, description="A group whose post on this channel is replaced."
+        default=None,
+        description="A group whose post on this channel is replaced, with all its replies.",
     )
     settings: Settings = None
     value: list[PublicPart] = Field(min_length=1, max_length=MAX_PARTS)
@@ -181,10 +182,18 @@ def kind_of(word: str | None) -> PostType:
 
 
 class PublicEdit(_Loose):
-    """What is to change of a post; whatever is left out stays. `value` replaces all its parts."""
+    """What is to change of a post; whatever is left out stays.
+
+    `value` changes the parts that it names by `id` and adds those without one; its first part is the post unless it
+    names another. Parts that it does not name stay, unless `group` is the post's own group: then `value` is the whole
+    thread.
+    """
 
     type: str | None = Field(default="update", max_length=500)
     date: Annotated[WireTime | None, _DATE] = None
+    group: Name | None = Field(
+        default=None, description="The post's group, to replace all its parts by `value`."
+    )
     settings: Settings = None
     tags: list[PublicTagIn] | None = Field(default=None, max_length=MAX_TAGS)
     value: list[PublicPart] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)

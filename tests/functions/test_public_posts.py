@@ -207,7 +207,7 @@ class TestCompose:
     def test_an_id_of_a_post_replaces_it(
         self, session: Session, channel: Channel, program: Gateway
     ) -> None:
-        [post_id] = created(program.post(POSTS, body(entry(channel, "Before", "And after"))))
+        [post_id] = created(program.post(POSTS, body(entry(channel, "Before"))))
         sent = entry(channel)
         sent["value"][0] |= {"id": str(post_id), "content": "Now"}
         assert created(program.post(POSTS, body(sent))) == [post_id]
@@ -217,13 +217,13 @@ class TestCompose:
     def test_a_group_replaces_its_post_on_the_channel(
         self, session: Session, organization: Organization, channel: Channel, program: Gateway
     ) -> None:
-        other = a_channel(session, organization)
-        first, second = created(program.post(POSTS, body(entry(channel), entry(other))))
-        group = str(one(session, first).group_id)
+        post = a_post(session, channel)
+        other = a_post(session, a_channel(session, organization), group_id=post.group_id)
+        group = str(post.group_id)
         again = program.post(POSTS, body(entry(channel, "Another", group=group)))
-        assert created(again) == [first]
-        assert one(session, first).content == "Another"
-        assert one(session, second).content == "Hello"
+        assert created(again) == [post.id]
+        assert one(session, post.id).content == "Another"
+        assert one(session, other.id).content == "<p>Hello</p>"
 
     def test_an_unknown_group_is_none(self, channel: Channel, program: Gateway) -> None:
         assert created(program.post(POSTS, body(entry(channel, group=str(new_id())))))
@@ -853,7 +853,12 @@ class TestEdit:
         path = f"{MEDIA}/files/{organization.id}/{media.id}/0123.png"
         sent = {"content": "Now", "id": "", "image": [{"id": "q3", "path": path}]}
         answer = program.put(
-            f"{POSTS}/{post.id}", {"value": [sent], "tags": [{"value": "1", "label": "news"}]}
+            f"{POSTS}/{post.id}",
+            {
+                "value": [sent],
+                "group": str(post.group_id),
+                "tags": [{"value": "1", "label": "news"}],
+            },
         )
         assert answer.status == 200, answer.text
         assert answer.json == program.get(f"{POSTS}/{post.id}").json
