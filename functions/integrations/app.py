@@ -70,6 +70,7 @@ ASKS_THE_PLATFORM: dict[int | str, dict[str, Any]] = {
 PAGES: dict[int | str, dict[str, Any]] = {
     status: {"description": said, "content": {**_PROBLEM, "text/html": {}}}
     for status, said in (
+        (403, "Another browser started the connection"),
         (404, "There is no such platform"),
         (409, "Not connected: the platform's words, or a state that does not hold"),
         (422, "A field of the form is missing or does not look right"),
@@ -292,13 +293,13 @@ def come_back(provider: str, request: Request, browser: Browser = None) -> Respo
     responses=PAGES,
     openapi_extra=FORM_BODY,
 )
-async def send_form(provider: str, request: Request) -> Response:
+async def send_form(provider: str, request: Request, browser: Browser = None) -> Response:
     """Send a form of the page that a platform led back to.
 
     Goes on with the consent, the account's fields, or the chosen page.
     """
     form = dict(parse_qsl((await request.body()).decode(errors="replace")))
-    return _page(agreed(provider, form))
+    return _page(agreed(provider, form, browser))
 
 
 def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> ConnectedOut:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from shared.channels import callback_page as pages
 from shared.channels.connect import (
     Finished,
+    check_form_browser,
     choose_page_by_state,
     find_finished,
     find_pending,
@@ -50,6 +51,7 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
         _hold_not_refused(spec, query)
         pending = find_pending(slug, state)
         if isinstance(spec.auth, Fields):
+            check_form_browser(pending, browser)
             return Shown(
                 pages.form_page(
                     spec.name, pending.organization_name, spec.auth.fields, {"state": state}
@@ -66,8 +68,10 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
         return Shown(pages.refused_page(spec.name, error), error.status)
 
 
-def agreed(slug: str, form: Mapping[str, str]) -> Shown:
+def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
     """Answer a page's form: the consent to go on, the fields of an account, or the chosen page.
+
+    `browser` is the secret in the browser's cookie.
 
     Raises:
         ProviderNotFound: there is no such platform.
@@ -80,6 +84,7 @@ def agreed(slug: str, form: Mapping[str, str]) -> Shown:
             channel = choose_page_by_state(slug, state, form["pageId"])
             return Shown(pages.connected_page(channel.name, spec.name, return_url=None))
         if isinstance(spec.auth, Fields):
+            check_form_browser(pending, browser)
             return _fields_given(spec, spec.auth, pending, form)
         return _finished(spec, finish(slug, state, form.get("code", "")))
     except NotStarted as error:

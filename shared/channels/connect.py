@@ -4,6 +4,11 @@ Who may finish: whoever holds the state, 256 bits that live for an hour and work
 send their own consent link to a stranger and get the stranger's account. So the browser that starts gets a cookie, and
 only when it is the one that comes back is the connection finished at once; any other browser is first told which
 organization will post as its account, and must agree. (An API client may start for a customer: that is the other one.)
+A form has no such step in between, so where a browser started it, only that browser fills it in. Whoever started must
+still be a member when it is finished.
+
+A channel that exists is renewed only by a request that names it: an account that merely turns out to be connected
+already is refused. The team is told whenever the tokens or the server of a channel change.
 
 Nothing here holds a transaction open while a platform is asked.
 """
@@ -23,10 +28,12 @@ from shared.aws.keys import open_sealed, seal
 from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
 from shared.channels.errors import (
+    AlreadyConnected,
     ChannelNotFound,
     NoPages,
     NotStarted,
     OtherAccount,
+    OtherBrowser,
     PageChosen,
     ProviderNotFound,
     refusal,
@@ -40,6 +47,8 @@ from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.log import log
 from shared.db.session import read_only, run
+from shared.notifications.models import NotificationKind
+from shared.notifications.notify import notify
 from shared.providers.base import Account, CanListPages, Connection, Page, Provider
 from shared.providers.errors import PlatformUnavailable, ProviderError
 from shared.providers.http import Api
@@ -195,6 +204,18 @@ def was_started_by(pending: PendingConnection, browser: str | None) -> bool:
     return bool(browser) and started_by == hash_secret(str(browser)).hex()
 
 
+def check_form_browser(pending: PendingConnection, browser: str | None) -> None:
+    """Check that the browser that holds the secret `browser` may fill in the form.
+
+    A connection that a program started is meant for somebody else's browser, so any may.
+
+    Raises:
+        OtherBrowser: another browser started.
+    """
+    if _remembered(pending)["browser"] and not was_started_by(pending, browser):
+        raise OtherBrowser
+
+
 def finish(
     slug: str,
     state: str,
@@ -210,8 +231,9 @@ def finish(
 
     Raises:
         InvalidInput: there is no code.
-        NotStarted: the state is unknown, used, over, or another organization's.
+        NotStarted: the state is unknown, used, over, or another organization's, or who started it has left.
         OtherAccount: a channel is connected again, but the account is another.
+        AlreadyConnected: the account is a channel already, and this is no request to connect it again.
         AppError: the platform refused, in its own words.
     """
     spec = offered(slug).spec
@@ -242,7 +264,7 @@ def finish(
     def save(session: Session) -> ChannelFacts:
         if is_form and not queries.use_state(session, state, slug):
             raise NotStarted
-        channel = _save(session, made, chosen)
+        channel = _save(session, made, chosen, pending.user_id)
         _add_state_of(session, channel, pending.user_id, state, sealed)
         return channel
 
@@ -279,7 +301,7 @@ def connect_by_form(
         again=again,
     )
     chosen = _Chosen(organization_id, zone, again.id if again else None)
-    channel = run(lambda session: _save(session, made, chosen))
+    channel = run(lambda session: _save(session, made, chosen, user_id))
     _note(channel)
     return _finished(channel, user_id, None)
 
@@ -297,10 +319,9 @@ def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
 def choose_page(organization_id: UUID, channel_id: UUID, page_id: str) -> ChannelFacts:
     """Make a channel the page that the member chose.
 
-    Where the organization has that page already, its channel gets the new tokens and the pending one goes.
-
     Raises:
         PageChosen: the channel is a page already.
+        AlreadyConnected: the organization has that page as another channel.
         AppError: the platform refused, in its own words.
     """
     with read_only() as session:
@@ -324,10 +345,12 @@ def choose_page(organization_id: UUID, channel_id: UUID, page_id: str) -> Channe
         other = queries.lock_account(
             session, organization_id, pending.provider, made.account.remote_id
         )
-        if other is None or other == channel_id:
-            return queries.renew_channel(session, organization_id, channel_id, columns)
-        queries.delete_channel(session, organization_id, channel_id)
-        return queries.renew_channel(session, organization_id, other, columns)
+        if other and other.id != channel_id:
+            if not other.is_deleted:
+                raise AlreadyConnected(other.name, other.id)
+            queries.delete_channel(session, organization_id, channel_id)
+            return queries.renew_channel(session, organization_id, other.id, columns)
+        return queries.renew_channel(session, organization_id, channel_id, columns)
 
     channel = run(save)
     _note(channel)
@@ -362,6 +385,8 @@ class _Made:
     slug: str
     remote_id: str
     columns: Mapping[str, Any]
+    server: str | None  # the account's own, where there are several
+    server_before: str | None  # of the channel that is connected again
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +457,13 @@ def _connect(
         "root_remote_id": root,
         "needs_page": acting.spec.choose_page and root is None,
     }
-    return _Made(slug, connection.account.remote_id, columns)
+    return _Made(
+        slug,
+        connection.account.remote_id,
+        columns,
+        server=connection.details.get("base"),
+        server_before=_instance_of(organization_id, again) if again else None,
+    )
 
 
 def _same_account(
@@ -468,13 +499,17 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
     raise PlatformUnavailable(f"{acting.spec.name} named no {missing}. Connect again.")
 
 
-def _save(session: Session, made: _Made, chosen: _Chosen) -> ChannelFacts:
+def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> ChannelFacts:
     organization_id = chosen.organization_id
-    existing = chosen.reconnects or queries.lock_account(
-        session, organization_id, made.slug, made.remote_id
-    )
-    if existing:
-        return queries.renew_channel(session, organization_id, existing, made.columns)
+    if chosen.reconnects:
+        renewed = queries.renew_channel(session, organization_id, chosen.reconnects, made.columns)
+        _tell_renewed(session, renewed, made, user_id)
+        return renewed
+    known = queries.lock_account(session, organization_id, made.slug, made.remote_id)
+    if known and known.is_in_use:
+        raise AlreadyConnected(known.name, known.id)
+    if known:
+        return queries.renew_channel(session, organization_id, known.id, made.columns)
     times, timezone = default_posting_times(chosen.zone)
     new = {
         "provider": made.slug,
@@ -482,7 +517,32 @@ def _save(session: Session, made: _Made, chosen: _Chosen) -> ChannelFacts:
         "posting_times": times,
         "timezone": timezone,
     }
-    return queries.add_channel(session, organization_id, {**made.columns, **new})
+    added = queries.add_channel(session, organization_id, {**made.columns, **new})
+    if added is None:  # the same account was added by another request meanwhile
+        raise AlreadyConnected(str(made.columns["name"]), None)
+    return added
+
+
+def _tell_renewed(session: Session, channel: ChannelFacts, made: _Made, user_id: UUID) -> None:
+    """Tell the team, so that nobody takes a channel over unseen."""
+    who = queries.find_user_name(session, user_id) or "Somebody"
+    words = (
+        f"{who} connected {channel.name} ({made.slug}) again, so Roost posts there with new access."
+    )
+    before, now = _server_name(made.server_before), _server_name(made.server)
+    if now and before and now != before:
+        words += f" Its server changed from {before} to {now}."
+    notify(
+        session,
+        channel.organization_id,
+        NotificationKind.INFO,
+        title=f"{channel.name} was connected again",
+        content=f"{words} If nobody of you meant to, delete the channel and change your passwords.",
+    )
+
+
+def _server_name(address: str | None) -> str | None:
+    return urllib.parse.urlsplit(address).netloc if address else None
 
 
 def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[str, Any]:

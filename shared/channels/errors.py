@@ -7,6 +7,7 @@ from shared.core.errors import (
     AppError,
     Conflict,
     FieldProblem,
+    Forbidden,
     NotFound,
     TooManyRequests,
     Unavailable,
@@ -98,6 +99,29 @@ class OtherAccount(Conflict):
         super().__init__(
             f"This channel is {expected}, but you are logged in there as {found}. Log in as {expected} "
             f"and connect again, or add {found} as a new channel."
+        )
+
+
+class AlreadyConnected(Conflict):
+    """The account is a channel of the organization already, and nobody asked to connect that one again."""
+
+    code = "already_connected"
+
+    def __init__(self, name: str, channel_id: UUID | None) -> None:
+        which = f" (`refresh={channel_id}`)" if channel_id else ""
+        super().__init__(
+            f"{name} is connected already. To renew its access, open that channel and connect it again{which}."
+        )
+
+
+class OtherBrowser(Forbidden):
+    """A form is filled in by another browser than the one in which connecting began."""
+
+    code = "other_browser"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This connection was started in another browser. Open the page there, or start again in this one."
         )
 
 

@@ -33,7 +33,8 @@ from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_chann
 from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId, UserId
 from shared.db.types import AnyRow
-from shared.organizations.models import Organization
+from shared.identity.models import User
+from shared.organizations.models import Member, Organization
 from shared.providers.base import Series
 
 LEASE = timedelta(seconds=60)
@@ -335,12 +336,27 @@ def delete_expired_reports(session: Session) -> None:
 # Connecting
 
 
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """The channel that an account is or was. `is_in_use`: posts can go out through it."""
+
+    id: ChannelId
+    name: str
+    is_deleted: bool
+    needs_page: bool
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it is there and finished; one that still needs its page publishes nothing."""
+        return not self.is_deleted and not self.needs_page
+
+
 def lock_account(
     session: Session, organization_id: UUID, provider: str, remote_id: str
-) -> UUID | None:
+) -> KnownAccount | None:
     """Find and lock the row of an account, the living one before the last deleted one."""
-    return session.execute(
-        select(Channel.id)
+    row = session.execute(
+        select(Channel.id, Channel.name, Channel.deleted_at, Channel.needs_page)
         .where(
             Channel.organization_id == organization_id,
             Channel.provider == provider,
@@ -349,7 +365,17 @@ def lock_account(
         .order_by(Channel.deleted_at.desc().nulls_first())
         .limit(1)
         .with_for_update()
-    ).scalar_one_or_none()
+    ).one_or_none()
+    if row is None:
+        return None
+    return KnownAccount(ChannelId(row.id), row.name, row.deleted_at is not None, row.needs_page)
+
+
+def find_user_name(session: Session, user_id: UUID) -> str | None:
+    """Find what a person is called: their name, else their address."""
+    called = func.coalesce(func.nullif(User.name, ""), User.email)
+    found: str | None = session.scalar(select(called).where(User.id == user_id))
+    return found
 
 
 def renew_channel(
@@ -370,22 +396,24 @@ def renew_channel(
     return ChannelFacts(**row.one())
 
 
-def add_channel(session: Session, organization_id: UUID, values: Mapping[str, Any]) -> ChannelFacts:
-    """Add a channel; where the same account is being added twice at once, the later one renews the earlier."""
-    added = insert(Channel).values(organization_id=organization_id, **values)
-    kept = {"provider", "remote_id", "posting_times", "timezone"}
-    row = session.execute(
-        added.on_conflict_do_update(
-            index_elements=[Channel.organization_id, Channel.provider, Channel.remote_id],
-            index_where=Channel.deleted_at.is_(None),
-            set_={
-                **{name: added.excluded[name] for name in values if name not in kept},
-                "token_version": Channel.token_version + 1,
-                "updated_at": func.now(),
-            },
-        ).returning(*_FACTS)
-    ).mappings()
-    return ChannelFacts(**row.one())
+def add_channel(
+    session: Session, organization_id: UUID, values: Mapping[str, Any]
+) -> ChannelFacts | None:
+    """Add a channel; None where the same account was added meanwhile, whose channel stays as it is."""
+    row = (
+        session.execute(
+            insert(Channel)
+            .values(organization_id=organization_id, **values)
+            .on_conflict_do_nothing(
+                index_elements=[Channel.organization_id, Channel.provider, Channel.remote_id],
+                index_where=Channel.deleted_at.is_(None),
+            )
+            .returning(*_FACTS)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return ChannelFacts(**row) if row else None
 
 
 def add_state(session: Session, organization_id: UUID, values: Mapping[str, Any]) -> None:
@@ -413,7 +441,10 @@ class PendingConnection:
 
 
 def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
-    """Read a connection under way without using it up. The state is what proves the right to it."""
+    """Read a connection under way without using it up. The state is what proves the right to it.
+
+    None too where who began is no longer a member, or the channel to connect again was deleted.
+    """
     row = (
         session.execute(
             select(
@@ -422,6 +453,14 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
                 *_FACTS,
             )
             .join(Organization, Organization.id == OAuthState.organization_id)
+            .join(  # who has left cannot finish what they began
+                Member,
+                and_(
+                    Member.organization_id == OAuthState.organization_id,
+                    Member.user_id == OAuthState.user_id,
+                    Member.disabled.is_(False),
+                ),
+            )
             .outerjoin(
                 Channel,
                 and_(

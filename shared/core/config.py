@@ -210,7 +210,10 @@ class Settings(BaseSettings):
 
     # Providers
     provider_base_urls: dict[str, str] = _setting(
-        {}, "JSON: base address per provider slug, instead of the platform's.", "channels, publish"
+        {},
+        "JSON: base address per provider slug, instead of the platform's. `plc.directory`, and the host of a `did:web` "
+        "account, are keys too: where a Bluesky account's document is fetched.",
+        "channels, publish",
     )
     mastodon_url: str = _setting(
         "https://mastodon.social", "The instance of the provider `mastodon`.", "channels, publish"

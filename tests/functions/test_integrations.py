@@ -497,7 +497,8 @@ class TestPage:
     ) -> None:
         mastodon(respx_mock)
         first, second = start(browser), start(browser)
-        for state in (first, second):
+        for state, account in ((first, "17"), (second, "18")):
+            mastodon(respx_mock, account=account)
             answer = browser.get(f"{PAGE}/mastodon", query={"state": state, "code": "a-code"})
             assert "is connected" in answer.text
 
@@ -530,25 +531,51 @@ class TestPage:
         assert "started elsewhere" in asked.text
 
     def test_a_form_is_shown_until_it_is_right(
-        self, browser: Gateway, stranger: Gateway, respx_mock: respx.MockRouter
+        self, browser: Gateway, respx_mock: respx.MockRouter
     ) -> None:
         route = bluesky(respx_mock)
         right = route.return_value
         state = start(browser, "bluesky")
-        page = stranger.get(f"{PAGE}/bluesky", query={"state": state})
+        page = browser.get(f"{PAGE}/bluesky", query={"state": state})
         assert "Connect Bluesky to Engines &amp; Co" in page.text
         assert 'name="field.password" type="password"' in page.text
         fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
 
         bluesky_refuses(route)
-        refused = send(stranger, "bluesky", {**inputs(page), **fields})
+        refused = send(browser, "bluesky", {**inputs(page), **fields})
         assert refused.status == 409
         assert "Invalid identifier or password" in refused.text
         assert "app-password-1" not in refused.text
 
         route.mock(return_value=right)
-        connected = send(stranger, "bluesky", {**inputs(refused), **fields})
+        connected = send(browser, "bluesky", {**inputs(refused), **fields})
         assert "Ada (@ada.example) is connected" in connected.text
+
+    def test_a_form_is_only_for_the_browser_that_started(
+        self, session: Session, browser: Gateway, stranger: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        """Finding 2.1: whoever holds the state alone cannot fill in the form."""
+        bluesky(respx_mock)
+        query = {"state": start(browser, "bluesky")}
+        fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
+        stranger.cookies["connecting"] = "x" * 43
+        for answer in (
+            stranger.get(f"{PAGE}/bluesky", query=query),
+            send(stranger, "bluesky", {**query, **fields}),
+        ):
+            assert answer.status == 403
+            assert "started in another browser" in answer.text
+        assert not respx_mock.calls
+        assert session.scalar(select(func.count()).select_from(Channel)) == 0
+
+    def test_a_form_that_a_program_started_is_for_any_browser(
+        self, session: Session, member: Member, stranger: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        bluesky(respx_mock)
+        state = start(by_key(app, session, member), "bluesky")
+        page = stranger.get(f"{PAGE}/bluesky", query={"state": state})
+        fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
+        assert "is connected" in send(stranger, "bluesky", {**inputs(page), **fields}).text
 
     def test_a_page_is_chosen(self, browser: Gateway, respx_mock: respx.MockRouter) -> None:
         linkedin(respx_mock)

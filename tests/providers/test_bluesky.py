@@ -58,11 +58,27 @@ def record_of(route: respx.Route) -> dict[str, Any]:
     return record
 
 
+def directory(platform: respx.MockRouter, **changes: Any) -> respx.Route:
+    """Answer as the directory of DIDs does."""
+    document = {**sample("bluesky", "did").json(), **changes}
+    return platform.get(f"https://plc.directory/{DID}").respond(json=document)
+
+
+def entryway(platform: respx.MockRouter) -> respx.Route:
+    """Let bsky.social log in for the account's own server."""
+    directory(platform)
+    session = sample("bluesky", "session").json()
+    platform.get(f"{HOST}/xrpc/com.atproto.server.getSession").respond(
+        json={name: session[name] for name in ("did", "handle")}
+    )
+    return platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").mock(
+        sample("bluesky", "session")
+    )
+
+
 class TestConnect:
     def test_goes_on_at_the_account_s_own_server(self, platform: respx.MockRouter) -> None:
-        login = platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").mock(
-            sample("bluesky", "session")
-        )
+        login = entryway(platform)
         profile = platform.get(f"{HOST}/xrpc/app.bsky.actor.getProfile").mock(
             sample("bluesky", "profile")
         )
@@ -104,9 +120,7 @@ class TestConnect:
             )
 
     def test_a_server_without_profiles_is_enough(self, platform: respx.MockRouter) -> None:
-        platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").mock(
-            sample("bluesky", "session")
-        )
+        entryway(platform)
         platform.get(f"{HOST}/xrpc/app.bsky.actor.getProfile").respond(
             501, json={"error": "MethodNotImplemented"}
         )
@@ -116,15 +130,43 @@ class TestConnect:
         assert connection.account.name == "roost.bsky.social"
 
     def test_a_document_that_leads_inside_is_refused(self, platform: respx.MockRouter) -> None:
-        session = sample("bluesky", "session").json()
-        session["didDoc"]["service"][0]["serviceEndpoint"] = "http://169.254.169.254"
-        platform.post("https://bsky.social/xrpc/com.atproto.server.createSession").respond(
-            json=session
-        )
+        entryway(platform)
+        inside = {"serviceEndpoint": "http://169.254.169.254"}
+        directory(platform, service=[{**sample("bluesky", "did").json()["service"][0], **inside}])
         with pytest.raises(InvalidInput):
             Bluesky().connect(
                 an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
             )
+
+    def test_the_document_that_a_server_hands_over_is_not_believed(
+        self, platform: respx.MockRouter
+    ) -> None:
+        """Finding 2.1: `didDoc` in the answer to a login is the server's own claim."""
+        evil = sample("bluesky", "session").json()
+        evil["didDoc"]["service"][0]["serviceEndpoint"] = "https://evil.example"
+        entryway(platform).respond(json=evil)
+        platform.get(f"{HOST}/xrpc/app.bsky.actor.getProfile").mock(sample("bluesky", "profile"))
+        connection = Bluesky().connect(
+            an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
+        )
+        assert connection.details == {"base": HOST}
+
+    def test_the_directory_s_address_is_a_setting(
+        self, platform: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entryway(platform)
+        platform.get(f"{HOST}/xrpc/app.bsky.actor.getProfile").mock(sample("bluesky", "profile"))
+        ours = platform.get(f"http://127.0.0.1:9/{DID}").mock(sample("bluesky", "did"))
+        monkeypatch.setenv("PROVIDER_BASE_URLS", '{"plc.directory": "http://127.0.0.1:9/"}')
+        settings.cache_clear()
+        try:
+            Bluesky().connect(
+                an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}
+            )
+        finally:
+            monkeypatch.undo()
+            settings.cache_clear()
+        assert ours.called
 
 
 class TestRefresh:

@@ -45,8 +45,9 @@ def server() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def bluesky(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bluesky]:
+def bluesky(server: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bluesky]:
     monkeypatch.setenv("ALLOW_LOOPBACK_ADDRESSES", "true")
+    monkeypatch.setenv("PROVIDER_BASE_URLS", json.dumps({"plc.directory": server["plc"]}))
     settings.cache_clear()
     yield Bluesky()
     settings.cache_clear()

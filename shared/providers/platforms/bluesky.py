@@ -1,6 +1,7 @@
 """Bluesky and any other AT Protocol server. Source: the lexicons in bluesky-social/atproto, docs.bsky.app, read 2026-11.
 
-Quirks: the account's own server (PDS) is named in its DID document and takes every request; a refresh answers with a
+Quirks: the account's own server (PDS) is named in its DID document, which is fetched from the DID's own directory, and
+takes every request (a login may go through another one, bsky.social for Bluesky's own); a refresh answers with a
 new pair of tokens, and an access token says itself when it ends; we choose the record's key and write only where there
 is none, so a repeat finds what the first try made (a server answers InvalidSwap: packages/pds/src/api/com/atproto/repo/
 putRecord.ts at 05c4bca8); links, mentions and hashtags are marked by UTF-8 byte ranges; blobs that no record names may
@@ -49,6 +50,7 @@ from shared.providers.errors import (
     ProviderError,
     TokenExpired,
 )
+from shared.providers.families.atproto.identity import Identity, resolve, server_name
 from shared.providers.http import Api, platform_code, said
 from shared.providers.oauth import FormProvider, access_with, server_address
 from shared.providers.spec import (
@@ -141,9 +143,13 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         if not answer.is_success:
             raise api.with_evidence(_login_refusal(answer), answer)
         session = api.read(answer, "accessJwt", "refreshJwt", "did", "handle")
-        tokens, details = _tokens(session), {"base": _own_server(session) or service}
-        there = api.acting_as(access_with(tokens, details, remote_id=session["did"]))
-        return Connection(self._account(there, session), tokens, details)
+        identity = resolve(api, str(session["did"]))
+        tokens, details = _tokens(session), {"base": identity.server}
+        there = api.acting_as(access_with(tokens, details, remote_id=identity.did))
+        if identity.server != service:
+            session = _session_at(there, identity, service)
+        handle = _agreed_handle(session, identity)
+        return Connection(self._account(there, identity.did, handle), tokens, details)
 
     def refresh(self, api: Api) -> Tokens:
         """Trade the refresh token for a new pair."""
@@ -247,11 +253,11 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
 
     # Connecting
 
-    def _account(self, api: Api, session: Mapping[str, Any]) -> Account:
+    def _account(self, api: Api, did: str, handle: str | None) -> Account:
         answer = api.request(
             "GET",
             "/xrpc/app.bsky.actor.getProfile",
-            params={"actor": session["did"]},
+            params={"actor": did},
             headers=_bearer(api),
             accept=(
                 400,
@@ -263,9 +269,9 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         )
         profile = api.read(answer) if answer.is_success else {}
         return Account(
-            remote_id=session["did"],
-            name=profile.get("displayName") or session["handle"],
-            username=session["handle"],
+            remote_id=did,
+            name=profile.get("displayName") or handle or did,
+            username=handle,
             picture_url=profile.get("avatar"),
         )
 
@@ -527,13 +533,50 @@ def _expiry(token: str) -> datetime | None:
         return None
 
 
-def _own_server(session: Mapping[str, Any]) -> str | None:
-    """Find the account's server in its DID document."""
-    services = (session.get("didDoc") or {}).get("service") or []
-    for service in services:
-        if str(service.get("id", "")).endswith("#atproto_pds"):
-            return server_address(str(service.get("serviceEndpoint", "")), field="service")
-    return None
+def _session_at(api: Api, identity: Identity, service: str) -> dict[str, Any]:
+    """Ask the account's own server whether the login at `service` is one of the account.
+
+    bsky.social logs in for the servers behind it, and any server could claim to; only the account's own one knows.
+
+    Raises:
+        GrantRejected: it does not accept the login, or says that it is another account's.
+    """
+    answer = api.request(
+        "GET",
+        "/xrpc/com.atproto.server.getSession",
+        headers=_bearer(api),
+        accept=(400, 401, 403, 404),
+    )
+    session = api.read(answer, "did", "handle") if answer.is_success else {}
+    if session.get("did") == identity.did:
+        return session
+    own, named = server_name(identity.server), server_name(service)
+    raise api.with_evidence(
+        GrantRejected(
+            f"This account is on {own}, which does not accept a login made at {named}. Enter {own} as the server."
+        ),
+        answer,
+    )
+
+
+_NO_HANDLE = "handle.invalid"  # atproto.com/specs/handle: what stands for one that does not resolve
+
+
+def _agreed_handle(session: Mapping[str, Any], identity: Identity) -> str | None:
+    """Return the account's handle; None where it has none that resolves.
+
+    Raises:
+        GrantRejected: the server says another one than the account's document.
+    """
+    said_to_be = str(session["handle"]).casefold()
+    if said_to_be == _NO_HANDLE:
+        return None
+    if said_to_be != identity.handle:
+        raise GrantRejected(
+            f"{server_name(identity.server)} says that this account is @{said_to_be[:253]}, but the account's public record "
+            f"says @{(identity.handle or 'nobody')[:253]}. After a change of the handle, wait an hour and connect again."
+        )
+    return said_to_be
 
 
 def _uses_video_service(api: Api) -> bool:

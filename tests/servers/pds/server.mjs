@@ -18,7 +18,7 @@ for (const name of ["alice", "bob"]) {
   const { did } = await seed.createAccount(name, account);
   accounts[name] = { ...account, did };
 }
-console.log(JSON.stringify({ url: network.pds.url, accounts }));
+console.log(JSON.stringify({ url: network.pds.url, plc: network.plc.url, accounts }));
 
 process.stdin.resume();
 process.stdin.on("end", async () => {

@@ -12,6 +12,8 @@ HERE = "https://social.example"  # the configured Mastodon instance
 LINKEDIN = "https://api.linkedin.com"
 LINKEDIN_TOKEN = "https://www.linkedin.com/oauth/v2/accessToken"
 PDS = "https://pds.example"  # a Bluesky server
+PLC = "https://plc.directory"
+ADA_DID = "did:plc:ada234567abcdefghijklmno"
 BLUESKY_FIELDS = {"service": PDS, "identifier": "ada.example", "password": "app-password-1"}
 
 
@@ -71,21 +73,48 @@ def linkedin(router: respx.MockRouter, *, person: str = "me-1", **token: Any) ->
         )
 
 
-def bluesky(router: respx.MockRouter) -> respx.Route:
-    """Answer as a server of the network does; returns the route of the login."""
-    session = {
-        "accessJwt": "a-jwt",
-        "refreshJwt": "r-jwt",
-        "did": "did:plc:ada",
-        "handle": "ada.example",
-    }
-    route = router.post(f"{PDS}/xrpc/com.atproto.server.createSession")
+def bluesky(
+    router: respx.MockRouter,
+    *,
+    pds: str = PDS,
+    did: str = ADA_DID,
+    handle: str = "ada.example",
+    access: str = "a-jwt",
+) -> respx.Route:
+    """Answer as a server of the network that claims an account; returns the route of the login."""
+    session = {"accessJwt": access, "refreshJwt": "r-jwt", "did": did, "handle": handle}
+    route = router.post(f"{pds}/xrpc/com.atproto.server.createSession")
     route.mock(return_value=httpx.Response(200, json=session))
-    profile = {"did": "did:plc:ada", "handle": "ada.example", "displayName": "Ada"}
-    router.get(url__startswith=f"{PDS}/xrpc/app.bsky.actor.getProfile").mock(
+    profile = {"did": did, "handle": handle, "displayName": "Ada"}
+    router.get(url__startswith=f"{pds}/xrpc/app.bsky.actor.getProfile").mock(
         return_value=httpx.Response(200, json=profile)
     )
+    did_document(router, did=did, handle=handle)
     return route
+
+
+def did_document(
+    router: respx.MockRouter,
+    *,
+    did: str = ADA_DID,
+    pds: str = PDS,
+    handle: str = "ada.example",
+    at: str | None = None,
+) -> respx.Route:
+    """Answer as the directory of a DID does, whatever a server claims."""
+    body = {
+        "id": did,
+        "alsoKnownAs": [f"at://{handle}"],
+        "service": [
+            {"id": "#other", "type": "Other", "serviceEndpoint": "https://other.example"},
+            {
+                "id": "#atproto_pds",
+                "type": "AtprotoPersonalDataServer",
+                "serviceEndpoint": pds,
+            },
+        ],
+    }
+    return router.get(at or f"{PLC}/{did}").mock(return_value=httpx.Response(200, json=body))
 
 
 def bluesky_refuses(route: respx.Route) -> None:

@@ -18,6 +18,7 @@ from shared.aws.keys import open_sealed
 from shared.channels import connect, queries
 from shared.channels.connect import Finished, NewConnection, finish, start
 from shared.channels.errors import (
+    AlreadyConnected,
     ChannelNotFound,
     NoPages,
     NotStarted,
@@ -32,10 +33,11 @@ from shared.channels.errors import (
 from shared.channels.models import Channel, OAuthState
 from shared.core.errors import AppError, InvalidInput
 from shared.organizations.models import Organization
-from tests.builders import a_channel, a_user, an_organization
+from tests.builders import a_channel, a_member, an_organization
 from tests.conftest import Configure
 from tests.shared.channels.builders import opened
 from tests.shared.channels.platforms import (
+    ADA_DID,
     BLUESKY_FIELDS,
     HERE,
     LINKEDIN,
@@ -52,8 +54,8 @@ def begin(
     session: Session, organization: Organization, slug: str = "mastodon", **wanted: Any
 ) -> str:
     """Start connecting and return the state that the platform will send back."""
-    user = a_user(session)
-    url = start(organization.id, user.id, slug, NewConnection(**({"zone": "UTC"} | wanted)))
+    user_id = a_member(session, organization).user_id
+    url = start(organization.id, user_id, slug, NewConnection(**({"zone": "UTC"} | wanted)))
     return parse_qs(urlsplit(url).query)["state"][0]
 
 
@@ -73,8 +75,9 @@ class TestStart:
         self, session: Session, configure: Configure
     ) -> None:
         configure(PUBLIC_URL="https://roost.example")
-        organization, user = an_organization(session), a_user(session)
-        url = start(organization.id, user.id, "mastodon", NewConnection(zone="UTC"))
+        organization = an_organization(session)
+        user_id = a_member(session, organization).user_id
+        url = start(organization.id, user_id, "mastodon", NewConnection(zone="UTC"))
         query = parse_qs(urlsplit(url).query)
         assert url.startswith(f"{HERE}/oauth/authorize?")
         assert query["client_id"] == ["our-id"]
@@ -93,8 +96,9 @@ class TestStart:
         assert json.loads(open_sealed(kept.remember, organization.id))["zone"] == "UTC"
 
     def test_a_form_is_filled_in_on_our_own_page(self, session: Session) -> None:
-        organization, user = an_organization(session), a_user(session)
-        url = start(organization.id, user.id, "bluesky", NewConnection(zone="UTC"))
+        organization = an_organization(session)
+        user_id = a_member(session, organization).user_id
+        url = start(organization.id, user_id, "bluesky", NewConnection(zone="UTC"))
         assert url.startswith("http://127.0.0.1:3000/app/integrations/social/bluesky?state=")
 
     @pytest.mark.parametrize("slug", ["myspace", "x"])
@@ -207,7 +211,8 @@ class TestFinish:
     ) -> None:
         mastodon(respx_mock)
         with Session(committed) as session, session.begin():
-            ids = an_organization(session).id, a_user(session).id
+            member = a_member(session, an_organization(session))
+            ids = member.organization_id, member.user_id
         url = start(*ids, "mastodon", NewConnection(zone="UTC"))
         state = parse_qs(urlsplit(url).query)["state"][0]
         both = threading.Barrier(2)
@@ -306,7 +311,9 @@ class TestConnectingAgain:
         queries.change_channel(session, *ids, {"posting_times": [{"time": 1}], "name": "Mine"})
         mastodon(respx_mock, access_token="second-token")
 
-        second = connected(session, organization, zone="Asia/Tokyo").channel
+        second = connected(
+            session, organization, zone="Asia/Tokyo", reconnects=str(first.id)
+        ).channel
 
         stored = row(session, first.id)
         assert second.id == first.id
@@ -340,7 +347,8 @@ class TestConnectingAgain:
         organization = an_organization(session)
         first = connected(session, organization).channel
         queries.change_channel(session, organization.id, first.id, {"disabled": True})
-        assert connected(session, organization).channel.disabled is True
+        again = connected(session, organization, reconnects=str(first.id)).channel
+        assert again.disabled is True
 
     def test_another_account_is_refused_by_name(
         self, session: Session, respx_mock: respx.MockRouter
@@ -369,7 +377,7 @@ class TestConnectingAgain:
         linkedin(respx_mock)
         first = connected(session, organization, "linkedin-page").channel
         linkedin(respx_mock, refresh_token="", access_token="second")
-        connected(session, organization, "linkedin-page")
+        connected(session, organization, "linkedin-page", reconnects=str(first.id))
         stored = row(session, first.id)
         assert opened(stored, "access_token") == "second"
         assert opened(stored, "refresh_token") == "linkedin-refresh"
@@ -422,9 +430,10 @@ class TestPages:
         with pytest.raises(NotStarted):
             finish("linkedin-page", finished.page_state or "", "a-code")
 
-    def test_a_page_that_is_a_channel_already_gets_the_new_token(
+    def test_a_page_that_is_a_channel_already_is_refused(
         self, session: Session, respx_mock: respx.MockRouter
     ) -> None:
+        """Finding 2.1: choosing a page is no request to connect its channel again."""
         linkedin(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
@@ -433,10 +442,24 @@ class TestPages:
         pending = connected(session, organization, "linkedin-page").channel
         assert pending.id != first.id
 
-        chosen = connect.choose_page(organization.id, pending.id, "11")
+        with pytest.raises(AlreadyConnected, match=f"Engines .*refresh={first.id}"):
+            connect.choose_page(organization.id, pending.id, "11")
 
-        assert chosen.id == first.id
-        assert opened(row(session, first.id), "access_token") == "second"
+        assert opened(row(session, first.id), "access_token") == "linkedin-token"
+        assert row(session, pending.id).needs_page is True
+        assert connect.choose_page(organization.id, pending.id, "22").name == "Looms"
+
+    def test_a_deleted_page_comes_back(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        organization = an_organization(session)
+        first = connected(session, organization, "linkedin-page").channel
+        connect.choose_page(organization.id, first.id, "11")
+        queries.delete_channel(session, organization.id, first.id)
+        pending = connected(session, organization, "linkedin-page").channel
+
+        assert connect.choose_page(organization.id, pending.id, "11").id == first.id
         assert row(session, pending.id).deleted_at is not None
 
     def test_a_page_is_connected_again_through_its_account(
@@ -508,15 +531,20 @@ class TestPages:
 
 class TestForms:
     def connect(self, session: Session, fields: Mapping[str, str], **options: Any) -> Finished:
-        organization, user = an_organization(session), a_user(session)
+        member = a_member(session, an_organization(session))
         return connect.connect_by_form(
-            organization.id, user.id, "bluesky", json.dumps(fields), zone="UTC", **options
+            member.organization_id,
+            member.user_id,
+            "bluesky",
+            json.dumps(fields),
+            zone="UTC",
+            **options,
         )
 
     def test_without_a_start(self, session: Session, respx_mock: respx.MockRouter) -> None:
         bluesky(respx_mock)
         stored = row(session, self.connect(session, BLUESKY_FIELDS).channel.id)
-        assert (stored.remote_id, stored.name) == ("did:plc:ada", "Ada")
+        assert (stored.remote_id, stored.name) == (ADA_DID, "Ada")
         assert opened(stored, "refresh_token") == "r-jwt"
         assert "app-password-1" not in opened(stored, "details")
 
@@ -540,9 +568,10 @@ class TestForms:
             finish("bluesky", state, json.dumps(BLUESKY_FIELDS))
 
     def test_a_platform_with_a_page_of_its_own_needs_a_start(self, session: Session) -> None:
-        organization, user = an_organization(session), a_user(session)
+        member = a_member(session, an_organization(session))
+        ids = member.organization_id, member.user_id
         with pytest.raises(InvalidInput, match="start connecting first"):
-            connect.connect_by_form(organization.id, user.id, "mastodon", "{}", zone="UTC")
+            connect.connect_by_form(*ids, "mastodon", "{}", zone="UTC")
 
 
 class TestStartedBy:

@@ -1,0 +1,1 @@
+"""What servers of the AT Protocol share."""
