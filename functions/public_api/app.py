@@ -3,6 +3,7 @@
 Its wire contract is kept to the letter in `shared/public_api`; the rules behind it are everybody's.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from shared.public_api import (
     uploads,
     users,
     videos,
+    warnings,
 )
 from shared.public_api.analytics import Missing, PublicSeries
 from shared.public_api.channels import (
@@ -35,7 +37,7 @@ from shared.public_api.channels import (
     ToolAnswer,
     ToolCall,
 )
-from shared.public_api.compose_posts import compose_posts, warnings_of
+from shared.public_api.compose_posts import compose_posts
 from shared.public_api.guide import GuideOut
 from shared.public_api.list_posts import list_posts_json
 from shared.public_api.notifications import ToldPage
@@ -254,11 +256,11 @@ def create_posts(
     """Compose posts.
 
     Stores one post for each entry, or nothing; with an `Idempotency-Key` once, however often it is sent. A header
-    `Warning` tells of a post whose content its channel has within 24 hours already.
+    `Warning` tells of a post whose content its channel has within 24 hours already, of tags that the organization does
+    not have, and of fields that are not known.
     """
     created = compose_posts(author_of(member, body.creation_method), body, key=key)
-    for warning in warnings_of(created):
-        response.headers.append("warning", warning)
+    _warn(response, warnings.of_posts(created))
     return [PublicCreated(post_id=one.post_id, integration=one.integration) for one in created]
 
 
@@ -282,9 +284,11 @@ def get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
 
 
 @api.put("/posts/{post_id}")
-def edit_post(post_id: Id, body: PublicEdit, member: Acting) -> PublicThread:
+def edit_post(post_id: Id, body: PublicEdit, member: Acting, response: Response) -> PublicThread:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
-    return change_post.edit_post(author_of(member), _known(post_id), body)
+    edited = change_post.edit_post(author_of(member), _known(post_id), body)
+    _warn(response, edited.warnings)
+    return edited.thread
 
 
 @api.delete("/posts/{post_id}")
@@ -304,10 +308,12 @@ def list_recent_releases(post_id: Id, member: Acting, session: Reading) -> list[
 
 @api.put("/posts/{post_id}/settings")
 def change_post_settings(
-    post_id: Id, body: NewSettings, member: Acting, session: Writing
+    post_id: Id, body: NewSettings, member: Acting, session: Writing, response: Response
 ) -> PublicSettings:
     """Change the settings of a post. Those that are not named stay; not once its time is over."""
-    return change_post.change_settings(session, author_of(member), _known(post_id), body)
+    changed = change_post.change_settings(session, author_of(member), _known(post_id), body)
+    _warn(response, changed.warnings)
+    return changed.shown
 
 
 @api.put("/posts/{post_id}/status")
@@ -330,6 +336,11 @@ def name_release(
 ) -> PublicRelease:
     """Say which post of the platform a post is. Only where its `releaseId` is `missing`."""
     return change_post.name_release_of(session, author_of(member), _known(post_id), body)
+
+
+def _warn(response: Response, told: Iterable[str]) -> None:
+    for warning in told:
+        response.headers.append("warning", warning)
 
 
 def _known(post_id: str) -> UUID:

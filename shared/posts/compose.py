@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, new_id
+from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.draft import Composition, Thread, read_draft, refusal
 from shared.posts.lifecycle import PostState
@@ -16,8 +17,10 @@ from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
 from shared.posts.standing import is_out, require_editable
 from shared.posts.write import Plan, Stored, write
+from shared.providers.registry import provider
 
 SCOPE = "POST /posts"
+_MOST_SETTINGS = 20  # that are named in warnings
 
 
 class Grouping(Enum):
@@ -74,6 +77,10 @@ def created_post(stored: Stored, *, is_twin: bool = False) -> CreatedPost:
     if channel.disconnected_at:
         words = f"{channel.name} is no longer connected. Connect it again before the post's time."
         warnings.append(WarningOut(code="channel_disconnected", message=words))
+    model, given = provider(channel.provider).spec.settings, dict(stored.plan.thread.settings)
+    for name in unknown_fields(model, given, most=_MOST_SETTINGS):
+        words = f"{channel.name} has no setting '{name}', so it changes nothing."
+        warnings.append(WarningOut(code="unknown_setting", message=words))
     return CreatedPost(
         post_id=stored.root.id,
         integration=channel.id,

@@ -1,6 +1,7 @@
 """How programs change a post that is there: its parts, its settings, and whether it goes out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -38,9 +39,27 @@ from shared.public_api.post_schemas import (
     without_null,
 )
 from shared.public_api.show_post import show_post
+from shared.public_api.tags import known_tags
+from shared.public_api.warnings import of_settings, of_tags, warning
 
 
-def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> PublicThread:
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A post as it is now, and what its sender may want to look at."""
+
+    thread: PublicThread
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPut:
+    """A post whose settings were changed, and what its sender may want to look at."""
+
+    shown: PublicSettings
+    warnings: Sequence[str]
+
+
+def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
     """Change a post. It opens transactions of its own: none is open while files are fetched.
 
     Raises:
@@ -64,13 +83,20 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> PublicThread:
         value=[part_in(part, taken) for part in parts] if body.value is not None else None,
     )
     with unit_of_work() as session:
+        tags, unknown = known_tags(session, author.organization_id, body.tags or [])
+        if body.tags is not None:
+            wanted = wanted.model_copy(update={"tags": tags})
         _edit(session, author, post_id, wanted, body)
-        return show_post(session, author.organization_id, post_id)
+        thread = show_post(session, author.organization_id, post_id)
+        warned = of_tags(unknown)
+        warnings = [warning(f"tags: {warned.message}")] if warned else []
+        slug = thread.integration.provider_identifier
+        return Edited(thread, [*warnings, *of_settings(slug, body.settings or {})])
 
 
 def change_settings(
     session: Session, author: Author, post_id: UUID, body: NewSettings
-) -> PublicSettings:
+) -> SettingsPut:
     """Put settings over those of a post that is still to go out.
 
     Raises:
@@ -93,7 +119,8 @@ def change_settings(
     except InvalidInput as error:
         problem = error.problems[0]
         raise bad_request(f"{channel.name}: {problem.message}", *error.problems) from error
-    return PublicSettings(post_id=post_id, publish_date=root.publish_at)
+    shown = PublicSettings(post_id=post_id, publish_date=root.publish_at)
+    return SettingsPut(shown, of_settings(channel.provider, body.settings))
 
 
 def change_status(

@@ -61,7 +61,7 @@ class Started(WireModel):
 class ToolCall(WireModel):
     """Which tool of a platform to run, with what it takes."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
 
     method_name: str = Field(min_length=1, examples=["company"])
     data: Annotated[dict[str, str], BeforeValidator(lambda value: value or {})] = Field(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -34,9 +33,10 @@ from shared.public_api.post_files import (
 )
 from shared.public_api.post_refusals import first_empty, refused
 from shared.public_api.post_schemas import PublicDraft
+from shared.public_api.tags import known_tags
+from shared.public_api.warnings import of_tags
 
 SCOPE = "POST /public/v1/posts"
-_NOT_IN_A_HEADER = re.compile(r"[^ -~]|[\"\\]")
 
 
 def compose_posts(
@@ -72,16 +72,6 @@ def compose_posts(
             answer = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
             keep_answer(session, author.organization_id, request, status=201, response=answer)
     return created
-
-
-def warnings_of(created: Sequence[CreatedPost]) -> list[str]:
-    """Write a `Warning` header for each post of which there is something to say."""
-    told = [" ".join(one.message for one in post.warnings) for post in created]
-    return [
-        f'299 roost "posts.{number}: {_NOT_IN_A_HEADER.sub("?", words)}"'
-        for number, words in enumerate(told)
-        if words
-    ]
 
 
 def channels_of(body: PublicDraft) -> list[UUID]:
@@ -163,6 +153,7 @@ def store(
 def _compose(session: Session, author: Author, draft: PostDraft) -> list[CreatedPost]:
     """Compose, with the stored parts that the draft does not name. Each entry is a group of its own on this wire."""
     entries = list(draft.posts or ())
+    tags, unknown = known_tags(session, author.organization_id, draft.tags or [])
     named = {i: one for i, entry in enumerate(entries) if (one := as_uuid(entry.value[0].id))}
     groups = {one for entry in entries if (one := as_uuid(entry.group))}
     stored = (
@@ -176,11 +167,14 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
         if parts:
             entries[number], merged = _with_kept(entries[number], parts, f"posts.{number}.")
             kept |= {f"posts.{number}.": merged} if merged else {}
-    draft = draft.model_copy(update={"posts": entries})
+    draft = draft.model_copy(update={"posts": entries, "tags": tags})
     try:
-        return compose(session, author, draft, grouping=Grouping.APART)
+        created = compose(session, author, draft, grouping=Grouping.APART)
     except InvalidInput as error:
         raise in_request(error, kept) from error
+    if warned := of_tags(unknown):
+        created[0].warnings.append(warned)
+    return created
 
 
 def _with_kept(

@@ -87,7 +87,7 @@ _PATH = "Its public address here, or any public https address: the file is taken
 class _Loose(WireModel):
     """A body: unknown fields are left alone."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
 
 
 class PublicImage(_Loose):

@@ -1,5 +1,6 @@
 """Which statements of its own the public API has: what it shows that nothing else asks for."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import select
@@ -7,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
 from shared.db.types import AnyRow
-from shared.posts.models import Post
+from shared.posts.models import Post, Tag
 
 
 def find_release(session: Session, organization_id: UUID, post_id: UUID) -> AnyRow | None:
@@ -29,3 +30,11 @@ def find_release(session: Session, organization_id: UUID, post_id: UUID) -> AnyR
             Channel.deleted_at.is_(None),
         )
     ).one_or_none()
+
+
+def find_tags(session: Session, organization_id: UUID, names: Collection[str]) -> set[str]:
+    """Return those of the names that are tags of the organization."""
+    known = select(Tag.name).where(
+        Tag.organization_id == organization_id, Tag.name.in_(names), Tag.deleted_at.is_(None)
+    )
+    return set(session.scalars(known))

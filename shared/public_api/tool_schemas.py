@@ -16,7 +16,7 @@ Id = Annotated[str, Field(max_length=200)]
 class _Loose(WireModel):
     """Arguments: unknown ones are left alone, since models make some up."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
 
 
 # Arguments

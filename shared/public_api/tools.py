@@ -15,6 +15,7 @@ from shared.access.author import author_by
 from shared.access.context import ActingMember
 from shared.channels.schemas import customer_of
 from shared.core.errors import AppError, InvalidInput
+from shared.core.unknown_fields import unknown_fields
 from shared.db.session import read_only, unit_of_work
 from shared.organizations.models import Role
 from shared.posts.draft import as_uuid
@@ -55,11 +56,17 @@ from shared.public_api.uploads import import_from_url
 MAX_LIST_CHARACTERS = 1_000_000
 """An answer is sent twice, as data and as a text, and a function's answer may have 6 MB (AWS Lambda quotas, read 2026-11)."""
 _UNAVAILABLE = 500
+_MOST_UNKNOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. `failed` makes the declared answer of a refusal; None: the tool has none, and the call fails."""
+    """One tool. `failed` makes the declared answer of a refusal; None: the tool has none, and the call fails.
+
+    What clients are told of it, so that they know when to ask their user first: `writes` if it changes anything,
+    `destroys` if it overwrites what is there or does what cannot be undone, `repeatable` if the same call made again
+    changes nothing more, `asks_others` if it leads to a request to somebody else's server.
+    """
 
     name: str
     title: str
@@ -69,6 +76,8 @@ class Tool:
     run: Callable[[ActingMember, Any], BaseModel]
     needs: Role = Role.VIEWER
     writes: bool = False
+    destroys: bool = False
+    repeatable: bool = False
     asks_others: bool = False
     failed: Callable[[str], BaseModel] | None = None
 
@@ -102,6 +111,12 @@ def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) ->
         answer = tool.failed(in_words(error))
     written: dict[str, Any] = answer.model_dump(mode="json", by_alias=True)
     return written
+
+
+def unknown_arguments(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
+    """Name the arguments that a tool does not know, in one text; None: it knows all."""
+    unknown = unknown_fields(tool.takes, dict(arguments), most=_MOST_UNKNOWN)
+    return f"Unknown arguments were ignored: {', '.join(unknown)}." if unknown else None
 
 
 def in_words(error: AppError) -> str:
@@ -203,7 +218,7 @@ def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsCh
         changed = change_post.change_settings(
             session, author_by(member, CreationMethod.MCP), post_id, settings
         )
-    return SettingsChanged(output=changed)
+    return SettingsChanged(output=changed.shown)
 
 
 def _upload(member: ActingMember, wanted: OfAddress) -> Uploaded:
@@ -224,6 +239,7 @@ SCHEDULE = Tool(
     run=_schedule,
     needs=Role.MEMBER,
     writes=True,
+    destroys=True,  # what is published was seen by others
     asks_others=True,
     failed=lambda words: Scheduled(output=ToolErrors(errors=words)),
 )
@@ -289,6 +305,8 @@ TOOLS: tuple[Tool, ...] = (
         run=_change_settings,
         needs=Role.MEMBER,
         writes=True,
+        destroys=True,
+        repeatable=True,
         failed=lambda words: SettingsChanged(output=ToolErrors(errors=words)),
     ),
     Tool(

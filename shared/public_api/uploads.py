@@ -14,7 +14,7 @@ from typing import IO, Final
 from urllib.parse import unquote
 
 import httpx
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from shared.aws.storage import public_url
@@ -67,6 +67,8 @@ _NOT_FETCHED = "Failed to fetch URL"
 
 class FileAddress(WireModel):
     """Where a file is."""
+
+    model_config = ConfigDict(extra="ignore")
 
     url: str = Field(
         max_length=2_000,

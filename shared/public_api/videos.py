@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NoReturn
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.wire import WireModel
@@ -12,6 +12,8 @@ from shared.public_api.errors import bad_request
 class VideoWanted(WireModel):
     """Which video to make."""
 
+    model_config = ConfigDict(extra="ignore")
+
     type: str = Field(min_length=1, examples=["image-text-slides"])
     output: Literal["vertical", "horizontal"]
     custom_params: dict[str, Any] = Field(default={}, examples=[{"prompt": "An engine"}])
@@ -19,6 +21,8 @@ class VideoWanted(WireModel):
 
 class VideoCall(WireModel):
     """Which function of a generator to call. What it takes is in `params`, or beside them as some clients send it."""
+
+    model_config = ConfigDict(extra="ignore")
 
     identifier: str = Field(min_length=1, examples=["image-text-slides"])
     function_name: str = Field(min_length=1, examples=["loadVoices"])

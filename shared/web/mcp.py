@@ -223,7 +223,8 @@ def _listed() -> list[Tool]:
             output_schema=tool.output_schema,
             annotations=ToolAnnotations(
                 read_only_hint=not tool.writes,
-                destructive_hint=False,
+                destructive_hint=tool.destroys,
+                idempotent_hint=tool.repeatable or not tool.writes,
                 open_world_hint=tool.asks_others,
             ),
         )
@@ -246,13 +247,18 @@ async def _call_tool(
     except Exception as error:  # noqa: BLE001  the SDK would send its text to the caller
         failure = unexpected(error, method="tools/call", path=tool.name)
         return _result(f"{failure.message} Incident: {failure.incident}", is_error=True)
-    return _result(json.dumps(written, ensure_ascii=False), written)
+    ignored = tools.unknown_arguments(tool, params.arguments or {})
+    return _result(json.dumps(written, ensure_ascii=False), written, also=ignored)
 
 
 def _result(
-    text: str, data: dict[str, Any] | None = None, *, is_error: bool = False
+    text: str,
+    data: dict[str, Any] | None = None,
+    *,
+    is_error: bool = False,
+    also: str | None = None,
 ) -> CallToolResult:
-    content = [TextContent(type="text", text=text)]
+    content = [TextContent(type="text", text=one) for one in (text, also) if one]
     return CallToolResult(content=[*content], structured_content=data, is_error=is_error)
 
 

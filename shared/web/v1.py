@@ -6,13 +6,14 @@ them. It is JSON whatever happens.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Response
-from pydantic import ConfigDict, Field
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
 from shared.access.policy import Limit, Rule
@@ -21,6 +22,7 @@ from shared.core.config import settings
 from shared.core.errors import AppError, InvalidInput, PlanLimit, TooManyRequests, Unreadable
 from shared.core.wire import WireModel
 from shared.public_api.errors import Refused
+from shared.public_api.warnings import of_unknown_fields
 from shared.public_api.wording import rule_of
 from shared.web.errors import NoSuchRoute, ProblemField, Unexpected, headers_of
 from shared.web.routing import Route, Router
@@ -55,6 +57,20 @@ class PublicRoute(Route):
         named = {**options, "operation_id": to_camel(f"public_{endpoint.__name__}")}
         super().__init__(path, endpoint, **named)
 
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Name the fields of a body that are not known in the answer's headers: they are tolerated, not lost in silence."""
+        handle = super().get_route_handler()
+        model = self.body_field.field_info.annotation if self.body_field else None
+
+        async def run(request: Request) -> Response:
+            response = await handle(request)
+            if isinstance(model, type) and issubclass(model, BaseModel) and _is_json(request):
+                for warning in of_unknown_fields(model, from_json(await request.body())):
+                    response.headers.append("warning", warning)
+            return response
+
+        return run
+
     @staticmethod
     def documented(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
         """Describe each status that the route may refuse with."""
@@ -67,6 +83,10 @@ class PublicRoute(Route):
             status: {"model": PublicProblem, "description": HTTPStatus(status).phrase}
             for status in sorted(statuses)
         }
+
+
+def _is_json(request: Request) -> bool:
+    return "multipart/" not in request.headers.get("content-type", "")
 
 
 def public_router() -> Router:

@@ -1,0 +1,23 @@
+"""Which tags of a request does the organization have? The others are left out, as the contract says, and named."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId
+from shared.posts.draft import labels_of
+from shared.posts.schemas import TagIn
+from shared.public_api import queries
+
+T = TypeVar("T", bound=TagIn)
+
+
+def known_tags(
+    session: Session, organization_id: OrganizationId, tags: Sequence[T]
+) -> tuple[list[T], list[str]]:
+    """Return the tags that the organization has, and the names of those that it does not have."""
+    names = labels_of(tags) or []
+    known = queries.find_tags(session, organization_id, names) if names else set()
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    return [tag for tag in tags if (tag.label or tag.value) in known], unknown

@@ -1,0 +1,64 @@
+"""What does a `Warning` header say? Of a request that was carried out, what its sender may want to look at.
+
+Source of the form: rfc-editor.org/rfc/rfc7234, section 5.5, read 2026-11: a code, an agent and a quoted text. 299 is
+"Miscellaneous Persistent Warning". RFC 9111 no longer describes the header; it stays the contract of this wire.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.core.unknown_fields import unknown_fields
+from shared.posts.schemas import CreatedPost, WarningOut
+from shared.providers.registry import provider
+
+MAX_FIELDS = 20
+UNKNOWN_TAG = "unknown_tag"
+_NOT_IN_A_HEADER = re.compile(r"[^ -~]|[\"\\\\]")
+
+
+def warning(words: str) -> str:
+    """Write the value of one header."""
+    return f'299 roost "{_NOT_IN_A_HEADER.sub("?", words)}"'
+
+
+def of_posts(created: Sequence[CreatedPost]) -> list[str]:
+    """Warn of each post of which there is something to say, and of the tags that were left out."""
+    told = [
+        (f"posts.{number}", [one.message for one in post.warnings if one.code != UNKNOWN_TAG])
+        for number, post in enumerate(created)
+    ]
+    tags = [one.message for post in created for one in post.warnings if one.code == UNKNOWN_TAG]
+    return [
+        warning(f"{where}: {' '.join(words)}") for where, words in [*told, ("tags", tags)] if words
+    ]
+
+
+def of_tags(unknown: Sequence[str]) -> WarningOut | None:
+    """Warn of tags that the organization does not have; None: it has all."""
+    if not unknown:
+        return None
+    names = ", ".join(f"'{name[:100]}'" for name in unknown[:MAX_FIELDS])
+    words = f"The organization has no tag {names}, so the posts were stored without."
+    return WarningOut(code=UNKNOWN_TAG, message=words)
+
+
+def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
+    """Warn of each setting that a platform does not have."""
+    unknown = unknown_fields(provider(slug).spec.settings, dict(settings), most=MAX_FIELDS)
+    return [
+        warning(f"settings.{name}: {slug} has no such setting.")
+        for name in unknown
+        if name != "__type"
+    ]
+
+
+def of_unknown_fields(model: type[BaseModel], body: Any) -> Iterator[str]:
+    """Warn of each field of a body that is not read, so that a misspelled one is not lost in silence."""
+    found = unknown_fields(model, body, most=MAX_FIELDS + 1)
+    for path in found[:MAX_FIELDS]:
+        yield warning(f"{path}: This field is unknown and was ignored.")
+    if len(found) > MAX_FIELDS:
+        yield warning(f"Only the first {MAX_FIELDS} unknown fields are named.")
