@@ -331,8 +331,9 @@ def _changed(
 
 
 def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
-    deleted = queries.delete_channel(session, member.organization_id, channel_id)
+    # Posts before their channel: the order in which the publisher locks them too.
     delete_posts_of_channel(session, author_of(member), channel_id)
+    deleted = queries.delete_channel(session, member.organization_id, channel_id)
     return ChannelRef(id=deleted.id)
 
 

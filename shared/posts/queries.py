@@ -38,6 +38,7 @@ class StoredPart:
     settings: dict[str, Any]
     title: str | None
     publish_at: datetime
+    due_at: datetime | None
     delay_seconds: int
     revision: int
     generation: int
@@ -222,18 +223,33 @@ def write_threads(
     return {row["id"]: _written_root(row) for row in rows if row["position"] == 0}
 
 
-_LOCK = text("""
-    select id, root_id, channel_id, group_id, position, state, content, media, settings, title, publish_at,
+_NAMED_ROOTS = """
+    select named.root_id from posts named
+    where named.organization_id = :organization_id and named.deleted_at is null
+        and (named.id = any(cast(:ids as uuid[])) or named.group_id = any(cast(:groups as uuid[])))
+"""
+
+# The root's row is the lock of its thread. Every transaction takes these locks in order of id, so that two of them
+# never wait for each other.
+_LOCK_ROOTS = text(f"""
+    select id from posts
+    where organization_id = :organization_id and id in ({_NAMED_ROOTS})
+    order by id
+    for update
+""")  # noqa: S608, only constants
+
+# A statement of its own: in READ COMMITTED the one that waited for the lock does not see the rows that were added
+# meanwhile, this one does. It looks once more at what is named, and so finds a post that has just joined a group.
+_LOCK_PARTS = text(f"""
+    select id, root_id, channel_id, group_id, position, state, content, media, settings, title, publish_at, due_at,
         delay_seconds, revision, generation, arm_count, armed_revision, enqueued_at,
         deleted_at is not null as is_deleted
     from posts
-    where organization_id = :organization_id and root_id in (
-        select named.root_id from posts named
-        where named.organization_id = :organization_id and named.deleted_at is null
-            and (named.id = any(cast(:ids as uuid[])) or named.group_id = any(cast(:groups as uuid[]))))
+    where organization_id = :organization_id
+        and root_id in (select unnest(cast(:roots as uuid[])) union {_NAMED_ROOTS})
     order by root_id, position
     for update
-""")
+""")  # noqa: S608, only constants
 
 
 def lock_threads(
@@ -244,9 +260,13 @@ def lock_threads(
     groups: Collection[UUID] = (),
 ) -> Mapping[UUID, Sequence[StoredPart]]:
     """Lock the threads that ids of parts or groups name, deleted replies included; by root, in order of position."""
-    rows = session.execute(
-        _LOCK, {"organization_id": organization_id, "ids": list(ids), "groups": list(groups)}
-    ).mappings()
+    named = {"organization_id": organization_id, "ids": list(ids), "groups": list(groups)}
+    while True:
+        roots = list(session.scalars(_LOCK_ROOTS, named))
+        rows = session.execute(_LOCK_PARTS, {**named, "roots": roots}).mappings().all()
+        if {row["root_id"] for row in rows} <= set(roots):
+            break
+        # A post joined the group while we waited. Its thread may still have been growing, so read it again.
     threads: dict[UUID, list[StoredPart]] = {}
     for row in rows:
         part = StoredPart(**{**row, "state": PostState(row["state"])})
@@ -266,58 +286,43 @@ _DELETE = text(f"""
         returning posts.*
     ), {announcing("deleted", Event.DELETED)}
     insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
-    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'deleted', '{{}}'
+    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), cast(:action as text), '{{}}'
     from deleted where position = 0
     returning root_id, {MESSAGES}
 """)  # noqa: S608, only constants
 
 
 # A channel is gone: so is what was still to go out through it. What is being published, or was, stays in its history.
-_DELETE_OF_CHANNEL = text(f"""
-    with waiting as (
-        select root_id from posts
-        where organization_id = :organization_id and channel_id = :channel_id and position = 0 and deleted_at is null
-            and state not in ('publishing', 'published')
-            and not exists (
-                select 1 from posts busy
-                where busy.root_id = posts.id and busy.deleted_at is null and busy.state = 'publishing')
-        for update
-    ), deleted as (
-        update posts set deleted_at = now(), due_at = null, armed_revision = null, revision = revision + 1,
-            updated_at = now()
-        from waiting where posts.root_id = waiting.root_id and posts.deleted_at is null
-        returning posts.*
-    ), {announcing("deleted", Event.DELETED)}
-    insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
-    select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), 'channel_deleted', '{{}}'
-    from deleted where position = 0
-    returning root_id, {MESSAGES}
-""")  # noqa: S608, only constants
+_LOCK_ROOTS_OF_CHANNEL = text("""
+    select id from posts
+    where organization_id = :organization_id and channel_id = :channel_id and position = 0 and deleted_at is null
+        and state not in ('publishing', 'published')
+    order by id
+    for update
+""")
 
 
 def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) -> int:
     """Mark the posts that a channel has not published yet as deleted; how many. Their schedules will do nothing."""
-    rows = session.execute(
-        _DELETE_OF_CHANNEL,
-        {
-            "organization_id": author.organization_id,
-            "channel_id": channel_id,
-            "user_id": author.user_id,
-        },
-    ).all()
-    if rows:
-        send_after_commit(session, author.organization_id, rows[0].messages)
-    return len(rows)
+    values = {"organization_id": author.organization_id, "channel_id": channel_id}
+    roots = session.scalars(_LOCK_ROOTS_OF_CHANNEL, values).all()
+    return len(delete_threads(session, author, roots, action="channel_deleted")) if roots else 0
 
 
-def delete_threads(session: Session, author: Author, roots: Collection[UUID]) -> Sequence[UUID]:
-    """Mark whole threads as deleted, unless a part is being published or was; return which."""
+def delete_threads(
+    session: Session, author: Author, roots: Collection[UUID], *, action: str = "deleted"
+) -> Sequence[UUID]:
+    """Mark whole, locked threads as deleted, unless a part is being published or was; return which.
+
+    `action` is what the history calls it.
+    """
     rows = session.execute(
         _DELETE,
         {
             "organization_id": author.organization_id,
             "user_id": author.user_id,
             "roots": list(roots),
+            "action": action,
         },
     ).all()
     if rows:
@@ -342,7 +347,7 @@ _CONFIRM = text(f"""
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             arm_count = posts.arm_count + 1, enqueued_at = null, next_check_at = null, updated_at = now()
         from confirmed
-        where posts.root_id = confirmed.root_id and posts.parent_id = confirmed.id and posts.state = 'queued'
+        where posts.root_id = confirmed.root_id and posts.position = confirmed.position + 1 and posts.state = 'queued'
             and posts.deleted_at is null
         returning posts.*
     ), {announcing("confirmed", Event.PUBLISHED)}

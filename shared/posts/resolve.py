@@ -3,7 +3,6 @@
 Nothing else publishes a part without asking its platform, and nothing else sends one a second time.
 """
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -77,14 +76,12 @@ def _lock_part(
     if not threads:
         raise PostNotFound
     [parts] = threads.values()
-    return _with_predecessor(living(parts), part_id)
-
-
-def _with_predecessor(
-    parts: Sequence[StoredPart], part_id: UUID
-) -> tuple[StoredPart, StoredPart | None]:
-    number = next(number for number, part in enumerate(parts) if part.id == part_id)
-    return parts[number], parts[number - 1] if number else None
+    previous = None
+    for part in living(parts):
+        if part.id == part_id:
+            return part, previous
+        previous = part
+    raise PostNotFound  # an edit dropped it while we waited for the lock
 
 
 def _release(

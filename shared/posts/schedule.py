@@ -133,12 +133,20 @@ def _create_schedule(part: Armable) -> None:
     )
 
 
+# Locked in the order in which edits lock them, so that two who arm and edit one group never wait for each other.
 _MARK_ARMED = text("""
+    with armed as (
+        select * from unnest(cast(:ids as uuid[]), cast(:revisions as integer[])) as given(id, revision)
+    ), locked as (
+        select posts.id, armed.revision from posts join armed on armed.id = posts.id
+        where posts.revision = armed.revision and posts.state = 'queued'
+        order by posts.root_id, posts.position
+        for update of posts
+    )
     update posts set
-        armed_revision = armed.revision,
+        armed_revision = locked.revision,
         enqueued_at = case when :sent then now() end
-    from unnest(cast(:ids as uuid[]), cast(:revisions as integer[])) as armed(id, revision)
-    where posts.id = armed.id and posts.revision = armed.revision and posts.state = 'queued'
+    from locked where posts.id = locked.id
 """)
 
 

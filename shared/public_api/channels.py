@@ -140,8 +140,9 @@ def delete_channel(session: Session, author: Author, channel_id: str) -> PublicC
         ChannelNotFound: the organization has no such channel.
     """
     channel = get_channel(session, author.organization_id, channel_id)
-    queries.delete_channel(session, author.organization_id, channel.id)
+    # Posts before their channel: the order in which the publisher locks them too.
     delete_posts_of_channel(session, author, channel.id)
+    queries.delete_channel(session, author.organization_id, channel.id)
     return PublicChannelRef(id=channel.id)
 
 

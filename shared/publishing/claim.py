@@ -37,6 +37,7 @@ class Verdict(StrEnum):
     CHANNEL_DISCONNECTED = "channel_disconnected"
     CHANNEL_NEEDS_PAGE = "channel_needs_page"
     PLAN_ENDED = "plan_ended"
+    PREDECESSOR_MISSING = "predecessor_missing"
     PREDECESSOR_FAILED = "predecessor_failed"
     STAGING_FAILED = "staging_failed"
 

@@ -21,6 +21,7 @@ REFUSALS: Mapping[Verdict, str] = {
     Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
     Verdict.CHANNEL_NEEDS_PAGE: "No page was chosen for its channel. Choose one, then send the post again.",
     Verdict.PLAN_ENDED: "The organization's plan has ended. Renew it, then send the post again.",
+    Verdict.PREDECESSOR_MISSING: "The part of the thread before this one is gone. Compose this part as a new post.",
     Verdict.PREDECESSOR_FAILED: "The part of the thread before this one was not published.",
     Verdict.STAGING_FAILED: "Its media could not be moved to the platform.",
 }

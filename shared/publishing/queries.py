@@ -35,7 +35,7 @@ _CANDIDATE = """
     join posts r on r.id = p.root_id
     join channels c on c.id = p.channel_id
     join organizations o on o.id = p.organization_id
-    left join posts q on q.id = p.parent_id
+    left join posts q on q.root_id = p.root_id and q.position = p.position - 1 and q.deleted_at is null
     left join stagings s on s.post_id = p.id and s.revision = p.revision and s.generation = p.generation
     left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
 """
@@ -56,6 +56,7 @@ CLAIM = text(f"""
             when disconnected_at is not null then 'channel_disconnected'
             when needs_page then 'channel_needs_page'
             when plan_ended then 'plan_ended'
+            when position > 0 and predecessor_state is null then 'predecessor_missing'
             when predecessor_state in ('failed') then 'predecessor_failed'
             when predecessor_state is not null and predecessor_state <> 'published' then 'predecessor_waits'
             when paused_seconds > 0 then 'paused'
@@ -138,7 +139,7 @@ RECORD_RELEASED = text(f"""
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             enqueued_at = null, updated_at = now()
         from published
-        where posts.root_id = published.root_id and posts.parent_id = published.id
+        where posts.root_id = published.root_id and posts.position = published.position + 1
             and posts.state = 'queued' and posts.deleted_at is null
         returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at, posts.media,
             posts.delay_seconds
@@ -361,7 +362,7 @@ TAKE_OVERDUE = text("""
     from overdue where posts.id = overdue.id
     returning posts.id, posts.organization_id, posts.revision, posts.root_id, posts.position,
         extract(epoch from now() - case when posts.position = 0 then posts.publish_at else (
-            select q.published_at + make_interval(secs => posts.delay_seconds) from posts q where q.id = posts.parent_id
+            select q.published_at + make_interval(secs => posts.delay_seconds) from posts q where q.root_id = posts.root_id and q.position = posts.position - 1
         ) end)::float8 as late_seconds,
         jsonb_array_length(posts.media) > 0 as has_media
 """)
@@ -451,7 +452,7 @@ ADOPT_LATE = text(f"""
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
             enqueued_at = null, next_check_at = null, updated_at = now() - interval '1 minute'
         from published
-        where posts.root_id = published.root_id and posts.parent_id = published.id
+        where posts.root_id = published.root_id and posts.position = published.position + 1
             and posts.state = 'queued' and posts.deleted_at is null
         returning posts.id
     ), {announcing("published", Event.PUBLISHED)}
@@ -484,7 +485,7 @@ TAKE_LIMITED = text("""
     from held join posts p on p.id = held.id join channels c on c.id = p.channel_id
     where held.until > now() + interval '1 minute'
         and greatest(p.publish_at, (
-            select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.id = p.parent_id
+            select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
         )) <= now() - make_interval(secs => :late_seconds)
         and not exists (
             select 1 from notifications n
