@@ -31,7 +31,7 @@ from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.log import log
-from shared.db.wire import WireConnection
+from shared.db.wire import WireConnection, sqlstate_of
 
 try:
     from snapshot_restore_py import register_before_snapshot
@@ -48,6 +48,8 @@ _POOL_TIMEOUT = timedelta(seconds=30)  # how long the threads of one batch wait 
 _PING_AFTER = timedelta(minutes=1)
 _PING_TIMEOUT = timedelta(seconds=3)
 _making = threading.Lock()
+# deadlock_detected, serialization_failure (postgresql.org/docs/17/mvcc-serialization-failure-handling.html, read 2026-11)
+_CLASHES = frozenset({"40P01", "40001"})
 _AFTER_COMMIT = "after_commit"
 _IN_USE = "in_use"
 
@@ -60,6 +62,20 @@ class CommitUnknown(Unavailable):
     def __init__(self) -> None:
         super().__init__(
             "The connection broke while saving. Look whether it was saved before you try again."
+        )
+
+
+class Clashed(Unavailable):
+    """PostgreSQL ended the transaction because of another one: a deadlock, or what it could not serialize.
+
+    Nothing of it is stored, so work that a rollback undoes may run once more.
+    """
+
+    code = "clashed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody else changed the same thing at the same moment. Try again in a moment."
         )
 
 
@@ -80,8 +96,9 @@ def unit_of_work() -> Iterator[Session]:
 
     Raises:
         CommitUnknown: the connection broke during the commit.
+        Clashed: another transaction was in the way.
     """
-    with _open(Session, autocommit=False) as session:
+    with _telling_clashes(), _open(Session, autocommit=False) as session:
         yield session
         session.flush()
         _commit(session)
@@ -97,7 +114,7 @@ def read_only() -> Iterator[Session]:
 
 
 def run(work: Callable[[Session], T]) -> T:
-    """Run `work` in a unit of work, and once more if the connection turns out to be dead before the commit.
+    """Run `work` in a unit of work, and once more if the connection turns out to be dead before the commit or it clashed.
 
     `work` must do nothing that a rollback does not undo.
 
@@ -107,6 +124,8 @@ def run(work: Callable[[Session], T]) -> T:
     try:
         with unit_of_work() as session:
             return work(session)
+    except Clashed:
+        log.warning("database.clashed")
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
@@ -233,6 +252,16 @@ def _engine() -> Engine:
 
 def _autocommit_engine() -> Engine:
     return engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _telling_clashes() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate_of(error) in _CLASHES:
+            raise Clashed from error
+        raise
 
 
 def _commit(session: Session) -> None:

@@ -18,7 +18,7 @@ from pg8000.exceptions import InterfaceError
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 PINNED = "1.31.6"
 
@@ -50,6 +50,12 @@ def constraint_of(error: IntegrityError) -> str:
     """Return the name of the constraint that a statement broke; empty when the server named none."""
     reported = error.orig.args[0] if error.orig else {}
     return str(reported.get("n", "")) if isinstance(reported, dict) else ""
+
+
+def sqlstate_of(error: DBAPIError) -> str:
+    """Return the SQLSTATE that the server gave for an error; empty when it gave none."""
+    reported = error.orig.args[0] if error.orig and error.orig.args else {}
+    return str(reported.get("C", "")) if isinstance(reported, dict) else ""
 
 
 def _message(code: bytes, body: bytes) -> bytes:

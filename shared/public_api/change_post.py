@@ -10,7 +10,7 @@ from shared.channels.queries import ChannelFacts, get_channel
 from shared.core import clock
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import read_only, run
 from shared.posts import edit
 from shared.posts.check import check_thread
 from shared.posts.draft import Thread, as_uuid
@@ -82,16 +82,18 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
         tags=body.tags,
         value=[part_in(part, taken) for part in parts] if body.value is not None else None,
     )
-    with unit_of_work() as session:
+
+    def change(session: Session) -> Edited:
         tags, unknown = known_tags(session, author.organization_id, body.tags or [])
-        if body.tags is not None:
-            wanted = wanted.model_copy(update={"tags": tags})
-        _edit(session, author, post_id, wanted, body)
+        changed = wanted.model_copy(update={"tags": tags}) if body.tags is not None else wanted
+        _edit(session, author, post_id, changed, body)
         thread = show_post(session, author.organization_id, post_id)
         warned = of_tags(unknown)
         warnings = [warning(f"tags: {warned.message}")] if warned else []
         slug = thread.integration.provider_identifier
         return Edited(thread, [*warnings, *of_settings(slug, body.settings or {})])
+
+    return run(change)
 
 
 def change_settings(

@@ -13,7 +13,7 @@ from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import read_only, run
 from shared.organizations.idempotency import RequestKey, earlier_answer, find_answer, keep_answer
 from shared.posts.compose import Grouping, compose
 from shared.posts.draft import as_uuid
@@ -64,14 +64,17 @@ def compose_posts(
     draft = draft_from(
         body, channels, fetch(author.organization_id, images, known, uploaded_by=author.user_id)
     )
-    with unit_of_work() as session:
+
+    def carry_out(session: Session) -> list[CreatedPost]:
         if request and (answer := earlier_answer(session, author.organization_id, request)):
             return _read(answer)
         created = store(session, author, body, draft)
         if request:
             answer = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
             keep_answer(session, author.organization_id, request, status=201, response=answer)
-    return created
+        return created
+
+    return run(carry_out)
 
 
 def channels_of(body: PublicDraft) -> list[UUID]:

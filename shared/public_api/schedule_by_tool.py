@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from shared.core.errors import AppError
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import read_only, run
 from shared.posts.queries import Author
+from shared.posts.schemas import CreatedPost
 from shared.public_api.compose_posts import (
     channels_of,
     draft_from,
@@ -45,13 +48,16 @@ def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[Publi
                 with _named_as_argument(number):
                     require_channels(session, author.organization_id, ids)
         taken = fetch(author.organization_id, images, {}, uploaded_by=author.user_id)
-    created = []
-    with unit_of_work() as session:
+
+    def compose(session: Session) -> list[CreatedPost]:
+        created: list[CreatedPost] = []
         for number, body in enumerate(bodies):
             with _named_as_argument(number):
                 draft = draft_from(body, channels[number], taken)
                 created += store(session, author, body, draft)
-    return [PublicCreated(post_id=one.post_id, integration=one.integration) for one in created]
+        return created
+
+    return [PublicCreated(post_id=one.post_id, integration=one.integration) for one in run(compose)]
 
 
 def settings_of(pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from shared.access.context import ActingMember
 from shared.channels.schemas import customer_of
 from shared.core.errors import AppError, InvalidInput
 from shared.core.unknown_fields import unknown_fields
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import read_only, run
 from shared.organizations.models import Role
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostNotFound
@@ -214,10 +214,8 @@ def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsCh
     if post_id is None:
         raise PostNotFound
     settings = read_as(NewSettings, {"settings": settings_of(wanted.settings)})
-    with unit_of_work() as session:
-        changed = change_post.change_settings(
-            session, author_by(member, CreationMethod.MCP), post_id, settings
-        )
+    author = author_by(member, CreationMethod.MCP)
+    changed = run(lambda session: change_post.change_settings(session, author, post_id, settings))
     return SettingsChanged(output=changed.shown)
 
 

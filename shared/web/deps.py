@@ -111,7 +111,9 @@ async def _reading() -> AsyncIterator[Session]:
         yield session
 
 
-async def _writing() -> AsyncIterator[Session]:
+async def _writing(request: Request) -> AsyncIterator[Session]:
+    # What such a request changes is in this transaction, so `Edge` may run it once more if another was in the way.
+    request.state.repeatable = not getattr(request.state, "repeated", False)
     with unit_of_work() as session:
         yield session
 

@@ -12,7 +12,8 @@ from shared.access.policy import Quota
 from shared.core.config import settings
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import new_id
-from shared.core.log import correlated
+from shared.core.log import correlated, log
+from shared.db.session import Clashed
 from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
 
 Scope = MutableMapping[str, Any]
@@ -78,7 +79,7 @@ class Edge:
 
         try:
             body = await self._read(request, receive)
-            await self._app(scope, _replay(body), send_dressed)
+            await self._run(scope, body, send_dressed, request)
         except AppError as error:
             if started:
                 raise
@@ -88,6 +89,14 @@ class Edge:
                 raise
             failure = unexpected(error, method=request.method, path=path_of(request))
             await self._render(failure)(scope, receive, send_dressed)
+
+    async def _run(self, scope: Scope, body: bytes, send: Send, request: Request) -> None:
+        try:
+            await self._app(scope, _replay(body), send)
+        except Clashed:
+            log.warning("request.repeated", extra={"path": path_of(request)})
+            request.state.repeated = True
+            await self._app(scope, _replay(body), send)
 
     async def _read(self, request: Request, receive: Receive) -> bytes:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:

@@ -33,6 +33,7 @@ from shared.core.errors_report import report
 from shared.core.log import REDACTED, log, names_a_secret
 from shared.core.sentences import field_at, sentence
 from shared.core.wire import WireModel
+from shared.db.session import Clashed
 from shared.web.pages import refusal_page
 
 PROBLEM_JSON = "application/problem+json"
@@ -168,8 +169,10 @@ def path_of(request: Request) -> str:
     return path
 
 
-def _refused(_request: Request, error: Exception) -> AppError:
+def _refused(request: Request, error: Exception) -> AppError:
     assert isinstance(error, AppError)
+    if isinstance(error, Clashed) and getattr(request.state, "repeatable", False):
+        raise error  # `Edge` runs the request once more
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request.failed", extra={"code": error.code, "detail": error.message})
     return error

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import shutil
 import socket
@@ -33,6 +34,7 @@ from local.postgres import EmbeddedPostgres
 from shared.core.config import settings
 from shared.db import session as sessions
 from shared.db.session import (
+    Clashed,
     CommitUnknown,
     Login,
     after_commit,
@@ -269,6 +271,25 @@ class TestDeadConnections:
         with pytest.raises(CommitUnknown):
             run(add)
         assert len(tries) == 1
+
+    @pytest.mark.parametrize("code", ["40P01", "40001"])
+    def test_run_repeats_what_another_transaction_ended(self, committed: Engine, code: str) -> None:
+        """Finding 1.17: a deadlock is retried once, a second one is told as such."""
+        tries: list[int] = []
+
+        def add(session: Session, clashes: int) -> str:
+            tries.append(1)
+            session.execute(ADD, {"key": f"{clashes}, try {len(tries)}"})
+            if len(tries) <= clashes:
+                session.execute(text(f"do $$ begin raise sqlstate '{code}'; end $$"))
+            return "done"
+
+        assert run(functools.partial(add, clashes=1)) == "done"
+        assert keys() == ["1, try 2"]
+        tries.clear()
+        with pytest.raises(Clashed):
+            run(functools.partial(add, clashes=2))
+        assert (len(tries), keys()) == (2, ["1, try 2"])
 
     def test_run_does_not_repeat_other_errors(self, committed: Engine) -> None:
         tries: list[int] = []

@@ -5,6 +5,7 @@ Whatever the pair, threads stay whole: positions without gaps, each part after i
 nothing will send.
 """
 
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -258,3 +259,48 @@ class TestTwoThatLengthen:
         assert [part.position for part in parts] == [0, 1, 2, 3]
         assert [part.parent_id for part in parts] == [None, *(part.id for part in parts[:-1])]
         assert {part.revision for part in parts} == {3}
+
+
+class TestGroupsNamedInAnyOrder:
+    def test_twelve_who_edit_one_group_never_deadlock(self, committed: Engine) -> None:
+        """Finding 1.17: 8 of 12 clients that named a group's channels in different order deadlocked."""
+        with unit_of_work() as session:
+            organization = an_organization(session)
+            group = new_id()
+            channels = [a_channel(session, organization) for _ in range(6)]
+            for channel in channels:
+                a_post(session, channel, group_id=group, publish_at=SOON)
+            author = Author(OrganizationId(organization.id), None, Role.OWNER)
+            ids = [channel.id for channel in channels]
+        deadlocks = _deadlocks(committed)
+
+        def replace_all(number: int) -> None:
+            order = random.Random(number).sample(ids, len(ids))
+            posts = [
+                ChannelPostIn(
+                    integration=IntegrationIn(id=channel_id),
+                    group=str(group),
+                    value=[PartIn(content=f"By {number}")],
+                )
+                for channel_id in order
+            ]
+            with unit_of_work() as session:
+                compose(session, author, PostDraft(type="schedule", date=LATER, posts=posts))
+
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(replace_all, number) for number in range(36)]:
+                done.result(timeout=60)
+        assert _deadlocks(committed) == deadlocks
+        with committed.connect() as connection:
+            told = connection.execute(text("select distinct content from posts")).scalars().all()
+        assert len(told) == 1
+
+
+def _deadlocks(engine: Engine) -> int:
+    with engine.connect() as connection:
+        connection.execute(text("select pg_stat_force_next_flush()"))
+        return int(
+            connection.execute(
+                text("select deadlocks from pg_stat_database where datname = current_database()")
+            ).scalar_one()
+        )

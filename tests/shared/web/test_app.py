@@ -17,7 +17,7 @@ from shared.access.policy import PERSON, POLICY, SIGN_UP, Rule, Who
 from shared.core.errors import Conflict, FieldProblem, InvalidInput, TooManyRequests
 from shared.core.ids import new_id
 from shared.core.wire import TimezoneName, WireModel, WireTime
-from shared.db.session import dispose
+from shared.db.session import dispose, engine
 from shared.organizations.models import Organization
 from shared.web.app import make_app
 from shared.web.deps import Reading, Writing
@@ -365,6 +365,47 @@ class TestWriting:
     ) -> None:
         assert gateway.post("/items").status == 201
         assert gateway.get("/items/count").json == 1
+
+    @pytest.mark.parametrize(
+        ("clashes", "status", "stored"), [(0, 201, 1), (1, 201, 1), (2, 503, 0)]
+    )
+    def test_that_clashed_is_done_once_more(
+        self,
+        committed: Engine,
+        gateway: Gateway,
+        configure: Configure,
+        clashes: int,
+        status: int,
+        stored: int,
+    ) -> None:
+        """Finding 1.17: a deadlock was answered with 503; the request is repeated, on the one connection there is."""
+        dispose()
+        configure(DATABASE_POOL_SIZE=1)
+        with engine().begin() as connection:
+            connection.execute(text("create sequence tries"))
+            connection.execute(
+                text(
+                    "create function clash() returns trigger language plpgsql as $$ begin "
+                    f"if nextval('tries') <= {clashes} then raise sqlstate '40P01'; end if; "
+                    "return new; end $$"
+                )
+            )
+            connection.execute(
+                text(
+                    "create trigger clash before insert on organizations "
+                    "for each row execute function clash()"
+                )
+            )
+        try:
+            answer = gateway.post("/items")
+            assert (answer.status, gateway.get("/items/count").json) == (status, stored)
+            if status == 503:
+                assert answer.json["code"] == "clashed"
+        finally:
+            with engine().begin() as connection:
+                connection.execute(text("drop function clash() cascade"))
+                connection.execute(text("drop sequence tries"))
+            dispose()
 
     def test_one_connection_is_enough(
         self, committed: Engine, gateway: Gateway, configure: Configure
