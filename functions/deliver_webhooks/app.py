@@ -1,4 +1,4 @@
-"""Messages to webhooks, one message a delivery: `{"deliveryId"}`."""
+"""Messages to webhooks: `{"deliveryId"}`, or a list of many `{"organizationId", "deliveryIds"}` that is spread first."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from uuid import UUID
 
 from shared.aws.batch import run_batch
 from shared.core.log import log
+from shared.webhooks.announce import is_list, spread
 from shared.webhooks.deliver import deliver
 
 _PARALLEL = 5  # a whole batch: they wait for other people's servers
@@ -18,4 +19,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _send(body: Mapping[str, Any], deadline: float) -> None:
+    if is_list(body):
+        spread(body)
+        return
     deliver(UUID(body["deliveryId"]), deadline=deadline)

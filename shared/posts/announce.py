@@ -13,14 +13,18 @@ from shared.webhooks.models import Event
 MESSAGES = "array(select id from messages) as messages"
 """The ids of the messages that were written; `shared.webhooks.announce.send_after_commit` has them sent."""
 
+MAX_CONTENT = 50_000
+"""Characters of a post's HTML in a message: more than any platform takes, and a bound on what a log's page holds."""
+
 _STATES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
 _BODY = f"""
     jsonb_build_object(
-        'id', told.id, 'content', told.content,
+        'id', told.id, 'content', left(told.content, {MAX_CONTENT}),
         'publishDate', to_char(told.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'releaseURL', told.release_url, 'state', case told.state {_STATES} end,
         'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', c.provider,
             'picture', c.picture_url, 'type', 'social'))
+    || case when length(told.content) > {MAX_CONTENT} then '{{"contentTruncated": true}}' else '{{}}' end::jsonb
 """
 # Any part may fail, and `id` is that part's; of which post, `rootId` says. `code` tells unconfirmed from failed.
 _FAILURE = """
@@ -56,5 +60,5 @@ def _announcing(rows: str, event: str, body: str, which: str) -> str:
             where {which} and exists (
                 select 1 from webhooks w
                 where w.organization_id = told.organization_id and w.deleted_at is null and w.disabled_at is null)
-        ), messages as ({messages_of("events")})
+        ), {messages_of("events")}
     """  # noqa: S608, only names of CTEs and constants

@@ -1,6 +1,8 @@
 """How an event becomes messages to those who want to hear of it: rows with what it tells of, SQS after the commit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -10,22 +12,43 @@ from shared.aws.queues import MAX_DELAY_SECONDS, Message
 from shared.core.config import settings
 from shared.db.session import after_commit
 
+KEPT = timedelta(days=30)  # the log of what was sent
+_BODY_KEPT = KEPT + timedelta(days=1)
+# As many messages as one batch of SQS takes go out before a request is answered; what is more, its consumer spreads.
+_AT_ONCE = 10
+_IDS_A_MESSAGE = 600  # ten such messages are under the 256 KiB of a batch
+_IDS = "deliveryIds"
+
 
 def messages_of(events: str) -> str:
-    """Write the INSERT, to be a CTE, of a message for each webhook that hears of each row of the CTE `events`.
+    """Write the CTEs, the last of them `messages`, that tell each webhook which hears of it each row of the CTE `events`.
 
     Its columns are `organization_id`, `channel_id`, `event`, `event_id` and `body`. In the statement that makes the
     event true: what is told is true if and only if the transaction commits, and to tell costs no statement of its own.
+    A body is stored once, whoever hears of it.
     """
     return f"""
-        insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, body, next_at, enqueued_at)
-        select gen_random_uuid(), hears.organization_id, hears.id, told.event, told.event_id, told.body, now(), now()
-        from {events} told join webhooks hears on hears.organization_id = told.organization_id
-        where hears.deleted_at is null and hears.disabled_at is null
-            and (hears.events = '[]' or hears.events @> to_jsonb(told.event))
-            and (hears.channel_ids = '[]' or hears.channel_ids @> to_jsonb(cast(told.channel_id as text)))
-        returning id, organization_id
+        heard as materialized (
+            select told.organization_id, hears.id as webhook_id, told.event, told.event_id
+            from {events} told join webhooks hears on hears.organization_id = told.organization_id
+            where hears.deleted_at is null and hears.disabled_at is null
+                and (hears.events = '[]' or hears.events @> to_jsonb(told.event))
+                and (hears.channel_ids = '[]' or hears.channel_ids @> to_jsonb(cast(told.channel_id as text)))
+        ), bodies as (
+            insert into webhook_bodies (event_id, organization_id, body, kept_until)
+            select told.event_id, told.organization_id, told.body, {body_kept_until()}
+            from {events} told where told.event_id in (select heard.event_id from heard)
+        ), messages as (
+            insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, next_at, enqueued_at)
+            select gen_random_uuid(), organization_id, webhook_id, event, event_id, now(), now() from heard
+            returning id, organization_id
+        )
     """  # noqa: S608, only names of CTEs
+
+
+def body_kept_until() -> str:
+    """Write the expression of when the body of a message sent now may be deleted: after the log that shows it."""
+    return f"now() + interval '{_BODY_KEPT.days} days'"
 
 
 def send_after_commit(
@@ -38,11 +61,28 @@ def send_after_commit(
 
 
 def send(organization_id: UUID, delivery_ids: Sequence[UUID], *, delay_seconds: int = 0) -> None:
-    """Put messages on the queue."""
-    queues.send(
-        settings().webhooks_queue_url,
-        [_message(organization_id, delivery_id, delay_seconds) for delivery_id in delivery_ids],
-    )
+    """Put messages on the queue. Many go there as a few that list them, so that a request does not wait for each."""
+    if len(delivery_ids) > _AT_ONCE and not delay_seconds:
+        pages = range(0, len(delivery_ids), _IDS_A_MESSAGE)
+        messages = [
+            _list_of(organization_id, delivery_ids[start : start + _IDS_A_MESSAGE])
+            for start in pages
+        ]
+    else:
+        messages = [_message(organization_id, one, delay_seconds) for one in delivery_ids]
+    queues.send(settings().webhooks_queue_url, messages)
+
+
+def spread(listed: Mapping[str, Any]) -> None:
+    """Put a message on the queue for each delivery that a message lists. Twice the same does no harm: one is sent."""
+    organization_id = UUID(listed["organizationId"])
+    ids = [UUID(one) for one in listed[_IDS]]
+    queues.send(settings().webhooks_queue_url, [_message(organization_id, one, 0) for one in ids])
+
+
+def is_list(body: Mapping[str, Any]) -> bool:
+    """Say whether a message lists deliveries instead of naming one."""
+    return _IDS in body
 
 
 def send_all(due: Sequence[tuple[UUID, UUID]]) -> None:
@@ -53,6 +93,11 @@ def send_all(due: Sequence[tuple[UUID, UUID]]) -> None:
 def fits_a_queue(delay_seconds: float) -> bool:
     """Say whether a queue can hold a message back for as long; longer waits are reconcile's."""
     return delay_seconds <= MAX_DELAY_SECONDS
+
+
+def _list_of(organization_id: UUID, delivery_ids: Sequence[UUID]) -> Message:
+    body = {"organizationId": str(organization_id), _IDS: [str(one) for one in delivery_ids]}
+    return Message(body, tenant=str(organization_id))
 
 
 def _message(organization_id: UUID, delivery_id: UUID, delay_seconds: int) -> Message:

@@ -68,13 +68,31 @@ class Webhook(Timestamps, SoftDelete, Base):
     disabled_reason: Mapped[str | None]
 
 
+class WebhookBody(Base):
+    """What an event tells, stored once for all webhooks that hear of it.
+
+    Deliveries name it by their `event_id`, without a foreign key: those that were written before this table hold their
+    body themselves. `kept_until` moves on when a delivery is repeated; then the sweep deletes it.
+    """
+
+    __tablename__ = "webhook_bodies"
+    __table_args__ = (Index("ix_webhook_bodies_kept_until", "kept_until"),)
+
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    body: Mapped[list[dict[str, Any]]]
+    kept_until: Mapped[datetime]
+
+
 class WebhookDelivery(Base):
     """One message to one webhook, written in the transaction of what it tells of; the log of what came of it.
 
     `event_id` is the same for all webhooks that hear of one event, and for a redelivery. `next_at` is when it is to be
     sent (again), and while it is being sent the end of the lease; None: never. `enqueued_at`, a hint, is when the
     message about that reaches the queue's consumer; None: there is none. `response_status` and `response_text` (its
-    beginning) are the last answer's.
+    beginning) are the last answer's. `body` is empty where a `WebhookBody` holds it.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -95,7 +113,7 @@ class WebhookDelivery(Base):
     webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     event: Mapped[str]
     event_id: Mapped[uuid.UUID]
-    body: Mapped[list[dict[str, Any]]]
+    body: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default=text("'[]'"))
     state: Mapped[DeliveryState] = mapped_column(
         text_enum(DeliveryState), server_default=text("'waiting'")
     )

@@ -1,5 +1,6 @@
 """Which statements read and write webhooks, and the messages to them. Times are compared by the database's clock."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, new_id
 from shared.db.types import AnyRow
-from shared.webhooks.models import DeliveryState, Webhook, WebhookDelivery
+from shared.webhooks.announce import body_kept_until
+from shared.webhooks.models import DeliveryState, Webhook, WebhookBody, WebhookDelivery
 
 _SHOWN = (
     Webhook.id,
@@ -35,7 +37,7 @@ _DELIVERY_SHOWN = (
     WebhookDelivery.response_status,
     WebhookDelivery.response_text,
     WebhookDelivery.error,
-    WebhookDelivery.body,
+    func.coalesce(WebhookBody.body, WebhookDelivery.body).label("body"),
     WebhookDelivery.created_at,
     WebhookDelivery.finished_at,
 )
@@ -121,9 +123,13 @@ def list_deliveries(
 
     One row of nothing but nulls says that the webhook is there and has no messages; no row: there is no such webhook.
     """
-    told = select(*_DELIVERY_SHOWN).where(
-        WebhookDelivery.organization_id == organization_id,
-        WebhookDelivery.webhook_id == webhook_id,
+    told = (
+        select(*_DELIVERY_SHOWN)
+        .outerjoin(WebhookBody, WebhookBody.event_id == WebhookDelivery.event_id)
+        .where(
+            WebhookDelivery.organization_id == organization_id,
+            WebhookDelivery.webhook_id == webhook_id,
+        )
     )
     if before:
         position = tuple_(WebhookDelivery.created_at, WebhookDelivery.id)
@@ -153,6 +159,7 @@ def find_delivery(
     return session.execute(
         select(*_DELIVERY_SHOWN, Webhook.disabled_at.is_not(None).label("disabled"))
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+        .outerjoin(WebhookBody, WebhookBody.event_id == WebhookDelivery.event_id)
         .where(
             WebhookDelivery.organization_id == organization_id,
             WebhookDelivery.webhook_id == webhook_id,
@@ -160,6 +167,20 @@ def find_delivery(
             _LIVES,
         )
     ).one_or_none()
+
+
+_ADD_DELIVERY = text(f"""
+    with kept as (
+        insert into webhook_bodies (event_id, organization_id, body, kept_until)
+        values (:event_id, :organization_id, cast(:body as jsonb), {body_kept_until()})
+        on conflict (event_id) do update set kept_until = excluded.kept_until
+        returning body
+    )
+    insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, next_at, enqueued_at)
+    values (:delivery_id, :organization_id, :webhook_id, :event, :event_id, now(), now())
+    returning id, event, event_id, state, tries, next_at, response_status, response_text, error,
+        (select body from kept) as body, created_at, finished_at
+""")  # noqa: S608, only a constant
 
 
 def add_delivery(
@@ -171,21 +192,16 @@ def add_delivery(
     event_id: UUID,
     body: list[dict[str, Any]],
 ) -> AnyRow:
-    """Add a message that is to be sent at once, and return it."""
-    return session.execute(
-        insert(WebhookDelivery)
-        .values(
-            id=new_id(),
-            organization_id=organization_id,
-            webhook_id=webhook_id,
-            event=event,
-            event_id=event_id,
-            body=body,
-            next_at=func.now(),
-            enqueued_at=func.now(),
-        )
-        .returning(*_DELIVERY_SHOWN)
-    ).one()
+    """Add a message that is to be sent at once, and return it. The event's body is kept for as long as it is shown."""
+    values = {
+        "delivery_id": new_id(),
+        "organization_id": organization_id,
+        "webhook_id": webhook_id,
+        "event": event,
+        "event_id": event_id,
+        "body": json.dumps(body),
+    }
+    return session.execute(_ADD_DELIVERY, values).one()
 
 
 def give_up_waiting(
@@ -240,7 +256,8 @@ _CLAIM = text("""
         and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
     returning told.id, told.organization_id, told.webhook_id, hears.name as webhook_name, hears.url, hears.secret,
         case when hears.previous_ends_at > now() then hears.previous_secret end as previous_secret,
-        told.event, told.event_id, told.body, told.tries
+        told.event, told.event_id, told.tries,
+        coalesce((select kept.body from webhook_bodies kept where kept.event_id = told.event_id), told.body) as body
 """)
 
 
@@ -395,6 +412,15 @@ def take_due(
         "page_size": page_size,
     }
     return session.execute(_TAKE_DUE, values).all()
+
+
+def delete_old_bodies(session: Session, *, page_size: int) -> int:
+    """Delete a page of the bodies that no message shows any more, of every organization; how many."""
+    old = select(WebhookBody.event_id).where(WebhookBody.kept_until <= func.now()).limit(page_size)
+    deleted = session.execute(
+        delete(WebhookBody).where(WebhookBody.event_id.in_(old)).returning(WebhookBody.event_id)
+    )
+    return len(deleted.all())
 
 
 def delete_old_deliveries(session: Session, *, kept: timedelta, page_size: int) -> int:

@@ -1,16 +1,18 @@
 """What the sweep does for webhooks: have sent what is due and on no queue, and forget what is old."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
+from sqlalchemy.orm import Session
+
 from shared.db.session import unit_of_work
-from shared.webhooks.announce import send_all
-from shared.webhooks.queries import delete_old_deliveries, take_due
+from shared.webhooks.announce import KEPT, send_all
+from shared.webhooks.queries import delete_old_bodies, delete_old_deliveries, take_due
 from shared.webhooks.retry import MOST_TRIES
 
 GRACE = timedelta(
     minutes=5
 )  # within which a message that is on the queue is expected to be worked off
-KEPT = timedelta(days=30)
 PAGE_SIZE = 500
 _MOST_PAGES = 100
 
@@ -24,11 +26,18 @@ def send_due_deliveries() -> int:
 
 
 def forget_old_deliveries() -> int:
-    """Delete what is older than `KEPT`, in pages; how many."""
+    """Delete messages that are older than `KEPT`, and bodies that no message shows any more, in pages; how many."""
+    messages = _in_pages(
+        lambda session: delete_old_deliveries(session, kept=KEPT, page_size=PAGE_SIZE)
+    )
+    return messages + _in_pages(lambda session: delete_old_bodies(session, page_size=PAGE_SIZE))
+
+
+def _in_pages(delete_page: Callable[[Session], int]) -> int:
     total = 0
     for _ in range(_MOST_PAGES):
         with unit_of_work() as session:
-            deleted = delete_old_deliveries(session, kept=KEPT, page_size=PAGE_SIZE)
+            deleted = delete_page(session)
         total += deleted
         if deleted < PAGE_SIZE:
             break

@@ -12,22 +12,26 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from functions.automation.app import app
+from functions.deliver_webhooks.app import handler as worker
 from functions.integrations.app import app as integrations_app
 from functions.posts.app import app as posts_app
 from shared.aws.keys import open_sealed
 from shared.channels.models import Channel
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
+from shared.posts.announce import MAX_CONTENT
 from shared.posts.lifecycle import PostState
 from shared.publishing.models import Attempt, AttemptState
 from shared.publishing.reconcile import adopt_late_releases
 from shared.webhooks import manage
-from shared.webhooks.models import DeliveryState, Webhook, WebhookDelivery
+from shared.webhooks.models import DeliveryState, Webhook, WebhookBody, WebhookDelivery
 from tests.builders import a_channel, a_member, a_post, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
+from tests.functions.test_deliver_webhooks import Context
+from tests.functions.test_deliver_webhooks import an_event as as_batch
 from tests.gateway import Gateway, as_member, by_key
-from tests.shared.webhooks.builders import a_delivery, a_webhook, queued
+from tests.shared.webhooks.builders import a_delivery, a_webhook, on_the_queue, queued
 from tests.shared.webhooks.conftest import receiver, webhooks_queue
 from tests.shared.webhooks.receiver import Receiver
 
@@ -324,8 +328,15 @@ class TestTold:
         session.flush()
         return list(rows)
 
+    def body(self, session: Session, row: WebhookDelivery) -> dict[str, Any]:
+        """Return what a message tells of its post."""
+        [post] = session.get_one(WebhookBody, row.event_id).body
+        return post
+
     def names(self, session: Session, webhook: Webhook) -> list[tuple[str, str]]:
-        return sorted((row.event, row.body[0]["id"]) for row in self.told(session, webhook))
+        return sorted(
+            (row.event, self.body(session, row)["id"]) for row in self.told(session, webhook)
+        )
 
     def test_created(
         self,
@@ -349,25 +360,25 @@ class TestTold:
             },
         )  # fmt: skip
         assert answer.status == 201, answer.text
-        first, second = sorted(self.told(session, webhook), key=lambda row: row.body[0]["content"])
+        first, second = sorted(
+            self.told(session, webhook), key=lambda row: str(self.body(session, row)["content"])
+        )
         assert first.event == second.event == "post.created"
         assert first.event_id != second.event_id
-        assert second.body == [
-            {
-                "id": answer.json[1]["postId"],
-                "content": "Three",
-                "publishDate": "2031-01-15T10:30:00.000Z",
-                "releaseURL": None,
-                "state": "QUEUE",
-                "integration": {
-                    "id": str(other.id),
-                    "name": other.name,
-                    "providerIdentifier": "mastodon",
-                    "picture": "https://cdn.example/a.png",
-                    "type": "social",
-                },
-            }
-        ]
+        assert self.body(session, second) == {
+            "id": answer.json[1]["postId"],
+            "content": "Three",
+            "publishDate": "2031-01-15T10:30:00.000Z",
+            "releaseURL": None,
+            "state": "QUEUE",
+            "integration": {
+                "id": str(other.id),
+                "name": other.name,
+                "providerIdentifier": "mastodon",
+                "picture": "https://cdn.example/a.png",
+                "type": "social",
+            },
+        }
 
     def test_costs_no_statement(
         self, session: Session, channel: Channel, webhook: Webhook, member_posts: Gateway
@@ -396,7 +407,8 @@ class TestTold:
         member_posts.put(f"/posts/{post.id}", {"value": [{"content": "A"}, {"content": "B"}]})
         [updated] = self.told(session, webhook)
         assert updated.event == "post.updated"
-        assert (updated.body[0]["content"], updated.body[0]["state"]) == ("A", "DRAFT")
+        told = self.body(session, updated)
+        assert (told["content"], told["state"]) == ("A", "DRAFT")
         member_posts.put(f"/posts/{post.id}/date", {"date": LATER.isoformat()})
         assert self.names(session, webhook) == [("post.updated", str(post.id))]
         member_posts.put(f"/posts/{post.id}", {"content": "A"})  # nothing new
@@ -439,7 +451,8 @@ class TestTold:
         assert answer.status == 200, answer.text
         [told] = self.told(session, webhook)
         assert told.event == "post.published"
-        assert (told.body[0]["state"], told.body[0]["releaseURL"]) == ("PUBLISHED", url)
+        body = self.body(session, told)
+        assert (body["state"], body["releaseURL"]) == ("PUBLISHED", url)
 
     def test_resent_is_updated(
         self, session: Session, channel: Channel, webhook: Webhook, member_posts: Gateway
@@ -447,7 +460,7 @@ class TestTold:
         post = a_post(session, channel, state=PostState.FAILED, due_at=None)
         member_posts.post(f"/posts/{post.id}/resend")
         [told] = self.told(session, webhook)
-        assert (told.event, told.body[0]["state"]) == ("post.updated", "QUEUE")
+        assert (told.event, self.body(session, told)["state"]) == ("post.updated", "QUEUE")
 
     def test_adopted_is_published_and_each_hears_of_its_own(
         self, session: Session, channel: Channel, webhook: Webhook
@@ -470,7 +483,7 @@ class TestTold:
         session.flush()
         assert adopt_late_releases() == 3
         rows = session.scalars(select(WebhookDelivery)).all()
-        assert {(row.webhook_id, row.body[0]["id"]) for row in rows} == {
+        assert {(row.webhook_id, self.body(session, row)["id"]) for row in rows} == {
             (webhook.id, str(posts[0].id)),
             (webhook.id, str(posts[1].id)),
             (others_webhook.id, str(posts[2].id)),
@@ -518,6 +531,47 @@ class TestTold:
         rows = session.scalars(select(WebhookDelivery)).all()
         assert {row.webhook_id for row in rows} == {webhook.id, *([listener.id] if heard else [])}
         assert len({row.event_id for row in rows}) == 1
+
+    def test_a_body_is_stored_once_and_sent_by_one_message(
+        self,
+        session: Session,
+        organization: Organization,
+        channel: Channel,
+        webhook: Webhook,
+        member_posts: Gateway,
+    ) -> None:
+        """Finding 2.6: fifty webhooks do not store a large post fifty times, nor does the caller wait for fifty messages."""
+        webhooks = [webhook, *(a_webhook(session, organization) for _ in range(49))]
+        channels = [channel, a_channel(session, organization)]
+        long = f"<p>{'x ' * 60_000}</p>"
+        entries = [
+            {"integration": {"id": str(one.id)}, "value": [{"content": long}]} for one in channels
+        ]
+        body = {"type": "draft", "date": LATER.isoformat(), "tags": [], "posts": entries}
+        answer = member_posts.post("/posts", body)
+        assert answer.status == 201, answer.text
+        rows = session.scalars(select(WebhookDelivery)).all()
+        assert len(rows) == len(webhooks) * 2
+        assert all(row.body == [] for row in rows)
+        bodies = session.scalars(select(WebhookBody)).all()
+        assert {one.event_id for one in bodies} == {row.event_id for row in rows}
+        assert len(bodies) == 2
+        [post] = bodies[0].body
+        assert (len(post["content"]), post["contentTruncated"]) == (MAX_CONTENT, True)
+        [listed] = on_the_queue()
+        assert set(listed["deliveryIds"]) == {str(row.id) for row in rows}
+        assert worker(as_batch(listed), Context()) == {"batchItemFailures": []}
+        assert queued() == {row.id: 0 for row in rows}
+
+    def test_nothing_is_stored_that_nobody_hears(
+        self, session: Session, channel: Channel, webhook: Webhook, member_posts: Gateway
+    ) -> None:
+        webhook.events = ["post.failed"]
+        session.flush()
+        entry = {"integration": {"id": str(channel.id)}, "value": [{"content": "One"}]}
+        body = {"type": "draft", "date": LATER.isoformat(), "tags": [], "posts": [entry]}
+        assert member_posts.post("/posts", body).status == 201
+        assert session.scalars(select(WebhookBody)).all() == []
 
     def test_a_queue_that_is_away_loses_nothing(
         self, session: Session, channel: Channel, webhook: Webhook, member_posts: Gateway

@@ -52,6 +52,14 @@ def a_delivery(session: Session, webhook: Webhook, **columns: Any) -> WebhookDel
     return delivery
 
 
+def on_the_queue() -> list[dict[str, Any]]:
+    """Return, and take off the queue, the messages as they are."""
+    queue = sqs_backends[DEFAULT_ACCOUNT_ID][settings().aws_region].get_queue("webhooks")
+    found = [json.loads(message.body) for message in queue._messages]
+    queue._messages.clear()
+    return found
+
+
 def queued() -> dict[UUID, int]:
     """Return, and take off the queue, which deliveries have a message there, and for how many seconds it is held back."""
     queue = sqs_backends[DEFAULT_ACCOUNT_ID][settings().aws_region].get_queue("webhooks")

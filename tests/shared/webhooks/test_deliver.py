@@ -4,22 +4,25 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Engine, func, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
+from shared.core.ids import OrganizationId
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
 from shared.publishing.reconcile import keep_house
+from shared.webhooks.announce import KEPT
 from shared.webhooks.deliver import LEASE, NoTimeLeft, deliver
-from shared.webhooks.models import DeliveryState, Webhook, WebhookDelivery
+from shared.webhooks.manage import redeliver
+from shared.webhooks.models import DeliveryState, Webhook, WebhookBody, WebhookDelivery
 from shared.webhooks.retry import BACK_OFF, MOST_TRIES
 from shared.webhooks.signing import new_signing_secret
-from shared.webhooks.sweep import send_due_deliveries
+from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
 from tests.builders import a_member, an_organization
 from tests.conftest import Configure
 from tests.mails import sent_mails, verify_sender
@@ -447,3 +450,58 @@ class TestSweep:
         assert keep_house()
         session.expunge(old)
         assert [row.id for row in session.query(WebhookDelivery).all()] == [kept.id]
+
+    def test_a_body_is_kept_while_a_message_shows_it(
+        self, session: Session, webhook: Webhook
+    ) -> None:
+        """Finding 2.6: the sweep deletes bodies too, and none that the log still shows."""
+        now = session.execute(select(func.now())).scalar_one()
+        event_ids = [uuid4(), uuid4()]
+        for event_id, kept_until in zip(event_ids, (now, now + timedelta(days=1)), strict=True):
+            session.add(
+                WebhookBody(
+                    event_id=event_id,
+                    organization_id=webhook.organization_id,
+                    body=[{"id": "1"}],
+                    kept_until=kept_until,
+                )
+            )
+        session.flush()
+        assert forget_old_deliveries() == 1
+        assert [row.event_id for row in session.scalars(select(WebhookBody))] == event_ids[1:]
+
+    def test_redelivering_keeps_a_body_for_longer(self, session: Session, webhook: Webhook) -> None:
+        now = session.execute(select(func.now())).scalar_one()
+        first = a_delivery(session, webhook, state=DeliveryState.FAILED, next_at=None, body=[])
+        body = WebhookBody(
+            event_id=first.event_id,
+            organization_id=webhook.organization_id,
+            body=[{"id": "1", "content": "Stored once"}],
+            kept_until=now + timedelta(days=1),
+        )
+        session.add(body)
+        session.flush()
+        again = redeliver(session, OrganizationId(webhook.organization_id), webhook.id, first.id)
+        assert again.body == body.body
+        session.refresh(body)
+        assert body.kept_until == now + KEPT + timedelta(days=1)
+        assert session.get_one(WebhookDelivery, again.id).body == []
+
+    def test_a_stored_body_is_what_is_sent(
+        self, session: Session, webhook: Webhook, receiver: Receiver
+    ) -> None:
+        """Finding 2.6: a message without a body of its own sends the one that its event has."""
+        webhook.url = receiver.url
+        delivery = a_delivery(session, webhook, body=[])
+        session.add(
+            WebhookBody(
+                event_id=delivery.event_id,
+                organization_id=webhook.organization_id,
+                body=[{"id": "1", "content": "Stored once"}],
+                kept_until=func.now(),
+            )
+        )
+        session.flush()
+        now_deliver(delivery)
+        [got] = receiver.received
+        assert got.verified(SECRET) == [{"id": "1", "content": "Stored once"}]
