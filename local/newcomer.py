@@ -24,7 +24,12 @@ class Newcomer:
     """One person with a browser: cookies are kept from step to step."""
 
     def __init__(self, api_url: str, *, sandbox_url: str, mail_json_url: str) -> None:
-        self._api = httpx.Client(base_url=api_url, timeout=_TIMEOUT_SECONDS)
+        # As a browser on one of Roost's own pages: cookies alone do not let a request write.
+        self._api = httpx.Client(
+            base_url=api_url,
+            timeout=_TIMEOUT_SECONDS,
+            headers={"sec-fetch-site": "same-origin"},
+        )
         self._sandbox_url = sandbox_url
         self._mail_json_url = mail_json_url
 

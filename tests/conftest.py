@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from local.postgres import EmbeddedPostgres
+from shared.access.counts import forget_counts
 from shared.aws import clients, secrets
 from shared.core.config import settings
 from shared.core.log import log
@@ -68,6 +69,12 @@ def _environment() -> Iterator[None]:
         settings.cache_clear()
         yield
     settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_calls_counted() -> None:
+    """Begin with nothing counted in memory: calls of other tests are not this one's."""
+    forget_counts()
 
 
 @pytest.fixture

@@ -113,6 +113,8 @@ class Gateway:
             "cookies": [f"{name}={value}" for name, value in self.cookies.items()],
             "body": body,
         }
+        if self.cookies:  # a browser on one of our pages
+            headers = {"sec-fetch-site": "same-origin", **headers}
         event["headers"] |= {
             "content-length": str(len((body or "").encode())),
             "x-forwarded-for": self.address,

@@ -2,7 +2,6 @@
 
 import hmac
 from datetime import timedelta
-from html import escape
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from shared.core.ids import SessionId
 from shared.core.log import log
 from shared.identity import codes, sessions
 from shared.identity import queries as identity
-from shared.identity.errors import CodeRefused, NoSuchSession, SessionOver
+from shared.identity.errors import NoSuchSession, SessionOver
 from shared.identity.schemas import (
     Activated,
     Activation,
@@ -74,7 +73,7 @@ from shared.web.deps import (
     client_address,
     credentials_of,
 )
-from shared.web.pages import page, password_page
+from shared.web.pages import activation_page, password_page
 from shared.web.routing import Router, refusals
 
 Mailed = Annotated[
@@ -121,23 +120,13 @@ def register_account(
     return Registered(register=True)
 
 
-@auth.get(
-    "/activate",
-    response_class=HTMLResponse,
-    responses={
-        **OF_A_LINK,
-        410: {"description": "The link was used or is too old", "content": {"text/html": {}}},
-    },
-)
-def activate_by_link(code: Mailed, session: Writing) -> HTMLResponse:
-    """Activate an account by opening the mailed link; answers a page."""
-    try:
-        codes.activate(session, code)
-    except CodeRefused as error:
-        next_step = "If your account is active already, sign in. Otherwise have another mail sent."
-        words = f"<p>{escape(error.message)}</p><p>{next_step}</p>"
-        return page("This link cannot be used", words, status=410)
-    return page("Your account is active", "<p>You can sign in now.</p>")
+@auth.get("/activate", response_class=HTMLResponse, responses=OF_A_LINK)
+def show_activation(code: Mailed) -> HTMLResponse:
+    """Answer the page on which the mailed link lets one activate an account.
+
+    Opening it changes nothing: mail programs and scanners open links too.
+    """
+    return activation_page(code)
 
 
 @auth.post("/activate")
@@ -174,12 +163,12 @@ def log_in(body: Login, response: Response, request: Request, session: Autocommi
 
 @auth.post("/renew", responses=refusals(401))
 def renew_session(request: Request, response: Response, session: Autocommit) -> Renewed:
-    """Exchange the cookie `renew` for a new access token and a new cookie.
+    """Exchange the cookie `renew` (`__Host-renew` on https) for a new access token and a new cookie.
 
     The old cookie is good for another 30 seconds, for requests that were under way. After that its use ends the
     session: somebody has a copy.
     """
-    token = request.cookies.get(cookies.RENEW)
+    token = cookies.read_renew(request)
     if not token:
         raise SessionOver
     cookies.set_session(response, sessions.renew(session, token))

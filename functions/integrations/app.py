@@ -1,11 +1,12 @@
 """Channels over HTTP: which platforms there are, connecting accounts, and changing what was connected."""
 
 import re
+from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from fastapi import Cookie, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from shared.access.author import author_of
@@ -52,14 +53,21 @@ from shared.core.config import settings
 from shared.core.crypto import new_secret
 from shared.posts.queries import delete_posts_of_channel
 from shared.providers.registry import slugs
+from shared.web import cookies
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
 
-BROWSER_COOKIE = "connecting"
-BROWSER_COOKIE_SECONDS = 3_600  # as long as a state lives
+BROWSER_COOKIE_LIFE = timedelta(hours=1)  # as long as a state lives
 BROWSER_SECRET = re.compile(r"[\w-]{43}")  # what `new_secret` makes
-Browser = Annotated[str | None, Cookie(alias=BROWSER_COOKIE)]
+
+
+def _browser(request: Request) -> str | None:
+    return cookies.read(request, cookies.CONNECTING)
+
+
+Browser = Annotated[str | None, Depends(_browser)]
+"""The secret by which the browser is known that began to connect."""
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 # A read asks the platform too, which may refuse.
@@ -342,14 +350,7 @@ def _keep_browser(response: Response, member: ActingMember, browser: str | None)
     if member.via is not Via.SESSION:
         return None
     secret = browser if browser and BROWSER_SECRET.fullmatch(browser) else new_secret()
-    response.set_cookie(
-        BROWSER_COOKIE,
-        secret,
-        max_age=BROWSER_COOKIE_SECONDS,
-        httponly=True,
-        secure=settings().cookies_are_secure,
-        samesite="lax",  # the platform sends the browser here by a link, which `strict` would call foreign
-    )
+    cookies.set_connecting(response, secret, BROWSER_COOKIE_LIFE)
     return secret
 
 

@@ -333,7 +333,7 @@ def _page_for_somebody(
 ) -> HTMLResponse:
     """Show a page to whoever the browser is signed in as, or have them sign in first."""
     try:
-        caller = identify(session, credentials_of(request), _SOMEBODY, writes=False)
+        caller = identify(session, credentials_of(request), _SOMEBODY)
     except Unauthenticated:
         return sign_in_page(why)
     except Forbidden as error:

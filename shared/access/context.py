@@ -16,17 +16,20 @@ from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.orm import Session
 
 from shared.access.errors import (
+    ImpersonationOver,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
+    NotConsented,
     NotSignedIn,
+    OrganizationGone,
     PersonNeeded,
     RateLimitReached,
     RoleTooLow,
     UnknownApiKey,
     UnknownGrant,
 )
-from shared.access.policy import Quota, Rate, Rule, Who, reaches
+from shared.access.policy import Per, Quota, Rate, Rule, Who, reaches
 from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, SessionId, UserId
 from shared.db.types import AnyRow
@@ -40,6 +43,7 @@ _SUBSCRIBER_BITS = (
     64  # the least that a network of IPv6 has. Source: RFC 6177, RFC 7421, read 2026-11
 )
 _WRITING = frozenset({"write", "mcp:write"})
+_NOBODY = UUID(int=0)
 
 
 class Via(StrEnum):
@@ -107,7 +111,8 @@ class Profile:
 class Credentials:
     """What a request brought to prove who is calling, and which of their organizations they mean.
 
-    `api_key` is a key of an organization, or what a program got by a member's consent: those begin with `pos_`.
+    `api_key` is a key of an organization, or what a program got by a member's consent: those begin with `pos_`. Either
+    means one organization already, so naming another one beside it is refused.
     """
 
     access_token: str | None = None
@@ -118,23 +123,28 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The answer. `quota` is None where the route is not limited, `profile` where its rule does not ask for it."""
+    """The answer.
+
+    `principal` is what calls are counted by: the id of the signed-in person, the key or the grant. `quota` is None where
+    the database does not count the route's calls, `profile` where its rule does not ask for it.
+    """
 
     member: ActingMember
+    principal: UUID
     quota: Quota | None = None
     profile: Profile | None = None
 
 
-def identify(session: Session, credentials: Credentials, rule: Rule, *, writes: bool) -> Caller:
+def identify(session: Session, credentials: Credentials, rule: Rule) -> Caller:
     """Say who is calling, refuse what `rule` does not allow them, and count the call where it is limited.
 
     Raises:
         Unauthenticated: nothing valid proves who it is.
-        Forbidden: the rule asks for more.
+        Forbidden: the rule asks for more, or the request names an organization or a member that is not open to them.
         TooManyRequests: the limit is used up.
     """
     if credentials.api_key:
-        caller = _by_program(session, credentials.api_key, rule, writes=writes)
+        caller = _by_program(session, credentials, rule)
     elif rule.program:
         raise NoApiKey
     elif credentials.access_token:
@@ -145,14 +155,14 @@ def identify(session: Session, credentials: Credentials, rule: Rule, *, writes: 
     return caller
 
 
-def count_address(session: Session, address: str, rate: Rate) -> Quota:
-    """Count a call of a public route by where it comes from.
+def count_public(session: Session, subject: str, rate: Rate) -> Quota:
+    """Count a call of a public route by `subject`: where it comes from (`network_of`), or the session it is about.
 
     Raises:
         TooManyRequests: the limit is used up.
     """
-    values = {**_rate_values(rate), "address": _counted_as(address)}
-    row = session.execute(_count_address(rate.rolling), values).one()
+    values = {**_rate_values(rate), "subject": subject}
+    row = session.execute(_count_public(rate.rolling), values).one()
     return _quota(row, rate)
 
 
@@ -163,35 +173,40 @@ def _by_session(session: Session, credentials: Credentials, rule: Rule) -> Calle
     values: dict[str, Any] = {
         "session_id": claims.session_id,
         "user_id": claims.user_id,
-        "chosen": _uuid(credentials.organization),
-        **_rate_values(rule.rate),
+        "chosen": None if rule.personal else _named(credentials.organization),
+        **_rate_values(_counted_rate(rule)),
     }
-    row = None
-    target = _uuid(credentials.impersonate)
+    target = _named(credentials.impersonate)
     if target:
-        statement = _statement("impersonation", rule.rate, rule.reads_profile)
+        statement = _statement("impersonation", rule)
         row = session.execute(statement, {**values, "target": target}).one_or_none()
-    if row is None:
-        statement = _statement("session", rule.rate, rule.reads_profile)
-        row = session.execute(statement, values).one_or_none()
+        if row is not None:
+            return _caller(row, Via.SESSION, rule)
+    row = session.execute(_statement("session", rule), values).one_or_none()
     if row is None:
         raise SessionOver
+    if target and not rule.personal:
+        raise ImpersonationOver
     if row.organization_id is None:
-        raise NoOrganization
+        raise OrganizationGone if values["chosen"] else NoOrganization
     return _caller(row, Via.SESSION, rule)
 
 
-def _by_program(session: Session, key: str, rule: Rule, *, writes: bool) -> Caller:
+def _by_program(session: Session, credentials: Credentials, rule: Rule) -> Caller:
+    key = credentials.api_key or ""
     via = Via.OAUTH if key.startswith(GRANT_PREFIX) else Via.API_KEY
-    statement = _statement(via.value, rule.rate, rule.reads_profile)
-    values = {"key_hash": hash_secret(key), **_rate_values(rule.rate)}
-    row = session.execute(statement, values).one_or_none()
+    values = {"key_hash": hash_secret(key), **_rate_values(_counted_rate(rule))}
+    row = session.execute(_statement(via.value, rule), values).one_or_none()
     if row is None:
         raise UnknownGrant if via is Via.OAUTH else UnknownApiKey
     if rule.person:
         raise PersonNeeded
+    if via is Via.OAUTH and not rule.consent:
+        raise NotConsented
+    if _named(credentials.organization) not in {None, row.organization_id}:
+        raise OrganizationGone
     caller = _caller(row, via, rule)
-    if writes and not caller.member.may_write:
+    if rule.writes and not rule.judges_itself and not caller.member.may_write:
         raise KeyReadsOnly
     return caller
 
@@ -210,9 +225,10 @@ def _caller(row: AnyRow, via: Via, rule: Rule) -> Caller:
         impersonated_by=row.impersonated_by,
         may_write=row.scopes is None or not _WRITING.isdisjoint(row.scopes),
     )
-    quota = _quota(row, rule.rate) if rule.rate else None
+    rate = _counted_rate(rule)
+    quota = _quota(row, rate) if rate else None
     profile = _profile(row) if rule.reads_profile else None
-    return Caller(member, quota, profile)
+    return Caller(member, row.principal, quota, profile)
 
 
 def _check(member: ActingMember, rule: Rule) -> None:
@@ -251,7 +267,12 @@ def _rate_values(rate: Rate | None) -> dict[str, Any]:
     return {**values, "allowed": rate.allowed} if rate.rolling else values
 
 
-def _counted_as(address: str) -> str:
+def _counted_rate(rule: Rule) -> Rate | None:
+    """Return the rate that the database counts."""
+    return None if rule.rate is None or rule.rate.in_memory else rule.rate
+
+
+def network_of(address: str) -> str:
     """Return what an address is counted as: of IPv6 its network, since each subscriber has all addresses of one."""
     try:
         known = ipaddress.ip_address(address)
@@ -264,11 +285,12 @@ def _counted_as(address: str) -> str:
     return str(ipaddress.ip_network((int(known), _SUBSCRIBER_BITS), strict=False))
 
 
-def _uuid(value: str | None) -> UUID | None:
+def _named(value: str | None) -> UUID | None:
+    """Read the id that a request names; what is no id names nothing that exists, and not nothing."""
     try:
         return UUID(value) if value else None
     except ValueError:
-        return None
+        return _NOBODY
 
 
 # `login` is the session, `seat` the membership it acts in. A session outlives a changed password only if it was not
@@ -283,19 +305,21 @@ login as (
 _OWN_SEAT = """
 seat as (
   select login.session_id, login.user_id, login.is_super_admin, cast(null as uuid) as impersonated_by,
-         m.organization_id, m.role, cast(null as text[]) as scopes
+         m.organization_id, m.role, cast(null as text[]) as scopes, login.user_id as principal
   from login left join lateral (
     select m.organization_id, m.role
     from members m join organizations o on o.id = m.organization_id and o.deleted_at is null
     where m.user_id = login.user_id and not m.disabled
-    order by m.organization_id is distinct from :chosen, m.created_at, m.id limit 1
+      and m.organization_id = coalesce(:chosen, m.organization_id)
+    order by m.created_at, m.id limit 1
   ) m on true
 )"""
 _IMPERSONATED_SEAT = """
 seat as (
   select login.session_id, m.user_id, login.is_super_admin, login.user_id as impersonated_by,
-         m.organization_id, m.role, cast(null as text[]) as scopes
+         m.organization_id, m.role, cast(null as text[]) as scopes, login.user_id as principal
   from login join members m on m.id = :target and not m.disabled
+  join users u on u.id = m.user_id and u.deleted_at is null
   where login.is_super_admin
 )"""
 # A key acts with the rights of an administrator, who made it; a grant with those of the member who consented, as long
@@ -305,14 +329,14 @@ _KEY_SEAT = """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, k.scopes,
-         k.id as key_id, k.last_used_at
+         k.id as principal, k.last_used_at
   from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
   where (k.key_hash = :key_hash or (k.previous_hash = :key_hash and k.previous_ends_at > now()))
     and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 ),
 touched as (
   update api_keys set last_used_at = now() from seat
-  where api_keys.id = seat.key_id
+  where api_keys.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
 )"""
 _GRANT_SEAT = """
@@ -320,7 +344,7 @@ seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, m.organization_id,
          case when m.role in ('owner', 'admin') then 'editor' else m.role end as role,
-         g.scopes, g.id as grant_id, g.last_used_at
+         g.scopes, g.id as principal, g.last_used_at
   from oauth_grants g
   join oauth_apps a on a.id = g.app_id and a.deleted_at is null
   join members m on m.organization_id = g.organization_id and m.user_id = g.user_id and not m.disabled
@@ -330,7 +354,7 @@ seat as (
 ),
 touched as (
   update oauth_grants set last_used_at = now() from seat
-  where oauth_grants.id = seat.grant_id
+  where oauth_grants.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
 )"""
 # The row's lock puts calls at the same time one after the other, so no two of them take the last place.
@@ -366,13 +390,14 @@ counted as (
 )"""
 _OF_SEAT = """
 subject as (
-  select cast(:rate as text) || ':' || seat.organization_id as key from seat where seat.organization_id is not null
+  select cast(:rate as text) || ':' || seat.{column} as key from seat where seat.organization_id is not null
 )"""
-_OF_ADDRESS = """
-subject as (select cast(:rate as text) || ':' || cast(:address as text) as key)"""
+_COUNTED_BY = {Per.ORGANIZATION: "organization_id", Per.PRINCIPAL: "principal"}
+_OF_PUBLIC = """
+subject as (select cast(:rate as text) || ':' || cast(:subject as text) as key)"""
 _ROW = """
 select seat.organization_id, seat.user_id, seat.role, seat.session_id, seat.is_super_admin, seat.impersonated_by,
-       seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at"""
+       seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at"""
 _PROFILE_COLUMNS = """,
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial,
@@ -398,13 +423,17 @@ _IDS = {
 }
 
 
-def _statement(by: str, rate: Rate | None, profile: bool) -> TextClause:
-    return _written(by, None if rate is None else rate.rolling, profile)
+def _statement(by: str, rule: Rule) -> TextClause:
+    rate = _counted_rate(rule)
+    return _written(by, (rate.per, rate.rolling) if rate else None, rule.reads_profile)
 
 
 @functools.cache
-def _written(by: str, rolling: bool | None, profile: bool) -> TextClause:
-    counted = () if rolling is None else (_OF_SEAT, _counted(rolling))
+def _written(by: str, count: tuple[Per, bool] | None, profile: bool) -> TextClause:
+    counted: tuple[str, ...] = ()
+    if count is not None:
+        per, rolling = count
+        counted = (_OF_SEAT.format(column=_COUNTED_BY[per]), _counted(rolling))
     columns = _ROW + (_PROFILE_COLUMNS if profile else "")
     if counted:
         columns += ", counted.calls, counted.resets_in_seconds"
@@ -415,8 +444,8 @@ def _written(by: str, rolling: bool | None, profile: bool) -> TextClause:
 
 
 @functools.cache
-def _count_address(rolling: bool) -> TextClause:
-    parts = ",".join((_OF_ADDRESS, _counted(rolling)))
+def _count_public(rolling: bool) -> TextClause:
+    parts = ",".join((_OF_PUBLIC, _counted(rolling)))
     return text(f"with {parts} select calls, resets_in_seconds from counted")  # noqa: S608  from constants
 
 

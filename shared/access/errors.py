@@ -49,13 +49,52 @@ class NoOrganization(Forbidden):
         super().__init__("You do not belong to an organization. Ask to be invited to one.")
 
 
-class NotTheChosenOrganization(Forbidden):
-    """The caller named an organization that they are not, or no longer, in, where another one will not do."""
+class OrganizationGone(Forbidden):
+    """The request names an organization in which the caller has no seat, or no longer one."""
 
-    code = "not_the_chosen_organization"
+    code = "organization_gone"
 
     def __init__(self) -> None:
         super().__init__("You are not in the organization that you chose. Choose another one.")
+
+
+class ImpersonationOver(Forbidden):
+    """The request names a member for whom the caller may not, or no longer, act."""
+
+    code = "impersonation_over"
+
+    def __init__(self) -> None:
+        super().__init__("You no longer act as this member. Try again as yourself.")
+
+
+class OriginRefused(Forbidden):
+    """A page of another site sent the request by way of somebody's browser."""
+
+    code = "origin_refused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Requests from pages of other sites are refused. Send this one from Roost's own pages, "
+            "or with an API key in the header `Authorization`."
+        )
+
+
+class PrefetchRefused(Forbidden):
+    """A browser asks ahead of its user for something that would act."""
+
+    code = "prefetch_refused"
+
+    def __init__(self) -> None:
+        super().__init__("This address acts, so it cannot be fetched ahead. Open it.")
+
+
+class NotConsented(Forbidden):
+    """A third-party app asks for what the member's consent does not cover."""
+
+    code = "not_consented"
+
+    def __init__(self) -> None:
+        super().__init__("The member's consent does not cover this. Use an API key, or sign in.")
 
 
 class NotTheirConsent(Forbidden):
@@ -98,6 +137,6 @@ class RateLimitReached(TooManyRequests):
     """The caller's organization, or address, has used up what a route allows in a while."""
 
     def __init__(self, quota: Quota) -> None:
-        words = f"At most {quota.limit} of these calls in a while. Try again in {quota.resets_in_seconds} seconds."
+        words = f"Rate limit: {quota.limit} calls. Try again in {quota.resets_in_seconds} seconds."
         super().__init__(words, retry_after_seconds=quota.resets_in_seconds)
         self.quota = quota

@@ -1,12 +1,14 @@
-"""Who may call each route, which plan limit it belongs to, and how often it may be called.
+"""Who may call each route, whether it changes anything, which plan limit it belongs to, and how often it may be called.
 
 One row a route, and every route has one: `shared/web/routing.py` refuses to make a route without a row, and a test
-finds rows without a route. A feature adds its rows in its own section, and its section to `POLICY`.
+finds rows without a route. A feature adds its rows in its own section, and its section to `POLICY`. What a row leaves
+open follows from the method (`complete`): whether the route writes, and a default rate limit.
 
 Plan limits are declared and shown in the API's document; nothing is counted against them and no route refuses for one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -40,6 +42,12 @@ class Per(StrEnum):
 
     ADDRESS = "address"
     ORGANIZATION = "organization"
+    PRINCIPAL = "principal"  # the signed-in person, the API key, or the grant
+    SESSION = "session"  # the session that a renew token names
+
+
+PUBLIC_COUNTS = frozenset({Per.ADDRESS, Per.SESSION})
+"""What calls of public routes can be counted by: nobody is known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ class Rate:
     """At most `times` calls a `window`; routes that share a `name` share the count.
 
     A `rolling` window looks back from each call; the others begin with the first call and end as a whole. `times` is
-    the default: `RATE_LIMITS` may say another number for the name.
+    the default: `RATE_LIMITS` may say another number for the name. `in_memory`: each function environment counts for
+    itself, so that a read stays a read; otherwise the database counts for all of them.
     """
 
     name: str
@@ -55,6 +64,7 @@ class Rate:
     window: timedelta
     per: Per = Per.ORGANIZATION
     rolling: bool = False
+    in_memory: bool = False
 
     @property
     def allowed(self) -> int:
@@ -71,7 +81,16 @@ class Quota:
     resets_in_seconds: int
 
 
-SIGN_IN = Rate("sign_in", 60, timedelta(minutes=10), Per.ADDRESS)
+# What a route without a rate of its own is limited by.
+READS = Rate("reads", 1_200, timedelta(minutes=1), Per.PRINCIPAL, in_memory=True)
+WRITES = Rate("writes", 300, timedelta(minutes=1), Per.PRINCIPAL)
+READS_BY_ADDRESS = Rate(
+    "reads_by_address", 1_200, timedelta(minutes=1), Per.ADDRESS, in_memory=True
+)
+WRITES_BY_ADDRESS = Rate("writes_by_address", 300, timedelta(minutes=1), Per.ADDRESS)
+# A whole office signs in from one address in the morning; wrong passwords lock their account, not the address.
+SIGN_IN = Rate("sign_in", 300, timedelta(minutes=10), Per.ADDRESS)
+RENEW = Rate("renew", 30, timedelta(minutes=1), Per.SESSION)
 SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
 MAIL = Rate("mail", 20, timedelta(hours=1), Per.ADDRESS)
 COMPOSE = Rate("compose", 600, timedelta(minutes=1))
@@ -99,9 +118,19 @@ PUBLIC_ASK = Rate("public_ask", 120, timedelta(minutes=1))  # what asks a platfo
 class Rule:
     """One row.
 
-    `person`: an API key does not do, whatever its role. `program`: nothing else does. `reads_profile`: the statement that says who is calling also
-    brings what `GET /user/self` shows. `feature`: what must not be switched off. `writes`: a method that may change something needs a key that may
-    write; False where the method does not say it, and whatever writes asks `ActingMember.require` itself.
+    Attributes:
+        person: API keys and grants are refused, whatever their role.
+        program: only API keys and grants are accepted.
+        consent: a member's consent covers it, so grants are accepted. The consent page says what that is.
+        reads_profile: the statement that identifies the caller also returns what `GET /user/self` shows.
+        feature: what must not be switched off.
+        writes: it begins or changes something, which a read-only key, another site and a prefetch may not. None: the
+            method decides.
+        judges_itself: whatever writes behind this route asks `ActingMember.require`, so a read-only key gets in.
+        returns: a platform sends browsers back to this page.
+        by_cookie: a public route that acts by our cookies or sets them, so other sites may not send it.
+        personal: the route of a person alone: the organization or impersonation that a request names does not matter.
+        unlimited: why the route needs no rate limit. Every other row has one.
     """
 
     who: Who
@@ -109,51 +138,88 @@ class Rule:
     rate: Rate | None = None
     person: bool = False
     program: bool = False
+    consent: bool = False
     reads_profile: bool = False
     feature: Feature | None = None
-    writes: bool = True
+    writes: bool | None = None
+    judges_itself: bool = False
+    returns: bool = False
+    by_cookie: bool = False
+    personal: bool = False
+    unlimited: str = ""
 
     def __post_init__(self) -> None:
-        if self.rate and (self.rate.per is Per.ADDRESS) != (self.who is Who.PUBLIC):
-            raise ValueError("public routes are counted by address, all others by organization")
+        if self.rate and (self.rate.per in PUBLIC_COUNTS) != (self.who is Who.PUBLIC):
+            raise ValueError(
+                "public routes are counted by address or session, all others by organization or principal"
+            )
+        if self.rate and self.unlimited:
+            raise ValueError("a route has a rate limit or a reason to have none, not both")
+
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def complete(method: str, rule: Rule) -> Rule:
+    """Fill in what a row leaves open: whether the route writes, and how often it may be called."""
+    writes = method not in _READING if rule.writes is None else rule.writes
+    rate = rule.rate
+    if rate is None and not rule.unlimited:
+        if rule.who is Who.PUBLIC:
+            rate = WRITES_BY_ADDRESS if writes else READS_BY_ADDRESS
+        else:
+            rate = WRITES if writes else READS
+    if (writes, rate) == (rule.writes, rule.rate):
+        return rule
+    return replace(rule, writes=writes, rate=rate)
+
+
+def _consented(rows: Mapping[str, Rule]) -> dict[str, Rule]:
+    """Let grants in wherever a program may be: the consent page names these rows' subjects."""
+    return {
+        key: rule if rule.person or rule.who is Who.PUBLIC else replace(rule, consent=True)
+        for key, rule in rows.items()
+    }
 
 
 PERSON = Rule(Who.VIEWER, person=True)
+_PERSONAL = Rule(Who.VIEWER, person=True, personal=True)
 
+_STATIC = "It needs no database."
 ROOT = {
-    "GET /": Rule(Who.PUBLIC),
-    "GET /health": Rule(Who.PUBLIC),
+    "GET /": Rule(Who.PUBLIC, unlimited=_STATIC),
+    "GET /health": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /health/ready": Rule(Who.PUBLIC),
-    "GET /openapi.json": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
-    "GET /docs": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
-    "GET /docs/{file}": Rule(Who.PUBLIC, feature=Feature.REFERENCE),
+    "GET /openapi.json": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
+    "GET /docs": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
+    "GET /docs/{file}": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
 }
 AUTH = {
     "GET /auth/can-register": Rule(Who.PUBLIC),
-    "POST /auth/register": Rule(Who.PUBLIC, rate=SIGN_UP),
+    "POST /auth/register": Rule(Who.PUBLIC, rate=SIGN_UP, by_cookie=True),
     "GET /auth/activate": Rule(Who.PUBLIC, rate=SIGN_IN),
-    "POST /auth/activate": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/activate": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
     "POST /auth/resend-activation": Rule(Who.PUBLIC, rate=MAIL),
-    "POST /auth/login": Rule(Who.PUBLIC, rate=SIGN_IN),
-    "POST /auth/renew": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/login": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    "POST /auth/renew": Rule(Who.PUBLIC, rate=RENEW, by_cookie=True),
     "POST /auth/forgot": Rule(Who.PUBLIC, rate=MAIL),
     "GET /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
-    "POST /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
 }
 _KEYS = Rule(Who.ADMIN, rate=KEYS, person=True, feature=Feature.API_KEYS)
 USER = {
-    "GET /user/self": Rule(Who.VIEWER, reads_profile=True),
+    "GET /user/self": Rule(Who.VIEWER, consent=True, reads_profile=True),
     "GET /user/personal": Rule(Who.VIEWER, person=True, reads_profile=True),
     "POST /user/personal": PERSON,
     "GET /user/email-notifications": PERSON,
     "POST /user/email-notifications": PERSON,
-    "GET /user/organizations": PERSON,
-    "POST /user/change-org": PERSON,
-    "POST /user/logout": Rule(Who.PUBLIC),
-    "GET /user/sessions": PERSON,
-    "DELETE /user/sessions/{session_id}": PERSON,
-    "GET /user/impersonate": Rule(Who.SUPER_ADMIN, feature=Feature.IMPERSONATION),
-    "POST /user/impersonate": Rule(Who.SUPER_ADMIN, feature=Feature.IMPERSONATION),
+    "GET /user/organizations": _PERSONAL,
+    "POST /user/change-org": _PERSONAL,
+    "POST /user/logout": Rule(Who.PUBLIC, by_cookie=True),
+    "GET /user/sessions": _PERSONAL,
+    "DELETE /user/sessions/{session_id}": _PERSONAL,
+    "GET /user/impersonate": Rule(Who.SUPER_ADMIN, person=True, feature=Feature.IMPERSONATION),
+    "POST /user/impersonate": Rule(Who.SUPER_ADMIN, person=True, feature=Feature.IMPERSONATION),
     "GET /user/api-key": Rule(Who.ADMIN, feature=Feature.API_KEYS),
     "POST /user/api-key": _KEYS,
     "PUT /user/api-key/{key_id}": _KEYS,
@@ -164,76 +230,92 @@ ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
     "PUT /settings/organization": Rule(Who.ADMIN),
     "GET /settings/team": Rule(Who.ADMIN, Limit.TEAM_MEMBERS),
-    "GET /customers": Rule(Who.VIEWER),
+    "GET /customers": Rule(Who.VIEWER, consent=True),
     "POST /customers": Rule(Who.EDITOR),
     "PUT /customers/{customer_id}": Rule(Who.EDITOR),
     "DELETE /customers/{customer_id}": Rule(Who.EDITOR),
 }
 NOTIFICATIONS = {
     "GET /notifications": PERSON,
-    "GET /notifications/list": PERSON,
+    # Looking at the first page marks everything as read.
+    "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True),
     "POST /notifications/read": PERSON,
 }
-INTEGRATIONS = {
-    "GET /integrations": Rule(Who.VIEWER),
-    "GET /integrations/list": Rule(Who.VIEWER),
-    "GET /integrations/providers": Rule(Who.VIEWER),
-    "GET /integrations/social/{provider}": Rule(Who.EDITOR, Limit.CHANNELS, rate=CONNECT),
-    "POST /integrations/social/{provider}/connect": Rule(Who.EDITOR, Limit.CHANNELS, rate=CONNECT),
-    "POST /integrations/social-connect/{provider}": Rule(Who.EDITOR, Limit.CHANNELS, rate=CONNECT),
-    "POST /integrations/provider/{channel_id}/connect": Rule(Who.EDITOR, rate=CONNECT),
-    "POST /integrations/disable": Rule(Who.EDITOR),
-    "POST /integrations/enable": Rule(Who.EDITOR, Limit.CHANNELS),
-    "POST /integrations/mentions": Rule(Who.MEMBER, rate=MENTIONS),
-    "DELETE /integrations": Rule(Who.EDITOR),
-    "GET /integrations/{channel_id}": Rule(Who.VIEWER),
-    "DELETE /integrations/{channel_id}": Rule(Who.EDITOR),
-    "GET /integrations/{channel_id}/pages": Rule(Who.EDITOR, rate=CONNECT),
-    "POST /integrations/{channel_id}/settings": Rule(Who.EDITOR),
-    "POST /integrations/{channel_id}/time": Rule(Who.EDITOR),
-    "POST /integrations/{channel_id}/nickname": Rule(Who.EDITOR),
-    "PUT /integrations/{channel_id}/customer": Rule(Who.EDITOR),
-    # Where platforms send browsers back to: the state is what proves the right to go on.
-    "GET /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK),
-    "POST /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK),
-}
-MEDIA = {
-    "GET /media": Rule(Who.VIEWER),
-    "POST /media": Rule(Who.MEMBER, rate=UPLOAD),
-    "POST /media/information": Rule(Who.MEMBER),
-    "GET /media/{media_id}": Rule(Who.VIEWER),
-    "PUT /media/{media_id}": Rule(Who.MEMBER),
-    "DELETE /media/{media_id}": Rule(Who.MEMBER),
-    "POST /media/{media_id}/parts": Rule(Who.MEMBER),
-    "POST /media/{media_id}/complete": Rule(Who.MEMBER),
-    "DELETE /media/{media_id}/upload": Rule(Who.MEMBER),
-}
-POSTS = {
-    "GET /posts": Rule(Who.VIEWER),
-    "POST /posts": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
-    "GET /posts/list": Rule(Who.VIEWER),
-    "GET /posts/group/{group_id}": Rule(Who.VIEWER),
-    "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
-    "GET /posts/{post_id}": Rule(Who.VIEWER),
-    "POST /posts/valid": Rule(Who.MEMBER, rate=COMPOSE),
-    "POST /posts/should-shortlink": Rule(Who.VIEWER),
-    "GET /posts/find-slot": Rule(Who.VIEWER),
-    "GET /posts/find-slot/{channel_id}": Rule(Who.VIEWER),
-    "GET /posts/tags": Rule(Who.VIEWER),
-    "POST /posts/tags": Rule(Who.MEMBER),
-    "PUT /posts/tags/{tag_id}": Rule(Who.MEMBER),
-    "DELETE /posts/tags/{tag_id}": Rule(Who.MEMBER),
-    "PUT /posts/{post_id}": Rule(Who.MEMBER, rate=COMPOSE),
-    "DELETE /posts/{post_id}": Rule(Who.MEMBER),
-    "PUT /posts/{post_id}/date": Rule(Who.MEMBER, rate=COMPOSE),
-    "PUT /posts/{post_id}/status": Rule(Who.MEMBER, rate=COMPOSE),
-    "POST /posts/{post_id}/duplicate": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
-    "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
-    "POST /posts/{post_id}/resend": Rule(Who.MEMBER, rate=COMPOSE),
-    "GET /posts/{post_id}/history": Rule(Who.VIEWER),
-    # Where mails link to until there is a console.
-    "GET /app/posts/{post_id}": Rule(Who.VIEWER),
-}
+INTEGRATIONS = _consented(
+    {
+        "GET /integrations": Rule(Who.VIEWER),
+        "GET /integrations/list": Rule(Who.VIEWER),
+        "GET /integrations/providers": Rule(Who.VIEWER),
+        # It begins a connection, although clients know it as a GET.
+        "GET /integrations/social/{provider}": Rule(
+            Who.EDITOR, Limit.CHANNELS, rate=CONNECT, writes=True
+        ),
+        "POST /integrations/social/{provider}/connect": Rule(
+            Who.EDITOR, Limit.CHANNELS, rate=CONNECT
+        ),
+        "POST /integrations/social-connect/{provider}": Rule(
+            Who.EDITOR, Limit.CHANNELS, rate=CONNECT
+        ),
+        "POST /integrations/provider/{channel_id}/connect": Rule(Who.EDITOR, rate=CONNECT),
+        "POST /integrations/disable": Rule(Who.EDITOR),
+        "POST /integrations/enable": Rule(Who.EDITOR, Limit.CHANNELS),
+        "POST /integrations/mentions": Rule(Who.MEMBER, rate=MENTIONS),
+        "DELETE /integrations": Rule(Who.EDITOR),
+        "GET /integrations/{channel_id}": Rule(Who.VIEWER),
+        "DELETE /integrations/{channel_id}": Rule(Who.EDITOR),
+        "GET /integrations/{channel_id}/pages": Rule(Who.EDITOR, rate=CONNECT),
+        "POST /integrations/{channel_id}/settings": Rule(Who.EDITOR),
+        "POST /integrations/{channel_id}/time": Rule(Who.EDITOR),
+        "POST /integrations/{channel_id}/nickname": Rule(Who.EDITOR),
+        "PUT /integrations/{channel_id}/customer": Rule(Who.EDITOR),
+        # Where platforms send browsers back to: the state is what proves the right to go on.
+        "GET /app/integrations/social/{provider}": Rule(
+            Who.PUBLIC, rate=CALLBACK, writes=True, returns=True
+        ),
+        "POST /app/integrations/social/{provider}": Rule(Who.PUBLIC, rate=CALLBACK, by_cookie=True),
+    }
+)
+MEDIA = _consented(
+    {
+        "GET /media": Rule(Who.VIEWER),
+        "POST /media": Rule(Who.MEMBER, rate=UPLOAD),
+        "POST /media/information": Rule(Who.MEMBER),
+        "GET /media/{media_id}": Rule(Who.VIEWER),
+        "PUT /media/{media_id}": Rule(Who.MEMBER),
+        "DELETE /media/{media_id}": Rule(Who.MEMBER),
+        "POST /media/{media_id}/parts": Rule(Who.MEMBER),
+        "POST /media/{media_id}/complete": Rule(Who.MEMBER),
+        "DELETE /media/{media_id}/upload": Rule(Who.MEMBER),
+    }
+)
+POSTS = _consented(
+    {
+        "GET /posts": Rule(Who.VIEWER),
+        "POST /posts": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
+        "GET /posts/list": Rule(Who.VIEWER),
+        "GET /posts/group/{group_id}": Rule(Who.VIEWER),
+        "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
+        "GET /posts/{post_id}": Rule(Who.VIEWER),
+        "POST /posts/valid": Rule(Who.MEMBER, rate=COMPOSE),
+        "POST /posts/should-shortlink": Rule(Who.VIEWER),
+        "GET /posts/find-slot": Rule(Who.VIEWER),
+        "GET /posts/find-slot/{channel_id}": Rule(Who.VIEWER),
+        "GET /posts/tags": Rule(Who.VIEWER),
+        "POST /posts/tags": Rule(Who.MEMBER),
+        "PUT /posts/tags/{tag_id}": Rule(Who.MEMBER),
+        "DELETE /posts/tags/{tag_id}": Rule(Who.MEMBER),
+        "PUT /posts/{post_id}": Rule(Who.MEMBER, rate=COMPOSE),
+        "DELETE /posts/{post_id}": Rule(Who.MEMBER),
+        "PUT /posts/{post_id}/date": Rule(Who.MEMBER, rate=COMPOSE),
+        "PUT /posts/{post_id}/status": Rule(Who.MEMBER, rate=COMPOSE),
+        "POST /posts/{post_id}/duplicate": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
+        "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
+        "POST /posts/{post_id}/resend": Rule(Who.MEMBER, rate=COMPOSE),
+        "GET /posts/{post_id}/history": Rule(Who.VIEWER),
+        # Where mails link to until there is a console.
+        "GET /app/posts/{post_id}": Rule(Who.VIEWER),
+    }
+)
 
 _WEBHOOKS = Rule(Who.ADMIN, rate=WEBHOOKS, feature=Feature.WEBHOOKS)
 AUTOMATION = {
@@ -251,15 +333,16 @@ AUTOMATION = {
 }
 _OAUTH = Feature.OAUTH_PROVIDER
 _APPS = Rule(Who.ADMIN, rate=CONSENT, person=True, feature=_OAUTH)
+_USERINFO = Rule(
+    Who.VIEWER, program=True, consent=True, reads_profile=True, writes=False, feature=_OAUTH
+)
 OAUTH_PROVIDER = {
     "GET /oauth/authorize": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /oauth/authorize": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_OAUTH),
     "POST /oauth/token": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_OAUTH),
-    "GET /oauth/userinfo": Rule(Who.VIEWER, program=True, reads_profile=True, feature=_OAUTH),
-    "POST /oauth/userinfo": Rule(
-        Who.VIEWER, program=True, reads_profile=True, writes=False, feature=_OAUTH
-    ),
+    "GET /oauth/userinfo": _USERINFO,
+    "POST /oauth/userinfo": _USERINFO,
     "GET /oauth/app": Rule(Who.ADMIN, person=True, feature=_OAUTH),
     "POST /oauth/app": _APPS,
     "PUT /oauth/app": _APPS,
@@ -280,49 +363,52 @@ _READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True)
 _WRITES = Rule(Who.MEMBER, rate=PUBLIC_WRITE, program=True)
 _ASKS = Rule(Who.MEMBER, rate=PUBLIC_ASK, program=True)
 _UPLOADS = Rule(Who.MEMBER, rate=PUBLIC_UPLOAD, program=True)
-PUBLIC_API = {
-    "GET /public/v1/is-connected": _READS,
-    "GET /public/v1/integrations": _READS,
-    "GET /public/v1/groups": _READS,
-    "GET /public/v1/social/{provider}": Rule(
-        Who.EDITOR, Limit.CHANNELS, rate=PUBLIC_ASK, program=True
-    ),
-    "DELETE /public/v1/integrations/{channel_id}": Rule(
-        Who.EDITOR, rate=PUBLIC_WRITE, program=True
-    ),
-    "GET /public/v1/integration-settings/{channel_id}": _READS,
-    "POST /public/v1/integration-trigger/{channel_id}": _ASKS,
-    "GET /public/v1/find-slot": _READS,
-    "GET /public/v1/find-slot/{channel_id}": _READS,
-    "GET /public/v1/posts": _READS,
-    "POST /public/v1/posts": Rule(
-        Who.MEMBER, Limit.POSTS_PER_MONTH, rate=PUBLIC_COMPOSE, program=True
-    ),
-    "GET /public/v1/posts/{post_id}": _READS,
-    "PUT /public/v1/posts/{post_id}": _WRITES,
-    "DELETE /public/v1/posts/{post_id}": _WRITES,
-    "DELETE /public/v1/posts/group/{group_id}": _WRITES,
-    "GET /public/v1/posts/{post_id}/missing": _ASKS,
-    "PUT /public/v1/posts/{post_id}/settings": _WRITES,
-    "PUT /public/v1/posts/{post_id}/status": _WRITES,
-    "PUT /public/v1/posts/{post_id}/release-id": _WRITES,
-    "GET /public/v1/analytics/{channel_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
-    "GET /public/v1/analytics/post/{post_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
-    "POST /public/v1/upload": _UPLOADS,
-    "POST /public/v1/upload-from-url": _UPLOADS,
-    "GET /public/v1/notifications": _READS,
-    "POST /public/v1/generate-video": _ASKS,
-    "POST /public/v1/video/function": _ASKS,
-    "GET /public/v1/users": _READS,
-}
+PUBLIC_API = _consented(
+    {
+        "GET /public/v1/is-connected": _READS,
+        "GET /public/v1/integrations": _READS,
+        "GET /public/v1/groups": _READS,
+        # It begins a connection, as the canonical route does.
+        "GET /public/v1/social/{provider}": Rule(
+            Who.EDITOR, Limit.CHANNELS, rate=PUBLIC_ASK, program=True, writes=True
+        ),
+        "DELETE /public/v1/integrations/{channel_id}": Rule(
+            Who.EDITOR, rate=PUBLIC_WRITE, program=True
+        ),
+        "GET /public/v1/integration-settings/{channel_id}": _READS,
+        "POST /public/v1/integration-trigger/{channel_id}": _ASKS,
+        "GET /public/v1/find-slot": _READS,
+        "GET /public/v1/find-slot/{channel_id}": _READS,
+        "GET /public/v1/posts": _READS,
+        "POST /public/v1/posts": Rule(
+            Who.MEMBER, Limit.POSTS_PER_MONTH, rate=PUBLIC_COMPOSE, program=True
+        ),
+        "GET /public/v1/posts/{post_id}": _READS,
+        "PUT /public/v1/posts/{post_id}": _WRITES,
+        "DELETE /public/v1/posts/{post_id}": _WRITES,
+        "DELETE /public/v1/posts/group/{group_id}": _WRITES,
+        "GET /public/v1/posts/{post_id}/missing": _ASKS,
+        "PUT /public/v1/posts/{post_id}/settings": _WRITES,
+        "PUT /public/v1/posts/{post_id}/status": _WRITES,
+        "PUT /public/v1/posts/{post_id}/release-id": _WRITES,
+        "GET /public/v1/analytics/{channel_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
+        "GET /public/v1/analytics/post/{post_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
+        "POST /public/v1/upload": _UPLOADS,
+        "POST /public/v1/upload-from-url": _UPLOADS,
+        "GET /public/v1/notifications": _READS,
+        "POST /public/v1/generate-video": _ASKS,
+        "POST /public/v1/video/function": _ASKS,
+        "GET /public/v1/users": _READS,
+    }
+)
 # One address for all tools: each says for itself what it needs (shared/public_api/tools.py).
-_TOOLS = Rule(Who.VIEWER, rate=TOOLS, program=True, writes=False)
+_TOOLS = Rule(Who.VIEWER, rate=TOOLS, program=True, consent=True, judges_itself=True)
 MCP = {
     "POST /mcp": _TOOLS,
     "POST /mcp/{api_key}": _TOOLS,
 }
 
-POLICY: dict[str, Rule] = {
+_ROWS = {
     **ROOT,
     **AUTH,
     **USER,
@@ -336,6 +422,8 @@ POLICY: dict[str, Rule] = {
     **PUBLIC_API,
     **MCP,
 }
+POLICY: dict[str, Rule] = {key: complete(key.partition(" ")[0], row) for key, row in _ROWS.items()}
+"""Every row, complete."""
 
 _RANK = (Role.VIEWER, Role.MEMBER, Role.EDITOR, Role.ADMIN, Role.OWNER)
 
@@ -347,7 +435,7 @@ def rule_for(method: str, path: str) -> Rule:
         LookupError: nobody has said who may call it.
     """
     try:
-        return POLICY[f"{method} {path}"]
+        return complete(method, POLICY[f"{method} {path}"])
     except KeyError as error:
         raise LookupError(
             f"{method} {path} has no row in shared/access/policy.py: say who may call it"

@@ -12,7 +12,7 @@ SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
-    "referrer-policy": "no-referrer",  # the address holds the platform's code
+    "referrer-policy": "same-origin",  # the address holds the platform's code: no other site sees it
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }

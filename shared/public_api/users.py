@@ -46,13 +46,15 @@ class FoundMember(WireModel):
 def find_users(session: Session, member: ActingMember, words: str) -> list[FoundMember]:
     """List members of any organization by a part of a user's name or address, or by the user's id; at most 20.
 
-    A super admin must have made the key. A colleague's key does not do, nor what a super admin allowed a program: it
-    would read everybody's addresses.
+    A super admin must have made the key, with every right: a key for reading is given to programs that read one
+    organization, and this reads everybody's addresses. For the same reason a colleague's key is refused, and so is what
+    a super admin allowed a third-party app.
 
     Raises:
-        Refused: it is not the key of a super admin who is a member of the organization.
+        Refused: it is not such a key of a super admin who is a member of the organization.
     """
-    where, maker = member.organization_id, member.user_id if member.via is Via.API_KEY else None
+    has_all_rights = member.via is Via.API_KEY and member.may_write
+    where, maker = member.organization_id, member.user_id if has_all_rights else None
     if maker is None or not queries.is_super_admin(session, where, maker):
         raise Refused(403, "Unauthorized")
     return [_found(row) for row in queries.search_members(session, words)]

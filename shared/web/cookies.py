@@ -1,19 +1,53 @@
 """Which cookies a browser is given: who is signed in, how to stay so, and which organization is meant.
 
-All are HttpOnly and SameSite=Lax; `Secure` where the public address is https.
+All are HttpOnly and SameSite=Lax. Where the public address is https they are Secure, and their names begin with `__Host-`:
+a browser takes such a cookie from this very host alone, so no sub-domain can plant one. Only the prefixed names are read
+there. On http (a laptop) browsers refuse the prefix, and the plain names are used.
+
+Source: developer.mozilla.org, "Set-Cookie", section "Cookie prefixes", read 2026-11-30.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from fastapi import Response
+from fastapi import Request, Response
 
+from shared.core import clock
 from shared.core.config import settings
 from shared.identity.sessions import SessionTokens
 
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
-_RENEW_PATH = "/auth"  # sent only where it is used
+CONNECTING = "connecting"
+"""By which a browser that comes back from a platform is known as the one that left."""
+NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING)
+PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
+"""Until when a `renew` cookie of before the prefixes is exchanged: 30 days after they were deployed."""
+_RENEW_PATH = "/auth"  # sent only where it is used; a prefixed name must have the path /
 _YEAR = timedelta(days=365)
+
+
+def wire_name(name: str) -> str:
+    """Return what a cookie is called on the wire."""
+    return f"__Host-{name}" if settings().cookies_are_secure else name
+
+
+def read(request: Request, name: str) -> str | None:
+    """Return a cookie of the request."""
+    return request.cookies.get(wire_name(name))
+
+
+def read_renew(request: Request) -> str | None:
+    """Return the token that renews the session, until `PLAIN_RENEW_ENDS` also from a cookie without the prefix."""
+    token = read(request, RENEW)
+    if token is None and clock.now() < PLAIN_RENEW_ENDS:
+        return request.cookies.get(RENEW)
+    return token
+
+
+def has_any(request: Request) -> bool:
+    """Tell whether the browser sent a cookie of ours."""
+    names = {wire_name(name) for name in NAMES} | {RENEW}
+    return not names.isdisjoint(request.cookies)
 
 
 def set_session(response: Response, tokens: SessionTokens) -> None:
@@ -21,14 +55,25 @@ def set_session(response: Response, tokens: SessionTokens) -> None:
     _set(response, ACCESS, tokens.access, timedelta(seconds=settings().access_token_seconds))
     if tokens.renew:
         life = timedelta(days=settings().session_days)
-        _set(response, RENEW, tokens.renew, life, path=_RENEW_PATH)
+        _set(response, RENEW, tokens.renew, life, path=_renew_path())
+    if settings().cookies_are_secure:
+        _clear_plain_renew(response)
 
 
 def clear_session(response: Response) -> None:
     """Sign a browser out."""
     for name in (ACCESS, ORGANIZATION, IMPERSONATE):
         _clear(response, name)
-    _clear(response, RENEW, path=_RENEW_PATH)
+    _clear(response, RENEW, path=_renew_path())
+    if settings().cookies_are_secure:
+        _clear_plain_renew(response)
+
+
+def removed(name: str) -> str:
+    """Return the `Set-Cookie` header that removes a cookie."""
+    answer = Response()
+    _clear(answer, name)
+    return answer.headers["set-cookie"]
 
 
 def choose_organization(response: Response, organization_id: UUID) -> None:
@@ -44,11 +89,30 @@ def impersonate(response: Response, member_id: UUID | None) -> None:
         _set(response, IMPERSONATE, str(member_id), timedelta(hours=8))
 
 
+def set_connecting(response: Response, secret: str, life: timedelta) -> None:
+    """Remember by a secret that this browser began to connect an account."""
+    _set(response, CONNECTING, secret, life)
+
+
+def _renew_path() -> str:
+    return "/" if settings().cookies_are_secure else _RENEW_PATH
+
+
 def _set(response: Response, name: str, value: str, life: timedelta, path: str = "/") -> None:
     response.set_cookie(
-        name,
+        wire_name(name),
         value,
         max_age=int(life.total_seconds()),
+        path=path,
+        secure=settings().cookies_are_secure,
+        httponly=True,
+        samesite="lax",  # platforms and mails lead here by links, which `strict` would call foreign
+    )
+
+
+def _clear(response: Response, name: str, path: str = "/") -> None:
+    response.delete_cookie(
+        wire_name(name),
         path=path,
         secure=settings().cookies_are_secure,
         httponly=True,
@@ -56,7 +120,5 @@ def _set(response: Response, name: str, value: str, life: timedelta, path: str =
     )
 
 
-def _clear(response: Response, name: str, path: str = "/") -> None:
-    response.delete_cookie(
-        name, path=path, secure=settings().cookies_are_secure, httponly=True, samesite="lax"
-    )
+def _clear_plain_renew(response: Response) -> None:
+    response.delete_cookie(RENEW, path=_RENEW_PATH, secure=True, httponly=True, samesite="lax")

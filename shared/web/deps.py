@@ -20,18 +20,27 @@ from shared.access.context import (
     Caller,
     Credentials,
     Profile,
-    count_address,
+    count_public,
     identify,
+    network_of,
 )
-from shared.access.errors import NotTheChosenOrganization, NotTheirConsent, RateLimitReached
-from shared.access.policy import Rule, Who
+from shared.access.counts import count_in_memory
+from shared.access.crossing import Arrival, check_arrival
+from shared.access.errors import (
+    ImpersonationOver,
+    NotTheirConsent,
+    OrganizationGone,
+    RateLimitReached,
+)
+from shared.access.policy import Per, Rate, Rule, Who
 from shared.core.config import settings
 from shared.core.errors import NotFound
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
+from shared.identity.tokens import read_renew_token
+from shared.web import cookies
 
 T = TypeVar("T")
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)  # as RFC 9110 reads schemes
 
 
@@ -41,25 +50,73 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
         if rule.feature in settings().disabled_features:
             raise NotFound("This server has that switched off.")
+        check_arrival(_arrival_of(request), rule, ours=_our_origins())
         try:
             _let_in(request)
         except RateLimitReached as error:
             request.state.quota = error.quota
             raise
+        except OrganizationGone:
+            _remove_named(request, cookies.ORGANIZATION)
+            raise
+        except ImpersonationOver:
+            _remove_named(request, cookies.IMPERSONATE)
+            raise
 
     def _let_in(request: Request) -> None:
         if rule.who is not Who.PUBLIC:
-            caller = _again_if_disconnected(lambda session: _identify(session, request, rule))
+            caller = _again_if_disconnected(
+                lambda session: identify(session, credentials_of(request), rule)
+            )
             request.state.caller, request.state.quota = caller, caller.quota
+            if rule.rate and rule.rate.in_memory:
+                count_in_memory(rule.rate, str(caller.principal))
             if caller.member.impersonated_by:
                 _note_impersonation(request, caller.member)
-        elif rate := rule.rate:
-            address = client_address(request)
-            request.state.quota = _again_if_disconnected(
-                lambda session: count_address(session, address, rate)
-            )
+        elif rule.rate:
+            _count_public(request, rule.rate)
 
     return check
+
+
+def _count_public(request: Request, rate: Rate) -> None:
+    subject = _session_of(request) if rate.per is Per.SESSION else None
+    subject = subject or network_of(client_address(request))
+    if rate.in_memory:
+        count_in_memory(rate, subject)
+    else:
+        request.state.quota = _again_if_disconnected(
+            lambda session: count_public(session, subject, rate)
+        )
+
+
+def _session_of(request: Request) -> str | None:
+    session_id = read_renew_token(cookies.read_renew(request) or "")
+    return str(session_id) if session_id else None
+
+
+def _arrival_of(request: Request) -> Arrival:
+    headers = request.headers
+    return Arrival(
+        method=request.method,
+        site=headers.get("sec-fetch-site"),
+        mode=headers.get("sec-fetch-mode"),
+        destination=headers.get("sec-fetch-dest"),
+        purpose=headers.get("sec-purpose") or headers.get("purpose"),
+        origin=headers.get("origin"),
+        by_header=bool(headers.get("auth") or credentials_of(request).api_key),
+        has_cookie=cookies.has_any(request),
+    )
+
+
+def _our_origins() -> frozenset[str]:
+    return frozenset({settings().public_url, *settings().cors_origins})
+
+
+def _remove_named(request: Request, name: str) -> None:
+    """Have the answer remove a cookie that named what is not open to the caller; a header is the caller's own matter."""
+    if not request.headers.get(name) and cookies.read(request, name):
+        request.state.removed_cookie = cookies.removed(name)
 
 
 def client_address(request: Request) -> str:
@@ -76,13 +133,16 @@ def credentials_of(request: Request) -> Credentials:
 
     Where a route has a key in its path, that is the one.
     """
-    headers, cookies = request.headers, request.cookies
+    headers = request.headers
     authorization = request.path_params.get("api_key") or headers.get("authorization", "")
+    api_key = _BEARER.sub("", authorization).strip() or None
+    # A key is not the browser's: what its cookies choose is about the session.
+    chosen = None if api_key else cookies.read(request, cookies.ORGANIZATION)
     return Credentials(
-        access_token=headers.get("auth") or cookies.get("auth"),
-        api_key=_BEARER.sub("", authorization).strip() or None,
-        organization=headers.get("showorg") or cookies.get("showorg"),
-        impersonate=headers.get("impersonate") or cookies.get("impersonate"),
+        access_token=headers.get("auth") or cookies.read(request, cookies.ACCESS),
+        api_key=api_key,
+        organization=headers.get("showorg") or chosen,
+        impersonate=headers.get("impersonate") or cookies.read(request, cookies.IMPERSONATE),
     )
 
 
@@ -94,9 +154,6 @@ async def _consenting(request: Request) -> ActingMember:
     member = _caller_of(request).member
     if member.impersonated_by:
         raise NotTheirConsent
-    chosen = credentials_of(request).organization
-    if chosen and chosen.lower() != str(member.organization_id):
-        raise NotTheChosenOrganization
     return member
 
 
@@ -122,7 +179,7 @@ Acting = Annotated[ActingMember, Depends(_acting)]
 """Who acts."""
 
 Consenting = Annotated[ActingMember, Depends(_consenting)]
-"""Who acts: nobody in their place, and in the organization that the request names instead of the caller's first one."""
+"""Who acts, and nobody in their place."""
 
 OwnProfile = Annotated[Profile, Depends(_profile)]
 """What `GET /user/self` shows; the rule must say `reads_profile`."""
@@ -136,11 +193,6 @@ Autocommit = Reading
 # With FastAPI's default scope the commit would come after the answer: a commit that fails would have said 201.
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 """A session that is the request's one transaction."""
-
-
-def _identify(session: Session, request: Request, rule: Rule) -> Caller:
-    writes = rule.writes and request.method not in _READS
-    return identify(session, credentials_of(request), rule, writes=writes)
 
 
 def _again_if_disconnected(work: Callable[[Session], T]) -> T:

@@ -125,6 +125,9 @@ class Edge:
         present = {name.lower() for name, _ in message.get("headers", ())}
         headers = [(name, value) for name, value in self._headers if name not in present]
         headers.append((REQUEST_ID.encode(), request_id.encode()))
+        removed: str | None = getattr(request.state, "removed_cookie", None)
+        if removed:
+            headers.append((b"set-cookie", removed.encode()))
         quota: Quota | None = getattr(request.state, "quota", None)
         if quota:
             headers += [
@@ -164,7 +167,8 @@ def _security_headers() -> list[tuple[bytes, bytes]]:
     headers = [
         (b"cache-control", b"no-store"),
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-        (b"referrer-policy", b"no-referrer"),
+        # Not `no-referrer`: forms of our own pages would be sent with `Origin: null`.
+        (b"referrer-policy", b"same-origin"),
         (b"x-content-type-options", b"nosniff"),
         (b"x-frame-options", b"DENY"),
     ]

@@ -23,6 +23,8 @@ from shared.db.session import read_only
 
 _PATIENCE = timedelta(seconds=5)
 _STARTED = time.monotonic()
+REMEMBERED = timedelta(seconds=5)
+"""For how long an answer about the dependencies is given again."""
 
 
 class Memory(WireModel):
@@ -51,6 +53,9 @@ class Readiness(WireModel):
     dependencies: Dependencies
 
 
+_last: tuple[float, Readiness] | None = None
+
+
 def health() -> Health:
     """Say that this process lives; nothing else is asked."""
     return Health(
@@ -59,7 +64,24 @@ def health() -> Health:
 
 
 def readiness() -> Readiness:
-    """Ask everything that we depend on, at once, and wait five seconds at most."""
+    """Ask everything that we depend on, at once, and wait five seconds at most; remembered for `REMEMBERED`.
+
+    Anybody may ask, at any rate: most of the questions are answered from memory.
+    """
+    global _last
+    now = time.monotonic()
+    if _last is None or now - _last[0] >= REMEMBERED.total_seconds():
+        _last = now, _ask_all()
+    return _last[1]
+
+
+def forget_readiness() -> None:
+    """Ask again next time."""
+    global _last
+    _last = None
+
+
+def _ask_all() -> Readiness:
     asked: dict[str, Callable[[], None]] = {
         "database": _ask_database,
         "queue": ask_queue,

@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from fastapi import Request, Response
 from mcp.server.context import ServerRequestContext
@@ -36,10 +36,10 @@ from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from shared.access.context import Caller
-from shared.access.errors import UnknownApiKey, UnknownGrant
+from shared.access.errors import OriginRefused, UnknownApiKey, UnknownGrant
 from shared.access.policy import Rule
 from shared.core.config import Feature, settings
-from shared.core.errors import AppError, Forbidden, InvalidInput, Unreadable
+from shared.core.errors import AppError, InvalidInput, Unreadable
 from shared.core.wire import WireModel
 from shared.public_api import tools
 from shared.web.edge import Receive, Scope, Send
@@ -101,15 +101,6 @@ class UnknownKeyInPath(AppError):
 
     def __init__(self) -> None:
         super().__init__("Invalid API Key")
-
-
-class OriginRefused(Forbidden):
-    """A page of another site asked, by way of somebody's browser."""
-
-    code: ClassVar[str] = "origin_refused"
-
-    def __init__(self) -> None:
-        super().__init__("Requests from pages of this origin are not taken.")
 
 
 class ToolsRoute(Route):

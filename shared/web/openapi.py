@@ -23,10 +23,15 @@ Schedule posts for many social networks at once.
 existing clients speak. Everything else is what the console itself calls; most of it takes an API key too, and tells
 refusals in more detail.
 
-**Who is calling** is said by an API key or a token in the header `Authorization`, by the cookie `auth` of a browser that
-has signed in, or by the same value in the header `auth`. Where somebody belongs to several organizations, the cookie or
-header `showorg` says which is meant; a key and a token mean one already. The button *Authorize* takes either; what you
-try out on this page is done.
+**Who is calling** is proven by an API key or a token in the header `Authorization`, by the cookie of a browser that has
+signed in (`__Host-auth` where the public address is https, `auth` on http), or by the same value in the header `auth`.
+Where somebody belongs to several organizations, the cookie (`__Host-showorg` or `showorg`) or the header `showorg` says
+which is meant; a key and a token mean one already. Naming an organization that is not open to the caller is refused
+(403 `organization_gone`). The button *Authorize* takes either; what you try out on this page is done.
+
+**Cookies write only from Roost's own pages.** A request that changes something and is carried by cookies alone is refused
+(403 `origin_refused`) unless `Sec-Fetch-Site` is `same-origin` or `none`, or `Origin` is the public address or one of
+`CORS_ORIGINS`. A program that keeps cookies sends that `Origin`.
 
 **Times** are written as `2026-01-15T10:30:00.000Z`; one without an offset is read as UTC.
 
@@ -82,7 +87,8 @@ _SECURITY = {
         "type": "apiKey",
         "in": "cookie",
         "name": "auth",
-        "description": "Set by `POST /auth/login`, which a browser remembers by itself; there is nothing to fill in here.",
+        "description": "Set by `POST /auth/login`, which a browser remembers by itself; there is nothing to fill in here. "
+        "Where the public address is https its name is `__Host-auth`.",
     },
     "sessionHeader": {
         "type": "apiKey",

@@ -53,6 +53,27 @@ form.addEventListener("submit", async (event) => {
 });
 """
 
+_ACTIVATE_FORM = """
+<form id="form" data-code="{code}"><button>Activate my account</button></form>
+<noscript><p>This page needs JavaScript.</p></noscript>
+<p id="said" role="status"></p>
+"""
+_ACTIVATE = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch("/auth/activate", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify({code: form.dataset.code}),
+  });
+  const body = await answer.json();
+  said.textContent = answer.ok ? "Your account is active, and you are signed in."
+    : body.detail + " If your account is active already, sign in. Otherwise have another mail sent.";
+  form.remove();
+});
+"""
+
 # By status: what a person reads first who opened a link.
 _TITLES = {
     403: "This is not open to you",
@@ -112,6 +133,12 @@ def page(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLR
 def password_page(code: str) -> HTMLResponse:
     """Make the page on which a mailed code lets one set a new password."""
     return page("Set a new password", _FORM.format(code=escape(code)), script=_SEND_FORM)
+
+
+def activation_page(code: str) -> HTMLResponse:
+    """Make the page on which a mailed code lets one activate an account."""
+    form = _ACTIVATE_FORM.format(code=escape(code))
+    return page("Activate your account", form, script=_ACTIVATE)
 
 
 def sign_in_page(why: str, *, status: int = HTTPStatus.OK) -> HTMLResponse:

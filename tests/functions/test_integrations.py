@@ -483,7 +483,7 @@ class TestPage:
     ) -> None:
         configure(PUBLIC_URL="https://roost.example")
         [cookie] = browser.get("/integrations/social/mastodon").set_cookies
-        assert re.match(r"connecting=[\w-]{43};", cookie)
+        assert re.match(r"__Host-connecting=[\w-]{43};", cookie)
         for word in ("HttpOnly", "Secure", "SameSite=lax", "Max-Age=3600"):
             assert word.lower() in cookie.lower()
 
@@ -705,7 +705,7 @@ class TestPage:
         assert "default-src 'none'" in policy
         assert "form-action 'self'" in policy
         assert "script-src" not in policy
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cache-control"] == "no-store"
 
     def test_states_of_unknown_length_do_not_break_it(

@@ -360,7 +360,7 @@ class TestDecide:
         session.flush()
         for path, body in requests:
             answer = browser.post(path, body, headers=headers)
-            assert (answer.status, answer.json["code"]) == (403, "not_the_chosen_organization")
+            assert (answer.status, answer.json["code"]) == (403, "organization_gone")
         assert session.scalars(select(OAuthCode)).all() == []
         chosen.disabled = False
         session.flush()

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from local.docs.openapi import apps
 from shared.access.policy import rule_for
+from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
 from shared.media.models import MediaState
 from shared.notifications.models import Notification, NotificationKind
@@ -92,27 +93,33 @@ NOTHING = {"GET /public/v1/analytics/post/{post_id}": "[]"}
 class Theirs:
     """One of everything, in an organization that the caller does not belong to."""
 
-    def __init__(self, session: Session) -> None:
-        self.organization: Organization = an_organization(session, name=SECRET)
+    def __init__(self, session: Session, *, secret: str = SECRET) -> None:
+        self.secret = secret
+        unique = hash_secret(secret)
+        self.organization: Organization = an_organization(session, name=secret)
         self.member = a_member(session, self.organization)
-        customer = a_customer(session, self.organization, name=SECRET)
+        customer = a_customer(session, self.organization, name=secret)
         channel = a_channel(
-            session, self.organization, name=SECRET, username="secret", customer_id=customer.id
+            session, self.organization, name=secret, username="secret", customer_id=customer.id
         )
         post = a_post(
-            session, channel, state=PostState.UNCONFIRMED, content=f"<p>{SECRET}</p>", due_at=None
+            session, channel, state=PostState.UNCONFIRMED, content=f"<p>{secret}</p>", due_at=None
         )
-        media = a_media(session, self.organization, name=SECRET, alt=SECRET)
+        media = a_media(session, self.organization, name=secret, alt=secret)
         uploading = a_media(
-            session, self.organization, state=MediaState.UPLOADING, upload_id="upload", name=SECRET
+            session, self.organization, state=MediaState.UPLOADING, upload_id="upload", name=secret
         )
-        tag = Tag(id=new_id(), organization_id=self.organization.id, name=SECRET, color="#000000")
+        tag = Tag(id=new_id(), organization_id=self.organization.id, name=secret, color="#000000")
         key = ApiKey(
-            id=new_id(), organization_id=self.organization.id, name=SECRET, key_hash=b"h", hint="h"
+            id=new_id(),
+            organization_id=self.organization.id,
+            name=secret,
+            key_hash=unique,
+            hint="h",
         )
         told = Notification(
             id=new_id(), organization_id=self.organization.id, kind=NotificationKind.INFO,
-            title=SECRET, content=SECRET,
+            title=secret, content=secret,
         )  # fmt: skip
         session.add_all([tag, key, told])
         session.flush()
@@ -134,38 +141,40 @@ class Theirs:
         self.channel, self.post, self.media = channel.id, post.id, media.id
 
     def _grant(self, session: Session) -> OAuthGrant:
+        secret = self.secret
         program = OAuthApp(
-            id=new_id(), organization_id=self.organization.id, client_id=SECRET, name=SECRET,
-            description=SECRET, redirect_uris=["https://secret.example/"],
+            id=new_id(), organization_id=self.organization.id, client_id=secret, name=secret,
+            description=secret, redirect_uris=["https://secret.example/"],
         )  # fmt: skip
         session.add(program)
         session.flush()
         grant = OAuthGrant(
             id=new_id(), app_id=program.id, organization_id=self.organization.id,
-            user_id=self.member.user_id, token_hash=b"t", scopes=["mcp:read"],
+            user_id=self.member.user_id, token_hash=hash_secret(secret), scopes=["mcp:read"],
         )  # fmt: skip
         session.add(grant)
         session.flush()
         return grant
 
     def _webhook(self, session: Session) -> dict[str, UUID]:
+        secret = self.secret
         webhook = Webhook(
-            id=new_id(), organization_id=self.organization.id, name=SECRET, secret=b"s",
+            id=new_id(), organization_id=self.organization.id, name=secret, secret=b"s",
             url="https://secret.example/",
         )  # fmt: skip
         session.add(webhook)
         session.flush()
         delivery = WebhookDelivery(
             id=new_id(), organization_id=self.organization.id, webhook_id=webhook.id,
-            event="post.published", event_id=new_id(), body=[{"content": SECRET}],
+            event="post.published", event_id=new_id(), body=[{"content": secret}],
             state=DeliveryState.FAILED,
         )  # fmt: skip
         session.add(delivery)
         session.flush()
         return {"webhook_id": webhook.id, "delivery_id": delivery.id}
 
-    def path(self, template: str) -> str:
-        ids = dict(self.ids)
+    def path(self, template: str, **others: str) -> str:
+        ids: dict[str, UUID | str] = {**self.ids, **others}
         if template.startswith("/media/") and template.endswith(("/complete", "/parts", "/upload")):
             ids["media_id"] = self.uploading
         return re.sub(r"\{(\w+)\}", lambda match: str(ids[match[1]]), template)

@@ -253,7 +253,8 @@ def _cli(system: RunningSystem, home: Path, **settings: str) -> Cli:
 def _approve(system: RunningSystem, code: str) -> None:
     """Let the device in, as the member does who is logged in in a browser."""
     demo = system.facts["demo"]
-    with httpx.Client(base_url=system.facts["url"], timeout=30) as browser:
+    on_our_page = {"sec-fetch-site": "same-origin"}
+    with httpx.Client(base_url=system.facts["url"], timeout=30, headers=on_our_page) as browser:
         who = {"provider": "LOCAL", "email": demo["email"], "password": demo["password"]}
         browser.post("/auth/login", json=who).raise_for_status()
         browser.post("/device/approve", json={"code": code, "approve": True}).raise_for_status()

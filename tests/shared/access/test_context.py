@@ -9,12 +9,22 @@ import time_machine
 from sqlalchemy import text
 from sqlalchemy.orm import Session as DbSession
 
-from shared.access.context import ActingMember, Caller, Credentials, Via, count_address, identify
+from shared.access.context import (
+    ActingMember,
+    Caller,
+    Credentials,
+    Via,
+    count_public,
+    identify,
+    network_of,
+)
 from shared.access.errors import (
+    ImpersonationOver,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
     NotSignedIn,
+    OrganizationGone,
     RateLimitReached,
     UnknownApiKey,
     UnknownGrant,
@@ -31,9 +41,10 @@ from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import as_member, by_grant, by_key, put_app_secret
 
-ANY = Rule(Who.VIEWER)
+ANY = Rule(Who.VIEWER, consent=True)
+WRITES = Rule(Who.VIEWER, consent=True, writes=True)
 TWICE = Rate("test", 2, timedelta(minutes=1))
-LIMITED = Rule(Who.VIEWER, rate=TWICE)
+LIMITED = Rule(Who.VIEWER, consent=True, rate=TWICE)
 ROLLING = Rule(Who.VIEWER, rate=Rate("rolling", 3, timedelta(minutes=1), rolling=True))
 
 
@@ -60,7 +71,7 @@ def with_key(session: DbSession, member: Member, **also: Any) -> Credentials:
 
 
 def ask(session: DbSession, credentials: Credentials, rule: Rule = ANY) -> Caller:
-    return identify(session, credentials, rule, writes=False)
+    return identify(session, credentials, rule)
 
 
 class TestSession:
@@ -113,7 +124,7 @@ class TestSession:
     def test_nobody_acts_without_a_seat(
         self, session: DbSession, member: Member, change: str
     ) -> None:
-        credentials = signed_in(session, member)
+        credentials = signed_in(session, member, organization=None)
         session.execute(text(change))
         with pytest.raises(NoOrganization):
             ask(session, credentials)
@@ -129,23 +140,47 @@ class TestSession:
             text("update members set created_at = now() + interval '1 minute' where id = :id"),
             {"id": second.id},
         )
-        stranger = an_organization(session)
-        for chosen, meant in (
-            (None, member),
-            (str(second.organization_id), second),
-            (str(stranger.id), member),
-            ("nonsense", member),
-        ):
+        for chosen, meant in ((None, member), (str(second.organization_id), second)):
             credentials = signed_in(session, member, organization=chosen)
             assert ask(session, credentials).member.organization_id == meant.organization_id
 
-    def test_disabled_seat_cannot_be_chosen(self, session: DbSession, member: Member) -> None:
-        user = session.get_one(User, member.user_id)
-        second = a_member(session, an_organization(session), user)
-        second.disabled = True
+    @pytest.mark.parametrize("chosen", ["foreign", "disabled", "deleted", "nonsense"])
+    def test_organization_without_a_seat_is_refused_instead_of_replaced(
+        self, session: DbSession, member: Member, chosen: str
+    ) -> None:
+        """Finding 2.16: it fell back to the caller's first organization, also for writes."""
+        other = an_organization(session)
+        if chosen != "foreign":
+            seat = a_member(session, other, session.get_one(User, member.user_id))
+            seat.disabled = chosen == "disabled"
+        if chosen == "deleted":
+            other.deleted_at = clock.now()
         session.flush()
-        credentials = signed_in(session, member, organization=str(second.organization_id))
-        assert ask(session, credentials).member.organization_id == member.organization_id
+        named = "nonsense" if chosen == "nonsense" else str(other.id)
+        credentials = signed_in(session, member, organization=named)
+        with pytest.raises(OrganizationGone):
+            ask(session, credentials)
+        personal = ask(session, credentials, Rule(Who.VIEWER, personal=True))
+        assert personal.member.organization_id == member.organization_id
+
+    def test_impersonation_without_a_right_is_refused_instead_of_ignored(
+        self, session: DbSession, member: Member
+    ) -> None:
+        """Finding 2.16: an impersonation that is over went on as the caller, also for writes."""
+        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
+        credentials = signed_in(session, admin, impersonate=str(member.id))
+        assert ask(session, credentials).member.impersonated_by == admin.user_id
+        session.execute(
+            text("update members set disabled = true where id = :id"), {"id": member.id}
+        )
+        with pytest.raises(ImpersonationOver):
+            ask(session, credentials)
+        alone = ask(session, credentials, Rule(Who.VIEWER, personal=True)).member
+        assert (alone.user_id, alone.impersonated_by) == (admin.user_id, None)
+        nobody_special = signed_in(session, member, impersonate=str(admin.id))
+        session.execute(text("update members set disabled = false"))
+        with pytest.raises(ImpersonationOver):
+            ask(session, nobody_special)
 
     def test_token_ends_after_a_quarter_of_an_hour(
         self, session: DbSession, member: Member
@@ -248,9 +283,9 @@ class TestGrant:
     def test_never_administers(self, session: DbSession, role: Role, acts_as: Role) -> None:
         member = a_member(session, an_organization(session), role=role)
         credentials = with_grant(session, member)
-        assert identify(session, credentials, ANY, writes=False).member.role is acts_as
+        assert identify(session, credentials, ANY).member.role is acts_as
         with pytest.raises(Forbidden):
-            identify(session, credentials, Rule(Who.ADMIN), writes=False)
+            identify(session, credentials, Rule(Who.ADMIN))
 
     def test_who_left_and_came_back_is_asked_again(
         self, session: DbSession, member: Member
@@ -261,11 +296,11 @@ class TestGrant:
             ask(session, credentials)
 
     def test_scope_says_if_it_may_write(self, session: DbSession, member: Member) -> None:
-        identify(session, with_grant(session, member), ANY, writes=True)
+        identify(session, with_grant(session, member), WRITES)
         reads = with_grant(session, member, "mcp:read")
-        identify(session, reads, ANY, writes=False)
+        identify(session, reads, ANY)
         with pytest.raises(KeyReadsOnly):
-            identify(session, reads, ANY, writes=True)
+            identify(session, reads, WRITES)
 
 
 class TestApiKey:
@@ -337,9 +372,9 @@ class TestApiKey:
 
     def test_reading_key_does_not_write(self, session: DbSession, member: Member) -> None:
         credentials = with_key(session, member, scopes=("read",))
-        identify(session, credentials, ANY, writes=False)
+        identify(session, credentials, ANY)
         with pytest.raises(KeyReadsOnly):
-            identify(session, credentials, ANY, writes=True)
+            identify(session, credentials, WRITES)
 
 
 class TestRule:
@@ -370,8 +405,8 @@ class TestRule:
         found = ask(session, signed_in(session, admin, impersonate=str(member.id))).member
         assert found.user_id == member.user_id
         assert found.impersonated_by == admin.user_id
-        found = ask(session, signed_in(session, member, impersonate=str(admin.id))).member
-        assert (found.user_id, found.impersonated_by) == (member.user_id, None)
+        with pytest.raises(ImpersonationOver):
+            ask(session, signed_in(session, member, impersonate=str(admin.id)))
 
 
 class TestLimit:
@@ -451,10 +486,10 @@ class TestLimit:
 
     def test_addresses_are_counted_apart(self, session: DbSession) -> None:
         once = Rate("test", 1, timedelta(minutes=1), Per.ADDRESS)
-        count_address(session, "203.0.113.1", once)
-        count_address(session, "203.0.113.2", once)
+        count_public(session, network_of("203.0.113.1"), once)
+        count_public(session, network_of("203.0.113.2"), once)
         with pytest.raises(TooManyRequests):
-            count_address(session, "203.0.113.1", once)
+            count_public(session, network_of("203.0.113.1"), once)
 
     @pytest.mark.parametrize(
         ("first", "second", "are_one"),
@@ -470,5 +505,5 @@ class TestLimit:
         self, session: DbSession, first: str, second: str, are_one: bool
     ) -> None:
         rate = Rate("test", 2, timedelta(minutes=1), Per.ADDRESS)
-        count_address(session, first, rate)
-        assert count_address(session, second, rate).remaining == (0 if are_one else 1)
+        count_public(session, network_of(first), rate)
+        assert count_public(session, network_of(second), rate).remaining == (0 if are_one else 1)

@@ -93,5 +93,5 @@ def test_role_reaches_what_is_below_it(role: Role, needed: Role, reached: bool) 
 
 
 def test_public_route_cannot_be_counted_by_organization() -> None:
-    with pytest.raises(ValueError, match="counted by address"):
+    with pytest.raises(ValueError, match="counted by address or session"):
         Rule(Who.PUBLIC, rate=Rate("x", 1, timedelta(hours=1), Per.ORGANIZATION))

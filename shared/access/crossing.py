@@ -1,0 +1,67 @@
+"""May a browser send this request from where it comes? The one answer for cross-site rules and for prefetchers.
+
+Whether a route writes is a column of its policy row (`shared/access/policy.py`), the same one that scopes of keys are
+checked against. Reading is let in from anywhere: it changes nothing, and the browser keeps the answer from other origins.
+
+Source: w3.org/TR/fetch-metadata, fetch.spec.whatwg.org section 3.2 (Origin header), read 2026-11-30.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from shared.access.errors import OriginRefused, PrefetchRefused
+from shared.access.policy import Rule, Who
+
+_OWN = frozenset({"same-origin", "none"})  # none: typed, or from a bookmark
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a request says of where it comes from; None where the header is absent.
+
+    `by_header`: a header or the path proves who is calling, which a page of another site cannot make a browser send.
+    `has_cookie`: the browser sent a cookie of ours with it.
+    """
+
+    method: str
+    site: str | None = None
+    mode: str | None = None
+    destination: str | None = None
+    purpose: str | None = None
+    origin: str | None = None
+    by_header: bool = False
+    has_cookie: bool = False
+
+
+def check_arrival(arrival: Arrival, rule: Rule, *, ours: Collection[str]) -> None:
+    """Refuse a writing request that a page of another site or sub-domain sent, or that was fetched ahead.
+
+    `ours` are the origins whose pages may call.
+
+    Raises:
+        PrefetchRefused: nobody has opened the address yet.
+        OriginRefused: it comes from a page that is not ours.
+    """
+    if not rule.writes:
+        return
+    if "prefetch" in (arrival.purpose or ""):
+        raise PrefetchRefused
+    if _counts_cookies(arrival, rule) and not _is_ours(arrival, rule, ours):
+        raise OriginRefused
+
+
+def _counts_cookies(arrival: Arrival, rule: Rule) -> bool:
+    if rule.who is Who.PUBLIC:
+        return rule.by_cookie or rule.returns
+    return not (rule.program or arrival.by_header)
+
+
+def _is_ours(arrival: Arrival, rule: Rule, ours: Collection[str]) -> bool:
+    # Sec-Fetch-Site comes first: a form of a page without referrers has `Origin: null`.
+    if arrival.site in _OWN or arrival.origin in ours:
+        return True
+    if rule.returns and arrival.site:
+        return (arrival.mode, arrival.destination) == ("navigate", "document")
+    if arrival.site or arrival.origin:
+        return False
+    return arrival.method == "GET" or not arrival.has_cookie
