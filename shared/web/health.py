@@ -23,7 +23,7 @@ from shared.db.session import read_only
 
 _PATIENCE = timedelta(seconds=5)
 _STARTED = time.monotonic()
-REMEMBERED = timedelta(seconds=5)
+REMEMBERED = timedelta(seconds=3)
 """For how long an answer about the dependencies is given again."""
 
 

@@ -59,6 +59,27 @@ class TestHealth:
 
 
 class TestReady:
+    @pytest.fixture(autouse=True)
+    def _asked_anew(self) -> None:
+        health.forget_readiness()
+
+    def test_is_remembered_for_a_few_seconds(
+        self,
+        gateway: Gateway,
+        session: Session,
+        services: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Finding 7.17: anybody could have the database, the queue and the bucket asked, at any rate."""
+        asked = []
+        monkeypatch.setattr(health, "ask_queue", lambda: asked.append(1))
+        monkeypatch.setattr(health, "REMEMBERED", timedelta(hours=1))
+        assert [gateway.get("/health/ready").status for _ in range(3)] == [200, 200, 200]
+        assert len(asked) == 1
+        monkeypatch.setattr(health, "REMEMBERED", timedelta(0))
+        gateway.get("/health/ready")
+        assert len(asked) == 2
+
     def test_everything_answers(self, gateway: Gateway, session: Session, services: None) -> None:
         answer = gateway.get("/health/ready")
         assert (answer.status, answer.json["status"]) == (200, "ok")

@@ -92,6 +92,11 @@ def test_role_reaches_what_is_below_it(role: Role, needed: Role, reached: bool) 
     assert reaches(role, needed) is reached
 
 
+def test_route_has_a_limit_or_a_reason_to_have_none() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        Rule(Who.VIEWER, rate=Rate("x", 1, timedelta(hours=1)), unlimited="It is cheap.")
+
+
 def test_public_route_cannot_be_counted_by_organization() -> None:
     with pytest.raises(ValueError, match="counted by address or session"):
         Rule(Who.PUBLIC, rate=Rate("x", 1, timedelta(hours=1), Per.ORGANIZATION))

@@ -1,0 +1,355 @@
+"""Which role does each route ask for, and which kinds of credentials? Written down apart from the policy table.
+
+A row of the policy that lets somebody else in than before fails here: change both, on purpose.
+"""
+
+import pytest
+
+from shared.access.policy import POLICY, Who, reaches
+from shared.organizations.models import Role
+
+LEAST = {
+    Who.PUBLIC: """
+        GET /
+        GET /health
+        GET /health/ready
+        GET /openapi.json
+        GET /docs
+        GET /docs/{file}
+        GET /auth/can-register
+        POST /auth/register
+        GET /auth/activate
+        POST /auth/activate
+        POST /auth/resend-activation
+        POST /auth/login
+        POST /auth/renew
+        POST /auth/forgot
+        GET /auth/forgot-return
+        POST /auth/forgot-return
+        POST /user/logout
+        GET /app/integrations/social/{provider}
+        POST /app/integrations/social/{provider}
+        GET /oauth/authorize
+        POST /oauth/token
+        POST /oauth/register
+        POST /device/code
+        POST /device/token
+        GET /device
+        GET /.well-known/oauth-protected-resource
+        GET /.well-known/oauth-protected-resource/{name}
+        GET /.well-known/oauth-authorization-server
+        GET /.well-known/oauth-authorization-server/{name}
+    """,
+    Who.VIEWER: """
+        GET /user/self
+        GET /user/personal
+        POST /user/personal
+        GET /user/email-notifications
+        POST /user/email-notifications
+        GET /user/organizations
+        POST /user/change-org
+        GET /user/sessions
+        DELETE /user/sessions/{session_id}
+        GET /settings/organization
+        GET /customers
+        GET /notifications
+        GET /notifications/list
+        POST /notifications/read
+        GET /integrations
+        GET /integrations/list
+        GET /integrations/providers
+        GET /integrations/{channel_id}
+        GET /media
+        GET /media/{media_id}
+        GET /posts
+        GET /posts/list
+        GET /posts/group/{group_id}
+        GET /posts/{post_id}
+        POST /posts/should-shortlink
+        GET /posts/find-slot
+        GET /posts/find-slot/{channel_id}
+        GET /posts/tags
+        GET /posts/{post_id}/history
+        GET /app/posts/{post_id}
+        GET /oauth/userinfo
+        POST /oauth/userinfo
+        GET /oauth/grants
+        DELETE /oauth/grants/{grant_id}
+        GET /public/v1/is-connected
+        GET /public/v1/integrations
+        GET /public/v1/groups
+        GET /public/v1/integration-settings/{channel_id}
+        GET /public/v1/find-slot
+        GET /public/v1/find-slot/{channel_id}
+        GET /public/v1/posts
+        GET /public/v1/posts/{post_id}
+        GET /public/v1/analytics/{channel_id}
+        GET /public/v1/analytics/post/{post_id}
+        GET /public/v1/notifications
+        GET /public/v1/users
+        POST /mcp
+        POST /mcp/{api_key}
+    """,
+    Who.MEMBER: """
+        POST /integrations/mentions
+        POST /media
+        POST /media/information
+        PUT /media/{media_id}
+        DELETE /media/{media_id}
+        POST /media/{media_id}/parts
+        POST /media/{media_id}/complete
+        DELETE /media/{media_id}/upload
+        POST /posts
+        DELETE /posts/group/{group_id}
+        POST /posts/valid
+        POST /posts/tags
+        PUT /posts/tags/{tag_id}
+        DELETE /posts/tags/{tag_id}
+        PUT /posts/{post_id}
+        DELETE /posts/{post_id}
+        PUT /posts/{post_id}/date
+        PUT /posts/{post_id}/status
+        POST /posts/{post_id}/duplicate
+        POST /posts/{post_id}/confirm
+        POST /posts/{post_id}/resend
+        POST /oauth/authorize
+        POST /device/approve
+        POST /public/v1/integration-trigger/{channel_id}
+        POST /public/v1/posts
+        PUT /public/v1/posts/{post_id}
+        DELETE /public/v1/posts/{post_id}
+        DELETE /public/v1/posts/group/{group_id}
+        GET /public/v1/posts/{post_id}/missing
+        PUT /public/v1/posts/{post_id}/settings
+        PUT /public/v1/posts/{post_id}/status
+        PUT /public/v1/posts/{post_id}/release-id
+        POST /public/v1/upload
+        POST /public/v1/upload-from-url
+        POST /public/v1/generate-video
+        POST /public/v1/video/function
+    """,
+    Who.EDITOR: """
+        POST /customers
+        PUT /customers/{customer_id}
+        DELETE /customers/{customer_id}
+        GET /integrations/social/{provider}
+        POST /integrations/social/{provider}/connect
+        POST /integrations/social-connect/{provider}
+        POST /integrations/provider/{channel_id}/connect
+        POST /integrations/disable
+        POST /integrations/enable
+        DELETE /integrations
+        DELETE /integrations/{channel_id}
+        GET /integrations/{channel_id}/pages
+        POST /integrations/{channel_id}/settings
+        POST /integrations/{channel_id}/time
+        POST /integrations/{channel_id}/nickname
+        PUT /integrations/{channel_id}/customer
+        GET /webhooks
+        GET /webhooks/{webhook_id}
+        GET /webhooks/{webhook_id}/deliveries
+        GET /public/v1/social/{provider}
+        DELETE /public/v1/integrations/{channel_id}
+    """,
+    Who.ADMIN: """
+        GET /user/api-key
+        POST /user/api-key
+        PUT /user/api-key/{key_id}
+        POST /user/api-key/{key_id}/rotate
+        DELETE /user/api-key/{key_id}
+        PUT /settings/organization
+        GET /settings/team
+        POST /webhooks
+        PUT /webhooks
+        POST /webhooks/send
+        PUT /webhooks/{webhook_id}
+        DELETE /webhooks/{webhook_id}
+        POST /webhooks/{webhook_id}/rotate
+        POST /webhooks/{webhook_id}/test
+        POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
+        GET /oauth/app
+        POST /oauth/app
+        PUT /oauth/app
+        DELETE /oauth/app
+        POST /oauth/app/rotate
+    """,
+    Who.OWNER: """
+    """,
+    Who.SUPER_ADMIN: """
+        GET /user/impersonate
+        POST /user/impersonate
+    """,
+}
+PERSONS_ALONE = """
+    GET /user/personal
+    POST /user/personal
+    GET /user/email-notifications
+    POST /user/email-notifications
+    GET /user/organizations
+    POST /user/change-org
+    GET /user/sessions
+    DELETE /user/sessions/{session_id}
+    GET /user/impersonate
+    POST /user/impersonate
+    POST /user/api-key
+    PUT /user/api-key/{key_id}
+    POST /user/api-key/{key_id}/rotate
+    DELETE /user/api-key/{key_id}
+    GET /notifications
+    GET /notifications/list
+    POST /notifications/read
+    POST /oauth/authorize
+    GET /oauth/app
+    POST /oauth/app
+    PUT /oauth/app
+    DELETE /oauth/app
+    POST /oauth/app/rotate
+    GET /oauth/grants
+    DELETE /oauth/grants/{grant_id}
+    POST /device/approve
+"""
+"""What API keys and grants are refused."""
+PROGRAMS_ALONE = """
+    GET /oauth/userinfo
+    POST /oauth/userinfo
+    GET /public/v1/is-connected
+    GET /public/v1/integrations
+    GET /public/v1/groups
+    GET /public/v1/social/{provider}
+    DELETE /public/v1/integrations/{channel_id}
+    GET /public/v1/integration-settings/{channel_id}
+    POST /public/v1/integration-trigger/{channel_id}
+    GET /public/v1/find-slot
+    GET /public/v1/find-slot/{channel_id}
+    GET /public/v1/posts
+    POST /public/v1/posts
+    GET /public/v1/posts/{post_id}
+    PUT /public/v1/posts/{post_id}
+    DELETE /public/v1/posts/{post_id}
+    DELETE /public/v1/posts/group/{group_id}
+    GET /public/v1/posts/{post_id}/missing
+    PUT /public/v1/posts/{post_id}/settings
+    PUT /public/v1/posts/{post_id}/status
+    PUT /public/v1/posts/{post_id}/release-id
+    GET /public/v1/analytics/{channel_id}
+    GET /public/v1/analytics/post/{post_id}
+    POST /public/v1/upload
+    POST /public/v1/upload-from-url
+    GET /public/v1/notifications
+    POST /public/v1/generate-video
+    POST /public/v1/video/function
+    GET /public/v1/users
+    POST /mcp
+    POST /mcp/{api_key}
+"""
+"""What a session is refused."""
+BY_KEY_ALONE = """
+    GET /user/api-key
+    GET /settings/organization
+    PUT /settings/organization
+    GET /settings/team
+    POST /customers
+    PUT /customers/{customer_id}
+    DELETE /customers/{customer_id}
+    GET /webhooks
+    POST /webhooks
+    PUT /webhooks
+    POST /webhooks/send
+    GET /webhooks/{webhook_id}
+    PUT /webhooks/{webhook_id}
+    DELETE /webhooks/{webhook_id}
+    POST /webhooks/{webhook_id}/rotate
+    POST /webhooks/{webhook_id}/test
+    GET /webhooks/{webhook_id}/deliveries
+    POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
+"""
+"""What an API key reaches and no consent covers: the consent page says nothing of webhooks, settings or members."""
+READING_GETS_THAT_WRITE = """
+    GET /notifications/list
+    GET /integrations/social/{provider}
+    GET /app/integrations/social/{provider}
+    GET /public/v1/social/{provider}
+"""
+"""GETs that begin or change something."""
+WRITES_THAT_READ = """
+    POST /oauth/userinfo
+    POST /mcp
+    POST /mcp/{api_key}
+"""
+"""Other methods that a read-only key may use; the tools of `/mcp` each decide for themselves."""
+UNLIMITED = """
+    GET /
+    GET /health
+    GET /openapi.json
+    GET /docs
+    GET /docs/{file}
+"""
+"""What has no rate limit."""
+
+
+def lines(table: str) -> set[str]:
+    return {line.strip() for line in table.splitlines() if line.strip()}
+
+
+@pytest.mark.parametrize("who", list(Who))
+def test_least_that_each_route_asks_for(who: Who) -> None:
+    """Finding 8.16: a member could delete a channel, a viewer a file, and no test noticed."""
+    assert {key for key, rule in POLICY.items() if rule.who is who} == lines(LEAST[who])
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_reaches_what_is_below_it_and_nothing_above(role: Role) -> None:
+    """Finding 8.16: role by route, by the order of the roles that is written here."""
+    order = [Who.VIEWER, Who.MEMBER, Who.EDITOR, Who.ADMIN, Who.OWNER]
+    below = order[: order.index(Who(role.value)) + 1]
+    may = {
+        key
+        for key, rule in POLICY.items()
+        if rule.who in order and reaches(role, Role(rule.who.value))
+    }
+    assert may == set().union(*(lines(LEAST[who]) for who in below))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        (PERSONS_ALONE, "person"),
+        (PROGRAMS_ALONE, "program"),
+    ],
+)
+def test_kinds_of_credentials(table: str, column: str) -> None:
+    """Finding 8.16: which routes take a session, and which a key."""
+    assert {key for key, rule in POLICY.items() if getattr(rule, column)} == lines(table)
+
+
+def test_consent_covers_what_its_page_says() -> None:
+    """Finding 2.11: a grant with `mcp:read` read the addresses of webhooks and what was sent there."""
+    open_to_keys = {
+        key for key, rule in POLICY.items() if rule.who is not Who.PUBLIC and not rule.person
+    }
+    assert {key for key in open_to_keys if not POLICY[key].consent} == lines(BY_KEY_ALONE)
+
+
+def test_reading_scope_reaches_what_reads() -> None:
+    """Finding 2.11: scope by route. A key or grant for reading gets into these and no others."""
+    for key, rule in POLICY.items():
+        reads = key.startswith("GET ") and key not in lines(READING_GETS_THAT_WRITE)
+        may = reads or key in lines(WRITES_THAT_READ)
+        assert may is (not rule.writes or rule.judges_itself), key
+
+
+def test_every_route_is_limited_or_says_why_not() -> None:
+    """Finding 7.17: 78 of 156 routes had no rate limit, 34 of them writes."""
+    for key, rule in POLICY.items():
+        assert (rule.rate is None) is (key in lines(UNLIMITED)), key
+        assert bool(rule.unlimited) is (rule.rate is None), key
+
+
+def test_no_read_is_counted_by_a_write_unless_its_row_says_so() -> None:
+    """Finding 7.17: default limits of reads are counted in the function's memory."""
+    for key, rule in POLICY.items():
+        if rule.rate and rule.rate.name in {"reads", "reads_by_address"}:
+            assert rule.rate.in_memory, key
+            assert not rule.writes, key
+        elif rule.rate:
+            assert not rule.rate.in_memory, key
