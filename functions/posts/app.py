@@ -288,7 +288,11 @@ def get_history(
 def delete_post(
     post_id: UUID, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> PostRef:
-    """Delete a post. On its channel, with its replies; the group's posts on other channels stay."""
+    """Delete a post.
+
+    On its channel, with its replies; the group's posts on other channels stay. The id of a reply deletes that reply and
+    those after it, where parts before it are published already.
+    """
     delete.delete_post(session, author_of(member), post_id, revision=_revision(if_match))
     return PostRef(id=post_id)
 

@@ -1,26 +1,38 @@
-"""How posts are deleted: one on its channel, or everything that one compose action made."""
+"""How posts are deleted: one on its channel, the rest of one that is out in part, or a whole group."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.posts.errors import GroupNotFound
-from shared.posts.queries import Author, delete_threads, lock_threads
-from shared.posts.standing import lock_post, require_editable, require_writer
+from shared.posts.errors import GroupNotFound, PostNotFound, ReplyNotPost
+from shared.posts.queries import Author, StoredPart, delete_rest, delete_threads, lock_threads
+from shared.posts.standing import (
+    is_out,
+    living,
+    lock_thread,
+    require_editable,
+    require_rest_editable,
+    require_writer,
+)
 from shared.posts.write import disarm_old
 
 
 def delete_post(
     session: Session, author: Author, post_id: UUID, *, revision: int | None = None
 ) -> None:
-    """Delete a post with its replies.
+    """Delete a post with its replies, or, by the id of a reply, the rest of a post that is out in part.
 
     Raises:
         PostNotFound: there is none.
+        ReplyNotPost: the id is a reply's, and no part of its post is out.
         Conflict: it is being published, was published, or has changed.
     """
     require_writer(author)
-    parts = lock_post(session, author.organization_id, post_id)
+    parts = lock_thread(session, author.organization_id, post_id)
+    if parts[0].id != post_id:
+        _delete_rest(session, author, parts, post_id, revision)
+        return
     require_editable(parts, revision=revision)
     delete_threads(session, author, [post_id])
     disarm_old(session, parts)
@@ -43,3 +55,20 @@ def delete_group(session: Session, author: Author, group_id: UUID) -> list[UUID]
     for parts in threads.values():
         disarm_old(session, parts)
     return list(threads)
+
+
+def _delete_rest(
+    session: Session,
+    author: Author,
+    parts: Sequence[StoredPart],
+    part_id: UUID,
+    revision: int | None,
+) -> None:
+    root = parts[0]
+    if not is_out(parts):
+        raise ReplyNotPost(root.id)
+    first = next((part for part in living(parts) if part.id == part_id), None)
+    if first is None:
+        raise PostNotFound
+    require_rest_editable(parts, first, revision=revision)
+    delete_rest(session, author, root, position=first.position)

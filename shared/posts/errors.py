@@ -85,7 +85,8 @@ class PostIsPublished(_StateForbids):
 
     def __init__(self, revision: int) -> None:
         super().__init__(
-            "This post, or a part of it, was published already. Duplicate it to send it again.",
+            "This post, or a part of it, was published already. Duplicate it to send it again. "
+            "Parts that are not out yet can be resent or deleted by their own ids.",
             PostState.PUBLISHED,
             revision,
         )
@@ -150,7 +151,7 @@ class ReplyNotPost(Conflict):
     code = "reply_not_post"
 
     def __init__(self, root_id: UUID) -> None:
-        super().__init__(f"This is a reply. Name its post: {root_id}.")
+        super().__init__(f"This id is a reply's. Use the id of its post: {root_id}.")
 
 
 class TooLateToSchedule(InvalidInput):

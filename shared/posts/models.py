@@ -72,6 +72,12 @@ class Post(Timestamps, SoftDelete, Base):
             ),
         ),
         Index(
+            "ix_posts_waiting",
+            "publish_at",
+            "id",
+            postgresql_where=text("state = 'queued' and deleted_at is null and due_at is null"),
+        ),
+        Index(
             "ix_posts_unpublished_media",
             "id",
             postgresql_where=text(

@@ -330,6 +330,35 @@ def delete_threads(
     return [row.root_id for row in rows]
 
 
+_DELETE_REST = text("""
+    with deleted as (
+        update posts set deleted_at = now(), due_at = null, armed_revision = null, updated_at = now()
+        where organization_id = :organization_id and root_id = :root_id and position >= :position
+            and deleted_at is null and state not in ('publishing', 'published')
+        returning id, position, content
+    ), told as (
+        insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+        select gen_random_uuid(), :organization_id, :root_id, :revision, cast(:user_id as uuid), 'rest_deleted',
+            jsonb_object_agg('value.' || position || '.content', jsonb_build_array(content, null))
+        from deleted
+        having count(*) > 0
+    )
+    select id from deleted order by position
+""")
+
+
+def delete_rest(session: Session, author: Author, root: StoredPart, *, position: int) -> list[UUID]:
+    """Mark the parts of a locked thread from a position on as deleted, and return their ids."""
+    values = {
+        "organization_id": author.organization_id,
+        "user_id": author.user_id,
+        "root_id": root.id,
+        "revision": root.revision,
+        "position": position,
+    }
+    return list(session.scalars(_DELETE_REST, values))
+
+
 # The successor is due after its delay, as if the publisher had recorded the release.
 _CONFIRM = text(f"""
     with confirmed as (
@@ -381,7 +410,7 @@ _REQUEUE = text(f"""
             armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
             error_code = null, error_message = null, updated_at = now()
         where organization_id = :organization_id and root_id = :root_id and deleted_at is null
-            and ((id = :part_id and state in ('failed', 'unconfirmed'))
+            and ((id = :part_id and (state in ('failed', 'unconfirmed') or (state = 'queued' and due_at is null)))
                 or (position > :position and state in ('failed', 'queued')))
         returning posts.*
     ), told as (

@@ -17,9 +17,9 @@ from shared.posts import queries
 from shared.posts.draft import refusal
 from shared.posts.errors import NotWaitingForYou, PostNotFound, PredecessorFirst, ReleaseTaken
 from shared.posts.lifecycle import Hand, PostState, may_move
-from shared.posts.queries import Author, StoredPart, lock_threads
+from shared.posts.queries import Author, StoredPart
 from shared.posts.schedule import Armable, arm_after_commit
-from shared.posts.standing import living, require_writer
+from shared.posts.standing import living, lock_thread, require_writer
 from shared.providers.base import Released
 from shared.providers.registry import provider
 
@@ -51,14 +51,18 @@ def confirm(session: Session, author: Author, part_id: UUID, release_url: str) -
 def resend(session: Session, author: Author, part_id: UUID) -> None:
     """Send a failed or unconfirmed part again, as a new generation, and the parts that failed with it after it.
 
+    So is a queued part that has no time of its own although the part before it is out.
+
     Raises:
         PostNotFound: there is none.
-        NotWaitingForYou: it is neither failed nor unconfirmed.
+        NotWaitingForYou: it is neither failed nor unconfirmed, and not held up.
         PredecessorFirst: the part before it is not on the platform.
     """
     require_writer(author)
     part, before = _lock_part(session, author.organization_id, part_id)
-    if not may_move(part.state, PostState.QUEUED, by=Hand.MEMBER) or part.state is PostState.DRAFT:
+    is_held_up = part.state is PostState.QUEUED and part.due_at is None
+    may_go = may_move(part.state, PostState.QUEUED, by=Hand.MEMBER) or is_held_up
+    if not may_go or part.state is PostState.DRAFT:
         raise NotWaitingForYou(part.state, part.revision)
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)
@@ -72,12 +76,8 @@ def _lock_part(
     session: Session, organization_id: OrganizationId, part_id: UUID
 ) -> tuple[StoredPart, StoredPart | None]:
     """Lock a part with its thread; also return the part before it."""
-    threads = lock_threads(session, organization_id, ids=[part_id])
-    if not threads:
-        raise PostNotFound
-    [parts] = threads.values()
     previous = None
-    for part in living(parts):
+    for part in living(lock_thread(session, organization_id, part_id)):
         if part.id == part_id:
             return part, previous
         previous = part

@@ -1,6 +1,7 @@
 """May this post be changed, by this member, now? Asked of its locked rows, so that the answer holds until the commit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -48,12 +49,24 @@ def lock_post(
         PostNotFound: there is none.
         ReplyNotPost: the id is a reply's.
     """
-    threads = lock_threads(session, organization_id, ids=[post_id])
+    parts = lock_thread(session, organization_id, post_id)
+    if parts[0].id != post_id:
+        raise ReplyNotPost(parts[0].id)
+    return parts
+
+
+def lock_thread(
+    session: Session, organization_id: OrganizationId, part_id: UUID
+) -> Sequence[StoredPart]:
+    """Lock the post that any of its parts' ids names, with all its parts.
+
+    Raises:
+        PostNotFound: there is none.
+    """
+    threads = lock_threads(session, organization_id, ids=[part_id])
     if not threads:
         raise PostNotFound
-    [(root_id, parts)] = threads.items()
-    if root_id != post_id:
-        raise ReplyNotPost(root_id)
+    [parts] = threads.values()
     return parts
 
 
@@ -74,3 +87,17 @@ def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None
         raise PostIsPublished(root.revision)
     if revision is not None and revision != root.revision:
         raise PostChanged(root.state, root.revision)
+
+
+def require_rest_editable(
+    parts: Sequence[StoredPart], first: StoredPart, *, revision: int | None
+) -> None:
+    """Refuse a change of a thread from one part on where that part, or one after it, is being published or was.
+
+    Raises:
+        PostIsPublishing: one is on its way.
+        PostIsPublished: one is on the platform.
+        PostChanged: the post is at another revision.
+    """
+    rest = [part for part in living(parts) if part.position >= first.position]
+    require_editable([replace(rest[0], revision=parts[0].revision), *rest[1:]], revision=revision)

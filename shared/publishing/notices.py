@@ -85,6 +85,29 @@ def unconfirmed(part: DuePart, message: str) -> Notice:
     )
 
 
+def stuck(part_id: UUID, generation: int, root_id: UUID, *, goes_on: bool) -> Notice:
+    """Report a part of a thread that was queued although nothing would have sent it."""
+    title, content = (
+        (
+            "A part of a thread was held up",
+            "It was queued, but nothing had sent it. It goes out now.",
+        )
+        if goes_on
+        else (
+            "A part of a thread cannot go out",
+            "It was queued, but the part that it answers is not published. Send that part again, "
+            "delete the rest of the thread, or compose it as a new post.",
+        )
+    )
+    return Notice(
+        NotificationKind.INFO if goes_on else NotificationKind.FAILURE,
+        title,
+        content,
+        post_link(root_id),
+        f"stuck:{part_id}:{generation}",
+    )
+
+
 def not_published(part: DuePart, message: str) -> Notice:
     """Say that a post failed, and why."""
     return Notice(

@@ -27,6 +27,7 @@ from shared.publishing.claim import Claim, part_from
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.notices import tell
+from shared.publishing.stuck import free_stuck
 from shared.publishing.wake import continuation
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
@@ -41,6 +42,7 @@ TOLD_WHEN_LATE_BY = timedelta(minutes=5)
 class Reconciled:
     """How many rows each step found."""
 
+    stuck: int = 0
     unarmed: int = 0
     unsent: int = 0
     overdue: int = 0
@@ -90,6 +92,7 @@ def _put_right(errors: list[Exception]) -> dict[str, int]:
         "unsent": _in_pages(send_unsent, errors),
         "overdue": _in_pages(send_overdue, errors),
         "stagings": _in_pages(wake_stagings, errors),
+        "stuck": _in_pages(lambda: free_stuck(PAGE_SIZE), errors),
         "unarmed": _in_pages(arm_unarmed, errors),
         "deliveries": _in_pages(send_due_deliveries, errors),
     }

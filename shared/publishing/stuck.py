@@ -1,0 +1,70 @@
+"""Which queued parts would wait forever, and what becomes of them? The sweep that finds threads that are not whole.
+
+A part waits for the part before it, whose record gives it its time. If that record is already past, or the part before
+it is gone or failed, nothing else ever would: no message, no schedule and no other step of the sweep.
+"""
+
+from sqlalchemy import text
+
+from shared.core.log import log
+from shared.db.session import unit_of_work
+from shared.posts.announce import announcing
+from shared.publishing import notices
+from shared.publishing.claim import Verdict
+from shared.publishing.notices import REFUSALS, tell
+from shared.webhooks.announce import send_after_commit
+from shared.webhooks.models import Event
+
+# What goes on was never sent, so it cannot appear twice; its claim fails it if it is a day late by now. What lost the
+# part that it answers fails with everything after it. Reads `ix_posts_waiting` up to now, which holds only threads
+# that are under way.
+TAKE_STUCK = text(f"""
+    with stuck as (
+        select p.id, p.root_id, p.position, p.delay_seconds, q.published_at,
+            p.position = 0 or q.state is not distinct from 'published' as goes_on, q.state is null as alone
+        from posts p
+        left join posts q on q.root_id = p.root_id and q.position = p.position - 1 and q.deleted_at is null
+        where p.state = 'queued' and p.deleted_at is null and p.due_at is null
+            and p.publish_at <= now() - interval '1 minute'
+            and (p.position = 0 or q.state is null or q.state in ('published', 'failed', 'draft'))
+        order by p.publish_at, p.id limit :page_size
+        for update of p skip locked
+    ), going as (
+        update posts set due_at = greatest(now(), stuck.published_at + make_interval(secs => stuck.delay_seconds)),
+            armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
+            updated_at = now() - interval '1 minute'
+        from stuck where posts.id = stuck.id and stuck.goes_on
+        returning posts.*
+    ), broken as (
+        update posts set state = 'failed', updated_at = now(),
+            error_code = case when stuck.alone then 'predecessor_missing' else 'predecessor_failed' end,
+            error_message = case when stuck.alone then cast(:missing as text) else cast(:failed as text) end
+        from stuck
+        where posts.root_id = stuck.root_id and posts.position >= stuck.position and not stuck.goes_on
+            and posts.state = 'queued' and posts.deleted_at is null and posts.due_at is null
+        returning posts.*
+    ), {announcing("broken", Event.FAILED)}
+    select told.id, told.root_id, told.organization_id, told.generation, told.position, told.state = 'queued' as goes_on,
+        array(select messages.id from messages where messages.organization_id = told.organization_id) as messages
+    from (select * from going union all select * from broken) told
+    order by told.root_id, told.position
+""")  # noqa: S608, only constants
+
+
+def free_stuck(page_size: int) -> int:
+    """Send on, or fail, queued parts that nothing else would ever touch, and notify their organizations."""
+    with unit_of_work() as session:
+        values = {
+            "page_size": page_size,
+            "missing": REFUSALS[Verdict.PREDECESSOR_MISSING],
+            "failed": REFUSALS[Verdict.PREDECESSOR_FAILED],
+        }
+        rows = session.execute(TAKE_STUCK, values).all()
+        for row in rows:
+            notice = notices.stuck(row.id, row.generation, row.root_id, goes_on=row.goes_on)
+            tell(session, row.organization_id, notice)
+            log.error("post.stuck", extra={"part_id": row.id, "goes_on": row.goes_on})
+        messages = {row.organization_id: row.messages for row in rows}
+        for organization_id, delivery_ids in messages.items():
+            send_after_commit(session, organization_id, delivery_ids)
+    return len(rows)
