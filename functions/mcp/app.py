@@ -32,5 +32,5 @@ async def exchange_by_address(
     return await answer(request)
 
 
-app = make_app("mcp", routers=[mcp], render=error_response)
+app = make_app("mcp", routers=[mcp], render=error_response, below_api=True)
 handler = as_handler(app)

@@ -65,6 +65,7 @@ from shared.web.deps import (
 from shared.web.errors import PROBLEM_JSON
 from shared.web.oauth import OAuthProblem, RegistrationRoute, oauth_response, protocol_router
 from shared.web.pages import page, sign_in_page
+from shared.web.paths import base_address
 from shared.web.routing import PROBLEM_SCHEMA, Router
 
 _TAGS = ["Programs of others"]
@@ -281,28 +282,33 @@ def poll_device(body: DeviceRequest, session: Autocommit) -> DeviceToken:
 @programs.get("/.well-known/oauth-authorization-server")
 def describe_server() -> ServerMetadata:
     """Describe the server that gives tokens (RFC 8414)."""
-    return ServerMetadata(**server_metadata(""))
+    return ServerMetadata(**server_metadata("", base_address()))
 
 
 @programs.get("/.well-known/oauth-authorization-server/{name}")
 def describe_server_named(name: str) -> ServerMetadata:
     """Describe the server that gives tokens, by the name of what takes them (RFC 8414)."""
-    return ServerMetadata(**server_metadata(name))
+    return ServerMetadata(**server_metadata(name, base_address()))
 
 
 @programs.get("/.well-known/oauth-protected-resource")
 def describe_resource() -> ResourceMetadata:
     """Describe what takes tokens (RFC 9728)."""
-    return ResourceMetadata(**resource_metadata(""))
+    return ResourceMetadata(**resource_metadata("", base_address()))
 
 
 @programs.get("/.well-known/oauth-protected-resource/{name}")
 def describe_resource_named(name: str) -> ResourceMetadata:
     """Describe what takes tokens at an address (RFC 9728)."""
-    return ResourceMetadata(**resource_metadata(name))
+    return ResourceMetadata(**resource_metadata(name, base_address()))
 
 
-app = make_app("oauth_provider", routers=[programs, protocol, registration], render=oauth_response)
+app = make_app(
+    "oauth_provider",
+    routers=[programs, protocol, registration],
+    render=oauth_response,
+    below_api=True,
+)
 handler = as_handler(app)
 
 

@@ -403,5 +403,6 @@ app = make_app(
     routers=[api],
     body_limits={"/public/v1/upload": BodyLimit(uploads.MAX_BODY_BYTES, uploads.too_large_to_send)},
     render=public_response,
+    below_api=True,
 )
-handler = as_handler(app, also_below="/api")
+handler = as_handler(app)

@@ -12,6 +12,7 @@ from shared.oauth.scopes import SCOPES
 
 # `""` and `mcp` are ours; the others are addresses that existing programs know.
 _TOOLS = frozenset({"mcp", "mcp-oauth", "mcp-oauth-claude"})
+_DOCS = "{}/docs"
 _KNOWN_AS_ISSUER = frozenset({"mcp-oauth", "mcp-oauth-claude"})
 
 
@@ -22,22 +23,23 @@ class NoSuchDocument(NotFound):
         super().__init__("There is no such document.")
 
 
-def server_metadata(name: str) -> dict[str, Any]:
-    """Describe the server that gives tokens, under the name that `name` adds to the public address.
+def server_metadata(name: str, base: str) -> dict[str, Any]:
+    """Describe the server that gives tokens, under the name that `name` adds to `base`.
+
+    `base` is the public address as the program knows it, with or without `/api`: everything is named below it.
 
     Raises:
         NoSuchDocument: it has no such name.
     """
     if name not in {"", *_TOOLS}:
         raise NoSuchDocument
-    origin = settings().public_url
     return {
-        "issuer": _address(name),
-        "authorization_endpoint": f"{origin}/oauth/authorize",
-        "token_endpoint": f"{origin}/oauth/token",
-        "registration_endpoint": f"{origin}/oauth/register",
-        "userinfo_endpoint": f"{origin}/oauth/userinfo",
-        "service_documentation": f"{origin}/docs",
+        "issuer": _address(name, base),
+        "authorization_endpoint": f"{base}/oauth/authorize",
+        "token_endpoint": f"{base}/oauth/token",
+        "registration_endpoint": f"{base}/oauth/register",
+        "userinfo_endpoint": f"{base}/oauth/userinfo",
+        "service_documentation": _DOCS.format(settings().public_url),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code"],
@@ -47,8 +49,8 @@ def server_metadata(name: str) -> dict[str, Any]:
     }
 
 
-def resource_metadata(name: str) -> dict[str, Any]:
-    """Describe what takes the tokens: the tools at `name`, or everything at the public address.
+def resource_metadata(name: str, base: str) -> dict[str, Any]:
+    """Describe what takes the tokens: the tools at `name`, or everything at `base`.
 
     Raises:
         NoSuchDocument: nothing there takes them.
@@ -56,14 +58,14 @@ def resource_metadata(name: str) -> dict[str, Any]:
     if name not in {"", *_TOOLS}:
         raise NoSuchDocument
     return {
-        "resource": _address(name),
-        "authorization_servers": [_address(name if name in _KNOWN_AS_ISSUER else "")],
+        "resource": _address(name, base),
+        "authorization_servers": [_address(name if name in _KNOWN_AS_ISSUER else "", base)],
         "scopes_supported": list(SCOPES),
         "bearer_methods_supported": ["header"],
         "resource_name": "Roost",
-        "resource_documentation": f"{settings().public_url}/docs",
+        "resource_documentation": _DOCS.format(settings().public_url),
     }
 
 
-def _address(name: str) -> str:
-    return f"{settings().public_url}/{name}" if name else settings().public_url
+def _address(name: str, base: str) -> str:
+    return f"{base}/{name}" if name else base

@@ -15,7 +15,8 @@ from shared.access.policy import check_rate_limits
 from shared.core.config import settings
 from shared.web.edge import REQUEST_ID, BodyLimit, Edge
 from shared.web.errors import PROBLEM_JSON, Render, add_handlers, problem_response
-from shared.web.routing import Router
+from shared.web.paths import Paths
+from shared.web.routing import Route, Router
 
 MAX_BODY_BYTES = 2 * 1024**2
 _OURS_TO_SEND = [
@@ -44,11 +45,12 @@ def make_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     body_limits: Mapping[str, BodyLimit] | None = None,
     render: Render = problem_response,
+    below_api: bool = False,
 ) -> FastAPI:
     """Make the application of the function `name`, which tells every refusal by `render`.
 
-    `body_limits` names the paths whose bodies may be of another size. Its document is served by `root`, merged with the
-    others.
+    `body_limits` names the paths whose bodies may be of another size. With `below_api` its paths may have `/api` before
+    them. Its document is served by `root`, merged with the others.
     """
     check_rate_limits()
     app = FastAPI(
@@ -67,18 +69,24 @@ def make_app(
         CORSMiddleware,
         allow_origins=settings().cors_origins,
         allow_credentials=True,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=_OURS_TO_SEND,
         expose_headers=_OURS_TO_READ,
     )
-    app.add_middleware(Edge, max_body_bytes=max_body_bytes, body_limits=body_limits, render=render)
+    templates = (
+        route.path for router in routers for route in router.routes if isinstance(route, Route)
+    )
+    app.add_middleware(
+        Edge,
+        paths=Paths(templates, below_api=below_api),
+        max_body_bytes=max_body_bytes,
+        body_limits=body_limits,
+        render=render,
+    )
     return app
 
 
-def as_handler(app: FastAPI, *, also_below: str = "/") -> Mangum:
-    """Make the Lambda handler of an application, whose paths may have `also_below` before them.
-
-    There is no start-up to run: clients are made at first use.
-    """
+def as_handler(app: FastAPI) -> Mangum:
+    """Make the Lambda handler of an application. There is no start-up to run: clients are made at first use."""
     texts = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_JSON]
-    return Mangum(app, lifespan="off", api_gateway_base_path=also_below, text_mime_types=texts)
+    return Mangum(app, lifespan="off", text_mime_types=texts)

@@ -1,12 +1,15 @@
-"""What every request passes first and every answer last: its id, its size, and headers that keep browsers honest."""
+"""What every request passes first and every answer last: its path, its id, its size, and headers that keep browsers honest."""
 
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from shared.access.policy import Quota
 from shared.core.config import settings
@@ -15,6 +18,7 @@ from shared.core.ids import new_id
 from shared.core.log import correlated, log
 from shared.db.session import Clashed
 from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
+from shared.web.paths import Paths, another_spelling, answers_head, enter
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,18 +41,23 @@ class BodyLimit:
 
 
 class Edge:
-    """The outermost layer of an HTTP function. `body_limits` has the paths that take more, or less, than the others."""
+    """The outermost layer of an HTTP function. `body_limits` has the paths that take more, or less, than the others.
+
+    `paths` reads the path of each request. Where it is one that no route of this function has, but another function's
+    in another spelling, the answer leads there.
+    """
 
     def __init__(
         self,
         app: Callable[[Scope, Receive, Send], Awaitable[None]],
         *,
+        paths: Paths,
         max_body_bytes: int,
         body_limits: Mapping[str, BodyLimit] | None = None,
         render: Render = problem_response,
     ) -> None:
         self._app = app
-        self._render = render
+        self._paths, self._render = paths, render
         self._usual_limit = BodyLimit(max_body_bytes)
         self._limits = dict(body_limits or {})
         self._headers = _security_headers()
@@ -57,10 +66,26 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        place = self._paths.read(scope["path"])
+        enter(place.base)
+        elsewhere = None if self._paths.knows(place.path) else another_spelling(scope["path"])
+        heads = scope["method"] == "HEAD" and answers_head(place.path)
+        method = "GET" if heads else scope["method"]
+        path = {"path": place.path, "raw_path": quote(place.path).encode()}
+        scope = {**scope, **path, "method": method}
         request = Request(scope)
         request_id = _request_id(request)
         with correlated(request_id):
-            await self._answer(scope, receive, send, request, request_id)
+            sent = _without_body(send) if heads else send
+            if elsewhere:
+                query = scope["query_string"].decode("latin-1")
+                where = f"{elsewhere}?{query}" if query else elsewhere
+                answer = Response(
+                    status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"location": where}
+                )
+                await answer(scope, receive, sent)
+            else:
+                await self._answer(scope, receive, sent, request, request_id)
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, request: Request, request_id: str
@@ -136,6 +161,17 @@ class Edge:
                 (b"x-ratelimit-reset", b"%d" % quota.resets_in_seconds),
             ]
         return headers
+
+
+def _without_body(send: Send) -> Send:
+    """Send an answer to HEAD: that to GET with its headers, and nothing behind them (RFC 9110, section 9.3.2)."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return send_head
 
 
 def _with_nul(body: bytes) -> list[FieldProblem]:

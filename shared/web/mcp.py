@@ -44,6 +44,7 @@ from shared.core.wire import WireModel
 from shared.public_api import tools
 from shared.web.edge import Receive, Scope, Send
 from shared.web.errors import NoSuchRoute, Unexpected, headers_of, unexpected
+from shared.web.paths import base_address
 from shared.web.routing import Route, Router
 
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
@@ -283,4 +284,4 @@ def _taking_json(scope: Scope) -> Scope:
 def _where_to_get_a_token() -> str:
     if Feature.OAUTH_PROVIDER in settings().disabled_features:
         return "Bearer"
-    return f'Bearer resource_metadata="{settings().public_url}{METADATA_PATH}"'
+    return f'Bearer resource_metadata="{base_address()}{METADATA_PATH}"'

@@ -23,9 +23,12 @@ PATHS = {
     "IntegrationsFunction": ["/integrations/*", "/app/integrations/social/*"],
     "MediaFunction": ["/media/*"],
     "AutomationFunction": ["/webhooks/*"],
-    "PublicApiFunction": ["/public/v1/*", "/api/public/v1/*"],
-    "OauthProviderFunction": ["/oauth/*", "/device/*", "/.well-known/*"],
-    "McpFunction": ["/mcp/*"],
+    "PublicApiFunction": ["/public/v1/*", "/api/public/v1/*", "$default"],
+    "OauthProviderFunction": [
+        *("/oauth/*", "/device/*", "/.well-known/*"),
+        *("/api/oauth/*", "/api/device/*", "/api/.well-known/*"),
+    ],
+    "McpFunction": ["/mcp/*", "/api/mcp/*"],
     "RootFunction": ["/", "/health", "/health/ready", "/docs/*", "/openapi.json"],
 }
 # Variables that Powertools reads, not we.
@@ -34,7 +37,7 @@ OTHERS_READ = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 
 def _routes(function: dict[str, Any]) -> set[tuple[str, str]]:
     return {
-        (event["Properties"]["Method"], event["Properties"]["Path"])
+        (event["Properties"].get("Method", "ANY"), event["Properties"].get("Path", "$default"))
         for event in function.get("Events", {}).values()
         if event["Type"] == "HttpApi"
     }
@@ -50,6 +53,18 @@ class TestRoutes:
             own = {_prefix(path) for _, path in _routes(function)}
             covered = {path for path in own if f"{path}/*" not in own}
             assert covered == set(PATHS.get(name, [])), name
+
+    def test_what_is_public_is_below_api_too(self, functions: Resources) -> None:
+        """Finding 5.1: clients are given `https://host/api` as the base as often as `https://host`."""
+        owners = {path: name for name, found in functions.items() for _, path in _routes(found)}
+        public = {
+            path: owner
+            for path, owner in owners.items()
+            if path.startswith(("/public/", "/mcp", "/oauth/", "/device", "/.well-known/"))
+        }
+        assert len(public) == 7
+        for path, owner in public.items():
+            assert owners[f"/api{path}"] == owner
 
     def test_a_path_beside_its_own_prefix_belongs_to_the_same_function(
         self, functions: Resources

@@ -1,0 +1,132 @@
+"""Which path does a request mean, however it is spelled? Clients put bases together themselves, and not all alike.
+
+`//public/v1/posts`, `/public/v1/posts/`, `/Public/V1/posts` and `/api/public/v1/posts` are one route. Letters are compared
+without their case in the fixed parts of a route alone: ids and keys stay as they are.
+"""
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from shared.access.policy import POLICY
+from shared.core.config import settings
+
+BASE = "/api"
+"""What clients may have before the path: their base address is configured as `https://host` or `https://host/api`."""
+
+_SLASHES = re.compile(r"/{2,}")
+# A document about `https://host/api/mcp` is asked for here too (RFC 8414 section 3.1, RFC 9728 section 3.1).
+_INSERTED = re.compile(r"(/\.well-known/[^/]+)/api(/[^/]+)?")
+_BELOW_BASE = ("/public/v1/", "/mcp", "/oauth/", "/device", "/.well-known/")
+_ACTING = (
+    "/auth/activate",
+    "/auth/forgot-return",
+    "/integrations/social/{provider}",
+    "/integrations/{channel_id}/pages",
+    "/app/integrations/social/{provider}",
+    "/public/v1/social/{provider}",
+)
+_base: ContextVar[str] = ContextVar("base", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path as the routes have it, and the base that stood before it: `/api`, or nothing."""
+
+    path: str
+    base: str = ""
+
+
+class Paths:
+    """The paths of one application."""
+
+    def __init__(self, templates: Iterable[str], *, below_api: bool) -> None:
+        self._templates = [_segments(one) for one in dict.fromkeys(templates)]
+        self._below_api = below_api
+
+    def read(self, path: str) -> Place:
+        """Read a path. One that no route has keeps its letters."""
+        path, base = _SLASHES.sub("/", path), ""
+        path = path.rstrip("/") or "/"
+        if self._below_api:
+            path, base = _without_base(path)
+        return Place(self._as_declared(path), base)
+
+    def knows(self, path: str) -> bool:
+        """Say whether a route has this path."""
+        return self._match(_segments(path)) is not None
+
+    def _as_declared(self, path: str) -> str:
+        if path == path.lower():
+            return path
+        segments = _segments(path)
+        template = self._match(segments)
+        if template is None:
+            return path
+        pairs = zip(template, segments, strict=True)
+        return "/" + "/".join(given if _varies(one) else one for one, given in pairs)
+
+    def _match(self, segments: Sequence[str]) -> Sequence[str] | None:
+        return next((one for one in self._templates if _fits(one, segments)), None)
+
+
+def another_spelling(path: str) -> str | None:
+    """Return where a path leads that is the path of some function in another spelling; None: it is none, or is spelled right."""
+    place = _everywhere().read(path)
+    if place.path == path or not _everywhere().knows(place.path):
+        return None
+    keeps_base = place.base and place.path.startswith(_BELOW_BASE)
+    found = quote(place.base + place.path if keeps_base else place.path)
+    return None if found == path else found
+
+
+def answers_head(path: str) -> bool:
+    """Say whether `HEAD` may be asked of a path. Not where a GET begins or uses up something: scanners of links ask so."""
+    return not _acting().knows(path)
+
+
+@functools.cache
+def _everywhere() -> Paths:
+    return Paths((route.partition(" ")[2] for route in POLICY), below_api=True)
+
+
+@functools.cache
+def _acting() -> Paths:
+    return Paths(_ACTING, below_api=False)
+
+
+def enter(base: str) -> None:
+    """Note the base that the request was sent to."""
+    _base.set(base)
+
+
+def base_address() -> str:
+    """Return the public address with the base that the request was sent to, so that answers name what clients called."""
+    return f"{settings().public_url}{_base.get()}"
+
+
+def _without_base(path: str) -> tuple[str, str]:
+    if found := _INSERTED.fullmatch(path):
+        return f"{found[1]}{found[2] or ''}", BASE
+    rest = path[len(BASE) :]
+    if path[: len(BASE)].lower() == BASE and (not rest or rest.startswith("/")):
+        return rest or "/", BASE
+    return path, ""
+
+
+def _segments(path: str) -> list[str]:
+    return path.strip("/").split("/")
+
+
+def _varies(segment: str) -> bool:
+    return segment.startswith("{")
+
+
+def _fits(template: Sequence[str], segments: Sequence[str]) -> bool:
+    return len(template) == len(segments) and all(
+        (_varies(one) and given) or one.lower() == given.lower()
+        for one, given in zip(template, segments, strict=True)
+    )
