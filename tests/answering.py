@@ -37,6 +37,10 @@ def serving(answer: Answer) -> Iterator[str]:
             except (BrokenPipeError, ConnectionResetError):
                 return
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.do_GET()
+
         def log_message(self, *_: Any) -> None:
             return
 

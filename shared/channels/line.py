@@ -19,7 +19,7 @@ from shared.aws.secrets import secret
 from shared.channels.models import Channel
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId
-from shared.core.net import guarded_client
+from shared.core.net import guarded_client, timed_client
 from shared.providers.base import Provider
 from shared.providers.errors import ChannelDisconnected
 from shared.providers.http import (
@@ -34,7 +34,7 @@ from shared.providers.oauth import app_credentials
 from shared.providers.registry import provider
 from shared.providers.spec import Fields, ProviderSpec
 
-LONGEST_REQUEST = timedelta(minutes=10)  # a video on its way to the server that a member named
+LONGEST_REQUEST = timedelta(minutes=10)  # a video on its way to a slow server
 # A batch of ten posts goes out in parallel threads; each keeps one connection, uploads open a second one.
 _LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepalive_expiry=30)
 
@@ -191,7 +191,7 @@ def _access(channel: OpenedChannel, spec: ProviderSpec) -> ChannelAccess:
 
 @functools.cache
 def _plain() -> httpx.Client:
-    return httpx.Client(limits=_LIMITS, follow_redirects=False)
+    return timed_client(limits=_LIMITS, max_time=LONGEST_REQUEST)
 
 
 @functools.cache

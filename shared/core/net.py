@@ -1,4 +1,7 @@
-"""How an address that somebody gave us is called: https, public addresses only, and never for long or for much.
+"""How other servers are called: never for long or for much, and, where somebody gave us the address, public ones only.
+
+Every request has one deadline, for looking up the name, connecting, sending, and every read: a server that sends a byte
+now and then cannot hold us. Every answer has a bound, counted after unpacking.
 
 What is checked is the address that the connection goes to, at the moment it is made: a name that resolves to another
 address a second later gains nothing, and a redirect is a request like any other.
@@ -7,10 +10,12 @@ address a second later gains nothing, and a redirect is a request like any other
 import contextvars
 import ipaddress
 import math
+import queue
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +23,7 @@ import httpcore
 import httpx
 
 from shared.core.config import settings
+from shared.core.unpack import CannotUnpack, Unpacked, layers
 
 MAX_BYTES = 10 * 1024**2
 MAX_TIME = timedelta(minutes=2)
@@ -50,12 +56,21 @@ class AddressRefused(httpx.UnsupportedProtocol):
     """The address is not one that we call for somebody; nothing was sent."""
 
 
-class AnswerTooLarge(httpx.ReadError):
-    """The answer is larger than we read for somebody."""
+class AnswerUnreadable(httpx.ReadError):
+    """An answer came, and we do not read its body. `status` and `headers` are what it said before."""
+
+    def __init__(self, message: str, *, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
 
 
-class AnswerCompressed(AnswerTooLarge):
-    """The answer is compressed, so that nobody knows how large it is."""
+class AnswerTooLarge(AnswerUnreadable):
+    """The answer is larger than we read."""
+
+
+class AnswerPacked(AnswerUnreadable):
+    """The answer is packed in a way that we do not read, or its packing is broken."""
 
 
 def guarded_client(
@@ -70,7 +85,7 @@ def guarded_client(
     `max_time` is what each request may take, redirects being requests of their own; a request's extension `ENDS_AT`, of
     `time.monotonic()`, ends all of them. With `only_port` no other one is called.
 
-    Its requests raise `httpx.HTTPError`: `AddressRefused`, `AnswerTooLarge`, or what any client raises; and, as with
+    Its requests raise `httpx.HTTPError`: `AddressRefused`, `AnswerUnreadable`, or what any client raises; and, as with
     any client, `httpx.InvalidURL` for what is not an address at all.
     """
     return httpx.Client(
@@ -80,6 +95,20 @@ def guarded_client(
         max_redirects=max_redirects,
         headers={"accept-encoding": "identity"},  # what is small on the wire must not be large here
         trust_env=False,
+    )
+
+
+def timed_client(
+    *, limits: httpx.Limits, max_bytes: int = MAX_BYTES, max_time: timedelta = MAX_TIME
+) -> httpx.Client:
+    """Make a client for addresses that are ours to choose: bounded like `guarded_client`, free to call any address.
+
+    It follows no redirects.
+    """
+    return httpx.Client(
+        transport=_TimedTransport(_TimedBackend(), limits, max_bytes, max_time),
+        headers={"accept-encoding": "gzip, deflate"},
+        follow_redirects=False,
     )
 
 
@@ -119,44 +148,79 @@ def check_url(url: httpx.URL, *, only_port: int | None = None) -> None:
         raise AddressRefused(f"Only port {only_port} is called.")
 
 
-class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, max_bytes: int, max_time: timedelta, only_port: int | None) -> None:
-        super().__init__(trust_env=False, limits=_LIMITS)
-        self._pool._network_backend = _GuardedBackend()
+class _TimedTransport(httpx.HTTPTransport):
+    def __init__(
+        self,
+        backend: httpcore.NetworkBackend,
+        limits: httpx.Limits,
+        max_bytes: int,
+        max_time: timedelta,
+        *,
+        trust_env: bool = True,
+    ) -> None:
+        super().__init__(trust_env=trust_env, limits=limits)
+        self._pool._network_backend = backend
         self._max_bytes = max_bytes
         self._max_time = max_time
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        latest = request.extensions.get(ENDS_AT, math.inf)
+        _ends_at.set(min(time.monotonic() + self._max_time.total_seconds(), latest))
+        response = super().handle_request(request)
+        try:
+            packed = layers(response.headers.get("content-encoding", ""))
+        except CannotUnpack as error:
+            response.close()
+            raise AnswerPacked(
+                str(error), status=response.status_code, headers=response.headers
+            ) from error
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        body: httpx.SyncByteStream = response.stream
+        if packed:
+            body = Unpacked(body, packed)
+            response.headers.pop("content-length", None)  # of the packed body
+        response.headers.pop("content-encoding", None)  # else httpx unpacks, without a bound
+        response.stream = _Measured(body, response, self._max_bytes)
+        return response
+
+
+class _GuardedTransport(_TimedTransport):
+    def __init__(self, max_bytes: int, max_time: timedelta, only_port: int | None) -> None:
+        super().__init__(_GuardedBackend(), _LIMITS, max_bytes, max_time, trust_env=False)
         self._only_port = only_port
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         check_url(request.url, only_port=self._only_port)
-        latest = request.extensions.get(ENDS_AT, math.inf)
-        _ends_at.set(min(time.monotonic() + self._max_time.total_seconds(), latest))
-        response = super().handle_request(request)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            response.close()
-            raise AnswerCompressed("The answer is compressed although that was not allowed.")
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _Measured(response.stream, self._max_bytes)
-        return response
+        return super().handle_request(request)
 
 
 class _Measured(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream, max_bytes: int) -> None:
+    def __init__(
+        self, stream: httpx.SyncByteStream, response: httpx.Response, max_bytes: int
+    ) -> None:
         self._stream = stream
+        self._status, self._headers = response.status_code, response.headers
         self._left = max_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            self._left -= len(chunk)
-            if self._left < 0:
-                raise AnswerTooLarge("The answer is larger than is read here.")
-            yield chunk
+        try:
+            for chunk in self._stream:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise AnswerTooLarge(
+                        "The answer is larger than is read here.",
+                        status=self._status,
+                        headers=self._headers,
+                    )
+                yield chunk
+        except CannotUnpack as error:
+            raise AnswerPacked(str(error), status=self._status, headers=self._headers) from error
 
     def close(self) -> None:
         self._stream.close()
 
 
-class _GuardedBackend(httpcore.SyncBackend):
+class _TimedBackend(httpcore.SyncBackend):
     def connect_tcp(
         self,
         host: str,
@@ -166,10 +230,8 @@ class _GuardedBackend(httpcore.SyncBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Resolve the name, check every address it has, and connect to one of exactly those."""
-        addresses = _resolve(host, port)
-        for address in addresses:
-            if not _is_allowed(address):
-                raise AddressRefused(f"{host} is not a public address.")
+        addresses = _resolve(host, port, _within(timeout, httpcore.ConnectTimeout))
+        self.check(host, addresses)
         failure: Exception = httpcore.ConnectError(f"{host} has no address.")
         for address in addresses:
             try:
@@ -185,6 +247,17 @@ class _GuardedBackend(httpcore.SyncBackend):
             else:
                 return _Timed(stream)
         raise failure
+
+    def check(self, host: str, addresses: Iterable[IpAddress]) -> None:
+        """Take any address."""
+
+
+class _GuardedBackend(_TimedBackend):
+    def check(self, host: str, addresses: Iterable[IpAddress]) -> None:
+        """Refuse a name that has an address which is not public, even among others."""
+        for address in addresses:
+            if not _is_allowed(address):
+                raise AddressRefused(f"{host} is not a public address.")
 
 
 class _Timed(httpcore.NetworkStream):
@@ -237,11 +310,25 @@ def _literal(host: str) -> IpAddress | None:
         return None
 
 
-def _resolve(host: str, port: int) -> list[IpAddress]:
+def _resolve(host: str, port: int, timeout: float) -> list[IpAddress]:
+    """Look a name up. The system's own look-up knows no time limit, so it is left behind when its time is over."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(f"{host} has no address.") from error
+        found = answers.get(timeout=timeout)
+    except queue.Empty as error:
+        raise httpcore.ConnectTimeout(f"{host} was not looked up in time.") from error
+    if isinstance(found, OSError | UnicodeError):
+        raise httpcore.ConnectError(f"{host} has no address.") from found
+    if isinstance(found, BaseException):
+        raise found
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 

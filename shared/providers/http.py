@@ -18,6 +18,7 @@ import httpx
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.log import names_a_secret
+from shared.core.net import ENDS_AT, AnswerUnreadable
 from shared.providers.errors import (
     AppMisconfigured,
     ContentRejected,
@@ -32,12 +33,15 @@ from shared.providers.errors import (
 from shared.providers.spec import ProviderSpec
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
-READ_TIMEOUT = timedelta(seconds=25)  # below the publish function's 60 s with room for the record
+READ_TIMEOUT = timedelta(seconds=25)  # for the whole of a request that can be repeated
+LONGEST_SILENCE = timedelta(minutes=5)  # between two bytes of a long upload
+ROOM_FOR_RECORD = timedelta(seconds=7)  # of a task's time: what a post came to must be written down
+LEAST_TIME_TO_ANSWER = timedelta(seconds=5)
+# With less, an irrevocable request could not be answered, or its answer not recorded.
+LEAST_TIME_TO_SEND = LEAST_TIME_TO_ANSWER + ROOM_FOR_RECORD
 DEFAULT_RETRY_AFTER = timedelta(minutes=1)
 _MOST_DIGITS = 11  # three thousand years in seconds
-LEAST_TIME_TO_SEND = timedelta(
-    seconds=5
-)  # with less, an irrevocable request could not be answered in time
+REDIRECTS = frozenset({301, 302, 307, 308})
 MAX_BODY_IN_EVIDENCE = 2_000
 MAX_BODY_READ = 20_000  # searched for secrets, so that none is cut in two and kept in part
 MAX_WORDS = 300
@@ -174,13 +178,16 @@ class Api:
     ) -> httpx.Response:
         """Send one request and return its answer if it is a 2xx or listed in `accept`.
 
-        `url` is absolute, or a path under the base address. An `irrevocable` request is marked in the database
-        first; from then on an answer that does not come is `OutcomeUnknown`.
+        `url` is absolute, or a path under the base address. `timeout` bounds the whole exchange, from looking up the
+        name to the last byte of the answer. An `irrevocable` request is marked in the database first; from then on an
+        answer that does not come is `OutcomeUnknown`. Its answer is awaited for as long as the task has time, whatever
+        `timeout` says, because an answer that comes late is worth more than a doubt.
 
         Raises:
             ProviderError: the class says what to do next.
         """
         target = url if "://" in url else f"{self.base_url}{url}"
+        longest = self._longest(timeout, irrevocable=irrevocable)
         request = self._client.build_request(
             method,
             target,
@@ -191,9 +198,10 @@ class Api:
             files=files,
             content=content,
             timeout=httpx.Timeout(
-                max(0.001, min(timeout, self.time_left()).total_seconds()),
+                min(longest, LONGEST_SILENCE).total_seconds(),
                 connect=CONNECT_TIMEOUT.total_seconds(),
             ),
+            extensions={ENDS_AT: time.monotonic() + longest.total_seconds()},
         )
         if irrevocable:
             if self.time_left() < LEAST_TIME_TO_SEND:
@@ -210,12 +218,23 @@ class Api:
                 f"{self.spec.name} cannot be reached.",
                 evidence=self._evidence(request, None, str(error)),
             ) from error
+        except AnswerUnreadable as error:
+            # The server has answered: its status says whether it refused, though not what it made.
+            response = httpx.Response(
+                error.status, headers=_without_body(error.headers), request=request
+            )
         except httpx.HTTPError as error:
             raise self._unanswered(request, error, irrevocable) from error
         response.extensions["irrevocable"] = request if irrevocable else None
         if response.is_success or response.status_code in accept:
             return response
         raise self.read_refusal(response, irrevocable=irrevocable)
+
+    def _longest(self, timeout: timedelta, *, irrevocable: bool) -> timedelta:
+        """Return how long an exchange may take, until the task must write down what came of it."""
+        left = self.time_left()
+        longest = left - ROOM_FOR_RECORD if irrevocable else min(timeout, left)
+        return max(timedelta(milliseconds=1), longest)
 
     def read(self, response: httpx.Response, *required: str) -> dict[str, Any]:
         """Read an answer as a JSON object in which `required` keys (dotted: `data.id`) are set and not empty.
@@ -312,6 +331,13 @@ class Api:
 _NOTHING_SENT = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
 )  # fmt: skip
+
+
+def _without_body(headers: Mapping[str, str]) -> dict[str, str]:
+    described = {"content-encoding", "content-length", "content-type", "transfer-encoding"}
+    return {name: value for name, value in headers.items() if name.lower() not in described}
+
+
 _REQUEST_ID_HEADERS = ("x-request-id", "x-li-uuid", "x-transaction-id", "x-fb-trace-id")
 
 
@@ -328,11 +354,21 @@ def _at(body: Any, dotted: str) -> Any:
     return body
 
 
+def _redirected(name: str, response: httpx.Response) -> str:
+    """Explain a redirect; the address it leads to is the server's word, so it is cut."""
+    to = response.headers.get("location", "")[:200]
+    return (
+        f"{name} redirects to another address{f' ({to})' if to else ''}, and nothing was created. "
+        "If the server has moved, connect the channel again with its new name."
+    )
+
+
 def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
     """Read a refusal by its status alone.
 
-    A 5xx or a redirection after the mark is unknown unless the provider's `classify` knows better, because some platforms answer 5xx
-    for what they have accepted.
+    A 5xx after the mark is unknown unless the provider's `classify` knows better, because some platforms answer 5xx
+    for what they have accepted. A redirect is a refusal: we follow none, so the server it leads to was not asked. The
+    one exception is 303, which answers a request that was carried out (RFC 9110, section 15.4.4, read 2026-11).
     """
     status, words = response.status_code, said(response)
     if status == 401:
@@ -341,9 +377,9 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
         return RateLimited(f"{name} asks to wait. {words}", retry_after=retry_after(response))
     if status in {413, 415}:
         return MediaRejected(f"{name} refused the file. {words}")
-    if (
-        status >= 500 or status < 400
-    ) and irrevocable:  # a redirection says nothing of the post either
+    if status in REDIRECTS:
+        return ContentRejected(_redirected(name, response), code="redirected")
+    if (status >= 500 or status < 400) and irrevocable:
         return OutcomeUnknown(f"{name} answered {status} after the post was sent. {words}")
     if status >= 500 or status in {408, 425}:
         return PlatformUnavailable(f"{name} is not available ({status}). {words}")

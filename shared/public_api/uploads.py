@@ -24,7 +24,7 @@ from shared.core.ids import MediaId, OrganizationId, UserId
 from shared.core.net import (
     ENDS_AT,
     AddressRefused,
-    AnswerCompressed,
+    AnswerPacked,
     AnswerTooLarge,
     check_url,
     guarded_client,
@@ -231,8 +231,10 @@ def _import(
             )
     except FileRefused as refused:
         raise _told(refused) from refused
-    except AnswerCompressed as error:
-        raise _not_fetched("Its server compresses what it sends.") from error
+    except AnswerPacked as error:
+        raise _not_fetched(
+            "Its server compresses the file in a way that is not read here."
+        ) from error
     except AnswerTooLarge as error:
         raise _told(_too_large(settings().media_max_video_bytes)) from error
     except httpx.TimeoutException as error:

@@ -1,5 +1,7 @@
 import contextlib
+import gzip
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -8,6 +10,7 @@ import respx
 import time_machine
 
 from shared.core.config import settings
+from shared.core.net import ENDS_AT, guarded_client, timed_client
 from shared.providers.errors import (
     ContentRejected,
     MediaRejected,
@@ -17,8 +20,10 @@ from shared.providers.errors import (
     RateLimited,
     TokenExpired,
 )
-from shared.providers.http import retry_after
+from shared.providers.http import LONGEST_SILENCE, READ_TIMEOUT, ROOM_FOR_RECORD, retry_after
 from shared.providers.platforms.mastodon import Mastodon, MastodonCustom
+from tests.answering import says, serving
+from tests.conftest import Configure
 from tests.providers.builders import TOKEN, an_access, an_api
 
 URL = "https://mastodon.social/api/v1/statuses"
@@ -100,10 +105,93 @@ class TestRequest:
             api.request("POST", "/api/v1/statuses", irrevocable=True)
         assert (route.call_count, marks) == (0, [])
 
+    def test_a_post_is_awaited_until_the_task_must_record(self, platform: respx.MockRouter) -> None:
+        """Finding 1.1b: an answer after 30 s counted as lost, because the client's own limit was 25 s."""
+        route = platform.post(URL).respond(200)
+        deadline = time.monotonic() + 57
+        an_api(Mastodon(), deadline=deadline).request("POST", "/api/v1/statuses", irrevocable=True)
+        sent = route.calls.last.request.extensions
+        room = ROOM_FOR_RECORD.total_seconds()
+        assert sent[ENDS_AT] == pytest.approx(deadline - room, abs=1)
+        assert sent["timeout"]["read"] == pytest.approx(57 - room, abs=1)
+        an_api(Mastodon(), deadline=deadline).request("POST", "/api/v1/statuses")
+        other = route.calls.last.request.extensions[ENDS_AT]
+        assert other == pytest.approx(time.monotonic() + READ_TIMEOUT.total_seconds(), abs=1)
+
+    def test_an_upload_has_a_limit_for_the_whole(self, platform: respx.MockRouter) -> None:
+        """Finding 8.5: every read had a limit of its own, so that an exchange had none."""
+        route = platform.post(URL).respond(200)
+        an_api(Mastodon()).request("POST", "/api/v1/statuses", timeout=timedelta(minutes=10))
+        sent = route.calls.last.request.extensions
+        assert sent[ENDS_AT] == pytest.approx(time.monotonic() + 600, abs=1)
+        assert sent["timeout"]["read"] == LONGEST_SILENCE.total_seconds()
+
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    def test_a_redirect_is_a_complete_refusal(
+        self, platform: respx.MockRouter, status: int
+    ) -> None:
+        """Finding 4.2f: a 301 on the post was retried for four minutes, then unconfirmed."""
+        moved = {"location": "https://new.example/api/v1/statuses"}
+        platform.post(URL).respond(status, headers=moved)
+        api = an_api(Mastodon())
+        with pytest.raises(ContentRejected, match=r"new\.example.*nothing was created") as refused:
+            api.request("POST", "/api/v1/statuses", irrevocable=True)
+        assert not api.sent
+        assert refused.value.detail_code == "redirected"
+
+    def test_see_other_may_follow_what_was_carried_out(self, platform: respx.MockRouter) -> None:
+        platform.post(URL).respond(303, headers={"location": "/@roost/1"})
+        api = an_api(Mastodon())
+        with pytest.raises(OutcomeUnknown):
+            api.request("POST", "/api/v1/statuses", irrevocable=True)
+        assert api.sent
+
     def test_waits_no_longer_than_there_is_time(self, platform: respx.MockRouter) -> None:
         route = platform.get(URL).respond(200)
         an_api(Mastodon(), deadline=time.monotonic() + 7).request("GET", "/api/v1/statuses")
         assert route.calls.last.request.extensions["timeout"]["read"] <= 7
+
+
+class TestPackedAnswers:
+    """Finding 4.3: a packed answer counted as lost, and the post was sent again."""
+
+    @pytest.fixture(params=["guarded", "timed"])
+    def client(
+        self, request: pytest.FixtureRequest, configure: Configure
+    ) -> Iterator[httpx.Client]:
+        configure(ALLOW_LOOPBACK_ADDRESSES="true")
+        made = (
+            guarded_client() if request.param == "guarded" else timed_client(limits=httpx.Limits())
+        )
+        with made as client:
+            yield client
+
+    @pytest.mark.parametrize("encoding", ["gzip", "", "aws-chunked"])
+    def test_are_read(self, client: httpx.Client, encoding: str) -> None:
+        body = b'{"id": "7"}'
+        packed = gzip.compress(body) if encoding == "gzip" else body
+        with serving(says(packed, {"content-encoding": encoding})) as url:
+            api = an_api(Mastodon(), client=client)
+            answer = api.request("POST", url, json={}, irrevocable=True)
+            assert api.read(answer, "id") == {"id": "7"}
+
+    def test_that_refuse_are_refusals_even_where_nobody_can_read_them(
+        self, client: httpx.Client
+    ) -> None:
+        with serving(says(b"x", {"content-encoding": "br"}, status=422)) as url:
+            api = an_api(Mastodon(), client=client)
+            with pytest.raises(ContentRejected) as refused:
+                api.request("POST", url, json={}, irrevocable=True)
+        assert refused.value.evidence.status == 422
+        assert not api.sent
+
+    def test_that_accept_and_cannot_be_read_leave_a_doubt(self, client: httpx.Client) -> None:
+        with serving(says(b"x", {"content-encoding": "br"})) as url:
+            api = an_api(Mastodon(), client=client)
+            answer = api.request("POST", url, json={}, irrevocable=True)
+            with pytest.raises(OutcomeUnknown, match="took the post") as unknown:
+                api.read(answer, "id")
+        assert unknown.value.evidence.status == 200
 
 
 class TestSent:

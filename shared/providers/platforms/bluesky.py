@@ -70,7 +70,7 @@ from shared.providers.uploads import RangeFile, is_time_short
 POSTS = "app.bsky.feed.post"
 VIDEO_SERVICE = "https://video.bsky.app"
 VIDEO_TOKEN_LIFETIME = timedelta(minutes=30)  # docs.bsky.app, "Uploading Video"
-UPLOAD_TIMEOUT = timedelta(minutes=5)
+UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=5)
 BLOB_LIFETIME = timedelta(minutes=50)
 _POST_PATH = re.compile(r"/profile/([^/]+)/post/([\w.:~-]{1,512})(?:/.*)?", re.ASCII)

@@ -60,7 +60,7 @@ from shared.providers.spec import (
 from shared.providers.uploads import RangeFile, is_time_short
 
 LINK_LENGTH = 23  # `characters_reserved_per_url`, entities/Instance
-UPLOAD_TIMEOUT = timedelta(minutes=2)
+UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=2)
 UNATTACHED_LIFETIME = timedelta(hours=23)
 SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")

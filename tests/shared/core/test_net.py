@@ -1,10 +1,12 @@
 """Whether an address given by a user leads anywhere that it should not."""
 
+import gzip
 import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -16,10 +18,12 @@ from shared.core import net
 from shared.core.net import (
     ENDS_AT,
     AddressRefused,
+    AnswerPacked,
     AnswerTooLarge,
     check_url,
     guarded_client,
     is_public,
+    timed_client,
 )
 from tests.answering import says, serving
 from tests.conftest import Configure
@@ -181,6 +185,14 @@ class TestLimits:
     def _loopback(self, configure: Configure) -> None:
         configure(ALLOW_LOOPBACK_ADDRESSES="true")
 
+    @pytest.fixture(params=["guarded", "timed"])
+    def client(self, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+        made = (
+            guarded_client() if request.param == "guarded" else timed_client(limits=httpx.Limits())
+        )
+        with made as client:
+            yield client
+
     def test_large_answer_is_cut_off(self) -> None:
         with serving(says(b"x" * 5_000)) as url:
             with guarded_client(max_bytes=4_999) as client, pytest.raises(AnswerTooLarge):
@@ -188,10 +200,57 @@ class TestLimits:
             with guarded_client(max_bytes=5_000) as client:
                 assert len(client.get(url).content) == 5_000
 
-    def test_compressed_answer_is_refused(self) -> None:
-        answer = says(b"x", {"content-encoding": "gzip"})
-        with serving(answer) as url, guarded_client() as client, pytest.raises(AnswerTooLarge):
+    @pytest.mark.parametrize(
+        ("encoding", "pack"),
+        [
+            ("", bytes),
+            ("identity", bytes),
+            ("aws-chunked", bytes),
+            ("gzip", gzip.compress),
+            ("GZIP, aws-chunked", gzip.compress),
+            ("x-gzip", lambda body: gzip.compress(body[:10]) + gzip.compress(body[10:])),
+            ("deflate", zlib.compress),
+            ("deflate", lambda body: zlib.compress(body, wbits=-zlib.MAX_WBITS)),
+            ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
+        ],
+    )
+    def test_packed_answer_is_unpacked(
+        self, encoding: str, pack: Callable[[bytes], bytes], client: httpx.Client
+    ) -> None:
+        """Finding 4.3: what S3 serves (an empty encoding) and what a server packs unasked were refused."""
+        body = bytes(range(256)) * 1_000
+        with serving(says(pack(body), {"content-encoding": encoding})) as url:
+            assert client.get(url).content == body
+
+    def test_answer_is_measured_after_unpacking(self) -> None:
+        """Finding 4.3: a small answer does not become large in memory."""
+        bomb = gzip.compress(gzip.compress(b"0" * 50_000_000))
+        answer = says(bomb, {"content-encoding": "gzip, gzip"})
+        with (
+            serving(answer) as url,
+            guarded_client(max_bytes=1_000_000) as client,
+            pytest.raises(AnswerTooLarge),
+        ):
             client.get(url)
+
+    @pytest.mark.parametrize(
+        ("encoding", "body"),
+        [
+            ("br", b"x"),
+            ("gzip", b"not packed"),
+            ("gzip", gzip.compress(b"x" * 1_000)[:-9]),
+            ("gzip, gzip, gzip", b"x"),
+        ],
+    )
+    def test_answer_whose_packing_cannot_be_read_keeps_its_status(
+        self, encoding: str, body: bytes, client: httpx.Client
+    ) -> None:
+        """Finding 4.3: a packed answer is never taken for no answer."""
+        answer = says(body, {"content-encoding": encoding, "x-request-id": "7"}, status=422)
+        with serving(answer) as url, pytest.raises(AnswerPacked) as packed:
+            client.get(url)
+        assert packed.value.status == 422
+        assert packed.value.headers["x-request-id"] == "7"
 
     def test_answer_that_drips_is_cut_off(self) -> None:
         stop = threading.Event()
@@ -209,6 +268,37 @@ class TestLimits:
             with pytest.raises(httpx.ReadTimeout):
                 client.get(url)
             stop.set()
+
+    def test_own_choice_of_address_has_a_deadline_too(self) -> None:
+        """Finding 8.5: a host that sends a byte now and then held the publish function until it was killed."""
+        stop = threading.Event()
+
+        def drip(request: BaseHTTPRequestHandler) -> None:
+            while not stop.wait(0.02):
+                request.wfile.write(b"H")
+
+        with serving(drip) as url, timed_client(limits=httpx.Limits()) as client:
+            began = time.monotonic()
+            with pytest.raises(httpx.ReadTimeout):
+                client.get(url, extensions={ENDS_AT: began + 0.5}, timeout=10)
+            assert time.monotonic() - began < 5
+            stop.set()
+
+    def test_name_that_is_not_looked_up_in_time_ends_the_request(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.5: the system's look-up of names has no limit of its own."""
+        go_on = threading.Event()
+
+        def slow(*_: Any, **__: Any) -> Any:
+            go_on.wait(10)
+            raise socket.gaierror(-2, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        ends = {ENDS_AT: time.monotonic() + 0.1}
+        with timed_client(limits=httpx.Limits()) as client, pytest.raises(httpx.ConnectTimeout):
+            client.get("http://slow.example/", extensions=ends)
+        go_on.set()
 
     def test_requests_end_when_they_were_told_to(self) -> None:
         """Each of the redirects begins anew; what ends all of them does not move."""

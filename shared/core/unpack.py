@@ -1,0 +1,84 @@
+"""How a packed HTTP answer is read: piece by piece, so that a small answer cannot unpack into all of our memory."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+import httpx
+
+MAX_LAYERS = 2
+_PIECE = 64 * 1024
+_AS_IS = frozenset({"", "identity", "aws-chunked"})  # S3 keeps and serves what an upload declared
+_GZIP = frozenset({"gzip", "x-gzip"})
+_EITHER = 32 + zlib.MAX_WBITS  # zlib finds out itself whether the header is gzip's or zlib's
+
+
+class CannotUnpack(Exception):
+    """The answer is packed in a way that we do not read, or its packing is broken or cut off."""
+
+
+def layers(content_encoding: str) -> tuple[str, ...]:
+    """Return how an answer is packed, in the order in which it was applied; empty: it is not.
+
+    Raises:
+        CannotUnpack: it names an encoding that we do not read, or too many.
+    """
+    named = tuple(name.strip().lower() for name in content_encoding.split(","))
+    packed = tuple(name for name in named if name not in _AS_IS)
+    if unknown := [name for name in packed if name not in _GZIP and name != "deflate"]:
+        raise CannotUnpack(f"The answer is packed as {unknown[0]!r}.")
+    if len(packed) > MAX_LAYERS:
+        raise CannotUnpack(f"The answer is packed {len(packed)} times.")
+    return packed
+
+
+def unpacked(chunks: Iterable[bytes], packed: tuple[str, ...]) -> Iterator[bytes]:
+    """Yield what `chunks` hold, in pieces of at most 64 KiB, undoing the layers of `packed`, the last one first.
+
+    Raises:
+        CannotUnpack: the packing is broken or cut off.
+    """
+    pieces: Iterable[bytes] = chunks
+    for name in reversed(packed):
+        pieces = _inflated(pieces, may_be_raw=name == "deflate")
+    return iter(pieces)
+
+
+def _inflated(chunks: Iterable[bytes], *, may_be_raw: bool) -> Iterator[bytes]:
+    """Undo one layer. "deflate" is zlib's format (RFC 9110, section 8.4.1.2); some servers leave its header out."""
+    inflater = zlib.decompressobj(_EITHER)
+    begun = False
+    for chunk in chunks:
+        waiting = chunk
+        while waiting:
+            if inflater.eof:  # gzip may have several members, one after the other
+                inflater = zlib.decompressobj(_EITHER)
+            try:
+                piece = inflater.decompress(waiting, _PIECE)
+            except zlib.error as error:
+                if begun or not may_be_raw:
+                    raise CannotUnpack("The packing of the answer is broken.") from error
+                inflater, may_be_raw = zlib.decompressobj(-zlib.MAX_WBITS), False
+                continue
+            begun = True
+            waiting = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            if piece:
+                yield piece
+    while begun and not inflater.eof:
+        piece = inflater.decompress(inflater.unconsumed_tail, _PIECE)
+        if not piece:
+            raise CannotUnpack("The packed answer is cut off.")
+        yield piece
+
+
+class Unpacked(httpx.SyncByteStream):
+    """The body of an answer, without its packing."""
+
+    def __init__(self, stream: httpx.SyncByteStream, packed: tuple[str, ...]) -> None:
+        self._stream = stream
+        self._packed = packed
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from unpacked(self._stream, self._packed)
+
+    def close(self) -> None:
+        self._stream.close()
