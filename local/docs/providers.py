@@ -13,6 +13,7 @@ from shared.providers.base import (
     CanListPages,
     CanLookUp,
     CanMention,
+    CanReadServer,
     CanReply,
     CanReport,
     CanRunTools,
@@ -182,15 +183,17 @@ def _duration(length: timedelta) -> str:
 
 
 def _repeats(one: Provider) -> str:
-    form, lifetime = one.spec.idempotency.form, one.spec.idempotency.lifetime
-    if form is IdempotencyForm.HEADER:
-        return (
-            f"recognized by a header for {_duration(lifetime)}"
-            if lifetime
-            else "recognized by a header"
+    promise = one.spec.idempotency
+    if promise.form is IdempotencyForm.HEADER:
+        lasting = f" for {_duration(promise.lifetime)}" if promise.lifetime else ""
+        where = (
+            " where the server's software is known to; elsewhere a post without an answer is looked up"
+            if isinstance(one, CanReadServer)
+            else ""
         )
-    if form is IdempotencyForm.RECORD_KEY:
-        return "recognized by the record's key, for ever"
+        return f"recognized by a header{lasting}{where} ({promise.source})"
+    if promise.form is IdempotencyForm.RECORD_KEY:
+        return f"recognized by the record's key, for ever ({promise.source})"
     return "would be a second post; without an answer it is " + (
         "looked up" if isinstance(one, CanLookUp) else "said to be unconfirmed"
     )

@@ -17,7 +17,7 @@ from shared.core.clock import to_wire
 
 Entity = dict[str, Any]
 
-VERSION = "4.5.0 (compatible; Roost sandbox)"
+VERSION = "4.5.0"  # it keeps the promises of this one
 SCOPES = (
     *("profile", "read", "write", "push", "follow"),
     *("read:accounts", "read:search", "read:statuses", "read:notifications"),

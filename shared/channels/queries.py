@@ -396,6 +396,15 @@ def renew_channel(
     return ChannelFacts(**row.one())
 
 
+def keep_account_settings(
+    session: Session, organization_id: UUID, channel_id: UUID, account_settings: Mapping[str, Any]
+) -> None:
+    """Keep what the channel's server says of itself, in place of what it said before."""
+    session.execute(
+        _change(organization_id, channel_id).values(account_settings=dict(account_settings))
+    )
+
+
 def add_channel(
     session: Session, organization_id: UUID, values: Mapping[str, Any]
 ) -> ChannelFacts | None:

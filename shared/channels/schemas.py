@@ -310,6 +310,7 @@ class ChannelOut(WireModel):
     time: list[PostingTime]
     timezone: str = Field(description="The clock that `time` is read on.")
     text: TextOut
+    media: MediaRulesOut = Field(description="Which files a part may carry on this account.")
     change_profile_picture: bool = False
     change_nick_name: bool = False
     customer: CustomerOut | None = Field(description="For whom it is, if for somebody.")
@@ -410,6 +411,7 @@ def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
         "time": channel.posting_times,
         "timezone": channel.timezone,
         "text": _text(acting.text_rules(channel.account_settings)),
+        "media": _media(acting.media_rules(channel.account_settings, {})),
         "customer": customer_of(channel),
         "additional_settings": json.dumps(channel.additional_settings),
         "created_at": channel.created_at,

@@ -15,7 +15,7 @@ import httpx
 
 from shared.providers.errors import FieldRefused, ProviderError
 from shared.providers.http import Api
-from shared.providers.spec import ProviderSpec, TextRules
+from shared.providers.spec import Idempotency, MediaRules, ProviderSpec, TextRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +259,24 @@ class Provider(ABC):
         """Get new tokens. An empty `refresh` in the result means: keep the old one.
 
         Raises:
-            GrantRejected: the platform says so; nothing else disconnects a channel.
+            GrantRejected: the platform says for good that the grant is void; a server that is silent says nothing.
         """
         raise LookupError(f"{self.spec.slug} has nothing to refresh")
 
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
         """Say how long a text of this account may be; `account` is what `Account.settings` said of it."""
         return self.spec.text
+
+    def media_rules(self, account: Mapping[str, Any], settings: Mapping[str, Any]) -> MediaRules:
+        """Return which files a part of this account may carry; `account` as in `text_rules`, `settings` the post's."""
+        return self.spec.media_for(settings)
+
+    def promise(self, account: Mapping[str, Any], *, at: datetime) -> Idempotency:
+        """Return what is promised about a repeated request to this account's server, as of `at`.
+
+        The table's promise, unless who makes it depends on the server that the account is on.
+        """
+        return self.spec.idempotency
 
     def part_rules(
         self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
@@ -330,6 +341,21 @@ class CanLookUp(ABC):
         Raises:
             Unsupported: too little can be read to know whether what was found is the only one.
         """
+
+
+class CanReadServer(ABC):
+    """The account's server is one of many, and says of itself what it is and what it allows.
+
+    That is kept with the channel, in what `Account.settings` brought, and is read again before something is sent.
+    """
+
+    @abstractmethod
+    def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
+        """Say whether what is kept of the server is recent enough to rely on, as of `at`."""
+
+    @abstractmethod
+    def read_server(self, api: Api) -> Mapping[str, Any] | None:
+        """Ask the server, and return what is to be kept instead; None when it does not answer properly."""
 
 
 class CanListPages(ABC):

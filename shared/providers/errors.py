@@ -4,9 +4,12 @@
 `Evidence` keeps the platform's own words beside it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
+
+MOST_URLS = 5  # of equal posts that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class TokenExpired(ProviderError):
 
 
 class ChannelDisconnected(ProviderError):
-    """The member must connect again: access revoked, scope missing, account suspended."""
+    """The member must connect again: access revoked, scope missing, account suspended. We disconnect the channel."""
 
     code = "channel_disconnected"
 
@@ -105,6 +108,23 @@ class OutcomeUnknown(ProviderError):
     code = "outcome_unknown"
 
 
+class SeveralFound(OutcomeUnknown):
+    """The look-up found several posts that could each be ours. `urls` are theirs, newest first.
+
+    Which one is ours nobody can tell but the member, so the outcome stays unknown.
+    """
+
+    code = "several_found"
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        shown = ", ".join(urls[:MOST_URLS])
+        more = f" and {len(urls) - MOST_URLS} more" if len(urls) > MOST_URLS else ""
+        super().__init__(
+            f"The platform did not confirm the post, and {len(urls)} posts like it are there: {shown}{more}."
+        )
+        self.urls = tuple(urls)
+
+
 class AppMisconfigured(ProviderError):
     """The platform refuses our application (client id, secret, product). It alarms us; the member cannot mend it."""
 
@@ -118,7 +138,10 @@ class Unsupported(ProviderError):
 
 
 class GrantRejected(ProviderError):
-    """The platform refused a refresh token or a code for good (`invalid_grant`). Only this disconnects a channel."""
+    """The platform refused a refresh token or a code for good (`invalid_grant`). We disconnect the channel.
+
+    Of what a renewal of tokens can raise, only this disconnects; while posting, `ChannelDisconnected` does too.
+    """
 
     code = "invalid_grant"
 

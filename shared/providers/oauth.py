@@ -1,8 +1,8 @@
 """How a channel is connected and its token renewed: OAuth 2.0, OAuth 1.0a, or a form.
 
 A provider inherits one of `OAuth2Provider`, `OAuth1Provider`, `FormProvider` and says who the account is; addresses,
-scopes and fields come from `spec.auth`. What disconnects a channel is decided here and nowhere else: an answer of
-the `invalid_grant` kind.
+scopes and fields come from `spec.auth`. Which answer of a token endpoint is final is decided here: one of the
+`invalid_grant` kind, which disconnects the channel. While posting, a provider's `ChannelDisconnected` does so too.
 """
 
 import base64

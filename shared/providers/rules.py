@@ -4,6 +4,7 @@ Pure: the same draft and table always give the same answer, so composing, the dr
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,6 @@ from shared.providers.base import CanReply, DraftPart, MediaFacts, Provider
 from shared.providers.errors import FieldRefused
 from shared.providers.spec import (
     ImageRules,
-    MediaMode,
     MediaRules,
     ProviderSpec,
     TextRules,
@@ -48,13 +48,21 @@ def check(
     spec = provider.spec
     refused = list(_count_of_parts(provider, parts))
     mode = spec.media_mode(settings)
+    limits = _Files(
+        spec.name,
+        mode.name if mode else "one part",
+        spec.media_for(settings),
+        provider.media_rules(account or {}, settings),
+    )
     for position, part in enumerate(parts):
         where = f"value.{position}"
         rules = provider.part_rules(account or {}, settings, position=position)
         refused += _text(provider, part, rules, f"{where}.content")
-        refused += _media(spec, part, where, position, mode)
+        refused += _media(limits, part, where, position)
         for name, media in part.setting_media.items():
-            refused += _file(spec.name, media, spec.media, f"settings.{name}")
+            refused += _file(
+                _Files(spec.name, limits.holder, spec.media, spec.media), media, f"settings.{name}"
+            )
     of_settings = list(_settings(spec, settings))
     if not of_settings:
         refused += provider.check(parts, settings)
@@ -96,17 +104,28 @@ def _text(
         )  # fmt: skip
 
 
-def _media(
-    spec: ProviderSpec, part: DraftPart, where: str, position: int, mode: MediaMode | None
-) -> Iterator[FieldRefused]:
-    rules, path = (mode.media if mode else spec.media), f"{where}.image"
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Which files a part may carry. Copies of pictures are made for `table`; `own` is what the account's server takes.
+
+    `name` is the platform, and `holder` what refusals call the part.
+    """
+
+    name: str
+    holder: str
+    table: MediaRules
+    own: MediaRules
+
+
+def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterator[FieldRefused]:
+    rules, path = limits.own, f"{where}.image"
     if rules.required and position == 0 and not part.media:
-        yield _refused(path, "media_required", f"{spec.name} needs a picture or a video.")
+        yield _refused(path, "media_required", f"{limits.name} needs a picture or a video.")
     if position > 0 and part.media and not rules.replies:
         yield _refused(
             path,
             "media_in_replies",
-            f"{spec.name} takes no files in replies; remove them from this part.",
+            f"{limits.name} takes no files in replies; remove them from this part.",
         )
         return
     pictures = [media for media in part.media if not media.is_video]
@@ -125,37 +144,59 @@ def _media(
             yield _refused(
                 path,
                 "too_many_media",
-                f"{spec.name} takes {words} in {mode.name if mode else 'one part'}; there are {len(found)}.",
+                f"{limits.name} takes {words} in {limits.holder}; there are {len(found)}.",
                 limit,
                 len(found),
             )
             break
     if pictures and videos and rules.videos.max_count and not rules.mixed:
         yield _refused(
-            path, "mixed_media", f"{spec.name} takes pictures or a video in one part, not both."
+            path, "mixed_media", f"{limits.name} takes pictures or a video in one part, not both."
         )
     for index, media in enumerate(part.media):
-        yield from _file(spec.name, media, rules, f"{path}.{index}")
+        yield from _file(limits, media, f"{path}.{index}")
 
 
-def _file(name: str, media: MediaFacts, rules: MediaRules, path: str) -> Iterator[FieldRefused]:
+def _file(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
     if media.is_video:
-        yield from _video(name, media, rules.videos, path)
+        yield from _video(limits.name, media, limits.own.videos, path)
     else:
-        yield from _picture(name, media, rules.images, path)
+        yield from _picture(limits, media, path)
 
 
-def _picture(name: str, media: MediaFacts, rules: ImageRules, path: str) -> Iterator[FieldRefused]:
+def _picture(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
+    name, rules = limits.name, limits.own.images
     if rules.max_count == 0:
         return
-    if needed_variant(media, rules) is None:  # otherwise a copy that fits is made
+    copy = needed_variant(media, limits.table.images)
+    if copy is None:
         yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
+        yield from _pixels(name, media.width, media.height, rules, path)
+    elif (
+        limits.own.images != limits.table.images
+    ):  # the copy fits the table, not necessarily the server
+        size = min(media.size_bytes, copy.max_bytes or media.size_bytes)
+        sent = replace(media, content_type=copy.content_type, size_bytes=size)
+        yield from _type_and_size(name, sent, rules.types, rules.max_bytes, path)
+        yield from _pixels(name, copy.width, copy.height, rules, path)
     alt = len(media.alt or "")
     if rules.max_alt_length is not None and alt > rules.max_alt_length:
         yield _refused(
             f"{path}.alt", "alt_too_long",
             f"{name} takes at most {rules.max_alt_length} characters of alternative text; there are {alt}.",
             rules.max_alt_length, alt,
+        )  # fmt: skip
+
+
+def _pixels(
+    name: str, width: int | None, height: int | None, rules: ImageRules, path: str
+) -> Iterator[FieldRefused]:
+    pixels = (width or 0) * (height or 0)
+    if rules.max_pixels is not None and pixels > rules.max_pixels:
+        yield _refused(
+            path, "too_many_pixels",
+            f"{name} takes pictures of at most {_megabytes(rules.max_pixels)} megapixels; this one has {_megabytes(pixels)}.",
+            rules.max_pixels, pixels,
         )  # fmt: skip
 
 

@@ -93,10 +93,14 @@ class IdempotencyForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """The platform's promise. After `lifetime` (None: for ever) an attempt counts as one without a key."""
+    """The platform's promise. After `lifetime` (None: for ever) an attempt counts as one without a key.
+
+    `source` is where the promise is written, and when it was read; every promise has one.
+    """
 
     form: IdempotencyForm = IdempotencyForm.NONE
     lifetime: timedelta | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

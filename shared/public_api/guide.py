@@ -108,7 +108,7 @@ def rules_in_words(acting: Provider, account: Mapping[str, Any]) -> str:
     """Write a platform's rules, a line for each subject."""
     spec = acting.spec
     lines = [_parts(acting), _text(acting, acting.text_rules(account))]
-    lines.append(f"Files of a part: {_files(spec.media)}")
+    lines.append(f"Files of a part: {_files(acting.media_rules(account, {}))}")
     lines += [
         f"With the setting `{mode.setting}`, which makes it {mode.name}, files of a part: {_files(mode.media)}"
         for mode in spec.media_modes

@@ -3,22 +3,28 @@
 from shared.providers import registry
 from shared.providers.base import CanLookUp, Provider
 from shared.providers.registry import UnknownProvider
-from shared.providers.spec import IdempotencyForm
+from shared.providers.spec import Idempotency, IdempotencyForm
 from shared.publishing.claim import Claim
 from shared.publishing.outcome import Facts, Task
 
 
 def facts_of(claimed: Claim, *, sent: bool, refreshed: bool) -> Facts:
-    """Gather the facts. A platform that Roost no longer knows promises nothing."""
+    """Gather the facts. A platform that Roost no longer knows promises nothing, nor does a server not known lately."""
     provider = _find_provider(claimed.part.channel.provider)
-    promise = provider.spec.idempotency if provider else None
+    channel = claimed.part.channel
+    promise = (
+        provider.promise(channel.account_settings, at=claimed.part.read_at)
+        if provider
+        else Idempotency()
+    )
     return Facts(
         number=claimed.number,
         sent=sent,
         accepted=claimed.accepted,
         doubt_age=claimed.doubt_age,
-        has_key=promise is not None and promise.form is not IdempotencyForm.NONE,
-        key_lifetime=promise.lifetime if promise else None,
+        has_key=promise.form is not IdempotencyForm.NONE,
+        key_is_record=promise.form is IdempotencyForm.RECORD_KEY,
+        key_lifetime=promise.lifetime,
         can_look_up=isinstance(provider, CanLookUp),
         refreshed=refreshed,
         task=task_of(claimed),

@@ -202,7 +202,7 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
     part = claimed.part
     if not _end(session, claimed, "unknown", "unconfirmed", error):
         return
-    tell(session, part.organization_id, notices.unconfirmed(part, error.message))
+    tell(session, part.organization_id, notices.unconfirmed(part, error))
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
 
 

@@ -11,6 +11,7 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
+from shared.providers.errors import ProviderError, SeveralFound
 from shared.publishing.claim import DuePart, Verdict
 
 # Why a part is refused before it is sent.
@@ -73,13 +74,23 @@ def published_after_all(part_id: UUID, generation: int, root_id: UUID) -> Notice
     )
 
 
-def unconfirmed(part: DuePart, message: str) -> Notice:
-    """Ask the members to look whether a post is there."""
+def unconfirmed(part: DuePart, error: ProviderError) -> Notice:
+    """Ask the members to check whether a post is there, or which of several posts it is."""
+    title = f"Check whether your post is on {part.channel.name}"
+    advice = (
+        "Roost did not send it again, so that it cannot appear twice. Look at the account: if the post is there, "
+        "confirm it with its address; if not, send it again."
+    )
+    if isinstance(error, SeveralFound):
+        title = f"Several posts like yours are on {part.channel.name}"
+        advice = (
+            "Confirm the one that you keep with its address, and delete the others there. "
+            "Sending it again adds another copy."
+        )
     return Notice(
         NotificationKind.FAILURE,
-        f"Look whether your post is on {part.channel.name}",
-        f"{_sentence(message)} Roost did not send it again, so that it cannot appear twice. Look at the "
-        "account: if the post is there, confirm it with its address; if not, send it again.",
+        title,
+        f"{_sentence(error.message)} {advice}",
         post_link(part.root_id),
         f"unconfirmed:{part.id}:{part.generation}",
     )

@@ -4,10 +4,11 @@ The one rule above all: once a request that cannot be taken back may have been a
 ends in "failed" and none sends without the same live key. It is repeated under that key, looked up, or `unconfirmed`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any
 
 from shared.providers.base import Processing, Released
@@ -19,6 +20,7 @@ from shared.providers.errors import (
     PlatformUnavailable,
     ProviderError,
     RateLimited,
+    SeveralFound,
     TokenExpired,
 )
 
@@ -52,6 +54,8 @@ class Facts:
     `sent`: in this step the request that cannot be taken back was marked, and no clean refusal of it followed.
     `accepted`: in an earlier step the platform took the post and is processing it.
     `doubt_age`: how long ago a request of an earlier step was left unanswered; None: none was.
+    `has_key`: the server is known to recognize a repeated request. `key_is_record`: because the key is the post's own
+    name there, which nothing can take twice; other keys are remembered, and a server that fails may not have done so.
     `rounds`: continuations of the present task so far.
     """
 
@@ -60,6 +64,7 @@ class Facts:
     accepted: bool = False
     doubt_age: timedelta | None = None
     key_lifetime: timedelta | None = None
+    key_is_record: bool = False
     has_key: bool = False
     can_look_up: bool = False
     refreshed: bool = False
@@ -183,7 +188,7 @@ def while_paused(pause: timedelta, facts: Facts) -> Next:
 
 def after_lapsed_key(facts: Facts) -> Next:
     """Decide for a repetition whose time came when the platform had forgotten the key: it would be a second post."""
-    error = OutcomeUnknown("The platform did not answer, and by now would take the post twice.")
+    error = OutcomeUnknown("The platform did not answer, and might take the post twice by now.")
     return _resolve(error, facts, unknown=False)
 
 
@@ -240,13 +245,15 @@ def _is_passing(error: ProviderError) -> bool:
 def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     """Go on from doubt: repeat under a live key, else look it up, else leave it to the member.
 
-    A repetition that is refused for good does not end the doubt about the request before it. What the platform accepted
+    A repetition that is refused for good does not end the doubt about the request before it. One that the server fails
+    at leads to the look-up: a server in trouble may have made the post and lost the key. What the platform accepted
     and was not heard of again becomes a doubt here, and is one in every later step.
     """
     pause = _pause(error)
     if pause > LONGEST_PAUSE:
         return Unconfirmed(error)
     may_repeat = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
+    may_repeat = may_repeat and not _failed_again(error, facts)
     unknown = unknown or facts.accepted
     rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
     if may_repeat and rounds < len(REPEAT_AFTER):
@@ -261,10 +268,27 @@ def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     return Unconfirmed(error)
 
 
-def after_look_up(found: Released | None, facts: Facts, error: ProviderError | None) -> Next:
-    """Decide after asking the platform: `found` is the one post that is surely ours."""
+def _failed_again(error: ProviderError, facts: Facts) -> bool:
+    status = error.evidence.status
+    is_repetition = facts.task is Task.REPEAT and not facts.key_is_record
+    return is_repetition and status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def after_look_up(
+    found: Released | None,
+    facts: Facts,
+    error: ProviderError | None,
+    *,
+    several: Sequence[Released] = (),
+) -> Next:
+    """Decide after asking the platform.
+
+    `found` is the one post that is surely ours; `several` are those of which each could be, newest first.
+    """
     if found is not None:
         return Publish(found)
+    if len(several) > 1:
+        return Unconfirmed(SeveralFound([candidate.url for candidate in several]))
     if error is not None and _is_passing(error):
         if isinstance(error, TokenExpired) and not facts.refreshed:
             return Refresh(error)

@@ -35,6 +35,7 @@ from shared.publishing.follow_up import record, refuse, send
 from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
+from shared.publishing.servers import know_server
 from shared.publishing.wake import continuation, waiting_part, wake
 
 ROOM_TO_GO_ON_SECONDS = 30.0  # a request's own limit, and the record
@@ -139,11 +140,14 @@ def _decide(
         return outcome.without_asking(error, facts)
     looks_up = facts.task is Task.LOOK_UP
     found: Released | Processing | None = None
+    candidates: Sequence[Released] = ()
     failure: ProviderError | None = None
     try:
         if looks_up:
-            found = _look_up(claimed, provider, api, post)
+            candidates = _look_up(claimed, provider, api, post)
         else:
+            claimed, api = know_server(claimed, provider, api)
+            facts = facts_of(claimed, sent=False, refreshed=refreshed)
             found = _send_part(claimed, provider, api, post)
     except ProviderError as error:
         failure = error
@@ -154,7 +158,8 @@ def _decide(
         failure = _our_mistake(error, sent=api.sent)
     facts = dataclasses.replace(facts, sent=api.sent)
     if looks_up:
-        return outcome.after_look_up(found if isinstance(found, Released) else None, facts, failure)
+        alone = candidates[0] if len(candidates) == 1 else None
+        return outcome.after_look_up(alone, facts, failure, several=candidates)
     if failure is not None:
         return outcome.after(failure, facts)
     if found is None:
@@ -196,13 +201,15 @@ def _send_part(
     return provider.reply(api, post, to=claimed.part.to)
 
 
-def _look_up(claimed: Claim, provider: Provider, api: Api, post: OutgoingPost) -> Released | None:
-    """Find the one post on the platform that is surely this part: new enough, recorded by no other, and alone."""
+def _look_up(
+    claimed: Claim, provider: Provider, api: Api, post: OutgoingPost
+) -> Sequence[Released]:
+    """List the posts on the platform that could be this part: new enough, and recorded by no other."""
     if not isinstance(provider, CanLookUp):
-        return None
+        return ()
     to = claimed.part.to
     if claimed.part.position > 0 and to is None:
-        return None  # the part that it answers is not known there any more
+        return ()  # the part that it answers is not known there any more
     since = claimed.part.read_at - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
     found = provider.look_up(api, post, to=to, since=since)
     candidates = [one.released for one in found if one.created_at >= since]
@@ -216,8 +223,7 @@ def _look_up(claimed: Claim, provider: Provider, api: Api, post: OutgoingPost) -
                 "release_ids": [candidate.id for candidate in candidates],
             },
         ).all()
-    unclaimed = [candidate for candidate in candidates if candidate.id not in known]
-    return unclaimed[0] if len(unclaimed) == 1 else None
+    return [candidate for candidate in candidates if candidate.id not in known]
 
 
 def mark_sending(claimed: Claim) -> None:

@@ -226,13 +226,15 @@ class TestAccount:
         account = Mastodon().account(an_api(Mastodon()))
         assert account.remote_id == "117020565966271181@mastodon.social"
         assert account.username == "roost@mastodon.social"
-        assert account.settings == {"maxCharacters": 5000}
+        assert account.settings["maxCharacters"] == 5000
+        assert account.settings["software"] == "mastodon"
 
-    def test_an_older_instance_tells_no_limit(self, platform: respx.MockRouter) -> None:
+    def test_a_server_without_the_document_tells_no_limit(self, platform: respx.MockRouter) -> None:
         platform.get(f"{HOST}/api/v1/accounts/verify_credentials").mock(
             sample("mastodon", "account")
         )
         platform.get(f"{HOST}/api/v2/instance").respond(404)
+        platform.get(f"{HOST}/api/v1/instance").respond(404)
         assert Mastodon().account(an_api(Mastodon())).settings == {}
 
 

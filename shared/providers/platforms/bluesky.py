@@ -122,7 +122,13 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             max_count=4,
         ),
         max_parts=50,
-        idempotency=Idempotency(IdempotencyForm.RECORD_KEY),
+        idempotency=Idempotency(
+            IdempotencyForm.RECORD_KEY,
+            source=(
+                "https://github.com/bluesky-social/atproto/blob/05c4bca8/"
+                "packages/pds/src/api/com/atproto/repo/putRecord.ts, read 2026-11"
+            ),
+        ),
         base_url="https://bsky.social",
         tool_tip="Use an app password; the account's own password and two-factor codes are not needed.",
         refresh_ahead=timedelta(minutes=5),

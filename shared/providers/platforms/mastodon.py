@@ -1,9 +1,9 @@
 """Mastodon: the configured instance, and any instance. Source: docs.joinmastodon.org, the pages named below, read 2026-11.
 
-Quirks: keys of the Idempotency-Key header are kept for up to an hour (methods/statuses); media are processed after the
-upload and a status that names one too early is refused; unattached media are removed after a day (`TTL = 1.day` in
-app/lib/vacuum/media_attachments_vacuum.rb of mastodon/mastodon); instances choose their own maximum length, which is
-read at connecting.
+Quirks: media are processed after the upload and a status that names one too early is refused; unattached media are
+removed after a day (`TTL = 1.day` in app/lib/vacuum/media_attachments_vacuum.rb of mastodon/mastodon). Many programs
+speak this API: what a server runs, promises and allows is read from its instance document (families/mastodon_api),
+when connecting and once a day before something is sent.
 """
 
 import html
@@ -26,6 +26,7 @@ from shared.providers.base import (
     Authorization,
     CanLookUp,
     CanMention,
+    CanReadServer,
     CanReply,
     CanStage,
     Connection,
@@ -45,11 +46,12 @@ from shared.providers.errors import (
     PlatformUnavailable,
     ProviderError,
 )
+from shared.providers.families.mastodon_api import instance, software
+from shared.providers.families.mastodon_api.instance import LINK_LENGTH
 from shared.providers.http import Api, AppCredentials, ChannelAccess, said
 from shared.providers.oauth import OAuth2Provider, server_address
 from shared.providers.spec import (
     Idempotency,
-    IdempotencyForm,
     ImageRules,
     MediaRules,
     OAuth2,
@@ -59,7 +61,6 @@ from shared.providers.spec import (
 )
 from shared.providers.uploads import RangeFile, is_time_short
 
-LINK_LENGTH = 23  # `characters_reserved_per_url`, entities/Instance
 UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=2)
 UNATTACHED_LIFETIME = timedelta(hours=23)
@@ -67,7 +68,7 @@ SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
 
 # What an instance of version 4.7 says of itself by default: the example answer of GET /api/v2/instance in the OpenAPI
 # description made of Mastodon's documentation (github.com/abraham/mastodon-openapi, 89b11e72). Older ones, and
-# entities/Instance, have 10 MiB, 40 MiB and 16,777,216 pixels; such an instance refuses the file when it is uploaded.
+# entities/Instance, have 10 MiB, 40 MiB and 16,777,216 pixels; what an instance says of itself narrows this.
 MEDIA = MediaRules(
     images=ImageRules(
         max_count=4,
@@ -105,7 +106,7 @@ class MastodonSettings(BaseModel):
     )
 
 
-class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
+class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention, CanReadServer):
     """The instance that the setting MASTODON_URL names, by an application registered there."""
 
     spec = ProviderSpec(
@@ -124,19 +125,33 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
         media=MEDIA,
         max_parts=50,
         settings=MastodonSettings,
-        idempotency=Idempotency(IdempotencyForm.HEADER, lifetime=timedelta(hours=1)),
+        # Mastodon's own; which server keeps it is said by `promise`.
+        idempotency=software.promise_of(software.Software(software.MASTODON, "4.5.0")),
         base_url="https://mastodon.social",
         base_url_setting="mastodon_url",
     )
 
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
-        """Take the instance's own maximum, where it told one."""
-        longest = account.get("maxCharacters")
-        return (
-            TextRules(max_length=longest, link_length=LINK_LENGTH)
-            if isinstance(longest, int)
-            else self.spec.text
-        )
+        """Take the server's own maximum, where it told one, and its way to count links."""
+        return instance.text_rules_of(account, self.spec.text)
+
+    def media_rules(self, account: Mapping[str, Any], settings: Mapping[str, Any]) -> MediaRules:
+        """Narrow the table to what the server says that it takes."""
+        return instance.media_rules_of(account, self.spec.media_for(settings))
+
+    def promise(self, account: Mapping[str, Any], *, at: datetime) -> Idempotency:
+        """Return what the server's software promises; nothing where what it runs was not read lately."""
+        if not self.knows_server(account, at=at):
+            return Idempotency()
+        return software.promise_of(instance.software_in(account))
+
+    def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
+        """Say whether the instance document was read within a day."""
+        return not instance.is_stale(account, at=at)
+
+    def read_server(self, api: Api) -> Mapping[str, Any] | None:
+        """Read the instance document again."""
+        return instance.read_instance(api, _bearer(api)) or None
 
     def account(self, api: Api) -> Account:
         """Read the account, and what its instance allows."""
@@ -148,7 +163,7 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
             name=me.get("display_name") or me["username"],
             username=f"{me['username']}@{host}",
             picture_url=me.get("avatar_static") or me.get("avatar"),
-            settings=self._abilities(api),
+            settings=instance.read_instance(api, _bearer(api)),
         )
 
     def publish(self, api: Api, post: OutgoingPost) -> Released:
@@ -257,6 +272,8 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
             **({"spoiler_text": chosen.spoiler_text} if chosen.spoiler_text else {}),
             **({"language": chosen.language} if chosen.language else {}),
             **({"in_reply_to_id": in_reply_to} if in_reply_to else {}),
+            # Where members can choose Markdown as their default, our plain text would be read as markup.
+            **({"content_type": "text/plain"} if api.access.settings.get("plainText") else {}),
         }
         headers = {**_bearer(api), "Idempotency-Key": post.key}
         answer = api.request(
@@ -285,16 +302,6 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention):
     def _is_processed(self, api: Api, media_id: str) -> bool:
         answer = api.request("GET", f"/api/v1/media/{media_id}", headers=_bearer(api))
         return answer.status_code != httpx.codes.PARTIAL_CONTENT
-
-    def _abilities(self, api: Api) -> dict[str, Any]:
-        answer = api.request(
-            "GET", "/api/v2/instance", accept=(401, 403, 404, 410)
-        )  # older servers lack it
-        if not answer.is_success:
-            return {}
-        statuses = api.read(answer).get("configuration", {}).get("statuses", {})
-        longest = statuses.get("max_characters")
-        return {"maxCharacters": longest} if isinstance(longest, int) else {}
 
 
 class MastodonCustom(Mastodon):

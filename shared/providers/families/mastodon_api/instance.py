@@ -1,0 +1,165 @@
+"""What a server says of itself in its instance document, and what of that is kept with a channel.
+
+Source: docs.joinmastodon.org/entities/Instance and /entities/V1_Instance, read 2026-11. Servers leave fields out, set
+them to null or to 0; whatever is not a positive number counts as not said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core import clock
+from shared.providers.errors import ProviderError
+from shared.providers.families.mastodon_api.software import MASTODON, Software, software_of
+from shared.providers.http import Api
+from shared.providers.spec import MediaRules, TextRules
+
+LINK_LENGTH = 23  # `characters_reserved_per_url`, entities/Instance
+READ_AGAIN_AFTER = timedelta(days=1)
+LONGEST_ANSWER = timedelta(seconds=5)  # for each of the two documents
+MOST_MEDIA = 20
+_MOST_TYPES = 100
+_LONGEST_TYPE = 100
+_PLAIN = "text/plain"
+
+
+def read_instance(api: Api, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Ask the server for its document, and return what a channel keeps of it; {} when it cannot be read.
+
+    The document's second version is asked for first. Where it is missing, or does not say how long a post may be, the
+    first version, which older servers and many other programs have, fills the gaps.
+    """
+    document = _document(api, "/api/v2/instance", headers)
+    if not document or not _configuration(document, "statuses").get("max_characters"):
+        later = {name: value for name, value in document.items() if value}
+        if not _configuration(document, "statuses"):
+            later.pop("configuration", None)
+        document = _document(api, "/api/v1/instance", headers) | later
+    return kept(document, read_at=api.now()) if document else {}
+
+
+def kept(document: Mapping[str, Any], *, read_at: datetime) -> dict[str, Any]:
+    """Return what a channel keeps of a document: the software, its limits, and when that was read."""
+    software, statuses = software_of(document), _configuration(document, "statuses")
+    longest = _positive(statuses.get("max_characters")) or _positive(document.get("max_toot_chars"))
+    facts = {
+        "software": software.name,
+        "softwareVersion": software.version,
+        "serverReadAt": clock.to_wire(read_at),
+        "maxCharacters": longest,
+        "linkLength": _positive(statuses.get("characters_reserved_per_url")),
+        "plainText": _PLAIN in _formats(document) or None,
+        "media": _media(document) or None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def is_stale(account: Mapping[str, Any], *, at: datetime) -> bool:
+    """Say whether the server should be asked again who it is; `at` is the present time."""
+    try:
+        read_at = clock.as_utc(datetime.fromisoformat(account["serverReadAt"]))
+    except (KeyError, TypeError, ValueError):
+        return True
+    return at - read_at > READ_AGAIN_AFTER
+
+
+def software_in(account: Mapping[str, Any]) -> Software:
+    """Return the software that a channel's account was last seen on."""
+    return Software(str(account.get("software") or ""), str(account.get("softwareVersion") or ""))
+
+
+def text_rules_of(account: Mapping[str, Any], table: TextRules) -> TextRules:
+    """Return how long a text may be there. Only Mastodon and its forks are known to count a link as 23 characters."""
+    longest = _positive(account.get("maxCharacters")) or table.max_length
+    link_length = table.link_length
+    if "software" in account:
+        is_mastodon = software_in(account).name == MASTODON
+        link_length = (_positive(account.get("linkLength")) or LINK_LENGTH) if is_mastodon else None
+    return replace(table, max_length=longest, link_length=link_length)
+
+
+def media_rules_of(account: Mapping[str, Any], table: MediaRules) -> MediaRules:
+    """Return which files a part may carry there: the table, narrowed by what the server says."""
+    said = account.get("media")
+    if not isinstance(said, Mapping):
+        return table
+    images, videos = table.images, table.videos
+    types = said.get("types")
+    if isinstance(types, list):
+        images = replace(images, types=tuple(kind for kind in images.types if kind in types))
+        videos = replace(videos, types=tuple(kind for kind in videos.types if kind in types))
+    most = _positive(said.get("maxCount")) or table.max_count
+    images = replace(
+        images,
+        max_count=most if images.types else 0,
+        max_bytes=_smaller(images.max_bytes, said.get("imageBytes")),
+        max_pixels=_smaller(images.max_pixels, said.get("imagePixels")),
+        max_alt_length=_positive(said.get("altLength")) or images.max_alt_length,
+    )
+    takes_videos = bool(videos.types) and not said.get("noVideos")
+    videos = replace(
+        videos,
+        max_count=videos.max_count if takes_videos else 0,
+        max_bytes=_smaller(videos.max_bytes, said.get("videoBytes")),
+    )
+    return replace(table, images=images, videos=videos, max_count=most)
+
+
+def _media(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the rules for files. A video limit of 0 says that there are no videos; other limits of 0 say nothing."""
+    said = _configuration(document, "media_attachments")
+    upload = document.get("upload_limit")  # Pleroma's, for any file
+    types = said.get("supported_mime_types")
+    known = [kind for kind in types if isinstance(kind, str)] if isinstance(types, list) else []
+    video_bytes = said.get("video_size_limit")
+    count = _positive(_configuration(document, "statuses").get("max_media_attachments"))
+    rules = {
+        "types": [kind[:_LONGEST_TYPE].lower() for kind in known[:_MOST_TYPES]] or None,
+        "maxCount": min(count, MOST_MEDIA) if count else None,
+        "imageBytes": _positive(said.get("image_size_limit")) or _positive(upload),
+        "imagePixels": _positive(said.get("image_matrix_limit")),
+        "videoBytes": _positive(video_bytes) or _positive(upload),
+        "noVideos": True if video_bytes == 0 and not isinstance(video_bytes, bool) else None,
+        "altLength": _positive(said.get("description_limit")),
+    }
+    return {name: value for name, value in rules.items() if value is not None}
+
+
+def _document(api: Api, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Read one document; {} when there is none, or none that can be read. Nothing depends on it that cannot wait."""
+    try:
+        return api.read(api.request("GET", path, headers=headers, timeout=LONGEST_ANSWER))
+    except ProviderError:
+        return {}
+
+
+def _configuration(document: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    configuration = document.get("configuration")
+    found = configuration.get(section) if isinstance(configuration, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _formats(document: Mapping[str, Any]) -> list[Any]:
+    """List the forms in which a post may be written, where the server says; Mastodon itself says nothing.
+
+    glitch-soc and GoToSocial: `configuration.statuses.supported_mime_types`
+    (github.com/superseriousbusiness/gotosocial/pull/1370, read 2026-11); Pleroma: `pleroma.metadata.post_formats`.
+    """
+    found = _configuration(document, "statuses").get("supported_mime_types")
+    pleroma = document.get("pleroma")
+    metadata = pleroma.get("metadata") if isinstance(pleroma, Mapping) else None
+    formats = metadata.get("post_formats") if isinstance(metadata, Mapping) else None
+    return [
+        *(found if isinstance(found, list) else ()),
+        *(formats if isinstance(formats, list) else ()),
+    ]
+
+
+def _positive(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _smaller(ours: int | None, theirs: Any) -> int | None:
+    limits = [limit for limit in (ours, _positive(theirs)) if limit is not None]
+    return min(limits, default=None)
