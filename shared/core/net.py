@@ -166,22 +166,29 @@ class _TimedTransport(httpx.HTTPTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         latest = request.extensions.get(ENDS_AT, math.inf)
         _ends_at.set(min(time.monotonic() + self._max_time.total_seconds(), latest))
-        response = super().handle_request(request)
-        try:
-            packed = layers(response.headers.get("content-encoding", ""))
-        except CannotUnpack as error:
-            response.close()
-            raise AnswerPacked(
-                str(error), status=response.status_code, headers=response.headers
-            ) from error
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        body: httpx.SyncByteStream = response.stream
-        if packed:
-            body = Unpacked(body, packed)
-            response.headers.pop("content-length", None)  # of the packed body
-        response.headers.pop("content-encoding", None)  # else httpx unpacks, without a bound
-        response.stream = _Measured(body, response, self._max_bytes)
-        return response
+        return bounded(super().handle_request(request), self._max_bytes)
+
+
+def bounded(response: httpx.Response, max_bytes: int) -> httpx.Response:
+    """Unpack an answer as it is read, at most `max_bytes` of it.
+
+    Raises:
+        AnswerPacked: it is packed in a way that we do not read. Reading it may raise `AnswerUnreadable` too.
+    """
+    try:
+        packed = layers(response.headers.get("content-encoding", ""))
+    except CannotUnpack as error:
+        response.close()
+        status, headers = response.status_code, response.headers
+        raise AnswerPacked(str(error), status=status, headers=headers) from error
+    assert isinstance(response.stream, httpx.SyncByteStream)
+    body: httpx.SyncByteStream = response.stream
+    if packed:
+        body = Unpacked(body, packed)
+        response.headers.pop("content-length", None)  # of the packed body
+    response.headers.pop("content-encoding", None)  # else httpx unpacks, without a bound
+    response.stream = _Measured(body, response, max_bytes)
+    return response
 
 
 class _GuardedTransport(_TimedTransport):

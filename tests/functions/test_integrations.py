@@ -95,7 +95,7 @@ class TestList:
         listed = answer.json["integrations"]
         assert cost.statements == 2
         assert [channel["name"] for channel in listed] == ["First", "Second"]
-        assert listed[0] | {"createdAt": "", "text": {}} == {
+        assert listed[0] | {"createdAt": "", "text": {}, "media": {}} == {
             "id": str(first.id),
             "internalId": first.remote_id,
             "name": "First",
@@ -116,6 +116,7 @@ class TestList:
             "time": [{"time": time, "weekdays": None} for time in (560, 850, 1140)],
             "timezone": "UTC",
             "text": {},
+            "media": {},
             "changeProfilePicture": False,
             "changeNickName": False,
             "customer": None,
@@ -133,6 +134,17 @@ class TestList:
         [channel] = browser.get("/integrations").json["integrations"]
         assert channel["refreshNeeded"] is True
         assert channel["disconnectedReason"] == "Revoked."
+
+    def test_the_rules_for_files_are_those_of_the_accounts_server(
+        self, session: Session, member: Member, browser: Gateway
+    ) -> None:
+        """Finding 4.2d: a server's smaller limits were not known before a post was due."""
+        said = {"media": {"types": ["image/png"], "imageBytes": 1_000, "maxCount": 2}}
+        a_connected_channel(session, member, account_settings=said)
+        [channel] = browser.get("/integrations").json["integrations"]
+        assert channel["media"]["images"]["types"] == ["image/png"]
+        assert channel["media"]["images"]["maxBytes"] == 1_000
+        assert channel["media"]["videos"]["maxCount"] == 0
 
     def test_the_texts_limit_is_the_accounts_own(
         self, session: Session, member: Member, browser: Gateway

@@ -145,7 +145,7 @@ class TestFinish:
         assert stored.organization_id == organization.id
         assert (stored.remote_id, stored.name) == ("17@social.example", "Ada L.")
         assert stored.username == "ada@social.example"
-        assert stored.account_settings == {"maxCharacters": 1_000}
+        assert stored.account_settings["maxCharacters"] == 1_000
         assert stored.posting_times == [{"time": 560}, {"time": 850}, {"time": 1140}]
         assert stored.timezone == "Europe/Berlin"
         assert opened(stored, "access_token") == "granted-token"

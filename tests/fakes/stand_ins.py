@@ -1,0 +1,323 @@
+"""Servers in memory for every provider that we have: each takes a post and lists what it holds, and may spoil its answer.
+
+They stand in for what the platforms' documentation says, so that a provider's claim about repeated requests can be held
+against a server that keeps the promise and one that does not. Answers go through the same unpacking as real ones.
+"""
+
+import gzip
+import itertools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+import httpx
+
+from shared.core import clock
+from shared.core.net import MAX_BYTES, bounded
+
+Carry = Callable[[], httpx.Response]
+Fault = Callable[["StandIn", Carry], httpx.Response]
+PAGE = "<!doctype html><title>Bad gateway</title><h1>The web server reported an error.</h1>"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A post on the server. `key` is what the request was recognized by, if anything."""
+
+    id: str
+    text: str
+    key: str | None
+    created_at: datetime
+
+
+@dataclass
+class StandIn(ABC):
+    """A server. `faults` are used up, one by each request that creates; `always` spoils those after them."""
+
+    keeps_keys: bool = True
+    faults: list[Fault] = field(default_factory=list)
+    always: Fault | None = None
+    made: list[Made] = field(default_factory=list)
+    delayed: list[Carry] = field(default_factory=list)
+    requests: list[httpx.Request] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    slug: ClassVar[str]
+    remote_id: ClassVar[str] = "42"
+    details: ClassVar[Mapping[str, str]] = {}
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request; a fault may spoil the answer to one that creates."""
+        request.read()
+        self.requests.append(request)
+        if not self.creates(request):
+            return self.answer(request)
+        fault = self.faults.pop(0) if self.faults else self.always
+        if fault is None:
+            return self.create(request)
+        return fault(self, lambda: self.create(request))
+
+    def arrive(self) -> None:
+        """Carry out the requests that were on their way for so long that nobody waited for them any more."""
+        waiting, self.delayed = self.delayed, []
+        for carry_out in waiting:
+            carry_out()
+
+    def keep(self, text: str, key: str | None) -> tuple[Made, bool]:
+        """Make a post, unless its key is known here; also say whether it was."""
+        known = next((one for one in self.made if key and self.keeps_keys and one.key == key), None)
+        if known is not None:
+            return known, True
+        post = Made(f"{next(self._numbers)}", text, key, clock.now())
+        self.made.append(post)
+        return post, False
+
+    @abstractmethod
+    def creates(self, request: httpx.Request) -> bool:
+        """Say whether the request makes a post."""
+
+    @abstractmethod
+    def create(self, request: httpx.Request) -> httpx.Response:
+        """Make the post."""
+
+    @abstractmethod
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer any other request."""
+
+
+class MastodonServer(StandIn):
+    """Mastodon where it keeps keys, else what GoToSocial says of itself. Source: docs.joinmastodon.org, read 2026-11."""
+
+    slug = "mastodon-custom"
+    remote_id = "42@owls.example"
+    details: ClassVar[Mapping[str, str]] = {
+        "base": "https://owls.example", "clientId": "id", "clientSecret": "secret"
+    }  # fmt: skip
+
+    def creates(self, request: httpx.Request) -> bool:
+        return (request.method, request.url.path) == ("POST", "/api/v1/statuses")
+
+    def create(self, request: httpx.Request) -> httpx.Response:
+        key = request.headers.get("idempotency-key")
+        made, _ = self.keep(json.loads(request.content)["status"], key)
+        return httpx.Response(200, json=self._shown(made))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/instance"):
+            version = "4.5.0" if self.keeps_keys else "0.20.0+git-1a2b3c4"
+            limits = {"statuses": {"max_characters": 500}}
+            return httpx.Response(200, json={"version": version, "configuration": limits})
+        if request.url.path == "/api/v1/accounts/42/statuses":
+            return httpx.Response(200, json=[self._shown(made) for made in reversed(self.made)])
+        return httpx.Response(404, json={"error": "Record not found"})
+
+    @staticmethod
+    def _shown(made: Made) -> dict[str, Any]:
+        return {
+            "id": made.id,
+            "url": f"https://owls.example/@ada/{made.id}",
+            "content": f"<p>{made.text}</p>",
+            "created_at": made.created_at.isoformat(),
+            "media_attachments": [],
+        }
+
+
+class ConfiguredMastodon(MastodonServer):
+    """The instance that the operator names."""
+
+    slug = "mastodon"
+    details: ClassVar[Mapping[str, str]] = {}
+
+
+class XServer(StandIn):
+    """X has no idempotency keys. Source: docs.x.com, read 2026-11."""
+
+    slug = "x"
+    details: ClassVar[Mapping[str, str]] = {"tokenSecret": "secret"}
+
+    def creates(self, request: httpx.Request) -> bool:
+        return (request.method, request.url.path) == ("POST", "/2/tweets")
+
+    def create(self, request: httpx.Request) -> httpx.Response:
+        text = json.loads(request.content)["text"]
+        made, _ = self.keep(text, request.headers.get("idempotency-key"))
+        return httpx.Response(201, json={"data": {"id": made.id, "text": text}})
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        listed = [
+            {"id": made.id, "text": made.text, "created_at": made.created_at.isoformat()}
+            for made in reversed(self.made)
+        ]
+        return httpx.Response(200, json={"data": listed, "meta": {"result_count": len(listed)}})
+
+
+class LinkedInServer(StandIn):
+    """LinkedIn has no idempotency keys. Source: learn.microsoft.com/en-us/linkedin, read 2026-11."""
+
+    slug = "linkedin-page"
+
+    def creates(self, request: httpx.Request) -> bool:
+        return (request.method, request.url.path) == ("POST", "/rest/posts")
+
+    def create(self, request: httpx.Request) -> httpx.Response:
+        text = json.loads(request.content)["commentary"]
+        made, _ = self.keep(text, request.headers.get("idempotency-key"))
+        return httpx.Response(201, headers={"x-restli-id": f"urn:li:share:{made.id}"})
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        listed = [
+            {
+                "id": f"urn:li:share:{made.id}",
+                "commentary": made.text,
+                "createdAt": int(made.created_at.timestamp() * 1000),
+            }
+            for made in reversed(self.made)
+        ]
+        return httpx.Response(200, json={"elements": listed})
+
+
+class BlueskyServer(StandIn):
+    """A personal data server: a record's name is chosen by who writes it, so none can be written twice.
+
+    One that "keeps no keys" does not refuse the second writing either: it replaces the record, and there is still one.
+    """
+
+    slug = "bluesky"
+    remote_id = "did:plc:owls"
+    details: ClassVar[Mapping[str, str]] = {"base": "https://pds.example"}
+
+    def creates(self, request: httpx.Request) -> bool:
+        return request.url.path.endswith("com.atproto.repo.putRecord")
+
+    def create(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        key, text = body["rkey"], body["record"]["text"]
+        if any(made.key == key for made in self.made) and self.keeps_keys:
+            return httpx.Response(400, json={"error": "InvalidSwap", "message": "Record was at x"})
+        self.made = [made for made in self.made if made.key != key]
+        made, _ = self.keep(text, key)
+        return httpx.Response(200, json=self._named(made))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        key = request.url.params.get("rkey")
+        for made in self.made:
+            if made.key == key:
+                value = {"text": made.text, "createdAt": clock.to_wire(made.created_at)}
+                return httpx.Response(200, json={**self._named(made), "value": value})
+        return httpx.Response(400, json={"error": "RecordNotFound", "message": "no such record"})
+
+    def _named(self, made: Made) -> dict[str, str]:
+        return {
+            "uri": f"at://{self.remote_id}/app.bsky.feed.post/{made.key}",
+            "cid": f"bafy{made.id}",
+        }
+
+
+STAND_INS: Mapping[str, type[StandIn]] = {
+    kind.slug: kind
+    for kind in (MastodonServer, ConfiguredMastodon, XServer, LinkedInServer, BlueskyServer)
+}
+
+
+class Transport(httpx.BaseTransport):
+    """Brings requests to a stand-in, and its answers back through the unpacking of `shared.core.net`."""
+
+    def __init__(self, server: StandIn) -> None:
+        self._server = server
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return bounded(self._server.handle(request), MAX_BYTES)
+
+
+class _Body(httpx.SyncByteStream):
+    """A body that nothing unpacks on its way here."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+
+def cut_off(_server: StandIn, carry_out: Carry) -> httpx.Response:
+    """Carry the request out, and close the connection."""
+    carry_out()
+    raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+
+def lost(_server: StandIn, _carry_out: Carry) -> httpx.Response:
+    """Lose the request on its way."""
+    raise httpx.ReadError("Connection reset by peer")
+
+
+def halved(_server: StandIn, carry_out: Carry) -> httpx.Response:
+    """Send half of the body, complete as far as HTTP can tell."""
+    answer = carry_out()
+    headers = {name: value for name, value in answer.headers.items() if name == "content-type"}
+    return httpx.Response(answer.status_code, headers=headers, content=answer.content[: len(answer.content) // 2])  # fmt: skip
+
+
+def delayed(_server: StandIn, carry_out: Carry) -> httpx.Response:
+    """Carry the request out, and answer when nobody waits any more."""
+    carry_out()
+    raise httpx.ReadTimeout("The request has taken too long.")
+
+
+def delayed_on_its_way(server: StandIn, carry_out: Carry) -> httpx.Response:
+    """Carry the request out long after its sender has given up."""
+    server.delayed.append(carry_out)
+    raise httpx.ReadTimeout("The request has taken too long.")
+
+
+def replaced_by(status: int, body: str = PAGE, *, carried_out: bool = True) -> Fault:
+    """Let something in between answer, after the server has carried the request out or instead of it."""
+
+    def fault(_server: StandIn, carry_out: Carry) -> httpx.Response:
+        if carried_out:
+            carry_out()
+        return httpx.Response(status, headers={"content-type": "text/html"}, content=body.encode())
+
+    return fault
+
+
+def packed(encoding: str, pack: Callable[[bytes], bytes]) -> Fault:
+    """Pack the answer, whatever the request allows."""
+
+    def fault(_server: StandIn, carry_out: Carry) -> httpx.Response:
+        answer = carry_out()
+        headers = {
+            name: value for name, value in answer.headers.items() if name != "content-length"
+        }
+        headers["content-encoding"] = encoding
+        return httpx.Response(
+            answer.status_code, headers=headers, stream=_Body(pack(answer.content))
+        )
+
+    return fault
+
+
+FAULTS: Mapping[str, Fault] = {
+    "cut off": cut_off,
+    "lost": lost,
+    "halved": halved,
+    "delayed": delayed,
+    "delayed on its way": delayed_on_its_way,
+    "500": replaced_by(500),
+    "502": replaced_by(502),
+    "502, not carried out": replaced_by(502, carried_out=False),
+    "503, not carried out": replaced_by(503, carried_out=False),
+    "504": replaced_by(504),
+    "520": replaced_by(520),
+    "520, not carried out": replaced_by(520, carried_out=False),
+    "a page": replaced_by(200),
+    "a page, not carried out": replaced_by(200, carried_out=False),
+    "empty": replaced_by(200, ""),
+    "empty 204": replaced_by(204, ""),
+    "compressed": packed("gzip", gzip.compress),
+    "declared empty": packed("", bytes),
+    "compressed and cut": packed("gzip", lambda body: gzip.compress(body)[:-6]),
+    "compressed in an unknown way": packed("br", gzip.compress),
+}
