@@ -21,8 +21,7 @@ from shared.providers.registry import provider, slugs
 from shared.providers.spec import IdempotencyForm
 from tests.builders import a_channel, a_post, an_organization
 from tests.fakes.stand_ins import FAULTS, STAND_INS, StandIn, Transport, cut_off, replaced_by
-from tests.shared.publishing.world import _MOMENTS as world_moments
-from tests.shared.publishing.world import World
+from tests.shared.publishing.world import MOMENTS, World
 
 RUN_SECONDS = 2 * 3600.0
 A_SERVER = [(slug, keeps) for slug in STAND_INS for keeps in (True, False)]
@@ -72,8 +71,8 @@ def reset(world: World) -> None:
 @pytest.fixture(autouse=True)
 def _posts_keep_their_birthday(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time passes by moving moments back; the one that record keys are made of stays."""
-    moved = tuple(name for name in world_moments["posts"] if name != "created_at")
-    monkeypatch.setitem(world_moments, "posts", moved)
+    moved = tuple(name for name in MOMENTS["posts"] if name != "created_at")
+    monkeypatch.setitem(MOMENTS, "posts", moved)
 
 
 class TestEveryAnswerThatCanGoWrong:

@@ -36,7 +36,7 @@ from tests.fakes.platform import Platform
 
 PUBLISH, STAGE = "https://queue.example/publish", "https://queue.example/stage"
 
-_MOMENTS = {
+MOMENTS = {
     "posts": ("publish_at", "due_at", "enqueued_at", "next_check_at", "created_at", "updated_at", "published_at"),
     "attempts": ("lease_until", "sending_at", "doubt_since", "resume_at", "started_at", "finished_at"),
     "stagings": ("lease_until", "resume_at", "expires_at", "updated_at"),
@@ -113,7 +113,7 @@ class World:
         """Let time pass: every stored moment moves back by as much."""
         self.now += seconds
         with self.engine.begin() as connection:
-            for table, columns in _MOMENTS.items():
+            for table, columns in MOMENTS.items():
                 moved = ", ".join(
                     f"{column} = {column} - make_interval(secs => {seconds})" for column in columns
                 )
