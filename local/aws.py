@@ -279,6 +279,11 @@ class LocalAws:
             ses_backends[ACCOUNT][REGION].verify_domain(identity)
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it began to answer and does so no more."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def queue(self, arn: str) -> WatchedQueue:
         """Find a queue by its ARN.
 

@@ -20,11 +20,16 @@ class Home:
         """Take the folder.
 
         Raises:
-            CannotStart: another runtime uses it.
+            CannotStart: it cannot be a folder of ours, or another runtime uses it.
         """
         self.path = path.resolve()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise CannotStart(
+                f"{self.path} cannot be used: {_why(error)}. Choose a folder that you can write to: ROOST_HOME=..."
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -59,6 +64,15 @@ class Home:
     def close(self) -> None:
         """Let the folder go."""
         self._lock.close()
+
+
+def _why(error: OSError) -> str:
+    """Say in plain words why a folder cannot be made or written to."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "it, or a folder above it, is a file"
+    if isinstance(error, PermissionError):
+        return "you may not write there"
+    return (error.strerror or type(error).__name__).lower()
 
 
 def write_private(path: Path, text: str) -> None:

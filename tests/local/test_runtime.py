@@ -101,6 +101,28 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
     stop_in_order(second)
 
 
+def test_database_that_is_killed_comes_back(start: Callable[[], RunningSystem]) -> None:
+    """Finding 8.1."""
+    system = start()
+    with logged_in(system) as me:
+        channels = me.call("GET", "/integrations")["integrations"]
+        postmaster = system.home / "postgres" / "data" / "postmaster.pid"
+        os.kill(int(postmaster.read_text().splitlines()[0]), signal.SIGKILL)
+        until(lambda: "PostgreSQL is running again." in system.said(), seconds=30)
+        until(lambda: ready(system), seconds=20)
+        assert me.call("GET", "/integrations")["integrations"] == channels
+        (root,) = me.schedule(
+            [channels[0]["id"]],
+            [{"content": "<p>after the crash</p>", "image": []}],
+            at=datetime.now(UTC),
+        )
+        until(lambda: me.post(root)["posts"][0]["state"] == "PUBLISHED", seconds=60)
+
+
+def ready(system: RunningSystem) -> bool:
+    return httpx.get(f"{system.facts['url']}/health/ready", timeout=10).is_success
+
+
 def stop_in_order(system: RunningSystem) -> None:
     environment = {**os.environ, "ROOST_HOME": str(system.home)}
     rival = subprocess.run(

@@ -212,6 +212,41 @@ class TestCancellation:
         assert asyncio.run(scenario())
 
 
+class TestLogBook:
+    """Finding 6.4: a full disk."""
+
+    def test_worker_goes_on_when_its_log_cannot_be_written_and_so_does_the_log_later(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        book = LogBook(tmp_path / "logs")
+        blocked = tmp_path / "logs" / "F.log"
+
+        async def scenario() -> None:
+            read_end, write_end = os.pipe()
+            following = asyncio.create_task(book.follow("F", read_end))
+            blocked.mkdir()  # as good as a full disk, also for root
+            for text in (b"one\n", b'{"level":"ERROR","n":2}\n'):
+                os.write(write_end, text)
+            while '"n":2' not in capsys_text():
+                await asyncio.sleep(0.01)
+            blocked.rmdir()
+            os.write(write_end, b"three\n")
+            os.close(write_end)
+            await following
+
+        said = ""
+
+        def capsys_text() -> str:
+            nonlocal said
+            said += capsys.readouterr().out
+            return said
+
+        asyncio.run(scenario())
+
+        assert blocked.read_text() == "three\n"
+        assert said.count("Its log cannot be written: Is a directory.") == 1
+
+
 class TestConcurrency:
     def test_no_more_invocations_at_once_than_workers(self, tmp_path: Path) -> None:
         async def scenario() -> set[int]:
@@ -270,6 +305,30 @@ class TestDeathOfTheSupervisor:
 
 
 class TestForkedWorkers:
+    def test_zygote_that_is_killed_takes_its_workers_along_and_is_started_again(
+        self, tmp_path: Path
+    ) -> None:
+        """Finding 8.1, of the process that workers are forked from."""
+
+        async def scenario() -> tuple[bool, bool]:
+            starter = ForkServer()
+            pool = FunctionPool(
+                read_small_system().functions["IdFunction"],
+                size=1,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            await pool.invoke(b"{}")
+            (worker,) = pool.pids()
+            os.kill(starter._process.pid, signal.SIGKILL)
+            ended = await asyncio.to_thread(gone_within, worker, 5)
+            outcome = await pool.invoke(b"{}")
+            await pool.close()
+            await starter.close()
+            return ended, outcome.failed
+
+        assert asyncio.run(scenario()) == (True, False)
+
     def test_they_do_not_make_the_same_ids(self, tmp_path: Path) -> None:
         async def scenario() -> list[str]:
             starter = ForkServer()
