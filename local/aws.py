@@ -279,6 +279,10 @@ class LocalAws:
             ses_backends[ACCOUNT][REGION].verify_domain(identity)
         self._thread.start()
 
+    def put_secret(self, name: str, values: Mapping[str, str]) -> None:
+        """Store `values` as the secret's text, a JSON object."""
+        self._secrets.put_secret_value(name, json.dumps(dict(values)), "", "", ["AWSCURRENT"])
+
     @property
     def has_ended(self) -> bool:
         """Whether it began to answer and does so no more."""

@@ -2,7 +2,8 @@
 
 Registers, connects two sandbox accounts, uploads a picture, schedules a thread of two parts to both for 45 seconds ahead,
 lets one of them answer 500 once, waits, and prints where the threads are and how late they were. It fails (exit code 1)
-when anything is missing, doubled, out of order or more than two seconds late. Without a running system it starts one of its
+when anything is missing, doubled, out of order or late: more than two seconds, and on a busy machine ten times what
+it took at the worst to answer the simplest request while the demo waited. Without a running system it starts one of its
 own, on free ports and in a folder that is removed afterwards; `--far` turns lead and threshold down on that one, so that
 the thread goes by schedule, prepare and queue instead of by a delayed message.
 """
@@ -27,10 +28,12 @@ from typing import Any
 import httpx
 
 from local.newcomer import Newcomer, StepFailed
+from local.pace import Pace
 
 AHEAD = timedelta(seconds=45)
 PATIENCE = timedelta(seconds=90)
 MAX_LATE_SECONDS = 2.0
+STEPS_TO_PUBLISH = 10  # message, function, claim, mark, request, answer, record: each may wait for a busy processor
 START_SECONDS = 120.0
 TEXTS = ("The first part, with a picture.", "The second part answers it.")
 ALT = "A square that fades from red to blue"
@@ -73,15 +76,26 @@ def _walk(system: Mapping[str, Any]) -> int:
         parts: list[dict[str, Any]] = [{"content": f"<p>{TEXTS[0]}</p>", "image": [{"id": media}]}, {"content": f"<p>{TEXTS[1]}</p>", "image": []}]  # fmt: skip
         roots = me.schedule(channels, parts, at=due)
         print(f"scheduled        {due:%H:%M:%S} UTC on both; @{names[1]} will answer 500 once")
-        posts = [_wait_for(me, root, until=due + PATIENCE) for root in roots]
+        with Pace(f"{system['url']}/health") as pace:
+            posts = [_wait_for(me, root, until=due + PATIENCE) for root in roots]
+    allowed = allowed_seconds(pace.slowest_seconds)
+    if allowed > MAX_LATE_SECONDS:
+        print(
+            f"busy machine     {pace.slowest_seconds:.2f} s for the simplest answer; {allowed:.1f} s late is allowed"
+        )
     problems = [
         problem
         for name, post in zip(names, posts, strict=True)
-        for problem in _check(sandbox, name, post, due)
+        for problem in _check(sandbox, name, post, due, allowed=allowed)
     ]
     for problem in problems:
         print(f"WRONG: {problem}")
     return 1 if problems else 0
+
+
+def allowed_seconds(slowest_answer: float) -> float:
+    """Return how late a post may be on a machine that took so long to answer the simplest request."""
+    return max(MAX_LATE_SECONDS, STEPS_TO_PUBLISH * slowest_answer)
 
 
 def _wait_for(me: Newcomer, root: str, *, until: datetime) -> Mapping[str, Any]:
@@ -94,7 +108,9 @@ def _wait_for(me: Newcomer, root: str, *, until: datetime) -> Mapping[str, Any]:
         time.sleep(0.5)
 
 
-def _check(sandbox: str, name: str, post: Mapping[str, Any], due: datetime) -> Iterator[str]:
+def _check(
+    sandbox: str, name: str, post: Mapping[str, Any], due: datetime, *, allowed: float
+) -> Iterator[str]:
     """Compare what Roost says with what the network shows; say what is wrong."""
     for part in post["posts"]:
         if part["state"] != "PUBLISHED":
@@ -120,7 +136,7 @@ def _check(sandbox: str, name: str, post: Mapping[str, Any], due: datetime) -> I
         yield f"@{name}: the addresses differ: {urls}"
     late = (datetime.fromisoformat(shown[0]["created_at"]) - due).total_seconds()
     print(f"published        {shown[0]['url']}   {late:.2f} s late")
-    if not 0 <= late < MAX_LATE_SECONDS:
+    if not 0 <= late < allowed:
         yield f"@{name}: {late:.2f} seconds from its time"
 
 

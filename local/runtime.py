@@ -23,6 +23,7 @@ from local.intrinsics import TemplateRefused
 from local.keep import PartEnded, keep_aws, keep_database, watch_disk
 from local.mailbox import Mailbox
 from local.postgres import EmbeddedPostgres
+from local.provider_keys import KEYS_FILE, read_keys
 from local.queues import QueueFeed
 from local.sandbox.app import make_sandbox
 from local.schedules import Timers
@@ -127,6 +128,8 @@ async def _bring_up(
     try:
         system = _read(addresses, database_url)
         aws.create(system)
+        if (keys := read_keys(home.path / KEYS_FILE)) is not None:
+            aws.put_secret(_providers_secret(system), keys)
     except TemplateRefused as refused:
         raise CannotStart(f"template.yaml: {refused}") from refused
     pools = _pools(system, starter, LogBook(home.path / "logs"))
@@ -163,6 +166,12 @@ def _read(addresses: Addresses, database_url: str) -> System:
         ),
         aws_endpoint=addresses.aws,
     )
+
+
+def _providers_secret(system: System) -> str:
+    """Return the name of the secret that holds the platforms' keys."""
+    named = (spec.environment.get("PROVIDERS_SECRET_NAME") for spec in system.functions.values())
+    return next(name for name in named if name)
 
 
 def _pools(system: System, starter: Starter, log_book: LogBook) -> Mapping[str, FunctionPool]:

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from shared.web import reference
 from shared.web.app import as_handler, make_app
 from shared.web.health import Health, Readiness, health, readiness
+from shared.web.pages import start_page
 from shared.web.routing import Router
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -17,9 +18,11 @@ root = Router(tags=["Running"])
 
 
 @root.get("/", response_class=PlainTextResponse)
-def say_running() -> str:
-    """Say that the application is running."""
-    return "Roost is running. The API is described at /docs.\n"
+def show_start(request: Request) -> Response:
+    """Show that Roost is running, and where to go on: a page to a browser, a line of text to a program."""
+    if "text/html" in request.headers.get("accept", ""):
+        return start_page()
+    return PlainTextResponse("Roost is running. The API is described at /docs.\n")
 
 
 @root.get("/health")

@@ -4,28 +4,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from shared.core.errors import AppError
+from shared.core.html import html_page
 from shared.providers.base import Page
 from shared.providers.spec import FormField
 
 # Nothing is loaded and nothing runs; forms go back to where the page came from.
 SECURITY_HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "referrer-policy": "same-origin",  # the address holds the platform's code: no other site sees it
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
-_STYLE = """
-:root{color-scheme:light dark;font:17px/1.5 system-ui,sans-serif}
-main{max-width:32rem;margin:12vh auto;padding:0 1.5rem}
-h1{font-size:1.4rem;line-height:1.25}
-label{display:block;margin:1rem 0 .25rem}
-small{display:block;opacity:.75}
-input[type=text],input[type=password]{box-sizing:border-box;width:100%;padding:.5rem;font:inherit}
-button{margin-top:1.25rem;padding:.5rem 1.25rem;font:inherit;cursor:pointer}
-code{font-size:.9em;overflow-wrap:anywhere}
-"""
 
 
 def connected_page(channel: str, platform: str, *, return_url: str | None) -> str:
@@ -35,7 +26,7 @@ def connected_page(channel: str, platform: str, *, return_url: str | None) -> st
         if return_url
         else "<p>You can close this page.</p>"
     )
-    return _page(
+    return html_page(
         f"{channel} is connected",
         f"<p>Posts for this {escape(platform)} channel can be scheduled now.</p>{onward}",
     )
@@ -48,7 +39,7 @@ def finished_page(channel: str, platform: str, *, needs_page: bool) -> str:
         if needs_page
         else f"Posts for this {escape(platform)} channel can be scheduled. You can close this page."
     )
-    return _page(
+    return html_page(
         f"{channel} is connected",
         f"<p>This connection was finished already, and nothing was changed now. {onward}</p>",
     )
@@ -61,7 +52,7 @@ def refused_page(platform: str, error: AppError) -> str:
         for problem in error.problems
         if problem.message != error.message
     )
-    return _page(
+    return html_page(
         f"{platform} was not connected",
         f"<p>{escape(error.message)}</p>{evidence}<p>Go back to your channels to start again.</p>",
     )
@@ -69,7 +60,7 @@ def refused_page(platform: str, error: AppError) -> str:
 
 def consent_page(platform: str, organization: str, hidden: Mapping[str, str]) -> str:
     """Ask a browser that did not start the connection whether it is meant."""
-    return _page(
+    return html_page(
         f"Connect your {platform} account to {organization}?",
         f"<p>This connection was started elsewhere. If you go on, the members of "
         f"<strong>{escape(organization)}</strong> can publish as the account you just signed in to. "
@@ -89,7 +80,7 @@ def form_page(
     """Ask for what connects an account; after a refusal, say why and ask again."""
     why = f"<p><strong>{escape(refused.message)}</strong></p>" if refused else ""
     inputs = "".join(_input(field) for field in fields)
-    return _page(
+    return html_page(
         f"Connect {platform} to {organization}",
         f'{why}<form method="post">{_hidden(hidden)}{inputs}<button>Connect</button></form>',
     )
@@ -98,7 +89,7 @@ def form_page(
 def choose_page_page(platform: str, pages: Sequence[Page], hidden: Mapping[str, str]) -> str:
     """Ask which of an account's pages the channel is."""
     if not pages:
-        return _page(
+        return html_page(
             f"{platform} is connected, but names no page",
             "<p>The account manages no page that could be posted to, or the list cannot be read just now. "
             "Open the channel in your list of channels to choose one later.</p>",
@@ -108,7 +99,7 @@ def choose_page_page(platform: str, pages: Sequence[Page], hidden: Mapping[str, 
         f"{escape(page.name)}{f' <small>{escape(page.username)}</small>' if page.username else ''}</label>"
         for page in pages
     )
-    return _page(
+    return html_page(
         f"Connect {platform}: which page is it?",
         f'<form method="post">{_hidden(hidden)}{choices}<button>Choose</button></form>',
     )
@@ -131,13 +122,4 @@ def _hidden(values: Mapping[str, str]) -> str:
     return "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in values.items()
-    )
-
-
-def _page(title: str, body: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'
-        f"<title>{escape(title)} - Roost</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )

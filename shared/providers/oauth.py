@@ -61,7 +61,11 @@ def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredent
         return AppCredentials()
     names = (auth.client_id_setting, auth.client_secret_setting)
     if missing := [name for name in names if not secret.get(name)]:
-        raise misconfigured(spec.name, f"Missing in the providers' secret: {', '.join(missing)}.")
+        raise AppMisconfigured(
+            f"{spec.name} is not set up on this server: {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing. Whoever runs the server has to add the keys of its {spec.name} "
+            "application first."
+        )
     return AppCredentials(secret[names[0]], secret[names[1]])
 
 

@@ -9,24 +9,17 @@ from http import HTTPStatus
 from fastapi.responses import HTMLResponse
 
 from shared.core.errors import AppError
+from shared.core.html import STYLE, html_page
 
-_STYLE = """
-body{margin:0;background:#f4f4f0;color:#222;font:16px/1.5 system-ui,sans-serif}
-main{max-width:32rem;margin:4rem auto;padding:2rem;background:#fff;border-radius:8px}
-h1{margin:0 0 1rem;font-size:1.25rem}
-label,input,select,button{display:block;box-sizing:border-box;width:100%;font:inherit}
-input,select{margin:.25rem 0 1rem;padding:.5rem;border:1px solid #999;border-radius:6px}
-button{padding:.6rem;border:0;border-radius:6px;background:#235;color:#fff}
-button.second{margin-top:.5rem;background:#e8e8e4;color:#222}
+_START = """
+<p>Roost publishes posts to social networks on time. There is no console yet; everything can be done through the API.</p>
+<ul>
+<li><a href="/docs">API reference</a>: read it and try it out in the browser</li>
+<li><a href="/openapi.json">OpenAPI document</a>: to generate a client from</li>
+<li><a href="/health/ready">Readiness</a>: does everything answer that Roost needs?</li>
+</ul>
+<p>Programs that speak the public API use this address as their base address, with an API key of your organization.</p>
 """
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style></head>
-<body><main><h1>{title}</h1>
-{body}
-</main>{script}</body></html>
-"""
-
 _FORM = """
 <form id="form" data-code="{code}">
 <label>New password<input name="password" type="password" minlength="8" maxlength="64"
@@ -121,13 +114,13 @@ form.addEventListener("submit", async (event) => {
 
 def page(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLResponse:
     """Make a page. `body` is HTML, written by us; whatever comes from elsewhere in it must be escaped."""
-    html = _PAGE.format(
-        title=escape(title),
-        style=_STYLE,
-        body=body,
-        script=f"<script>{script}</script>" if script else "",
-    )
-    return HTMLResponse(html, status, headers=page_headers(styles=(_STYLE,), scripts=(script,)))
+    html = html_page(title, body, script=script)
+    return HTMLResponse(html, status, headers=page_headers(styles=(STYLE,), scripts=(script,)))
+
+
+def start_page() -> HTMLResponse:
+    """Make the page at `/`: what this is, and where to go on."""
+    return page("Roost is running", _START)
 
 
 def password_page(code: str) -> HTMLResponse:
@@ -163,7 +156,7 @@ def page_headers(*, styles: tuple[str, ...], scripts: tuple[str, ...]) -> dict[s
     """Return the headers that let exactly these inline styles and scripts run."""
     return {
         "content-security-policy": (
-            "default-src 'none'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+            "default-src 'none'; connect-src 'self'; img-src data:; form-action 'self'; frame-ancestors 'none'; "
             f"base-uri 'none'; style-src {_hashes(styles)}; script-src {_hashes(scripts)}"
         )
     }

@@ -176,8 +176,14 @@ class TestRefresh:
 
 class TestAppCredentials:
     def test_names_what_is_missing(self) -> None:
-        with pytest.raises(AppMisconfigured, match="MASTODON_CLIENT_SECRET"):
+        """Finding 6.6: the platform was not asked, so it refused nothing."""
+        with pytest.raises(AppMisconfigured) as refused:
             app_credentials(Mastodon.spec, {"MASTODON_CLIENT_ID": "a"})
+        assert refused.value.message.startswith(
+            "Mastodon is not set up on this server: MASTODON_CLIENT_SECRET is missing."
+        )
+        with pytest.raises(AppMisconfigured, match="X_API_KEY and X_API_SECRET are missing"):
+            app_credentials(X.spec, {})
 
     def test_a_form_needs_none(self) -> None:
         assert app_credentials(Bluesky.spec, {}) == AppCredentials()

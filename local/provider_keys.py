@@ -1,0 +1,46 @@
+"""Where the keys of real platforms go on a laptop: `providers.json` in the runtime's home, read at each start."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from local.home import CannotStart
+from shared.providers import registry
+from shared.providers.spec import Fields
+
+KEYS_FILE = "providers.json"
+
+
+def read_keys(path: Path) -> Mapping[str, str] | None:
+    """Return the keys in the file, by name; None where there is no file.
+
+    Raises:
+        CannotStart: the file is not a JSON object of texts, or has a name that no platform uses.
+    """
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CannotStart(
+            f'{path} cannot be read: {error}. Write {{"X_API_KEY": "..."}}.'
+        ) from error
+    if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
+        raise CannotStart(f'{path} has to be a JSON object of texts: {{"X_API_KEY": "..."}}.')
+    known = key_names()
+    if unknown := sorted(set(read) - set(known)):
+        raise CannotStart(f"{path}: no platform uses {', '.join(unknown)}. Use {', '.join(known)}.")
+    return read
+
+
+def key_names() -> Sequence[str]:
+    """List the names of all keys that platforms need."""
+    auths = (spec.auth for spec in registry.specs())
+    names = {
+        name
+        for auth in auths
+        if not isinstance(auth, Fields)
+        for name in (auth.client_id_setting, auth.client_secret_setting)
+        if name
+    }
+    return sorted(names)
