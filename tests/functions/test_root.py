@@ -57,6 +57,14 @@ class TestHealth:
         assert answer.headers["content-type"].startswith("text/plain")
         assert "/docs" in answer.text
 
+    def test_browser_gets_a_page_that_leads_on(self, gateway: Gateway) -> None:
+        """Finding 6.5."""
+        answer = gateway.get("/", headers={"accept": "text/html,*/*;q=0.8"})
+        assert answer.headers["content-type"].startswith("text/html")
+        leads = set(re.findall(r'href="(/[^"]*)"', answer.text))
+        assert leads == {"/", "/docs", "/openapi.json", "/health/ready"}
+        assert all(gateway.get(path).status in {200, 503} for path in leads)
+
 
 class TestReady:
     @pytest.fixture(autouse=True)
