@@ -21,8 +21,13 @@ CLI := tests/servers/cli
 SDK := tests/servers/sdk
 SDK_PACKAGE := @postiz/node@1.0.8
 CODE := shared functions layers local tests benchmarks
+# The SAM CLI that is installed, or one in an environment of its own; it pins other versions than Roost does.
+SAM := $(if $(shell command -v sam),,.venv-sam/.sam)
+# The emulator runs functions by its own interpreter, so it needs the one of Lambda. pyenv's shim has to be told the version.
+RUNTIME := 3.13
+PYTHON_RUNTIME := $(shell PYENV_VERSION=$(RUNTIME) python$(RUNTIME) -c 'import ensurepip, sys, venv; print(sys.executable)' 2>/dev/null)
 
-.PHONY: help setup run demo test test-servers check fmt docs bench build deploy clean new-provider
+.PHONY: help setup run demo test test-servers test-deploy check fmt docs bench build deploy super-admin clean new-provider
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  %-14s %s\n' "$$name" "$$what"; done
@@ -34,10 +39,14 @@ demo: .venv/.local ## Publish a thread to two channels and say how late it was
 	@$(BIN)/python -m local.demo $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some of them)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers and not deployed" $(ARGS)
 
 test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json $(CLI)/node_modules/.package-lock.json $(SDK)/node_modules ## Run the tests against servers and clients that other projects publish (needs Node)
 	@$(BIN)/python -m pytest -m servers $(ARGS)
+
+test-deploy: .venv/.dev .venv-emulator/.emulator $(SAM) ## Deploy what is built onto an emulator of AWS and use it (needs Python 3.13; no Docker, no account)
+	@$(BIN)/python -m layers.build --host
+	@$(BIN)/python -m pytest -m deployed $(ARGS)
 
 check: .venv/.dev ## All that must hold: format, lint, types, layers, template, generated files, tests
 	$(BIN)/ruff format --check .
@@ -55,7 +64,7 @@ build: .venv/.local ## Make what Lambda runs, below build/, without Docker
 	@$(BIN)/python -m layers.build
 
 clean: ## Remove what was built and cached; .roost (posts, media) and .venv stay
-	@rm -rf build .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build build-host .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 new-provider: .venv/.dev ## Begin a provider: make new-provider slug=example
@@ -70,8 +79,11 @@ fmt: .venv/.dev ## Format the code and mend what can be mended
 docs: .venv/.dev ## Write the generated files anew
 	@for name in $(GENERATED); do echo "$(BIN)/python -m local.docs.$$name"; $(BIN)/python -m local.docs.$$name; done
 
-deploy: build ## Deploy a stage: make deploy stage=dev (needs the SAM CLI and an AWS account)
-	sam deploy --template-file build/template.yaml --config-env $(stage)
+deploy: build $(SAM) ## Deploy a stage: make deploy stage=dev (needs an AWS account; ARGS="Name=Value" replaces a parameter)
+	@$(BIN)/python -m layers.deploy $(stage) $(ARGS)
+
+super-admin: .venv/.local ## Activate an account and make it the operator's: make super-admin email=you@example.com [stage=dev]
+	@$(BIN)/python -m layers.operate super-admin "$(email)" $(stage)
 
 build-%: # `sam build` asks for its artefacts by these names
 	@$(BIN)/python -m layers.build $* $(ARTIFACTS_DIR)
@@ -100,6 +112,20 @@ FORCE:
 .venv/.dev: requirements/dev.txt $(POSTGRES) $(if $(VENV_FAULT),FORCE) | .venv/bin/python   # holds everything that local.txt does
 	@$(INSTALL) dev
 	@touch .venv/.local $@
+
+.venv-sam/.sam: requirements/sam.txt
+	@test -n "$(PYTHON)" || { echo "The SAM CLI needs Python 3.11 or later with venv." >&2; exit 1; }
+	@echo "Installing the SAM CLI into .venv-sam"
+	@$(PYTHON) -m venv --clear .venv-sam
+	@.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@touch $@
+
+.venv-emulator/.emulator: requirements/emulator.txt
+	@test -n "$(PYTHON_RUNTIME)" || { echo "make test-deploy needs Python $(RUNTIME), the version that Lambda runs: install python$(RUNTIME) with venv and try again." >&2; exit 1; }
+	@echo "Installing the emulator into .venv-emulator"
+	@$(PYTHON_RUNTIME) -m venv --clear .venv-emulator
+	@.venv-emulator/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@touch $@
 
 $(SDK)/node_modules: $(SDK)/package.json
 	@npm install --prefix $(SDK) --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=silent $(SDK_PACKAGE) || echo "$(SDK_PACKAGE) could not be installed; where the registry does not have it, its test is skipped. Remove $@ to try again."

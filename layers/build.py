@@ -1,6 +1,7 @@
 """How the artefacts that Lambda runs are made: one folder per function, and the layers with what they import.
 
     python -m layers.build                       everything below build/, with a template that `sam deploy` takes
+    python -m layers.build --host                the same below build-host/, with wheels for this machine's processor
     python -m layers.build AuthFunction FOLDER   one artefact; `sam build` calls this through `make build-AuthFunction`
 
 A function's folder holds its own `app.py` and the whole of `shared/`. `shared/` is not a layer because a version, and
@@ -12,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -28,12 +30,14 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
+HOST_BUILD = ROOT / "build-host"
 LOCK = ROOT / "requirements" / "runtime.txt"
 CERTIFICATES = ROOT / "layers" / "rds-ca.pem"
 
 RUNTIME = "3.13"
 # What the runtime's Amazon Linux 2023 can load (glibc 2.34). Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html, read 2026-11.
-PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
+LIBRARIES = ("manylinux_2_34", "manylinux_2_28", "manylinux2014")
+PROCESSOR = "aarch64"
 # Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, read 2026-11.
 MAX_UNZIPPED_BYTES = 250 * 1024**2
 
@@ -82,39 +86,39 @@ class Pin:
 def main(arguments: list[str]) -> int:
     """Build one artefact or all of them; return the exit status."""
     try:
-        if arguments:
+        if arguments == ["--host"]:
+            build_all(HOST_BUILD, processor=_own_processor())
+        elif arguments:
             name, folder = arguments
             build(name, Path(folder), read_template())
         else:
-            build_all()
+            build_all(BUILD)
+            print("Deploy it: make deploy stage=dev")
     except BuildRefused as refused:
         print(refused, file=sys.stderr)
         return 1
     return 0
 
 
-def build_all() -> None:
-    """Build every artefact that the template names, write `build/template.yaml` and print the sizes.
+def build_all(target: Path, *, processor: str = PROCESSOR) -> None:
+    """Build every artefact that the template names, write `template.yaml` beside them and print the sizes.
 
     Raises:
         BuildRefused: a function would be larger than Lambda takes.
     """
     template = read_template()
-    shutil.rmtree(BUILD, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     names = list(_built_resources(template))
     for name in names:
-        build(name, BUILD / name, template)
-    _write_template(template)
-    artefacts = {name: _measured(name, template) for name in names}
+        build(name, target / name, template, processor=processor)
+    _write_template(template, target)
+    artefacts = {name: _measured(name, template, target) for name in names}
     print(_table(artefacts))
     _check_sizes(artefacts)
     if _interpreter() is None:
         print(
             f"No Python {RUNTIME} on this machine: the bytecode is left out, and a cold start takes 3 to 4 times longer."
         )
-    print(
-        f"Deploy it: sam deploy --template-file {BUILD.relative_to(ROOT)}/template.yaml --config-env dev"
-    )
 
 
 def read_template() -> dict[str, Any]:
@@ -122,7 +126,7 @@ def read_template() -> dict[str, Any]:
     return dict(yaml_parse((ROOT / "template.yaml").read_text()))
 
 
-def build(name: str, folder: Path, template: dict[str, Any]) -> None:
+def build(name: str, folder: Path, template: dict[str, Any], *, processor: str = PROCESSOR) -> None:
     """Build the artefact of the resource `name` in `folder`, which is made when it is not there.
 
     Raises:
@@ -133,10 +137,10 @@ def build(name: str, folder: Path, template: dict[str, Any]) -> None:
         raise BuildRefused(f"template.yaml has no function or layer named {name}.")
     folder.mkdir(parents=True, exist_ok=True)
     if names := SPECIAL_LAYERS.get(name):
-        _build_layer(folder, {pin for pin in _pins() if pin.name in names})
+        _build_layer(folder, {pin for pin in _pins() if pin.name in names}, processor)
     elif name == "DependenciesLayer":
         special = frozenset().union(*SPECIAL_LAYERS.values())
-        _build_layer(folder, {pin for pin in _pins() if pin.name not in special})
+        _build_layer(folder, {pin for pin in _pins() if pin.name not in special}, processor)
         shutil.copy(CERTIFICATES, folder)
     else:
         _build_function(folder, handler=resource["Properties"]["Handler"])
@@ -160,11 +164,11 @@ def _build_function(folder: Path, *, handler: str) -> None:
     _compile(folder, runs_at="/var/task")
 
 
-def _build_layer(folder: Path, pins: set[Pin]) -> None:
+def _build_layer(folder: Path, pins: set[Pin], processor: str) -> None:
     python = folder / "python"
     for_lambda = (
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", RUNTIME),
-        *(part for platform in PLATFORMS for part in ("--platform", platform)),
+        *(part for each in LIBRARIES for part in ("--platform", f"{each}_{processor}")),
     )
     wheels = {pin for pin in pins if pin.name not in PLAIN_SOURCES}
     _pip("install", "--no-compile", "--upgrade", *for_lambda, "--target", str(python), pins=wheels)
@@ -255,6 +259,18 @@ def _interpreter() -> str | None:
     return None
 
 
+def _own_processor() -> str:
+    """Return this machine's processor as wheels name it.
+
+    Raises:
+        BuildRefused: wheels of Lambda's system do not run on this one.
+    """
+    processor = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    if sys.platform != "linux":
+        raise BuildRefused("layers.build --host needs Linux: the artefacts run on this machine.")
+    return processor
+
+
 def _environment() -> dict[str, str]:
     """Name the version to pyenv, whose shims refuse to start one that is not selected."""
     return {**os.environ, "PYENV_VERSION": RUNTIME}
@@ -270,7 +286,7 @@ def _built_resources(template: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _write_template(template: dict[str, Any]) -> None:
+def _write_template(template: dict[str, Any], target: Path) -> None:
     """Write the template with each artefact's folder in place of the source; JSON is YAML too."""
     built = json.loads(json.dumps(template))
     del built["Globals"]["Function"]["CodeUri"]
@@ -279,23 +295,23 @@ def _write_template(template: dict[str, Any]) -> None:
         del resource["Metadata"]
         key = "ContentUri" if resource["Type"].endswith("LayerVersion") else "CodeUri"
         resource["Properties"][key] = name
-    (BUILD / "template.yaml").write_text(json.dumps(built, indent=1))
+    (target / "template.yaml").write_text(json.dumps(built, indent=1))
 
 
-def _measured(name: str, template: dict[str, Any]) -> Artefact:
-    files = [path for path in sorted((BUILD / name).rglob("*")) if path.is_file()]
-    with tempfile.TemporaryFile() as target:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+def _measured(name: str, template: dict[str, Any], target: Path) -> Artefact:
+    files = [path for path in sorted((target / name).rglob("*")) if path.is_file()]
+    with tempfile.TemporaryFile() as zipped:
+        with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in files:
-                archive.write(path, path.relative_to(BUILD / name))
-        zipped = target.tell()
+                archive.write(path, path.relative_to(target / name))
+        zipped_bytes = zipped.tell()
     own = template["Resources"][name]["Properties"].get("Layers", [])
     layers = () if name.endswith("Layer") else (*template["Globals"]["Function"]["Layers"], *own)
     return Artefact(
         name=name,
         layers=tuple(layer["Ref"] for layer in layers),
         unzipped_bytes=sum(path.stat().st_size for path in files),
-        zipped_bytes=zipped,
+        zipped_bytes=zipped_bytes,
     )
 
 

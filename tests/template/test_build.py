@@ -147,10 +147,9 @@ class TestFunctions:
 
 class TestTemplate:
     def test_the_built_template_points_at_the_artefacts(
-        self, tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, template: dict[str, Any]
     ) -> None:
-        monkeypatch.setattr(build, "BUILD", tmp_path)
-        build._write_template(template)
+        build._write_template(template, tmp_path)
         built = json.loads((tmp_path / "template.yaml").read_text())
         for name in build._built_resources(template):
             properties = built["Resources"][name]["Properties"]

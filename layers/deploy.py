@@ -1,0 +1,243 @@
+"""How a stage is deployed: what `make build` made, with the stage's parameters, by the SAM CLI.
+
+    python -m layers.deploy STAGE [Name=Value ...] [--option of sam ...]
+
+`samconfig.toml` stays the place of a stage's parameters. SAM does not get that file but one that is made from it,
+for two reasons: SAM looks for its configuration beside the template, and it cuts a value such as `rate(1 hour)` at the
+blank when it stands in a list. The made file also carries the release: a digest of everything that is deployed, from which
+SAM names the version that each alias moves to. SAM itself sees no difference when only a parameter's value changes.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from layers.build import BUILD, ROOT
+
+SAMCONFIG = ROOT / "samconfig.toml"
+SAM_ENVIRONMENT = ROOT / ".venv-sam" / "bin" / "sam"
+# Lambda keeps this much of an account's limit for functions that reserve nothing.
+# Source: docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html, read 2026-11.
+UNRESERVED = 100
+USUAL_LIMIT = 1000
+FUNCTIONS_OF_A_POLLER = 10
+_ASKING = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+
+
+class DeployRefused(Exception):
+    """The stage cannot be deployed like this; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of `samconfig.toml`: SAM's options for it and the template's parameters."""
+
+    name: str
+    options: Mapping[str, Any]
+    parameters: Mapping[str, str]
+
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+        return str(self.options["stack_name"])
+
+    @property
+    def region(self) -> str:
+        """The stack's region."""
+        return str(self.options["region"])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Deploy the stage that the first argument names; return the exit status."""
+    overrides = [given for given in arguments[1:] if not given.startswith("-")]
+    options = [given for given in arguments[1:] if given.startswith("-")]
+    try:
+        stage = read_stage(arguments[0] if arguments else "", overrides=overrides)
+        template = json.loads(_built_template().read_text())
+        check_parameters(stage.parameters, template)
+        print(concurrency_note(stage.parameters, template, limit=_account_limit(stage)))
+        config = write_config(stage, release(BUILD, stage.parameters))
+        deploying = (*command(stage, config), *options)
+    except DeployRefused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    return subprocess.run(deploying, check=False).returncode
+
+
+def read_stage(name: str, *, overrides: Sequence[str] = (), samconfig: Path = SAMCONFIG) -> Stage:
+    """Read a stage's options and parameters, each override (`Name=Value`) in place of the file's value.
+
+    Raises:
+        DeployRefused: the file has no such stage, or an override is no `Name=Value`.
+    """
+    stages = {
+        found: each["deploy"]["parameters"]
+        for found, each in tomllib.loads(samconfig.read_text(encoding="utf-8")).items()
+        if isinstance(each, dict) and "deploy" in each
+    }
+    if name not in stages:
+        raise DeployRefused(
+            f"samconfig.toml has no stage {name!r}. Name one of {', '.join(stages)}: make deploy stage={next(iter(stages))}"
+        )
+    options = dict(stages[name])
+    pairs = [*options.pop("parameter_overrides", []), *overrides]
+    if wrong := [pair for pair in overrides if "=" not in pair]:
+        raise DeployRefused(f"{wrong[0]!r} is not a parameter. Write it as Name=Value.")
+    parameters = dict(pair.split("=", 1) for pair in pairs)
+    return Stage(name=name, options=options, parameters=parameters)
+
+
+def check_parameters(parameters: Mapping[str, str], template: Mapping[str, Any]) -> None:
+    """Check the parameters against the template before anything is uploaded.
+
+    Raises:
+        DeployRefused: one is unknown, missing, or has a value that the template does not take.
+    """
+    declared = template["Parameters"]
+    for name, value in parameters.items():
+        if name not in declared:
+            raise DeployRefused(
+                f"template.yaml has no parameter {name}. It has {', '.join(declared)}."
+            )
+        allowed = declared[name].get("AllowedValues")
+        if allowed and value not in allowed:
+            raise DeployRefused(f"{name} is {value!r}. It must be one of {', '.join(allowed)}.")
+        if not re.fullmatch(declared[name].get("AllowedPattern", r"(?s:.*)"), value):
+            raise DeployRefused(
+                f"{name} is {value!r}. It must match {declared[name]['AllowedPattern']}."
+            )
+    for name, found in declared.items():
+        if "Default" not in found and name not in parameters:
+            raise DeployRefused(
+                f"{name} is missing. Add it to the stage's parameters in samconfig.toml. {found['Description']}"
+            )
+    if parameters.get("MailTransport") == "smtp" and not parameters.get("SmtpHost"):
+        raise DeployRefused("SmtpHost is missing. MailTransport=smtp needs the mail server's name.")
+
+
+def release(folder: Path, parameters: Mapping[str, str]) -> str:
+    """Return the digest of what is deployed: every built file, its place, and every parameter."""
+    digest = hashlib.sha256(json.dumps(sorted(parameters.items())).encode())
+    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+        place = str(path.relative_to(folder))
+        if place != _CONFIG:
+            digest.update(f"\0{place}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+_CONFIG = "samconfig.yaml"
+
+
+def write_config(stage: Stage, release: str) -> Path:
+    """Write SAM's configuration of the stage beside the built template; JSON is YAML too."""
+    parameters = {**stage.parameters, "Release": release}
+    deploy = {"parameters": {**stage.options, "parameter_overrides": parameters}}
+    path = BUILD / _CONFIG
+    path.write_text(json.dumps({"version": 0.1, stage.name: {"deploy": deploy}}, indent=1))
+    return path
+
+
+def command(stage: Stage, config: Path) -> tuple[str, ...]:
+    """Return the command that deploys, every path in it absolute.
+
+    Raises:
+        DeployRefused: there is no SAM CLI.
+    """
+    sam = shutil.which("sam") or (str(SAM_ENVIRONMENT) if SAM_ENVIRONMENT.exists() else None)
+    if sam is None:
+        raise DeployRefused("The SAM CLI is missing. `make deploy` installs it into .venv-sam.")
+    return (
+        *(sam, "deploy", "--template-file", str(_built_template())),
+        *("--config-file", str(config), "--config-env", stage.name),
+    )
+
+
+def concurrency_note(
+    parameters: Mapping[str, str], template: Mapping[str, Any], *, limit: int | None
+) -> str:
+    """Say whether the account's limit of concurrent executions is enough; `limit` is None where nobody could be asked.
+
+    Raises:
+        DeployRefused: more would be reserved than the limit has.
+    """
+
+    def value(name: str) -> str:
+        return str(parameters.get(name, template["Parameters"][name].get("Default", "")))
+
+    reserves = value("ReserveConcurrency") == "on"
+    publishing = max(
+        int(value("PublishConcurrency")), int(value("PublishPollers")) * FUNCTIONS_OF_A_POLLER
+    )
+    if reserves and publishing > int(value("PublishConcurrency")):
+        raise DeployRefused(
+            f"PublishConcurrency is {value('PublishConcurrency')}. With ReserveConcurrency=on and PublishPollers="
+            f"{value('PublishPollers')} it must be at least {publishing}, or the pollers are refused."
+        )
+    needed = UNRESERVED + (reserved(parameters, template) if reserves else publishing)
+    if limit is None:
+        return (
+            f"The account's limit of concurrent executions is unknown; this stage needs {needed}."
+        )
+    if needed <= limit:
+        return (
+            f"The account allows {limit} concurrent executions; this stage needs {needed} of them."
+        )
+    ask = (
+        f"Request {max(needed, USUAL_LIMIT)} under Service Quotas > AWS Lambda > Concurrent executions"
+        f" (the account has {limit}, this stage needs {needed})"
+    )
+    if reserves:
+        raise DeployRefused(f"{ask}, or set ReserveConcurrency=off until it is granted.")
+    return f"{ask}. Until it is granted, publishing and the API may be throttled."
+
+
+def reserved(parameters: Mapping[str, str], template: Mapping[str, Any]) -> int:
+    """Add up what the functions reserve where `ReserveConcurrency` is on."""
+    total = 0
+    for resource in template["Resources"].values():
+        given = resource.get("Properties", {}).get("ReservedConcurrentExecutions")
+        if given is not None:
+            count = given["Fn::If"][1]
+            if isinstance(count, dict):
+                name = count["Ref"]
+                count = parameters.get(name, template["Parameters"][name]["Default"])
+            total += int(count)
+    return total
+
+
+def _account_limit(stage: Stage) -> int | None:
+    """Ask for the account's limit; None where there are no credentials or the question is not allowed."""
+    try:
+        asked = boto3.client("lambda", region_name=stage.region, config=_ASKING)
+        return int(asked.get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+    except (BotoCoreError, ClientError) as error:
+        print(
+            f"The account could not be asked for its limits ({type(error).__name__}).",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _built_template() -> Path:
+    path = BUILD / "template.yaml"
+    if not path.exists():
+        raise DeployRefused("Nothing is built yet. Run `make build` first.")
+    return path
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main(sys.argv[1:]))

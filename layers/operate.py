@@ -1,0 +1,91 @@
+"""What an operator does to a running system that no member may: make an account the operator's.
+
+    python -m layers.operate super-admin ADDRESS [STAGE]
+
+With a stage it asks the stage's migrate function, which logs in as the owner of the tables. Without one it asks the
+system that `make run` has started here.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from layers.deploy import DeployRefused, read_stage
+from shared.db.session import connect
+from shared.identity.queries import make_super_admin
+
+_WAITING = Config(connect_timeout=5, read_timeout=120, retries={"total_max_attempts": 1})
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command of this module's help; return the exit status."""
+    try:
+        command, email, *stage = arguments or ("",)
+    except ValueError:
+        command, email, stage = "", "", []
+    if command != "super-admin" or "@" not in email or len(stage) > 1:
+        print(
+            "Say whose account: make super-admin email=you@example.com [stage=dev]", file=sys.stderr
+        )
+        return 1
+    try:
+        refused = deployed(email, stage[0]) if stage else local(email)
+    except DeployRefused as error:
+        refused = str(error)
+    print(
+        refused or f"{email} is active and a super admin now.",
+        file=sys.stderr if refused else sys.stdout,
+    )
+    return 1 if refused else 0
+
+
+def deployed(email: str, stage_name: str) -> str | None:
+    """Ask a stage's migrate function; return why it refused, None when it is done.
+
+    Raises:
+        DeployRefused: there is no such stage, or it could not be asked.
+    """
+    stage = read_stage(stage_name)
+    try:
+        answer = boto3.client("lambda", region_name=stage.region, config=_WAITING).invoke(
+            FunctionName=f"{stage.stack}-migrate", Payload=json.dumps({"superAdmin": email})
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise DeployRefused(f"{stage.stack}-migrate could not be asked. {error}") from error
+    said: Mapping[str, Any] = json.loads(answer["Payload"].read() or "{}")
+    if "FunctionError" in answer:
+        return f"{stage.stack}-migrate failed: {said.get('errorMessage', 'see its log')}"
+    refused = said.get("refused")
+    return str(refused) if refused else None
+
+
+def local(email: str) -> str | None:
+    """Ask the system that runs here; return why it refused, None when it is done."""
+    home = Path(os.environ.get("ROOST_HOME", ".roost"))
+    file = home / "local.json"
+    if not file.exists():
+        return f"Nothing runs on {home}. Start it with `make run`, or name a stage: stage=dev"
+    os.environ["DATABASE_URL"] = json.loads(file.read_text())["databaseUrl"]
+    engine = create_engine("postgresql+wire://", creator=connect)
+    with Session(engine) as session:
+        user_id = make_super_admin(session, email.strip().lower())
+        session.commit()
+    engine.dispose()
+    return (
+        None
+        if user_id
+        else f"No account has the address {email}. Register it first, then try again."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
