@@ -1,7 +1,7 @@
 """What do the tests of `template.yaml` read: the file itself, and what SAM makes of it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -24,7 +24,9 @@ class _NoManagedPolicies:
         return {}
 
 
-def translate(template: dict[str, Any], *, code: str, layers: str) -> Resources:
+def translate(
+    template: dict[str, Any], *, code: str, layers: str, parameters: Mapping[str, str] = PARAMETERS
+) -> Resources:
     """Return the resources that SAM makes of the template, with functions and layers built as named."""
     given = copy.deepcopy(template)
     del given["Globals"]["Function"]["CodeUri"]
@@ -33,7 +35,7 @@ def translate(template: dict[str, Any], *, code: str, layers: str) -> Resources:
             resource["Properties"]["CodeUri"] = f"s3://bucket/{code}"
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = f"s3://bucket/{layers}"
-    made: Resources = transform(given, dict(PARAMETERS), _NoManagedPolicies())["Resources"]
+    made: Resources = transform(given, dict(parameters), _NoManagedPolicies())["Resources"]
     return made
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from layers.build import ROOT
 from shared.core.config import Settings
-from tests.template.conftest import Resources, translate
+from tests.template.conftest import PARAMETERS, Resources, translate
 
 OfType = Callable[[str], Resources]
 
@@ -142,7 +144,15 @@ class TestEnvironment:
             *("PUBLISH_QUEUE_URL", "STAGE_QUEUE_URL", "VARIANTS_QUEUE_URL", "SCHEDULE_GROUP"),
             *("SCHEDULE_ROLE_ARN", "SCHEDULE_TARGET_ARN", "SCHEDULE_DEAD_LETTER_ARN"),
             *("APP_SECRET_NAME", "PROVIDERS_SECRET_NAME", "MEDIA_BUCKET", "MEDIA_PUBLIC_URL"),
-            "MAIL_FROM",
+            *(
+                "MAIL_FROM",
+                "MAIL_TRANSPORT",
+                "SMTP_HOST",
+                "SMTP_PORT",
+                "SMTP_SECURITY",
+                "SMTP_USER",
+            ),
+            "SMTP_SECRET_NAME",
         }
         for name, function in functions.items():
             assert needed <= set(function["Environment"]["Variables"]), name
@@ -176,12 +186,28 @@ class TestSnapshots:
             if "AutoPublishAlias" in function:
                 assert function["VersionDeletionPolicy"] == "Delete"
 
-    def test_a_layer_alone_makes_no_version(self, template: dict[str, Any]) -> None:
-        # Why the code's folder carries `shared/` and the lock file's digest. When this fails, SAM has learnt it.
+    def test_a_new_release_moves_every_alias(self, template: dict[str, Any]) -> None:
+        """Finding 7.3: SAM hashes references, not values, so a changed parameter alone made no version."""
+        parameters = {**PARAMETERS, "Release": "a" * 64}
+        before = translate(template, code="code", layers="one", parameters=parameters)
+        same = translate(template, code="code", layers="one", parameters=parameters)
+        after = translate(
+            template, code="code", layers="one", parameters={**parameters, "Release": "b" * 64}
+        )
+        aliases = {n for n, found in before.items() if found["Type"] == "AWS::Lambda::Alias"}
+        assert len(_versions(before)) == len(aliases) == 12
+        assert _versions(before) == _versions(same)
+        assert not _versions(before) & _versions(after)
+
+    @pytest.mark.parametrize(
+        "changed", [{"code": "new", "layers": "one"}, {"code": "code", "layers": "two"}]
+    )
+    def test_new_content_moves_every_alias_without_a_release_too(
+        self, changed: dict[str, str], template: dict[str, Any]
+    ) -> None:
+        """Finding 7.3: whoever calls `sam deploy` directly gets new versions for new code and new layers."""
         before = translate(template, code="code", layers="one")
-        after = translate(template, code="code", layers="two")
-        assert _versions(before) == _versions(after)
-        assert _versions(before) != _versions(translate(template, code="new", layers="two"))
+        assert not _versions(before) & _versions(translate(template, **changed))
 
 
 def _versions(resources: Resources) -> set[str]:

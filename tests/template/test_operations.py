@@ -45,11 +45,12 @@ class TestAlarms:
                     _mentions(metrics, name) and _mentions(metrics, metric) for metrics in watched
                 ), (name, metric)
 
-    def test_an_alarm_counts_at_most_ten_metrics(self, of_type: OfType) -> None:
+    def test_an_alarm_has_room_for_two_more_metrics(self, of_type: OfType) -> None:
+        """Finding 7.11: two alarms counted exactly ten, which is the quota, so the next function broke the deployment."""
         # Source: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html, read 2026-11.
         for alarm in of_type("AWS::CloudWatch::Alarm").values():
             queried = [metric for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
-            assert len(queried) <= 10
+            assert len(queried) <= 10 - 2
 
     def test_every_alarm_tells_somebody_and_says_what_to_do(self, of_type: OfType) -> None:
         guide = (ROOT / "docs" / "operations.md").read_text()

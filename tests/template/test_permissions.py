@@ -44,9 +44,9 @@ POWERS = {
         *("PostsFunction", "PrepareFunction", "Publish", "Stage", "DeadLetter"),
         *("ReconcileFunction", "PublicApiFunction", "McpFunction"),
     },
-    "MediaReadPolicy": {"MediaFunction", "Stage", "Variants", "PublicApiFunction", "McpFunction"},
-    "MediaWritePolicy": {"MediaFunction", "Variants", "PublicApiFunction", "McpFunction"},
-    "UploadPolicy": {"MediaFunction", "PublicApiFunction", "McpFunction"},
+    "MediaReadPolicy": {"Stage", "Variants"},
+    "MediaWritePolicy": {"Variants"},
+    "LibraryPolicy": {"MediaFunction", "PublicApiFunction", "McpFunction"},
     "MailPolicy": {
         *("AuthFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
@@ -60,6 +60,7 @@ SECRETS = {
         *("MediaFunction", "AutomationFunction", "OauthProviderFunction"),
     },
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's
+    "SmtpSecret": {"MailPolicy"},
     "ProvidersSecret": {
         *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "PublicApiFunction", "McpFunction"),
@@ -68,8 +69,10 @@ SECRETS = {
 
 
 def _statements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the statements of a document, those under a condition as if it held."""
     found = document["Statement"]
-    yield from found if isinstance(found, list) else [found]
+    for statement in found if isinstance(found, list) else [found]:
+        yield statement["Fn::If"][1] if "Fn::If" in statement else statement
 
 
 def _allowed(of_type: OfType) -> list[tuple[str, dict[str, Any]]]:
@@ -139,13 +142,14 @@ class TestRoles:
         ]
         assert {text.rsplit("/", 1)[-1] for text in texts} == set(MANAGED)
 
-    def test_a_role_has_at_most_ten_managed_policies(self, of_type: OfType) -> None:
-        # The quota of an account that asked for no more. Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, read 2026-11.
+    def test_a_role_has_room_for_two_more_managed_policies(self, of_type: OfType) -> None:
+        """Finding 7.11: two roles had exactly ten, which is the quota, so the next policy broke the deployment."""
+        # Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, read 2026-11.
         counts = {
             name: len(role.get("ManagedPolicyArns", []))
             for name, role in of_type("AWS::IAM::Role").items()
         }
-        assert max(counts.values()) <= 10
+        assert max(counts.values()) <= 10 - 2, counts
 
     def test_a_role_may_be_passed_to_the_scheduler_only(self, of_type: OfType) -> None:
         passing = [

@@ -68,6 +68,69 @@ class TestQueues:
         assert of_type("AWS::Lambda::Function")["PublishFunction"]["Timeout"] < lease
 
 
+def _senders(of_type: OfType) -> dict[str, set[str]]:
+    """Return the queues that each function may send to, by its role's policies."""
+    managed = of_type("AWS::IAM::ManagedPolicy")
+    roles = of_type("AWS::IAM::Role")
+    found = {}
+    for name, function in of_type("AWS::Lambda::Function").items():
+        role = roles[function["Role"]["Fn::GetAtt"][0]]
+        documents = [policy["PolicyDocument"] for policy in role.get("Policies", [])]
+        documents += [
+            managed[arn["Ref"]]["PolicyDocument"]
+            for arn in role["ManagedPolicyArns"]
+            if isinstance(arn, dict) and arn.get("Ref") in managed
+        ]
+        found[name] = {
+            resource["Fn::GetAtt"][0]
+            for document in documents
+            for statement in document["Statement"]
+            if "sqs:SendMessage" in str(statement.get("Action"))
+            for resource in (
+                statement["Resource"]
+                if isinstance(statement["Resource"], list)
+                else [statement["Resource"]]
+            )
+        }
+    return found
+
+
+class TestLoops:
+    def test_lambda_stops_none_of_the_chains_that_are_meant(self, of_type: OfType) -> None:
+        """Finding 7.5: Lambda stops a function whose messages led back to it about 16 times, unless it may loop."""
+        # Source: docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html, read 2026-11.
+        queues, functions = of_type("AWS::SQS::Queue"), of_type("AWS::Lambda::Function")
+        invokes: dict[str, set[str]] = {name: set() for name in queues}
+        for source in of_type("AWS::Lambda::EventSourceMapping").values():
+            invokes[_queue_of(source)].add(source["FunctionName"]["Ref"])
+        for (
+            name,
+            queue,
+        ) in queues.items():  # what is given up is handled by whoever reads the dead letters
+            if "RedrivePolicy" in queue:
+                dead = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+                invokes[name] |= invokes[dead]
+        follows = {
+            name: {reached for queue in sent for reached in invokes[queue]}
+            for name, sent in _senders(of_type).items()
+        }
+        in_a_loop = {name for name in follows if name in _reached(name, follows)}
+        assert {"PublishFunction", "StageFunction", "DeliverWebhooksFunction"} <= in_a_loop
+        allowed = {n for n, found in functions.items() if found.get("RecursiveLoop") == "Allow"}
+        assert allowed == in_a_loop
+
+
+def _reached(start: str, follows: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(follows[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += follows[name]
+    return found
+
+
 class TestSchedules:
     def test_what_prepare_cannot_handle_goes_to_the_dead_letters(self, of_type: OfType) -> None:
         prepare = of_type("AWS::Lambda::Function")["PrepareFunction"]
