@@ -69,6 +69,7 @@ class _Parts:
     mailbox: Mailbox
     addresses: Addresses
     pools: Mapping[str, FunctionPool]
+    database_url: str
     postgres: EmbeddedPostgres | None  # None: DATABASE_URL names somebody else's
 
 
@@ -103,7 +104,7 @@ async def _run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
         )
         demo, _ = await asyncio.gather(asyncio.to_thread(seed, context), _reconcile(parts.pools))
         _go_on(stop)
-        home.publish(_facts(addresses, demo))
+        home.publish(_facts(addresses, demo, parts.database_url))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
         warming = asyncio.create_task(_warm(parts))
@@ -139,7 +140,7 @@ async def _bring_up(
     await _migrate(pools)
     _go_on(stop)
     await asyncio.to_thread(_forget_arming, database_url)
-    return _Parts(system, aws, mailbox, addresses, pools, postgres)
+    return _Parts(system, aws, mailbox, addresses, pools, database_url, postgres)
 
 
 def _go_on(stop: asyncio.Event) -> None:
@@ -338,8 +339,9 @@ def _url(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _facts(addresses: Addresses, demo: Demo) -> Mapping[str, Any]:
+def _facts(addresses: Addresses, demo: Demo, database_url: str) -> Mapping[str, Any]:
     return {
+        "databaseUrl": database_url,
         "url": addresses.api,
         "docsUrl": f"{addresses.api}/docs",
         "sandboxUrl": addresses.sandbox,

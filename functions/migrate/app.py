@@ -1,12 +1,20 @@
-"""A step of every deployment: brings the schema to the code's, as a custom resource of the stack or invoked with `{}`."""
+"""A step of every deployment: brings the schema to the code's, as a custom resource of the stack or invoked with `{}`.
+
+Invoked with `{"superAdmin": address}` it makes an account the operator's: the first one needs no mail that way.
+"""
 
 import functools
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+import pg8000
+from botocore.exceptions import BotoCoreError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
 
 from shared.aws.secrets import secret
 from shared.core.config import settings
@@ -15,11 +23,17 @@ from shared.db import migrate
 from shared.db.roles import limit_own_role, prepare_role
 from shared.db.session import Login, connect
 from shared.db.wire import WireConnection
+from shared.identity.queries import make_super_admin
+
+T = TypeVar("T")
 
 # Kept back from the function's own time, so that CloudFormation is told of a failure instead of waiting an hour.
 _RESERVE = timedelta(seconds=45)
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _ANSWER_TRIES = 3
+# A new stage's way out, name resolution and database may take minutes after CloudFormation calls them complete.
+_PAUSE_SECONDS = 10.0
+_NOT_YET = (BotoCoreError, InterfaceError, OperationalError, pg8000.InterfaceError)
 _MAX_REASON = 800  # CloudFormation reads 4 KB in all
 
 
@@ -30,17 +44,59 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     Deleting the stack's resource deletes nothing: the data outlive the stack in the cluster's last snapshot.
     """
     longest = timedelta(milliseconds=context.get_remaining_time_in_millis()) - _RESERVE
+    if "superAdmin" in event:
+        return _make_super_admin(str(event["superAdmin"]))
     if "ResponseURL" not in event:
         return {"revision": _migrate(longest)}
     try:
         if event["RequestType"] != "Delete":
-            _migrate(longest)
+            _patiently(lambda: _migrate(longest), until=time.monotonic() + longest.total_seconds())
     except Exception as error:  # noqa: BLE001  whatever it is, CloudFormation must hear of it; raised, it would be run again
         log.exception("schema.failed")
         _answer(event, context, "FAILED", f"{type(error).__name__}: {error}")
     else:
         _answer(event, context, "SUCCESS", "")
     return {}
+
+
+def _patiently(work: Callable[[], T], *, until: float) -> T:
+    """Do `work`, again and again while what it needs cannot be reached; `until` is a `time.monotonic()` value.
+
+    Only a failure to connect is repeated: one inside a revision is a mistake that time does not mend.
+    """
+    while True:
+        try:
+            return work()
+        except _NOT_YET as error:
+            if _has_connected(error) or time.monotonic() + _PAUSE_SECONDS > until:
+                raise
+            log.warning("deployment.waits", extra={"reason": f"{type(error).__name__}: {error}"})
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _has_connected(error: Exception) -> bool:
+    """Return whether a statement was under way, so that the database was there."""
+    return getattr(error, "statement", None) is not None
+
+
+def _make_super_admin(email: str) -> dict[str, Any]:
+    """Make the account with this address active and the operator's.
+
+    There is no second factor yet; once there is, it is asked for before somebody becomes an operator.
+    """
+    login = _administrator()
+    with (
+        migrate.migrating(functools.partial(_connect, login)) as connection,
+        Session(connection) as session,
+    ):
+        user_id = make_super_admin(session, email.strip().lower())
+        session.commit()
+    if user_id is None:
+        return {
+            "refused": f"No account has the address {email}. Register it first, then try again."
+        }
+    log.info("user.made_super_admin", extra={"user_id": user_id})
+    return {"superAdmin": str(user_id)}
 
 
 def _migrate(longest: timedelta) -> str | None:

@@ -261,6 +261,16 @@ def activate(session: DbSession, user_id: UserId) -> bool:
     )
 
 
+def make_super_admin(session: DbSession, email: str) -> UserId | None:
+    """Make the local account with a lower-case address the operator's, and active; None if there is none."""
+    return session.scalar(
+        update(User)
+        .where(User.email == email, User.login_provider == LoginProvider.LOCAL, _LIVES)
+        .values(is_super_admin=True, activated_at=func.coalesce(User.activated_at, func.now()))
+        .returning(User.id)
+    )
+
+
 def replace_password(session: DbSession, user_id: UserId, password_hash: str) -> None:
     """Set a password by a mailed code, which proves the address too, and end every session of the user."""
     ended = (

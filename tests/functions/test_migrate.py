@@ -12,9 +12,11 @@ import httpx
 import pg8000
 import pytest
 import respx
+from botocore.exceptions import EndpointConnectionError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
+from functions.migrate import app
 from functions.migrate.app import DeploymentNotAnswered, handler
 from shared.db import migrate
 from shared.db.session import Login, connect
@@ -113,6 +115,97 @@ class TestHandler:
         with respx.mock() as router, pytest.raises(DeploymentNotAnswered):
             router.put(url__startswith=ANSWERS_TO).mock(return_value=httpx.Response(500))
             handler(UPDATE, a_context())
+
+
+class TestPatience:
+    @pytest.fixture
+    def waited(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Make waiting take no time, and list how long was waited."""
+        pauses: list[float] = []
+        monkeypatch.setattr(
+            app, "time", SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+        )
+        return pauses
+
+    def test_a_way_out_that_is_not_there_yet_is_waited_for(
+        self,
+        empty_database: Connection,
+        cloudformation: respx.MockRouter,
+        waited: list[float],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Finding 7.6: it gave up after 10.2 s without a way out and rolled the deployment back."""
+        tries = iter([EndpointConnectionError(endpoint_url="https://secretsmanager"), None])
+        administrator = app._administrator
+
+        def not_at_once() -> Login | None:
+            if error := next(tries):
+                raise error
+            return administrator()
+
+        monkeypatch.setattr(app, "_administrator", not_at_once)
+        handler(UPDATE, a_context())
+        assert told(cloudformation)["Status"] == "SUCCESS"
+        assert waited == [10.0]
+
+    def test_it_waits_for_minutes_and_then_says_why(
+        self,
+        empty_database: Connection,
+        cloudformation: respx.MockRouter,
+        waited: list[float],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Finding 7.6: until the function's own time ends, less what the answer takes."""
+
+        def never() -> Login | None:
+            raise EndpointConnectionError(endpoint_url="https://secretsmanager")
+
+        monkeypatch.setattr(app, "_administrator", never)
+        handler(UPDATE, a_context(seconds=900))
+        assert told(cloudformation)["Status"] == "FAILED"
+        assert "EndpointConnectionError" in told(cloudformation)["Reason"]
+        assert 840 < sum(waited) <= 855
+
+    def test_a_mistake_in_a_revision_is_told_at_once(
+        self, empty_database: Connection, cloudformation: respx.MockRouter, waited: list[float]
+    ) -> None:
+        empty_database.execute(text("CREATE TABLE posts (id int)"))
+        empty_database.commit()
+        handler(UPDATE, a_context())
+        assert told(cloudformation)["Status"] == "FAILED"
+        assert waited == []
+
+
+class TestSuperAdmin:
+    def test_it_activates_the_account_and_makes_it_the_operators(
+        self, empty_database: Connection
+    ) -> None:
+        """Finding 7.9: there was no first user without working mail."""
+        handler({}, a_context())
+        empty_database.execute(
+            text(
+                "INSERT INTO users (id, email, login_provider, password_hash, name, last_name, bio, timezone,"
+                " is_super_admin, sends_success_mails, sends_failure_mails, failed_logins)"
+                " VALUES (gen_random_uuid(), 'ann@example.com', 'local', 'x', '', '', '', 'UTC', false, true, true, 0)"
+            )
+        )
+        empty_database.commit()
+        answer = handler({"superAdmin": " Ann@Example.com"}, a_context())
+        row = empty_database.execute(
+            text("SELECT id, is_super_admin, activated_at IS NOT NULL AS active FROM users")
+        ).one()
+        assert answer == {"superAdmin": str(row.id)}
+        assert row.is_super_admin
+        assert row.active
+
+    def test_an_unknown_address_is_refused_with_the_remedy(
+        self, empty_database: Connection
+    ) -> None:
+        handler({}, a_context())
+        answer = handler({"superAdmin": "nobody@example.com"}, a_context())
+        assert answer == {
+            "refused": "No account has the address nobody@example.com. Register it first, then try again."
+        }
 
 
 class TestFunctionsRole:
