@@ -101,14 +101,15 @@ def get_can_register(session: Reading) -> CanRegister:
     return CanRegister(register=can_register(session))
 
 
-@auth.post("/register", response_model_exclude_none=True, responses=refusals(403))
+@auth.post("/register", response_model_exclude_none=True, responses=refusals(403, 503))
 def register_account(
     body: Registration, response: Response, request: Request, session: Writing
 ) -> Registered:
     """Register with an address and a password, as the owner of a new organization.
 
     Where mails leave, the answer is `{"activate": true}` and the account waits for the mailed link. Where they do
-    not, the account is active and the browser signed in: `{"register": true}`.
+    not, the account is active and the browser signed in: `{"register": true}`. A mail that its server refuses is a 503
+    with the code `activation_not_sent`: the account is stored, and `/auth/resend-activation` mails the link again.
     """
     newcomer = register(session, body)
     if not newcomer.is_active:

@@ -8,7 +8,7 @@ from shared.aws.mail import mail_is_on
 from shared.core.config import settings
 from shared.core.ids import OrganizationId, UserId
 from shared.identity import queries as identity
-from shared.identity.codes import send_activation
+from shared.identity.codes import send_first_activation
 from shared.identity.errors import EmailTaken, PlusRefused, RegistrationClosed
 from shared.identity.passwords import hash_password
 from shared.identity.schemas import Registration
@@ -56,5 +56,5 @@ def register(session: Session, wanted: Registration) -> Newcomer:
         session, user_id, name=wanted.company, timezone=wanted.timezone
     )
     if waits_for_mail:
-        send_activation(session, user_id, wanted.email)
+        send_first_activation(session, user_id, wanted.email)
     return Newcomer(user_id, organization_id, is_active=not waits_for_mail)

@@ -13,6 +13,7 @@ from shared.aws.secrets import secret
 from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.log import log
+from shared.core.metrics import count_mail_not_sent
 
 _SMTP_TIMEOUT_SECONDS = 10.0
 
@@ -54,6 +55,7 @@ def send_mail(mail: Mail) -> None:
         elif settings().mail_transport == "smtp":
             _send_by_smtp(mail)
     except (BotoCoreError, ClientError, smtplib.SMTPException, OSError) as error:
+        count_mail_not_sent()
         raise MailNotSent from error
 
 
@@ -91,5 +93,5 @@ def _send_by_smtp(mail: Mail) -> None:
         if security == "starttls":
             server.starttls(context=context)
         if settings().smtp_user:
-            server.login(settings().smtp_user, secret(settings().app_secret_name)["smtpPassword"])
+            server.login(settings().smtp_user, secret(settings().smtp_secret_name)["smtpPassword"])
         server.send_message(message)

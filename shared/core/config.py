@@ -173,8 +173,9 @@ class Settings(BaseSettings):
     smtp_security: Literal["starttls", "tls", "none"] = _setting(
         "starttls", "SMTP transport security.", "auth, digest"
     )
-    smtp_user: str = _setting(
-        "", "SMTP user; its password is `smtpPassword` in the application's secret.", "auth, digest"
+    smtp_user: str = _setting("", "SMTP user; empty: the server asks for none.", "auth, digest")
+    smtp_secret_name: str = _setting(
+        "", "Secret that holds `smtpPassword`, with `SMTP_USER`.", "everything that sends mail"
     )
 
     digest_after_minutes: int = _setting(
@@ -255,6 +256,8 @@ class Settings(BaseSettings):
             )
         if self.mail_transport == "smtp" and not self.smtp_host:
             raise ValueError("SMTP_HOST must be set where MAIL_TRANSPORT is smtp")
+        if self.mail_transport == "smtp" and self.smtp_user and not self.smtp_secret_name:
+            raise ValueError("SMTP_SECRET_NAME must be set where SMTP_USER is")
         return self
 
     @property

@@ -9,6 +9,7 @@ from types import ModuleType
 from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.core.log import log, redact
+from shared.core.metrics import count_unexpected
 
 _FLUSH_SECONDS = 2.0  # the container may be frozen as soon as the answer is out
 
@@ -16,6 +17,7 @@ _FLUSH_SECONDS = 2.0  # the container may be frozen as soon as the answer is out
 def report(error: BaseException, **where: str) -> str:
     """Log an unexpected error with its stack, send it on, and return the incident's id for the member to quote."""
     incident = str(new_id())
+    count_unexpected()
     log.error("error.unexpected", exc_info=error, extra={"incident": incident, **where})
     if settings().sentry_dsn:
         sdk = _sdk()

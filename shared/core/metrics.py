@@ -33,6 +33,26 @@ def gauge_late_posts(count: int) -> None:
         pass
 
 
+def count_unexpected() -> None:
+    """Count an error that nobody anticipated. Lambda counts none: an HTTP function answers it, a queue takes it back."""
+    _whole("UnexpectedErrors")
+
+
+def count_after_commit_failure() -> None:
+    """Count a call that followed a commit and failed: a message, schedule or mail that a sweep makes up for, or nobody."""
+    _whole("AfterCommitFailures")
+
+
+def count_mail_not_sent() -> None:
+    """Count a mail that its transport did not take."""
+    _whole("MailsNotSent")
+
+
+def _whole(name: str) -> None:
+    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE):
+        pass
+
+
 def _count(name: str, provider: str) -> None:
     _one(name, MetricUnit.Count, 1, provider)
 

@@ -31,6 +31,7 @@ from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.log import log
+from shared.core.metrics import count_after_commit_failure
 from shared.db.wire import WireConnection, sqlstate_of
 
 try:
@@ -79,6 +80,10 @@ class Clashed(Unavailable):
         )
 
 
+class SavedButNotDone(Unavailable):
+    """What followed the commit failed, no sweep makes up for it, and the caller must hear of it. Subclasses say what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """A role that logs in by password instead of by IAM."""
@@ -97,13 +102,16 @@ def unit_of_work() -> Iterator[Session]:
     Raises:
         CommitUnknown: the connection broke during the commit.
         Clashed: another transaction was in the way.
+        SavedButNotDone: raised by one of the calls; all of them ran.
     """
     with _telling_clashes(), _open(Session, autocommit=False) as session:
         yield session
         session.flush()
         _commit(session)
-    for call in session.info.get(_AFTER_COMMIT, ()):
-        _call_and_log(call)
+    failures = [_call_and_log(call) for call in session.info.get(_AFTER_COMMIT, ())]
+    for failure in failures:
+        if isinstance(failure, SavedButNotDone):
+            raise failure
 
 
 @contextmanager
@@ -273,11 +281,14 @@ def _commit(session: Session) -> None:
         raise
 
 
-def _call_and_log(call: Callable[[], object]) -> None:
+def _call_and_log(call: Callable[[], object]) -> Exception | None:
     try:
         call()
-    except Exception:  # noqa: BLE001  committed is committed: the caller's work is done and its other calls are due
+    except Exception as error:  # noqa: BLE001  committed is committed: the caller's work is done and its other calls are due
         log.exception("after_commit.failed", extra={"call": repr(call)})
+        count_after_commit_failure()
+        return error
+    return None
 
 
 def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:

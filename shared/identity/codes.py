@@ -4,14 +4,14 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from shared.aws.mail import Mail, send_mail
+from shared.aws.mail import Mail, MailNotSent, send_mail
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.ids import UserId
 from shared.core.letters import Letter, Link
 from shared.db.session import after_commit
 from shared.identity import queries
-from shared.identity.errors import CodeRefused
+from shared.identity.errors import ActivationNotSent, CodeRefused
 from shared.identity.models import MailedCodePurpose
 from shared.identity.passwords import hash_password
 
@@ -25,12 +25,19 @@ def send_activation(session: Session, user_id: UserId, email: str) -> None:
     code = _new_code(session, user_id, MailedCodePurpose.ACTIVATE, ACTIVATION_LIFE)
     if code is None:
         return
-    letter = Letter(
-        "Activate your account",
-        ["Welcome to Roost. Open this link within a day to begin."],
-        Link("Activate", f"{settings().public_url}/auth/activate?code={code}"),
-    )
+    letter = _activation(code)
     _mail_after_commit(session, email, letter)
+
+
+def send_first_activation(session: Session, user_id: UserId, email: str) -> None:
+    """Mail the link to somebody who registers. They hear of it when the mail does not leave.
+
+    Later requests stay silent then: their answer must not say whether there is an account.
+    """
+    code = _new_code(session, user_id, MailedCodePurpose.ACTIVATE, ACTIVATION_LIFE)
+    if code is not None:
+        mail = _mail(email, _activation(code))
+        after_commit(session, lambda: _send_or_tell(mail))
 
 
 def resend_activation(session: Session, email: str) -> None:
@@ -95,6 +102,25 @@ def _new_code(
     return code if added else None
 
 
+def _activation(code: str) -> Letter:
+    return Letter(
+        "Activate your account",
+        ["Welcome to Roost. Open this link within a day to begin."],
+        Link("Activate", f"{settings().public_url}/auth/activate?code={code}"),
+    )
+
+
+def _mail(email: str, letter: Letter) -> Mail:
+    return Mail(to=email, subject=letter.title, text=letter.text, html=letter.html)
+
+
 def _mail_after_commit(session: Session, email: str, letter: Letter) -> None:
-    mail = Mail(to=email, subject=letter.title, text=letter.text, html=letter.html)
+    mail = _mail(email, letter)
     after_commit(session, lambda: send_mail(mail))
+
+
+def _send_or_tell(mail: Mail) -> None:
+    try:
+        send_mail(mail)
+    except MailNotSent as error:
+        raise ActivationNotSent from error

@@ -8,6 +8,7 @@ from shared.core.errors import (
     NotFound,
     Unauthenticated,
 )
+from shared.db.session import SavedButNotDone
 
 
 class SessionOver(Unauthenticated):
@@ -37,6 +38,18 @@ class NotActivated(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("Open the link in the mail we sent you, or ask for another one.")
+
+
+class ActivationNotSent(SavedButNotDone):
+    """The account is stored, but the mail that activates it did not leave."""
+
+    code = "activation_not_sent"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your account is stored, but the mail that activates it could not be sent. Ask for it again later, or ask "
+            "this server's operator to activate the account."
+        )
 
 
 class EmailTaken(Conflict):

@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session as DbSession
 
 from functions.auth.app import app
+from shared.aws import mail
 from shared.core import clock
 from shared.core.ids import new_id
 from shared.identity import sessions
@@ -70,6 +72,35 @@ class TestRegister:
         own = browser.get("/user/self").json
         assert (own["email"], own["role"]) == ("ada@example.org", "SUPERADMIN")
         assert own["orgName"] == "Analytical Engines"
+
+    def test_a_mail_that_does_not_leave_is_told_and_counted(
+        self, browser: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Finding 7.9: a refused mail was answered 200 and only logged, so nobody knew why no link came."""
+
+        def refuse(mail: object) -> None:
+            raise EndpointConnectionError(endpoint_url="https://email")
+
+        monkeypatch.setattr(mail, "_send_by_ses", refuse)
+        answer = browser.post("/auth/register", ACCOUNT)
+        assert (answer.status, answer.json["code"]) == (503, "activation_not_sent")
+        assert browser.post("/auth/register", ACCOUNT).json["code"] == "email_taken"
+        counted = capsys.readouterr().out
+        assert '"MailsNotSent":[1.0]' in counted
+        assert '"AfterCommitFailures":[1.0]' in counted
+
+    def test_a_mail_that_is_asked_for_again_does_not_say_whether_it_left(
+        self, browser: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 7.9: an answer that differs would say whether the address has an account."""
+        browser.post("/auth/register", ACCOUNT)
+
+        def refuse(mail: object) -> None:
+            raise EndpointConnectionError(endpoint_url="https://email")
+
+        monkeypatch.setattr(mail, "_send_by_ses", refuse)
+        for path in ("/auth/forgot", "/auth/resend-activation"):
+            assert browser.post(path, {"email": ACCOUNT["email"]}).status == 200
 
     def test_without_mails_the_browser_is_signed_in_at_once(
         self, browser: Gateway, configure: Configure
