@@ -199,15 +199,13 @@ class TestSnapshots:
         assert _versions(before) == _versions(same)
         assert not _versions(before) & _versions(after)
 
-    @pytest.mark.parametrize(
-        "changed", [{"code": "new", "layers": "one"}, {"code": "code", "layers": "two"}]
-    )
+    @pytest.mark.parametrize(("code", "layers"), [("new", "one"), ("code", "two")])
     def test_new_content_moves_every_alias_without_a_release_too(
-        self, changed: dict[str, str], template: dict[str, Any]
+        self, code: str, layers: str, template: dict[str, Any]
     ) -> None:
         """Finding 7.3: whoever calls `sam deploy` directly gets new versions for new code and new layers."""
         before = translate(template, code="code", layers="one")
-        assert not _versions(before) & _versions(translate(template, **changed))
+        assert not _versions(before) & _versions(translate(template, code=code, layers=layers))
 
 
 def _versions(resources: Resources) -> set[str]:
