@@ -31,7 +31,7 @@ from shared.identity.schemas import (
     PasswordWasReset,
     PersonalIn,
     PersonalOut,
-    Picture,
+    PictureOut,
     Registered,
     Registration,
     Renewed,
@@ -213,7 +213,7 @@ def get_personal(member: Acting, profile: OwnProfile) -> PersonalOut:
         email=profile.email,
         name=profile.name,
         bio=profile.bio,
-        picture=Picture(path=profile.picture_url) if profile.picture_url else None,
+        picture=PictureOut(path=profile.picture_url) if profile.picture_url else None,
         timezone=member.timezone,
     )
 
@@ -234,7 +234,7 @@ def set_personal(body: PersonalIn, member: Acting, session: Writing) -> Personal
         email=row.email,
         name=row.name,
         bio=row.bio,
-        picture=Picture(path=row.picture_url) if row.picture_url else None,
+        picture=PictureOut(path=row.picture_url) if row.picture_url else None,
         timezone=row.timezone,
     )
 

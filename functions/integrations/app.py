@@ -40,7 +40,6 @@ from shared.channels.schemas import (
     MentionOut,
     PageOut,
     StartedOut,
-    WebAddress,
     Zone,
     catalogue,
     channel_out,
@@ -51,6 +50,7 @@ from shared.channels.schemas import (
 )
 from shared.core.config import settings
 from shared.core.crypto import new_secret
+from shared.core.wire import WebAddress
 from shared.posts.queries import delete_posts_of_channel
 from shared.providers.registry import slugs
 from shared.web import cookies

@@ -1,18 +1,19 @@
 """What channels and platforms look like on the wire, where a channel is called an integration."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import from_json
 
 from shared.channels.connect import Finished
 from shared.channels.queries import ChannelFacts
 from shared.channels.slots import MINUTES_A_DAY, is_timezone
-from shared.core.wire import VisibleName, WireModel, WireTime
+from shared.core.wire import RequestModel, VisibleName, WebAddress, WireModel, WireTime
 from shared.providers.base import CanMention, CanReply, CanReport, Mention, Page
 from shared.providers.registry import provider
 from shared.providers.spec import (
@@ -49,17 +50,6 @@ def _known_zone(value: str | int) -> str | int:
 IanaZone = Annotated[str, Field(max_length=100), AfterValidator(_known_timezone)]
 Zone = Annotated[int | Annotated[str, Field(max_length=100)], AfterValidator(_known_zone)]
 """An IANA time zone, or the minutes that local time is ahead of UTC."""
-
-
-def _web_address(value: str) -> str:
-    try:
-        TypeAdapter(HttpUrl).validate_python(value)
-    except ValidationError as error:
-        raise ValueError("Give an address that begins with https:// or http://.") from error
-    return value
-
-
-WebAddress = Annotated[str, Field(max_length=2_000), AfterValidator(_web_address)]
 
 
 # Platforms
@@ -261,7 +251,14 @@ def _media(rules: MediaRules) -> MediaRulesOut:
 # Channels
 
 
-class PostingTime(WireModel):
+class PostingTimeOut(WireModel):
+    """One slot of a channel: minutes after midnight on its clock; `weekdays` count from Monday, 0; null means all."""
+
+    time: int
+    weekdays: list[int] | None = None
+
+
+class PostingTime(RequestModel):
     """One slot of a channel: minutes after midnight on its clock; `weekdays` count from Monday, 0; none means all."""
 
     time: int = Field(ge=0, lt=MINUTES_A_DAY, examples=[560])
@@ -270,7 +267,7 @@ class PostingTime(WireModel):
     )
 
 
-class AdditionalSetting(WireModel):
+class AdditionalSetting(RequestModel):
     """One setting of the account itself, as the platform's code declares it."""
 
     title: str = Field(max_length=200)
@@ -307,7 +304,7 @@ class ChannelOut(WireModel):
     token_expires_at: WireTime | None
     is_custom_fields: bool
     custom_fields: list[FormFieldOut] | None
-    time: list[PostingTime]
+    time: list[PostingTimeOut]
     timezone: str = Field(description="The clock that `time` is read on.")
     text: TextOut
     media: MediaRulesOut = Field(description="Which files a part may carry on this account.")
@@ -408,7 +405,7 @@ def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
         "token_expires_at": channel.token_expires_at,
         "is_custom_fields": isinstance(spec.auth, Fields),
         "custom_fields": _form(spec),
-        "time": channel.posting_times,
+        "time": _slots(channel.posting_times),
         "timezone": channel.timezone,
         "text": _text(acting.text_rules(channel.account_settings)),
         "media": _media(acting.media_rules(channel.account_settings, {})),
@@ -418,10 +415,19 @@ def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
     }
 
 
+def _slots(kept: Any) -> list[PostingTimeOut]:
+    """Read the slots of a row; one that is none is left out, so that it never costs the whole list of channels."""
+    found = []
+    for slot in kept if isinstance(kept, list) else []:
+        with contextlib.suppress(ValidationError):
+            found.append(PostingTimeOut.model_validate(slot))
+    return found
+
+
 # What members send
 
 
-class ConnectChannel(WireModel):
+class ConnectChannel(RequestModel):
     """What finishes a connection: the platform's `state` and `code`, or a form's `fields`.
 
     For OAuth 1.0a, `state` is the request token and `code` the verifier. `refresh` names the channel that is connected
@@ -443,13 +449,13 @@ class ConnectChannel(WireModel):
         return json.dumps(self.fields) if self.fields is not None else self.code or ""
 
 
-class ChoosePage(WireModel):
+class ChoosePage(RequestModel):
     """Which page a channel is to be."""
 
     page_id: str = Field(min_length=1, max_length=500, examples=["2414183"])
 
 
-class ChangePostingTimes(WireModel):
+class ChangePostingTimes(RequestModel):
     """A channel's new slots, and the clock they are read on; without one it stays."""
 
     time: list[PostingTime] = Field(max_length=MAX_POSTING_TIMES)
@@ -467,7 +473,7 @@ def _parse_json(value: Any) -> Any:
         raise ValueError("Send a list of settings, or the same as JSON text.") from error
 
 
-class ChangeSettings(WireModel):
+class ChangeSettings(RequestModel):
     """A channel's settings of the account itself: a list, or the same as JSON text."""
 
     additional_settings: Annotated[
@@ -476,7 +482,7 @@ class ChangeSettings(WireModel):
     ] = Field(max_length=MAX_ADDITIONAL_SETTINGS)
 
 
-class ChangeNickname(WireModel):
+class ChangeNickname(RequestModel):
     """How a channel is shown here; on its platform nothing changes."""
 
     name: VisibleName = Field(min_length=1, max_length=200, examples=["Our main account"])
@@ -488,7 +494,7 @@ CustomerName = Annotated[
 ]
 
 
-class CustomerIn(WireModel):
+class CustomerIn(RequestModel):
     """A customer's name."""
 
     name: CustomerName
@@ -506,7 +512,7 @@ class CustomerList(WireModel):
     customers: list[CustomerOut]
 
 
-class ChangeCustomer(WireModel):
+class ChangeCustomer(RequestModel):
     """For whom a channel is: either `customerId`, null for nobody, or `name`, of which a customer is made if need be."""
 
     customer_id: UUID | None = None
@@ -519,13 +525,13 @@ class ChannelRef(WireModel):
     id: UUID
 
 
-class MentionQuery(WireModel):
+class MentionQuery(RequestModel):
     """What is being typed after the @."""
 
     query: str = Field(min_length=1, max_length=200, examples=["ada"])
 
 
-class FindMentions(WireModel):
+class FindMentions(RequestModel):
     """Whom to look for on a channel's platform. `name` is what other clients send along; it is not needed."""
 
     id: UUID

@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    StringConstraints,
     TypeAdapter,
     ValidationError,
 )
@@ -21,6 +20,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from shared.core import clock
+from shared.core.cleaning import MAX_ADDRESS_CHARACTERS, clean_json, one_line, web_address
 
 # Longer texts than any platform takes are refused before anything reads them; a field may set less.
 MAX_TEXT_CHARACTERS = 200_000
@@ -29,14 +29,15 @@ _BEGINS_LIKE_A_DATE = re.compile(r"\d{4}-")
 
 
 class WireModel(BaseModel):
-    """A body or an answer: snake_case here, camelCase there. A time in it is a `WireTime`."""
+    """An answer, or what bodies and answers share: snake_case here, camelCase there. A time in it is a `WireTime`."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        from_attributes=True,
-        str_max_length=MAX_TEXT_CHARACTERS,
-    )
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+
+
+class RequestModel(WireModel):
+    """A body. Limits are for what is sent to us: an answer shows what is there, whatever was let in before."""
+
+    model_config = ConfigDict(str_max_length=MAX_TEXT_CHARACTERS)
 
 
 def _read_time(value: Any) -> Any:
@@ -69,8 +70,28 @@ WireTime = Annotated[
 """A time; without an offset it is read as UTC."""
 
 
-VisibleName = Annotated[str, StringConstraints(strip_whitespace=True)]
-"""A name that people read: space around it is cut off before its length is checked, so a blank one is refused."""
+def _one_line(value: Any) -> Any:
+    return one_line(value) if isinstance(value, str) else value
+
+
+VisibleName = Annotated[str, BeforeValidator(_one_line, json_schema_input_type=str)]
+"""A name that people read, cleaned to one line before its length is checked, so a blank one is refused."""
+
+
+def _web_address(value: str) -> str:
+    address = web_address(value)
+    if address is None:
+        raise PydanticCustomError(
+            "not_a_web_address", "Give an address that begins with https:// or http://."
+        )
+    return address
+
+
+WebAddress = Annotated[str, Field(max_length=MAX_ADDRESS_CHARACTERS), AfterValidator(_web_address)]
+"""An http or https address."""
+
+ShownJson = Annotated[dict[str, Any], BeforeValidator(clean_json)]
+"""JSON that was stored, as an answer shows it: what is nested deeper than any request may be is null."""
 
 
 def _known_zone(value: str) -> str:

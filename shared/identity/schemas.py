@@ -5,7 +5,14 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field
 
-from shared.core.wire import TimezoneName, VisibleName, WireModel, WireTime
+from shared.core.wire import (
+    RequestModel,
+    TimezoneName,
+    VisibleName,
+    WebAddress,
+    WireModel,
+    WireTime,
+)
 
 
 def _lower(value: str) -> str:
@@ -24,7 +31,7 @@ class CanRegister(WireModel):
     register_: bool = Field(alias="register")
 
 
-class Registration(WireModel):
+class Registration(RequestModel):
     provider: Provider = "LOCAL"
     email: Email
     password: NewPassword
@@ -39,7 +46,7 @@ class Registered(WireModel):
     activate: bool | None = None
 
 
-class Login(WireModel):
+class Login(RequestModel):
     provider: Provider = "LOCAL"
     email: Email
     password: AnyPassword
@@ -53,7 +60,7 @@ class Renewed(WireModel):
     renewed: bool = True
 
 
-class Activation(WireModel):
+class Activation(RequestModel):
     code: Code
 
 
@@ -61,7 +68,7 @@ class Activated(WireModel):
     can: bool
 
 
-class MailRequest(WireModel):
+class MailRequest(RequestModel):
     email: Email
 
 
@@ -75,7 +82,7 @@ class ForgotAnswer(WireModel):
     forgot: bool = True
 
 
-class PasswordReset(WireModel):
+class PasswordReset(RequestModel):
     token: Code
     password: NewPassword
     repeat_password: AnyPassword
@@ -89,8 +96,12 @@ class LoggedOut(WireModel):
     logout: bool = True
 
 
-class Picture(WireModel):
-    path: str = Field(max_length=2_000)
+class PictureOut(WireModel):
+    path: str
+
+
+class Picture(RequestModel):
+    path: WebAddress
 
 
 class PersonalOut(WireModel):
@@ -98,11 +109,11 @@ class PersonalOut(WireModel):
     email: str
     name: str
     bio: str
-    picture: Picture | None
+    picture: PictureOut | None
     timezone: str
 
 
-class PersonalIn(WireModel):
+class PersonalIn(RequestModel):
     fullname: VisibleName = Field(min_length=3, max_length=200, examples=["Ada Lovelace"])
     bio: str = Field(default="", max_length=5_000)
     picture: Picture | None = None

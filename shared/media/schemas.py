@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.aws.storage import MAX_PARTS, public_url
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from shared.core.wire import WireModel, WireTime
+from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.media.models import Media
 from shared.media.sniff import is_video
 
@@ -36,7 +36,7 @@ FileName = Annotated[
 AltText = Annotated[str, StringConstraints(max_length=5_000)]
 
 
-class NewUpload(WireModel):
+class NewUpload(RequestModel):
     """A file about to be uploaded. Its type is read from its bytes later; `contentType` only spares a vain upload."""
 
     name: FileName = Field(examples=["beach.jpg"])
@@ -62,7 +62,7 @@ class UploadStarted(WireModel):
     expires_at: WireTime = Field(description="When the addresses stop working; ask for new ones.")
 
 
-class WantedParts(WireModel):
+class WantedParts(RequestModel):
     """Parts whose addresses are needed, anew or for the first time."""
 
     numbers: list[Annotated[int, Field(ge=1, le=MAX_PARTS)]] = Field(
@@ -77,7 +77,7 @@ class PartUrls(WireModel):
     expires_at: WireTime
 
 
-class UploadedPartIn(WireModel):
+class UploadedPartIn(RequestModel):
     """A part that the storage has, with the `ETag` it answered."""
 
     number: int = Field(ge=1, le=MAX_PARTS)
@@ -88,7 +88,7 @@ class UploadedPartIn(WireModel):
     )
 
 
-class CompletedUpload(WireModel):
+class CompletedUpload(RequestModel):
     """All parts of an upload, in any order."""
 
     parts: list[UploadedPartIn] = Field(min_length=1, max_length=MAX_PARTS)
@@ -151,7 +151,7 @@ class MediaRemoved(WireModel):
     id: uuid.UUID
 
 
-class MediaFilter(WireModel):
+class MediaFilter(RequestModel):
     """Which files of the library are wanted."""
 
     search: str = Field(default="", max_length=255, description="Part of the name.")
@@ -163,7 +163,7 @@ class MediaFilter(WireModel):
     )
 
 
-class MediaEdit(WireModel):
+class MediaEdit(RequestModel):
     """What members may say of a file. A field that is left out stays; null clears it."""
 
     name: FileName | None = None

@@ -10,6 +10,7 @@ from itertools import groupby
 from uuid import UUID
 
 from shared.aws.mail import Mail, MailNotSent, mail_is_on, send_mail
+from shared.core.cleaning import one_line
 from shared.core.config import settings
 from shared.core.letters import Letter, Link
 from shared.core.log import log
@@ -73,7 +74,6 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
         members = queries.list_recipients(
             session, sorted({each.organization_id for each in claimed})
         )
-    done: list[UUID] = []
     for (organization_id, kind), group in groupby(in_order, key=_audience):
         told = list(group)
         wanting = [
@@ -82,10 +82,13 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
             if each.organization_id == organization_id and _wants(each, kind)
         ]
         if _send_letters(letters(told), wanting):
-            done += [each.id for each in told]
-    if done:
-        with unit_of_work() as session:
-            queries.mark_mailed(session, done)
+            _mark([each.id for each in told])
+
+
+def _mark(sent: Sequence[UUID]) -> None:
+    """Mark at once what one organization has, so that a stop later on mails it to nobody twice."""
+    with unit_of_work() as session:
+        queries.mark_mailed(session, sent)
 
 
 def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
@@ -93,19 +96,26 @@ def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
 
 
 def _send_letters(letters: Iterable[Letter], recipients: Sequence[Recipient]) -> bool:
-    """Send each letter to each recipient; False if the transport took none of them, so that all are tried again."""
+    """Send each letter to each recipient; False if the transport took none of them, so that all are tried again.
+
+    A letter that cannot be built never will be: it counts as done, and the others go out.
+    """
     if not mail_is_on():
         return True
     tried = taken = 0
     for letter in letters:
         for recipient in recipients:
-            tried += 1
-            mail = Mail(recipient.email, letter.title, letter.text, letter.html)
             try:
-                send_mail(mail)
-                taken += 1
+                send_mail(Mail(recipient.email, one_line(letter.title), letter.text, letter.html))
             except MailNotSent as error:
+                tried += 1
                 log.warning("mail.failed", extra={"reason": repr(error.__cause__)})
+            except (
+                ValueError
+            ) as error:  # what email.message says of a header or a body it cannot write
+                log.error("mail.not_built", extra={"reason": repr(error)})
+            else:
+                taken += 1
     return taken > 0 or tried == 0
 
 

@@ -5,10 +5,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from shared.core.cleaning import clean_name, clean_text, web_address
 from shared.core.ids import OrganizationId, new_id
 from shared.db.session import after_commit
 from shared.notifications.models import NotificationKind
 
+MAX_TITLE_CHARACTERS = 300
 _ADD = text("""
     insert into notifications (id, organization_id, kind, title, content, link, dedupe_key)
     values (:id, :organization_id, :kind, :title, :content, :link, :dedupe_key)
@@ -37,9 +39,9 @@ def notify(
             "id": new_id(),
             "organization_id": organization_id,
             "kind": kind,
-            "title": title,
-            "content": content,
-            "link": link,
+            "title": clean_name(title, max_length=MAX_TITLE_CHARACTERS),
+            "content": clean_text(content),
+            "link": web_address(link),
             "dedupe_key": dedupe_key,
         },
     ).scalar_one_or_none()

@@ -6,13 +6,17 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from shared.core.wire import VisibleName, WireModel, WireTime
+from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 from shared.oauth.redirects import why_refused
 
 _LONGEST_PARAMETER = 4_000
 
 
 class ProtocolModel(BaseModel):
+    """An answer as the protocol names its fields."""
+
+
+class ProtocolRequest(ProtocolModel):
     """A body as the protocol names its fields. Unknown fields are ignored, as it asks."""
 
     model_config = ConfigDict(str_max_length=_LONGEST_PARAMETER)
@@ -35,7 +39,7 @@ AuthMethod = Literal["none", "client_secret_post", "client_secret_basic"]
 WebAddress = Annotated[str, AfterValidator(_is_web_address)]
 
 
-class AppIn(WireModel):
+class AppIn(RequestModel):
     """An app as its organization describes it."""
 
     name: VisibleName = Field(min_length=1, max_length=100, examples=["Newsroom"])
@@ -47,7 +51,7 @@ class AppIn(WireModel):
     )
 
 
-class AppChange(WireModel):
+class AppChange(RequestModel):
     """What is to change; what is left out stays. `picture` null: it has none."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
@@ -96,7 +100,7 @@ class Asked(WireModel):
     scope: str = Field(examples=["mcp:read mcp:write"])
 
 
-class AskedFor(ProtocolModel):
+class AskedFor(ProtocolRequest):
     """What a program sends a browser with."""
 
     client_id: str = ""
@@ -120,7 +124,7 @@ class Redirect(WireModel):
     redirect: str
 
 
-class TokenRequest(ProtocolModel):
+class TokenRequest(ProtocolRequest):
     grant_type: str | None = Field(default=None, examples=["authorization_code"])
     code: str | None = None
     client_id: str | None = None
@@ -139,7 +143,7 @@ class Token(ProtocolModel):
     scope: str = Field(examples=["mcp:read mcp:write"])
 
 
-class ClientMetadata(ProtocolModel):
+class ClientMetadata(ProtocolRequest):
     """What a program says of itself (RFC 7591 section 2)."""
 
     redirect_uris: list[RedirectUri] = Field(
@@ -230,11 +234,11 @@ class DeviceStarted(ProtocolModel):
     interval: int = Field(description="Seconds between two questions.")
 
 
-class DeviceRequest(ProtocolModel):
+class DeviceRequest(ProtocolRequest):
     device_code: str = Field(min_length=1)
 
 
-class DeviceDecision(WireModel):
+class DeviceDecision(RequestModel):
     code: str = Field(max_length=50, examples=["WDJB-MJHT"])
     approve: bool
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from shared.core.wire import TimezoneName, VisibleName, WireModel, WireTime
+from shared.core.wire import RequestModel, TimezoneName, VisibleName, WireModel, WireTime
 from shared.organizations.models import Role
 
 # On the wire the roles keep the names that existing clients know.
@@ -27,7 +27,7 @@ WireRole = Annotated[
 ]
 
 
-class OrganizationIn(WireModel):
+class OrganizationIn(RequestModel):
     """What is left out stays as it is."""
 
     name: VisibleName | None = Field(default=None, min_length=3, max_length=128)
@@ -83,7 +83,7 @@ class OrganizationChoice(WireModel):
 MOST_HOURS_TWO_KEYS_DO = 7 * 24
 
 
-class ApiKeyIn(WireModel):
+class ApiKeyIn(RequestModel):
     name: VisibleName = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
     scopes: set[Literal["read", "write"]] = Field(
         default={"read", "write"},
@@ -94,7 +94,7 @@ class ApiKeyIn(WireModel):
     expires_at: WireTime | None = None
 
 
-class ApiKeyChange(WireModel):
+class ApiKeyChange(RequestModel):
     """What is to change; what is left out stays. `expiresAt` null: it does not expire."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
@@ -102,7 +102,7 @@ class ApiKeyChange(WireModel):
     expires_at: WireTime | None = None
 
 
-class ApiKeyRotation(WireModel):
+class ApiKeyRotation(RequestModel):
     """How long the key of before still does, for programs that have not learned the new one."""
 
     keep_old_for_hours: int = Field(default=0, ge=0, le=MOST_HOURS_TWO_KEYS_DO, examples=[24])

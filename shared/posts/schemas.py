@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from shared.core.wire import VisibleName, WireModel, WireTime
+from shared.core.wire import RequestModel, ShownJson, VisibleName, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.models import CreationMethod
 
@@ -35,7 +35,7 @@ Name = Annotated[str, Field(max_length=500)]
 # Composing
 
 
-class ImageIn(WireModel):
+class ImageIn(RequestModel):
     """A file of the library, by its id or by its public address."""
 
     id: Name | None = None
@@ -43,7 +43,7 @@ class ImageIn(WireModel):
     alt: str | None = Field(default=None, max_length=5_000)
 
 
-class PartIn(WireModel):
+class PartIn(RequestModel):
     """One part: the first is the post, the others answer it in order."""
 
     id: Name | None = Field(default=None, description="The id of a post that this replaces.")
@@ -54,13 +54,13 @@ class PartIn(WireModel):
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
 
 
-class IntegrationIn(WireModel):
+class IntegrationIn(RequestModel):
     """The channel."""
 
     id: UUID
 
 
-class ChannelPostIn(WireModel):
+class ChannelPostIn(RequestModel):
     """One channel's post."""
 
     integration: IntegrationIn
@@ -72,7 +72,7 @@ class ChannelPostIn(WireModel):
     value: list[PartIn] = Field(min_length=1, max_length=MAX_PARTS)
 
 
-class TagIn(WireModel):
+class TagIn(RequestModel):
     """A tag by its name; one that the organization does not have is left out."""
 
     value: Name | None = None
@@ -82,7 +82,7 @@ class TagIn(WireModel):
 PostType = Literal["draft", "schedule", "now", "update"]
 
 
-class PostDraft(WireModel):
+class PostDraft(RequestModel):
     """What to post. `posts` holds one entry a channel.
 
     For one channel and one part there is a shorter form without `posts`: `content`, `integrationId`, `publishDate`.
@@ -135,7 +135,7 @@ class PostDraft(WireModel):
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
 
 
-class PostEdit(WireModel):
+class PostEdit(RequestModel):
     """What is to change; whatever is left out stays.
 
     `value` replaces all parts. For the first part alone there is `content` and `image`.
@@ -173,7 +173,7 @@ DateAction = Literal["schedule", "update"]
 StatusAction = Literal["draft", "schedule"]
 
 
-class NewDate(WireModel):
+class NewDate(RequestModel):
     """Another time. `schedule` also queues the post, unless it is a draft."""
 
     date: WireTime = Field(examples=["2026-12-24T10:00:00.000Z"])
@@ -181,14 +181,14 @@ class NewDate(WireModel):
     revision: int | None = None
 
 
-class NewStatus(WireModel):
+class NewStatus(RequestModel):
     """Whether the post is to go out."""
 
     status: StatusAction
     revision: int | None = None
 
 
-class Duplicate(WireModel):
+class Duplicate(RequestModel):
     """How to copy a post. With a `date` it is scheduled unless `type` says otherwise; without, it is a draft."""
 
     type: Literal["draft", "schedule", "now"] | None = None
@@ -196,7 +196,7 @@ class Duplicate(WireModel):
     same_group: bool = False
 
 
-class Confirmation(WireModel):
+class Confirmation(RequestModel):
     """Where the post is, as the member found it on the platform."""
 
     release_url: str = Field(
@@ -319,7 +319,7 @@ class ThreadOut(WireModel):
     late: bool
     publish_date: WireTime
     title: str | None
-    settings: dict[str, Any]
+    settings: ShownJson
     creation_method: CreationMethod
     tags: list[TaggedOut]
     integration: UUID
@@ -353,7 +353,7 @@ class StatusOut(WireModel):
     publish_date: WireTime
 
 
-class TagWrite(WireModel):
+class TagWrite(RequestModel):
     """A tag as it is to be."""
 
     name: VisibleName = Field(min_length=1, max_length=100)
@@ -401,7 +401,7 @@ class CheckedOut(WireModel):
     posts: list[CheckedPost]
 
 
-class ShortLinkQuestion(WireModel):
+class ShortLinkQuestion(RequestModel):
     """Texts that may hold links."""
 
     messages: list[str] = Field(default_factory=list, max_length=MAX_PARTS)

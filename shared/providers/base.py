@@ -13,9 +13,22 @@ from typing import Any, ClassVar
 
 import httpx
 
+from shared.core.cleaning import (
+    MAX_ID_CHARACTERS,
+    clean_id,
+    clean_json,
+    clean_name,
+    web_address,
+)
 from shared.providers.errors import FieldRefused, ProviderError
 from shared.providers.http import Api
 from shared.providers.spec import Idempotency, MediaRules, ProviderSpec, TextRules
+
+
+def _clean(answer: Any, **fields: Any) -> None:
+    """Set fields of an answer that is being made: whatever a platform says is cut and cleaned here, and only here."""
+    for name, value in fields.items():
+        object.__setattr__(answer, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,16 @@ class Account:
     settings: Mapping[str, Any] = field(
         default_factory=dict
     )  # what the platform tells of its abilities
+
+    def __post_init__(self) -> None:
+        _clean(
+            self,
+            remote_id=clean_id(self.remote_id),
+            name=clean_name(self.name),
+            username=clean_name(self.username) or None,
+            picture_url=web_address(self.picture_url),
+            settings=clean_json(self.settings),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +94,15 @@ class Page:
     name: str
     username: str | None = None
     picture_url: str | None = None
+
+    def __post_init__(self) -> None:
+        _clean(
+            self,
+            id=clean_id(self.id),
+            name=clean_name(self.name) or clean_id(self.id),
+            username=clean_name(self.username) or None,
+            picture_url=web_address(self.picture_url),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +186,14 @@ class Released:
     url: str
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _clean(
+            self,
+            id=clean_id(self.id) or clean_name(self.id, max_length=MAX_ID_CHARACTERS),
+            url=web_address(self.url) or "",
+            data=clean_json(self.data),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadPosition:
@@ -170,6 +210,9 @@ class Processing:
     state: Mapping[str, Any]
     after: timedelta
 
+    def __post_init__(self) -> None:
+        _clean(self, state=clean_json(self.state))
+
 
 @dataclass(frozen=True, slots=True)
 class Staged:
@@ -177,6 +220,9 @@ class Staged:
 
     data: Mapping[str, Any]
     expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        _clean(self, data=clean_json(self.data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +249,14 @@ class Mention:
     id: str
     label: str
     picture_url: str | None = None
+
+    def __post_init__(self) -> None:
+        _clean(
+            self,
+            id=clean_id(self.id),
+            label=clean_name(self.label),
+            picture_url=web_address(self.picture_url),
+        )
 
 
 @dataclass(frozen=True, slots=True)

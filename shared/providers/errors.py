@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from shared.core.cleaning import clean_text
+
 MOST_URLS = 5  # of equal posts that a message names
 
 
@@ -28,6 +30,12 @@ class Evidence:
     body: str = ""
     request_id: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("path", "platform_code", "body", "request_id"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, clean_text(value))
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields that are set."""
         return {
@@ -46,7 +54,7 @@ class ProviderError(Exception):
         self, message: str, *, evidence: Evidence | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = clean_text(message)
         self.evidence = evidence or Evidence()
         self.detail_code = code or self.code
 

@@ -22,7 +22,7 @@ from shared.channels.schemas import CustomerOut, customer_of
 from shared.core.errors import AppError
 from shared.core.ids import OrganizationId
 from shared.core.log import log
-from shared.core.wire import WireModel
+from shared.core.wire import RequestModel, WireModel
 from shared.db.session import read_only
 from shared.posts.draft import as_uuid
 from shared.posts.queries import Author, delete_posts_of_channel
@@ -58,7 +58,7 @@ class Started(WireModel):
     url: str
 
 
-class ToolCall(WireModel):
+class ToolCall(RequestModel):
     """Which tool of a platform to run, with what it takes."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")

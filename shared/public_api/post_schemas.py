@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.aws.storage import key_of
 from shared.core import clock
-from shared.core.wire import WireModel, WireTime
+from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.schemas import (
     MAX_DELAY_MINUTES,
@@ -84,7 +84,7 @@ Settings = Annotated[
 _PATH = "Its public address here, or any public https address: the file is taken into the library."
 
 
-class _Loose(WireModel):
+class _Loose(RequestModel):
     """A body: unknown fields are left alone."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
@@ -228,7 +228,10 @@ def _without_zone(value: Any) -> Any:
 ZonelessTime = Annotated[
     str,
     BeforeValidator(_without_zone),
-    Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", examples=["2026-08-01T10:00:00"]),
+    Field(
+        json_schema_extra={"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$"},
+        examples=["2026-08-01T10:00:00"],
+    ),
 ]
 """A time in UTC, written without saying so."""
 

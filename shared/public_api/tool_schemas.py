@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from shared.core.wire import WireModel, WireTime
+from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.public_api.post_schemas import PublicCreated, PublicSettings
 
 MAX_SOCIAL_POSTS = 30
@@ -13,7 +13,7 @@ _MAX_ENTRIES = 100
 Id = Annotated[str, Field(max_length=200)]
 
 
-class _Loose(WireModel):
+class _Loose(RequestModel):
     """Arguments: unknown ones are left alone, since models make some up."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")

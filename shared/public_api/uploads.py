@@ -29,7 +29,7 @@ from shared.core.net import (
     check_url,
     guarded_client,
 )
-from shared.core.wire import WireModel
+from shared.core.wire import RequestModel, WireModel
 from shared.db.session import unit_of_work
 from shared.media import queries
 from shared.media.errors import FileRefused
@@ -65,7 +65,7 @@ _TOO_LARGE = "File is too large."
 _NOT_FETCHED = "Failed to fetch URL"
 
 
-class FileAddress(WireModel):
+class FileAddress(RequestModel):
     """Where a file is."""
 
     model_config = ConfigDict(extra="ignore")

@@ -5,11 +5,11 @@ from typing import Any, Literal, NoReturn
 from pydantic import ConfigDict, Field
 
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.wire import WireModel
+from shared.core.wire import RequestModel
 from shared.public_api.errors import bad_request
 
 
-class VideoWanted(WireModel):
+class VideoWanted(RequestModel):
     """Which video to make."""
 
     model_config = ConfigDict(extra="ignore")
@@ -19,7 +19,7 @@ class VideoWanted(WireModel):
     custom_params: dict[str, Any] = Field(default={}, examples=[{"prompt": "An engine"}])
 
 
-class VideoCall(WireModel):
+class VideoCall(RequestModel):
     """Which function of a generator to call. What it takes is in `params`, or beside them as some clients send it."""
 
     model_config = ConfigDict(extra="ignore")

@@ -81,7 +81,7 @@ def _record_released(claimed: Claim, released: Released) -> None:
 def _write_release(session: Session, claimed: Claim, released: Released) -> None:
     values = {
         "release_id": released.id,
-        "release_url": released.url,
+        "release_url": released.url or None,
         "release_data": json.dumps(dict(released.data)) if released.data else None,
     }
     row = session.execute(queries.RECORD_RELEASED, _held(claimed) | values).mappings().one_or_none()

@@ -35,7 +35,7 @@ class Notice:
     kind: NotificationKind
     title: str
     content: str
-    link: str
+    link: str | None
     key: str
 
 
@@ -57,8 +57,8 @@ def published(part: DuePart, url: str) -> Notice:
     return Notice(
         NotificationKind.SUCCESS,
         f"Published on {part.channel.name}",
-        f"Your post was published: {url}",
-        url,
+        f"Your post was published: {url}" if url else "Your post was published.",
+        url or None,
         f"published:{part.id}:{part.generation}",
     )
 

@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.access.policy import Quota
+from shared.core.cleaning import MAX_JSON_DEPTH
 from shared.core.config import settings
-from shared.core.errors import AppError, FieldProblem, InvalidInput
+from shared.core.errors import AppError, FieldProblem, InvalidInput, Unreadable
 from shared.core.ids import new_id
 from shared.core.log import correlated, log
 from shared.db.session import Clashed
+from shared.web.depth import is_too_deep
 from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
 from shared.web.paths import Paths, another_spelling, answers_head, enter
 
@@ -29,6 +31,7 @@ REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
 # An escaped NUL in JSON (not a backslash that was itself escaped): PostgreSQL cannot store it in a text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_TOO_DEEP = f"The body is nested more than {MAX_JSON_DEPTH} levels deep. Send a flatter one."
 _NUL_REFUSED = "A text contains a NUL character, which cannot be stored. Take it out."
 
 
@@ -139,7 +142,11 @@ class Edge:
                 raise limit.refusal(limit.max_bytes)
             more = message.get("more_body", False)
         body = b"".join(chunks)
-        is_form = request.headers.get("content-type", "").startswith("multipart/")
+        content_type = request.headers.get("content-type", "")
+        is_form = content_type.startswith("multipart/")
+        is_json = not is_form and "x-www-form-urlencoded" not in content_type
+        if is_json and is_too_deep(body):
+            raise Unreadable(_TOO_DEEP, problems=[FieldProblem("", "too_deep", _TOO_DEEP)])
         if not is_form and b"\\u0000" in body and _NUL.search(body):
             raise InvalidInput(_NUL_REFUSED, problems=_with_nul(body))
         return body

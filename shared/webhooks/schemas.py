@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.core.wire import VisibleName, WireModel, WireTime
+from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 from shared.webhooks.address import WebhookUrl
 from shared.webhooks.models import DeliveryState, Event
 
@@ -17,7 +17,7 @@ class WebhookChannel(WireModel):
     id: UUID
 
 
-class WebhookIn(WireModel):
+class WebhookIn(RequestModel):
     """Programs that know webhooks from elsewhere say nothing of events, and expect to hear of published posts alone."""
 
     name: VisibleName = Field(min_length=1, max_length=100, examples=["Zapier"])
@@ -26,7 +26,7 @@ class WebhookIn(WireModel):
     integrations: list[WebhookChannel] = Field(default=[], max_length=1_000, description=_CHANNELS)
 
 
-class WebhookEdit(WireModel):
+class WebhookEdit(RequestModel):
     """What is left out stays as it is."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)

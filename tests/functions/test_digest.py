@@ -2,9 +2,10 @@
 
 import json
 from datetime import timedelta
+from email.message import EmailMessage
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import text
@@ -187,6 +188,102 @@ class TestMailNow:
         mail_now([row.id])
         mail_now([row.id])
         assert len(sent_mails()) == 1
+
+
+class _Smtp:
+    """A mail server that takes everything. `taken` are the subjects."""
+
+    taken: ClassVar[list[tuple[str, str]]] = []
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __enter__(self) -> "_Smtp":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def starttls(self, **_: Any) -> None:
+        pass
+
+    def send_message(self, message: EmailMessage) -> None:
+        message.as_bytes()
+        self.taken.append((message["To"], message["Subject"]))
+
+
+class TestLettersThatCannotBeBuilt:
+    @pytest.fixture
+    def smtp(self, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> type[_Smtp]:
+        configure(MAIL_TRANSPORT="smtp", SMTP_HOST="127.0.0.1", SMTP_PORT="25")
+        monkeypatch.setattr("smtplib.SMTP", _Smtp)
+        _Smtp.taken.clear()
+        return _Smtp
+
+    def test_a_title_with_a_break_is_one_line(
+        self, session: Session, member: Member, smtp: type[_Smtp]
+    ) -> None:
+        """Finding 2.9: a channel's name with a newline ended the digest every hour."""
+        a_success(session, member, title="Published on Ada\r\nBcc: all@example.org")
+        assert run() == {"overdue": 0, "digested": 1}
+        assert smtp.taken == [("ada@example.org", "Published on Ada Bcc: all@example.org")]
+
+    def test_the_others_get_theirs_once(
+        self, session: Session, member: Member, smtp: type[_Smtp]
+    ) -> None:
+        """Finding 2.9: what was sent is marked, so the next hour mails it to nobody again."""
+        broken = a_member(
+            session, an_organization(session), a_user(session, email="eve@example.org\nx: y")
+        )
+        a_success(session, broken, title="Published on E")
+        a_success(session, member, title="Published on X")
+        assert run() == {"overdue": 0, "digested": 2}
+        assert smtp.taken == [("ada@example.org", "Published on X")]
+        session.execute(text("update notifications set mail_claimed_until = now()"))
+        assert run() == {"overdue": 0, "digested": 0}
+        assert len(smtp.taken) == 1
+
+    def test_what_was_sent_before_a_stop_is_marked(
+        self,
+        session: Session,
+        member: Member,
+        smtp: type[_Smtp],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        other = a_member(
+            session, an_organization(session), a_user(session, email="grace@example.org")
+        )
+        a_success(session, member, title="Published on X")
+        a_success(session, other, title="Published on Y")
+
+        def stop_at_the_second(self: _Smtp, message: EmailMessage) -> None:
+            if self.taken:
+                raise KeyboardInterrupt
+            self.taken.append((message["To"], message["Subject"]))
+
+        monkeypatch.setattr(_Smtp, "send_message", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        marked = session.execute(
+            text("select count(*) from notifications where mailed_at is not null")
+        )
+        assert marked.scalar_one() == 1
+
+    def test_a_notification_is_cleaned_when_it_is_stored(
+        self, session: Session, member: Member
+    ) -> None:
+        notify(
+            session,
+            OrganizationId(member.organization_id),
+            NotificationKind.SUCCESS,
+            title="A\nB\u202e" + "x" * 900,
+            content="C\x00",
+            link="javascript:alert(1)",
+        )
+        row = session.execute(text("select title, content, link from notifications")).one()
+        assert row.title.startswith("A Bxxx")
+        assert len(row.title) == 300
+        assert (row.content, row.link) == ("C", None)
 
 
 def _fail(session: Session, member: Member) -> None:

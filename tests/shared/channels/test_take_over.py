@@ -13,7 +13,13 @@ from sqlalchemy.orm import Session
 
 from shared.channels import connect, queries
 from shared.channels.connect import Finished, NewConnection, finish, start
-from shared.channels.errors import AlreadyConnected, NotStarted, OtherAccount, PlatformRefused
+from shared.channels.errors import (
+    AlreadyConnected,
+    NotStarted,
+    OtherAccount,
+    PlatformRefused,
+    PlatformSilent,
+)
 from shared.channels.models import Channel
 from shared.notifications.models import Notification, NotificationKind
 from shared.organizations.models import Member
@@ -285,3 +291,34 @@ class TestWhoBegan:
             finish("mastodon", state, "a-code")
         session.execute(update(Member).where(Member.id == member.id).values(disabled=False))
         assert finish("mastodon", state, "a-code").channel.name == "Ada L."
+
+
+class TestWhatAPlatformSays:
+    def test_names_and_addresses_are_cleaned_where_they_are_stored(
+        self, session: Session, member: Member, respx_mock: respx.MockRouter
+    ) -> None:
+        """Findings 2.4 and 2.13: an instance that anybody may run names its accounts as it likes."""
+        mastodon(respx_mock)
+        me = {
+            "id": "17",
+            "username": "ada",
+            "display_name": "gro\u202e\r\nAda\x00\ud800 " + "x" * 900_000,
+            "avatar_static": "javascript:alert(1)",
+        }
+        respx_mock.get(f"{HERE}/api/v1/accounts/verify_credentials").mock(
+            return_value=httpx.Response(
+                200, content=json.dumps(me), headers={"content-type": "application/json"}
+            )
+        )
+        channel = finish("mastodon", begin(member, "mastodon"), "a-code").channel
+        assert channel.name.startswith("gro Ada xxx")
+        assert len(channel.name) == 200
+        assert channel.picture_url is None
+
+    @pytest.mark.parametrize("remote_id", ["17\x00", "17\n", "x" * 2_000])
+    def test_an_id_that_cannot_be_kept_is_no_account(
+        self, member: Member, respx_mock: respx.MockRouter, remote_id: str
+    ) -> None:
+        mastodon(respx_mock, account=remote_id)
+        with pytest.raises(PlatformSilent, match="did not say whose account"):
+            finish("mastodon", begin(member, "mastodon"), "a-code")

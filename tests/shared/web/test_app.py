@@ -16,7 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from shared.access.policy import PERSON, POLICY, SIGN_UP, Rule, Who
 from shared.core.errors import Conflict, FieldProblem, InvalidInput, TooManyRequests
 from shared.core.ids import new_id
-from shared.core.wire import TimezoneName, WireModel, WireTime
+from shared.core.wire import RequestModel, TimezoneName, WireModel, WireTime
 from shared.db.session import dispose, engine
 from shared.organizations.models import Organization
 from shared.web.app import make_app
@@ -30,7 +30,7 @@ from tests.gateway import Gateway
 ITEM = f"/items/{new_id()}"
 
 
-class Part(WireModel):
+class Part(RequestModel):
     long_text: str = ""
 
 
@@ -432,3 +432,13 @@ class TestDocument:
         operation = app.openapi()["paths"]["/items/mine"]["get"]
         assert operation["security"] == [{"session": []}, {"sessionHeader": []}]
         assert set(operation["responses"]) >= {"401", "403"}
+
+
+class TestDepth:
+    def test_a_bottomless_body_is_refused_at_the_door(self, gateway: Gateway) -> None:
+        """Finding 2.4: settings nested 900 deep."""
+        for depth, status in ((40, 400), (900, 400), (100_000, 400), (20, 201)):
+            answer = gateway.post(ITEM, text='{"x":' * depth + "1" + "}" * depth)
+            assert answer.status == status, depth
+        answer = gateway.post(ITEM, text="[" * 40 + "]" * 40)
+        assert answer.json["errors"][0]["code"] == "too_deep"
