@@ -3,12 +3,13 @@
 Its wire contract is kept to the letter in `shared/public_api`; the rules behind it are everybody's.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import File, Header, Path, Query, Request, Response, UploadFile
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from shared.access.author import author_of
 from shared.channels.errors import ChannelNotFound
@@ -16,7 +17,7 @@ from shared.channels.schemas import CustomerOut
 from shared.core.wire import WireModel, WireTime
 from shared.posts import delete
 from shared.posts.draft import as_uuid
-from shared.posts.errors import GroupNotFound, PostNotFound
+from shared.posts.errors import GroupNotFound, PostNotFound, ReplyNotPost
 from shared.posts.find_slot import find_slot
 from shared.posts.read import Range, link_to_rest
 from shared.public_api import (
@@ -56,6 +57,9 @@ from shared.public_api.post_schemas import (
     PublicThread,
     RecentRelease,
     StatusWanted,
+    end_of_day,
+    in_value,
+    parts_of,
 )
 from shared.public_api.show_post import show_post
 from shared.public_api.uploads import FileAddress, PublicMedia
@@ -84,7 +88,13 @@ def is_connected() -> Connected:
 # --- channels and what is around them ------------------------------------------------------------------------------
 
 ChannelId = Annotated[str, Path(max_length=200)]
-Days = Annotated[int, Query(ge=1, le=365, description="How many days back.")]
+MAX_DAYS = 365
+Days = Annotated[
+    int,
+    BeforeValidator(lambda text: text or "7"),
+    AfterValidator(lambda days: min(max(days, 1), MAX_DAYS)),
+    Query(description="How many days back: 1 for 0, and at most 365."),
+]
 
 
 @api.get("/integrations", response_model_exclude_unset=True)
@@ -201,6 +211,7 @@ Moment = Annotated[
     BeforeValidator(lambda text: text.strip().replace(" ", "+") if "T" in text else text),
     Query(examples=["2026-03-01T00:00:00.000Z"]),
 ]
+EndOfRange = Annotated[Moment, BeforeValidator(end_of_day)]
 
 
 @api.get("/find-slot")
@@ -230,13 +241,14 @@ def list_posts(
     member: Acting,
     session: Reading,
     start_date: Annotated[Moment, Query(alias="startDate")],
-    end_date: Annotated[Moment, Query(alias="endDate")],
+    end_date: Annotated[EndOfRange, Query(alias="endDate")],
     customer: Annotated[str | None, Query(max_length=200)] = None,
     cursor: Cursor = None,
 ) -> Response:
     """List the posts of a range.
 
-    First to go out first, both ends included, in all states; of channels that are still there.
+    First to go out first, both ends included, in all states; of channels that are still there. An end without a time of
+    day means the whole day, in UTC.
 
     At most 5,000 posts; the header `Link` leads to the rest.
     """
@@ -261,48 +273,55 @@ def create_posts(
     """
     created = compose_posts(author_of(member, body.creation_method), body, key=key)
     _warn(response, warnings.of_posts(created))
+    _warn(response, warnings.of_delays(parts_of(body.posts)))
     return [PublicCreated(post_id=one.post_id, integration=one.integration) for one in created]
 
 
 @api.delete("/posts/group/{group_id}")
 def delete_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
-    """Delete all posts of a compose action.
+    """Delete all posts of a group.
 
-    All of them, or none if one is being published or was.
+    All of them, or none if one is being published or was. A group that is not there is deleted already.
     """
-    known = as_uuid(group_id)
-    if known is None:
-        raise GroupNotFound
-    delete.delete_group(session, author_of(member), known)
-    return PublicRef(id=known)
+    if known := as_uuid(group_id):
+        with contextlib.suppress(GroupNotFound):
+            delete.delete_group(session, author_of(member), known)
+    return PublicRef(id=group_id)
 
 
-@api.get("/posts/{post_id}")
+@api.get("/posts/{post_id}", response_model_exclude_unset=True)
 def get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
     """Read a post. As in the list, with all its parts; a reply's id names its whole post."""
     return show_post(session, member.organization_id, _known(post_id))
 
 
-@api.put("/posts/{post_id}")
+@api.put("/posts/{post_id}", response_model_exclude_unset=True)
 def edit_post(post_id: Id, body: PublicEdit, member: Acting, response: Response) -> PublicThread:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
     edited = change_post.edit_post(author_of(member), _known(post_id), body)
     _warn(response, edited.warnings)
+    _warn(response, warnings.of_delays(in_value(body.value or ())))
     return edited.thread
 
 
 @api.delete("/posts/{post_id}")
 def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
-    """Delete a post. With its thread, on its channel; not once a part is being published, or was."""
-    known = _known(post_id)
-    delete.delete_post(session, author_of(member), known)
-    return PublicRef(id=known)
+    """Delete a post.
+
+    With its thread, on its channel; a reply's id names its whole post. Not once a part is being published, or was.
+    """
+    known, author = _known(post_id), author_of(member)
+    try:
+        delete.delete_post(session, author, known)
+    except ReplyNotPost as error:
+        delete.delete_post(session, author, error.root_id)
+    return PublicRef(id=post_id)
 
 
 @api.get("/posts/{post_id}/missing")
-def list_recent_releases(post_id: Id, member: Acting, session: Reading) -> list[RecentRelease]:
+def list_recent_releases(post_id: Id, member: Acting) -> list[RecentRelease]:
     """List what a post may be on its platform. Empty: no platform here is asked for that yet."""
-    show_post(session, member.organization_id, _known(post_id))
+    del post_id, member
     return []
 
 

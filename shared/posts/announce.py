@@ -7,6 +7,7 @@ The body is an array of one post, in the form that programs know for published o
 """
 
 from shared.posts.lifecycle import PostState, wire_state
+from shared.providers.wire_names import wire_name_of
 from shared.webhooks.announce import messages_of
 from shared.webhooks.models import Event
 
@@ -22,7 +23,7 @@ _BODY = f"""
         'id', told.id, 'content', left(told.content, {MAX_CONTENT}),
         'publishDate', to_char(told.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'releaseURL', told.release_url, 'state', case told.state {_STATES} end,
-        'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', c.provider,
+        'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', {wire_name_of("c.provider")},
             'picture', c.picture_url, 'type', 'social'))
     || case when length(told.content) > {MAX_CONTENT} then '{{"contentTruncated": true}}' else '{{}}' end::jsonb
 """

@@ -15,6 +15,7 @@ from shared.posts.errors import TooLateToSchedule
 from shared.posts.schemas import (
     MAX_PARTS,
     ChannelPostIn,
+    ImageIn,
     IntegrationIn,
     PartIn,
     PostDraft,
@@ -29,13 +30,13 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?, "setting"?}]`).
+    """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?, "thumbnailTimestamp"?, "setting"?}]`).
 
     Those that a setting names (`setting_media.py`) come last and are not shown in it.
     """
 
     content: str
-    media: Sequence[Mapping[str, str]]
+    media: Sequence[Mapping[str, Any]]
     delay_seconds: int
 
     @property
@@ -151,7 +152,7 @@ def with_parts(thread: Thread, parts: Sequence[Part]) -> Thread:
 
 def read_part(part: PartIn) -> Part:
     """Read one part."""
-    media = [media_entry(image.id, image.path, image.alt) for image in part.image or ()]
+    media = [_entry_of(image) for image in part.image or ()]
     return Part(sanitize(part.content), media, round(part.delay * 60))
 
 
@@ -198,6 +199,13 @@ def labels_of(tags: Sequence[TagIn] | None) -> list[str] | None:
     if tags is None:
         return None
     return [label for tag in tags if (label := tag.label or tag.value)]
+
+
+def _entry_of(image: ImageIn) -> dict[str, Any]:
+    entry: dict[str, Any] = {**media_entry(image.id, image.path, image.alt)}
+    if image.thumbnail_timestamp is not None:
+        entry["thumbnailTimestamp"] = image.thumbnail_timestamp
+    return entry
 
 
 def media_entry(named: str | None, address: str | None, alt: str | None) -> dict[str, str]:

@@ -152,6 +152,7 @@ class ReplyNotPost(Conflict):
 
     def __init__(self, root_id: UUID) -> None:
         super().__init__(f"This id is a reply's. Use the id of its post: {root_id}.")
+        self.root_id = root_id
 
 
 class TooLateToSchedule(InvalidInput):

@@ -583,7 +583,8 @@ def list_latest(
 FILES = """
     coalesce((
         select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
-            'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key) order by entry.ordinality)
+            'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key,
+            'thumbnailTimestamp', cast(entry.value ->> 'thumbnailTimestamp' as integer)) order by entry.ordinality)
         from jsonb_array_elements(p.media) with ordinality as entry
         left join media m on m.id = cast(entry.value ->> 'id' as uuid)
             and m.organization_id = p.organization_id

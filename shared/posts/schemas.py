@@ -14,6 +14,7 @@ from shared.posts.models import CreationMethod
 MAX_PARTS = 1_000
 MAX_FILES = 100
 MAX_TAGS = 50
+MAX_THUMBNAIL_MS = 24 * 60 * 60 * 1_000
 MAX_DELAY_MINUTES = 30 * 24 * 60
 _MINUTES = "Minutes to wait after the part before."
 
@@ -41,6 +42,12 @@ class ImageIn(RequestModel):
     id: Name | None = None
     path: str | None = Field(default=None, max_length=2_000)
     alt: str | None = Field(default=None, max_length=5_000)
+    thumbnail_timestamp: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_THUMBNAIL_MS,
+        description="Milliseconds into a video where its cover is.",
+    )
 
 
 class PartIn(RequestModel):

@@ -30,6 +30,7 @@ from shared.providers.base import CanRunTools, Provider
 from shared.providers.http import Api
 from shared.providers.registry import UnknownProvider, provider
 from shared.providers.spec import Fields
+from shared.providers.wire_names import wire_name
 from shared.public_api.errors import Refused, bad_request, not_found
 from shared.public_api.guide import GuideOut, guide
 
@@ -198,7 +199,7 @@ def _public(channel: ChannelFacts) -> PublicChannel:
     fields: Mapping[str, Any] = {
         "id": channel.id,
         "name": channel.name,
-        "identifier": channel.provider,
+        "identifier": wire_name(channel.provider),
         "picture": channel.picture_url,
         "disabled": channel.disabled,
         "profile": channel.username,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -118,11 +119,28 @@ def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> Pos
 def _kind(body: PublicDraft) -> PostType:
     """Say what is to become of a post: one whose time is just over goes out at once, as it does for programs that exist.
 
-    They send it after a pause of their own, or send it again. A post may not be so late that it would be out of season:
-    then everybody's rule refuses it.
+    They send it after a pause of their own, or send it again.
+
+    Raises:
+        InvalidInput: it would be out of season.
     """
-    over = body.kind == "schedule" and body.date < clock.now()
-    return "now" if over and body.date > clock.now() - settings().max_late else body.kind
+    if body.kind != "schedule" or body.date >= clock.now():
+        return body.kind
+    refuse_if_out_of_season(body.date)
+    return "now"
+
+
+def refuse_if_out_of_season(date: datetime) -> None:
+    """Refuse a time that is over for longer than a post may be late.
+
+    Raises:
+        InvalidInput: it is.
+    """
+    late = settings().max_late
+    if date < clock.now() - late:
+        hours = round(late.total_seconds() / 3600)
+        words = f"This time is more than {hours} hours ago. Choose a later one, or send type `now`."
+        raise InvalidInput(words, problems=[FieldProblem("date", "date_in_the_past", words)])
 
 
 def store(

@@ -83,7 +83,12 @@ def _kept(known: Mapping[UUID, StoredPart], part_id: UUID | None) -> PartIn:
         content=part.content,
         delay=part.delay_seconds / 60,
         image=[
-            ImageIn.model_construct(id=file["id"], path=None, alt=file.get("alt"))
+            ImageIn.model_construct(
+                id=file["id"],
+                path=None,
+                alt=file.get("alt"),
+                thumbnail_timestamp=file.get("thumbnailTimestamp"),
+            )
             for file in shown_media(part.media)
         ],
     )

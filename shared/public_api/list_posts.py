@@ -15,6 +15,7 @@ from shared.core.page import write_cursor
 from shared.posts.draft import as_uuid
 from shared.posts.queries import WIRE_STATE, wire_time_of
 from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range, read_position
+from shared.providers.wire_names import wire_name_of
 
 _TAGS = f"""
     coalesce((
@@ -28,9 +29,9 @@ LISTED = f"""
     p.id, p.content, {wire_time_of("p.publish_at")} as "publishDate", p.release_url as "releaseURL",
     p.release_id as "releaseId", {WIRE_STATE} as state, null as "intervalInDays", p.group_id as "group",
     upper(p.creation_method) as "creationMethod",
-    cast(p.settings || jsonb_build_object('__type', c.provider) as text) as settings,
+    cast(p.settings || jsonb_build_object('__type', {wire_name_of("c.provider")}) as text) as settings,
     case when exists (select 1 from post_tags pt where pt.post_id = p.id) then {_TAGS} else '[]' end as tags,
-    json_build_object('id', c.id, 'providerIdentifier', c.provider, 'name', c.name,
+    json_build_object('id', c.id, 'providerIdentifier', {wire_name_of("c.provider")}, 'name', c.name,
         'picture', c.picture_url) as integration
 """  # noqa: S608, only constants of two files
 """The columns of a `PublicPost`, of `posts p` and `channels c`, named as on the wire."""

@@ -13,7 +13,7 @@ from shared.core.errors import InvalidInput
 from shared.core.ids import MediaId, OrganizationId, UserId
 from shared.media.queries import get_media_files
 from shared.posts.draft import as_uuid, id_in_address, refusal
-from shared.posts.schemas import ImageIn, PartIn
+from shared.posts.schemas import MAX_DELAY_MINUTES, ImageIn, PartIn
 from shared.public_api.errors import Refused, bad_request
 from shared.public_api.post_schemas import PublicImage, PublicPart
 from shared.public_api.uploads import MAX_FETCH_TIME, import_from_url
@@ -90,14 +90,19 @@ def part_in(part: PublicPart, taken: Taken) -> PartIn:
     return PartIn(
         id=part.id,
         content=part.content,
-        delay=part.delay,
+        delay=min(part.delay, MAX_DELAY_MINUTES),
         image=[_image_in(image, taken) for image in part.image],
     )
 
 
 def _image_in(image: PublicImage, taken: Taken) -> ImageIn:
     media_id = taken.get(image.path) or id_in_address(image.path)
-    return ImageIn(id=str(media_id) if media_id else None, alt=image.alt or None)
+    moment = image.thumbnail_timestamp
+    return ImageIn(
+        id=str(media_id) if media_id else None,
+        alt=image.alt or None,
+        thumbnail_timestamp=None if moment is None else round(moment),
+    )
 
 
 def _is_ours(address: str) -> bool:

@@ -11,6 +11,7 @@ from shared.channels.queries import get_channel
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.core.text import sanitize, to_plain
+from shared.providers.wire_names import wire_name
 from shared.public_api.errors import post_refused
 from shared.public_api.post_schemas import PublicPart
 
@@ -34,7 +35,7 @@ def refused(
         return InvalidInput(error.message, problems=of_body)
     first = min(error.problems, key=lambda one: (_number(one), _rank(one)))
     channel = get_channel(session, organization_id, channels[_number(first)])
-    return post_refused(channel.provider, channel.name, first)
+    return post_refused(wire_name(channel.provider), channel.name, first)
 
 
 def first_empty(parts: Sequence[PublicPart], prefix: str = "") -> FieldProblem | None:

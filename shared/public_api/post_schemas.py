@@ -1,6 +1,7 @@
 """What posts look like in the public API: the bodies that existing programs send, and what they read of the answers."""
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,10 +14,10 @@ from shared.core import clock
 from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.schemas import (
-    MAX_DELAY_MINUTES,
     MAX_FILES,
     MAX_PARTS,
     MAX_TAGS,
+    MAX_THUMBNAIL_MS,
     IntegrationOut,
     JsonObject,
     Name,
@@ -27,6 +28,7 @@ from shared.posts.schemas import (
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 _TYPES: tuple[PostType, ...] = ("draft", "schedule", "now", "update")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FRACTION_AND_ZONE = re.compile(r"\.\d{3}Z$")
 
 
@@ -97,6 +99,13 @@ class PublicImage(_Loose):
     path: Annotated[str, Field(max_length=2_000, description=_PATH), AfterValidator(_of_a_file)]
     alt: str | None = Field(default=None, max_length=5_000)
     thumbnail: str | None = Field(default=None, max_length=2_000)
+    thumbnail_timestamp: Annotated[float | None, BeforeValidator(_nothing_if_empty)] = Field(
+        default=None,
+        ge=0,
+        le=MAX_THUMBNAIL_MS,
+        allow_inf_nan=False,
+        description="Milliseconds into a video where its cover is.",
+    )
 
 
 class PublicPart(_Loose):
@@ -105,8 +114,8 @@ class PublicPart(_Loose):
     id: Name | None = Field(default=None, description="The id of a post that this replaces.")
     content: str = Field(examples=["<p>Good morning</p>"], description="HTML, or plain text.")
     delay: Annotated[float, BeforeValidator(_zero_if_empty)] = Field(
-        default=0, ge=0, le=MAX_DELAY_MINUTES, allow_inf_nan=False,
-        description="Minutes to wait after the part before.",
+        default=0, ge=0, allow_inf_nan=False,
+        description="Minutes to wait after the part before; more than a schedule can hold (30 days) is cut to that.",
     )  # fmt: skip
     image: Annotated[list[PublicImage], BeforeValidator(_list_if_empty)] = Field(
         default_factory=list, max_length=MAX_FILES
@@ -158,7 +167,9 @@ class PublicDraft(_Loose):
         description="`draft`, `schedule`, `now` or `update`; any other word means `schedule`.",
     )
     date: Annotated[WireTime, _DATE]
-    short_link: Flag = Field(description="Taken and left: links go out as they were written.")
+    short_link: Flag = Field(
+        default=False, description="Taken and left: links go out as they were written."
+    )
     inter: Annotated[
         float | None, BeforeValidator(_nothing_if_empty), AfterValidator(_not_repeated)
     ] = Field(default=None, allow_inf_nan=False, description="Repeating is refused.")
@@ -215,6 +226,23 @@ class NewReleaseId(_Loose):
     """Which post of the platform it is."""
 
     release_id: str = Field(min_length=1, max_length=500, examples=["7321900000000000000"])
+
+
+def in_value(parts: Sequence[PublicPart], prefix: str = "") -> Iterator[tuple[str, PublicPart]]:
+    """Return parts with the paths that name them in the body."""
+    return ((f"{prefix}value.{number}", part) for number, part in enumerate(parts))
+
+
+def parts_of(entries: Sequence[PublicEntry]) -> Iterator[tuple[str, PublicPart]]:
+    """Return all parts of a body with the paths that name them."""
+    for number, entry in enumerate(entries):
+        yield from in_value(entry.value, f"posts.{number}.")
+
+
+def end_of_day(value: Any) -> Any:
+    """Read a date without a time as the last moment of that day, in UTC as every time without an offset."""
+    is_day = isinstance(value, str) and _DAY.fullmatch(value.strip())
+    return f"{value.strip()}T23:59:59.999999Z" if is_day else value
 
 
 # Answers
@@ -297,6 +325,9 @@ class PublicFile(WireModel):
     path: str | None
     alt: str | None
     thumbnail: str | None
+    thumbnail_timestamp: int | None = Field(
+        default=None, description="Milliseconds into a video where its cover is."
+    )
 
 
 class PublicPartOut(WireModel):
@@ -316,7 +347,10 @@ class PublicThread(PublicPost):
     """A post with all its parts, the root first."""
 
     value: list[PublicPartOut]
-    error: str | None
+    error: str | None = Field(
+        default=None,
+        description="Why it failed; absent otherwise, since some programs take any `error` for a failure.",
+    )
     created_at: WireTime
     updated_at: WireTime
 
@@ -324,7 +358,7 @@ class PublicThread(PublicPost):
 class PublicRef(WireModel):
     """A post, or a group, that was deleted."""
 
-    id: UUID
+    id: str = Field(examples=["019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f"])
 
 
 class PublicSettings(WireModel):

@@ -34,9 +34,8 @@ def show_post(session: Session, organization_id: OrganizationId, post_id: UUID) 
     if not rows:
         raise PostNotFound
     root = rows[0]
-    return PublicThread.model_validate(
-        {**root, "error": root["error_message"], "value": [_part(row) for row in rows]}
-    )
+    error = {"error": root["error_message"]} if root["error_message"] else {}
+    return PublicThread.model_validate({**root, **error, "value": [_part(row) for row in rows]})
 
 
 def _part(row: RowMapping) -> PublicPartOut:
@@ -58,4 +57,5 @@ def _file(file: dict[str, Any]) -> PublicFile:
         path=public_url(file["key"]) if file["key"] else None,
         alt=file["alt"],
         thumbnail=public_url(file["thumbnail"]) if file["thumbnail"] else None,
+        thumbnail_timestamp=file["thumbnailTimestamp"],
     )

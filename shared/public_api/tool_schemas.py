@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from shared.core.wire import RequestModel, WireModel, WireTime
-from shared.public_api.post_schemas import PublicCreated, PublicSettings
+from shared.public_api.post_schemas import PublicCreated, PublicSettings, end_of_day
 
 MAX_SOCIAL_POSTS = 30
 _MAX_ENTRIES = 100
@@ -105,7 +105,9 @@ class OfRange(_Loose):
     """Which posts: both ends are included."""
 
     start_date: WireTime = Field(examples=["2026-12-01T00:00:00Z"])
-    end_date: WireTime = Field(examples=["2026-12-31T23:59:59Z"])
+    end_date: Annotated[WireTime, BeforeValidator(end_of_day)] = Field(
+        examples=["2026-12-31T23:59:59Z"]
+    )
     customer: Id | None = Field(default=None, description="A customer, by the id of groupList.")
 
 

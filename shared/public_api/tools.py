@@ -23,6 +23,7 @@ from shared.posts.errors import PostNotFound
 from shared.posts.models import CreationMethod
 from shared.posts.read import Range
 from shared.providers.registry import UnknownProvider, provider
+from shared.providers.wire_names import wire_name
 from shared.public_api import change_post, channels
 from shared.public_api.errors import Refused
 from shared.public_api.guide import GuideOut, guide
@@ -137,7 +138,7 @@ def _list_channels(member: ActingMember, wanted: OfGroup) -> Channels:
                 id=str(channel.id),
                 name=channel.name,
                 picture=channel.picture_url,
-                platform=channel.provider,
+                platform=wire_name(channel.provider),
                 disabled=channel.disabled,
                 display=channel.username,
                 type="article" if _is_for_articles(channel.provider) else "social",
@@ -164,6 +165,11 @@ def _list_groups(member: ActingMember, _nothing: NoArguments) -> Groups:
 
 
 def _describe_platform(_member: ActingMember, wanted: OfPlatform) -> GuideOut:
+    try:
+        provider(wanted.platform)
+    except UnknownProvider as error:
+        words = f"There is no platform '{wanted.platform[:50]}' here. Take one that integrationList names."
+        raise InvalidInput(words) from error
     return GuideOut(output=guide(wanted.platform, {"verified": wanted.is_premium}))
 
 

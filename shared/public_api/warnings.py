@@ -5,14 +5,16 @@ Source of the form: rfc-editor.org/rfc/rfc7234, section 5.5, read 2026-11: a cod
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from shared.core.unknown_fields import unknown_fields
-from shared.posts.schemas import CreatedPost, WarningOut
+from shared.posts.schemas import MAX_DELAY_MINUTES, CreatedPost, WarningOut
 from shared.providers.registry import provider
+from shared.providers.wire_names import wire_name
+from shared.public_api.post_schemas import PublicPart
 
 MAX_FIELDS = 20
 UNKNOWN_TAG = "unknown_tag"
@@ -45,11 +47,20 @@ def of_tags(unknown: Sequence[str]) -> WarningOut | None:
     return WarningOut(code=UNKNOWN_TAG, message=words)
 
 
+def of_delays(parts: Iterable[tuple[str, PublicPart]]) -> list[str]:
+    """Warn of each delay that is longer than a schedule can hold; `parts` come with their paths."""
+    return [
+        warning(f"{path}.delay: The longest delay is {MAX_DELAY_MINUTES} minutes, so it is that.")
+        for path, part in parts
+        if part.delay > MAX_DELAY_MINUTES
+    ]
+
+
 def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
     """Warn of each setting that a platform does not have."""
     unknown = unknown_fields(provider(slug).spec.settings, dict(settings), most=MAX_FIELDS)
     return [
-        warning(f"settings.{name}: {slug} has no such setting.")
+        warning(f"settings.{name}: {wire_name(slug)} has no such setting.")
         for name in unknown
         if name != "__type"
     ]

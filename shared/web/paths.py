@@ -21,14 +21,6 @@ _SLASHES = re.compile(r"/{2,}")
 # A document about `https://host/api/mcp` is asked for here too (RFC 8414 section 3.1, RFC 9728 section 3.1).
 _INSERTED = re.compile(r"(/\.well-known/[^/]+)/api(/[^/]+)?")
 _BELOW_BASE = ("/public/v1/", "/mcp", "/oauth/", "/device", "/.well-known/")
-_ACTING = (
-    "/auth/activate",
-    "/auth/forgot-return",
-    "/integrations/social/{provider}",
-    "/integrations/{channel_id}/pages",
-    "/app/integrations/social/{provider}",
-    "/public/v1/social/{provider}",
-)
 _base: ContextVar[str] = ContextVar("base", default="")
 
 
@@ -95,7 +87,8 @@ def _everywhere() -> Paths:
 
 @functools.cache
 def _acting() -> Paths:
-    return Paths(_ACTING, below_api=False)
+    acting = (route for route, rule in POLICY.items() if route.startswith("GET ") and rule.writes)
+    return Paths((route.partition(" ")[2] for route in acting), below_api=False)
 
 
 def enter(base: str) -> None:

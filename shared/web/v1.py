@@ -7,23 +7,35 @@ them. It is JSON whatever happens.
 
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
-from shared.access.policy import Limit, Rule
+from shared.access.give_back import give_back
+from shared.access.policy import Limit, Quota, Rule
 from shared.channels.errors import ChannelNotFound
 from shared.core.config import settings
-from shared.core.errors import AppError, InvalidInput, PlanLimit, TooManyRequests, Unreadable
+from shared.core.errors import (
+    AppError,
+    InvalidInput,
+    PlanLimit,
+    TooManyRequests,
+    Unauthenticated,
+    Unreadable,
+)
 from shared.core.wire import WireModel
+from shared.db.session import unit_of_work
 from shared.public_api.errors import Refused
 from shared.public_api.warnings import of_unknown_fields
 from shared.public_api.wording import rule_of
+from shared.web.deps import credentials_of
 from shared.web.errors import NoSuchRoute, ProblemField, Unexpected, headers_of
 from shared.web.routing import Route, Router
 
@@ -63,13 +75,30 @@ class PublicRoute(Route):
         model = self.body_field.field_info.annotation if self.body_field else None
 
         async def run(request: Request) -> Response:
-            response = await handle(request)
+            try:
+                response = await handle(request)
+            except (AppError, RequestValidationError) as error:
+                self._give_back(request, error)
+                raise
             if isinstance(model, type) and issubclass(model, BaseModel) and _is_json(request):
                 for warning in of_unknown_fields(model, from_json(await request.body())):
                     response.headers.append("warning", warning)
             return response
 
         return run
+
+    def _give_back(self, request: Request, error: Exception) -> None:
+        """Take a refused call off the limit of what is made, unless that refused it or nobody is known to have sent it."""
+        rate, key = self.rule.rate, credentials_of(request).api_key
+        if not (rate and rate.rolling and key) or isinstance(
+            error, TooManyRequests | Unauthenticated
+        ):
+            return
+        with unit_of_work() as session:
+            calls = give_back(session, key, rate)
+        quota: Quota | None = getattr(request.state, "quota", None)
+        if quota and calls is not None:
+            request.state.quota = replace(quota, remaining=max(0, rate.allowed - calls))
 
     @staticmethod
     def documented(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:

@@ -369,9 +369,9 @@ class TestPlatforms:
         assert premium["output"]["maxLength"] == 4_000
 
     def test_a_platform_that_is_not_here(self, program: Gateway) -> None:
-        assert output(
-            program, "integrationSchema", {"platform": "myspace", "isPremium": False}
-        ) == {"output": {"rules": "", "maxLength": 0, "settings": {}, "tools": []}}
+        """Finding 5.6: a length of 0 without an error is not the truth about a platform that is not here."""
+        told = failure(call(program, "integrationSchema", {"platform": "myspace"}))
+        assert told == "There is no platform 'myspace' here. Take one that integrationList names."
 
     def test_a_tool_of_the_platform(
         self, session: Session, organization: Organization, program: Gateway,

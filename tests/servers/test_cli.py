@@ -98,7 +98,7 @@ def picture(tmp_path: Path) -> Path:
 class TestChannels:
     def test_are_listed(self, cli: Cli) -> None:
         listed = cli("integrations:list").json
-        assert [channel["identifier"] for channel in listed] == ["mastodon-custom"] * 2
+        assert [channel["identifier"] for channel in listed] == ["mastodon"] * 2
         assert all(channel["name"] and channel["disabled"] is False for channel in listed)
 
     def test_say_what_they_can_take(self, cli: Cli, channels: list[str]) -> None:

@@ -80,7 +80,7 @@ class TestPart:
     def test_delay(self, sent: Any, read: float) -> None:
         assert PublicPart.model_validate({"content": "", "delay": sent}).delay == read
 
-    @pytest.mark.parametrize("sent", [-1, "soon", 43_201, float("inf")])
+    @pytest.mark.parametrize("sent", [-1, "soon", float("inf")])
     def test_no_delay(self, sent: Any) -> None:
         with pytest.raises(ValidationError):
             PublicPart.model_validate({"content": "", "delay": sent})

@@ -122,7 +122,7 @@ class TestHead:
     def test_not_where_a_get_begins_something(self, session: Session, member: Member) -> None:
         program = by_key(public_api, session, member)
         assert program.call("HEAD", "/public/v1/social/x").status == 405
-        assert not answers_head("/auth/activate")
+        assert not answers_head("/app/integrations/social/x")
 
     def test_not_of_what_has_no_get(self, session: Session, member: Member) -> None:
         assert by_key(public_api, session, member).call("HEAD", "/public/v1/upload").status == 405

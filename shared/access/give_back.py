@@ -1,0 +1,53 @@
+"""How a call that made nothing is taken off a rolling limit: of the public API's, only what is made counts.
+
+Who keeps sending what is refused is still bounded: after `MAX_GIVEN_BACK` refusals in a minute the next ones count.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.access.policy import Rate
+from shared.core.crypto import hash_secret
+
+MAX_GIVEN_BACK = 300
+_WINDOW = timedelta(minutes=1)
+
+# The newest call is taken off: whichever of two at the same time it is, as many are left.
+_GIVE_BACK = text("""
+    with caller as (
+        select organization_id from api_keys
+        where (key_hash = :key_hash or (previous_hash = :key_hash and previous_ends_at > now()))
+            and revoked_at is null
+        union
+        select organization_id from oauth_grants where token_hash = :key_hash and revoked_at is null
+    ), refused as (
+        insert into rate_limits as r (key, window_started_at, count)
+        select cast(:rate as text) || '_refused:' || organization_id, now(), 1 from caller
+        on conflict (key) do update set
+            count = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                         then 1 else r.count + 1 end,
+            window_started_at = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                                     then now() else r.window_started_at end
+        returning r.count
+    )
+    update rate_limits r set (count, calls) = (
+        select count(*), coalesce(array_agg(kept.at), '{}')
+        from (select at from unnest(r.calls) at order by at desc offset 1) kept
+    )
+    from caller, refused
+    where r.key = cast(:rate as text) || ':' || caller.organization_id and refused.count <= :most
+    returning cardinality(r.calls) as calls
+""")
+
+
+def give_back(session: Session, api_key: str, rate: Rate) -> int | None:
+    """Take the newest call by a key or token off `rate`; how many are left, None: it still counts."""
+    values = {
+        "key_hash": hash_secret(api_key),
+        "rate": rate.name,
+        "window_seconds": _WINDOW.total_seconds(),
+        "most": MAX_GIVEN_BACK,
+    }
+    return session.execute(_GIVE_BACK, values).scalar_one_or_none()

@@ -1,0 +1,19 @@
+"""By which name do programs know a platform? They read `mastodon` for every Mastodon server: `mastodon-custom` is ours alone.
+
+On the wires that existing programs speak (the public API, webhooks and the tools) one name stands for both.
+"""
+
+from collections.abc import Mapping
+
+WIRE_NAMES: Mapping[str, str] = {"mastodon-custom": "mastodon"}
+
+
+def wire_name(slug: str) -> str:
+    """Return the name by which programs know a platform."""
+    return WIRE_NAMES.get(slug, slug)
+
+
+def wire_name_of(column: str) -> str:
+    """Write the SQL expression of the same."""
+    names = " ".join(f"when '{slug}' then '{name}'" for slug, name in WIRE_NAMES.items())
+    return f"case {column} {names} else {column} end"
