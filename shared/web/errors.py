@@ -34,6 +34,7 @@ from shared.core.log import REDACTED, log, names_a_secret
 from shared.core.sentences import field_at, sentence
 from shared.core.wire import WireModel
 from shared.db.session import Clashed
+from shared.db.wire import sqlstate_of
 from shared.web.pages import refusal_page
 
 PROBLEM_JSON = "application/problem+json"
@@ -209,9 +210,20 @@ def _methods_of(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
+# What the database says that it lacks, by SQLSTATE.
+_LACKS = {
+    "53100": "The database's disk is full. Nothing was stored. Whoever runs this server has to free space.",
+    "53200": "The database is out of memory. Try again in a moment.",
+    "53300": "The database takes no more connections just now. Try again in a moment.",
+}
+
+
 def _no_database(request: Request, error: Exception) -> AppError:
     report(error, method=request.method, path=path_of(request))
-    return Unavailable("The database does not answer. Try again in a moment.")
+    state = sqlstate_of(error) if isinstance(error, DBAPIError) else ""
+    return Unavailable(
+        _LACKS.get(state, "The database does not answer. Try again in a moment."),
+    )
 
 
 def _database(request: Request, error: Exception) -> AppError:

@@ -19,7 +19,7 @@ from shared.core import clock
 from shared.core.errors import Unavailable
 from shared.core.log import log
 from shared.core.wire import WireModel, WireTime
-from shared.db.session import read_only
+from shared.db.session import unit_of_work
 
 _PATIENCE = timedelta(seconds=5)
 _STARTED = time.monotonic()
@@ -106,8 +106,9 @@ def _ask_all() -> Readiness:
 
 
 def _ask_database() -> None:
-    with read_only() as session:
-        session.execute(text("select 1"))
+    """Write a page that is gone with the transaction: a full disk and a reader that was a writer both answer reads."""
+    with unit_of_work() as session:
+        session.execute(text("create temporary table ready on commit drop as select 1 as n"))
 
 
 def _memory() -> Memory:

@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from openapi_spec_validator import validate
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from functions.root.app import app
@@ -114,6 +115,15 @@ class TestReady:
         assert {
             name for name, state in answer.json["dependencies"].items() if state == "failing"
         } == {failing}
+
+    def test_names_a_database_that_only_reads(
+        self, gateway: Gateway, session: Session, services: None
+    ) -> None:
+        """Finding 6.4: a full disk answers reads, and so does a writer that became a reader."""
+        session.execute(text("set local transaction_read_only = on"))
+        answer = gateway.get("/health/ready")
+        assert answer.status == 503
+        assert answer.json["dependencies"]["database"] == "failing"
 
     def test_names_a_database_that_is_gone(
         self, gateway: Gateway, services: None, database_url: str, configure: Configure

@@ -98,6 +98,7 @@ _FAILURES: dict[str, Exception] = {
     "unforeseen": Broken("the password is hunter2"),
     "connection": InterfaceError("select 1", {}, Exception("gone")),
     "server": OperationalError("select 1", {}, Exception("gone")),
+    "full": OperationalError("insert", {}, Exception({"C": "53100", "M": "No space left"})),
 }
 
 
@@ -133,6 +134,12 @@ class TestProblem:
     def test_of_a_database_that_does_not_answer_is_503(self, gateway: Gateway, how: str) -> None:
         answer = gateway.get(f"/items/fails/{how}")
         assert (answer.status, answer.json["code"]) == (503, "unavailable")
+
+    def test_of_a_full_disk_is_said_as_it_is(self, gateway: Gateway) -> None:
+        """Finding 6.4."""
+        answer = gateway.get("/items/fails/full")
+        assert answer.status == 503
+        assert answer.json["detail"].startswith("The database's disk is full. Nothing was stored.")
 
     def test_of_an_unforeseen_failure_tells_the_incident_and_nothing_else(
         self, gateway: Gateway, caplog: pytest.LogCaptureFixture
