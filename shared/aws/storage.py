@@ -6,6 +6,7 @@ their ETag.
 """
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,12 +21,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.core.config import settings
 from shared.core.errors import Unavailable
+from shared.core.ranges import Assembled, Span
 
 # Source: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html, read 2026-11.
 MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 * 1024**2
 _COPY_PART_BYTES = 256 * 1024**2
 _COPIES_AT_ONCE = 16
+# What is changed on the way is read and sent in parts of this size, or a few larger ones: of 5 GB, 27 MB each.
+_SENT_PART_BYTES = 8 * 1024**2
+_MOST_SENT_PARTS = 200
+_SENT_AT_ONCE = 2
 # Stored files never change under their key.
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 _GONE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
@@ -207,6 +213,34 @@ def copy(key: str, to: str, *, source: StoredObject, content_type: str) -> None:
             _copy_at_once(key, to, source, content_type)  # a storage that copies only whole objects
 
 
+def put_together(
+    key: str, to: str, content: Assembled, *, source: StoredObject, content_type: str
+) -> None:
+    """Store `content`, which is made of pieces of the object under `key` and of bytes.
+
+    Parts that are pieces of that object as they are are copied inside the storage; only the others are read and sent,
+    a few at a time. `to` may be `key`. All parts but the last are equally long, because R2 takes no others
+    (developers.cloudflare.com/r2/objects/multipart-objects, read 2026-11).
+
+    Raises:
+        ObjectMissing: the object is no longer the one that `source` describes.
+    """
+    if content.size_bytes <= _SENT_PART_BYTES:
+        put(to, content.read(0, content.size_bytes), content_type=content_type)
+        return
+    size = max(_SENT_PART_BYTES, -(-content.size_bytes // _MOST_SENT_PARTS))
+    starts = range(0, content.size_bytes, size)
+    upload_id = create_multipart(to, content_type=content_type)
+    writer = _PartWriter(key, to, upload_id, content, source, size)
+    try:
+        with _failures(), ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            parts = list(pool.map(writer.store, range(1, len(starts) + 1), starts))
+        complete_multipart(to, upload_id, parts)
+    except (ObjectMissing, PartsRefused, StorageUnavailable):
+        abort_multipart(to, upload_id)
+        raise
+
+
 def delete(key: str) -> None:
     """Remove an object; one that is not there is removed already."""
     with _failures():
@@ -254,6 +288,51 @@ def _copy_in_parts(key: str, to: str, source: StoredObject, content_type: str) -
     except (ClientError, BotoCoreError):
         abort_multipart(to, upload_id)
         raise
+
+
+class _PartWriter:
+    """Stores the parts of `put_together`: by a copy inside the storage, or by reading and sending."""
+
+    def __init__(
+        self,
+        key: str,
+        to: str,
+        upload_id: str,
+        content: Assembled,
+        source: StoredObject,
+        part_bytes: int,
+    ) -> None:
+        self._key, self._to, self._upload_id = key, to, upload_id
+        self._content, self._source, self._part_bytes = content, source, part_bytes
+        self._can_copy = True
+        self._sending = threading.Semaphore(_SENT_AT_ONCE)
+
+    def store(self, number: int, start: int) -> UploadedPart:
+        """Store the part that begins at `start`."""
+        length = min(self._part_bytes, self._content.size_bytes - start)
+        piece = self._content.source_of(start, length) if self._can_copy else None
+        if piece is not None:
+            try:
+                return self._copy(number, piece)
+            except ClientError as error:
+                if _code_of(error) != "NotImplemented":
+                    raise
+                self._can_copy = False
+        with self._sending:
+            part = self._content.read(start, length)
+            return upload_part(self._to, self._upload_id, number, part)
+
+    def _copy(self, number: int, piece: Span) -> UploadedPart:
+        answer = _client().upload_part_copy(
+            Bucket=_bucket(),
+            Key=self._to,
+            UploadId=self._upload_id,
+            PartNumber=number,
+            CopySource={"Bucket": _bucket(), "Key": self._key},
+            CopySourceIfMatch=self._source.etag,
+            CopySourceRange=f"bytes={piece.start}-{piece.start + piece.length - 1}",
+        )
+        return UploadedPart(number, str(answer["CopyPartResult"]["ETag"]))
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 Sources: TIFF 6.0 section 2, CIPA DC-008 4.6 (Exif); read 2026-11.
 """
 
+import struct
+
 from shared.core.ranges import WINDOW, Broken, Ranges
 
 UPRIGHT = 1
@@ -21,6 +23,12 @@ def orientation(file: Ranges, start: int, end: int) -> int:
         return oriented(tiff_tags(file, start))
     except Broken:
         return UPRIGHT
+
+
+def orientation_alone(turned: int) -> bytes:
+    """Write Exif data that hold nothing but the orientation (1 to 8): a TIFF header and a directory of one entry."""
+    entry = struct.pack(">HHIHxx", _ORIENTATION, 3, 1, turned)
+    return b"MM\x00*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
 
 
 def oriented(tags: dict[int, int]) -> int:

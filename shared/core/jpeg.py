@@ -44,8 +44,11 @@ class Jpeg:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """A marker and what belongs to it; `head` are the first bytes behind the marker and the length."""
+class Segment:
+    """A marker and what belongs to it, in the file from `start` to `end`.
+
+    `head` are the first bytes behind the marker and the length.
+    """
 
     marker: int
     start: int
@@ -53,7 +56,37 @@ class _Segment:
     head: bytes
 
     def is_a(self, marker: int, name: bytes) -> bool:
+        """Return whether it is an application's segment of that name."""
         return self.marker == marker and self.head.startswith(name)
+
+    @property
+    def is_exif(self) -> bool:
+        """Whether it holds Exif data, which begin at `exif_start`."""
+        return self.is_a(_APP1, _EXIF)
+
+    @property
+    def exif_start(self) -> int:
+        """Where in the file its Exif data begin."""
+        return self.start + 4 + len(_EXIF)
+
+    @property
+    def is_jfif(self) -> bool:
+        """Whether it is JFIF's own segment, which may hold a thumbnail."""
+        return self.is_a(_APP0, _JFIF)
+
+    @property
+    def is_profile(self) -> bool:
+        """Whether it is a piece of the color profile."""
+        return self.is_a(_APP2, _ICC)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether a decoder needs it: what says how colors are stored, and everything that is no metadata."""
+        if self.marker == _COMMENT:
+            return False
+        if self.marker not in _APPLICATION:
+            return True
+        return self.is_jfif or self.is_a(_APP14, _ADOBE)
 
 
 def read_jpeg(file: Ranges) -> Jpeg:
@@ -62,28 +95,31 @@ def read_jpeg(file: Ranges) -> Jpeg:
     Raises:
         Broken: it is damaged.
     """
-    segments = list(_segments(file))
-    frame = next((one for one in segments if one.marker in _SOF), None)
+    found = list(segments(file))
+    frame = next((one for one in found if one.marker in _SOF), None)
     if frame is None:
         raise Broken("no JPEG frame was found")
     sampling = _sampling(frame.head)
-    exif = next((one for one in segments if one.is_a(_APP1, _EXIF)), None)
-    turned = orientation(file, exif.start + 4 + len(_EXIF), exif.end) if exif else UPRIGHT
+    exif = next((one for one in found if one.is_exif), None)
+    turned = orientation(file, exif.exif_start, exif.end) if exif else UPRIGHT
     return Jpeg(
         width=int.from_bytes(frame.head[3:5]),
         height=int.from_bytes(frame.head[1:3]),
         sampling=sampling,
         progressive=frame.marker in _PROGRESSIVE,
         orientation=turned,
-        adobe=any(one.is_a(_APP14, _ADOBE) for one in segments),
-        profile=_profile(file, segments, len(sampling)),
-        picture=_picture(file, segments),
+        adobe=any(one.is_a(_APP14, _ADOBE) for one in found),
+        profile=_profile(file, found, len(sampling)),
+        picture=_picture(file, found),
     )
 
 
-def _segments(file: Ranges) -> Iterator[_Segment]:
-    """Yield the segments before the picture's data, in one pass: some profiles are longer than several windows."""
-    at = 2
+def segments(file: Ranges, at: int = 2) -> Iterator[Segment]:
+    """Yield the segments from `at` to the picture's data, in one pass: some profiles are longer than several windows.
+
+    Raises:
+        Broken: the file ends in between, or something else lies there.
+    """
     for _ in range(_MAX_SEGMENTS):
         if file.number(at, 1) != 0xFF:
             raise Broken(f"no JPEG segment begins at {at}")
@@ -94,7 +130,7 @@ def _segments(file: Ranges) -> Iterator[_Segment]:
         if marker in {_SOS, _EOI}:
             return
         end = at + 2 + file.number(at + 2, 2)
-        yield _Segment(marker, at, end, file.at(at + 4, max(0, min(_HEAD_BYTES, end - at - 4))))
+        yield Segment(marker, at, end, file.at(at + 4, max(0, min(_HEAD_BYTES, end - at - 4))))
         at = end
     raise Broken("it has too many JPEG segments")
 
@@ -108,9 +144,9 @@ def _sampling(frame: bytes) -> tuple[int, ...]:
     return sampling
 
 
-def _profile(file: Ranges, segments: Sequence[_Segment], components: int) -> tuple[Span, ...]:
+def _profile(file: Ranges, before: Sequence[Segment], components: int) -> tuple[Span, ...]:
     """Name the pieces of the color profile, if they are complete, in order, and for these components."""
-    found = [one for one in segments if one.is_a(_APP2, _ICC)]
+    found = [one for one in before if one.is_profile]
     numbers = [one.head[len(_ICC) : _ICC_DATA] for one in found]
     if not found or len(found) > 255:
         return ()
@@ -121,19 +157,10 @@ def _profile(file: Ranges, segments: Sequence[_Segment], components: int) -> tup
     return tuple(file.span(one.start + 4 + _ICC_DATA, one.end) for one in found)
 
 
-def _picture(file: Ranges, segments: Sequence[_Segment]) -> tuple[Span, ...]:
+def _picture(file: Ranges, before: Sequence[Segment]) -> tuple[Span, ...]:
     pieces, at = [], 0
-    for one in segments:
-        if not _is_needed(one):
+    for one in before:
+        if not one.is_picture:
             pieces.append(file.span(at, one.start))
             at = one.end
     return (*pieces, file.span(at, file.size))
-
-
-def _is_needed(segment: _Segment) -> bool:
-    """Keep what says how colors are stored (JFIF's and Adobe's own segments) and everything that is no metadata."""
-    if segment.marker == _COMMENT:
-        return False
-    if segment.marker not in _APPLICATION:
-        return True
-    return segment.is_a(_APP0, _JFIF) or segment.is_a(_APP14, _ADOBE)

@@ -15,6 +15,10 @@ class Broken(Exception):
     """The bytes are not what their type promises; the message says where."""
 
 
+class Scattered(Broken):
+    """What has to be read of the file lies in more places than are worth the requests; it may be whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """`length` bytes from `start` of what `read` reads; nothing is read yet."""
@@ -24,12 +28,31 @@ class Span:
     length: int
 
 
-class Ranges:
-    """The head of a file of `size` bytes behind `read`: a few windows, wherever they lie. Holds one at a time."""
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """`length` zeros."""
 
-    def __init__(self, read: ReadRange, size: int) -> None:
+    length: int
+
+
+class Ranges:
+    """A file of `size` bytes behind `read`, seen through windows wherever they lie. Holds one window at a time.
+
+    By default only a file's head is read: a few small windows. `max_reads=None` walks through all of it.
+    """
+
+    def __init__(
+        self,
+        read: ReadRange,
+        size: int,
+        *,
+        window: int = WINDOW,
+        max_reads: int | None = MAX_READS,
+    ) -> None:
         self.size = size
         self._read = read
+        self._window = window
+        self._max_reads = max_reads
         self._held, self._held_from = b"", 0
         self._reads = 0
 
@@ -43,7 +66,7 @@ class Ranges:
             raise Broken(f"the file ends at {self.size}, before {start} + {length}")
         offset = start - self._held_from
         if not (offset >= 0 and offset + length <= len(self._held)):
-            self._fetch(start, max(length, min(WINDOW, self.size - start)))
+            self._fetch(start, max(length, min(self._window, self.size - start)))
             offset = 0
         return self._held[offset : offset + length]
 
@@ -51,15 +74,28 @@ class Ranges:
         """Return the unsigned integer of `length` bytes at `start`; `order` is `big` or `little`."""
         return int.from_bytes(self.at(start, length), "little" if order == "little" else "big")
 
+    def held(self, start: int) -> memoryview:
+        """Return what the window holds from `start` on, at least one byte: for searching without copies.
+
+        Raises:
+            Broken: the file ends before `start`.
+        """
+        self.at(start, 1)
+        return memoryview(self._held)[start - self._held_from :]
+
+    def walk(self, *, window: int, max_reads: int | None = None) -> "Ranges":
+        """Return the same file with other windows."""
+        return Ranges(self._read, self.size, window=window, max_reads=max_reads)
+
     def span(self, start: int, end: int) -> Span:
         """Name the bytes from `start` to `end` without reading them."""
         return Span(self._read, start, end - start)
 
     def _fetch(self, start: int, length: int) -> None:
-        if length > WINDOW:
+        if length > self._window:
             raise Broken(f"{length} bytes were asked for at once")
-        if self._reads == MAX_READS:
-            raise Broken("its header is scattered over the whole file")
+        if self._reads == self._max_reads:
+            raise Scattered("its header is scattered over the whole file")
         self._reads += 1
         data = self._read(start, length)
         if len(data) != length:
@@ -70,13 +106,21 @@ class Ranges:
 class Assembled:
     """What `pieces` are when put one after the other; their sizes are known, so any range can be read at any time."""
 
-    def __init__(self, pieces: Iterable[bytes | Span]) -> None:
+    def __init__(self, pieces: Iterable[bytes | Span | Blank]) -> None:
         self._pieces = list(pieces)
         self._starts: list[int] = []
         self.size_bytes = 0
         for piece in self._pieces:
             self._starts.append(self.size_bytes)
             self.size_bytes += _length(piece)
+
+    def source_of(self, start: int, length: int) -> Span | None:
+        """Return the one span that holds all of these bytes; None: no span does."""
+        index = bisect.bisect_right(self._starts, start) - 1
+        piece, offset = self._pieces[index], start - self._starts[index]
+        if not isinstance(piece, Span) or offset + length > piece.length:
+            return None
+        return Span(piece.read, piece.start + offset, length)
 
     def read(self, start: int, length: int) -> bytes:
         """Return `length` bytes from `start`, or fewer at the end; no more of the files than that is read."""
@@ -88,11 +132,13 @@ class Assembled:
             taken = min(end - at, _length(piece) - offset)
             if isinstance(piece, bytes):
                 read.append(piece[offset : offset + taken])
+            elif isinstance(piece, Blank):
+                read.append(bytes(taken))
             elif taken:
                 read.append(piece.read(piece.start + offset, taken))
             at, index = at + taken, index + 1
         return b"".join(read)
 
 
-def _length(piece: bytes | Span) -> int:
+def _length(piece: bytes | Span | Blank) -> int:
     return len(piece) if isinstance(piece, bytes) else piece.length

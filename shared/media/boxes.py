@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.core.ranges import Broken, Ranges
+from shared.core.ranges import Broken, Ranges, Scattered
 
 _MAX_BOXES = (
     1_000  # in one container; a fragmented film has one `moof` a second, but its `moov` comes first
@@ -12,15 +12,18 @@ _MAX_BOXES = (
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box: its four-character type, and where its content begins and ends."""
+    """One box: its four-character type, where its content begins and ends, and where the box itself begins."""
 
     type: str
     start: int
     end: int
+    begins: int = 0
 
 
-def boxes(file: Ranges, start: int, end: int) -> Iterator[Box]:
+def boxes(file: Ranges, start: int, end: int, *, cut: bool = False) -> Iterator[Box]:
     """Yield the boxes between two offsets, reading their headers only.
+
+    With `cut` the part that is there of a box that does not end where it should is yielded before it is refused.
 
     Raises:
         Broken: a box does not end where it should.
@@ -35,10 +38,12 @@ def boxes(file: Ranges, start: int, end: int) -> Iterator[Box]:
         elif size == 0:  # the last box, up to the end
             size = end - start
         if size < head or start + size > end:
+            if cut:
+                yield Box(kind, min(start + head, end), end, start)
             raise Broken(f"the box {kind!r} at {start} claims {size} bytes")
-        yield Box(kind, start + head, start + size)
+        yield Box(kind, start + head, start + size, start)
         start += size
-    raise Broken("it has too many boxes")
+    raise Scattered("it has too many boxes")
 
 
 def find_box(file: Ranges, inside: Box, *path: str) -> Box | None:

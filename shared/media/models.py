@@ -20,7 +20,10 @@ class MediaState(StrEnum):
 
 
 class Media(Timestamps, SoftDelete, Base):
-    """An uploaded file. Sizes in bytes, pixels and milliseconds; `content_type` was sniffed from the bytes."""
+    """An uploaded file. Sizes in bytes, pixels and milliseconds; `content_type` was sniffed from the bytes.
+
+    `moves`: a picture of more than one frame. `damage`: a clause that says what is wrong with the bytes, if anything is.
+    """
 
     __tablename__ = "media"
     __table_args__ = (
@@ -43,6 +46,12 @@ class Media(Timestamps, SoftDelete, Base):
             "ix_media_thumbnail_key",
             "thumbnail_key",
             postgresql_where=text("thumbnail_key is not null"),
+        ),
+        Index(  # what an organization has stored is counted by the index alone
+            "ix_media_stored_bytes",
+            "organization_id",
+            postgresql_include=["size_bytes", "deleted_at"],
+            postgresql_where=text("state <> 'rejected'"),
         ),
         CheckConstraint("size_bytes >= 0", name="size_bytes_positive"),
     )
@@ -68,6 +77,8 @@ class Media(Timestamps, SoftDelete, Base):
     thumbnail_key: Mapped[str | None]
     thumbnail_at_ms: Mapped[int | None]
     variants_made: Mapped[bool] = mapped_column(default=False)
+    moves: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    damage: Mapped[str | None]
 
 
 class MediaVariant(Timestamps, Base):

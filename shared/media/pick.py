@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from shared.aws.storage import public_url
 from shared.providers.base import MediaFacts
-from shared.providers.spec import ImageRules, MediaRules, VideoRules
-from shared.providers.variants import needed_variant
+from shared.providers.spec import MediaRules, VideoRules
+from shared.providers.variants import fits, needed_variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class MediaFile:
     thumbnail_key: str | None = None
     variants_made: bool = True
     is_deleted: bool = False
+    moves: bool = False
+    damage: str | None = None
 
     @property
     def facts(self) -> MediaFacts:
@@ -63,22 +65,26 @@ class MediaFile:
             height=file.height,
             duration_ms=file.duration_ms,
             alt=self.alt,
+            moves=self.moves,
+            damage=self.damage,
         )
 
 
 def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     """Choose what of `file` a platform gets; None: nothing fits, now or, once `variants_made`, at all."""
     facts = file.facts
+    if facts.damage is not None:
+        return None
     if facts.is_video:
         return file.original if _video_fits(file.original, rules.videos) else None
-    if _picture_fits(file.original, rules.images):
+    if fits(facts, rules.images):
         return file.original
     plan = needed_variant(facts, rules.images)
     for variant in file.variants:
         if plan is not None and variant.name == plan.name:
             return variant.file
     # The rules have changed since the copies were made: the largest that fits them still.
-    fitting = [v.file for v in file.variants if _picture_fits(v.file, rules.images)]
+    fitting = [v.file for v in file.variants if fits(_facts_of(v.file), rules.images)]
     return max(fitting, key=_pixels, default=None)
 
 
@@ -88,15 +94,8 @@ def _video_fits(file: StoredFile, rules: VideoRules) -> bool:
     )
 
 
-def _picture_fits(file: StoredFile, rules: ImageRules) -> bool:
-    width, height = file.width or 0, file.height or 0
-    return (
-        file.content_type in rules.types
-        and file.size_bytes <= (rules.max_bytes or file.size_bytes)
-        and width <= (rules.max_width or width)
-        and height <= (rules.max_height or height)
-        and width * height <= (rules.max_pixels or width * height)
-    )
+def _facts_of(copy: StoredFile) -> MediaFacts:
+    return MediaFacts(copy.content_type, copy.size_bytes, copy.width, copy.height)
 
 
 def _pixels(file: StoredFile) -> int:

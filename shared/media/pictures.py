@@ -20,13 +20,12 @@ class Picture:
     """What a header says.
 
     `width` and `height` are in pixels as shown, turned as the camera asked. `decoding_bytes` is what a decoder holds at
-    once beyond a few rows: nothing for what can be read row by row. `animated` is only known of PNG, WebP and AVIF.
+    once beyond a few rows: nothing for what can be read row by row.
     """
 
     width: int
     height: int
     decoding_bytes: int = 0
-    animated: bool = False
 
 
 def read_picture(file: Ranges, content_type: str) -> Picture:
@@ -62,17 +61,15 @@ def _jpeg(file: Ranges) -> Picture:
 def _png(file: Ranges) -> Picture:
     width, height = file.number(16, 4), file.number(20, 4)
     depth, color, interlaced = file.at(24, 1)[0], file.at(25, 1)[0], file.at(28, 1)[0]
-    turned = animated = False
+    turned = False
     for kind, start, length in _png_chunks(file):
-        if kind == b"acTL":
-            animated = True
-        elif kind == b"eXIf":
+        if kind == b"eXIf":
             turned = _is_turned(file, start, start + length)
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color)
     if channels is None:
         raise Broken(f"PNG color type {color} does not exist")
     decoding = width * height * channels * max(1, depth // 8) if interlaced else 0
-    return _shown(width, height, turned=turned, decoding_bytes=decoding, animated=animated)
+    return _shown(width, height, turned=turned, decoding_bytes=decoding)
 
 
 def _png_chunks(file: Ranges) -> Iterator[tuple[bytes, int, int]]:
@@ -126,16 +123,14 @@ def _webp(file: Ranges) -> Picture:
         flags = file.number(20, 1)
         width, height = file.number(24, 3, "little") + 1, file.number(27, 3, "little") + 1
         turned = bool(flags & 8) and _webp_is_turned(file)
-        return _webp_picture(width, height, turned=turned, animated=bool(flags & 2))
+        return _webp_picture(width, height, turned=turned)
     raise Broken(f"the WebP chunk {kind!r} is not known")
 
 
-def _webp_picture(
-    width: int, height: int, *, turned: bool = False, animated: bool = False
-) -> Picture:
+def _webp_picture(width: int, height: int, *, turned: bool = False) -> Picture:
     # libwebp keeps the frame, the canvas it is drawn on, and for lossless files as much again for a while.
     decoding = width * height * _RGBA * 5 // 2
-    return _shown(width, height, turned=turned, decoding_bytes=decoding, animated=animated)
+    return _shown(width, height, turned=turned, decoding_bytes=decoding)
 
 
 def _webp_is_turned(file: Ranges) -> bool:
@@ -160,9 +155,8 @@ _AVIF_BYTES_A_PIXEL = 15  # measured: the planes, libheif's copy of them, and th
 
 def _avif(file: Ranges) -> Picture:
     top = whole(file)
-    kinds = find_box(file, top, "ftyp")
     meta = find_box(file, top, "meta")
-    if kinds is None or meta is None:
+    if meta is None:
         raise Broken("it has no meta box")
     meta = Box("meta", meta.start + 4, meta.end)  # past its version and flags
     properties = find_box(file, meta, "iprp", "ipco")
@@ -181,7 +175,6 @@ def _avif(file: Ranges) -> Picture:
         height,
         turned=bool(turns and turns[0] % 2),
         decoding_bytes=width * height * _AVIF_BYTES_A_PIXEL,
-        animated=b"avis" in file.at(kinds.start, min(kinds.end - kinds.start, 256)),
     )
 
 
@@ -227,12 +220,10 @@ def _is_turned(file: Ranges, start: int, end: int) -> bool:
     return orientation(file, start, end) in ON_ITS_SIDE
 
 
-def _shown(
-    width: int, height: int, *, turned: bool, decoding_bytes: int, animated: bool = False
-) -> Picture:
+def _shown(width: int, height: int, *, turned: bool, decoding_bytes: int) -> Picture:
     if turned:
         width, height = height, width
-    return Picture(width, height, decoding_bytes, animated)
+    return Picture(width, height, decoding_bytes)
 
 
 _READERS: dict[str, Callable[[Ranges], Picture]] = {

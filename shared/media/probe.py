@@ -1,9 +1,10 @@
 """What is an uploaded file, and may it be stored: its type, size and length, read from a few ranges of its bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.core.config import settings
-from shared.core.ranges import Broken, Ranges
+from shared.core.ranges import Assembled, Broken, Ranges
+from shared.media.clean import clean
 from shared.media.errors import FileRefused
 from shared.media.pictures import Picture, read_picture
 from shared.media.sniff import HEAD_BYTES, is_video, sniff
@@ -16,13 +17,47 @@ MAX_DECODING_BYTES = 96 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or not said)."""
+    """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or not said).
+
+    `moves`: a picture of more than one frame. `damage` is a clause that says what is wrong; None: the file is whole.
+    """
 
     content_type: str
     size_bytes: int
     width: int
     height: int
     duration_ms: int | None = None
+    moves: bool = False
+    damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An uploaded file: its facts once its metadata are gone, and what is stored of it.
+
+    `changed`: that is not byte for byte what was uploaded.
+    """
+
+    facts: Facts
+    content: Assembled
+    changed: bool
+
+
+def examine(file: Ranges) -> Examined:
+    """Read what a file is and take its metadata out.
+
+    Raises:
+        FileRefused: as `probe`, or its metadata cannot be taken out.
+    """
+    facts = probe(file)
+    cleaned = clean(file, facts.content_type)
+    facts = replace(
+        facts,
+        size_bytes=cleaned.content.size_bytes,
+        moves=cleaned.moves,
+        damage=cleaned.damage,
+    )
+    return Examined(facts, cleaned.content, cleaned.changed)
 
 
 def probe(file: Ranges) -> Facts:

@@ -173,6 +173,8 @@ def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
         thumbnail_key=media.thumbnail_key,
         variants_made=media.variants_made,
         is_deleted=media.deleted_at is not None,
+        moves=media.moves,
+        damage=media.damage,
     )
 
 
@@ -256,15 +258,20 @@ def keep_variants(
     made: Sequence[StoredVariant],
     *,
     thumbnail_key: str | None,
+    damage: str | None,
 ) -> bool:
-    """Record the copies that were made, and that there are no more to come; False: the file is gone.
+    """Record the copies that were made or the damage that was found, and that no more are to come; False: it is gone.
 
     A member's own thumbnail stays. Copies that another delivery of the message recorded are the same ones.
     """
     kept = session.scalar(
         update(Media)
         .where(Media.organization_id == organization_id, Media.id == media_id)
-        .values(variants_made=True, thumbnail_key=func.coalesce(Media.thumbnail_key, thumbnail_key))
+        .values(
+            variants_made=True,
+            thumbnail_key=func.coalesce(Media.thumbnail_key, thumbnail_key),
+            damage=func.coalesce(Media.damage, damage),
+        )
         .returning(Media.id)
     )
     if kept is None:

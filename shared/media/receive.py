@@ -27,10 +27,10 @@ from shared.media import queries
 from shared.media.errors import FileRefused
 from shared.media.keys import incoming_key, served_key, stored_name
 from shared.media.models import Media
-from shared.media.probe import Facts, check_size, max_bytes, probe
+from shared.media.probe import Examined, Facts, check_size, examine, max_bytes
 from shared.media.schemas import MAX_NAME, file_name
 from shared.media.sniff import EXTENSIONS, HEAD_BYTES, sniff
-from shared.media.upload import add_to_library, refuse_upload
+from shared.media.upload import add_to_library, refuse_upload, store_examined
 
 PART_BYTES = 8 * 1024**2
 _PIECE_BYTES = 256 * 1024
@@ -53,8 +53,8 @@ def given_name(said: str | None) -> str | None:
     return None if name.lower() in _NO_NAMES else name
 
 
-def look_at(file: IO[bytes]) -> Facts:
-    """Read what a file at hand is.
+def look_at(file: IO[bytes]) -> Examined:
+    """Read what a file at hand is, and what is stored of it.
 
     Raises:
         FileRefused: it may not be stored.
@@ -65,7 +65,7 @@ def look_at(file: IO[bytes]) -> Facts:
         file.seek(start)
         return file.read(length)
 
-    return probe(Ranges(read, size_bytes))
+    return examine(Ranges(read, size_bytes))
 
 
 def hash_of(file: IO[bytes]) -> bytes:
@@ -98,16 +98,17 @@ def expect_file(
     return expected
 
 
-def store_file(
-    organization_id: OrganizationId, expected: Expected, file: IO[bytes], facts: Facts
-) -> Media:
-    """Store a file that was looked at, and make it part of the library. Doing so twice is harmless.
+def store_file(organization_id: OrganizationId, expected: Expected, examined: Examined) -> Media:
+    """Store a file that was looked at and is still open, and make it part of the library.
+
+    Doing so twice is harmless.
 
     Raises:
         UploadIsOver: it was given up meanwhile.
     """
-    file.seek(0)
-    storage.put(expected.key, file, content_type=facts.content_type)
+    facts = examined.facts
+    content = examined.content.read(0, facts.size_bytes)  # a few megabytes: it came in one request
+    storage.put(expected.key, content, content_type=facts.content_type)
     return add_to_library(
         organization_id, expected.media_id, facts, key=expected.key, arrived_under=expected.key
     )
@@ -135,12 +136,12 @@ def receive(
     second = next(parts, None)
     if second is None:
         file = io.BytesIO(first)
-        facts = look_at(file)
+        examined = look_at(file)
         with unit_of_work() as session:
             expected = expect_file(
-                session, organization_id, facts, name=name, uploaded_by=uploaded_by
+                session, organization_id, examined.facts, name=name, uploaded_by=uploaded_by
             )
-        return store_file(organization_id, expected, file, facts)
+        return store_file(organization_id, expected, examined)
     return _receive_in_parts(
         organization_id,
         chain((first, second), parts),
@@ -176,12 +177,17 @@ def _receive_in_parts(
             )
         storage.complete_multipart(key, upload_id, sent)
         undo.pop_all()
+    stored = storage.head(key)
     try:
-        facts = probe(Ranges(partial(storage.read_range, key), size_bytes))
+        read = partial(storage.read_range, key, etag=stored.etag)
+        examined = examine(Ranges(read, size_bytes))
     except FileRefused as refused:
         refuse_upload(organization_id, expected.media_id, key, refused)
         raise
-    return add_to_library(organization_id, expected.media_id, facts, key=key, arrived_under=key)
+    store_examined(key, key, examined, source=stored)
+    return add_to_library(
+        organization_id, expected.media_id, examined.facts, key=key, arrived_under=key
+    )
 
 
 def _send(

@@ -110,6 +110,10 @@ class MediaOut(WireModel):
     alt: str | None
     thumbnail: str | None = Field(description="Public address of a small picture of it.")
     thumbnail_timestamp: int | None = Field(description="Milliseconds into a video.")
+    moves: bool = Field(description="Whether it is a picture of several frames.")
+    damage: str | None = Field(
+        description="What is wrong with the file, so that posts cannot use it; null: nothing."
+    )
     variants_made: bool = Field(description="Whether the copies that platforms need are there.")
     created_at: WireTime
     updated_at: WireTime
@@ -131,6 +135,8 @@ class MediaOut(WireModel):
             alt=media.alt,
             thumbnail=public_url(media.thumbnail_key) if media.thumbnail_key else None,
             thumbnail_timestamp=media.thumbnail_at_ms,
+            moves=media.moves,
+            damage=media.damage,
             variants_made=media.variants_made,
             created_at=media.created_at,
             updated_at=media.updated_at,

@@ -23,7 +23,7 @@ from shared.media import queries
 from shared.media.errors import FileRefused, MediaNotFound, PartsDoNotMatch, UploadIsOver
 from shared.media.keys import incoming_key, served_key
 from shared.media.models import Media, MediaState
-from shared.media.probe import Facts, check_size, probe
+from shared.media.probe import Examined, Facts, check_size, examine
 from shared.media.schemas import MAX_URLS, NewUpload, PartUrl, PartUrls, UploadStarted
 from shared.media.sniff import EXTENSIONS, is_video
 from shared.media.variants import request_variants
@@ -112,16 +112,30 @@ def complete_upload(
         raise UploadIsOver
     stored = _put_together(upload, parts)
     try:
-        facts = _look_at(upload, stored)
+        examined = _look_at(upload, stored)
     except FileRefused as refused:
         refuse_upload(organization_id, media_id, upload.key, refused)
         raise
+    facts = examined.facts
     key = served_key(upload.key, facts.content_type)
     try:
-        storage.copy(upload.key, key, source=stored, content_type=facts.content_type)
+        store_examined(upload.key, key, examined, source=stored)
     except ObjectMissing as error:  # completed or aborted by another request at this moment
         raise UploadIsOver from error
     return add_to_library(organization_id, media_id, facts, key=key, arrived_under=upload.key)
+
+
+def store_examined(key: str, to: str, examined: Examined, *, source: StoredObject) -> None:
+    """Store what was examined under `key` where it is served from, without its metadata. `to` may be `key`.
+
+    Raises:
+        ObjectMissing: it is no longer there, or another by now.
+    """
+    content_type = examined.facts.content_type
+    if examined.changed:
+        storage.put_together(key, to, examined.content, source=source, content_type=content_type)
+    elif to != key:
+        storage.copy(key, to, source=source, content_type=content_type)
 
 
 def add_to_library(
@@ -152,7 +166,9 @@ def add_to_library(
                 "width": facts.width,
                 "height": facts.height,
                 "duration_ms": facts.duration_ms,
-                "variants_made": is_video(facts.content_type),
+                "moves": facts.moves,
+                "damage": facts.damage,
+                "variants_made": facts.damage is not None or is_video(facts.content_type),
             },
         )
         if media is not None:
@@ -260,7 +276,7 @@ def _put_together(upload: Media, parts: Sequence[UploadedPart]) -> StoredObject:
         raise UploadIsOver from error
 
 
-def _look_at(upload: Media, stored: StoredObject) -> Facts:
+def _look_at(upload: Media, stored: StoredObject) -> Examined:
     if stored.size_bytes != upload.size_bytes:
         raise FileRefused(
             "size_differs",
@@ -272,7 +288,7 @@ def _look_at(upload: Media, stored: StoredObject) -> Facts:
         return storage.read_range(upload.key, start, length, etag=stored.etag)
 
     try:
-        return probe(Ranges(read, stored.size_bytes))
+        return examine(Ranges(read, stored.size_bytes))
     except ObjectMissing as error:
         raise UploadIsOver from error
 

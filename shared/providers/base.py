@@ -107,7 +107,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What the rules look at in a file. Sizes in bytes, pixels, milliseconds; None: not known."""
+    """What the rules look at in a file. Sizes in bytes, pixels, milliseconds; None: not known.
+
+    `moves`: a picture of several frames, which no copy that we make would keep. `damage` is a clause that says what is
+    wrong with the bytes; None: nothing is known to be.
+    """
 
     content_type: str
     size_bytes: int
@@ -115,10 +119,12 @@ class MediaFacts:
     height: int | None = None
     duration_ms: int | None = None
     alt: str | None = None
+    moves: bool = False
+    damage: str | None = None
 
     @property
     def is_video(self) -> bool:
-        """Whether it moves: everything else is a picture."""
+        """Whether it is a film: everything else is a picture."""
         return self.content_type.startswith("video/")
 
 

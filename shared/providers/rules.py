@@ -22,7 +22,7 @@ from shared.providers.spec import (
     TextUnit,
     VideoRules,
 )
-from shared.providers.variants import needed_variant
+from shared.providers.variants import fits, needed_variant
 from shared.providers.wording import length_of, text_for
 
 UNIT_NAMES = {
@@ -168,13 +168,17 @@ def _picture(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefu
     name, rules = limits.name, limits.own.images
     if rules.max_count == 0:
         return
-    copy = needed_variant(media, limits.table.images)
-    if copy is None:
+    if media.damage is not None:
+        yield _damaged(media, path)
+        return
+    table = limits.table.images
+    copy = needed_variant(media, table)
+    if copy is None and not fits(media, table):
+        yield _unfit(name, media, table if fits(media, rules) else rules, path)
+    elif copy is None:
         yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
         yield from _pixels(name, media.width, media.height, rules, path)
-    elif (
-        limits.own.images != limits.table.images
-    ):  # the copy fits the table, not necessarily the server
+    elif rules != table:  # the copy fits the table, not necessarily the server
         size = min(media.size_bytes, copy.max_bytes or media.size_bytes)
         sent = replace(media, content_type=copy.content_type, size_bytes=size)
         yield from _type_and_size(name, sent, rules.types, rules.max_bytes, path)
@@ -200,8 +204,42 @@ def _pixels(
         )  # fmt: skip
 
 
+def _damaged(media: MediaFacts, path: str) -> FieldRefused:
+    kind = "video" if media.is_video else "picture"
+    return _refused(
+        path,
+        "damaged",
+        f"This {kind} is damaged: {media.damage}. Upload it again, or choose another.",
+    )
+
+
+def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldRefused:
+    """Refuse a picture that does not go out as it is and of which no copy is made."""
+    refused = next(_type_and_size(name, media, rules.types, rules.max_bytes, path), None)
+    if refused is None:
+        limits = [
+            f"{rules.max_width} pixels wide" if rules.max_width else "",
+            f"{rules.max_height} pixels high" if rules.max_height else "",
+            f"{rules.max_pixels / 1e6:g} megapixels" if rules.max_pixels else "",
+        ]
+        words = " and ".join(limit for limit in limits if limit)
+        message = (
+            f"{name} takes pictures of at most {words}; this one is {media.width} x {media.height}."
+        )
+        refused = _refused(path, "too_many_pixels", message)
+    if not media.moves:
+        return refused
+    remedy = (
+        "It moves, and a copy would stand still: use a still picture, or upload it as an MP4 video."
+    )
+    return replace(refused, code="moving_picture", message=f"{refused.message} {remedy}")
+
+
 def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterator[FieldRefused]:
     if rules.max_count == 0:
+        return
+    if media.damage is not None:
+        yield _damaged(media, path)
         return
     yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
     if media.duration_ms is None:

@@ -36,20 +36,27 @@ class VariantPlan:
         return f"{self.width}x{self.height}{limit}.{EXTENSIONS[self.content_type]}"
 
 
-def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
-    """Say which copy of `image` fits `rules`; None: the file goes out as it is, or nothing we make would help.
+def fits(image: MediaFacts, rules: ImageRules) -> bool:
+    """Return whether a picture goes out as it is."""
+    width, height = image.width or 0, image.height or 0
+    return (
+        image.content_type in rules.types
+        and image.size_bytes <= (rules.max_bytes or image.size_bytes)
+        and _fitting(width, height, rules) == (width, height)
+    )
 
-    A GIF that the platform takes is never converted, because that would stop its movement.
+
+def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
+    """Return the copy of `image` that fits `rules`; None: the file goes out as it is, or nothing we make would help.
+
+    A picture that moves is never converted, because its copies would stand still.
     """
     if image.is_video or image.width is None or image.height is None or rules.max_count == 0:
         return None
+    if image.moves or image.damage is not None or fits(image, rules):
+        return None
     too_heavy = rules.max_bytes is not None and image.size_bytes > rules.max_bytes
     width, height = _fitting(image.width, image.height, rules)
-    taken = image.content_type in rules.types
-    if taken and not too_heavy and (width, height) == (image.width, image.height):
-        return None
-    if taken and image.content_type == "image/gif":
-        return None
     content_type = _type_for(image, rules, too_heavy=too_heavy)
     return VariantPlan(content_type, width, height, rules.max_bytes) if content_type else None
 
@@ -61,6 +68,8 @@ def needed_variants(image: MediaFacts, all_rules: Iterable[ImageRules]) -> tuple
 
 
 def _fitting(width: int, height: int, rules: ImageRules) -> tuple[int, int]:
+    if not width or not height:
+        return width, height
     scale = min(
         1.0,
         (rules.max_width or width) / width,

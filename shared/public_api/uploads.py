@@ -135,7 +135,7 @@ def upload(
         KeyReused: the key came with another file before.
     """
     try:
-        facts = look_at(file)
+        examined = look_at(file)
     except FileRefused as refused:
         raise _told(refused) from refused
     request = RequestKey(_SCOPE, key, hash_of(file)) if key else None
@@ -150,12 +150,12 @@ def upload(
         else:
             name = given_name(file_name)
             expected = expect_file(
-                session, organization_id, facts, name=name, uploaded_by=uploaded_by
+                session, organization_id, examined.facts, name=name, uploaded_by=uploaded_by
             )
             shown = PublicMedia.of(expected.media_id, expected.key, name)
             if request:
                 _keep(session, organization_id, request, shown)
-    store_file(organization_id, expected, file, facts)
+    store_file(organization_id, expected, examined)
     return shown
 
 

@@ -60,6 +60,10 @@ def _outgoing_media(
     file = next((file for file in files if str(file.id) == entry["id"]), None)
     if file is None:
         raise MediaRejected("A file of this post is no longer in the media library. Add it again.")
+    if file.damage is not None:
+        raise MediaRejected(
+            f"{file.name} is damaged: {file.damage}. Upload it again, or choose another file."
+        )
     picked = pick(file, rules)
     if picked is None and not file.variants_made:
         raise PlatformUnavailable(f"{file.name} is still being converted for {provider.spec.name}.")

@@ -1,6 +1,8 @@
 """Whether files get into the library, are refused, found, described and removed, through the function."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -20,7 +22,7 @@ from tests.builders import a_media, a_member, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Answer, Gateway, as_member
-from tests.shared.media.files import a_picture, an_mp4
+from tests.shared.media.files import SECRET, a_picture, an_animation, an_mp4, box, with_metadata
 from tests.shared.media.storage import (
     BUCKET,
     PUBLIC,
@@ -64,6 +66,19 @@ def upload_file(browser: Gateway, content: bytes, name: str = "beach.jpg") -> An
     return browser.post(f"/media/{started['id']}/complete", {"parts": parts})
 
 
+@contextmanager
+def watched_calls(client: Any) -> Iterator[list[str]]:
+    """The names of the operations that a client carries out meanwhile."""
+    calls: list[str] = []
+
+    def note(model: Any, **_rest: Any) -> None:
+        calls.append(model.name)
+
+    client.meta.events.register("before-call.s3", note)
+    yield calls
+    client.meta.events.unregister("before-call.s3", note)
+
+
 class TestUpload:
     def test_picture_becomes_part_of_the_library(self, browser: Gateway, member: Member) -> None:
         content = a_picture(".png", width=60, height=40)
@@ -81,6 +96,45 @@ class TestUpload:
         assert served["ContentType"] == "image/png"
         assert "immutable" in served["CacheControl"]
         assert browser.get(f"/media/{file['id']}").json == file
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+    def test_metadata_leave_before_anybody_can_read_the_file(
+        self, browser: Gateway, suffix: str
+    ) -> None:
+        """Finding 2.10: the picture is served without Exif, XMP and IPTC, and nothing else of it is left."""
+        file = upload_file(browser, with_metadata(suffix)).json
+        served = stored(file["path"].removeprefix(f"{PUBLIC}/"))
+        assert SECRET not in served["content"]
+        assert len(served["content"]) == file["fileSize"]
+        assert (served["ContentType"], keys("incoming/")) == (file["contentType"], [])
+
+    @pytest.mark.parametrize("moov_last", [False, True])
+    def test_metadata_leave_a_large_film_whose_parts_are_copied(
+        self, browser: Gateway, moov_last: bool
+    ) -> None:
+        """Finding 2.10: what is not overwritten is copied inside the storage, byte for byte."""
+        told = box(b"udta", box(b"\xa9xyz", SECRET))
+        film = an_mp4(media_bytes=20 * MEBIBYTE, in_moov=told, moov_last=moov_last)
+        with watched_calls(storage._client()) as calls:
+            file = upload_file(browser, film, "film.mp4").json
+        served = stored(file["path"].removeprefix(f"{PUBLIC}/"))["content"]
+        assert SECRET not in served
+        assert len(served) == len(film)
+        assert sum(a != b for a, b in zip(served, film, strict=True)) < 300
+        assert (calls.count("UploadPartCopy"), calls.count("UploadPart")) == (2, 1)
+        assert open_uploads() == 0
+
+    def test_file_that_is_cut_off_is_marked(self, browser: Gateway) -> None:
+        """Finding 1.9: half of a film is in the library, and says that it is damaged."""
+        film = an_mp4(media_bytes=100_000)
+        file = upload_file(browser, film[:50_000], "film.mp4").json
+        assert file["damage"] == "it ends before the picture and sound do"
+        assert upload_file(browser, film, "film.mp4").json["damage"] is None
+
+    def test_picture_that_moves_is_marked(self, browser: Gateway) -> None:
+        """Finding 1.8."""
+        assert upload_file(browser, an_animation(".gif")).json["moves"] is True
+        assert upload_file(browser, a_picture(".gif")).json["moves"] is False
 
     def test_nothing_stays_where_uploads_arrive(self, browser: Gateway) -> None:
         upload_file(browser, a_picture())

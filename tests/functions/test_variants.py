@@ -167,7 +167,9 @@ class TestNotMade:
         content_type: str,
     ) -> None:
         content = an_animation(f".{content_type.split('/')[1]}")
-        file = uploaded(session, organization, content, content_type, width=32, height=32)
+        file = uploaded(
+            session, organization, content, content_type, width=32, height=32, moves=True
+        )
         only_jpeg = MediaRules(images=ImageRules(max_count=1, types=("image/jpeg",)))
         deliver(file)
         found = read(session, file)
@@ -175,13 +177,15 @@ class TestNotMade:
         assert found.thumbnail_key
         assert pick(found, only_jpeg) is None
 
-    def test_damaged_picture_keeps_nobody_waiting(
+    def test_damaged_picture_keeps_nobody_waiting_and_is_marked(
         self, session: Session, organization: Organization
     ) -> None:
+        """Finding 1.9: what the decoder finds is not only logged."""
         content = a_picture(".png", width=300, height=300)[:20_000]
         file = uploaded(session, organization, content, "image/png", width=300, height=300)
         assert deliver(file) == {"batchItemFailures": []}
-        assert read(session, file).variants_made
+        found = read(session, file)
+        assert (found.variants_made, found.damage) == (True, "it cannot be decoded as a whole")
 
     def test_videos_and_missing_files_are_skipped(
         self, session: Session, organization: Organization

@@ -505,8 +505,8 @@ class TestCarousel:
                 [("value.0.image", "too_many_media")],
             ),
             (
-                [PICTURE, PICTURE, MediaFacts("image/gif", 9, 9, 9)],
-                [("value.0.image.2", "unsupported_type")],
+                [PICTURE, PICTURE, MediaFacts("image/gif", 9, 9, 9, moves=True)],
+                [("value.0.image.2", "moving_picture")],
             ),
             ([MediaFacts("image/jpeg", 9_000_000, 9, 9)] * 12, [("value.0.image", "too_large")]),
         ],

@@ -108,8 +108,8 @@ class TestCheck:
                 [("value.0.image.0.alt", "alt_too_long")],
             ),
             (
-                DraftPart("a", [MediaFacts("image/gif", 2_000_000, 9, 9)]),
-                [("value.0.image.0", "too_large")],
+                DraftPart("a", [MediaFacts("image/gif", 2_000_000, 9, 9, moves=True)]),
+                [("value.0.image.0", "moving_picture")],
             ),
             (
                 DraftPart("a", [MediaFacts("image/bmp", 9, None, None)]),

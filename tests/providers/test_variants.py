@@ -51,7 +51,8 @@ class TestNeededVariant:
 
     def test_a_moving_picture_that_is_taken_keeps_moving(self) -> None:
         rules = ImageRules(max_count=1, max_bytes=10, types=("image/gif", "image/jpeg"))
-        assert needed_variant(MediaFacts("image/gif", 1_000, 400, 300), rules) is None
+        moving = MediaFacts("image/gif", 1_000, 400, 300, moves=True)
+        assert needed_variant(moving, rules) is None
 
     def test_nothing_is_made_of_a_video_or_of_unknown_size(self) -> None:
         assert needed_variant(MediaFacts("video/mp4", 10, 4, 3), JPEG_OR_PNG) is None

@@ -20,14 +20,15 @@ def a_picture(
     alpha: bool = False,
     **save: Any,
 ) -> bytes:
-    """A picture with some noise, so that its size depends on the quality."""
+    """A picture with some noise, so that its size depends on the quality; it says nothing but how it is turned."""
     image = noise(width, height)
     if alpha:
         image = image.bandjoin(128)
     if orientation != 1:
         image = image.copy()
         image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    return bytes(image.write_to_buffer(suffix, **save))
+    says = {"keep": "none"} if orientation == 1 else {}
+    return bytes(image.write_to_buffer(suffix, **says | save))
 
 
 def noise(width: int, height: int) -> pyvips.Image:
@@ -53,6 +54,26 @@ def a_bitmap(*, width: int = 63, height: int = 40, mode: str = "RGB") -> bytes:
     return written.getvalue()
 
 
+SECRET = b"+51.5074-000.1278/ Ada Lovelace SN-4711"
+"""What every file of `with_metadata` says of place, person and device."""
+
+
+def with_metadata(suffix: str, *, orientation: int = 1) -> bytes:
+    """A picture with a color profile, and `SECRET` wherever its type has a place for it."""
+    picture = noise(64, 48).copy()
+    picture.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    picture.set_type(pyvips.GValue.blob_type, "xmp-data", b"<x:xmpmeta>" + SECRET + b"</x:xmpmeta>")
+    picture.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Artist", f"{SECRET.decode()} (x, ASCII)")
+    picture.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Make", f"{SECRET.decode()} (x, ASCII)")
+    if suffix in {".jpg", ".tif"}:
+        picture.set_type(pyvips.GValue.blob_type, "iptc-data", b"Photoshop 3.0\x00" + SECRET)
+    if suffix == ".png":
+        picture.set_type(pyvips.GValue.gstr_type, "png-comment-0-Author", SECRET.decode())
+    content = bytes(picture.write_to_buffer(suffix, profile="p3"))
+    assert SECRET in content, "libvips wrote no metadata"
+    return content
+
+
 def an_mp4(
     *,
     width: int = 1280,
@@ -65,25 +86,29 @@ def an_mp4(
     sound_only: bool = False,
     large_sizes: bool = False,
     brand: bytes = b"isom",
+    in_moov: bytes = b"",
+    in_track: bytes = b"",
+    behind: bytes = b"",
 ) -> bytes:
     """A film without frames. `fragments`: the lengths in ms that an index lists, with none in the header."""
     kind = b"ftyp", brand + bytes(4) + brand
     matrix = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30) if turned else (
         struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
     )  # fmt: skip
-    picture = _track(b"vide", struct.pack(">II", width << 16, height << 16), matrix)
-    sound = _track(b"soun", bytes(8), matrix)
+    size = struct.pack(">II", width << 16, height << 16)
+    picture = a_track(b"vide", size, matrix, more=in_track)
+    sound = a_track(b"soun", bytes(8), matrix)
     length = 0 if fragments or duration_ms is None else duration_ms
-    header = _box(b"mvhd", bytes(12) + struct.pack(">II", 1000, length) + bytes(80))
-    moov = _box(b"moov", header + sound + (b"" if sound_only else picture))
-    mdat = _box(b"mdat", bytes(media_bytes), large=large_sizes)
+    header = box(b"mvhd", bytes(12) + struct.pack(">II", 1000, length) + bytes(80))
+    moov = box(b"moov", header + sound + (b"" if sound_only else picture) + in_moov)
+    mdat = box(b"mdat", bytes(media_bytes), large=large_sizes)
     index = b""
     if fragments:
         entries = b"".join(struct.pack(">III", 100, lasting, 0) for lasting in fragments)
         start = bytes(4) + struct.pack(">IIIIHH", 1, 1000, 0, 0, 0, len(fragments))
-        index = _box(b"sidx", start + entries)
+        index = box(b"sidx", start + entries)
     rest = mdat + moov if moov_last else moov + index + mdat
-    return _box(*kind) + rest
+    return box(*kind) + rest + behind
 
 
 def a_file(content: bytes) -> Ranges:
@@ -91,13 +116,22 @@ def a_file(content: bytes) -> Ranges:
     return Ranges(lambda start, length: content[start : start + length], len(content))
 
 
-def _track(handler: bytes, size: bytes, matrix: bytes) -> bytes:
-    header = _box(b"tkhd", bytes(40) + matrix + size)
-    media = _box(b"mdia", _box(b"mdhd", bytes(24)) + _box(b"hdlr", bytes(8) + handler + bytes(12)))
-    return _box(b"trak", header + media)
+def a_track(
+    handler: bytes,
+    size: bytes = bytes(8),
+    matrix: bytes = bytes(36),
+    *,
+    name: bytes = b"",
+    more: bytes = b"",
+) -> bytes:
+    """One track; `name` is that of what wrote it."""
+    header = box(b"tkhd", bytes(40) + matrix + size)
+    handled = box(b"hdlr", bytes(8) + handler + bytes(12) + name)
+    return box(b"trak", header + box(b"mdia", box(b"mdhd", bytes(24)) + handled) + more)
 
 
-def _box(kind: bytes, content: bytes, *, large: bool = False) -> bytes:
+def box(kind: bytes, content: bytes, *, large: bool = False) -> bytes:
+    """One box of an ISO media file."""
     if large:
         return struct.pack(">I4sQ", 1, kind, len(content) + 16) + content
     return struct.pack(">I4s", len(content) + 8, kind) + content

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from shared.media.convert import Unreadable, WillNotFit, convert, has_frames
+from shared.media.convert import Converted, Unreadable, WillNotFit, convert, decode
 from shared.providers.variants import VariantPlan
-from tests.shared.media.files import a_bitmap, a_picture, an_animation, noise
+from tests.shared.media.files import a_bitmap, a_picture, noise
 
 JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 
@@ -25,6 +25,12 @@ def stored(folder: Path, content: bytes) -> Path:
     return path
 
 
+def copy_of(source: Path, plan: VariantPlan, to: Path) -> Converted:
+    """Decode at the plan's size and convert."""
+    rows = to.with_name("rows")
+    return convert(decode(source, rows, width=plan.width, height=plan.height), plan, to)
+
+
 class TestConvert:
     @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".avif", ".gif"])
     @pytest.mark.parametrize(
@@ -33,7 +39,7 @@ class TestConvert:
     def test_every_type_becomes_every_type(
         self, folder: Path, suffix: str, content_type: str, loader: str
     ) -> None:
-        made = convert(
+        made = copy_of(
             stored(folder, a_picture(suffix)),
             VariantPlan(content_type, 64, 48, None),
             folder / "copy",
@@ -45,18 +51,18 @@ class TestConvert:
 
     def test_ratio_is_kept(self, folder: Path) -> None:
         source = stored(folder, a_picture(".png", width=400, height=100))
-        made = convert(source, VariantPlan(JPEG, 200, 200, None), folder / "copy")
+        made = copy_of(source, VariantPlan(JPEG, 200, 200, None), folder / "copy")
         assert (made.width, made.height) == (200, 50)
 
     def test_small_pictures_are_not_blown_up(self, folder: Path) -> None:
-        made = convert(
+        made = copy_of(
             stored(folder, a_picture()), VariantPlan(JPEG, 512, 512, None), folder / "copy"
         )
         assert (made.width, made.height) == (64, 48)
 
     def test_picture_is_turned_and_says_nothing_of_its_origin(self, folder: Path) -> None:
         source = stored(folder, a_picture(orientation=6))
-        made = convert(source, VariantPlan(JPEG, 48, 64, None), folder / "copy")
+        made = copy_of(source, VariantPlan(JPEG, 48, 64, None), folder / "copy")
         copy = pyvips.Image.new_from_file(str(made.path))
         assert (copy.width, copy.height) == (48, 64)
         assert not [
@@ -66,12 +72,12 @@ class TestConvert:
     def test_transparency_becomes_white_in_a_jpeg(self, folder: Path) -> None:
         clear = pyvips.Image.black(32, 32, bands=4).cast("uchar").copy(interpretation="srgb")
         source = stored(folder, clear.write_to_buffer(".png"))
-        made = convert(source, VariantPlan(JPEG, 32, 32, None), folder / "copy")
+        made = copy_of(source, VariantPlan(JPEG, 32, 32, None), folder / "copy")
         assert pyvips.Image.new_from_file(str(made.path)).getpoint(16, 16) == [255, 255, 255]
 
     def test_gray_with_transparency_becomes_white_too(self, folder: Path) -> None:
         clear = pyvips.Image.black(32, 32, bands=2).cast("uchar").copy(interpretation="b-w")
-        made = convert(
+        made = copy_of(
             stored(folder, clear.write_to_buffer(".png")),
             VariantPlan(JPEG, 32, 32, None),
             folder / "copy",
@@ -80,7 +86,7 @@ class TestConvert:
 
     def test_transparency_stays_in_a_png(self, folder: Path) -> None:
         source = stored(folder, a_picture(".png", width=100, alpha=True))
-        made = convert(source, VariantPlan(PNG, 50, 50, None), folder / "copy")
+        made = copy_of(source, VariantPlan(PNG, 50, 50, None), folder / "copy")
         assert pyvips.Image.new_from_file(str(made.path)).hasalpha()
 
     @pytest.mark.parametrize(("mode", "pixel"), [("RGB", 3), ("RGBA", 4)])
@@ -88,14 +94,14 @@ class TestConvert:
         self, folder: Path, mode: str, pixel: int
     ) -> None:
         source = stored(folder, a_bitmap(mode=mode))
-        made = convert(source, VariantPlan(PNG, 63, 40, None), folder / "copy")
+        made = copy_of(source, VariantPlan(PNG, 63, 40, None), folder / "copy")
         copy, expected = pyvips.Image.new_from_file(str(made.path)), noise(63, 40)
         assert (copy - expected).abs().max() == 0
 
     def test_damaged_picture_is_unreadable(self, folder: Path) -> None:
         content = a_picture(".png", width=300, height=300)
         with pytest.raises(Unreadable):
-            convert(
+            copy_of(
                 stored(folder, content[: len(content) // 2]),
                 VariantPlan(JPEG, 300, 300, None),
                 folder / "copy",
@@ -105,39 +111,31 @@ class TestConvert:
 class TestLimit:
     def test_quality_gives_way_before_pixels(self, folder: Path) -> None:
         source = stored(folder, a_picture(width=600, height=400, Q=100))
-        best = convert(source, VariantPlan(JPEG, 600, 400, None), folder / "best")
+        best = copy_of(source, VariantPlan(JPEG, 600, 400, None), folder / "best")
         limit = int(best.size_bytes * 0.35)
-        made = convert(source, VariantPlan(JPEG, 600, 400, limit), folder / "copy")
+        made = copy_of(source, VariantPlan(JPEG, 600, 400, limit), folder / "copy")
         assert (made.width, made.height) == (600, 400)
         assert 0.8 * limit <= made.size_bytes <= limit, "compressed more than the limit demands"
 
     def test_what_fits_at_the_best_quality_keeps_it(self, folder: Path) -> None:
         source = stored(folder, a_picture(width=600, height=400, Q=100))
-        without = convert(source, VariantPlan(JPEG, 600, 400, None), folder / "free").size_bytes
+        without = copy_of(source, VariantPlan(JPEG, 600, 400, None), folder / "free").size_bytes
         assert (
-            convert(source, VariantPlan(JPEG, 600, 400, without), folder / "copy").size_bytes
+            copy_of(source, VariantPlan(JPEG, 600, 400, without), folder / "copy").size_bytes
             == without
         )
 
     @pytest.mark.parametrize("content_type", [JPEG, PNG, WEBP])
     def test_pixels_give_way_when_quality_is_used_up(self, folder: Path, content_type: str) -> None:
         source = stored(folder, a_picture(".png", width=600, height=400))
-        made = convert(source, VariantPlan(content_type, 600, 400, 10_000), folder / "copy")
+        made = copy_of(source, VariantPlan(content_type, 600, 400, 10_000), folder / "copy")
         assert 5_000 <= made.size_bytes <= 10_000
         assert made.width < 600
         assert abs(made.width / made.height - 1.5) < 0.05
 
     def test_impossible_limit_is_given_up(self, folder: Path) -> None:
         with pytest.raises(WillNotFit):
-            convert(stored(folder, a_picture()), VariantPlan(JPEG, 64, 48, 10), folder / "copy")
-
-
-class TestHasFrames:
-    def test_animated_gif_does(self, folder: Path) -> None:
-        assert has_frames(stored(folder, an_animation(".gif")))
-
-    def test_single_picture_does_not(self, folder: Path) -> None:
-        assert not has_frames(stored(folder, a_picture(".gif")))
+            copy_of(stored(folder, a_picture()), VariantPlan(JPEG, 64, 48, 10), folder / "copy")
 
 
 # Everything the function imports, then one conversion at full size; prints the peak of resident memory in MiB. Not what
@@ -147,7 +145,7 @@ import re, sys
 from pathlib import Path
 import functions.variants.app
 from shared.aws import storage
-from shared.media.convert import convert
+from shared.media.convert import convert, decode
 from shared.media.probe import MAX_PIXELS, probe
 from shared.core.ranges import Ranges
 from shared.providers.registry import specs
@@ -157,7 +155,8 @@ with source.open("rb") as file:
     probe(Ranges(lambda start, length: (file.seek(start), file.read(length))[1], source.stat().st_size))
 storage._client()
 rules = {rules.images for spec in specs() for rules in spec.all_media}
-made = convert(source, VariantPlan("image/jpeg", 8000, 5000, None), source.with_name("copy"))
+rows = decode(source, source.with_name("rows"), width=8000, height=5000)
+made = convert(rows, VariantPlan("image/jpeg", 8000, 5000, None), source.with_name("copy"))
 assert made.width * made.height > 1_000_000
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """

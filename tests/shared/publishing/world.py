@@ -24,7 +24,9 @@ from sqlalchemy.orm import Session
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
 from shared.channels import line, tokens
+from shared.core.ids import MediaId, OrganizationId
 from shared.db import session as db_session
+from shared.media.make_variants import make_variants
 from shared.posts.models import Post
 from shared.posts.schedule import Armable, arm
 from shared.publishing.prepare import prepare
@@ -187,6 +189,9 @@ class World:
         body = held.body
         if held.queue == STAGE:
             stage_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+        elif "mediaId" in body:
+            owner = OrganizationId(UUID(body["organizationId"]))
+            make_variants(owner, MediaId(UUID(body["mediaId"])))
         elif "attemptId" in body:
             go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
         else:

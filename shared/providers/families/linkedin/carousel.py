@@ -1,8 +1,8 @@
 """How pictures become a LinkedIn carousel: the pages of one document, which is uploaded while it is put together.
 
 Source: marketing/community-management/shares/documents-api on learn.microsoft.com/en-us/linkedin, read 2026-11: "The file
-size cannot exceed 100MB and 300 pages"; a title's length is not limited there. That at least two pictures make a carousel is
-ours, as is leaving GIFs out: a page stands still.
+size cannot exceed 100MB and 300 pages"; a title's length is not limited there. That at
+least two pictures make a carousel is ours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,13 +38,6 @@ def check_pages(root: DraftPart, rules: ImageRules) -> Iterator[FieldRefused]:
             f"A carousel is made of at least {MIN_PAGES} pictures; there are {count}. Add some, or switch it off.",
             {"limit": MIN_PAGES, "actual": count},
         )
-    for index, media in enumerate(root.media):
-        if media.content_type == "image/gif":
-            yield FieldRefused(
-                f"{path}.{index}",
-                "unsupported_type",
-                "A carousel takes no GIFs, because its pages stand still. Use a JPEG or a PNG.",
-            )
     # Of pictures that are converted it is not known yet how large the copies are.
     as_they_are = [
         media.size_bytes

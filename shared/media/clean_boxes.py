@@ -1,0 +1,261 @@
+"""How MP4 and AVIF files are rid of what says where, by whom and with which device they were made.
+
+Everything is overwritten where it lies: a box becomes a `free` box of the same length, an item of metadata becomes zeros.
+So nothing moves, the offsets inside the file stay right, and all but a few bytes can be copied inside the storage.
+
+Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 annex A (items), QuickTime File Format (`udta`, `meta`), Apple's
+timed metadata and GoPro's GPMF (tracks of the handler `meta`); read 2026-11.
+"""
+
+from collections.abc import Iterator
+
+from shared.core.ranges import Broken, Ranges, Scattered
+from shared.media.boxes import Box, boxes, find_box, whole
+from shared.media.pieces import Cleaned, Patched
+
+_FREE = b"free"
+# What a player needs, by the box it lies in. Others say something about the film, or nobody knows what they say.
+_KEPT = {
+    "": {"ftyp", "styp", "moov", "moof", "mdat", "meta", "sidx", "ssix", "mfra", "pdin", "emsg"},
+    "moov": {"mvhd", "trak", "mvex", "iods", "pssh"},
+    "trak": {"tkhd", "mdia", "edts", "tref", "trgr", "tapt", "clip", "matt"},
+    "mdia": {"mdhd", "hdlr", "minf", "elng"},
+    "minf": {"vmhd", "smhd", "nmhd", "gmhd", "hdlr", "dinf", "stbl"},
+    "moof": {"mfhd", "traf", "pssh"},
+    "traf": {"tfhd", "tfdt", "trun", "sdtp", "sbgp", "sgpd", "subs", "saiz", "saio", "senc"},
+    "meta": {"hdlr", "pitm", "iinf", "iloc", "iprp", "iref", "ipro", "idat", "grpl", "dinf"},
+}
+# Says how a film for glasses is projected. Source: github.com/google/spatial-media/blob/master/docs/spherical-video-rfc.md,
+# read 2026-11.
+_SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+_SHOWN_OR_HEARD = frozenset({b"vide", b"soun", b"auxv"})
+_COMPRESSOR_AT, _COMPRESSOR_BYTES = 42, 32  # in a visual sample entry
+_NAME_AT = 24  # in `hdlr`
+# Items that are pictures or say how they are put together; others are Exif, XMP, or whatever programs left.
+_PICTURE_ITEMS = frozenset({b"av01", b"grid", b"iovl", b"iden", b"tmap"})
+_MAX_ITEMS = 2_000
+
+
+def clean_mp4(file: Ranges) -> Cleaned:
+    """Overwrite metadata in an MP4, and find out whether all of it is there.
+
+    Tracks that are neither seen nor heard (places along the way, subtitles with them) become `free` too.
+    """
+    patched = Patched(file)
+    damage = _clean_top(file, patched)
+    return patched.cleaned(damage=damage)
+
+
+def clean_avif(file: Ranges) -> Cleaned:
+    """Overwrite metadata in an AVIF picture or sequence.
+
+    Raises:
+        Broken: where its items lie is said in a way that we cannot follow, so that nothing could be promised.
+    """
+    patched = Patched(file)
+    kinds = find_box(file, whole(file), "ftyp")
+    moves = kinds is not None and b"avis" in file.at(kinds.start, min(kinds.end - kinds.start, 256))
+    damage = _clean_top(file, patched)
+    meta = find_box(file, whole(file), "meta")
+    if meta is not None:
+        inside = Box("meta", meta.start + 4, meta.end, meta.begins)  # past its version and flags
+        damage = _clean_items(file, patched, inside) or damage
+    return patched.cleaned(moves=moves, damage=damage)
+
+
+def _clean_top(file: Ranges, patched: Patched) -> str | None:
+    """Walk the whole file; what is wrong with it, None: nothing."""
+    found, damage = [], None
+    try:
+        for box in boxes(file, 0, file.size, cut=True):
+            found.append(box)
+    except Scattered:
+        raise
+    except Broken:
+        damage = "it ends before the picture and sound do"
+    for box in found:
+        if box.type == "moov":
+            _clean_movie(file, patched, box)
+        elif box.type == "moof":
+            for inner in _kept(file, patched, box):
+                if inner.type == "traf":
+                    list(_kept(file, patched, inner))
+        else:
+            _free_unless_kept(file, patched, box, _KEPT[""])
+    return damage or _data_behind_the_end(file)
+
+
+def _kept(file: Ranges, patched: Patched, container: Box) -> Iterator[Box]:
+    """Yield the boxes of a container that a player needs; the others become `free`."""
+    for box in boxes(file, container.start, container.end):
+        if _free_unless_kept(file, patched, box, _KEPT[container.type]):
+            yield box
+
+
+def _clean_movie(file: Ranges, patched: Patched, movie: Box) -> None:
+    tracks = []
+    for box in _kept(file, patched, movie):
+        if box.type == "trak":
+            tracks.append(box)
+        elif box.type == "mvhd":
+            _blank_times(file, patched, box)
+    shown = [track for track in tracks if _handler(file, track) in _SHOWN_OR_HEARD]
+    for track in tracks:
+        if track in shown:
+            _clean_track(file, patched, track, has_all_references=len(shown) == len(tracks))
+        else:
+            _free(patched, track)
+
+
+def _clean_track(file: Ranges, patched: Patched, track: Box, *, has_all_references: bool) -> None:
+    for box in _kept(file, patched, track):
+        if box.type == "tkhd":
+            _blank_times(file, patched, box)
+        elif box.type == "tref" and not has_all_references:  # to a track that is gone
+            _free(patched, box)
+        elif box.type == "mdia":
+            _clean_track_media(file, patched, box)
+
+
+def _clean_track_media(file: Ranges, patched: Patched, media: Box) -> None:
+    for box in _kept(file, patched, media):
+        if box.type == "mdhd":
+            _blank_times(file, patched, box)
+        elif box.type == "hdlr":  # the name of what wrote it, often that of the camera
+            patched.blank(box.start + _NAME_AT, box.end)
+        elif box.type == "minf":
+            for inner in _kept(file, patched, box):
+                if inner.type == "hdlr":
+                    patched.blank(inner.start + _NAME_AT, inner.end)
+            entries = find_box(file, box, "stbl", "stsd")
+            if entries is not None and _handler(file, media) == b"vide":
+                _blank_compressors(file, patched, entries)
+
+
+def _blank_compressors(file: Ranges, patched: Patched, entries: Box) -> None:
+    for entry in boxes(file, entries.start + 8, entries.end):
+        end = entry.start + _COMPRESSOR_AT + _COMPRESSOR_BYTES
+        if end <= entry.end:
+            patched.blank(entry.start + _COMPRESSOR_AT, end)
+
+
+def _handler(file: Ranges, inside: Box) -> bytes:
+    """Return what a track, or its `mdia`, says that it is."""
+    path = ("mdia", "hdlr") if inside.type == "trak" else ("hdlr",)
+    handler = find_box(file, inside, *path)
+    return file.at(handler.start + 8, 4) if handler else b""
+
+
+def _blank_times(file: Ranges, patched: Patched, header: Box) -> None:
+    """Overwrite when it was recorded and changed."""
+    is_long = file.number(header.start, 1) == 1
+    patched.blank(header.start + 4, header.start + (20 if is_long else 12))
+
+
+def _free_unless_kept(file: Ranges, patched: Patched, box: Box, kept: set[str]) -> bool:
+    """Return whether a box stays."""
+    if box.type in kept or _is_spherical(file, box):
+        return True
+    _free(patched, box)
+    return False
+
+
+def _is_spherical(file: Ranges, box: Box) -> bool:
+    fits = box.type == "uuid" and box.end - box.start >= len(_SPHERICAL)
+    return fits and file.at(box.start, len(_SPHERICAL)) == _SPHERICAL
+
+
+def _free(patched: Patched, box: Box) -> None:
+    """Make a box `free`, with nothing in it."""
+    patched.put(box.begins + 4, _FREE)
+    patched.blank(box.start, box.end)
+
+
+def _data_behind_the_end(file: Ranges) -> str | None:
+    """Compare where tracks say that their data lie with the file's end: a last `mdat` may name no length."""
+    movie = find_box(file, whole(file), "moov")
+    for track in boxes(file, movie.start, movie.end) if movie else ():
+        table = find_box(file, track, "mdia", "minf", "stbl") if track.type == "trak" else None
+        for box in boxes(file, table.start, table.end) if table else ():
+            size = {"stco": 4, "co64": 8}.get(box.type)
+            count = file.number(box.start + 4, 4) if size else 0
+            if size and count and box.start + 8 + size * count <= box.end:
+                last = file.number(box.start + 8 + size * (count - 1), size)
+                if last >= file.size:
+                    return "it ends before the picture and sound do"
+    return None
+
+
+# The items of an AVIF
+
+
+def _clean_items(file: Ranges, patched: Patched, meta: Box) -> str | None:
+    """Overwrite items that are no pictures; where one lies beyond the file's end, say so."""
+    for box in _kept(file, patched, meta):
+        if box.type == "hdlr":
+            patched.blank(box.start + _NAME_AT, box.end)
+    kinds = dict(_item_types(file, meta))
+    damage = None
+    for item, start, length in _item_places(file, meta):
+        if start + length > file.size:
+            damage = "it ends in the middle of the picture"
+        if kinds.get(item, b"") not in _PICTURE_ITEMS:
+            patched.blank(start, start + length)
+    return damage
+
+
+def _item_types(file: Ranges, meta: Box) -> Iterator[tuple[int, bytes]]:
+    table = find_box(file, meta, "iinf")
+    if table is None:
+        return
+    head = 6 if file.number(table.start, 1) == 0 else 8
+    for entry in boxes(file, table.start + head, table.end):
+        version = file.number(entry.start, 1)
+        if version < 2:
+            raise Broken(f"its list of items has the unknown version {version}")
+        id_bytes = 2 if version == 2 else 4
+        item = file.number(entry.start + 4, id_bytes)
+        yield item, file.at(entry.start + 4 + id_bytes + 2, 4)
+
+
+def _item_places(file: Ranges, meta: Box) -> Iterator[tuple[int, int, int]]:
+    """Yield item, start in the file and length of every piece of every item."""
+    table = find_box(file, meta, "iloc")
+    if table is None:
+        return
+    version = file.number(table.start, 1)
+    sizes = file.number(table.start + 4, 2)
+    offset_bytes, length_bytes = sizes >> 12, sizes >> 8 & 15
+    base_bytes, index_bytes = sizes >> 4 & 15, (sizes & 15 if version else 0)
+    id_bytes, at = (2 if version < 2 else 4), table.start + 6
+    count = file.number(at, id_bytes)
+    at += id_bytes
+    for _ in range(min(count, _MAX_ITEMS)):
+        item = file.number(at, id_bytes)
+        at += id_bytes
+        method = 0
+        if version:
+            method = file.number(at, 2) & 15
+            at += 2
+        at += 2  # which file: this one
+        base = file.number(at, base_bytes) if base_bytes else 0
+        extents = file.number(at + base_bytes, 2)
+        at += base_bytes + 2
+        for _ in range(min(extents, _MAX_ITEMS)):
+            at += index_bytes
+            offset = file.number(at, offset_bytes) if offset_bytes else 0
+            length = file.number(at + offset_bytes, length_bytes) if length_bytes else 0
+            at += offset_bytes + length_bytes
+            yield item, _origin(file, meta, method) + base + offset, length or file.size
+    if count > _MAX_ITEMS:
+        raise Broken("it has too many items")
+
+
+def _origin(file: Ranges, meta: Box, method: int) -> int:
+    """Return what an item's offset is counted from."""
+    if method == 0:
+        return 0
+    data = find_box(file, meta, "idat") if method == 1 else None
+    if data is None:
+        raise Broken("an item of it lies where we cannot follow")
+    return data.start

@@ -1,0 +1,120 @@
+"""How a file is put together anew from the pieces of it that stay, without being held as a whole."""
+
+from dataclasses import dataclass
+
+from shared.core.ranges import Assembled, Blank, Broken, Ranges, Span
+
+_COMPARED_BYTES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A file without its metadata, and what was learned on the way.
+
+    `changed`: it is not byte for byte the file that was uploaded. `moves`: it has more than one frame. `damage` is a
+    clause ("it ends in the middle of ..."); None: the file is whole.
+    """
+
+    content: Assembled
+    changed: bool
+    moves: bool = False
+    damage: str | None = None
+
+
+class Kept:
+    """Collects the pieces of a file that stay, in order; what is not named leaves."""
+
+    def __init__(self, file: Ranges) -> None:
+        self._file = file
+        self._pieces: list[bytes | tuple[int, int]] = []
+
+    def keep(self, start: int, end: int) -> None:
+        """Keep the bytes from `start` to `end`, or to the end of the file."""
+        end = min(end, self._file.size)
+        if start >= end:
+            return
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, tuple) and last[1] == start:
+            self._pieces[-1] = (last[0], end)
+        else:
+            self._pieces.append((start, end))
+
+    def add(self, content: bytes) -> int:
+        """Put something in; the number of the piece, for `replace`."""
+        self._pieces.append(content)
+        return len(self._pieces) - 1
+
+    def replace(self, number: int, content: bytes) -> None:
+        """Put something else where `add` put something."""
+        self._pieces[number] = content
+
+    @property
+    def size_bytes(self) -> int:
+        """How long all of it is so far."""
+        return sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in self._pieces)
+
+    def cleaned(self, *, moves: bool = False, damage: str | None = None) -> Cleaned:
+        """Return the file that the pieces make."""
+        changed = not self._is_the_file()
+        pieces = [p if isinstance(p, bytes) else self._file.span(*p) for p in self._pieces]
+        return Cleaned(Assembled(pieces), changed, moves, damage)
+
+    def _is_the_file(self) -> bool:
+        """Return whether the pieces are the whole file, in its order, whatever was put in."""
+        at = 0
+        for piece in self._pieces:
+            if isinstance(piece, tuple):
+                if piece[0] != at:
+                    return False
+                at = piece[1]
+            elif at + len(piece) > self._file.size or self._file.at(at, len(piece)) != piece:
+                return False
+            else:
+                at += len(piece)
+        return at == self._file.size
+
+
+class Patched:
+    """Collects what is overwritten in a file; its length and the place of everything else stay."""
+
+    def __init__(self, file: Ranges) -> None:
+        self._file = file
+        self._patches: list[tuple[int, int, bytes | None]] = []
+
+    def blank(self, start: int, end: int) -> None:
+        """Overwrite the bytes from `start` to `end`, or to the end of the file, with zeros."""
+        end = min(end, self._file.size)
+        if start < end and not self._is_there(start, bytes(min(end - start, _COMPARED_BYTES)), end):
+            self._patches.append((start, end, None))
+
+    def put(self, start: int, content: bytes) -> None:
+        """Overwrite the bytes from `start` on with `content`."""
+        if not self._is_there(start, content, start + len(content)):
+            self._patches.append((start, start + len(content), content))
+
+    def cleaned(self, *, moves: bool = False, damage: str | None = None) -> Cleaned:
+        """Return the file with everything overwritten.
+
+        Raises:
+            Broken: two patches overlap, so the file's structure names the same bytes twice.
+        """
+        pieces: list[bytes | Span | Blank] = []
+        at = 0
+        for start, end, content in sorted(self._patches, key=lambda patch: patch[:2]):
+            if start < at:
+                if end <= at and content is None:  # inside of what is blank already
+                    continue
+                raise Broken(f"two of its parts lie over each other at {start}")
+            if start > at:
+                pieces.append(self._file.span(at, start))
+            pieces.append(Blank(end - start) if content is None else content)
+            at = end
+        if at < self._file.size:
+            pieces.append(self._file.span(at, self._file.size))
+        return Cleaned(Assembled(pieces), bool(self._patches), moves, damage)
+
+    def _is_there(self, start: int, content: bytes, end: int) -> bool:
+        """Return whether the bytes are there already; not asked of what is long."""
+        if end - start > _COMPARED_BYTES:
+            return False
+        return self._file.at(start, end - start) == content

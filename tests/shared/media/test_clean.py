@@ -1,0 +1,245 @@
+"""Whether metadata leave every type of file, the picture stays as it was, and damage is found on the way."""
+
+import io
+import struct
+
+import pytest
+import pyvips
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from shared.core.ranges import Ranges
+from shared.media.errors import FileRefused
+from shared.media.probe import Examined, examine
+from tests.shared.media.files import (
+    SECRET,
+    a_bitmap,
+    a_file,
+    a_picture,
+    a_track,
+    an_animation,
+    an_mp4,
+    box,
+    with_metadata,
+)
+
+PICTURES = [".jpg", ".png", ".webp", ".tif", ".avif"]
+
+
+def cleaned(content: bytes) -> bytes:
+    examined = examine(a_file(content))
+    return stored(examined)
+
+
+def stored(examined: Examined) -> bytes:
+    content = examined.content.read(0, examined.facts.size_bytes)
+    assert len(content) == examined.facts.size_bytes
+    return content
+
+
+class TestPictures:
+    """Finding 2.10: a JPEG, PNG or WebP with GPS and serial number was published and served with both."""
+
+    @pytest.mark.parametrize("suffix", PICTURES)
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_nothing_but_profile_and_orientation_stays(self, suffix: str, orientation: int) -> None:
+        content = with_metadata(suffix, orientation=orientation)
+        clean = cleaned(content)
+        assert SECRET not in clean
+        assert b"xmpmeta" not in clean
+        before = pyvips.Image.new_from_buffer(content, "")
+        after = pyvips.Image.new_from_buffer(clean, "", fail_on="warning")
+        assert (before - after).abs().max() == 0, "its pixels have changed"
+        assert after.get("icc-profile-data") == before.get("icc-profile-data")
+        assert _turned(after) == _turned(before)
+
+    @pytest.mark.parametrize("suffix", PICTURES)
+    def test_cleaning_again_changes_nothing(self, suffix: str) -> None:
+        clean = cleaned(with_metadata(suffix, orientation=6))
+        again = examine(a_file(clean))
+        assert (again.changed, stored(again)) == (False, clean)
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+    def test_what_lies_behind_the_picture_leaves(self, suffix: str) -> None:
+        content = a_picture(suffix, keep="none")
+        assert cleaned(content + SECRET * 3_000) == content
+
+    def test_gif_keeps_frames_and_loops_and_loses_comments(self) -> None:
+        content = an_animation(".gif")
+        comment = b"\x21\xfe" + bytes([len(SECRET)]) + SECRET + b"\x00"
+        xmp = b"\x21\xff\x0bXMP DataXMP" + SECRET + b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
+        at = content.index(b"\x21\xf9")
+        clean = cleaned(content[:at] + comment + xmp + content[at:])
+        assert clean == content
+
+    def test_a_thumbnail_of_an_earlier_picture_leaves_a_jpeg(self) -> None:
+        written = io.BytesIO()
+        Image.new("RGB", (64, 48)).save(written, "jpeg")
+        content = written.getvalue()
+        assert content[2:4] == b"\xff\xe0"
+        pixels = (SECRET * 3)[:108]
+        jfif = b"\xff\xe0" + struct.pack(">H", 16 + 108) + content[6:18] + b"\x06\x06" + pixels
+        assert cleaned(content[:2] + jfif + content[20:]) == content
+
+    def test_metadata_between_scans_leave(self) -> None:
+        content = a_picture(".jpg", interlace=True, keep="none")
+        comment = b"\xff\xfe" + struct.pack(">H", len(SECRET) + 2) + SECRET
+        at = content.rindex(b"\xff\xda")
+        assert cleaned(content[:at] + comment + content[at:]) == content
+
+    def test_picture_without_metadata_is_not_rewritten(self) -> None:
+        for content in (a_picture(".jpg", keep="none"), a_picture(".png", keep="none"), a_bitmap()):
+            assert not examine(a_file(content)).changed
+
+    def test_tiff_loses_what_no_kept_entry_leads_to(self) -> None:
+        content = with_metadata(".tif")
+        assert cleaned(content + SECRET).count(bytes(len(SECRET))) >= 1
+        assert SECRET not in cleaned(content + SECRET)
+
+
+def _turned(picture: pyvips.Image) -> int:
+    return int(picture.get("orientation")) if picture.get_typeof("orientation") else 1
+
+
+PLACE = box(b"\xa9xyz", struct.pack(">HH", len(SECRET), 0) + SECRET)
+ITEMS = box(b"meta", bytes(4) + box(b"ilst", box(b"\xa9mak", SECRET)))
+XMP = box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + SECRET)
+
+
+class TestFilms:
+    """Finding 2.10: in MP4 the boxes with place, device and names are overwritten where they lie."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            an_mp4(in_moov=box(b"udta", PLACE + ITEMS)),
+            an_mp4(in_moov=box(b"meta", box(b"keys", SECRET)), moov_last=True),
+            an_mp4(in_moov=XMP),
+            an_mp4(in_moov=a_track(b"soun", name=SECRET)),
+            an_mp4(in_moov=box(b"free", SECRET)),
+            an_mp4(in_track=box(b"udta", box(b"loci", SECRET)) + XMP),
+            an_mp4(in_moov=a_track(b"meta", more=box(b"udta", PLACE))),
+            an_mp4(behind=XMP + box(b"skip", SECRET) + box(b"SEFT", SECRET)),
+            an_mp4(behind=box(b"uuid", SECRET, large=True)),
+            an_mp4(behind=box(b"moof", box(b"traf", box(b"uuid", SECRET)) + box(b"meta", SECRET))),
+        ],
+    )
+    def test_nothing_is_said_and_nothing_has_moved(self, content: bytes) -> None:
+        assert SECRET in content
+        clean = cleaned(content)
+        assert SECRET not in clean
+        assert len(clean) == len(content)
+        assert clean.index(b"mdat") == content.index(b"mdat")
+        assert examine(a_file(clean)).facts == examine(a_file(content)).facts
+        assert cleaned(clean) == clean
+
+    def test_how_a_film_for_glasses_is_projected_stays(self) -> None:
+        spherical = box(b"uuid", bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + b"<rdf/>")
+        assert spherical in cleaned(an_mp4(in_track=spherical))
+
+    def test_times_of_recording_leave(self) -> None:
+        content = an_mp4()
+        at = content.index(b"mvhd") + 8
+        told = content[:at] + b"\xde\xad\xbe\xef" + content[at + 4 :]
+        assert cleaned(told) == cleaned(content)
+
+    def test_tracks_that_are_neither_seen_nor_heard_become_free(self) -> None:
+        clean = cleaned(an_mp4(in_moov=a_track(b"meta")))
+        assert (clean.count(b"trak"), clean.count(b"free")) == (2, 1)
+
+    def test_little_of_a_large_film_is_read(self) -> None:
+        content = an_mp4(in_moov=box(b"udta", PLACE), moov_last=True, media_bytes=30_000_000)
+        read: list[int] = []
+
+        def counted(start: int, length: int) -> bytes:
+            read.append(length)
+            return content[start : start + length]
+
+        examine(Ranges(counted, len(content)))
+        assert sum(read) < 1_000_000
+
+
+class TestDamage:
+    """Finding 1.9: a picture or film that was cut off was accepted, and published half gray."""
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".avif", ".tif", ".bmp"])
+    def test_a_picture_cut_off_after_two_thirds(self, suffix: str) -> None:
+        content = (
+            a_bitmap(width=640, height=480)
+            if suffix == ".bmp"
+            else a_picture(suffix, width=640, height=480)
+        )
+        assert examine(a_file(content)).facts.damage is None
+        if suffix == ".tif":
+            content = _directory_first(content)
+        damage = examine(a_file(content[: len(content) * 2 // 3])).facts.damage
+        assert damage is not None
+        assert damage.startswith("it ends")
+
+    def test_half_of_a_fast_start_film(self) -> None:
+        content = an_mp4(media_bytes=100_000)
+        facts = examine(a_file(content[:50_000])).facts
+        assert facts.damage == "it ends before the picture and sound do"
+
+    def test_half_of_a_film_whose_data_name_no_length(self) -> None:
+        offsets = box(b"stco", struct.pack(">IIII", 0, 2, 1_000, 90_000))
+        table = box(
+            b"mdia",
+            box(b"minf", box(b"stbl", offsets)) + box(b"hdlr", bytes(8) + b"soun" + bytes(12)),
+        )
+        content = an_mp4(media_bytes=100_000, in_moov=box(b"trak", table))
+        at = content.index(b"mdat") - 4
+        content = content[:at] + bytes(4) + content[at + 4 :]
+        assert examine(a_file(content)).facts.damage is None
+        assert examine(a_file(content[:50_000])).facts.damage is not None
+
+    def test_what_is_cut_off_says_nothing_either(self) -> None:
+        content = an_mp4(behind=box(b"uuid", SECRET * 10))
+        assert SECRET not in cleaned(content[:-20])
+
+    @given(st.data())
+    @settings(max_examples=150, deadline=None)
+    def test_whatever_is_broken_nothing_leaks_and_nothing_crashes(
+        self, data: st.DataObject
+    ) -> None:
+        content = bytearray(data.draw(st.sampled_from(_FILES)))
+        secrets = content.count(SECRET)
+        assert secrets
+        for _ in range(data.draw(st.integers(0, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        cut = bytes(content[: data.draw(st.integers(1, len(content)))])
+        try:
+            examined = examine(a_file(cut))
+        except FileRefused:
+            return
+        stored(examined)
+
+
+class TestMoves:
+    @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif"])
+    def test_a_picture_of_several_frames_does(self, suffix: str) -> None:
+        """Finding 1.8: media facts know `moves`."""
+        assert examine(a_file(an_animation(suffix))).facts.moves
+        assert not examine(a_file(a_picture(suffix))).facts.moves
+
+
+def _directory_first(content: bytes) -> bytes:
+    """Write a TIFF's directory before its strips, as programs that write for the web do."""
+    picture = pyvips.Image.new_from_buffer(content, "")
+    pixels = bytes(picture.write_to_memory())
+    entries = [
+        (256, 4, 1, picture.width), (257, 4, 1, picture.height), (258, 3, 1, 8), (259, 3, 1, 1),
+        (262, 3, 1, 2), (273, 4, 1, 8 + 2 + 12 * 9 + 4), (277, 3, 1, 3), (278, 4, 1, picture.height),
+        (279, 4, 1, len(pixels)),
+    ]  # fmt: skip
+    written = b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(entries))
+    for tag, kind, count, value in entries:
+        written += struct.pack("<HHII", tag, kind, count, value)
+    return written + bytes(4) + pixels
+
+
+_FILES = [
+    *(with_metadata(suffix, orientation=6) for suffix in PICTURES),
+    an_mp4(in_moov=box(b"udta", PLACE + ITEMS) + XMP, behind=XMP),
+]
