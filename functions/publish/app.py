@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.batch import run_batch
-from shared.core.log import correlated, log
+from shared.core.log import correlated, log, note
 from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
 
@@ -16,6 +16,7 @@ PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by s
 def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
     with correlated(event.get("correlationId")):
+        note(part_id=event["partId"])
         prepare_part(UUID(event["partId"]), event["revision"])
 
 

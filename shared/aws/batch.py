@@ -10,9 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from shared.core.errors_report import report
-from shared.core.log import correlated, log
+from shared.core.log import correlated, log, note_given
 
 Work = Callable[[Mapping[str, Any], float], None]
+# What a message may name, and what lines call it.
+_IDS = {
+    "organizationId": "organization_id",
+    "partId": "part_id",
+    "attemptId": "attempt_id",
+    "mediaId": "media_id",
+    "deliveryId": "delivery_id",
+}
 _SPARE_SECONDS = 3.0  # of the function's time, kept for recording what a try came to
 
 
@@ -41,11 +49,20 @@ def run_batch(
 
 def _done(record: Mapping[str, Any], deadline: float, work: Work) -> bool:
     try:
-        body = json.loads(record["body"])
-        with correlated(body.pop("correlationId", None)):
+        body: dict[str, Any] = dict(json.loads(record["body"]))
+    except (ValueError, TypeError) as error:
+        return _failed(record, error)
+    with correlated(body.pop("correlationId", None)):
+        note_given(record.get("attributes", {}), {"MessageGroupId": "organization_id"})
+        note_given(body, _IDS)
+        try:
             work(body, deadline)
-    except Exception as error:  # noqa: BLE001  the edge of the queue: the message goes back, and the mistake is told
-        log.exception("message.failed", extra={"message_id": record["messageId"]})
-        report(error, message_id=record["messageId"])
-        return False
+        except Exception as error:  # noqa: BLE001  the edge of the queue: the message goes back, and the mistake is told
+            return _failed(record, error)
     return True
+
+
+def _failed(record: Mapping[str, Any], error: Exception) -> bool:
+    log.error("message.failed", exc_info=error, extra={"message_id": record["messageId"]})
+    report(error, message_id=record["messageId"])
+    return False

@@ -18,7 +18,7 @@ from shared.channels import queries
 from shared.channels.line import OpenedChannel, open_line
 from shared.channels.queries import ChannelFacts
 from shared.core import clock
-from shared.core.log import log
+from shared.core.log import about, log
 from shared.db.session import run
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
@@ -79,6 +79,13 @@ def refresh_tokens(
         ChannelNotFound: there is no such channel any more.
         ProviderError: the platform could not be asked, or did not answer properly; the channel stays as it was.
     """
+    with about(organization_id=organization_id, channel_id=channel_id):
+        return _refresh(organization_id, channel_id, sent_version=sent_version)
+
+
+def _refresh(
+    organization_id: UUID, channel_id: UUID, *, sent_version: int
+) -> Refreshed | RefreshingElsewhere | Disconnected:
     claimed = run(
         lambda session: _claim(session, organization_id, channel_id, sent_version=sent_version)
     )

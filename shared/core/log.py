@@ -3,14 +3,17 @@
     log.info("post.published", extra={"post_id": post_id, "provider": "x", "attempt": 2})
 
 Values under keys that name a secret are replaced before they are written, whatever their depth. One correlation id goes
-with a request, into its lines, the messages and schedules it makes, and the lines of whoever works those off.
+with a request, into its lines, the messages and schedules it makes, and the lines of whoever works those off. Beside it
+stand the ids of what the line is about, as soon as they are known: organization, user or key, operation, post, channel. Never
+a name, an address or a text: whoever reads logs need not be whoever may read posts.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -41,6 +44,7 @@ def redact(value: Any) -> Any:
 
 
 _correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+_subject: ContextVar[dict[str, str] | None] = ContextVar("subject", default=None)
 
 
 @contextmanager
@@ -49,11 +53,40 @@ def correlated(correlation_id: str | None) -> Iterator[None]:
 
     It belongs to the thread or task, so that messages worked off side by side keep theirs apart.
     """
-    before = _correlation_id.set(correlation_id)
+    before, subject_before = _correlation_id.set(correlation_id), _subject.set({})
     try:
         yield
     finally:
         _correlation_id.reset(before)
+        _subject.reset(subject_before)
+
+
+@contextmanager
+def about(**ids: object) -> Iterator[None]:
+    """Put ids of one thing, of the many that a sweep works on, into every line that the block writes."""
+    before = _subject.set(dict(_subject.get() or {}))
+    try:
+        note(**ids)
+        yield
+    finally:
+        _subject.reset(before)
+
+
+def note(**ids: object) -> None:
+    """Put ids into every further line of the block of `correlated` or `about`; those that are None are left out.
+
+    Outside of one it does nothing: nobody would take them away again.
+    """
+    subject = _subject.get()
+    if subject is not None:
+        subject.update({name: str(value) for name, value in ids.items() if value is not None})
+
+
+def note_given(given: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Put those of the values that came from outside into the lines that are ids, each under its name in `names`."""
+    for key, name in names.items():
+        with suppress(ValueError):
+            note(**{name: UUID(str(given.get(key)))})
 
 
 def with_correlation(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +101,9 @@ class RedactingFormatter(LambdaPowertoolsFormatter):
     def serialize(self, log: Any) -> str:
         """Write one record as JSON."""
         correlation_id = _correlation_id.get()
-        known = log if correlation_id is None else {**log, "correlation_id": correlation_id}
+        known = {**(_subject.get() or {}), **log}
+        if correlation_id is not None:
+            known["correlation_id"] = correlation_id
         return super().serialize(redact(known))
 
 

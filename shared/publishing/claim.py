@@ -66,6 +66,17 @@ class DuePart:
     paused: timedelta
     channel: OpenedChannel
     disconnected_reason: str | None
+
+    @property
+    def ids(self) -> Mapping[str, UUID]:
+        """What lines of the log say it is about."""
+        return {
+            "organization_id": self.organization_id,
+            "channel_id": self.channel.id,
+            "post_id": self.root_id,
+            "part_id": self.id,
+        }
+
     to: ThreadPosition | None
     staged: Mapping[str, Any]
     staging_error: str | None

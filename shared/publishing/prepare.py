@@ -16,7 +16,7 @@ from shared.channels.errors import ChannelNotFound
 from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
 from shared.core.config import settings
-from shared.core.log import log
+from shared.core.log import log, note
 from shared.db.session import read_only, unit_of_work
 from shared.posts.schedule import publish_message
 from shared.providers import registry
@@ -48,6 +48,7 @@ def prepare(part_id: UUID, revision: int) -> None:
             extra={"part_id": part_id, "revision": revision},
         )
         return
+    note(organization_id=row["organization_id"], post_id=row["root_id"])
     _send_for_the_second(row)
     if row["thread_has_media"]:
         _send_to_stage(row)

@@ -17,7 +17,7 @@ from shared.aws import queues
 from shared.core import metrics
 from shared.core.config import settings
 from shared.core.errors_report import report
-from shared.core.log import log
+from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import remove_unneeded_files, request_missing_variants
 from shared.posts.media_use import media_still_needed
@@ -268,11 +268,10 @@ def _stage(rows: Sequence[Row[Any]]) -> None:
 
 def _settle(row: RowMapping, part: RowMapping) -> int:
     claimed = _claim_of_lost(row, part)
-    next_ = outcome.after_lost_lease(facts_of(claimed, sent=row["sent"], refreshed=True))
-    log.warning(
-        "attempt.lost", extra={"attempt_id": claimed.attempt_id, "next": type(next_).__name__}
-    )
-    record(claimed, next_)
+    with about(attempt_id=claimed.attempt_id, **claimed.part.ids):
+        next_ = outcome.after_lost_lease(facts_of(claimed, sent=row["sent"], refreshed=True))
+        log.warning("attempt.lost", extra={"next": type(next_).__name__})
+        record(claimed, next_)
     return 1
 
 

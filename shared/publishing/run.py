@@ -16,7 +16,7 @@ from shared.aws import queues
 from shared.channels.line import open_line
 from shared.core.config import settings
 from shared.core.errors_report import report
-from shared.core.log import log
+from shared.core.log import log, note
 from shared.db.session import after_commit, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.schedule import stage_message
@@ -80,6 +80,7 @@ def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:
 def put_off(found: NotNow) -> None:
     """Do what a queued part needs that cannot go out at this moment."""
     part, verdict = found.part, found.verdict
+    note(**part.ids)
     log.info("publish.put_off", extra={"part_id": part.id, "verdict": verdict})
     if verdict in {Verdict.EARLY, Verdict.PAUSED}:
         wake(waiting_part(part, wait=part.wait if verdict is Verdict.EARLY else part.paused))
@@ -92,6 +93,7 @@ def put_off(found: NotNow) -> None:
 
 def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) -> None:
     """Send what was claimed, decide what follows from the answer, and record it."""
+    note(attempt_id=claimed.attempt_id, **claimed.part.ids)
     refreshed = False
     while True:
         try:

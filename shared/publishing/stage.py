@@ -20,7 +20,7 @@ from shared.channels.tokens import disconnect
 from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.ids import new_id
-from shared.core.log import log
+from shared.core.log import log, note
 from shared.db.session import CommitUnknown, after_commit, read_only, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.schedule import publish_message, stage_message
@@ -96,6 +96,7 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
         log.info("stage.stale", extra={"part_id": part_id, "revision": revision})
         return
     held = _held(row)
+    note(**held.part.ids)
     _let_go(held, _move(held, files, deadline=deadline))
 
 

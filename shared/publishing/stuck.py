@@ -63,7 +63,14 @@ def free_stuck(page_size: int) -> int:
         for row in rows:
             notice = notices.stuck(row.id, row.generation, row.root_id, goes_on=row.goes_on)
             tell(session, row.organization_id, notice)
-            log.error("post.stuck", extra={"part_id": row.id, "goes_on": row.goes_on})
+            log.error(
+                "post.stuck",
+                extra={
+                    "part_id": row.id,
+                    "organization_id": row.organization_id,
+                    "goes_on": row.goes_on,
+                },
+            )
         messages = {row.organization_id: row.messages for row in rows}
         for organization_id, delivery_ids in messages.items():
             send_after_commit(session, organization_id, delivery_ids)

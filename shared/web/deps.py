@@ -20,6 +20,7 @@ from shared.access.context import (
     Caller,
     Credentials,
     Profile,
+    Via,
     count_public,
     identify,
     network_of,
@@ -35,7 +36,7 @@ from shared.access.errors import (
 from shared.access.policy import Per, Rate, Rule, Who
 from shared.core.config import settings
 from shared.core.errors import NotFound
-from shared.core.log import log
+from shared.core.log import log, note, note_given
 from shared.db.session import read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
@@ -48,6 +49,8 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
     """Make the dependency that enforces one row of the policy."""
 
     async def check(request: Request) -> None:
+        note(operation_id=getattr(request.scope.get("route"), "operation_id", None))
+        note_given(request.path_params, {name: name for name in request.path_params})
         if rule.feature in settings().disabled_features:
             raise NotFound("This server has that switched off.")
         check_arrival(_arrival_of(request), rule, ours=_our_origins())
@@ -69,6 +72,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
                 lambda session: identify(session, credentials_of(request), rule)
             )
             request.state.caller, request.state.quota = caller, caller.quota
+            note(organization_id=caller.member.organization_id, **_who(caller))
             if rule.rate and rule.rate.in_memory:
                 count_in_memory(rule.rate, str(caller.principal))
             if caller.member.impersonated_by:
@@ -77,6 +81,13 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
             _count_public(request, rule.rate)
 
     return check
+
+
+def _who(caller: Caller) -> dict[str, object]:
+    """Name the caller for the log: the person, and the key or grant that stands for them."""
+    member = caller.member
+    proof = {Via.API_KEY: "key_id", Via.OAUTH: "grant_id"}.get(member.via)
+    return {"user_id": member.user_id, **({proof: caller.principal} if proof else {})}
 
 
 def _count_public(request: Request, rate: Rate) -> None:

@@ -2,14 +2,26 @@
 
 import io
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import boto3
 
 from shared.aws import queues
 from shared.aws.batch import run_batch
 from shared.aws.queues import Message
-from shared.core.log import REDACTED, correlated, log, redact, with_correlation
+from shared.core.ids import new_id
+from shared.core.log import (
+    REDACTED,
+    about,
+    correlated,
+    log,
+    note,
+    note_given,
+    redact,
+    with_correlation,
+)
 
 
 class Context:
@@ -66,3 +78,67 @@ class TestCorrelation:
         assert run_batch({"Records": [record]}, Context(), work) == {"batchItemFailures": []}
         assert seen == [{"partId": "p"}]
         assert json.loads(log_lines.getvalue())["correlation_id"] == "request-1"
+
+
+class TestSubject:
+    def test_ids_are_in_every_further_line_of_their_block_alone(
+        self, log_lines: io.StringIO
+    ) -> None:
+        """Finding 7.16: lines of a request carried a correlation id alone."""
+        with correlated("request-1"):
+            note(organization_id="o", channel_id=None)
+            log.info("one.done")
+            with about(part_id="p"):
+                log.info("two.done")
+            log.info("three.done", extra={"organization_id": "another"})
+        log.info("four.done")
+        lines = [json.loads(line) for line in log_lines.getvalue().splitlines()]
+        assert [(line.get("organization_id"), line.get("part_id")) for line in lines] == [
+            ("o", None), ("o", "p"), ("another", None), (None, None),
+        ]  # fmt: skip
+        assert "channel_id" not in lines[0]
+
+    def test_what_comes_from_outside_is_written_only_if_it_is_an_id(
+        self, log_lines: io.StringIO
+    ) -> None:
+        """Finding 7.16: never names, addresses or texts."""
+        part_id = str(new_id())
+        with correlated("1"):
+            note_given(
+                {"a": "Ada Lovelace", "b": part_id}, {"a": "user_id", "b": "part_id", "c": "c"}
+            )
+            log.info("thing.done")
+        line = json.loads(log_lines.getvalue())
+        assert line["part_id"] == part_id
+        assert "Ada" not in log_lines.getvalue()
+
+    def test_a_message_names_its_organization_and_what_it_is_about(
+        self, log_lines: io.StringIO
+    ) -> None:
+        """Finding 7.16: the lines of a message, those of its failure included."""
+        organization_id, part_id = str(new_id()), str(new_id())
+
+        def fail(body: Mapping[str, Any], deadline: float) -> None:
+            log.info("work.begun")
+            raise RuntimeError("no")
+
+        record = {
+            "messageId": "m", "body": json.dumps({"partId": part_id, "revision": 1}),
+            "attributes": {"MessageGroupId": organization_id},
+        }  # fmt: skip
+        run_batch({"Records": [record]}, Context(), fail)
+        lines = [json.loads(line) for line in log_lines.getvalue().splitlines()]
+        lines = [line for line in lines if "_aws" not in line]
+        assert [line["message"] for line in lines] == [
+            "work.begun", "message.failed", "error.unexpected",
+        ]  # fmt: skip
+        for line in lines:
+            assert (line["organization_id"], line["part_id"]) == (organization_id, part_id)
+
+    def test_a_body_that_is_no_object_fails_alone(self) -> None:
+        records = [
+            {"messageId": str(n), "body": body, "attributes": {}}
+            for n, body in enumerate(("[1]", "{}", "x"))
+        ]
+        answer = run_batch({"Records": records}, Context(), lambda body, deadline: None)
+        assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["0", "2"]
