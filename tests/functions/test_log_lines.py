@@ -20,7 +20,7 @@ CONTEXT = SimpleNamespace(
     function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="r",
     get_remaining_time_in_millis=lambda: 60_000,
 )  # fmt: skip
-MESSAGES = {
+MESSAGES: dict[str, dict[str, Any]] = {
     "publish": {"partId": str(new_id()), "revision": 1},
     "stage": {"partId": str(new_id()), "revision": 1},
     "variants": {"organizationId": str(new_id()), "mediaId": str(new_id())},
