@@ -28,6 +28,7 @@ from shared.posts.schemas import (
     PostPage,
     PostRef,
     PostsOut,
+    ResentOut,
     ShortLinkAnswer,
     ShortLinkQuestion,
     SlotOut,
@@ -250,23 +251,23 @@ def duplicate_post(
 
 
 @posts.post("/{post_id}/confirm")
-def confirm_post(post_id: UUID, body: Confirmation, member: Acting, session: Writing) -> ThreadOut:
+def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut:
     """Say where an unconfirmed post is.
 
-    Makes it published and sends the next part of its thread on its way.
+    Where the platform can be asked, it is asked whether that post is there and the channel's own. The post is then
+    published, and the next part of its thread goes on its way.
     """
-    resolve.confirm(session, author_of(member), post_id, body.release_url)
-    return read.get_thread(session, member.organization_id, post_id)
+    return resolve.confirm_address(author_of(member), post_id, body.release_url)
 
 
 @posts.post("/{post_id}/resend")
-def resend_post(post_id: UUID, member: Acting, session: Writing) -> ThreadOut:
+def resend_post(post_id: UUID, member: Acting, session: Writing) -> ResentOut:
     """Send a failed or unconfirmed post again.
 
-    At once, with the parts of its thread that failed because it did.
+    At once, with the parts of its thread that failed because it did. Of an unconfirmed post this makes another copy,
+    whether or not the first one is there: `resent` says so, and the post's `error` names the copies that were found.
     """
-    resolve.resend(session, author_of(member), post_id)
-    return read.get_thread(session, member.organization_id, post_id)
+    return resolve.resend(session, author_of(member), post_id)
 
 
 @posts.get("/{post_id}/history")

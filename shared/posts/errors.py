@@ -3,7 +3,14 @@
 from datetime import timedelta
 from uuid import UUID
 
-from shared.core.errors import Conflict, FieldProblem, Forbidden, InvalidInput, NotFound
+from shared.core.errors import (
+    Conflict,
+    FieldProblem,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+)
 from shared.posts.lifecycle import PostState
 
 
@@ -124,6 +131,18 @@ class PredecessorFirst(_StateForbids):
             "The part before this one is not published. Send that one again first.",
             state,
             revision,
+        )
+
+
+class CannotCheck(Unavailable):
+    """The platform does not answer, so nobody knows whether the address is that of the post."""
+
+    code = "cannot_check"
+
+    def __init__(self, platform: str, reason: str) -> None:
+        super().__init__(
+            f"Roost cannot check this address, because {platform} does not answer. The post stays unconfirmed, and "
+            f"nothing is sent. Try again later. {reason}"
         )
 
 

@@ -45,6 +45,7 @@ class StoredPart:
     arm_count: int
     armed_revision: int | None
     enqueued_at: datetime | None
+    error_message: str | None
     is_deleted: bool
 
 
@@ -243,7 +244,7 @@ _LOCK_ROOTS = text(f"""
 _LOCK_PARTS = text(f"""
     select id, root_id, channel_id, group_id, position, state, content, media, settings, title, publish_at, due_at,
         delay_seconds, revision, generation, arm_count, armed_revision, enqueued_at,
-        deleted_at is not null as is_deleted
+        error_message, deleted_at is not null as is_deleted
     from posts
     where organization_id = :organization_id
         and root_id in (select unnest(cast(:roots as uuid[])) union {_NAMED_ROOTS})

@@ -1,6 +1,6 @@
 """The member's two ways out where a platform left it open, or refused: "here it is", and "send it again".
 
-Nothing else publishes a part without asking its platform, and nothing else sends one a second time.
+Nothing else publishes a part that its platform did not confirm, and nothing else sends one a second time.
 """
 
 from uuid import UUID
@@ -9,35 +9,75 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.channels.queries import get_channel
+from shared.channels.ask import ask
+from shared.channels.errors import PlatformSilent
+from shared.channels.queries import ChannelFacts, get_channel
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
+from shared.db.session import read_only, run
 from shared.db.wire import constraint_of
 from shared.posts import queries
 from shared.posts.draft import refusal
-from shared.posts.errors import NotWaitingForYou, PostNotFound, PredecessorFirst, ReleaseTaken
+from shared.posts.errors import (
+    CannotCheck,
+    NotWaitingForYou,
+    PostNotFound,
+    PredecessorFirst,
+    ReleaseTaken,
+)
 from shared.posts.lifecycle import Hand, PostState, may_move
 from shared.posts.queries import Author, StoredPart
+from shared.posts.read import get_thread
 from shared.posts.schedule import Armable, arm_after_commit
+from shared.posts.schemas import ResentOut, ThreadOut
 from shared.posts.standing import living, lock_thread, require_writer
-from shared.providers.base import Released
+from shared.providers.base import CanFindRelease, Released
 from shared.providers.registry import provider
 
 
-def confirm(session: Session, author: Author, part_id: UUID, release_url: str) -> None:
-    """Record that an unconfirmed part is on its platform, and send the next part on its way.
+def confirm_address(author: Author, part_id: UUID, release_url: str) -> ThreadOut:
+    """Find the post that an address names on an unconfirmed part's platform, and confirm the part with it.
+
+    Opens its own transactions: none is open while the platform is asked.
 
     Raises:
         PostNotFound: there is none.
         NotWaitingForYou: it is not unconfirmed.
         InvalidInput: the address is not that of a post there.
+        CannotCheck: the platform does not answer; the part stays as it is.
         ReleaseTaken: another post is that one.
     """
     require_writer(author)
+    with read_only() as session:
+        channel = _channel_of_unconfirmed(session, author, part_id)
+    released = _find_release(channel, release_url)
+    run(lambda session: confirm(session, author, part_id, released))
+    with read_only() as session:
+        return get_thread(session, author.organization_id, part_id)
+
+
+def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> ChannelFacts:
+    rows = queries.find_thread(session, author.organization_id, part_id)
+    row = next((row for row in rows if row["id"] == part_id), None)
+    if row is None:
+        raise PostNotFound
+    state = PostState(row["state"])
+    if not may_move(state, PostState.PUBLISHED, by=Hand.MEMBER):
+        raise NotWaitingForYou(state, rows[0]["revision"])
+    return get_channel(session, author.organization_id, row["channel_id"])
+
+
+def confirm(session: Session, author: Author, part_id: UUID, released: Released) -> None:
+    """Record that an unconfirmed part is on its platform, and send the next part on its way.
+
+    Raises:
+        PostNotFound: there is none.
+        NotWaitingForYou: it is not unconfirmed.
+        ReleaseTaken: another post is that one.
+    """
     part, _ = _lock_part(session, author.organization_id, part_id)
     if not may_move(part.state, PostState.PUBLISHED, by=Hand.MEMBER):
         raise NotWaitingForYou(part.state, part.revision)
-    released = _release(session, author.organization_id, part, release_url)
     try:
         successor = queries.confirm_part(session, author, part, released)
     except IntegrityError as error:
@@ -48,10 +88,11 @@ def confirm(session: Session, author: Author, part_id: UUID, release_url: str) -
         arm_after_commit(session, [_armable(author.organization_id, successor)])
 
 
-def resend(session: Session, author: Author, part_id: UUID) -> None:
+def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
     """Send a failed or unconfirmed part again, as a new generation, and the parts that failed with it after it.
 
-    So is a queued part that has no time of its own although the part before it is out.
+    So is a queued part that has no time of its own although the part before it is out. The result says in words what
+    that does on the platform.
 
     Raises:
         PostNotFound: there is none.
@@ -70,6 +111,21 @@ def resend(session: Session, author: Author, part_id: UUID) -> None:
         session, author, part, oldest_seconds=settings().max_late.total_seconds()
     )
     arm_after_commit(session, [_armable(author.organization_id, row)])
+    thread = get_thread(session, author.organization_id, part_id)
+    return ResentOut(**dict(thread), resent=_what_resending_does(part))
+
+
+def _what_resending_does(part: StoredPart) -> str:
+    """Say what the platform holds in the end. Of an unconfirmed part nobody knows whether it is there already."""
+    if part.state is PostState.FAILED:
+        return "This part was not published. It is sent now."
+    if part.state is PostState.QUEUED:
+        return "This part was never sent. It is sent now."
+    known = f" {part.error_message}" if part.error_message else ""
+    return (
+        "This part is sent now as another copy. If the platform has published it already, it will be there once more; "
+        f"delete what is too much there.{known}"
+    )
 
 
 def _lock_part(
@@ -84,14 +140,20 @@ def _lock_part(
     raise PostNotFound  # an edit dropped it while we waited for the lock
 
 
-def _release(
-    session: Session, organization_id: OrganizationId, part: StoredPart, url: str
-) -> Released:
-    channel = get_channel(session, organization_id, part.channel_id)
+def _find_release(channel: ChannelFacts, url: str) -> Released:
+    """Find which post an address names; the platform is asked where it can be. Not for use inside a transaction."""
     platform = provider(channel.provider)
-    released = platform.release_from_url(
-        url.strip(), remote_id=channel.remote_id, username=channel.username
-    )
+    if isinstance(platform, CanFindRelease):
+        try:
+            released = ask(
+                channel.organization_id, channel.id, lambda _, api: platform.find_release(api, url)
+            )
+        except PlatformSilent as error:
+            raise CannotCheck(platform.spec.name, error.message) from error
+    else:
+        released = platform.release_from_url(
+            url.strip(), remote_id=channel.remote_id, username=channel.username
+        )
     if released is None:
         words = f"This is not the address of a post of {channel.name} on {platform.spec.name}. Copy it from there."
         raise refusal("releaseUrl", "not_a_release", words)

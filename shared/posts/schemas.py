@@ -337,6 +337,15 @@ class ThreadOut(WireModel):
     updated_at: WireTime
 
 
+class ResentOut(ThreadOut):
+    """A post of which a part is sent again."""
+
+    resent: str = Field(
+        description="What sending it again does on the platform, in words for the member.",
+        examples=["This part was not published. It is sent now."],
+    )
+
+
 class GroupOut(WireModel):
     """All posts of one compose action."""
 

@@ -18,3 +18,13 @@ def page_at(url: str, host: str, *others: str) -> urllib.parse.SplitResult | Non
     if parts.scheme not in {"http", "https"} or not known:
         return None
     return parts._replace(netloc=place, path=urllib.parse.unquote(parts.path).rstrip("/"))
+
+
+def comparable(url: str) -> str:
+    """Reduce an address to host and path, so that two ways to write it are equal: `social.example/@ada/1`."""
+    written = url.strip()
+    try:
+        parts = urllib.parse.urlsplit(written if "://" in written else f"https://{written}")
+    except ValueError:
+        return ""
+    return f"{parts.netloc.casefold()}{urllib.parse.unquote(parts.path).rstrip('/')}"

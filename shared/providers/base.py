@@ -356,7 +356,7 @@ class Provider(ABC):
         """Read which post an address names; `remote_id` and `username` are the account's.
 
         None: it names no post, or another account's. The platform is not asked, so whether the post is there is not
-        known, and `data` is empty.
+        known, and `data` is empty; `CanFindRelease` asks.
         """
         return None
 
@@ -401,6 +401,14 @@ class CanLookUp(ABC):
         Raises:
             Unsupported: too little can be read to know whether what was found is the only one.
         """
+
+
+class CanFindRelease(ABC):
+    """The platform can be asked which post an address names, and whose it is."""
+
+    @abstractmethod
+    def find_release(self, api: Api, url: str) -> Released | None:
+        """Find the account's post that an address leads to; None: it leads to none, or to another account's."""
 
 
 class CanReadServer(ABC):

@@ -35,11 +35,14 @@ class Made:
 
 @dataclass
 class StandIn(ABC):
-    """A server. `faults` are used up, one by each request that creates; `always` spoils those after them."""
+    """A server. `faults` are used up, one by each request that creates; those `by_text` spoil the posts of that text.
+
+    A fault by text spoils the first request alone, or every one.
+    """
 
     keeps_keys: bool = True
     faults: list[Fault] = field(default_factory=list)
-    always: Fault | None = None
+    by_text: dict[str, tuple[Fault, bool]] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
     delayed: list[Carry] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
@@ -55,10 +58,18 @@ class StandIn(ABC):
         self.requests.append(request)
         if not self.creates(request):
             return self.answer(request)
-        fault = self.faults.pop(0) if self.faults else self.always
+        fault = self._fault(self.text_of(json.loads(request.content)))
         if fault is None:
             return self.create(request)
         return fault(self, lambda: self.create(request))
+
+    def _fault(self, text: str) -> Fault | None:
+        if text in self.by_text:
+            fault, always = self.by_text[text]
+            if not always:
+                del self.by_text[text]
+            return fault
+        return self.faults.pop(0) if self.faults else None
 
     def arrive(self) -> None:
         """Carry out the requests that were on their way for so long that nobody waited for them any more."""
@@ -80,6 +91,10 @@ class StandIn(ABC):
         """Say whether the request makes a post."""
 
     @abstractmethod
+    def text_of(self, body: Mapping[str, Any]) -> str:
+        """Read the text of a post from the request that makes it."""
+
+    @abstractmethod
     def create(self, request: httpx.Request) -> httpx.Response:
         """Make the post."""
 
@@ -99,6 +114,9 @@ class MastodonServer(StandIn):
 
     def creates(self, request: httpx.Request) -> bool:
         return (request.method, request.url.path) == ("POST", "/api/v1/statuses")
+
+    def text_of(self, body: Mapping[str, Any]) -> str:
+        return str(body["status"])
 
     def create(self, request: httpx.Request) -> httpx.Response:
         key = request.headers.get("idempotency-key")
@@ -141,6 +159,9 @@ class XServer(StandIn):
     def creates(self, request: httpx.Request) -> bool:
         return (request.method, request.url.path) == ("POST", "/2/tweets")
 
+    def text_of(self, body: Mapping[str, Any]) -> str:
+        return str(body["text"])
+
     def create(self, request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["text"]
         made, _ = self.keep(text, request.headers.get("idempotency-key"))
@@ -161,6 +182,9 @@ class LinkedInServer(StandIn):
 
     def creates(self, request: httpx.Request) -> bool:
         return (request.method, request.url.path) == ("POST", "/rest/posts")
+
+    def text_of(self, body: Mapping[str, Any]) -> str:
+        return str(body["commentary"])
 
     def create(self, request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["commentary"]
@@ -191,6 +215,9 @@ class BlueskyServer(StandIn):
 
     def creates(self, request: httpx.Request) -> bool:
         return request.url.path.endswith("com.atproto.repo.putRecord")
+
+    def text_of(self, body: Mapping[str, Any]) -> str:
+        return str(body["record"]["text"])
 
     def create(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)

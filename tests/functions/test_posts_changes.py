@@ -1,13 +1,17 @@
 """Changing posts over HTTP: editing, moving, cancelling, copying, the two ways out, tags, slots, and the history."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import httpx
 import pytest
+import respx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shared.aws.keys import seal
 from shared.channels.models import Channel
 from shared.core import clock
 from shared.core.config import settings
@@ -17,8 +21,10 @@ from shared.posts.lifecycle import PostState
 from shared.posts.models import Post, Revision
 from shared.publishing.models import Attempt, AttemptState
 from tests.builders import a_channel, a_media, a_post, an_organization
+from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Gateway
+from tests.shared.channels.builders import set_up_platforms
 
 pytestmark = pytest.mark.usefixtures("queues")
 EDITABLE = [PostState.DRAFT, PostState.QUEUED, PostState.FAILED, PostState.UNCONFIRMED]
@@ -321,11 +327,36 @@ class TestDuplicate:
 
 
 class TestConfirm:
+    """Finding 1.1d: the server is asked whether that post is there and ours."""
+
+    HOST = "https://social.example"
     URL = "https://social.example/@ada/1140"
 
+    @pytest.fixture
+    def channel(
+        self, session: Session, queues: None, organization: Organization, configure: Configure
+    ) -> Channel:
+        set_up_platforms(configure)
+        return a_channel(
+            session,
+            organization,
+            provider="mastodon-custom",
+            remote_id="7@social.example",
+            username="ada@social.example",
+            sealed_token=seal("token", organization.id),
+            details=seal(
+                json.dumps({"base": self.HOST, "clientId": "a", "clientSecret": "b"}),
+                organization.id,
+            ),
+        )
+
+    def status(self, url: str = URL, *, author: str = "7", id: str = "1140") -> dict[str, Any]:
+        return {"id": id, "url": url, "uri": f"{url}#uri", "account": {"id": author}}
+
     def test_it_is_published_and_the_next_part_goes_on(
-        self, session: Session, channel: Channel, caller: Gateway
+        self, session: Session, channel: Channel, caller: Gateway, respx_mock: respx.MockRouter
     ) -> None:
+        respx_mock.get(f"{self.HOST}/api/v1/statuses/1140").respond(json=self.status())
         root, reply = a_thread(
             session, channel, PostState.UNCONFIRMED, PostState.QUEUED, delay_seconds=60
         )
@@ -337,17 +368,91 @@ class TestConfirm:
         assert reply.armed_revision == 1
         assert waiting() == 1
 
-    @pytest.mark.parametrize("url", ["", "https://example.org/", "1140"])
-    def test_the_address_must_be_a_posts(
-        self, session: Session, channel: Channel, caller: Gateway, url: str
+    @pytest.mark.parametrize(
+        ("url", "id"),
+        [
+            ("https://social.example/@ada/statuses/01HZX3", "01HZX3"),  # GoToSocial
+            ("https://social.example/notice/AbC-9", "AbC-9"),  # Pleroma
+            ("https://social.example/p/ada/77", "77"),  # Pixelfed
+            ("https://social.example/@ada@pets.example/posts/78/", "78"),  # Takahe
+        ],
+    )
+    def test_addresses_of_other_software_name_a_post_too(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        respx_mock: respx.MockRouter,
+        url: str,
+        id: str,
     ) -> None:
+        """Finding 1.1d: the post's own address was refused with "Copy it from there"."""
+        respx_mock.get(f"{self.HOST}/api/v1/statuses/{id}").respond(json=self.status(url, id=id))
         root = a_post(session, channel, state=PostState.UNCONFIRMED)
-        answer = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": url})
-        assert (answer.status, answer.json["errors"][0]["path"]) == (422, "releaseUrl")
+        read = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": url}).json
+        assert (read["posts"][0]["releaseId"], read["posts"][0]["releaseURL"]) == (id, url)
+
+    def test_an_address_without_an_id_is_found_among_the_latest(
+        self, session: Session, channel: Channel, caller: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        url = f"{self.HOST}/display/9f3c-77"
+        respx_mock.get(url__regex=r".*/api/v1/statuses/.*").respond(404, json={"error": "no"})
+        latest = [self.status(f"{self.HOST}/display/other"), self.status(url, id="5")]
+        respx_mock.get(url__regex=r".*/accounts/7/statuses.*").respond(json=latest)
+        root = a_post(session, channel, state=PostState.UNCONFIRMED)
+        read = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": url}).json
+        assert read["posts"][0]["releaseId"] == "5"
+
+    @pytest.mark.parametrize(
+        ("url", "there"),
+        [
+            ("https://social.example/@ada/1140", None),  # invented
+            ("https://social.example/@bob/1140", "8"),
+            ("https://social.example/@ada/1140", "8"),
+            ("https://elsewhere.example/@ada/1140", "7"),
+            ("", None),
+            ("1140", None),
+            ("https://[", None),
+        ],
+    )
+    def test_only_a_post_that_is_there_and_ours_will_do(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        respx_mock: respx.MockRouter,
+        url: str,
+        there: str | None,
+    ) -> None:
+        """Finding 1.1d: an invented `/@name/<id>` was accepted."""
+        answer = (
+            httpx.Response(404, json={"error": "Record not found"})
+            if there is None
+            else httpx.Response(200, json=self.status(author=there))
+        )
+        respx_mock.route(url__regex=r".*/api/v1/statuses/.*").mock(answer)
+        respx_mock.route(url__regex=r".*/accounts/7/statuses.*").respond(json=[])
+        root = a_post(session, channel, state=PostState.UNCONFIRMED)
+        refused = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": url})
+        assert (refused.status, refused.json["errors"][0]["path"]) == (422, "releaseUrl")
+        session.refresh(root)
+        assert root.state is PostState.UNCONFIRMED
+
+    def test_a_server_that_does_not_answer_leaves_it_open(
+        self, session: Session, channel: Channel, caller: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        respx_mock.get(f"{self.HOST}/api/v1/statuses/1140").mock(side_effect=httpx.ReadTimeout)
+        root = a_post(session, channel, state=PostState.UNCONFIRMED)
+        answer = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": self.URL})
+        assert (answer.status, answer.json["code"]) == (503, "cannot_check")
+        assert "stays unconfirmed" in answer.json["detail"]
+        session.refresh(root)
+        assert root.state is PostState.UNCONFIRMED
 
     def test_no_two_posts_are_one(
-        self, session: Session, channel: Channel, caller: Gateway
+        self, session: Session, channel: Channel, caller: Gateway, respx_mock: respx.MockRouter
     ) -> None:
+        respx_mock.get(f"{self.HOST}/api/v1/statuses/1140").respond(json=self.status())
         a_post(session, channel, state=PostState.PUBLISHED, release_id="1140")
         root = a_post(session, channel, state=PostState.UNCONFIRMED)
         answer = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": self.URL})
@@ -365,6 +470,31 @@ class TestConfirm:
 
 
 class TestResend:
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            (PostState.FAILED, "was not published. It is sent now"),
+            (PostState.UNCONFIRMED, "as another copy"),
+        ],
+    )
+    def test_says_what_it_does(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        state: PostState,
+        words: str,
+    ) -> None:
+        """Finding 1.1c: several copies were there, and `resend` made a further one without a word."""
+        found = (
+            "2 posts like it are there: https://owls.example/@ada/1, https://owls.example/@ada/2."
+        )
+        post = a_post(session, channel, state=state, error_message=found)
+        assert caller.get(f"/posts/{post.id}").json["posts"][0]["error"] == found
+        read = caller.post(f"/posts/{post.id}/resend").json
+        assert (read["code"], words in read["resent"]) == ("queued", True)
+        assert (found in read["resent"]) is (state is PostState.UNCONFIRMED)
+
     def test_with_what_failed_because_of_it(
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:

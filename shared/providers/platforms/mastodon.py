@@ -20,10 +20,12 @@ from pydantic import BaseModel, Field
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
+from shared.providers import addresses
 from shared.providers.addresses import page_at
 from shared.providers.base import (
     Account,
     Authorization,
+    CanFindRelease,
     CanLookUp,
     CanMention,
     CanReadServer,
@@ -85,6 +87,7 @@ MEDIA = MediaRules(
     max_count=4,
 )
 _SERVER_FIELD = "externalUrl"  # where the request that begins to connect names the server
+_STATUS_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _STATUS_PATH = re.compile(
     r"(?:/deck|/web)?/(?:@([^/]+)|(?:users/([^/]+)/)?statuses)/(\w{1,64})", re.ASCII
 )
@@ -106,7 +109,9 @@ class MastodonSettings(BaseModel):
     )
 
 
-class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention, CanReadServer):
+class Mastodon(
+    OAuth2Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention, CanReadServer
+):
     """The instance that the setting MASTODON_URL names, by an application registered there."""
 
     spec = ProviderSpec(
@@ -195,15 +200,9 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention, CanRea
     ) -> Sequence[Found]:
         """Compare the account's latest statuses, letter by letter: the instance adds markup of its own."""
         del to  # answers are among them
-        answer = api.request(
-            "GET",
-            f"/api/v1/accounts/{api.access.remote_id.partition('@')[0]}/statuses",
-            params={"limit": 40, "exclude_reblogs": "true"},
-            headers=_bearer(api),
-        )
         wanted = (_letters(post.text), len(post.media))
         found = []
-        for status in api.read_list(answer):
+        for status in self._latest(api):
             created_at = clock.as_utc(datetime.fromisoformat(status["created_at"]))
             seen = (
                 _letters(_without_markup(status["content"])),
@@ -245,6 +244,28 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention, CanRea
             return None
         return Released(id=found[3], url=page._replace(query="", fragment="").geturl())
 
+    def find_release(self, api: Api, url: str) -> Released | None:
+        """Ask the server for the status; addresses look different on every software, so any page of it may name one.
+
+        An id in the address is tried first, then the account's latest statuses are compared by their addresses.
+        """
+        own_id, _, host = api.access.remote_id.partition("@")
+        given = addresses.comparable(url)
+        for status_id in self._ids_in(url, api):
+            status = self._status(api, status_id)
+            if status is None or _author(status) != own_id:
+                continue
+            if given.partition("/")[0] == host.casefold() or given in _addresses_of(status):
+                return self._released(api, status)
+        return next(
+            (
+                self._released(api, status)
+                for status in self._latest(api)
+                if given in _addresses_of(status)
+            ),
+            None,
+        )
+
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read Mastodon's sentences: it gives no codes."""
         words = said(response)
@@ -280,6 +301,33 @@ class Mastodon(OAuth2Provider, CanReply, CanStage, CanLookUp, CanMention, CanRea
             "POST", "/api/v1/statuses", json=body, headers=headers, irrevocable=True
         )
         return self._released(api, api.read(answer, "id"))
+
+    def _latest(self, api: Api) -> list[dict[str, Any]]:
+        answer = api.request(
+            "GET",
+            f"/api/v1/accounts/{api.access.remote_id.partition('@')[0]}/statuses",
+            params={"limit": 40, "exclude_reblogs": "true"},
+            headers=_bearer(api),
+        )
+        return api.read_list(answer)
+
+    def _ids_in(self, url: str, api: Api) -> Sequence[str]:
+        """List what could be a status's id in an address: Mastodon's own forms are known, else the last two names."""
+        named = self.release_from_url(
+            url, remote_id=api.access.remote_id, username=api.access.username
+        )
+        if named:
+            return [named.id]
+        names = addresses.comparable(url).split("/")[1:]
+        return [name for name in reversed(names[-2:]) if _STATUS_ID.fullmatch(name)]
+
+    def _status(self, api: Api, status_id: str) -> dict[str, Any] | None:
+        """Read one status; None: there is none of that id, or none that this account may see."""
+        absent = (400, 404, 410, 422)  # some programs refuse an id that is not of their kind
+        answer = api.request(
+            "GET", f"/api/v1/statuses/{status_id}", headers=_bearer(api), accept=absent
+        )
+        return api.read(answer, "id", "account.id") if answer.is_success else None
 
     def _released(self, api: Api, status: Mapping[str, Any]) -> Released:
         return Released(
@@ -385,6 +433,15 @@ def _at_instance(api: Api, remember: Mapping[str, str]) -> Api:
 
 def _bearer(api: Api) -> dict[str, str]:
     return {"Authorization": f"Bearer {api.access.access_token}"}
+
+
+def _author(status: Mapping[str, Any]) -> str:
+    return str(status["account"]["id"])
+
+
+def _addresses_of(status: Mapping[str, Any]) -> set[str]:
+    given = (status.get("url"), status.get("uri"))
+    return {addresses.comparable(address) for address in given if isinstance(address, str)}
 
 
 def _without_markup(content: str) -> str:

@@ -37,6 +37,7 @@ from shared.posts.schemas import (
     PostDraft,
     PostEdit,
 )
+from shared.providers.base import Released
 from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure
 
@@ -142,7 +143,7 @@ USE_CASES: dict[str, UseCase] = {
     ),
     "resend": lambda session, at: resend(session, at.author, at.root),
     "confirm": lambda session, at: confirm(
-        session, at.author, at.root, f"https://social.example/@ada/{at.released[0]}"
+        session, at.author, at.root, Released(at.released[0], "https://social.example/@ada/1")
     ),
     "delete the channel's posts": lambda session, at: delete_posts_of_channel(
         session, at.author, at.channel
