@@ -143,7 +143,7 @@ USE_CASES: dict[str, UseCase] = {
     ),
     "resend": lambda session, at: resend(session, at.author, at.root),
     "confirm": lambda session, at: confirm(
-        session, at.author, at.root, Released(at.released[0], "https://social.example/@ada/1")
+        session, at.author, at.root, Released(str(at.released[0]), "https://social.example/@ada/1")
     ),
     "delete the channel's posts": lambda session, at: delete_posts_of_channel(
         session, at.author, at.channel
