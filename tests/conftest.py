@@ -1,5 +1,7 @@
 """What every test stands on: a real PostgreSQL, settings of its own, closed sockets, and AWS in process when asked for.
 
+A change of a post's state that `shared/posts/lifecycle.py` does not list is refused by a trigger.
+
 - `session`: a session in a transaction that is rolled back; `unit_of_work()` and `read_only()` of the code under test
   join it. After such code has run, `session.expire_all()` before looking at objects loaded earlier. `now()` in SQL is
   the time at which the test began.
@@ -33,6 +35,7 @@ from shared.core.log import log
 from shared.db import migrate
 from shared.db.base import Base
 from shared.db.session import bound_to, dispose, engine
+from shared.posts.lifecycle import MOVES
 from tests.loop import use_loop
 
 Configure = Callable[..., None]
@@ -114,9 +117,34 @@ def database_url(postgres: str, _environment: None) -> Iterator[str]:
         settings.cache_clear()
         with migrate.migrating() as connection:
             migrate.upgrade(connection)
+            _refuse_other_moves(connection)
         yield postgres
         dispose()
     settings.cache_clear()
+
+
+def _refuse_other_moves(connection: Connection) -> None:
+    """Have the test database refuse every change of a post's state that `posts/lifecycle.py` does not list."""
+    listed = ", ".join(f"('{before}', '{after}')" for before, after in MOVES)
+    connection.execute(
+        text(f"""
+            create function refuse_other_moves() returns trigger language plpgsql as $$ begin
+                if (old.state, new.state) not in ({listed}) then
+                    raise exception 'a part that is % cannot become %', old.state, new.state
+                        using hint = 'shared/posts/lifecycle.py lists the moves';
+                end if;
+                return new;
+            end $$
+        """)
+    )
+    connection.execute(
+        text("""
+            create trigger refuse_other_moves before update of state on posts for each row
+            when (old.state <> new.state and old.deleted_at is null)
+            execute function refuse_other_moves()
+        """)
+    )
+    connection.commit()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import Enum, auto
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId, new_id
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
-from shared.posts.draft import Composition, Thread, read_draft, refusal
+from shared.posts.draft import PAST_GRACE, Composition, Thread, read_draft, refusal
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
-from shared.posts.standing import is_out, require_editable
+from shared.posts.standing import is_out, require_editable, require_settled
+from shared.posts.timing import leaves_alone, timing_after
 from shared.posts.write import Plan, Stored, write
 from shared.providers.registry import provider
 
@@ -37,10 +39,12 @@ def compose(
     *,
     key: str | None = None,
     grouping: Grouping = Grouping.TOGETHER,
+    grace: timedelta = PAST_GRACE,
 ) -> list[CreatedPost]:
     """Store posts and have them published when their time comes.
 
     The answers are in the order of the draft's channels. With `key` the same request is carried out once.
+    `grace` is by how much the date of an update may be over.
 
     Raises:
         InvalidInput: something in it was refused; nothing is stored.
@@ -52,7 +56,7 @@ def compose(
     if request and (answer := earlier_answer(session, author.organization_id, request)):
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
-    plans = _plans(session, author.organization_id, wanted, grouping)
+    plans = _plans(session, author.organization_id, wanted, grouping, grace)
     written = write(session, author, plans, labels=wanted.labels)
     created, seen = [], set[tuple[UUID, str]]()
     for one in written:
@@ -64,13 +68,15 @@ def compose(
     return created
 
 
-def created_post(stored: Stored, *, is_twin: bool = False) -> CreatedPost:
-    """Tell of a post that was stored, and of what the member may want to look at.
+def created_post(
+    stored: Stored, *, is_twin: bool = False, warnings: Sequence[WarningOut] = ()
+) -> CreatedPost:
+    """Describe a post that was stored, with what the member may want to look at.
 
-    `is_twin` says that the same request holds the same post already.
+    `is_twin` says that the same request holds the same post already; `warnings` are told before our own.
     """
     channel = stored.channel
-    warnings = []
+    warnings = [*warnings]
     if stored.root.twin_id or is_twin:
         words = f"{channel.name} has a post with the same content within 24 hours of this one."
         warnings.append(WarningOut(code="duplicate", message=words))
@@ -90,7 +96,11 @@ def created_post(stored: Stored, *, is_twin: bool = False) -> CreatedPost:
 
 
 def _plans(
-    session: Session, organization_id: OrganizationId, wanted: Composition, grouping: Grouping
+    session: Session,
+    organization_id: OrganizationId,
+    wanted: Composition,
+    grouping: Grouping,
+    grace: timedelta,
 ) -> list[Plan]:
     """Find, and lock, what each thread takes the place of."""
     ids = {thread.replaces for thread in wanted.threads if thread.replaces}
@@ -107,7 +117,11 @@ def _plans(
             raise refusal(thread.path("value.0.id"), "named_twice", words)
         seen |= {before[0].id} if before else set()
         own_group = new_id() if grouping is Grouping.APART else group_id
-        plans.append(_plan(thread, wanted, before, own_group))
+        if before is None:
+            plans.append(_new(thread, wanted, own_group))
+        else:
+            _require_replaceable(session, organization_id, thread, wanted, before)
+            plans.append(_replacement(thread, wanted, before, grace))
     return plans
 
 
@@ -123,20 +137,38 @@ def _before(
     return None
 
 
-def _plan(
-    thread: Thread, wanted: Composition, before: Sequence[StoredPart] | None, group_id: UUID
-) -> Plan:
-    state = PostState.DRAFT if wanted.type == "draft" else PostState.QUEUED
-    if before is None:
-        if wanted.type == "update":
-            path = thread.path("value.0.id")
-            raise refusal(path, "missing", "Name the post that is to be updated.")
-        return Plan(thread, state, wanted.publish_at, group_id, "composed")
-    require_editable(before)
-    root, publish_at = before[0], wanted.publish_at
+def _new(thread: Thread, wanted: Composition, group_id: UUID) -> Plan:
     if wanted.type == "update":
-        state, publish_at = root.state, publish_at or root.publish_at
-    return Plan(thread, state, publish_at, root.group_id, "edited", before)
+        path = thread.path("value.0.id")
+        raise refusal(path, "missing", "Name the post that is to be updated.")
+    state = PostState.DRAFT if wanted.type == "draft" else PostState.QUEUED
+    return Plan(thread, state, wanted.publish_at, group_id, "composed")
+
+
+def _require_replaceable(
+    session: Session,
+    organization_id: OrganizationId,
+    thread: Thread,
+    wanted: Composition,
+    before: Sequence[StoredPart],
+) -> None:
+    """Refuse to replace what is out, or may be unless only its content changes."""
+    root = before[0]
+    same_channel = thread.channel_id == root.channel_id
+    if not (same_channel and leaves_alone(wanted.type, wanted.publish_at, root)):
+        require_settled(session, organization_id, before)
+    require_editable(before)
+
+
+def _replacement(
+    thread: Thread, wanted: Composition, before: Sequence[StoredPart], grace: timedelta
+) -> Plan:
+    root = before[0]
+    if wanted.type == "update":
+        after = timing_after("update", wanted.publish_at, root, grace=grace)
+        return Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
+    state = PostState.DRAFT if wanted.type == "draft" else PostState.QUEUED
+    return Plan(thread, state, wanted.publish_at, root.group_id, "edited", before)
 
 
 def _hash(draft: PostDraft) -> bytes:

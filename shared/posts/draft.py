@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from shared.posts.schemas import (
 
 PAST_GRACE = timedelta(minutes=5)  # a form that was open for a while still goes out
 FURTHEST = timedelta(days=5 * 366)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -125,7 +126,8 @@ def read_date(draft: PostDraft) -> datetime | None:
         if moment is None:
             raise refusal(path, "missing", "Say when to publish, or send type `now` or `draft`.")
         return read_publish_at(moment, path)
-    return moment
+    # A post that is updated may be queued: `timing_after` checks its date.
+    return moment if moment is None or draft.type == "update" else read_draft_time(moment, path)
 
 
 def read_thread(entry: ChannelPostIn, prefix: str, *, short: bool = False) -> Thread:
@@ -156,18 +158,32 @@ def read_part(part: PartIn) -> Part:
     return Part(sanitize(part.content), media, round(part.delay * 60))
 
 
-def read_publish_at(moment: datetime, path: str) -> datetime:
-    """Check a time to publish at.
+def read_publish_at(
+    moment: datetime, path: str, *, grace: timedelta = PAST_GRACE
+) -> datetime | None:
+    """Check a time to publish at; None: it is over by more than a few minutes, but by less than `grace`, so now.
 
     Raises:
-        TooLateToSchedule: it is over.
+        TooLateToSchedule: it is over by more than `grace`.
         InvalidInput: it is years ahead.
     """
     now = clock.now()
-    if moment < now - PAST_GRACE:
-        raise TooLateToSchedule(path, PAST_GRACE)
+    if moment < now - grace:
+        raise TooLateToSchedule(path, grace)
     if moment > now + FURTHEST:
         raise refusal(path, "date_too_far", "Choose a time within the next five years.")
+    return None if moment < now - PAST_GRACE else moment
+
+
+def read_draft_time(moment: datetime, path: str) -> datetime:
+    """Check the time of a post that is not queued; it may be over.
+
+    Raises:
+        InvalidInput: it is before the year 2000, or years ahead.
+    """
+    if not EARLIEST <= moment <= clock.now() + FURTHEST:
+        words = "Choose a time between the year 2000 and five years from now."
+        raise refusal(path, "date_too_far", words)
     return moment
 
 

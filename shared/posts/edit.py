@@ -6,14 +6,14 @@ that asks for what is there already changes nothing, and leaves them be.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.core.ids import new_id
 from shared.posts.compose import created_post
-from shared.posts.draft import Thread, labels_of, read_part, read_publish_at, refusal, with_parts
+from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import Author, StoredPart
 from shared.posts.schemas import (
@@ -23,17 +23,25 @@ from shared.posts.schemas import (
     PostEdit,
     PostType,
     StatusAction,
+    WarningOut,
 )
-from shared.posts.standing import lock_post, require_editable
+from shared.posts.standing import living, lock_post, require_editable, require_settled
+from shared.posts.timing import leaves_alone, timing_after
 from shared.posts.write import Plan, Stored, thread_from, write
 
 
 def edit(
-    session: Session, author: Author, post_id: UUID, wanted: PostEdit, *, revision: int | None
+    session: Session,
+    author: Author,
+    post_id: UUID,
+    wanted: PostEdit,
+    *,
+    revision: int | None,
+    grace: timedelta = PAST_GRACE,
 ) -> None:
     """Change a post: its parts, files, settings, channel, tags or time.
 
-    `revision` is the one the caller read; None: whichever it is.
+    `revision` is the one the caller read; None: whichever it is. A date may be over by `grace`.
 
     Raises:
         PostNotFound: there is none.
@@ -41,11 +49,14 @@ def edit(
         Conflict: it is being published, was published, or has changed.
     """
     before = lock_post(session, author.organization_id, post_id)
-    require_editable(before, revision=revision)
     root = before[0]
-    state, publish_at = _when(wanted.type, wanted.date, root.state, root.publish_at)
     thread = _overlaid(thread_from(before), wanted)
-    plan = Plan(thread, state, publish_at, root.group_id, "edited", before)
+    stays = thread.channel_id == root.channel_id and leaves_alone(wanted.type, wanted.date, root)
+    if not stays:
+        require_settled(session, author.organization_id, before)
+    require_editable(before, revision=revision)
+    after = timing_after(wanted.type, wanted.date, root, grace=grace)
+    plan = Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
     labels = labels_of(wanted.tags)
     if labels is not None or not _is_there(plan, before):
         write(session, author, [plan], labels=labels)
@@ -68,11 +79,13 @@ def reschedule(
         Conflict: it is being published, was published, or has changed.
     """
     before = lock_post(session, author.organization_id, post_id)
+    require_settled(session, author.organization_id, before)
     require_editable(before, revision=revision)
     root = before[0]
     stays = action == "update" or root.state is PostState.DRAFT
-    state, publish_at = _when("update" if stays else "schedule", date, root.state, root.publish_at)
-    plan = Plan(thread_from(before), state, publish_at, root.group_id, "rescheduled", before)
+    after = timing_after("update" if stays else "schedule", date, root)
+    thread = thread_from(before)
+    plan = Plan(thread, after.state, after.publish_at, root.group_id, "rescheduled", before)
     [stored] = write(session, author, [plan])
     return stored
 
@@ -93,11 +106,13 @@ def change_status(
         Conflict: it is being published, was published, or has changed.
     """
     before = lock_post(session, author.organization_id, post_id)
+    require_settled(session, author.organization_id, before)
     require_editable(before, revision=revision)
     root = before[0]
-    state, publish_at = _when(status, None, root.state, root.publish_at)
-    action = "cancelled" if state is PostState.DRAFT else "queued"
-    plan = Plan(thread_from(before), state, publish_at, root.group_id, action, before)
+    after = timing_after(status, None, root)
+    action = "cancelled" if after.state is PostState.DRAFT else "queued"
+    thread = thread_from(before)
+    plan = Plan(thread, after.state, after.publish_at, root.group_id, action, before)
     [stored] = write(session, author, [plan])
     return stored
 
@@ -105,35 +120,36 @@ def change_status(
 def duplicate(session: Session, author: Author, post_id: UUID, wanted: Duplicate) -> CreatedPost:
     """Copy a post, whatever has become of it, as a draft or to be published at a new time.
 
+    Without a date it is a draft: the time of the original is not asked for again. So is a copy of a post that may be on
+    its platform already.
+
     Raises:
         PostNotFound: there is none.
         InvalidInput: the platform would refuse it as it is, or the time is over.
     """
     before = lock_post(session, author.organization_id, post_id)
-    root = before[0]
+    root = replace(before[0], state=PostState.DRAFT)
     kind = wanted.type or ("schedule" if wanted.date else "draft")
-    state, publish_at = _when(kind, wanted.date, PostState.DRAFT, root.publish_at)
+    warnings = _warnings_of_copy(kind, wanted.date, before)
+    after = timing_after("draft" if warnings else kind, wanted.date, root)
     group_id = root.group_id if wanted.same_group else new_id()
-    plan = Plan(thread_from(before), state, publish_at, group_id, "duplicated")
+    plan = Plan(thread_from(before), after.state, after.publish_at, group_id, "duplicated")
     [stored] = write(session, author, [plan])
-    return created_post(stored)
+    return created_post(stored, warnings=warnings)
 
 
-def _when(
-    kind: PostType, date: datetime | None, state: PostState, publish_at: datetime
-) -> tuple[PostState, datetime | None]:
-    """Say in which state a post is afterwards, and when it is to be published; None: now."""
-    match kind:
-        case "now":
-            return PostState.QUEUED, None
-        case "schedule":
-            return PostState.QUEUED, read_publish_at(date or publish_at, "date")
-        case "draft":
-            return PostState.DRAFT, date or publish_at
-        case "update" if date and state is PostState.QUEUED:
-            return state, read_publish_at(date, "date")
-        case "update":
-            return state, date or publish_at
+def _warnings_of_copy(
+    kind: PostType, date: datetime | None, original: Sequence[StoredPart]
+) -> list[WarningOut]:
+    """Return why a copy begins as a draft although it was asked for otherwise, or because of its original."""
+    warnings = []
+    if any(part.state is PostState.UNCONFIRMED for part in living(original)):
+        words = "The original may already be on its platform, so the copy is a draft. Look there before you queue it."
+        warnings.append(WarningOut(code="unconfirmed", message=words))
+    if kind == "schedule" and date is None:
+        words = "The copy is a draft, because no date was sent. Choose a time for it."
+        warnings.append(WarningOut(code="no_date", message=words))
+    return warnings
 
 
 def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:

@@ -1,8 +1,9 @@
 """Which failures of posts are anticipated: what is not there, and what a post's state does not allow."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from shared.core import clock
 from shared.core.errors import (
     Conflict,
     FieldProblem,
@@ -99,6 +100,42 @@ class PostIsPublished(_StateForbids):
         )
 
 
+class TimeIsOver(_StateForbids):
+    """The post would be queued for a time that is over, and nobody said that it should go out now."""
+
+    code = "time_is_over"
+
+    def __init__(self, publish_at: datetime, state: PostState, revision: int) -> None:
+        super().__init__(
+            f"The time of this post, {clock.to_wire(publish_at)}, is over. Choose a new time, or publish it now.",
+            state,
+            revision,
+        )
+
+
+class Unconfirmed(_StateForbids):
+    """The post may be on its platform. Until a member has looked, it must not go out again."""
+
+    code = "unconfirmed"
+
+    def __init__(self, where: str, revision: int) -> None:
+        super().__init__(
+            f"This post may already be on {where}: the platform did not give a clear answer. Look there first. If the "
+            "post is there, confirm it with its address. If it is not, resend it or delete it.",
+            PostState.UNCONFIRMED,
+            revision,
+        )
+
+
+class MoveForbidden(_StateForbids):
+    """No member may take a post from the one state to the other."""
+
+    code = "move_forbidden"
+
+    def __init__(self, before: PostState, after: PostState, revision: int) -> None:
+        super().__init__(f"A post that is {before} cannot become {after}.", before, revision)
+
+
 class PostChanged(_StateForbids):
     """Somebody changed the post since the caller read it."""
 
@@ -181,7 +218,6 @@ class TooLateToSchedule(InvalidInput):
 
     def __init__(self, path: str, grace: timedelta) -> None:
         minutes = round(grace.total_seconds() / 60)
-        words = (
-            f"This time is more than {minutes} minutes ago. Choose a later one, or send type `now`."
-        )
+        ago = f"{minutes} minutes" if minutes < 60 else f"{minutes // 60} hours"
+        words = f"This time is more than {ago} ago. Choose a later one, or send type `now`."
         super().__init__(words, problems=[FieldProblem(path, self.code, words)])

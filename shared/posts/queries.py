@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId, UserId, new_id
 from shared.organizations.models import Role
 from shared.posts.announce import MESSAGES, announcing, announcing_written
-from shared.posts.lifecycle import PostState, wire_state
+from shared.posts.lifecycle import (
+    CLOSED,
+    RESENDABLE,
+    Hand,
+    PostState,
+    in_sql,
+    sources,
+    wire_state,
+)
 from shared.posts.models import CreationMethod
 from shared.posts.schedule import Armable
 from shared.posts.schemas import CalendarPost
@@ -155,12 +163,12 @@ _WRITE = text(f"""
             revision = excluded.revision, arm_count = posts.arm_count + 1, armed_revision = null,
             enqueued_at = null, next_check_at = null,
             generation = posts.generation + case when posts.deleted_at is not null
-                or (posts.state in ('failed', 'unconfirmed') and excluded.state <> posts.state) then 1 else 0 end,
+                or (posts.state in ({in_sql(RESENDABLE)}) and excluded.state <> posts.state) then 1 else 0 end,
             error_code = case when excluded.state = posts.state then posts.error_code end,
             error_message = case when excluded.state = posts.state then posts.error_message end,
             deleted_at = null, updated_at = now()
         where posts.organization_id = excluded.organization_id and posts.revision < excluded.revision
-            and (posts.state not in ('publishing', 'published') or posts.deleted_at is not null)
+            and (posts.state not in ({in_sql(CLOSED)}) or posts.deleted_at is not null)
         returning posts.*
     ), dropped as (
         update posts set deleted_at = now(), due_at = null, updated_at = now()
@@ -283,7 +291,7 @@ _DELETE = text(f"""
             and root_id not in (
                 select busy.root_id from posts busy
                 where busy.root_id = any(cast(:roots as uuid[])) and busy.deleted_at is null
-                    and busy.state in ('publishing', 'published'))
+                    and busy.state in ({in_sql(CLOSED)}))
         returning posts.*
     ), {announcing("deleted", Event.DELETED)}
     insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -294,13 +302,13 @@ _DELETE = text(f"""
 
 
 # A channel is gone: so is what was still to go out through it. What is being published, or was, stays in its history.
-_LOCK_ROOTS_OF_CHANNEL = text("""
+_LOCK_ROOTS_OF_CHANNEL = text(f"""
     select id from posts
     where organization_id = :organization_id and channel_id = :channel_id and position = 0 and deleted_at is null
-        and state not in ('publishing', 'published')
+        and state not in ({in_sql(CLOSED)})
     order by id
     for update
-""")
+""")  # noqa: S608, only constants
 
 
 def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) -> int:
@@ -331,11 +339,11 @@ def delete_threads(
     return [row.root_id for row in rows]
 
 
-_DELETE_REST = text("""
+_DELETE_REST = text(f"""
     with deleted as (
         update posts set deleted_at = now(), due_at = null, armed_revision = null, updated_at = now()
         where organization_id = :organization_id and root_id = :root_id and position >= :position
-            and deleted_at is null and state not in ('publishing', 'published')
+            and deleted_at is null and state not in ({in_sql(CLOSED)})
         returning id, position, content
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -345,7 +353,7 @@ _DELETE_REST = text("""
         having count(*) > 0
     )
     select id from deleted order by position
-""")
+""")  # noqa: S608, only constants
 
 
 def delete_rest(session: Session, author: Author, root: StoredPart, *, position: int) -> list[UUID]:
@@ -366,7 +374,8 @@ _CONFIRM = text(f"""
         update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
             release_url = :release_url, release_data = null, error_code = null, error_message = null,
             next_check_at = null, updated_at = now()
-        where id = :part_id and organization_id = :organization_id and state = 'unconfirmed'
+        where id = :part_id and organization_id = :organization_id
+            and state in ({in_sql(sources(PostState.PUBLISHED, by=Hand.MEMBER))})
         returning posts.*
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -411,7 +420,7 @@ _REQUEUE = text(f"""
             armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
             error_code = null, error_message = null, updated_at = now()
         where organization_id = :organization_id and root_id = :root_id and deleted_at is null
-            and ((id = :part_id and (state in ('failed', 'unconfirmed') or (state = 'queued' and due_at is null)))
+            and ((id = :part_id and (state in ({in_sql(RESENDABLE)}) or (state = 'queued' and due_at is null)))
                 or (position > :position and state in ('failed', 'queued')))
         returning posts.*
     ), told as (

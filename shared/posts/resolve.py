@@ -25,7 +25,7 @@ from shared.posts.errors import (
     PredecessorFirst,
     ReleaseTaken,
 )
-from shared.posts.lifecycle import Hand, PostState, may_move
+from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
 from shared.posts.queries import Author, StoredPart
 from shared.posts.read import get_thread
 from shared.posts.schedule import Armable, arm_after_commit
@@ -102,8 +102,7 @@ def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
     require_writer(author)
     part, before = _lock_part(session, author.organization_id, part_id)
     is_held_up = part.state is PostState.QUEUED and part.due_at is None
-    may_go = may_move(part.state, PostState.QUEUED, by=Hand.MEMBER) or is_held_up
-    if not may_go or part.state is PostState.DRAFT:
+    if part.state not in RESENDABLE and not is_held_up:
         raise NotWaitingForYou(part.state, part.revision)
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)

@@ -6,18 +6,23 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.channels.errors import ChannelNotFound
+from shared.channels.queries import get_channel
 from shared.core.ids import OrganizationId
 from shared.posts.errors import (
     MayNotCompose,
+    MoveForbidden,
     PostChanged,
     PostIsPublished,
     PostIsPublishing,
     PostNotFound,
     ReplyNotPost,
+    Unconfirmed,
 )
-from shared.posts.lifecycle import PostState
+from shared.posts.lifecycle import Hand, PostState, may_move
 from shared.posts.policy import may_compose
 from shared.posts.queries import Author, StoredPart, lock_threads
+from shared.providers.registry import provider
 
 
 def require_writer(author: Author) -> None:
@@ -87,6 +92,39 @@ def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None
         raise PostIsPublished(root.revision)
     if revision is not None and revision != root.revision:
         raise PostChanged(root.state, root.revision)
+
+
+def require_settled(
+    session: Session, organization_id: OrganizationId, parts: Sequence[StoredPart]
+) -> None:
+    """Refuse to queue, move or take back what may be on its platform.
+
+    Raises:
+        Unconfirmed: nobody knows of a part whether it is there.
+    """
+    for part in living(parts):
+        if part.state is PostState.UNCONFIRMED:
+            raise Unconfirmed(_account(session, organization_id, part), parts[0].revision)
+
+
+def require_move(before: PostState, after: PostState, revision: int) -> None:
+    """Refuse what no member may do with a post.
+
+    Raises:
+        MoveForbidden: `lifecycle.MOVES` does not list it.
+    """
+    if before is not after and not may_move(before, after, by=Hand.MEMBER):
+        raise MoveForbidden(before, after, revision)
+
+
+def _account(session: Session, organization_id: OrganizationId, part: StoredPart) -> str:
+    """Name the account on which to look for a part."""
+    try:
+        channel = get_channel(session, organization_id, part.channel_id)
+    except ChannelNotFound:
+        return "its platform, whose channel was deleted"
+    platform = provider(channel.provider).spec.name
+    return f"{platform}, on the account {channel.username or channel.name}"
 
 
 def require_rest_editable(

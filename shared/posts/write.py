@@ -28,7 +28,7 @@ from shared.posts.queries import (
 )
 from shared.posts.schedule import arm_after_commit, disarm_after_commit
 from shared.posts.setting_media import shown_media, with_setting_media
-from shared.posts.standing import living, require_writer
+from shared.posts.standing import living, require_move, require_writer
 
 # What the history calls the columns: the names that the members' programs know.
 _OF_A_POST = {
@@ -87,8 +87,12 @@ def write(
         InvalidInput: something in them was refused; all of it is named.
         ChannelNotFound: a channel is not the organization's.
         MayNotCompose: the author may only look.
+        MoveForbidden: no member takes a post from its state to the planned one.
     """
     require_writer(author)
+    for plan in plans:
+        if plan.before:
+            require_move(plan.before[0].state, plan.state, plan.before[0].revision)
     channels = read_channels(session, author.organization_id, [plan.thread for plan in plans])
     plans = [_with_setting_media(plan, channels) for plan in plans]
     threads = [plan.thread for plan in plans]

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.queries import ChannelFacts, get_channel
 from shared.core import clock
+from shared.core.config import settings
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.db.session import read_only, run

@@ -190,7 +190,9 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
             kept |= {f"posts.{number}.": merged} if merged else {}
     draft = draft.model_copy(update={"posts": entries, "tags": tags})
     try:
-        created = compose(session, author, draft, grouping=Grouping.APART)
+        created = compose(
+            session, author, draft, grouping=Grouping.APART, grace=settings().max_late
+        )
     except InvalidInput as error:
         raise in_request(error, kept) from error
     if warned := of_tags(unknown):

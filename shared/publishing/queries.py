@@ -3,6 +3,7 @@
 from sqlalchemy import text
 
 from shared.posts.announce import MESSAGES, announcing
+from shared.posts.lifecycle import Hand, PostState, in_sql, sources
 from shared.webhooks.models import Event
 
 # A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
@@ -428,7 +429,7 @@ ADOPT_LATE = text(f"""
         select a.id, a.post_id, a.release_id, a.release_url, a.release_data
         from attempts a join posts p on p.id = a.post_id
         where a.release_id is not null and a.state <> 'released' and a.finished_at is not null
-            and p.state in ('unconfirmed', 'failed', 'queued') and p.generation = a.generation
+            and p.state in ({in_sql(sources(PostState.PUBLISHED, by=Hand.SWEEP))}) and p.generation = a.generation
             and not exists (
                 select 1 from posts other
                 where other.channel_id = p.channel_id and other.release_id = a.release_id and other.id <> p.id

@@ -73,6 +73,9 @@ class TestEveryChange:
     ) -> None:
         post = a_post(session, channel, state=state)
         answer = caller.call(method, f"/posts/{post.id}{path}", body)
+        if state is PostState.UNCONFIRMED and path:  # a move, see test_posts_timing.py
+            assert answer.json["code"] == "unconfirmed"
+            return
         assert answer.status == 200, answer.text
         session.refresh(post)
         assert post.revision == 2
@@ -689,7 +692,6 @@ class TestHistory:
             (PostState.QUEUED, "draft", ["QUEUE", "DRAFT"], ["queued", "draft"]),
             (PostState.DRAFT, "schedule", ["DRAFT", "QUEUE"], ["draft", "queued"]),
             (PostState.FAILED, "draft", ["ERROR", "DRAFT"], ["failed", "draft"]),
-            (PostState.UNCONFIRMED, "draft", ["ERROR", "DRAFT"], ["unconfirmed", "draft"]),
         ],
     )
     def test_names_states_as_everywhere(
