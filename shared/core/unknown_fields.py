@@ -1,10 +1,13 @@
-"""Which fields of a JSON value does a model not know? Named by their paths, for bodies that are read leniently."""
+"""Which fields of a JSON value does a model not know? Named by their paths, to be refused or to be warned of."""
 
+import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+
+from shared.core.errors import FieldProblem
 
 MAX_PATH_CHARACTERS = 200
 
@@ -16,6 +19,40 @@ def unknown_fields(model: type[BaseModel], value: Any, *, most: int) -> list[str
     """
     found = _of_model(model, value, "")
     return [path[:MAX_PATH_CHARACTERS] for path, _ in zip(found, range(most), strict=False)]
+
+
+def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> FieldProblem:
+    """Return the refusal of an unknown field, which names the known one that is spelled most like it.
+
+    `prefix` is where in the body the model's value is: `posts.0.settings.`.
+    """
+    name = path.rpartition(".")[2]
+    alike = difflib.get_close_matches(name, _names_at(model, path.split(".")[:-1]), n=1)
+    words = f"There is no field `{name}` here."
+    words += f" Did you mean `{alike[0]}`?" if alike else " Leave it out."
+    return FieldProblem(f"{prefix}{path}", "unknown_field", words)
+
+
+def models_in(kind: Any) -> list[type[BaseModel]]:
+    """List the models that an annotation names: `Model`, `Model | None`, `list[Model]`, `Annotated[Model, ...]`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    if get_origin(kind) is Annotated:
+        return models_in(get_args(kind)[0])
+    return [model for inner in get_args(kind) for model in models_in(inner)]
+
+
+def _names_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """List the fields that there are at a path; empty where it does not lead to one model."""
+    for name in path:
+        if name.isdigit():
+            continue
+        fields = {field.alias or key: field for key, field in model.model_fields.items()}
+        found = models_in(fields[name].annotation) if name in fields else []
+        if len(found) != 1:
+            return []
+        [model] = found
+    return [field.alias or key for key, field in model.model_fields.items()]
 
 
 def _of_model(model: type[BaseModel], value: Any, path: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.core.errors import InvalidInput
 from shared.core.ids import OrganizationId, new_id
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
@@ -18,7 +19,8 @@ from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
 from shared.posts.standing import is_out, require_editable, require_settled
 from shared.posts.timing import leaves_alone, timing_after
-from shared.posts.write import Plan, Stored, write
+from shared.posts.unknown import unknown_tags
+from shared.posts.write import Plan, Stored, Unknown, write
 from shared.providers.registry import provider
 
 SCOPE = "POST /posts"
@@ -40,11 +42,12 @@ def compose(
     key: str | None = None,
     grouping: Grouping = Grouping.TOGETHER,
     grace: timedelta = PAST_GRACE,
+    unknown: Unknown = Unknown.REFUSED,
 ) -> list[CreatedPost]:
     """Store posts and have them published when their time comes.
 
     The answers are in the order of the draft's channels. With `key` the same request is carried out once.
-    `grace` is by how much the date of an update may be over.
+    `grace` is by how much the date of an update may be over, `unknown` what becomes of unknown settings.
 
     Raises:
         InvalidInput: something in it was refused; nothing is stored.
@@ -57,7 +60,9 @@ def compose(
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
     plans = _plans(session, author.organization_id, wanted, grouping, grace)
-    written = write(session, author, plans, labels=wanted.labels)
+    if problems := unknown_tags(session, author.organization_id, draft.tags):
+        raise InvalidInput("Some tags do not exist.", problems=problems)
+    written = write(session, author, plans, labels=wanted.labels, unknown=unknown)
     created, seen = [], set[tuple[UUID, str]]()
     for one in written:
         created.append(created_post(one, is_twin=one.says in seen))

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.core.errors import InvalidInput
 from shared.core.ids import new_id
 from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
@@ -27,7 +28,8 @@ from shared.posts.schemas import (
 )
 from shared.posts.standing import living, lock_post, require_editable, require_settled
 from shared.posts.timing import leaves_alone, timing_after
-from shared.posts.write import Plan, Stored, thread_from, write
+from shared.posts.unknown import unknown_tags
+from shared.posts.write import Plan, Stored, Unknown, thread_from, write
 
 
 def edit(
@@ -38,10 +40,12 @@ def edit(
     *,
     revision: int | None,
     grace: timedelta = PAST_GRACE,
+    unknown: Unknown = Unknown.REFUSED,
 ) -> None:
     """Change a post: its parts, files, settings, channel, tags or time.
 
-    `revision` is the one the caller read; None: whichever it is. A date may be over by `grace`.
+    `revision` is the one the caller read; None: whichever it is. A date may be over by `grace`; `unknown` says what
+    becomes of settings that the platform does not have.
 
     Raises:
         PostNotFound: there is none.
@@ -58,8 +62,10 @@ def edit(
     after = timing_after(wanted.type, wanted.date, root, grace=grace)
     plan = Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
     labels = labels_of(wanted.tags)
+    if problems := unknown_tags(session, author.organization_id, wanted.tags):
+        raise InvalidInput("Some tags do not exist.", problems=problems)
     if labels is not None or not _is_there(plan, before):
-        write(session, author, [plan], labels=labels)
+        write(session, author, [plan], labels=labels, unknown=unknown)
 
 
 def reschedule(

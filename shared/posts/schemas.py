@@ -80,7 +80,7 @@ class ChannelPostIn(RequestModel):
 
 
 class TagIn(RequestModel):
-    """A tag by its name; one that the organization does not have is left out."""
+    """A tag by its name."""
 
     value: Name | None = None
     label: Name | None = None

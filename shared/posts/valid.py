@@ -11,6 +11,7 @@ from shared.posts.check import Files, check_thread
 from shared.posts.draft import Thread, read_date, read_threads
 from shared.posts.schemas import CheckedOut, CheckedPost, PostDraft, ProblemOut
 from shared.posts.setting_media import with_setting_media
+from shared.posts.unknown import unknown_settings, unknown_tags
 from shared.posts.write import read_channels, read_files
 from shared.providers.registry import provider
 
@@ -26,15 +27,18 @@ def dry_run(session: Session, organization_id: OrganizationId, draft: PostDraft)
     channels = read_channels(session, organization_id, composed)
     threads = [with_setting_media(one, channels[one.channel_id].provider) for one in composed]
     files = read_files(session, organization_id, threads)
-    of_date = _problems_of_date(draft)
+    of_all = _problems_of_date(draft) + _out(unknown_tags(session, organization_id, draft.tags))
     posts = [_checked(thread, channels[thread.channel_id], files) for thread in threads]
     return CheckedOut(
-        valid=not of_date and all(post.valid for post in posts), errors=of_date, posts=posts
+        valid=not of_all and all(post.valid for post in posts), errors=of_all, posts=posts
     )
 
 
 def _checked(thread: Thread, channel: ChannelFacts, files: Files) -> CheckedPost:
-    problems = check_thread(thread, channel, files)
+    problems = [
+        *unknown_settings(thread, channel.provider),
+        *check_thread(thread, channel, files),
+    ]
     codes = {problem.code for problem in problems}
     return CheckedPost(
         id=channel.id,

@@ -1,8 +1,9 @@
 """How threads are written, new or in place of what they were: checked first, stored by one statement, then armed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from shared.posts.queries import (
 from shared.posts.schedule import arm_after_commit, disarm_after_commit
 from shared.posts.setting_media import shown_media, with_setting_media
 from shared.posts.standing import living, require_move, require_writer
+from shared.posts.unknown import unknown_settings
 
 # What the history calls the columns: the names that the members' programs know.
 _OF_A_POST = {
@@ -39,6 +41,13 @@ _OF_A_POST = {
     "publish_at": "publishDate",
 }
 _OF_A_PART = {"content": "content", "media": "image", "delay_seconds": "delay"}
+
+
+class Unknown(Enum):
+    """What becomes of settings that the platform does not have: our own API refuses them, the public one keeps them."""
+
+    REFUSED = auto()
+    KEPT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +87,12 @@ def write(
     plans: Sequence[Plan],
     *,
     labels: Sequence[str] | None = None,
+    unknown: Unknown = Unknown.KEPT,
 ) -> list[Stored]:
     """Check and store threads, and arm those that are queued once that is committed; in the order of the plans.
 
-    Whatever a plan takes the place of must be locked. `labels` are the tags that all of them carry afterwards.
+    Whatever a plan takes the place of must be locked. `labels` are the tags that all of them carry afterwards,
+    `unknown` says what becomes of settings that a platform does not have.
 
     Raises:
         InvalidInput: something in them was refused; all of it is named.
@@ -98,6 +109,8 @@ def write(
     threads = [plan.thread for plan in plans]
     files = read_files(session, author.organization_id, threads)
     problems = [one for plan in plans for one in _problems(plan, channels, files)]
+    if unknown is Unknown.REFUSED:
+        problems = [*_unknown_settings(plans, channels), *problems]
     if problems:
         raise InvalidInput("Some fields were refused.", problems=problems)
     rows = [_rows(plan) for plan in plans]
@@ -180,6 +193,16 @@ def _problems(
         return missing_files(plan.thread, files, kept=plan.kept_files)
     channel = channels[plan.thread.channel_id]
     return check_thread(plan.thread, channel, files, kept=plan.kept_files)
+
+
+def _unknown_settings(
+    plans: Sequence[Plan], channels: Mapping[UUID, ChannelFacts]
+) -> Iterator[FieldProblem]:
+    for plan in plans:
+        kept = plan.before[0].settings if plan.before else None
+        yield from unknown_settings(
+            plan.thread, channels[plan.thread.channel_id].provider, kept=kept
+        )
 
 
 def _rows(plan: Plan) -> list[NewPart]:

@@ -22,7 +22,7 @@ from shared.posts.release import name_release
 from shared.posts.schemas import PostEdit
 from shared.posts.setting_media import with_setting_media
 from shared.posts.standing import lock_post
-from shared.posts.write import read_files, thread_from
+from shared.posts.write import Unknown, read_files, thread_from
 from shared.public_api.compose_posts import refuse_if_out_of_season
 from shared.public_api.errors import Refused, bad_request
 from shared.public_api.keep_parts import Merged, in_request, keep_unnamed
@@ -119,7 +119,7 @@ def change_settings(
         raise bad_request(f"{channel.name}: {problem.message}", problem)
     wanted = PostEdit(settings=settings)
     try:
-        edit.edit(session, author, post_id, wanted, revision=None)
+        edit.edit(session, author, post_id, wanted, revision=None, unknown=Unknown.KEPT)
     except InvalidInput as error:
         problem = error.problems[0]
         raise bad_request(f"{channel.name}: {problem.message}", *error.problems) from error
@@ -184,7 +184,15 @@ def _edit(
             if wanted.type == "schedule" or (wanted.type == "update" and state is PostState.QUEUED):
                 refuse_if_out_of_season(wanted.date)
                 wanted = wanted.model_copy(update={"type": "now"})
-        edit.edit(session, author, post_id, wanted, revision=None)
+        edit.edit(
+            session,
+            author,
+            post_id,
+            wanted,
+            revision=None,
+            grace=settings().max_late,
+            unknown=Unknown.KEPT,
+        )
     except InvalidInput as error:
         told = in_request(error, kept)
         raise _refused(session, author.organization_id, post_id, told) from error

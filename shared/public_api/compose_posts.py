@@ -22,6 +22,7 @@ from shared.posts.errors import PostIsPublished
 from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft, PostType
 from shared.posts.standing import is_out, living
+from shared.posts.write import Unknown
 from shared.public_api.errors import Refused, bad_request
 from shared.public_api.keep_parts import Merged, in_request, keep_unnamed
 from shared.public_api.post_files import (
@@ -191,7 +192,12 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
     draft = draft.model_copy(update={"posts": entries, "tags": tags})
     try:
         created = compose(
-            session, author, draft, grouping=Grouping.APART, grace=settings().max_late
+            session,
+            author,
+            draft,
+            grouping=Grouping.APART,
+            grace=settings().max_late,
+            unknown=Unknown.KEPT,
         )
     except InvalidInput as error:
         raise in_request(error, kept) from error

@@ -7,6 +7,7 @@ for `Acting` or not. The dependencies are coroutines although they block: a Lamb
 thread for each would cost more than the statement it waits for.
 """
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -35,13 +36,15 @@ from shared.access.errors import (
 )
 from shared.access.policy import Per, Rate, Rule, Who
 from shared.core.config import settings
-from shared.core.errors import NotFound
+from shared.core.errors import InvalidInput, NotFound
 from shared.core.log import log, note, note_given
+from shared.core.unknown_fields import models_in, unknown_field, unknown_fields
 from shared.db.session import read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
 
 T = TypeVar("T")
+_MOST_UNKNOWN = 20  # that one refusal names
 _BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)  # as RFC 9110 reads schemes
 
 
@@ -128,6 +131,27 @@ def _remove_named(request: Request, name: str) -> None:
     """Have the answer remove a cookie that named what is not open to the caller; a header is the caller's own matter."""
     if not request.headers.get(name) and cookies.read(request, name):
         request.state.removed_cookie = cookies.removed(name)
+
+
+async def refuse_unknown_fields(request: Request) -> None:
+    """Refuse a JSON body that has fields which the route's model does not have: they would be lost.
+
+    FastAPI has read the body by now, so this walks it and reads nothing. What is no JSON is refused where it is parsed.
+
+    Raises:
+        InvalidInput: it names each such field by its path.
+    """
+    route = request.scope["route"]
+    if route.body_field is None or "json" not in request.headers.get("content-type", ""):
+        return
+    with contextlib.suppress(ValueError):
+        body = await request.json()
+        models = models_in(route.body_field.field_info.annotation)
+        if len(models) == 1 and (found := unknown_fields(models[0], body, most=_MOST_UNKNOWN)):
+            raise InvalidInput(
+                "Some fields are unknown. Nothing was changed.",
+                problems=[unknown_field(models[0], path) for path in found],
+            )
 
 
 def client_address(request: Request) -> str:

@@ -107,6 +107,8 @@ class UnknownKeyInPath(AppError):
 class ToolsRoute(Route):
     """A route of the protocol: its refusals are documented as it tells them, and so is a wrong key in its path."""
 
+    leaves_unknown_fields = True
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Tell a key that the path names apart from one that a header does."""
         handle = super().get_route_handler()

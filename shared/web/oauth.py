@@ -46,6 +46,8 @@ def oauth_response(error: AppError) -> Response:
 class ProtocolRoute(Route):
     """A route of the protocol: whatever is wrong with a request has one of its names."""
 
+    leaves_unknown_fields = True  # RFC 6749 3.2, RFC 7591 2: unrecognized parameters are ignored
+
     invalid: str = "invalid_request"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -12,14 +12,14 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 
 from shared.access.policy import Rule, Who, rule_for
-from shared.web.deps import guard
+from shared.web.deps import guard, refuse_unknown_fields
 from shared.web.errors import PROBLEM_JSON
 
 PROBLEM_SCHEMA = "#/components/schemas/Problem"
@@ -27,14 +27,22 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Route(APIRoute):
-    """A route whose rule is looked up when it is made: without a row in the policy the function does not start."""
+    """A route whose rule is looked up when it is made: without a row in the policy the function does not start.
+
+    A JSON body with fields that its model does not have is refused, unless the protocol that the route speaks wants
+    them to be left alone.
+    """
 
     rule: Rule
+    leaves_unknown_fields: ClassVar[bool] = False
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         (method,) = options["methods"]
         self.rule = rule_for(method, path)
-        options["dependencies"] = [Depends(guard(self.rule)), *(options.get("dependencies") or ())]
+        first = [Depends(guard(self.rule))]
+        if not self.leaves_unknown_fields:
+            first.append(Depends(refuse_unknown_fields))
+        options["dependencies"] = [*first, *(options.get("dependencies") or ())]
         refused = self.documented(method, self.rule)
         options["responses"] = {**refused, **(options.get("responses") or {})}
         options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)

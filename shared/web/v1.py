@@ -64,6 +64,8 @@ class PublicProblem(WireModel):
 class PublicRoute(Route):
     """A route of the public API: its refusals are documented as it tells them, and its name begins with `public`."""
 
+    leaves_unknown_fields = True
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         # Many of its routes are called like the canonical ones that do the same.
         named = {**options, "operation_id": to_camel(f"public_{endpoint.__name__}")}

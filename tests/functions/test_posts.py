@@ -16,7 +16,7 @@ from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
 from shared.posts import read
 from shared.posts.lifecycle import PostState
-from shared.posts.models import Post, Revision
+from shared.posts.models import Post, Revision, Tag
 from shared.posts.schemas import PostDraft, PostEdit
 from tests.builders import a_channel, a_media, a_member, a_post, an_organization
 from tests.counting import count_statements
@@ -54,9 +54,7 @@ class TestCompose:
         self, session: Session, organization: Organization, channel: Channel, caller: Gateway
     ) -> None:
         other = a_channel(session, organization, provider="bluesky")
-        first, second = compose(
-            caller, entry(channel, "One", "Two", "Three"), entry(other, "One", settings={"x": 1})
-        )
+        first, second = compose(caller, entry(channel, "One", "Two", "Three"), entry(other, "One"))
         assert first["integration"] == str(channel.id)
         assert second["integration"] == str(other.id)
         assert first["group"] == second["group"]
@@ -179,6 +177,9 @@ class TestCompose:
         composed["posts"][0]["integration"]["id"] = str(channel.id)
         [file] = composed["posts"][0]["value"][0]["image"]
         file["id"] = str(a_media(session, organization).id)
+        [tag] = composed["tags"]
+        session.add(Tag(organization_id=organization.id, name=tag["value"], color="#2f6f4f"))
+        session.flush()
         answer = caller.post("/posts", composed)
         assert answer.status == 201, answer.text
         edited["revision"] = 1

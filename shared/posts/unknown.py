@@ -1,0 +1,61 @@
+"""What does a composition name that does not exist: settings of its platform, tags of its organization?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.core.errors import FieldProblem
+from shared.core.ids import OrganizationId
+from shared.core.unknown_fields import unknown_field, unknown_fields
+from shared.posts.draft import Thread
+from shared.posts.models import Tag
+from shared.posts.schemas import TagIn
+from shared.providers.registry import provider
+
+_MOST = 20  # that one refusal names
+
+
+def unknown_settings(
+    thread: Thread, slug: str, *, kept: Mapping[str, Any] | None = None
+) -> list[FieldProblem]:
+    """List the settings that the platform does not have, except those that the post holds already as they are."""
+    model = provider(slug).spec.settings
+    kept = kept or {}
+    sent = {
+        name: value
+        for name, value in thread.settings.items()
+        if name not in kept or kept[name] != value
+    }
+    prefix = thread.path("settings.")
+    return [
+        unknown_field(model, path, prefix=prefix)
+        for path in unknown_fields(model, sent, most=_MOST)
+    ]
+
+
+def unknown_tags(
+    session: Session, organization_id: OrganizationId, tags: Sequence[TagIn] | None
+) -> list[FieldProblem]:
+    """List the tags that the organization does not have; no statement where none is named."""
+    named = {
+        number: label for number, tag in enumerate(tags or ()) if (label := tag.label or tag.value)
+    }
+    if not named:
+        return []
+    known = select(Tag.name).where(
+        Tag.organization_id == organization_id,
+        Tag.name.in_(set(named.values())),
+        Tag.deleted_at.is_(None),
+    )
+    found = set(session.scalars(known))
+    return [
+        FieldProblem(
+            f"tags.{number}",
+            "unknown_tag",
+            f"There is no tag {label!r}. Add it first, or leave it out.",
+        )
+        for number, label in named.items()
+        if label not in found
+    ]

@@ -1,0 +1,135 @@
+"""Bodies with fields that do not exist: our own API refuses them by path, wherever they are, and changes nothing."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from functions.posts.app import app as posts_app
+from shared.access.policy import POLICY
+from shared.channels.models import Channel
+from shared.organizations.models import Organization
+from shared.posts.models import Post, Tag
+from shared.web.deps import refuse_unknown_fields
+from shared.web.routing import Route
+from tests.builders import a_post
+from tests.gateway import Answer, Gateway
+
+pytestmark = pytest.mark.usefixtures("queues")
+SOON = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+
+
+def refused(answer: Answer) -> list[tuple[str, str]]:
+    assert answer.status == 422, answer.text
+    return [(one["path"], one["code"]) for one in answer.json["errors"]]
+
+
+def a_body(channel: Channel, **more: Any) -> dict[str, Any]:
+    part = {"content": "Hello", **more.pop("part", {})}
+    one = {"integration": {"id": str(channel.id)}, "value": [part], **more.pop("entry", {})}
+    return {"type": "schedule", "date": SOON, "posts": [one], **more}
+
+
+CASES = [
+    ({"part": {"images": []}}, "posts.0.value.0.images", "image"),
+    ({"part": {"image": [{"ids": "x"}]}}, "posts.0.value.0.image.0.ids", "id"),
+    ({"entry": {"setting": {}}}, "posts.0.setting", "settings"),
+    ({"dates": SOON}, "dates", "date"),
+    ({"tags": [{"lable": "x"}]}, "tags.0.lable", "label"),
+    ({"entry": {"settings": {"visibilty": "public"}}}, "posts.0.settings.visibilty", "visibility"),
+]
+
+
+class TestComposing:
+    @pytest.mark.parametrize("path", ["/posts", "/posts/valid"])
+    @pytest.mark.parametrize(("more", "where", "meant"), CASES)
+    def test_is_refused_by_path(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        path: str,
+        more: dict[str, Any],
+        where: str,
+        meant: str,
+    ) -> None:
+        """Finding 1.7: `images` for `image` lost the picture without a word."""
+        answer = caller.post(path, a_body(channel, **more))
+        found = answer.json.get("errors", [])
+        if answer.status == 200:  # a dry run lists what is of one channel there
+            assert answer.json["valid"] is False
+            found = answer.json["posts"][0]["errors"]
+        assert [(one["path"], one["code"]) for one in found] == [(where, "unknown_field")]
+        assert f"`{meant}`" in found[0]["message"]
+        assert session.scalar(select(func.count()).select_from(Post)) == 0
+
+    def test_drafts_too(self, channel: Channel, caller: Gateway) -> None:
+        body = a_body(channel, entry={"settings": {"visibilty": "public"}}, type="draft")
+        assert refused(caller.post("/posts", body)) == [
+            ("posts.0.settings.visibilty", "unknown_field")
+        ]
+
+
+class TestTags:
+    def test_one_that_does_not_exist_is_refused(
+        self, session: Session, organization: Organization, channel: Channel, caller: Gateway
+    ) -> None:
+        """Finding 1.7: a tag that does not exist was left out without a word."""
+        session.add(Tag(organization_id=organization.id, name="news", color="#2f6f4f"))
+        session.flush()
+        tags = [{"value": "news"}, {"label": "nwes"}]
+        assert refused(caller.post("/posts", a_body(channel, tags=tags))) == [
+            ("tags.1", "unknown_tag")
+        ]
+        dry = caller.post("/posts/valid", a_body(channel, tags=tags)).json
+        assert (dry["valid"], [one["path"] for one in dry["errors"]]) == (False, ["tags.1"])
+        post = a_post(session, channel)
+        assert refused(caller.put(f"/posts/{post.id}", {"tags": tags})) == [
+            ("tags.1", "unknown_tag")
+        ]
+
+
+class TestEditing:
+    def test_is_refused_by_path(self, session: Session, channel: Channel, caller: Gateway) -> None:
+        """Finding 1.7: `PUT {"text": ...}` was answered 200 and changed nothing."""
+        post = a_post(session, channel)
+        for body, path in (
+            ({"text": "New"}, "text"),
+            ({"value": [{"content": "New", "images": []}]}, "value.0.images"),
+            ({"settings": {"visibilty": "public"}}, "settings.visibilty"),
+        ):
+            assert refused(caller.put(f"/posts/{post.id}", body)) == [(path, "unknown_field")]
+        assert refused(caller.put(f"/posts/{post.id}/date", {"date": SOON, "actoin": "update"}))
+        assert refused(caller.post(f"/posts/{post.id}/duplicate", {"group": True}))
+
+    def test_settings_that_the_post_holds_already_stay(
+        self, session: Session, channel: Channel, caller: Gateway
+    ) -> None:
+        """They came through the public API, which keeps what it does not know."""
+        post = a_post(session, channel, settings={"theirs": 1, "visibility": "public"})
+        shown = caller.get(f"/posts/{post.id}").json["settings"]
+        answer = caller.put(f"/posts/{post.id}", {"settings": {**shown, "visibility": "unlisted"}})
+        assert answer.status == 200, answer.text
+
+
+def _routes() -> Iterator[tuple[str, APIRoute]]:
+    for route in posts_app.routes:
+        if isinstance(route, APIRoute):
+            yield f"{sorted(route.methods or ())[0]} {route.path}", route
+
+
+class TestEveryRoute:
+    def test_of_our_own_api_looks(self) -> None:
+        """Finding 1.7, siblings: every body of the canonical API, not only those of posts."""
+        checked = 0
+        for name, route in _routes():
+            assert isinstance(route, Route)
+            assert name in POLICY
+            found = [one.dependency for one in route.dependencies]
+            assert refuse_unknown_fields in found, name
+            checked += 1
+        assert checked > 20
