@@ -13,7 +13,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Make each message's part visible."""
     queue = str(event["Records"][0].get("eventSourceARN", "")).rpartition(":")[2]
 
-    def settle(body: Mapping[str, Any], _deadline: float) -> None:
-        settle_dead_letter(body, queue=queue)
+    def settle(body: Mapping[str, Any], deadline: float) -> None:
+        settle_dead_letter(body, queue=queue, deadline=deadline)
 
     return run_batch(event, context, settle)

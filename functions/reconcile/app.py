@@ -1,6 +1,7 @@
 """The sweep: what messages, schedules and processes left undone."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from shared.publishing.reconcile import reconcile
 
 
 @log.inject_lambda_context(clear_state=True)
-def handler(_event: Mapping[str, Any], _context: Any) -> dict[str, int]:
+def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Run the sweep once and return how many rows each step found."""
-    return dataclasses.asdict(reconcile())
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1_000
+    return dataclasses.asdict(reconcile(deadline=deadline))

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from shared.core.log import with_correlation
 
 MAX_DELAY_SECONDS = 900
 _BATCH = 10
+_PARALLEL_REQUESTS = 8
 
 
 class MessagesNotTaken(Unavailable):
@@ -41,19 +44,30 @@ class Message:
 
 
 def send(queue_url: str, messages: Sequence[Message]) -> None:
-    """Put messages on a queue, ten a request.
+    """Put messages on a queue, ten a request, several requests at a time.
 
     Raises:
         MessagesNotTaken: some were refused; the others are on the queue.
     """
-    failed: list[int] = []
-    for start in range(0, len(messages), _BATCH):
-        chunk = messages[start : start + _BATCH]
-        entries = [
-            {"Id": str(start + index), **message.as_request()}
-            for index, message in enumerate(chunk)
-        ]
-        answer = client("sqs").send_message_batch(QueueUrl=queue_url, Entries=entries)
-        failed += [int(entry["Id"]) for entry in answer.get("Failed", ())]
+    starts = range(0, len(messages), _BATCH)
+    if len(starts) <= 1:
+        failed = _send_batch(queue_url, messages, 0) if messages else []
+    else:
+        with ThreadPoolExecutor(min(_PARALLEL_REQUESTS, len(starts))) as pool:
+            requests = [
+                pool.submit(copy_context().run, _send_batch, queue_url, messages, start)
+                for start in starts
+            ]
+        failed = [index for request in requests for index in request.result()]
     if failed:
         raise MessagesNotTaken(failed)
+
+
+def _send_batch(queue_url: str, messages: Sequence[Message], start: int) -> list[int]:
+    """Send the ten messages from `start` on and return the indexes of those that were refused."""
+    entries = [
+        {"Id": str(index), **messages[index].as_request()}
+        for index in range(start, min(start + _BATCH, len(messages)))
+    ]
+    answer = client("sqs").send_message_batch(QueueUrl=queue_url, Entries=entries)
+    return [int(entry["Id"]) for entry in answer.get("Failed", ())]

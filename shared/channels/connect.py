@@ -551,6 +551,7 @@ def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[s
     return {
         **sealed_tokens(organization_id, connection.tokens, provider(slug).spec),
         "details": seal(details, organization_id) if details else None,
+        "named_host": provider(slug).spec.named_host(connection.details),
         "name": account.name or account.username or account.remote_id,
         "username": account.username,
         "picture_url": account.picture_url,

@@ -153,7 +153,7 @@ def http_client(spec: ProviderSpec) -> httpx.Client:
     Where a member can name the server (an instance, or an address in the form), it is the guarded one, which reaches
     public addresses only; the other platforms' addresses are ours to choose.
     """
-    if spec.instance or isinstance(spec.auth, Fields):
+    if spec.members_name_servers:
         return _guarded()
     return _plain()
 

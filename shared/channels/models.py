@@ -29,7 +29,8 @@ class Channel(Timestamps, SoftDelete, Base):
 
     `token_version` is raised by every new token: a verdict on an old one changes nothing. `refresh_lease_until` is
     held by whoever refreshes. `disconnected_at` is set when the member must connect again. `root_remote_id` is the
-    account through which a page was reached. `posting_times`: `[{"time": minutes, "weekdays": [0-6]?}]`, in
+    account through which a page was reached. `named_host` is the server's host where the member named it; null: one of
+    the platform's own. `posting_times`: `[{"time": minutes, "weekdays": [0-6]?}]`, in
     `timezone` (IANA).
     """
 
@@ -73,6 +74,7 @@ class Channel(Timestamps, SoftDelete, Base):
     provider: Mapped[str]
     remote_id: Mapped[str]
     root_remote_id: Mapped[str | None]
+    named_host: Mapped[str | None]
     name: Mapped[str]
     username: Mapped[str | None]
     picture_url: Mapped[str | None]

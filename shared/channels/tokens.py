@@ -195,7 +195,10 @@ def _ask(channel: OpenedChannel) -> Mapping[str, Any]:
         name = provider(channel.provider).spec.name
         raise GrantRejected(f"{name} no longer accepts this permission. Connect the channel again.")
     acting, api = open_line(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
-    return sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec)
+    return {
+        **sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),
+        "named_host": acting.spec.named_host(api.access.details),
+    }
 
 
 def _release(claim: _Claim) -> None:

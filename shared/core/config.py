@@ -209,6 +209,25 @@ class Settings(BaseSettings):
         24, "A post later than this fails instead of appearing out of season.", "publish"
     )
 
+    publish_at_once_per_host: int = Field(
+        default=4,
+        ge=1,
+        description="How many posts of one organization are sent at once to one server that its members named.",
+        json_schema_extra={"needed_by": "publish"},
+    )
+    publish_at_once_per_organization: int = Field(
+        default=8,
+        ge=1,
+        description="How many posts of one organization are sent at once to all servers that its members named.",
+        json_schema_extra={"needed_by": "publish"},
+    )
+    stage_at_once_per_organization: int = Field(
+        default=5,
+        ge=1,
+        description="How many posts' media of one organization are moved at once; below the stage function's `MaximumConcurrency`.",
+        json_schema_extra={"needed_by": "stage"},
+    )
+
     # Providers
     provider_base_urls: dict[str, str] = _setting(
         {},

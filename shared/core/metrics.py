@@ -53,6 +53,14 @@ def _whole(name: str) -> None:
         pass
 
 
+def gauge_crowded_posts(count: int) -> None:
+    """Write how many due posts wait for their turn, because their organization sends as many to a server as it may."""
+    with single_metric(
+        name="CrowdedPosts", unit=MetricUnit.Count, value=count, namespace=NAMESPACE
+    ):
+        pass
+
+
 def _count(name: str, provider: str) -> None:
     _one(name, MetricUnit.Count, 1, provider)
 

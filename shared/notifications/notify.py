@@ -1,5 +1,7 @@
 """How members are told of an event: a row in the caller's transaction, and a mail after the commit when it is urgent."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
@@ -17,6 +19,51 @@ _ADD = text("""
     on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
     returning id
 """)
+
+
+_ADD_MANY = text("""
+    insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, mailed_at)
+    select id, organization_id, kind, title, content, link, dedupe_key, case when :mailed then now() end
+    from unnest(cast(:ids as uuid[]), cast(:organization_ids as uuid[]), cast(:kinds as text[]), cast(:titles as text[]),
+        cast(:contents as text[]), cast(:links as text[]), cast(:dedupe_keys as text[]))
+        as given(id, organization_id, kind, title, content, link, dedupe_key)
+    on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
+    returning id, organization_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class NewNotification:
+    """An event to tell an organization's members of, once per `dedupe_key`."""
+
+    organization_id: UUID
+    kind: NotificationKind
+    title: str
+    content: str
+    link: str
+    dedupe_key: str
+
+
+def add_notifications(
+    session: Session, given: Sequence[NewNotification], *, mailed: bool
+) -> list[tuple[UUID, UUID]]:
+    """Add those that are new, in one statement; return the id and organization of each.
+
+    `mailed`: another mail tells of them. The others are mailed by whoever calls this, or by the digest function.
+    """
+    if not given:
+        return []
+    values = {
+        "ids": [new_id() for _ in given],
+        "organization_ids": [one.organization_id for one in given],
+        "kinds": [one.kind for one in given],
+        "titles": [one.title for one in given],
+        "contents": [one.content for one in given],
+        "links": [one.link for one in given],
+        "dedupe_keys": [one.dedupe_key for one in given],
+        "mailed": mailed,
+    }
+    return [(row.id, row.organization_id) for row in session.execute(_ADD_MANY, values)]
 
 
 def notify(

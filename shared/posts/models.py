@@ -66,7 +66,7 @@ class Post(Timestamps, SoftDelete, Base):
         ),
         Index(
             "ix_posts_unarmed",
-            "id",
+            "due_at",
             postgresql_where=text(
                 "state = 'queued' and deleted_at is null and due_at is not null and armed_revision is null"
             ),
@@ -76,6 +76,34 @@ class Post(Timestamps, SoftDelete, Base):
             "publish_at",
             "id",
             postgresql_where=text("state = 'queued' and deleted_at is null and due_at is null"),
+        ),
+        Index(
+            "ix_posts_check",
+            text("GREATEST(due_at, next_check_at)"),
+            postgresql_where=text("state = 'queued' and deleted_at is null and due_at is not null"),
+        ),
+        Index(
+            "ix_posts_late",
+            "publish_at",
+            postgresql_where=text(
+                "state = 'queued' and deleted_at is null and due_at is not null and position = 0"
+            ),
+        ),
+        Index(
+            "ix_posts_held",
+            "error_code",
+            "publish_at",
+            postgresql_where=text(
+                "state = 'queued' and deleted_at is null and due_at is not null"
+                " and told_generation is distinct from generation and error_code in ('rate_limited', 'crowded')"
+            ),
+        ),
+        Index(
+            "ix_posts_crowded",
+            "organization_id",
+            postgresql_where=text(
+                "state = 'queued' and deleted_at is null and due_at is not null and error_code = 'crowded'"
+            ),
         ),
         Index(
             "ix_posts_unpublished_media",
@@ -129,6 +157,7 @@ class Post(Timestamps, SoftDelete, Base):
     arm_count: Mapped[int] = mapped_column(default=1)
     enqueued_at: Mapped[datetime | None]
     next_check_at: Mapped[datetime | None]
+    told_generation: Mapped[int | None]  # the one of which members know that it is held up
     creation_method: Mapped[CreationMethod] = mapped_column(
         text_enum(CreationMethod), default=CreationMethod.UNKNOWN
     )

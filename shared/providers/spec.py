@@ -1,5 +1,6 @@
 """What a platform is, as data: the table from which validation, settings forms, documentation and OAuth are made."""
 
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -178,6 +179,9 @@ class ProviderSpec:
     base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
     base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)
     instance: bool = False  # the member names the server to connect to
+    own_hosts: tuple[
+        str, ...
+    ] = ()  # the platform's own servers, where a member may name others; `.x` is every host below x
     choose_page: bool = False  # a page is chosen after connecting
     article: bool = False
     web3: bool = False
@@ -186,6 +190,21 @@ class ProviderSpec:
         None  # where the platform does not say; None: does not expire
     )
     refresh_ahead: timedelta = timedelta(minutes=10)
+
+    @property
+    def members_name_servers(self) -> bool:
+        """Whether a member can name the server: an instance, or an address in the form."""
+        return self.instance or isinstance(self.auth, Fields)
+
+    def named_host(self, details: Mapping[str, str]) -> str | None:
+        """Return the host that a connection's member named; None where the server is the platform's own."""
+        host = urllib.parse.urlsplit(details.get("base", "")).hostname
+        if not self.members_name_servers or host is None:
+            return None
+        is_own = any(
+            host.endswith(own) if own.startswith(".") else host == own for own in self.own_hosts
+        )
+        return None if is_own else host
 
     @property
     def all_media(self) -> tuple[MediaRules, ...]:

@@ -22,6 +22,8 @@ from shared.posts.lifecycle import PostState
 from shared.providers.base import Released, ThreadPosition
 from shared.publishing import queries
 
+CROWDED = "Your organization has as many posts on their way to this server as may be sent at once. It goes out in its turn."
+
 
 class Verdict(StrEnum):
     """Why a due part goes out now, later, or not at all."""
@@ -31,6 +33,7 @@ class Verdict(StrEnum):
     PAUSED = "paused"
     NOT_STAGED = "not_staged"
     PREDECESSOR_WAITS = "predecessor_waits"
+    CROWDED = "crowded"
     TOO_LATE = "too_late"
     CHANNEL_DELETED = "channel_deleted"
     CHANNEL_DISABLED = "channel_disabled"
@@ -102,10 +105,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """A queued part that is not to be sent at this moment."""
+    """A queued part that is not to be sent at this moment. `turn` is how long a crowded one waits."""
 
     verdict: Verdict
     part: DuePart
+    turn: timedelta = timedelta(0)
 
 
 def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | None:
@@ -119,7 +123,9 @@ def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | No
                 "attempt_id": new_id(),
                 "lease_seconds": float(settings().lease_seconds),
                 "max_late_seconds": settings().max_late.total_seconds(),
-            },
+                "crowded_message": CROWDED,
+            }
+            | _bounds(),
         )
         .mappings()
         .one_or_none()
@@ -127,12 +133,16 @@ def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | No
     if row is None:
         return None
     if row["verdict"] != Verdict.GO:
-        return NotNow(Verdict(row["verdict"]), part_from(row))
+        turn = _seconds(row["turn_seconds"]) or timedelta(0)
+        return NotNow(Verdict(row["verdict"]), part_from(row), turn)
     return _claim_from(row)
 
 
 def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
-    """Claim the continuation of a waiting attempt; None when it is not waiting at that step, or not yet."""
+    """Claim the continuation of a waiting attempt; None when it is not waiting at that step, or not yet.
+
+    One that is over a bound of its organization is not to be continued yet either: its time is moved.
+    """
     row = (
         session.execute(
             queries.RESUME,
@@ -140,12 +150,20 @@ def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
                 "attempt_id": attempt_id,
                 "step": step,
                 "lease_seconds": float(settings().lease_seconds),
-            },
+            }
+            | _bounds(),
         )
         .mappings()
         .one_or_none()
     )
     return None if row is None else _claim_from(row)
+
+
+def _bounds() -> dict[str, int]:
+    return {
+        "most_per_organization": settings().publish_at_once_per_organization,
+        "most_per_host": settings().publish_at_once_per_host,
+    }
 
 
 def _claim_from(row: RowMapping) -> Claim:

@@ -11,7 +11,9 @@ from shared.core.log import log
 from shared.publishing.reconcile import put_right
 
 
-def settle_dead_letter(body: Mapping[str, Any], *, queue: str) -> None:
-    """Log the message, and let the database say what is to be done."""
+def settle_dead_letter(
+    body: Mapping[str, Any], *, queue: str, deadline: float | None = None
+) -> None:
+    """Log the message, and let the database say what is to be done. `deadline` is a `time.monotonic()` value."""
     log.error("message.dead", extra={"queue": queue, "body": dict(body)})
-    put_right()
+    put_right(deadline=deadline)

@@ -36,6 +36,7 @@ class Attempt(Base):
     `step` counts the continuations; whoever holds (`id`, `step`) and a lease that has not run out may act.
     `sending_at` is the mark of the request under way; `accepted`: the platform took the post and is processing it;
     `doubt_since`: an earlier request of this attempt may have been accepted, and nobody knows. `counts` is False for a try that a rate limit or a token refresh ended: it is not one of the five.
+    `named_host` is the channel's: tries at servers that members named are bounded.
     """
 
     __tablename__ = "attempts"
@@ -44,6 +45,11 @@ class Attempt(Base):
             "uq_attempts_live", "post_id", unique=True, postgresql_where=text("finished_at is null")
         ),
         Index("ix_attempts_root_id", "root_id", "started_at"),
+        Index(
+            "ix_attempts_named_host",
+            "organization_id",
+            postgresql_where=text("finished_at is null and named_host is not null"),
+        ),
         Index("ix_attempts_lease", "lease_until", postgresql_where=text("finished_at is null")),
         Index(
             "ix_attempts_late",
@@ -66,6 +72,7 @@ class Attempt(Base):
     post_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
     root_id: Mapped[uuid.UUID]
     channel_id: Mapped[uuid.UUID]
+    named_host: Mapped[str | None]
     revision: Mapped[int]
     generation: Mapped[int]
     number: Mapped[int]
@@ -104,6 +111,7 @@ class Staging(Base):
     __table_args__ = (
         UniqueConstraint("post_id", "revision", "generation"),
         Index("ix_stagings_updated_at", "updated_at"),
+        Index("ix_stagings_running", "organization_id", postgresql_where=text("state = 'running'")),
         Index(
             "ix_stagings_unfinished",
             "lease_until",

@@ -171,10 +171,34 @@ def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
     )
 
 
+def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) -> Notice:
+    """Say that a late post waits for its turn: it is late once, whatever for, so the key is `late`'s."""
+    return Notice(
+        NotificationKind.FAILURE,
+        "A post is late",
+        f"It waits for its turn, because other posts of your organization are on their way to {host}, and that server "
+        f"answers slowly. Roost keeps trying for {settings().max_late_hours} hours and will tell you how it ends.",
+        post_link(root_id),
+        f"late:{part_id}:{revision}",
+    )
+
+
+def many_late(count: int, hour: str) -> Notice:
+    """Say that several posts are late, in one mail instead of one each; once an hour."""
+    return Notice(
+        NotificationKind.FAILURE,
+        f"{count} posts are late",
+        "They have not gone out at their time. Your notifications name each of them and what it waits for. Roost keeps "
+        f"trying for {settings().max_late_hours} hours and will tell you how it ends.",
+        settings().console_url,
+        f"late-posts:{hour}",
+    )
+
+
 def limited(
     part_id: UUID, generation: int, root_id: UUID, *, channel_name: str, until: datetime
 ) -> Notice:
-    """Say that a late post waits until the platform takes requests again. `queries.TAKE_LIMITED` knows the key."""
+    """Say that a late post waits until the platform takes requests again. `queries.LIMITED_ATTEMPTS` knows the key."""
     return Notice(
         NotificationKind.FAILURE,
         f"A post for {channel_name} is late",

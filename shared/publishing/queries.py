@@ -17,7 +17,7 @@ _CANDIDATE = """
         extract(epoch from now() - greatest(p.publish_at, q.published_at + make_interval(secs => p.delay_seconds)))::float8
             as late_seconds,
         c.provider, c.remote_id, c.name as channel_name, c.username, c.access_token, c.refresh_token, c.details,
-        c.account_settings, c.token_version, c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at,
+        c.named_host, c.account_settings, c.token_version, c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at,
         c.disconnected_reason,
         c.deleted_at as channel_deleted_at,
         r.release_id as root_release_id, r.release_url as root_release_url, r.release_data as root_release_data,
@@ -41,7 +41,15 @@ _CANDIDATE = """
     left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
 """
 
-# The order of the verdicts is the order in which a member would want to hear of them.
+# How long a part waits that is over a bound: one to three seconds, spread by a hash so that the waiting do not all return at once.
+_TURN = "make_interval(secs => 1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3)"
+
+# Whether one more try would exceed a bound of the organization. The function locks only when there seems to be room, and
+# counts again under the lock, so that claims at the same instant cannot share the last place.
+_IS_CROWDED = """named_host is not null
+                and publishing_is_crowded(organization_id, named_host, :most_per_organization, :most_per_host)"""
+
+# The order of the verdicts is the order in which a member would want to hear of them. `crowded` is last: asking takes a lock.
 CLAIM = text(f"""
     with candidate as (
         {_CANDIDATE}
@@ -64,32 +72,49 @@ CLAIM = text(f"""
             when jsonb_array_length(media) > 0 and staging_state = 'failed' then 'staging_failed'
             when jsonb_array_length(media) > 0
                 and (staging_state is distinct from 'ready' or staging_expired) then 'not_staged'
+            when {_IS_CROWDED} then 'crowded'
             else 'go' end as verdict
         from candidate
+    ), put_back as (
+        update posts set due_at = now() + {_TURN}, enqueued_at = now(), error_code = 'crowded',
+            error_message = :crowded_message
+        from judged where posts.id = judged.id and judged.verdict = 'crowded'
+        returning posts.id, extract(epoch from posts.due_at - now())::float8 as turn_seconds
     ), moved as (
         update posts set state = 'publishing', error_code = null, error_message = null, next_check_at = null
         from judged where posts.id = judged.id and judged.verdict = 'go' and posts.state = 'queued'
         returning posts.id
     ), attempt as (
-        insert into attempts (id, organization_id, post_id, root_id, channel_id, revision, generation, number,
-            state, step, lease_until, counts)
+        insert into attempts (id, organization_id, post_id, root_id, channel_id, named_host, revision, generation,
+            number, state, step, lease_until, counts)
         select cast(:attempt_id as uuid), judged.organization_id, judged.id, judged.root_id, judged.channel_id,
-            judged.revision, judged.generation, judged.attempts_made + 1, 'running', 1,
+            judged.named_host, judged.revision, judged.generation, judged.attempts_made + 1, 'running', 1,
             now() + make_interval(secs => :lease_seconds), true
         from judged join moved on moved.id = judged.id
         returning id
     )
     select judged.*, attempt.id as attempt_id, judged.attempts_made + 1 as number, 1 as step,
-        null::float8 as doubt_seconds, 0::float8 as attempt_seconds, null::jsonb as progress, false as accepted
-    from judged left join attempt on true
+        null::float8 as doubt_seconds, 0::float8 as attempt_seconds, null::jsonb as progress, false as accepted,
+        put_back.turn_seconds
+    from judged left join attempt on true left join put_back on true
 """)  # noqa: S608, only constants of this file
 
+# A continuation takes a place too. One that is over a bound waits for its turn, at the same step.
 RESUME = text(f"""
-    with resumed as (
+    with asked as (
+        select id, organization_id, named_host from attempts
+        where id = :attempt_id and step = :step and state = 'waiting' and resume_at <= now()
+        for update
+    ), judged as (
+        select id, case when {_IS_CROWDED} then 'crowded' else 'go' end as verdict from asked
+    ), put_back as (
+        update attempts set resume_at = now() + {_TURN}
+        from judged where attempts.id = judged.id and judged.verdict = 'crowded'
+    ), resumed as (
         update attempts set state = 'running', step = step + 1, resume_at = null,
             lease_until = now() + make_interval(secs => :lease_seconds)
-        where id = :attempt_id and step = :step and state = 'waiting' and resume_at <= now()
-        returning *
+        from judged where attempts.id = judged.id and judged.verdict = 'go'
+        returning attempts.*
     ), candidate as (
         {_CANDIDATE}
         join resumed on resumed.post_id = p.id
@@ -288,6 +313,28 @@ CLAIM_STAGING = text(f"""
     from candidate join held on true
 """)  # noqa: S608, only constants of this file
 
+# Claims of one organization's stagings come one after the other, so that each counts those before it.
+LOCK_STAGINGS = text("""
+    select organization_id, pg_advisory_xact_lock(hashtextextended('staging:' || organization_id::text, 0))
+    from posts where id = :part_id
+""")
+
+# A row only where the organization moves as many parts' media as it may: how long this part waits for its turn.
+STAGINGS_ARE_CROWDED = text("""
+    select 5 + (hashtext(cast(:part_id as text) || now()::text) & 2147483647) % 11 as turn_seconds
+    where (
+        select count(*) from stagings
+        where organization_id = :organization_id and state = 'running' and lease_until > now()
+    ) >= :most
+""")
+
+# A holder that reads the next range still moves them. No row: somebody else has taken over.
+RENEW_STAGING = text("""
+    update stagings set lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now()
+    where id = :staging_id and step = :step and state = 'running'
+    returning id
+""")
+
 REPLIES_WITH_MEDIA = text("""
     select id, organization_id, revision from posts
     where root_id = :root_id and position > 0 and revision = :revision and deleted_at is null
@@ -347,24 +394,36 @@ TAKE_UNSENT = text("""
             and jsonb_array_length(t.media) > 0) as has_media
 """)
 
-# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour; never while
-# its platform is paused. A reply is late by its own time; null: the part before it is not there yet.
+# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour. One whose platform is
+# paused is not sent; it is looked at when it is late enough to be told of, and when the pause is over. Either way the row
+# leaves the stretch of the index that this reads, so that many overdue parts cost no more than those of one page. A reply is
+# late by its own time; null: the part before it is not there yet.
 TAKE_OVERDUE = text("""
     with overdue as (
-        select p.id from posts p join channels c on c.id = p.channel_id
-        where p.state = 'queued' and p.deleted_at is null and p.due_at <= now() - interval '20 seconds'
-            and (p.next_check_at is null or p.next_check_at <= now())
-            and not exists (select 1 from provider_pauses pause where pause.provider = c.provider and pause.until > now())
-        order by p.due_at limit :page_size
+        select p.id, pause.until as paused_until,
+            extract(epoch from now() - case when p.position = 0 then p.publish_at else (
+                select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
+            ) end)::float8 as late_seconds
+        from posts p join channels c on c.id = p.channel_id
+        left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
+        where p.state = 'queued' and p.deleted_at is null and p.due_at is not null
+            and greatest(p.due_at, p.next_check_at) <= now() - interval '20 seconds'
+        order by greatest(p.due_at, p.next_check_at) limit :page_size
         for update of p skip locked
     )
-    update posts set enqueued_at = now(),
-        next_check_at = now() + least(interval '1 hour', greatest(interval '1 minute', (now() - posts.due_at) / 2))
+    update posts set
+        enqueued_at = case when overdue.paused_until is null then now() else posts.enqueued_at end,
+        next_check_at = case
+            when overdue.paused_until is null
+                then now() + least(interval '1 hour', greatest(interval '1 minute', (now() - posts.due_at) / 2))
+            when overdue.late_seconds < :late_seconds
+                then least(overdue.paused_until, now() + make_interval(secs => :late_seconds - overdue.late_seconds))
+            else overdue.paused_until end - interval '20 seconds'
     from overdue where posts.id = overdue.id
-    returning posts.id, posts.organization_id, posts.revision, posts.root_id, posts.position,
-        extract(epoch from now() - case when posts.position = 0 then posts.publish_at else (
-            select q.published_at + make_interval(secs => posts.delay_seconds) from posts q where q.root_id = posts.root_id and q.position = posts.position - 1
-        ) end)::float8 as late_seconds,
+    returning posts.id, posts.organization_id, posts.revision, posts.generation, posts.root_id, posts.position,
+        overdue.late_seconds, overdue.paused_until,
+        extract(epoch from overdue.paused_until - now())::float8 as paused_seconds,
+        (select c.name from channels c where c.id = posts.channel_id) as channel_name,
         jsonb_array_length(posts.media) > 0 as has_media
 """)
 
@@ -462,38 +521,84 @@ ADOPT_LATE = text(f"""
     from published
 """)  # noqa: S608, only constants
 
-# Late by what the member chose, whenever the next try is; that is never later than a day after it.
+# Late by what the member chose, whenever the next try is: a root by its time, a reply by when it is due. Of each at most
+# `most_counted` are counted, in the order of their index.
 LATE_PARTS = text("""
-    select count(*) from posts
-    where state = 'queued' and deleted_at is null and due_at <= now() + make_interval(secs => :max_late_seconds)
-        and least(due_at, case when position = 0 then publish_at end) <= now() - interval '5 minutes'
+    select (
+        select count(*) from (
+            select 1 from posts
+            where state = 'queued' and deleted_at is null and due_at is not null and position = 0
+                and publish_at <= now() - interval '5 minutes'
+            order by publish_at limit :most_counted
+        ) roots
+    ) + (
+        select count(*) from (
+            select 1 from posts
+            where state = 'queued' and deleted_at is null and due_at is not null and position > 0
+                and due_at <= now() - interval '5 minutes'
+            order by due_at limit :most_counted
+        ) replies
+    )
 """)
 
-# Late, and held back by the platform's limit for longer than a mail takes: what is queued for the limit's end, what its
-# platform's pause keeps from being tried, and what may be there and is to be asked about. `notices.limited` makes the key.
-TAKE_LIMITED = text("""
+CROWDED_PARTS = text("""
+    select count(*) from posts
+    where state = 'queued' and deleted_at is null and due_at is not null and error_code = 'crowded'
+""")
+
+# When a part was to be there: a root's time, a reply's own.
+_PROMISED = """greatest(p.publish_at, (
+            select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
+        ))"""
+
+# Late because the platform limits the account: what is queued for the limit's end. Each is taken once for a generation.
+TAKE_LIMITED = text(f"""
     with held as (
-        select p.id, greatest(pause.until, case when p.error_code = 'rate_limited' then p.due_at end) as until
+        select p.id, greatest(pause.until, p.due_at) as until
         from posts p join channels c on c.id = p.channel_id
         left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
-        where p.state = 'queued' and p.deleted_at is null and p.due_at <= now() + make_interval(secs => :max_late_seconds)
-            and (p.error_code = 'rate_limited' or (pause.until is not null and p.due_at <= now()))
-        union all
-        select post_id, resume_at from attempts
-        where finished_at is null and state = 'waiting' and error_code = 'rate_limited'
+        where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'rate_limited'
+            and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
+            and {_PROMISED} <= now() - make_interval(secs => :late_seconds)
+            and p.due_at > now() + interval '1 minute'
+        order by p.publish_at limit :page_size
+        for update of p skip locked
     )
-    select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, held.until
-    from held join posts p on p.id = held.id join channels c on c.id = p.channel_id
-    where held.until > now() + interval '1 minute'
-        and greatest(p.publish_at, (
-            select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
-        )) <= now() - make_interval(secs => :late_seconds)
+    update posts set told_generation = posts.generation
+    from held where posts.id = held.id
+    returning posts.id, posts.organization_id, posts.root_id, posts.generation, held.until,
+        (select c.name from channels c where c.id = posts.channel_id) as channel_name
+""")  # noqa: S608, only constants of this file
+
+# The same for what may be there already, and waits for the limit's end to be asked about. `notices.limited` makes the key.
+LIMITED_ATTEMPTS = text(f"""
+    select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, a.resume_at as until
+    from attempts a join posts p on p.id = a.post_id join channels c on c.id = p.channel_id
+    where a.finished_at is null and a.state = 'waiting' and a.error_code = 'rate_limited'
+        and a.resume_at > now() + interval '1 minute'
+        and {_PROMISED} <= now() - make_interval(secs => :late_seconds)
         and not exists (
             select 1 from notifications n
             where n.organization_id = p.organization_id and n.dedupe_key = 'limited:' || p.id || ':' || p.generation
         )
-    order by held.until limit :page_size
-""")
+    order by a.resume_at limit :page_size
+""")  # noqa: S608, only constants of this file
+
+# Late because other posts of the organization are on their way to the same server. Each is taken once for a generation.
+TAKE_CROWDED = text(f"""
+    with held as (
+        select p.id from posts p
+        where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'crowded'
+            and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
+            and {_PROMISED} <= now() - make_interval(secs => :late_seconds)
+        order by p.publish_at limit :page_size
+        for update of p skip locked
+    )
+    update posts set told_generation = posts.generation
+    from held where posts.id = held.id
+    returning posts.id, posts.organization_id, posts.root_id, posts.revision,
+        (select c.named_host from channels c where c.id = posts.channel_id) as host
+""")  # noqa: S608, only constants of this file
 
 # Once an hour: the row says when it was last done, and of two who come at once one gets it.
 TAKE_HOUSEKEEPING = text("""

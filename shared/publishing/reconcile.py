@@ -2,13 +2,18 @@
 
 The database is the truth; schedules and messages are hints. Each step takes a page of rows by a statement that two
 reconcilers can run at once without both acting on a row, and then does what the lost hint would have done.
+
+A bad day is when it matters most: the gauges come first, so that alarms ring; then the steps take turns, a page each, so that
+none waits for another to finish; then members are told; and all of it ends before the function is killed.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import TextClause
 from sqlalchemy.engine import Row, RowMapping
@@ -23,6 +28,7 @@ from shared.media.sweep import remove_unneeded_files, request_missing_variants
 from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
 from shared.publishing import notices, outcome, queries
+from shared.publishing.bulk_notices import Told, mail_bulk, tell_bulk
 from shared.publishing.claim import Claim, part_from
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
@@ -33,9 +39,17 @@ from shared.webhooks.announce import send_after_commit
 from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
 
 PAGE_SIZE = 500
-MAX_PAGES = 20  # of each step; the next run goes on
+MAX_PAGES = 400  # of each step; the next run goes on
 ARMING_GRACE = timedelta(seconds=15)
 TOLD_WHEN_LATE_BY = timedelta(minutes=5)
+LIMITED_FOR = timedelta(minutes=1)  # a shorter wait is over before anybody has read of it
+MOST_COUNTED = 10_000  # late parts: an alarm does not need more
+TIME = timedelta(seconds=55)  # where nobody says how long a sweep may take
+# Of its time, what is kept for each stage after the one before.
+ROOM_TO_TELL = timedelta(seconds=20)
+ROOM_TO_MAIL = timedelta(seconds=12)
+ROOM_TO_KEEP_HOUSE = timedelta(seconds=8)
+ROOM_TO_END = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,47 +69,79 @@ class Reconciled:
     late: int = 0
 
 
-def reconcile() -> Reconciled:
-    """Run every step once, each over at most `MAX_PAGES` pages, most urgent first.
+@dataclass(slots=True)
+class _Sweep:
+    """One run: what went wrong so far, whom to tell of what, and when it must have ended."""
+
+    deadline: float
+    errors: list[Exception] = field(default_factory=list)
+    late: list[Told] = field(default_factory=list)
+    limited: list[Told] = field(default_factory=list)
+
+    def has(self, room: timedelta) -> bool:
+        """Say whether there is more time left than `room`."""
+        return self.deadline - time.monotonic() > room.total_seconds()
+
+
+def reconcile(*, deadline: float | None = None) -> Reconciled:
+    """Run every step once, a page of each in turn, and stop in good time before `deadline`, a `time.monotonic()` value.
 
     Raises:
         ExceptionGroup: what went wrong in some steps; the others ran all the same.
     """
-    errors: list[Exception] = []
-    done = Reconciled(
-        **_put_right(errors),
-        limited=_guarded(tell_limited, errors),
-        late=_guarded(_count_late, errors),
-    )
-    _guarded(keep_house, errors)
+    sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
+    late = _guarded(_gauge, sweep.errors)
+    found = _put_right(sweep)
+    limited = _tell(sweep)
+    if sweep.has(ROOM_TO_KEEP_HOUSE):
+        _guarded(partial(keep_house, sweep), sweep.errors)
+    done = Reconciled(**found, limited=limited, late=late)
     log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
-    _raise(errors)
+    _raise(sweep.errors)
     return done
 
 
-def put_right() -> None:
+def put_right(*, deadline: float | None = None) -> None:
     """Do what a lost hint should have done, whichever it was, without the rest of a sweep.
 
     Raises:
         ExceptionGroup: as `reconcile`.
     """
-    errors: list[Exception] = []
-    _put_right(errors)
-    _raise(errors)
+    sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
+    _put_right(sweep)
+    _tell(sweep)
+    _raise(sweep.errors)
 
 
-def _put_right(errors: list[Exception]) -> dict[str, int]:
-    return {
-        "adopted": _in_pages(adopt_late_releases, errors),
-        "lost": _in_pages(settle_lost_attempts, errors),
-        "waiting": _in_pages(wake_waiting_attempts, errors),
-        "unsent": _in_pages(send_unsent, errors),
-        "overdue": _in_pages(send_overdue, errors),
-        "stagings": _in_pages(wake_stagings, errors),
-        "stuck": _in_pages(lambda: free_stuck(PAGE_SIZE), errors),
-        "unarmed": _in_pages(arm_unarmed, errors),
-        "deliveries": _in_pages(send_due_deliveries, errors),
+def _put_right(sweep: _Sweep) -> dict[str, int]:
+    """Run the steps in turn, most urgent first, a page each, until none finds more."""
+    steps: dict[str, Callable[[], int]] = {
+        "adopted": adopt_late_releases,
+        "lost": settle_lost_attempts,
+        "waiting": wake_waiting_attempts,
+        "unsent": send_unsent,
+        "overdue": partial(send_overdue, sweep),
+        "stagings": wake_stagings,
+        "stuck": lambda: free_stuck(PAGE_SIZE),
+        "unarmed": arm_unarmed,
+        "deliveries": send_due_deliveries,
     }
+    return _in_turns(steps, sweep)
+
+
+def _in_turns(steps: Mapping[str, Callable[[], int]], sweep: _Sweep) -> dict[str, int]:
+    found = dict.fromkeys(steps, 0)
+    unfinished = list(steps)
+    for _ in range(MAX_PAGES):
+        for name in tuple(unfinished):
+            if not sweep.has(ROOM_TO_TELL):
+                log.warning("reconcile.out_of_time", extra={"unfinished": unfinished})
+                return found
+            page = _guarded(steps[name], sweep.errors)
+            found[name] += page
+            if page < PAGE_SIZE:
+                unfinished.remove(name)
+    return found
 
 
 def _raise(errors: list[Exception]) -> None:
@@ -139,20 +185,24 @@ def send_unsent() -> int:
     return len(rows)
 
 
-def send_overdue() -> int:
-    """Send overdue parts again, and tell the members of those that are more than five minutes late."""
-    rows = _take(queries.TAKE_OVERDUE)
+def send_overdue(sweep: _Sweep) -> int:
+    """Send overdue parts again, and note whom to tell of those that are more than five minutes late."""
+    rows = _take(queries.TAKE_OVERDUE, late_seconds=TOLD_WHEN_LATE_BY.total_seconds())
+    due = [row for row in rows if row.paused_until is None]
     queues.send(
         settings().publish_queue_url,
-        [
-            publish_message(row.id, row.revision, row.organization_id, wait_seconds=0)
-            for row in rows
-        ],
+        [publish_message(row.id, row.revision, row.organization_id, wait_seconds=0) for row in due],
     )
-    _stage([row for row in rows if row.has_media])
+    _stage([row for row in due if row.has_media])
     for row in rows:
-        if (row.late_seconds or 0) > TOLD_WHEN_LATE_BY.total_seconds():
-            _tell_late(row)
+        if (row.late_seconds or 0) < TOLD_WHEN_LATE_BY.total_seconds():
+            continue
+        if row.paused_until is None:
+            sweep.late.append(
+                Told(row.organization_id, notices.late(row.id, row.revision, row.root_id))
+            )
+        elif row.paused_seconds > LIMITED_FOR.total_seconds():
+            sweep.limited.append(_limited(row, row.paused_until))
     return len(rows)
 
 
@@ -204,45 +254,84 @@ def adopt_late_releases() -> int:
     return len(rows)
 
 
-def tell_limited() -> int:
-    """Tell the members, once for a generation, of parts that are late because their platform limits us."""
-    values = {
-        "page_size": PAGE_SIZE,
-        "late_seconds": TOLD_WHEN_LATE_BY.total_seconds(),
-        "max_late_seconds": settings().max_late.total_seconds(),
-    }
+def _tell(sweep: _Sweep) -> int:
+    """Tell the members of what is late, once for what; return how many parts wait for their platform's limit.
+
+    Whoever cannot be told in this run's time is told in the next one's: the mails of many are one for an organization.
+    """
+    _guarded(partial(_note_limited, sweep), sweep.errors)
+    _guarded(partial(_note_crowded, sweep), sweep.errors)
+    mails: list[UUID] = []
+    for told in (sweep.limited, sweep.late):
+        for start in range(0, len(told), PAGE_SIZE):
+            if not sweep.has(ROOM_TO_MAIL):
+                log.warning("reconcile.out_of_time", extra={"untold": len(told) - start})
+                break
+            page = partial(_tell_page, told[start : start + PAGE_SIZE], mails)
+            _guarded(page, sweep.errors)
+    _guarded(lambda: mail_bulk(mails, go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
+    return len(sweep.limited)
+
+
+def _tell_page(page: Sequence[Told], mails: list[UUID]) -> int:
     with unit_of_work() as session:
-        rows = session.execute(queries.TAKE_LIMITED, values).all()
-        for row in rows:
-            notice = notices.limited(
-                row.id, row.generation, row.root_id, channel_name=row.channel_name, until=row.until
-            )
-            tell(session, row.organization_id, notice)
+        added = tell_bulk(session, page)
+    mails += added
+    return len(added)
+
+
+def _note_limited(sweep: _Sweep) -> int:
+    values = {"late_seconds": TOLD_WHEN_LATE_BY.total_seconds()}
+    rows = [*_take(queries.TAKE_LIMITED, **values), *_take(queries.LIMITED_ATTEMPTS, **values)]
+    sweep.limited += [_limited(row, row.until) for row in rows]
     return len(rows)
 
 
-def keep_house() -> bool:
+def _note_crowded(sweep: _Sweep) -> int:
+    rows = _take(queries.TAKE_CROWDED, late_seconds=TOLD_WHEN_LATE_BY.total_seconds())
+    sweep.late += [
+        Told(row.organization_id, notices.crowded(row.id, row.revision, row.root_id, host=row.host))
+        for row in rows
+    ]
+    return len(rows)
+
+
+def _limited(row: Row[Any], until: datetime) -> Told:
+    notice = notices.limited(
+        row.id, row.generation, row.root_id, channel_name=row.channel_name, until=until
+    )
+    return Told(row.organization_id, notice)
+
+
+def keep_house(sweep: _Sweep | None = None) -> bool:
     """Once an hour, whoever comes first: delete what has lapsed, and put the media library in order."""
     with unit_of_work() as session:
         if session.execute(queries.TAKE_HOUSEKEEPING).one_or_none() is None:
             return False
-    for sweep in queries.SWEEPS:
-        with unit_of_work() as session:
-            session.execute(sweep, {"page_size": PAGE_SIZE})
-    forget_old_deliveries()
-    request_missing_variants()
-    remove_unneeded_files(media_still_needed())
+    errors: list[Exception] = []
+    chores: list[Callable[[], object]] = [
+        *(partial(_sweep_table, statement) for statement in queries.SWEEPS),
+        forget_old_deliveries,
+        request_missing_variants,
+        lambda: remove_unneeded_files(media_still_needed()),
+    ]
+    for chore in chores:
+        if sweep and not sweep.has(ROOM_TO_END):
+            log.warning("reconcile.out_of_time", extra={"unfinished": ["housekeeping"]})
+            break
+        _guarded(partial(_done, chore), errors)
+    _raise(errors)
     return True
 
 
-def _in_pages(step: Callable[[], int], errors: list[Exception]) -> int:
-    total = 0
-    for _ in range(MAX_PAGES):
-        found = _guarded(step, errors)
-        total += found
-        if found < PAGE_SIZE:
-            break
-    return total
+def _done(chore: Callable[[], object]) -> int:
+    chore()
+    return 1
+
+
+def _sweep_table(statement: TextClause) -> None:
+    with unit_of_work() as session:
+        session.execute(statement, {"page_size": PAGE_SIZE})
 
 
 def _guarded(step: Callable[[], int], errors: list[Exception]) -> int:
@@ -289,15 +378,11 @@ def _claim_of_lost(row: RowMapping, part: RowMapping) -> Claim:
     )
 
 
-def _tell_late(row: Row[Any]) -> None:
-    with unit_of_work() as session:
-        tell(session, row.organization_id, notices.late(row.id, row.revision, row.root_id))
-
-
-def _count_late() -> int:
+def _gauge() -> int:
+    """Write the gauges that alarms watch; return how many parts are late."""
     with read_only() as session:
-        late = session.execute(
-            queries.LATE_PARTS, {"max_late_seconds": settings().max_late.total_seconds()}
-        ).scalar_one()
+        late = int(session.execute(queries.LATE_PARTS, {"most_counted": MOST_COUNTED}).scalar_one())
+        crowded = int(session.execute(queries.CROWDED_PARTS).scalar_one())
     metrics.gauge_late_posts(late)
-    return int(late)
+    metrics.gauge_crowded_posts(crowded)
+    return late

@@ -84,6 +84,8 @@ def put_off(found: NotNow) -> None:
     log.info("publish.put_off", extra={"part_id": part.id, "verdict": verdict})
     if verdict in {Verdict.EARLY, Verdict.PAUSED}:
         wake(waiting_part(part, wait=part.wait if verdict is Verdict.EARLY else part.paused))
+    elif verdict is Verdict.CROWDED:
+        wake(waiting_part(part, wait=found.turn))
     elif verdict is Verdict.NOT_STAGED:  # staging sends the part on its way when it is done
         message = stage_message(part.id, part.revision, part.organization_id)
         queues.send(settings().stage_queue_url, [message])

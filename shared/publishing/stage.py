@@ -35,6 +35,7 @@ from shared.providers.errors import (
     RateLimited,
     TokenExpired,
 )
+from shared.providers.http import MediaReader
 from shared.publishing import notices, queries
 from shared.publishing.claim import DuePart, channel_ids, part_from
 from shared.publishing.follow_up import hold_for, send
@@ -42,13 +43,20 @@ from shared.publishing.models import StagingState
 from shared.publishing.notices import tell
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
-from shared.publishing.wake import waiting_staging, wake
+from shared.publishing.wake import delayed_staging, waiting_staging, wake
 
-LEASE = timedelta(minutes=16)  # the function is killed at 15
+# A lease outlasts the longest silence of its holder, and is renewed with every range that is read: a holder that is killed
+# costs minutes, not the function's quarter of an hour. After the last range only the platform's answer is awaited.
+LEASE = timedelta(minutes=3)
+LEASE_FOR_THE_ANSWER = timedelta(minutes=6)
 MAX_TRIES = 8
 BACK_OFF = (timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=4))
 CONNECTED_AGAIN = timedelta(minutes=1)  # how often a channel is looked at that was lost
 NEARLY_DUE = timedelta(seconds=5)  # a part due sooner is sent on its way when its media are ready
+
+
+class LeaseLost(Exception):
+    """Somebody else moves these media now; this holder stops and writes nothing."""
 
 
 @dataclass(slots=True)
@@ -78,6 +86,8 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     """Move a part's media, or go on moving them. For a root, the media of its replies follow by messages of their own."""
     _send_replies(part_id, revision)  # first: if the queue does not take them, nothing is held
     with unit_of_work() as session:
+        if _is_crowded(session, part_id, revision):
+            return
         row = (
             session.execute(
                 queries.CLAIM_STAGING,
@@ -97,7 +107,36 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
         return
     held = _held(row)
     note(**held.part.ids)
-    _let_go(held, _move(held, files, deadline=deadline))
+    try:
+        kept = _move(held, files, deadline=deadline)
+    except LeaseLost:
+        log.warning("stage.lease_lost", extra={"part_id": part_id, "step": held.step})
+        return
+    _let_go(held, kept)
+
+
+def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
+    """Say whether the organization moves as many media as it may, and if so have this part's come again soon.
+
+    The lock is held until the claim is committed, so that claims at the same instant cannot share the last place.
+    """
+    organization_id = session.execute(queries.LOCK_STAGINGS, {"part_id": part_id}).scalar()
+    if organization_id is None:
+        return False
+    values = {
+        "organization_id": organization_id,
+        "part_id": part_id,
+        "most": settings().stage_at_once_per_organization,
+    }
+    row = session.execute(queries.STAGINGS_ARE_CROWDED, values).one_or_none()
+    if row is None:
+        return False
+    log.info("stage.crowded", extra={"part_id": part_id, "revision": revision})
+    again = delayed_staging(
+        part_id, revision, organization_id, wait=timedelta(seconds=row.turn_seconds)
+    )
+    after_commit(session, lambda: queues.send(settings().stage_queue_url, [again]))
+    return True
 
 
 def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
@@ -115,6 +154,8 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
             held.part, refreshed = renewed, True
         except ProviderError as error:
             return _after_error(held, error)
+        except LeaseLost:
+            raise
         except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a staging's failure
             report(error, part_id=str(held.part.id))
             return _after_error(
@@ -124,7 +165,9 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
 
 def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
     part = held.part
-    provider, api = open_line(part.channel, read_media=storage.read_range, deadline=deadline)
+    provider, api = open_line(
+        part.channel, read_media=_renewing_reader(held, files), deadline=deadline
+    )
     post = outgoing_post(provider, part, files)
     if not isinstance(provider, CanStage):
         return _Kept(StagingState.READY, {})
@@ -142,10 +185,39 @@ def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _K
 
 
 def _checkpoint(held: Held) -> None:
-    """Store how far it has come, so that a holder that vanishes costs one range at most."""
-    kept = _Kept(StagingState.RUNNING, held.progress)
-    with unit_of_work() as session:
-        session.execute(queries.KEEP_STAGING, _values(held, kept))
+    """Store how far it has come, so that a holder that vanishes costs one range at most.
+
+    Raises:
+        LeaseLost: somebody else has taken over.
+    """
+    values = _values(held, _Kept(StagingState.RUNNING, held.progress))
+    if run(lambda session: session.execute(queries.KEEP_STAGING, values).one_or_none()) is None:
+        raise LeaseLost
+
+
+def _renewing_reader(held: Held, files: Sequence[MediaFile]) -> MediaReader:
+    """Read ranges from storage, and renew the lease with each."""
+    stored = [
+        one for file in files for one in (file.original, *(copy.file for copy in file.variants))
+    ]
+    sizes = {one.key: one.size_bytes for one in stored}
+
+    def read(key: str, start: int, length: int) -> bytes:
+        is_last = start + length >= sizes.get(key, 0)
+        _renew(held, LEASE_FOR_THE_ANSWER if is_last else LEASE)
+        return storage.read_range(key, start, length)
+
+    return read
+
+
+def _renew(held: Held, lease: timedelta) -> None:
+    values = {
+        "staging_id": held.staging_id,
+        "step": held.step,
+        "lease_seconds": lease.total_seconds(),
+    }
+    if run(lambda session: session.execute(queries.RENEW_STAGING, values).one_or_none()) is None:
+        raise LeaseLost
 
 
 def _after_error(held: Held, error: ProviderError) -> _Kept:

@@ -52,6 +52,13 @@ class TestAlarms:
             queried = [metric for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
             assert len(queried) <= 10 - 2
 
+    def test_a_sweep_that_counts_nothing_rings(self, of_type: OfType) -> None:
+        """Finding 8.7: on a bad day the number is missing, and missing must not count as fine."""
+        alarm = of_type("AWS::CloudWatch::Alarm")["LatePostsAlarm"]
+        assert alarm["TreatMissingData"] == "breaching"
+        # An hourly sweep of a stage that may sleep, and a late minute of one that does not, are no reason to ring.
+        assert alarm["Period"] == {"Fn::If": ["MaySleep", 7200, 180]}
+
     def test_every_alarm_tells_somebody_and_says_what_to_do(self, of_type: OfType) -> None:
         guide = (ROOT / "docs" / "operations.md").read_text()
         anchors = {

@@ -130,6 +130,8 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             ),
         ),
         base_url="https://bsky.social",
+        # Accounts made at bsky.social live on hosts below bsky.network: docs.bsky.app, "Bluesky's own PDS hosts", read 2026-11.
+        own_hosts=("bsky.social", ".host.bsky.network"),
         tool_tip="Use an app password; the account's own password and two-factor codes are not needed.",
         refresh_ahead=timedelta(minutes=5),
     )

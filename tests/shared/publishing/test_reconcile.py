@@ -1,5 +1,6 @@
 """The sweep: that nothing waits for ever, that nothing in it keeps the rest from running, and what its statements read."""
 
+import re
 import time
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from shared.core.ids import new_id
 from shared.db.session import connect, unit_of_work
 from shared.providers.base import Processing, Released
 from shared.providers.errors import PlatformUnavailable, RateLimited
-from shared.publishing import follow_up, queries
+from shared.publishing import bulk_notices, follow_up, queries
 from shared.publishing import reconcile as reconcile_module
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, claim
@@ -23,10 +24,10 @@ from shared.publishing.dead_letter import settle_dead_letter
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
-from shared.publishing.reconcile import arm_unarmed, reconcile
+from shared.publishing.reconcile import arm_unarmed, keep_house, reconcile
 from shared.publishing.run import publish_due
 from tests.fakes.platform import Keyless, refuse
-from tests.shared.publishing.world import STAGE, World, a_thread
+from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
 DAY = 24 * 3600
@@ -37,7 +38,8 @@ _MANY = text("""
         settings, content_hash, publish_at, delay_seconds, due_at, revision, generation, armed_revision, arm_count,
         creation_method, published_at, release_id)
     select part.id, root.organization_id, root.channel_id, part.id, part.id, 0,
-        case when part.number % 2 = 0 then 'queued' else 'published' end, 'none', '', '[]', '{}', '', now(), 0,
+        case when part.number % 2 = 0 then 'queued' else 'published' end, 'none', '', '[]', '{}', '',
+        now() + make_interval(hours => case when part.number % 2 = 0 then part.number else -part.number end), 0,
         case when part.number % 2 = 0 then now() + make_interval(hours => part.number) end, 1, 1, 1, 1, 'web',
         case when part.number % 2 = 1 then now() end, case when part.number % 2 = 1 then part.number end
     from posts root, (select gen_random_uuid() as id, number from generate_series(1, 5000) as number) as part
@@ -48,6 +50,12 @@ _MANY_ATTEMPTS = text("""
         lease_until, counts, finished_at, release_id)
     select gen_random_uuid(), organization_id, id, id, channel_id, 1, 1, 1, 'released', 1, now(), true, now(), release_id
     from posts where state = 'published'
+""")
+
+
+_MANY_STAGINGS = text("""
+    insert into stagings (id, organization_id, post_id, revision, generation, state, lease_until, step, tries, progress)
+    select gen_random_uuid(), organization_id, id, 1, 1, 'ready', now(), 1, 0, '{}' from posts where state = 'published'
 """)
 
 
@@ -67,6 +75,13 @@ def taken(world: World, provider: str = "keyless") -> Claim:
 
 
 class TestStagings:
+    @staticmethod
+    def woken() -> int:
+        sweep = reconcile_module._Sweep(time.monotonic() + 60)
+        found = reconcile_module._in_turns({"stagings": reconcile_module.wake_stagings}, sweep)
+        assert sweep.errors == []
+        return found["stagings"]
+
     def test_whose_holders_vanished_are_woken_once_each_however_many(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -85,12 +100,12 @@ class TestStagings:
                 )
         world.messages.clear()
         world.pass_time(1_000)
-        assert reconcile_module._in_pages(reconcile_module.wake_stagings, []) == 3
+        assert self.woken() == 3
         woken = [held.body["partId"] for held in world.messages if held.queue == STAGE]
         assert sorted(woken) == sorted(str(root.id) for root in roots)
         world.messages.clear()
         world.pass_time(61)
-        assert reconcile_module._in_pages(reconcile_module.wake_stagings, []) == 3
+        assert self.woken() == 3
 
 
 class TestLateness:
@@ -257,6 +272,144 @@ class TestReconcile:
         assert world.states(claimed.part.root_id)[0] == "unconfirmed"
 
 
+class TestBadDays:
+    """Many parts late at once: what comes first, what takes turns, and when it ends."""
+
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Let the sweep's clock stand still; what it shows is the list's one number."""
+        shown = [1_000.0]
+        monkeypatch.setattr(reconcile_module, "time", mock.Mock(monotonic=lambda: shown[0]))
+        return shown
+
+    def without_end(self, monkeypatch: pytest.MonkeyPatch, shown: list[float]) -> list[str]:
+        """Make every step find full pages for ever, and take a second for each."""
+        ran: list[str] = []
+
+        def step(name: str) -> Any:
+            def run_once(*_: object) -> int:
+                ran.append(name)
+                shown[0] += 1
+                return reconcile_module.PAGE_SIZE
+
+            return run_once
+
+        for name in (
+            "adopt_late_releases", "settle_lost_attempts", "wake_waiting_attempts", "send_unsent",
+            "send_overdue", "wake_stagings", "free_stuck", "arm_unarmed", "send_due_deliveries",
+        ):  # fmt: skip
+            monkeypatch.setattr(reconcile_module, name, step(name))
+        return ran
+
+    def test_steps_take_turns_and_end_in_time(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.7: one step that finds no end keeps no other from running, and the function is not killed."""
+        shown = self.clock(monkeypatch)
+        ran = self.without_end(monkeypatch, shown)
+        kept = mock.Mock(return_value=True)
+        monkeypatch.setattr(reconcile_module, "keep_house", kept)
+        reconcile(deadline=1_060.0)
+        turns = {name: ran.count(name) for name in ran}
+        assert len(turns) == 9
+        assert max(turns.values()) - min(turns.values()) <= 1
+        assert 38 <= shown[0] - 1_000 <= 41
+        kept.assert_called_once()
+
+    def test_the_gauges_come_first(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Finding 8.7: the alarm rings on the day on which the sweep does not get to its end."""
+        a_thread(world, "keyless", due_in=-timedelta(minutes=10))
+
+        def killed() -> int:
+            raise Stopped
+
+        monkeypatch.setattr(reconcile_module, "adopt_late_releases", killed)
+        with mock.patch.object(metrics, "gauge_late_posts") as gauge, pytest.raises(Stopped):
+            reconcile()
+        gauge.assert_called_once_with(1)
+
+    def test_all_pages_are_sent_before_anybody_is_told(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.7: a slow mail server delays no post."""
+        monkeypatch.setattr(reconcile_module, "PAGE_SIZE", 2)
+        for _ in range(5):
+            a_thread(world, "keyless", due_in=-timedelta(minutes=10))
+        world.messages.clear()
+        when_told: list[int] = []
+        tell = bulk_notices.tell_bulk
+
+        def watched(session: Any, page: Any) -> Any:
+            when_told.append(len(world.messages))
+            return tell(session, page)
+
+        monkeypatch.setattr(reconcile_module, "tell_bulk", watched)
+        assert reconcile().overdue == 5
+        assert when_told == [5, 5, 5]
+
+    def test_many_posts_are_one_mail_for_an_organization(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.7: each post has its notification; whoever has several late gets one mail in an hour."""
+        mailed: list[Any] = []
+        monkeypatch.setattr(bulk_notices, "mail_now", mailed.extend)
+        many = [a_thread(world, "keyless", due_in=-timedelta(minutes=10)) for _ in range(4)]
+        change(world, f"update posts set organization_id = '{many[0].organization_id}'")
+        alone = a_thread(world, "keyless", due_in=-timedelta(minutes=10))
+        reconcile()
+        told = text(
+            "select organization_id, title, mailed_at is null as is_mailed, id from notifications"
+        )
+        with world.engine.connect() as connection:
+            rows = connection.execute(told).all()
+        assert len(rows) == 4 + 1 + 1
+        assert {row.id for row in rows if row.is_mailed} == set(mailed)
+        titles = {row.organization_id: row.title for row in rows if row.is_mailed}
+        assert titles == {
+            many[0].organization_id: "4 posts are late",
+            alone.organization_id: "A post is late",
+        }
+        world.pass_time(3_600)
+        reconcile()
+        assert len(mailed) == 2
+
+    def test_mails_that_there_is_no_time_for_are_left_to_the_digest(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.7: they lie there unclaimed, and the function ends in time."""
+        for _ in range(25):
+            a_thread(world, "keyless", due_in=-timedelta(minutes=10))
+        shown = self.clock(monkeypatch)
+        mailed: list[Any] = []
+
+        def slowly(ids: Any) -> None:
+            mailed.extend(ids)
+            shown[0] += 53
+
+        monkeypatch.setattr(bulk_notices, "mail_now", slowly)
+        reconcile(deadline=1_060.0)
+        assert len(mailed) == 10
+        with world.engine.connect() as connection:
+            left = "select count(*) from notifications where mailed_at is null and mail_claimed_until is null"
+            assert connection.execute(text(left)).scalar_one() == 25
+
+    def test_a_chore_that_fails_keeps_no_other_from_being_done(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.7, of the hourly chores: a bucket that does not answer must not let codes pile up."""
+        done: list[str] = []
+
+        def broken() -> int:
+            raise LookupError("broken")
+
+        monkeypatch.setattr(reconcile_module, "forget_old_deliveries", broken)
+        monkeypatch.setattr(
+            reconcile_module, "request_missing_variants", lambda: done.append("variants")
+        )
+        with pytest.raises(ExceptionGroup):
+            keep_house()
+        assert done == ["variants"]
+
+
 class TestDeadLetter:
     def test_one_broken_step_keeps_no_other_from_running(self, world: World) -> None:
         overdue = a_thread(world, "keyless", due_in=-timedelta(minutes=2))
@@ -272,10 +425,11 @@ class TestDeadLetter:
 
 
 class TestPlans:
-    """With many finished rows, no statement of the minute, of a claim or of a record reads them all."""
+    """What the statements of the minute, of a claim and of a record read: what they take, however much else there is."""
 
     VALUES: ClassVar[dict[str, object]] = {
-        "page_size": 500,
+        "page_size": 10,
+        "most_counted": 100,
         "grace_seconds": 15.0,
         "late_seconds": 300.0,
         "max_late_seconds": 86400.0,
@@ -287,28 +441,98 @@ class TestPlans:
         "release_id": "1",
         "release_url": "1",
         "release_data": None,
+        "crowded_message": "",
+        "most_per_organization": 8,
+        "most_per_host": 4,
     }
+    # The index that each is to begin with, by its table.
+    WANTED: ClassVar[dict[str, str]] = {
+        "TAKE_UNARMED": "ix_posts_unarmed",
+        "TAKE_UNSENT": "ix_posts_due",
+        "TAKE_OVERDUE": "ix_posts_check",
+        "TAKE_LOST": "ix_attempts_lease",
+        "TAKE_WAITING": "ix_attempts_lease",
+        "TAKE_STAGINGS": "ix_stagings_unfinished",
+        "ADOPT_LATE": "ix_attempts_late",
+        "LATE_PARTS": "ix_posts_late",
+        "CROWDED_PARTS": "ix_posts_crowded",
+        "TAKE_LIMITED": "ix_posts_held",
+        "LIMITED_ATTEMPTS": "ix_attempts_lease",
+        "TAKE_CROWDED": "ix_posts_crowded",
+        "CLAIM": "pk_posts",
+        "RECORD_RELEASED": "pk_attempts",
+    }
+    # Steps that are asked a page at a time while a backlog lasts, and what one page may read of it.
+    PAGED = ("TAKE_UNARMED", "TAKE_OVERDUE", "TAKE_LIMITED", "TAKE_CROWDED")
 
-    @pytest.mark.parametrize(
-        "name",
-        ["TAKE_UNARMED", "TAKE_UNSENT", "TAKE_OVERDUE", "TAKE_LOST", "TAKE_WAITING", "TAKE_STAGINGS",
-         "ADOPT_LATE", "LATE_PARTS", "TAKE_LIMITED", "CLAIM", "RECORD_RELEASED"],
-    )  # fmt: skip
-    def test_reads_by_an_index(self, world: World, name: str) -> None:
+    @pytest.fixture
+    def full(self, world: World) -> World:
         root = a_thread(world, "keyless", due_in=SOON)
         with world.engine.begin() as connection:
             connection.execute(_MANY, {"like": root.id})
             connection.execute(_MANY_ATTEMPTS)
+            connection.execute(_MANY_STAGINGS)
+        self.analyze(world)
+        return world
+
+    def analyze(self, world: World) -> None:
         with world.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            connection.execute(text("vacuum analyze posts, attempts"))
+            connection.execute(text("vacuum analyze posts, attempts, stagings, channels"))
+
+    def values(self, name: str, page_size: int = 10) -> dict[str, object]:
+        asked = getattr(queries, name).text
+        values = {**self.VALUES, "page_size": page_size}
+        return {key: value for key, value in values.items() if f":{key}" in asked}
+
+    def explain(self, world: World, name: str, how: str = "") -> str:
         statement = getattr(queries, name)
-        values = {key: value for key, value in self.VALUES.items() if f":{key}" in statement.text}
-        with world.engine.begin() as connection:
-            plan = "\n".join(
-                connection.execute(text("explain " + statement.text), values).scalars()
-            )
+        with world.engine.connect() as connection:
+            rows = connection.execute(text(f"explain {how} " + statement.text), self.values(name))
+            plan = "\n".join(rows.scalars())
+            connection.rollback()
+        return plan
+
+    @pytest.mark.parametrize("name", WANTED)
+    def test_reads_by_the_index_that_is_made_for_it(self, full: World, name: str) -> None:
+        """Finding 8.10: not only by some index, as the one over everything that is due."""
+        plan = self.explain(full, name)
+        assert self.WANTED[name] in plan, plan
         for table in ("posts", "attempts"):
             assert f"Seq Scan on {table}" not in plan, plan
+
+    @pytest.mark.parametrize("name", PAGED)
+    @pytest.mark.parametrize("paused", [False, True])
+    def test_a_page_reads_no_more_than_it_takes(self, full: World, name: str, paused: bool) -> None:
+        """Finding 8.10: a backlog that was seen to already costs the next minute nothing, paused or not."""
+        queue = {
+            "TAKE_UNARMED": "armed_revision = null, updated_at = now() - interval '1 hour'",
+            "TAKE_OVERDUE": "next_check_at = null",
+            "TAKE_LIMITED": "error_code = 'rate_limited', due_at = now() + interval '2 hours'",
+            "TAKE_CROWDED": "error_code = 'crowded'",
+        }[name]
+        change(
+            full,
+            "update posts set publish_at = now() - interval '1 hour', due_at = now() - interval '1 hour'"
+            " where state = 'queued'",
+        )
+        change(full, f"update posts set {queue} where state = 'queued'")
+        if paused:
+            change(
+                full,
+                "insert into provider_pauses (provider, until, reason) values ('keyless', now() + interval '1 hour', '')",
+            )
+        self.analyze(full)
+        taken, pages = 1, 0
+        while taken:
+            with unit_of_work() as session:
+                taken = len(session.execute(getattr(queries, name), self.values(name, 500)).all())
+            pages += 1
+            assert pages < 10
+        assert pages == 7  # 2,501 of them, 500 a page, and the empty one
+        self.analyze(full)
+        plan = self.explain(full, name, "(analyze, timing off, costs off)")
+        removed = sum(int(count) for count in re.findall(r"Rows Removed by Filter: (\d+)", plan))
+        assert removed < 50 or name == "TAKE_UNARMED", plan
 
 
 class TestPartlyArmed:

@@ -1,7 +1,10 @@
 """Media moved ahead: by one holder, from where the last one stopped, and never in the way of a post that needs none."""
 
+import contextlib
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -10,16 +13,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.aws import queues
+from shared.aws import queues, storage
 from shared.aws.queues import MessagesNotTaken
 from shared.db import session as db_session
 from shared.db.session import CommitUnknown
+from shared.providers import registry
 from shared.providers.base import OutgoingPost, Processing, Staged
-from shared.providers.errors import ChannelDisconnected, PlatformUnavailable
+from shared.providers.errors import ChannelDisconnected, MediaRejected, PlatformUnavailable
+from shared.providers.families.linkedin import media as linkedin
 from shared.providers.http import Api
-from shared.publishing.stage import stage_due
+from shared.publishing.reconcile import reconcile
+from shared.publishing.stage import LEASE, LEASE_FOR_THE_ANSWER, stage_due
 from tests.fakes.platform import Answer, Keyless, no_connection, refuse
-from tests.shared.publishing.world import STAGE, World, a_thread
+from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
 
@@ -41,17 +47,28 @@ class TestStage:
         assert [request.url.path for request in world.platform.requests] == ["/media"]
         assert staging(world).state == "ready"
 
-    def test_a_second_holder_waits_for_the_first_ones_lease(self, world: World) -> None:
-        root = a_thread(world, "keyless", due_in=SOON, media=True)
+    def test_a_second_holder_waits_for_the_first_ones_lease(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Section 8: a second message while the first is worked off moves nothing; once the lease is over it does."""
+        stage_well, holders = Keyless.stage, 0
+
+        def with_a_second_message(
+            self: Keyless, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            nonlocal holders
+            holders += 1
+            if holders == 1:
+                stage(world, root)
+                assert holders == 1
+                world.pass_time(LEASE.total_seconds() + 1)
+                stage(world, root)
+                assert holders > 1
+            return stage_well(self, api, post, progress)
+
+        monkeypatch.setattr(Keyless, "stage", with_a_second_message)
+        root = a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
         stage(world, root)
-        with world.engine.begin() as connection:
-            connection.execute(
-                text(
-                    "update stagings set state = 'running', lease_until = now() + interval '1 minute'"
-                )
-            )
-        stage(world, root)
-        assert len(world.platform.requests) == 1
 
     def test_it_goes_on_from_where_it_stopped(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -169,6 +186,189 @@ class TestStage:
         root = a_thread(world, "keyless", due_in=SOON, media=True)
         world.run()
         assert world.states(root.id) == ["published", "published"]
+
+
+class TestLease:
+    """How long a part's media are held by whom, and what an old holder may still do."""
+
+    @pytest.fixture
+    def root(self, world: World) -> Any:
+        return a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
+
+    def hold(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *moments: Callable[[Api, OutgoingPost], object],
+    ) -> None:
+        """Have the platform take one range after the other, with something happening at each."""
+
+        def in_ranges(
+            _self: Keyless, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            done = progress.get("done", 0)
+            if done == len(moments):
+                return Staged({"ids": ["m"]})
+            moments[done](api, post)
+            return Processing({"done": done + 1}, NOW)
+
+        monkeypatch.setattr(Keyless, "stage", in_ranges)
+        monkeypatch.setattr(storage, "read_range", lambda _key, _start, length: b"x" * length)
+
+    def left(self, world: World) -> float:
+        with world.engine.connect() as connection:
+            left: float = connection.execute(
+                text("select extract(epoch from lease_until - now())::float8 from stagings")
+            ).scalar_one()
+        return left
+
+    def test_a_holder_that_is_killed_costs_minutes(
+        self, world: World, root: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 1.13: the post is not late by the quarter of an hour that the function may take."""
+
+        def killed(_api: Api, _post: OutgoingPost) -> None:
+            raise Stopped
+
+        self.hold(monkeypatch, killed)
+        with pytest.raises(Stopped):
+            stage(world, root)
+        world.messages.clear()
+        world.pass_time(185)
+        reconcile()
+        assert [held.queue for held in world.messages] == [STAGE]
+
+    def test_each_range_renews_it(
+        self, world: World, root: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 1.13: a file that takes long keeps its holder, and none begins beside it."""
+        seen: list[float] = []
+
+        def after_two_minutes(api: Api, post: OutgoingPost) -> None:
+            world.pass_time(120)
+            api.read_media(post.media[0].key, 0, 10)
+            seen.append(self.left(world))
+
+        self.hold(monkeypatch, *[after_two_minutes] * 5)
+        stage(world, root)
+        assert all(abs(left - LEASE.total_seconds()) < 5 for left in seen)
+        assert staging(world).state == "ready"
+
+    def test_the_last_range_leaves_time_for_the_answer(
+        self, world: World, root: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 1.13: after it nothing is read any more, so nothing renews the lease."""
+        seen: list[float] = []
+
+        def last(api: Api, post: OutgoingPost) -> None:
+            api.read_media(post.media[0].key, post.media[0].size_bytes - 10, 10)
+            seen.append(self.left(world))
+
+        self.hold(monkeypatch, last)
+        stage(world, root)
+        assert abs(seen[0] - LEASE_FOR_THE_ANSWER.total_seconds()) < 5
+
+    @pytest.mark.parametrize("slug", registry.slugs())
+    def test_it_outlasts_every_upload(self, slug: str) -> None:
+        """Finding 1.13: no platform is given longer for one exchange than the lease that it begins under."""
+        module = sys.modules[type(registry.provider(slug)).__module__]
+        used = [vars(module).get("UPLOAD_TIMEOUT"), linkedin.UPLOAD_TIMEOUT]
+        longest = max(timeout for timeout in used if timeout is not None)
+        assert longest < LEASE_FOR_THE_ANSWER
+
+    def test_who_has_lost_it_reads_no_further(
+        self, world: World, root: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.13: of two holders only the newer one goes on."""
+        ranges: list[int] = []
+
+        def taken_over(api: Api, post: OutgoingPost) -> None:
+            with world.engine.begin() as connection:
+                connection.execute(text("update stagings set step = step + 1"))
+            api.read_media(post.media[0].key, 0, 10)
+            ranges.append(1)
+
+        self.hold(monkeypatch, taken_over)
+        stage(world, root)
+        assert ranges == []
+        assert (staging(world).state, staging(world).progress) == ("running", {})
+
+    @pytest.mark.parametrize("ends", ["ready", "failed", "running"])
+    def test_who_has_lost_it_writes_nothing(
+        self, world: World, root: Any, monkeypatch: pytest.MonkeyPatch, ends: str
+    ) -> None:
+        """Finding 8.13: neither what it has moved, nor its failure, nor its position overrides the newer holder's."""
+
+        def taken_over(_api: Api, _post: OutgoingPost) -> None:
+            with world.engine.begin() as connection:
+                connection.execute(
+                    text("""update stagings set step = step + 1, progress = '{"newer": 1}'""")
+                )
+            if ends == "failed":
+                raise MediaRejected("no")
+
+        self.hold(monkeypatch, taken_over)
+        if ends == "ready":
+
+            def at_once(_self: Keyless, api: Api, post: OutgoingPost, _progress: object) -> Staged:
+                taken_over(api, post)
+                return Staged({"ids": ["older"]})
+
+            monkeypatch.setattr(Keyless, "stage", at_once)
+        stage(world, root)
+        assert (staging(world).state, staging(world).progress) == ("running", {"newer": 1})
+        with world.engine.connect() as connection:
+            told = text("select count(*) from notifications")
+            assert connection.execute(told).scalar_one() == 0
+
+
+class TestPlaces:
+    """How many parts' media one organization moves at once, of those that the function does at all."""
+
+    def begin(self, world: World, count: int) -> list[Any]:
+        first = a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
+        roots = [first] + [
+            a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
+            for _ in range(count - 1)
+        ]
+        with world.engine.begin() as connection:
+            for table in ("posts", "channels", "media"):
+                connection.execute(
+                    text(f"update {table} set organization_id = :id"),
+                    {"id": first.organization_id},
+                )
+        return roots
+
+    def taken(self, world: World) -> int:
+        with world.engine.connect() as connection:
+            statement = text("select count(*) from stagings where state = 'running'")
+            count: int = connection.execute(statement).scalar_one()
+        return count
+
+    def test_of_many_at_once_some_wait_for_their_turn(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 2.2: an organization with many long videos leaves the stage function to others."""
+        roots = self.begin(world, 8)
+        world.messages.clear()
+
+        def killed(*_args: object) -> Staged:
+            raise Stopped
+
+        def begin(root: Any) -> None:
+            with contextlib.suppress(Stopped):
+                stage(world, root)
+
+        with monkeypatch.context() as broken, ThreadPoolExecutor(8) as pool:
+            broken.setattr(Keyless, "stage", killed)
+            list(pool.map(begin, roots))
+        assert self.taken(world) == 5
+        assert len(world.messages) == 3
+        assert all(held.queue == STAGE for held in world.messages)
+        assert all(5 <= held.at - world.now <= 15 for held in world.messages)
+        world.pass_time(200)  # the leases are over
+        for root in roots:
+            stage(world, root)
+        assert self.taken(world) == 0
 
 
 class TestTokens:

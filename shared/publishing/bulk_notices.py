@@ -1,0 +1,59 @@
+"""How members hear of many posts at once: a notification for each post, and one mail for an organization."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core import clock
+from shared.notifications.mails import mail_now
+from shared.notifications.notify import NewNotification, add_notifications
+from shared.publishing import notices
+from shared.publishing.notices import Notice
+
+_MAILED_TOGETHER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice, and the organization it is for."""
+
+    organization_id: UUID
+    notice: Notice
+
+
+def tell_bulk(session: Session, page: Sequence[Told]) -> list[UUID]:
+    """Add the notices that are new, and return the notifications that are to be mailed, at most one an organization.
+
+    Of an organization with several, one that counts them is mailed, at most once an hour.
+    """
+    several = {
+        of for of, count in Counter(told.organization_id for told in page).items() if count > 1
+    }
+    alone = [told for told in page if told.organization_id not in several]
+    together = [told for told in page if told.organization_id in several]
+    mails = add_notifications(session, [_new(told) for told in alone], mailed=False)
+    added = add_notifications(session, [_new(told) for told in together], mailed=True)
+    hour = f"{clock.now():%Y-%m-%dT%H}"
+    counts = Counter(organization_id for _id, organization_id in added)
+    sums = [Told(of, notices.many_late(count, hour)) for of, count in counts.items()]
+    mails += add_notifications(session, [_new(told) for told in sums], mailed=False)
+    return [notification_id for notification_id, _organization_id in mails]
+
+
+def mail_bulk(notification_ids: Sequence[UUID], *, go_on: Callable[[], bool]) -> int:
+    """Mail them while `go_on` says so; return how many were left to the digest function."""
+    for start in range(0, len(notification_ids), _MAILED_TOGETHER):
+        if not go_on():
+            return len(notification_ids) - start
+        mail_now(notification_ids[start : start + _MAILED_TOGETHER])
+    return 0
+
+
+def _new(told: Told) -> NewNotification:
+    notice = told.notice
+    return NewNotification(
+        told.organization_id, notice.kind, notice.title, notice.content, notice.link, notice.key
+    )
