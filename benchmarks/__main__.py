@@ -17,6 +17,7 @@ from benchmarks import (
     imports,
     lateness,
     month,
+    neighbors,
     publishing,
     report,
     requests,
@@ -83,6 +84,12 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         cold_start_seconds=cost.cold_start_seconds,
         max_concurrency=function.max_concurrency,
         database_seconds=cost.database_seconds,
+    )
+    _say("neighbors")
+    results["neighbors"] = neighbors.table(
+        batch_cpu_seconds=cost.batch_seconds,
+        cold_start_seconds=cost.cold_start_seconds,
+        max_concurrency=function.max_concurrency,
     )
     _say("start")
     results["start"] = start.measure() if sizes.starts_system else []

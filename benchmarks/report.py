@@ -60,6 +60,11 @@ SECTIONS = {
         "Simulated (`benchmarks/lateness.py`) with the limits AWS documents, the real lead, spread and delays, and these "
         "assumptions:",
     ),
+    "neighbors": Section(
+        "A quiet organization beside a slow one",
+        "Simulated (`benchmarks/neighbors.py`): one organization queues 200 posts at a server that answers after 28 seconds, "
+        "another has a post every second. Seconds late are the quiet one's, with the bounds as they are set and without.",
+    ),
     "start": Section(
         "Starting on one machine",
         "`make run` with a home of its own, until it says that it is ready.",

@@ -443,6 +443,9 @@ def _connect(
     again: ChannelFacts | None,
 ) -> _Made:
     try:
+        seal(
+            "", organization_id
+        )  # fetches the data key: a code that was used up is not there twice
         acting, api = open_new_line(slug, deadline=time.monotonic() + MEMBER_WAITS.total_seconds())
         connection = _valid(
             acting.connect(api, code=code, redirect_uri=uri, remember=remember), acting

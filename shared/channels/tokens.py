@@ -19,6 +19,7 @@ from shared.channels.line import OpenedChannel, open_line
 from shared.channels.queries import ChannelFacts
 from shared.core import clock
 from shared.core.log import about, log
+from shared.db.insist import insist
 from shared.db.session import run
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
@@ -31,6 +32,9 @@ from shared.providers.spec import OAuth2, ProviderSpec
 ELSEWHERE_RETRY_AFTER = timedelta(seconds=3)
 # The platform's call must end well before the lease: else a second caller would send the same refresh token.
 CALL_LIMIT = queries.LEASE - timedelta(seconds=10)
+ROOM_TO_STORE = 8.0  # seconds of the lease for storing, where the caller has no earlier end
+# Answers of platforms that the database did not take yet: the version that was sent, and the columns. Sealed.
+_unstored: dict[UUID, tuple[int, Mapping[str, Any]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,13 @@ def may_refresh(channel: OpenedChannel) -> bool:
 
 
 def refresh_tokens(
-    organization_id: UUID, channel_id: UUID, *, sent_version: int
+    organization_id: UUID, channel_id: UUID, *, sent_version: int, deadline: float | None = None
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     """Renew a channel's token because the one of `sent_version` has ended, or soon will.
 
-    Opens its own transactions: none is open while the platform is asked.
+    Opens its own transactions: none is open while the platform is asked. Many platforms take a refresh token once, so
+    whatever may fail is done before they are asked, and their answer is stored until `deadline`, a `time.monotonic()`
+    value; what cannot be stored until then is kept, and stored by the next call in this process.
 
     Raises:
         ChannelNotFound: there is no such channel any more.
@@ -91,6 +97,11 @@ def _refresh(
     )
     if not isinstance(claimed, _Claim):
         return claimed
+    lease_ends = time.monotonic() + CALL_LIMIT.total_seconds() + ROOM_TO_STORE
+    until = lease_ends if deadline is None else min(lease_ends, deadline)
+    kept = _unstored.get(channel_id)
+    if kept is not None and kept[0] == sent_version:
+        return _store(claimed.channel, kept[1], until=until)
     try:
         columns = _ask(claimed.channel)
     except GrantRejected as error:
@@ -107,7 +118,12 @@ def _refresh(
             },
         )
         raise
-    return _store(claimed.channel, columns)
+    except (
+        Exception
+    ):  # a mistake of ours, or a key service that is away: nobody should wait for the lease's end
+        _release(claimed)
+        raise
+    return _store(claimed.channel, columns, until=until)
 
 
 def refresh_ahead(
@@ -194,6 +210,7 @@ def _ask(channel: OpenedChannel) -> Mapping[str, Any]:
     if not may_refresh(channel):
         name = provider(channel.provider).spec.name
         raise GrantRejected(f"{name} no longer accepts this permission. Connect the channel again.")
+    seal("", channel.organization_id)  # fetches the data key, which then seals the answer
     acting, api = open_line(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
     return {
         **sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),
@@ -211,8 +228,10 @@ def _release(claim: _Claim) -> None:
 
 
 def _store(
-    channel: OpenedChannel, columns: Mapping[str, Any]
+    channel: OpenedChannel, columns: Mapping[str, Any], *, until: float
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
+    """Store what the platform answered, for as long as it takes: the token before it may be used up already."""
+
     def store(session: Session) -> Refreshed | RefreshingElsewhere | Disconnected:
         version = queries.store_tokens(
             session,
@@ -227,7 +246,9 @@ def _store(
             session, channel.organization_id, channel.id, sent_version=channel.token_version
         )
 
-    stored = run(store)
+    _unstored[channel.id] = (channel.token_version, columns)
+    stored = insist(lambda: run(store), deadline=until)
+    _unstored.pop(channel.id, None)
     log.info("channel.refreshed", extra={"channel_id": channel.id, "provider": channel.provider})
     return stored
 

@@ -6,6 +6,7 @@ bytes), ciphertext with its tag.
 """
 
 import hashlib
+import math
 import os
 import secrets
 import struct
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _VERSION = 1
 _NONCE_BYTES = 12
 _KEPT_SECONDS = 300.0
+# A key service that does not answer must not lose a token that was renewed a moment ago: the last key seals on meanwhile.
+_KEPT_IN_NEED_SECONDS = 600.0
 
 
 class CannotOpen(Exception):
@@ -36,7 +39,7 @@ class KeySource(Protocol):
 
 
 class Sealer:
-    """Seals and opens, keeping data keys in memory for at most five minutes."""
+    """Seals and opens, keeping data keys in memory for five minutes; for ten while the key service does not answer."""
 
     def __init__(self, keys: KeySource) -> None:
         self._keys = keys
@@ -72,9 +75,15 @@ class Sealer:
 
     def _sealing_key(self, organization_id: UUID) -> tuple[bytes, bytes]:
         known = self._sealing.get(organization_id)
-        if known and time.monotonic() - known[0] < _KEPT_SECONDS:
+        age = time.monotonic() - known[0] if known else math.inf
+        if known and age < _KEPT_SECONDS:
             return known[1], known[2]
-        key, wrapped = self._keys.new_key(_context(organization_id))
+        try:
+            key, wrapped = self._keys.new_key(_context(organization_id))
+        except Exception:
+            if known and age < _KEPT_IN_NEED_SECONDS:
+                return known[1], known[2]
+            raise
         self._sealing[organization_id] = (time.monotonic(), key, wrapped)
         return key, wrapped
 

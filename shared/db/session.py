@@ -11,6 +11,7 @@ page = list_posts(session, organization_id)
 import contextlib
 import functools
 import os
+import re
 import socket
 import ssl
 import threading
@@ -32,7 +33,7 @@ from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.log import log
 from shared.core.metrics import count_after_commit_failure
-from shared.db.wire import WireConnection, sqlstate_of
+from shared.db.wire import WireConnection, sqlstate_of, was_carried_out
 
 try:
     from snapshot_restore_py import register_before_snapshot
@@ -51,6 +52,7 @@ _PING_TIMEOUT = timedelta(seconds=3)
 _making = threading.Lock()
 # deadlock_detected, serialization_failure (postgresql.org/docs/17/mvcc-serialization-failure-handling.html, read 2026-11)
 _CLASHES = frozenset({"40P01", "40001"})
+_WRITING = re.compile(r"\b(insert|update|delete|merge)\b(?! of\b)", re.IGNORECASE)
 _AFTER_COMMIT = "after_commit"
 _IN_USE = "in_use"
 
@@ -63,6 +65,17 @@ class CommitUnknown(Unavailable):
     def __init__(self) -> None:
         super().__init__(
             "The connection broke while saving. Look whether it was saved before you try again."
+        )
+
+
+class StatementUnknown(Unavailable):
+    """The connection broke on a statement that stood alone and writes: it may have been carried out or not."""
+
+    code = "statement_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection broke while saving. Check whether it was saved before you try again."
         )
 
 
@@ -116,9 +129,18 @@ def unit_of_work() -> Iterator[Session]:
 
 @contextmanager
 def read_only() -> Iterator[Session]:
-    """Open a session whose statements stand alone, without BEGIN and COMMIT. It refuses to write objects."""
-    with _open(_ReadOnlySession, autocommit=True) as session:
-        yield session
+    """Open a session whose statements stand alone, without BEGIN and COMMIT. It refuses to write objects.
+
+    Raises:
+        StatementUnknown: the connection broke on a statement that writes all the same, such as one that counts.
+    """
+    try:
+        with _open(_ReadOnlySession, autocommit=True) as session:
+            yield session
+    except DBAPIError as error:
+        if error.connection_invalidated and _writes(error) and was_carried_out(error) is None:
+            raise StatementUnknown from error
+        raise
 
 
 def run(work: Callable[[Session], T]) -> T:
@@ -260,6 +282,10 @@ def _engine() -> Engine:
 
 def _autocommit_engine() -> Engine:
     return engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _writes(error: DBAPIError) -> bool:
+    return bool(_WRITING.search(error.statement or ""))
 
 
 @contextmanager

@@ -30,8 +30,12 @@ _READY = b"Z"
 # Rows of one `executemany` sent before their answers are read. Each answers some 30 bytes: hundreds of them fit in the
 # socket's buffers, so neither side ever waits for the other to read.
 _ROWS_A_FLUSH = 200
-# The server ends the connection with one of these: administrator, crash, starting up, idle for too long (two kinds).
-_ENDINGS = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+# With one of these a connection is of no more use. 57P01 to 57P05: the server ends it, or is starting up; 25P03: it idled in
+# a transaction; 25006: the server became a reader in a failover, and stays one; 08: whatever the connection itself met.
+# Source: postgresql.org/docs/17/errcodes-appendix.html, read 2026-11.
+_ENDINGS = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P04", "57P05"})
+# Of these, the ones with which the server says that it did not carry out the statement. After a crash (57P02) nobody knows.
+_NOT_CARRIED_OUT = _ENDINGS - {"57P02"}
 # The DB-API's class for the first two letters of an SQLSTATE; what is not here is a `ProgrammingError`.
 _CLASSES = {
     "22": pg8000.DataError,
@@ -56,6 +60,19 @@ def sqlstate_of(error: DBAPIError) -> str:
     """Return the SQLSTATE that the server gave for an error; empty when it gave none."""
     reported = error.orig.args[0] if error.orig and error.orig.args else {}
     return str(reported.get("C", "")) if isinstance(reported, dict) else ""
+
+
+def is_ending(sqlstate: str) -> bool:
+    """Say whether a connection on which the server answered this is to be given up."""
+    return sqlstate in _ENDINGS or sqlstate.startswith("08")
+
+
+def was_carried_out(error: DBAPIError) -> bool | None:
+    """Say whether the statement that a connection broke on was carried out, where it was its own transaction.
+
+    None: nobody knows. It was sent, and either no answer came or the server crashed.
+    """
+    return False if sqlstate_of(error) in _NOT_CARRIED_OUT else None
 
 
 def _message(code: bytes, body: bytes) -> bytes:
@@ -329,8 +346,8 @@ class WireDialect(PGDialect_pg8000):
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
         """Know a dead connection also by what the server says when it ends one."""
         reported = e.args[0] if e.args and isinstance(e.args[0], dict) else {}
-        ended = reported.get("C") in _ENDINGS
-        return ended or bool(super().is_disconnect(e, connection, cursor))  # type: ignore[no-untyped-call]
+        gone = super().is_disconnect(e, connection, cursor)  # type: ignore[no-untyped-call]
+        return is_ending(str(reported.get("C", ""))) or bool(gone)
 
 
 def _said_at_start(connection: Any, name: str) -> str:

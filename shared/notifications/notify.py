@@ -40,7 +40,7 @@ class NewNotification:
     kind: NotificationKind
     title: str
     content: str
-    link: str
+    link: str | None
     dedupe_key: str
 
 

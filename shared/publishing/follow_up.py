@@ -5,6 +5,8 @@ leaves it on its own row, where reconcile finds it.
 """
 
 import json
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +21,8 @@ from shared.channels.tokens import disconnect
 from shared.core import metrics
 from shared.core.config import settings
 from shared.core.log import log
-from shared.db.session import CommitUnknown, after_commit, run, unit_of_work
+from shared.db.insist import insist
+from shared.db.session import after_commit, run, unit_of_work
 from shared.db.wire import constraint_of
 from shared.posts.schedule import Armable, arm_after_commit
 from shared.providers.base import Released
@@ -37,17 +40,20 @@ def send(message: Message) -> None:
     queues.send(settings().publish_queue_url, [message])
 
 
-def record(claimed: Claim, next_: Next) -> None:
+def record(
+    claimed: Claim,
+    next_: Next,
+    *,
+    deadline: float | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
     """Write down what a try came to. A holder that has lost its lease changes nothing.
 
-    What the platform did is known here and nowhere else: a connection that breaks meanwhile, even in the middle of the
-    commit, is not the end of it. Written twice is written once, because every statement is conditional.
+    What the platform did is known here and nowhere else, so a database that is away is not the end of it: this is tried
+    again until `deadline`, a `time.monotonic()` value, and is the one place that waits. Written twice is written once,
+    because every statement is conditional.
     """
-    try:
-        _record(claimed, next_)
-    except CommitUnknown:
-        log.warning("publish.recorded_again", extra={"attempt_id": claimed.attempt_id})
-        _record(claimed, next_)
+    insist(lambda: _record(claimed, next_), deadline=deadline, pause=pause)
 
 
 def _record(claimed: Claim, next_: Next) -> None:

@@ -31,7 +31,10 @@ def with_new_token(part: DuePart, *, deadline: float) -> DuePart | ProviderError
     organization_id, channel_id = channel_ids(part)
     try:
         answer = refresh_tokens(
-            organization_id, channel_id, sent_version=part.channel.token_version
+            organization_id,
+            channel_id,
+            sent_version=part.channel.token_version,
+            deadline=deadline,
         )
         match answer:
             case RefreshingElsewhere(retry_after=retry_after):

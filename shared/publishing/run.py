@@ -106,7 +106,7 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             )
             return
         if not isinstance(next_, Refresh):
-            record(claimed, next_)
+            record(claimed, next_, deadline=deadline)
             if _goes_on_at_once(next_, deadline):
                 go_on(claimed.attempt_id, claimed.step, deadline=deadline)
             return
@@ -115,7 +115,7 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
             if not renewed.evidence.method:
                 renewed.evidence = next_.error.evidence  # the refusal that made us ask for a token
             facts = facts_of(claimed, sent=False, refreshed=True)
-            record(claimed, outcome.without_asking(renewed, facts))
+            record(claimed, outcome.without_asking(renewed, facts), deadline=deadline)
             return
         claimed, refreshed = dataclasses.replace(claimed, part=renewed), True
 

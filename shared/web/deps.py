@@ -39,7 +39,7 @@ from shared.core.config import settings
 from shared.core.errors import InvalidInput, NotFound
 from shared.core.log import log, note, note_given
 from shared.core.unknown_fields import models_in, unknown_field, unknown_fields
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import StatementUnknown, read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
 
@@ -231,10 +231,15 @@ Writing = Annotated[Session, Depends(_writing, scope="function")]
 
 
 def _again_if_disconnected(work: Callable[[Session], T]) -> T:
-    """Run the request's first statement, once more on a fresh connection if the container slept through its end."""
+    """Run the request's first statement, once more on a fresh connection if the container slept through its end.
+
+    All it may write is how often somebody called: counted twice does no harm.
+    """
     try:
         with read_only() as session:
             return work(session)
+    except StatementUnknown:
+        log.warning("database.reconnected")
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise

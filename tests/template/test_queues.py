@@ -63,6 +63,19 @@ class TestQueues:
         for source in of_type("AWS::Lambda::EventSourceMapping").values():
             assert "ScalingConfig" in source
 
+    def test_one_organization_cannot_hold_every_publisher_or_stager(
+        self, template: dict[str, Any]
+    ) -> None:
+        """Finding 2.2: the bounds of the settings leave environments to others, however few a stage has."""
+        fields = Settings.model_fields
+        fewest = template["Parameters"]["PublishConcurrency"]["MinValue"]
+        assert fields["publish_at_once_per_organization"].default < fewest
+        stage = template["Resources"]["StageFunction"]["Properties"]["Events"]["Queue"][
+            "Properties"
+        ]
+        most = stage["ScalingConfig"]["MaximumConcurrency"]
+        assert fields["stage_at_once_per_organization"].default <= most / 2
+
     def test_publish_is_killed_before_its_lease_ends(self, of_type: OfType) -> None:
         lease = Settings.model_fields["lease_seconds"].default
         assert of_type("AWS::Lambda::Function")["PublishFunction"]["Timeout"] < lease

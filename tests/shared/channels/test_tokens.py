@@ -2,18 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 from uuid import UUID
 
 import httpx
 import pytest
 import respx
+from botocore.exceptions import ClientError
 from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import InterfaceError
 from sqlalchemy.orm import Session
 
-from shared.channels import queries
+from shared.aws import keys
+from shared.channels import queries, tokens
 from shared.channels.errors import ChannelNotFound
 from shared.channels.models import Channel
 from shared.channels.tokens import (
@@ -24,7 +28,9 @@ from shared.channels.tokens import (
     refresh_ahead,
     refresh_tokens,
 )
+from shared.core import crypto
 from shared.core.ids import new_id
+from shared.db.insist import insist
 from shared.notifications.models import Notification
 from shared.providers.errors import PlatformUnavailable
 from tests.builders import a_channel, an_organization
@@ -239,6 +245,116 @@ class TestDisconnect:
         assert disconnect(session, *ids, sent_version=1, reason="Suspended.") is False
         session.refresh(channel)
         assert channel.disconnected_at is None
+
+
+class TestKeyService:
+    """A platform takes a refresh token once: what it answers must not depend on a key service that may be away."""
+
+    @pytest.fixture(autouse=True)
+    def _no_keys_yet(self) -> Iterator[None]:
+        keys._sealer.cache_clear()
+        yield
+        keys._sealer.cache_clear()
+
+    def throttled(self, *_: object) -> NoReturn:
+        raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GenerateDataKey")
+
+    def test_that_is_away_keeps_the_platform_from_being_asked(
+        self, session: Session, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.4: the token is not used up, the channel stays connected, and the next call renews it."""
+        respx_mock.post(REFRESH).mock(return_value=new_session())
+        channel = a_bluesky_channel(session, an_organization(session))
+        keys._sealer.cache_clear()
+        with monkeypatch.context() as away:
+            away.setattr(keys.KmsKeys, "new_key", self.throttled)
+            with pytest.raises(ClientError):
+                refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        assert not respx_mock.calls
+        session.refresh(channel)
+        assert channel.disconnected_at is None
+        assert channel.refresh_lease_until is None
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+
+    def test_that_goes_away_meanwhile_loses_no_answer(
+        self, session: Session, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.4: the key that was fetched before seals the answer, even if it has just grown old."""
+
+        def answer(_request: httpx.Request) -> httpx.Response:
+            monkeypatch.setattr(keys.KmsKeys, "new_key", self.throttled)
+            monkeypatch.setattr(crypto, "_KEPT_SECONDS", 0.0)
+            return new_session()
+
+        respx_mock.post(REFRESH).mock(side_effect=answer)
+        channel = a_bluesky_channel(session, an_organization(session))
+        keys._sealer.cache_clear()
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+        session.refresh(channel)
+        assert channel.token_version == 2
+
+    def test_a_key_is_not_kept_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Finding 8.4: a key service that stays away is an error in the end."""
+        keys.seal("one", new_id())
+        organization_id = new_id()
+        keys.seal("one", organization_id)
+        monkeypatch.setattr(keys.KmsKeys, "new_key", self.throttled)
+        monkeypatch.setattr(crypto, "_KEPT_SECONDS", 0.0)
+        keys.seal("two", organization_id)
+        monkeypatch.setattr(crypto, "_KEPT_IN_NEED_SECONDS", 0.0)
+        with pytest.raises(ClientError):
+            keys.seal("three", organization_id)
+
+
+class TestStoring:
+    """The database is away just when the platform has answered."""
+
+    @pytest.fixture
+    def channel(self, session: Session, respx_mock: respx.MockRouter) -> Channel:
+        respx_mock.post(REFRESH).mock(return_value=new_session())
+        return a_bluesky_channel(session, an_organization(session))
+
+    def away(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        store, left = queries.store_tokens, iter(range(times))
+
+        def failing(*arguments: Any, **options: Any) -> Any:
+            if next(left, None) is not None:
+                raise InterfaceError("update", {}, Exception("network error"))
+            return store(*arguments, **options)
+
+        monkeypatch.setattr(queries, "store_tokens", failing)
+
+    def test_the_answer_is_stored_when_it_is_back(
+        self,
+        session: Session,
+        respx_mock: respx.MockRouter,
+        channel: Channel,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Finding 8.4."""
+        pauses: list[float] = []
+        monkeypatch.setattr(tokens, "insist", partial(insist, pause=pauses.append))
+        self.away(monkeypatch, 4)
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+        assert len(pauses) == 4
+        assert len(respx_mock.calls) == 1
+
+    def test_what_could_not_be_stored_is_stored_by_the_next_call(
+        self,
+        session: Session,
+        respx_mock: respx.MockRouter,
+        channel: Channel,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Finding 8.4: the token that is used up is not sent again."""
+        self.away(monkeypatch, 2)
+        with pytest.raises(InterfaceError):
+            refresh_tokens(channel.organization_id, channel.id, sent_version=1, deadline=0.0)
+        session.execute(update(Channel).values(refresh_lease_until=func.now()))
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+        assert len(respx_mock.calls) == 1
+        session.refresh(channel)
+        assert opened(channel, "refresh_token") == "new-refresh-token"
 
 
 class TestTwoAtOnce:

@@ -3,17 +3,19 @@
 import re
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 from unittest import mock
 
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError
 
 from shared.aws import scheduler
 from shared.core import metrics
 from shared.core.ids import new_id
-from shared.db.session import connect, unit_of_work
+from shared.db.session import connect, run, unit_of_work
 from shared.providers.base import Processing, Released
 from shared.providers.errors import PlatformUnavailable, RateLimited
 from shared.publishing import bulk_notices, follow_up, queries
@@ -222,6 +224,25 @@ class TestBrokenConnection:
         world.platform.answers.append(answer)
         publish_due(root.id, root.revision, deadline=time.monotonic() + 55)
         assert world.states(root.id)[0] == "published"
+
+    def test_a_database_that_is_away_for_long_does_not_lose_the_release(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.3: the record is tried until the function's time ends, and nothing is asked or sent again."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        write, left, pauses = run, iter(range(6)), list[float]()
+
+        def away(work: Any) -> Any:
+            if next(left, None) is not None:
+                raise InterfaceError("update", {}, Exception("network error"))
+            return write(work)
+
+        monkeypatch.setattr(follow_up, "run", away)
+        monkeypatch.setattr(run_module, "record", partial(record, pause=pauses.append))
+        publish_due(root.id, root.revision, deadline=time.monotonic() + 55)
+        assert world.states(root.id)[0] == "published"
+        assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 4.0]
+        assert len(world.platform.requests) == 1
 
     def test_before_the_claim_the_post_goes_out_all_the_same(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
