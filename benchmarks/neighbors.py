@@ -61,7 +61,7 @@ class _Queue:
         while len(self.late) < len(due):
             start, is_new = self._next_environment(self.messages[0][0] + POLL_SECONDS)
             begin = start + (self.cold_start_seconds if is_new else 0.0)
-            batch = []
+            batch: list[tuple[float, int, int | None]] = []
             while self.messages and len(batch) < BATCH and self.messages[0][0] + POLL_SECONDS <= start:  # fmt: skip
                 batch.append(heapq.heappop(self.messages))
             ends = [self._publish(message, begin, due) for message in batch]
