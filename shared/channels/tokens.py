@@ -86,11 +86,11 @@ def refresh_tokens(
         ProviderError: the platform could not be asked, or did not answer properly; the channel stays as it was.
     """
     with about(organization_id=organization_id, channel_id=channel_id):
-        return _refresh(organization_id, channel_id, sent_version=sent_version)
+        return _refresh(organization_id, channel_id, sent_version=sent_version, deadline=deadline)
 
 
 def _refresh(
-    organization_id: UUID, channel_id: UUID, *, sent_version: int
+    organization_id: UUID, channel_id: UUID, *, sent_version: int, deadline: float | None
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     claimed = run(
         lambda session: _claim(session, organization_id, channel_id, sent_version=sent_version)
@@ -118,9 +118,8 @@ def _refresh(
             },
         )
         raise
-    except (
-        Exception
-    ):  # a mistake of ours, or a key service that is away: nobody should wait for the lease's end
+    except Exception:
+        # A mistake of ours, or a key service that is away: nobody should wait for the lease's end.
         _release(claimed)
         raise
     return _store(claimed.channel, columns, until=until)
