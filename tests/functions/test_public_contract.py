@@ -13,7 +13,6 @@ from functions.mcp.app import app as mcp
 from functions.public_api.app import app
 from shared.channels.models import Channel
 from shared.core import clock
-from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post
@@ -106,7 +105,9 @@ class TestAccepted:
         )
         assert answer.headers["warning"].startswith('299 roost "value.1.delay:')
 
-    @pytest.mark.parametrize("post_id", [str(new_id()), "cm4ean69r0003w8w1cdomox9n"])
+    @pytest.mark.parametrize(
+        "post_id", ["01a22dda-9164-7303-8846-400548eb31ed", "cm4ean69r0003w8w1cdomox9n"]
+    )
     def test_missing_of_an_unknown_post(self, program: Gateway, post_id: str) -> None:
         answer = program.get(f"{POSTS}/{post_id}/missing")
         assert (answer.status, answer.json) == (200, [])
