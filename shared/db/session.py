@@ -274,6 +274,7 @@ def _engine() -> Engine:
         pool_size=settings().database_pool_size,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT.total_seconds(),
+        hide_parameters=True,  # an error's text goes to the log, and parameters hold hashes of secrets
     )
     event.listen(made, "checkin", _note_time)
     event.listen(made, "checkout", _check_idle)

@@ -141,15 +141,7 @@ class Edge:
             if size > limit.max_bytes:
                 raise limit.refusal(limit.max_bytes)
             more = message.get("more_body", False)
-        body = b"".join(chunks)
-        content_type = request.headers.get("content-type", "")
-        is_form = content_type.startswith("multipart/")
-        is_json = not is_form and "x-www-form-urlencoded" not in content_type
-        if is_json and is_too_deep(body):
-            raise Unreadable(_TOO_DEEP, problems=[FieldProblem("", "too_deep", _TOO_DEEP)])
-        if not is_form and b"\\u0000" in body and _NUL.search(body):
-            raise InvalidInput(_NUL_REFUSED, problems=_with_nul(body))
-        return body
+        return _checked(b"".join(chunks), request.headers.get("content-type", ""))
 
     def _dress(
         self, message: Message, request: Request, request_id: str
@@ -179,6 +171,32 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_head
+
+
+def _checked(body: bytes, content_type: str) -> bytes:
+    """Return a body in UTF-8, in which no text has a NUL.
+
+    JSON is read in UTF-16 and UTF-32 too (`json.loads`), so it is decoded once, here, before anything is looked for.
+    """
+    if content_type.startswith("multipart/"):
+        return body
+    if "x-www-form-urlencoded" not in content_type:
+        body = _in_utf8(body)
+        if is_too_deep(body):
+            raise Unreadable(_TOO_DEEP, problems=[FieldProblem("", "too_deep", _TOO_DEEP)])
+    if b"\\u0000" in body and _NUL.search(body):
+        raise InvalidInput(_NUL_REFUSED, problems=_with_nul(body))
+    return body
+
+
+def _in_utf8(body: bytes) -> bytes:
+    encoding = json.detect_encoding(body)
+    if encoding.startswith("utf-8"):
+        return body
+    try:
+        return body.decode(encoding).encode()
+    except UnicodeError as error:
+        raise Unreadable("The body is not text in UTF-8.") from error
 
 
 def _with_nul(body: bytes) -> list[FieldProblem]:

@@ -516,3 +516,13 @@ def test_pool_is_one_connection_unless_set(database_url: str, configure: Configu
     assert settings().database_pool_size == 1
     assert engine().pool.size() == 1  # type: ignore[attr-defined]
     dispose()
+
+
+def test_error_does_not_tell_parameters(session: Session) -> None:
+    """Finding 2.8: the hash of a secret stood in the log of a statement that failed."""
+    with pytest.raises(DBAPIError) as failed, session.begin_nested():
+        session.execute(text("select cast(:value as int)"), {"value": "hash-of-a-secret"})
+    assert "[SQL parameters hidden due to hide_parameters=True]" in str(failed.value)
+    with pytest.raises(DBAPIError) as failed, session.begin_nested():
+        session.execute(text("select 1 / 0 where :value = 'x'"), {"value": "hash-of-a-secret"})
+    assert "hash-of-a-secret" not in str(failed.value)

@@ -124,3 +124,10 @@ class TestData:
         (bucket,) = of_type("AWS::S3::Bucket").values()
         rules = bucket["LifecycleConfiguration"]["Rules"]
         assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
+
+
+def test_database_logs_no_parameters(template: dict[str, Any]) -> None:
+    """Finding 2.8: a slow statement was logged with its values, hashes of secrets among them."""
+    parameters = template["Resources"]["DatabaseParameters"]["Properties"]["Parameters"]
+    assert parameters["log_parameter_max_length"] == "0"
+    assert parameters.get("log_parameter_max_length_on_error", "0") == "0"

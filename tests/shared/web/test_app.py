@@ -50,7 +50,7 @@ def app(monkeypatch: pytest.MonkeyPatch, _environment: None) -> FastAPI:
     for key in (
         "POST /items/{item_id}", "GET /items", "GET /items/fails/{how}", "GET /items/count",
     ):  # fmt: skip
-        monkeypatch.setitem(POLICY, key, Rule(Who.PUBLIC))
+        monkeypatch.setitem(POLICY, key, Rule(Who.PUBLIC, unlimited="It needs no database."))
     monkeypatch.setitem(POLICY, "POST /items", Rule(Who.PUBLIC, rate=SIGN_UP))
     monkeypatch.setitem(POLICY, "GET /items/mine", PERSON)
     router = Router(prefix="/items", tags=["Items"])
@@ -165,6 +165,25 @@ class TestProblem:
 
 
 class TestBody:
+    @pytest.mark.parametrize(
+        "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+    )
+    def test_nul_is_found_whatever_the_encoding(self, gateway: Gateway, encoding: str) -> None:
+        """Finding 2.8: JSON in UTF-16 passed the filter, and the database answered 500."""
+        headers = {"content-type": "application/json"}
+        bad = '{"parts":[{"longText":"a\\u0000b"}]}'.encode(encoding)
+        refused = gateway.call("POST", ITEM, content=bad, headers=headers)
+        assert (refused.status, refused.json["errors"][0]["path"]) == (422, "parts.0.longText")
+        good = '{"parts":[{"longText":"Zoë"}]}'.encode(encoding)
+        answer = gateway.call("POST", ITEM, content=good, headers=headers)
+        assert (answer.status, answer.json["parts"][0]["longText"]) == (201, "Zoë")
+
+    def test_what_cannot_be_decoded_is_unreadable(self, gateway: Gateway) -> None:
+        half = b"\x00{\xd8\x00\x00}"
+        headers = {"content-type": "application/json"}
+        answer = gateway.call("POST", ITEM, content=half, headers=headers)
+        assert (answer.status, answer.json["code"]) == (400, "unreadable")
+
     @pytest.mark.parametrize(
         "sent", ["", "{", "[]", "1", '"x"', "null", "\xff", "[" * 100_000, '{"a":' * 100_000]
     )
