@@ -1,24 +1,26 @@
 """Programs of other people: consent, tokens, registration, and the flow of devices without a browser."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from shared.access.context import ActingMember, Via, identify
 from shared.access.errors import UnknownGrant
 from shared.access.policy import Rule, Who, reaches
+from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import AppError, Forbidden, Unauthenticated
 from shared.core.ids import UserId
 from shared.oauth import apps, device, grants, pages
 from shared.oauth.errors import OAuthRefused
+from shared.oauth.metadata import issuer as issuer_of
 from shared.oauth.metadata import resource_metadata, server_metadata
 from shared.oauth.register import register
 from shared.oauth.schemas import (
@@ -40,16 +42,19 @@ from shared.oauth.schemas import (
     DeviceToken,
     GrantList,
     GrantRevoked,
+    Maker,
     Redirect,
     RegisteredProgram,
     ResourceMetadata,
+    Revocation,
+    Revoked,
     ServerMetadata,
     Token,
     TokenRequest,
     UserInfo,
 )
 from shared.oauth.scopes import scope_text
-from shared.oauth.server import Consent, Consenter, answer_consent, check_consent, exchange
+from shared.oauth.server import Consent, Consenter, answer_consent, check_consent, exchange, revoke
 from shared.organizations.models import Role
 from shared.organizations.settings import list_organizations
 from shared.web.app import as_handler, make_app
@@ -68,6 +73,7 @@ from shared.web.pages import page, sign_in_page
 from shared.web.paths import base_address
 from shared.web.routing import PROBLEM_SCHEMA, Router
 
+M = TypeVar("M", bound=BaseModel)
 _TAGS = ["Programs of others"]
 _FORM = "application/x-www-form-urlencoded"
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
@@ -95,29 +101,47 @@ def _fields_of(model: type[Any]) -> dict[str, Any]:
     }
 
 
-@programs.get(
-    "/oauth/authorize",
-    response_model=Asked,
-    responses={
-        **_REFUSED,
-        200: {"content": {"text/html": {}}},
-        403: {"content": {"text/html": {}}},
-    },
-)
+_PAGES: dict[int | str, dict[str, Any]] = {
+    **_REFUSED,
+    200: {"content": {"text/html": {}}},
+    403: {"content": {"text/html": {}}},
+}
+
+
+@programs.get("/oauth/authorize/{issuer}", response_model=Asked, responses=_PAGES)
+def ask_for_consent_as(
+    issuer: str, asked: Annotated[AskedFor, Query()], request: Request, session: Reading
+) -> Asked | HTMLResponse:
+    """Say what a program asks for (named). For programs that know the server by the document of this name."""
+    return _ask_for_consent(asked, issuer_of(issuer, base_address()), request, session)
+
+
+@programs.get("/oauth/authorize", response_model=Asked, responses=_PAGES)
 def ask_for_consent(
     asked: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
     """Say what a program asks for.
 
     Answers a browser with the page on which a member allows it or not, everybody else with JSON. `redirect_uri` must be
-    one that the program registered; an organization's app has one only, which is used whatever is asked for. A program
-    without a secret needs `code_challenge` with S256.
+    one that the program registered, on its own machine with any port; an organization's app has one only, which is used
+    unless that one is asked for. A program that registered itself needs `code_challenge` with S256. The answer to the
+    program carries `iss` (RFC 9207).
     """
-    values = asked.model_dump(exclude_none=True)
+    return _ask_for_consent(asked, base_address(), request, session)
+
+
+def _ask_for_consent(
+    asked: AskedFor, issuer: str, request: Request, session: Session
+) -> Asked | HTMLResponse:
+    values = {**asked.model_dump(exclude_none=True), "issuer": issuer}
     if "text/html" not in request.headers.get("accept", ""):
         consent = check_consent(session, values)
         return Asked(
-            app=_shown(consent), state=asked.state or None, scope=scope_text(consent.scopes)
+            app=_shown(consent),
+            made_at=consent.program.row.created_at,
+            made_by=_maker(consent),
+            state=asked.state or None,
+            scope=scope_text(consent.scopes),
         )
     try:
         consent = check_consent(session, values)
@@ -136,7 +160,7 @@ def ask_for_consent(
             consent.scopes,
             values,
             who,
-            registered_itself=not consent.program.is_app,
+            pages.Made(consent.program.row.created_at, _maker(consent), clock.now()),
         ),
         why=f"Sign in to say whether {consent.program.row.name} may act for you.",
     )
@@ -159,17 +183,19 @@ def decide_on_consent(body: Decision, member: Consenting, session: Writing) -> R
 @protocol.post(
     "/oauth/token",
     response_model=Token,
+    response_model_exclude_unset=True,
     responses={201: {"model": Token, "description": "The same, to a request in JSON"}},
     openapi_extra=_fields_of(TokenRequest),
 )
 async def exchange_code(request: Request, response: Response, session: Autocommit) -> Token:
-    """Exchange a code for a token.
+    """Exchange a code, or a refresh token, for a token.
 
     Takes a form, as the protocol has it (200), or JSON, as existing clients send it (201). The program's secret goes
-    into the body, or into Basic credentials. A code that comes a second time ends what it gave.
+    into the body, or into Basic credentials. A code, or a refresh token, that comes a second time ends what
+    it gave. Only a program that registered for `refresh_token` gets one, and an access token of an hour.
     """
-    is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-    asked = _token_request(await request.body(), is_form=is_form)
+    is_form = _is_form(request)
+    asked = _read_request(TokenRequest, await request.body(), is_form=is_form)
     token = exchange(
         session,
         asked.model_dump(exclude_none=True),
@@ -177,6 +203,22 @@ async def exchange_code(request: Request, response: Response, session: Autocommi
     )
     response.status_code = 200 if is_form else 201
     return Token(**token)
+
+
+@protocol.post("/oauth/revoke", openapi_extra=_fields_of(Revocation))
+async def revoke_token(request: Request, session: Autocommit) -> Revoked:
+    """End a token (RFC 7009).
+
+    The program proves itself as at `POST /oauth/token`. Either of its tokens ends both, and the consent. A token that is
+    unknown or ended is answered the same.
+    """
+    asked = _read_request(Revocation, await request.body(), is_form=_is_form(request))
+    revoke(
+        session,
+        asked.model_dump(exclude_none=True),
+        authorization=request.headers.get("authorization"),
+    )
+    return Revoked()
 
 
 @registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
@@ -312,22 +354,27 @@ app = make_app(
 handler = as_handler(app)
 
 
-def _token_request(body: bytes, *, is_form: bool) -> TokenRequest:
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+
+
+def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:
+    """Read a request of the protocol, which may be a form or JSON."""
     try:
         if not is_form:
-            return _without_nul(TokenRequest.model_validate_json(body))
+            return _without_nul(model.model_validate_json(body))
         pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         fields = dict(pairs)
         if len(fields) < len(pairs):
             raise OAuthRefused("invalid_request", "A parameter comes more than once.")
-        return _without_nul(TokenRequest.model_validate(fields))
+        return _without_nul(model.model_validate(fields))
     except ValidationError as error:
         raise RequestValidationError(
             [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
         ) from error
 
 
-def _without_nul(asked: TokenRequest) -> TokenRequest:
+def _without_nul(asked: M) -> M:
     """Refuse what cannot be looked up, whatever type the body says it has."""
     if any("\0" in value for value in asked.model_dump(exclude_none=True).values()):
         raise OAuthRefused("invalid_request", "A parameter contains a NUL character.")
@@ -364,6 +411,13 @@ def _shown(consent: Consent) -> AppShown:
         client_id=row.client_id,
         redirect_url=consent.redirect_uri,
     )
+
+
+def _maker(consent: Consent) -> Maker | None:
+    row = consent.program.row
+    if not consent.program.is_app:
+        return None
+    return Maker(name=row.organization_name, since=row.organization_since)
 
 
 def _user_info(member: ActingMember, profile: OwnProfile) -> UserInfo:

@@ -35,6 +35,7 @@ from shared.core.ids import OrganizationId, SessionId, UserId
 from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
+from shared.oauth.credentials import UNUSED_LIFE
 from shared.organizations.models import Role
 
 GRANT_PREFIX = "pos_"
@@ -351,12 +352,15 @@ seat as (
     and m.created_at <= g.updated_at
   join users u on u.id = g.user_id and u.activated_at is not null and u.deleted_at is null
   where g.token_hash = :key_hash and g.revoked_at is null
+    and (g.token_ends_at is null or g.token_ends_at > now())
+    and coalesce(g.last_used_at, g.updated_at) > now() - make_interval(days => UNUSED_DAYS)
 ),
 touched as (
   update oauth_grants set last_used_at = now() from seat
   where oauth_grants.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
 )"""
+_GRANT_SEAT = _GRANT_SEAT.replace("UNUSED_DAYS", str(UNUSED_LIFE.days))
 # The row's lock puts calls at the same time one after the other, so no two of them take the last place.
 _COUNTED_FIXED = """
 counted as (

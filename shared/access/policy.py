@@ -338,8 +338,10 @@ _USERINFO = Rule(
 )
 OAUTH_PROVIDER = {
     "GET /oauth/authorize": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
+    "GET /oauth/authorize/{issuer}": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /oauth/authorize": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_OAUTH),
     "POST /oauth/token": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
+    "POST /oauth/revoke": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
     "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_OAUTH),
     "GET /oauth/userinfo": _USERINFO,
     "POST /oauth/userinfo": _USERINFO,

@@ -43,6 +43,11 @@ class User(Timestamps, SoftDelete, Base):
             unique=True,
             postgresql_where=text("deleted_at is null"),
         ),
+        Index(
+            "ix_users_never_activated",
+            "created_at",
+            postgresql_where=text("activated_at is null"),
+        ),
         CheckConstraint("email = lower(email)", name="email_lower"),
         CheckConstraint(
             "login_provider <> 'local' or password_hash is not null", name="local_has_password"

@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from datetime import timedelta
 
 _ALPHABET = string.ascii_letters + string.digits
 _USER_CODE_ALPHABET = (
@@ -11,6 +12,12 @@ _USER_CODE_ALPHABET = (
 REGISTERED_PREFIX = "pcd_"
 """How the client id of a program begins that registered itself."""
 CODE_CHARACTERS = 32
+UNUSED_LIFE = timedelta(days=90)
+"""After how long without use a token ends, and with it the consent."""
+TOKEN_LIFE = timedelta(hours=1)
+"""How long the access token of a program that refreshes it is good."""
+_REFRESH_PREFIX = "por_"
+_FAMILY_CHARACTERS = 32
 
 
 def new_client_id() -> str:
@@ -36,6 +43,21 @@ def new_code() -> str:
 def new_token() -> str:
     """Make a token; `shared/access/context.py` knows it by its beginning."""
     return "pos_" + _random(40)
+
+
+def new_family() -> str:
+    """Make the part of a refresh token that stays when it is rotated."""
+    return _REFRESH_PREFIX + _random(_FAMILY_CHARACTERS)
+
+
+def new_refresh_token(family: str) -> str:
+    """Make a refresh token of a family."""
+    return family + _random(40)
+
+
+def family_of(refresh_token: str) -> str:
+    """Return the part of a refresh token that stays."""
+    return refresh_token[: len(_REFRESH_PREFIX) + _FAMILY_CHARACTERS]
 
 
 def new_user_code() -> str:

@@ -31,22 +31,41 @@ def server_metadata(name: str, base: str) -> dict[str, Any]:
     Raises:
         NoSuchDocument: it has no such name.
     """
-    if name not in {"", *_TOOLS}:
-        raise NoSuchDocument
     return {
-        "issuer": _address(name, base),
-        "authorization_endpoint": f"{base}/oauth/authorize",
+        "issuer": issuer(name, base),
+        "authorization_endpoint": f"{base}/oauth/authorize{f'/{name}' if name else ''}",
+        "authorization_response_iss_parameter_supported": True,
         "token_endpoint": f"{base}/oauth/token",
+        "revocation_endpoint": f"{base}/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": ["client_secret_post", "none"],
         "registration_endpoint": f"{base}/oauth/register",
         "userinfo_endpoint": f"{base}/oauth/userinfo",
         "service_documentation": _DOCS.format(settings().public_url),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
         "scopes_supported": list(SCOPES),
     }
+
+
+def issuer(name: str, base: str) -> str:
+    """Return what the server that gives tokens calls itself, in the document that has this name below `base`.
+
+    Raises:
+        NoSuchDocument: it has no such name.
+    """
+    if name not in {"", *_TOOLS}:
+        raise NoSuchDocument
+    return _address(name, base)
+
+
+def known_issuer(said: str) -> str:
+    """Return `said` if the server that gives tokens calls itself so anywhere, else its usual name."""
+    public = settings().public_url
+    names = {_address(name, base) for name in ("", *_TOOLS) for base in (public, f"{public}/api")}
+    return said if said in names else public
 
 
 def resource_metadata(name: str, base: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ class OAuthApp(Timestamps, SoftDelete, Base):
     """A program that may ask members for consent.
 
     `organization_id` is None for one that registered itself (RFC 7591); those that nobody used are pruned.
-    `secret_hash` is None for a public client. `client_id` begins with `pca_`, of one that registered itself `pcd_`.
+    `secret_hash` is None for a public client. `scopes` is the most that it can be given; None: everything there is.
+    `refreshes`: it registered for refresh tokens, so its access tokens end after an hour. `client_id` begins with `pca_`, of one that registered itself `pcd_`.
     """
 
     __tablename__ = "oauth_apps"
@@ -40,6 +41,8 @@ class OAuthApp(Timestamps, SoftDelete, Base):
     description: Mapped[str] = mapped_column(default="", server_default=text("''"))
     picture_url: Mapped[str | None]
     redirect_uris: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    refreshes: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     last_used_at: Mapped[datetime | None]
 
 
@@ -71,7 +74,9 @@ class OAuthGrant(Timestamps, Base):
     """What a member allowed a program in one organization.
 
     One for each program, member, organization and `device`: a new token replaces the one before. Only its SHA-256 hash is
-    kept. `device` is the code that a program without a browser showed, so that each computer has a token of its own; ''
+    kept. A token ends when it was not used for `UNUSED_LIFE`, and at `token_ends_at` if the program refreshes it. A refresh
+    token has two parts: `family_hash` is that of the part that stays, by which one that was used before is known, and
+    `refresh_hash` that of the whole. `device` is the code that a program without a browser showed, so that each computer has a token of its own; ''
     where a browser was sent back.
     """
 
@@ -79,6 +84,7 @@ class OAuthGrant(Timestamps, Base):
     __table_args__ = (
         UniqueConstraint("app_id", "user_id", "organization_id", "device"),
         UniqueConstraint("token_hash"),
+        UniqueConstraint("family_hash"),
         Index("ix_oauth_grants_organization_id", "organization_id"),
         Index("ix_oauth_grants_user_id", "user_id"),
         Index(
@@ -96,6 +102,9 @@ class OAuthGrant(Timestamps, Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     device: Mapped[str] = mapped_column(default="", server_default=text("''"))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    token_ends_at: Mapped[datetime | None]
+    family_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    refresh_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

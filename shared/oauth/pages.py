@@ -6,15 +6,16 @@ Each page is a title, a body, and one script that is always the same text: what 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from uuid import UUID
 
 from shared.oauth.redirects import origin_of
-from shared.oauth.schemas import AppShown
+from shared.oauth.schemas import AppShown, Maker
 from shared.oauth.scopes import READ, WRITE
 
 _MAY = {
-    READ: "see channels, posts, files and notifications",
+    READ: "see your name and address, channels and the customers they belong to, posts, files and notifications",
     WRITE: "write, change, publish and delete posts, upload files, and connect or remove channels",
 }
 _MAY_NOT = "It cannot administer the organization: its settings, members, keys and webhooks."
@@ -38,25 +39,27 @@ class Somebody:
     organizations: Sequence[tuple[UUID, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Since when a program is here, which organization made it (None: it registered itself), and what time it is."""
+
+    at: datetime
+    by: Maker | None
+    now: datetime
+
+
 def consent_page(
     app: AppShown,
     scopes: Sequence[str],
     asked: Mapping[str, str],
     who: Somebody,
-    *,
-    registered_itself: bool,
+    made: Made,
 ) -> Shown:
     """Ask whether a program may act for an organization."""
     name = escape(app.name)
-    unknown = (
-        "<p><strong>Nobody has checked who makes this program.</strong> It chose its name itself. "
-        "Go on only if you have just started it.</p>"
-        if registered_itself
-        else ""
-    )
     body = f"""
 <p><strong>{name}</strong> asks to act for you. {escape(app.description)}</p>
-{unknown}
+{_maker(made)}
 <p>It may, with your role:</p>
 <ul>{"".join(f"<li>{_MAY[scope]}</li>" for scope in scopes)}</ul>
 <p>{_MAY_NOT}</p>
@@ -101,6 +104,31 @@ def refused_page(title: str, why: str, *, return_to: str | None = None) -> Shown
         else ""
     )
     return Shown(title, f"<p>{escape(why)}</p>{onward}")
+
+
+def _maker(made: Made) -> str:
+    """Name who made a program, since when they are here, and that nobody has checked it: its name proves nothing."""
+    unchecked = "<strong>Nobody has checked who they are.</strong> The app chose its name itself."
+    if made.by is None:
+        return (
+            f"<p>This app registered itself {_ago(made.at, made.now)}. {unchecked} "
+            "Go on only if you have just started it.</p>"
+        )
+    return (
+        f"<p>The organization <strong>{escape(made.by.name)}</strong>, here since {_day(made.by.since)}, made this app "
+        f"{_ago(made.at, made.now)}. {unchecked} Go on only if you know this organization.</p>"
+    )
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    days = (now - at).days
+    if days < 1:
+        return "today"
+    return f"{days} day{'s' if days > 1 else ''} ago"
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {at:%B %Y}"
 
 
 def _choice(who: Somebody) -> str:

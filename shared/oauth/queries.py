@@ -5,26 +5,52 @@ client id and a secret alone, a code or a device by its hash: those statements c
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Double,
+    LargeBinary,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
 from shared.db.types import AnyRow
 from shared.identity.models import User
+from shared.oauth.credentials import UNUSED_LIFE
 from shared.oauth.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
+from shared.organizations.models import Member, Organization
 
 _LIVES = OAuthApp.deleted_at.is_(None)
 
 
 def find_program(session: Session, client_id: str) -> AnyRow | None:
-    """Find a program by its client id."""
+    """Find a program by its client id, with the organization that made it."""
     return session.execute(
-        select(*_APP_COLUMNS, OAuthApp.secret_hash).where(OAuthApp.client_id == client_id, _LIVES)
+        select(
+            *_APP_COLUMNS,
+            OAuthApp.secret_hash,
+            OAuthApp.scopes,
+            OAuthApp.refreshes,
+            Organization.name.label("organization_name"),
+            Organization.created_at.label("organization_since"),
+        )
+        .outerjoin(Organization, Organization.id == OAuthApp.organization_id)
+        .where(OAuthApp.client_id == client_id, _LIVES)
     ).one_or_none()
 
 
@@ -108,25 +134,74 @@ def find_code(session: Session, app_id: UUID, code_hash: bytes) -> AnyRow | None
     ).one_or_none()
 
 
-def exchange_code(session: Session, code_hash: bytes, token_hash: bytes) -> AnyRow | None:
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What is kept of a token. The last three are None where the program does not refresh it."""
+
+    token_hash: bytes
+    life_seconds: int | None = None
+    family_hash: bytes | None = None
+    refresh_hash: bytes | None = None
+
+
+def exchange_code(session: Session, code_hash: bytes, token: NewToken) -> AnyRow | None:
     """Use a code up and put its grant in force, in one statement; None if somebody else was first."""
-    values = {"id": new_id(), "code_hash": code_hash, "token_hash": token_hash}
+    values = {"id": new_id(), "code_hash": code_hash, **asdict(token)}
     return session.execute(_EXCHANGE_CODE, values).one_or_none()
 
 
-def revoke_what_code_gave(session: Session, code_hash: bytes) -> bool:
-    """Revoke the token that a code was exchanged for, if it is still in force."""
-    revoked = session.scalar(
-        update(OAuthGrant)
-        .where(
-            OAuthGrant.token_hash == OAuthCode.token_hash,
-            OAuthCode.code_hash == code_hash,
-            OAuthGrant.revoked_at.is_(None),
+def find_refreshed(session: Session, app_id: UUID, family_hash: bytes) -> AnyRow | None:
+    """Find the living grant of a program by the part of its refresh tokens that stays."""
+    return session.execute(
+        select(OAuthGrant.id, OAuthGrant.refresh_hash, OAuthGrant.scopes)
+        .join(
+            Member,
+            and_(
+                Member.organization_id == OAuthGrant.organization_id,
+                Member.user_id == OAuthGrant.user_id,
+                Member.disabled.is_(False),
+                Member.created_at <= OAuthGrant.updated_at,
+            ),
         )
-        .values(revoked_at=func.now())
-        .returning(OAuthGrant.id)
+        .where(
+            OAuthGrant.app_id == app_id,
+            OAuthGrant.family_hash == family_hash,
+            OAuthGrant.revoked_at.is_(None),
+            _in_use(),
+        )
+    ).one_or_none()
+
+
+def rotate_refreshed(
+    session: Session, grant_id: UUID, old_refresh_hash: bytes, token: NewToken
+) -> AnyRow | None:
+    """Replace a grant's tokens if `old_refresh_hash` is the current one; None if somebody else was first."""
+    values = {"id": grant_id, "old_refresh_hash": old_refresh_hash, **asdict(token)}
+    return session.execute(_ROTATE, values).one_or_none()
+
+
+def revoke_refreshed(session: Session, grant_id: UUID) -> bool:
+    """Revoke a grant one of whose refresh tokens came twice."""
+    return _revoked(session, OAuthGrant.id == grant_id)
+
+
+def revoke_token(session: Session, app_id: UUID, token_hash: bytes, family_hash: bytes) -> bool:
+    """Revoke the grant of a program by its access token, or by any of its refresh tokens; False if there is none."""
+    known = or_(OAuthGrant.token_hash == token_hash, OAuthGrant.family_hash == family_hash)
+    return _revoked(session, and_(OAuthGrant.app_id == app_id, known))
+
+
+def revoke_what_code_gave(session: Session, code_hash: bytes) -> bool:
+    """Revoke the token that a code was exchanged for, refreshed or not, if it is still in force."""
+    refreshed = and_(
+        OAuthGrant.family_hash.is_not(None),
+        OAuthGrant.app_id == OAuthCode.app_id,
+        OAuthGrant.user_id == OAuthCode.user_id,
+        OAuthGrant.organization_id == OAuthCode.organization_id,
+        OAuthGrant.updated_at == OAuthCode.used_at,  # one statement wrote both
     )
-    return revoked is not None
+    given = or_(OAuthGrant.token_hash == OAuthCode.token_hash, refreshed)
+    return _revoked(session, and_(OAuthCode.code_hash == code_hash, given))
 
 
 def list_grants(
@@ -151,7 +226,10 @@ def list_grants(
         .join(OAuthApp, OAuthApp.id == OAuthGrant.app_id)
         .join(User, User.id == OAuthGrant.user_id)
         .where(
-            OAuthGrant.organization_id == organization_id, OAuthGrant.revoked_at.is_(None), _LIVES
+            OAuthGrant.organization_id == organization_id,
+            OAuthGrant.revoked_at.is_(None),
+            _in_use(),
+            _LIVES,
         )
         .order_by(OAuthGrant.updated_at.desc(), OAuthGrant.id)
         .limit(1_000)
@@ -243,10 +321,25 @@ def exchange_device(
     values = {
         "id": new_id(),
         "device_code_hash": device_code_hash,
-        "token_hash": token_hash,
+        **asdict(NewToken(token_hash)),
         "scopes": list(scopes),
     }
     return session.execute(_EXCHANGE_DEVICE, values).one_or_none()
+
+
+def _in_use() -> ColumnElement[bool]:
+    used_at = func.coalesce(OAuthGrant.last_used_at, OAuthGrant.updated_at)
+    return used_at > func.now() - UNUSED_LIFE
+
+
+def _revoked(session: Session, which: ColumnElement[bool]) -> bool:
+    revoked = session.scalar(
+        update(OAuthGrant)
+        .where(which, OAuthGrant.revoked_at.is_(None))
+        .values(revoked_at=func.now(), updated_at=OAuthGrant.updated_at)
+        .returning(OAuthGrant.id)
+    )
+    return revoked is not None
 
 
 _APP_COLUMNS = (
@@ -272,16 +365,32 @@ revoked as (
 forgotten as (delete from oauth_codes using deleted where oauth_codes.app_id = deleted.id)
 select id from deleted
 """).bindparams(bindparam("organization_id", type_=Uuid()))
+_OF_TOKEN: tuple[BindParameter[Any], ...] = (
+    bindparam("id", type_=Uuid()),
+    bindparam("token_hash", type_=LargeBinary()),
+    bindparam("life_seconds", type_=Double()),
+    bindparam("family_hash", type_=LargeBinary()),
+    bindparam("refresh_hash", type_=LargeBinary()),
+)
+_ROTATE = text("""
+update oauth_grants set token_hash = :token_hash, token_ends_at = now() + make_interval(secs => :life_seconds),
+  family_hash = :family_hash, refresh_hash = :refresh_hash, last_used_at = now()
+where id = :id and refresh_hash = :old_refresh_hash and revoked_at is null
+returning organization_id, scopes
+""").bindparams(*_OF_TOKEN)
 # One grant a program, member, organization and device: the token of before ends with the statement that gives the new
 # one. A device is new each time, so that signing in on one computer does not sign out another.
 # What two exchanges of one code do at the same time comes one after the other by the lock of the code's row, and the
 # second finds it used.
 _GRANTED = """
 touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id)
-insert into oauth_grants as g (id, app_id, organization_id, user_id, device, token_hash, scopes)
-select cast(:id as uuid), app_id, organization_id, user_id, device, :token_hash, scopes from used
+insert into oauth_grants as g (id, app_id, organization_id, user_id, device, scopes, token_hash, token_ends_at,
+  family_hash, refresh_hash)
+select cast(:id as uuid), app_id, organization_id, user_id, device, scopes, :token_hash,
+  now() + make_interval(secs => :life_seconds), :family_hash, :refresh_hash from used
 on conflict (app_id, user_id, organization_id, device) do update set
-  token_hash = excluded.token_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null, updated_at = now()
+  token_hash = excluded.token_hash, token_ends_at = excluded.token_ends_at, family_hash = excluded.family_hash,
+  refresh_hash = excluded.refresh_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null, updated_at = now()
 returning g.organization_id, g.scopes
 """
 # The app's row is locked before the code's, as the deletion of an app does it: else each may wait for the other.
@@ -296,7 +405,7 @@ used as (
   where code_hash = :code_hash and app_id = app.id and used_at is null and expires_at > now()
   returning app_id, organization_id, user_id, '' as device, scopes
 ),
-{_GRANTED}""").bindparams(bindparam("id", type_=Uuid()))  # noqa: S608  from constants
+{_GRANTED}""").bindparams(*_OF_TOKEN)  # noqa: S608  from constants
 _ASK_DEVICE = text("""
 with found as (
   select * from device_codes where device_code_hash = :device_code_hash for update
@@ -317,4 +426,4 @@ with used as (
     and approved_at is not null and used_at is null and expires_at > now()
   returning app_id, organization_id, user_id, user_code as device, cast(:scopes as text[]) as scopes
 ),
-{_GRANTED}""").bindparams(bindparam("id", type_=Uuid()))  # noqa: S608  from constants
+{_GRANTED}""").bindparams(*_OF_TOKEN)  # noqa: S608  from constants

@@ -29,6 +29,24 @@ def why_refused(uri: str) -> str | None:
     return "A redirect URI is https, or http on 127.0.0.1, [::1] or localhost."
 
 
+def is_same(asked: str, known: str) -> bool:
+    """Compare a redirect URI with one that was registered; on the program's own machine the port does not matter.
+
+    A program there listens on whichever port is free. Source: RFC 8252 section 7.3, read 2026-11-30.
+    """
+    return asked == known or (
+        why_refused(asked) is None and _without_port(asked) == _without_port(known) is not None
+    )
+
+
+def _without_port(uri: str) -> tuple[str, ...] | None:
+    """Return the parts of an address on the program's own machine, without the port; None of any other."""
+    parts = urlsplit(uri)
+    if parts.scheme != "http" or parts.hostname not in _LOOPBACK:
+        return None
+    return parts.hostname, parts.path, parts.query
+
+
 def origin_of(uri: str) -> str:
     """Return scheme and host of an address, for people to read."""
     parts = urlsplit(uri)

@@ -18,8 +18,10 @@ def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
     """
     if "authorization_code" not in asked.grant_types or "code" not in asked.response_types:
         raise OAuthRefused(
-            "invalid_client_metadata", "Only authorization_code, with the response type code."
+            "invalid_client_metadata",
+            "Register for authorization_code, with the response type code.",
         )
+    refreshes = "refresh_token" in asked.grant_types
     scopes = granted_scopes(asked.scope)
     if not scopes:
         raise OAuthRefused("invalid_client_metadata", "None of these scopes exists.")
@@ -31,6 +33,8 @@ def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
         "name": asked.client_name,
         "picture_url": asked.logo_uri,
         "redirect_uris": asked.redirect_uris,
+        "scopes": list(scopes),
+        "refreshes": refreshes,
     }
     row = queries.add_registered_program(session, values)
     return RegisteredProgram(
@@ -42,7 +46,7 @@ def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
         logo_uri=asked.logo_uri,
         redirect_uris=asked.redirect_uris,
         token_endpoint_auth_method="none" if is_public else "client_secret_post",
-        grant_types=["authorization_code"],
+        grant_types=["authorization_code", *(["refresh_token"] if refreshes else [])],
         response_types=["code"],
         scope=scope_text(scopes),
     )

@@ -92,10 +92,19 @@ class AppDeleted(WireModel):
     id: UUID
 
 
+class Maker(WireModel):
+    """The organization that made a program. Nobody has checked who they are."""
+
+    name: str
+    since: WireTime = Field(description="Since when the organization is here.")
+
+
 class Asked(WireModel):
     """What a program asks for."""
 
     app: AppShown
+    made_at: WireTime
+    made_by: Maker | None = Field(description="Null: the program registered itself.")
     state: str | None
     scope: str = Field(examples=["mcp:read mcp:write"])
 
@@ -110,6 +119,10 @@ class AskedFor(ProtocolRequest):
     code_challenge_method: str | None = None
     scope: str | None = None
     response_type: str | None = None
+    issuer: str = Field(
+        default="",
+        description="The server's `issuer` in the document that the program read; it comes back as `iss`.",
+    )
 
 
 class Decision(AskedFor):
@@ -131,16 +144,37 @@ class TokenRequest(ProtocolRequest):
     client_secret: str | None = None
     code_verifier: str | None = None
     redirect_uri: str | None = None
+    refresh_token: str | None = None
+    scope: str | None = None
+
+
+class Revocation(ProtocolModel):
+    """Which token is to end (RFC 7009 section 2.1)."""
+
+    token: str = Field(min_length=1, description="An access token or a refresh token.")
+    token_type_hint: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+class Revoked(ProtocolModel):
+    """Nothing: the token is not, or no longer, good."""
 
 
 class Token(ProtocolModel):
-    """A token. `id` is the organization's; `cus` is null where nothing is paid."""
+    """A token. `id` is the organization's; `cus` is null where nothing is paid.
+
+    Only a program that registered for `refresh_token` gets `expires_in` and `refresh_token`: its token is good for an hour. The token of
+    any other program ends when it was not used for 90 days.
+    """
 
     id: UUID
     cus: str | None
     access_token: str = Field(examples=["pos_" + "t" * 40])
     token_type: Literal["bearer"]
     scope: str = Field(examples=["mcp:read mcp:write"])
+    expires_in: int | None = Field(default=None, description="In seconds.")
+    refresh_token: str | None = Field(default=None, examples=["por_" + "r" * 72])
 
 
 class ClientMetadata(ProtocolRequest):
@@ -262,7 +296,10 @@ class ServerMetadata(ProtocolModel):
 
     issuer: str
     authorization_endpoint: str
+    authorization_response_iss_parameter_supported: bool
     token_endpoint: str
+    revocation_endpoint: str
+    revocation_endpoint_auth_methods_supported: list[str]
     registration_endpoint: str
     userinfo_endpoint: str
     service_documentation: str

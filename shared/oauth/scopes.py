@@ -7,21 +7,25 @@ SCOPES = (READ, WRITE)
 """Every scope there is, in the order in which they are written."""
 
 
-def granted_scopes(asked: str | None) -> tuple[str, ...]:
+def granted_scopes(asked: str | None, ceiling: Iterable[str] | None = None) -> tuple[str, ...]:
     """Return what a program that asks so would get: everything if it does not ask, else what there is of it.
 
-    Who may write may read. Empty: it asks for nothing that there is. Others (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3
+    `ceiling` is what it registered for; None: everything there is. Who may write may read. Empty: it asks for nothing that there is. Others (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3
     allows; the answer to the program says what it got.
     """
+    most = SCOPES if ceiling is None else _with_reading(set(ceiling))
     if not asked or not asked.strip():
-        return SCOPES
-    words = set(asked.split())
-    if WRITE in words:
-        words.add(READ)  # what was written is shown
-    return tuple(scope for scope in SCOPES if scope in words)
+        return most
+    words = _with_reading(set(asked.split()))
+    return tuple(scope for scope in words if scope in most)
 
 
 def scope_text(scopes: Iterable[str]) -> str:
     """Write scopes as the protocol does."""
     held = set(scopes)
     return " ".join(scope for scope in SCOPES if scope in held)
+
+
+def _with_reading(words: set[str]) -> tuple[str, ...]:
+    reads = words | ({READ} if WRITE in words else set())  # what was written is shown
+    return tuple(scope for scope in SCOPES if scope in reads)

@@ -1,4 +1,4 @@
-"""What a request of the protocol may have: Authlib's grant of codes (RFC 6749, RFC 7636), over our tables.
+"""What a request of the protocol may have: Authlib's grants of codes and refresh tokens (RFC 6749, 7636), over our tables.
 
 Authlib decides; this file answers what it asks. The only file that imports it: docs/adr/0007 says what it costs.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Payload, OAuth2Request
 from authlib.oauth2.rfc6749.errors import (
@@ -20,7 +21,7 @@ from authlib.oauth2.rfc6749.errors import (
     InvalidRequestError,
     InvalidScopeError,
 )
-from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin, ClientMixin
 from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy.orm import Session
@@ -30,8 +31,18 @@ from shared.core.ids import OrganizationId, UserId
 from shared.core.log import log
 from shared.db.types import AnyRow
 from shared.oauth import queries
-from shared.oauth.credentials import CODE_CHARACTERS, new_code, new_token
+from shared.oauth.credentials import (
+    CODE_CHARACTERS,
+    TOKEN_LIFE,
+    family_of,
+    new_code,
+    new_family,
+    new_refresh_token,
+    new_token,
+)
 from shared.oauth.errors import OAuthRefused, UnknownProgram
+from shared.oauth.metadata import known_issuer
+from shared.oauth.redirects import is_same
 from shared.oauth.scopes import granted_scopes, scope_text
 
 # It writes tokens into its log at DEBUG, whatever our own level is.
@@ -77,11 +88,11 @@ class Program(ClientMixin):
         return self.row.organization_id is not None
 
     def redirect_uri(self, asked: str | None) -> str | None:
-        """Return where browsers are sent back to: an app's own address, else the one asked for if it registered that."""
+        """Return where browsers are sent back to: the address asked for if it is registered, else an app's own."""
         known: list[str] = self.row.redirect_uris
-        if self.is_app:
-            return known[0]
-        return asked if asked in known else None
+        if asked and any(is_same(asked, one) for one in known):
+            return asked
+        return known[0] if self.is_app else None
 
     def get_client_id(self) -> str:
         return str(self.row.client_id)
@@ -93,7 +104,11 @@ class Program(ClientMixin):
         return self.redirect_uri(redirect_uri) is not None
 
     def get_allowed_scope(self, scope: str | None) -> str:
-        return scope_text(granted_scopes(scope))
+        return scope_text(self.granted(scope))
+
+    def granted(self, asked: str | None) -> tuple[str, ...]:
+        """Return what it would get of what it asks for: no more than it registered for."""
+        return granted_scopes(asked, self.row.scopes)
 
     def check_client_secret(self, client_secret: str) -> bool:
         known: bytes | None = self.row.secret_hash
@@ -107,7 +122,9 @@ class Program(ClientMixin):
         return response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "authorization_code"
+        return grant_type == "authorization_code" or (
+            grant_type == "refresh_token" and bool(self.row.refreshes)
+        )
 
 
 class _Code(AuthorizationCodeMixin):
@@ -135,10 +152,9 @@ class _S256(CodeChallenge):
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
         super().validate_code_challenge(grant, redirect_uri)
         request = grant.request
-        if request.client.is_public and not request.payload.data.get("code_challenge"):
-            raise InvalidRequestError(
-                "Missing 'code_challenge': a program without a secret needs PKCE."
-            )
+        # An organization's app keeps to a contract that has no PKCE; it may use it, and then must.
+        if not request.client.is_app and not request.payload.data.get("code_challenge"):
+            raise InvalidRequestError("Missing 'code_challenge': use PKCE with S256.")
 
 
 class _CodeGrant(AuthorizationCodeGrant):
@@ -155,7 +171,8 @@ class _CodeGrant(AuthorizationCodeGrant):
         return uri
 
     def validate_requested_scope(self) -> None:
-        if not granted_scopes(self.request.payload.scope):
+        program = self.server.query_client(self.request.payload.client_id)
+        if program is None or not program.granted(self.request.payload.scope):
             raise InvalidScopeError
 
     def generate_authorization_code(self) -> str:
@@ -174,7 +191,7 @@ class _CodeGrant(AuthorizationCodeGrant):
             "app_id": request.client.row.id,
             "redirect_uri": self.redirect_uri,
             "code_challenge": request.payload.data.get("code_challenge"),
-            "scopes": list(granted_scopes(request.scope)),
+            "scopes": list(request.client.granted(request.scope)),
         }
         queries.add_code(
             self.server.session, who.organization_id, who.user_id, values, life=CODE_LIFE
@@ -194,9 +211,7 @@ class _CodeGrant(AuthorizationCodeGrant):
     def save_token(self, token: dict[str, Any]) -> None:
         """Use the code up and store its token, in one statement."""
         code_hash: bytes = self.request.authorization_code.row.code_hash
-        row = queries.exchange_code(
-            self.server.session, code_hash, hash_secret(token["access_token"])
-        )
+        row = queries.exchange_code(self.server.session, code_hash, _kept(token))
         if row is None:
             self._came_twice(code_hash)
         else:
@@ -215,6 +230,69 @@ class _CodeGrant(AuthorizationCodeGrant):
         raise InvalidGrantError("Invalid 'code' in request.")
 
 
+class _Refreshed:
+    """A grant that is refreshed, as Authlib asks about it; `app_id` was part of the search."""
+
+    def __init__(self, row: AnyRow, family: str) -> None:
+        self.row = row
+        self.family = family
+
+    def check_client(self, client: Program) -> bool:
+        del client
+        return True
+
+    def get_scope(self) -> str:
+        return scope_text(self.row.scopes)
+
+
+class _RefreshGrant(RefreshTokenGrant):
+    """Each refresh token is good once; one that comes again was stolen, or its successor was (RFC 9700 section 4.14.2)."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    server: "_Server"
+
+    def authenticate_refresh_token(self, refresh_token: str) -> _Refreshed | None:
+        family = family_of(refresh_token)
+        app_id = self.request.client.row.id
+        row = queries.find_refreshed(self.server.session, app_id, hash_secret(family))
+        if row is None:
+            return None
+        if not hmac.compare_digest(hash_secret(refresh_token), row.refresh_hash):
+            self._came_twice(row)
+        return _Refreshed(row, family)
+
+    def authenticate_user(self, refresh_token: _Refreshed) -> _Refreshed:
+        return refresh_token  # whose it is, is in the grant's row
+
+    def issue_token(self, user: _Refreshed, refresh_token: _Refreshed) -> dict[str, Any]:
+        del user
+        return _refreshing(refresh_token.get_scope(), refresh_token.family)
+
+    def save_token(self, token: dict[str, Any]) -> None:
+        """Replace both tokens, in one statement."""
+        row: AnyRow = self.request.refresh_token.row
+        saved = queries.rotate_refreshed(
+            self.server.session, row.id, row.refresh_hash, _kept(token)
+        )
+        if saved is None:
+            self._came_twice(row)
+        else:
+            token["id"] = str(saved.organization_id)
+
+    def revoke_old_credential(self, refresh_token: _Refreshed) -> None:
+        """It went with `save_token`."""
+
+    def _came_twice(self, row: AnyRow) -> None:
+        revoked = queries.revoke_refreshed(self.server.session, row.id)
+        log.warning(
+            "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
+        )
+        raise InvalidGrantError(
+            "This refresh token was used before. Ask the member for consent again."
+        )
+
+
 @dataclass(slots=True)
 class _Told:
     status: int
@@ -230,6 +308,7 @@ class _Server(AuthorizationServer):
         self.session = session
         self._known: dict[str, Program | None] = {}  # Authlib asks again when it answers
         self.register_grant(_CodeGrant, [_S256(required=True)])
+        self.register_grant(_RefreshGrant)
         self.register_token_generator("default", _token)
 
     def query_client(self, client_id: str) -> Program | None:
@@ -283,7 +362,7 @@ def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
     return Consent(
         program=request.client,
         redirect_uri=grant.redirect_uri,
-        scopes=granted_scopes(request.scope),
+        scopes=request.client.granted(request.scope),
     )
 
 
@@ -297,15 +376,15 @@ def answer_consent(session: Session, values: Mapping[str, str], consenter: Conse
     server = _Server(session)
     grant, request = _asked(server, values)
     told: _Told = server.create_authorization_response(request, consenter, grant)
-    return told.headers["Location"]
+    return _from_us(told.headers["Location"], values)
 
 
 def exchange(
     session: Session, values: Mapping[str, str], *, authorization: str | None
 ) -> dict[str, Any]:
-    """Exchange a code for a token. `authorization` is the header, if the program proves itself by it.
+    """Exchange a code, or a refresh token, for a token. `authorization` is the header, if the program proves itself by it.
 
-    The session must not be a transaction: what a code gave is revoked although the request is refused.
+    The session must not be a transaction: what came twice is revoked although the request is refused.
 
     Raises:
         OAuthRefused: as RFC 6749 section 5.2 names it.
@@ -322,6 +401,31 @@ def exchange(
     )
 
 
+def revoke(session: Session, values: Mapping[str, str], *, authorization: str | None) -> None:
+    """End the token of the program that asks, whichever of the grant's tokens it sends (RFC 7009).
+
+    A token that is unknown, or another program's, is no error: it is not in force for this one.
+
+    Raises:
+        OAuthRefused: the program does not prove who it is.
+    """
+    request = _Request("POST", values, authorization)
+    methods = _RefreshGrant.TOKEN_ENDPOINT_AUTH_METHODS
+    try:
+        program: Program = _Server(session).authenticate_client(request, methods, "revocation")
+    except OAuth2Error as error:
+        raise OAuthRefused("invalid_client", answer=_UNAUTHORIZED) from error
+    token = values["token"]
+    token_hash, family_hash = hash_secret(token), hash_secret(family_of(token))
+    if queries.revoke_token(session, program.row.id, token_hash, family_hash):
+        log.info("oauth.token_revoked", extra={"client_id": program.row.client_id})
+
+
+def _from_us(address: str, values: Mapping[str, str]) -> str:
+    """Add who answers, so that a program that asks several servers is not led to another one (RFC 9207)."""
+    return str(add_params_to_uri(address, [("iss", known_issuer(values.get("issuer", "")))]))
+
+
 def _asked(server: _Server, values: Mapping[str, str]) -> tuple[Any, _Request]:
     if values.get("response_type", "code") != "code":
         raise OAuthRefused("unsupported_response_type", "The response_type must be code.")
@@ -331,15 +435,38 @@ def _asked(server: _Server, values: Mapping[str, str]) -> tuple[Any, _Request]:
     except OAuth2Error as error:
         if error.error == "invalid_client":
             raise UnknownProgram from error
-        return_to = error()[2][0][1] if error.redirect_uri else None
+        return_to = _from_us(error()[2][0][1], values) if error.redirect_uri else None
         description = error.get_error_description()
         raise OAuthRefused(error.error, description, return_to=return_to) from error
 
 
-def _token(scope: str, **_given: Any) -> dict[str, Any]:
+def _token(scope: str, client: Program, **_given: Any) -> dict[str, Any]:
     """Make what a program gets, in the order in which existing clients know it."""
+    if client.row.refreshes:
+        return _refreshing(scope, new_family())
     token = new_token()
     return {"id": None, "cus": None, "access_token": token, "token_type": "bearer", "scope": scope}
+
+
+def _refreshing(scope: str, family: str) -> dict[str, Any]:
+    return {
+        "id": None,
+        "cus": None,
+        "access_token": new_token(),
+        "token_type": "bearer",
+        "scope": scope,
+        "expires_in": int(TOKEN_LIFE.total_seconds()),
+        "refresh_token": new_refresh_token(family),
+    }
+
+
+def _kept(token: Mapping[str, Any]) -> queries.NewToken:
+    token_hash = hash_secret(token["access_token"])
+    refresh: str | None = token.get("refresh_token")
+    if refresh is None:
+        return queries.NewToken(token_hash)
+    family_hash = hash_secret(family_of(refresh))
+    return queries.NewToken(token_hash, token["expires_in"], family_hash, hash_secret(refresh))
 
 
 def _headers(authorization: str | None) -> dict[str, str]:

@@ -627,6 +627,8 @@ SWEEPS = tuple(
         ),  # a used one is known if it comes again
         ("device_codes", "expires_at <= now()"),
         ("oauth_grants", "revoked_at <= now() - interval '30 days'"),
+        # Their tokens ended when they were not used for 90 days (`UNUSED_LIFE`).
+        ("oauth_grants", "coalesce(last_used_at, updated_at) <= now() - interval '120 days'"),
         ("oauth_apps", _UNUSED_PROGRAM),
         ("idempotency_keys", "expires_at <= now()"),
         ("provider_pauses", "until <= now() - interval '1 day'"),

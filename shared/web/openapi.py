@@ -77,7 +77,7 @@ _SECURITY = {
                 "authorizationUrl": "/oauth/authorize",
                 "tokenUrl": "/oauth/token",
                 "scopes": {
-                    READ: "See channels, posts, files and notifications.",
+                    READ: "See your name and address, channels and their customers, posts, files and notifications.",
                     WRITE: "Change them: write and delete posts, upload files, connect and remove channels.",
                 },
             }

@@ -128,7 +128,9 @@ class TestOtherSites:
             ("GET", "/notifications/list"),
         ],
     )
-    def test_what_sets_or_uses_cookies_is_ours_to_send(self, method: str, path: str) -> None:
+    def test_what_sets_or_uses_cookies_is_ours_to_send(
+        self, session: DbSession, method: str, path: str
+    ) -> None:
         asked = Gateway(app).call(method, path, {} if method == "POST" else None, headers=FOREIGN)
         expected = (404, "no_such_route") if path.startswith("/notif") else (403, "origin_refused")
         assert (asked.status, asked.json["code"]) == expected
@@ -146,7 +148,7 @@ class TestOtherSites:
         assert ahead.json["code"] == "prefetch_refused"
         assert there.get(path).status == 200
 
-    def test_a_program_of_a_page_elsewhere_may_ask_for_a_token(self) -> None:
+    def test_a_program_of_a_page_elsewhere_may_ask_for_a_token(self, session: DbSession) -> None:
         answer = Gateway(oauth).post("/oauth/token", {"grant_type": "x"}, headers=FOREIGN)
         assert answer.json["error"] == "unsupported_grant_type"
 

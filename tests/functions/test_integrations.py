@@ -54,7 +54,7 @@ def browser(session: Session, member: Member) -> Gateway:
 
 
 @pytest.fixture
-def stranger() -> Gateway:
+def stranger(session: Session) -> Gateway:
     """A browser without a session and without our cookies."""
     return Gateway(app)
 

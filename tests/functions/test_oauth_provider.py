@@ -45,6 +45,7 @@ VERIFIER = "v" * 43
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
 )
+ISSUER = "http%3A%2F%2F127.0.0.1%3A3000"
 PROTOCOL = "application/json"
 
 
@@ -56,6 +57,11 @@ class AProgram:
     secret: str | None
     redirect_uri: str
 
+    @property
+    def uses_pkce(self) -> bool:
+        """An organization's app need not; a program that registered itself must."""
+        return self.client_id.startswith("pcd_")
+
     def asks(self, **changes: Any) -> dict[str, str]:
         """What it sends a browser with."""
         values = {
@@ -64,7 +70,7 @@ class AProgram:
             "state": "s 1&",
             "redirect_uri": self.redirect_uri,
         }
-        if self.secret is None:
+        if self.uses_pkce:
             values |= {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
         return {name: value for name, value in (values | changes).items() if value is not None}
 
@@ -76,7 +82,7 @@ class AProgram:
             "client_id": self.client_id,
             "client_secret": self.secret,
             "redirect_uri": self.redirect_uri,
-            "code_verifier": None if self.secret else VERIFIER,
+            "code_verifier": VERIFIER if self.uses_pkce else None,
         }
         return {name: value for name, value in (values | changes).items() if value is not None}
 
@@ -160,6 +166,8 @@ class TestAskForConsent:
                 "clientId": static.client_id,
                 "redirectUrl": BACK,
             },
+            "madeAt": answer.json["madeAt"],
+            "madeBy": {"name": "Makers", "since": answer.json["madeBy"]["since"]},
             "state": "s 1&",
             "scope": "mcp:read mcp:write",
         }
@@ -248,7 +256,7 @@ class TestConsentPage:
             f'<option value="{member.organization_id}" selected>Roost Ltd</option>' in answer.text
         )
         assert f'<option value="{other.id}">Second &lt;Ltd&gt;</option>' in answer.text
-        assert "Nobody has checked" not in answer.text
+        assert "<strong>Makers</strong>" in answer.text
 
     def test_what_its_script_sends_is_a_decision(
         self, browser: Gateway, member: Member, public: AProgram
@@ -300,7 +308,7 @@ class TestConsentPage:
     def test_wrong_request_leads_back_by_a_click(self, browser: Gateway, public: AProgram) -> None:
         answer = self.ask(browser, public.asks(scope="openid"))
         assert answer.status == 400
-        found = re.search(r'href="([^"]*)"', answer.text)
+        found = re.search(r'href="(http[^"]*)"', answer.text)
         assert found
         back = html.unescape(found[1])
         assert back.startswith(LOOPBACK)
@@ -317,7 +325,7 @@ class TestDecide:
         assert list(answer.json) == ["redirect"]
         code = parameters(answer.json["redirect"])["code"]
         assert re.fullmatch(r"[A-Za-z0-9]{32}", code)
-        assert answer.json["redirect"] == f"{BACK}&code={code}&state=s+1%26"
+        assert answer.json["redirect"] == f"{BACK}&code={code}&state=s+1%26&iss={ISSUER}"
         row = session.scalars(select(OAuthCode)).one()
         assert row.code_hash == hash_secret(code)
         assert (row.organization_id, row.user_id) == (member.organization_id, member.user_id)
@@ -328,7 +336,7 @@ class TestDecide:
     ) -> None:
         answer = browser.post("/oauth/authorize", static.asks() | {"action": "deny"})
         assert answer.status == 201
-        assert answer.json == {"redirect": f"{BACK}&error=access_denied&state=s+1%26"}
+        assert answer.json == {"redirect": f"{BACK}&error=access_denied&state=s+1%26&iss={ISSUER}"}
         assert session.scalars(select(OAuthCode)).all() == []
 
     def test_unknown_client_id(self, browser: Gateway) -> None:
@@ -1158,14 +1166,17 @@ class TestMetadata:
         assert answer.status == 200
         assert answer.json == {
             "issuer": f"{self.ORIGIN}{path}",
-            "authorization_endpoint": f"{self.ORIGIN}/oauth/authorize",
+            "authorization_endpoint": f"{self.ORIGIN}/oauth/authorize{path}",
+            "authorization_response_iss_parameter_supported": True,
             "token_endpoint": f"{self.ORIGIN}/oauth/token",
+            "revocation_endpoint": f"{self.ORIGIN}/oauth/revoke",
+            "revocation_endpoint_auth_methods_supported": ["client_secret_post", "none"],
             "registration_endpoint": f"{self.ORIGIN}/oauth/register",
             "userinfo_endpoint": f"{self.ORIGIN}/oauth/userinfo",
             "service_documentation": f"{self.ORIGIN}/docs",
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
             "scopes_supported": ["mcp:read", "mcp:write"],

@@ -135,6 +135,7 @@ class Theirs:
             **self._webhook(session),
             "grant_id": self._grant(session).id,
             "name": new_id(),  # of a document
+            "issuer": new_id(),
             "file": new_id(),
         }
         self.uploading = uploading.id

@@ -259,6 +259,9 @@ class TestGrant:
         "change",
         [
             "update oauth_grants set revoked_at = now()",
+            "update oauth_grants set token_ends_at = now()",
+            "update oauth_grants set last_used_at = now() - interval '90 days'",
+            "update oauth_grants set updated_at = now() - interval '90 days'",
             "update oauth_apps set deleted_at = now()",
             "update members set disabled = true",
             "update users set deleted_at = now()",

@@ -55,6 +55,8 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         "GET /app/integrations/social/{provider}",
         "POST /app/integrations/social/{provider}",
         "GET /oauth/authorize",
+        "GET /oauth/authorize/{issuer}",
+        "POST /oauth/revoke",
         "POST /oauth/token",
         "POST /oauth/register",
         "POST /device/code",

@@ -30,6 +30,8 @@ LEAST = {
         GET /app/integrations/social/{provider}
         POST /app/integrations/social/{provider}
         GET /oauth/authorize
+        GET /oauth/authorize/{issuer}
+        POST /oauth/revoke
         POST /oauth/token
         POST /oauth/register
         POST /device/code

@@ -44,22 +44,22 @@ def device(session: Session, member: Member) -> bytes:
 
 class TestExchangeCode:
     def test_once(self, session: Session, member: Member, code: bytes) -> None:
-        row = queries.exchange_code(session, code, b"first")
+        row = queries.exchange_code(session, code, queries.NewToken(b"first"))
         assert row is not None
         assert (row.organization_id, row.scopes) == (member.organization_id, ["mcp:read"])
-        assert queries.exchange_code(session, code, b"second") is None
+        assert queries.exchange_code(session, code, queries.NewToken(b"second")) is None
         assert session.scalars(select(OAuthGrant.token_hash)).all() == [b"first"]
         assert session.scalars(select(OAuthApp.last_used_at)).one() is not None
 
     def test_not_after_it_expired(self, session: Session, code: bytes) -> None:
         session.execute(update(OAuthCode).values(expires_at=func.now()))
-        assert queries.exchange_code(session, code, b"token") is None
+        assert queries.exchange_code(session, code, queries.NewToken(b"token")) is None
 
     def test_grant_that_was_revoked_is_in_force_again(self, session: Session, code: bytes) -> None:
-        queries.exchange_code(session, code, b"first")
+        queries.exchange_code(session, code, queries.NewToken(b"first"))
         session.execute(update(OAuthGrant).values(revoked_at=func.now()))
         session.execute(update(OAuthCode).values(used_at=None))
-        queries.exchange_code(session, code, b"second")
+        queries.exchange_code(session, code, queries.NewToken(b"second"))
         session.expire_all()
         grant = session.scalars(select(OAuthGrant)).one()
         assert (grant.token_hash, grant.revoked_at) == (b"second", None)
