@@ -25,6 +25,7 @@ from shared.core.errors_report import report
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import remove_unneeded_files, request_missing_variants
+from shared.organizations.sweep import forget_never_activated
 from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
 from shared.publishing import notices, outcome, queries
@@ -312,6 +313,7 @@ def keep_house(sweep: _Sweep | None = None) -> bool:
     chores: list[Callable[[], object]] = [
         *(partial(_sweep_table, statement) for statement in queries.SWEEPS),
         forget_old_deliveries,
+        forget_never_activated,
         request_missing_variants,
         lambda: remove_unneeded_files(media_still_needed()),
     ]
