@@ -128,6 +128,7 @@ _PARAMETERS = {
     "group": "Of this customer alone, by id.",
     "group_id": "The id of a compose action.",
     "Idempotency-Key": "Any text that is new for each thing to be made: sent again, the first answer comes back and nothing is made.",
+    "issuer": "The name under which the program knows the server that gives tokens.",
     "key_id": "An API key's id, not the key.",
     "kind": "Of this kind alone.",
     "limit": "How many at most.",

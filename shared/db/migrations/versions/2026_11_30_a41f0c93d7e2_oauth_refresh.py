@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "a41f0c93d7e2"
-down_revision: str | None = "5b0c7e1f2a64"
+down_revision: str | None = "8e40c2d7f613"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
