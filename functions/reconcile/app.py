@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.core.log import log
+from shared.db.capacity import measure_connections
 from shared.publishing.reconcile import reconcile
 
 
@@ -13,4 +14,6 @@ from shared.publishing.reconcile import reconcile
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Run the sweep once and return how many rows each step found."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1_000
-    return dataclasses.asdict(reconcile(deadline=deadline))
+    done = reconcile(deadline=deadline)
+    measure_connections()
+    return dataclasses.asdict(done)

@@ -33,6 +33,17 @@ def gauge_late_posts(count: int) -> None:
         pass
 
 
+def gauge_connections(percent: float) -> None:
+    """Write how much of what the cluster accepts its connections are."""
+    with single_metric(
+        name="DatabaseConnectionsPercent",
+        unit=MetricUnit.Percent,
+        value=percent,
+        namespace=NAMESPACE,
+    ):
+        pass
+
+
 def count_unexpected() -> None:
     """Count an error that nobody anticipated. Lambda counts none: an HTTP function answers it, a queue takes it back."""
     _whole("UnexpectedErrors")

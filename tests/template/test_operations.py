@@ -66,10 +66,116 @@ class TestAlarms:
             for heading in re.findall(r"^#+ (.+)$", guide, re.MULTILINE)
         }
         for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
-            assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
+            assert alarm["AlarmActions"][0] == {"Ref": "AlarmTopic"}, name
             said = re.search(r"docs/operations\.md#([a-z0-9-]+)$", alarm["AlarmDescription"])
             assert said, name
             assert said[1] in anchors, name
+
+    def test_every_metric_of_ours_is_one_that_code_writes(self, of_type: OfType) -> None:
+        """Finding 8.17: an alarm on a metric that nobody writes never rings."""
+        source = (ROOT / "shared" / "core" / "metrics.py").read_text()
+        written = set(re.findall(r'(?:name=|_whole\(|_count\(|_one\()"(\w+)"', source))
+        filtered = {
+            made["MetricName"]
+            for found in of_type("AWS::Logs::MetricFilter").values()
+            for made in found["MetricTransformations"]
+        }
+        watched = {
+            metric["MetricName"]
+            for alarm in of_type("AWS::CloudWatch::Alarm").values()
+            for metric in _metrics(alarm)
+            if "Roost" in str(metric["Namespace"])
+        }
+        assert {"LatePosts", "UnexpectedErrors", "Failed", "MailsNotSent"} <= watched
+        assert watched <= written | filtered
+        assert {"UnexpectedErrors", "AfterCommitFailures", "MailsNotSent"} <= written
+
+    def test_metrics_of_aws_are_known_and_have_the_dimension_they_are_kept_by(
+        self, of_type: OfType
+    ) -> None:
+        """Finding 8.17: a misspelled metric or dimension is an alarm without data."""
+        for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
+            for metric in _metrics(alarm):
+                if "Roost" not in str(metric["Namespace"]):
+                    known = AWS_METRICS[metric["Namespace"], metric["MetricName"]]
+                    dimensions = [each["Name"] for each in metric.get("Dimensions", [])]
+                    assert dimensions == known, name
+                elif metric["Namespace"] == "Roost":
+                    assert metric["Dimensions"] == [
+                        {"Name": "service", "Value": {"Ref": "AWS::StackName"}}
+                    ], name
+
+    def test_an_alarm_rings_above_what_is_usual_and_not_below(self, of_type: OfType) -> None:
+        """Finding 8.17: a comparison the wrong way round rings never or always."""
+        below = {"ReconcileSilentAlarm", "HealthCheckAlarm"}
+        for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
+            wanted = "LessThanThreshold" if name in below else "GreaterThanThreshold"
+            assert alarm["ComparisonOperator"] == wanted, name
+            missing = "breaching" if name in below else "notBreaching"
+            if name != "LatePostsAlarm":  # while a sweep cannot count, it writes nothing
+                assert alarm["TreatMissingData"] == missing, name
+            if "Metrics" not in alarm:
+                assert alarm["Statistic"] in {"Sum", "Maximum", "Average", "Minimum"}
+                if alarm["MetricName"] in COUNTED:
+                    assert alarm["Statistic"] == "Sum", name
+
+    def test_memory_is_watched_at_85_percent_of_every_size(self, of_type: OfType) -> None:
+        """Finding 7.10: no function's memory was watched."""
+        patterns = [found["FilterPattern"] for found in of_type("AWS::Logs::MetricFilter").values()]
+        sizes = {found["MemorySize"] for found in of_type("AWS::Lambda::Function").values()}
+        for size in sizes:
+            (pattern,) = [found for found in patterns if f"size={size}," in found]
+            assert f"used>{size * 85 // 100}," in pattern
+            assert REPORT.startswith("REPORT RequestId: ")
+            assert _labels(pattern) <= set(REPORT.split())
+
+    def test_the_dashboard_shows_metrics_that_code_writes(self, of_type: OfType) -> None:
+        """Finding 8.17."""
+        source = (ROOT / "shared" / "core" / "metrics.py").read_text()
+        (board,) = of_type("AWS::CloudWatch::Dashboard").values()
+        shown = re.findall(r'\["Roost","(\w+)"', board["DashboardBody"]["Fn::Sub"])
+        assert len(shown) > 3
+        assert all(f'"{name}"' in source for name in shown)
+
+
+# What Lambda writes after an invocation, the tabs as blanks.
+# Source: docs.aws.amazon.com/lambda/latest/dg/python-logging.html, read 2026-11.
+REPORT = (
+    "REPORT RequestId: 8f5 Duration: 15.74 ms Billed Duration: 147 ms Memory Size: 128 MB Max Memory Used: 56 MB"
+    " Init Duration: 130.49 ms"
+)
+# The metrics of AWS that alarms watch, and the dimensions each is kept by.
+# Source: the page "CloudWatch metrics" in the documentation of each service, read 2026-11.
+AWS_METRICS = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ["QueueName"],
+    ("AWS/SQS", "NumberOfMessagesReceived"): ["QueueName"],
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ["QueueName"],
+    ("AWS/Lambda", "Errors"): ["FunctionName"],
+    ("AWS/Lambda", "Throttles"): ["FunctionName"],
+    ("AWS/Lambda", "Invocations"): ["FunctionName"],
+    ("AWS/Scheduler", "InvocationDroppedCount"): ["ScheduleGroup"],
+    ("AWS/ApiGateway", "5xx"): ["ApiId"],
+    ("AWS/RDS", "ACUUtilization"): ["DBClusterIdentifier"],
+    ("AWS/EC2", "StatusCheckFailed"): ["InstanceId"],
+    ("AWS/NATGateway", "ErrorPortAllocation"): ["NatGatewayId"],
+    ("AWS/SES", "Reputation.BounceRate"): [],
+    ("AWS/Route53", "HealthCheckStatus"): ["HealthCheckId"],
+}
+COUNTED = {
+    *("UnexpectedErrors", "AfterCommitFailures", "MailsNotSent", "MemoryNearLimit", "5xx"),
+    *("Invocations", "InvocationDroppedCount", "ErrorPortAllocation"),
+}
+
+
+def _metrics(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what an alarm watches, whether it is one metric or several."""
+    if "Metrics" not in alarm:
+        return [alarm]
+    return [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+
+
+def _labels(pattern: str) -> set[str]:
+    return set(re.findall(r'="([^"]+)"', pattern))
 
 
 class TestGuide:
