@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from shared.access.author import author_of
 from shared.access.context import ActingMember, Via
@@ -355,6 +355,8 @@ def _keep_browser(response: Response, member: ActingMember, browser: str | None)
 
 
 def _page(shown: Shown) -> Response:
+    if shown.location is not None:
+        return RedirectResponse(shown.location, shown.status, headers=SECURITY_HEADERS)
     return HTMLResponse(shown.html, shown.status, headers=SECURITY_HEADERS)
 
 

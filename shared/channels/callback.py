@@ -8,6 +8,7 @@ from http import HTTPStatus
 from shared.channels import callback_page as pages
 from shared.channels.connect import (
     Finished,
+    ask_wider,
     check_form_browser,
     choose_page_by_state,
     find_finished,
@@ -17,7 +18,7 @@ from shared.channels.connect import (
     require_code,
     was_started_by,
 )
-from shared.channels.errors import NotStarted, PlatformRefused
+from shared.channels.errors import AskAgain, NotStarted, PlatformRefused
 from shared.channels.queries import ChannelFacts, PendingConnection
 from shared.core.errors import AppError, FieldProblem
 from shared.providers.spec import Fields, ProviderSpec
@@ -25,14 +26,16 @@ from shared.providers.spec import Fields, ProviderSpec
 MAX_WORDS = 300
 FIELD_PREFIX = "field."
 _DENIED = "access_denied"  # RFC 6749, section 4.1.2.1
+_SCOPES_REFUSED = "invalid_scope"
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page and its status."""
+    """A page and its status; with `location`, the browser goes on there."""
 
     html: str
     status: int = HTTPStatus.OK
+    location: str | None = None
 
 
 def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown:
@@ -48,6 +51,8 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
     state = query.get("state") or query.get("oauth_token") or ""
     code = query.get("code") or query.get("oauth_verifier") or ""
     try:
+        if query.get("error") == _SCOPES_REFUSED:
+            _ask_wider(slug, state, browser)
         _hold_not_refused(spec, query)
         pending = find_pending(slug, state)
         if isinstance(spec.auth, Fields):
@@ -62,10 +67,19 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
             hidden = {"state": state, "code": code}
             return Shown(pages.consent_page(spec.name, pending.organization_name, hidden))
         return _finished(spec, finish(slug, state, code))
+    except AskAgain as error:
+        return Shown("", HTTPStatus.SEE_OTHER, error.url)
     except NotStarted as error:
         return _not_started(spec, state, error)
     except AppError as error:
         return Shown(pages.refused_page(spec.name, error), error.status)
+
+
+def _ask_wider(slug: str, state: str, browser: str | None) -> None:
+    """Begin once more with wider scopes; only for the browser that started, which nobody can send here by a link."""
+    pending = find_pending(slug, state)
+    if was_started_by(pending, browser):
+        ask_wider(pending)
 
 
 def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
@@ -87,6 +101,8 @@ def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
             check_form_browser(pending, browser)
             return _fields_given(spec, spec.auth, pending, form)
         return _finished(spec, finish(slug, state, form.get("code", "")))
+    except AskAgain as error:
+        return Shown("", HTTPStatus.SEE_OTHER, error.url)
     except NotStarted as error:
         return _not_started(spec, state, error)
     except AppError as error:

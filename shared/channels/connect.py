@@ -29,6 +29,7 @@ from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
 from shared.channels.errors import (
     AlreadyConnected,
+    AskAgain,
     ChannelNotFound,
     NoPages,
     NotStarted,
@@ -49,8 +50,8 @@ from shared.core.log import log
 from shared.db.session import read_only, run
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
-from shared.providers.base import Account, CanListPages, Connection, Page, Provider
-from shared.providers.errors import PlatformUnavailable, ProviderError
+from shared.providers.base import Account, Authorization, CanListPages, Connection, Page, Provider
+from shared.providers.errors import PlatformUnavailable, ProviderError, ScopesTooNarrow
 from shared.providers.http import Api
 from shared.providers.oauth import access_with
 from shared.providers.registry import UnknownProvider, provider
@@ -141,23 +142,68 @@ def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection
     except ProviderError as error:
         raise _refused(error, slug, "start") from error
     remember = {
-        "provider": dict(authorization.remember),
         "zone": wanted.zone,
         "browser": hash_secret(wanted.browser).hex() if wanted.browser else None,
         "step": _Step.CONNECT,
     }
     values = {
-        "state": authorization.state,
         "user_id": user_id,
         "provider": slug,
         "redirect_uri": redirect_uri(slug),
-        "remember": seal(json.dumps(remember), organization_id),
         "reconnects": again.id if again else None,
         "return_url": wanted.return_url,
     }
-    run(lambda session: queries.add_state(session, organization_id, values))
+    _remember(organization_id, authorization, remember, values)
     query = urllib.parse.urlencode({"state": authorization.state})
     return authorization.url or f"{redirect_uri(slug)}?{query}"
+
+
+def ask_wider(pending: PendingConnection) -> None:
+    """Begin once more with wider scopes, where a platform does not do with those that were asked for.
+
+    Returns where it has no wider ones; the first state is of no use any more where it has.
+
+    Raises:
+        AskAgain: where the member is to agree.
+        AppError: the platform refused, in its own words.
+    """
+    remembered = _remembered(pending)
+    try:
+        acting, api = open_new_line(
+            pending.provider, deadline=time.monotonic() + MEMBER_WAITS.total_seconds()
+        )
+        authorization = acting.ask_wider(
+            api, redirect_uri=pending.redirect_uri, remember=remembered["provider"]
+        )
+    except ProviderError as error:
+        raise _refused(error, pending.provider, "start") from error
+    if authorization is None:
+        return
+    values = {
+        "user_id": pending.user_id,
+        "provider": pending.provider,
+        "redirect_uri": pending.redirect_uri,
+        "reconnects": pending.again.id if pending.again else None,
+        "return_url": pending.return_url,
+    }
+    _remember(pending.organization_id, authorization, remembered, values)
+    raise AskAgain(acting.spec.name, authorization.url)
+
+
+def _remember(
+    organization_id: UUID,
+    authorization: Authorization,
+    remember: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> None:
+    """Keep what is needed when the member's browser comes back."""
+    kept = json.dumps({**remember, "provider": dict(authorization.remember)})
+    state = {
+        **values,
+        "state": authorization.state,
+        "remember": seal(kept, organization_id),
+    }
+    run(lambda session: queries.add_state(session, organization_id, state))
 
 
 def find_pending(slug: str, state: str) -> PendingConnection:
@@ -234,6 +280,7 @@ def finish(
         NotStarted: the state is unknown, used, over, or another organization's, or who started it has left.
         OtherAccount: a channel is connected again, but the account is another.
         AlreadyConnected: the account is a channel already, and this is no request to connect it again.
+        AskAgain: the platform wants wider scopes; the member is to agree once more.
         AppError: the platform refused, in its own words.
     """
     spec = offered(slug).spec
@@ -246,14 +293,18 @@ def finish(
     is_form = isinstance(spec.auth, Fields)
     if not is_form:
         _use_up(pending)
-    made = _connect(
-        pending.organization_id,
-        slug,
-        code,
-        uri=pending.redirect_uri,
-        remember=remembered["provider"],
-        again=pending.again,
-    )
+    try:
+        made = _connect(
+            pending.organization_id,
+            slug,
+            code,
+            uri=pending.redirect_uri,
+            remember=remembered["provider"],
+            again=pending.again,
+        )
+    except ScopesTooNarrow as error:
+        ask_wider(pending)
+        raise _refused(error, slug, "finish") from error
     chosen = _Chosen(
         pending.organization_id,
         remembered["zone"] if zone is None else zone,
@@ -453,6 +504,8 @@ def _connect(
         root = None
         if again:
             connection, root = _same_account(acting, api, connection, again)
+    except ScopesTooNarrow:
+        raise  # the caller asks again
     except ProviderError as error:
         raise _refused(error, slug, "finish") from error
     columns = {

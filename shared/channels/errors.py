@@ -114,6 +114,19 @@ class AlreadyConnected(Conflict):
         )
 
 
+class AskAgain(Conflict):
+    """The platform wants wider permissions than were asked for; `url` is where the member agrees to those."""
+
+    code = "ask_again"
+
+    def __init__(self, platform: str, url: str) -> None:
+        words = (
+            f"{platform} needs wider permissions for this account. Open {url} and agree once more."
+        )
+        super().__init__(words, problems=[FieldProblem("code", self.code, url)])
+        self.url = url
+
+
 class OtherBrowser(Forbidden):
     """A form is filled in by another browser than the one in which connecting began."""
 

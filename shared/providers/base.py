@@ -304,6 +304,12 @@ class Provider(ABC):
     def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
         """Begin connecting. `instance` is the server the member named, where `spec.instance`."""
 
+    def ask_wider(
+        self, api: Api, *, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Authorization | None:
+        """Begin connecting once more with wider scopes, after `ScopesTooNarrow`; None: there are no wider ones."""
+        return None
+
     @abstractmethod
     def connect(
         self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]

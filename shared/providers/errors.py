@@ -71,6 +71,12 @@ class ChannelDisconnected(ProviderError):
     code = "channel_disconnected"
 
 
+class ScopesTooNarrow(ChannelDisconnected):
+    """The account's server wants wider scopes than we asked for. While connecting, we ask again with those."""
+
+    code = "scope_missing"
+
+
 class ContentRejected(ProviderError):
     """The platform will never take this content. We fail with its reason and do not retry."""
 

@@ -16,7 +16,7 @@ import secrets
 import time
 import urllib.parse
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -48,6 +48,7 @@ GRANT_REJECTED = frozenset(
     {"invalid_grant", "invalid_refresh_token", "token_expired", "bad_verification_code"}
 )
 APP_REFUSED = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
+_HIGHEST_PORT = 65_535
 
 
 def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
@@ -76,21 +77,25 @@ def server_address(given: str, *, field: str) -> str:
         InvalidInput: it is not an https address of a public name. That the name leads to a public address is
             checked when the connection is made.
     """
-    parts = urllib.parse.urlsplit(given.strip() if "://" in given else f"https://{given.strip()}")
-    host, port = (parts.hostname or "").casefold(), _port(parts)
-    if parts.scheme == "http" and settings().allow_loopback_addresses and _is_loopback(host):
-        return f"http://{host}{port}"
-    if parts.scheme != "https" or parts.username or "." not in host or _is_address(host):
-        message = "Give the server's name, such as mastodon.social."
-        raise InvalidInput(message, problems=[FieldProblem(field, "invalid_server", message)])
+    try:
+        url = httpx.URL(given.strip() if "://" in given else f"https://{given.strip()}")
+        host = url.raw_host.decode("ascii").casefold()  # a name in other letters as it is looked up
+    except (httpx.InvalidURL, ValueError):
+        raise _not_a_server(field) from None
+    if (url.port or 0) > _HIGHEST_PORT:
+        raise _not_a_server(field)
+    port = f":{url.port}" if url.port else ""
+    if url.scheme == "http" and settings().allow_loopback_addresses and _is_loopback(host):
+        return f"http://{f'[{host}]' if ':' in host else host}{port}"
+    is_name = "." in host and all(host.split(".")) and not _is_address(host)
+    if url.scheme != "https" or url.userinfo or not is_name:
+        raise _not_a_server(field)
     return f"https://{host}{port}"
 
 
-def _port(parts: urllib.parse.SplitResult) -> str:
-    try:
-        return f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return ""
+def _not_a_server(field: str) -> InvalidInput:
+    message = "Give the server's name, such as mastodon.social."
+    return InvalidInput(message, problems=[FieldProblem(field, "invalid_server", message)])
 
 
 def _is_loopback(host: str) -> bool:
@@ -128,7 +133,12 @@ class OAuth2Provider(Provider):
         return self.consent(api, redirect_uri=redirect_uri)
 
     def consent(
-        self, api: Api, *, redirect_uri: str, remember: Mapping[str, str] | None = None
+        self,
+        api: Api,
+        *,
+        redirect_uri: str,
+        remember: Mapping[str, str] | None = None,
+        scopes: Sequence[str] | None = None,
     ) -> Authorization:
         """Build the consent page's address for `api.app`, adding to what must be remembered."""
         state, kept = secrets.token_urlsafe(24), dict(remember or {})
@@ -136,7 +146,7 @@ class OAuth2Provider(Provider):
             "response_type": "code",
             "client_id": api.app.client_id,
             "redirect_uri": redirect_uri,
-            "scope": self.auth.scope_separator.join(self.auth.scopes),
+            "scope": self.auth.scope_separator.join(scopes or self.auth.scopes),
             "state": state,
             **self.auth.extra_authorize,
         }
@@ -208,13 +218,17 @@ class OAuth2Provider(Provider):
         )
 
     def compare_scopes(self, tokens: Tokens) -> None:
-        """Hold that everything we need was granted; a platform that does not say is believed.
+        """Check that everything we need was granted; a platform that does not say is believed.
+
+        Where scopes are written in two parts, the first one covers both: `read` grants `read:accounts`.
 
         Raises:
             ChannelDisconnected: the message names what is missing.
         """
         missing = [
-            scope for scope in self.auth.scopes if tokens.scopes and scope not in tokens.scopes
+            scope
+            for scope in self.auth.scopes
+            if tokens.scopes and not {scope, scope.partition(":")[0]} & set(tokens.scopes)
         ]
         if missing:
             raise ChannelDisconnected(

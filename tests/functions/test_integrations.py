@@ -490,6 +490,39 @@ class TestPage:
         assert session.scalar(select(func.count()).select_from(Channel)) == 1
         assert "granted-token" not in answer.text
 
+    @pytest.mark.parametrize("sign", ["invalid_scope", "verify"])
+    def test_a_server_that_wants_wider_scopes_is_asked_once_more(
+        self, session: Session, browser: Gateway, respx_mock: respx.MockRouter, sign: str
+    ) -> None:
+        """Findings 4.2 and 4.2b: the member was told to connect again, to no avail."""
+        owls, slug = "https://owls.example", "mastodon-custom"
+        registered = {"client_id": "a", "client_secret": "b"}
+        respx_mock.post(f"{owls}/api/v1/apps").respond(json=registered)
+        mastodon(respx_mock, base=owls, scope="read write follow push")
+        whose = respx_mock.get(f"{owls}/api/v1/accounts/verify_credentials")
+        me = {"id": "17", "username": "ada", "display_name": "Ada L."}
+        state = start(browser, slug, externalUrl="owls.example")
+        if sign == "verify":
+            whose.respond(403, json={"error": "out_of_scope_for_token"})
+            came = browser.get(f"{PAGE}/{slug}", query={"state": state, "code": "a-code"})
+        else:
+            came = browser.get(f"{PAGE}/{slug}", query={"state": state, "error": "invalid_scope"})
+        assert came.status == 303
+        asked = parse_qs(urlsplit(came.headers["location"]).query)
+        assert asked["scope"] == ["read write"]
+        whose.respond(json=me)
+        query = {"state": asked["state"][0], "code": "another-code"}
+        assert "is connected" in browser.get(f"{PAGE}/{slug}", query=query).text
+        assert session.scalars(select(Channel.username)).all() == ["ada@owls.example"]
+
+    def test_nobody_else_makes_a_server_be_asked_once_more(
+        self, browser: Gateway, stranger: Gateway, respx_mock: respx.MockRouter
+    ) -> None:
+        query = {"state": start(browser), "error": "invalid_scope"}
+        assert "sent you back without access" in stranger.get(f"{PAGE}/mastodon", query=query).text
+        assert "sent you back without access" in browser.get(f"{PAGE}/mastodon", query=query).text
+        assert not respx_mock.calls
+
     def test_the_cookie_is_out_of_reach_of_scripts(
         self, browser: Gateway, configure: Configure
     ) -> None:

@@ -18,6 +18,8 @@ from shared.providers.errors import (
     MediaRejected,
     PlatformUnavailable,
     ProviderError,
+    ScopesTooNarrow,
+    TokenExpired,
 )
 from shared.providers.platforms.mastodon import Mastodon, MastodonCustom
 from tests.providers.builders import NOON, TOKEN, Storage, a_post, an_access, an_api
@@ -111,6 +113,47 @@ class TestPublish:
         platform.post(f"{HOST}/api/v1/statuses").respond(status, json={"error": words})
         with pytest.raises(error, match=words[:20]):
             Mastodon().publish(an_api(Mastodon()), a_post())
+
+
+class TestDeadToken:
+    """Finding 4.2c: a revoked token answered 400 was taken for a refusal of the post, and every later post failed too."""
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            httpx.Response(400, json={"error": "Bad Request: Invalid Bearer token"}),
+            httpx.Response(403, json={"error": "The access token is invalid"}),
+            httpx.Response(400, headers={"www-authenticate": 'Bearer error="invalid_token"'}),
+        ],
+    )
+    def test_is_recognized_by_what_is_said(
+        self, platform: respx.MockRouter, answer: httpx.Response
+    ) -> None:
+        platform.post(f"{HOST}/api/v1/statuses").mock(answer)
+        api = an_api(Mastodon())
+        with pytest.raises(TokenExpired):
+            Mastodon().publish(api, a_post())
+        assert not api.sent
+
+    @pytest.mark.parametrize(
+        ("answer", "error"),
+        [
+            (httpx.Response(401, json={"error": "unauthorized"}), TokenExpired),
+            (httpx.Response(400, json={"error": "bad request"}), TokenExpired),
+            (httpx.Response(503), ContentRejected),
+            (sample("mastodon", "account"), ContentRejected),
+        ],
+    )
+    def test_is_recognized_by_asking_whose_it_is(
+        self, platform: respx.MockRouter, answer: httpx.Response, error: type[ProviderError]
+    ) -> None:
+        platform.post(f"{HOST}/api/v1/statuses").respond(400, json={"error": "Bad Request"})
+        platform.get(f"{HOST}/api/v1/accounts/verify_credentials").mock(answer)
+        api = an_api(Mastodon())
+        with pytest.raises(error) as refused:
+            Mastodon().publish(api, a_post())
+        assert refused.value.evidence.path == "/api/v1/statuses"
+        assert not api.sent
 
 
 class TestStage:
@@ -313,6 +356,77 @@ class TestMastodonCustom:
         access = dataclasses.replace(an_access(), details={"base": "https://owls.example"})
         MastodonCustom().publish(an_api(MastodonCustom(), access=access), a_post())
         assert route.call_count == 1
+
+    @pytest.mark.parametrize("scope", ["read write follow push", "read write"])
+    def test_coarse_scopes_cover_the_fine_ones(
+        self, platform: respx.MockRouter, scope: str
+    ) -> None:
+        """Finding 4.2: "leave every box ticked", although everything was granted."""
+        self.answers(platform, scope=scope)
+        remember = {"base": self.OWLS, "clientId": "a", "clientSecret": "b"}
+        connection = MastodonCustom().connect(
+            an_api(MastodonCustom()), code="c", redirect_uri=REDIRECT, remember=remember
+        )
+        assert connection.account.username == "roost@owls.example"
+
+    def test_a_scope_that_is_missing_is_still_named(self, platform: respx.MockRouter) -> None:
+        self.answers(platform, scope="read follow")
+        remember = {"base": self.OWLS, "clientId": "a", "clientSecret": "b", "scopes": "read write"}
+        with pytest.raises(ChannelDisconnected, match="write:media, write:statuses"):
+            MastodonCustom().connect(
+                an_api(MastodonCustom()), code="c", redirect_uri=REDIRECT, remember=remember
+            )
+
+    def test_a_server_that_knows_no_fine_scopes_is_asked_for_coarse_ones(
+        self, platform: respx.MockRouter
+    ) -> None:
+        """Finding 4.2: such a server could not be connected."""
+        apps = platform.post(f"{self.OWLS}/api/v1/apps")
+        apps.side_effect = [
+            httpx.Response(422, json={"error": "invalid scope"}),
+            sample("mastodon", "app"),
+        ]
+        begun = MastodonCustom().authorize(
+            an_api(MastodonCustom()), redirect_uri=REDIRECT, instance="owls.example"
+        )
+        assert [json.loads(call.request.content)["scopes"] for call in apps.calls] == [
+            "read:accounts read:statuses write:media write:statuses",
+            "read write",
+        ]
+        assert "scope=read+write&" in begun.url
+        assert begun.remember["scopes"] == "read write"
+
+    def test_a_server_that_wants_wider_scopes_is_asked_once_more(
+        self, platform: respx.MockRouter
+    ) -> None:
+        """Finding 4.2b: verify_credentials wanted `read`, and the member was told to connect again."""
+        self.answers(platform)
+        platform.get(f"{self.OWLS}/api/v1/accounts/verify_credentials").respond(
+            403, json={"error": "out_of_scope_for_token"}
+        )
+        remember = {"base": self.OWLS, "clientId": "a", "clientSecret": "b"}
+        one, api = MastodonCustom(), an_api(MastodonCustom())
+        with pytest.raises(ScopesTooNarrow):
+            one.connect(api, code="c", redirect_uri=REDIRECT, remember=remember)
+        platform.post(f"{self.OWLS}/api/v1/apps").mock(sample("mastodon", "app"))
+        wider = one.ask_wider(api, redirect_uri=REDIRECT, remember=remember)
+        assert wider is not None
+        assert wider.url.startswith(f"{self.OWLS}/oauth/authorize?")
+        assert "scope=read+write&" in wider.url
+        with pytest.raises(ChannelDisconnected) as refused:
+            one.connect(api, code="c", redirect_uri=REDIRECT, remember=wider.remember)
+        assert one.ask_wider(api, redirect_uri=REDIRECT, remember=wider.remember) is None
+        assert "out_of_scope" in refused.value.message
+
+    OWLS = "https://owls.example"
+
+    def answers(self, platform: respx.MockRouter, **token: str) -> None:
+        granted = {"access_token": "granted-token", "token_type": "Bearer", **token}
+        platform.post(f"{self.OWLS}/oauth/token").respond(json=granted)
+        platform.get(f"{self.OWLS}/api/v1/accounts/verify_credentials").mock(
+            sample("mastodon", "account")
+        )
+        platform.get(f"{self.OWLS}/api/v2/instance").mock(sample("mastodon", "instance"))
 
     @pytest.mark.parametrize("instance", [None, "", "http://127.0.0.1:3000"])
     def test_needs_the_name_of_a_public_server(self, instance: str | None) -> None:

@@ -47,6 +47,8 @@ from shared.providers.errors import (
     MediaRejected,
     PlatformUnavailable,
     ProviderError,
+    ScopesTooNarrow,
+    TokenExpired,
 )
 from shared.providers.families.mastodon_api import instance, software
 from shared.providers.families.mastodon_api.instance import LINK_LENGTH
@@ -67,6 +69,8 @@ UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=2)
 UNATTACHED_LIFETIME = timedelta(hours=23)
 SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
+# For servers that know no finer ones, or want these for what the finer ones are for.
+COARSE_SCOPES = ("read", "write")
 
 # What an instance of version 4.7 says of itself by default: the example answer of GET /api/v2/instance in the OpenAPI
 # description made of Mastodon's documentation (github.com/abraham/mastodon-openapi, 89b11e72). Older ones, and
@@ -87,6 +91,14 @@ MEDIA = MediaRules(
     max_count=4,
 )
 _SERVER_FIELD = "externalUrl"  # where the request that begins to connect names the server
+# GoToSocial says the first with status 400, Mastodon the others with 401 and, behind some proxies, 403.
+_DEAD_TOKEN = (
+    "invalid bearer token",
+    "invalid_token",
+    "access token is invalid",
+    "access token was revoked",
+    "access token expired",
+)
 _STATUS_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _STATUS_PATH = re.compile(
     r"(?:/deck|/web)?/(?:@([^/]+)|(?:users/([^/]+)/)?statuses)/(\w{1,64})", re.ASCII
@@ -270,9 +282,11 @@ class Mastodon(
         """Read Mastodon's sentences: it gives no codes."""
         words = said(response)
         lowered = words.casefold()
-        if response.status_code == 403 and (
-            "login is currently disabled" in lowered or "scope" in lowered
-        ):
+        if response.status_code in {400, 403} and _says_token_is_dead(response, lowered):
+            return TokenExpired(f"Mastodon no longer accepts the channel's token. {words}")
+        if response.status_code == 403 and "scope" in lowered:
+            return ScopesTooNarrow(f"Connect the channel again: Mastodon says: {words}")
+        if response.status_code == 403 and "login is currently disabled" in lowered:
             return ChannelDisconnected(f"Connect the channel again: Mastodon says: {words}")
         if response.status_code == 422 and "not finished processing" in lowered:
             return PlatformUnavailable(f"Mastodon has not finished processing the media. {words}")
@@ -297,10 +311,26 @@ class Mastodon(
             **({"content_type": "text/plain"} if api.access.settings.get("plainText") else {}),
         }
         headers = {**_bearer(api), "Idempotency-Key": post.key}
-        answer = api.request(
-            "POST", "/api/v1/statuses", json=body, headers=headers, irrevocable=True
-        )
+        try:
+            answer = api.request(
+                "POST", "/api/v1/statuses", json=body, headers=headers, irrevocable=True
+            )
+        except ContentRejected as error:
+            if error.evidence.status in {400, 403} and self._is_token_dead(api):
+                message = f"The server no longer accepts the channel's token. {error.message}"
+                raise TokenExpired(message, evidence=error.evidence) from error
+            raise
         return self._released(api, api.read(answer, "id"))
+
+    def _is_token_dead(self, api: Api) -> bool:
+        """Ask whose token it is: a request without content, which only a bad token can make a server refuse."""
+        try:
+            api.request("GET", "/api/v1/accounts/verify_credentials", headers=_bearer(api))
+        except TokenExpired:
+            return True
+        except ProviderError as error:
+            return error.evidence.status == HTTPStatus.BAD_REQUEST
+        return False
 
     def _latest(self, api: Api) -> list[dict[str, Any]]:
         answer = api.request(
@@ -379,10 +409,32 @@ class MastodonCustom(Mastodon):
         if not instance:
             raise _refused_server("required", "Give the server's name, such as mastodon.social.")
         base = server_address(instance, field=_SERVER_FIELD)
+        try:
+            return self._begin(api, base, redirect_uri, SCOPES)
+        except ContentRejected:
+            pass  # it may know no scopes as fine as these
+        try:
+            return self._begin(api, base, redirect_uri, COARSE_SCOPES)
+        except ContentRejected as error:
+            host = urllib.parse.urlsplit(base).netloc
+            raise _refused_server("not_mastodon", _not_mastodon(host)) from error
+
+    def ask_wider(
+        self, api: Api, *, redirect_uri: str, remember: Mapping[str, str]
+    ) -> Authorization | None:
+        """Register once more with coarse scopes, unless that was done."""
+        if remember.get("scopes"):
+            return None
+        return self._begin(api, remember["base"], redirect_uri, COARSE_SCOPES)
+
+    def _begin(
+        self, api: Api, base: str, redirect_uri: str, scopes: Sequence[str]
+    ) -> Authorization:
+        """Register our application for these scopes, and send the member there."""
         body = {
             "client_name": "Roost",
             "redirect_uris": redirect_uri,
-            "scopes": " ".join(SCOPES),
+            "scopes": " ".join(scopes),
             "website": settings().public_url,
         }
         host = urllib.parse.urlsplit(base).netloc
@@ -394,23 +446,34 @@ class MastodonCustom(Mastodon):
                 raise _refused_server("not_mastodon", _not_mastodon(host)) from error
             message = f"{host} does not answer. Check its name, or try again later."
             raise PlatformUnavailable(message, evidence=error.evidence) from error
-        except ContentRejected as error:
-            raise _refused_server("not_mastodon", _not_mastodon(host)) from error
         remember = {
             "base": base,
             "clientId": registered["client_id"],
             "clientSecret": registered["client_secret"],
+            **({"scopes": " ".join(scopes)} if scopes != SCOPES else {}),
         }
         return self.consent(
-            _at_instance(api, remember), redirect_uri=redirect_uri, remember=remember
+            _at_instance(api, remember),
+            redirect_uri=redirect_uri,
+            remember=remember,
+            scopes=scopes,
         )
 
     def connect(
         self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
     ) -> Connection:
-        """Finish with the application that was registered at the instance."""
+        """Finish with the application that was registered at the instance.
+
+        Raises:
+            ScopesTooNarrow: the server wants coarse scopes, which were not asked for yet.
+        """
         there = _at_instance(api, remember)
-        return super().connect(there, code=code, redirect_uri=redirect_uri, remember=remember)
+        try:
+            return super().connect(there, code=code, redirect_uri=redirect_uri, remember=remember)
+        except ChannelDisconnected as error:
+            if remember.get("scopes") or error.detail_code != ScopesTooNarrow.code:
+                raise
+            raise ScopesTooNarrow(error.message, evidence=error.evidence) from error
 
     def details(self, api: Api, remember: Mapping[str, str]) -> Mapping[str, str]:
         """Keep the instance and our application there."""
@@ -433,6 +496,12 @@ def _at_instance(api: Api, remember: Mapping[str, str]) -> Api:
 
 def _bearer(api: Api) -> dict[str, str]:
     return {"Authorization": f"Bearer {api.access.access_token}"}
+
+
+def _says_token_is_dead(response: httpx.Response, words: str) -> bool:
+    """Recognize what programs answer instead of 401 (RFC 6750, section 3.1: `error="invalid_token"`)."""
+    challenge = response.headers.get("www-authenticate", "").casefold()
+    return "invalid_token" in challenge or any(said in words for said in _DEAD_TOKEN)
 
 
 def _author(status: Mapping[str, Any]) -> str:
