@@ -86,6 +86,7 @@ def migrating(
     with engine.connect() as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SET idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SET idle_session_timeout = 0"))
         connection.commit()
         yield connection
 

@@ -12,6 +12,10 @@ from sqlalchemy import Connection, text
 STATEMENT_TIMEOUT = timedelta(seconds=20)
 # A process that was stopped inside a transaction holds its row locks no longer than this.
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
+# A frozen environment keeps its connection, and a cluster that may sleep stays awake as long as there is one. Below the 300 s
+# after which Aurora pauses at the earliest (docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/
+# aurora-serverless-v2-auto-pause.html, read 2026-11). Who comes back finds out by the ping of `db/session.py`.
+IDLE_SESSION_TIMEOUT = timedelta(minutes=4)
 
 
 def prepare_role(connection: Connection, role: str) -> None:
@@ -47,6 +51,7 @@ def _limit(connection: Connection, name: str) -> None:
     for setting, limit in (
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ("idle_session_timeout", IDLE_SESSION_TIMEOUT),
     ):
         connection.exec_driver_sql(f"ALTER ROLE {name} SET {setting} = '{limit.seconds}s'")
 

@@ -285,6 +285,10 @@ MARK_ENQUEUED = text("""
     where id = :part_id and revision = :revision and state = 'queued'
 """)
 
+UNMARK_ENQUEUED = text("""
+    update posts set enqueued_at = null where id = any(cast(:ids as uuid[])) and state = 'queued'
+""")
+
 # --- stage -----------------------------------------------------------------------------------------------------
 
 # Who may move a part's media now. One holder at a time; what is ready, and has not lapsed, is not moved again.

@@ -19,6 +19,7 @@ from sqlalchemy import TextClause
 from sqlalchemy.engine import Row, RowMapping
 
 from shared.aws import queues
+from shared.aws.queues import MessagesNotTaken
 from shared.core import metrics
 from shared.core.config import settings
 from shared.core.errors_report import report
@@ -171,19 +172,27 @@ def arm_unarmed() -> int:
 
 
 def send_unsent() -> int:
-    """Send the on-the-second message of parts whose schedule has not fired."""
+    """Send the on-the-second message of parts whose schedule has not fired. What the queue refuses is sent next time."""
     rows = _take(queries.TAKE_UNSENT)
-    queues.send(
-        settings().publish_queue_url,
-        [
-            publish_message(
-                row.id, row.revision, row.organization_id, wait_seconds=row.wait_seconds
-            )
-            for row in rows
-        ],
-    )
+    messages = [
+        publish_message(row.id, row.revision, row.organization_id, wait_seconds=row.wait_seconds)
+        for row in rows
+    ]
+    try:
+        queues.send(settings().publish_queue_url, messages)
+    except MessagesNotTaken as error:
+        _unmark_sent([rows[index] for index in error.failed])
+        raise
+    except Exception:  # whatever it was, none is known to be on the queue
+        _unmark_sent(rows)
+        raise
     _stage([row for row in rows if row.has_media])
     return len(rows)
+
+
+def _unmark_sent(rows: Sequence[Row[Any]]) -> None:
+    with unit_of_work() as session:
+        session.execute(queries.UNMARK_ENQUEUED, {"ids": [row.id for row in rows]})
 
 
 def send_overdue(sweep: _Sweep) -> int:

@@ -129,12 +129,18 @@ def problem_response(error: AppError) -> Response:
     return Response(json.dumps(body), status, headers=headers, media_type=PROBLEM_JSON)
 
 
+# A cluster that was asleep takes some 15 s to wake, most of which the first caller has waited for already.
+TRY_AGAIN_SECONDS = 10
+
+
 def headers_of(error: AppError) -> dict[str, str]:
     """Return the headers that a refusal carries, however its body says it."""
     if isinstance(error, NoSuchRoute):
         return dict(error.headers)
     if isinstance(error, TooManyRequests):
         return {"retry-after": str(error.retry_after_seconds)}
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"retry-after": str(TRY_AGAIN_SECONDS)}
     if error.status == HTTPStatus.UNAUTHORIZED:
         return {"www-authenticate": 'Session realm="roost", Bearer realm="roost"'}
     return {}

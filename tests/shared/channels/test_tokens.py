@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID
@@ -304,6 +305,44 @@ class TestKeyService:
         monkeypatch.setattr(crypto, "_KEPT_IN_NEED_SECONDS", 0.0)
         with pytest.raises(ClientError):
             keys.seal("three", organization_id)
+
+
+class TestTwoHolders:
+    """Who asked first and comes back last: after the lease, while somebody else is asking."""
+
+    def test_the_older_ones_failure_leaves_the_newer_ones_lease(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        """Finding 8.13: else a third would send the refresh token that is being used up right now."""
+        channel = a_bluesky_channel(session, an_organization(session))
+
+        def taken_over(_request: httpx.Request) -> httpx.Response:
+            session.execute(
+                update(Channel).values(refresh_lease_until=func.now() + timedelta(seconds=59))
+            )
+            return refused(503, "Unavailable", "later")
+
+        respx_mock.post(REFRESH).mock(side_effect=taken_over)
+        with pytest.raises(PlatformUnavailable):
+            refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        session.refresh(channel)
+        assert channel.refresh_lease_until is not None
+
+    def test_the_older_ones_token_does_not_replace_the_newer_ones(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        """Finding 8.13."""
+        channel = a_bluesky_channel(session, an_organization(session))
+        newer = b"newer"
+
+        def overtaken(_request: httpx.Request) -> httpx.Response:
+            session.execute(update(Channel).values(token_version=2, access_token=newer))
+            return new_session()
+
+        respx_mock.post(REFRESH).mock(side_effect=overtaken)
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=1) == Refreshed(2)
+        session.refresh(channel)
+        assert (channel.token_version, channel.access_token) == (2, newer)
 
 
 class TestStoring:

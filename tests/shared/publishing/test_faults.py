@@ -133,11 +133,21 @@ class TestMisbehaviour:
         assert sorted(world.platform.texts()) == ["one"] * 3 + ["two"] * 3
 
     def test_a_schedule_that_never_fires(self, world: World) -> None:
+        """Section 8: the sweep sends its message ahead, so it goes out on its second all the same."""
         world.schedules_fire = False
         root = a_thread(world, "keyless", due_in=LATER)
+        assert world.schedules
         world.run()
         assert world.states(root.id) == ["published", "published"]
         assert world.platform.texts() == ["one", "two"]
+        assert world.schedules  # none has fired
+        with world.engine.connect() as connection:
+            [late] = connection.execute(
+                text(
+                    "select extract(epoch from published_at - publish_at)::float8 from posts where position = 0"
+                )
+            ).scalars()
+        assert late < 5
 
     def test_an_edit_between_arm_and_claim_makes_the_old_message_do_nothing(
         self, world: World

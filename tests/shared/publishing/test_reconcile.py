@@ -431,6 +431,45 @@ class TestBadDays:
         assert done == ["variants"]
 
 
+class TestHousekeeping:
+    """What must stay is as much a promise as what goes."""
+
+    def test_an_idempotency_key_stays_until_it_ends(self, world: World) -> None:
+        """Finding 8.15: swept at once, a client that repeats its request would post twice."""
+        root = a_thread(world, "keyless", due_in=SOON)
+        change(
+            world,
+            "insert into idempotency_keys (organization_id, scope, key, request_hash, expires_at)"
+            f" select '{root.organization_id}', '', ends, '', now() + cast(ends as interval)"
+            " from unnest(array['1 minute', '23 hours', '-1 second']) as ends",
+        )
+        keep_house()
+        with world.engine.connect() as connection:
+            left = set(connection.execute(text("select key from idempotency_keys")).scalars())
+        assert left == {"1 minute", "23 hours"}
+
+    @pytest.mark.parametrize(
+        ("table", "add", "column", "stay"),
+        [
+            ("rate_limits", "(key, count, window_started_at) select age, 1", "key", "23 hours"),
+            ("provider_pauses", "(provider, reason, until) select age, ''", "provider", "23 hours"),
+        ],
+    )
+    def test_what_still_counts_stays(
+        self, world: World, table: str, add: str, column: str, stay: str
+    ) -> None:
+        """Finding 8.15."""
+        change(
+            world,
+            f"insert into {table} {add}, now() - cast(age as interval)"
+            f" from unnest(array['{stay}', '25 hours']) as age",
+        )
+        keep_house()
+        with world.engine.connect() as connection:
+            left = connection.execute(text(f"select {column} from {table}")).scalars()
+            assert set(left) - {"housekeeping"} == {stay}
+
+
 class TestDeadLetter:
     def test_one_broken_step_keeps_no_other_from_running(self, world: World) -> None:
         overdue = a_thread(world, "keyless", due_in=-timedelta(minutes=2))

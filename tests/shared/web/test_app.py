@@ -134,6 +134,8 @@ class TestProblem:
     def test_of_a_database_that_does_not_answer_is_503(self, gateway: Gateway, how: str) -> None:
         answer = gateway.get(f"/items/fails/{how}")
         assert (answer.status, answer.json["code"]) == (503, "unavailable")
+        # Finding 8.6: a cluster that wakes is no reason to give up.
+        assert answer.headers["retry-after"] == "10"
 
     def test_of_a_full_disk_is_said_as_it_is(self, gateway: Gateway) -> None:
         """Finding 6.4."""
