@@ -97,7 +97,7 @@ Days = Annotated[
 ]
 
 
-@api.get("/integrations", response_model_exclude_unset=True)
+@api.get("/integrations", operation_id="publicListIntegrations", response_model_exclude_unset=True)
 def list_integrations(
     member: Acting, session: Reading, group: Annotated[str | None, Query(max_length=200)] = None
 ) -> list[PublicChannel]:
@@ -112,7 +112,7 @@ def list_groups(member: Acting, session: Reading) -> list[CustomerOut]:
 
 
 @api.get("/social/{provider}")
-def start_connecting(
+def get_social_url(
     provider: str,
     member: Acting,
     refresh: Annotated[
@@ -133,7 +133,7 @@ def delete_integration(channel_id: ChannelId, member: Acting, session: Writing) 
 
 
 @api.get("/integration-settings/{channel_id}")
-def show_guide(channel_id: ChannelId, member: Acting, session: Reading) -> GuideOut:
+def get_integration_settings(channel_id: ChannelId, member: Acting, session: Reading) -> GuideOut:
     """Read what to know before writing for a channel.
 
     Its platform's rules in words, how long a text may be, the JSON Schema of a post's settings, and the tools.
@@ -142,19 +142,19 @@ def show_guide(channel_id: ChannelId, member: Acting, session: Reading) -> Guide
 
 
 @api.post("/integration-trigger/{channel_id}", status_code=201)
-def run_tool(channel_id: ChannelId, body: ToolCall, member: Acting) -> ToolAnswer:
+def trigger_integration(channel_id: ChannelId, body: ToolCall, member: Acting) -> ToolAnswer:
     """Run a tool of a channel's platform. One of those that `GET /integration-settings/{channel_id}` lists."""
     return channels.run_tool(member.organization_id, channel_id, body)
 
 
 @api.get("/analytics/{channel_id}", response_model_exclude_unset=True)
-def read_analytics(channel_id: ChannelId, member: Acting, date: Days = 7) -> list[PublicSeries]:
+def get_analytics(channel_id: ChannelId, member: Acting, date: Days = 7) -> list[PublicSeries]:
     """Read a channel's numbers. Empty where its platform tells none, or does not answer."""
     return analytics.account_numbers(member.organization_id, channel_id, days=date)
 
 
 @api.get("/analytics/post/{post_id}", response_model_exclude_unset=True)
-def read_post_analytics(
+def get_post_analytics(
     post_id: Annotated[str, Path(max_length=200)], member: Acting, date: Days = 7
 ) -> list[PublicSeries] | Missing:
     """Read a post's numbers as of now.
@@ -166,7 +166,7 @@ def read_post_analytics(
 
 
 @api.get("/notifications")
-def list_told(
+def list_notifications(
     member: Acting, session: Reading, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0
 ) -> ToldPage:
     """List what the organization was told. By pages of 100, the newest first."""
@@ -174,7 +174,7 @@ def list_told(
 
 
 @api.get("/users")
-def find_users(
+def list_users(
     member: Acting, session: Reading, name: Annotated[str, Query(min_length=1, max_length=200)]
 ) -> list[FoundMember]:
     """Find members of any organization.
@@ -192,7 +192,7 @@ def generate_video(body: VideoWanted) -> None:
 
 
 @api.post("/video/function", status_code=201)
-def call_generator(body: VideoCall) -> None:
+def call_video_function(body: VideoCall) -> None:
     """Call a function of a video generator. Refused: none is exposed on this server."""
     videos.call_generator(body)
 
@@ -215,7 +215,7 @@ EndOfRange = Annotated[Moment, BeforeValidator(end_of_day)]
 
 
 @api.get("/find-slot")
-def find_any_slot(member: Acting, session: Reading) -> PublicSlot:
+def find_slot_of_any_integration(member: Acting, session: Reading) -> PublicSlot:
     """Find a free slot of any channel.
 
     The next posting time of a channel that is switched on which no post holds yet, in UTC.
@@ -224,7 +224,7 @@ def find_any_slot(member: Acting, session: Reading) -> PublicSlot:
 
 
 @api.get("/find-slot/{channel_id}")
-def find_slot_of_channel(channel_id: Id, member: Acting, session: Reading) -> PublicSlot:
+def find_slot_of_integration(channel_id: Id, member: Acting, session: Reading) -> PublicSlot:
     """Find a free slot of a channel.
 
     The channel's next posting time that none of its posts holds yet, in UTC.
@@ -235,7 +235,7 @@ def find_slot_of_channel(channel_id: Id, member: Acting, session: Reading) -> Pu
     return PublicSlot(date=find_slot(session, member.organization_id, known))
 
 
-@api.get("/posts", response_model=PublicPosts)
+@api.get("/posts", operation_id="publicListPosts", response_model=PublicPosts)
 def list_posts(
     request: Request,
     member: Acting,
@@ -261,7 +261,7 @@ def list_posts(
     return Response(shown, headers=headers, media_type="application/json")
 
 
-@api.post("/posts", status_code=201)
+@api.post("/posts", operation_id="publicCreatePosts", status_code=201)
 def create_posts(
     body: PublicDraft, member: Acting, response: Response, key: Key = None
 ) -> list[PublicCreated]:
@@ -278,7 +278,7 @@ def create_posts(
 
 
 @api.delete("/posts/group/{group_id}")
-def delete_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
+def delete_post_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete all posts of a group.
 
     All of them, or none if one is being published or was. A group that is not there is deleted already.
@@ -289,14 +289,14 @@ def delete_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
     return PublicRef(id=group_id)
 
 
-@api.get("/posts/{post_id}", response_model_exclude_unset=True)
+@api.get("/posts/{post_id}", operation_id="publicGetPost", response_model_exclude_unset=True)
 def get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
     """Read a post. As in the list, with all its parts; a reply's id names its whole post."""
     return show_post(session, member.organization_id, _known(post_id))
 
 
 @api.put("/posts/{post_id}", response_model_exclude_unset=True)
-def edit_post(post_id: Id, body: PublicEdit, member: Acting, response: Response) -> PublicThread:
+def update_post(post_id: Id, body: PublicEdit, member: Acting, response: Response) -> PublicThread:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
     edited = change_post.edit_post(author_of(member), _known(post_id), body)
     _warn(response, edited.warnings)
@@ -304,7 +304,7 @@ def edit_post(post_id: Id, body: PublicEdit, member: Acting, response: Response)
     return edited.thread
 
 
-@api.delete("/posts/{post_id}")
+@api.delete("/posts/{post_id}", operation_id="publicDeletePost")
 def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete a post.
 
@@ -319,14 +319,14 @@ def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
 
 
 @api.get("/posts/{post_id}/missing")
-def list_recent_releases(post_id: Id, member: Acting) -> list[RecentRelease]:
+def list_missing_releases(post_id: Id, member: Acting) -> list[RecentRelease]:
     """List what a post may be on its platform. Empty: no platform here is asked for that yet."""
     del post_id, member
     return []
 
 
 @api.put("/posts/{post_id}/settings")
-def change_post_settings(
+def update_post_settings(
     post_id: Id, body: NewSettings, member: Acting, session: Writing, response: Response
 ) -> PublicSettings:
     """Change the settings of a post. Those that are not named stay; not once its time is over."""
@@ -336,7 +336,7 @@ def change_post_settings(
 
 
 @api.put("/posts/{post_id}/status")
-def change_post_status(
+def update_post_status(
     post_id: Id, body: StatusWanted, member: Acting, session: Writing
 ) -> PublicStatus:
     """Queue a post, or take it back.
@@ -350,7 +350,7 @@ def change_post_status(
 
 
 @api.put("/posts/{post_id}/release-id")
-def name_release(
+def update_release_id(
     post_id: Id, body: NewReleaseId, member: Acting, session: Writing
 ) -> PublicRelease:
     """Say which post of the platform a post is. Only where its `releaseId` is `missing`."""

@@ -385,5 +385,5 @@ class PublicRelease(WireModel):
 class RecentRelease(WireModel):
     """Something that the platform shows, which a post may be."""
 
-    id: str
-    url: str
+    id: str = Field(examples=["7321900000000000000"])
+    url: str = Field(examples=["https://media.roost.example/cover.jpg"])

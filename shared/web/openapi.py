@@ -108,7 +108,17 @@ _HEADERS = {
 }
 # Of routes that answer a refused field by another status than 422, FastAPI believes that they do by this one, too.
 _FASTAPIS_REFUSAL = {"$ref": "#/components/schemas/HTTPValidationError"}
-_LONGEST_EXAMPLE = 5  # levels; a schema may contain itself
+# A body of more than 10 MB, its throttle, and a function that fails or takes too long. Source:
+# docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html, read 2026-11; tried on the local gateway.
+_BY_THE_GATEWAY = frozenset({413, 429, 500, 503})
+_GATEWAY_REFUSAL = {
+    "title": "GatewayRefusal",
+    "description": "What the gateway in front of Roost answers by itself: too large a body, too many requests, no answer.",
+    "type": "object",
+    "required": ["message"],
+    "properties": {"message": {"type": "string", "examples": ["Request Entity Too Large"]}},
+}
+_LONGEST_EXAMPLE = 8  # levels; a schema may contain itself
 # What a parameter is, where its route does not say it.
 _PARAMETERS = {
     "api_key": "An API key, for clients that cannot send a header. It ends up in logs of what is in between.",
@@ -176,7 +186,7 @@ def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
         Undescribed: a tag or a parameter is not explained anywhere.
     """
     paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Any] = dict(_problem_schemas())
+    schemas: dict[str, Any] = {**_problem_schemas(), "GatewayRefusal": _GATEWAY_REFUSAL}
     operations: set[str] = set()
     for app in apps:
         document = _with_fit_names(app.openapi())
@@ -192,6 +202,7 @@ def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
     for path, methods in paths.items():
         for method, operation in methods.items():
             _complete(path, method, operation, schemas)
+    _drop_defaults(schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -288,6 +299,9 @@ def _complete(
     }
     for status, answer in operation["responses"].items():
         _complete_answer(int(status), answer, is_limited="x-rate-limit" in operation)
+        _add_examples(answer, schemas)
+        if int(status) in _BY_THE_GATEWAY:
+            _add_gateway(answer)
 
 
 def _complete_answer(status: int, answer: dict[str, Any], *, is_limited: bool) -> None:
@@ -306,6 +320,34 @@ def _complete_answer(status: int, answer: dict[str, Any], *, is_limited: bool) -
             **answer.get("headers", {}),
             **{name: {"$ref": f"#/components/headers/{name}"} for name in names},
         }
+
+
+def _add_examples(answer: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    for kind, media in answer.get("content", {}).items():
+        is_json = kind == "application/json" or kind.endswith("+json")
+        if is_json and "schema" in media and not {"example", "examples"} & media.keys():
+            media["example"] = _example(media["schema"], schemas)
+
+
+def _add_gateway(answer: dict[str, Any]) -> None:
+    """Add what the gateway answers by itself, before any function is asked."""
+    media = answer.setdefault("content", {}).setdefault("application/json", {})
+    refusal = {"$ref": "#/components/schemas/GatewayRefusal"}
+    media["schema"] = {"anyOf": [media["schema"], refusal]} if "schema" in media else refusal
+    media.setdefault("example", {"message": "Request Entity Too Large"})
+
+
+def _drop_defaults(schemas: Mapping[str, Any]) -> None:
+    """Say in words what a field left out means: generators take a field with a `default` for one that must be there."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if "default" not in field:
+                continue
+            default = field.pop("default")
+            if default not in (None, [], {}):
+                said = field.get("description", "")
+                words = f"Left out: `{json.dumps(default)}`."
+                field["description"] = f"{said} {words}".strip()
 
 
 def _who_and_how_often(operation: Mapping[str, Any]) -> str:
@@ -376,7 +418,12 @@ def _example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any], dept
     kind = schema.get("type")
     if kind == "object":
         fields = _worth_showing(schema) if depth < _LONGEST_EXAMPLE else {}
-        return {name: _example(field, schemas, depth + 1) for name, field in fields.items()}
+        return {
+            name: _EXAMPLE_NAMES[name]
+            if name in _EXAMPLE_NAMES and _is_plain(field)
+            else _example(field, schemas, depth + 1)
+            for name, field in fields.items()
+        }
     if kind == "array":
         return [_example(schema.get("items", {}), schemas, depth + 1)]
     if kind == "string":
@@ -384,6 +431,14 @@ def _example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any], dept
     if kind in {"integer", "number"}:
         return schema.get("minimum", 1)
     return True if kind == "boolean" else None
+
+
+def _is_plain(field: Mapping[str, Any]) -> bool:
+    """Say whether a field is a text or a number of which its author has given no example."""
+    kinds = [field, *field.get("anyOf", ())]
+    return not any("examples" in one or "format" in one or "$ref" in one for one in kinds) and any(
+        one.get("type") in {"string", "integer", "number"} and "enum" not in one for one in kinds
+    )
 
 
 def _worth_showing(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -401,6 +456,39 @@ def _worth_showing(schema: Mapping[str, Any]) -> dict[str, Any]:
     return chosen or fields
 
 
+# What a field of this name holds, where its author has given no example.
+_EXAMPLE_NAMES: Mapping[str, Any] = {
+    "alt": "An owl on a branch",
+    "color": "#2f6f4f",
+    "content": "<p>Good morning</p>",
+    "creationMethod": "API",
+    "delay": 5,
+    "description": "Finds a company page by its address.",
+    "email": "ada@example.org",
+    "error": "Mastodon takes at most 500 characters; this part has 501.",
+    "key": "url",
+    "limit": 100,
+    "link": "https://roost.example/app/posts/019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f",
+    "maxLength": 500,
+    "methodName": "company",
+    "name": "Ada Lovelace",
+    "originalName": "owl.png",
+    "page": 0,
+    "path": "https://media.roost.example/files/owl.png",
+    "percentageChange": 2.4,
+    "picture": "https://media.roost.example/ada.png",
+    "profile": "ada",
+    "providerIdentifier": "mastodon",
+    "releaseId": "114012345678901234",
+    "releaseURL": "https://mastodon.social/@ada/114012345678901234",
+    "rules": "Mastodon takes up to 50 parts: the first is the post, each further one answers it.",
+    "subscriptionTier": "FREE",
+    "thumbnail": "https://media.roost.example/files/owl-small.png",
+    "thumbnailTimestamp": 2500,
+    "total": 250,
+    "type": "string",
+    "url": "https://www.linkedin.com/oauth/v2/authorization?client_id=roost&state=8f2c",
+}
 _EXAMPLE_FORMATS = {
     "date-time": "2026-01-15T10:30:00.000Z",
     "date": "2026-01-15",

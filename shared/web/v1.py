@@ -14,7 +14,6 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
@@ -45,6 +44,19 @@ _MSG = {
     UnknownGrant: "Invalid OAuth token",
     ChannelNotFound: "Integration not found",
 }
+# What a route may answer with each status that it documents.
+_EXAMPLES = {
+    400: "date should not be null or undefined",
+    401: "Invalid API key",
+    402: "The plan allows no more posts this month.",
+    403: "This API key may only read.",
+    404: "Integration not found",
+    409: "This post, or a part of it, was published already.",
+    413: "The body may have at most 2,097,152 bytes.",
+    429: "ThrottlerException: Too Many Requests",
+    500: "Internal server error",
+    503: "The database does not answer. Try again in a moment.",
+}
 _TOO_MANY = "ThrottlerException: Too Many Requests"
 _UNEXPECTED = "Internal server error"
 
@@ -62,14 +74,9 @@ class PublicProblem(WireModel):
 
 
 class PublicRoute(Route):
-    """A route of the public API: its refusals are documented as it tells them, and its name begins with `public`."""
+    """A route of the public API: its refusals are documented as it tells them."""
 
     leaves_unknown_fields = True
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        # Many of its routes are called like the canonical ones that do the same.
-        named = {**options, "operation_id": to_camel(f"public_{endpoint.__name__}")}
-        super().__init__(path, endpoint, **named)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Name the fields of a body that are not known in the answer's headers: they are tolerated, not lost in silence."""
@@ -111,9 +118,24 @@ class PublicRoute(Route):
         if rule.limit in {Limit.CHANNELS, Limit.POSTS_PER_MONTH}:
             statuses.add(402)
         return {
-            status: {"model": PublicProblem, "description": HTTPStatus(status).phrase}
+            status: {
+                "model": PublicProblem,
+                "description": HTTPStatus(status).phrase,
+                "content": {"application/json": {"example": _example_of(status)}},
+            }
             for status in sorted(statuses)
         }
+
+
+def _example_of(status: int) -> dict[str, Any]:
+    """Write a body with which a route refuses by a status."""
+    words = _EXAMPLES[status]
+    told: dict[str, Any] = {"message": words, "msg": words, "statusCode": status}
+    if status == HTTPStatus.BAD_REQUEST:
+        told["message"], told["error"] = [words], HTTPStatus.BAD_REQUEST.phrase
+        problem = {"path": "date", "code": "missing", "message": "Date is required."}
+        told["errors"] = [problem]
+    return told
 
 
 def _is_json(request: Request) -> bool:
