@@ -64,8 +64,11 @@ def deployed(email: str, stage_name: str) -> str | None:
     said: Mapping[str, Any] = json.loads(answer["Payload"].read() or "{}")
     if "FunctionError" in answer:
         return f"{stage.stack}-migrate failed: {said.get('errorMessage', 'see its log')}"
-    refused = said.get("refused")
-    return str(refused) if refused else None
+    if "superAdmin" in said:
+        return None
+    return str(
+        said.get("refused") or f"{stage.stack} runs code that cannot do this yet. Deploy first."
+    )
 
 
 def local(email: str) -> str | None:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import botocore.session
+from botocore import xform_name
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -237,3 +239,29 @@ def test_database_logs_no_parameters(template: dict[str, Any]) -> None:
     parameters = template["Resources"]["DatabaseParameters"]["Properties"]["Parameters"]
     assert parameters["log_parameter_max_length"] == "0"
     assert parameters.get("log_parameter_max_length_on_error", "0") == "0"
+
+
+class TestCommands:
+    def test_every_aws_command_exists_and_has_what_it_needs(self) -> None:
+        """Finding 7.8: a runbook that cannot be carried out is found out on the worst day."""
+        guide = (ROOT / "docs" / "operations.md").read_text().replace("\\\n", " ")
+        commands = re.findall(r"\baws ([a-z0-9-]+) ([a-z0-9-]+)((?: [^\n`;)|]*)?)", guide)
+        session = botocore.session.get_session()
+        assert len(commands) > 15
+        for service, operation, rest in commands:
+            if service == "s3api":
+                service = "s3"
+            model = session.get_service_model(service)
+            names = {xform_name(name, "-"): name for name in model.operation_names}
+            assert operation in names, (service, operation)
+            shape = model.operation_model(names[operation]).input_shape
+            members = {xform_name(name, "-") for name in (shape.members if shape else ())}
+            given = {option.removeprefix("no-") for option in re.findall(r"--([a-z0-9-]+)", rest)}
+            assert given - members <= ANYWHERE, (service, operation, given - members)
+            required = {xform_name(name, "-") for name in (shape.required_members if shape else ())}
+            if given:  # a command in a sentence may name itself alone
+                assert required <= given, (service, operation, required - given)
+
+
+# Options that every command of the AWS CLI takes.
+ANYWHERE = {"query", "output", "region", "cli-binary-format"}
