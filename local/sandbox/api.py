@@ -20,6 +20,7 @@ from local.sandbox.entities import (
     old_instance_entity,
     status_entities,
 )
+from local.sandbox.faults import Trait
 from local.sandbox.media import Media
 from local.sandbox.network import Call
 from local.sandbox.refusals import Refused, invalid, not_found
@@ -196,9 +197,9 @@ def post_status(call: Call) -> Response:
         in_reply_to_id=call.params.text("in_reply_to_id") or None,
         media_ids=call.params.texts("media_ids"),
     )
-    status = statuses.post(
-        call.database, account, draft, client=token.client, key=call.idempotency_key
-    )
+    forgets = call.network.faults.has(Trait.NO_KEYS)
+    key = None if forgets else call.idempotency_key
+    status = statuses.post(call.database, account, draft, client=token.client, key=key)
     return _status_response(call, status)
 
 
@@ -242,6 +243,8 @@ def delete_status(call: Call) -> Response:
 
 
 def get_instance(call: Call) -> Response:
+    if call.network.faults.has(Trait.V1_ONLY):
+        raise not_found()
     return JSONResponse(instance_entity(call.network))
 
 

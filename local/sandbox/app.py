@@ -150,6 +150,7 @@ def _routes() -> list[BaseRoute]:
         Route("/", site.home, methods=["GET"]),
         Route("/@{name}", site.profile, methods=["GET"]),
         Route("/@{name}/{id}", site.status, methods=["GET"]),
+        Route("/@{name}/statuses/{id}", site.status, methods=["GET"]),
         Route("/tags/{name}", site.tag, methods=["GET"]),
         Route("/avatars/{name}.png", site.avatar, methods=["GET"]),
         Route("/headers/{name}.png", site.header, methods=["GET"]),

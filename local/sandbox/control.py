@@ -3,6 +3,9 @@
 POST   /_faults    {"kind": "statuses", "action": "drop_after_accept", "count": 1, "account": "ada"}
 spoil the next `count` requests of a kind (`faults.py` lists kinds and actions), and only
 those of one account when it is named
+POST   /_faults    {"trait": "no_keys"}
+differ from Mastodon as other software does, until told to behave again: no_keys,
+coarse_scopes, odd_addresses, v1_only, slow_forever, compressed
 GET    /_faults    what is still to come
 DELETE /_faults    behave again
 GET    /_log       the last 20,000 API requests in the order they came
@@ -16,25 +19,32 @@ from starlette.responses import JSONResponse, Response
 from local.sandbox import accounts, media, statuses
 from local.sandbox.database import moment
 from local.sandbox.entities import Entity, media_entity, status_url
-from local.sandbox.faults import Fault
+from local.sandbox.faults import Fault, Faults, NewTrait
 from local.sandbox.network import network_of
 from local.sandbox.statuses import Status
 from shared.core.clock import to_wire
 
 
 async def add_fault(request: Request) -> Response:
+    body, faults = await request.body(), network_of(request).faults
     try:
-        fault = Fault.model_validate_json(await request.body())
+        if b'"trait"' in body:
+            faults.become(NewTrait.model_validate_json(body).trait)
+        else:
+            faults.add(Fault.model_validate_json(body))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         return JSONResponse({"error": "Not a fault", "problems": problems}, status_code=422)
-    faults = network_of(request).faults
-    faults.add(fault)
-    return JSONResponse({"faults": faults.listed()}, status_code=201)
+    return JSONResponse(_told(faults), status_code=201)
 
 
 async def list_faults(request: Request) -> Response:
-    return JSONResponse({"faults": network_of(request).faults.listed()})
+    return JSONResponse(_told(network_of(request).faults))
+
+
+def _told(faults: Faults) -> dict[str, object]:
+    traits = faults.traits()
+    return {"faults": faults.listed(), **({"traits": traits} if traits else {})}
 
 
 async def clear_faults(request: Request) -> Response:

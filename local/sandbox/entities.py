@@ -10,6 +10,7 @@ from typing import Any
 from local.sandbox import accounts, media, pictures, statuses, text
 from local.sandbox.accounts import Account, Client
 from local.sandbox.database import moment
+from local.sandbox.faults import Trait
 from local.sandbox.media import Media
 from local.sandbox.network import Network
 from local.sandbox.statuses import Status, Visibility
@@ -18,6 +19,7 @@ from shared.core.clock import to_wire
 Entity = dict[str, Any]
 
 VERSION = "4.5.0"  # it keeps the promises of this one
+FORGETFUL_VERSION = "0.20.0+git-1a2b3c4"  # as GoToSocial, which keeps no keys, writes it
 SCOPES = (
     *("profile", "read", "write", "push", "follow"),
     *("read:accounts", "read:search", "read:statuses", "read:notifications"),
@@ -32,6 +34,8 @@ def account_url(network: Network, account: Account) -> str:
 
 
 def status_url(network: Network, account: Account, status: Status) -> str:
+    if network.faults.has(Trait.ODD_ADDRESSES):
+        return f"{account_url(network, account)}/statuses/{status.id}"
     return f"{account_url(network, account)}/{status.id}"
 
 
@@ -272,6 +276,10 @@ def _configuration() -> Entity:
     }
 
 
+def _version(network: Network) -> str:
+    return FORGETFUL_VERSION if network.faults.has(Trait.NO_KEYS) else VERSION
+
+
 def _domain(network: Network) -> str:
     return network.public_url.partition("://")[2]
 
@@ -281,7 +289,7 @@ def instance_entity(network: Network) -> Entity:
     return {
         "domain": _domain(network),
         "title": _TITLE,
-        "version": VERSION,
+        "version": _version(network),
         "source_url": network.public_url,
         "description": _ABOUT,
         "usage": {"users": {"active_month": len(accounts.list_accounts(network.database))}},
@@ -308,7 +316,7 @@ def old_instance_entity(network: Network) -> Entity:
         "short_description": _ABOUT,
         "description": _ABOUT,
         "email": "nobody@sandbox.invalid",
-        "version": VERSION,
+        "version": _version(network),
         "urls": {"streaming_api": network.public_url},
         "stats": {
             "user_count": len(accounts.list_accounts(network.database)),
@@ -320,7 +328,11 @@ def old_instance_entity(network: Network) -> Entity:
         "registrations": True,
         "approval_required": False,
         "invites_enabled": False,
-        "configuration": _configuration(),
+        **(
+            {"max_toot_chars": text.MAX_LENGTH}
+            if network.faults.has(Trait.V1_ONLY)
+            else {"configuration": _configuration()}
+        ),
         "contact_account": None,
         "rules": [],
     }

@@ -50,6 +50,27 @@ class Action(StrEnum):
         return self in (Action.DROP_AFTER_ACCEPT, Action.ERROR_AFTER_ACCEPT, Action.TIMEOUT)
 
 
+class Trait(StrEnum):
+    """How the whole server differs from Mastodon, as other software does, until it behaves again."""
+
+    NO_KEYS = "no_keys"  # it keeps no idempotency keys, and names itself as GoToSocial does
+    COARSE_SCOPES = "coarse_scopes"  # it knows `read` and `write`, and nothing finer
+    ODD_ADDRESSES = "odd_addresses"  # its posts have addresses of another form
+    V1_ONLY = (
+        "v1_only"  # it has the first version of the instance document, without a configuration
+    )
+    SLOW = "slow_forever"  # it carries every post out and never answers
+    COMPRESSED = "compressed"  # it packs every answer, whatever the request allows
+
+
+class NewTrait(BaseModel):
+    """What `POST /_faults` takes instead of a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trait: Trait
+
+
 class Fault(BaseModel):
     """What `POST /_faults` takes. `retry_after` (seconds) goes with 429 and 503, `seconds` with timeout."""
 
@@ -67,6 +88,9 @@ class Fault(BaseModel):
         return self.kind in (kind, Kind.ANY) and self.account in (account, None)
 
 
+_NEVER = Fault(kind=Kind.STATUSES, action=Action.TIMEOUT, seconds=24 * 3600)
+
+
 @dataclass(slots=True)
 class _Pending:
     fault: Fault
@@ -79,6 +103,22 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: list[_Pending] = []
+        self._traits: set[Trait] = set()
+
+    def become(self, trait: Trait) -> None:
+        """Differ in this from now on."""
+        with self._lock:
+            self._traits.add(trait)
+
+    def has(self, trait: Trait) -> bool:
+        """Say whether the server differs in this."""
+        with self._lock:
+            return trait in self._traits
+
+    def traits(self) -> list[str]:
+        """List in what the server differs."""
+        with self._lock:
+            return sorted(self._traits)
 
     def add(self, fault: Fault) -> None:
         """Let `fault` hit the next `fault.count` requests it means."""
@@ -94,6 +134,8 @@ class Faults:
                     if not pending.remaining:
                         self._pending.remove(pending)
                     return pending.fault
+            if Trait.SLOW in self._traits and kind is Kind.STATUSES:
+                return _NEVER
         return None
 
     def listed(self) -> list[dict[str, object]]:
@@ -108,6 +150,7 @@ class Faults:
         """Behave again."""
         with self._lock:
             self._pending.clear()
+            self._traits.clear()
 
 
 def refusal(fault: Fault) -> Refused:

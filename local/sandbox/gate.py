@@ -4,6 +4,7 @@ The note is committed before anything else happens, so `GET /_log` counts a requ
 """
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from local.sandbox import accounts
 from local.sandbox.database import Database, moment
-from local.sandbox.faults import Action, Dropped, Fault, Kind, refusal
+from local.sandbox.faults import Action, Dropped, Fault, Kind, Trait, refusal
 from local.sandbox.network import Call, Params, call_of, network_of, read_params
 from local.sandbox.refusals import Refused
 from shared.core.clock import to_wire
@@ -38,9 +39,16 @@ def gated(kind: Kind, handler: Handler) -> Endpoint:
             await request.close()
         if fault and fault.action == Action.TIMEOUT:
             await _hold(request, fault.seconds)
-        return response
+        packs = network_of(request).faults.has(Trait.COMPRESSED)
+        return _packed(response) if packs and not isinstance(response, Dropped) else response
 
     return endpoint
+
+
+def _packed(response: Response) -> Response:
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    headers["content-encoding"] = "gzip"
+    return Response(gzip.compress(bytes(response.body)), response.status_code, headers)
 
 
 def _answer(

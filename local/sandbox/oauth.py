@@ -29,6 +29,7 @@ from local.sandbox.entities import (
     application_entity,
     credential_application_entity,
 )
+from local.sandbox.faults import Trait
 from local.sandbox.network import Call, Network, Params, network_of, read_params
 from local.sandbox.refusals import (
     Refused,
@@ -48,12 +49,15 @@ def register_app(call: Call) -> Response:
     name = (call.params.text("client_name") or "").strip()
     if not name:
         raise invalid("Application name can't be blank")
+    scopes = call.params.text("scopes") or "read"
+    if ":" in scopes and call.network.faults.has(Trait.COARSE_SCOPES):
+        raise invalid_scope()
     client = accounts.register_client(
         call.database,
         name=name,
         website=call.params.text("website") or None,
         redirect_uris=_checked_uris(call.params),
-        scopes=_known_scopes(call.params.text("scopes") or "read"),
+        scopes=_known_scopes(scopes),
     )
     return JSONResponse(credential_application_entity(client))
 

@@ -29,7 +29,7 @@ from PIL import Image
 
 from local.sandbox import pictures, text
 from local.sandbox.app import Sandbox, make_sandbox
-from local.sandbox.faults import ConnectionDropped
+from local.sandbox.faults import ConnectionDropped, Kind, Trait
 
 URL = "http://sandbox.test"
 CALLBACK = "https://roost.test/integrations/social/mastodon-custom"
@@ -76,7 +76,7 @@ class InProcess(httpx.BaseTransport):
 
     async def _carry(self, request: httpx.Request) -> httpx.Response:
         answer = await self._transport.handle_async_request(request)
-        content = await answer.aread()
+        content = b"".join([chunk async for chunk in answer.aiter_raw()])
         return httpx.Response(answer.status_code, headers=answer.headers, content=content)
 
     def close(self) -> None:
@@ -794,6 +794,61 @@ class TestText:
         assert f'href="{URL}/tags/käse"' in html
         assert "<br />next</p><p><a " in html
         assert 'href="https://x.io/?a=1&amp;b"' in html
+
+
+class TestTraits:
+    """Findings 1.1 to 4.3: the sandbox can be a server that is not the reference server."""
+
+    def become(self, client: httpx.Client, trait: str) -> None:
+        answer = client.post("/_faults", json={"trait": trait})
+        assert (answer.status_code, answer.json()) == (201, {"faults": [], "traits": [trait]})
+
+    def test_keeps_no_keys_and_says_so(self, client: httpx.Client, ada: dict[str, str]) -> None:
+        self.become(client, "no_keys")
+        for _ in range(2):
+            client.post(
+                "/api/v1/statuses", headers=ada | {"Idempotency-Key": "k"}, json={"status": "x"}
+            )
+        assert len(standing(client)) == 2
+        assert client.get("/api/v2/instance").json()["version"].startswith("0.20.0+git-")
+
+    def test_knows_no_fine_scopes(self, client: httpx.Client) -> None:
+        self.become(client, "coarse_scopes")
+        app = {"client_name": "x", "redirect_uris": CALLBACK}
+        assert client.post("/api/v1/apps", json=app | {"scopes": "read:accounts"}).is_error
+        assert client.post("/api/v1/apps", json=app | {"scopes": "read write"}).is_success
+
+    def test_has_other_addresses(self, client: httpx.Client, ada: dict[str, str]) -> None:
+        self.become(client, "odd_addresses")
+        status = a_status(client, ada)
+        assert status["url"].endswith(f"/@ada/statuses/{status['id']}")
+        assert client.get(urlsplit(status["url"]).path).is_success
+
+    def test_has_the_first_document_only(self, client: httpx.Client) -> None:
+        self.become(client, "v1_only")
+        assert client.get("/api/v2/instance").status_code == 404
+        document = client.get("/api/v1/instance").json()
+        assert document["max_toot_chars"] == 500
+        assert "configuration" not in document
+
+    def test_packs_every_answer(self, client: httpx.Client, ada: dict[str, str]) -> None:
+        self.become(client, "compressed")
+        answer = client.get("/api/v1/accounts/verify_credentials", headers=ada)
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.json()["username"] == "ada"
+
+    def test_never_answers_what_it_carries_out(self, sandbox: Sandbox) -> None:
+        faults = sandbox.network.faults
+        faults.become(Trait.SLOW)
+        fault = faults.take(Kind.STATUSES, "ada")
+        assert fault is not None
+        assert fault.action.carries_out
+        assert faults.take(Kind.READ, "ada") is None
+        faults.clear()
+        assert faults.take(Kind.STATUSES, "ada") is None
+
+    def test_an_unknown_trait_is_refused(self, client: httpx.Client) -> None:
+        assert client.post("/_faults", json={"trait": "kind"}).status_code == 422
 
 
 class TestFaults:
