@@ -62,8 +62,8 @@ def read_range(start: str, end: str, zone: str) -> Range:
     Raises:
         InvalidInput: an end is no time, they are in the wrong order, or more than 62 days apart.
     """
-    first = _moment(start, "startDate", zone, time.min)
-    last = _moment(end, "endDate", zone, time.max)
+    first = _moment(start, "startDate", zone)
+    last = _moment(end, "endDate", zone, is_end=True)
     if last < first:
         raise refusal("endDate", "before_start", "`endDate` must not be before `startDate`.")
     if last - first > MAX_RANGE + timedelta(
@@ -204,18 +204,28 @@ def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
         raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
 
 
-def _moment(text: str, path: str, zone: str, time_of_day: time) -> datetime:
+def _moment(text: str, path: str, zone: str, *, is_end: bool = False) -> datetime:
     # A plus sign that was not escaped in the address arrives as a space.
     written = text.strip().replace(" ", "+") if "T" in text else text.strip()
     try:
         if len(written) <= _A_DAY_ONLY:
             day = date.fromisoformat(written)
-            return datetime.combine(day, time_of_day, ZoneInfo(zone)).astimezone(UTC)
+            return _last_moment(day, zone) if is_end else _first_moment(day, zone)
         moment = datetime.fromisoformat(written)
         return clock.as_utc(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
     except (ValueError, OverflowError) as error:
         words = "Write a day as 2026-01-15, or a time as 2026-01-15T10:30:00Z."
         raise refusal(path, "invalid_time", words) from error
+
+
+def _first_moment(day: date, zone: str) -> datetime:
+    """Return when a day begins. Where a clock change skips midnight, that is the moment of the change."""
+    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
+
+
+def _last_moment(day: date, zone: str) -> datetime:
+    """Return the last moment before the next day begins, so that days tile whatever the clock does at midnight."""
+    return _first_moment(day + timedelta(days=1), zone) - datetime.resolution
 
 
 def _page_of(stretch: Range, wanted: Filter, cursor: str | None) -> RangePage:

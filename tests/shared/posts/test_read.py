@@ -1,5 +1,6 @@
 """Ranges of the calendar in any time zone, their limits, and the plan that reads them."""
 
+import itertools
 import json
 import uuid
 from datetime import UTC, date, datetime, timedelta
@@ -26,6 +27,16 @@ from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"]
+# Those whose clocks change at or around midnight first.
+FORTY_ZONES = [
+    "America/Santiago", "Africa/Cairo", "Asia/Beirut", "America/Scoresbysund", "America/Nuuk", "America/Havana",
+    "America/Asuncion", "Pacific/Easter", "America/Punta_Arenas", "Atlantic/Azores", "Africa/Casablanca",
+    "Africa/El_Aaiun", "Asia/Gaza", "Asia/Hebron", "Asia/Jerusalem", "Asia/Amman", "Asia/Damascus", "Asia/Tehran",
+    "America/Sao_Paulo", "America/Miquelon", "America/St_Johns", "America/New_York", "America/Los_Angeles",
+    "America/Mexico_City", "Europe/London", "Europe/Berlin", "Europe/Chisinau", "Europe/Istanbul", "Africa/Lagos",
+    "Asia/Kolkata", "Asia/Kathmandu", "Asia/Tokyo", "Asia/Shanghai", "Australia/Sydney", "Australia/Lord_Howe",
+    "Australia/Adelaide", "Pacific/Auckland", "Pacific/Chatham", "Pacific/Kiritimati", "Pacific/Pago_Pago",
+]  # fmt: skip
 ANY = Filter()
 
 
@@ -45,6 +56,18 @@ class TestReadRange:
         stretch = read.read_range(day, day, zone)
         length = stretch.end - stretch.start + timedelta(microseconds=1)
         assert length == timedelta(hours=hours)
+
+    @pytest.mark.parametrize("zone", FORTY_ZONES)
+    def test_the_days_of_a_year_tile(self, zone: str) -> None:
+        """Finding 1.14: where clocks change at midnight, an hour of posts was in no day, or in two."""
+        first = date(2026, 1, 1)
+        days = [(first + timedelta(days=number)).isoformat() for number in range(366)]
+        stretches = [read.read_range(day, day, zone) for day in days]
+        for before, after in itertools.pairwise(stretches):
+            assert after.start - before.end == timedelta(microseconds=1)
+            assert timedelta(hours=22) < before.end - before.start < timedelta(hours=26)
+        whole = read.read_range(days[0], days[61], zone)
+        assert (whole.start, whole.end) == (stretches[0].start, stretches[61].end)
 
     @given(
         day=st.dates(date(1990, 1, 1), date(2090, 1, 1)),
