@@ -28,7 +28,13 @@ class Notification(Base):
 
     __tablename__ = "notifications"
     __table_args__ = (
-        Index("ix_notifications_organization_id_created_at", "organization_id", "created_at"),
+        Index(
+            "ix_notifications_shown",
+            "organization_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at is null"),
+        ),
         Index(
             "uq_notifications_dedupe_key",
             "organization_id",

@@ -1,25 +1,33 @@
 """When may the next post go out? The first posting time that no post holds yet."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from shared.channels.errors import ChannelNotFound, NoSlots
+from shared.channels.errors import ChannelNotFound, NoFreeSlot, NoSlots
 from shared.channels.slots import SEARCHED_DAYS, PostingTimes, next_free_slot
 from shared.core.ids import OrganizationId
 
+# Most calendars have a free slot soon. Only a full one is read to its end.
+_WINDOWS_DAYS = (14, 90, SEARCHED_DAYS)
+
+# A minute that several posts hold comes once, and as a number: reading thousands of times takes longer than finding them.
 _SLOTS_AND_POSTS = text("""
-    select c.posting_times, c.timezone, now() as now, array(
-        select distinct p.publish_at from posts p
-        where p.channel_id = c.id and p.organization_id = :organization_id and p.position = 0
-            and p.deleted_at is null and p.state <> 'failed'
-            and p.publish_at between now() - interval '1 minute' and now() + make_interval(days => :days)
+    with chosen as materialized (
+        select c.id, c.posting_times, c.timezone from channels c
+        where c.organization_id = :organization_id and c.deleted_at is null
+            and (c.id = cast(:channel_id as uuid) or (cast(:channel_id as uuid) is null and not c.disabled))
+    )
+    select now() as now,
+        (select json_agg(json_build_array(posting_times, timezone)) from chosen) as channels,
+        (select json_agg(distinct cast(floor(extract(epoch from p.publish_at) / 60) as bigint))
+            from chosen join posts p on p.channel_id = chosen.id
+            where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+                and p.state <> 'failed'
+                and p.publish_at between now() - interval '1 minute' and now() + make_interval(days => :days)
         ) as taken
-    from channels c
-    where c.organization_id = :organization_id and c.deleted_at is null
-        and (c.id = cast(:channel_id as uuid) or (cast(:channel_id as uuid) is null and not c.disabled))
 """)
 
 
@@ -33,12 +41,18 @@ def find_slot(
         NoSlots: there is no posting time.
         NoFreeSlot: all of them are taken for a year and more.
     """
-    rows = session.execute(
-        _SLOTS_AND_POSTS,
-        {"organization_id": organization_id, "channel_id": channel_id, "days": SEARCHED_DAYS},
-    ).all()
-    if not rows:
-        raise NoSlots if channel_id is None else ChannelNotFound
-    channels = [PostingTimes(row.posting_times, row.timezone) for row in rows]
-    taken = {moment for row in rows for moment in row.taken}
-    return next_free_slot(channels, taken=taken, after=rows[0].now)
+    for days in _WINDOWS_DAYS:
+        values = {"organization_id": organization_id, "channel_id": channel_id, "days": days}
+        row = session.execute(_SLOTS_AND_POSTS, values).mappings().one()
+        if not row["channels"]:
+            raise NoSlots if channel_id is None else ChannelNotFound
+        found = _first_free(row)
+        if found < row["now"] + timedelta(days=days):  # beyond that it is not known what is taken
+            return found
+    raise NoFreeSlot
+
+
+def _first_free(row: RowMapping) -> datetime:
+    channels = [PostingTimes(times, zone) for times, zone in row["channels"]]
+    taken = {datetime.fromtimestamp(minute * 60, UTC) for minute in row["taken"] or ()}
+    return next_free_slot(channels, taken=taken, after=row["now"])

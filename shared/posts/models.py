@@ -60,6 +60,14 @@ class Post(Timestamps, SoftDelete, Base):
             postgresql_where=text("position = 0 and deleted_at is null"),
         ),
         Index(
+            "ix_posts_state",
+            "organization_id",
+            "state",
+            "publish_at",
+            "id",
+            postgresql_where=text("position = 0 and deleted_at is null"),
+        ),
+        Index(
             "ix_posts_due",
             "due_at",
             postgresql_where=text("state = 'queued' and deleted_at is null and due_at is not null"),
