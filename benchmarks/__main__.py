@@ -2,6 +2,7 @@
 
 python -m benchmarks            some four minutes
 python -m benchmarks --quick    tiny numbers, to see that it works
+python -m benchmarks --only growth    how each statement's time grows with the rows; prints its table and writes nothing
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    growth,
     imports,
     lateness,
     month,
@@ -26,6 +28,7 @@ from benchmarks import (
 )
 from benchmarks.assumptions import Lambda, in_lambda
 from benchmarks.surroundings import STANDS_IN, surroundings
+from benchmarks.timing import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,12 @@ class Sizes:
     posts: int
     bursts: int
     starts_system: bool
+    growth_posts: int
+    organizations: int
 
 
-FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, of_program=100_000, few=1_000, many=1_000_000, posts=2_000, bursts=3, starts_system=True)  # fmt: skip
-QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, of_program=300, few=300, many=600, posts=20, bursts=1, starts_system=False)  # fmt: skip
+FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, of_program=100_000, few=1_000, many=1_000_000, posts=2_000, bursts=3, starts_system=True, growth_posts=200_000, organizations=20_000)  # fmt: skip
+QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, of_program=300, few=300, many=600, posts=20, bursts=1, starts_system=False, growth_posts=2_000, organizations=200)  # fmt: skip
 
 
 def measure(sizes: Sizes) -> dict[str, Any]:
@@ -96,6 +101,12 @@ def measure(sizes: Sizes) -> dict[str, Any]:
     return results
 
 
+def measure_growth(sizes: Sizes) -> list[Row]:
+    """Measure how the time of each statement grows with the rows."""
+    with surroundings() as around:
+        return growth.measure(around, posts=sizes.growth_posts, organizations=sizes.organizations)
+
+
 def _run() -> dict[str, str | int | float | None]:
     return {
         "python": platform.python_version(),
@@ -118,8 +129,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure everything.")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
     parser.add_argument("--to", type=Path, default=report.HERE, help="the folder to write to")
+    parser.add_argument("--only", choices=["growth"], help="measure this alone and print it")
     given = parser.parse_args()
-    results = measure(QUICK if given.quick else FULL)
+    sizes = QUICK if given.quick else FULL
+    if given.only:
+        print(report.table(measure_growth(sizes)))
+        return
+    results = measure(sizes)
     written = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
     (given.to / report.RESULTS.name).write_text(written, encoding="utf-8")
     (given.to / report.TABLES.name).write_text(report.tables(results), encoding="utf-8")

@@ -83,8 +83,8 @@ def render(results: Mapping[str, Any], *, sections: Sequence[str], level: int) -
         section = SECTIONS[name]
         parts += [f"{'#' * level} {section.title}", section.note]
         if name == "lateness":
-            parts.append(_table(rows["assumptions"]))
-        parts.append(_table(rows[name]))
+            parts.append(table(rows["assumptions"]))
+        parts.append(table(rows[name]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -116,7 +116,8 @@ def _run(results: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
+    """Write rows as a table of Markdown."""
     heads = list(rows[0])
     lines = [heads, ["---" if _is_text(rows, head) else "---:" for head in heads]]
     lines += [[_cell(row[head]) for head in heads] for row in rows]

@@ -219,7 +219,8 @@ class TestMedia:
             OrganizationId(known["organization_id"]), MediaFilter(search="goose")
         ).limit(20)
         compiled = statement.compile(
-            dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+            dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+            compile_kwargs={"literal_binds": True},
         )
         rows = session.connection().exec_driver_sql(f"explain {compiled}".replace("%", "%%"))
         found = json.dumps([row[0] for row in rows])

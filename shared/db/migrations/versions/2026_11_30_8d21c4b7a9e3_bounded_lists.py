@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "8d21c4b7a9e3"
-down_revision: str | None = "8e40c2d7f613"
+down_revision: str | None = "a41f0c93d7e2"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -1,0 +1,205 @@
+"""Does what a list, a count, a search or a sweep reads grow with an organization, or with the others?
+
+Two databases, one with a tenth of the rows of the other: in the organization that asks, and in the number of
+organizations beside it. Every named statement of the features below is run in both as the planner has it run for real
+values, and rolled back; the tables show which indexes it used and how its time grew. Around 1 is flat; 10 is linear.
+
+python -m benchmarks --only growth
+"""
+
+import importlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from statistics import median
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError
+
+from benchmarks.surroundings import Surroundings
+from benchmarks.timing import Row
+from shared.core import clock
+from shared.db.session import engine, unit_of_work
+from tests.builders import a_channel, a_member, an_organization
+
+MODULES = (
+    "shared.posts.queries",
+    "shared.posts.find_slot",
+    "shared.notifications.queries",
+    "shared.public_api.queries",
+    "shared.publishing.queries",
+    "shared.publishing.stuck",
+)
+_EACH = 5
+_OTHERS_POSTS = 10  # of each other organization
+# The others are copies of the organization that asks, and of its channel.
+_ORGANIZATIONS = text("""
+    insert into organizations
+    select (jsonb_populate_record(o, jsonb_build_object('id', gen_random_uuid(), 'name', 'other ' || n))).*
+    from organizations o cross join generate_series(1, :organizations) n where o.id = :organization_id
+""")
+_CHANNELS = text("""
+    insert into channels
+    select (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'organization_id', o.id))).*
+    from channels c cross join organizations o where c.id = :channel_id and o.name like 'other %'
+""")
+# One in a thousand failed, one in ten is queued for later, the rest is out; tags and files lie on some.
+_POSTS = text("""
+    insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content, media,
+        settings, content_hash, publish_at, delay_seconds, due_at, armed_revision, revision, generation, arm_count,
+        creation_method, published_at)
+    select made.id, c.organization_id, c.id, made.id, made.id, 0, made.state, 'none', 'A post', '[]', '{}',
+        md5(made.id::text), made.publish_at, 0, case when made.state = 'queued' then made.publish_at end, 1, 1, 1, 1,
+        'web', case when made.state = 'published' then made.publish_at end
+    from channels c cross join lateral (
+        select gen_random_uuid() as id, s.state,
+            now() + (case when s.state = 'queued' then 1 else -1 end) * (n % 40000 + 1) * interval '1 hour' as publish_at
+        from generate_series(1, :rows) n cross join lateral (
+            select case when n % 1000 = 0 then 'failed' when n % 10 = 0 then 'queued' else 'published' end as state
+        ) s where c.id is not null
+    ) made
+    where (c.id = :channel_id) = :ours
+""")
+_OTHER_ROWS = (
+    """insert into notifications (id, organization_id, kind, title, content, created_at, mailed_at)
+        select gen_random_uuid(), organization_id, 'info', 't', 'c', publish_at, now() from posts""",
+    """insert into tags (id, organization_id, name, color)
+        select gen_random_uuid(), id, 'news', '#2f6f4f' from organizations""",
+    """insert into post_tags (post_id, tag_id, organization_id)
+        select p.id, t.id, p.organization_id from posts p join tags t on t.organization_id = p.organization_id
+        where p.state = 'failed' or abs(hashtext(p.id::text)) % 1000 = 0""",
+    """insert into attempts (id, organization_id, post_id, root_id, channel_id, revision, generation, number, state,
+        step, lease_until, counts, finished_at)
+        select gen_random_uuid(), organization_id, id, id, channel_id, 1, 1, 1, 'released', 1, now(), true, now()
+        from posts where state = 'published'""",
+)
+_TABLES = ("organizations", "channels", "posts", "notifications", "tags", "post_tags", "attempts")
+# Lists are asked for without a filter, or with the one that a statement is made for.
+_UNFILTERED: Mapping[str, Any] = {"states": None}
+_FILTERS: Mapping[str, Mapping[str, Any]] = {"posts.queries._LIST_BY_STATE": {"states": ["failed"]}}
+_LISTS = re.compile(r"posts\.queries\._(LIST|RANGE)")
+_INDEX = re.compile(r'"Index Name": "(\w+)"')
+
+
+def measure(around: Surroundings, *, posts: int, organizations: int) -> list[Row]:
+    """Run every statement in both databases, the large one as given and the small one with a tenth of it."""
+    found: dict[str, dict[str, tuple[float, str]]] = {}
+    for name, share in (("growth_tenth", 10), ("growth_whole", 1)):
+        around.make_database(name, template="roost")
+        values = _fill(posts // share, organizations // share)
+        for statement, sql in statements().items():
+            own = _own(statement, values)
+            given = {**values, **_UNFILTERED, **_FILTERS.get(statement, {}), **own}
+            found.setdefault(statement, {})[name] = _run(sql, given)
+    around.use_database("roost")
+    return [
+        {
+            "statement": statement,
+            "index": whole[1],
+            "tenth ms": round(tenth[0], 2),
+            "whole ms": round(whole[0], 2),
+            "growth": round(whole[0] / tenth[0], 1) if tenth[0] else None,
+        }
+        for statement, (tenth, whole) in _pairs(found)
+    ]
+
+
+def statements() -> Mapping[str, TextClause]:
+    """Find the named statements of the features, by module and name."""
+    return {
+        f"{module.removeprefix('shared.')}.{name}": value
+        for module in MODULES
+        for name, value in vars(importlib.import_module(module)).items()
+        if isinstance(value, TextClause)
+    }
+
+
+def _own(statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a list of posts is asked for: of every channel, and of a tag only where it is made for that."""
+    if not _LISTS.match(statement):
+        return {}
+    by_tag = statement.endswith("_BY_TAG")
+    return {"channel_id": None, "tag_id": values["tag_id"] if by_tag else None}
+
+
+def _pairs(
+    found: Mapping[str, Mapping[str, tuple[float, str]]],
+) -> Iterator[tuple[str, tuple[tuple[float, str], tuple[float, str]]]]:
+    for statement, timed in found.items():
+        yield statement, (timed["growth_tenth"], timed["growth_whole"])
+
+
+def _fill(posts: int, organizations: int) -> dict[str, Any]:
+    with unit_of_work() as session:
+        organization = an_organization(session)
+        channel = a_channel(session, organization)
+        member = a_member(session, organization)
+        known = {
+            "organization_id": organization.id,
+            "channel_id": channel.id,
+            "user_id": member.user_id,
+        }
+        session.execute(_ORGANIZATIONS, known | {"organizations": organizations})
+        session.execute(_CHANNELS, known)
+        session.execute(_POSTS, {"channel_id": channel.id, "rows": posts, "ours": True})
+        session.execute(_POSTS, {"channel_id": channel.id, "rows": _OTHERS_POSTS, "ours": False})
+        for statement in _OTHER_ROWS:
+            session.execute(text(statement))
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in _TABLES:
+            connection.execute(text(f"vacuum (analyze) {table}"))
+        post = connection.execute(
+            text("select id, group_id from posts where channel_id = :channel_id limit 1"), known
+        ).one()
+        tag = connection.execute(
+            text("select id from tags where organization_id = :organization_id"), known
+        ).scalar_one()
+    return _values(known, post.id, post.group_id, tag)
+
+
+def _values(known: Mapping[str, Any], post: UUID, group: UUID, tag: UUID) -> dict[str, Any]:
+    """Return a value for each parameter that the measured statements have."""
+    now = clock.now()
+    return {
+        **known,
+        "id": UUID(int=0), "created_at": "infinity", "limit": 21, "offset": 0, "page_size": 21, "days": 14,
+        "states": ["failed"], "tag_id": tag, "after_time": "infinity", "after_id": UUID(int=2**128 - 1),
+        "start": now, "end": now + timedelta(days=30), "post_id": post, "group_id": group,
+        "part_id": post, "root_id": post, "revision": 1, "generation": 1, "position": 0, "ids": [post], "groups": [],
+        "roots": [post], "step": 1, "attempt_id": UUID(int=1), "lease_seconds": 75.0, "max_late_seconds": 86_400.0,
+        "grace_seconds": 15.0, "late_seconds": 300.0, "threshold_seconds": 840.0, "after_seconds": 60.0,
+        "most": 8, "most_counted": 10_000, "most_per_host": 4, "most_per_organization": 8, "crowded_message": "",
+        "missing": "", "failed": "", "release_ids": ["1"], "provider": "mastodon", "remote_id": "1",
+        "older_than": "5 minutes", "oldest": "3 days", "lease": "5 minutes", "after": "1 hour",
+        "names": ["news"], "organization_ids": [known["organization_id"]],
+    }  # fmt: skip
+
+
+def _run(sql: TextClause, values: Mapping[str, Any]) -> tuple[float, str]:
+    """Return the median time of a statement in milliseconds, and the indexes that it used."""
+    bound = sql.compile().params
+    if missing := sorted(set(bound) - set(values)):
+        return 0.0, f"not measured: {', '.join(missing)}"
+    explained = text(f"explain (analyze, format json) {sql.text}").bindparams(
+        **{name: values[name] for name in bound}
+    )
+    times, plan = [], ""
+    with engine().connect() as connection:
+        for _ in range(_EACH):
+            try:
+                plan, time = _explain(connection, explained)
+            except DBAPIError as error:
+                return 0.0, f"not measured: {str(error.orig)[:80]}"
+            times.append(time)
+    return median(times), ", ".join(dict.fromkeys(_INDEX.findall(plan))) or "none"
+
+
+def _explain(connection: Connection, explained: TextClause) -> tuple[str, float]:
+    try:
+        [found] = connection.execute(explained).scalar_one()
+    finally:
+        connection.rollback()
+    return json.dumps(found), float(found["Execution Time"])
