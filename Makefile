@@ -17,6 +17,7 @@ GENERATED := configuration openapi providers
 # From npm: a real Bluesky server, and the command line that people already use.
 PDS := tests/servers/pds
 CLI := tests/servers/cli
+S3 := tests/servers/s3
 # The SDK is not in every registry, so no lock file can pin its hash, and its test is skipped where it is missing.
 SDK := tests/servers/sdk
 SDK_PACKAGE := @postiz/node@1.0.8
@@ -41,7 +42,7 @@ demo: .venv/.local ## Publish a thread to two channels and say how late it was
 test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some of them)
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers and not deployed" $(ARGS)
 
-test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json $(CLI)/node_modules/.package-lock.json $(SDK)/node_modules ## Run the tests against servers and clients that other projects publish (needs Node)
+test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json $(CLI)/node_modules/.package-lock.json $(S3)/node_modules/.package-lock.json $(SDK)/node_modules ## Run the tests against servers and clients that other projects publish (needs Node)
 	@$(BIN)/python -m pytest -m servers $(ARGS)
 
 test-deploy: .venv/.dev .venv-emulator/.emulator $(SAM) ## Deploy what is built onto an emulator of AWS and use it (needs Python 3.13; no Docker, no account)

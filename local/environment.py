@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from local.home import CannotStart
 from shared.core.config import Settings
 
 MAIL_DOMAIN = "roost.localhost"
@@ -15,6 +16,8 @@ ACCESS_KEY = "local"
 
 # They follow from the addresses, or decide what is allowed: `STAGE=prod` in a shell must not reach a laptop's functions.
 _NOT_FROM_THE_SHELL = {"AWS_REGION", "PUBLIC_URL", "STAGE"}
+# What says where files are kept: used in AWS only, and never ignored in silence.
+_STORAGE_OF_ITS_OWN = ("S3_ENDPOINT_URL", "S3_CREDENTIALS_SECRET", "S3_REGION", "MEDIA_PUBLIC_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ def function_environment(
     addresses: Addresses, *, database_url: str, secret_key: str
 ) -> Mapping[str, str]:
     """Return the variables that functions get instead of the template's, or besides them."""
+    if named := [name for name in _STORAGE_OF_ITS_OWN if os.environ.get(name)]:
+        raise CannotStart(
+            f"{' and '.join(named)} cannot be used here: make run keeps files in its own storage, below ROOST_HOME. "
+            "Unset it and start again."
+        )
     replaced = {
         # The database: embedded, and by its address with a password instead of IAM.
         "DATABASE_URL": database_url,

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import Query
 
 from shared.aws.storage import UploadedPart
+from shared.core.config import settings
 from shared.core.ids import MediaId
 from shared.media import queries
 from shared.media.edit import delete_media, edit_media
+from shared.media.quota import count_stored
 from shared.media.schemas import (
     CompletedUpload,
     MediaEdit,
@@ -18,6 +20,7 @@ from shared.media.schemas import (
     MediaRemoved,
     NewUpload,
     PartUrls,
+    StorageOut,
     UploadStarted,
     WantedParts,
 )
@@ -84,6 +87,15 @@ def get_media_list(
     List files, newest first: by cursor, or, with `page`, 18 a page with the number of pages.
     """
     return queries.list_library(session, member.organization_id, wanted)
+
+
+@media.get("/storage")
+def get_media_storage(member: Acting, session: Reading) -> StorageOut:
+    """Read how much is stored. Read how much of the organization's storage its files take."""
+    return StorageOut(
+        used=count_stored(session, member.organization_id).used,
+        limit=settings().media_quota_bytes or None,
+    )
 
 
 @media.get("/{media_id}")

@@ -280,6 +280,7 @@ MEDIA = _consented(
         "GET /media": Rule(Who.VIEWER),
         "POST /media": Rule(Who.MEMBER, rate=UPLOAD),
         "POST /media/information": Rule(Who.MEMBER),
+        "GET /media/storage": Rule(Who.VIEWER),
         "GET /media/{media_id}": Rule(Who.VIEWER),
         "PUT /media/{media_id}": Rule(Who.MEMBER),
         "DELETE /media/{media_id}": Rule(Who.MEMBER),

@@ -12,17 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import IO, Any
+from typing import IO, Any, Literal
 from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared.aws.secrets import secret
 from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.ranges import Assembled, Span
 
+_Addressing = Literal["path", "virtual"]
 # Source: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html, read 2026-11.
 MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 * 1024**2
@@ -44,6 +46,13 @@ class StorageUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The file storage does not answer. Try again in a moment.")
+
+
+class StorageKeysMissing(Exception):
+    """The secret that `S3_CREDENTIALS_SECRET` names lacks the keys of the storage."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The secret {name} needs accessKeyId and secretAccessKey.")
 
 
 class ObjectMissing(Exception):
@@ -361,22 +370,34 @@ def _bucket() -> str:
 
 def _client() -> Any:
     config = settings()
-    return _client_of(config.s3_endpoint_url, config.s3_region or config.aws_region)
+    addressing: _Addressing = config.s3_addressing or (
+        "path" if config.s3_endpoint_url else "virtual"
+    )
+    keys = ("", "")
+    if config.s3_credentials_secret:
+        known = secret(config.s3_credentials_secret)
+        keys = known.get("accessKeyId", ""), known.get("secretAccessKey", "")
+        if not all(keys):
+            raise StorageKeysMissing(config.s3_credentials_secret)
+    return _client_of(
+        config.s3_endpoint_url,
+        config.s3_region or config.aws_region,
+        addressing,
+        *keys,
+    )
 
 
-@functools.cache
-def _client_of(endpoint: str, region: str) -> Any:
-    """Make the one client. It has a session of its own, since the default one is not safe to use in several threads.
-
-    With an endpoint the bucket stands in the path: the endpoint may be a bare address.
-    """
-    return boto3.Session().client(
+@functools.lru_cache(maxsize=2)  # keys that were rotated make another
+def _client_of(endpoint: str, region: str, addressing: _Addressing, key_id: str, key: str) -> Any:
+    """Make the one client. It has a session of its own, since the default one is not safe to use in several threads."""
+    session = boto3.Session(key_id or None, key or None)
+    return session.client(
         "s3",
         region_name=region,
         endpoint_url=endpoint or None,
         config=Config(
             signature_version="s3v4",
-            s3={"addressing_style": "path" if endpoint else "virtual"},
+            s3={"addressing_style": addressing},
             # Checksums that only newer S3 knows would make other storages refuse the request.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

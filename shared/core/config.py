@@ -158,10 +158,29 @@ class Settings(BaseSettings):
         "media, stage, variants",
     )
     s3_region: str = _setting(
-        "", "Region the object storage signs with; empty: `AWS_REGION`.", "media, stage, variants"
+        "",
+        "Region the object storage signs with (R2: `auto`); empty: `AWS_REGION`.",
+        "media, stage, variants",
+    )
+    s3_credentials_secret: str = _setting(
+        "",
+        "Secret with `accessKeyId` and `secretAccessKey` of that storage; empty: the function's role.",
+        "media, stage, variants",
+    )
+    s3_addressing: Literal["", "path", "virtual"] = _setting(
+        "",
+        "Whether the bucket stands in the path or in the host; empty: in the path where there is an endpoint.",
+        "media, stage, variants",
     )
     media_max_image_bytes: int = _setting(50 * 1024**2, "Largest picture.", "media")
     media_max_video_bytes: int = _setting(5 * 1024**3, "Largest video.", "media")
+
+    media_quota_bytes: int = Field(
+        default=100 * 1024**3,
+        ge=0,
+        description="How much an organization may have stored; `0`: no limit.",
+        json_schema_extra={"needed_by": "media, public_api, mcp"},
+    )
 
     # Mail
     mail_transport: Literal["ses", "smtp", "none"] = _setting(

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.aws.storage import public_url
 from shared.providers.base import MediaFacts
@@ -53,6 +53,7 @@ class MediaFile:
     is_deleted: bool = False
     moves: bool = False
     damage: str | None = None
+    thumbnail_at_ms: int | None = None
 
     @property
     def facts(self) -> MediaFacts:
@@ -86,6 +87,15 @@ def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     # The rules have changed since the copies were made: the largest that fits them still.
     fitting = [v.file for v in file.variants if fits(_facts_of(v.file), rules.images)]
     return max(fitting, key=_pixels, default=None)
+
+
+def pick_spare(file: MediaFile, rules: MediaRules) -> StoredFile | None:
+    """Choose the smaller copy for servers that refuse the one of `pick`; None: no smaller one is there."""
+    spare = rules.images.spare
+    if spare is None or file.facts.is_video:
+        return None
+    smaller = pick(file, replace(rules, images=spare))
+    return None if smaller == pick(file, rules) else smaller
 
 
 def _video_fits(file: StoredFile, rules: VideoRules) -> bool:

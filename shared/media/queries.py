@@ -175,6 +175,7 @@ def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
         is_deleted=media.deleted_at is not None,
         moves=media.moves,
         damage=media.damage,
+        thumbnail_at_ms=media.thumbnail_at_ms,
     )
 
 

@@ -28,6 +28,7 @@ from shared.media.errors import FileRefused
 from shared.media.keys import incoming_key, served_key, stored_name
 from shared.media.models import Media
 from shared.media.probe import Examined, Facts, check_size, examine, max_bytes
+from shared.media.quota import check_quota
 from shared.media.schemas import MAX_NAME, file_name
 from shared.media.sniff import EXTENSIONS, HEAD_BYTES, sniff
 from shared.media.upload import add_to_library, refuse_upload, store_examined
@@ -249,6 +250,7 @@ def _add(
     name: str | None,
     uploaded_by: UserId | None,
 ) -> None:
+    check_quota(session, organization_id, size_bytes)
     queries.add_upload(
         session,
         organization_id,

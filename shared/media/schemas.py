@@ -151,6 +151,13 @@ class MediaList(WireModel):
     pages: int | None = None
 
 
+class StorageOut(WireModel):
+    """How much of an organization's storage its files and uploads take, in bytes."""
+
+    used: int = Field(examples=[2_483_112])
+    limit: int | None = Field(description="Null: there is none.", examples=[107_374_182_400])
+
+
 class MediaRemoved(WireModel):
     """What is gone."""
 

@@ -24,6 +24,7 @@ from shared.media.errors import FileRefused, MediaNotFound, PartsDoNotMatch, Upl
 from shared.media.keys import incoming_key, served_key
 from shared.media.models import Media, MediaState
 from shared.media.probe import Examined, Facts, check_size, examine
+from shared.media.quota import check_quota
 from shared.media.schemas import MAX_URLS, NewUpload, PartUrl, PartUrls, UploadStarted
 from shared.media.sniff import EXTENSIONS, is_video
 from shared.media.variants import request_variants
@@ -42,10 +43,12 @@ def start_upload(
 
     Raises:
         FileRefused: what the browser says of it is enough to know that it will not be stored.
+        StorageFull: the organization may not store so much.
     """
     _check_claim(new)
     media_id = MediaId(new_id())
     key = incoming_key(organization_id, media_id)
+    check_quota(session, organization_id, new.size)
     upload_id = storage.create_multipart(key)
     queries.add_upload(
         session,

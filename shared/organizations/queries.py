@@ -49,6 +49,15 @@ def get_organization(session: Session, organization_id: OrganizationId) -> AnyRo
     ).one()
 
 
+def lock_organization(session: Session, organization_id: OrganizationId) -> None:
+    """Lock the row for this transaction: whoever raises something that is counted takes it before counting."""
+    session.execute(
+        select(Organization.id)
+        .where(Organization.id == organization_id)
+        .with_for_update(key_share=True)
+    )
+
+
 def update_organization(
     session: Session, organization_id: OrganizationId, values: dict[str, Any]
 ) -> AnyRow:

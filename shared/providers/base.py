@@ -142,7 +142,11 @@ class DraftPart:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMedia:
-    """One file of a part, already in the variant the platform takes. Sizes in bytes, pixels, milliseconds."""
+    """One file of a part, already in the variant the platform takes. Sizes in bytes, pixels, milliseconds.
+
+    `cover_at_ms` is where in a video its cover is. `spare` is a smaller copy of a picture, for servers that refuse this
+    one as too large (`ImageRules.spare_bytes`); None: there is none, or this one is small enough.
+    """
 
     id: str
     key: str  # where it lies in our storage; read through `Api.read_media`
@@ -153,6 +157,8 @@ class OutgoingMedia:
     height: int | None = None
     duration_ms: int | None = None
     alt: str | None = None
+    cover_at_ms: int | None = None
+    spare: "OutgoingMedia | None" = None
 
     @property
     def is_video(self) -> bool:

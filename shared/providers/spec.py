@@ -2,7 +2,7 @@
 
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -41,7 +41,11 @@ class TextRules:
 
 @dataclass(frozen=True, slots=True)
 class ImageRules:
-    """Which pictures one part may carry. Sizes in bytes and pixels; `types` are MIME types the platform takes."""
+    """Which pictures one part may carry. Sizes in bytes and pixels; `types` are MIME types the platform takes.
+
+    `spare_bytes`: some servers of the platform take no more than this, so a copy of that size is made too
+    (`OutgoingMedia.spare`).
+    """
 
     max_count: int = 0
     max_bytes: int | None = None
@@ -50,6 +54,14 @@ class ImageRules:
     max_height: int | None = None
     max_pixels: int | None = None
     max_alt_length: int | None = None
+    spare_bytes: int | None = None
+
+    @property
+    def spare(self) -> "ImageRules | None":
+        """The rules for a second, smaller copy; None: there is none."""
+        if self.spare_bytes is None:
+            return None
+        return replace(self, max_bytes=self.spare_bytes, spare_bytes=None)
 
 
 @dataclass(frozen=True, slots=True)

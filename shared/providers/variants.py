@@ -63,7 +63,8 @@ def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
 
 def needed_variants(image: MediaFacts, all_rules: Iterable[ImageRules]) -> tuple[VariantPlan, ...]:
     """List the copies that any of `all_rules` asks for, each once, in a stable order."""
-    plans = {plan for rules in all_rules if (plan := needed_variant(image, rules))}
+    every = [one for rules in all_rules for one in (rules, rules.spare) if one is not None]
+    plans = {plan for rules in every if (plan := needed_variant(image, rules))}
     return tuple(sorted(plans, key=lambda plan: plan.name))
 
 

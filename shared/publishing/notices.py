@@ -141,6 +141,17 @@ def media_refused(part: DuePart, message: str) -> Notice:
     )
 
 
+def waits_for_copy(part: DuePart, message: str) -> Notice:
+    """Say that a due post waits until a picture is converted."""
+    return Notice(
+        NotificationKind.INFO,
+        f"Your post for {part.channel.name} waits for a picture",
+        f"{_sentence(message)} The post goes out as soon as that is done.",
+        post_link(part.root_id),
+        f"converting:{part.id}:{part.generation}:{part.revision}",
+    )
+
+
 def will_fail(
     part_id: UUID,
     revision: int,

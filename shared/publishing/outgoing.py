@@ -1,19 +1,30 @@
 """How a stored part becomes what a provider sends: its text in the platform's form, its files in the variant it takes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.core.ids import MediaId, OrganizationId
-from shared.media.pick import MediaFile, pick
+from shared.media.pick import MediaFile, StoredFile, pick, pick_spare
 from shared.media.queries import get_media_files
 from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
 from shared.providers.errors import MediaRejected, PlatformUnavailable
 from shared.providers.spec import MediaRules
 from shared.providers.wording import text_for
 from shared.publishing.claim import DuePart
+
+
+class StillConverting(PlatformUnavailable):
+    """The copy of a file that the platform takes is not there yet."""
+
+    code = "still_converting"
+
+    def __init__(self, message: str, *, media_id: UUID) -> None:
+        super().__init__(message)
+        self.media_id = media_id
 
 
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
@@ -29,7 +40,7 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
 
     Raises:
         MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
-        PlatformUnavailable: the copy is being made.
+        StillConverting: the copy is being made.
     """
     rules = provider.spec.media_for(part.settings)
     return OutgoingPost(
@@ -66,11 +77,20 @@ def _outgoing_media(
         )
     picked = pick(file, rules)
     if picked is None and not file.variants_made:
-        raise PlatformUnavailable(f"{file.name} is still being converted for {provider.spec.name}.")
+        raise StillConverting(
+            f"{file.name} is still being converted for {provider.spec.name}.",
+            media_id=file.id,
+        )
     if picked is None:
         raise MediaRejected(
             f"The copy of {file.name} for {provider.spec.name} is not there. Upload the file again."
         )
+    sent = _sent(picked, file, entry)
+    spare = pick_spare(file, rules)
+    return replace(sent, spare=_sent(spare, file, entry)) if spare else sent
+
+
+def _sent(picked: StoredFile, file: MediaFile, entry: Mapping[str, Any]) -> OutgoingMedia:
     return OutgoingMedia(
         id=entry["id"],
         key=picked.key,
@@ -81,4 +101,5 @@ def _outgoing_media(
         height=picked.height,
         duration_ms=picked.duration_ms,
         alt=entry.get("alt") or file.alt,
+        cover_at_ms=entry.get("thumbnailTimestamp", file.thumbnail_at_ms),
     )

@@ -19,10 +19,11 @@ from shared.channels.line import open_line
 from shared.channels.tokens import disconnect
 from shared.core.config import settings
 from shared.core.errors_report import report
-from shared.core.ids import new_id
+from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.core.log import log, note
 from shared.db.session import CommitUnknown, after_commit, read_only, run, unit_of_work
 from shared.media.pick import MediaFile
+from shared.media.variants import request_copies
 from shared.posts.schedule import publish_message, stage_message
 from shared.providers.base import CanStage, Staged
 from shared.providers.errors import (
@@ -41,7 +42,7 @@ from shared.publishing.claim import DuePart, channel_ids, part_from
 from shared.publishing.follow_up import hold_for, send
 from shared.publishing.models import StagingState
 from shared.publishing.notices import tell
-from shared.publishing.outgoing import files_of, outgoing_post
+from shared.publishing.outgoing import StillConverting, files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
 from shared.publishing.wake import delayed_staging, waiting_staging, wake
 
@@ -274,10 +275,27 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
     if kept.state is StagingState.WAITING:
         again = waiting_staging(row.id, row.step, part, at=row.resume_at, wait=kept.after)
         after_commit(session, lambda: wake(again))
+    if isinstance(kept.error, StillConverting) and kept.state is StagingState.WAITING:
+        _wait_for_copy(
+            session, held, kept.error, is_due=row.wait_seconds is not None and row.wait_seconds <= 0
+        )
     if kept.state is StagingState.FAILED and kept.error is not None:
         notice = notices.media_refused(part, kept.error.message)
         tell(session, part.organization_id, notice)
     log.info("stage.kept", extra={"part_id": part.id, "state": kept.state, "step": held.step})
+
+
+def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_due: bool) -> None:
+    """Report a part that is due and waits for the copy of a picture, and ask for the copy anew.
+
+    The first message may lie with a function that died, for as long as the queue hides it.
+    """
+    part = held.part
+    if is_due:
+        tell(session, part.organization_id, notices.waits_for_copy(part, error.message))
+    if held.tries > 1:
+        owner, media_id = OrganizationId(part.organization_id), MediaId(error.media_id)
+        after_commit(session, lambda: request_copies(owner, media_id))
 
 
 def _send_replies(root_id: UUID, revision: int) -> None:

@@ -203,6 +203,30 @@ class TestUpload:
         assert (served["content"] == content, served["ContentType"]) == (True, "video/mp4")
 
 
+class TestQuota:
+    """Finding 2.18: one quota of storage, refused with a sentence that says how much is used."""
+
+    def test_what_does_not_fit_is_refused_and_deleting_makes_room(
+        self, browser: Gateway, configure: Configure
+    ) -> None:
+        content = a_picture()
+        configure(MEDIA_QUOTA_BYTES=len(content) + 10)
+        file = upload_file(browser, content).json
+        assert browser.get("/media/storage").json == {
+            "used": len(content), "limit": len(content) + 10,
+        }  # fmt: skip
+        refused = browser.post("/media", {"name": "a.jpg", "size": len(content)})
+        assert (refused.status, refused.json["code"]) == (402, "storage_full")
+        assert "Delete files" in refused.json["detail"]
+        assert open_uploads() == 0
+        browser.delete(f"/media/{file['id']}")
+        assert browser.post("/media", {"name": "a.jpg", "size": len(content)}).status == 201
+
+    def test_without_a_limit_none_is_said(self, browser: Gateway, configure: Configure) -> None:
+        configure(MEDIA_QUOTA_BYTES=0)
+        assert browser.get("/media/storage").json == {"used": 0, "limit": None}
+
+
 class TestParts:
     def test_addresses_of_a_very_large_file_come_in_two_answers(
         self, browser: Gateway, configure: Configure

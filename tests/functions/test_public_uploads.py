@@ -26,6 +26,7 @@ from shared.core.config import settings
 from shared.core.ids import MediaId, OrganizationId
 from shared.media import receive
 from shared.media.models import Media, MediaState
+from shared.media.quota import StorageFull
 from shared.media.sweep import remove_unneeded_files
 from shared.organizations.models import Member
 from shared.public_api import uploads
@@ -188,13 +189,13 @@ class TestUpload:
         content = a_picture(".png") + b'{"made with": "\\u0000"}'
         assert send(program, content).status == 201
 
-    def test_costs_three_statements(self, program: Gateway) -> None:
+    def test_costs_five_statements(self, program: Gateway) -> None:
         with count_statements() as cost:
             send(program, a_picture())
-        assert cost.statements == 3  # who it is, the row, the row again
+        assert cost.statements == 5  # who it is, the quota's lock and count, the row, the row again
         with count_statements() as cost:
             send(program, a_picture(), key="once")
-        assert cost.statements == 5
+        assert cost.statements == 7
 
     def test_nothing_stays_open(self, program: Gateway) -> None:
         send(program, a_picture())
@@ -286,6 +287,23 @@ class TestUploadRefusals:
     def test_without_a_key(self) -> None:
         answer = send(Gateway(app), a_picture())
         assert (answer.status, answer.json["msg"]) == (401, "No API Key found")
+
+
+class TestQuota:
+    def test_storage_that_is_full_is_refused_and_nothing_stays(
+        self, program: Gateway, member: Member, configure: Configure
+    ) -> None:
+        """Finding 2.18, on the public wire: of what comes in one request, and of what is fetched in parts."""
+        configure(MEDIA_QUOTA_BYTES=100)
+        refused = send(program, a_picture())
+        assert refused.status == 402
+        assert "may have 0.0 MB" in refused.json["message"]
+        film = an_mp4(media_bytes=9 * MEBIBYTE)
+        pieces = (film[at : at + MEBIBYTE] for at in range(0, len(film), MEBIBYTE))
+        owner = OrganizationId(member.organization_id)
+        with pytest.raises(StorageFull):
+            receive.receive(owner, pieces, announced_bytes=None, name=None, uploaded_by=None)
+        assert (keys(), open_uploads()) == ([], 0)
 
 
 class TestUploadTwice:
@@ -391,10 +409,10 @@ class TestUploadFromUrl:
         [message] = asked_for_variants(settings().variants_queue_url)
         assert message["mediaId"] == body["id"]
 
-    def test_costs_three_statements(self, program: Gateway) -> None:
+    def test_costs_five_statements(self, program: Gateway) -> None:
         with serving(says(a_picture())) as url, count_statements() as cost:
             fetch(program, f"{url}a.jpg")
-        assert cost.statements == 3
+        assert cost.statements == 5
 
     def test_large_file_is_stored_in_parts(
         self, session: Session, program: Gateway, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 import pytest
 
 from local.environment import Addresses, function_environment, template_parameters
+from local.home import CannotStart
 from shared.core.config import Settings
 
 HERE = Addresses(
@@ -32,7 +33,6 @@ class TestFunctionEnvironment:
             "ARM_LEAD_SECONDS": "5",
             "STAGE": "prod",
             "PUBLIC_URL": "https://x",
-            "S3_ENDPOINT_URL": "https://y",
         }.items():
             monkeypatch.setenv(name, value)
 
@@ -41,6 +41,17 @@ class TestFunctionEnvironment:
         assert made["ARM_LEAD_SECONDS"] == "5"
         assert not {"STAGE", "PUBLIC_URL"} & set(made)
         assert made["S3_ENDPOINT_URL"] == HERE.objects
+
+    @pytest.mark.parametrize(
+        "name", ["S3_ENDPOINT_URL", "S3_REGION", "S3_CREDENTIALS_SECRET", "MEDIA_PUBLIC_URL"]
+    )
+    def test_a_storage_of_its_own_is_refused_with_a_sentence(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """Finding 4.4: an exported `S3_ENDPOINT_URL` was ignored in silence."""
+        monkeypatch.setenv(name, "https://y.example")
+        with pytest.raises(CannotStart, match=f"{name} cannot be used here.*Unset it"):
+            function_environment(HERE, database_url="", secret_key="s")
 
 
 class TestTemplateParameters:

@@ -108,6 +108,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             images=ImageRules(
                 max_count=4,
                 max_bytes=2_000_000,  # lexicon app.bsky.embed.images
+                spare_bytes=1_000_000,  # the same lexicon before: servers that are not updated take no more
                 types=("image/jpeg", "image/png", "image/webp"),  # ours, of the lexicon's image/*
                 max_width=4_000,  # ours
                 max_height=4_000,

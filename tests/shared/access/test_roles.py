@@ -62,6 +62,7 @@ LEAST = {
         GET /integrations/providers
         GET /integrations/{channel_id}
         GET /media
+        GET /media/storage
         GET /media/{media_id}
         GET /posts
         GET /posts/list

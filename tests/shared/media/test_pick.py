@@ -4,9 +4,10 @@ import uuid
 
 import pytest
 
-from shared.media.pick import MediaFile, StoredFile, StoredVariant, pick
+from shared.media.pick import MediaFile, StoredFile, StoredVariant, pick, pick_spare
+from shared.providers.registry import provider
 from shared.providers.spec import ImageRules, MediaRules, VideoRules
-from shared.providers.variants import needed_variant
+from shared.providers.variants import needed_variant, needed_variants
 
 PHOTO = StoredFile("photo", "image/jpeg", 3_000_000, 4_000, 3_000)
 FILM = StoredFile("film", "video/mp4", 90_000_000, 1_920, 1_080, 30_000)
@@ -26,6 +27,50 @@ def planned(original: StoredFile, rules: MediaRules) -> StoredVariant:
     assert plan is not None
     copy = StoredFile("copy", plan.content_type, plan.max_bytes or 1_000, plan.width, plan.height)
     return StoredVariant(plan.name, copy)
+
+
+class TestSpare:
+    """Finding 1.10: servers that take a million bytes refused copies of up to two, for good."""
+
+    RULES = images(max_bytes=2_000_000, spare_bytes=1_000_000)
+
+    def with_copies(self, original: StoredFile) -> MediaFile:
+        plans = needed_variants(a_file(original).facts, [self.RULES.images])
+        return a_file(
+            original,
+            *(
+                StoredVariant(
+                    plan.name,
+                    StoredFile(
+                        plan.name, plan.content_type, plan.max_bytes or 1, plan.width, plan.height
+                    ),
+                )
+                for plan in plans
+            ),
+        )
+
+    def test_a_smaller_copy_is_made_beside_the_usual_one(self) -> None:
+        file = self.with_copies(PHOTO)
+        usual, spare = pick(file, self.RULES), pick_spare(file, self.RULES)
+        assert usual is not None
+        assert spare is not None
+        assert (usual.size_bytes, spare.size_bytes) == (2_000_000, 1_000_000)
+
+    def test_and_beside_an_original_that_fits(self) -> None:
+        file = self.with_copies(StoredFile("photo", "image/jpeg", 1_500_000, 4_000, 3_000))
+        spare = pick_spare(file, self.RULES)
+        assert pick(file, self.RULES) == file.original
+        assert spare is not None
+        assert spare.size_bytes == 1_000_000
+
+    def test_none_where_everything_is_small_enough_or_nothing_smaller_is_taken(self) -> None:
+        small = self.with_copies(StoredFile("photo", "image/jpeg", 900_000, 400, 300))
+        assert (pick_spare(small, self.RULES), list(small.variants)) == (None, [])
+        assert pick_spare(self.with_copies(PHOTO), images(max_bytes=2_000_000)) is None
+        assert pick_spare(a_file(FILM), self.RULES) is None
+
+    def test_bluesky_has_it(self) -> None:
+        assert provider("bluesky").spec.media.images.spare_bytes == 1_000_000
 
 
 class TestPick:

@@ -1,0 +1,75 @@
+"""How much an organization may have stored, and how much it has."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared.core.config import settings
+from shared.core.errors import PlanLimit
+from shared.core.ids import OrganizationId
+from shared.media.models import Media, MediaState
+from shared.organizations.queries import lock_organization
+
+# What members deleted stays for a month. It does not count, until there is as much of it as of everything that does.
+_WITH_DELETED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What an organization has stored, in bytes; `used` counts, `deleted` only waits to be removed."""
+
+    used: int
+    deleted: int
+
+
+class StorageFull(PlanLimit):
+    """The file would be more than the organization may store."""
+
+    code = "storage_full"
+
+
+def count_stored(session: Session, organization_id: OrganizationId) -> Stored:
+    """Count files of the library and uploads on their way, and deleted files that are still there."""
+    row = session.execute(
+        select(
+            func.coalesce(func.sum(Media.size_bytes).filter(Media.deleted_at.is_(None)), 0),
+            func.coalesce(func.sum(Media.size_bytes).filter(Media.deleted_at.is_not(None)), 0),
+        ).where(
+            Media.organization_id == organization_id,
+            Media.state != MediaState.REJECTED,
+        )
+    ).one()
+    return Stored(int(row[0]), int(row[1]))
+
+
+def check_quota(session: Session, organization_id: OrganizationId, size_bytes: int) -> None:
+    """Check that a file of that size fits, before its row is added in this transaction.
+
+    The lock serializes uploads of one organization: of two that fit one at a time, the second sees the first.
+
+    Raises:
+        StorageFull: it does not fit.
+    """
+    limit = settings().media_quota_bytes
+    if not limit:
+        return
+    lock_organization(session, organization_id)
+    stored = count_stored(session, organization_id)
+    if stored.used + size_bytes > limit:
+        raise StorageFull(
+            f"Your organization has {_size(stored.used)} of files and may have {_size(limit)}; this one has "
+            f"{_size(size_bytes)}. Delete files that you no longer need."
+        )
+    if stored.used + stored.deleted + size_bytes > _WITH_DELETED * limit:
+        raise StorageFull(
+            f"Your organization has deleted {_size(stored.deleted)} of files lately, which are kept for 30 days. "
+            f"Together with the {_size(stored.used)} in use that is too much for another {_size(size_bytes)}. "
+            "Try again when some of them are gone."
+        )
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes >= 10**9:
+        return f"{size_bytes / 1e9:.2f} GB"
+    return f"{size_bytes / 1e6:.1f} MB"
