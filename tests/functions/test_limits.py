@@ -114,7 +114,7 @@ class TestDeletedPosts:
         path = f"/posts/find-slot/{channel.id}"
         free = caller.get(path).json["date"]
         body = {
-            "type": "schedule", "date": free, "shortLink": False, "tags": [],
+            "type": "schedule", "date": free, "tags": [],
             "posts": [{"integration": {"id": str(channel.id)}, "value": [{"content": "x", "image": []}]}],
         }  # fmt: skip
         (made,) = caller.post("/posts", body).json

@@ -267,7 +267,7 @@ def in_bodies(theirs: Theirs) -> list[tuple[str, str, Any]]:
     """Requests that name another organization's things in their bodies."""
     channel, media, post = str(theirs.channel), str(theirs.media), str(theirs.post)
     one = [{"content": "hello", "image": []}]
-    draft = {"type": "draft", "date": "2030-01-01T10:00:00Z", "shortLink": False, "tags": []}
+    draft = {"type": "draft", "date": "2030-01-01T10:00:00Z", "tags": []}
     with_media = [{"content": "hello", "image": [{"id": media}]}]
     return [
         ("POST", "/integrations/disable", {"id": channel}),
@@ -312,7 +312,7 @@ def test_media_of_another_organization_cannot_be_posted(
         a_member(session, organization, a_user(session)),
     )
     body = {
-        "type": "draft", "date": "2030-01-01T10:00:00Z", "shortLink": False, "tags": [],
+        "type": "draft", "date": "2030-01-01T10:00:00Z", "tags": [],
         "posts": [{"integration": {"id": str(channel.id)},
                    "value": [{"content": "x", "image": [{"id": str(theirs.media)}]}]}],
     }  # fmt: skip
