@@ -56,11 +56,15 @@ Zone = Annotated[int | Annotated[str, Field(max_length=100)], AfterValidator(_kn
 
 
 class TextOut(WireModel):
-    """How a platform counts a text. `link_length` is what every link counts, null where it counts as written."""
+    """How a platform counts a text. `link_length` is what every link counts, null where it counts as written.
+
+    `short_mentions`: `@name@server` counts as `@name`.
+    """
 
     unit: str
     max_length: int
     link_length: int | None
+    short_mentions: bool
     max_bytes: int | None
 
 

@@ -30,11 +30,17 @@ class Editor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """How long a text may be. `link_length` is what every link counts, None where it counts as written."""
+    """How long a text may be. `link_length` is what every link counts, None where it counts as written.
+
+    `short_mentions`: `@name@server` counts as `@name`. `used` is what counts besides the text, such as the post's content
+    warning.
+    """
 
     max_length: int
     unit: TextUnit = TextUnit.CHARACTERS
     link_length: int | None = None
+    short_mentions: bool = False
+    used: int = 0
     max_bytes: int | None = None
     editor: Editor = Editor.PLAIN
 

@@ -34,4 +34,11 @@ def length_of(written: str, rules: TextRules) -> int:
         rules.link_length is not None and rules.unit is not TextUnit.WEIGHTED
     ):  # which knows links itself
         counted = text.replace_links(written, rules.link_length)
-    return _COUNTERS[rules.unit](counted)
+    if rules.short_mentions:
+        counted = text.shorten_mentions(counted)
+    return count(counted, rules.unit) + rules.used
+
+
+def count(written: str, unit: TextUnit) -> int:
+    """Count a text in a unit, links and mentions as written."""
+    return _COUNTERS[unit](written)

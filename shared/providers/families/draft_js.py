@@ -4,13 +4,14 @@ Names and values: X's OpenAPI description 2.168 and docs.x.com/x-api/articles/wr
 Draft.js's own: names are in snake_case, and entities are a list.
 """
 
+import bisect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 
 from shared.core import text
+from shared.core.text.markup import Closing, Opening, Words, pieces
 
 _TYPES = {
     "h1": "header-one",
@@ -49,8 +50,7 @@ def content_state(
     Underlining has no form there and is left out. A line break within a paragraph stays one.
     """
     reader = _Reader(mention)
-    reader.feed(composed)
-    reader.finish()
+    reader.read(composed)
     blocks: list[dict[str, Any]] = []
     entities: list[dict[str, Any]] = []
     for block in reader.blocks:
@@ -63,19 +63,29 @@ def content_state(
     return {"blocks": blocks, "entities": entities}
 
 
-class _Reader(HTMLParser):
+class _Reader:
     """Collects blocks, and where in them bold and links begin and end."""
 
     def __init__(self, mention: text.Mention) -> None:
-        super().__init__(convert_charrefs=True)
         self.blocks = [_Block(_PARAGRAPH)]
         self._mention = mention
         self._open: list[tuple[str, int, str]] = []  # tag, where it began, address
         self._in_item = False
         self._mentioned = False  # within a mention, whose words the platform's own form replaces
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
+    def read(self, composed: str) -> None:
+        """Read a text to its end."""
+        for piece in pieces(composed):
+            match piece:
+                case Words(words):
+                    self._write(words.replace("\xa0", " ").replace("\r\n", "\n"))
+                case Opening(tag, attributes):
+                    self._read_opening(tag, attributes)
+                case Closing(tag):
+                    self._read_closing(tag)
+        self._close_all()
+
+    def _read_opening(self, tag: str, attributes: Mapping[str, str]) -> None:
         block = self.blocks[-1]
         if tag == "p" and self._in_item:  # editors wrap an item's text in a paragraph of its own
             self._write("\n" if block.text else "")
@@ -92,7 +102,7 @@ class _Reader(HTMLParser):
         elif tag in {"strong", "a", "span"}:
             self._open.append((tag, len(block.text), attributes.get("href", "")))
 
-    def handle_endtag(self, tag: str) -> None:
+    def _read_closing(self, tag: str) -> None:
         if tag == "p" and self._in_item:
             self._close_all()
         elif tag in text.BLOCKS:
@@ -101,14 +111,6 @@ class _Reader(HTMLParser):
         elif any(tag == opened for opened, _, _ in self._open):
             while self._close() != tag:
                 pass
-
-    def handle_data(self, data: str) -> None:
-        self._write(data.replace("\xa0", " ").replace("\r\n", "\n"))
-
-    def finish(self) -> None:
-        """End whatever is still open."""
-        self.close()
-        self._close_all()
 
     def _write(self, written: str) -> None:
         if not self._mentioned:
@@ -190,20 +192,29 @@ def _links(block: _Block) -> list[_Span]:
     addresses = [
         _Span(one.start, one.end, one.url) for one in text.find_links(block.text, bare=False)
     ]
-    return links + [one for one in addresses if not _overlaps(one, links)]
+    return links + list(filter(_free_of(links), addresses))
 
 
 def _found(
     block: _Block, pattern: re.Pattern[str], links: Sequence[_Span]
 ) -> Iterator[Mapping[str, Any]]:
+    is_free = _free_of(links)
     for match in pattern.finditer(block.text):
         span = _Span(match.start(), match.end())
-        if not _overlaps(span, links):
+        if is_free(span):
             yield _marked(block, span, match[1])
 
 
-def _overlaps(span: _Span, others: Sequence[_Span]) -> bool:
-    return any(span.start < other.end and other.start < span.end for other in others)
+def _free_of(taken: Sequence[_Span]) -> Callable[[_Span], bool]:
+    """Return the question whether a span lies over none of `taken`, which are apart from each other."""
+    in_order = sorted(taken, key=lambda one: one.start)
+    starts = [one.start for one in in_order]
+
+    def is_free(span: _Span) -> bool:
+        before = bisect.bisect_left(starts, span.end) - 1
+        return before < 0 or in_order[before].end <= span.start
+
+    return is_free
 
 
 def _marked(block: _Block, span: _Span, words: str) -> dict[str, Any]:
@@ -217,8 +228,9 @@ def _marked(block: _Block, span: _Span, words: str) -> dict[str, Any]:
 
 def _range(block: _Block, span: _Span) -> dict[str, int]:
     """Count in UTF-16 units, as Draft.js does. X says "characters", and its guide counts them in two ways."""
+    is_ascii = block.text.isascii()
     return {
-        "offset": text.utf16(block.text[: span.start]),
+        "offset": span.start if is_ascii else text.utf16(block.text[: span.start]),
         "length": text.utf16(block.text[span.start : span.end]),
     }
 

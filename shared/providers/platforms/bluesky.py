@@ -14,8 +14,7 @@ import hashlib
 import json
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -411,17 +410,23 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
     def _facets(self, api: Api, written: str) -> list[dict[str, Any]]:
         """Mark links, hashtags and the handles that exist."""
         facets = []
-        for span in sorted(_spans(written), key=lambda span: span.start):
-            feature = span.feature
-            if "handle" in feature:
-                did = self._resolve(api, feature["handle"])
-                if did is None:
-                    continue
-                feature = {"$type": "app.bsky.richtext.facet#mention", "did": did}
-            start = text.utf8_bytes(written[: span.start])
-            end = start + text.utf8_bytes(written[span.start : span.end])
-            facets.append({"index": {"byteStart": start, "byteEnd": end}, "features": [feature]})
+        position = at = 0
+        for token in text.bluesky_tokens(written):
+            if (feature := self._feature(api, token)) is None:
+                continue
+            start = at + text.utf8_bytes(written[position : token.start])
+            at = start + text.utf8_bytes(written[token.start : token.end])
+            position = token.end
+            facets.append({"index": {"byteStart": start, "byteEnd": at}, "features": [feature]})
         return facets
+
+    def _feature(self, api: Api, token: text.Token) -> dict[str, str] | None:
+        if token.kind is text.Kind.LINK:
+            return {"$type": "app.bsky.richtext.facet#link", "uri": token.value}
+        if token.kind is text.Kind.HASHTAG:
+            return {"$type": "app.bsky.richtext.facet#tag", "tag": token.value}
+        did = self._resolve(api, token.value)
+        return {"$type": "app.bsky.richtext.facet#mention", "did": did} if did else None
 
     def _resolve(self, api: Api, handle: str) -> str | None:
         answer = api.request(
@@ -431,34 +436,6 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             accept=(400, 404),
         )
         return str(api.read(answer, "did")["did"]) if answer.is_success else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A piece of text, in code points, and what it is."""
-
-    start: int
-    end: int
-    feature: Mapping[str, str]
-
-
-_HANDLE = re.compile(r"(?<![^\s(])@([a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+)\b")
-_HASHTAG = re.compile(r"(?<!\S)[#＃](?!\ufe0f)([^\s\u00ad\u2060\u200a-\u200d\u20e2]+)")
-_MAX_TAG = 64
-
-
-def _spans(written: str) -> Iterator[_Span]:
-    for link in text.find_links(written, bare=True):
-        yield _Span(
-            link.start, link.end, {"$type": "app.bsky.richtext.facet#link", "uri": link.url}
-        )
-    for match in _HANDLE.finditer(written):
-        yield _Span(match.start(), match.end(), {"handle": match[1]})
-    for match in _HASHTAG.finditer(written):
-        tag = re.sub(r"[^\w\ufe0f\u200d]+$", "", match[1])
-        if tag and not tag.isdigit() and text.graphemes(tag) <= _MAX_TAG:
-            end = match.start(1) + len(tag)
-            yield _Span(match.start(), end, {"$type": "app.bsky.richtext.facet#tag", "tag": tag})
 
 
 def _embed(post: OutgoingPost) -> dict[str, Any] | None:

@@ -7,22 +7,28 @@ page's example of a hashtag has the sign bare; we escape it there too, as its ru
 
 import re
 
-_MENTION = re.compile(r"@\[([^\]]+)\]\((urn:li:(?:organization|person):[\w-]+)\)")
-_HASHTAG = re.compile(r"(?<![\w#&])#(\w*[^\W\d]\w*)")
+from shared.core.text import word_hashtags
+
+# Names are bounded, so that signs that begin no mention cost no more than others.
+_MENTION = re.compile(r"@\[([^\]]{1,300})\]\((urn:li:(?:organization|person):[\w-]+)\)")
 _SPECIAL = re.compile(r"([\\|{}@\[\]()<>#*_~])")
 
 
 def little_text(written: str) -> str:
     """Escape what LinkedIn reads as markup, keeping mentions and turning hashtags into hashtags."""
+    marked = [
+        (one.start(), one.end(), f"@[{_escaped(one[1])}]({one[2]})")
+        for one in _MENTION.finditer(written)
+    ]
+    marked += [
+        (tag.start, tag.end, rf"{{hashtag|\#|{_escaped(tag.value)}}}")
+        for tag in word_hashtags(written)
+    ]
     out, position = [], 0
-    for match in re.finditer(rf"{_MENTION.pattern}|{_HASHTAG.pattern}", written):
-        out.append(_escaped(written[position : match.start()]))
-        name, urn, tag = match.groups()
-        if tag:
-            out.append(rf"{{hashtag|\#|{_escaped(tag)}}}")
-        else:
-            out.append(f"@[{_escaped(name)}]({urn})")
-        position = match.end()
+    for start, end, replacement in sorted(marked):
+        if start >= position:
+            out += [_escaped(written[position:start]), replacement]
+            position = end
     return "".join([*out, _escaped(written[position:])])
 
 

@@ -1,36 +1,36 @@
-"""What a composed text is in each form a platform may take, and how long it is by each way of counting.
+"""What is a composed text in each form a platform may take?
 
 Members write HTML; what is stored has passed `sanitize`. Emphasis has no plain-text form: letters that merely look
 bold are read out one by one by screen readers and are not found by search, so `to_plain` leaves emphasis out.
 """
 
-import functools
-import html.parser
 import re
-import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-TAGS = frozenset({"p", "br", "strong", "u", "a", "ul", "li", "h1", "h2", "h3", "span"})
+from shared.core.text import markup
+from shared.core.text.markup import BLOCKS, TAGS, Closing, Opening, Words
+
 ATTRIBUTES = {
     "a": {"href", "target", "rel", "class"},
     "span": {"class", "data-mention-id", "data-mention-label"},
 }
 SCHEMES = frozenset({"http", "https", "mailto"})
-BLOCKS = frozenset({"p", "h1", "h2", "h3", "ul", "li"})
 
 Mention = Callable[[str, str], str]
 """Writes a mention, given the platform's id of the mentioned and the label shown."""
 
 
 def sanitize(composed: str) -> str:
-    """Return `composed` with nothing but the tags, attributes and link schemes that we keep."""
+    """Return `composed` with nothing but the tags, attributes and link schemes that we keep.
+
+    Brackets that begin no tag are text, and stay. What nh3 reads is balanced and not deep, so its time is linear.
+    """
     import nh3  # costs 5 ms at import, which only functions that accept or send texts should pay
 
     return nh3.clean(
-        composed,
+        markup.write(composed),
         tags=set(TAGS),
         attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
         url_schemes=set(SCHEMES),
@@ -60,7 +60,7 @@ def to_html(composed: str, *, mention: Mention | None = None) -> str:
 @dataclass(slots=True)
 class _Block:
     tag: str
-    text: str = ""
+    written: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -71,7 +71,8 @@ class _Writer(ABC):
     blocks: list[_Block] = field(default_factory=lambda: [_Block("")])
 
     def write(self, text: str) -> None:
-        self.blocks[-1].text += text
+        if text:
+            self.blocks[-1].written.append(text)
 
     def start_block(self, tag: str) -> None:
         self.blocks.append(_Block(tag))
@@ -96,16 +97,17 @@ class _Writer(ABC):
 
     def joined(self) -> str:
         """Put blocks together: list items on neighbouring lines, everything else apart."""
-        out, before = "", ""
+        out: list[str] = []
+        before = ""
         for block in self.blocks:
-            text = block.text.strip(" \t\r\n")
+            text = "".join(block.written).strip(" \t\r\n")
             if not text:
                 continue
             if out:
-                out += "\n" if block.tag == before == "li" else "\n\n"
-            out += self.block(block.tag, text)
+                out.append("\n" if block.tag == before == "li" else "\n\n")
+            out.append(self.block(block.tag, text))
             before = block.tag
-        return out
+        return "".join(out)
 
     def block(self, tag: str, text: str) -> str:
         return f"- {text}" if tag == "li" else text
@@ -122,7 +124,7 @@ class _Plain(_Writer):
 class _Markdown(_Writer):
     def escape(self, text: str) -> str:
         escaped = re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
-        return re.sub(r"(?m)^(\s*)([#>+-]|\d+\.)(?=\s)", r"\1\\\2", escaped)
+        return re.sub(r"(?m)^([ \t]*+)([#>+-]|\d{1,9}\.)(?=\s)", r"\1\\\2", escaped)
 
     def strong(self, text: str) -> str:
         return f"**{text}**" if text.strip() else text
@@ -137,7 +139,7 @@ class _Markdown(_Writer):
 
 class _Html(_Writer):
     def escape(self, text: str) -> str:
-        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return markup.escape(text)
 
     def strong(self, text: str) -> str:
         return f"<strong>{text}</strong>"
@@ -150,27 +152,38 @@ class _Html(_Writer):
         return f'<a href="{address}">{text or address}</a>'
 
     def joined(self) -> str:
-        out, in_list = "", False
+        out: list[str] = []
+        in_list = False
         for block in self.blocks:
-            text = block.text.strip(" \t\r\n").replace("\n", "<br>")
+            text = "".join(block.written).strip(" \t\r\n").replace("\n", "<br>")
             if not text:
                 continue
             if (block.tag == "li") != in_list:
-                out += "</ul>" if in_list else "<ul>"
+                out.append("</ul>" if in_list else "<ul>")
                 in_list = not in_list
             tag = block.tag or "p"
-            out += f"<{tag}>{text}</{tag}>"
-        return out + ("</ul>" if in_list else "")
+            out.append(f"<{tag}>{text}</{tag}>")
+        return "".join([*out, "</ul>" if in_list else ""])
 
 
-class _Reader(html.parser.HTMLParser):
+class _Reader:
     """Feeds a writer. Inline elements nest, so each open one keeps its own text until it closes."""
 
     def __init__(self, writer: _Writer) -> None:
-        super().__init__(convert_charrefs=True)
         self.writer = writer
-        self.open: list[tuple[str, dict[str, str], list[str]]] = []
+        self.open: list[tuple[str, Mapping[str, str], list[str]]] = []
         self.in_item = False
+
+    def read(self, composed: str) -> None:
+        for piece in markup.pieces(composed):
+            match piece:
+                case Words(text):
+                    self._read_words(text)
+                case Opening(tag, attributes):
+                    self._read_opening(tag, attributes)
+                case Closing(tag):
+                    self._read_closing(tag)
+        self._close_all()
 
     def _put(self, text: str) -> None:
         if self.open:
@@ -178,9 +191,9 @@ class _Reader(html.parser.HTMLParser):
         else:
             self.writer.write(text)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def _read_opening(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag == "p" and self.in_item:  # editors wrap an item's text in a paragraph of its own
-            self._put("\n" if self.writer.blocks[-1].text else "")
+            self._put("\n" if self.writer.blocks[-1].written else "")
         elif tag in BLOCKS:
             self._close_all()
             self.in_item = tag == "li"
@@ -188,9 +201,9 @@ class _Reader(html.parser.HTMLParser):
         elif tag == "br":
             self._put("\n")
         elif tag in {"strong", "u", "a", "span"}:
-            self.open.append((tag, {name: value or "" for name, value in attrs}, []))
+            self.open.append((tag, attributes, []))
 
-    def handle_endtag(self, tag: str) -> None:
+    def _read_closing(self, tag: str) -> None:
         if tag == "p" and self.in_item:
             self._close_all()
         elif tag in BLOCKS:
@@ -201,7 +214,7 @@ class _Reader(html.parser.HTMLParser):
             while self._close() != tag:
                 pass
 
-    def handle_data(self, data: str) -> None:
+    def _read_words(self, data: str) -> None:
         # A line break in the source is one that the author typed (plain text is welcome); between blocks it is layout.
         self._put(self.writer.escape(data.replace("\xa0", " ").replace("\r\n", "\n")))
 
@@ -224,15 +237,9 @@ class _Reader(html.parser.HTMLParser):
         while self.open:
             self._close()
 
-    def finish(self) -> None:
-        self.close()
-        self._close_all()
-
 
 def _render(composed: str, writer: _Writer) -> str:
-    reader = _Reader(writer)
-    reader.feed(composed)
-    reader.finish()
+    _Reader(writer).read(composed)
     return writer.joined()
 
 
@@ -243,137 +250,3 @@ def _says_the_address(text: str, address: str) -> bool:
     words = bare(text)
     shortened = words.rstrip("…")
     return words == bare(address) or (shortened != words and bare(address).startswith(shortened))
-
-
-# Links in plain text
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link in a text: code-point offsets, and the address with its scheme."""
-
-    start: int
-    end: int
-    url: str
-
-
-_LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
-_LINK = re.compile(
-    rf"(?<![@\w./-])(?P<scheme>https?://)?(?P<host>{_LABEL}(?:\.{_LABEL})+)(?P<port>:\d{{1,5}})?"
-    r"(?P<rest>[/?#][0-9A-Za-zÀ-ɏЀ-ӿ!*';:=+,.$/%#\[\]_~@|&()?\-]*)?",
-    re.IGNORECASE,
-)
-
-
-def find_links(text: str, *, bare: bool) -> Iterator[Link]:
-    """Find the links in `text`, in order; `bare` also finds `example.org/page`, judged by its top-level domain."""
-    for match in _LINK.finditer(text):
-        if not match["scheme"] and not (bare and _is_known_domain(match["host"])):
-            continue
-        end = match.end() - len(_trailing_punctuation(match["rest"] or ""))
-        address = text[match.start() : end]
-        yield Link(match.start(), end, address if match["scheme"] else f"https://{address}")
-
-
-def _is_known_domain(host: str) -> bool:
-    from shared.core.tlds import (
-        TOP_LEVEL_DOMAINS,
-    )  # only texts that hold a dot between words need the list
-
-    return host.rsplit(".", 1)[-1].casefold() in TOP_LEVEL_DOMAINS
-
-
-def _trailing_punctuation(rest: str) -> str:
-    """Return the end of an address's path that belongs to the sentence around it: `).` in `(see a.org/b).`."""
-    end = len(rest)
-    while end:
-        last = rest[end - 1]
-        opener = {")": "(", "]": "["}.get(last)
-        closes_nothing = opener is not None and rest[:end].count(last) > rest[:end].count(opener)
-        if last not in ".,;:!?'*_~" and not closes_nothing:
-            break
-        end -= 1
-    return rest[end:]
-
-
-def replace_links(text: str, length: int, *, bare: bool = False) -> str:
-    """Return `text` with every link replaced by `length` letters, for platforms that count all links alike."""
-    out, position = [], 0
-    for link in find_links(text, bare=bare):
-        out += [text[position : link.start], "x" * length]
-        position = link.end
-    return "".join([*out, text[position:]])
-
-
-# Counting
-
-
-def characters(text: str) -> int:
-    """Count Unicode code points."""
-    return len(text)
-
-
-def graphemes(text: str) -> int:
-    """Count what a reader takes for one character (extended grapheme clusters, UAX 29)."""
-    if text.isascii():
-        return len(text) - text.count("\r\n")
-    return len(_regex().findall(r"\X", text))
-
-
-def utf16(text: str) -> int:
-    """Count UTF-16 code units."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def utf8_bytes(text: str) -> int:
-    """Count UTF-8 bytes."""
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-# twitter-text's configuration version 3: github.com/twitter/twitter-text, config/v3.json at 714cd4d5; that it is what X
-# counts by, after NFC: docs.x.com/fundamentals/counting-characters. Both read 2026-11.
-X_LINK_WEIGHT = 23
-_X_LIGHT = (
-    (0, 4351),
-    (8192, 8205),
-    (8208, 8223),
-    (8242, 8247),
-)  # these code points weigh 1, others 2
-_X_EMOJI_WEIGHT = 2
-
-
-def weighted(text: str) -> int:
-    """Count as X does: Latin and similar scripts 1, others 2, an emoji 2 however it is composed, a link 23."""
-    text = unicodedata.normalize("NFC", text)
-    total, position = 0, 0
-    for link in find_links(text, bare=True):
-        total += _weight(text[position : link.start]) + X_LINK_WEIGHT
-        position = link.end
-    return total + _weight(text[position:])
-
-
-def _weight(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    rest, emoji = _emoji().subn("", text)
-    light = sum(any(low <= ord(char) <= high for low, high in _X_LIGHT) for char in rest)
-    return int(emoji) * _X_EMOJI_WEIGHT + light + 2 * (len(rest) - light)
-
-
-def _regex() -> Any:
-    import regex  # 19 ms: only texts beyond ASCII need it
-
-    return regex
-
-
-@functools.cache
-def _emoji() -> Any:
-    """Compile what X takes for one emoji.
-
-    Keycaps, flags, and pictographs with modifiers joined by ZWJ; `©`, `®`, `™` only with the emoji selector
-    (github.com/twitter/twemoji-parser, src/__tests__/index.test.js at 0f4636e6, read 2026-11).
-    """
-    one = r"(?:[\p{Emoji}--[0-9#*©®™\p{RI}]]\uFE0F?\p{EMod}?(?:[\U000E0020-\U000E007E]+\U000E007F)?|[©®™]\uFE0F)"
-    return _regex().compile(
-        rf"[0-9#*]\uFE0F?\u20E3|\p{{RI}}\p{{RI}}|{one}(?:\u200D{one})*", _regex().VERSION1
-    )

@@ -1,0 +1,168 @@
+"""Which brackets of a composed text are markup, and which are what somebody wrote?
+
+Members write HTML, plain text, or code that looks like either: `a<b and b>c`, `List<String>`, `Office <a@b.example>`. A
+bracket is markup where it begins a tag that exists, written as a tag is written; every other one is text. Reading takes
+time in proportion to the text.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from html import unescape as _unescaped
+
+TAGS = frozenset({"p", "br", "strong", "u", "a", "ul", "li", "h1", "h2", "h3", "span"})
+BLOCKS = frozenset({"p", "h1", "h2", "h3", "ul", "li"})
+VOID = frozenset({"br", "hr", "img", "input", "wbr"})
+# Elements that editors and web pages write, whose tags are left out and whose words stay: html.spec.whatwg.org, read
+# 2026-11-30. What holds no words of its author (script, style) is left out as a whole, once it is closed.
+DROPPED = frozenset(
+    """
+    abbr address article aside b big blockquote body button center cite code dd del details dfn div dl dt em
+    figcaption figure font footer form h4 h5 h6 head header hr html i img input ins kbd label main mark nav ol pre q s
+    samp section small strike sub summary sup table tbody td tfoot th thead time tr tt var wbr
+    """.split()  # noqa: SIM905  a list of quoted names would be longer
+)
+UNREAD = frozenset({"script", "style"})
+KNOWN = TAGS | DROPPED | UNREAD
+MAX_DEPTH = 16  # of tags within tags; deeper ones are left out, their words stay
+
+# Bare attributes are words more often than attributes: `<b and b>`.
+_ATTRIBUTE = r"""\s+[a-z][a-z0-9:_.-]*+\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>=`]++)"""
+_BRACKET = re.compile(
+    rf"<(?P<closes>/?)(?P<tag>[a-z][a-z0-9]*+)(?P<attributes>(?:{_ATTRIBUTE})*+)\s*+/?>|<!--(?P<comment>)|<",
+    re.IGNORECASE,
+)
+_ONE_ATTRIBUTE = re.compile(
+    r"""([a-z][a-z0-9:_.-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>=`]+))""", re.IGNORECASE
+)
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+# Single letters that are also names of things one compares.
+_LETTERS = frozenset({"a", "b", "i", "q", "s", "u"})
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A stretch of text as it is read: no character references any more."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A tag that begins an element, or stands alone."""
+
+    tag: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A tag that ends an element."""
+
+    tag: str
+
+
+Piece = Words | Opening | Closing
+
+
+def pieces(composed: str) -> Iterator[Piece]:
+    """Read a composed text: its words, and the tags of `TAGS` among them, balanced and at most `MAX_DEPTH` deep."""
+    open_tags: list[str] = []
+    counts = dict.fromkeys(TAGS, 0)
+    for piece in _raw(composed):
+        if isinstance(piece, Opening):
+            if piece.tag in VOID:
+                yield piece
+            elif len(open_tags) < MAX_DEPTH:
+                open_tags.append(piece.tag)
+                counts[piece.tag] += 1
+                yield piece
+            elif piece.tag in BLOCKS:  # too deep to nest; what it sets apart stays apart
+                yield Opening("br")
+        elif isinstance(piece, Closing):
+            while counts[piece.tag]:
+                last = open_tags.pop()
+                counts[last] -= 1
+                yield Closing(last)
+                if last == piece.tag:
+                    break
+        else:
+            yield piece
+    for tag in reversed(open_tags):
+        yield Closing(tag)
+
+
+def _raw(composed: str) -> Iterator[Piece]:
+    lowered = composed.lower() if len(composed.lower()) == len(composed) else composed
+    last_closing = {tag: lowered.rfind(f"</{tag}") for tag in _LETTERS | UNREAD}
+    position, start, comments_end = 0, 0, True
+    while found := _BRACKET.search(composed, position):
+        position = found.end()
+        if found["comment"] is not None:
+            end = composed.find("-->", position) if comments_end else -1
+            if end < 0:  # it is text, and no later one ends either
+                comments_end = False
+                continue
+            yield from _words(composed[start : found.start()])
+            start = position = end + len("-->")
+            continue
+        tag = (found["tag"] or "").lower()
+        if tag not in KNOWN or not _is_meant(found, tag, last_closing):
+            continue
+        yield from _words(composed[start : found.start()])
+        start = position
+        if tag in UNREAD:
+            if not found["closes"]:
+                end = lowered.find(f"</{tag}", position)
+                start = position = end if end >= 0 else position
+        elif tag in TAGS:
+            yield (
+                Closing(tag) if found["closes"] else Opening(tag, _attributes(found["attributes"]))
+            )
+    yield from _words(composed[start:])
+
+
+def _is_meant(found: re.Match[str], tag: str, last_closing: Mapping[str, int]) -> bool:
+    """Say whether a tag without attributes that is also a letter or a word is one: it is where it is closed later."""
+    if found["closes"] or found["attributes"] or tag not in last_closing:
+        return True
+    return last_closing[tag] > found.start()
+
+
+def _words(raw: str) -> Iterator[Words]:
+    if raw:
+        yield Words(unescape(raw))
+
+
+def _attributes(written: str) -> dict[str, str]:
+    return {
+        name.lower(): unescape(double or single or bare)
+        for name, double, single, bare in _ONE_ATTRIBUTE.findall(written)
+    }
+
+
+def unescape(text: str) -> str:
+    """Read character references. One without its semicolon is text: `fish &chips`, `?a=1&copy=2`."""
+    return _REFERENCE.sub(lambda found: _unescaped(found[0]), text) if "&" in text else text
+
+
+def escape(text: str) -> str:
+    """Write text so that HTML shows it as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def write(composed: str) -> str:
+    """Write a composed text as HTML in which every bracket that is no tag is escaped."""
+    out: list[str] = []
+    for piece in pieces(composed):
+        if isinstance(piece, Words):
+            out.append(escape(piece.text))
+        elif isinstance(piece, Opening):
+            written = "".join(
+                f' {name}="{escape(value).replace(chr(34), "&quot;")}"'
+                for name, value in piece.attributes.items()
+            )
+            out.append(f"<{piece.tag}{written}>")
+        else:
+            out.append(f"</{piece.tag}>")
+    return "".join(out)

@@ -1,0 +1,113 @@
+"""Does reading a text twice as long take about twice as long, whatever it is made of?
+
+CPU time of the fastest of several runs is compared over three doublings, so that what else the machine does hardly counts.
+"""
+
+import gc
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from shared.core import text
+from shared.providers.families import draft_js
+from shared.providers.families.linkedin.text import comment_text, little_text
+
+GROWTH = 2.3  # per doubling; a bound between twice and four times
+DOUBLINGS = 3  # 12 times in all, where a linear reading needs 8 and a quadratic one 64
+ENOUGH = 0.03  # seconds; below, a clock's own steps decide
+SMALLEST = 16_000
+LARGEST = 256_000
+
+SHAPES: dict[str, Callable[[int], str]] = {
+    "closing parentheses": lambda n: "http://a.b/" + ")" * n,
+    "opening parentheses": lambda n: "http://a.co/" + "(" * n,
+    "unclosed pairs": lambda n: "http://a.co/((" * (n // 14),
+    "nested u": lambda n: "<u>" * (n // 16) + "<a href=x>y</a>" * (n // 32) + "</u>" * (n // 16),
+    "nested lists": lambda n: "<ul><li>" * (n // 8),
+    "closed lists": lambda n: "<ul><li>" * (n // 18) + "</li></ul>" * (n // 18),
+    "dashes": lambda n: "a-" * (n // 2) + "." * 100,
+    "dots": lambda n: "a." * (n // 2),
+    "one script": lambda n: "あ" * n,
+    "ampersands": lambda n: "&" * n,
+    "brackets": lambda n: "<" * n,
+    "unclosed attribute": lambda n: '<a href="' * (n // 9),
+    "comments": lambda n: "<!--" * (n // 4),
+    "scripts": lambda n: "<script>" * (n // 8),
+    "attributes": lambda n: "<a " + "x=y " * (n // 4),
+    "lines": lambda n: "\n" * n,
+    "spaces": lambda n: " " * n,
+    "line and spaces": lambda n: ("\n" + " " * 50) * (n // 51),
+    "breaks": lambda n: "<br>" * (n // 4),
+    "hashes": lambda n: "#" * n,
+    "digits": lambda n: "#1" * (n // 2),
+    "long tag": lambda n: "#" + "a" * n,
+    "handles": lambda n: "@a" * (n // 2),
+    "one handle": lambda n: "@" + "a." * (n // 2),
+    "one name": lambda n: "@" + "a" * n,
+    "server": lambda n: "@a@" + "b." * (n // 2),
+    "mentions": lambda n: '<span data-mention-id="1">a</span>' * (n // 34),
+    "square brackets": lambda n: "@[" * (n // 2),
+    "schemes": lambda n: "http://" * (n // 7),
+    "domains": lambda n: "a.com " * (n // 6),
+    "encoded host": lambda n: "http://" + "あ" * n + ".com",
+    "cashtags": lambda n: "$a" * (n // 2),
+    "marks": lambda n: "e" + "\u0301" * n,
+    "queries": lambda n: "https://a.com/?" + "?" * n,
+}
+READINGS: dict[str, Callable[[str], object]] = {
+    "sanitize": text.sanitize,
+    "to_plain": text.to_plain,
+    "to_markdown": text.to_markdown,
+    "to_html": text.to_html,
+    "x_tokens": text.x_tokens,
+    "bluesky_tokens": text.bluesky_tokens,
+    "find_links": lambda written: list(text.find_links(written, bare=False)),
+    "replace_links": partial(text.replace_links, length=23),
+    "shorten_mentions": text.shorten_mentions,
+    "weighted": text.weighted,
+    "graphemes": text.graphemes,
+    "little_text": little_text,
+    "comment_text": comment_text,
+    "content_state": partial(
+        draft_js.content_state, mention=lambda _id, label: label, images=(), media_category=""
+    ),
+}
+
+
+def cost(reading: Callable[[str], object], written: str) -> float:
+    started = time.process_time()
+    reading(written)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_each_doubling_of_the_text_at_most_doubles_the_time(reading: str) -> None:
+    """Finding 2.3: `http://a.b/` and 199,900 closing parentheses took 29 s."""
+    read = READINGS[reading]
+    slow = {}
+    gc.disable()
+    try:
+        for name, shape in SHAPES.items():
+            size = SMALLEST
+            while size < LARGEST and cost(read, shape(size)) < ENOUGH:
+                size *= 2
+            if size >= LARGEST and cost(read, shape(size)) < ENOUGH:
+                continue  # too fast at the largest size to be measured
+            large, small = shape(size), shape(size >> DOUBLINGS)
+            most, least = (min(cost(read, one) for _ in range(3)) for one in (large, small))
+            if most > least * GROWTH**DOUBLINGS and most > ENOUGH / 2:
+                slow[name] = (size, least, most)
+    finally:
+        gc.enable()
+    assert not slow
+
+
+@pytest.mark.parametrize("shape", ["closing parentheses", "nested u", "nested lists"])
+def test_the_longest_text_of_all_is_read_in_a_moment(shape: str) -> None:
+    """Finding 2.3: 29 s, 19.8 s and 9.3 s for texts of this length."""
+    written = SHAPES[shape](200_000)
+    kept = text.sanitize(written)
+    assert cost(lambda one: text.bluesky_tokens(text.to_plain(one)), kept) < 3
+    assert cost(text.sanitize, written) < 3
