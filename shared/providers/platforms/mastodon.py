@@ -10,6 +10,7 @@ import html
 import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Literal
@@ -61,9 +62,11 @@ from shared.providers.spec import (
     OAuth2,
     ProviderSpec,
     TextRules,
+    TextUnit,
     VideoRules,
 )
 from shared.providers.uploads import RangeFile, is_time_short
+from shared.providers.wording import count
 
 UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=2)
@@ -138,7 +141,13 @@ class Mastodon(
             client_id_setting="MASTODON_CLIENT_ID",
             client_secret_setting="MASTODON_CLIENT_SECRET",  # noqa: S106  a name
         ),
-        text=TextRules(max_length=500, link_length=LINK_LENGTH),
+        # app/validators/status_length_validator.rb, read 2026-11-30.
+        text=TextRules(
+            max_length=500,
+            unit=TextUnit.GRAPHEMES,
+            link_length=LINK_LENGTH,
+            short_mentions=True,
+        ),
         media=MEDIA,
         max_parts=50,
         settings=MastodonSettings,
@@ -151,6 +160,16 @@ class Mastodon(
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
         """Take the server's own maximum, where it told one, and its way to count links."""
         return instance.text_rules_of(account, self.spec.text)
+
+    def part_rules(
+        self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
+    ) -> TextRules:
+        """Count the content warning with the text of each part, which carries it too."""
+        del position
+        rules, warning = self.text_rules(account), settings.get("spoiler_text")
+        return (
+            replace(rules, used=count(warning, rules.unit)) if isinstance(warning, str) else rules
+        )
 
     def media_rules(self, account: Mapping[str, Any], settings: Mapping[str, Any]) -> MediaRules:
         """Narrow the table to what the server says that it takes."""

@@ -1,6 +1,6 @@
 """Does reading a text twice as long take about twice as long, whatever it is made of?
 
-CPU time of the fastest of several runs is compared over three doublings, so that what else the machine does hardly counts.
+CPU time of the fastest of several runs is compared over five doublings, so that what else the machine does hardly counts.
 """
 
 import gc
@@ -15,7 +15,7 @@ from shared.providers.families import draft_js
 from shared.providers.families.linkedin.text import comment_text, little_text
 
 GROWTH = 2.3  # per doubling; a bound between twice and four times
-DOUBLINGS = 3  # 12 times in all, where a linear reading needs 8 and a quadratic one 64
+DOUBLINGS = 5  # 64 times in all, where a linear reading needs 32 and a quadratic one 1,024
 ENOUGH = 0.03  # seconds; below, a clock's own steps decide
 SMALLEST = 16_000
 LARGEST = 256_000

@@ -10,7 +10,10 @@ import yaml
 
 from shared.core import text
 from shared.core.text import Kind
+from shared.providers.base import DraftPart
 from shared.providers.families.linkedin.text import little_text
+from shared.providers.platforms.mastodon import Mastodon
+from shared.providers.rules import check
 from shared.providers.spec import TextRules, TextUnit
 from shared.providers.wording import length_of
 from tests.providers.published import FOLDER
@@ -151,6 +154,18 @@ class TestMastodon:
             max_length=500, unit=TextUnit.GRAPHEMES, link_length=23, short_mentions=True
         )
         assert length_of(written, rules) == length
+
+    def test_the_warning_counts_with_the_text(self) -> None:
+        """Finding 3.5: 500 letters with a content warning are refused there."""
+        settings = {"spoiler_text": "Owls 🦉"}
+        parts = [DraftPart("<p>" + "a" * 495 + "</p>")]
+        [refused] = check(Mastodon(), parts, settings, account={})
+        assert (refused.code, refused.context) == ("too_long", {"limit": 500, "actual": 501})
+        assert check(Mastodon(), [DraftPart("a" * 494)], settings, account={}) == []
+        assert check(Mastodon(), [DraftPart("3️⃣ " * 240)], {}, account={}) == []
+        assert (
+            check(Mastodon(), [DraftPart("@name@long.server.example " * 60)], {}, account={}) == []
+        )
 
     def test_software_that_counts_as_written(self) -> None:
         rules = TextRules(max_length=500)

@@ -70,12 +70,16 @@ def software_in(account: Mapping[str, Any]) -> Software:
 
 
 def text_rules_of(account: Mapping[str, Any], table: TextRules) -> TextRules:
-    """Return how long a text may be there. Only Mastodon and its forks are known to count a link as 23 characters."""
+    """Return how long a text may be there, and how it is counted.
+
+    Only Mastodon and its forks are known to count graphemes, a link as 23 and a mention without its server.
+    """
     longest = _positive(account.get("maxCharacters")) or table.max_length
-    link_length = table.link_length
-    if "software" in account:
-        is_mastodon = software_in(account).name == MASTODON
-        link_length = (_positive(account.get("linkLength")) or LINK_LENGTH) if is_mastodon else None
+    if "software" not in account:
+        return replace(table, max_length=longest)
+    if software_in(account).name != MASTODON:
+        return TextRules(max_length=longest, editor=table.editor)
+    link_length = _positive(account.get("linkLength")) or LINK_LENGTH
     return replace(table, max_length=longest, link_length=link_length)
 
 
