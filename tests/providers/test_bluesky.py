@@ -370,6 +370,11 @@ class TestRecordKey:
         assert made == [record_key(a_post(key=key)) for key in keys]
         assert len(set(made)) == len(keys)
 
+    def test_keys_of_a_thread_ascend(self) -> None:
+        """Finding 4.6: a thread's records are in order by their keys."""
+        keys = [record_key(a_post(key=f"part-{n}.1", position=n)) for n in range(50)]
+        assert keys == sorted(set(keys))
+
     def test_is_a_tid_of_the_part_s_second(self) -> None:
         key = record_key(a_post())
         digits = "234567abcdefghijklmnopqrstuvwxyz"

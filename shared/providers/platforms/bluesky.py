@@ -464,18 +464,21 @@ def _ratio(media: OutgoingMedia) -> dict[str, Any]:
     return {"aspectRatio": {"width": media.width, "height": media.height}}
 
 
+_A_POSITION = 10_000  # microseconds
+_POSITIONS = 100  # of a second; more than `max_parts`
 _TID_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
 
 
 def record_key(post: OutgoingPost) -> str:
-    """Make the part's TID (atproto.com/specs/tid, which the lexicon asks for): its second, then 30 bits of its key.
+    """Make the part's TID (atproto.com/specs/tid, which the lexicon asks for): its second, its position, bits of its key.
 
-    Parts of one group are made at one instant, so everything below the second comes from the key.
+    Parts of one group are made at one instant, so the position makes their keys ascend, as a thread's keys should.
     """
     if post.created_at is None:
         raise ValueError("a record key is made of the part's creation time")
     digest = int.from_bytes(hashlib.sha256(post.key.encode()).digest()[:8])
-    microseconds = int(post.created_at.timestamp()) * 1_000_000 + digest % 1_000_000
+    within = post.position % _POSITIONS * _A_POSITION + digest % _A_POSITION
+    microseconds = int(post.created_at.timestamp()) * 1_000_000 + within
     number = (microseconds << 10) | ((digest >> 32) & 0x3FF)
     return "".join(_TID_DIGITS[(number >> shift) & 31] for shift in range(60, -1, -5))
 

@@ -16,9 +16,9 @@ from shared.providers.families.linkedin.text import comment_text, little_text
 
 GROWTH = 2.3  # per doubling; a bound between twice and four times
 DOUBLINGS = 5  # 64 times in all, where a linear reading needs 32 and a quadratic one 1,024
-ENOUGH = 0.03  # seconds; below, a clock's own steps decide
-SMALLEST = 16_000
-LARGEST = 256_000
+ENOUGH = 0.02  # seconds; below, a clock's own steps decide
+SMALLEST = 32_000
+LARGEST = 128_000
 
 SHAPES: dict[str, Callable[[int], str]] = {
     "closing parentheses": lambda n: "http://a.b/" + ")" * n,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]  # no stubs are installed, as in local/intrinsics.py
 
 from shared.core import text
 from shared.core.text import Kind
