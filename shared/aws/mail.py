@@ -1,20 +1,26 @@
-"""How a mail leaves: by SES, by SMTP, or not at all."""
+"""How a mail leaves: by SES, by SMTP, or not at all.
+
+Every mail says that a program wrote it, so that vacation responders do not answer (RFC 3834, section 5). SES writes `Date`
+and `Message-ID` itself; by SMTP they are ours, the id at the sender's domain (RFC 5322, section 3.6).
+"""
 
 import smtplib
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.utils import make_msgid
+from email.utils import format_datetime, make_msgid, parseaddr
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.clients import client
 from shared.aws.secrets import secret
+from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.log import log
 from shared.core.metrics import count_mail_not_sent
 
+_HEADERS = {"Auto-Submitted": "auto-generated"}
 _SMTP_TIMEOUT_SECONDS = 10.0
 
 
@@ -70,6 +76,7 @@ def _send_by_ses(mail: Mail) -> None:
                     "Text": {"Data": mail.text, "Charset": "UTF-8"},
                     "Html": {"Data": mail.html, "Charset": "UTF-8"},
                 },
+                "Headers": [{"Name": name, "Value": value} for name, value in _HEADERS.items()],
             }
         },
     )
@@ -78,7 +85,10 @@ def _send_by_ses(mail: Mail) -> None:
 def _send_by_smtp(mail: Mail) -> None:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = settings().mail_from, mail.to, mail.subject
-    message["Message-ID"] = make_msgid(domain="roost")
+    message["Date"] = format_datetime(clock.now())
+    message["Message-ID"] = make_msgid(domain=_sender_domain())
+    for name, value in _HEADERS.items():
+        message[name] = value
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
     host, port, security = settings().smtp_host, settings().smtp_port, settings().smtp_security
@@ -95,3 +105,8 @@ def _send_by_smtp(mail: Mail) -> None:
         if settings().smtp_user:
             server.login(settings().smtp_user, secret(settings().smtp_secret_name)["smtpPassword"])
         server.send_message(message)
+
+
+def _sender_domain() -> str:
+    _name, address = parseaddr(settings().mail_from)
+    return address.rpartition("@")[2]

@@ -1,0 +1,73 @@
+"""What a mail says of itself to other people's mail systems."""
+
+import email
+import email.policy
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from shared.aws.clients import client
+from shared.aws.mail import Mail, send_mail
+from shared.core import clock
+from tests.conftest import Configure
+
+MAIL = Mail("ada@example.org", "Grüße", "Hello", "<p>Hello</p>")
+NOW = datetime(2026, 11, 30, 12, 30, tzinfo=UTC)
+
+
+class _Server:
+    """Stands for a mail server, and keeps what it took as it was on its way."""
+
+    def __init__(self, taken: list[EmailMessage]) -> None:
+        self.taken = taken
+
+    def __call__(self, *_: Any, **__: Any) -> "_Server":
+        return self
+
+    def __enter__(self) -> "_Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def starttls(self, **_: Any) -> None:
+        pass
+
+    def send_message(self, message: EmailMessage) -> None:
+        read = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+        assert isinstance(read, EmailMessage)
+        self.taken.append(read)
+
+
+@pytest.mark.parametrize("sender", ["Roost <posts@mails.example.org>", "posts@mails.example.org"])
+def test_by_smtp(configure: Configure, monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    """Finding 4.5: a mail without a date, with an id at no domain, is what spam looks like."""
+    taken: list[EmailMessage] = []
+    configure(MAIL_TRANSPORT="smtp", SMTP_HOST="127.0.0.1", SMTP_PORT="25", MAIL_FROM=sender)
+    monkeypatch.setattr("smtplib.SMTP", _Server(taken))
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    send_mail(MAIL)
+    send_mail(MAIL)
+    first, second = taken
+    assert first["Date"].datetime == NOW
+    assert first["Message-ID"].endswith("@mails.example.org>")
+    assert first["Message-ID"] != second["Message-ID"]
+    assert first["Auto-Submitted"] == "auto-generated"
+    assert first["Subject"] == MAIL.subject
+
+
+def test_by_ses(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding 4.5: SES writes the date and the id, and takes the other headers from us."""
+    sent: list[dict[str, Any]] = []
+    ses = client("sesv2")
+    monkeypatch.setattr(ses, "send_email", lambda **request: sent.append(request))
+    send_mail(MAIL)
+    [request] = sent
+    shape = ses.meta.service_model.operation_model("SendEmail").input_shape
+    headers = shape.members["Content"].members["Simple"].members["Headers"]
+    assert set(request["Content"]["Simple"]["Headers"][0]) == set(headers.member.members)
+    assert {"Name": "Auto-Submitted", "Value": "auto-generated"} in request["Content"]["Simple"][
+        "Headers"
+    ]
