@@ -443,10 +443,15 @@ class TestTold:
         assert self.names(session, webhook) == [("post.deleted", str(last.id))]
 
     def test_confirmed_is_published(
-        self, session: Session, channel: Channel, webhook: Webhook, member_posts: Gateway
+        self,
+        session: Session,
+        organization: Organization,
+        webhook: Webhook,
+        member_posts: Gateway,
     ) -> None:
-        post = a_post(session, channel, state=PostState.UNCONFIRMED, due_at=None)
-        url = "https://social.example/@ada/1"
+        page = a_channel(session, organization, provider="linkedin-page")  # which is not asked
+        post = a_post(session, page, state=PostState.UNCONFIRMED, due_at=None)
+        url = "https://www.linkedin.com/feed/update/urn:li:share:7"
         answer = member_posts.post(f"/posts/{post.id}/confirm", {"releaseUrl": url})
         assert answer.status == 200, answer.text
         [told] = self.told(session, webhook)
