@@ -10,6 +10,7 @@ from shared.providers.errors import (
     AppMisconfigured,
     ChannelDisconnected,
     ContentRejected,
+    Evidence,
     GrantRejected,
     MediaRejected,
     OutcomeUnknown,
@@ -148,6 +149,34 @@ class TestAfter:
     def test_a_repetition_refused_for_good_does_not_end_the_doubt(self) -> None:
         facts = Facts(task=Task.REPEAT, doubt_age=SECOND, has_key=True, can_look_up=True)
         assert kind(after(ContentRejected("no"), facts)) == "wait:look_up"
+
+    @pytest.mark.parametrize(
+        ("key_is_record", "look_up", "expected"),
+        [(False, True, "wait:look_up"), (False, False, "unconfirmed"), (True, True, "wait:repeat")],
+    )
+    def test_a_repetition_that_the_server_fails_at_is_looked_up(
+        self, key_is_record: bool, look_up: bool, expected: str
+    ) -> None:
+        """Finding 1.1: further repetitions followed. The name of a record cannot be forgotten, so there they may."""
+        facts = Facts(
+            sent=True,
+            task=Task.REPEAT,
+            has_key=True,
+            key_is_record=key_is_record,
+            can_look_up=look_up,
+        )
+        error = OutcomeUnknown("503", evidence=Evidence(method="POST", status=503))
+        assert kind(after(error, facts)) == expected
+
+    def test_several_that_are_found_are_told_and_none_is_taken(self) -> None:
+        """Finding 1.1c: told as "it was not found there"."""
+        urls = [f"https://example.org/{number}" for number in range(7)]
+        several = [Released(url, url) for url in urls]
+        next_ = after_look_up(None, Facts(task=Task.LOOK_UP), None, several=several)
+        assert isinstance(next_, Unconfirmed)
+        assert next_.error.detail_code == "several_found"
+        assert "7 posts like it are there" in next_.error.message
+        assert "https://example.org/4 and 2 more" in next_.error.message
 
     def test_repetitions_end(self) -> None:
         facts = Facts(sent=True, has_key=True, task=Task.REPEAT, rounds=len(REPEAT_AFTER) - 1)
