@@ -165,6 +165,7 @@ class TestProviders:
             "maxLength": 280,
             "linkLength": x["text"]["linkLength"],
             "maxBytes": None,
+            "shortMentions": False,
         }
         assert sky["auth"]["kind"] == "fields"
         assert [(field["key"], field["type"]) for field in sky["customFields"]] == [
