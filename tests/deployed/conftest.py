@@ -1,0 +1,164 @@
+"""What `make test-deploy` starts: a database, the emulator, and the built artefacts deployed by the real SAM CLI."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from layers import build, deploy
+from layers.build import ROOT
+from local.postgres import EmbeddedPostgres
+from tests.deployed.limits import emulated
+from tests.gateway import Answer, Gateway
+
+EMULATOR = ROOT / ".venv-emulator" / "bin" / "ministack"
+STAGE = "dev"
+_PATIENCE_SECONDS = 60
+
+
+@dataclass
+class System:
+    """A stage on the emulator."""
+
+    stack: str
+    database_url: str
+    administrator: str
+
+    def deploy(self, *parameters: str) -> int:
+        """Deploy what is built, as `make deploy` does; return SAM's status."""
+        built = self._template()
+        (build.HOST_BUILD / "template.yaml").write_text(json.dumps(built))
+        restored = (
+            "RestoredDatabaseResourceId=cluster-1",
+            f"RestoredDatabaseSecretArn={self.administrator}",
+        )
+        return deploy.main([STAGE, *restored, *parameters, "--no-fail-on-empty-changeset"])
+
+    def _template(self) -> dict[str, Any]:
+        build._write_template(build.read_template(), build.HOST_BUILD)
+        whole = json.loads((build.HOST_BUILD / "template.yaml").read_text())
+        return emulated(
+            whole,
+            {
+                "DATABASE_URL": self.database_url,
+                "DATABASE_HOST": "",
+                "DATABASE_CA_FILE": "",
+                "ALLOW_LOOPBACK_ADDRESSES": "true",
+            },
+        )
+
+    def aliases(self) -> Mapping[str, str]:
+        """Return the version that alias `live` of each function points at."""
+        functions = boto3.client("lambda").get_paginator("list_functions").paginate()
+        names = [found["FunctionName"] for page in functions for found in page["Functions"]]
+        return {
+            name: alias["FunctionVersion"]
+            for name in names
+            for alias in boto3.client("lambda").list_aliases(FunctionName=name)["Aliases"]
+        }
+
+    def variables(self, function: str) -> Mapping[str, str]:
+        """Return the environment of the version that serves requests."""
+        found = boto3.client("lambda").get_function_configuration(
+            FunctionName=f"{self.stack}-{function}", Qualifier="live"
+        )
+        return dict(found["Environment"]["Variables"])
+
+    def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+        """Invoke a function's alias and return its answer."""
+        answer = boto3.client("lambda").invoke(
+            FunctionName=f"{self.stack}-{function}", Qualifier="live", Payload=json.dumps(event)
+        )
+        said = json.loads(answer["Payload"].read() or "null")
+        assert "FunctionError" not in answer, said
+        return said
+
+
+class Browser(Gateway):
+    """A caller whose requests go to a deployed function, as the events that API Gateway makes of them."""
+
+    def __init__(
+        self, system: System, function: str, cookies: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(app=None, cookies=cookies or {})
+        self._system, self._function = system, function
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        headers = {"content-type": "application/json", **(options.get("headers") or {})}
+        sent = json.dumps(body) if body is not None else None
+        event = self._event(method, path, "", headers, sent)
+        return self._read(self._system.invoke(self._function, event))
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Deploy once, everything by default; what is started ends with the tests."""
+    folder = tmp_path_factory.mktemp("deployed")
+    postgres = EmbeddedPostgres(folder / "postgres", folder / "postgres.log", durable=False)
+    database_url = postgres.start()
+    with pytest.MonkeyPatch.context() as patch, _emulator(folder, patch):
+        known = make_url(database_url)
+        secret = boto3.client("secretsmanager").create_secret(
+            Name="administrator",
+            SecretString=json.dumps({"username": known.username, "password": known.password}),
+        )
+        patch.setattr(deploy, "BUILD", build.HOST_BUILD)
+        stage = deploy.read_stage(STAGE)
+        made = System(stage.stack, database_url, secret["ARN"])
+        assert made.deploy() == 0
+        yield made
+    postgres.stop()
+
+
+class _emulator:  # noqa: N801  used like a function
+    """The emulator on a free port of the loopback, and the environment of its clients."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self._folder, self._patch = folder, patch
+
+    def __enter__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        for name, value in {
+            "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": deploy.read_stage(STAGE).region, "SAM_CLI_TELEMETRY": "0",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():  # fmt: skip
+            self._patch.setenv(name, value)
+        environment = {
+            **os.environ,
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "HOME": str(self._folder),
+        }
+        with (self._folder / "emulator.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [EMULATOR], env=environment, stdout=log, stderr=log, cwd=self._folder
+            )
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while not _answers(url):
+            assert time.monotonic() < until, (self._folder / "emulator.log").read_text()[-2000:]
+            time.sleep(0.2)
+
+    def __exit__(self, *_error: Sequence[object]) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/_ministack/health", timeout=2).is_success
+    except httpx.TransportError:
+        return False
