@@ -3,9 +3,7 @@
 import filecmp
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from layers import build, operate
 from tests.deployed.conftest import STAGE, Browser, System
@@ -57,23 +55,6 @@ class TestFirstDeployment:
         assert own.json["admin"] is True
         posts = Browser(system, "posts", browser.cookies)
         assert posts.get("/posts/list").status == 200
-
-    def test_a_function_may_do_no_more_than_its_role(self, system: System) -> None:
-        """The functions' own roles are enforced: the one that answers `/` may not read the signing keys."""
-        found = boto3.client("lambda").get_function_configuration(
-            FunctionName=f"{system.stack}-root"
-        )
-        session = boto3.client("sts").assume_role(RoleArn=found["Role"], RoleSessionName="test")[
-            "Credentials"
-        ]
-        as_root = boto3.client(
-            "secretsmanager",
-            aws_access_key_id=session["AccessKeyId"],
-            aws_secret_access_key=session["SecretAccessKey"],
-            aws_session_token=session["SessionToken"],
-        )
-        with pytest.raises(ClientError, match="AccessDenied"):
-            as_root.get_secret_value(SecretId=f"{system.stack}/app")
 
 
 class TestSecondDeployment:
