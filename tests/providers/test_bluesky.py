@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,14 @@ import time_machine
 from shared.core.config import settings
 from shared.core.errors import InvalidInput
 from shared.providers import rules
-from shared.providers.base import DraftPart, Processing, Released, Staged, ThreadPosition
+from shared.providers.base import (
+    DraftPart,
+    OutgoingMedia,
+    Processing,
+    Released,
+    Staged,
+    ThreadPosition,
+)
 from shared.providers.errors import (
     ChannelDisconnected,
     ContentRejected,
@@ -24,7 +32,15 @@ from shared.providers.errors import (
 )
 from shared.providers.http import Api
 from shared.providers.platforms.bluesky import VIDEO_SERVICE, Bluesky, record_key
-from tests.providers.builders import NOON, REFRESH_TOKEN, Storage, a_post, an_access, an_api
+from tests.providers.builders import (
+    NOON,
+    PIXEL,
+    REFRESH_TOKEN,
+    Storage,
+    a_post,
+    an_access,
+    an_api,
+)
 from tests.providers.conftest import sample
 from tests.providers.published import judge_lexicon
 
@@ -41,6 +57,23 @@ BLOB = sample("bluesky", "blob").json()["blob"]
 
 def line(**about: Any) -> Api:
     return an_api(Bluesky(), access=an_access(remote_id=DID, details={"base": HOST}), **about)
+
+
+# What @atproto/pds 0.4.217 answers to a record with a picture of 1.5 MB.
+TOO_BIG = {
+    "error": "InvalidRequest",
+    "message": (
+        "Invalid app.bsky.feed.post record: blob too big (maximum 1000000, got 1500000) "
+        "at $.record.embed.images[0].image"
+    ),
+}
+
+
+def with_spare(storage: Storage) -> OutgoingMedia:
+    """Store a photo that some servers find too large, and its smaller copy."""
+    spare = storage.picture("spare.png", PIXEL + b"s")
+    photo = storage.picture("photo.png", PIXEL + b"photo", width=4, height=3, alt="An owl")
+    return dataclasses.replace(photo, spare=spare)
 
 
 @pytest.fixture
@@ -236,6 +269,74 @@ class TestPublish:
             {"image": BLOB, "alt": ""},
         ]
 
+    def test_a_picture_that_the_server_calls_too_big_is_replaced_by_its_smaller_copy(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        """Finding 1.10: the post failed for good, "blob too big". Read from @atproto/pds 0.4.217."""
+        refusal = httpx.Response(400, json=TOO_BIG)
+        put = platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").mock(
+            side_effect=[refusal, sample("bluesky", "written")]
+        )
+        upload = platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").mock(
+            sample("bluesky", "blob")
+        )
+        photo, small = with_spare(storage), storage.picture("small.png", width=4, height=3)
+        first = {**BLOB, "size": photo.size_bytes}
+        kept = {**BLOB, "size": small.size_bytes}
+        api = line(storage=storage)
+        Bluesky().publish(api, a_post(media=[photo, small], staged={"blobs": [first, kept]}))
+        assert photo.spare is not None
+        assert [call.request.content for call in upload.calls] == [storage.files[photo.spare.key]]
+        before, after = (json.loads(call.request.content) for call in put.calls)
+        assert (before["rkey"], before["swapRecord"]) == (after["rkey"], after["swapRecord"])
+        assert [one["image"] for one in after["record"]["embed"]["images"]] == [BLOB, kept]
+        assert [one["alt"] for one in record_of(put)["embed"]["images"]] == ["An owl", ""]
+
+    @pytest.mark.parametrize("staged_size", ["the spare's", "the photo's"])
+    def test_a_picture_that_stays_too_big_is_refused_after_one_repeat(
+        self, platform: respx.MockRouter, storage: Storage, staged_size: str
+    ) -> None:
+        """Finding 1.10: and the smaller copy is not sent twice."""
+        put = platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").respond(400, json=TOO_BIG)
+        platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").mock(sample("bluesky", "blob"))
+        photo = with_spare(storage)
+        assert photo.spare is not None
+        is_spare = staged_size == "the spare's"
+        blob = {**BLOB, "size": photo.spare.size_bytes if is_spare else photo.size_bytes}
+        api = line(storage=storage)
+        with pytest.raises(MediaRejected, match="blob too big"):
+            Bluesky().publish(api, a_post(media=[photo], staged={"blobs": [blob]}))
+        assert put.call_count == (1 if is_spare else 2)
+        assert not api.sent
+
+    def test_a_text_that_is_too_big_is_no_picture_s_fault(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        message = "Invalid app.bsky.feed.post record: string too big (maximum 3000, got 3001) at $.record.text"
+        put = platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").respond(
+            400, json={"error": "InvalidRequest", "message": message}
+        )
+        photo = with_spare(storage)
+        blob = {**BLOB, "size": photo.size_bytes}
+        with pytest.raises(ContentRejected):
+            Bluesky().publish(line(), a_post(media=[photo], staged={"blobs": [blob]}))
+        assert put.call_count == 1
+
+    def test_an_answer_that_is_lost_after_the_smaller_copy_is_in_doubt(
+        self, platform: respx.MockRouter, storage: Storage
+    ) -> None:
+        """Finding 1.10: the refusal of the first request says nothing of the second."""
+        platform.post(f"{HOST}/xrpc/com.atproto.repo.putRecord").mock(
+            side_effect=[httpx.Response(400, json=TOO_BIG), httpx.ReadTimeout("silence")]
+        )
+        platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").mock(sample("bluesky", "blob"))
+        photo = with_spare(storage)
+        blob = {**BLOB, "size": photo.size_bytes}
+        api = line(storage=storage)
+        with pytest.raises(OutcomeUnknown):
+            Bluesky().publish(api, a_post(media=[photo], staged={"blobs": [blob]}))
+        assert api.sent
+
     def test_never_goes_out_without_its_media(self, put: respx.Route, storage: Storage) -> None:
         with pytest.raises(PlatformUnavailable):
             Bluesky().publish(line(), a_post(media=[storage.picture()]))
@@ -327,6 +428,56 @@ class TestReleaseFromUrl:
         assert record_of(put)["reply"]["root"] == {"uri": found.id, "cid": CID}
 
 
+class TestLanguages:
+    def langs(self, put: respx.Route, text: str, language: str = "") -> Any:
+        Bluesky().publish(line(), a_post(text, settings={"language": language}))
+        return record_of(put).get("langs")
+
+    @pytest.mark.parametrize(
+        ("text", "langs"),
+        [
+            ("부엉이가 Seoul 지붕 위에 돌아왔습니다", ["ko"]),
+            ("ふくろうが屋根に帰ってきた", ["ja"]),
+            ("นกฮูกกลับมาแล้ว", ["th"]),
+            ("Οι κουκουβάγιες επέστρεψαν", ["el"]),
+            ("הינשופים חזרו https://example.org/a-long-address-in-latin-letters", ["he"]),
+            ("ბუები დაბრუნდნენ", ["ka"]),
+            ("Բուերը վերադարձել են", ["hy"]),
+            ("The owls are back", None),
+            ("Совы вернулись", None),
+            ("عادت البوم", None),
+            ("貓頭鷹回來了", None),
+            ("優の良品，貓頭鷹回來了", None),
+            ("The angle α is small", None),
+            ("🦉 2026", None),
+        ],
+    )
+    def test_only_a_script_of_one_language_decides(
+        self, put: respx.Route, text: str, langs: list[str] | None
+    ) -> None:
+        """Finding 4.6: no post named its language."""
+        assert self.langs(put, text) == langs
+
+    def test_the_member_s_word_goes_before_the_script(self, put: respx.Route) -> None:
+        """Finding 4.6."""
+        assert self.langs(put, "부엉이", "en, pt-BR,zh-Hant-TW,en") == ["en", "pt-BR", "zh-Hant-TW"]
+
+    @pytest.mark.parametrize(
+        ("language", "said"),
+        [
+            ("English", '"English" is not a language code. Write one such as en or pt-BR.'),
+            ("en_US", '"en_US" is not a language code'),
+            ("en pt", '"en pt" is not a language code'),
+            ("en,de,fr,it", "at most 3 languages; there are 4"),
+        ],
+    )
+    def test_refuses_what_is_no_code_and_names_the_field(self, language: str, said: str) -> None:
+        """Finding 4.6."""
+        (refused,) = rules.check(Bluesky(), [DraftPart("<p>Owls</p>")], {"language": language})
+        assert refused.path == "settings.language"
+        assert said in refused.message
+
+
 class TestFacets:
     def test_marks_utf8_bytes_and_only_handles_that_exist(
         self, platform: respx.MockRouter, put: respx.Route
@@ -399,6 +550,40 @@ class TestStage:
             "image/png",
             storage.files[picture.key],
         )
+
+    @pytest.mark.parametrize(
+        ("status", "error"), [(413, "PayloadTooLarge"), (400, "BlobTooLarge"), (413, None)]
+    )
+    def test_the_smaller_copy_is_uploaded_where_the_server_refuses_the_first(
+        self, platform: respx.MockRouter, storage: Storage, status: int, error: str | None
+    ) -> None:
+        """Finding 1.10: some servers refuse a file by its size before any record names it."""
+        refusal = httpx.Response(
+            status, json={"error": error, "message": "request entity too large"}
+        )
+        upload = platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").mock(
+            side_effect=[refusal, sample("bluesky", "blob")]
+        )
+        photo = with_spare(storage)
+        staged = Bluesky().stage(line(storage=storage), a_post(media=[photo]), {})
+        assert isinstance(staged, Staged)
+        assert staged.data == {"blobs": [BLOB]}
+        assert photo.spare is not None
+        assert upload.calls.last.request.content == storage.files[photo.spare.key]
+
+    @pytest.mark.parametrize(
+        ("status", "error"), [(413, "PayloadTooLarge"), (400, "InvalidMimeType")]
+    )
+    def test_a_file_without_a_smaller_copy_or_of_a_wrong_type_is_refused(
+        self, platform: respx.MockRouter, storage: Storage, status: int, error: str
+    ) -> None:
+        upload = platform.post(f"{HOST}/xrpc/com.atproto.repo.uploadBlob").respond(
+            status, json={"error": error, "message": "no"}
+        )
+        media = storage.picture() if status == 413 else with_spare(storage)
+        with pytest.raises(MediaRejected):
+            Bluesky().stage(line(storage=storage), a_post(media=[media]), {})
+        assert upload.call_count == 1
 
     def video_service(self, platform: respx.MockRouter, *states: str) -> respx.Route:
         platform.get(f"{HOST}/xrpc/com.atproto.server.getServiceAuth").respond(

@@ -157,6 +157,28 @@ class TestPublish:
         assert image["aspectRatio"] == {"width": 4, "height": 3}
         assert image["image"]["mimeType"] == "image/png"
 
+    @pytest.mark.parametrize("size", [1_500_000, 6_000_000])
+    def test_a_picture_that_is_too_large_arrives_as_its_smaller_copy(
+        self, bluesky: Bluesky, api: Api, storage: Storage, size: int
+    ) -> None:
+        """Finding 1.10: this server takes blobs to 5 MiB, and refuses a record with a picture of more than 1,000,000 bytes."""
+        pixels = png(4, 3)
+        large = storage.picture(content=pixels.ljust(size, b"\x00"), width=4, height=3)
+        spare = storage.picture("spare.png", pixels, width=4, height=3)
+        picture = dataclasses.replace(large, spare=spare)
+        staged = bluesky.stage(api, a_post(media=[picture]), {})
+        assert isinstance(staged, Staged)
+        key = f"large-{size}.1"
+        release = publish(bluesky, api, media=[picture], staged=staged.data, key=key)
+        (image,) = stored(api, release)["embed"]["images"]
+        assert image["image"]["size"] == len(pixels)
+        assert publish(bluesky, api, media=[picture], staged=staged.data, key=key) == release
+
+    def test_languages_arrive(self, bluesky: Bluesky, api: Api) -> None:
+        """Finding 4.6."""
+        release = publish(bluesky, api, settings={"language": "en, pt-BR"}, key="languages.1")
+        assert stored(api, release)["langs"] == ["en", "pt-BR"]
+
     def test_a_video_arrives(self, bluesky: Bluesky, api: Api, storage: Storage) -> None:
         video = storage.video(content=b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 5_000)
         staged = bluesky.stage(api, a_post(media=[video]), {})

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from pydantic import BaseModel, Field, field_validator
 
 from shared.core import clock, text
 from shared.core.config import settings
@@ -50,6 +51,7 @@ from shared.providers.errors import (
     TokenExpired,
 )
 from shared.providers.families.atproto.identity import Identity, resolve, server_name
+from shared.providers.families.atproto.languages import check_codes, codes_in, language_of
 from shared.providers.http import Api, platform_code, said
 from shared.providers.oauth import FormProvider, access_with, server_address
 from shared.providers.spec import (
@@ -72,7 +74,32 @@ VIDEO_TOKEN_LIFETIME = timedelta(minutes=30)  # docs.bsky.app, "Uploading Video"
 UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=5)
 BLOB_LIFETIME = timedelta(minutes=50)
+# Some servers check a picture's size only when a record names it: "blob too big (maximum 1000000, got 1500000)" is what
+# @atproto/pds 0.4.217 answers, tried 2026-11-30; older ones answered `BlobTooLarge`. A text that is too long is refused in
+# like words, so the blob or the file has to be named.
+_TOO_LARGE = "blob_too_large"
+_BLOB_TOO_LARGE = re.compile(r"\b(?:blob|file)\b.{0,20}\btoo (?:big|large)\b", re.IGNORECASE)
 _POST_PATH = re.compile(r"/profile/([^/]+)/post/([\w.:~-]{1,512})(?:/.*)?", re.ASCII)
+
+
+class BlueskySettings(BaseModel):
+    """What a member may choose for one post."""
+
+    language: str = Field(
+        default="",
+        max_length=120,
+        title="Language",
+        description=(
+            "The language of the post as a BCP 47 code, such as en or pt-BR; up to three, separated by commas. "
+            "Readers can filter posts by it."
+        ),
+    )
+
+    @field_validator("language")
+    @classmethod
+    def _is_a_list_of_codes(cls, value: str) -> str:
+        check_codes(value)
+        return value
 
 
 class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
@@ -122,6 +149,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             max_count=4,
         ),
         max_parts=50,
+        settings=BlueskySettings,
         idempotency=Idempotency(
             IdempotencyForm.RECORD_KEY,
             source=(
@@ -198,7 +226,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
                     return Processing({"blobs": blobs, "job": job}, after=PROCESSING_PAUSE)
                 blobs.append(blob)
             else:
-                blobs.append(self._upload(api, media))
+                blobs.append(self._upload_what_fits(api, media))
         return Staged({"blobs": blobs}, expires_at=api.now() + BLOB_LIFETIME)
 
     def look_up(
@@ -255,7 +283,9 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             return TokenExpired(f"Bluesky no longer accepts the channel's token. {words}")
         if name in {"AccountTakedown", "AccountDeactivated", "AccountSuspended"}:
             return ChannelDisconnected(f"Bluesky has closed this account. {words}")
-        if name in {"BlobTooLarge", "InvalidMimeType"}:
+        if name == "BlobTooLarge" or response.status_code == 413 or _BLOB_TOO_LARGE.search(words):
+            return MediaRejected(f"Bluesky refused the file. {words}", code=_TOO_LARGE)
+        if name == "InvalidMimeType":
             return MediaRejected(f"Bluesky refused the file. {words}")
         return None
 
@@ -284,6 +314,15 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         )
 
     # Media
+
+    def _upload_what_fits(self, api: Api, media: OutgoingMedia) -> dict[str, Any]:
+        """Upload a file, or its smaller copy where the server refuses the size."""
+        try:
+            return self._upload(api, media)
+        except MediaRejected as refused:
+            if media.spare is None or refused.detail_code != _TOO_LARGE:
+                raise
+        return self._upload(api, media.spare)
 
     def _upload(self, api: Api, media: OutgoingMedia) -> dict[str, Any]:
         answer = api.request(
@@ -356,13 +395,33 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             "text": post.text,
             "createdAt": clock.to_wire(api.now()),
         }
-        if facets := self._facets(api, post.text):
+        tokens = text.bluesky_tokens(post.text)
+        if languages := _languages_of(post, tokens):
+            record["langs"] = languages
+        if facets := self._facets(api, post.text, tokens):
             record["facets"] = facets
-        if embed := _embed(post):
+        if embed := _embed(post, _blobs(post)):
             record["embed"] = embed
         if reply:
             record["reply"] = reply
-        answer = api.request(
+        answer = self._put(api, post, record)
+        if not answer.is_success and (smaller := self._smaller_blobs(api, post, answer)):
+            # Nothing was written, and the key is the same: whatever happens, there is one post.
+            answer = self._put(api, post, {**record, "embed": _embed(post, smaller)})
+        if answer.is_success:
+            written = api.read(answer, "uri", "cid")
+            return _released(written["uri"], written["cid"])
+        if platform_code(answer) != "InvalidSwap":
+            raise api.read_refusal(answer, irrevocable=True)
+        existing = self._existing(api, post)
+        if existing is None:
+            raise api.with_evidence(
+                ContentRejected("Another post holds this one's key. Send it again."), answer
+            )
+        return existing.released
+
+    def _put(self, api: Api, post: OutgoingPost, record: Mapping[str, Any]) -> httpx.Response:
+        return api.request(
             "POST",
             "/xrpc/com.atproto.repo.putRecord",
             json={
@@ -376,17 +435,24 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             irrevocable=True,
             accept=(400,),
         )
-        if answer.is_success:
-            written = api.read(answer, "uri", "cid")
-            return _released(written["uri"], written["cid"])
-        if platform_code(answer) != "InvalidSwap":
-            raise api.read_refusal(answer, irrevocable=True)
-        existing = self._existing(api, post)
-        if existing is None:
-            raise api.with_evidence(
-                ContentRejected("Another post holds this one's key. Send it again."), answer
-            )
-        return existing.released
+
+    def _smaller_blobs(
+        self, api: Api, post: OutgoingPost, answer: httpx.Response
+    ) -> list[dict[str, Any]] | None:
+        """Upload the smaller copies where `answer` refuses the size of a picture; None: it does not, or there are none."""
+        blobs = _blobs(post)
+        too_large = [
+            media.spare is not None and blob.get("size", 0) > media.spare.size_bytes
+            for media, blob in zip(post.media, blobs, strict=True)
+        ]
+        if not any(too_large):
+            return None
+        if api.read_refusal(answer, irrevocable=True).detail_code != _TOO_LARGE:
+            return None
+        return [
+            self._upload(api, media.spare) if media.spare and is_too_large else blob
+            for media, blob, is_too_large in zip(post.media, blobs, too_large, strict=True)
+        ]
 
     def _existing(self, api: Api, post: OutgoingPost) -> Found | None:
         """Read the record of the part's key; None: there is none, or it says something else."""
@@ -407,11 +473,11 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         created_at = clock.as_utc(datetime.fromisoformat(body["value"]["createdAt"]))
         return Found(_released(body["uri"], body["cid"]), created_at)
 
-    def _facets(self, api: Api, written: str) -> list[dict[str, Any]]:
+    def _facets(self, api: Api, written: str, tokens: Sequence[text.Token]) -> list[dict[str, Any]]:
         """Mark links, hashtags and the handles that exist."""
         facets = []
         position = at = 0
-        for token in text.bluesky_tokens(written):
+        for token in tokens:
             if (feature := self._feature(api, token)) is None:
                 continue
             start = at + text.utf8_bytes(written[position : token.start])
@@ -438,10 +504,27 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
         return str(api.read(answer, "did")["did"]) if answer.is_success else None
 
 
-def _embed(post: OutgoingPost) -> dict[str, Any] | None:
+def _languages_of(post: OutgoingPost, tokens: Sequence[text.Token]) -> list[str]:
+    """List the languages that the member chose, else the one that the text's script alone decides."""
+    if chosen := codes_in(BlueskySettings.model_validate(post.settings).language):
+        return chosen
+    words, position = [], 0
+    for token in tokens:
+        if token.kind is not text.Kind.HASHTAG:  # addresses and handles are of no language
+            words.append(post.text[position : token.start])
+            position = token.end
+    found = language_of(" ".join([*words, post.text[position:]]))
+    return [found] if found else []
+
+
+def _blobs(post: OutgoingPost) -> list[dict[str, Any]]:
     blobs = list(post.staged.get("blobs", []))
     if len(blobs) != len(post.media):
         raise PlatformUnavailable("The media are not on Bluesky yet.")
+    return blobs
+
+
+def _embed(post: OutgoingPost, blobs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not blobs:
         return None
     first = post.media[0]
