@@ -29,7 +29,7 @@ from shared.media.keys import incoming_key, served_key, stored_name
 from shared.media.models import Media
 from shared.media.probe import Examined, Facts, check_size, examine, max_bytes
 from shared.media.quota import check_quota
-from shared.media.schemas import MAX_NAME, file_name
+from shared.media.schemas import file_name
 from shared.media.sniff import EXTENSIONS, HEAD_BYTES, sniff
 from shared.media.upload import add_to_library, refuse_upload, store_examined
 
@@ -50,7 +50,7 @@ class Expected:
 
 def given_name(said: str | None) -> str | None:
     """Read the name that a client says a file has; None: it says none, or only what kind of file it is."""
-    name = file_name(said or "")[:MAX_NAME]
+    name = file_name(said or "")
     return None if name.lower() in _NO_NAMES else name
 
 

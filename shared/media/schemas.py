@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.aws.storage import MAX_PARTS, public_url
+from shared.core.cleaning import clean_name
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.media.models import Media
@@ -23,13 +24,14 @@ class Kind(StrEnum):
     VIDEO = "video"
 
 
-def file_name(given: str) -> str:
-    """Keep the last part of a path, without control characters: it is shown, and never used as a path."""
-    name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", given)[-1]).strip()
-    return name or "file"
-
-
 MAX_NAME = 255
+
+
+def file_name(given: str) -> str:
+    """Return the last part of a path as a clean name on one line: it is shown, and never used as a path."""
+    return clean_name(re.split(r"[/\\]", given)[-1], max_length=MAX_NAME) or "file"
+
+
 FileName = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(file_name)
 ]

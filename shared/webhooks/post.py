@@ -11,11 +11,10 @@ import httpx
 from shared.core.log import log
 from shared.core.net import AddressRefused, guarded_client
 from shared.providers.http import retry_after
-from shared.webhooks.retry import Answer
+from shared.webhooks.retry import KEPT_CHARACTERS, Answer
 
 LONGEST_REQUEST = timedelta(seconds=10)
 MOST_BYTES = 64 * 1024
-KEPT_CHARACTERS = 1_000
 _BYTES_A_CHARACTER = 4
 
 
@@ -55,8 +54,7 @@ def _beginning(response: httpx.Response) -> str:
                 break
     except httpx.HTTPError:
         log.info("webhook.answer_cut_off")
-    # PostgreSQL keeps every character but this one.
-    return read.decode(errors="replace").replace("\0", "")[:KEPT_CHARACTERS]
+    return read.decode(errors="replace")
 
 
 _USUAL = {"content-type": "application/json", "user-agent": "Roost-Webhooks/1"}

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.core.cleaning import clean_text
+
+KEPT_CHARACTERS = 1_000  # of what a receiver says
 # After each try but the last: eight tries within 24 hours.
 BACK_OFF = (
     timedelta(seconds=10),
@@ -22,12 +25,21 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver said. `status` None: nothing, and `error` says why. `retry_after`: how long it asks us to wait."""
+    """What a receiver said. `status` None: nothing, and `error` says why. `retry_after`: how long it asks us to wait.
+
+    Both texts are cleaned and cut here: the receiver is somebody else's server, and the delivery log shows them.
+    """
 
     status: int | None = None
     text: str | None = None
     error: str | None = None
     retry_after: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("text", "error"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, clean_text(value, max_length=KEPT_CHARACTERS))
 
     @property
     def is_taken(self) -> bool:

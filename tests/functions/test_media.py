@@ -260,6 +260,19 @@ class TestParts:
 
 
 class TestRefusal:
+    @pytest.mark.parametrize(
+        ("given", "kept"),
+        [
+            ("C:\\photos\\gpj.\u202eowl.exe", "gpj.owl.exe"),
+            ("a\r\nb\u2028c.jpg", "a b c.jpg"),
+            ("../\u2066\x07", "file"),
+        ],
+    )
+    def test_file_name_is_one_clean_line(self, browser: Gateway, given: str, kept: str) -> None:
+        """Finding 2.13: a bidirectional override makes one name read as another."""
+        file = upload_file(browser, a_picture(), given).json
+        assert (file["name"], file["originalName"]) == (kept, kept)
+
     def test_wrong_type_is_named_and_removed(self, browser: Gateway) -> None:
         answer = upload_file(browser, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "logo.png")
         assert (answer.status, answer.json["code"]) == (422, "file_refused")

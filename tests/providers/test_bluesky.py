@@ -162,10 +162,16 @@ class TestConnect:
         )
         assert connection.account.name == "roost.bsky.social"
 
-    def test_a_document_that_leads_inside_is_refused(self, platform: respx.MockRouter) -> None:
+    @pytest.mark.parametrize(
+        "endpoint", ["http://169.254.169.254", "https://[abc", "https://a.example:port", "", None]
+    )
+    def test_a_document_that_leads_inside_or_nowhere_is_refused(
+        self, platform: respx.MockRouter, endpoint: str | None
+    ) -> None:
+        """Finding 4.2f, for servers that a document names: an address that cannot be read is a refusal too."""
         entryway(platform)
-        inside = {"serviceEndpoint": "http://169.254.169.254"}
-        directory(platform, service=[{**sample("bluesky", "did").json()["service"][0], **inside}])
+        named = {"serviceEndpoint": endpoint}
+        directory(platform, service=[{**sample("bluesky", "did").json()["service"][0], **named}])
         with pytest.raises(InvalidInput):
             Bluesky().connect(
                 an_api(Bluesky()), code=json.dumps(FORM), redirect_uri="", remember={}

@@ -35,7 +35,15 @@ def sanitize(composed: str) -> str:
         attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
         url_schemes=set(SCHEMES),
         link_rel=None,
+        attribute_filter=_without_opener,
     )
+
+
+def _without_opener(tag: str, attribute: str, value: str) -> str | None:
+    """Take `opener` out of a link's `rel`: it lets the page that the link opens replace the page it stands on."""
+    if (tag, attribute) != ("a", "rel"):
+        return value
+    return " ".join(word for word in value.split() if word.casefold() != "opener") or None
 
 
 def to_plain(composed: str, *, mention: Mention | None = None) -> str:

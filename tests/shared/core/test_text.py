@@ -29,6 +29,20 @@ class TestSanitize:
     def test_takes_the_rest_away(self, composed: str, kept: str) -> None:
         assert text.sanitize(composed) == kept
 
+    @pytest.mark.parametrize(
+        ("rel", "kept"),
+        [
+            ("opener", ""),
+            ("OPENER\tnofollow", ' rel="nofollow"'),
+            ("noopener noreferrer", ' rel="noopener noreferrer"'),
+            ("", ""),
+        ],
+    )
+    def test_no_link_lends_its_window(self, rel: str, kept: str) -> None:
+        """Finding 2.13: `rel="opener"` was stored, so a page that a link opens could replace the page it stands on."""
+        link = text.sanitize(f'<a href="https://d.org" target="_blank" rel="{rel}">d</a>')
+        assert link == f'<a href="https://d.org" target="_blank"{kept}>d</a>'
+
     def test_is_settled_after_one_pass(self) -> None:
         once = text.sanitize('a & b <b>c</b> <a href="http://x.org?a=1&b=2">d</a>')
         assert text.sanitize(once) == once

@@ -18,6 +18,16 @@ def test_eight_tries_within_about_a_day() -> None:
     assert pause_after(BROKEN, MOST_TRIES) is None
 
 
+def test_what_a_receiver_says_is_cleaned_and_cut() -> None:
+    """Finding 2.13: the delivery log showed control and bidirectional characters as they came."""
+    answer = Answer(
+        500, "no\x1b[31m \u202eway\n" + "x" * 5_000, "The connection failed. \x00\u2066"
+    )
+    assert answer.text == ("no[31m way\n" + "x" * 5_000)[:999] + "…"
+    assert answer.error == "The connection failed. "
+    assert (Answer(204).text, Answer(204).error) == (None, None)
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299, 410])
 def test_not_again(status: int) -> None:
     assert pause_after(Answer(status), 1) is None
