@@ -39,6 +39,7 @@ from shared.identity.schemas import (
     SessionOut,
 )
 from shared.identity.tokens import read_expired_access_token
+from shared.identity.unsubscribe import kind_of, unsubscribe
 from shared.organizations import queries as organizations
 from shared.organizations.api_keys import (
     change_api_key,
@@ -73,7 +74,12 @@ from shared.web.deps import (
     client_address,
     credentials_of,
 )
-from shared.web.pages import activation_page, password_page
+from shared.web.pages import (
+    activation_page,
+    password_page,
+    unsubscribe_page,
+    unsubscribed_page,
+)
 from shared.web.routing import Router, refusals
 
 Mailed = Annotated[
@@ -260,6 +266,25 @@ def set_mail_preferences(
         failure=body.send_failure_emails,
     )
     return body
+
+
+@user.get("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
+def show_unsubscribe(token: Mailed) -> HTMLResponse:
+    """Show the page on which a link in a mail switches off mails of its kind.
+
+    Opening it changes nothing: mail programs and scanners open links too.
+    """
+    return unsubscribe_page(kind_of(token))
+
+
+@user.post("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
+def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
+    """Switch off one kind of mail for one user, by the link in a mail of that kind.
+
+    Nobody needs to be signed in. Mail programs send this for their users, with the body
+    `List-Unsubscribe=One-Click` (RFC 8058); the body is not read. The link never expires.
+    """
+    return unsubscribed_page(unsubscribe(session, token))
 
 
 @user.get("/organizations")

@@ -93,6 +93,8 @@ SIGN_IN = Rate("sign_in", 300, timedelta(minutes=10), Per.ADDRESS)
 RENEW = Rate("renew", 30, timedelta(minutes=1), Per.SESSION)
 SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
 MAIL = Rate("mail", 20, timedelta(hours=1), Per.ADDRESS)
+# Mail services send these for all their users, from a few addresses.
+UNSUBSCRIBE = Rate("unsubscribe", 600, timedelta(minutes=1), Per.ADDRESS)
 COMPOSE = Rate("compose", 600, timedelta(minutes=1))
 CONNECT = Rate("connect", 120, timedelta(minutes=10))
 MENTIONS = Rate("mentions", 300, timedelta(minutes=1))
@@ -215,6 +217,9 @@ USER = {
     "POST /user/email-notifications": PERSON,
     "GET /user/organizations": _PERSONAL,
     "POST /user/change-org": _PERSONAL,
+    # The token in the link is what proves the right to switch mails off.
+    "GET /user/unsubscribe": Rule(Who.PUBLIC),
+    "POST /user/unsubscribe": Rule(Who.PUBLIC, rate=UNSUBSCRIBE),
     "POST /user/logout": Rule(Who.PUBLIC, by_cookie=True),
     "GET /user/sessions": _PERSONAL,
     "DELETE /user/sessions/{session_id}": _PERSONAL,

@@ -1,13 +1,16 @@
 """How a mail leaves: by SES, by SMTP, or not at all.
 
 Every mail says that a program wrote it, so that vacation responders do not answer (RFC 3834, section 5). SES writes `Date`
-and `Message-ID` itself; by SMTP they are ours, the id at the sender's domain (RFC 5322, section 3.6).
+and `Message-ID` itself; by SMTP they are ours, the id at the sender's domain (RFC 5322, section 3.6). A mail of a kind that
+its reader can switch off says so in two headers (RFC 2369, section 3.2; RFC 8058): mail programs show a button for them,
+and large providers expect it. Whoever signs mails (SES, or the SMTP server) must sign these headers too.
 """
 
 import smtplib
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import format_datetime, make_msgid, parseaddr
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,12 +36,44 @@ class MailNotSent(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail to one address, as text and as HTML."""
+    """One mail to one address, as text and as HTML.
+
+    `unsubscribe_url` is where its reader switches off this kind of mail: by a GET that shows a page, and by a POST. None:
+    mails of this kind always come, as those about the account do.
+    """
 
     to: str
     subject: str
     text: str
     html: str
+    unsubscribe_url: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers besides those that every mail has by its transport."""
+        if self.unsubscribe_url is None:
+            return _HEADERS
+        return {
+            **_HEADERS,
+            "List-Unsubscribe": f"<{self.unsubscribe_url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+
+
+class _Policy(EmailPolicy):
+    """Writes the address in `List-Unsubscribe` as it is.
+
+    The library writes a word longer than a line as an encoded word (`=?utf-8?q?...?=`), which no mail program reads there.
+    """
+
+    def fold(self, name: str, value: str) -> str:
+        return self._whole(name, value) or super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return self._whole(name, value).encode() or super().fold_binary(name, value)
+
+    def _whole(self, name: str, value: str) -> str:
+        return f"{name}: {value}{self.linesep}" if name == "List-Unsubscribe" else ""
 
 
 def mail_is_on() -> bool:
@@ -76,18 +111,18 @@ def _send_by_ses(mail: Mail) -> None:
                     "Text": {"Data": mail.text, "Charset": "UTF-8"},
                     "Html": {"Data": mail.html, "Charset": "UTF-8"},
                 },
-                "Headers": [{"Name": name, "Value": value} for name, value in _HEADERS.items()],
+                "Headers": [{"Name": name, "Value": value} for name, value in mail.headers.items()],
             }
         },
     )
 
 
 def _send_by_smtp(mail: Mail) -> None:
-    message = EmailMessage()
+    message = EmailMessage(_Policy())
     message["From"], message["To"], message["Subject"] = settings().mail_from, mail.to, mail.subject
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = make_msgid(domain=_sender_domain())
-    for name, value in _HEADERS.items():
+    for name, value in mail.headers.items():
         message[name] = value
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")

@@ -8,7 +8,7 @@ _PAGE = """<!doctype html>
 <html lang="en"><body style="margin:0;background:#f4f4f0;font:16px/1.5 system-ui,sans-serif;color:#222">
 <div style="max-width:34rem;margin:2rem auto;padding:2rem;background:#fff;border-radius:8px">
 <h1 style="margin:0 0 1rem;font-size:1.25rem">{title}</h1>
-{paragraphs}{button}
+{paragraphs}{button}{end}
 </div></body></html>
 """
 _BUTTON = (
@@ -16,6 +16,7 @@ _BUTTON = (
     'background:#235;color:#fff;text-decoration:none">{label}</a></p>\n'
     '<p style="font-size:.85rem;color:#666">Or open this address: {url}</p>'
 )
+_UNSUBSCRIBE = '<p style="font-size:.85rem"><a href="{url}" style="color:#666">{label}</a></p>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,19 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail's words. The paragraphs are plain text; what looks like HTML in them is shown, not read."""
+    """A mail's words. The paragraphs are plain text; what looks like HTML in them is shown, not read.
+
+    `unsubscribe` is a small link at the end, by which the reader switches off mails of this kind.
+    """
 
     title: str
     paragraphs: Sequence[str]
     link: Link | None = None
+    unsubscribe: Link | None = None
 
     @property
     def text(self) -> str:
-        ends = [f"{self.link.label}: {self.link.url}"] if self.link else []
+        ends = [f"{link.label}: {link.url}" for link in (self.link, self.unsubscribe) if link]
         return "\n\n".join([self.title, *self.paragraphs, *ends]) + "\n"
 
     @property
@@ -47,7 +52,14 @@ class Letter:
             if self.link
             else ""
         )
-        return _PAGE.format(title=escape(self.title), paragraphs=paragraphs, button=button)
+        end = (
+            _UNSUBSCRIBE.format(
+                url=escape(self.unsubscribe.url), label=escape(self.unsubscribe.label)
+            )
+            if self.unsubscribe
+            else ""
+        )
+        return _PAGE.format(title=escape(self.title), paragraphs=paragraphs, button=button, end=end)
 
 
 def _lines(paragraph: str) -> str:

@@ -87,6 +87,14 @@ class CodeRefused(InvalidInput):
         super().__init__("The link has expired or was used already.", problems=[problem])
 
 
+class UnsubscribeRefused(InvalidInput):
+    """The link that switches off mails is not one that we mailed."""
+
+    def __init__(self) -> None:
+        words = "This link is damaged. Open the link in the mail as a whole, or choose which mails to get in your settings."
+        super().__init__(words, problems=[FieldProblem("token", "unsubscribe_refused", words)])
+
+
 class NoSuchSession(NotFound):
     """The user has no such session, or it is over."""
 

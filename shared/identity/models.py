@@ -11,6 +11,10 @@ from shared.core.ids import new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
+# 244 random bits: PostgreSQL makes version 4 UUIDs by its cryptographic generator (pg_strong_random). Written as PostgreSQL
+# writes it back, parentheses included: the test of migrations compares the text.
+RANDOM_SEED_SQL = "sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))"
+
 
 class LoginProvider(StrEnum):
     """By what a user proves who they are."""
@@ -31,8 +35,18 @@ class MailedCodePurpose(StrEnum):
     RESET_PASSWORD = "reset_password"  # noqa: S105, a purpose
 
 
+class MailKind(StrEnum):
+    """A kind of mail that a user can switch off."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
 class User(Timestamps, SoftDelete, Base):
-    """A person. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers."""
+    """A person. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers.
+
+    `unsubscribe_seed` is random; the links that switch off mails are made of it (`identity/unsubscribe.py`).
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -71,6 +85,9 @@ class User(Timestamps, SoftDelete, Base):
     last_read_notifications_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     sends_success_mails: Mapped[bool] = mapped_column(default=True)
     sends_failure_mails: Mapped[bool] = mapped_column(default=True)
+    unsubscribe_seed: Mapped[bytes] = mapped_column(
+        LargeBinary, server_default=text(RANDOM_SEED_SQL)
+    )
     failed_logins: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None]
 

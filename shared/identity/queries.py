@@ -24,7 +24,14 @@ from sqlalchemy.orm import Session as DbSession
 
 from shared.core.ids import SessionId, UserId
 from shared.db.types import AnyRow
-from shared.identity.models import LoginProvider, MailedCode, MailedCodePurpose, Session, User
+from shared.identity.models import (
+    LoginProvider,
+    MailedCode,
+    MailedCodePurpose,
+    MailKind,
+    Session,
+    User,
+)
 
 _LIVES = User.deleted_at.is_(None)
 
@@ -325,6 +332,24 @@ def set_mail_preferences(
         .where(User.id == user_id)
         .values(sends_success_mails=success, sends_failure_mails=failure)
     )
+
+
+_SWITCH = {
+    MailKind.SUCCESS: User.sends_success_mails,
+    MailKind.FAILURE: User.sends_failure_mails,
+}
+
+
+def switch_mails_off(session: DbSession, user_id: UserId, kind: MailKind) -> None:
+    """Note that a user wants no more mails of a kind."""
+    session.execute(update(User).where(User.id == user_id).values({_SWITCH[kind]: False}))
+
+
+def find_unsubscribe_seed(session: DbSession, user_id: UserId) -> bytes | None:
+    """Return what the links of a user's mails are made of; None if there is no such user."""
+    return session.execute(
+        select(User.unsubscribe_seed).where(User.id == user_id)
+    ).scalar_one_or_none()
 
 
 def get_mail_preferences(session: DbSession, user_id: UserId) -> AnyRow:

@@ -5,6 +5,7 @@ its mails are sent and marked after: if the process dies in between, somebody is
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from uuid import UUID
@@ -15,6 +16,8 @@ from shared.core.config import settings
 from shared.core.letters import Letter, Link
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
+from shared.identity.models import MailKind
+from shared.identity.unsubscribe import unsubscribe_url
 from shared.notifications import queries
 from shared.notifications.models import NotificationKind
 from shared.notifications.queries import Claimed, Recipient
@@ -24,6 +27,12 @@ _LEASE = timedelta(minutes=10)
 _OVERDUE = timedelta(minutes=2)
 _ROUND = 50
 _LISTED = 20
+
+# News come whatever a member chose, so their mails offer no switch.
+_SWITCHED_BY = {
+    NotificationKind.SUCCESS: MailKind.SUCCESS,
+    NotificationKind.FAILURE: MailKind.FAILURE,
+}
 
 Claim = Callable[[], list[Claimed]]
 
@@ -81,7 +90,7 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
             for each in members
             if each.organization_id == organization_id and _wants(each, kind)
         ]
-        if _send_letters(letters(told), wanting):
+        if _send_letters(letters(told), wanting, _SWITCHED_BY.get(kind)):
             _mark([each.id for each in told])
 
 
@@ -95,9 +104,12 @@ def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
     return claimed.organization_id, claimed.kind
 
 
-def _send_letters(letters: Iterable[Letter], recipients: Sequence[Recipient]) -> bool:
+def _send_letters(
+    letters: Iterable[Letter], recipients: Sequence[Recipient], switch: MailKind | None
+) -> bool:
     """Send each letter to each recipient; False if the transport took none of them, so that all are tried again.
 
+    `switch` is the kind of mail that the recipients can switch off by a link in it; None: they cannot.
     A letter that cannot be built never will be: it counts as done, and the others go out.
     """
     if not mail_is_on():
@@ -106,7 +118,7 @@ def _send_letters(letters: Iterable[Letter], recipients: Sequence[Recipient]) ->
     for letter in letters:
         for recipient in recipients:
             try:
-                send_mail(Mail(recipient.email, one_line(letter.title), letter.text, letter.html))
+                send_mail(_mail(letter, recipient, switch))
             except MailNotSent as error:
                 tried += 1
                 log.warning("mail.failed", extra={"reason": repr(error.__cause__)})
@@ -117,6 +129,17 @@ def _send_letters(letters: Iterable[Letter], recipients: Sequence[Recipient]) ->
             else:
                 taken += 1
     return taken > 0 or tried == 0
+
+
+def _mail(letter: Letter, recipient: Recipient, switch: MailKind | None) -> Mail:
+    """Write a letter to one recipient, with the link that switches off mails of its kind."""
+    url = None
+    if switch:
+        url = unsubscribe_url(recipient.user_id, recipient.unsubscribe_seed, switch)
+        letter = replace(letter, unsubscribe=Link("Stop getting these mails", url))
+    return Mail(
+        recipient.email, one_line(letter.title), letter.text, letter.html, unsubscribe_url=url
+    )
 
 
 def _wants(recipient: Recipient, kind: NotificationKind) -> bool:

@@ -37,9 +37,11 @@ class Recipient:
     """A member who may want a mail."""
 
     organization_id: UUID
+    user_id: UUID
     email: str
     wants_successes: bool
     wants_failures: bool
+    unsubscribe_seed: bytes
 
 
 def count_unread(session: Session, organization_id: OrganizationId, user_id: UserId) -> int:
@@ -222,7 +224,7 @@ _MARK_MAILED = text("update notifications set mailed_at = now() where id = any(:
     bindparam("ids", type_=_IDS)
 )
 _RECIPIENTS = text("""
-select m.organization_id, u.email, u.sends_success_mails, u.sends_failure_mails
+select m.organization_id, u.id, u.email, u.sends_success_mails, u.sends_failure_mails, u.unsubscribe_seed
 from members m join users u on u.id = m.user_id
 where m.organization_id = any(:organization_ids) and not m.disabled
   and u.deleted_at is null and u.activated_at is not null

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from shared.core.errors import AppError
 from shared.core.html import STYLE, html_page
+from shared.identity.models import MailKind
 
 _START = """
 <p>Roost publishes posts to social networks on time. There is no console yet; everything can be done through the API.</p>
@@ -65,6 +66,20 @@ form.addEventListener("submit", async (event) => {
     : body.detail + " If your account is active already, sign in. Otherwise have another mail sent.";
   form.remove();
 });
+"""
+
+# What a user stops getting, by the kind of mail.
+_STOPPED = {
+    MailKind.SUCCESS: "mails about published posts",
+    MailKind.FAILURE: "mails about posts that need attention",
+}
+# A plain form that sends itself here: a program of mail sends the same (RFC 8058), and no script is needed.
+_UNSUBSCRIBE_FORM = """
+<p>You will get no more {kind}, for any of your organizations. Other mails still come.</p>
+<form method="post"><button name="List-Unsubscribe" value="One-Click">Stop getting them</button></form>
+"""
+_UNSUBSCRIBED = """
+<p>You will get no more {kind}. You can switch them on again in your settings (<code>POST /user/email-notifications</code>).</p>
 """
 
 # By status: what a person reads first who opened a link.
@@ -132,6 +147,16 @@ def activation_page(code: str) -> HTMLResponse:
     """Make the page on which a mailed code lets one activate an account."""
     form = _ACTIVATE_FORM.format(code=escape(code))
     return page("Activate your account", form, script=_ACTIVATE)
+
+
+def unsubscribe_page(kind: MailKind) -> HTMLResponse:
+    """Make the page on which a link in a mail lets one switch off that kind of mail."""
+    return page("Stop getting these mails?", _UNSUBSCRIBE_FORM.format(kind=_STOPPED[kind]))
+
+
+def unsubscribed_page(kind: MailKind) -> HTMLResponse:
+    """Make the page that says which kind of mail was switched off."""
+    return page("Switched off", _UNSUBSCRIBED.format(kind=_STOPPED[kind]))
 
 
 def sign_in_page(why: str, *, status: int = HTTPStatus.OK) -> HTMLResponse:

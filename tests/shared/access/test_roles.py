@@ -27,6 +27,8 @@ LEAST = {
         GET /auth/forgot-return
         POST /auth/forgot-return
         POST /user/logout
+        GET /user/unsubscribe
+        POST /user/unsubscribe
         GET /app/integrations/social/{provider}
         POST /app/integrations/social/{provider}
         GET /oauth/authorize

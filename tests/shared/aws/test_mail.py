@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
@@ -68,6 +69,22 @@ def test_by_ses(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = ses.meta.service_model.operation_model("SendEmail").input_shape
     headers = shape.members["Content"].members["Simple"].members["Headers"]
     assert set(request["Content"]["Simple"]["Headers"][0]) == set(headers.member.members)
-    assert {"Name": "Auto-Submitted", "Value": "auto-generated"} in request["Content"]["Simple"][
-        "Headers"
+    assert request["Content"]["Simple"]["Headers"] == [
+        {"Name": "Auto-Submitted", "Value": "auto-generated"}
+    ]
+
+
+def test_the_way_to_switch_it_off_by_ses(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding 4.5: RFC 2369 and RFC 8058, within what SES takes (870 printable ASCII characters)."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(client("sesv2"), "send_email", lambda **request: sent.append(request))
+    send_mail(replace(MAIL, unsubscribe_url="https://roost.example/user/unsubscribe?token=a.b.c"))
+    [request] = sent
+    assert request["Content"]["Simple"]["Headers"] == [
+        {"Name": "Auto-Submitted", "Value": "auto-generated"},
+        {
+            "Name": "List-Unsubscribe",
+            "Value": "<https://roost.example/user/unsubscribe?token=a.b.c>",
+        },
+        {"Name": "List-Unsubscribe-Post", "Value": "List-Unsubscribe=One-Click"},
     ]

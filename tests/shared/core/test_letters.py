@@ -19,6 +19,12 @@ def test_html_of_others_is_shown_and_not_read() -> None:
     assert "<img src=x onerror=alert(1)>" in letter.text
 
 
+def test_ends_with_the_link_that_stops_such_mails() -> None:
+    letter = Letter("Title", ["One"], unsubscribe=Link("Stop", "https://x.example/?a=1&b=2"))
+    assert letter.text == "Title\n\nOne\n\nStop: https://x.example/?a=1&b=2\n"
+    assert letter.html.count('href="https://x.example/?a=1&amp;b=2"') == 1
+
+
 def test_needs_no_link() -> None:
     letter = Letter("Title", ["Words"])
     assert "href" not in letter.html
