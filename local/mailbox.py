@@ -6,19 +6,25 @@ import html
 import json
 import threading
 from base64 import b64decode
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 from local.home import write_private
 
 _KEPT = 500
+# SES writes Date and Message-ID itself, the id at this domain.
+_SES_DOMAIN = "email.amazonses.com"
 
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """One mail as it was handed to SES. `number` counts from 1."""
+    """One mail as it was handed to SES. `number` counts from 1.
+
+    `headers` are pairs in the order in which a mail has them, with those that SES writes itself.
+    """
 
     number: int
     sent_at: str
@@ -27,6 +33,7 @@ class SentMail:
     subject: str
     text: str
     html: str
+    headers: list[list[str]] = field(default_factory=list)
 
 
 class Mailbox:
@@ -46,20 +53,31 @@ class Mailbox:
             address for kind in request.get("Destination", {}).values() for address in kind
         ]
         content = request["Content"]
-        subject, text, markup = (
+        subject, text, markup, given = (
             _raw_parts(content["Raw"]["Data"])
             if "Raw" in content
             else _simple_parts(content["Simple"])
         )
+        now = datetime.now(UTC)
         with self._lock:
+            number = self._mails[-1].number + 1 if self._mails else 1
+            by_ses = [
+                ["From", request.get("FromEmailAddress", "")],
+                ["To", ", ".join(addresses)],
+                ["Subject", subject],
+                ["Date", format_datetime(now)],
+                ["Message-ID", f"<{number}@{_SES_DOMAIN}>"],
+            ]
+            names = {name.lower() for name, _ in given}
             mail = SentMail(
-                number=self._mails[-1].number + 1 if self._mails else 1,
-                sent_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                number=number,
+                sent_at=now.isoformat(timespec="seconds"),
                 sender=request.get("FromEmailAddress", ""),
                 to=addresses,
                 subject=subject,
                 text=text,
                 html=markup,
+                headers=[each for each in by_ses if each[0].lower() not in names] + given,
             )
             write_private(
                 self._folder / f"{mail.number}.json", json.dumps(asdict(mail), ensure_ascii=False)
@@ -89,22 +107,24 @@ class Mailbox:
         return _PAGE.replace("{mails}", mails).encode()
 
 
-def _simple_parts(simple: dict[str, Any]) -> tuple[str, str, str]:
+def _simple_parts(simple: dict[str, Any]) -> tuple[str, str, str, list[list[str]]]:
     body = simple.get("Body", {})
     return (
         simple["Subject"]["Data"],
         body.get("Text", {}).get("Data", ""),
         body.get("Html", {}).get("Data", ""),
+        [[each["Name"], each["Value"]] for each in simple.get("Headers", [])],
     )
 
 
-def _raw_parts(data: str) -> tuple[str, str, str]:
+def _raw_parts(data: str) -> tuple[str, str, str, list[list[str]]]:
     message = email.message_from_bytes(b64decode(data), policy=email.policy.default)
     text, markup = message.get_body(("plain",)), message.get_body(("html",))
     return (
         str(message["Subject"] or ""),
         text.get_content() if text else "",
         markup.get_content() if markup else "",
+        [[name, str(value)] for name, value in message.items()],
     )
 
 
@@ -114,10 +134,12 @@ def _article(mail: SentMail) -> str:
         if mail.html
         else f"<pre>{html.escape(mail.text)}</pre>"
     )
+    headers = "\n".join(f"{name}: {value}" for name, value in mail.headers)
     return (
         f"<details{' open' if mail.number else ''}><summary><b>{html.escape(mail.subject)}</b> "
         f"to {html.escape(', '.join(mail.to))} <time>{html.escape(mail.sent_at)}</time></summary>"
-        f"{shown}<details class=text><summary>as text</summary><pre>{html.escape(mail.text)}</pre></details></details>"
+        f"{shown}<details class=text><summary>as text</summary><pre>{html.escape(mail.text)}</pre></details>"
+        f"<details class=text><summary>headers</summary><pre>{html.escape(headers)}</pre></details></details>"
     )
 
 

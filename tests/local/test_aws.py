@@ -2,6 +2,8 @@ import json
 import stat
 from base64 import b64encode
 from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,53 @@ class TestMail:
         assert "&lt;Sale&gt;" in page
         assert "<script" not in page
         assert 'sandbox="allow-popups' in page
+
+    def test_headers_are_shown(self, tmp_path: Path) -> None:
+        """Finding 4.5: the page shows what a mail says of itself, with what SES writes."""
+        mailbox = Mailbox(tmp_path)
+        content = self.simple()
+        unsubscribe = "<https://roost.example/user/unsubscribe?token=a&b>"
+        content["Simple"]["Headers"] = [{"Name": "List-Unsubscribe", "Value": unsubscribe}]
+        mailbox.keep(
+            {
+                "FromEmailAddress": "Roost <no-reply@sender.example>",
+                "Destination": {"ToAddresses": ["a@b.example"]},
+                "Content": content,
+            }
+        )
+
+        page = Mailbox(tmp_path).as_page().decode()
+
+        for line in (
+            "From: Roost <no-reply@sender.example>",
+            "To: a@b.example",
+            "Subject: Hello",
+            "Message-ID: <1@email.amazonses.com>",
+            f"List-Unsubscribe: {unsubscribe}",
+        ):
+            assert escape(line) in page
+        headers = dict(json.loads(mailbox.as_json())[0]["headers"])
+        assert (
+            parsedate_to_datetime(headers["Date"]).isoformat() == mailbox.newest_first()[0].sent_at
+        )
+
+    def test_headers_of_a_raw_mail_are_its_own(self, tmp_path: Path) -> None:
+        mailbox = Mailbox(tmp_path)
+        raw = b"Subject: x\nmessage-id: <own@sender.example>\n\nbody"
+        mailbox.keep({"Content": {"Raw": {"Data": b64encode(raw).decode()}}})
+
+        names = [name.lower() for name, _ in mailbox.newest_first()[0].headers]
+
+        assert sorted(names) == ["date", "from", "message-id", "subject", "to"]
+
+    def test_mails_of_before_are_read(self, tmp_path: Path) -> None:
+        Mailbox(tmp_path).keep({"Content": self.simple()})
+        [file] = tmp_path.glob("*.json")
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        del kept["headers"]
+        file.write_text(json.dumps(kept), encoding="utf-8")
+
+        assert Mailbox(tmp_path).newest_first()[0].subject == "Hello"
 
     def test_raw_data_is_read_as_it_is_on_the_wire(self, tmp_path: Path) -> None:
         mailbox = Mailbox(tmp_path)
