@@ -12,6 +12,7 @@ from shared.providers.spec import (
     ImageRules,
     MediaMode,
     MediaRules,
+    NoSettings,
     ProviderSpec,
     TextRules,
     TextUnit,
@@ -95,8 +96,13 @@ class TestRules:
         assert rules(media=media)[2].endswith(f"{words} in further parts.")
 
     def test_modes_and_files_in_settings(self) -> None:
+        class Settings(NoSettings):
+            as_slides: bool = False
+
         mode = MediaMode("as_slides", "a slide show", MediaRules(images=PICTURES))
-        *_, of_mode, of_setting, _checked = rules(media_modes=(mode,), media_settings=("cover",))
+        *_, of_mode, of_setting, _checked = rules(
+            settings=Settings, media_modes=(mode,), media_settings=("cover",)
+        )
         assert of_mode.startswith(
             "With the setting `as_slides`, which makes it a slide show, files of a part: up to 1 picture"
         )
