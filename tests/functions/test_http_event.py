@@ -9,6 +9,7 @@ import pytest
 from functions.posts.app import handler
 from local.gateway import Match, Request, event_from_request
 from local.system import Route
+from tests.loop import use_loop
 
 EVENT = Path(__file__).parents[2] / "events" / "http_api_request.json"
 _NO_CONTEXT: Any = None
@@ -21,6 +22,7 @@ def recorded() -> dict[str, Any]:
 
 
 def test_a_function_answers_it(recorded: dict[str, Any]) -> None:
+    use_loop()  # whatever ran before in this thread may have closed or taken away its loop
     answer = handler(recorded, _NO_CONTEXT)
     assert answer["statusCode"] == 401
     assert answer["headers"]["x-request-id"] == recorded["requestContext"]["requestId"]
