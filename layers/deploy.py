@@ -6,6 +6,7 @@
 for two reasons: SAM looks for its configuration beside the template, and it cuts a value such as `rate(1 hour)` at the
 blank when it stands in a list. The made file also carries the release: a digest of everything that is deployed, from which
 SAM names the version that each alias moves to. SAM itself sees no difference when only a parameter's value changes.
+The built template carries the release too, as its parameter's default, for whoever expands it without the parameters.
 """
 
 import hashlib
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         template = json.loads(_built_template().read_text())
         check_parameters(stage.parameters, template)
         print(concurrency_note(stage.parameters, template, limit=_account_limit(stage)))
-        config = write_config(stage, release(BUILD, stage.parameters))
+        config = write_config(stage, write_release(BUILD, stage.parameters))
         deploying = (*command(stage, config), *options)
     except DeployRefused as refused:
         print(refused, file=sys.stderr)
@@ -129,16 +130,36 @@ def check_parameters(parameters: Mapping[str, str], template: Mapping[str, Any])
 
 
 def release(folder: Path, parameters: Mapping[str, str]) -> str:
-    """Return the digest of what is deployed: every built file, its place, and every parameter."""
+    """Return the digest of what is deployed: every built file, its place, and every parameter.
+
+    An earlier release in the template and SAM's configuration are no part of it.
+    """
     digest = hashlib.sha256(json.dumps(sorted(parameters.items())).encode())
     for path in sorted(found for found in folder.rglob("*") if found.is_file()):
         place = str(path.relative_to(folder))
-        if place != _CONFIG:
-            digest.update(f"\0{place}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        if place == _CONFIG:
+            continue
+        content = path.read_bytes() if place != _TEMPLATE else _stamped(path, "").encode()
+        digest.update(f"\0{place}\0".encode() + hashlib.sha256(content).digest())
     return digest.hexdigest()
 
 
+def write_release(folder: Path, parameters: Mapping[str, str]) -> str:
+    """Write the release into the built template, as the default of its parameter; return it."""
+    made = release(folder, parameters)
+    path = folder / _TEMPLATE
+    path.write_text(_stamped(path, made))
+    return made
+
+
+def _stamped(path: Path, release: str) -> str:
+    template = json.loads(path.read_text())
+    template["Parameters"]["Release"]["Default"] = release
+    return json.dumps(template, indent=1)
+
+
 _CONFIG = "samconfig.yaml"
+_TEMPLATE = "template.yaml"
 
 
 def write_config(stage: Stage, release: str) -> Path:
@@ -232,7 +253,7 @@ def _account_limit(stage: Stage) -> int | None:
 
 
 def _built_template() -> Path:
-    path = BUILD / "template.yaml"
+    path = BUILD / _TEMPLATE
     if not path.exists():
         raise DeployRefused("Nothing is built yet. Run `make build` first.")
     return path

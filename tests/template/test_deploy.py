@@ -134,7 +134,9 @@ class TestRelease:
         (built / "AuthFunction" / "app.py").write_text("two")
         second = deploy.release(built, given)
         assert second != first
-        (built / "template.yaml").write_text("{}")
+        template = json.loads((built / "template.yaml").read_text())
+        del template["Outputs"]
+        (built / "template.yaml").write_text(json.dumps(template))
         assert deploy.release(built, given) != second
 
     def test_what_is_written_for_sam_is_no_part_of_it(self, built: Path) -> None:
@@ -143,6 +145,21 @@ class TestRelease:
         first = deploy.release(built, stage.parameters)
         deploy.write_config(stage, first)
         assert deploy.release(built, stage.parameters) == first
+
+    def test_the_template_carries_it_and_it_does_not_follow_itself(
+        self, built: Path, sam: Path
+    ) -> None:
+        """Finding 7.3: who expands the template without parameters sees a release that changes with them."""
+        defaults = []
+        for given in ("LogLevel=INFO", "LogLevel=INFO", "LogLevel=DEBUG"):
+            deploy.main(["dev", given])
+            template = json.loads((built / "template.yaml").read_text())
+            written = json.loads((built / "samconfig.yaml").read_text())
+            overrides = written["dev"]["deploy"]["parameters"]["parameter_overrides"]
+            defaults.append(template["Parameters"]["Release"]["Default"])
+            assert overrides["Release"] == defaults[-1]
+        assert re.fullmatch("[0-9a-f]{64}", defaults[0])
+        assert defaults[0] == defaults[1] != defaults[2]
 
     def test_the_template_takes_it(self, template: dict[str, Any]) -> None:
         declared = template["Parameters"]["Release"]
