@@ -24,9 +24,11 @@ SDK_PACKAGE := @postiz/node@1.0.8
 CODE := shared functions layers local tests benchmarks
 # The SAM CLI that is installed, or one in an environment of its own; it pins other versions than Roost does.
 SAM := $(if $(shell command -v sam),,.venv-sam/.sam)
-# The emulator runs functions by its own interpreter, so it needs the one of Lambda. pyenv's shim has to be told the version.
+# The emulator runs functions by its own interpreter, so it needs the one of Lambda. Looked up only where it is used.
+# A pyenv shim answers for the selected version alone, so those that pyenv holds are asked themselves.
 RUNTIME := 3.13
-PYTHON_RUNTIME := $(shell PYENV_VERSION=$(RUNTIME) python$(RUNTIME) -c 'import ensurepip, sys, venv; print(sys.executable)' 2>/dev/null)
+PYTHON_RUNTIME = $(shell for p in python$(RUNTIME) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(RUNTIME).*/bin/python$(RUNTIME); do \
+	if $$p -c 'import ensurepip, venv' >/dev/null 2>&1; then $$p -c 'import sys; print(sys.executable)'; break; fi; done)
 
 .PHONY: help setup run demo test test-servers test-deploy check fmt docs bench build deploy super-admin clean new-provider
 
@@ -45,9 +47,10 @@ test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some 
 test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json $(CLI)/node_modules/.package-lock.json $(S3)/node_modules/.package-lock.json $(SDK)/node_modules ## Run the tests against servers and clients that other projects publish (needs Node)
 	@$(BIN)/python -m pytest -m servers $(ARGS)
 
-test-deploy: .venv/.dev .venv-emulator/.emulator $(SAM) ## Deploy what is built onto an emulator of AWS and use it (needs Python 3.13; no Docker, no account)
+test-deploy: .venv-emulator/.emulator .venv/.dev $(SAM) ## Deploy what is built onto an emulator of AWS and use it (needs Python 3.13; no Docker, no account)
+	@$(BIN)/python -m layers.build
 	@$(BIN)/python -m layers.build --host
-	@$(BIN)/python -m pytest -m deployed $(ARGS)
+	@$(BIN)/python -m pytest -m deployed -rs $(ARGS)
 
 check: .venv/.dev ## All that must hold: format, lint, types, layers, template, generated files, tests
 	$(BIN)/ruff format --check .
