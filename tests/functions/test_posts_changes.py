@@ -552,8 +552,11 @@ class TestTags:
         assert tag.status == 201
         assert caller.post("/posts/tags", {"name": "news", "color": "#112233"}).status == 409
         post = a_post(session, channel)
-        named = {"tags": [{"label": "news"}, {"label": "unknown"}]}
-        read = caller.put(f"/posts/{post.id}", named).json
+        unknown = caller.put(
+            f"/posts/{post.id}", {"tags": [{"label": "news"}, {"label": "unknown"}]}
+        )
+        assert (unknown.status, unknown.json["errors"][0]["path"]) == (422, "tags.1")
+        read = caller.put(f"/posts/{post.id}", {"tags": [{"label": "news"}]}).json
         assert [one["tag"]["name"] for one in read["tags"]] == ["news"]
         address = f"/posts/tags/{tag.json['id']}"
         assert caller.put(address, {"name": "News", "color": "#445566"}).status == 200

@@ -43,7 +43,7 @@ class TestSettingMedia:
         self, session: Session, organization: Organization, account: Channel, caller: Gateway
     ) -> None:
         shown, cover = a_media(session, organization), a_media(session, organization)
-        named = {"id": str(cover.id), "path": "https://elsewhere.example/a.png", "name": "a.png"}
+        named = {"id": str(cover.id), "path": "https://elsewhere.example/a.png"}
         [created] = compose(caller, an_article(account, named, str(shown.id)))
         stored = media_of(session, created["postId"])
         assert stored == [
