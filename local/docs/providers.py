@@ -108,6 +108,13 @@ def _lines(one: Provider) -> Iterator[str]:
         yield f"As {mode.name} (`{mode.setting}`): {_mode(mode)}"
     yield f"A repeated request: {_repeats(one)}"
     yield f"Settings: {_settings(spec)}"
+    yield f"A post's title: {_title(spec)}"
+
+
+def _title(spec: ProviderSpec) -> str:
+    if not spec.title_setting:
+        return "is not sent"
+    return f"fills `{spec.title_setting}` where that is empty"
 
 
 def _auth(spec: ProviderSpec) -> str:

@@ -150,6 +150,9 @@ class ProviderOut(WireModel):
     media: MediaRulesOut
     media_modes: list[MediaModeOut]
     settings: dict[str, Any] = Field(description="JSON Schema of a post's settings.")
+    title_setting: str | None = Field(
+        description="The setting that a post's title fills where it is empty. Null: titles are not sent to the platform."
+    )
 
 
 class CatalogueOut(WireModel):
@@ -196,6 +199,7 @@ def provider_out(slug: str) -> ProviderOut:
             for mode in spec.media_modes
         ],
         settings=spec.settings.model_json_schema(by_alias=True),
+        title_setting=spec.title_setting or None,
     )
 
 

@@ -80,9 +80,9 @@ def _channel(thread: Thread, channel: ChannelFacts) -> Iterator[FieldProblem]:
 
 def _platform(thread: Thread, channel: ChannelFacts, files: Files) -> Iterator[FieldProblem]:
     parts = [_draft_part(part, files) for part in thread.parts]
-    refused = check(
-        provider(channel.provider), parts, thread.settings, account=channel.account_settings
-    )
+    acting = provider(channel.provider)
+    settings = acting.spec.with_title(thread.settings, thread.title)
+    refused = check(acting, parts, settings, account=channel.account_settings)
     for one in refused:
         yield FieldProblem(thread.path(one.path), one.code, one.message)
 

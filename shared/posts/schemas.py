@@ -32,6 +32,7 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 Name = Annotated[str, Field(max_length=500)]
+_TITLE = "Platforms with a `titleSetting` publish it where that setting is empty; the others never receive it."
 
 # Composing
 
@@ -74,7 +75,7 @@ class ChannelPostIn(RequestModel):
     group: Name | None = Field(
         default=None, description="A group whose post on this channel is replaced."
     )
-    title: Name | None = None
+    title: Name | None = Field(default=None, description=_TITLE)
     settings: JsonObject | None = Field(default=None, examples=[{"visibility": "public"}])
     value: list[PartIn] = Field(min_length=1, max_length=MAX_PARTS)
 
@@ -137,7 +138,7 @@ class PostDraft(RequestModel):
     content: str | None = None
     publish_date: WireTime | None = None
     integration_id: UUID | None = None
-    title: Name | None = None
+    title: Name | None = Field(default=None, description=_TITLE)
     settings: JsonObject | None = None
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
 
@@ -165,7 +166,7 @@ class PostEdit(RequestModel):
     value: list[PartIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
     content: str | None = None
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
-    title: Name | None = None
+    title: Name | None = Field(default=None, description=_TITLE)
     settings: JsonObject | None = None
     integration: IntegrationIn | None = Field(default=None, description="Another channel.")
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)

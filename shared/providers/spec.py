@@ -193,6 +193,9 @@ class ProviderSpec:
     max_parts: int = 1  # 1: no threads; replies are refused while composing
     settings: type[BaseModel] = NoSettings
     media_settings: tuple[str, ...] = ()  # those that are a `MediaSetting`
+    title_setting: str = (
+        ""  # the one that a post's title fills where it is empty; "": no title is sent
+    )
     idempotency: Idempotency = field(default_factory=Idempotency)
     base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
     base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)
@@ -228,6 +231,13 @@ class ProviderSpec:
     def all_media(self) -> tuple[MediaRules, ...]:
         """Every set of rules that a post may have to keep: copies of pictures are made for each."""
         return (self.media, *(mode.media for mode in self.media_modes))
+
+    def with_title(self, settings: Mapping[str, Any], title: str | None) -> Mapping[str, Any]:
+        """Return a post's settings, its title among them where the platform has a setting for it that is empty."""
+        own = settings.get(self.title_setting)
+        if not self.title_setting or not title or (own and str(own).strip()):
+            return settings
+        return {**settings, self.title_setting: title}
 
     def media_mode(self, settings: Mapping[str, Any]) -> MediaMode | None:
         """Return the mode that a post's settings choose; None: the table's `media` hold, as they do for invalid settings."""

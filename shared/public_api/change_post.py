@@ -1,7 +1,7 @@
 """How programs change a post that is there: its parts, its settings, and whether it goes out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from shared.core.ids import OrganizationId
 from shared.db.session import read_only, run
 from shared.posts import edit
 from shared.posts.check import check_thread
-from shared.posts.draft import Thread, as_uuid
+from shared.posts.draft import as_uuid
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
 from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.queries import Author, StoredPart
@@ -220,7 +220,7 @@ def _of_settings(
 ) -> FieldProblem | None:
     """Find what the platform would refuse in settings, of a draft too."""
     stored = thread_from(before)
-    thread = with_setting_media(Thread(stored.channel_id, stored.parts, settings), channel.provider)
+    thread = with_setting_media(replace(stored, settings=settings), channel.provider)
     files = read_files(session, channel.organization_id, [thread])
     kept = {str(entry["id"]) for part in before for entry in part.media}
     problems = check_thread(thread, channel, files, kept=kept)

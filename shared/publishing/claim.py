@@ -61,6 +61,7 @@ class DuePart:
     content: str
     media: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
+    title: str | None
     created_at: datetime
     publish_at: datetime
     read_at: datetime
@@ -191,6 +192,7 @@ def part_from(row: RowMapping) -> DuePart:
         content=row["content"],
         media=row["media"],
         settings=row["settings"],
+        title=row["title"],
         created_at=row["created_at"],
         publish_at=row["publish_at"],
         read_at=row["now"],

@@ -48,7 +48,7 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         key=f"{part.id}-{part.generation}",
         html=part.content,
         text=text_for(provider, part.content),
-        settings=part.settings,
+        settings=provider.spec.with_title(part.settings, part.title),
         media=[
             _outgoing_media(provider, rules, entry, files)
             for entry in part.media

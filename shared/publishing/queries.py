@@ -12,7 +12,7 @@ from shared.webhooks.models import Event
 _CANDIDATE = """
     select
         p.id, p.organization_id, p.channel_id as channel_id, p.root_id, p.parent_id, p.position, p.revision, p.generation,
-        p.content, p.media, r.settings, p.publish_at, p.due_at, p.created_at, p.delay_seconds,
+        p.content, p.media, r.settings, r.title, p.publish_at, p.due_at, p.created_at, p.delay_seconds,
         extract(epoch from p.due_at - now())::float8 as wait_seconds,
         extract(epoch from now() - greatest(p.publish_at, q.published_at + make_interval(secs => p.delay_seconds)))::float8
             as late_seconds,

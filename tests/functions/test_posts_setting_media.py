@@ -7,9 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
+from shared.channels.schemas import catalogue
 from shared.organizations.models import Organization
 from shared.posts.media_use import media_still_needed
 from shared.posts.models import Post
+from shared.providers.registry import provider, slugs
 from tests.builders import a_channel, a_media
 from tests.functions.test_posts import body, compose, entry, paths
 from tests.gateway import Gateway
@@ -36,6 +38,30 @@ def an_article(account: Channel, cover: Any, *files: str) -> dict[str, Any]:
 
 def media_of(session: Session, post_id: str) -> list[dict[str, Any]]:
     return session.get_one(Post, post_id, populate_existing=True).media
+
+
+class TestTitle:
+    """Findings, section 9: a title was stored, edited and shown, and never reached a provider."""
+
+    def test_a_post_s_title_serves_an_article_without_one(
+        self, account: Channel, caller: Gateway
+    ) -> None:
+        article = an_article(account, None)
+        article["settings"]["article_title"] = " "
+        del article["settings"]["article_cover"]
+        (post,) = caller.post("/posts/valid", body(article)).json["posts"]
+        assert [problem["path"] for problem in post["errors"]] == ["posts.0.settings.article_title"]
+        article["title"] = "Owls at dusk"
+        (post,) = caller.post("/posts/valid", body(article)).json["posts"]
+        assert post["errors"] == []
+
+    def test_platforms_say_whether_they_publish_it(self) -> None:
+        tables = {one.identifier: one.title_setting for one in catalogue(slugs()).social}
+        assert tables["x"] == "article_title"
+        assert tables["bluesky"] is None
+        for slug in slugs():
+            spec = provider(slug).spec
+            assert not spec.title_setting or spec.title_setting in spec.settings.model_fields
 
 
 class TestSettingMedia:

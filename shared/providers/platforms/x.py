@@ -117,7 +117,11 @@ class XSettings(BaseModel):
     made_with_ai: bool = Field(default=False, title="Contains media made with AI")
     paid_partnership: bool = Field(default=False, title="Paid partnership")
     post_type: Literal["post", "article"] = Field(default="post", title="Kind of post")
-    article_title: str = Field(default="", title="Title", description="Of an article.")
+    article_title: str = Field(
+        default="",
+        title="Title",
+        description="Of an article. Where it is empty, the post's own title is used.",
+    )
     article_status: Literal["draft", "published"] | None = Field(
         default=None,
         title="What becomes of the article",
@@ -175,6 +179,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         max_parts=50,
         settings=XSettings,
         media_settings=("article_cover",),
+        title_setting="article_title",
         base_url="https://api.x.com",
         tool_tip="Log in to the right account on X first: X connects the one that is logged in.",
     )

@@ -74,7 +74,14 @@ def site(world: World, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-def an_article(world: World, *, status: str = "published", cover: bool = False) -> UUID:
+def an_article(
+    world: World,
+    *,
+    status: str = "published",
+    cover: bool = False,
+    title: str | None = None,
+    article_title: str = TITLE,
+) -> UUID:
     now = datetime.now(UTC)
     with Session(world.engine, expire_on_commit=False) as session, session.begin():
         organization = an_organization(session)
@@ -90,9 +97,10 @@ def an_article(world: World, *, status: str = "published", cover: bool = False) 
             media=files if cover else [],
             settings={
                 "post_type": "article",
-                "article_title": TITLE,
+                "article_title": article_title,
                 "article_status": status,
             },
+            title=title,
         )
     with contextlib.suppress(Stopped):
         arm([Armable(root.id, root.organization_id, 1, root.arm_count, now, 0.0, cover)])
@@ -114,6 +122,19 @@ class TestArticles:
         assert release(world, root) == ("published", "https://x.com/ada/status/101")
         (draft,) = site.drafts
         assert draft["cover_media"] == {"media_id": "77", "media_category": "tweet_image"}
+
+    @pytest.mark.parametrize(
+        ("title", "article_title", "sent"),
+        [("Owls at dusk", "", "Owls at dusk"), ("Internal name", TITLE, TITLE)],
+    )
+    def test_the_post_s_title_is_the_article_s_where_that_has_none_of_its_own(
+        self, world: World, site: Site, title: str, article_title: str, sent: str
+    ) -> None:
+        """Findings, section 9: a title was stored, edited and shown, and never reached a provider."""
+        root = an_article(world, title=title, article_title=article_title)
+        world.run()
+        assert release(world, root)[0] == "published"
+        assert [draft["title"] for draft in site.drafts] == [sent]
 
     def test_a_draft_stays_one(self, world: World, site: Site) -> None:
         root = an_article(world, status="draft")
