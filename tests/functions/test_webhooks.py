@@ -380,6 +380,30 @@ class TestTold:
             },
         }
 
+    @pytest.mark.parametrize("provider", ["mastodon", "mastodon-custom", "bluesky"])
+    def test_names_platforms_as_existing_programs_know_them(
+        self,
+        session: Session,
+        organization: Organization,
+        webhook: Webhook,
+        member_posts: Gateway,
+        provider: str,
+    ) -> None:
+        """Finding 5.2: `mastodon-custom` never existed on this wire, so strict programs refuse it."""
+        there = a_channel(session, organization, provider=provider)
+        body = {
+            "type": "draft",
+            "date": LATER.isoformat(),
+            "tags": [],
+            "posts": [{"integration": {"id": str(there.id)}, "value": [{"content": "One"}]}],
+        }
+        answer = member_posts.post("/posts", body)
+        assert answer.status == 201, answer.text
+        [told] = self.told(session, webhook)
+        integration = self.body(session, told)["integration"]
+        assert integration["id"] == str(there.id)
+        assert integration["providerIdentifier"] == provider.removesuffix("-custom")
+
     def test_costs_no_statement(
         self, session: Session, channel: Channel, webhook: Webhook, member_posts: Gateway
     ) -> None:
