@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.batch import run_batch
+from shared.core import trace
 from shared.core.log import correlated, log, note
 from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
@@ -15,7 +16,7 @@ PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by s
 @log.inject_lambda_context(clear_state=True)
 def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
-    with correlated(event.get("correlationId")):
+    with correlated(event.get("correlationId")), trace.continued(event.get("traceHeader")):
         note(part_id=event["partId"])
         prepare_part(UUID(event["partId"]), event["revision"])
 

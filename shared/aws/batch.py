@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from shared.core import trace
 from shared.core.errors_report import report
 from shared.core.log import correlated, log, note_given
 
@@ -52,11 +53,13 @@ def _done(record: Mapping[str, Any], deadline: float, work: Work) -> bool:
         body: dict[str, Any] = dict(json.loads(record["body"]))
     except (ValueError, TypeError) as error:
         return _failed(record, error)
+    attributes = record.get("attributes", {})
     with correlated(body.pop("correlationId", None)):
-        note_given(record.get("attributes", {}), {"MessageGroupId": "organization_id"})
+        note_given(attributes, {"MessageGroupId": "organization_id"})
         note_given(body, _IDS)
         try:
-            work(body, deadline)
+            with trace.continued(attributes.get("AWSTraceHeader")):
+                work(body, deadline)
         except Exception as error:  # noqa: BLE001  the edge of the queue: the message goes back, and the mistake is told
             return _failed(record, error)
     return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.aws.clients import client
+from shared.core import trace
 from shared.core.errors import Unavailable
 from shared.core.log import with_correlation
 
@@ -40,6 +41,10 @@ class Message:
         }
         if self.tenant:
             request["MessageGroupId"] = self.tenant
+        if present := trace.header():
+            request["MessageSystemAttributes"] = {
+                "AWSTraceHeader": {"DataType": "String", "StringValue": present}
+            }
         return request
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from shared.aws.clients import client
 from shared.core.config import settings
 from shared.core.log import with_correlation
+from shared.core.trace import with_trace
 
 MAX_FIRING_ATTEMPTS = 10
 MAX_FIRING_AGE_SECONDS = 900  # later than that the reconciler has long sent the message
@@ -30,7 +31,7 @@ def create_schedule(name: str, *, at: datetime, payload: Mapping[str, Any]) -> N
             Target={
                 "Arn": settings().schedule_target_arn,
                 "RoleArn": settings().schedule_role_arn,
-                "Input": json.dumps(with_correlation(payload), separators=(",", ":")),
+                "Input": json.dumps(with_trace(with_correlation(payload)), separators=(",", ":")),
                 "RetryPolicy": {
                     "MaximumRetryAttempts": MAX_FIRING_ATTEMPTS,
                     "MaximumEventAgeInSeconds": MAX_FIRING_AGE_SECONDS,

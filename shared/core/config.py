@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
         "INFO", "Least severe log line written.", "all"
     )
+    tracing: bool = _setting(
+        False, "Record traces with X-Ray and hand them on in messages and schedules.", "all"
+    )
     sentry_dsn: str = _setting(
         "", "Sentry-compatible address for unexpected errors; empty: none is sent.", "all"
     )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from shared.core import clock
+from shared.core import clock, trace
 from shared.core.config import settings
 from shared.core.log import names_a_secret
 from shared.core.net import ENDS_AT, AnswerUnreadable
@@ -211,7 +211,9 @@ class Api:
             self._mark_sending()
             self._unrefused.add(request)
         try:
-            response = self._client.send(request, auth=auth)
+            with trace.call(request.url.host, method) as call:
+                response = self._client.send(request, auth=auth)
+                call.status = response.status_code
         except _NOTHING_SENT as error:
             self._unrefused.discard(request)
             raise PlatformUnavailable(

@@ -21,10 +21,11 @@ MANAGED = {
 PATTERNS = {
     "${MediaBucket.Arn}/files/*": "every file that is served",
     "${MediaBucket.Arn}/incoming/*": "every upload that nobody has looked at yet",
+    "${AccessLogBucket.Arn}/s3/*": "every access log that S3 writes",
     "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/post-*": "every post's schedule in the stage's own group",
 }
 # The policies of resources: `*` is the resource that the policy hangs on.
-OF_THE_RESOURCE_ITSELF = {"TokenKey"}
+OF_THE_RESOURCE_ITSELF = {"TokenKey", "AlarmKey"}
 
 # Which functions hold a power that is worth a second look: changing these tables is meant to be noticed.
 POWERS = {
@@ -212,9 +213,9 @@ class TestTransport:
         assert {queue["Ref"] for queue in policy["Queues"]} == set(of_type("AWS::SQS::Queue"))
 
     def test_the_bucket_is_private_and_read_by_one_distribution(self, of_type: OfType) -> None:
-        (bucket,) = of_type("AWS::S3::Bucket").values()
+        bucket = of_type("AWS::S3::Bucket")["MediaBucket"]
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-        (policy,) = of_type("AWS::S3::BucketPolicy").values()
+        policy = of_type("AWS::S3::BucketPolicy")["MediaBucketPolicy"]
         (allow,) = [
             found for found in _statements(policy["PolicyDocument"]) if found["Effect"] == "Allow"
         ]
@@ -223,11 +224,11 @@ class TestTransport:
 
     def test_what_arrives_is_not_served_and_does_not_stay(self, of_type: OfType) -> None:
         arriving, served = keys._INCOMING, keys._SERVED
-        (policy,) = of_type("AWS::S3::BucketPolicy").values()
+        policy = of_type("AWS::S3::BucketPolicy")["MediaBucketPolicy"]
         (allow,) = [
             found for found in _statements(policy["PolicyDocument"]) if found["Effect"] == "Allow"
         ]
         assert allow["Resource"] == {"Fn::Sub": f"${{MediaBucket.Arn}}/{served}*"}
-        (bucket,) = of_type("AWS::S3::Bucket").values()
+        bucket = of_type("AWS::S3::Bucket")["MediaBucket"]
         rules = bucket["LifecycleConfiguration"]["Rules"]
         assert [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == arriving]

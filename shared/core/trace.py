@@ -1,0 +1,119 @@
+"""How one X-Ray trace spans a request, its schedule, its messages and the platform's answer, without the X-Ray SDK.
+
+Lambda gives each invocation a trace header. It goes into schedules (`traceHeader`) and messages (`AWSTraceHeader`), and
+whoever works those off continues the trace it names. What Lambda does not record itself is sent to its X-Ray daemon as a
+segment document, one datagram each. With `TRACING` off nothing is carried and nothing is sent.
+
+Sources: docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html, xray-api-segmentdocuments.html and
+xray-api-sendingdata.html, read 2026-11.
+"""
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from shared.core.config import settings
+
+_PREAMBLE = b'{"format":"json","version":1}\n'
+_MAX_DATAGRAM_BYTES = 64_000
+_header: ContextVar[str | None] = ContextVar("trace_header", default=None)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call to another server: whoever makes it fills in the status of the answer, if one came."""
+
+    status: int | None = None
+
+
+def header() -> str | None:
+    """Return the trace header to hand on; None where tracing is off."""
+    if not settings().tracing:
+        return None
+    return _header.get() or os.environ.get("_X_AMZN_TRACE_ID")
+
+
+def with_trace(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `body` with the present trace header under `traceHeader`, if there is one."""
+    present = header()
+    return dict(body) if present is None else {**body, "traceHeader": present}
+
+
+@contextmanager
+def continued(given: object) -> Iterator[None]:
+    """Continue the trace of a message or schedule, and record the block as a segment of it.
+
+    Without a header, or with tracing off, the block belongs to the invocation's own trace.
+    """
+    if not settings().tracing or not isinstance(given, str) or not given:
+        yield
+        return
+    fields, segment_id = _fields(given), secrets.token_hex(8)
+    token = _header.set(
+        f"Root={fields.get('Root', '')};Parent={segment_id};Sampled={fields.get('Sampled', '0')}"
+    )
+    began, fault = time.time(), True
+    try:
+        yield
+        fault = False
+    finally:
+        _header.reset(token)
+        document: dict[str, Any] = {
+            "name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "roost"),
+            "id": segment_id,
+            "start_time": began,
+            "origin": "AWS::Lambda::Function",
+            "fault": fault,
+        }
+        _send(document, fields)
+
+
+@contextmanager
+def call(host: str, method: str) -> Iterator[Call]:
+    """Record a request to another server: its host, method and status. Never its path, which may hold a secret."""
+    made, began = Call(), time.time()
+    try:
+        yield made
+    finally:
+        if present := header():
+            request = {"method": method, "url": f"https://{host}/"}
+            status = {} if made.status is None else {"response": {"status": made.status}}
+            document = {
+                "name": host,
+                "id": secrets.token_hex(8),
+                "type": "subsegment",
+                "namespace": "remote",
+                "start_time": began,
+                "http": {"request": request, **status},
+                "error": made.status is not None and 400 <= made.status < 500,
+                "throttle": made.status == 429,
+                "fault": made.status is None or made.status >= 500,
+            }
+            _send(document, _fields(present))
+
+
+def _fields(given: str) -> dict[str, str]:
+    """Read a header such as `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`."""
+    return {name: value for name, _, value in (part.partition("=") for part in given.split(";"))}
+
+
+def _send(document: dict[str, Any], trace: Mapping[str, str]) -> None:
+    """Send one document, ending now, to the daemon. A lost one is a gap in a picture, so nothing waits or fails for it."""
+    host, _, port = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "").rpartition(":")
+    if trace.get("Sampled") != "1" or not trace.get("Root") or not port.isdigit():
+        return
+    parent = {"parent_id": trace["Parent"]} if trace.get("Parent") else {}
+    whole = {**document, **parent, "trace_id": trace["Root"], "end_time": time.time()}
+    datagram = _PREAMBLE + json.dumps(whole, separators=(",", ":")).encode()
+    if len(datagram) > _MAX_DATAGRAM_BYTES:
+        return
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        channel.setblocking(False)
+        channel.sendto(datagram, (host, int(port)))
