@@ -52,6 +52,8 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         "GET /health/ready",
         "GET /openapi.json",
         "POST /user/logout",
+        "GET /user/unsubscribe",
+        "POST /user/unsubscribe",
         "GET /app/integrations/social/{provider}",
         "POST /app/integrations/social/{provider}",
         "GET /oauth/authorize",
