@@ -26,6 +26,7 @@ from shared.publishing import notices, queries
 from shared.publishing.claim import Verdict
 from shared.publishing.follow_up import send
 from shared.publishing.notices import REFUSALS, tell
+from shared.publishing.servers import know_server_ahead
 from shared.publishing.wake import continuation, delayed_staging
 
 
@@ -54,8 +55,10 @@ def prepare(part_id: UUID, revision: int) -> None:
         _send_to_stage(row)
     if problem := _problem(row):
         _tell(row, problem)
-    elif _token_expires_before(row) and not row["paused_seconds"]:
-        _refresh(row)
+    elif not row["paused_seconds"]:
+        if _token_expires_before(row):
+            _refresh(row)
+        know_server_ahead(get_opened_channel(row), at=row["now"])
 
 
 def _go_on(part_id: UUID, revision: int, row: Row[Any]) -> None:

@@ -1,13 +1,42 @@
 """How a part's server is asked again what it is, before something is sent that may have to be repeated."""
 
 import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
+from shared.channels.line import OpenedChannel, open_line
 from shared.channels.queries import keep_account_settings
 from shared.core.log import log
 from shared.db.session import run
+from shared.providers import registry
 from shared.providers.base import CanReadServer, Provider
+from shared.providers.errors import ProviderError
 from shared.providers.http import Api
-from shared.publishing.claim import Claim, channel_ids
+from shared.providers.registry import UnknownProvider
+from shared.publishing.claim import Claim
+
+
+def know_server_ahead(channel: OpenedChannel, *, at: datetime) -> None:
+    """Read the server of a channel minutes before a part is due, unless that is known recently enough.
+
+    So the second itself seldom needs to, and members who compose meanwhile see the server's present limits. A server that
+    does not answer is asked again when the part is due.
+    """
+    try:
+        provider = registry.provider(channel.provider)
+    except UnknownProvider:
+        return
+    if not isinstance(provider, CanReadServer):
+        return
+    if provider.knows_server(channel.account_settings, at=at):
+        return
+    try:
+        _, api = open_line(channel)
+    except ProviderError as error:
+        log.warning("server.not_asked", extra={"channel_id": channel.id, "code": error.detail_code})
+        return
+    _read(channel, provider, api)
 
 
 def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Api]:
@@ -20,11 +49,23 @@ def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Ap
     known = part.channel.account_settings
     if not isinstance(provider, CanReadServer) or provider.knows_server(known, at=part.read_at):
         return claimed, api
-    found = provider.read_server(api)
+    found = _read(part.channel, provider, api)
     if found is None:
-        log.warning("server.unknown", extra={"channel_id": part.channel.id})
         return claimed, api
-    run(lambda session: keep_account_settings(session, *channel_ids(part), dict(found)))
     channel = dataclasses.replace(part.channel, account_settings=found)
     current = dataclasses.replace(claimed, part=part.with_channel(channel))
     return current, api.acting_as(dataclasses.replace(api.access, settings=found))
+
+
+def _read(channel: OpenedChannel, provider: CanReadServer, api: Api) -> Mapping[str, Any] | None:
+    """Ask the server and keep what it says with the channel; None when it does not answer properly."""
+    found = provider.read_server(api)
+    if found is None:
+        log.warning("server.unknown", extra={"channel_id": channel.id})
+        return None
+    run(
+        lambda session: keep_account_settings(
+            session, channel.organization_id, channel.id, dict(found)
+        )
+    )
+    return found
