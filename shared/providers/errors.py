@@ -116,10 +116,22 @@ class PlatformUnavailable(ProviderError):
 class OutcomeUnknown(ProviderError):
     """No answer, a broken answer or a 5xx after a request that cannot be taken back.
 
-    We repeat only with a live idempotency key, else look the post up, else say `unconfirmed`. Never resent blindly.
+    We look the post up, repeat the request only under a live idempotency key, else say `unconfirmed`. Never resent
+    blindly. `request_ended`: the application itself answered with an error, so the request is not running any more.
     """
 
     code = "outcome_unknown"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        evidence: Evidence | None = None,
+        code: str | None = None,
+        request_ended: bool = False,
+    ) -> None:
+        super().__init__(message, evidence=evidence, code=code)
+        self.request_ended = request_ended
 
 
 class SeveralFound(OutcomeUnknown):

@@ -382,10 +382,28 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
     if status in REDIRECTS:
         return ContentRejected(_redirected(name, response), code="redirected")
     if (status >= 500 or status < 400) and irrevocable:
-        return OutcomeUnknown(f"{name} answered {status} after the post was sent. {words}")
+        return OutcomeUnknown(
+            f"{name} answered {status} after the post was sent. {words}",
+            request_ended=_is_applications_own_failure(response),
+        )
     if status >= 500 or status in {408, 425}:
         return PlatformUnavailable(f"{name} is not available ({status}). {words}")
     return ContentRejected(f"{name} refused the post ({status}). {words}")
+
+
+def _is_applications_own_failure(response: httpx.Response) -> bool:
+    """Say whether a 500 comes from the application itself, and not from a gateway that gave up waiting for it.
+
+    Only a JSON object with a sentence under `error` counts: what Rails answers who asks for JSON, and what the programs of
+    Mastodon's API and Bluesky answer. Gateways send a page, or JSON of another form.
+    """
+    if response.status_code != 500:
+        return False
+    try:
+        body = response.json()
+    except ValueError:
+        return False
+    return isinstance(body, dict) and isinstance(body.get("error"), str) and bool(body["error"])
 
 
 def said(response: httpx.Response) -> str:

@@ -28,6 +28,8 @@ def facts_of(claimed: Claim, *, sent: bool, refreshed: bool) -> Facts:
         can_look_up=isinstance(provider, CanLookUp),
         refreshed=refreshed,
         task=task_of(claimed),
+        request_ended=bool(claimed.progress.get("request_ended")),
+        repeated=bool(claimed.progress.get("repeated")),
         rounds=int(claimed.progress.get("rounds", 0)),
         age=claimed.age,
     )

@@ -132,9 +132,13 @@ def _count_published(part: DuePart, late: timedelta) -> None:
 
 def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
     state = wait.state if wait.state is not None else claimed.progress.get("state")
-    progress = {"task": wait.task, "rounds": wait.rounds} | (
-        {"state": dict(state)} if state else {}
-    )
+    progress = {
+        "task": wait.task,
+        "rounds": wait.rounds,
+        **({"state": dict(state)} if state else {}),
+        **({"request_ended": True} if wait.request_ended else {}),
+        **({"repeated": True} if wait.repeated else {}),
+    }
     row = session.execute(
         queries.RECORD_WAITING,
         _held(claimed) | _error(wait.error) | {

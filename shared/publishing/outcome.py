@@ -2,13 +2,16 @@
 
 The one rule above all: once a request that cannot be taken back may have been accepted (`sent` or `doubted`), no branch
 ends in "failed" and none sends without the same live key. It is repeated under that key, looked up, or `unconfirmed`.
+
+A live key is not enough while the first request may still be running: Mastodon stores a key only after it has created
+the status (app/services/post_status_service.rb of mastodon/mastodon, read 2026-11-30), so two requests at once are two
+posts. Such a request is looked up first, and repeated once, when it must have ended and was not found.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Any
 
 from shared.providers.base import Processing, Released
@@ -31,6 +34,9 @@ BACK_OFF = (
     timedelta(minutes=4),
     timedelta(minutes=12),
 )
+# A server may work on a request for longer than anybody waits for the answer: gateways give up after 60 to 100 seconds
+# (nginx's `proxy_read_timeout`, Cloudflare's 524) and do not stop it. Later than this, no request is taken to be running.
+LONGEST_RUN = timedelta(minutes=3)
 REPEAT_AFTER = (timedelta(0), timedelta(seconds=5), timedelta(seconds=45), timedelta(minutes=3))
 LOOK_UP_AFTER = (timedelta(seconds=10), timedelta(seconds=45), timedelta(minutes=3))
 KEY_MARGIN = timedelta(minutes=5)  # a key about to lapse counts as lapsed
@@ -56,6 +62,8 @@ class Facts:
     `doubt_age`: how long ago a request of an earlier step was left unanswered; None: none was.
     `has_key`: the server is known to recognize a repeated request. `key_is_record`: because the key is the post's own
     name there, which nothing can take twice; other keys are remembered, and a server that fails may not have done so.
+    `request_ended`: the application itself answered the unanswered request with an error, so it is not running any more.
+    `repeated`: a repetition was sent too, and nobody knows what came of it.
     `rounds`: continuations of the present task so far.
     """
 
@@ -68,6 +76,8 @@ class Facts:
     has_key: bool = False
     can_look_up: bool = False
     refreshed: bool = False
+    request_ended: bool = False
+    repeated: bool = False
     task: Task | None = None
     rounds: int = 0
     age: timedelta = timedelta(0)
@@ -108,6 +118,8 @@ class Wait:
     state: Mapping[str, Any] | None = None  # None: keep what the provider said last
     unknown: bool = False  # a request of this step may have been accepted
     accepted: bool = False
+    request_ended: bool = False  # these two as in `Facts`
+    repeated: bool = False
     error: ProviderError | None = None
 
 
@@ -183,7 +195,15 @@ def while_paused(pause: timedelta, facts: Facts) -> Next:
     lapses = facts.task is Task.REPEAT and not facts.key_outlives(pause)
     if facts.task is None or not facts.in_doubt or lapses or pause > LONGEST_PAUSE:
         return without_asking(error, facts)
-    return Wait(facts.task, pause, facts.rounds, accepted=facts.accepted, error=error)
+    return Wait(
+        facts.task,
+        pause,
+        facts.rounds,
+        accepted=facts.accepted,
+        request_ended=facts.request_ended,
+        repeated=facts.repeated,
+        error=error,
+    )
 
 
 def after_lapsed_key(facts: Facts) -> Next:
@@ -243,35 +263,77 @@ def _is_passing(error: ProviderError) -> bool:
 
 
 def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
-    """Go on from doubt: repeat under a live key, else look it up, else leave it to the member.
+    """Go on from doubt: look it up and repeat it under a live key, or leave it to the member.
 
-    A repetition that is refused for good does not end the doubt about the request before it. One that the server fails
-    at leads to the look-up: a server in trouble may have made the post and lost the key. What the platform accepted
+    A repetition that is refused for good does not end the doubt about the request before it. What the platform accepted
     and was not heard of again becomes a doubt here, and is one in every later step.
     """
     pause = _pause(error)
     if pause > LONGEST_PAUSE:
         return Unconfirmed(error)
-    may_repeat = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
-    may_repeat = may_repeat and not _failed_again(error, facts)
-    unknown = unknown or facts.accepted
-    rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
-    if may_repeat and rounds < len(REPEAT_AFTER):
-        delay = max(pause, REPEAT_AFTER[rounds])
-        if facts.key_outlives(delay):
+    wants_repetition = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
+    if wants_repetition and _can_repeat_unseen(facts, unknown=unknown):
+        rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
+        delay = max(pause, REPEAT_AFTER[min(rounds, len(REPEAT_AFTER) - 1)])
+        if rounds < len(REPEAT_AFTER) and facts.key_outlives(delay):
+            unknown = unknown or facts.accepted
             return Wait(Task.REPEAT, delay, rounds, unknown=unknown, error=error)
+    now = replace(
+        facts,
+        request_ended=_request_ended(error) if unknown else facts.request_ended,
+        repeated=facts.repeated or facts.task is Task.REPEAT,
+    )
+    unknown = unknown or facts.accepted
+    if not facts.can_look_up:
+        return _repetition(error, now, pause=pause, unknown=unknown) or Unconfirmed(error)
     rounds = facts.rounds + 1 if facts.task is Task.LOOK_UP else 0
-    if facts.can_look_up and rounds < len(LOOK_UP_AFTER):
-        return Wait(
-            Task.LOOK_UP, max(pause, LOOK_UP_AFTER[rounds]), rounds, unknown=unknown, error=error
-        )
-    return Unconfirmed(error)
+    if rounds >= len(LOOK_UP_AFTER):
+        return Unconfirmed(error)
+    at_once = rounds == 0 and now.request_ended and now.key_is_live and not now.repeated
+    delay = timedelta(0) if at_once else LOOK_UP_AFTER[rounds]
+    return _looking_up(error, now, max(pause, delay), rounds, unknown=unknown)
 
 
-def _failed_again(error: ProviderError, facts: Facts) -> bool:
-    status = error.evidence.status
-    is_repetition = facts.task is Task.REPEAT and not facts.key_is_record
-    return is_repetition and status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+def _can_repeat_unseen(facts: Facts, *, unknown: bool) -> bool:
+    """Say whether a repetition needs no look-up: it cannot make a second post, and no request is left running.
+
+    The name of a record can be taken only once. Otherwise the request before must have been answered completely: the
+    platform accepted it, or it was a repetition that the platform put off, and the one before that was waited for.
+    """
+    if facts.key_is_record:
+        return True
+    was_accepted = facts.accepted and facts.doubt_age is None
+    return not unknown and (facts.task is Task.REPEAT or was_accepted)
+
+
+def _request_ended(error: ProviderError) -> bool:
+    return isinstance(error, OutcomeUnknown) and error.request_ended
+
+
+def _repetition(
+    error: ProviderError, facts: Facts, *, pause: timedelta = timedelta(0), unknown: bool = False
+) -> Wait | None:
+    """Repeat the request, once, when it cannot be running any more; None where the platform might take it twice."""
+    age = facts.doubt_age or timedelta(0)
+    left = timedelta(0) if facts.request_ended else LONGEST_RUN - age
+    delay = max(pause, left, timedelta(0))
+    if facts.repeated or not facts.key_outlives(delay):
+        return None
+    return Wait(Task.REPEAT, delay, unknown=unknown, error=error)
+
+
+def _looking_up(
+    error: ProviderError, facts: Facts, delay: timedelta, rounds: int, *, unknown: bool = False
+) -> Wait:
+    return Wait(
+        Task.LOOK_UP,
+        delay,
+        rounds,
+        unknown=unknown,
+        request_ended=facts.request_ended,
+        repeated=facts.repeated,
+        error=error,
+    )
 
 
 def after_look_up(
@@ -293,7 +355,29 @@ def after_look_up(
         if isinstance(error, TokenExpired) and not facts.refreshed:
             return Refresh(error)
         return _resolve(error, facts, unknown=False)
-    return Unconfirmed(
-        error
-        or OutcomeUnknown("The platform did not confirm the post, and it was not found there.")
-    )
+    return Unconfirmed(error) if error is not None else _after_nothing_found(facts)
+
+
+def _after_nothing_found(facts: Facts) -> Next:
+    """Look again while the request may still be running; after that repeat it under a live key."""
+    error = OutcomeUnknown("The platform did not confirm the post, and it was not found there.")
+    delay = _look_again_after(facts)
+    if delay is not None:
+        return _looking_up(error, facts, delay, facts.rounds + 1)
+    return _repetition(error, facts) or Unconfirmed(error)
+
+
+def _look_again_after(facts: Facts) -> timedelta | None:
+    """Return the pause before the next look-up; None when no request can be running any more.
+
+    When a repetition was sent is not known here, so after one every look-up is made.
+    """
+    rounds = facts.rounds + 1
+    if rounds >= len(LOOK_UP_AFTER):
+        return None
+    if facts.repeated:
+        return LOOK_UP_AFTER[rounds]
+    left = LONGEST_RUN - (facts.doubt_age or timedelta(0))
+    if (facts.request_ended and facts.key_is_live) or left <= timedelta(0):
+        return None
+    return min(LOOK_UP_AFTER[rounds], left)

@@ -9,7 +9,7 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -45,6 +45,8 @@ class StandIn(ABC):
     by_text: dict[str, tuple[Fault, bool]] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
     delayed: list[Carry] = field(default_factory=list)
+    running: list[tuple[float, Carry]] = field(default_factory=list)
+    now: float = 0.0
     requests: list[httpx.Request] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -77,14 +79,28 @@ class StandIn(ABC):
         for carry_out in waiting:
             carry_out()
 
-    def keep(self, text: str, key: str | None) -> tuple[Made, bool]:
-        """Make a post, unless its key is known here; also say whether it was."""
-        known = next((one for one in self.made if key and self.keeps_keys and one.key == key), None)
-        if known is not None:
-            return known, True
+    def pass_time(self, seconds: float) -> None:
+        """Let `seconds` pass, and finish the requests that were running for as long as they take."""
+        self.now += seconds
+        finished = sorted((at for at, _ in self.running if at <= self.now))
+        for moment in finished:
+            for one in [one for one in self.running if one[0] == moment]:
+                self.running.remove(one)
+                one[1]()
+
+    def known(self, key: str | None) -> Made | None:
+        """Find the post that a key was kept for."""
+        return next((one for one in self.made if key and self.keeps_keys and one.key == key), None)
+
+    def keep(self, text: str, key: str | None) -> Made:
+        """Make a post, and keep its key with it."""
         post = Made(f"{next(self._numbers)}", text, key, clock.now())
         self.made.append(post)
-        return post, False
+        return post
+
+    def begin(self, request: httpx.Request) -> Carry:
+        """Begin to carry a request out; what is returned ends it."""
+        return lambda: self.create(request)
 
     @abstractmethod
     def creates(self, request: httpx.Request) -> bool:
@@ -118,10 +134,14 @@ class MastodonServer(StandIn):
     def text_of(self, body: Mapping[str, Any]) -> str:
         return str(body["status"])
 
+    def begin(self, request: httpx.Request) -> Carry:
+        """Look for the key first, and keep it last, as Mastodon does: two requests at once are two posts."""
+        key, text = request.headers.get("idempotency-key"), json.loads(request.content)["status"]
+        known = self.known(key)
+        return lambda: httpx.Response(200, json=self._shown(known or self.keep(text, key)))
+
     def create(self, request: httpx.Request) -> httpx.Response:
-        key = request.headers.get("idempotency-key")
-        made, _ = self.keep(json.loads(request.content)["status"], key)
-        return httpx.Response(200, json=self._shown(made))
+        return self.begin(request)()
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/instance"):
@@ -164,7 +184,7 @@ class XServer(StandIn):
 
     def create(self, request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["text"]
-        made, _ = self.keep(text, request.headers.get("idempotency-key"))
+        made = self.keep(text, None)
         return httpx.Response(201, json={"data": {"id": made.id, "text": text}})
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -188,7 +208,7 @@ class LinkedInServer(StandIn):
 
     def create(self, request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["commentary"]
-        made, _ = self.keep(text, request.headers.get("idempotency-key"))
+        made = self.keep(text, None)
         return httpx.Response(201, headers={"x-restli-id": f"urn:li:share:{made.id}"})
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -225,7 +245,7 @@ class BlueskyServer(StandIn):
         if any(made.key == key for made in self.made) and self.keeps_keys:
             return httpx.Response(400, json={"error": "InvalidSwap", "message": "Record was at x"})
         self.made = [made for made in self.made if made.key != key]
-        made, _ = self.keep(text, key)
+        made = self.keep(text, key)
         return httpx.Response(200, json=self._named(made))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -310,6 +330,30 @@ def replaced_by(status: int, body: str = PAGE, *, carried_out: bool = True) -> F
     return fault
 
 
+def failed(*, carried_out: bool) -> Fault:
+    """Let the application itself say that it failed, before it has made the post or after it."""
+
+    def fault(server: StandIn, carry_out: Carry) -> httpx.Response:
+        if carried_out:
+            carry_out()
+            server.made[-1] = replace(
+                server.made[-1], key=None
+            )  # it stopped before it kept the key
+        return httpx.Response(500, json={"status": 500, "error": "Internal Server Error"})
+
+    return fault
+
+
+def still_running(seconds: float, answer: Fault) -> Fault:
+    """Go on with a request for `seconds` although its sender was given something else than its answer."""
+
+    def fault(server: StandIn, _carry_out: Carry) -> httpx.Response:
+        server.running.append((server.now + seconds, server.begin(server.requests[-1])))
+        return answer(server, lambda: httpx.Response(500))
+
+    return fault
+
+
 def packed(encoding: str, pack: Callable[[bytes], bytes]) -> Fault:
     """Pack the answer, whatever the request allows."""
 
@@ -337,6 +381,7 @@ FAULTS: Mapping[str, Fault] = {
     "502, not carried out": replaced_by(502, carried_out=False),
     "503, not carried out": replaced_by(503, carried_out=False),
     "504": replaced_by(504),
+    "a failure of its own": failed(carried_out=False),
     "520": replaced_by(520),
     "520, not carried out": replaced_by(520, carried_out=False),
     "a page": replaced_by(200),
@@ -347,4 +392,18 @@ FAULTS: Mapping[str, Fault] = {
     "declared empty": packed("", bytes),
     "compressed and cut": packed("gzip", lambda body: gzip.compress(body)[:-6]),
     "compressed in an unknown way": packed("br", gzip.compress),
+}
+
+# What the sender sees while the request goes on.
+GIVEN_UP: Mapping[str, Fault] = {
+    "no answer": delayed,
+    "cut off": cut_off,
+    "502": replaced_by(502),
+    "503": replaced_by(503),
+    "504": replaced_by(504),
+    "520": replaced_by(520),
+    "524": replaced_by(524),
+    "a page": replaced_by(200),
+    "a page of a 500": replaced_by(500),
+    "a gateway's 500": replaced_by(500, '{"message": "Internal server error"}'),
 }

@@ -297,6 +297,15 @@ class Mastodon(
             None,
         )
 
+    def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
+        """Ask the server for the status."""
+        if not _STATUS_ID.fullmatch(release_id):
+            return None
+        status = self._status(api, release_id)
+        if status is None or _author(status) != api.access.remote_id.partition("@")[0]:
+            return None
+        return self._released(api, status)
+
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read Mastodon's sentences: it gives no codes."""
         words = said(response)
@@ -329,7 +338,9 @@ class Mastodon(
             # Where members can choose Markdown as their default, our plain text would be read as markup.
             **({"content_type": "text/plain"} if api.access.settings.get("plainText") else {}),
         }
-        headers = {**_bearer(api), "Idempotency-Key": post.key}
+        # Without `Accept`, Rails answers its own failures with a page, as a gateway would: `request.formats` in
+        # actionpack/lib/action_dispatch/middleware/public_exceptions.rb of rails/rails, read 2026-11-30.
+        headers = {**_bearer(api), "Idempotency-Key": post.key, "Accept": "application/json"}
         try:
             answer = api.request(
                 "POST", "/api/v1/statuses", json=body, headers=headers, irrevocable=True

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from shared.core import clock
 from shared.providers.base import Found, OutgoingPost, Processing, Released, ThreadPosition
 from shared.providers.http import Api
+from shared.publishing.outcome import LONGEST_RUN
 from shared.publishing.run import publish_due
 from tests.fakes.platform import Answer, Keyless, Searchable, Slow, no_connection, refuse
 from tests.shared.publishing.world import Stopped, World, a_thread
@@ -200,10 +201,11 @@ class TestRepeated:
     def test_once_another_has_renewed_the_token(self, world: World) -> None:
         world.platform.answers += [world.platform.accept_and_drop, refuse(401)]
         root = a_thread(world, "keyed", due_in=SOON)
+        ends = (SOON + LONGEST_RUN + timedelta(seconds=2)).total_seconds()
         change(
             world,
             "update channels set refresh_token = 'old'::bytea,"
-            " refresh_lease_until = now() + interval '32 seconds'",
+            f" refresh_lease_until = now() + interval '{ends} seconds'",
         )
         world.run()
         assert world.states(root.id) == ["published", "published"]

@@ -8,7 +8,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,15 +17,30 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.channels import line
+from shared.channels.models import Channel
 from shared.providers.http import AppCredentials
 from shared.providers.registry import provider, slugs
 from shared.providers.spec import IdempotencyForm
+from shared.publishing.prepare import prepare
 from tests.builders import a_channel, a_post, an_organization
-from tests.fakes.stand_ins import FAULTS, STAND_INS, StandIn, Transport, cut_off, replaced_by
+from tests.fakes.stand_ins import (
+    FAULTS,
+    GIVEN_UP,
+    STAND_INS,
+    StandIn,
+    Transport,
+    cut_off,
+    failed,
+    lost,
+    replaced_by,
+    still_running,
+)
 from tests.shared.publishing.world import MOMENTS, World
 
 RUN_SECONDS = 2 * 3600.0
 A_SERVER = [(slug, keeps) for slug in STAND_INS for keeps in (True, False)]
+# `mastodon` runs the same code as `mastodon-custom`.
+A_SERVER_OF_ITS_OWN = [(slug, keeps) for slug, keeps in A_SERVER if slug != "mastodon"]
 
 
 @contextlib.contextmanager
@@ -36,19 +51,32 @@ def served(server: StandIn, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
         yield server
 
 
+def channel_of(session: Session, server: StandIn) -> Channel:
+    """Connect an account of the server."""
+    return a_channel(
+        session,
+        an_organization(session),
+        provider=server.slug,
+        remote_id=server.remote_id,
+        details=json.dumps(dict(server.details)).encode(),
+    )
+
+
 def publish(world: World, server: StandIn, *texts: str) -> dict[str, dict[str, Any]]:
     """Publish posts on the server; return their rows by their texts."""
     with Session(world.engine) as session, session.begin():
-        channel = a_channel(
-            session,
-            an_organization(session),
-            provider=server.slug,
-            remote_id=server.remote_id,
-            details=json.dumps(dict(server.details)).encode(),
-        )
+        channel = channel_of(session, server)
         for one in texts:
             a_post(session, channel, publish_at=datetime.now(UTC), content=f"<p>{one}</p>")
-    world.run(until=RUN_SECONDS)
+    pass_time = world.pass_time
+
+    def pass_everywhere(seconds: float) -> None:
+        pass_time(seconds)
+        server.pass_time(seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "pass_time", pass_everywhere)
+        world.run(until=RUN_SECONDS)
     server.arrive()
     with world.engine.connect() as connection:
         rows = connection.execute(
@@ -106,6 +134,47 @@ class TestEveryAnswerThatCanGoWrong:
         posts = [request for request in server.requests if server.creates(request)]
         assert (state, len(server.made), len(posts)) == ("published", 1, 1)
 
+    @pytest.mark.parametrize(("slug", "keeps_keys"), A_SERVER_OF_ITS_OWN)
+    def test_a_request_that_goes_on_after_its_sender_was_turned_away(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str, keeps_keys: bool
+    ) -> None:
+        """Finding 1.1: Mastodon keeps a key only after it has made the post, so a repetition at once was a second one."""
+        spoiled = {
+            f"{name}, {seconds} s": (still_running(seconds, fault), True)
+            for name, fault in GIVEN_UP.items()
+            for seconds in (50, 175)
+        }
+        server = STAND_INS[slug](keeps_keys=keeps_keys, by_text=dict(spoiled))
+        with served(server, monkeypatch):
+            rows = publish(world, server, *spoiled)
+        made = Counter(post.text for post in server.made)
+        found = {name: (rows[name]["state"], made[name]) for name in spoiled}
+        assert found == dict.fromkeys(spoiled, ("published", 1))
+
+    @pytest.mark.parametrize("keeps_keys", [True, False])
+    def test_an_application_that_fails_after_it_has_made_the_post(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, keeps_keys: bool
+    ) -> None:
+        """Finding 1.1: it has not kept the key by then, so it is looked up before anything is repeated."""
+        server = STAND_INS["mastodon-custom"](
+            keeps_keys=keeps_keys, faults=[failed(carried_out=True)]
+        )
+        with served(server, monkeypatch):
+            state, _ = publish_one(world, server)
+        assert (state, len(server.made)) == ("published", 1)
+
+    def test_an_application_that_has_failed_is_asked_again_at_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A clean failure ends the request there, so there is nothing to wait for."""
+        server = STAND_INS["mastodon-custom"](faults=[failed(carried_out=False)])
+        with served(server, monkeypatch):
+            state, row = publish_one(world, server)
+        assert (state, len(server.made)) == ("published", 1)
+        assert server.requests[-1].headers["accept"] == "application/json"
+        assert [request.method for request in server.requests] == ["GET", "POST", "GET", "POST"]
+        assert row["published_at"] - row["publish_at"] < timedelta(minutes=3)
+
     def test_every_provider_has_a_stand_in(self) -> None:
         assert set(STAND_INS) == set(slugs())
 
@@ -117,13 +186,16 @@ class TestClaims:
     def test_a_claim_is_used_and_holds_on_a_server_that_keeps_it(
         self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str
     ) -> None:
-        server = STAND_INS[slug](faults=[cut_off])
+        """A request that was lost on its way is sent once more, under the same key."""
+        server = STAND_INS[slug](faults=[lost])
         with served(server, monkeypatch):
             state, _ = publish_one(world, server)
         claimed = provider(slug).spec.idempotency
         sent = [request for request in server.requests if server.creates(request)]
-        assert (state, len(server.made)) == ("published", 1)
-        assert len(sent) == (1 if claimed.form is IdempotencyForm.NONE else 2)
+        if claimed.form is IdempotencyForm.NONE:
+            assert (state, len(server.made), len(sent)) == ("unconfirmed", 0, 1)
+            return
+        assert (state, len(server.made), len(sent)) == ("published", 1, 2)
         assert len({server.made[0].key, *map(key_of, sent)}) == 1
 
     @pytest.mark.parametrize("slug", STAND_INS)
@@ -167,6 +239,36 @@ class TestServerThatIsReadAgain:
         paths = [request.url.path for request in server.requests]
         assert paths == ["/api/v2/instance", "/api/v1/statuses"]
 
+    def test_it_is_read_minutes_ahead(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Finding 1.1: the second itself has no time to lose with it."""
+        server = STAND_INS["mastodon-custom"]()
+        with Session(world.engine, expire_on_commit=False) as session, session.begin():
+            in_ten_minutes = datetime.now(UTC) + timedelta(minutes=10)
+            post = a_post(session, channel_of(session, server), publish_at=in_ten_minutes)
+        with served(server, monkeypatch):
+            prepare(post.id, post.revision)
+            assert [request.url.path for request in server.requests] == ["/api/v2/instance"]
+            prepare(post.id, post.revision)
+            world.run(until=RUN_SECONDS)
+        paths = [request.url.path for request in server.requests]
+        assert paths == ["/api/v2/instance", "/api/v1/statuses"]
+
+    def test_one_that_says_nothing_ahead_is_asked_again_when_it_is_time(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server = STAND_INS["mastodon-custom"]()
+        answer = server.answer
+        monkeypatch.setattr(server, "answer", lambda _request: httpx.Response(503))
+        with Session(world.engine, expire_on_commit=False) as session, session.begin():
+            in_ten_minutes = datetime.now(UTC) + timedelta(minutes=10)
+            post = a_post(session, channel_of(session, server), publish_at=in_ten_minutes)
+        with served(server, monkeypatch):
+            prepare(post.id, post.revision)
+            monkeypatch.setattr(server, "answer", answer)
+            world.run(until=RUN_SECONDS)
+        assert world.states(post.id) == ["published"]
+        assert server.requests[-2].url.path == "/api/v2/instance"
+
     def test_one_that_says_nothing_promises_nothing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -190,7 +292,7 @@ class TestServerThatIsReadAgain:
     ) -> None:
         """Finding 1.1: a 5xx to a repetition leads to the look-up, not to a further one."""
         failing = replaced_by(503, carried_out=False)
-        server = STAND_INS["mastodon-custom"](faults=[cut_off, failing, failing, failing])
+        server = STAND_INS["mastodon-custom"](faults=[lost, replaced_by(503), failing, failing])
         with served(server, monkeypatch):
             state, _ = publish_one(world, server)
         assert (state, len(server.made)) == ("published", 1)

@@ -1,6 +1,7 @@
 """What follows from an answer: the whole table, and the one rule that no row may break."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,7 +23,9 @@ from shared.providers.errors import (
 )
 from shared.publishing.outcome import (
     BACK_OFF,
+    KEY_MARGIN,
     LEAST_PAUSE,
+    LONGEST_RUN,
     LOOK_UP_AFTER,
     MAX_TRIES,
     REPEAT_AFTER,
@@ -45,6 +48,9 @@ HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 RELEASED = Released("1", "https://example.org/1")
 LIMITED = RateLimited("wait", retry_after=timedelta(minutes=7))
+NO_ANSWER = OutcomeUnknown("no answer")
+FAILED = OutcomeUnknown("500", request_ended=True)
+KEYED = Facts(doubt_age=SECOND, has_key=True, key_lifetime=HOUR, can_look_up=True)
 ERRORS: list[ProviderError] = [
     TokenExpired("401"),
     ChannelDisconnected("revoked"),
@@ -125,12 +131,39 @@ class TestAfter:
             delays.append(next_.after)
         assert delays == list(BACK_OFF) == sorted(BACK_OFF)
 
-    def test_unknown_with_a_live_key_is_repeated_at_once(self) -> None:
+    def test_unknown_under_the_name_of_a_record_is_repeated_at_once(self) -> None:
         next_ = after(
-            OutcomeUnknown("no answer"), Facts(sent=True, has_key=True, key_lifetime=HOUR)
+            OutcomeUnknown("no answer"), Facts(sent=True, has_key=True, key_is_record=True)
         )
         assert isinstance(next_, Wait)
         assert (next_.task, next_.after, next_.unknown) == (Task.REPEAT, REPEAT_AFTER[0], True)
+
+    def test_unknown_with_a_live_key_is_looked_up_first(self) -> None:
+        """Finding 1.1: the first request may still be running, and its key is not kept before it ends."""
+        next_ = after(NO_ANSWER, replace(KEYED, sent=True, doubt_age=None))
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after, next_.unknown) == (Task.LOOK_UP, LOOK_UP_AFTER[0], True)
+        assert not next_.request_ended
+
+    def test_what_the_application_itself_failed_at_is_looked_up_at_once(self) -> None:
+        next_ = after(FAILED, replace(KEYED, sent=True, doubt_age=None))
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after, next_.request_ended) == (Task.LOOK_UP, 0 * SECOND, True)
+
+    def test_without_a_key_there_is_no_hurry_to_look_it_up(self) -> None:
+        """What an application lists lags behind what it makes."""
+        next_ = after(FAILED, Facts(sent=True, can_look_up=True))
+        assert isinstance(next_, Wait)
+        assert next_.after == LOOK_UP_AFTER[0]
+
+    def test_what_cannot_be_looked_up_is_repeated_when_it_must_have_ended(self) -> None:
+        facts = replace(KEYED, sent=True, doubt_age=None, can_look_up=False)
+        next_ = after(NO_ANSWER, facts)
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after, next_.unknown) == (Task.REPEAT, LONGEST_RUN, True)
+        at_once = after(FAILED, facts)
+        assert isinstance(at_once, Wait)
+        assert (at_once.task, at_once.after) == (Task.REPEAT, timedelta(0))
 
     def test_unknown_with_a_lapsed_key_is_looked_up(self) -> None:
         facts = Facts(
@@ -233,9 +266,63 @@ class TestAfterLookUp:
         facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
         assert after_look_up(RELEASED, facts, None) == Publish(RELEASED)
 
-    def test_not_found_is_unconfirmed(self) -> None:
-        facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
+    def test_not_found_is_unconfirmed_once_the_request_must_have_ended(self) -> None:
+        facts = Facts(task=Task.LOOK_UP, doubt_age=LONGEST_RUN, can_look_up=True)
         assert kind(after_look_up(None, facts, None)) == "unconfirmed"
+
+    def test_until_then_it_is_looked_up_again_and_the_last_time_not_before(self) -> None:
+        """Finding 1.1b: a server that was slow was told to have no such post, and had one a minute later."""
+        age, facts = LOOK_UP_AFTER[0], Facts(task=Task.LOOK_UP, has_key=True, can_look_up=True)
+        looked_up = [age]
+        while age < LONGEST_RUN:
+            next_ = after_look_up(None, replace(facts, doubt_age=age), None)
+            assert isinstance(next_, Wait)
+            assert next_.task is Task.LOOK_UP
+            age, facts = age + next_.after, replace(facts, rounds=next_.rounds)
+            looked_up.append(age)
+        assert looked_up == [10 * SECOND, 55 * SECOND, LONGEST_RUN]
+        next_ = after_look_up(None, replace(facts, doubt_age=age), None)
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after) == (Task.REPEAT, timedelta(0))
+
+    def test_no_repetition_comes_before_the_request_must_have_ended(self) -> None:
+        """Finding 1.1: whatever is known, answered and found."""
+        assert timedelta(minutes=2) <= LONGEST_RUN < HOUR - KEY_MARGIN
+        for age, rounds, repeated, task, error in itertools.product(
+            range(0, 3600, 15), range(4), (True, False), (None, Task.LOOK_UP), (None, *ERRORS)
+        ):
+            facts = replace(
+                KEYED, doubt_age=age * SECOND, rounds=rounds, repeated=repeated, task=task
+            )
+            if task is Task.LOOK_UP:
+                next_ = after_look_up(None, facts, error)
+            else:
+                next_ = after(error or NO_ANSWER, replace(facts, sent=True))
+            if isinstance(next_, Wait) and next_.task is Task.REPEAT:
+                assert not repeated, facts
+                assert task is Task.LOOK_UP, facts
+                assert LONGEST_RUN <= age * SECOND + next_.after < HOUR - KEY_MARGIN, facts
+
+    def test_an_application_that_failed_is_asked_again_at_once_and_once_only(self) -> None:
+        facts = replace(KEYED, task=Task.LOOK_UP, request_ended=True)
+        next_ = after_look_up(None, facts, None)
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after) == (Task.REPEAT, timedelta(0))
+        failed_again = after(FAILED, replace(KEYED, task=Task.REPEAT, sent=True))
+        assert isinstance(failed_again, Wait)
+        assert (failed_again.task, failed_again.repeated) == (Task.LOOK_UP, True)
+        last = replace(KEYED, task=Task.LOOK_UP, repeated=True, rounds=len(LOOK_UP_AFTER) - 1)
+        assert kind(after_look_up(None, last, None)) == "unconfirmed"
+
+    @pytest.mark.parametrize("fact", ["request_ended", "repeated"])
+    def test_what_is_known_of_the_request_outlives_a_look_up(self, fact: str) -> None:
+        facts = replace(KEYED, task=Task.LOOK_UP, **{fact: True})
+        for next_ in (
+            after_look_up(None, facts, PlatformUnavailable("503")),
+            while_paused(HOUR, facts),
+        ):
+            assert isinstance(next_, Wait)
+            assert getattr(next_, fact)
 
     def test_a_platform_that_cannot_be_asked_is_asked_again_then_left(self) -> None:
         facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
@@ -259,8 +346,14 @@ class TestAfterLostLease:
     def test_a_part_that_stops_the_publisher_every_time_fails(self) -> None:
         assert isinstance(after_lost_lease(Facts(number=MAX_TRIES)), Fail)
 
-    def test_after_the_mark_it_is_repeated_under_a_live_key(self) -> None:
-        assert kind(after_lost_lease(Facts(sent=True, has_key=True))) == "wait:repeat"
+    def test_after_the_mark_it_is_repeated_under_a_live_key_when_it_must_have_ended(self) -> None:
+        next_ = after_lost_lease(Facts(sent=True, has_key=True, doubt_age=75 * SECOND))
+        assert isinstance(next_, Wait)
+        assert (next_.task, next_.after) == (Task.REPEAT, LONGEST_RUN - 75 * SECOND)
+
+    def test_after_the_mark_it_is_looked_up_where_that_is_possible(self) -> None:
+        facts = replace(KEYED, sent=True, doubt_age=75 * SECOND)
+        assert kind(after_lost_lease(facts)) == "wait:look_up"
 
     def test_after_the_mark_without_a_key_it_is_unconfirmed(self) -> None:
         assert isinstance(after_lost_lease(Facts(sent=True)), Unconfirmed)
