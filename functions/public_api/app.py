@@ -350,11 +350,12 @@ def update_post_status(
 
 
 @api.put("/posts/{post_id}/release-id")
-def update_release_id(
-    post_id: Id, body: NewReleaseId, member: Acting, session: Writing
-) -> PublicRelease:
-    """Say which post of the platform a post is. Only where its `releaseId` is `missing`."""
-    return change_post.name_release_of(session, author_of(member), _known(post_id), body)
+def update_release_id(post_id: Id, body: NewReleaseId, member: Acting) -> PublicRelease:
+    """Say which post of the platform a post is. Only where its `releaseId` is `missing`.
+
+    Where the platform can be asked, the post must be there and the channel's own.
+    """
+    return change_post.name_release_of(author_of(member), _known(post_id), body)
 
 
 def _warn(response: Response, told: Iterable[str]) -> None:

@@ -172,13 +172,13 @@ class PredecessorFirst(_StateForbids):
 
 
 class CannotCheck(Unavailable):
-    """The platform does not answer, so nobody knows whether the address is that of the post."""
+    """The platform does not answer, so nobody knows whether the address or id is that of the post."""
 
     code = "cannot_check"
 
     def __init__(self, platform: str, reason: str) -> None:
         super().__init__(
-            f"Roost cannot check this address, because {platform} does not answer. The post stays unconfirmed, and "
+            f"Roost cannot check this, because {platform} does not answer. The post stays as it is, and "
             f"nothing is sent. Try again later. {reason}"
         )
 

@@ -1,5 +1,6 @@
-"""Which post of its platform is this? Answered by a member where the platform published it and did not say."""
+"""How the answer is recorded to which post of its platform a published part is, where the platform did not say."""
 
+import json
 from uuid import UUID
 
 from sqlalchemy import text
@@ -10,7 +11,9 @@ from shared.core.ids import new_id
 from shared.db.wire import constraint_of
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
 from shared.posts.queries import Author
-from shared.posts.standing import require_writer
+from shared.providers.base import Released
+
+MISSING = "missing"  # the release id of a post whose platform did not say which one it is
 
 _NAME = text("""
     with found as (
@@ -18,7 +21,8 @@ _NAME = text("""
         where id = :part_id and organization_id = :organization_id and deleted_at is null
         for update
     ), named as (
-        update posts set release_id = :release_id, updated_at = now()
+        update posts set release_id = :release_id, release_url = coalesce(:release_url, release_url),
+            release_data = coalesce(cast(:release_data as jsonb), release_data), updated_at = now()
         from found where posts.id = found.id and found.release_id = 'missing'
         returning posts.id
     ), told as (
@@ -31,7 +35,7 @@ _NAME = text("""
 """)
 
 
-def name_release(session: Session, author: Author, part_id: UUID, release_id: str) -> None:
+def record(session: Session, author: Author, part_id: UUID, released: Released) -> None:
     """Record which post of the platform a published part is, whose release is known as `missing`.
 
     Raises:
@@ -39,13 +43,14 @@ def name_release(session: Session, author: Author, part_id: UUID, release_id: st
         ReleaseKnown: it is not published, or its release is known.
         ReleaseTaken: another post is that one.
     """
-    require_writer(author)
     values = {
         "part_id": part_id,
         "organization_id": author.organization_id,
         "user_id": author.user_id,
         "change_id": new_id(),
-        "release_id": release_id,
+        "release_id": released.id,
+        "release_url": released.url or None,
+        "release_data": json.dumps(dict(released.data)) if released.data else None,
     }
     try:
         row = session.execute(_NAME, values).one_or_none()

@@ -3,6 +3,7 @@
 Nothing else publishes a part that its platform did not confirm, and nothing else sends one a second time.
 """
 
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -16,13 +17,14 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.db.session import read_only, run
 from shared.db.wire import constraint_of
-from shared.posts import queries
+from shared.posts import queries, release
 from shared.posts.draft import refusal
 from shared.posts.errors import (
     CannotCheck,
     NotWaitingForYou,
     PostNotFound,
     PredecessorFirst,
+    ReleaseKnown,
     ReleaseTaken,
 )
 from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
@@ -32,6 +34,7 @@ from shared.posts.schedule import Armable, arm_after_commit
 from shared.posts.schemas import ResentOut, ThreadOut
 from shared.posts.standing import living, lock_thread, require_writer
 from shared.providers.base import CanFindRelease, Released
+from shared.providers.http import Api
 from shared.providers.registry import provider
 
 
@@ -56,11 +59,39 @@ def confirm_address(author: Author, part_id: UUID, release_url: str) -> ThreadOu
         return get_thread(session, author.organization_id, part_id)
 
 
+def name_release(author: Author, part_id: UUID, release_id: str) -> str:
+    """Record which post of the platform a published part is, whose release is known as `missing`; return its id there.
+
+    Opens its own transactions: none is open while the platform is asked.
+
+    Raises:
+        PostNotFound: there is none.
+        ReleaseKnown: it is not published, or its release is known.
+        InvalidInput: the channel has no such post there.
+        CannotCheck: the platform does not answer; the part stays as it is.
+        ReleaseTaken: another post is that one.
+    """
+    require_writer(author)
+    with read_only() as session:
+        row = _part(queries.find_thread(session, author.organization_id, part_id), part_id)
+        if row["release_id"] != release.MISSING:
+            raise ReleaseKnown
+        channel = get_channel(session, author.organization_id, row["channel_id"])
+    released = _find_by_id(channel, release_id)
+    run(lambda session: release.record(session, author, part_id, released))
+    return released.id
+
+
+def _part(rows: Sequence[RowMapping], part_id: UUID) -> RowMapping:
+    found = next((row for row in rows if row["id"] == part_id), None)
+    if found is None:
+        raise PostNotFound
+    return found
+
+
 def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> ChannelFacts:
     rows = queries.find_thread(session, author.organization_id, part_id)
-    row = next((row for row in rows if row["id"] == part_id), None)
-    if row is None:
-        raise PostNotFound
+    row = _part(rows, part_id)
     state = PostState(row["state"])
     if not may_move(state, PostState.PUBLISHED, by=Hand.MEMBER):
         raise NotWaitingForYou(state, rows[0]["revision"])
@@ -143,12 +174,7 @@ def _find_release(channel: ChannelFacts, url: str) -> Released:
     """Find which post an address names; the platform is asked where it can be. Not for use inside a transaction."""
     platform = provider(channel.provider)
     if isinstance(platform, CanFindRelease):
-        try:
-            released = ask(
-                channel.organization_id, channel.id, lambda _, api: platform.find_release(api, url)
-            )
-        except PlatformSilent as error:
-            raise CannotCheck(platform.spec.name, error.message) from error
+        released = _ask(channel, lambda api: platform.find_release(api, url))
     else:
         released = platform.release_from_url(
             url.strip(), remote_id=channel.remote_id, username=channel.username
@@ -157,6 +183,26 @@ def _find_release(channel: ChannelFacts, url: str) -> Released:
         words = f"This is not the address of a post of {channel.name} on {platform.spec.name}. Copy it from there."
         raise refusal("releaseUrl", "not_a_release", words)
     return released
+
+
+def _find_by_id(channel: ChannelFacts, release_id: str) -> Released:
+    """Find the channel's post of an id; where its platform cannot be asked, the id is taken as it is."""
+    platform = provider(channel.provider)
+    if not isinstance(platform, CanFindRelease):
+        return Released(release_id, "")
+    released = _ask(channel, lambda api: platform.find_release_by_id(api, release_id))
+    if released is None:
+        words = f"{channel.name} has no post with this id on {platform.spec.name}. Copy the id from there."
+        raise refusal("releaseId", "not_a_release", words)
+    return released
+
+
+def _ask(channel: ChannelFacts, question: Callable[[Api], Released | None]) -> Released | None:
+    try:
+        return ask(channel.organization_id, channel.id, lambda _, api: question(api))
+    except PlatformSilent as error:
+        name = provider(channel.provider).spec.name
+        raise CannotCheck(name, error.message) from error
 
 
 def _armable(organization_id: OrganizationId, row: RowMapping) -> Armable:

@@ -422,6 +422,10 @@ class CanFindRelease(ABC):
     def find_release(self, api: Api, url: str) -> Released | None:
         """Find the account's post that an address leads to; None: it leads to none, or to another account's."""
 
+    @abstractmethod
+    def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
+        """Find the account's post of that id; None: there is none, or it is another account's."""
+
 
 class CanReadServer(ABC):
     """The account's server is one of many, and says of itself what it is and what it allows.

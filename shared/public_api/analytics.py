@@ -16,12 +16,11 @@ from shared.core.log import log
 from shared.core.wire import WireModel
 from shared.db.session import read_only
 from shared.posts.draft import as_uuid
+from shared.posts.release import MISSING
 from shared.providers.base import CanReport, Released, Series
 from shared.providers.registry import UnknownProvider, provider
 from shared.public_api import queries
 from shared.public_api.channels import get_channel
-
-MISSING = "missing"  # the release id of a post whose platform did not say which one it is
 
 
 class Point(WireModel):

@@ -18,7 +18,7 @@ from shared.posts.draft import as_uuid
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
 from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.queries import Author, StoredPart
-from shared.posts.release import name_release
+from shared.posts.resolve import name_release
 from shared.posts.schemas import PostEdit
 from shared.posts.setting_media import with_setting_media
 from shared.posts.standing import lock_post
@@ -145,21 +145,22 @@ def change_status(
     return PublicStatus.model_validate({"id": post_id, "state": wire_state(stored.plan.state)})
 
 
-def name_release_of(
-    session: Session, author: Author, post_id: UUID, body: NewReleaseId
-) -> PublicRelease:
-    """Record which post of the platform a post is, where the platform did not say.
+def name_release_of(author: Author, post_id: UUID, body: NewReleaseId) -> PublicRelease:
+    """Record which post of the platform a post is, where the platform did not say. No transaction may be open.
 
     Raises:
         PostNotFound: there is none.
-        Refused: that is known, or it is not published.
+        Refused: that is known, it is not published, or the platform has no such post of the channel.
+        CannotCheck: the platform does not answer.
         ReleaseTaken: another post is that one.
     """
     try:
-        name_release(session, author, post_id, body.release_id)
+        release_id = name_release(author, post_id, body.release_id)
     except ReleaseKnown as error:
         raise bad_request(error.message) from error
-    return PublicRelease(id=post_id, release_id=body.release_id)
+    except InvalidInput as error:
+        raise bad_request(error.message, *error.problems) from error
+    return PublicRelease(id=post_id, release_id=release_id)
 
 
 def post_not_found() -> Refused:

@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import boto3
+import httpx
 import pytest
 import respx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from functions.public_api.app import app
+from shared.aws.keys import seal
 from shared.channels.models import Channel, Customer
 from shared.core import clock
 from shared.core.ids import new_id
@@ -27,6 +29,7 @@ from tests.builders import a_channel, a_media, a_member, a_post, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Answer, Gateway, by_key
+from tests.shared.channels.builders import set_up_platforms
 from tests.shared.media.files import a_picture
 
 pytestmark = pytest.mark.usefixtures("queues")
@@ -36,6 +39,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # Nobody's; the same in every process that collects tests.
 UNKNOWN = "019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f"
 MEDIA = "https://media.example"
+SERVER = "https://social.example"
 
 
 @pytest.fixture
@@ -1174,6 +1178,25 @@ class TestStatus:
 
 
 class TestReleaseId:
+    @pytest.fixture
+    def channel(self, session: Session, organization: Organization) -> Channel:
+        """A channel of a platform that is not asked."""
+        return a_channel(session, organization, provider="x")
+
+    @pytest.fixture
+    def custom(self, session: Session, organization: Organization, configure: Configure) -> Channel:
+        set_up_platforms(configure)
+        details = json.dumps({"base": SERVER, "clientId": "a", "clientSecret": "b"})
+        return a_channel(
+            session,
+            organization,
+            provider="mastodon-custom",
+            remote_id="7@social.example",
+            username="ada@social.example",
+            sealed_token=seal("token", organization.id),
+            details=seal(details, organization.id),
+        )
+
     def test_of_a_post_whose_release_is_missing(
         self, session: Session, channel: Channel, program: Gateway
     ) -> None:
@@ -1186,6 +1209,59 @@ class TestReleaseId:
         again = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "1"})
         words = "Only a published post that was not found on its platform can be named."
         assert refusal(again) == (400, words)
+
+    @pytest.mark.parametrize("there", [None, "8"])
+    def test_that_is_not_there_or_not_the_channels_own(
+        self,
+        session: Session,
+        program: Gateway,
+        custom: Channel,
+        respx_mock: respx.MockRouter,
+        there: str | None,
+    ) -> None:
+        """Finding 1.1d: any id was accepted."""
+        status = {"id": "7321", "url": f"{SERVER}/@bob/7321", "account": {"id": there}}
+        answer_of_server = (
+            httpx.Response(200, json=status)
+            if there
+            else httpx.Response(404, json={"error": "Record not found"})
+        )
+        respx_mock.get(f"{SERVER}/api/v1/statuses/7321").mock(answer_of_server)
+        post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
+        answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "7321"})
+        words = f"{custom.name} has no post with this id on Mastodon (any server). Copy the id from there."
+        assert refusal(answer) == (400, words)
+        assert one(session, post.id).release_id == "missing"
+
+    def test_that_cannot_be_an_id(
+        self, session: Session, program: Gateway, custom: Channel
+    ) -> None:
+        post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
+        answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "../accounts/7"})
+        assert answer.status == 400
+
+    def test_at_a_server_that_does_not_answer(
+        self, session: Session, program: Gateway, custom: Channel, respx_mock: respx.MockRouter
+    ) -> None:
+        """Finding 1.1d: nothing is recorded unchecked."""
+        respx_mock.get(f"{SERVER}/api/v1/statuses/7321").mock(side_effect=httpx.ReadTimeout)
+        post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
+        answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "7321"})
+        status, words = refusal(answer)
+        assert status == 503
+        assert "Roost cannot check this" in words
+        assert one(session, post.id).release_id == "missing"
+
+    def test_that_is_there_gets_its_address_too(
+        self, session: Session, program: Gateway, custom: Channel, respx_mock: respx.MockRouter
+    ) -> None:
+        url = f"{SERVER}/@ada/7321"
+        status = {"id": "7321", "url": url, "account": {"id": "7"}}
+        respx_mock.get(f"{SERVER}/api/v1/statuses/7321").respond(json=status)
+        post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
+        answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "7321"})
+        assert (answer.status, answer.json["releaseId"]) == (200, "7321")
+        assert one(session, post.id).release_url == url
 
     def test_that_another_post_is(
         self, session: Session, channel: Channel, program: Gateway

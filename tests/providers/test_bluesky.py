@@ -484,6 +484,64 @@ class TestLanguages:
         assert said in refused.message
 
 
+class TestFindRelease:
+    """Finding 1.1d: an invented address was accepted; the record is read now."""
+
+    KEY = "3m66qxkzv5k2a"
+    URI = f"at://{DID}/app.bsky.feed.post/{KEY}"
+    URL = f"https://bsky.app/profile/{DID}/post/{KEY}"
+
+    def record(self, platform: respx.MockRouter) -> respx.Route:
+        return platform.get(
+            f"{HOST}/xrpc/com.atproto.repo.getRecord",
+            params={"repo": DID, "collection": "app.bsky.feed.post", "rkey": self.KEY},
+        )
+
+    @pytest.mark.parametrize(
+        "url", [URL, f"https://bsky.app/profile/an-older-handle.example/post/{KEY}"]
+    )
+    def test_reads_the_record_of_an_address(self, platform: respx.MockRouter, url: str) -> None:
+        self.record(platform).respond(json={"uri": self.URI, "cid": CID, "value": {}})
+        found = Bluesky().find_release(line(), url)
+        assert found is not None
+        assert (found.id, found.url, found.data["cid"]) == (self.URI, self.URL, CID)
+
+    @pytest.mark.parametrize("id", [URI, KEY])
+    def test_reads_the_record_of_an_id(self, platform: respx.MockRouter, id: str) -> None:
+        self.record(platform).respond(json={"uri": self.URI, "cid": CID, "value": {}})
+        found = Bluesky().find_release_by_id(line(), id)
+        assert found is not None
+        assert found.id == self.URI
+
+    def test_there_is_none(self, platform: respx.MockRouter) -> None:
+        self.record(platform).respond(400, json={"error": "RecordNotFound", "message": "no"})
+        assert Bluesky().find_release(line(), self.URL) is None
+        assert Bluesky().find_release_by_id(line(), self.KEY) is None
+
+    @pytest.mark.parametrize(
+        "id",
+        [
+            "",
+            "..",
+            ".",
+            "a/b",
+            "at://did:plc:other/app.bsky.feed.post/1",
+            f"at://{DID}/app.bsky.feed.like/1",
+        ],
+    )
+    def test_nobody_is_asked_for_what_is_no_post_of_the_account(self, id: str) -> None:
+        assert Bluesky().find_release_by_id(line(), id) is None
+        assert (
+            Bluesky().find_release(line(), f"https://bsky.app/profile/did:plc:other/post/{id}")
+            is None
+        )
+
+    def test_a_server_that_fails_is_no_answer(self, platform: respx.MockRouter) -> None:
+        self.record(platform).respond(502)
+        with pytest.raises(PlatformUnavailable):
+            Bluesky().find_release(line(), self.URL)
+
+
 class TestFacets:
     def test_marks_utf8_bytes_and_only_handles_that_exist(
         self, platform: respx.MockRouter, put: respx.Route

@@ -26,6 +26,7 @@ from shared.core.config import settings
 from shared.providers.addresses import page_at
 from shared.providers.base import (
     Account,
+    CanFindRelease,
     CanLookUp,
     CanMention,
     CanReply,
@@ -79,6 +80,7 @@ BLOB_LIFETIME = timedelta(minutes=50)
 # like words, so the blob or the file has to be named.
 _TOO_LARGE = "blob_too_large"
 _BLOB_TOO_LARGE = re.compile(r"\b(?:blob|file)\b.{0,20}\btoo (?:big|large)\b", re.IGNORECASE)
+_RECORD_KEY = re.compile(r"(?!\.{1,2}$)[\w.:~-]{1,512}", re.ASCII)
 _POST_PATH = re.compile(r"/profile/([^/]+)/post/([\w.:~-]{1,512})(?:/.*)?", re.ASCII)
 
 
@@ -102,7 +104,7 @@ class BlueskySettings(BaseModel):
         return value
 
 
-class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
+class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention):
     """An account on any server of the network, by an app password."""
 
     spec = ProviderSpec(
@@ -275,6 +277,22 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
             id=f"at://{remote_id}/{POSTS}/{found[2]}",
             url=f"https://bsky.app/profile/{remote_id}/post/{found[2]}",
         )
+
+    def find_release(self, api: Api, url: str) -> Released | None:
+        """Read the record that an address names. A handle may have changed, so only a DID must be the account's."""
+        named = self.release_from_url(url, remote_id=api.access.remote_id)
+        return self.find_release_by_id(api, named.id) if named else None
+
+    def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
+        """Read the record of an AT URI, or of its key alone, from the account's own repository.
+
+        Source: https://atproto.com/specs/at-uri-scheme and /specs/record-key, read 2026-11-30.
+        """
+        key = release_id.removeprefix(f"at://{api.access.remote_id}/{POSTS}/")
+        if not _RECORD_KEY.fullmatch(key):
+            return None
+        record = self._record(api, key)
+        return _released(record["uri"], record["cid"]) if record else None
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read the error names of XRPC; an expired token is a 400 there."""
@@ -456,22 +474,26 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanMention):
 
     def _existing(self, api: Api, post: OutgoingPost) -> Found | None:
         """Read the record of the part's key; None: there is none, or it says something else."""
-        answer = api.request(
-            "GET",
-            "/xrpc/com.atproto.repo.getRecord",
-            params={"repo": api.access.remote_id, "collection": POSTS, "rkey": record_key(post)},
-            headers=_bearer(api),
-            accept=(400, 404),
-        )
-        if not answer.is_success:
-            if platform_code(answer) == "RecordNotFound":
-                return None
-            raise api.read_refusal(answer, irrevocable=False)
-        body = api.read(answer, "uri", "cid", "value.createdAt")
-        if body["value"].get("text") != post.text:
+        body = self._record(api, record_key(post), "value.createdAt")
+        if body is None or body["value"].get("text") != post.text:
             return None
         created_at = clock.as_utc(datetime.fromisoformat(body["value"]["createdAt"]))
         return Found(_released(body["uri"], body["cid"]), created_at)
+
+    def _record(self, api: Api, key: str, *required: str) -> dict[str, Any] | None:
+        """Read the post of a key from the account's repository; None: there is none."""
+        answer = api.request(
+            "GET",
+            "/xrpc/com.atproto.repo.getRecord",
+            params={"repo": api.access.remote_id, "collection": POSTS, "rkey": key},
+            headers=_bearer(api),
+            accept=(400, 404),
+        )
+        if answer.is_success:
+            return api.read(answer, "uri", "cid", *required)
+        if platform_code(answer) == "RecordNotFound":
+            return None
+        raise api.read_refusal(answer, irrevocable=False)
 
     def _facets(self, api: Api, written: str, tokens: Sequence[text.Token]) -> list[dict[str, Any]]:
         """Mark links, hashtags and the handles that exist."""
