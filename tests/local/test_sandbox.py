@@ -1,6 +1,5 @@
 """Does the sandbox behave as a Mastodon server does, forget nothing, and misbehave only when it is told to?"""
 
-import asyncio
 import base64
 import hashlib
 import io
@@ -30,6 +29,7 @@ from PIL import Image
 from local.sandbox import pictures, text
 from local.sandbox.app import Sandbox, make_sandbox
 from local.sandbox.faults import ConnectionDropped, Kind, Trait
+from tests.fakes.in_process import InProcess
 
 URL = "http://sandbox.test"
 CALLBACK = "https://roost.test/integrations/social/mastodon-custom"
@@ -62,25 +62,6 @@ def sandbox(tmp_path: Path, clock: SetClock) -> Iterator[Sandbox]:
     opened = make_sandbox(tmp_path, public_url=URL, clock=clock)
     yield opened
     opened.close()
-
-
-class InProcess(httpx.BaseTransport):
-    """Carries requests to the application without a socket."""
-
-    def __init__(self, app: Sandbox) -> None:
-        self._transport = httpx.ASGITransport(app)
-        self._runner = asyncio.Runner()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._runner.run(self._carry(request))
-
-    async def _carry(self, request: httpx.Request) -> httpx.Response:
-        answer = await self._transport.handle_async_request(request)
-        content = b"".join([chunk async for chunk in answer.aiter_raw()])
-        return httpx.Response(answer.status_code, headers=answer.headers, content=content)
-
-    def close(self) -> None:
-        self._runner.close()
 
 
 def calling(sandbox: Sandbox) -> httpx.Client:
