@@ -67,11 +67,12 @@ def world(session: Session, organization: Organization, configure: Configure) ->
     session.add(Tag(organization_id=organization.id, name="news", color="#2f6f4f"))
     media = a_media(session, organization)
     channel = a_channel(session, organization)
+    page = a_channel(session, organization, provider="linkedin-page")
     return World(
         channel=channel,
-        page=a_channel(session, organization, provider="linkedin-page"),
+        page=page,
         post=a_post(session, channel),
-        published=a_post(session, channel, state=PostState.PUBLISHED, release_id="missing"),
+        published=a_post(session, page, state=PostState.PUBLISHED, release_id="missing"),
         file=f"{MEDIA}/files/{organization.id}/{media.id}/0f3a.png",
     )
 

@@ -62,12 +62,17 @@ def channel_of(session: Session, server: StandIn) -> Channel:
     )
 
 
-def publish(world: World, server: StandIn, *texts: str) -> dict[str, dict[str, Any]]:
-    """Publish posts on the server; return their rows by their texts."""
+def publish(
+    world: World, server: StandIn, *texts: str, as_replies: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Publish posts on the server, or a reply of each text; return the rows by their texts."""
     with Session(world.engine) as session, session.begin():
         channel = channel_of(session, server)
         for one in texts:
-            a_post(session, channel, publish_at=datetime.now(UTC), content=f"<p>{one}</p>")
+            first = f"Before {one}" if as_replies else one
+            root = a_post(session, channel, publish_at=datetime.now(UTC), content=f"<p>{first}</p>")
+            if as_replies:
+                a_post(session, channel, parent=root, content=f"<p>{one}</p>")
     pass_time = world.pass_time
 
     def pass_everywhere(seconds: float) -> None:
@@ -133,6 +138,27 @@ class TestEveryAnswerThatCanGoWrong:
             state, _ = publish_one(world, server)
         posts = [request for request in server.requests if server.creates(request)]
         assert (state, len(server.made), len(posts)) == ("published", 1, 1)
+
+    @pytest.mark.parametrize(
+        ("slug", "keeps_keys"),
+        [(slug, keeps) for slug, keeps in A_SERVER_OF_ITS_OWN if slug != "linkedin-page"],
+    )
+    def test_one_reply_or_a_doubt(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str, keeps_keys: bool
+    ) -> None:
+        spoiled = {name: (fault, False) for name, fault in FAULTS.items()}
+        server = STAND_INS[slug](keeps_keys=keeps_keys, by_text=dict(spoiled))
+        with served(server, monkeypatch):
+            rows = publish(world, server, *spoiled, as_replies=True)
+        made = Counter(post.text for post in server.made)
+        for name in spoiled:
+            when = f"{name}: {made[name]} replies, {rows[name]['state']}"
+            assert made[f"Before {name}"] == 1, when
+            assert rows[name]["position"] == 1
+            if rows[name]["state"] == "unconfirmed":
+                assert made[name] <= 1, when
+            else:
+                assert (rows[name]["state"], made[name]) == ("published", 1), when
 
     @pytest.mark.parametrize(("slug", "keeps_keys"), A_SERVER_OF_ITS_OWN)
     def test_a_request_that_goes_on_after_its_sender_was_turned_away(
