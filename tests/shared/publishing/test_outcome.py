@@ -314,15 +314,17 @@ class TestAfterLookUp:
         last = replace(KEYED, task=Task.LOOK_UP, repeated=True, rounds=len(LOOK_UP_AFTER) - 1)
         assert kind(after_look_up(None, last, None)) == "unconfirmed"
 
-    @pytest.mark.parametrize("fact", ["request_ended", "repeated"])
-    def test_what_is_known_of_the_request_outlives_a_look_up(self, fact: str) -> None:
-        facts = replace(KEYED, task=Task.LOOK_UP, **{fact: True})
+    @pytest.mark.parametrize(("ended", "repeated"), [(True, False), (False, True)])
+    def test_what_is_known_of_the_request_outlives_a_look_up(
+        self, ended: bool, repeated: bool
+    ) -> None:
+        facts = replace(KEYED, task=Task.LOOK_UP, request_ended=ended, repeated=repeated)
         for next_ in (
             after_look_up(None, facts, PlatformUnavailable("503")),
             while_paused(HOUR, facts),
         ):
             assert isinstance(next_, Wait)
-            assert getattr(next_, fact)
+            assert (next_.request_ended, next_.repeated) == (ended, repeated)
 
     def test_a_platform_that_cannot_be_asked_is_asked_again_then_left(self) -> None:
         facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
