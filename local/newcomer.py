@@ -92,7 +92,6 @@ class Newcomer:
         body = {
             "type": "schedule",
             "date": at.isoformat(),
-            "shortLink": False,
             "tags": [],
             "posts": [
                 {"integration": {"id": channel_id}, "value": parts} for channel_id in channel_ids
