@@ -9,6 +9,7 @@ from shared.core import trace
 from shared.core.log import correlated, log, note
 from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
+from shared.publishing.warm import is_warming, warm
 
 PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by side
 
@@ -23,12 +24,14 @@ def prepare(event: Mapping[str, Any], _context: Any) -> None:
 
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Publish what is due: a batch of `{"partId", "revision"}` and `{"attemptId", "step"}`."""
+    """Publish what is due: a batch of `{"partId", "revision"}` and `{"attemptId", "step"}`, or `{"warm"}`."""
     return run_batch(event, context, _publish, parallel=PARALLEL)
 
 
 def _publish(body: Mapping[str, Any], deadline: float) -> None:
-    if "attemptId" in body:
+    if is_warming(body):
+        warm()
+    elif "attemptId" in body:
         go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
     else:
         publish_due(UUID(body["partId"]), body["revision"], deadline=deadline)

@@ -28,6 +28,7 @@ from shared.publishing.follow_up import send
 from shared.publishing.notices import REFUSALS, tell
 from shared.publishing.servers import know_server_ahead
 from shared.publishing.wake import continuation, delayed_staging
+from shared.publishing.warm import warm_ahead
 
 
 def prepare(part_id: UUID, revision: int) -> None:
@@ -72,10 +73,10 @@ def _go_on(part_id: UUID, revision: int, row: Row[Any]) -> None:
 
 
 def _send_for_the_second(row: RowMapping) -> None:
-    send(
-        publish_message(
-            row["id"], row["revision"], row["organization_id"], wait_seconds=row["wait_seconds"]
-        )
+    wait = row["wait_seconds"]
+    message = publish_message(row["id"], row["revision"], row["organization_id"], wait_seconds=wait)
+    queues.send(
+        settings().publish_queue_url, [message, *warm_ahead(row["due_at"], wait_seconds=wait)]
     )
     with unit_of_work() as session:
         session.execute(queries.MARK_ENQUEUED, {"part_id": row["id"], "revision": row["revision"]})

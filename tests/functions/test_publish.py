@@ -104,3 +104,10 @@ def test_the_sweep_says_what_it_found(world: World, platform: Platform) -> None:
     world.pass_time(60)
     found = reconcile.handler(event("scheduled_rate"), Context())
     assert found["overdue"] == 1
+
+
+def test_a_message_that_only_warms_is_taken_and_publishes_nothing(platform: Platform) -> None:
+    """Finding 7.13."""
+    record = {**event("publish_batch")["Records"][0], "body": '{"warm": true}'}
+    assert publish.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
+    assert platform.requests == []

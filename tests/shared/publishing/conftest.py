@@ -1,5 +1,6 @@
 """The world of the publishing tests, on real commits."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -20,6 +21,7 @@ def world(
         MAIL_TRANSPORT="none",
         DATABASE_POOL_SIZE=8,
     )
+    monkeypatch.setattr("shared.publishing.warm._sent", deque(maxlen=64))
     with (
         fake_platform(monkeypatch) as platform,
         a_world(committed, platform, monkeypatch) as world,

@@ -1,13 +1,16 @@
 """The early firing: the message for the second first, then what can be put right in time."""
 
 import dataclasses
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from shared.db.session import dispose
 from shared.publishing.prepare import prepare
+from shared.publishing.warm import is_warming, warm, warm_ahead
 from tests.fakes.platform import Keyless, no_connection
 from tests.shared.publishing.world import PUBLISH, STAGE, World, a_thread
 
@@ -36,7 +39,7 @@ class TestPrepare:
     def test_the_message_for_the_second_is_sent_and_recorded(self, world: World) -> None:
         a_thread(world, "keyless", due_in=FAR)
         fire(world)
-        [held] = world.messages
+        [held] = [held for held in world.messages if not is_warming(held.body)]
         assert held.queue == PUBLISH
         assert 295 <= held.at - world.now <= 301
         with world.engine.connect() as connection:
@@ -47,7 +50,8 @@ class TestPrepare:
     def test_media_are_handed_to_stage(self, world: World) -> None:
         a_thread(world, "keyless", due_in=FAR, media=True)
         fire(world)
-        assert [held.queue for held in world.messages] == [PUBLISH, STAGE]
+        held_for = [held.queue for held in world.messages if not is_warming(held.body)]
+        assert held_for == [PUBLISH, STAGE]
 
     def test_twice_does_no_harm(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=FAR)
@@ -143,7 +147,7 @@ class TestPrepare:
                 text("update channels set provider = 'gone', token_expires_at = now()")
             )
         fire(world)
-        assert [held.queue for held in world.messages] == [PUBLISH]
+        assert {held.queue for held in world.messages} == {PUBLISH}
 
     def test_a_platform_that_is_away_changes_nothing(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=FAR)
@@ -155,3 +159,43 @@ class TestPrepare:
         fire(world)
         assert told(world) == []
         assert world.states(root.id) == ["queued", "queued"]
+
+
+class TestWarming:
+    """Finding 7.13: in a quiet system each post paid the publisher's cold start."""
+
+    def test_a_minute_ahead_the_publisher_is_woken_and_publishes_nothing(
+        self, world: World
+    ) -> None:
+        a_thread(world, "keyless", due_in=FAR)
+        fire(world)
+        [post] = [held for held in world.messages if not is_warming(held.body)]
+        [warming] = [held for held in world.messages if is_warming(held.body)]
+        assert warming.queue == PUBLISH  # the function that will publish, by the way that posts go
+        assert 59 <= post.at - warming.at <= 61
+        world.pass_time(warming.at - world.now)
+        world.deliver_due()
+        assert world.platform.requests == []
+        assert [held.at for held in world.messages] == [post.at]
+
+    def test_posts_that_are_due_together_wake_it_once(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        fire(world)
+        prepare(root.id, root.revision)
+        assert sum(is_warming(held.body) for held in world.messages) == 1
+
+    def test_less_than_a_minute_ahead_nothing_is_woken(self, world: World) -> None:
+        a_thread(world, "keyless", due_in=FAR)
+        fire(world, due_in=timedelta(seconds=50))
+        assert not [held for held in world.messages if is_warming(held.body)]
+
+    def test_many_minutes_are_remembered_within_a_bound(self) -> None:
+        first = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+        for minutes in range(200):
+            assert warm_ahead(first + timedelta(minutes=minutes), wait_seconds=300)
+        assert not warm_ahead(first + timedelta(minutes=199), wait_seconds=300)
+
+    def test_without_a_database_it_fails_nobody(self, configure: Callable[..., None]) -> None:
+        dispose()
+        configure(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+        warm()

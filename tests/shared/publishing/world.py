@@ -33,6 +33,7 @@ from shared.publishing.prepare import prepare
 from shared.publishing.reconcile import Reconciled, reconcile
 from shared.publishing.run import go_on, publish_due
 from shared.publishing.stage import stage_due
+from shared.publishing.warm import is_warming, warm
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.fakes.platform import Platform
 
@@ -192,6 +193,8 @@ class World:
         elif "mediaId" in body:
             owner = OrganizationId(UUID(body["organizationId"]))
             make_variants(owner, MediaId(UUID(body["mediaId"])))
+        elif is_warming(body):
+            warm()
         elif "attemptId" in body:
             go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
         else:
