@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 WINDOW = 64 * 1024
 MAX_READS = 48  # a file that hides its header behind more than this is not worth the requests
+# Each look costs about two microseconds with what the caller does about it. The largest files that cameras and programs
+# write take some tens of thousands: one per TIFF strip, PNG chunk, GIF frame or box.
+MAX_LOOKS = 400_000
 
 ReadRange = Callable[[int, int], bytes]
 """Returns `length` bytes from `start`."""
@@ -16,7 +19,7 @@ class Broken(Exception):
 
 
 class Scattered(Broken):
-    """What has to be read of the file lies in more places than are worth the requests; it may be whole."""
+    """What has to be read of the file lies in more places than are worth the work; it may be whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Blank:
 class Ranges:
     """A file of `size` bytes behind `read`, seen through windows wherever they lie. Holds one window at a time.
 
-    By default only a file's head is read: a few small windows. `max_reads=None` walks through all of it.
+    By default only a file's head is read: a few small windows. `max_reads=None` walks through all of it. However a file
+    is built, and however often its parts refer to each other, it is looked at `MAX_LOOKS` times at most.
     """
 
     def __init__(
@@ -55,13 +59,18 @@ class Ranges:
         self._max_reads = max_reads
         self._held, self._held_from = b"", 0
         self._reads = 0
+        self._looks = 0
 
     def at(self, start: int, length: int) -> bytes:
         """Return exactly `length` bytes from `start`.
 
         Raises:
-            Broken: the file ends before, or finding this took too many reads.
+            Broken: the file ends before.
+            Scattered: finding this took too many reads, or the file was looked at too often.
         """
+        self._looks += 1
+        if self._looks > MAX_LOOKS:
+            raise Scattered("it has too many parts")
         if start < 0 or start + length > self.size:
             raise Broken(f"the file ends at {self.size}, before {start} + {length}")
         offset = start - self._held_from

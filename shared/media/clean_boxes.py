@@ -34,6 +34,7 @@ _NAME_AT = 24  # in `hdlr`
 # Items that are pictures or say how they are put together; others are Exif, XMP, or whatever programs left.
 _PICTURE_ITEMS = frozenset({b"av01", b"grid", b"iovl", b"iden", b"tmap"})
 _MAX_ITEMS = 2_000
+_MAX_EXTENTS = 10_000  # of all items together; each item of a real file has one
 
 
 def clean_mp4(file: Ranges) -> Cleaned:
@@ -219,7 +220,10 @@ def _item_types(file: Ranges, meta: Box) -> Iterator[tuple[int, bytes]]:
 
 
 def _item_places(file: Ranges, meta: Box) -> Iterator[tuple[int, int, int]]:
-    """Yield item, start in the file and length of every piece of every item."""
+    """Yield item, start in the file and length of every piece of every item.
+
+    An extent may take no byte of the file, so how many there are is bounded by itself.
+    """
     table = find_box(file, meta, "iloc")
     if table is None:
         return
@@ -230,6 +234,7 @@ def _item_places(file: Ranges, meta: Box) -> Iterator[tuple[int, int, int]]:
     id_bytes, at = (2 if version < 2 else 4), table.start + 6
     count = file.number(at, id_bytes)
     at += id_bytes
+    passed = 0
     for _ in range(min(count, _MAX_ITEMS)):
         item = file.number(at, id_bytes)
         at += id_bytes
@@ -241,7 +246,10 @@ def _item_places(file: Ranges, meta: Box) -> Iterator[tuple[int, int, int]]:
         base = file.number(at, base_bytes) if base_bytes else 0
         extents = file.number(at + base_bytes, 2)
         at += base_bytes + 2
-        for _ in range(min(extents, _MAX_ITEMS)):
+        passed += extents
+        if passed > _MAX_EXTENTS:
+            raise Scattered("it has too many items")
+        for _ in range(extents):
             at += index_bytes
             offset = file.number(at, offset_bytes) if offset_bytes else 0
             length = file.number(at + offset_bytes, length_bytes) if length_bytes else 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from shared.core.exif import UPRIGHT, orientation, orientation_alone
 from shared.core.jpeg import Segment, segments
-from shared.core.ranges import Broken, Ranges
+from shared.core.ranges import Broken, Ranges, Scattered
 from shared.media.pieces import Cleaned, Kept
 
 # JPEG
@@ -42,6 +42,8 @@ def clean_jpeg(file: Ranges) -> Cleaned:
             kept.keep(one.start, one.end)
     try:
         _keep_scans(file, kept, before[-1].end if before else 2)
+    except Scattered:
+        raise
     except Broken as error:
         return kept.cleaned(damage=str(error))
     return kept.cleaned()
@@ -114,6 +116,8 @@ def clean_png(file: Ranges) -> Cleaned:
                     kept.add(_png_chunk(b"eXIf", orientation_alone(turned)))
             if kind in _PNG_CHUNKS:
                 kept.keep(at, end)
+    except Scattered:
+        raise
     except Broken as error:
         return kept.cleaned(moves=moves, damage=str(error))
     return kept.cleaned(moves=moves)
@@ -144,34 +148,55 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
 _GIF_IMAGE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
 _GIF_COMMENT, _GIF_APPLICATION = 0xFE, 0xFF
 _GIF_APPLICATIONS = frozenset({b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"})  # loops, profile
+# A frame is two blocks. Half an hour at ten frames a second is 36,000 blocks.
+_MAX_GIF_BLOCKS = 50_000
+_MAX_SUB_BLOCKS = 4_000_000  # of 255 bytes each in real files, so 50 MiB have 200,000
 
 
 def clean_gif(file: Ranges) -> Cleaned:
-    """Keep frames, timing, loops and the color profile; comments, XMP and what programs noted leave."""
+    """Keep frames, timing, loops and the color profile; comments, XMP and what programs noted leave.
+
+    Raises:
+        Scattered: it has more blocks than any picture needs.
+    """
     kept = Kept(file)
     at = _after_color_table(file, 10, 13)
     kept.keep(0, at)
     frames = 0
     try:
-        while (kind := file.number(at, 1)) != _GIF_END:
-            if kind == _GIF_IMAGE:
-                frames += 1
-                end = _after_sub_blocks(file, _after_color_table(file, at + 9, at + 10) + 1)
-                kept.keep(at, end)
-            elif kind == _GIF_EXTENSION:
-                end = _after_sub_blocks(file, at + 2)
-                if _is_needed_extension(file, at):
-                    kept.keep(at, end)
-            else:
-                raise Broken(f"no GIF block begins at {at}")
-            at = end
-        kept.keep(at, at + 1)
+        for kind, start, end in _gif_blocks(file, at):
+            frames += kind == _GIF_IMAGE
+            if kind != _GIF_EXTENSION or _is_needed_extension(file, start):
+                kept.keep(start, end)
+    except Scattered:
+        raise
     except Broken:
         # What is shown of a GIF without an end is its complete frames.
         kept.add(bytes([_GIF_END]))
         damage = "it ends in the middle of the picture"
         return kept.cleaned(moves=frames > 1, damage=damage)
     return kept.cleaned(moves=frames > 1)
+
+
+def _gif_blocks(file: Ranges, at: int) -> Iterator[tuple[int, int, int]]:
+    """Yield kind, start and end of each block, the one that ends the file too."""
+    sub_blocks = 0
+    for _ in range(_MAX_GIF_BLOCKS):
+        kind = file.number(at, 1)
+        if kind == _GIF_END:
+            yield kind, at, at + 1
+            return
+        if kind == _GIF_IMAGE:
+            first = _after_color_table(file, at + 9, at + 10) + 1
+        elif kind == _GIF_EXTENSION:
+            first = at + 2
+        else:
+            raise Broken(f"no GIF block begins at {at}")
+        end, passed = _after_sub_blocks(file, first, _MAX_SUB_BLOCKS - sub_blocks)
+        sub_blocks += passed
+        yield kind, at, end
+        at = end
+    raise Scattered(f"it has more than {_MAX_GIF_BLOCKS:,} GIF blocks, and a frame takes two")
 
 
 def _is_needed_extension(file: Ranges, at: int) -> bool:
@@ -186,15 +211,17 @@ def _after_color_table(file: Ranges, flags_at: int, at: int) -> int:
     return at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
 
 
-def _after_sub_blocks(file: Ranges, at: int) -> int:
+def _after_sub_blocks(file: Ranges, at: int, most: int) -> tuple[int, int]:
+    """Return where the sub-blocks end that begin at `at`, and how many there are."""
     data, start = file.held(at), at
-    while True:
+    for passed in range(most):
         if at - start >= len(data):
             data, start = file.held(at), at
         size = data[at - start]
         at += size + 1
         if not size:
-            return at
+            return at, passed
+    raise Scattered("it has too many GIF sub-blocks")
 
 
 # BMP
@@ -245,6 +272,8 @@ def clean_webp(file: Ranges) -> Cleaned:
                 turned = _webp_orientation(file, chunk)
             if chunk.kind in _WEBP_CHUNKS:
                 kept.keep(chunk.start, chunk.end)
+    except Scattered:
+        raise
     except Broken as error:
         damage = str(error)
     if turned != UPRIGHT and flags_at is not None:

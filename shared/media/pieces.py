@@ -1,10 +1,12 @@
 """How a file is put together anew from the pieces of it that stay, without being held as a whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.core.ranges import Assembled, Blank, Broken, Ranges, Span
+from shared.core.ranges import Assembled, Blank, Broken, Ranges, Scattered, Span
 
 _COMPARED_BYTES = 4_096
+_MAX_PIECES = 1_000  # each piece of the old file may be one request to the storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ class Kept:
         return sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in self._pieces)
 
     def cleaned(self, *, moves: bool = False, damage: str | None = None) -> Cleaned:
-        """Return the file that the pieces make."""
+        """Return the file that the pieces make.
+
+        Raises:
+            Scattered: they are more than are worth the requests.
+        """
         changed = not self._is_the_file()
         pieces = [p if isinstance(p, bytes) else self._file.span(*p) for p in self._pieces]
-        return Cleaned(Assembled(pieces), changed, moves, damage)
+        return Cleaned(_assembled(pieces), changed, moves, damage)
 
     def _is_the_file(self) -> bool:
         """Return whether the pieces are the whole file, in its order, whatever was put in."""
@@ -97,6 +103,7 @@ class Patched:
 
         Raises:
             Broken: two patches overlap, so the file's structure names the same bytes twice.
+            Scattered: it has more patches than are worth the requests.
         """
         pieces: list[bytes | Span | Blank] = []
         at = 0
@@ -111,10 +118,16 @@ class Patched:
             at = end
         if at < self._file.size:
             pieces.append(self._file.span(at, self._file.size))
-        return Cleaned(Assembled(pieces), bool(self._patches), moves, damage)
+        return Cleaned(_assembled(pieces), bool(self._patches), moves, damage)
 
     def _is_there(self, start: int, content: bytes, end: int) -> bool:
         """Return whether the bytes are there already; not asked of what is long."""
         if end - start > _COMPARED_BYTES:
             return False
         return self._file.at(start, end - start) == content
+
+
+def _assembled(pieces: Sequence[bytes | Span | Blank]) -> Assembled:
+    if sum(isinstance(piece, Span) for piece in pieces) > _MAX_PIECES:
+        raise Scattered("its metadata lie in too many places")
+    return Assembled(pieces)
