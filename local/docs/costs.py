@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local.intrinsics import NO_VALUE, Resolver, TemplateRefused, read_yaml
+from shared.core.sentences import counted
 from shared.db.roles import IDLE_SESSION_TIMEOUT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,7 +233,7 @@ def _capacity(stack: Stack) -> Row:
     pause = stack.value(scaling["SecondsUntilAutoPause"])
     if pause is None or stack.holds("HasHealthCheck"):
         awake, capacity = HOURS, max(least, LEAST_AWAKE_CAPACITY)
-        label = f"Aurora, always awake: {_count(instances, 'instance')} of {capacity:g} {'unit' if capacity == 1 else 'units'}"
+        label = f"Aurora, always awake: {counted(instances, 'instance')} of {capacity:g} {'unit' if capacity == 1 else 'units'}"
     else:
         each = (timedelta(seconds=int(pause)) + IDLE_SESSION_TIMEOUT).total_seconds()
         awake = min(HOURS, sum(HOURS * 3600 / every for every in _rates(stack)) * each / 3600)
@@ -244,7 +245,7 @@ def _capacity(stack: Stack) -> Row:
 def _keys(stack: Stack) -> Row:
     count = len(stack.of_type("AWS::KMS::Key"))
     return Row(
-        f"{_count(count, 'key')} (each of the first two yearly rotations adds a dollar a month and key)",
+        f"{counted(count, 'key')} (each of the first two yearly rotations adds a dollar a month and key)",
         count * PRICES["key"].dollars,
     )
 
@@ -253,7 +254,7 @@ def _secrets(stack: Stack) -> Row:
     made = len(stack.of_type("AWS::SecretsManager::Secret"))
     (cluster,) = stack.of_type("AWS::RDS::DBCluster")
     count = made + bool(cluster.get("ManageMasterUserPassword"))
-    return Row(f"{_count(count, 'secret')}, RDS's own included", count * PRICES["secret"].dollars)
+    return Row(f"{counted(count, 'secret')}, RDS's own included", count * PRICES["secret"].dollars)
 
 
 def _snapshots(stack: Stack) -> Row:
@@ -275,8 +276,8 @@ def _polling(stack: Stack) -> Row:
         polled += not config
     requests = polled * LONG_POLLS * SECONDS / LONG_POLL_SECONDS
     dollars = pollers * _monthly("poller") + requests * PRICES["sqs_request"].dollars
-    provisioned = f", {_count(pollers, 'provisioned poller')}" if pollers else ""
-    return Row(f"Lambda polls {_count(polled, 'queue')}{provisioned}", dollars)
+    provisioned = f", {counted(pollers, 'provisioned poller')}" if pollers else ""
+    return Row(f"Lambda polls {counted(polled, 'queue')}{provisioned}", dollars)
 
 
 def _sweeps(stack: Stack) -> Row:
@@ -286,7 +287,7 @@ def _sweeps(stack: Stack) -> Row:
         gigabytes = int(function["MemorySize"]) / 1024
         each = SWEEP_SECONDS * gigabytes * PRICES["lambda_time"].dollars
         dollars += SECONDS / every * (each + PRICES["lambda_request"].dollars)
-    return Row(f"{_count(len(timers), 'sweep')} that find nothing", dollars)
+    return Row(f"{counted(len(timers), 'sweep')} that find nothing", dollars)
 
 
 def _rates(stack: Stack) -> Sequence[float]:
@@ -311,7 +312,7 @@ def _alarms(stack: Stack) -> Row:
         for alarm in alarms
     )
     return Row(
-        f"{_count(len(alarms), 'alarm')} on {_count(watched, 'metric')}",
+        f"{counted(len(alarms), 'alarm')} on {counted(watched, 'metric')}",
         watched * PRICES["alarm_metric"].dollars,
     )
 
@@ -323,7 +324,7 @@ def _metrics(stack: Stack) -> Row:
     (api,) = stack.of_type("AWS::Serverless::HttpApi")
     routes = stack.value(api["DefaultRouteSettings"]["DetailedMetricsEnabled"])
     of_routes = len(stack.events("HttpApi")) * METRICS_OF_A_ROUTE if routes else 0
-    label = f"{_count(count, 'custom metric')}" + (f", {of_routes} of routes" if of_routes else "")
+    label = f"{counted(count, 'custom metric')}" + (f", {of_routes} of routes" if of_routes else "")
     return Row(label, (count + of_routes) * PRICES["custom_metric"].dollars)
 
 
@@ -331,7 +332,7 @@ def _health_check(stack: Stack) -> Row:
     count = len(stack.of_type("AWS::Route53::HealthCheck"))
     each = PRICES["health_check"].dollars + PRICES["health_check_https"].dollars
     return Row(
-        f"{_count(count, 'health check')} from outside"
+        f"{counted(count, 'health check')} from outside"
         if count
         else "no health check from outside",
         count * each,
@@ -351,10 +352,6 @@ def _route_metrics(template: Mapping[str, Any]) -> float:
 def _monthly(name: str) -> float:
     """Return what something costs a month that is paid by the hour."""
     return HOURS * PRICES[name].dollars
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _money(dollars: float) -> str:

@@ -63,7 +63,7 @@ def sentence(found: Mapping[str, Any], field: FieldInfo | None = None) -> str:
     if kind in _AT_LEAST:
         return _at_least(context["min_length"], _AT_LEAST[kind])
     if kind in _AT_MOST:
-        return f"Send at most {_counted(context['max_length'], _AT_MOST[kind])}."
+        return f"Send at most {counted(context['max_length'], _AT_MOST[kind])}."
     if kind in _SENTENCES:
         return _SENTENCES[kind].format(**{name: _plain(value) for name, value in context.items()})
     said: str = found["msg"].removeprefix("Value error, ")
@@ -118,10 +118,9 @@ def _plain(value: Any) -> Any:
 
 
 def _at_least(minimum: int, what: str) -> str:
-    return (
-        "This must not be empty." if minimum == 1 else f"Send at least {_counted(minimum, what)}."
-    )
+    return "This must not be empty." if minimum == 1 else f"Send at least {counted(minimum, what)}."
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: "1 picture", "1,200 pictures"."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
+from shared.core.sentences import counted
 from shared.core.wire import WireModel
 from shared.providers.base import CanReply, CanRunTools, Provider
 from shared.providers.registry import UnknownProvider, provider
@@ -171,7 +172,7 @@ def _pictures(rules: ImageRules) -> Iterator[str]:
     limits.append("others are converted or made smaller where that can be done")
     if rules.max_alt_length is not None:
         limits.append(f"described by at most {rules.max_alt_length:,} characters")
-    yield f"up to {_counted(rules.max_count, 'picture')} ({'; '.join(limits)})"
+    yield f"up to {counted(rules.max_count, 'picture')} ({'; '.join(limits)})"
 
 
 def _videos(rules: VideoRules) -> Iterator[str]:
@@ -184,11 +185,7 @@ def _videos(rules: VideoRules) -> Iterator[str]:
         limits.append(f"at least {_seconds(rules.min_duration)}")
     if rules.max_duration is not None:
         limits.append(f"at most {_seconds(rules.max_duration)}")
-    yield f"up to {_counted(rules.max_count, 'video')} ({'; '.join(limits)})"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    yield f"up to {counted(rules.max_count, 'video')} ({'; '.join(limits)})"
 
 
 def _names(types: tuple[str, ...]) -> str:
