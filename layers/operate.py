@@ -1,4 +1,4 @@
-"""What an operator does to a running system that no member may: make an account the operator's.
+"""How an operator makes an account a super admin on a running system.
 
     python -m layers.operate super-admin ADDRESS [STAGE]
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         command, email, stage = "", "", []
     if command != "super-admin" or "@" not in email or len(stage) > 1:
         print(
-            "Say whose account: make super-admin email=you@example.com [stage=dev]", file=sys.stderr
+            "email is required: make super-admin email=you@example.com [stage=dev]", file=sys.stderr
         )
         return 1
     try:

@@ -287,7 +287,7 @@ def network_of(address: str) -> str:
 
 
 def _named(value: str | None) -> UUID | None:
-    """Read the id that a request names; what is no id names nothing that exists, and not nothing."""
+    """Read the id that a request names. An invalid id matches no row; only an empty one means "not named"."""
     try:
         return UUID(value) if value else None
     except ValueError:

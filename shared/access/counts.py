@@ -1,4 +1,4 @@
-"""How often has somebody read in this minute? Counted in this process, so that no read becomes a write."""
+"""How many reads has a caller made in this minute? Counted in this process, so that no read becomes a write."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -41,5 +41,5 @@ def count_in_memory(rate: Rate, subject: str) -> None:
 
 
 def forget_counts() -> None:
-    """Begin anew."""
+    """Forget all counts; tests start from zero."""
     _windows.clear()

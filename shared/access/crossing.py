@@ -1,4 +1,4 @@
-"""May a browser send this request from where it comes? The one answer for cross-site rules and for prefetchers.
+"""May a browser send this request, given the page it comes from? Decides cross-site requests and prefetches.
 
 Whether a route writes is a column of its policy row (`shared/access/policy.py`), the same one that scopes of keys are
 checked against. Reading is let in from anywhere: it changes nothing, and the browser keeps the answer from other origins.
@@ -34,7 +34,7 @@ class Arrival:
 
 
 def check_arrival(arrival: Arrival, rule: Rule, *, ours: Collection[str]) -> None:
-    """Refuse a writing request that a page of another site or sub-domain sent, or that was fetched ahead.
+    """Refuse a writing request that a page of another site or subdomain sent, or that is a prefetch.
 
     `ours` are the origins whose pages may call.
 

@@ -50,7 +50,7 @@ class NoOrganization(Forbidden):
 
 
 class OrganizationGone(Forbidden):
-    """The request names an organization in which the caller has no seat, or no longer one."""
+    """The caller is not, or no longer, an active member of the organization that the request names."""
 
     code = "organization_gone"
 
@@ -59,12 +59,12 @@ class OrganizationGone(Forbidden):
 
 
 class ImpersonationOver(Forbidden):
-    """The request names a member for whom the caller may not, or no longer, act."""
+    """The request names a member whom the caller cannot impersonate, or no longer can."""
 
     code = "impersonation_over"
 
     def __init__(self) -> None:
-        super().__init__("You no longer act as this member. Try again as yourself.")
+        super().__init__("You are no longer acting as this member. Try again as yourself.")
 
 
 class OriginRefused(Forbidden):
@@ -80,12 +80,12 @@ class OriginRefused(Forbidden):
 
 
 class PrefetchRefused(Forbidden):
-    """A browser asks ahead of its user for something that would act."""
+    """A browser prefetches an address that changes something."""
 
     code = "prefetch_refused"
 
     def __init__(self) -> None:
-        super().__init__("This address acts, so it cannot be fetched ahead. Open it.")
+        super().__init__("This address changes something, so it cannot be prefetched. Open it.")
 
 
 class NotConsented(Forbidden):

@@ -1,6 +1,6 @@
-"""How a call that made nothing is taken off a rolling limit: of the public API's, only what is made counts.
+"""How a refused call is taken off a rolling limit of the public API: only calls that are carried out count.
 
-Who keeps sending what is refused is still bounded: after `MAX_GIVEN_BACK` refusals in a minute the next ones count.
+Callers whose requests keep being refused are still bounded: beyond `MAX_GIVEN_BACK` refusals in a minute, refused calls count.
 """
 
 from datetime import timedelta
@@ -43,7 +43,7 @@ _GIVE_BACK = text("""
 
 
 def give_back(session: Session, api_key: str, rate: Rate) -> int | None:
-    """Take the newest call by a key or token off `rate`; how many are left, None: it still counts."""
+    """Take the newest call by a key or token off `rate`; return how many calls still count, None if this one still does."""
     values = {
         "key_hash": hash_secret(api_key),
         "rate": rate.name,

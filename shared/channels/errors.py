@@ -115,20 +115,18 @@ class AlreadyConnected(Conflict):
 
 
 class AskAgain(Conflict):
-    """The platform wants wider permissions than were asked for; `url` is where the member agrees to those."""
+    """The platform needs broader permissions than requested; the member grants them at `url`."""
 
     code = "ask_again"
 
     def __init__(self, platform: str, url: str) -> None:
-        words = (
-            f"{platform} needs wider permissions for this account. Open {url} and agree once more."
-        )
+        words = f"{platform} needs broader permissions for this account. Open {url} and allow them."
         super().__init__(words, problems=[FieldProblem("code", self.code, url)])
         self.url = url
 
 
 class OtherBrowser(Forbidden):
-    """A form is filled in by another browser than the one in which connecting began."""
+    """The form was submitted in a different browser from the one that started the connection."""
 
     code = "other_browser"
 

@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     )
     s3_addressing: Literal["", "path", "virtual"] = _setting(
         "",
-        "Whether the bucket stands in the path or in the host; empty: in the path where there is an endpoint.",
+        "Where the bucket's name goes, in the path or in the host; empty: in the path if `S3_ENDPOINT_URL` is set.",
         "media, stage, variants",
     )
     media_max_image_bytes: int = _setting(50 * 1024**2, "Largest picture.", "media")

@@ -70,7 +70,7 @@ class AnswerTooLarge(AnswerUnreadable):
 
 
 class AnswerPacked(AnswerUnreadable):
-    """The answer is packed in a way that we do not read, or its packing is broken."""
+    """The response uses a compression that we do not support, or is corrupt."""
 
 
 def guarded_client(
@@ -215,7 +215,7 @@ class _Measured(httpx.SyncByteStream):
                 self._left -= len(chunk)
                 if self._left < 0:
                     raise AnswerTooLarge(
-                        "The answer is larger than is read here.",
+                        "The response is larger than Roost accepts.",
                         status=self._status,
                         headers=self._headers,
                     )

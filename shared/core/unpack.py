@@ -1,4 +1,4 @@
-"""How a packed HTTP answer is read: piece by piece, so that a small answer cannot unpack into all of our memory."""
+"""How a compressed HTTP response is read: piece by piece, so that a small one cannot expand into all of our memory."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -13,29 +13,29 @@ _EITHER = 32 + zlib.MAX_WBITS  # zlib finds out itself whether the header is gzi
 
 
 class CannotUnpack(Exception):
-    """The answer is packed in a way that we do not read, or its packing is broken or cut off."""
+    """The response uses a compression that we do not support, or is corrupt or truncated."""
 
 
 def layers(content_encoding: str) -> tuple[str, ...]:
-    """Return how an answer is packed, in the order in which it was applied; empty: it is not.
+    """Return the compressions of a response in the order in which they were applied; empty if it is not compressed.
 
     Raises:
-        CannotUnpack: it names an encoding that we do not read, or too many.
+        CannotUnpack: it names an unsupported encoding, or too many.
     """
     named = tuple(name.strip().lower() for name in content_encoding.split(","))
     packed = tuple(name for name in named if name not in _AS_IS)
     if unknown := [name for name in packed if name not in _GZIP and name != "deflate"]:
-        raise CannotUnpack(f"The answer is packed as {unknown[0]!r}.")
+        raise CannotUnpack(f"The response uses the unsupported compression {unknown[0]!r}.")
     if len(packed) > MAX_LAYERS:
-        raise CannotUnpack(f"The answer is packed {len(packed)} times.")
+        raise CannotUnpack(f"The response is compressed {len(packed)} times.")
     return packed
 
 
 def unpacked(chunks: Iterable[bytes], packed: tuple[str, ...]) -> Iterator[bytes]:
-    """Yield what `chunks` hold, in pieces of at most 64 KiB, undoing the layers of `packed`, the last one first.
+    """Yield the decompressed content of `chunks` in pieces of at most 64 KiB, undoing the layers of `packed` from the last.
 
     Raises:
-        CannotUnpack: the packing is broken or cut off.
+        CannotUnpack: the compressed data is corrupt or truncated.
     """
     pieces: Iterable[bytes] = chunks
     for name in reversed(packed):
@@ -56,7 +56,7 @@ def _inflated(chunks: Iterable[bytes], *, may_be_raw: bool) -> Iterator[bytes]:
                 piece = inflater.decompress(waiting, _PIECE)
             except zlib.error as error:
                 if begun or not may_be_raw:
-                    raise CannotUnpack("The packing of the answer is broken.") from error
+                    raise CannotUnpack("The compressed response is corrupt.") from error
                 inflater, may_be_raw = zlib.decompressobj(-zlib.MAX_WBITS), False
                 continue
             begun = True
@@ -66,12 +66,12 @@ def _inflated(chunks: Iterable[bytes], *, may_be_raw: bool) -> Iterator[bytes]:
     while begun and not inflater.eof:
         piece = inflater.decompress(inflater.unconsumed_tail, _PIECE)
         if not piece:
-            raise CannotUnpack("The packed answer is cut off.")
+            raise CannotUnpack("The compressed response is truncated.")
         yield piece
 
 
 class Unpacked(httpx.SyncByteStream):
-    """The body of an answer, without its packing."""
+    """The decompressed body of a response."""
 
     def __init__(self, stream: httpx.SyncByteStream, packed: tuple[str, ...]) -> None:
         self._stream = stream

@@ -41,13 +41,13 @@ class NotActivated(Forbidden):
 
 
 class ActivationNotSent(SavedButNotDone):
-    """The account is stored, but the mail that activates it did not leave."""
+    """The account is stored, but its activation mail could not be sent."""
 
     code = "activation_not_sent"
 
     def __init__(self) -> None:
         super().__init__(
-            "Your account is stored, but the mail that activates it could not be sent. Ask for it again later, or ask "
+            "Your account was created, but its activation mail could not be sent. Request it again later, or ask "
             "this server's operator to activate the account."
         )
 
@@ -88,10 +88,10 @@ class CodeRefused(InvalidInput):
 
 
 class UnsubscribeRefused(InvalidInput):
-    """The link that switches off mails is not one that we mailed."""
+    """The unsubscribe link is not one that we mailed."""
 
     def __init__(self) -> None:
-        words = "This link is damaged. Open the link in the mail as a whole, or choose which mails to get in your settings."
+        words = "This link is damaged. Open the complete link from the mail, or choose your mails in your settings."
         super().__init__(words, problems=[FieldProblem("token", "unsubscribe_refused", words)])
 
 

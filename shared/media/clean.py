@@ -44,5 +44,5 @@ def clean(file: Ranges, content_type: str) -> Cleaned:
         return _CLEANERS[content_type](walked)
     except Broken as error:
         raise FileRefused(
-            "unreadable", f"The file cannot be read: {error}. Save it anew and upload that."
+            "unreadable", f"The file cannot be read: {error}. Save a new copy and upload that."
         ) from error

@@ -24,7 +24,7 @@ class Stored:
 
 
 class StorageFull(PlanLimit):
-    """The file would be more than the organization may store."""
+    """The file does not fit the organization's storage quota."""
 
     code = "storage_full"
 
@@ -63,9 +63,9 @@ def check_quota(session: Session, organization_id: OrganizationId, size_bytes: i
         )
     if stored.used + stored.deleted + size_bytes > _WITH_DELETED * limit:
         raise StorageFull(
-            f"Your organization has deleted {_size(stored.deleted)} of files lately, which are kept for 30 days. "
-            f"Together with the {_size(stored.used)} in use that is too much for another {_size(size_bytes)}. "
-            "Try again when some of them are gone."
+            f"The {_size(stored.deleted)} of files that your organization deleted are kept for 30 days. "
+            f"With the {_size(stored.used)} in use, they leave no room for another {_size(size_bytes)}. "
+            "Try again when some of them have been removed."
         )
 
 

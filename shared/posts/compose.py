@@ -145,7 +145,7 @@ def _before(
 def _new(thread: Thread, wanted: Composition, group_id: UUID) -> Plan:
     if wanted.type == "update":
         path = thread.path("value.0.id")
-        raise refusal(path, "missing", "Name the post that is to be updated.")
+        raise refusal(path, "missing", "Send the id of the post to update.")
     state = PostState.DRAFT if wanted.type == "draft" else PostState.QUEUED
     return Plan(thread, state, wanted.publish_at, group_id, "composed")
 

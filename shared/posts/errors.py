@@ -101,13 +101,13 @@ class PostIsPublished(_StateForbids):
 
 
 class TimeIsOver(_StateForbids):
-    """The post would be queued for a time that is over, and nobody said that it should go out now."""
+    """The post would be queued for a time that has passed, without a request to publish it now."""
 
     code = "time_is_over"
 
     def __init__(self, publish_at: datetime, state: PostState, revision: int) -> None:
         super().__init__(
-            f"The time of this post, {clock.to_wire(publish_at)}, is over. Choose a new time, or publish it now.",
+            f"The time of this post, {clock.to_wire(publish_at)}, has passed. Choose a new time, or publish it now.",
             state,
             revision,
         )
@@ -172,7 +172,7 @@ class PredecessorFirst(_StateForbids):
 
 
 class CannotCheck(Unavailable):
-    """The platform does not answer, so nobody knows whether the address or id is that of the post."""
+    """The platform does not answer, so the address or id cannot be checked."""
 
     code = "cannot_check"
 
@@ -193,12 +193,14 @@ class ReleaseTaken(Conflict):
 
 
 class ReleaseKnown(Conflict):
-    """Which post of the platform it is is not an open question."""
+    """The post's address on its platform is already known."""
 
     code = "release_known"
 
     def __init__(self) -> None:
-        super().__init__("Only a published post that was not found on its platform can be named.")
+        super().__init__(
+            "You can only set the address of a published post whose address is unknown."
+        )
 
 
 class ReplyNotPost(Conflict):
@@ -207,7 +209,7 @@ class ReplyNotPost(Conflict):
     code = "reply_not_post"
 
     def __init__(self, root_id: UUID) -> None:
-        super().__init__(f"This id is a reply's. Use the id of its post: {root_id}.")
+        super().__init__(f"This id belongs to a reply. Use the id of its post: {root_id}.")
         self.root_id = root_id
 
 

@@ -230,7 +230,7 @@ def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldR
     if not media.moves:
         return refused
     remedy = (
-        "It moves, and a copy would stand still: use a still picture, or upload it as an MP4 video."
+        "Animated pictures are not converted: use a still picture, or upload it as an MP4 video."
     )
     return replace(refused, code="moving_picture", message=f"{refused.message} {remedy}")
 

@@ -168,7 +168,7 @@ def _describe_platform(_member: ActingMember, wanted: OfPlatform) -> GuideOut:
     try:
         provider(wanted.platform)
     except UnknownProvider as error:
-        words = f"There is no platform '{wanted.platform[:50]}' here. Take one that integrationList names."
+        words = f"There is no platform '{wanted.platform[:50]}' here. Use one that integrationList returns."
         raise InvalidInput(words) from error
     return GuideOut(output=guide(wanted.platform, {"verified": wanted.is_premium}))
 

@@ -233,7 +233,7 @@ def _import(
         raise _told(refused) from refused
     except AnswerPacked as error:
         raise _not_fetched(
-            "Its server compresses the file in a way that is not read here."
+            "Its server compresses the file in a way that Roost does not support."
         ) from error
     except AnswerTooLarge as error:
         raise _told(_too_large(settings().media_max_video_bytes)) from error

@@ -196,7 +196,7 @@ def _in_utf8(body: bytes) -> bytes:
     try:
         return body.decode(encoding).encode()
     except UnicodeError as error:
-        raise Unreadable("The body is not text in UTF-8.") from error
+        raise Unreadable("The body is not valid UTF-8.") from error
 
 
 def _with_nul(body: bytes) -> list[FieldProblem]:

@@ -371,7 +371,7 @@ class TestPlatforms:
     def test_a_platform_that_is_not_here(self, program: Gateway) -> None:
         """Finding 5.6: a length of 0 without an error is not the truth about a platform that is not here."""
         told = failure(call(program, "integrationSchema", {"platform": "myspace"}))
-        assert told == "There is no platform 'myspace' here. Take one that integrationList names."
+        assert told == "There is no platform 'myspace' here. Use one that integrationList returns."
 
     def test_a_tool_of_the_platform(
         self, session: Session, organization: Organization, program: Gateway,

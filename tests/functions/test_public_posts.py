@@ -1131,7 +1131,7 @@ class TestSettings:
         post = a_post(session, channel)
         reply = a_post(session, channel, parent=post)
         answer = program.put(f"{POSTS}/{reply.id}/settings", {"settings": {}})
-        words = f"This id is a reply's. Use the id of its post: {post.id}."
+        words = f"This id belongs to a reply. Use the id of its post: {post.id}."
         assert refusal(answer) == (400, words)
 
     def test_fields(self, session: Session, channel: Channel, program: Gateway) -> None:
@@ -1207,7 +1207,7 @@ class TestReleaseId:
         [told] = session.scalars(select(Revision).where(Revision.root_id == post.id))
         assert (told.action, told.changes) == ("release_named", {"releaseId": ["missing", "7321"]})
         again = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "1"})
-        words = "Only a published post that was not found on its platform can be named."
+        words = "You can only set the address of a published post whose address is unknown."
         assert refusal(again) == (400, words)
 
     @pytest.mark.parametrize("there", [None, "8"])
