@@ -1,14 +1,17 @@
-"""What `make test-deploy` starts: a database, the emulator, and the built artefacts deployed by the real SAM CLI."""
+"""What `make test-deploy` starts: a database, a sandbox network, the emulator, and the built artefacts deployed by SAM."""
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import httpx
@@ -23,6 +26,9 @@ from tests.gateway import Answer, Gateway
 
 EMULATOR = ROOT / ".venv-emulator" / "bin" / "ministack"
 STAGE = "dev"
+# A post due within this time goes by a delayed message, a later one by a schedule, which the emulator looks at every 10 s.
+NEAR_SECONDS = 15
+LEAD_SECONDS = 30
 _PATIENCE_SECONDS = 60
 
 
@@ -33,6 +39,7 @@ class System:
     stack: str
     database_url: str
     administrator: str
+    sandbox_url: str
 
     def deploy(self, *parameters: str) -> int:
         """Deploy what is built, as `make deploy` does; return SAM's status."""
@@ -54,6 +61,10 @@ class System:
                 "DATABASE_HOST": "",
                 "DATABASE_CA_FILE": "",
                 "ALLOW_LOOPBACK_ADDRESSES": "true",
+                "MASTODON_URL": self.sandbox_url,
+                "ARM_THRESHOLD_SECONDS": str(NEAR_SECONDS),
+                "ARM_LEAD_SECONDS": str(LEAD_SECONDS),
+                "ARM_SPREAD_SECONDS": "5",
             },
         )
 
@@ -96,7 +107,7 @@ class Browser(Gateway):
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
         headers = {"content-type": "application/json", **(options.get("headers") or {})}
         sent = json.dumps(body) if body is not None else None
-        event = self._event(method, path, "", headers, sent)
+        event = self._event(method, path, urlencode(options.get("query") or {}), headers, sent)
         return self._read(self._system.invoke(self._function, event))
 
 
@@ -106,7 +117,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("deployed")
     postgres = EmbeddedPostgres(folder / "postgres", folder / "postgres.log", durable=False)
     database_url = postgres.start()
-    with pytest.MonkeyPatch.context() as patch, _emulator(folder, patch):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        _sandbox(folder) as sandbox_url,
+        _emulator(folder, patch),
+    ):
         known = make_url(database_url)
         secret = boto3.client("secretsmanager").create_secret(
             Name="administrator",
@@ -114,10 +129,20 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         )
         patch.setattr(deploy, "BUILD", build.HOST_BUILD)
         stage = deploy.read_stage(STAGE)
-        made = System(stage.stack, database_url, secret["ARN"])
+        made = System(stage.stack, database_url, secret["ARN"], sandbox_url)
         assert made.deploy() == 0
         yield made
     postgres.stop()
+
+
+@contextlib.contextmanager
+def _sandbox(folder: Path) -> Iterator[str]:
+    """Serve a network that behaves like a Mastodon server; its address."""
+    command = (sys.executable, "-m", "local.sandbox", "--home", folder / "sandbox", "--port", "0")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().removeprefix("Sandbox: ").strip()
+        process.terminate()
 
 
 class _emulator:  # noqa: N801  used like a function
@@ -137,11 +162,13 @@ class _emulator:  # noqa: N801  used like a function
             "AWS_EC2_METADATA_DISABLED": "true",
         }.items():  # fmt: skip
             self._patch.setenv(name, value)
+        self._patch.delenv("AWS_SESSION_TOKEN")
         environment = {
             **os.environ,
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "HOME": str(self._folder),
+            "AUTH": "true",  # functions get their roles' credentials, and policies are evaluated
         }
         with (self._folder / "emulator.log").open("wb") as log:
             self._process = subprocess.Popen(

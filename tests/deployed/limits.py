@@ -5,6 +5,7 @@ A resource type that is no longer refused by the emulator makes a test fail, so 
 
 import copy
 import json
+import string
 from typing import Any
 
 # Types that its CloudFormation does not know. They and what refers to them are left out.
@@ -17,10 +18,26 @@ NOT_PROVIDED = {
 }
 # Attributes of resources that it does not know; the outputs that show them are left out.
 OUTPUTS_NOT_PROVIDED = {"MailRecords": "no DKIM tokens of a mail identity"}
+# Roles are enforced, but these calls are judged by another resource than in AWS: what is allowed here instead, and why.
+WIDENED = {
+    ("MailPolicy", "ses:SendEmail"): (
+        "*",
+        "a mail has no resource, in AWS the identity that sends it",
+    ),
+    ("ArmPolicy", "scheduler:CreateSchedule"): (
+        {
+            "Fn::Sub": "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/*/post-*"
+        },
+        "every schedule is judged as one of group `default`",
+    ),
+}
+# It is asked over plain HTTP, on the loopback, which the policies of queues and bucket refuse: that statement is left out.
+_TLS_ONLY = "aws:SecureTransport"
+# A batch of messages is judged as an action of its own; in AWS it is SendMessage, whose name every policy gives.
+_SEND, _SEND_BATCH = "sqs:SendMessage", "sqs:SendMessageBatch"
+_SECRET = "AWS::SecretsManager::Secret"  # a reference to one gives its name; in AWS it is the ARN
 # What is made but does not do what it does in AWS. Tests of it are skipped by these names.
 NOT_DONE = {
-    "roles": "which role a function's calls are made with is not tried here; tests/template holds what each may do",
-    "publishing": "nothing listens for a platform yet: connecting a channel and publishing are tried by the local runtime",
     "routes": "an API that comes with an OpenAPI body gets no routes, so functions are invoked by their alias with the "
     "event that API Gateway makes",
     "database": "a cluster needs Docker; functions get the embedded PostgreSQL by DATABASE_URL, without IAM and TLS",
@@ -40,10 +57,13 @@ def emulated(template: dict[str, Any], variables: dict[str, str]) -> dict[str, A
         gone |= more
     for name in gone:
         del resources[name]
-    # Its generated passwords may hold quotes although the template excludes punctuation, and a quote breaks the JSON.
-    resources["AppSecret"]["Properties"]["SecretString"] = json.dumps(
-        {"jwtKeys": json.dumps({"1": "k" * 64})}
-    )
+    _widen(resources)
+    _admit_plain_http(resources)
+    secrets = {name for name, each in resources.items() if each["Type"] == _SECRET}
+    made["Resources"] = resources = _as_judged(resources, secrets)
+    # It does not know ExcludePunctuation (only ExcludeCharacters), and a quote would end the JSON that holds the key.
+    generated = resources["FirstJwtKey"]["Properties"]["GenerateSecretString"]
+    generated["ExcludeCharacters"] = string.punctuation
     # It compares the number with a text where a parameter gives it.
     source = resources["PublishFunction"]["Properties"]["Events"]["Queue"]["Properties"]
     source["ScalingConfig"] = {"MaximumConcurrency": 100}
@@ -58,6 +78,39 @@ def emulated(template: dict[str, Any], variables: dict[str, str]) -> dict[str, A
         for name, found in made["Outputs"].items()
         if name not in OUTPUTS_NOT_PROVIDED and not _needs(found, gone)
     }
+    return made
+
+
+def _widen(resources: dict[str, Any]) -> None:
+    """Allow more where the emulator judges a call by another resource than AWS does."""
+    for (policy, action), (resource, _reason) in WIDENED.items():
+        statements = resources[policy]["Properties"]["PolicyDocument"]["Statement"]
+        (meant,) = [found for found in statements if action in str(found.get("Action"))]
+        meant["Resource"] = resource
+
+
+def _admit_plain_http(resources: dict[str, Any]) -> None:
+    for name, found in list(resources.items()):
+        if found["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}:
+            document = found["Properties"]["PolicyDocument"]
+            document["Statement"] = [
+                each for each in document["Statement"] if _TLS_ONLY not in str(each)
+            ]
+            if not document["Statement"]:
+                del resources[name]
+
+
+def _as_judged(value: Any, secrets: set[str]) -> Any:
+    """Return the value with secrets named by their ARN, in the form that gives it here and in AWS, and batches allowed."""
+    if isinstance(value, list):
+        return [_as_judged(each, secrets) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1 and value.get("Ref") in secrets:
+        return {"Fn::GetAtt": [value["Ref"], "Id"]}
+    made = {key: _as_judged(each, secrets) for key, each in value.items()}
+    if made.get("Action") == _SEND:
+        made["Action"] = [_SEND, _SEND_BATCH]
     return made
 
 
