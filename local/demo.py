@@ -94,7 +94,7 @@ def _walk(system: Mapping[str, Any]) -> int:
 
 
 def allowed_seconds(slowest_answer: float) -> float:
-    """Return how late a post may be on a machine that took so long to answer the simplest request."""
+    """Return how late a post may be on a machine with this response time to the simplest request."""
     return max(MAX_LATE_SECONDS, STEPS_TO_PUBLISH * slowest_answer)
 
 

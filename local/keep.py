@@ -1,4 +1,4 @@
-"""What the runtime does when a part beside it ends by itself: starts it again and says so, or ends with a sentence."""
+"""What the runtime does when a supporting process ends: restarts it and says so, or stops with an explanation."""
 
 import asyncio
 import shutil

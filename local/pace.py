@@ -1,4 +1,4 @@
-"""How slow this machine is just now: the slowest answer to a request that needs no database, taken while one waits."""
+"""How slow is this machine right now? Measures the slowest response to a request that needs no database."""
 
 import threading
 import time

@@ -74,7 +74,7 @@ class _Parts:
 
 
 class _StoppedEarly(Exception):
-    """Somebody asked us to stop before everything was up."""
+    """A stop was requested before everything was running."""
 
 
 async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
@@ -144,7 +144,7 @@ async def _bring_up(
 
 
 def _go_on(stop: asyncio.Event) -> None:
-    """Leave the start where somebody has asked us to stop."""
+    """Abort the start if a stop was requested."""
     if stop.is_set():
         raise _StoppedEarly
 

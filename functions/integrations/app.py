@@ -67,7 +67,7 @@ def _browser(request: Request) -> str | None:
 
 
 Browser = Annotated[str | None, Depends(_browser)]
-"""The secret by which the browser is known that began to connect."""
+"""The secret that identifies the browser that started connecting."""
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 # A read asks the platform too, which may refuse.

@@ -91,7 +91,7 @@ def get_media_list(
 
 @media.get("/storage")
 def get_media_storage(member: Acting, session: Reading) -> StorageOut:
-    """Read how much is stored. Read how much of the organization's storage its files take."""
+    """Read how much of the organization's storage its files take."""
     return StorageOut(
         used=count_stored(session, member.organization_id).used,
         limit=settings().media_quota_bytes or None,

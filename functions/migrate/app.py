@@ -80,7 +80,7 @@ def _has_connected(error: Exception) -> bool:
 
 
 def _make_super_admin(email: str) -> dict[str, Any]:
-    """Make the account with this address active and the operator's.
+    """Activate the account with this address and make it a super admin.
 
     There is no second factor yet; once there is, it is asked for before somebody becomes an operator.
     """

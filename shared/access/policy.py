@@ -47,7 +47,7 @@ class Per(StrEnum):
 
 
 PUBLIC_COUNTS = frozenset({Per.ADDRESS, Per.SESSION})
-"""What calls of public routes can be counted by: nobody is known yet."""
+"""The ways to count calls of public routes, where the caller is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def complete(method: str, rule: Rule) -> Rule:
-    """Fill in what a row leaves open: whether the route writes, and how often it may be called."""
+    """Fill in a row's defaults: whether the route writes, and its rate limit."""
     writes = method not in _READING if rule.writes is None else rule.writes
     rate = rule.rate
     if rate is None and not rule.unlimited:
@@ -177,7 +177,7 @@ def complete(method: str, rule: Rule) -> Rule:
 
 
 def _consented(rows: Mapping[str, Rule]) -> dict[str, Rule]:
-    """Let grants in wherever a program may be: the consent page names these rows' subjects."""
+    """Allow OAuth grants on every row that allows programs: the consent page lists what these rows are about."""
     return {
         key: rule if rule.person or rule.who is Who.PUBLIC else replace(rule, consent=True)
         for key, rule in rows.items()

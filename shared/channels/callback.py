@@ -76,7 +76,7 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
 
 
 def _ask_wider(slug: str, state: str, browser: str | None) -> None:
-    """Begin once more with wider scopes; only for the browser that started, which nobody can send here by a link."""
+    """Start again with broader scopes; only in the browser that started, so that a link cannot trigger it."""
     pending = find_pending(slug, state)
     if was_started_by(pending, browser):
         ask_wider(pending)

@@ -159,7 +159,7 @@ def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection
 
 
 def ask_wider(pending: PendingConnection) -> None:
-    """Begin once more with wider scopes, where a platform does not do with those that were asked for.
+    """Start again with broader scopes, where the platform does not accept the requested ones.
 
     Returns where it has no wider ones; the first state is of no use any more where it has.
 
@@ -580,7 +580,7 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
 
 
 def _tell_renewed(session: Session, channel: ChannelFacts, made: _Made, user_id: UUID) -> None:
-    """Tell the team, so that nobody takes a channel over unseen."""
+    """Notify the team, so that a channel cannot be taken over unnoticed."""
     who = queries.find_user_name(session, user_id) or "Somebody"
     words = (
         f"{who} connected {channel.name} ({made.slug}) again, so Roost posts there with new access."

@@ -103,7 +103,7 @@ class OtherAccount(Conflict):
 
 
 class AlreadyConnected(Conflict):
-    """The account is a channel of the organization already, and nobody asked to connect that one again."""
+    """The account is already a channel of the organization, and the request does not ask to reconnect that one."""
 
     code = "already_connected"
 

@@ -347,7 +347,7 @@ class KnownAccount:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether it is there and finished; one that still needs its page publishes nothing."""
+        """Whether the channel exists and its connection is complete; one whose page is not chosen yet publishes nothing."""
         return not self.is_deleted and not self.needs_page
 
 
@@ -372,7 +372,7 @@ def lock_account(
 
 
 def find_user_name(session: Session, user_id: UUID) -> str | None:
-    """Find what a person is called: their name, else their address."""
+    """Find a user's name, or their address if they have none."""
     called = func.coalesce(func.nullif(User.name, ""), User.email)
     found: str | None = session.scalar(select(called).where(User.id == user_id))
     return found
@@ -399,7 +399,7 @@ def renew_channel(
 def keep_account_settings(
     session: Session, organization_id: UUID, channel_id: UUID, account_settings: Mapping[str, Any]
 ) -> None:
-    """Keep what the channel's server says of itself, in place of what it said before."""
+    """Replace what is stored of the channel's server."""
     session.execute(
         _change(organization_id, channel_id).values(account_settings=dict(account_settings))
     )

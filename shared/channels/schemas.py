@@ -424,7 +424,7 @@ def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
 
 
 def _slots(kept: Any) -> list[PostingTimeOut]:
-    """Read the slots of a row; one that is none is left out, so that it never costs the whole list of channels."""
+    """Read the slots of a row. An invalid one is left out, so that it does not break the whole list of channels."""
     found = []
     for slot in kept if isinstance(kept, list) else []:
         with contextlib.suppress(ValidationError):

@@ -229,7 +229,7 @@ def _release(claim: _Claim) -> None:
 def _store(
     channel: OpenedChannel, columns: Mapping[str, Any], *, until: float
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
-    """Store what the platform answered, for as long as it takes: the token before it may be used up already."""
+    """Store the platform's answer, retrying until it succeeds: the old token may no longer be valid."""
 
     def store(session: Session) -> Refreshed | RefreshingElsewhere | Disconnected:
         version = queries.store_tokens(

@@ -33,7 +33,7 @@ def one_line(value: str) -> str:
 
 
 def clean_name(value: object, *, max_length: int = MAX_NAME_CHARACTERS) -> str:
-    """Return what was given as a name on one line, cut to `max_length` code points; empty for what is no text."""
+    """Return a value as a name on one line, cut to `max_length` code points; empty if it is not a string."""
     if not isinstance(value, str):
         return ""
     # What is cut away first is never looked at: a name of a million characters costs as much as a short one.
@@ -41,21 +41,21 @@ def clean_name(value: object, *, max_length: int = MAX_NAME_CHARACTERS) -> str:
 
 
 def clean_text(value: object, *, max_length: int = MAX_TEXT_CHARACTERS) -> str:
-    """Return a text, its line breaks and tabs kept, cut to `max_length` code points; empty for what is no text."""
+    """Return a text with its line breaks and tabs, cut to `max_length` code points; empty if it is not a string."""
     if not isinstance(value, str):
         return ""
     return _cut(_NOT_IN_TEXT.sub("", value[: max_length * 8]), max_length)
 
 
 def clean_id(value: object) -> str:
-    """Return an id from outside as it is, or the empty one where it cannot be kept: an id is never changed."""
+    """Return an external id unchanged, or an empty string if it cannot be stored: an id is never cut or cleaned."""
     written = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     is_kept = len(written) <= MAX_ID_CHARACTERS and not _NOT_IN_ADDRESS.search(written)
     return written if is_kept else ""
 
 
 def web_address(value: object) -> str | None:
-    """Return an http(s) address; None for every other scheme, and for what is too long or no address at all."""
+    """Return an http(s) address; None if it has another scheme, is too long, or is not an address."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ADDRESS_CHARACTERS:
         return None
     address = value.strip()
@@ -69,7 +69,7 @@ def web_address(value: object) -> str | None:
 
 
 def clean_json(value: Any, *, depth: int = MAX_JSON_DEPTH) -> Any:
-    """Return JSON that the database can store and an answer can show: deeper parts are null, long texts are cut."""
+    """Return JSON that the database can store and a response can show: parts nested too deep become null, long texts are cut."""
     if isinstance(value, str):
         return _cut(
             _NOT_IN_JSON.sub("", value[: MAX_JSON_TEXT_CHARACTERS * 2]), MAX_JSON_TEXT_CHARACTERS

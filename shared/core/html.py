@@ -1,4 +1,4 @@
-"""How the few pages look that functions answer themselves until the console replaces them: one style, one frame.
+"""How the HTML pages that functions serve look until the console replaces them: one style, one frame.
 
 A page loads nothing from anywhere. Its footer leads on to the start page and to the API reference.
 """
@@ -25,7 +25,7 @@ button.second{margin-top:.5rem;background:transparent;border:1px solid var(--lin
 
 
 def html_page(title: str, body: str, *, script: str = "") -> str:
-    """Return a whole page. `body` is HTML that we wrote: whatever comes from elsewhere in it must be escaped."""
+    """Return a whole page. `body` is our own HTML; anything from outside in it must already be escaped."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'

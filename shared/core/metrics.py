@@ -34,7 +34,7 @@ def gauge_late_posts(count: int) -> None:
 
 
 def gauge_connections(percent: float) -> None:
-    """Write how much of what the cluster accepts its connections are."""
+    """Write what share of the cluster's allowed connections is open."""
     with single_metric(
         name="DatabaseConnectionsPercent",
         unit=MetricUnit.Percent,
@@ -45,17 +45,17 @@ def gauge_connections(percent: float) -> None:
 
 
 def count_unexpected() -> None:
-    """Count an error that nobody anticipated. Lambda counts none: an HTTP function answers it, a queue takes it back."""
+    """Count an unanticipated error. Lambda itself counts none: an HTTP function answers 500, a queue takes its message back."""
     _whole("UnexpectedErrors")
 
 
 def count_after_commit_failure() -> None:
-    """Count a call that followed a commit and failed: a message, schedule or mail that a sweep makes up for, or nobody."""
+    """Count a failed call after a commit: a message or schedule, which a sweep repeats, or a mail, which is lost."""
     _whole("AfterCommitFailures")
 
 
 def count_mail_not_sent() -> None:
-    """Count a mail that its transport did not take."""
+    """Count a mail that its transport refused."""
     _whole("MailsNotSent")
 
 
@@ -65,7 +65,7 @@ def _whole(name: str) -> None:
 
 
 def gauge_crowded_posts(count: int) -> None:
-    """Write how many due posts wait for their turn, because their organization sends as many to a server as it may."""
+    """Write how many due posts wait because their organization already sends the most it may to one server."""
     with single_metric(
         name="CrowdedPosts", unit=MetricUnit.Count, value=count, namespace=NAMESPACE
     ):

@@ -1,4 +1,4 @@
-"""How other servers are called: never for long or for much, and, where somebody gave us the address, public ones only.
+"""How other servers are called: with limits on time and size, and only at public addresses where a user gave the address.
 
 Every request has one deadline, for looking up the name, connecting, sending, and every read: a server that sends a byte
 now and then cannot hold us. Every answer has a bound, counted after unpacking.
@@ -57,7 +57,7 @@ class AddressRefused(httpx.UnsupportedProtocol):
 
 
 class AnswerUnreadable(httpx.ReadError):
-    """An answer came, and we do not read its body. `status` and `headers` are what it said before."""
+    """A response came whose body we do not read. `status` and `headers` are those of the response."""
 
     def __init__(self, message: str, *, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ class AnswerUnreadable(httpx.ReadError):
 
 
 class AnswerTooLarge(AnswerUnreadable):
-    """The answer is larger than we read."""
+    """The response is larger than we read."""
 
 
 class AnswerPacked(AnswerUnreadable):
@@ -261,7 +261,7 @@ class _TimedBackend(httpcore.SyncBackend):
 
 class _GuardedBackend(_TimedBackend):
     def check(self, host: str, addresses: Iterable[IpAddress]) -> None:
-        """Refuse a name that has an address which is not public, even among others."""
+        """Refuse a name if any of its addresses is not public."""
         for address in addresses:
             if not _is_allowed(address):
                 raise AddressRefused(f"{host} is not a public address.")
@@ -318,7 +318,7 @@ def _literal(host: str) -> IpAddress | None:
 
 
 def _resolve(host: str, port: int, timeout: float) -> list[IpAddress]:
-    """Look a name up. The system's own look-up knows no time limit, so it is left behind when its time is over."""
+    """Resolve a name. The system's resolver has no timeout, so its thread is abandoned when the time is up."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def ask() -> None:

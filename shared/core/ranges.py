@@ -124,7 +124,7 @@ class Assembled:
             self.size_bytes += _length(piece)
 
     def source_of(self, start: int, length: int) -> Span | None:
-        """Return the one span that holds all of these bytes; None: no span does."""
+        """Return the span that holds all of these bytes; None if no single span does."""
         index = bisect.bisect_right(self._starts, start) - 1
         piece, offset = self._pieces[index], start - self._starts[index]
         if not isinstance(piece, Span) or offset + length > piece.length:

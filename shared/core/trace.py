@@ -28,7 +28,7 @@ _header: ContextVar[str | None] = ContextVar("trace_header", default=None)
 
 @dataclass(slots=True)
 class Call:
-    """A call to another server: whoever makes it fills in the status of the answer, if one came."""
+    """A call to another server; the caller fills in the status of the response, if one came."""
 
     status: int | None = None
 
@@ -105,7 +105,7 @@ def _fields(given: str) -> dict[str, str]:
 
 
 def _send(document: dict[str, Any], trace: Mapping[str, str]) -> None:
-    """Send one document, ending now, to the daemon. A lost one is a gap in a picture, so nothing waits or fails for it."""
+    """Send one document, ending now, to the daemon. A lost one is only a gap in a trace, so nothing waits for it or fails without it."""
     host, _, port = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "").rpartition(":")
     if trace.get("Sampled") != "1" or not trace.get("Root") or not port.isdigit():
         return

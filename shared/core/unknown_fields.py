@@ -1,4 +1,4 @@
-"""Which fields of a JSON value does a model not know? Named by their paths, to be refused or to be warned of."""
+"""Which fields of a JSON value are unknown to a model? Listed by path, to refuse them or to warn about them."""
 
 import difflib
 import types
@@ -22,7 +22,7 @@ def unknown_fields(model: type[BaseModel], value: Any, *, most: int) -> list[str
 
 
 def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> FieldProblem:
-    """Return the refusal of an unknown field, which names the known one that is spelled most like it.
+    """Return the refusal of an unknown field, with the most similar known name as a suggestion.
 
     `prefix` is where in the body the model's value is: `posts.0.settings.`.
     """

@@ -1,4 +1,4 @@
-"""How near is the database to the connections it accepts? The number follows from its capacity, so only it knows."""
+"""How close is the database to its connection limit? The limit depends on its capacity, so only the database knows it."""
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session

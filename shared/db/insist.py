@@ -1,4 +1,4 @@
-"""How a write that must not be lost outlasts a database that is away: it is tried again until the caller's time ends."""
+"""How a write that must not be lost survives a database outage: it is retried until the caller's deadline."""
 
 import itertools
 import time
@@ -24,7 +24,7 @@ def insist(
     pause: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Run `write`, and again while the database does not answer and the next try begins before `deadline`.
+    """Run `write`, and retry it while the database is unavailable and the next try would begin before `deadline`.
 
     `deadline` is a value of `now`; without one, `write` is repeated once, at once. `write` opens its own transaction, and
     written twice must be written once, because a COMMIT that broke may have worked.
@@ -47,5 +47,5 @@ def insist(
 
 
 def _is_away(error: DBAPIError) -> bool:
-    """Say whether the same write may succeed later: no connection, one that broke, a server that starts or is full."""
+    """Return whether the same write may succeed later: no connection, a broken one, or a server that is starting or full."""
     return error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)

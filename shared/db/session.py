@@ -69,7 +69,7 @@ class CommitUnknown(Unavailable):
 
 
 class StatementUnknown(Unavailable):
-    """The connection broke on a statement that stood alone and writes: it may have been carried out or not."""
+    """The connection broke during a write outside a transaction: it may or may not have been executed."""
 
     code = "statement_unknown"
 
@@ -80,7 +80,7 @@ class StatementUnknown(Unavailable):
 
 
 class Clashed(Unavailable):
-    """PostgreSQL ended the transaction because of another one: a deadlock, or what it could not serialize.
+    """PostgreSQL aborted the transaction because of a concurrent one: a deadlock or a serialization failure.
 
     Nothing of it is stored, so work that a rollback undoes may run once more.
     """
@@ -94,7 +94,7 @@ class Clashed(Unavailable):
 
 
 class SavedButNotDone(Unavailable):
-    """What followed the commit failed, no sweep makes up for it, and the caller must hear of it. Subclasses say what."""
+    """A call after the commit failed that no sweep repeats, so the caller must be told. Subclasses say which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def unit_of_work() -> Iterator[Session]:
 
 @contextmanager
 def read_only() -> Iterator[Session]:
-    """Open a session whose statements stand alone, without BEGIN and COMMIT. It refuses to write objects.
+    """Open a session in autocommit, without BEGIN and COMMIT. It refuses to write objects.
 
     Raises:
         StatementUnknown: the connection broke on a statement that writes all the same, such as one that counts.
@@ -144,7 +144,7 @@ def read_only() -> Iterator[Session]:
 
 
 def run(work: Callable[[Session], T]) -> T:
-    """Run `work` in a unit of work, and once more if the connection turns out to be dead before the commit or it clashed.
+    """Run `work` in a unit of work, and once more if the connection was dead before the commit or the transaction clashed.
 
     `work` must do nothing that a rollback does not undo.
 

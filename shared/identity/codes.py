@@ -30,7 +30,7 @@ def send_activation(session: Session, user_id: UserId, email: str) -> None:
 
 
 def send_first_activation(session: Session, user_id: UserId, email: str) -> None:
-    """Mail the link to somebody who registers. They hear of it when the mail does not leave.
+    """Mail the activation link to a new user. If the mail cannot be sent, the request fails and says so.
 
     Later requests stay silent then: their answer must not say whether there is an account.
     """

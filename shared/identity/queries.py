@@ -269,7 +269,7 @@ def activate(session: DbSession, user_id: UserId) -> bool:
 
 
 def make_super_admin(session: DbSession, email: str) -> UserId | None:
-    """Make the local account with a lower-case address the operator's, and active; None if there is none."""
+    """Activate the local account with this lower-case address and make it a super admin; None if there is none."""
     return session.scalar(
         update(User)
         .where(User.email == email, User.login_provider == LoginProvider.LOCAL, _LIVES)
@@ -341,12 +341,12 @@ _SWITCH = {
 
 
 def switch_mails_off(session: DbSession, user_id: UserId, kind: MailKind) -> None:
-    """Note that a user wants no more mails of a kind."""
+    """Record that a user wants no more mails of a kind."""
     session.execute(update(User).where(User.id == user_id).values({_SWITCH[kind]: False}))
 
 
 def find_unsubscribe_seed(session: DbSession, user_id: UserId) -> bytes | None:
-    """Return what the links of a user's mails are made of; None if there is no such user."""
+    """Return the seed of a user's unsubscribe links; None if there is no such user."""
     return session.execute(
         select(User.unsubscribe_seed).where(User.id == user_id)
     ).scalar_one_or_none()

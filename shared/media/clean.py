@@ -1,4 +1,4 @@
-"""What of an uploaded file is stored: the picture or film itself, without what it says of the place, people and devices.
+"""Which parts of an uploaded file are stored: the picture or video itself, without metadata about place, people and devices.
 
 No file is decoded for it, so nothing of the picture changes. The same walk through the file finds out whether it moves
 and whether all of it is there.

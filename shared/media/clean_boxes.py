@@ -1,4 +1,4 @@
-"""How MP4 and AVIF files are rid of what says where, by whom and with which device they were made.
+"""How metadata about place, person and device is removed from MP4 and AVIF files.
 
 Everything is overwritten where it lies: a box becomes a `free` box of the same length, an item of metadata becomes zeros.
 So nothing moves, the offsets inside the file stay right, and all but a few bytes can be copied inside the storage.
@@ -65,7 +65,7 @@ def clean_avif(file: Ranges) -> Cleaned:
 
 
 def _clean_top(file: Ranges, patched: Patched) -> str | None:
-    """Walk the whole file; what is wrong with it, None: nothing."""
+    """Walk the whole file; return what is wrong with it, or None."""
     found, damage = [], None
     try:
         for box in boxes(file, 0, file.size, cut=True):
@@ -191,7 +191,7 @@ def _data_behind_the_end(file: Ranges) -> str | None:
 
 
 def _clean_items(file: Ranges, patched: Patched, meta: Box) -> str | None:
-    """Overwrite items that are no pictures; where one lies beyond the file's end, say so."""
+    """Overwrite items that are not pictures; report if one lies beyond the file's end."""
     for box in _kept(file, patched, meta):
         if box.type == "hdlr":
             patched.blank(box.start + _NAME_AT, box.end)

@@ -1,4 +1,4 @@
-"""How JPEG, PNG, GIF and WebP files are rid of their metadata without decoding, and whether they are whole.
+"""How metadata is removed from JPEG, PNG, GIF, BMP and WebP files without decoding, and whether the files are complete.
 
 What a decoder needs stays: the picture, its color profile, and how it is turned, in Exif data that say nothing else. What
 is not known to be needed leaves, and so does everything behind the picture's end (second pictures, films, trailers).

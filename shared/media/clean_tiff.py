@@ -1,4 +1,4 @@
-"""How a TIFF is rid of its metadata: what its directories need stays, and every other byte is overwritten.
+"""How metadata is removed from a TIFF: what its directories need stays, and every other byte is overwritten.
 
 The directories are written anew where they lie, with the entries that describe the picture. Whatever no such entry
 leads to (Exif, places, XMP, IPTC, previews, notes of makers) becomes zeros, so nothing can be overlooked.

@@ -1,4 +1,4 @@
-"""How a file is put together anew from the pieces of it that stay, without being held as a whole."""
+"""How a file is rebuilt from the pieces that stay, without holding all of it in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

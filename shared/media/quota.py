@@ -1,4 +1,4 @@
-"""How much an organization may have stored, and how much it has."""
+"""How much storage may an organization use, and how much does it use?"""
 
 from dataclasses import dataclass
 

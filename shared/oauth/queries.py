@@ -181,7 +181,7 @@ def rotate_refreshed(
 
 
 def revoke_refreshed(session: Session, grant_id: UUID) -> bool:
-    """Revoke a grant one of whose refresh tokens came twice."""
+    """Revoke a grant whose refresh token was used twice."""
     return _revoked(session, OAuthGrant.id == grant_id)
 
 

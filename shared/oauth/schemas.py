@@ -149,7 +149,7 @@ class TokenRequest(ProtocolRequest):
 
 
 class Revocation(ProtocolModel):
-    """Which token is to end (RFC 7009 section 2.1)."""
+    """The token to revoke (RFC 7009 section 2.1)."""
 
     token: str = Field(min_length=1, description="An access token or a refresh token.")
     token_type_hint: str | None = None

@@ -1,4 +1,4 @@
-"""What a request of the protocol may have: Authlib's grants of codes and refresh tokens (RFC 6749, 7636), over our tables.
+"""Which tokens does a request get? Authlib's code and refresh token grants (RFC 6749, 7636) on our tables.
 
 Authlib decides; this file answers what it asks. The only file that imports it: docs/adr/0007 says what it costs.
 """
@@ -107,7 +107,7 @@ class Program(ClientMixin):
         return scope_text(self.granted(scope))
 
     def granted(self, asked: str | None) -> tuple[str, ...]:
-        """Return what it would get of what it asks for: no more than it registered for."""
+        """Return the scopes it gets of those it asks for: no more than it registered."""
         return granted_scopes(asked, self.row.scopes)
 
     def check_client_secret(self, client_secret: str) -> bool:
@@ -422,7 +422,7 @@ def revoke(session: Session, values: Mapping[str, str], *, authorization: str | 
 
 
 def _from_us(address: str, values: Mapping[str, str]) -> str:
-    """Add who answers, so that a program that asks several servers is not led to another one (RFC 9207)."""
+    """Add `iss`, so that a program that uses several servers knows which one answered (RFC 9207)."""
     return str(add_params_to_uri(address, [("iss", known_issuer(values.get("issuer", "")))]))
 
 

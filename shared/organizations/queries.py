@@ -50,7 +50,7 @@ def get_organization(session: Session, organization_id: OrganizationId) -> AnyRo
 
 
 def lock_organization(session: Session, organization_id: OrganizationId) -> None:
-    """Lock the row for this transaction: whoever raises something that is counted takes it before counting."""
+    """Lock the organization's row for this transaction: take it before counting something that this transaction adds to."""
     session.execute(
         select(Organization.id)
         .where(Organization.id == organization_id)

@@ -1,4 +1,4 @@
-"""What goes of people who registered and never proved their address: the account, and the organization made for it."""
+"""Deletes accounts that were never activated, with the organizations made for them."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ returning users.id
 
 
 def forget_never_activated() -> int:
-    """Delete one page of accounts that nobody activated in time; how many."""
+    """Delete one page of accounts that were not activated in time; return how many."""
     values = {"kept_seconds": KEPT.total_seconds(), "page_size": PAGE_SIZE}
     with unit_of_work() as session:
         forgotten = len(session.execute(_FORGET, values).all())

@@ -28,7 +28,7 @@ _MOST_SETTINGS = 20  # that are named in warnings
 
 
 class Grouping(Enum):
-    """Which group new posts belong to: all of a request to one, or each to its own."""
+    """Which group new posts belong to: one for the whole request, or one for each post."""
 
     TOGETHER = auto()
     APART = auto()
@@ -157,7 +157,7 @@ def _require_replaceable(
     wanted: Composition,
     before: Sequence[StoredPart],
 ) -> None:
-    """Refuse to replace what is out, or may be unless only its content changes."""
+    """Refuse to replace a post that is published, or may be, unless only its content changes."""
     root = before[0]
     same_channel = thread.channel_id == root.channel_id
     if not (same_channel and leaves_alone(wanted.type, wanted.publish_at, root)):

@@ -1,4 +1,4 @@
-"""How posts are deleted: one on its channel, the rest of one that is out in part, or a whole group."""
+"""How posts are deleted: one post, the rest of a partly published thread, or a whole group."""
 
 from collections.abc import Sequence
 from uuid import UUID

@@ -161,7 +161,7 @@ def read_part(part: PartIn) -> Part:
 def read_publish_at(
     moment: datetime, path: str, *, grace: timedelta = PAST_GRACE
 ) -> datetime | None:
-    """Check a time to publish at; None: it is over by more than a few minutes, but by less than `grace`, so now.
+    """Check a time to publish at; None means now: it passed more than a few minutes ago, but less than `grace`.
 
     Raises:
         TooLateToSchedule: it is over by more than `grace`.

@@ -147,7 +147,7 @@ def duplicate(session: Session, author: Author, post_id: UUID, wanted: Duplicate
 def _warnings_of_copy(
     kind: PostType, date: datetime | None, original: Sequence[StoredPart]
 ) -> list[WarningOut]:
-    """Return why a copy begins as a draft although it was asked for otherwise, or because of its original."""
+    """Return why a copy is a draft: because of its request or its original."""
     warnings = []
     if any(part.state is PostState.UNCONFIRMED for part in living(original)):
         words = "The original may already be on its platform, so the copy is a draft. Look there before you queue it."

@@ -1,4 +1,4 @@
-"""Which states may a part move between, and by whose hand? `MOVES` is the law.
+"""Which states may a part move between, and who may move it? `MOVES` is the law.
 
 Use cases check their moves against it, statements are built from it, and the test database refuses an UPDATE that it
 does not list. A new part may begin in any state of its thread; a deleted one that an edit brings back begins anew.
@@ -75,7 +75,7 @@ def in_sql(states: Iterable[PostState]) -> str:
 
 
 CLOSED = (PostState.PUBLISHING, PostState.PUBLISHED)
-"""What is on its way, or there: no member changes or deletes it."""
+"""Being published, or published: no member changes or deletes it."""
 
 RESENDABLE = tuple(
     state for state in sources(PostState.QUEUED, by=Hand.MEMBER) if state is not PostState.DRAFT

@@ -1,4 +1,4 @@
-"""How the answer is recorded to which post of its platform a published part is, where the platform did not say."""
+"""How the id of a published part on its platform is recorded, where the platform did not return one."""
 
 import json
 from uuid import UUID

@@ -146,7 +146,7 @@ def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
 
 
 def _what_resending_does(part: StoredPart) -> str:
-    """Say what the platform holds in the end. Of an unconfirmed part nobody knows whether it is there already."""
+    """Describe what resending does on the platform. An unconfirmed part may already be there."""
     if part.state is PostState.FAILED:
         return "This part was not published. It is sent now."
     if part.state is PostState.QUEUED:

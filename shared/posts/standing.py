@@ -97,7 +97,7 @@ def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None
 def require_settled(
     session: Session, organization_id: OrganizationId, parts: Sequence[StoredPart]
 ) -> None:
-    """Refuse to queue, move or take back what may be on its platform.
+    """Refuse to queue, reschedule or cancel a post that may be on its platform.
 
     Raises:
         Unconfirmed: nobody knows of a part whether it is there.
@@ -108,7 +108,7 @@ def require_settled(
 
 
 def require_move(before: PostState, after: PostState, revision: int) -> None:
-    """Refuse what no member may do with a post.
+    """Refuse a move that no member may make.
 
     Raises:
         MoveForbidden: `lifecycle.MOVES` does not list it.

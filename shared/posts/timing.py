@@ -1,4 +1,4 @@
-"""When is a post to be published, and in which state is it until then? Pure: a change's words, the post as it is, the time."""
+"""When is a post to be published, and in which state is it until then? Pure: decides from the request, the post and the time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What does a composition name that does not exist: settings of its platform, tags of its organization?"""
+"""Which settings and tags in a draft do not exist on its platform or in its organization?"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def unknown_settings(
 def unknown_tags(
     session: Session, organization_id: OrganizationId, tags: Sequence[TagIn] | None
 ) -> list[FieldProblem]:
-    """List the tags that the organization does not have; no statement where none is named."""
+    """List the tags that the organization does not have; runs no statement if the draft names none."""
     named = {
         number: label for number, tag in enumerate(tags or ()) if (label := tag.label or tag.value)
     }

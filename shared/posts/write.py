@@ -44,7 +44,7 @@ _OF_A_PART = {"content": "content", "media": "image", "delay_seconds": "delay"}
 
 
 class Unknown(Enum):
-    """What becomes of settings that the platform does not have: our own API refuses them, the public one keeps them."""
+    """What happens to settings that the platform does not have: our own API refuses them, the public API keeps them."""
 
     REFUSED = auto()
     KEPT = auto()

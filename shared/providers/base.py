@@ -313,7 +313,7 @@ class Provider(ABC):
     def ask_wider(
         self, api: Api, *, redirect_uri: str, remember: Mapping[str, str]
     ) -> Authorization | None:
-        """Begin connecting once more with wider scopes, after `ScopesTooNarrow`; None: there are no wider ones."""
+        """Start connecting again with broader scopes, after `ScopesTooNarrow`; None if there are no broader ones."""
         return None
 
     @abstractmethod
@@ -420,15 +420,15 @@ class CanFindRelease(ABC):
 
     @abstractmethod
     def find_release(self, api: Api, url: str) -> Released | None:
-        """Find the account's post that an address leads to; None: it leads to none, or to another account's."""
+        """Find the account's post at an address; None if there is none or it belongs to another account."""
 
     @abstractmethod
     def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
-        """Find the account's post of that id; None: there is none, or it is another account's."""
+        """Find the account's post with that id; None if there is none or it belongs to another account."""
 
 
 class CanReadServer(ABC):
-    """The account's server is one of many, and says of itself what it is and what it allows.
+    """The account's server is one of many, and reports its software and its limits.
 
     That is kept with the channel, in what `Account.settings` brought, and is read again before something is sent.
     """
@@ -439,7 +439,7 @@ class CanReadServer(ABC):
 
     @abstractmethod
     def read_server(self, api: Api) -> Mapping[str, Any] | None:
-        """Ask the server, and return what is to be kept instead; None when it does not answer properly."""
+        """Ask the server, and return what to store; None if it does not answer properly."""
 
 
 class CanListPages(ABC):

@@ -72,7 +72,7 @@ class ChannelDisconnected(ProviderError):
 
 
 class ScopesTooNarrow(ChannelDisconnected):
-    """The account's server wants wider scopes than we asked for. While connecting, we ask again with those."""
+    """The account's server requires broader scopes than we requested. While connecting, we ask again with those."""
 
     code = "scope_missing"
 

@@ -1,4 +1,4 @@
-"""By which name do programs know a platform? They read `mastodon` for every Mastodon server: `mastodon-custom` is ours alone.
+"""What is a platform called on the wire? `mastodon` for every Mastodon server: `mastodon-custom` is internal.
 
 On the wires that existing programs speak (the public API, webhooks and the tools) one name stands for both.
 """

@@ -132,7 +132,7 @@ def _kind(body: PublicDraft) -> PostType:
 
 
 def refuse_if_out_of_season(date: datetime) -> None:
-    """Refuse a time that is over for longer than a post may be late.
+    """Refuse a time that passed longer ago than a post may be late.
 
     Raises:
         InvalidInput: it is.

@@ -1,4 +1,4 @@
-"""Which parts does a thread keep that a request for it does not name?
+"""Which stored parts does a thread keep when a request does not name them?
 
 On this wire a part is named by its id. A program that changes the text of a post often sends that post alone, so the
 replies that are stored stay unless the request names the group that holds them, which means the whole thread.

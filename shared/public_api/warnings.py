@@ -1,4 +1,4 @@
-"""What does a `Warning` header say? Of a request that was carried out, what its sender may want to look at.
+"""What does a `Warning` header say? It reports likely mistakes in a request that succeeded.
 
 Source of the form: rfc-editor.org/rfc/rfc7234, section 5.5, read 2026-11: a code, an agent and a quoted text. 299 is
 "Miscellaneous Persistent Warning". RFC 9111 no longer describes the header; it stays the contract of this wire.
@@ -67,7 +67,7 @@ def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def of_unknown_fields(model: type[BaseModel], body: Any) -> Iterator[str]:
-    """Warn of each field of a body that is not read, so that a misspelled one is not lost in silence."""
+    """Warn about each unknown field of a body, so that a misspelled one is not ignored silently."""
     found = unknown_fields(model, body, most=MAX_FIELDS + 1)
     for path in found[:MAX_FIELDS]:
         yield warning(f"{path}: This field is unknown and was ignored.")

@@ -1,4 +1,4 @@
-"""How members hear of many posts at once: a notification for each post, and one mail for an organization."""
+"""How members are notified of many posts at once: one notification per post, and one mail per organization."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Told:
 
 
 def tell_bulk(session: Session, page: Sequence[Told]) -> list[UUID]:
-    """Add the notices that are new, and return the notifications that are to be mailed, at most one an organization.
+    """Add the new notices, and return the notifications to mail: at most one per organization.
 
     Of an organization with several, one that counts them is mailed, at most once an hour.
     """

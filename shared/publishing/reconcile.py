@@ -265,7 +265,7 @@ def adopt_late_releases() -> int:
 
 
 def _tell(sweep: _Sweep) -> int:
-    """Tell the members of what is late, once for what; return how many parts wait for their platform's limit.
+    """Notify members of late parts, once for each; return how many wait for their platform's rate limit.
 
     Whoever cannot be told in this run's time is told in the next one's: the mails of many are one for an organization.
     """

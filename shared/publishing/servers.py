@@ -1,4 +1,4 @@
-"""How a part's server is asked again what it is, before something is sent that may have to be repeated."""
+"""How a part's server is identified again before a request that may have to be repeated."""
 
 import dataclasses
 from collections.abc import Mapping

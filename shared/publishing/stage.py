@@ -286,7 +286,7 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
 
 
 def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_due: bool) -> None:
-    """Report a part that is due and waits for the copy of a picture, and ask for the copy anew.
+    """Report a due part that waits for the copy of a picture, and request the copy again.
 
     The first message may lie with a function that died, for as long as the queue hides it.
     """

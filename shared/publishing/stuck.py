@@ -1,4 +1,4 @@
-"""Which queued parts would wait forever, and what becomes of them? The sweep that finds threads that are not whole.
+"""Which queued parts would wait forever, and what happens to them? The sweep that finds broken threads.
 
 A part waits for the part before it, whose record gives it its time. If that record is already past, or the part before
 it is gone or failed, nothing else ever would: no message, no schedule and no other step of the sweep.

@@ -18,7 +18,7 @@ from shared.identity.sessions import SessionTokens
 
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
 CONNECTING = "connecting"
-"""By which a browser that comes back from a platform is known as the one that left."""
+"""Identifies the browser that returns from a platform as the one that left."""
 NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
 """Until when a `renew` cookie of before the prefixes is exchanged: 30 days after they were deployed."""
@@ -45,7 +45,7 @@ def read_renew(request: Request) -> str | None:
 
 
 def has_any(request: Request) -> bool:
-    """Tell whether the browser sent a cookie of ours."""
+    """Return whether the browser sent a cookie of ours."""
     names = {wire_name(name) for name in NAMES} | {RENEW}
     return not names.isdisjoint(request.cookies)
 

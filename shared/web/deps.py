@@ -214,7 +214,7 @@ Acting = Annotated[ActingMember, Depends(_acting)]
 """Who acts."""
 
 Consenting = Annotated[ActingMember, Depends(_consenting)]
-"""Who acts, and nobody in their place."""
+"""The person themselves, not somebody impersonating them."""
 
 OwnProfile = Annotated[Profile, Depends(_profile)]
 """What `GET /user/self` shows; the rule must say `reads_profile`."""

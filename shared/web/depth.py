@@ -1,4 +1,4 @@
-"""How deep a JSON body may be nested: told from its bytes, before anything reads it."""
+"""Is a JSON body nested too deep? Decided from its bytes, before it is parsed."""
 
 import re
 

@@ -106,7 +106,7 @@ def _ask_all() -> Readiness:
 
 
 def _ask_database() -> None:
-    """Write a page that is gone with the transaction: a full disk and a reader that was a writer both answer reads."""
+    """Write a page inside a transaction that is rolled back: a full disk and a demoted writer both still answer reads."""
     with unit_of_work() as session:
         session.execute(text("create temporary table ready on commit drop as select 1 as n"))
 

@@ -1,4 +1,4 @@
-"""Which path does a request mean, however it is spelled? Clients put bases together themselves, and not all alike.
+"""Which route does a path mean, however it is spelled? Clients join base addresses and paths in different ways.
 
 `//public/v1/posts`, `/public/v1/posts/`, `/Public/V1/posts` and `/api/public/v1/posts` are one route. Letters are compared
 without their case in the fixed parts of a route alone: ids and keys stay as they are.
@@ -66,7 +66,7 @@ class Paths:
 
 
 def another_spelling(path: str) -> str | None:
-    """Return where a path leads that is the path of some function in another spelling; None: it is none, or is spelled right."""
+    """Return the canonical spelling of a path of any function; None if it is no such path, or already canonical."""
     place = _everywhere().read(path)
     if place.path == path or not _everywhere().knows(place.path):
         return None
@@ -76,7 +76,7 @@ def another_spelling(path: str) -> str | None:
 
 
 def answers_head(path: str) -> bool:
-    """Say whether `HEAD` may be asked of a path. Not where a GET begins or uses up something: scanners of links ask so."""
+    """Return whether a path answers `HEAD`. It does not where a GET starts or uses up something, since link scanners send HEAD."""
     return not _acting().knows(path)
 
 

@@ -61,7 +61,7 @@ def send_after_commit(
 
 
 def send(organization_id: UUID, delivery_ids: Sequence[UUID], *, delay_seconds: int = 0) -> None:
-    """Put messages on the queue. Many go there as a few that list them, so that a request does not wait for each."""
+    """Queue deliveries. Many are sent as a few messages that list them, so that a request does not wait for each."""
     if len(delivery_ids) > _AT_ONCE and not delay_seconds:
         pages = range(0, len(delivery_ids), _IDS_A_MESSAGE)
         messages = [

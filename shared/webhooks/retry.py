@@ -25,7 +25,7 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver said. `status` None: nothing, and `error` says why. `retry_after`: how long it asks us to wait.
+    """A receiver's answer. Without one, `status` is None and `error` says why. `retry_after` is how long it asks us to wait.
 
     Both texts are cleaned and cut here: the receiver is somebody else's server, and the delivery log shows them.
     """

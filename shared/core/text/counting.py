@@ -1,4 +1,4 @@
-"""How long is a text by each way of counting that a platform may use?"""
+"""How long is a text, counted as each platform counts?"""
 
 import functools
 import unicodedata
@@ -31,7 +31,7 @@ def characters(text: str) -> int:
 
 
 def graphemes(text: str) -> int:
-    """Count what a reader takes for one character (extended grapheme clusters, UAX 29)."""
+    """Count user-perceived characters (extended grapheme clusters, UAX 29)."""
     if text.isascii():
         return len(text) - text.count("\r\n")
     return len(_regex().findall(r"\X", text))
@@ -85,7 +85,7 @@ def _regex() -> Any:
 
 @functools.cache
 def _emoji() -> Any:
-    """Compile what X takes for one emoji.
+    """Compile the pattern of what X counts as one emoji.
 
     Keycaps, flags, and pictographs with modifiers joined by ZWJ; `©`, `®`, `™` only with the emoji selector
     (github.com/twitter/twemoji-parser, src/__tests__/index.test.js at 0f4636e6, read 2026-11).

@@ -42,7 +42,7 @@ _LETTERS = frozenset({"a", "b", "i", "q", "s", "u"})
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A stretch of text as it is read: no character references any more."""
+    """A stretch of text, with character references decoded."""
 
     text: str
 
@@ -152,7 +152,7 @@ def escape(text: str) -> str:
 
 
 def write(composed: str) -> str:
-    """Write a composed text as HTML in which every bracket that is no tag is escaped."""
+    """Write a composed text as HTML in which every bracket that is not part of a tag is escaped."""
     out: list[str] = []
     for piece in pieces(composed):
         if isinstance(piece, Words):

@@ -114,12 +114,12 @@ _MAX_SHORTENED = 40
 
 
 def x_links(text: str) -> Iterator[Link]:
-    """Find what X makes a link of, each of which it shortens to 23 characters."""
+    """Find what X turns into links, each of which counts as 23 characters."""
     return _links(text, _X)
 
 
 def fediverse_links(text: str) -> Iterator[Link]:
-    """Find what Mastodon makes a link of: only addresses with a scheme."""
+    """Find what Mastodon turns into links: only addresses with a scheme."""
     return _links(text, _FEDIVERSE)
 
 
@@ -193,7 +193,7 @@ def _host_end(text: str, start: int, end: int) -> int | None:
 
 
 def _domain_end(text: str, start: int) -> int | None:
-    """Return where the top-level domain at `start` ends; None: there is none."""
+    """Return where the top-level domain at `start` ends; None if there is none."""
     ascii_label = _ASCII_RUN.match(text, start)
     if ascii_label:
         label, end = ascii_label[0].casefold(), ascii_label.end()
@@ -251,7 +251,7 @@ def _query_end(text: str, start: int, grammar: _Grammar) -> int:
 
 
 def _is_sendable(host: str, url_length: int) -> bool:
-    """Say whether an address with this host can be asked for: no label and no address is too long once encoded."""
+    """Return whether a host is valid: no label, and not the whole, is too long once encoded."""
     grown = 0
     for label in host.split("."):
         is_false_code = not label.isascii() and label[:4].casefold() == "xn--"
@@ -291,7 +291,7 @@ _CASHTAG = re.compile(
 
 
 def x_tokens(text: str) -> list[Token]:
-    """Find all that X marks in a text, in order, none over another: links go first."""
+    """Find all entities that X marks in a text, in order and without overlap; links take precedence."""
     found = [Token(Kind.LINK, link.start, link.end, link.url) for link in x_links(text)]
     if "@" in text or "＠" in text:
         found += [
@@ -492,7 +492,7 @@ def _word_hashtag() -> Any:
 
 
 def _apart(found: Iterable[Token]) -> list[Token]:
-    """Sort tokens, and leave out what lies over an earlier one; of two that begin together the link stays."""
+    """Sort tokens and drop those that overlap an earlier one; of two that begin together the link stays."""
     kept: list[Token] = []
     order = {Kind.LINK: 0}
     for token in sorted(found, key=lambda one: (one.start, order.get(one.kind, 1))):
