@@ -28,7 +28,13 @@ NAMED = {
         "Fn::If": [
             "HasOwnStorage",
             {"Ref": "StoragePublicUrl"},
-            {"Fn::Sub": "https://${MediaDistribution.DomainName}"},
+            {
+                "Fn::If": [
+                    "HasMediaDomain",
+                    {"Fn::Sub": "https://${MediaDomain}"},
+                    {"Fn::Sub": "https://${MediaDistribution.DomainName}"},
+                ]
+            },
         ]
     },
     "S3_ENDPOINT_URL": {"Ref": "StorageEndpoint"},
@@ -142,7 +148,7 @@ class TestTimes:
 class TestStorage:
     def test_a_browser_may_upload_parts_and_read_their_tags(self, of_type: OfType) -> None:
         """Finding 8.17: without PUT or ETag no upload of a page is ever completed."""
-        (bucket,) = of_type("AWS::S3::Bucket").values()
+        bucket = of_type("AWS::S3::Bucket")["MediaBucket"]
         (rule,) = bucket["CorsConfiguration"]["CorsRules"]
         assert {"GET", "HEAD", "PUT"} <= set(rule["AllowedMethods"])
         assert rule["ExposedHeaders"] == ["ETag"]
@@ -153,7 +159,7 @@ class TestStorage:
         self, of_type: OfType
     ) -> None:
         """Finding 8.17: the times of the bucket's rules."""
-        (bucket,) = of_type("AWS::S3::Bucket").values()
+        bucket = of_type("AWS::S3::Bucket")["MediaBucket"]
         assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
         rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
         assert {rule["Status"] for rule in rules.values()} == {"Enabled"}

@@ -140,11 +140,12 @@ class TestGrants:
             if name not in GRANTS and name.endswith(("Role", "Policy"))
             for action in _listed(statement["Action"])
         }
-        # An HTTP function's signing keys, a rate's own function, and the bucket's readers: each has a test of its own.
+        # An HTTP function's signing keys, a rate's own function, the bucket's readers, and AWS's writer of access logs.
         assert beside == {
             "secretsmanager:GetSecretValue",
             "lambda:InvokeFunction",
             "s3:GetObject",
+            "s3:PutObject",
         }
 
     def test_every_operation_that_code_calls_is_allowed_to_somebody(self, of_type: OfType) -> None:
