@@ -16,8 +16,10 @@ import socket
 import string
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from moto.core.utils import unix_time_millis
 from moto.kms.models import KmsBackend, kms_backends
@@ -122,11 +124,30 @@ class WatchedQueue(Queue):
             call()
 
 
+_TRACE_HEADER = "AWSTraceHeader"
+# The trace header of the request that is being answered; each has a thread of its own.
+_trace: ContextVar[str] = ContextVar("trace", default="")
+
+
+def trace_header(message: Message) -> str:
+    """Return the trace header that a message was sent with; empty where there was none."""
+    return str((message.system_attributes or {}).get(_TRACE_HEADER, {}).get("StringValue", ""))
+
+
 class WatchedQueues(SQSBackend):
     """SQS in which a change of a message's visibility wakes its consumer."""
 
     # moto finds a service's paths by the module of its back end's class.
     __module__ = SQSBackend.__module__
+
+    def send_message(
+        self, queue_name: str, message_body: str, *args: Any, **kwargs: Any
+    ) -> Message:
+        """Take a message in, with the trace header of the request that brings it."""
+        if _trace.get() and not kwargs.get("system_attributes"):
+            value = {"DataType": "String", "StringValue": _trace.get()}
+            kwargs["system_attributes"] = {_TRACE_HEADER: value}
+        return super().send_message(queue_name, message_body, *args, **kwargs)
 
     def change_message_visibility(
         self, queue_name: str, receipt_handle: str, visibility_timeout: int
@@ -357,6 +378,7 @@ class LocalAws:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer a request; a mail is also put into the mailbox, since moto forgets its text when it has HTML."""
+        _trace.set(unquote(environ.get("HTTP_X_AMZN_TRACE_ID", "")))
         if environ.get("PATH_INFO") != "/v2/email/outbound-emails":
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

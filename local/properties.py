@@ -15,7 +15,8 @@ AWS_ONLY = (
 # For each type that is provided: the properties that are honoured, and those that change nothing on a laptop.
 HONOURED: dict[str, set[str]] = {
     "AWS::Serverless::Function": {
-        "AutoPublishAlias", "CodeUri", "DeadLetterQueue", "Environment", "EventInvokeConfig", "Events", "FunctionName", "Handler", "MemorySize", "Timeout",
+        "AutoPublishAlias", "CodeUri", "DeadLetterQueue", "Environment", "EventInvokeConfig", "Events", "FunctionName", "Handler", "MemorySize",
+        "RecursiveLoop", "Timeout",
     },
     "AWS::Serverless::HttpApi": {"CorsConfiguration"},
     "AWS::SQS::Queue": {
@@ -37,7 +38,7 @@ HONOURED: dict[str, set[str]] = {
 WITHOUT_EFFECT: dict[str, set[str]] = {
     "AWS::Serverless::Function": {
         "Architectures", "AutoPublishAliasAllProperties", "AutoPublishCodeSha256", "DeploymentPreference", "Description", "EphemeralStorage", "KmsKeyArn",
-        "Layers", "LoggingConfig", "PermissionsBoundary", "Policies", "PropagateTags", "ProvisionedConcurrencyConfig", "RecursiveLoop",
+        "Layers", "LoggingConfig", "PermissionsBoundary", "Policies", "PropagateTags", "ProvisionedConcurrencyConfig",
         "ReservedConcurrentExecutions", "Role", "RolePath", "Runtime", "RuntimeManagementConfig", "SnapStart", "Tags", "Tracing", "VersionDeletionPolicy", "VersionDescription", "VpcConfig",
     },
     "AWS::Serverless::HttpApi": {

@@ -16,7 +16,8 @@ from typing import Any
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message
 
-from local.aws import WatchedQueue
+from local.aws import WatchedQueue, trace_header
+from local.lineage import MOST_IN_A_CHAIN, continued
 from local.system import REGION, QueueSource
 from local.workers import FunctionPool, Outcome
 
@@ -85,8 +86,17 @@ class QueueFeed:
         await self._quiet_for(seconds)
 
     async def _deliver(self, batch: Sequence[Message]) -> None:
+        spec = self._pool.spec
+        trace, times = continued(spec.name, map(trace_header, batch))
+        if times > MOST_IN_A_CHAIN and not spec.may_recur:
+            print(
+                f"{spec.logical_id} has run {times - 1} times in one chain of messages, so Lambda would stop it here:"
+                " its messages lead back to it and it has no RecursiveLoop: Allow.",
+                flush=True,
+            )
+            return  # the messages come again, and end in the dead-letter queue
         event = {"Records": [_record(message, self._source.queue_arn) for message in batch]}
-        outcome = await self._pool.invoke(json.dumps(event).encode())
+        outcome = await self._pool.invoke(json.dumps(event).encode(), trace=trace)
         failed = failed_messages(
             outcome, [message.id for message in batch], partial=self._source.reports_failures
         )
@@ -142,6 +152,8 @@ def _record(message: Message, queue_arn: str) -> Mapping[str, Any]:
     }
     if message.group_id:
         attributes["MessageGroupId"] = message.group_id
+    if header := trace_header(message):
+        attributes["AWSTraceHeader"] = header
     record: dict[str, Any] = {
         "messageId": message.id,
         "receiptHandle": message.receipt_handle,

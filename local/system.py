@@ -24,6 +24,7 @@ class FunctionSpec:
     environment: Mapping[str, str]
     async_retries: int
     dead_letter_arn: str | None
+    may_recur: bool
 
     @property
     def arn(self) -> str:

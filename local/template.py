@@ -292,6 +292,7 @@ class _Reader:
             environment={**environment, **self._environment},
             async_retries=int(invoke.get("MaximumRetryAttempts", 2)),
             dead_letter_arn=given("DeadLetterQueue", {}).get("TargetArn"),
+            may_recur=given("RecursiveLoop", "Terminate") == "Allow",
         )
         for event_name, event in properties.get("Events", {}).items():
             self._event(name, f"{name}.Events.{event_name}", event_name, event)

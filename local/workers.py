@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import socket
 import time
 import uuid
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local import frames
+from local.lineage import new_trace
 from local.starters import ROOT, Program, Starter, WorkerNotStarted
 from local.system import ACCOUNT, REGION, FunctionSpec
 
@@ -157,8 +157,10 @@ class FunctionPool:
         paths = [str(spec.code), *([str(ROOT)] if spec.code != ROOT else [])]
         self._program = Program(spec.handler, paths, _environment(spec))
 
-    async def invoke(self, payload: bytes, *, arn: str | None = None) -> Outcome:
-        """Run one invocation, waiting for a free worker first."""
+    async def invoke(
+        self, payload: bytes, *, arn: str | None = None, trace: str | None = None
+    ) -> Outcome:
+        """Run one invocation, waiting for a free worker first. `trace` is the header of a chain that it continues."""
         if len(payload) > MAX_PAYLOAD_BYTES:
             return _failure(
                 "RequestEntityTooLargeException",
@@ -171,7 +173,7 @@ class FunctionPool:
                 return _failure("Runtime.InitError", str(error))
             if isinstance(worker, Outcome):
                 return worker
-            return await self._run(worker, payload, arn or self.spec.arn)
+            return await self._run(worker, payload, arn or self.spec.arn, trace or new_trace())
 
     async def warm(self) -> None:
         """Start a worker ahead of the first invocation."""
@@ -238,11 +240,11 @@ class FunctionPool:
             return Outcome(body, failed=True)
         return worker
 
-    async def _run(self, worker: Worker, payload: bytes, arn: str) -> Outcome:
+    async def _run(self, worker: Worker, payload: bytes, arn: str, trace: str) -> Outcome:
         request_id, limit = str(uuid.uuid4()), self.spec.timeout_seconds
         head = {
             "requestId": request_id,
-            "traceId": _trace_id(),
+            "traceId": trace,
             "arn": arn,
             "deadlineMs": int((time.time() + limit) * 1000),
         }
@@ -278,10 +280,6 @@ def _failure(error_type: str, message: str) -> Outcome:
     return Outcome(
         json.dumps({"errorType": error_type, "errorMessage": message}).encode(), failed=True
     )
-
-
-def _trace_id() -> str:
-    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Sampled=0"
 
 
 def _environment(spec: FunctionSpec) -> Mapping[str, str]:

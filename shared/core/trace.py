@@ -37,7 +37,13 @@ def header() -> str | None:
     """Return the trace header to hand on; None where tracing is off."""
     if not settings().tracing:
         return None
-    return _header.get() or os.environ.get("_X_AMZN_TRACE_ID")
+    invocation = os.environ.get("_X_AMZN_TRACE_ID")
+    present = _header.get()
+    if present is None or invocation is None:
+        return present or invocation
+    # Lambda counts a function's loops in it; SQS takes our header instead of the request's, so it has to be in ours.
+    lineage = _fields(invocation).get("Lineage")
+    return f"{present};Lineage={lineage}" if lineage else present
 
 
 def with_trace(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from local.lineage import MOST_IN_A_CHAIN, continued
 from local.queues import failed_messages
 from local.workers import Outcome
 from tests.local.conftest import Running, SmallAws, aws_client, running
@@ -166,6 +167,58 @@ class TestQueueFeed:
             ) == list(range(40))
 
         run(tmp_path, scenario)
+
+
+class TestRecursiveLoops:
+    """Finding 7.5: Lambda stopped a thread of 40 parts after 16, and nothing here would have shown it."""
+
+    PARTS = 50  # the longest thread
+
+    def test_a_function_that_may_recur_sends_the_whole_thread(self, tmp_path: Path) -> None:
+        async def scenario(up: Running) -> None:
+            up.aws.queues.send_message("roost-local-AllowedLoopQueue", str(self.PARTS))
+            await up.until(lambda: len(up.noted("AllowedLoopFunction")) == self.PARTS, seconds=60)
+
+        run(tmp_path, scenario)
+
+    def test_one_that_may_not_is_stopped_after_16_and_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        printed: list[str] = []
+
+        def stopped() -> bool:
+            printed.append(capsys.readouterr().out)
+            return "RecursiveLoop: Allow" in "".join(printed)
+
+        async def scenario(up: Running) -> None:
+            up.aws.queues.send_message("roost-local-LoopQueue", str(self.PARTS))
+            await up.until(stopped, seconds=60)
+            parts = [batch[0] for batch in bodies(up.noted("-LoopFunction"))]
+            assert parts == [str(self.PARTS - number) for number in range(MOST_IN_A_CHAIN)]
+            # It is not lost: the queue offers it again and puts it aside at last.
+            queue = up.aws.queues.queues["roost-local-LoopQueue"]
+            await up.until(lambda: len(queue._messages) == 1)  # the last one is taken off
+            [waiting] = queue._messages
+            assert waiting.body == str(self.PARTS - MOST_IN_A_CHAIN)
+
+        run(tmp_path, scenario)
+
+    def test_messages_of_other_chains_do_not_count(self, tmp_path: Path) -> None:
+        async def scenario(up: Running) -> None:
+            for _ in range(MOST_IN_A_CHAIN + 4):
+                up.aws.queues.send_message("roost-local-LoopQueue", "1")
+            await up.until(
+                lambda: len(up.noted("-LoopFunction")) == MOST_IN_A_CHAIN + 4, seconds=60
+            )
+
+        run(tmp_path, scenario)
+
+    def test_the_count_is_kept_for_each_function(self) -> None:
+        first, times = continued("a", [])
+        second, of_other = continued("b", [first])
+        third, again = continued("a", [second, "Root=1-2-3;Lineage=broken", ""])
+        assert (times, of_other, again) == (1, 1, 2)
+        assert third.startswith("Root=1-")
 
 
 class TestWatchedQueue:

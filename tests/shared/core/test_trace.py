@@ -146,3 +146,15 @@ def test_switched_off_nothing_is_carried_and_nothing_is_sent(
         assert trace.with_trace({}) == {}
     assert "MessageSystemAttributes" not in Message({}).as_request()
     assert daemon() == []
+
+
+def test_the_count_that_stops_loops_goes_with_every_header(
+    daemon: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finding 7.5: our header replaces the request's, in which Lambda counts."""
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-2-3;Sampled=1;Lineage=12326a9d:7")
+    with trace.continued(SENT):
+        carried = trace.header()
+    assert carried is not None
+    assert carried.startswith(f"Root={ROOT};")
+    assert carried.endswith(";Lineage=12326a9d:7")
