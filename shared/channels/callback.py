@@ -57,15 +57,11 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
         pending = find_pending(slug, state)
         if isinstance(spec.auth, Fields):
             check_form_browser(pending, browser)
-            return Shown(
-                pages.form_page(
-                    spec.name, pending.organization_name, spec.auth.fields, {"state": state}
-                )
-            )
+            return Shown(_form(spec, spec.auth, pending, browser))
         require_code(spec, code)
         if not was_started_by(pending, browser):
             hidden = {"state": state, "code": code}
-            return Shown(pages.consent_page(spec.name, pending.organization_name, hidden))
+            return Shown(pages.consent_page(spec.name, _asking(pending), hidden))
         return _finished(spec, finish(slug, state, code))
     except AskAgain as error:
         return Shown("", HTTPStatus.SEE_OTHER, error.url)
@@ -99,7 +95,7 @@ def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
             return Shown(pages.connected_page(channel.name, spec.name, return_url=None))
         if isinstance(spec.auth, Fields):
             check_form_browser(pending, browser)
-            return _fields_given(spec, spec.auth, pending, form)
+            return _fields_given(spec, spec.auth, pending, form, browser)
         return _finished(spec, finish(slug, state, form.get("code", "")))
     except AskAgain as error:
         return Shown("", HTTPStatus.SEE_OTHER, error.url)
@@ -109,8 +105,33 @@ def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
         return Shown(pages.refused_page(spec.name, error), error.status)
 
 
+def _asking(pending: PendingConnection) -> pages.Asking:
+    return pages.Asking(pending.organization_name, pending.organization_since)
+
+
+def _form(
+    spec: ProviderSpec,
+    auth: Fields,
+    pending: PendingConnection,
+    browser: str | None,
+    refused: AppError | None = None,
+) -> str:
+    return pages.form_page(
+        spec.name,
+        _asking(pending),
+        auth.fields,
+        {"state": pending.state},
+        is_starter=was_started_by(pending, browser),
+        refused=refused,
+    )
+
+
 def _fields_given(
-    spec: ProviderSpec, auth: Fields, pending: PendingConnection, form: Mapping[str, str]
+    spec: ProviderSpec,
+    auth: Fields,
+    pending: PendingConnection,
+    form: Mapping[str, str],
+    browser: str | None,
 ) -> Shown:
     fields = {
         name.removeprefix(FIELD_PREFIX): value
@@ -122,14 +143,7 @@ def _fields_given(
     except NotStarted:
         raise
     except AppError as error:
-        again = pages.form_page(
-            spec.name,
-            pending.organization_name,
-            auth.fields,
-            {"state": pending.state},
-            refused=error,
-        )
-        return Shown(again, error.status)
+        return Shown(_form(spec, auth, pending, browser, refused=error), error.status)
 
 
 def _finished(spec: ProviderSpec, finished: Finished) -> Shown:

@@ -1,12 +1,23 @@
 """What a browser is shown when a platform sends it back, until the console does that: plain pages without scripts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 
 from shared.core.errors import AppError
 from shared.core.html import html_page
 from shared.providers.base import Page
 from shared.providers.spec import FormField
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The organization that a connection is for: its name, which its members chose, and since when it exists."""
+
+    name: str
+    since: datetime
+
 
 # Nothing is loaded and nothing runs; forms go back to where the page came from.
 SECURITY_HEADERS = {
@@ -58,31 +69,36 @@ def refused_page(platform: str, error: AppError) -> str:
     )
 
 
-def consent_page(platform: str, organization: str, hidden: Mapping[str, str]) -> str:
+def consent_page(platform: str, asking: Asking, hidden: Mapping[str, str]) -> str:
     """Ask a browser that did not start the connection whether it is meant."""
     return html_page(
-        f"Connect your {platform} account to {organization}?",
-        f"<p>This connection was started elsewhere. If you go on, the members of "
-        f"<strong>{escape(organization)}</strong> can publish as the account you just signed in to. "
-        f"If you do not know them, close this page.</p>"
+        f"Connect your {platform} account to {asking.name}?",
+        f"{_started_elsewhere(asking, 'the account you just signed in to')}"
         f'<form method="post">{_hidden(hidden)}<button>Connect</button></form>',
     )
 
 
 def form_page(
     platform: str,
-    organization: str,
+    asking: Asking,
     fields: Sequence[FormField],
     hidden: Mapping[str, str],
     *,
+    is_starter: bool,
     refused: AppError | None = None,
 ) -> str:
-    """Ask for what connects an account; after a refusal, say why and ask again."""
+    """Ask for what connects an account; after a refusal, explain it and ask again.
+
+    A browser that did not start the connection (`is_starter` is False) is told who would publish as the account.
+    """
     why = f"<p><strong>{escape(refused.message)}</strong></p>" if refused else ""
     inputs = "".join(_input(field) for field in fields)
+    warning = "" if is_starter else _started_elsewhere(asking, "the account you enter here")
     return html_page(
-        f"Connect {platform} to {organization}",
-        f'{why}<form method="post">{_hidden(hidden)}{inputs}<button>Connect</button></form>',
+        f"Connect {platform} to {asking.name}"
+        if is_starter
+        else f"Connect your {platform} account to {asking.name}?",
+        f'{warning}{why}<form method="post">{_hidden(hidden)}{inputs}<button>Connect</button></form>',
     )
 
 
@@ -102,6 +118,16 @@ def choose_page_page(platform: str, pages: Sequence[Page], hidden: Mapping[str, 
     return html_page(
         f"Connect {platform}: which page is it?",
         f'<form method="post">{_hidden(hidden)}{choices}<button>Choose</button></form>',
+    )
+
+
+def _started_elsewhere(asking: Asking, account: str) -> str:
+    since = f"{asking.since.day} {asking.since:%B %Y}"
+    return (
+        f"<p>This connection was started elsewhere. If you go on, the members of "
+        f"<strong>{escape(asking.name)}</strong>, here since {since}, can publish as {account}. "
+        f"They chose that name themselves, and nobody has checked it. "
+        f"If you do not know them, close this page.</p>"
     )
 
 

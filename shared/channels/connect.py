@@ -4,8 +4,8 @@ Who may finish: whoever holds the state, 256 bits that live for an hour and work
 send their own consent link to a stranger and get the stranger's account. So the browser that starts gets a cookie, and
 only when it is the one that comes back is the connection finished at once; any other browser is first told which
 organization will post as its account, and must agree. (An API client may start for a customer: that is the other one.)
-A form has no such step in between, so where a browser started it, only that browser fills it in. Whoever started must
-still be a member when it is finished.
+A form has no such step in between, so where a browser started it, only that browser fills it in; where a program did, the
+form itself names the organization. Whoever started must still be allowed to connect channels when it is finished.
 
 A channel that exists is renewed only by a request that names it: an account that merely turns out to be connected
 already is refused. The team is told whenever the tokens or the server of a channel change.

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Update,
     and_,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -34,12 +35,13 @@ from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId, UserId
 from shared.db.types import AnyRow
 from shared.identity.models import User
-from shared.organizations.models import Member, Organization
+from shared.organizations.models import Member, Organization, Role
 from shared.providers.base import Series
 
 LEASE = timedelta(seconds=60)
 STATE_LIFETIME = timedelta(hours=1)
 REPORT_LIFETIME = timedelta(hours=1)
+MAY_CONNECT = (Role.OWNER, Role.ADMIN, Role.EDITOR)  # as the policy of the routes that start
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +443,7 @@ class PendingConnection:
     state: str
     organization_id: OrganizationId
     organization_name: str
+    organization_since: datetime
     user_id: UserId
     provider: str
     redirect_uri: str
@@ -452,24 +455,17 @@ class PendingConnection:
 def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
     """Read a connection under way without using it up. The state is what proves the right to it.
 
-    None too where who began is no longer a member, or the channel to connect again was deleted.
+    None too where the member who began may no longer connect channels, or the channel to connect again was deleted.
     """
     row = (
         session.execute(
             select(
                 *(column.label(f"state_{column.name}") for column in OAuthState.__table__.columns),
                 Organization.name.label("organization_name"),
+                Organization.created_at.label("organization_since"),
                 *_FACTS,
             )
             .join(Organization, Organization.id == OAuthState.organization_id)
-            .join(  # who has left cannot finish what they began
-                Member,
-                and_(
-                    Member.organization_id == OAuthState.organization_id,
-                    Member.user_id == OAuthState.user_id,
-                    Member.disabled.is_(False),
-                ),
-            )
             .outerjoin(
                 Channel,
                 and_(
@@ -490,6 +486,7 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
         state=row["state_state"],
         organization_id=row["state_organization_id"],
         organization_name=row["organization_name"],
+        organization_since=row["organization_since"],
         user_id=row["state_user_id"],
         provider=row["state_provider"],
         redirect_uri=row["state_redirect_uri"],
@@ -500,7 +497,10 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
 
 
 def use_state(session: Session, state: str, provider: str) -> bool:
-    """Use up a connection under way: of two who try at once, one gets True."""
+    """Use up a connection under way: of two who try at once, one gets True.
+
+    False too where the member who began may no longer connect channels.
+    """
     used = session.execute(
         delete(OAuthState).where(*_is_alive(state, provider)).returning(OAuthState.state)
     )
@@ -730,4 +730,11 @@ def _is_alive(state: str, provider: str) -> tuple[ColumnElement[bool], ...]:
         OAuthState.state == state,
         OAuthState.provider == provider,
         OAuthState.expires_at > func.now(),
+        # A member who has left, or lost the role that starting takes, cannot finish what they began.
+        exists().where(
+            Member.organization_id == OAuthState.organization_id,
+            Member.user_id == OAuthState.user_id,
+            Member.role.in_(MAY_CONNECT),
+            Member.disabled.is_(False),
+        ),
     )

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from json import dumps as as_json
 from typing import Any, Protocol
+from urllib.parse import quote, quote_plus
 
 import httpx
 
@@ -125,6 +127,7 @@ class Api:
         self.read_media = read_media
         # One post may take several requests that cannot be taken back: the refusal of one says nothing of the others.
         self._unrefused: set[httpx.Request] = set()
+        self._hidden: set[str] = set()
         self._client = client
         self._classify = classify
         self._mark_sending = mark_sending
@@ -141,6 +144,16 @@ class Api:
         other.access, other.app = access, app or self.app
         other.base_url = (access.details.get("base") or self.base_url).rstrip("/")
         return other
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Keep what is sent once, while connecting, out of errors and logs: some platforms echo the request."""
+        for secret in filter(None, secrets):
+            self._hidden |= {
+                secret,
+                as_json(secret)[1:-1],
+                quote(secret, safe=""),
+                quote_plus(secret),
+            }
 
     def address(self, declared: str) -> str:
         """Complete an address of the table: `{base}`, and another origin where the base address is overridden."""
@@ -324,9 +337,9 @@ class Api:
         """Blank what we sent as a secret and what the platform names as one: some echo the request."""
         held = [self.access.access_token, self.access.refresh_token, self.app.client_secret]
         held += [value for key, value in self.access.details.items() if names_a_secret(key)]
-        for secret in held:
-            if secret:
-                text = text.replace(secret, "[redacted]")
+        # The longest first: one may be a part of another.
+        for secret in sorted(filter(None, (*held, *self._hidden)), key=len, reverse=True):
+            text = text.replace(secret, "[redacted]")
         return _SECRET_IN_JSON.sub(r'\1"[redacted]"', text)
 
 

@@ -165,6 +165,7 @@ class OAuth2Provider(Provider):
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         if "verifier" in remember:
             form["code_verifier"] = remember["verifier"]
+        api.hide((code, remember.get("verifier", "")))
         tokens = self.ask_for_tokens(api, form)
         self.compare_scopes(tokens)
         details = self.details(api, remember)
@@ -397,6 +398,7 @@ class OAuth1Provider(Provider):
     ) -> Connection:
         """Exchange the verifier (`code`) for an access token, and ask who it is."""
         del redirect_uri
+        api.hide((code, remember.get("token", ""), remember.get("secret", "")))
         signer = OAuth1Auth(
             api.app,
             token=remember.get("token", ""),
@@ -452,7 +454,10 @@ class FormProvider(Provider):
     ) -> Connection:
         """Read the fields and log in."""
         del redirect_uri, remember
-        connection = self.log_in(api, self.read_form(code))
+        fields = self.read_form(code)
+        if isinstance(self.spec.auth, Fields):
+            api.hide(fields[field.name] for field in self.spec.auth.fields if field.secret)
+        connection = self.log_in(api, fields)
         checked(self.spec, connection.account)
         return connection
 

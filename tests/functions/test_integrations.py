@@ -1,8 +1,10 @@
 """Channels over HTTP: what a member sees and changes, and what a browser is shown when a platform sends it back."""
 
 import base64
+import io
 import json
 import re
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -16,7 +18,7 @@ from sqlalchemy.orm import Session
 from functions.integrations.app import app
 from shared.channels.models import Channel, OAuthState
 from shared.core.ids import new_id
-from shared.organizations.models import Member, Role
+from shared.organizations.models import Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.providers.registry import slugs
 from tests.builders import a_channel, a_member, a_post, an_organization
@@ -585,6 +587,7 @@ class TestPage:
         page = browser.get(f"{PAGE}/bluesky", query={"state": state})
         assert "Connect Bluesky to Engines &amp; Co" in page.text
         assert 'name="field.password" type="password"' in page.text
+        assert "started elsewhere" not in page.text
         fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
 
         bluesky_refuses(route)
@@ -622,6 +625,53 @@ class TestPage:
         page = stranger.get(f"{PAGE}/bluesky", query={"state": state})
         fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
         assert "is connected" in send(stranger, "bluesky", {**inputs(page), **fields}).text
+
+    @pytest.mark.parametrize("slug", ["mastodon", "bluesky"])
+    def test_another_browser_is_told_who_would_publish(
+        self,
+        session: Session,
+        member: Member,
+        stranger: Gateway,
+        respx_mock: respx.MockRouter,
+        slug: str,
+    ) -> None:
+        """The form asked strangers for their password under a name that the attacker had chosen."""
+        route = bluesky(respx_mock)
+        bluesky_refuses(route)
+        since = datetime(2026, 3, 1, tzinfo=UTC)
+        session.execute(update(Organization).values(created_at=since))
+        state = start(by_key(app, session, member), slug)
+        shown = [stranger.get(f"{PAGE}/{slug}", query={"state": state, "code": "a-code"})]
+        if slug == "bluesky":
+            fields = {f"field.{name}": value for name, value in BLUESKY_FIELDS.items()}
+            shown.append(send(stranger, slug, {**inputs(shown[0]), **fields}))
+        for page in shown:
+            assert "This connection was started elsewhere" in page.text
+            assert "<strong>Engines &amp; Co</strong>, here since 1 March 2026" in page.text
+            assert "If you do not know them, close this page" in page.text
+
+    @pytest.mark.parametrize(
+        "echo",
+        [
+            {"error": "Bad", "message": "no account for app-password-1"},
+            {"error": "app-password-1", "message": "Invalid"},
+            {"given": "app-password-1"},
+        ],
+    )
+    def test_an_app_password_that_the_server_echoes_is_kept_nowhere(
+        self,
+        browser: Gateway,
+        respx_mock: respx.MockRouter,
+        log_lines: io.StringIO,
+        echo: dict[str, str],
+    ) -> None:
+        """A server of the attacker's choice wrote the app password into the log and the answer."""
+        bluesky(respx_mock).mock(return_value=httpx.Response(400, json=echo))
+        body = {"fields": BLUESKY_FIELDS}
+        answer = browser.post("/integrations/social/bluesky/connect", body)
+        assert answer.status >= 400
+        assert "channel.connect_failed" in log_lines.getvalue()
+        assert "app-password-1" not in answer.text + log_lines.getvalue()
 
     def test_a_page_is_chosen(self, browser: Gateway, respx_mock: respx.MockRouter) -> None:
         linkedin(respx_mock)

@@ -11,6 +11,7 @@ import respx
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from shared.access.policy import POLICY, complete, reaches
 from shared.channels import connect, queries
 from shared.channels.connect import Finished, NewConnection, finish, start
 from shared.channels.errors import (
@@ -22,7 +23,7 @@ from shared.channels.errors import (
 )
 from shared.channels.models import Channel
 from shared.notifications.models import Notification, NotificationKind
-from shared.organizations.models import Member
+from shared.organizations.models import Member, Role
 from tests.builders import a_member, a_user, an_organization
 from tests.shared.channels.builders import opened
 from tests.shared.channels.platforms import (
@@ -38,6 +39,7 @@ from tests.shared.channels.platforms import (
 
 pytestmark = pytest.mark.usefixtures("sealing")
 
+STARTS = "GET /integrations/social/{provider}"
 EVIL = "https://evil.example"
 EVIL_FIELDS = {**BLUESKY_FIELDS, "service": EVIL}
 
@@ -322,3 +324,34 @@ class TestWhatAPlatformSays:
         mastodon(respx_mock, account=remote_id)
         with pytest.raises(PlatformSilent, match="did not say whose account"):
             finish("mastodon", begin(member, "mastodon"), "a-code")
+
+
+class TestRightToFinish:
+    @pytest.mark.parametrize("slug", ["mastodon", "bluesky"])
+    @pytest.mark.parametrize("role", list(Role))
+    def test_the_role_counts_when_it_is_finished(
+        self, session: Session, member: Member, respx_mock: respx.MockRouter, slug: str, role: Role
+    ) -> None:
+        """An editor who had become a viewer could still finish what they had begun."""
+        mastodon(respx_mock)
+        bluesky(respx_mock)
+        code = json.dumps(BLUESKY_FIELDS) if slug == "bluesky" else "a-code"
+        state = begin(member, slug)
+        session.execute(update(Member).values(role=role))
+        if reaches(role, Role(complete("GET", POLICY[STARTS]).who.value)):
+            assert finish(slug, state, code).channel.provider == slug
+        else:
+            with pytest.raises(NotStarted):
+                finish(slug, state, code)
+            assert not respx_mock.calls
+
+    def test_a_role_lost_while_the_platform_is_asked(
+        self, session: Session, member: Member, respx_mock: respx.MockRouter
+    ) -> None:
+        """The statement that uses the form's state up judges the role too."""
+        bluesky(respx_mock)
+        state = begin(member, "bluesky")
+        session.execute(update(Member).values(role=Role.VIEWER))
+        assert not queries.use_state(session, state, "bluesky")
+        session.execute(update(Member).values(role=Role.EDITOR))
+        assert queries.use_state(session, state, "bluesky")

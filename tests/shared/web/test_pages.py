@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from fastapi import Response
@@ -27,7 +28,13 @@ PAGES: dict[str, Callable[[], str]] = {
     "connected": lambda: callback_page.connected_page("wren", "Mastodon", return_url=None),
     "finished": lambda: callback_page.finished_page("wren", "Mastodon", needs_page=False),
     "not connected": lambda: callback_page.refused_page("Mastodon", REFUSED),
-    "connect": lambda: callback_page.form_page("Bluesky", "Acme", (), {}),
+    "connect": lambda: callback_page.form_page(
+        "Bluesky",
+        callback_page.Asking("Acme", datetime(2026, 3, 1, tzinfo=UTC)),
+        (),
+        {},
+        is_starter=False,
+    ),
     "choose": lambda: callback_page.choose_page_page("LinkedIn", (), {}),
 }
 
