@@ -36,6 +36,7 @@ from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
 from shared.oauth.credentials import UNUSED_LIFE
+from shared.oauth.scopes import WRITE
 from shared.organizations.models import Role
 
 GRANT_PREFIX = "pos_"
@@ -43,7 +44,7 @@ GRANT_PREFIX = "pos_"
 _SUBSCRIBER_BITS = (
     64  # the least that a network of IPv6 has. Source: RFC 6177, RFC 7421, read 2026-11
 )
-_WRITING = frozenset({"write", "mcp:write"})
+_WRITING = frozenset({"write", WRITE})  # an API key's scope, and a grant's
 _NOBODY = UUID(int=0)
 
 

@@ -228,7 +228,7 @@ class Settings(BaseSettings):
         75, "How long an attempt may be silent; above the publish function's timeout.", "publish"
     )
     max_late_hours: int = _setting(
-        24, "A post later than this fails instead of appearing out of season.", "publish"
+        24, "A post that is more than this late fails instead of being published.", "publish"
     )
 
     publish_at_once_per_host: int = Field(

@@ -10,9 +10,11 @@ from pydantic import BaseModel
 from shared.core.errors import FieldProblem
 
 MAX_PATH_CHARACTERS = 200
+MOST_NAMED = 20
+"""How many unknown fields one refusal or warning names."""
 
 
-def unknown_fields(model: type[BaseModel], value: Any, *, most: int) -> list[str]:
+def unknown_fields(model: type[BaseModel], value: Any, *, most: int = MOST_NAMED) -> list[str]:
     """List the fields of `value` that `model` does not read, at most `most`, in the order of the value.
 
     A path is dotted from the root: `posts.0.value.1.images`. What a field of any content holds is not looked into.

@@ -8,10 +8,11 @@ SCOPES = (READ, WRITE)
 
 
 def granted_scopes(asked: str | None, ceiling: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Return what a program that asks so would get: everything if it does not ask, else what there is of it.
+    """Return the scopes that a program gets: all if it asks for none, else those it asks for that exist.
 
-    `ceiling` is what it registered for; None: everything there is. Who may write may read. Empty: it asks for nothing that there is. Others (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3
-    allows; the answer to the program says what it got.
+    `ceiling` is what it registered for; None means every scope. Writing includes reading. The result is empty if none of the
+    requested scopes exists. Unknown ones (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3 allows; the answer
+    tells the program what it got.
     """
     most = SCOPES if ceiling is None else _with_reading(set(ceiling))
     if not asked or not asked.strip():

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.errors import InvalidInput
 from shared.core.ids import OrganizationId, new_id
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
@@ -19,12 +18,11 @@ from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
 from shared.posts.standing import is_out, require_editable, require_settled
 from shared.posts.timing import leaves_alone, timing_after
-from shared.posts.unknown import unknown_tags
+from shared.posts.unknown import refuse_unknown_tags
 from shared.posts.write import Plan, Stored, Unknown, write
 from shared.providers.registry import provider
 
 SCOPE = "POST /posts"
-_MOST_SETTINGS = 20  # that are named in warnings
 
 
 class Grouping(Enum):
@@ -60,8 +58,7 @@ def compose(
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
     plans = _plans(session, author.organization_id, wanted, grouping, grace)
-    if problems := unknown_tags(session, author.organization_id, draft.tags):
-        raise InvalidInput("Some tags do not exist.", problems=problems)
+    refuse_unknown_tags(session, author.organization_id, draft.tags)
     written = write(session, author, plans, labels=wanted.labels, unknown=unknown)
     created, seen = [], set[tuple[UUID, str]]()
     for one in written:
@@ -89,7 +86,7 @@ def created_post(
         words = f"{channel.name} is no longer connected. Connect it again before the post's time."
         warnings.append(WarningOut(code="channel_disconnected", message=words))
     model, given = provider(channel.provider).spec.settings, dict(stored.plan.thread.settings)
-    for name in unknown_fields(model, given, most=_MOST_SETTINGS):
+    for name in unknown_fields(model, given):
         words = f"{channel.name} has no setting '{name}', so it changes nothing."
         warnings.append(WarningOut(code="unknown_setting", message=words))
     return CreatedPost(

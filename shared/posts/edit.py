@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.errors import InvalidInput
 from shared.core.ids import new_id
 from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
@@ -28,7 +27,7 @@ from shared.posts.schemas import (
 )
 from shared.posts.standing import living, lock_post, require_editable, require_settled
 from shared.posts.timing import leaves_alone, timing_after
-from shared.posts.unknown import unknown_tags
+from shared.posts.unknown import refuse_unknown_tags
 from shared.posts.write import Plan, Stored, Unknown, thread_from, write
 
 
@@ -62,8 +61,7 @@ def edit(
     after = timing_after(wanted.type, wanted.date, root, grace=grace)
     plan = Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
     labels = labels_of(wanted.tags)
-    if problems := unknown_tags(session, author.organization_id, wanted.tags):
-        raise InvalidInput("Some tags do not exist.", problems=problems)
+    refuse_unknown_tags(session, author.organization_id, wanted.tags)
     if labels is not None or not _is_there(plan, before):
         write(session, author, [plan], labels=labels, unknown=unknown)
 

@@ -6,15 +6,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared.core.errors import FieldProblem
+from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.core.unknown_fields import unknown_field, unknown_fields
 from shared.posts.draft import Thread
 from shared.posts.models import Tag
 from shared.posts.schemas import TagIn
 from shared.providers.registry import provider
-
-_MOST = 20  # that one refusal names
 
 
 def unknown_settings(
@@ -29,10 +27,19 @@ def unknown_settings(
         if name not in kept or kept[name] != value
     }
     prefix = thread.path("settings.")
-    return [
-        unknown_field(model, path, prefix=prefix)
-        for path in unknown_fields(model, sent, most=_MOST)
-    ]
+    return [unknown_field(model, path, prefix=prefix) for path in unknown_fields(model, sent)]
+
+
+def refuse_unknown_tags(
+    session: Session, organization_id: OrganizationId, tags: Sequence[TagIn] | None
+) -> None:
+    """Check that the organization has all tags.
+
+    Raises:
+        InvalidInput: it does not have some of them; each is named by its path.
+    """
+    if problems := unknown_tags(session, organization_id, tags):
+        raise InvalidInput("Some tags do not exist.", problems=problems)
 
 
 def unknown_tags(

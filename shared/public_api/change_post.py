@@ -23,7 +23,7 @@ from shared.posts.schemas import PostEdit
 from shared.posts.setting_media import with_setting_media
 from shared.posts.standing import lock_post
 from shared.posts.write import Unknown, read_files, thread_from
-from shared.public_api.compose_posts import refuse_if_out_of_season
+from shared.public_api.compose_posts import refuse_if_too_late
 from shared.public_api.errors import Refused, bad_request
 from shared.public_api.keep_parts import Merged, in_request, keep_unnamed
 from shared.public_api.post_files import fetch, find_by_id, images_elsewhere, part_in
@@ -183,7 +183,7 @@ def _edit(
         if wanted.date and wanted.date < clock.now():
             state = lock_post(session, author.organization_id, post_id)[0].state
             if wanted.type == "schedule" or (wanted.type == "update" and state is PostState.QUEUED):
-                refuse_if_out_of_season(wanted.date)
+                refuse_if_too_late(wanted.date)
                 wanted = wanted.model_copy(update={"type": "now"})
         edit.edit(
             session,

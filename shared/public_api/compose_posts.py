@@ -18,7 +18,7 @@ from shared.db.session import read_only, run
 from shared.organizations.idempotency import RequestKey, earlier_answer, find_answer, keep_answer
 from shared.posts.compose import Grouping, compose
 from shared.posts.draft import as_uuid
-from shared.posts.errors import PostIsPublished
+from shared.posts.errors import PostIsPublished, TooLateToSchedule
 from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft, PostType
 from shared.posts.standing import is_out, living
@@ -123,25 +123,23 @@ def _kind(body: PublicDraft) -> PostType:
     They send it after a pause of their own, or send it again.
 
     Raises:
-        InvalidInput: it would be out of season.
+        TooLateToSchedule: it is more than 24 hours in the past (`MAX_LATE_HOURS`).
     """
     if body.kind != "schedule" or body.date >= clock.now():
         return body.kind
-    refuse_if_out_of_season(body.date)
+    refuse_if_too_late(body.date)
     return "now"
 
 
-def refuse_if_out_of_season(date: datetime) -> None:
+def refuse_if_too_late(date: datetime) -> None:
     """Refuse a time that passed longer ago than a post may be late.
 
     Raises:
-        InvalidInput: it is.
+        TooLateToSchedule: it is.
     """
     late = settings().max_late
     if date < clock.now() - late:
-        hours = round(late.total_seconds() / 3600)
-        words = f"This time is more than {hours} hours ago. Choose a later one, or send type `now`."
-        raise InvalidInput(words, problems=[FieldProblem("date", "date_in_the_past", words)])
+        raise TooLateToSchedule("date", late)
 
 
 def store(

@@ -57,7 +57,6 @@ from shared.public_api.uploads import import_from_url
 MAX_LIST_CHARACTERS = 1_000_000
 """An answer is sent twice, as data and as a text, and a function's answer may have 6 MB (AWS Lambda quotas, read 2026-11)."""
 _UNAVAILABLE = 500
-_MOST_UNKNOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) ->
 
 def unknown_arguments(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
     """Name the arguments that a tool does not know, in one text; None: it knows all."""
-    unknown = unknown_fields(tool.takes, dict(arguments), most=_MOST_UNKNOWN)
+    unknown = unknown_fields(tool.takes, dict(arguments))
     return f"Unknown arguments were ignored: {', '.join(unknown)}." if unknown else None
 
 

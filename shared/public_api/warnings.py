@@ -10,13 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.core.unknown_fields import unknown_fields
+from shared.core.unknown_fields import MOST_NAMED, unknown_fields
 from shared.posts.schemas import MAX_DELAY_MINUTES, CreatedPost, WarningOut
 from shared.providers.registry import provider
 from shared.providers.wire_names import wire_name
 from shared.public_api.post_schemas import PublicPart
 
-MAX_FIELDS = 20
 UNKNOWN_TAG = "unknown_tag"
 _NOT_IN_A_HEADER = re.compile(r"[^ -~]|[\"\\\\]")
 
@@ -42,7 +41,7 @@ def of_tags(unknown: Sequence[str]) -> WarningOut | None:
     """Warn of tags that the organization does not have; None: it has all."""
     if not unknown:
         return None
-    names = ", ".join(f"'{name[:100]}'" for name in unknown[:MAX_FIELDS])
+    names = ", ".join(f"'{name[:100]}'" for name in unknown[:MOST_NAMED])
     words = f"The organization has no tag {names}, so the posts were stored without."
     return WarningOut(code=UNKNOWN_TAG, message=words)
 
@@ -58,7 +57,7 @@ def of_delays(parts: Iterable[tuple[str, PublicPart]]) -> list[str]:
 
 def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
     """Warn of each setting that a platform does not have."""
-    unknown = unknown_fields(provider(slug).spec.settings, dict(settings), most=MAX_FIELDS)
+    unknown = unknown_fields(provider(slug).spec.settings, dict(settings))
     return [
         warning(f"settings.{name}: {wire_name(slug)} has no such setting.")
         for name in unknown
@@ -68,8 +67,8 @@ def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
 
 def of_unknown_fields(model: type[BaseModel], body: Any) -> Iterator[str]:
     """Warn about each unknown field of a body, so that a misspelled one is not ignored silently."""
-    found = unknown_fields(model, body, most=MAX_FIELDS + 1)
-    for path in found[:MAX_FIELDS]:
+    found = unknown_fields(model, body, most=MOST_NAMED + 1)
+    for path in found[:MOST_NAMED]:
         yield warning(f"{path}: This field is unknown and was ignored.")
-    if len(found) > MAX_FIELDS:
-        yield warning(f"Only the first {MAX_FIELDS} unknown fields are named.")
+    if len(found) > MOST_NAMED:
+        yield warning(f"Only the first {MOST_NAMED} unknown fields are named.")

@@ -44,7 +44,6 @@ from shared.identity.tokens import read_renew_token
 from shared.web import cookies
 
 T = TypeVar("T")
-_MOST_UNKNOWN = 20  # that one refusal names
 _BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)  # as RFC 9110 reads schemes
 
 
@@ -147,7 +146,7 @@ async def refuse_unknown_fields(request: Request) -> None:
     with contextlib.suppress(ValueError):
         body = await request.json()
         models = models_in(route.body_field.field_info.annotation)
-        if len(models) == 1 and (found := unknown_fields(models[0], body, most=_MOST_UNKNOWN)):
+        if len(models) == 1 and (found := unknown_fields(models[0], body)):
             raise InvalidInput(
                 "Some fields are unknown. Nothing was changed.",
                 problems=[unknown_field(models[0], path) for path in found],

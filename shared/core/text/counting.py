@@ -4,7 +4,7 @@ import functools
 import unicodedata
 from typing import Any
 
-from shared.core.text.tokens import fediverse_links, fediverse_mentions, x_links
+from shared.core.text.tokens import fediverse_links, fediverse_mentions, regex_module, x_links
 
 
 def replace_links(text: str, length: int) -> str:
@@ -34,7 +34,7 @@ def graphemes(text: str) -> int:
     """Count user-perceived characters (extended grapheme clusters, UAX 29)."""
     if text.isascii():
         return len(text) - text.count("\r\n")
-    return len(_regex().findall(r"\X", text))
+    return len(regex_module().findall(r"\X", text))
 
 
 def utf16(text: str) -> int:
@@ -77,12 +77,6 @@ def _weight(text: str) -> int:
     return int(emoji) * _X_EMOJI_WEIGHT + light + 2 * (len(rest) - light)
 
 
-def _regex() -> Any:
-    import regex  # 19 ms: only texts beyond ASCII need it
-
-    return regex
-
-
 @functools.cache
 def _emoji() -> Any:
     """Compile the pattern of what X counts as one emoji.
@@ -91,6 +85,6 @@ def _emoji() -> Any:
     (github.com/twitter/twemoji-parser, src/__tests__/index.test.js at 0f4636e6, read 2026-11).
     """
     one = r"(?:[\p{Emoji}--[0-9#*©®™\p{RI}]]\uFE0F?\p{EMod}?(?:[\U000E0020-\U000E007E]+\U000E007F)?|[©®™]\uFE0F)"
-    return _regex().compile(
-        rf"[0-9#*]\uFE0F?\u20E3|\p{{RI}}\p{{RI}}|{one}(?:\u200D{one})*", _regex().VERSION1
+    return regex_module().compile(
+        rf"[0-9#*]\uFE0F?\u20E3|\p{{RI}}\p{{RI}}|{one}(?:\u200D{one})*", regex_module().VERSION1
     )

@@ -315,7 +315,7 @@ def _x_hashtag() -> Any:
     letter = r"\p{L}\p{M}"
     other = r"\p{Nd}_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c\u309b\u309c\u30a0\u30fb\u3003\u0f0b\u0f0c\u00b7"
     # A mark after an emoji is its selector, which does not keep a tag from beginning.
-    return _regex().compile(
+    return regex_module().compile(
         rf"(?:(?<=[\ufe0e\ufe0f])|(?<![{letter}{other}&]))([#＃])(?![\ufe0f\u20e3])"
         rf"([{other}]*+[{letter}][{letter}{other}]*+)(?![#＃]|://)"
     )
@@ -372,24 +372,24 @@ def _bluesky_hashtags(text: str) -> Iterator[Token]:
         tag = tag[:end]
         has_word = _in_tag().search(tag) is not None
         is_short = len(tag.encode("utf-8", "surrogatepass")) <= _MAX_TAG_BYTES
-        if has_word and is_short and len(_regex().findall(r"\X", tag)) <= _MAX_TAG_GRAPHEMES:
+        if has_word and is_short and len(regex_module().findall(r"\X", tag)) <= _MAX_TAG_GRAPHEMES:
             yield Token(Kind.HASHTAG, one.start(), one.start(1) + end, tag)
 
 
 @functools.cache
 def _bluesky_hashtag() -> Any:
-    return _regex().compile(r"(?<!\S)[#＃](?!\ufe0f)([^\s\u00ad\u2060\u200a-\u200c\u20e2]++)")
+    return regex_module().compile(r"(?<!\S)[#＃](?!\ufe0f)([^\s\u00ad\u2060\u200a-\u200c\u20e2]++)")
 
 
 @functools.cache
 def _in_tag() -> Any:
     """Match what makes a tag of it: more than digits and punctuation."""
-    return _regex().compile(r"[^\d\s\p{P}\ufe0f\u200d]")
+    return regex_module().compile(r"[^\d\s\p{P}\ufe0f\u200d]")
 
 
 @functools.cache
 def _punctuation() -> Any:
-    return _regex().compile(r"\p{P}")
+    return regex_module().compile(r"\p{P}")
 
 
 def find_links(text: str, *, bare: bool) -> Iterator[Link]:
@@ -488,7 +488,7 @@ def word_hashtags(text: str) -> Iterator[Token]:
 @functools.cache
 def _word_hashtag() -> Any:
     word = r"\p{L}\p{M}\p{N}_"
-    return _regex().compile(rf"(?<![{word}#&])#([\p{{N}}_]*+\p{{L}}[{word}\u200c\u200d]*+)")
+    return regex_module().compile(rf"(?<![{word}#&])#([\p{{N}}_]*+\p{{L}}[{word}\u200c\u200d]*+)")
 
 
 def _apart(found: Iterable[Token]) -> list[Token]:
@@ -501,7 +501,8 @@ def _apart(found: Iterable[Token]) -> list[Token]:
     return kept
 
 
-def _regex() -> Any:
+def regex_module() -> Any:
+    """Return the module `regex`, imported at its first use."""
     import regex  # 19 ms: only texts with hashtags, or beyond ASCII, need it
 
     return regex
