@@ -87,8 +87,8 @@ Mailed = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="What the mailed link ends with. Open the link as a whole, as it stands in the mail, or "
-        "have another mail sent.",
+        description="What the mailed link ends with. Open the complete link from the mail, or "
+        "request another mail.",
     ),
 ]
 # A link is opened by a browser, which is answered a page; a program is answered a problem.

@@ -1,4 +1,4 @@
-"""What members read of a post on its way, and once for what: it is there, it is late, it waits, it was refused."""
+"""What members are told about a post, once for each event: published, late, waiting or refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from shared.publishing.claim import DuePart, Verdict
 
 # Why a part is refused before it is sent.
 REFUSALS: Mapping[Verdict, str] = {
-    Verdict.TOO_LATE: "It could not be published near its time, and was not sent out of season. Choose a new time to send it.",
+    Verdict.TOO_LATE: "It was too late to publish it near its time, so it was not sent. Choose a new time.",
     Verdict.CHANNEL_DELETED: "Its channel was deleted.",
     Verdict.CHANNEL_DISABLED: "Its channel is switched off. Switch it on and send the post again.",
     Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
@@ -30,7 +30,7 @@ REFUSALS: Mapping[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell an organization's members, once per `key`."""
+    """Something to notify an organization's members of, once per `key`."""
 
     kind: NotificationKind
     title: str
@@ -40,7 +40,7 @@ class Notice:
 
 
 def tell(session: Session, organization_id: UUID, notice: Notice) -> None:
-    """Tell the members, with the transaction."""
+    """Notify the members, in the caller's transaction."""
     notify(
         session,
         OrganizationId(organization_id),
@@ -53,7 +53,7 @@ def tell(session: Session, organization_id: UUID, notice: Notice) -> None:
 
 
 def published(part: DuePart, url: str) -> Notice:
-    """Say that a post is there."""
+    """Report that a post was published."""
     return Notice(
         NotificationKind.SUCCESS,
         f"Published on {part.channel.name}",
@@ -64,7 +64,7 @@ def published(part: DuePart, url: str) -> Notice:
 
 
 def published_after_all(part_id: UUID, generation: int, root_id: UUID) -> Notice:
-    """Say that a post which seemed lost is there."""
+    """Report that a post that seemed lost was published."""
     return Notice(
         NotificationKind.INFO,
         "Your post was published after all",
@@ -78,7 +78,7 @@ def unconfirmed(part: DuePart, error: ProviderError) -> Notice:
     """Ask the members to check whether a post is there, or which of several posts it is."""
     title = f"Check whether your post is on {part.channel.name}"
     advice = (
-        "Roost did not send it again, so that it cannot appear twice. Look at the account: if the post is there, "
+        "Roost did not send it again, so that it cannot appear twice. Check the account: if the post is there, "
         "confirm it with its address; if not, send it again."
     )
     if isinstance(error, SeveralFound):
@@ -106,7 +106,7 @@ def stuck(part_id: UUID, generation: int, root_id: UUID, *, goes_on: bool) -> No
         if goes_on
         else (
             "A part of a thread cannot go out",
-            "It was queued, but the part that it answers is not published. Send that part again, "
+            "It was queued, but the part that it replies to is not published. Send that part again, "
             "delete the rest of the thread, or compose it as a new post.",
         )
     )
@@ -199,7 +199,7 @@ def many_late(count: int, hour: str) -> Notice:
     return Notice(
         NotificationKind.FAILURE,
         f"{count} posts are late",
-        "They have not gone out at their time. Your notifications name each of them and what it waits for. Roost keeps "
+        "They were not published at their time. Your notifications list each of them and what it waits for. Roost keeps "
         f"trying for {settings().max_late_hours} hours and will tell you how it ends.",
         settings().console_url,
         f"late-posts:{hour}",
@@ -213,7 +213,7 @@ def limited(
     return Notice(
         NotificationKind.FAILURE,
         f"A post for {channel_name} is late",
-        f"It waits because the platform limits us until {_moment(until)}. Roost goes on then and will tell you how it ends.",
+        f"It waits because of the platform's rate limit until {_moment(until)}. Roost publishes it then and will tell you how it ends.",
         post_link(root_id),
         f"limited:{part_id}:{generation}",
     )

@@ -63,7 +63,7 @@ form.addEventListener("submit", async (event) => {
   });
   const body = await answer.json();
   said.textContent = answer.ok ? "Your account is active, and you are signed in."
-    : body.detail + " If your account is active already, sign in. Otherwise have another mail sent.";
+    : body.detail + " If your account is active already, sign in. Otherwise request another mail.";
   form.remove();
 });
 """
@@ -88,9 +88,9 @@ _TITLES = {
     404: "There is nothing here",
     422: "This link cannot be used",
     429: "Wait a little",
-    503: "This does not work just now",
+    503: "This is not available right now",
 }
-_OTHER_TITLE = "This did not work"
+_OTHER_TITLE = "Something went wrong"
 
 _SIGN_IN_FORM = """
 <p>{why}</p>
