@@ -22,6 +22,13 @@ DROPPED = frozenset(
     samp section small strike sub summary sup table tbody td tfoot th thead time tr tt var wbr
     """.split()  # noqa: SIM905  a list of quoted names would be longer
 )
+# Those of them that a browser begins a line for: the words before and after one are not one word.
+APART = frozenset(
+    """
+    address article aside blockquote body center dd details div dl dt figcaption figure footer form h4 h5 h6 header hr
+    main nav ol pre section summary table tbody td tfoot th thead tr
+    """.split()  # noqa: SIM905  a list of quoted names would be longer
+)
 UNREAD = frozenset({"script", "style"})
 KNOWN = TAGS | DROPPED | UNREAD
 MAX_DEPTH = 16  # of tags within tags; deeper ones are left out, their words stay
@@ -64,12 +71,15 @@ class Closing:
 
 Piece = Words | Opening | Closing
 
+_BREAK = Opening("br")
+_EDGE = Opening("")  # where an element of `APART` begins or ends
+
 
 def pieces(composed: str) -> Iterator[Piece]:
     """Read a composed text: its words, and the tags of `TAGS` among them, balanced and at most `MAX_DEPTH` deep."""
     open_tags: list[str] = []
     counts = dict.fromkeys(TAGS, 0)
-    for piece in _raw(composed):
+    for piece in _set_apart(_raw(composed)):
         if isinstance(piece, Opening):
             if piece.tag in VOID:
                 yield piece
@@ -78,7 +88,7 @@ def pieces(composed: str) -> Iterator[Piece]:
                 counts[piece.tag] += 1
                 yield piece
             elif piece.tag in BLOCKS:  # too deep to nest; what it sets apart stays apart
-                yield Opening("br")
+                yield _BREAK
         elif isinstance(piece, Closing):
             while counts[piece.tag]:
                 last = open_tags.pop()
@@ -90,6 +100,31 @@ def pieces(composed: str) -> Iterator[Piece]:
             yield piece
     for tag in reversed(open_tags):
         yield Closing(tag)
+
+
+def _set_apart(read: Iterator[Piece]) -> Iterator[Piece]:
+    """Put a line break for the edges between two stretches of words; what stands between edges alone is layout."""
+    is_apart, begins_line = False, True
+    for piece in read:
+        if piece is _EDGE:
+            is_apart = not begins_line
+            continue
+        if isinstance(piece, Words):
+            words = piece.text.lstrip() if is_apart else piece.text
+            if is_apart and words:
+                yield _BREAK
+            if words:
+                yield Words(words)
+                is_apart, begins_line = False, words.endswith("\n")
+        elif piece.tag in BLOCKS:
+            is_apart, begins_line = False, True
+            yield piece
+        else:
+            if is_apart and isinstance(piece, Opening):
+                yield _BREAK
+                is_apart = False
+            begins_line = begins_line or piece.tag == "br"
+            yield piece
 
 
 def _raw(composed: str) -> Iterator[Piece]:
@@ -119,6 +154,8 @@ def _raw(composed: str) -> Iterator[Piece]:
             yield (
                 Closing(tag) if found["closes"] else Opening(tag, _attributes(found["attributes"]))
             )
+        elif tag in APART:
+            yield _EDGE
     yield from _words(composed[start:])
 
 

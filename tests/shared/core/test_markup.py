@@ -48,6 +48,25 @@ class TestBrackets:
     def test_that_begin_one_are_markup(self, written: str, plain: str) -> None:
         assert text.to_plain(text.sanitize(written)) == plain
 
+    @pytest.mark.parametrize(
+        ("written", "plain"),
+        [
+            ("<div>Hello</div><div>World</div>", "Hello\nWorld"),
+            ("first <b>line</b><div>second</div>\n<div>third</div>\n", "first line\nsecond\nthird"),
+            ("<div>a<br></div><div><br></div><div><strong>b</strong></div>", "a\n\nb"),
+            ("<div><div>a</div></div><div><p>b</p></div>c", "a\n\nb\n\nc"),
+            ("<h4>Title</h4>Body<hr>end", "Title\nBody\nend"),
+            ("<table><tr><td>a</td><td>b</td></tr></table>", "a\nb"),
+            ("<ul><li><div>a</div></li><li><div>b</div></li></ul>", "- a\n- b"),
+            ("a<em>b</em>c", "abc"),
+        ],
+    )
+    def test_that_set_words_apart_keep_them_apart(self, written: str, plain: str) -> None:
+        """Editors write a `div` for each line: github.com/fregante/GhostText/issues/224, read 2026-11-30."""
+        kept = text.sanitize(written)
+        assert text.to_plain(kept) == plain
+        assert text.sanitize(kept) == kept
+
     def test_an_address_keeps_its_query(self) -> None:
         kept = text.sanitize('<a href="https://a.org/?a=1&copy=2">x</a>')
         assert text.to_plain(kept) == "x https://a.org/?a=1&copy=2"
