@@ -432,6 +432,9 @@ def _bare_link(text: str, start: int, end: int) -> Link | None:
     if text.find(".", start, end) < 0:
         return None
     host_end = _host_end(text, start, end)
+    # `The end.So be it` lacks a space: a capital begins a sentence, for which Bluesky's own client makes no link either.
+    while host_end and text[(dot := text.rindex(".", start, host_end)) + 1 : host_end].istitle():
+        host_end = _host_end(text, start, dot)
     if host_end is None:
         return None
     if text[host_end - 1].isascii() and (latin := _LATIN_END.search(text[start:host_end])):

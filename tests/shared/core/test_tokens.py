@@ -140,6 +140,22 @@ class TestBluesky:
         tokens = text.bluesky_tokens(written)
         assert [one.value for one in tokens if one.kind is Kind.MENTION] == expected
 
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [
+            ("3.Second point.Next sentence.It works", []),
+            ("See example.org.So be it", ["https://example.org"]),
+            ("SHOP AT EXAMPLE.COM NOW", ["https://EXAMPLE.COM"]),
+            ("Here.https://example.org/Next.It", ["https://example.org/Next.It"]),
+        ],
+    )
+    def test_a_capital_after_a_dot_begins_a_sentence(
+        self, written: str, expected: list[str]
+    ) -> None:
+        """Texts without a space there: github.com/Zrips/CMI/issues/3204, read 2026-11-30."""
+        tokens = text.bluesky_tokens(written)
+        assert [one.value for one in tokens if one.kind is Kind.LINK] == expected
+
     @pytest.mark.parametrize(("written", "expected"), own("bluesky.json", "links"))
     def test_links(self, written: str, expected: list[str]) -> None:
         """Finding 3.3: the whole address."""
