@@ -136,6 +136,17 @@ class TestLookedUp:
         assert world.states(first.id) == ["published", "published"]
         assert world.states(second.id) == ["unconfirmed", "queued"]
 
+    def test_whatever_another_account_s_post_is_called(self, world: World) -> None:
+        """Finding 8.14: two servers number their posts alike, and ours was taken for the other account's."""
+        other = a_thread(world, "searchable", due_in=NOW)
+        world.run()
+        world.platform.created.clear()
+        change(world, "update posts set release_id = 'post-3' where position = 0")
+        world.platform.answers.append(world.platform.accept_and_drop)
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run()
+        assert world.states(other.id, root.id) == ["published"] * 4
+
 
 class TestAccepted:
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from shared.posts.models import Post
 from shared.providers.base import Released
 from shared.providers.errors import ContentRejected, PlatformUnavailable
 from shared.publishing import run as run_module
-from shared.publishing.claim import Claim, claim
+from shared.publishing.claim import Claim, NotNow, claim
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Fail, Publish, Retry, Unconfirmed, Wait
 from shared.publishing.outcome import Task as TaskOf
@@ -34,6 +34,11 @@ def send_again(world: World) -> None:
             )
         )
     assert done.rowcount == 1
+
+
+def disable_channels(world: World, *, disabled: bool) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(text("update channels set disabled = :disabled"), {"disabled": disabled})
 
 
 def publish(root: Post) -> None:
@@ -107,6 +112,21 @@ class TestGenerations:
             taken(root)
         record(old, Fail(ContentRejected("no")))
         assert world.states(root.id)[0] == phase
+
+    def test_a_late_verdict_of_before_changes_nothing(self, world: World) -> None:
+        """Finding 8.12: the same message came twice, and the second found the post sent again by then."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        world.messages.clear()
+        disable_channels(world, disabled=True)
+        with unit_of_work() as session:
+            found = claim(session, root.id, root.revision)
+        assert isinstance(found, NotNow)
+        run_module.put_off(found)
+        assert world.states(root.id) == ["failed", "failed"]
+        disable_channels(world, disabled=False)
+        send_again(world)
+        run_module.put_off(found)
+        assert world.states(root.id)[0] == "queued"
 
 
 class TestTwoHolders:

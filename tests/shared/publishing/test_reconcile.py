@@ -28,6 +28,7 @@ from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
 from shared.publishing.reconcile import arm_unarmed, keep_house, reconcile
 from shared.publishing.run import publish_due
+from shared.publishing.stage import stage_due
 from tests.fakes.platform import Keyless, refuse
 from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
 
@@ -468,6 +469,19 @@ class TestHousekeeping:
         with world.engine.connect() as connection:
             left = connection.execute(text(f"select {column} from {table}")).scalars()
             assert set(left) - {"housekeeping"} == {stay}
+
+    @pytest.mark.parametrize(("age", "stays"), [("29 days", True), ("31 days", False)])
+    def test_what_a_platform_holds_for_a_post_stays(
+        self, world: World, age: str, stays: bool
+    ) -> None:
+        """Finding 8.15: swept too soon, media that were moved ahead of time are moved again when the post is due."""
+        root = a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
+        stage_due(root.id, root.revision, deadline=time.monotonic() + 900)
+        change(world, f"update stagings set updated_at = now() - interval '{age}'")
+        keep_house()
+        with world.engine.connect() as connection:
+            left = connection.execute(text("select count(*) from stagings")).scalar_one()
+        assert left == stays
 
 
 class TestDeadLetter:

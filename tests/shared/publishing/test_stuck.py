@@ -66,6 +66,15 @@ class TestStuck:
         assert world.states(root.id) == ["published"] * 3
         assert _titles(world).count("A part of a thread was held up") == 1
 
+    def test_a_reply_keeps_its_delay(self, world: World) -> None:
+        """Finding 8.11: the sweep that gave a reply its time back sent it at once, an hour too soon."""
+        root, *_ = a_thread_out_in_part(world)
+        _change(world, "update posts set delay_seconds = 3600 where position = 1")
+        world.run(until=1_800)
+        assert world.states(root.id)[:2] == ["published", "queued"]
+        world.run(until=3_600)
+        assert world.states(root.id)[:2] == ["published", "published"]
+
     def test_a_part_whose_predecessor_is_gone_fails_with_the_rest(self, world: World) -> None:
         """Finding 1.12: a gap in the positions."""
         root, *_ = a_thread_out_in_part(world)
