@@ -58,6 +58,7 @@ from shared.oauth.server import Consent, Consenter, answer_consent, check_consen
 from shared.organizations.models import Role
 from shared.organizations.settings import list_organizations
 from shared.web.app import as_handler, make_app
+from shared.web.bodies import URL_ENCODED, media_type
 from shared.web.deps import (
     Acting,
     Autocommit,
@@ -75,7 +76,6 @@ from shared.web.routing import PROBLEM_SCHEMA, Router
 
 M = TypeVar("M", bound=BaseModel)
 _TAGS = ["Programs of others"]
-_FORM = "application/x-www-form-urlencoded"
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
 """Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
 _REFUSED: dict[int | str, dict[str, Any]] = {
@@ -96,7 +96,7 @@ def _fields_of(model: type[Any]) -> dict[str, Any]:
     schema = model.model_json_schema()
     return {
         "requestBody": {
-            "content": {kind: {"schema": schema} for kind in ("application/json", _FORM)}
+            "content": {kind: {"schema": schema} for kind in ("application/json", URL_ENCODED)}
         }
     }
 
@@ -355,7 +355,7 @@ handler = as_handler(app)
 
 
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    return media_type(request.headers.get("content-type", "")) == URL_ENCODED
 
 
 def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:

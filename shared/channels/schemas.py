@@ -476,8 +476,8 @@ def _parse_json(value: Any) -> Any:
     if "\\u0000" in value:
         raise ValueError("A text contains a NUL character, which cannot be stored.")
     try:
-        return from_json(value, allow_inf_nan=False)
-    except ValueError as error:
+        return from_json(value.encode(), allow_inf_nan=False)
+    except ValueError as error:  # a text with half of a surrogate pair cannot be encoded
         raise ValueError("Send a list of settings, or the same as JSON text.") from error
 
 

@@ -1,10 +1,11 @@
 """What JSON looks like on the wire: camelCase names, and times as `2026-01-15T10:30:00.000Z`."""
 
 import contextlib
+import functools
 import re
 import zoneinfo
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import (
     AfterValidator,
@@ -12,20 +13,53 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
     TypeAdapter,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from shared.core import clock
 from shared.core.cleaning import MAX_ADDRESS_CHARACTERS, clean_json, one_line, web_address
 
 # Longer texts than any platform takes are refused before anything reads them; a field may set less.
 MAX_TEXT_CHARACTERS = 200_000
+_COLLECTIONS = frozenset({"list", "set", "dict"})
+_INNER_SCHEMAS = ("schema", "items_schema", "values_schema")
 _TIME = TypeAdapter(datetime)
 _BEGINS_LIKE_A_DATE = re.compile(r"\d{4}-")
+
+
+def _check_lengths_first(node: dict[str, Any]) -> None:
+    """Change every bounded collection of a schema in place. A model in it that is a reference changes its own."""
+    if getattr(node.get("function", {}).get("function"), "func", None) is _check_length:
+        return  # pydantic hands out the schema of a finished model again
+    inner = [node[name] for name in _INNER_SCHEMAS if isinstance(node.get(name), dict)]
+    fields = node.get("fields", {})
+    inner += [field["schema"] for field in fields.values()] if isinstance(fields, dict) else []
+    inner += [one[0] if isinstance(one, tuple) else one for one in node.get("choices", ())]
+    for schema in inner:
+        _check_lengths_first(schema)
+    if node["type"] in _COLLECTIONS and node.get("max_length") is not None:
+        check = functools.partial(_check_length, most=node["max_length"])
+        collection = dict(node)
+        node.clear()
+        node.update(core_schema.no_info_before_validator_function(check, collection))
+
+
+def _check_length(value: Any, *, most: int) -> Any:
+    if isinstance(value, list | tuple | set | dict) and len(value) > most:
+        raise PydanticKnownError(
+            "too_long",
+            {
+                "field_type": "Dictionary" if isinstance(value, dict) else "List",
+                "max_length": most,
+                "actual_length": len(value),
+            },
+        )
+    return value
 
 
 class WireModel(BaseModel):
@@ -35,9 +69,22 @@ class WireModel(BaseModel):
 
 
 class RequestModel(WireModel):
-    """A body. Limits are for what is sent to us: an answer shows what is there, whatever was let in before."""
+    """A body. Limits are for what is sent to us: an answer shows what is there, whatever was let in before.
+
+    The length of a list is checked before its items are. Pydantic counts only valid items, so a million invalid ones
+    would each cost an error before the list is refused.
+    """
 
     model_config = ConfigDict(str_max_length=MAX_TEXT_CHARACTERS)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Put the check of its length in front of each bounded list, set and dictionary."""
+        schema = handler(source)
+        _check_lengths_first(cast("dict[str, Any]", handler.resolve_ref_schema(schema)))
+        return schema
 
 
 def _read_time(value: Any) -> Any:

@@ -88,6 +88,7 @@ class ApiKeyIn(RequestModel):
     scopes: set[Literal["read", "write"]] = Field(
         default={"read", "write"},
         min_length=1,
+        max_length=10,
         description="`write` includes `read`.",
         examples=[["read", "write"]],
     )
@@ -98,7 +99,7 @@ class ApiKeyChange(RequestModel):
     """What is to change; what is left out stays. `expiresAt` null: it does not expire."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
-    scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1)
+    scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1, max_length=10)
     expires_at: WireTime | None = None
 
 

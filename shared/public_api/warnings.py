@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from shared.core.unknown_fields import MOST_NAMED, unknown_fields
 from shared.posts.schemas import MAX_DELAY_MINUTES, CreatedPost, WarningOut
 from shared.providers.registry import provider
@@ -65,9 +63,8 @@ def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def of_unknown_fields(model: type[BaseModel], body: Any) -> Iterator[str]:
+def of_unknown_fields(found: Sequence[str]) -> Iterator[str]:
     """Warn about each unknown field of a body, so that a misspelled one is not ignored silently."""
-    found = unknown_fields(model, body, most=MOST_NAMED + 1)
     for path in found[:MOST_NAMED]:
         yield warning(f"{path}: This field is unknown and was ignored.")
     if len(found) > MOST_NAMED:

@@ -7,12 +7,12 @@ for `Acting` or not. The dependencies are coroutines although they block: a Lamb
 thread for each would cost more than the statement it waits for.
 """
 
-import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -38,10 +38,11 @@ from shared.access.policy import Per, Rate, Rule, Who
 from shared.core.config import settings
 from shared.core.errors import InvalidInput, NotFound
 from shared.core.log import log, note, note_given
-from shared.core.unknown_fields import models_in, unknown_field, unknown_fields
+from shared.core.unknown_fields import MOST_NAMED, models_in, unknown_field, unknown_fields
 from shared.db.session import StatementUnknown, read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
+from shared.web.bodies import is_json
 
 T = TypeVar("T")
 _BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)  # as RFC 9110 reads schemes
@@ -140,17 +141,29 @@ async def refuse_unknown_fields(request: Request) -> None:
     Raises:
         InvalidInput: it names each such field by its path.
     """
+    model, found = await unknown_fields_of(request, most=MOST_NAMED)
+    if model and found:
+        raise InvalidInput(
+            "Some fields are unknown. Nothing was changed.",
+            problems=[unknown_field(model, path) for path in found],
+        )
+
+
+async def unknown_fields_of(
+    request: Request, *, most: int
+) -> tuple[type[BaseModel] | None, list[str]]:
+    """List the unknown fields of a body, and the model that does not know them."""
     route = request.scope["route"]
-    if route.body_field is None or "json" not in request.headers.get("content-type", ""):
-        return
-    with contextlib.suppress(ValueError):
+    if route.body_field is None or not is_json(request.headers.get("content-type", "")):
+        return None, []
+    models = models_in(route.body_field.field_info.annotation)
+    if len(models) != 1:
+        return None, []
+    try:
         body = await request.json()
-        models = models_in(route.body_field.field_info.annotation)
-        if len(models) == 1 and (found := unknown_fields(models[0], body)):
-            raise InvalidInput(
-                "Some fields are unknown. Nothing was changed.",
-                problems=[unknown_field(models[0], path) for path in found],
-            )
+    except ValueError:
+        return None, []
+    return models[0], unknown_fields(models[0], body, most=most)
 
 
 def client_address(request: Request) -> str:

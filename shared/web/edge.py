@@ -1,8 +1,7 @@
 """What every request passes first and every answer last: its path, its id, its size, and headers that keep browsers honest."""
 
-import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -12,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.access.policy import Quota
-from shared.core.cleaning import MAX_JSON_DEPTH
 from shared.core.config import settings
-from shared.core.errors import AppError, FieldProblem, InvalidInput, Unreadable
+from shared.core.errors import AppError, InvalidInput
 from shared.core.ids import new_id
 from shared.core.log import correlated, log
 from shared.db.session import Clashed
-from shared.web.depth import is_too_deep
+from shared.web.bodies import checked_body
 from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
 from shared.web.paths import Paths, another_spelling, answers_head, enter
 
@@ -29,10 +27,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
-# An escaped NUL in JSON (not a backslash that was itself escaped): PostgreSQL cannot store it in a text.
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_TOO_DEEP = f"The body is nested more than {MAX_JSON_DEPTH} levels deep. Send a flatter one."
-_NUL_REFUSED = "A text contains a NUL character, which cannot be stored. Take it out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +135,7 @@ class Edge:
             if size > limit.max_bytes:
                 raise limit.refusal(limit.max_bytes)
             more = message.get("more_body", False)
-        return _checked(b"".join(chunks), request.headers.get("content-type", ""))
+        return checked_body(b"".join(chunks), request.headers.get("content-type", ""))
 
     def _dress(
         self, message: Message, request: Request, request_id: str
@@ -171,49 +165,6 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_head
-
-
-def _checked(body: bytes, content_type: str) -> bytes:
-    """Return a body in UTF-8, in which no text has a NUL.
-
-    JSON is read in UTF-16 and UTF-32 too (`json.loads`), so it is decoded once, here, before anything is looked for.
-    """
-    if content_type.startswith("multipart/"):
-        return body
-    if "x-www-form-urlencoded" not in content_type:
-        body = _in_utf8(body)
-        if is_too_deep(body):
-            raise Unreadable(_TOO_DEEP, problems=[FieldProblem("", "too_deep", _TOO_DEEP)])
-    if b"\\u0000" in body and _NUL.search(body):
-        raise InvalidInput(_NUL_REFUSED, problems=_with_nul(body))
-    return body
-
-
-def _in_utf8(body: bytes) -> bytes:
-    encoding = json.detect_encoding(body)
-    if encoding.startswith("utf-8"):
-        return body
-    try:
-        return body.decode(encoding).encode()
-    except UnicodeError as error:
-        raise Unreadable("The body is not valid UTF-8.") from error
-
-
-def _with_nul(body: bytes) -> list[FieldProblem]:
-    """Name the fields of a body that hold a NUL; none when it cannot be read."""
-    try:
-        found = _paths_of_nul(json.loads(body), "")
-        return [FieldProblem(path, "nul_character", _NUL_REFUSED) for path in found]
-    except (ValueError, RecursionError):
-        return []
-
-
-def _paths_of_nul(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, str) and "\0" in value:
-        yield path
-    pairs = value.items() if isinstance(value, dict) else ()
-    for name, inner in enumerate(value) if isinstance(value, list) else pairs:
-        yield from _paths_of_nul(inner, f"{path}.{name}".removeprefix("."))
 
 
 def _request_id(request: Request) -> str:

@@ -35,6 +35,7 @@ from shared.core.sentences import field_at, sentence
 from shared.core.wire import WireModel
 from shared.db.session import Clashed
 from shared.db.wire import sqlstate_of
+from shared.web.bodies import is_json
 from shared.web.pages import refusal_page
 
 PROBLEM_JSON = "application/problem+json"
@@ -254,7 +255,7 @@ def _why_unreadable(request: Request, found: Mapping[str, Any]) -> str:
     if found["type"] == "json_invalid":
         why = found.get("ctx", {}).get("error", "it cannot be read")
         return f"The body is not JSON: {why}, at character {found['loc'][-1]}."
-    if "json" not in request.headers.get("content-type", ""):
+    if not is_json(request.headers.get("content-type", "")):
         return "Send a body of JSON, with the header `Content-Type: application/json`."
     return "Send a JSON object as the body."
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json
+from pydantic import ConfigDict, Field
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
 from shared.access.give_back import give_back
@@ -29,12 +28,13 @@ from shared.core.errors import (
     Unauthenticated,
     Unreadable,
 )
+from shared.core.unknown_fields import MOST_NAMED
 from shared.core.wire import WireModel
 from shared.db.session import unit_of_work
 from shared.public_api.errors import Refused
 from shared.public_api.warnings import of_unknown_fields
 from shared.public_api.wording import rule_of
-from shared.web.deps import credentials_of
+from shared.web.deps import credentials_of, unknown_fields_of
 from shared.web.errors import NoSuchRoute, ProblemField, Unexpected, headers_of
 from shared.web.routing import Route, Router
 
@@ -73,15 +73,24 @@ class PublicProblem(WireModel):
     errors: list[ProblemField] | None = None
 
 
+async def _note_unknown_fields(request: Request) -> None:
+    """Note the unknown fields of a body before anything is done, so that nothing can fail after the commit."""
+    _, request.state.unknown_fields = await unknown_fields_of(request, most=MOST_NAMED + 1)
+
+
 class PublicRoute(Route):
     """A route of the public API: its refusals are documented as it tells them."""
 
     leaves_unknown_fields = True
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        noted = Depends(_note_unknown_fields)
+        options["dependencies"] = [*(options.get("dependencies") or ()), noted]
+        super().__init__(path, endpoint, **options)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Name the fields of a body that are not known in the answer's headers: they are tolerated, not lost in silence."""
         handle = super().get_route_handler()
-        model = self.body_field.field_info.annotation if self.body_field else None
 
         async def run(request: Request) -> Response:
             try:
@@ -89,9 +98,8 @@ class PublicRoute(Route):
             except (AppError, RequestValidationError) as error:
                 self._give_back(request, error)
                 raise
-            if isinstance(model, type) and issubclass(model, BaseModel) and _is_json(request):
-                for warning in of_unknown_fields(model, from_json(await request.body())):
-                    response.headers.append("warning", warning)
+            for value in of_unknown_fields(getattr(request.state, "unknown_fields", ())):
+                response.headers.append("warning", value)
             return response
 
         return run
@@ -136,10 +144,6 @@ def _example_of(status: int) -> dict[str, Any]:
         problem = {"path": "date", "code": "missing", "message": "Date is required."}
         told["errors"] = [problem]
     return told
-
-
-def _is_json(request: Request) -> bool:
-    return "multipart/" not in request.headers.get("content-type", "")
 
 
 def public_router() -> Router:

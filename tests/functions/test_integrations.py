@@ -368,6 +368,7 @@ class TestChange:
             '[{"title": "a", "value": NaN}]',
             '[{"title": "a\\u0000"}]',
             '[{"title": "a\\ud800"}]',
+            "a\ud800",
         ],
     )
     def test_settings_that_cannot_be_kept(

@@ -218,7 +218,7 @@ class TestBody:
             ({"publishDate": "0001-01-01T00:00:00+14:00"}, "publishDate", "invalid_time"),
             ({"parts": [{}, {"longText": 1}]}, "parts.1.longText", "string_type"),
             ({"parts": [{"longText": "x" * 200_001}]}, "parts.0.longText", "too_long"),
-            ({"parts": [{"longText": "\ud800"}]}, "parts.0.longText", "invalid"),
+            ({"parts": [{"longText": "\ud800"}]}, "parts.0.longText", "lone_surrogate"),
             ({"timezone": "../../etc/passwd"}, "timezone", "unknown_timezone"),
             ({"parts": [{}, {"longText": "a\0b"}]}, "parts.1.longText", "nul_character"),
         ],
