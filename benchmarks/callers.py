@@ -74,7 +74,6 @@ class Caller:
         return {
             "type": "schedule",
             "date": when.isoformat(),
-            "shortLink": False,
             "tags": [{"value": tag, "label": tag} for tag in tags],
             "posts": [
                 {"integration": {"id": str(one)}, "value": value}
