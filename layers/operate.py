@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from layers.deploy import DeployRefused, read_stage
 from shared.db.session import connect
+from shared.identity.errors import unknown_address
 from shared.identity.queries import make_super_admin
 
 _WAITING = Config(connect_timeout=5, read_timeout=120, retries={"total_max_attempts": 1})
@@ -83,11 +84,7 @@ def local(email: str) -> str | None:
         user_id = make_super_admin(session, email.strip().lower())
         session.commit()
     engine.dispose()
-    return (
-        None
-        if user_id
-        else f"No account has the address {email}. Register it first, then try again."
-    )
+    return None if user_id else unknown_address(email)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A step of every deployment: brings the schema to the code's, as a custom resource of the stack or invoked with `{}`.
 
-Invoked with `{"superAdmin": address}` it makes an account the operator's: the first one needs no mail that way.
+Invoked with `{"superAdmin": address}` it makes an account a super admin, so the first account needs no mail.
 """
 
 import functools
@@ -23,6 +23,7 @@ from shared.db import migrate
 from shared.db.roles import limit_own_role, prepare_role
 from shared.db.session import Login, connect
 from shared.db.wire import WireConnection
+from shared.identity.errors import unknown_address
 from shared.identity.queries import make_super_admin
 
 T = TypeVar("T")
@@ -92,9 +93,7 @@ def _make_super_admin(email: str) -> dict[str, Any]:
         user_id = make_super_admin(session, email.strip().lower())
         session.commit()
     if user_id is None:
-        return {
-            "refused": f"No account has the address {email}. Register it first, then try again."
-        }
+        return {"refused": unknown_address(email)}
     log.info("user.made_super_admin", extra={"user_id": user_id})
     return {"superAdmin": str(user_id)}
 

@@ -100,3 +100,8 @@ class NoSuchSession(NotFound):
 
     def __init__(self) -> None:
         super().__init__("You have no such session.")
+
+
+def unknown_address(email: str) -> str:
+    """Explain to an operator that no account has the address that they gave."""
+    return f"No account has the address {email}. Register it first, then try again."
