@@ -21,6 +21,7 @@ from shared.core import clock, trace
 from shared.core.config import settings
 from shared.core.log import names_a_secret
 from shared.core.net import ENDS_AT, AnswerUnreadable
+from shared.providers.answers import is_readable, read_json
 from shared.providers.errors import (
     AppMisconfigured,
     ContentRejected,
@@ -254,22 +255,26 @@ class Api:
     def read(self, response: httpx.Response, *required: str) -> dict[str, Any]:
         """Read an answer as a JSON object in which `required` keys (dotted: `data.id`) are set and not empty.
 
+        Required ids are texts or integers, names are texts, and tokens fit in a header (`is_readable`).
+
         Raises:
             OutcomeUnknown: the answer to an irrevocable request is broken: the post may exist.
             PlatformUnavailable: any other broken answer.
         """
         try:
-            body = response.json()
+            body = read_json(response)
         except ValueError:
             body = None
-        if isinstance(body, dict) and all(_at(body, key) for key in required):
+        if isinstance(body, dict) and all(
+            is_readable(key.rpartition(".")[2], _at(body, key)) for key in required
+        ):
             return body
         raise self._unreadable(response)
 
     def read_list(self, response: httpx.Response) -> list[dict[str, Any]]:
         """Read an answer as a JSON array of objects; refused like `read`."""
         try:
-            body = response.json()
+            body = read_json(response)
         except ValueError:
             body = None
         if isinstance(body, list) and all(isinstance(item, dict) for item in body):
@@ -413,7 +418,7 @@ def _is_applications_own_failure(response: httpx.Response) -> bool:
     if response.status_code != 500:
         return False
     try:
-        body = response.json()
+        body = read_json(response)
     except ValueError:
         return False
     return isinstance(body, dict) and isinstance(body.get("error"), str) and bool(body["error"])
@@ -422,7 +427,7 @@ def _is_applications_own_failure(response: httpx.Response) -> bool:
 def said(response: httpx.Response) -> str:
     """Return the platform's own words, at most 300 characters, from wherever APIs usually put them."""
     try:
-        words = _find_words(response.json())
+        words = _find_words(read_json(response))
     except ValueError:
         text = response.text.strip()
         words = "" if text.startswith("<") else text
@@ -434,7 +439,7 @@ def said(response: httpx.Response) -> str:
 def platform_code(response: httpx.Response) -> str | None:
     """Return the platform's own short code for a refusal (`invalid_grant`), where it gives one."""
     try:
-        body = response.json()
+        body = read_json(response)
     except ValueError:
         return None
     if not isinstance(body, dict):

@@ -24,6 +24,7 @@ import httpx
 
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
+from shared.providers.answers import read_json
 from shared.providers.base import Account, Authorization, Connection, Provider, Tokens
 from shared.providers.errors import (
     AppMisconfigured,
@@ -49,6 +50,7 @@ GRANT_REJECTED = frozenset(
 )
 APP_REFUSED = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
 _HIGHEST_PORT = 65_535
+_LONGEST_LIFETIME = timedelta(days=3_650)  # a longer one is no date that can be reckoned with
 
 
 def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
@@ -207,6 +209,8 @@ class OAuth2Provider(Provider):
         if not response.is_success or _error_code(response):
             raise token_refusal(api, response)
         body = api.read(response, "access_token")
+        if body.get("refresh_token"):
+            api.read(response, "refresh_token")  # which is optional, but not of any type
         lifetime = seconds(body.get("expires_in")) or self.spec.token_lifetime
         granted = body.get("scope")
         return Tokens(
@@ -261,7 +265,7 @@ def token_refusal(api: Api, response: httpx.Response) -> ProviderError:
 
 def _error_code(response: httpx.Response) -> str:
     try:
-        body = response.json()
+        body = read_json(response)
     except ValueError:
         return ""
     code = body.get("error") if isinstance(body, dict) else None
@@ -289,10 +293,13 @@ def checked(spec: ProviderSpec, account: Account) -> Account:
 
 
 def seconds(value: Any) -> timedelta | None:
-    """Read a lifetime in seconds, given as a number or digits; None where there is none."""
-    if isinstance(value, bool) or not str(value).isdigit() or int(value) == 0:
+    """Read a lifetime in seconds, given as a number or digits, of ten years at most; None where there is none."""
+    digits = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not (digits.isascii() and digits.isdigit()):
         return None
-    return timedelta(seconds=int(value))
+    longest = int(_LONGEST_LIFETIME.total_seconds())
+    given = longest if len(digits) > len(str(longest)) else min(int(digits), longest)
+    return timedelta(seconds=given) if given else None
 
 
 # OAuth 1.0a

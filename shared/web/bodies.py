@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.core.cleaning import MAX_JSON_DEPTH
+from shared.core.depth import is_too_deep
 from shared.core.errors import FieldProblem, InvalidInput, Unreadable
-from shared.web.depth import is_too_deep
 
 URL_ENCODED = "application/x-www-form-urlencoded"
 _FORMS = frozenset({URL_ENCODED, "multipart/form-data"})

@@ -9,7 +9,6 @@ be removed after an hour (atproto.com/specs/blob); feeds sort by a record's `cre
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -24,6 +23,7 @@ from pydantic import BaseModel, Field, field_validator
 from shared.core import clock, text
 from shared.core.config import settings
 from shared.providers.addresses import page_at
+from shared.providers.answers import objects_in
 from shared.providers.base import (
     Account,
     CanFindRelease,
@@ -254,7 +254,8 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
                 label=actor.get("displayName") or actor["handle"],
                 picture_url=actor.get("avatar"),
             )
-            for actor in api.read(answer, "actors").get("actors", [])
+            for actor in objects_in(api.read(answer), "actors")
+            if isinstance(actor.get("handle"), str)
         ]
 
     def format_mention(self, mention_id: str, label: str) -> str:
@@ -623,7 +624,7 @@ def _expiry(token: str) -> datetime | None:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return datetime.fromtimestamp(claims["exp"], UTC)
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+    except (LookupError, TypeError, ValueError, ArithmeticError, OSError, RecursionError):
         return None
 
 

@@ -17,6 +17,8 @@ import httpx
 from pydantic import BaseModel, Field
 
 from shared.core import text
+from shared.core.cleaning import clean_id
+from shared.providers.answers import objects_in
 from shared.providers.base import (
     Account,
     CanListPages,
@@ -250,7 +252,7 @@ class LinkedInPage(
         answer = api.request("GET", "/rest/organizationAcls", params=params, headers=headers(api))
         return [
             str(entry["organization"]).rsplit(":", 1)[-1]
-            for entry in api.read(answer).get("elements", [])
+            for entry in objects_in(api.read(answer), "elements")
             if entry.get("role") in POSTING_ROLES and entry.get("organization")
         ]
 
@@ -316,7 +318,8 @@ class LinkedInPage(
         answer = api.request("GET", "/v2/organizations", params=params, headers=headers(api))
         return [
             Mention(id=f"urn:li:organization:{found['id']}", label=found["localizedName"])
-            for found in api.read(answer).get("elements", [])
+            for found in objects_in(api.read(answer), "elements")
+            if clean_id(found.get("id")) and isinstance(found.get("localizedName"), str)
         ]
 
     def format_mention(self, mention_id: str, label: str) -> str:

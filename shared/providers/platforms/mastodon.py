@@ -250,6 +250,7 @@ class Mastodon(
         return [
             Mention(id=found["acct"], label=found["acct"], picture_url=found.get("avatar_static"))
             for found in api.read_list(answer)
+            if isinstance(found.get("acct"), str)
         ]
 
     def format_mention(self, mention_id: str, label: str) -> str:

@@ -337,9 +337,10 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             accept=(404,),
         )
         user = api.read(answer).get("data")
-        return (
-            [Mention(user["username"], user["name"], user.get("profile_image_url"))] if user else []
-        )
+        if not isinstance(user, dict) or not isinstance(user.get("username"), str):
+            return []
+        name = user.get("name") or user["username"]
+        return [Mention(user["username"], name, user.get("profile_image_url"))]
 
     def format_mention(self, mention_id: str, label: str) -> str:
         """Write the handle."""
@@ -607,8 +608,11 @@ def _title(tweet: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
     return html.unescape((tweet.get("article") or {}).get("title") or ""), {}
 
 
+_MOST_DIGITS = 11  # three thousand years in seconds
+
+
 def _until(epoch: str) -> timedelta:
-    if not epoch.isdigit():
+    if not (epoch.isascii() and epoch.isdigit() and len(epoch) <= _MOST_DIGITS):
         return CAP_PAUSE
     return max(timedelta(seconds=1), datetime.fromtimestamp(int(epoch), UTC) - clock.now())
 

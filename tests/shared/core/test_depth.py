@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.web.depth import is_too_deep
+from shared.core.depth import is_too_deep
 
 
 def nested(depth: int, kind: str = "[]") -> bytes:
