@@ -95,7 +95,7 @@ class TestOpenLine:
             open_line(read(session, channel.id))
 
     def test_missing_credentials_are_named(self) -> None:
-        with pytest.raises(AppMisconfigured, match="X_API_KEY, X_API_SECRET"):
+        with pytest.raises(AppMisconfigured, match="X_API_KEY and X_API_SECRET"):
             open_new_line("x")
 
 
