@@ -183,7 +183,7 @@ class TestDamagedLink:
         assert (answer.status, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
         assert "This link cannot be used" in answer.text
         if value is None:
-            assert "Open the link as a whole" in answer.text
+            assert "Open the complete link" in answer.text
         assert "style-src 'sha256-" in answer.headers["content-security-policy"]
 
     @pytest.mark.parametrize(("path", "name"), LINKS)
@@ -197,7 +197,7 @@ class TestDamagedLink:
         assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
         [problem] = answer.json["errors"]
         assert (problem["path"], problem["code"]) == (name, "missing")
-        assert "Open the link as a whole" in problem["message"]
+        assert "Open the complete link" in problem["message"]
 
     def test_who_opens_links_too_often_is_told_on_a_page(
         self, browser: Gateway, configure: Configure
