@@ -35,12 +35,10 @@ from shared.core.ids import OrganizationId, SessionId, UserId
 from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
-from shared.oauth.credentials import UNUSED_LIFE
+from shared.oauth.credentials import GRANT_PREFIX, UNUSED_LIFE
 from shared.oauth.scopes import WRITE
 from shared.organizations.models import Role
 
-GRANT_PREFIX = "pos_"
-"""How the token begins that a program got by a member's consent."""
 _SUBSCRIBER_BITS = (
     64  # the least that a network of IPv6 has. Source: RFC 6177, RFC 7421, read 2026-11
 )

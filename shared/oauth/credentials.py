@@ -12,6 +12,8 @@ _USER_CODE_ALPHABET = (
 REGISTERED_PREFIX = "pcd_"
 """How the client id of a program begins that registered itself."""
 CODE_CHARACTERS = 32
+GRANT_PREFIX = "pos_"
+"""What the token of a third-party app begins with; API keys do not."""
 UNUSED_LIFE = timedelta(days=90)
 """After how long without use a token ends, and with it the consent."""
 TOKEN_LIFE = timedelta(hours=1)
@@ -41,8 +43,8 @@ def new_code() -> str:
 
 
 def new_token() -> str:
-    """Make a token; `shared/access/context.py` knows it by its beginning."""
-    return "pos_" + _random(40)
+    """Make a token; `shared/access/context.py` recognizes it by its prefix."""
+    return GRANT_PREFIX + _random(40)
 
 
 def new_family() -> str:
