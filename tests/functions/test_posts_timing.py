@@ -132,7 +132,7 @@ class TestPublicDoor:
         post = a_post(session, channel, state=PostState.DRAFT, publish_at=ago(minutes=4))
         answer = program.put(f"/public/v1/posts/{post.id}/status", {"status": "schedule"})
         assert answer.status == 409
-        assert "is over" in answer.text
+        assert "has passed" in answer.text
 
     def test_a_group_that_holds_an_unconfirmed_post_is_not_replaced(
         self, session: Session, channel: Channel, program: Gateway

@@ -1,5 +1,6 @@
 """The public API's routes around channels, field by field and refusal by refusal, as existing clients know them."""
 
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from shared.notifications.models import Notification, NotificationKind
 from shared.organizations.models import ApiKey, Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post
+from shared.providers.registry import provider
+from shared.providers.spec import NoSettings
 from tests.builders import a_channel, a_customer, a_member, a_post, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
@@ -261,8 +264,15 @@ class TestSettings:
         assert f"at most {longest:,} characters" in output["rules"]
 
     def test_no_settings_are_said_in_words(
-        self, session: Session, organization: Organization, api: Gateway
+        self,
+        session: Session,
+        organization: Organization,
+        api: Gateway,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        bluesky = provider("bluesky")
+        without = dataclasses.replace(bluesky.spec, settings=NoSettings)
+        monkeypatch.setattr(bluesky, "spec", without)
         channel = a_channel(session, organization, provider="bluesky")
         output = api.get(f"{V1}/integration-settings/{channel.id}").json["output"]
         assert output["settings"] == "No additional settings required"
