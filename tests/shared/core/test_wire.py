@@ -15,7 +15,7 @@ from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 
 
 class _Body(WireModel):
-    name: Annotated[VisibleName, Field(min_length=3)] = "Ada"
+    name: VisibleName = Field(default="Ada", min_length=3)
     at: WireTime | None = None
 
 
