@@ -7,12 +7,14 @@ connection proxy can multiplex. `PINNED` names the version whose insides this fi
 """
 
 import contextlib
+import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pg8000
-from pg8000.converters import TIMESTAMPTZ, make_params, timestamptz_in
+from pg8000.converters import JSON, JSONB, TIMESTAMPTZ, make_params, timestamptz_in
 from pg8000.core import Context
 from pg8000.exceptions import InterfaceError
 from sqlalchemy.dialects import registry
@@ -79,6 +81,22 @@ def _message(code: bytes, body: bytes) -> bytes:
     return code + (len(body) + 4).to_bytes(4) + body
 
 
+def _json(stored: str) -> Any:
+    """Read a JSON value. One nested too deeply for what is left of this stack is read on a fresh one.
+
+    An exception here would end the connection, so one bad row would break every list it is on. None where a value is
+    too deep even for a fresh stack; nothing of ours stores such a value.
+    """
+    try:
+        return json.loads(stored)
+    except RecursionError:
+        with ThreadPoolExecutor(max_workers=1) as fresh:
+            try:
+                return fresh.submit(json.loads, stored).result()
+            except RecursionError:
+                return None
+
+
 class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no type hints
     """A pg8000 connection whose statements take one round trip."""
 
@@ -89,6 +107,8 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         self._begin_waits = False
         super().__init__(*args, **kwargs)
         self.register_in_adapter(TIMESTAMPTZ, _timestamptz)
+        self.register_in_adapter(JSON, _json)
+        self.register_in_adapter(JSONB, _json)
 
     def cursor(self) -> "WireCursor":
         return WireCursor(self)

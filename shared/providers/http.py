@@ -48,6 +48,7 @@ REDIRECTS = frozenset({301, 302, 307, 308})
 MAX_BODY_IN_EVIDENCE = 2_000
 MAX_BODY_READ = 20_000  # searched for secrets, so that none is cut in two and kept in part
 MAX_WORDS = 300
+SHORT_SECRET = 6  # characters
 _SECRET_IN_JSON = re.compile(
     r'("[^"]*(?:token|jwt|secret|password|passwd|api_?key|verifier)[^"]*"\s*:\s*)"[^"]*"',
     re.IGNORECASE,
@@ -344,8 +345,15 @@ class Api:
         held += [value for key, value in self.access.details.items() if names_a_secret(key)]
         # The longest first: one may be a part of another.
         for secret in sorted(filter(None, (*held, *self._hidden)), key=len, reverse=True):
-            text = text.replace(secret, "[redacted]")
+            text = _blank(text, secret)
         return _SECRET_IN_JSON.sub(r'\1"[redacted]"', text)
+
+
+def _blank(text: str, secret: str) -> str:
+    """Replace a secret wherever it stands; a short one only as a word, or every word with its letters would go."""
+    if len(secret) >= SHORT_SECRET:
+        return text.replace(secret, "[redacted]")
+    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "[redacted]", text)
 
 
 _NOTHING_SENT = (

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
 from sqlalchemy.schema import Column
 from sqlalchemy.types import Integer, Text, Uuid
 
@@ -471,3 +472,20 @@ def test_engine_refuses_isolation_levels_it_would_not_set(server: URL) -> None:
     )
     with pytest.raises(sa_exc.ArgumentError, match="SERIALIZABLE"):
         engine.connect()
+
+
+class TestDeepJson:
+    """Finding 2.4: a row whose JSON is nested 900 deep ended the connection where the stack was deep already."""
+
+    @pytest.mark.parametrize(("depth", "is_read"), [(900, True), (5_000, False)])
+    def test_is_read_or_is_nothing_and_the_connection_goes_on(
+        self, session: Session, depth: int, is_read: bool
+    ) -> None:
+        value = text("select cast(repeat('[', :n) || repeat(']', :n) as jsonb)").bindparams(n=depth)
+
+        def deep(frames: int) -> Any:
+            return deep(frames - 1) if frames else session.execute(value).scalar_one()
+
+        read = deep(150)
+        assert (read is not None) is is_read
+        assert session.execute(text("select 1")).scalar_one() == 1

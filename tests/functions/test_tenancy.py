@@ -85,9 +85,15 @@ BODIES: dict[str, Any] = {
 
 
 # Where the contract has another status for what is not there than 404.
-NOT_THERE = {"PUT /public/v1/posts/{post_id}/status": 400}
+NOT_THERE = {
+    "PUT /public/v1/posts/{post_id}/status": 400,
+    "DELETE /public/v1/posts/group/{group_id}": 200,  # it answers with the id that was sent
+}
 # What the public API's contract has for an unknown id instead of a 404.
-NOTHING = {"GET /public/v1/analytics/post/{post_id}": "[]"}
+NOTHING = {
+    "GET /public/v1/analytics/post/{post_id}": "[]",
+    "GET /public/v1/posts/{post_id}/missing": "[]",
+}
 
 
 class Theirs:

@@ -639,10 +639,10 @@ class TestAsExistingProgramsCallIt:
         assert not {"webhook-signature", "cookie", "auth", "authorization"} & set(received.headers)
         assert session.scalars(select(WebhookDelivery)).all() == []
 
-    def test_what_is_no_unicode_is_sent_too(self, caller: Gateway, receiver: Receiver) -> None:
+    def test_what_is_no_unicode_is_refused(self, caller: Gateway, receiver: Receiver) -> None:
         answer = caller.post("/webhooks/send", text='["\\ud800"]', query={"url": receiver.url})
-        assert answer.json["send"] is True
-        assert json.loads(receiver.received[0].body) == ["?"]
+        assert (answer.status, answer.json["errors"][0]["code"]) == (422, "lone_surrogate")
+        assert receiver.received == []
 
     def test_an_address_that_refuses(self, caller: Gateway, receiver: Receiver) -> None:
         receiver.status, receiver.headers = 302, {"location": receiver.url}
