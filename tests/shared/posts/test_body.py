@@ -74,7 +74,6 @@ def valid(session: Session, aws: None, configure: Configure) -> dict[str, Any]:
         "body": {
             "type": "schedule",
             "date": (datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
-            "shortLink": False,
             "tags": [{"value": "news", "label": "news"}],
             "posts": [
                 {
