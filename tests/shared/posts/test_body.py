@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from functions.posts.app import app
-from shared.posts.models import Post
+from shared.posts.models import Post, Tag
 from tests.builders import a_channel, a_media, a_member, an_organization
 from tests.conftest import Configure
 from tests.gateway import Gateway, as_member
@@ -69,6 +69,8 @@ def valid(session: Session, aws: None, configure: Configure) -> dict[str, Any]:
     )
     organization = an_organization(session)
     channel, media = a_channel(session, organization), a_media(session, organization)
+    session.add(Tag(organization_id=organization.id, name="news", color="#2f6f4f"))
+    session.flush()
     return {
         "organization": organization,
         "body": {
