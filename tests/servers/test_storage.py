@@ -115,9 +115,9 @@ def test_small_files_copies_and_ranges() -> None:
         storage.read_range("files/none.png", 0, 1)
 
 
-def test_wrong_keys_are_refused(address: str, configure: Configure) -> None:
+def test_keys_that_it_does_not_know_are_refused(address: str, configure: Configure) -> None:
     boto3.client("secretsmanager").create_secret(
-        Name="wrong", SecretString='{"accessKeyId": "S3RVER", "secretAccessKey": "wrong"}'
+        Name="wrong", SecretString='{"accessKeyId": "nobody", "secretAccessKey": "wrong"}'
     )
     configure(S3_CREDENTIALS_SECRET="wrong")
     with pytest.raises(storage.StorageUnavailable):
