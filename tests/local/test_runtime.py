@@ -97,7 +97,7 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
     }
     with logged_in(second) as me:
         assert me.call("GET", "/integrations")["integrations"] == channels
-        until(lambda: me.post(root)["posts"][0]["state"] != "QUEUE", seconds=100)
+        until(lambda: me.post(root)["posts"][0]["state"] != "QUEUE", seconds=200)
         part = me.post(root)["posts"][0]
         (status,) = published(second)
         assert (part["state"], part["releaseURL"]) == ("PUBLISHED", status["url"])
