@@ -1,6 +1,6 @@
 """What the emulator cannot do, and why: the one list of what `make test-deploy` leaves out of the template or does not ask.
 
-A resource type that is no longer refused by the emulator makes a test fail, so that the list cannot outlive its reason.
+Each entry names its reason. No test checks that a reason still holds: review the list when the emulator is upgraded.
 """
 
 import copy
