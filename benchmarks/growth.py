@@ -3,6 +3,8 @@
 Two databases, one with a tenth of the rows of the other: in the organization that asks, and in the number of
 organizations beside it. Every named statement of the features below is run in both as the planner has it run for real
 values, and rolled back; the tables show which indexes it used and how its time grew. Around 1 is flat; 10 is linear.
+Then the sweeps once more, on a backlog in which everything queued is overdue, with the platform free and paused; and a few
+uses whose statements depend on what is asked for.
 
 python -m benchmarks --only growth
 """
@@ -10,7 +12,8 @@ python -m benchmarks --only growth
 import importlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from statistics import median
 from typing import Any
@@ -22,7 +25,11 @@ from sqlalchemy.exc import DBAPIError
 from benchmarks.surroundings import Surroundings
 from benchmarks.timing import Row
 from shared.core import clock
-from shared.db.session import engine, unit_of_work
+from shared.core.ids import OrganizationId
+from shared.db.session import engine, read_only, unit_of_work
+from shared.media.queries import list_media
+from shared.media.schemas import MediaFilter
+from shared.posts.find_slot import find_slot
 from tests.builders import a_channel, a_member, an_organization
 
 MODULES = (
@@ -32,7 +39,10 @@ MODULES = (
     "shared.public_api.queries",
     "shared.publishing.queries",
     "shared.publishing.stuck",
+    "shared.webhooks.queries",
 )
+# What a minute's sweep asks, and counts.
+_SWEEPS = re.compile(r"publishing\.(queries|stuck)\.(TAKE|LATE|LIMITED|CROWDED|LOST|WAITS|ADOPT)")
 _EACH = 5
 _OTHERS_POSTS = 10  # of each other organization
 # The others are copies of the organization that asks, and of its channel.
@@ -76,7 +86,43 @@ _OTHER_ROWS = (
         select gen_random_uuid(), organization_id, id, id, channel_id, 1, 1, 1, 'released', 1, now(), true, now()
         from posts where state = 'published'""",
 )
-_TABLES = ("organizations", "channels", "posts", "notifications", "tags", "post_tags", "attempts")
+# A library as large as the calendar, with a rare word; and a calendar so full that fifty channels share no free slot soon.
+_FILES = """insert into media (id, organization_id, state, key, name, original_name, content_type, size_bytes,
+        variants_made, created_at)
+    select gen_random_uuid(), organization_id, 'ready', id::text,
+        case when abs(hashtext(id::text)) % 20000 = 0 then 'walrus.jpg' else 'picture.jpg' end, 'picture.jpg',
+        'image/jpeg', 1000, true, publish_at from posts"""
+_FIFTY_CHANNELS = """insert into channels
+    select (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'remote_id', 'many-' || n))).*
+    from channels c cross join generate_series(1, 49) n where c.id = :channel_id"""
+_TAKEN = """insert into posts
+    select (jsonb_populate_record(p, jsonb_build_object('id', made.id, 'root_id', made.id, 'group_id', made.id,
+        'channel_id', made.channel_id, 'publish_at', made.at, 'due_at', made.at))).*
+    from posts p cross join (
+        select gen_random_uuid() as id, c.id as channel_id,
+            date_trunc('day', now()) + day * interval '1 day' + minute * interval '1 minute' as at
+        from channels c cross join generate_series(0, :days) day
+            cross join unnest(array[560, 850, 1140]) minute
+        where c.organization_id = :organization_id
+    ) made
+    where p.id = (select id from posts where channel_id = :channel_id and state = 'queued' limit 1)"""
+_BACKLOG = """update posts set publish_at = now() - interval '30 minutes' - publish_at_ago.step, armed_revision = revision,
+        due_at = now() - interval '30 minutes' - publish_at_ago.step, enqueued_at = null, next_check_at = null
+    from (select id, row_number() over () * interval '1 millisecond' as step from posts where state = 'queued')
+        publish_at_ago
+    where posts.id = publish_at_ago.id"""
+_PAUSE = """insert into provider_pauses (provider, until, reason)
+    select provider, now() + interval '1 hour', 'rate_limited' from channels where id = :channel_id"""
+_TABLES = (
+    "organizations",
+    "channels",
+    "posts",
+    "notifications",
+    "tags",
+    "post_tags",
+    "attempts",
+    "media",
+)
 # Lists are asked for without a filter, or with the one that a statement is made for.
 _UNFILTERED: Mapping[str, Any] = {"states": None}
 _FILTERS: Mapping[str, Mapping[str, Any]] = {"posts.queries._LIST_BY_STATE": {"states": ["failed"]}}
@@ -90,10 +136,8 @@ def measure(around: Surroundings, *, posts: int, organizations: int) -> list[Row
     for name, share in (("growth_tenth", 10), ("growth_whole", 1)):
         around.make_database(name, template="roost")
         values = _fill(posts // share, organizations // share)
-        for statement, sql in statements().items():
-            own = _own(statement, values)
-            given = {**values, **_UNFILTERED, **_FILTERS.get(statement, {}), **own}
-            found.setdefault(statement, {})[name] = _run(sql, given)
+        for statement, (milliseconds, index) in _measure_here(values):
+            found.setdefault(statement, {})[name] = (milliseconds, index)
     around.use_database("roost")
     return [
         {
@@ -105,6 +149,59 @@ def measure(around: Surroundings, *, posts: int, organizations: int) -> list[Row
         }
         for statement, (tenth, whole) in _pairs(found)
     ]
+
+
+def _measure_here(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[float, str]]]:
+    """Run everything in the database in use: as it was filled, on a full calendar, and on a backlog."""
+    for statement, sql in statements().items():
+        own = _own(statement, values)
+        yield statement, _run(sql, {**values, **_UNFILTERED, **_FILTERS.get(statement, {}), **own})
+    organization = OrganizationId(values["organization_id"])
+    yield "the library, its newest", _time(lambda: _files(organization, ""))
+    yield "the library, by a rare word", _time(lambda: _files(organization, "walrus"))
+    yield "a free slot of one channel", _time(lambda: _slot(organization, values["channel_id"]))
+    _change(_FIFTY_CHANNELS, _TAKEN, values={**values, "days": 32})
+    yield "a free slot of fifty channels, 33 days taken", _time(lambda: _slot(organization, None))
+    _change(_BACKLOG, values=values)
+    yield from _sweeps("all overdue", values)
+    _change(_PAUSE, values=values)
+    yield from _sweeps("all overdue, platform paused", values)
+
+
+def _sweeps(when: str, values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[float, str]]]:
+    for statement, sql in statements().items():
+        if _SWEEPS.search(statement):
+            yield f"{statement} ({when})", _run(sql, values)
+
+
+def _files(organization_id: OrganizationId, word: str) -> None:
+    with read_only() as session:
+        list_media(session, organization_id, MediaFilter(search=word))
+
+
+def _slot(organization_id: OrganizationId, channel_id: UUID | None) -> None:
+    with read_only() as session:
+        find_slot(session, organization_id, channel_id)
+
+
+def _time(work: Callable[[], None]) -> tuple[float, str]:
+    """Return the median time of a use in milliseconds, the program's share included."""
+    work()
+    times = []
+    for _ in range(_EACH):
+        before = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - before) * 1000)
+    return median(times), "a whole use"
+
+
+def _change(*changes: str, values: Mapping[str, Any]) -> None:
+    with unit_of_work() as session:
+        for change in changes:
+            session.execute(text(change), values)
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in ("channels", "posts"):
+            connection.execute(text(f"vacuum (analyze) {table}"))
 
 
 def statements() -> Mapping[str, TextClause]:
@@ -146,7 +243,7 @@ def _fill(posts: int, organizations: int) -> dict[str, Any]:
         session.execute(_CHANNELS, known)
         session.execute(_POSTS, {"channel_id": channel.id, "rows": posts, "ours": True})
         session.execute(_POSTS, {"channel_id": channel.id, "rows": _OTHERS_POSTS, "ours": False})
-        for statement in _OTHER_ROWS:
+        for statement in (*_OTHER_ROWS, _FILES):
             session.execute(text(statement))
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for table in _TABLES:
@@ -174,6 +271,10 @@ def _values(known: Mapping[str, Any], post: UUID, group: UUID, tag: UUID) -> dic
         "most": 8, "most_counted": 10_000, "most_per_host": 4, "most_per_organization": 8, "crowded_message": "",
         "missing": "", "failed": "", "release_ids": ["1"], "provider": "mastodon", "remote_id": "1",
         "older_than": "5 minutes", "oldest": "3 days", "lease": "5 minutes", "after": "1 hour",
+        "delivery_id": UUID(int=1), "staging_id": UUID(int=1), "most_tries": 5, "release_id": "1", "release_url": "https://example.com/1",
+        "release_data": None, "error_code": "refused", "error_message": "Refused", "evidence": None, "attempt_state": "failed",
+        "post_state": "failed", "counts": True, "progress": None, "accepted": False, "unknown": False, "action": "deleted",
+        "change_id": UUID(int=2), "changes": "{}", "oldest_seconds": 86_400.0,
         "names": ["news"], "organization_ids": [known["organization_id"]],
     }  # fmt: skip
 
