@@ -1,6 +1,7 @@
 """Does each resource name what it is meant to name: its own rate, a parameter's effect, the code's own limits and headers?"""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -132,10 +133,29 @@ class TestNatInstance:
         assert (
             declared["Type"] == "String"
         )  # CloudFormation would look an SSM type up at each deployment
-        properties = template["Resources"]["NatInstanceTemplate"]["Properties"]
-        assert "resolve:ssm:" in json.dumps(properties["LaunchTemplateData"]["ImageId"])
-        assert "{{" not in json.dumps(properties["LaunchTemplateData"]["ImageId"])
-        assert "NatInstanceGeneration" in json.dumps(properties["LaunchTemplateData"]["UserData"])
+        assert declared["Default"].startswith("resolve:ssm:/")
+        launched = template["Resources"]["NatInstanceTemplate"]["Properties"]["LaunchTemplateData"]
+        assert launched["ImageId"] == {"Fn::Sub": "${NatInstanceImage}"}
+        assert "NatInstanceGeneration" in json.dumps(launched["UserData"])
+
+    @pytest.mark.parametrize(
+        ("image", "is_taken"),
+        [
+            ("ami-0123456789abcdef0", True),
+            ("resolve:ssm:/own/nat-image:3", True),
+            ("resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64", True),
+            ("{{resolve:ssm:/own/nat-image}}", False),  # looked up at each deployment
+            ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64", False),
+            ("ami-latest", False),
+        ],
+    )  # fmt: skip
+    def test_an_image_can_be_pinned(
+        self, template: dict[str, Any], image: str, is_taken: bool
+    ) -> None:
+        """Finding 7.6: the image was no parameter that is raised on purpose."""
+        declared = template["Parameters"]["NatInstanceImage"]
+        assert bool(re.fullmatch(declared["AllowedPattern"], image)) is is_taken
+        assert re.fullmatch(declared["AllowedPattern"], declared["Default"])
 
     def test_each_way_out_has_its_own_address(self, template: dict[str, Any]) -> None:
         """Finding 7.7: switching Egress collided on one address."""

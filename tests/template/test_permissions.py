@@ -37,20 +37,27 @@ POWERS = {
         "DeliverWebhooks",
     },
     "TokenPolicy": {
-        *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
+        *("PostsFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
         "DeliverWebhooks",
     },
     "ArmPolicy": {
-        *("PostsFunction", "PrepareFunction", "Publish", "Stage", "DeadLetter"),
+        *("PostsFunction", "Publish", "Stage", "DeadLetter"),
         *("ReconcileFunction", "PublicApiFunction", "McpFunction"),
     },
     "MediaReadPolicy": {"Stage", "Variants"},
     "MediaWritePolicy": {"Variants"},
     "LibraryPolicy": {"MediaFunction", "PublicApiFunction", "McpFunction"},
     "MailPolicy": {
-        *("AuthFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
-        *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
+        *("AuthFunction", "PostsFunction", "IntegrationsFunction", "PrepareFunction"),
+        *(
+            "Publish",
+            "Stage",
+            "DeadLetter",
+            "ReconcileFunction",
+            "TokenRefreshFunction",
+            "DigestFunction",
+        ),
         *("PublicApiFunction", "McpFunction", "DeliverWebhooks"),
     },
 }
@@ -63,7 +70,7 @@ SECRETS = {
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's
     "SmtpSecret": {"MailPolicy"},
     "ProvidersSecret": {
-        *("IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
+        *("PostsFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "PublicApiFunction", "McpFunction"),
     },
 }
