@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from shared.access.author import author_of
+from shared.access.connector import connector_of
 from shared.access.context import ActingMember, Via
 from shared.channels import queries
 from shared.channels.callback import Shown, agreed, came_back
@@ -163,7 +164,7 @@ def start_connecting(
         return_url=redirect_url,
         browser=kept,
     )
-    return StartedOut(url=start(member.organization_id, member.person_id, provider, wanted))
+    return StartedOut(url=start(connector_of(member), provider, wanted))
 
 
 @integrations.post("/social/{provider}/connect", status_code=201)
@@ -190,7 +191,7 @@ def choose_channel_page(channel_id: UUID, body: ChoosePage, member: Acting) -> C
 
     Ends what connecting began where an account manages several pages.
     """
-    return channel_out(choose_page(member.organization_id, channel_id, body.page_id))
+    return channel_out(choose_page(connector_of(member), channel_id, body.page_id))
 
 
 @integrations.post("/disable")
@@ -311,19 +312,18 @@ async def send_form(provider: str, request: Request, browser: Browser = None) ->
 
 
 def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> ConnectedOut:
-    organization_id = member.organization_id
+    connector = connector_of(member)
     if body.state is not None:
         finished = finish(
             provider,
             body.state,
             body.platform_code(),
-            organization_id=organization_id,
+            caller=connector,
             zone=body.timezone,
         )
     else:
         finished = connect_by_form(
-            organization_id,
-            member.person_id,
+            connector,
             provider,
             body.platform_code(),
             zone=member.timezone if body.timezone is None else body.timezone,

@@ -34,15 +34,18 @@ from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, SessionId, UserId
 from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
+from shared.identity.queries import LIVE_LOGIN
 from shared.identity.tokens import read_access_token
-from shared.oauth.credentials import GRANT_PREFIX, UNUSED_LIFE
+from shared.oauth.credentials import GRANT_PREFIX
+from shared.oauth.queries import LIVE_GRANT
 from shared.oauth.scopes import WRITE
 from shared.organizations.models import Role
+from shared.organizations.queries import KEY_WRITES, LIVE_KEY
 
 _SUBSCRIBER_BITS = (
     64  # the least that a network of IPv6 has. Source: RFC 6177, RFC 7421, read 2026-11
 )
-_WRITING = frozenset({"write", WRITE})  # an API key's scope, and a grant's
+_WRITING = frozenset({KEY_WRITES, WRITE})  # an API key's scope, and a grant's
 _NOBODY = UUID(int=0)
 
 
@@ -58,7 +61,7 @@ class Via(StrEnum):
 class ActingMember:
     """Who acts in a request. `user_id` of an API key is the one who made it; None if that user is gone.
 
-    `may_write` is False for a key, or a consent, that is for reading alone.
+    `may_write` is False for a key, or a consent, that is for reading alone. `program_id` is the id of that key or consent.
     """
 
     organization_id: OrganizationId
@@ -72,6 +75,7 @@ class ActingMember:
     is_super_admin: bool = False
     impersonated_by: UserId | None = None
     may_write: bool = True
+    program_id: UUID | None = None
 
     def require(self, role: Role, *, writes: bool) -> None:
         """Refuse what the caller may not do, where the route's rule leaves that open.
@@ -224,6 +228,7 @@ def _caller(row: AnyRow, via: Via, rule: Rule) -> Caller:
         is_super_admin=row.is_super_admin,
         impersonated_by=row.impersonated_by,
         may_write=row.scopes is None or not _WRITING.isdisjoint(row.scopes),
+        program_id=None if via is Via.SESSION else row.principal,
     )
     rate = _counted_rate(rule)
     quota = _quota(row, rate) if rate else None
@@ -295,13 +300,12 @@ def _named(value: str | None) -> UUID | None:
 
 # `login` is the session, `seat` the membership it acts in. A session outlives a changed password only if it was not
 # revoked with it; a disabled member and a deleted organization have no seat.
-_LOGIN = """
+_LOGIN = f"""
 login as (
   select s.id as session_id, u.id as user_id, u.is_super_admin
   from sessions s join users u on u.id = s.user_id
-  where s.id = :session_id and s.user_id = :user_id and s.revoked_at is null and s.expires_at > now()
-    and u.activated_at is not null and u.deleted_at is null
-)"""
+  where s.id = :session_id and s.user_id = :user_id and {LIVE_LOGIN}
+)"""  # noqa: S608  from constants
 _OWN_SEAT = """
 seat as (
   select login.session_id, login.user_id, login.is_super_admin, cast(null as uuid) as impersonated_by,
@@ -325,41 +329,38 @@ seat as (
 # A key acts with the rights of an administrator, who made it; a grant with those of the member who consented, as long
 # as they are one: who left and came back is asked again. A consent speaks of posts, files and channels, so a grant never
 # administers: a webhook that it made would outlive it. When either was last used is kept to the minute.
-_KEY_SEAT = """
+_KEY_SEAT = f"""
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, k.scopes,
          k.id as principal, k.last_used_at
   from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
   where (k.key_hash = :key_hash or (k.previous_hash = :key_hash and k.previous_ends_at > now()))
-    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+    and {LIVE_KEY}
 ),
 touched as (
   update api_keys set last_used_at = now() from seat
   where api_keys.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
-)"""
-_GRANT_SEAT = """
+)"""  # noqa: S608  from constants
+_GRANT_SEAT = f"""
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, m.organization_id,
          case when m.role in ('owner', 'admin') then 'editor' else m.role end as role,
          g.scopes, g.id as principal, g.last_used_at
   from oauth_grants g
-  join oauth_apps a on a.id = g.app_id and a.deleted_at is null
-  join members m on m.organization_id = g.organization_id and m.user_id = g.user_id and not m.disabled
-    and m.created_at <= g.updated_at
+  join oauth_apps a on a.id = g.app_id
+  join members m on m.organization_id = g.organization_id and m.user_id = g.user_id
   join users u on u.id = g.user_id and u.activated_at is not null and u.deleted_at is null
-  where g.token_hash = :key_hash and g.revoked_at is null
+  where g.token_hash = :key_hash and {LIVE_GRANT}
     and (g.token_ends_at is null or g.token_ends_at > now())
-    and coalesce(g.last_used_at, g.updated_at) > now() - make_interval(days => UNUSED_DAYS)
 ),
 touched as (
   update oauth_grants set last_used_at = now() from seat
   where oauth_grants.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
-)"""
-_GRANT_SEAT = _GRANT_SEAT.replace("UNUSED_DAYS", str(UNUSED_LIFE.days))
+)"""  # noqa: S608  from constants
 # The row's lock puts calls at the same time one after the other, so no two of them take the last place.
 _COUNTED_FIXED = """
 counted as (

@@ -5,7 +5,9 @@ send their own consent link to a stranger and get the stranger's account. So the
 only when it is the one that comes back is the connection finished at once; any other browser is first told which
 organization will post as its account, and must agree. (An API client may start for a customer: that is the other one.)
 A form has no such step in between, so where a browser started it, only that browser fills it in; where a program did, the
-form itself names the organization. Whoever started must still be allowed to connect channels when it is finished.
+form itself names the organization. Whoever started must still be allowed to connect channels when it is finished: their
+role, and the session, API key or grant they started with, are judged when they come back and again when the channel is
+stored, since asking the platform takes seconds.
 
 A channel that exists is renewed only by a request that names it: an account that merely turns out to be connected
 already is refused. The team is told whenever the tokens or the server of a channel change.
@@ -27,6 +29,7 @@ from sqlalchemy.orm import Session
 from shared.aws.keys import open_sealed, seal
 from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
+from shared.channels.connectors import Connector, may_connect, require_may_connect
 from shared.channels.errors import (
     AlreadyConnected,
     AskAgain,
@@ -120,7 +123,7 @@ def redirect_uri(slug: str) -> str:
     return f"{settings().console_url}/integrations/social/{slug}"
 
 
-def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection) -> str:
+def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
     """Begin connecting, and return the address that the member's browser must go to.
 
     For a platform that is connected by a form it is our own page with the form.
@@ -131,6 +134,7 @@ def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection
         AppError: the platform refused, in its own words.
     """
     offered(slug)
+    organization_id = connector.organization_id
     again = _to_reconnect(organization_id, slug, wanted.reconnects)
     try:
         acting, api = open_new_line(slug)
@@ -147,7 +151,7 @@ def start(organization_id: UUID, user_id: UUID, slug: str, wanted: NewConnection
         "step": _Step.CONNECT,
     }
     values = {
-        "user_id": user_id,
+        **connector.columns(),
         "provider": slug,
         "redirect_uri": redirect_uri(slug),
         "reconnects": again.id if again else None,
@@ -180,7 +184,7 @@ def ask_wider(pending: PendingConnection) -> None:
     if authorization is None:
         return
     values = {
-        "user_id": pending.user_id,
+        **pending.connector.columns(),
         "provider": pending.provider,
         "redirect_uri": pending.redirect_uri,
         "reconnects": pending.again.id if pending.again else None,
@@ -267,17 +271,18 @@ def finish(
     state: str,
     code: str,
     *,
-    organization_id: UUID | None = None,
+    caller: Connector | None = None,
     zone: str | int | None = None,
 ) -> Finished:
     """Turn the platform's code, or the form's fields as JSON, into a channel.
 
-    `organization_id` is the caller's, where there is one: somebody else's state is not theirs to finish. A code is
+    `caller` is who is signed in, if anybody is: another organization's state is not theirs to finish. A code is
     used up by the first try, so its state is too; a form may be filled in again until it is right.
 
     Raises:
         InvalidInput: there is no code.
-        NotStarted: the state is unknown, used, over, or another organization's, or who started it has left.
+        NotStarted: the state is unknown, used, over, or another organization's, or whoever started it may no longer.
+        MayNotConnect: the caller may no longer.
         OtherAccount: a channel is connected again, but the account is another.
         AlreadyConnected: the account is a channel already, and this is no request to connect it again.
         AskAgain: the platform wants wider scopes; the member is to agree once more.
@@ -287,7 +292,7 @@ def finish(
     require_code(spec, code)
     pending = find_pending(slug, state)
     remembered = _remembered(pending)
-    is_foreign = organization_id is not None and pending.organization_id != organization_id
+    is_foreign = caller is not None and pending.organization_id != caller.organization_id
     if is_foreign or remembered["step"] != _Step.CONNECT:
         raise NotStarted
     is_form = isinstance(spec.auth, Fields)
@@ -315,18 +320,21 @@ def finish(
     def save(session: Session) -> ChannelFacts:
         if is_form and not queries.use_state(session, state, slug):
             raise NotStarted
-        channel = _save(session, made, chosen, pending.user_id)
-        _add_state_of(session, channel, pending.user_id, state, sealed)
+        if not is_form and not may_connect(session, pending.connector):
+            raise NotStarted
+        if caller:
+            require_may_connect(session, caller)
+        channel = _save(session, made, chosen, pending.connector.user_id)
+        _add_state_of(session, channel, pending.connector, state, sealed)
         return channel
 
     channel = run(save)
     _note(channel)
-    return _finished(channel, pending.user_id, pending.return_url)
+    return _finished(channel, pending.connector, pending.return_url)
 
 
 def connect_by_form(
-    organization_id: UUID,
-    user_id: UUID,
+    connector: Connector,
     slug: str,
     fields: str,
     *,
@@ -337,8 +345,10 @@ def connect_by_form(
 
     Raises:
         InvalidInput: a field is missing or does not look right, or the platform is not connected by a form.
+        MayNotConnect: the caller lost the right to while the platform was asked.
         AppError: as `finish`.
     """
+    organization_id = connector.organization_id
     spec = offered(slug).spec
     is_form = isinstance(spec.auth, Fields)
     require_code(spec, fields, missing=() if is_form else (_NO_STATE,))
@@ -352,9 +362,14 @@ def connect_by_form(
         again=again,
     )
     chosen = _Chosen(organization_id, zone, again.id if again else None)
-    channel = run(lambda session: _save(session, made, chosen, user_id))
+
+    def save(session: Session) -> ChannelFacts:
+        require_may_connect(session, connector)
+        return _save(session, made, chosen, connector.user_id)
+
+    channel = run(save)
     _note(channel)
-    return _finished(channel, user_id, None)
+    return _finished(channel, connector, None)
 
 
 def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
@@ -367,14 +382,16 @@ def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
     return ask(organization_id, channel_id, lambda acting, api: _with_pages(acting).pages(api))
 
 
-def choose_page(organization_id: UUID, channel_id: UUID, page_id: str) -> ChannelFacts:
+def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> ChannelFacts:
     """Make a channel the page that the member chose.
 
     Raises:
         PageChosen: the channel is a page already.
+        MayNotConnect: the member lost the right to while the platform was asked.
         AlreadyConnected: the organization has that page as another channel.
         AppError: the platform refused, in its own words.
     """
+    organization_id = connector.organization_id
     with read_only() as session:
         pending = queries.get_channel_to_open(session, organization_id, channel_id)
     if not pending.needs_page:
@@ -393,6 +410,7 @@ def choose_page(organization_id: UUID, channel_id: UUID, page_id: str) -> Channe
     }
 
     def save(session: Session) -> ChannelFacts:
+        require_may_connect(session, connector)
         other = queries.lock_account(
             session, organization_id, pending.provider, made.account.remote_id
         )
@@ -418,12 +436,12 @@ def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelFacts:
     pending = find_pending(slug, state)
     if pending.again is None or _remembered(pending)["step"] != _Step.CHOOSE_PAGE:
         raise NotStarted
-    channel = choose_page(pending.organization_id, pending.again.id, page_id)
+    channel = choose_page(pending.connector, pending.again.id, page_id)
     sealed = _sealed_step(_Step.FINISHED, channel.organization_id)
 
     def save(session: Session) -> None:
         if queries.use_state(session, state, slug):
-            _add_state_of(session, channel, pending.user_id, state, sealed)
+            _add_state_of(session, channel, pending.connector, state, sealed)
 
     run(save)
     return channel
@@ -615,7 +633,7 @@ def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[s
     }
 
 
-def _finished(channel: ChannelFacts, user_id: UUID, return_url: str | None) -> Finished:
+def _finished(channel: ChannelFacts, connector: Connector, return_url: str | None) -> Finished:
     """Add the pages to choose from. That they cannot be listed just now undoes nothing: they can be asked for again."""
     if not channel.needs_page:
         return Finished(channel, return_url=return_url)
@@ -627,7 +645,7 @@ def _finished(channel: ChannelFacts, user_id: UUID, return_url: str | None) -> F
         )
         pages = ()
     state, sealed = new_secret(), _sealed_step(_Step.CHOOSE_PAGE, channel.organization_id)
-    run(lambda session: _add_state_of(session, channel, user_id, state, sealed))
+    run(lambda session: _add_state_of(session, channel, connector, state, sealed))
     return Finished(channel, pages, page_state=state, return_url=return_url)
 
 
@@ -638,12 +656,12 @@ def _sealed_step(step: _Step, organization_id: UUID) -> bytes:
 
 
 def _add_state_of(
-    session: Session, channel: ChannelFacts, user_id: UUID, state: str, remember: bytes
+    session: Session, channel: ChannelFacts, connector: Connector, state: str, remember: bytes
 ) -> None:
     """Keep a state that stands for a channel which is there already."""
     values = {
         "state": state,
-        "user_id": user_id,
+        **connector.columns(),
         "provider": channel.provider,
         "redirect_uri": redirect_uri(channel.provider),
         "remember": remember,

@@ -90,6 +90,18 @@ class NotStarted(Conflict):
         )
 
 
+class MayNotConnect(Forbidden):
+    """The caller's role, session, key or grant ended while the platform was asked."""
+
+    code = "may_not_connect"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your access changed while the platform was asked, so nothing was connected. "
+            "Sign in again, or ask an owner of the organization."
+        )
+
+
 class OtherAccount(Conflict):
     """A channel is connected again with another account than its own."""
 

@@ -101,7 +101,10 @@ class Channel(Timestamps, SoftDelete, Base):
 
 
 class OAuthState(Base):
-    """A connection under way: what to remember until the member's browser comes back. Used once."""
+    """A connection under way: what to remember until the member's browser comes back. Used once.
+
+    One of `session_id`, `api_key_id` and `grant_id` says with what it was begun; when that ends, so does this.
+    """
 
     __tablename__ = "oauth_states"
     __table_args__ = (Index("ix_oauth_states_expires_at", "expires_at"),)
@@ -111,6 +114,18 @@ class OAuthState(Base):
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE")
+    )
+    impersonated_by: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE")
+    )
+    api_key_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("api_keys.id", ondelete="CASCADE")
+    )
+    grant_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("oauth_grants.id", ondelete="CASCADE")
+    )
     provider: Mapped[str]
     redirect_uri: Mapped[str]
     remember: Mapped[bytes] = mapped_column(LargeBinary)  # sealed JSON

@@ -10,10 +10,10 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    TextClause,
     Update,
     and_,
     delete,
-    exists,
     func,
     or_,
     select,
@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.channels.connectors import Connector, still_may_connect
 from shared.channels.errors import (
     ChannelNotFound,
     ChannelsNotFound,
@@ -32,16 +33,15 @@ from shared.channels.errors import (
 )
 from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_channel
 from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
-from shared.core.ids import ChannelId, OrganizationId, UserId
+from shared.core.ids import ChannelId, OrganizationId
 from shared.db.types import AnyRow
 from shared.identity.models import User
-from shared.organizations.models import Member, Organization, Role
+from shared.organizations.models import Organization
 from shared.providers.base import Series
 
 LEASE = timedelta(seconds=60)
 STATE_LIFETIME = timedelta(hours=1)
 REPORT_LIFETIME = timedelta(hours=1)
-MAY_CONNECT = (Role.OWNER, Role.ADMIN, Role.EDITOR)  # as the policy of the routes that start
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,7 +444,7 @@ class PendingConnection:
     organization_id: OrganizationId
     organization_name: str
     organization_since: datetime
-    user_id: UserId
+    connector: Connector
     provider: str
     redirect_uri: str
     remember: bytes = field(repr=False)
@@ -455,7 +455,7 @@ class PendingConnection:
 def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
     """Read a connection under way without using it up. The state is what proves the right to it.
 
-    None too where the member who began may no longer connect channels, or the channel to connect again was deleted.
+    None too where whoever began may no longer connect channels, or the channel to connect again was deleted.
     """
     row = (
         session.execute(
@@ -487,7 +487,14 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
         organization_id=row["state_organization_id"],
         organization_name=row["organization_name"],
         organization_since=row["organization_since"],
-        user_id=row["state_user_id"],
+        connector=Connector(
+            row["state_organization_id"],
+            row["state_user_id"],
+            session_id=row["state_session_id"],
+            impersonated_by=row["state_impersonated_by"],
+            api_key_id=row["state_api_key_id"],
+            grant_id=row["state_grant_id"],
+        ),
         provider=row["state_provider"],
         redirect_uri=row["state_redirect_uri"],
         remember=row["state_remember"],
@@ -499,7 +506,7 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
 def use_state(session: Session, state: str, provider: str) -> bool:
     """Use up a connection under way: of two who try at once, one gets True.
 
-    False too where the member who began may no longer connect channels.
+    False too where whoever began may no longer connect channels.
     """
     used = session.execute(
         delete(OAuthState).where(*_is_alive(state, provider)).returning(OAuthState.state)
@@ -697,6 +704,7 @@ _DUE_REFRESHES = text("""
 
 
 _CUSTOMER = (Customer.id, Customer.name)
+_STILL_MAY_CONNECT = text(still_may_connect(OAuthState.__tablename__))
 
 
 def _lasting_customer(organization_id: UUID) -> Select[Any]:
@@ -725,16 +733,10 @@ def _at_version(organization_id: UUID, channel_id: UUID, version: int) -> Update
     )
 
 
-def _is_alive(state: str, provider: str) -> tuple[ColumnElement[bool], ...]:
+def _is_alive(state: str, provider: str) -> tuple[ColumnElement[bool] | TextClause, ...]:
     return (
         OAuthState.state == state,
         OAuthState.provider == provider,
         OAuthState.expires_at > func.now(),
-        # A member who has left, or lost the role that starting takes, cannot finish what they began.
-        exists().where(
-            Member.organization_id == OAuthState.organization_id,
-            Member.user_id == OAuthState.user_id,
-            Member.role.in_(MAY_CONNECT),
-            Member.disabled.is_(False),
-        ),
+        _STILL_MAY_CONNECT,
     )

@@ -34,6 +34,8 @@ from shared.identity.models import (
 )
 
 _LIVES = User.deleted_at.is_(None)
+LIVE_LOGIN = "s.revoked_at is null and s.expires_at > now() and u.activated_at is not null and u.deleted_at is null"
+"""Whether the session `s` of the user `u` lets in."""
 
 
 @dataclass(frozen=True, slots=True)

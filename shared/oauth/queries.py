@@ -36,6 +36,11 @@ from shared.oauth.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
 from shared.organizations.models import Member, Organization
 
 _LIVES = OAuthApp.deleted_at.is_(None)
+LIVE_GRANT = (
+    "g.revoked_at is null and a.deleted_at is null and not m.disabled and m.created_at <= g.updated_at"
+    f" and coalesce(g.last_used_at, g.updated_at) > now() - make_interval(days => {UNUSED_LIFE.days})"
+)
+"""Whether the consent `g` of the member `m` for the app `a` holds. Its access token may have ended and be refreshed."""
 
 
 def find_program(session: Session, client_id: str) -> AnyRow | None:

@@ -14,6 +14,9 @@ from shared.identity.models import User
 from shared.organizations.models import ApiKey, Member, Organization, Role
 
 _LIVES = Organization.deleted_at.is_(None)
+KEY_WRITES = "write"  # the scope of an API key that may change something
+LIVE_KEY = "k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
+"""Whether the API key `k` lets in."""
 
 
 def add_organization(

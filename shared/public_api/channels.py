@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from shared.access.connector import connector_of
 from shared.access.context import ActingMember
 from shared.channels import queries
 from shared.channels.ask import ask
@@ -129,7 +130,7 @@ def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) ->
         )
     wanted = NewConnection(zone=member.timezone, reconnects=refresh or None)
     try:
-        return Started(url=start(member.organization_id, member.person_id, slug, wanted))
+        return Started(url=start(connector_of(member), slug, wanted))
     except PLATFORM_FAILED as error:
         raise Refused(500, "Failed to generate auth URL", problems=error.problems) from error
 

@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import httpx
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from shared.aws import keys
 from shared.aws.clients import client
 from shared.aws.keys import open_sealed, seal
+from shared.channels.connectors import Connector
 from shared.channels.models import Channel
-from shared.organizations.models import Organization
+from shared.core.ids import SessionId, UserId, new_id
+from shared.identity.queries import open_session
+from shared.organizations.models import Member, Organization
 from tests.builders import a_channel
 from tests.conftest import Configure
 
@@ -44,6 +48,23 @@ def a_bluesky_channel(session: Session, organization: Organization, **columns: A
         "details": seal(json.dumps({"base": BLUESKY}), organization.id),
     }
     return a_channel(session, organization, **values | columns)
+
+
+def a_connector(member: Member) -> Connector:
+    """Sign a member in, to connect channels."""
+    session = object_session(member)
+    assert session is not None
+    session_id = SessionId(new_id())
+    open_session(
+        session,
+        UserId(member.user_id),
+        session_id,
+        renew_hash=session_id.bytes,
+        life=timedelta(days=1),
+        ip=None,
+        user_agent=None,
+    )
+    return Connector(member.organization_id, member.user_id, session_id=session_id)
 
 
 def opened(channel: Channel, column: str) -> str:

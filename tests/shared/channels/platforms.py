@@ -25,11 +25,11 @@ def _scopes(slug: str) -> str:
 
 def mastodon(
     router: respx.MockRouter, *, base: str = HERE, account: str = "17", **token: Any
-) -> None:
-    """Answer as an instance does, docs.joinmastodon.org/methods/oauth and /accounts."""
+) -> respx.Route:
+    """Answer as an instance does, docs.joinmastodon.org/methods/oauth and /accounts; returns the route of the token."""
     granted = {"access_token": "granted-token", "token_type": "Bearer"}
     body = granted | {"scope": _scopes("mastodon")} | token
-    router.post(f"{base}/oauth/token").mock(return_value=httpx.Response(200, json=body))
+    route = router.post(f"{base}/oauth/token").mock(return_value=httpx.Response(200, json=body))
     router.get(f"{base}/api/v1/accounts/verify_credentials").mock(
         return_value=httpx.Response(
             200,
@@ -43,6 +43,7 @@ def mastodon(
     )
     limits = {"configuration": {"statuses": {"max_characters": 1_000}}}
     router.get(f"{base}/api/v2/instance").mock(return_value=httpx.Response(200, json=limits))
+    return route
 
 
 def linkedin(router: respx.MockRouter, *, person: str = "me-1", **token: Any) -> None:

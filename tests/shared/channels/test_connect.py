@@ -12,11 +12,12 @@ import httpx
 import pytest
 import respx
 from sqlalchemy import Engine, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from shared.aws.keys import open_sealed
 from shared.channels import connect, queries
 from shared.channels.connect import Finished, NewConnection, finish, start
+from shared.channels.connectors import Connector
 from shared.channels.errors import (
     AlreadyConnected,
     ChannelNotFound,
@@ -35,7 +36,7 @@ from shared.core.errors import AppError, InvalidInput
 from shared.organizations.models import Organization
 from tests.builders import a_channel, a_member, an_organization
 from tests.conftest import Configure
-from tests.shared.channels.builders import opened
+from tests.shared.channels.builders import a_connector, opened
 from tests.shared.channels.platforms import (
     ADA_DID,
     BLUESKY_FIELDS,
@@ -54,9 +55,16 @@ def begin(
     session: Session, organization: Organization, slug: str = "mastodon", **wanted: Any
 ) -> str:
     """Start connecting and return the state that the platform will send back."""
-    user_id = a_member(session, organization).user_id
-    url = start(organization.id, user_id, slug, NewConnection(**({"zone": "UTC"} | wanted)))
+    connector = a_connector(a_member(session, organization))
+    url = start(connector, slug, NewConnection(**({"zone": "UTC"} | wanted)))
     return parse_qs(urlsplit(url).query)["state"][0]
+
+
+def somebody_of(organization: Organization) -> Connector:
+    """Add a member who may connect channels."""
+    session = object_session(organization)
+    assert session is not None
+    return a_connector(a_member(session, organization))
 
 
 def connected(
@@ -76,8 +84,8 @@ class TestStart:
     ) -> None:
         configure(PUBLIC_URL="https://roost.example")
         organization = an_organization(session)
-        user_id = a_member(session, organization).user_id
-        url = start(organization.id, user_id, "mastodon", NewConnection(zone="UTC"))
+        connector = a_connector(a_member(session, organization))
+        url = start(connector, "mastodon", NewConnection(zone="UTC"))
         query = parse_qs(urlsplit(url).query)
         assert url.startswith(f"{HERE}/oauth/authorize?")
         assert query["client_id"] == ["our-id"]
@@ -97,8 +105,8 @@ class TestStart:
 
     def test_a_form_is_filled_in_on_our_own_page(self, session: Session) -> None:
         organization = an_organization(session)
-        user_id = a_member(session, organization).user_id
-        url = start(organization.id, user_id, "bluesky", NewConnection(zone="UTC"))
+        connector = a_connector(a_member(session, organization))
+        url = start(connector, "bluesky", NewConnection(zone="UTC"))
         assert url.startswith("http://127.0.0.1:3000/app/integrations/social/bluesky?state=")
 
     @pytest.mark.parametrize("slug", ["myspace", "x"])
@@ -202,8 +210,8 @@ class TestFinish:
         organization = an_organization(session)
         state = begin(session, organization)
         with pytest.raises(NotStarted):
-            finish("mastodon", state, "a-code", organization_id=an_organization(session).id)
-        finished = finish("mastodon", state, "a-code", organization_id=organization.id)
+            finish("mastodon", state, "a-code", caller=somebody_of(an_organization(session)))
+        finished = finish("mastodon", state, "a-code", caller=somebody_of(organization))
         assert finished.channel.organization_id == organization.id
 
     def test_two_browsers_with_one_state_make_one_request(
@@ -211,9 +219,8 @@ class TestFinish:
     ) -> None:
         mastodon(respx_mock)
         with Session(committed) as session, session.begin():
-            member = a_member(session, an_organization(session))
-            ids = member.organization_id, member.user_id
-        url = start(*ids, "mastodon", NewConnection(zone="UTC"))
+            connector = a_connector(a_member(session, an_organization(session)))
+        url = start(connector, "mastodon", NewConnection(zone="UTC"))
         state = parse_qs(urlsplit(url).query)["state"][0]
         both = threading.Barrier(2)
 
@@ -393,7 +400,7 @@ class TestPages:
         assert finished.channel.needs_page is True
         assert [page.name for page in finished.pages] == ["Engines", "Looms"]
 
-        chosen = connect.choose_page(organization.id, finished.channel.id, "22")
+        chosen = connect.choose_page(somebody_of(organization), finished.channel.id, "22")
 
         stored = row(session, chosen.id)
         assert chosen.id == finished.channel.id
@@ -437,17 +444,17 @@ class TestPages:
         linkedin(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
-        connect.choose_page(organization.id, first.id, "11")
+        connect.choose_page(somebody_of(organization), first.id, "11")
         linkedin(respx_mock, access_token="second")
         pending = connected(session, organization, "linkedin-page").channel
         assert pending.id != first.id
 
         with pytest.raises(AlreadyConnected, match=f"Engines .*refresh={first.id}"):
-            connect.choose_page(organization.id, pending.id, "11")
+            connect.choose_page(somebody_of(organization), pending.id, "11")
 
         assert opened(row(session, first.id), "access_token") == "linkedin-token"
         assert row(session, pending.id).needs_page is True
-        assert connect.choose_page(organization.id, pending.id, "22").name == "Looms"
+        assert connect.choose_page(somebody_of(organization), pending.id, "22").name == "Looms"
 
     def test_a_deleted_page_comes_back(
         self, session: Session, respx_mock: respx.MockRouter
@@ -455,11 +462,11 @@ class TestPages:
         linkedin(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
-        connect.choose_page(organization.id, first.id, "11")
+        connect.choose_page(somebody_of(organization), first.id, "11")
         queries.delete_channel(session, organization.id, first.id)
         pending = connected(session, organization, "linkedin-page").channel
 
-        assert connect.choose_page(organization.id, pending.id, "11").id == first.id
+        assert connect.choose_page(somebody_of(organization), pending.id, "11").id == first.id
         assert row(session, pending.id).deleted_at is not None
 
     def test_a_page_is_connected_again_through_its_account(
@@ -468,7 +475,7 @@ class TestPages:
         linkedin(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
-        connect.choose_page(organization.id, first.id, "11")
+        connect.choose_page(somebody_of(organization), first.id, "11")
         linkedin(respx_mock, access_token="second", refresh_token="")
 
         again = connected(session, organization, "linkedin-page", reconnects="11").channel
@@ -485,7 +492,7 @@ class TestPages:
         linkedin(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
-        connect.choose_page(organization.id, first.id, "11")
+        connect.choose_page(somebody_of(organization), first.id, "11")
         linkedin(respx_mock, person="me-2")
         with pytest.raises(OtherAccount):
             connected(session, organization, "linkedin-page", reconnects="11")
@@ -497,7 +504,7 @@ class TestPages:
         organization = an_organization(session)
         pending = connected(session, organization, "linkedin-page").channel
         with pytest.raises(PlatformRefused, match="may not post"):
-            connect.choose_page(organization.id, pending.id, "99")
+            connect.choose_page(somebody_of(organization), pending.id, "99")
         assert row(session, pending.id).needs_page is True
 
     def test_a_channel_that_is_a_page_already(
@@ -506,9 +513,9 @@ class TestPages:
         linkedin(respx_mock)
         organization = an_organization(session)
         channel = connected(session, organization, "linkedin-page").channel
-        connect.choose_page(organization.id, channel.id, "11")
+        connect.choose_page(somebody_of(organization), channel.id, "11")
         with pytest.raises(PageChosen):
-            connect.choose_page(organization.id, channel.id, "22")
+            connect.choose_page(somebody_of(organization), channel.id, "22")
 
     def test_a_platform_without_pages(self, session: Session, respx_mock: respx.MockRouter) -> None:
         mastodon(respx_mock)
@@ -531,10 +538,8 @@ class TestPages:
 
 class TestForms:
     def connect(self, session: Session, fields: Mapping[str, str], **options: Any) -> Finished:
-        member = a_member(session, an_organization(session))
         return connect.connect_by_form(
-            member.organization_id,
-            member.user_id,
+            somebody_of(an_organization(session)),
             "bluesky",
             json.dumps(fields),
             zone="UTC",
@@ -568,10 +573,9 @@ class TestForms:
             finish("bluesky", state, json.dumps(BLUESKY_FIELDS))
 
     def test_a_platform_with_a_page_of_its_own_needs_a_start(self, session: Session) -> None:
-        member = a_member(session, an_organization(session))
-        ids = member.organization_id, member.user_id
+        connector = somebody_of(an_organization(session))
         with pytest.raises(InvalidInput, match="start connecting first"):
-            connect.connect_by_form(*ids, "mastodon", "{}", zone="UTC")
+            connect.connect_by_form(connector, "mastodon", "{}", zone="UTC")
 
 
 class TestStartedBy:

@@ -25,7 +25,7 @@ from shared.channels.models import Channel
 from shared.notifications.models import Notification, NotificationKind
 from shared.organizations.models import Member, Role
 from tests.builders import a_member, a_user, an_organization
-from tests.shared.channels.builders import opened
+from tests.shared.channels.builders import a_connector, opened
 from tests.shared.channels.platforms import (
     ADA_DID,
     BLUESKY_FIELDS,
@@ -54,8 +54,7 @@ def by_form(
     member: Member, fields: Mapping[str, str] = BLUESKY_FIELDS, *, reconnects: UUID | None = None
 ) -> Finished:
     return connect.connect_by_form(
-        member.organization_id,
-        member.user_id,
+        a_connector(member),
         "bluesky",
         json.dumps(fields),
         zone="UTC",
@@ -65,7 +64,7 @@ def by_form(
 
 def begin(member: Member, slug: str, *, reconnects: UUID | None = None) -> str:
     wanted = NewConnection(zone="UTC", reconnects=str(reconnects) if reconnects else None)
-    url = start(member.organization_id, member.user_id, slug, wanted)
+    url = start(a_connector(member), slug, wanted)
     return parse_qs(urlsplit(url).query)["state"][0]
 
 
@@ -266,7 +265,7 @@ class TestRenewal:
         )
         mastodon(respx_mock, base=EVIL, access_token="evil-token")
         wanted = NewConnection(zone="UTC", instance=EVIL)
-        url = start(member.organization_id, member.user_id, "mastodon-custom", wanted)
+        url = start(a_connector(member), "mastodon-custom", wanted)
         state = parse_qs(urlsplit(url).query)["state"][0]
         theirs = finish("mastodon-custom", state, "a-code").channel
         assert ours.remote_id == "17@social.example"
@@ -276,7 +275,7 @@ class TestRenewal:
         respx_mock.post(f"{HERE}/api/v1/apps").mock(
             return_value=httpx.Response(200, json={"client_id": "i", "client_secret": "s"})
         )
-        url = start(member.organization_id, member.user_id, "mastodon-custom", again)
+        url = start(a_connector(member), "mastodon-custom", again)
         with pytest.raises(OtherAccount):
             finish("mastodon-custom", parse_qs(urlsplit(url).query)["state"][0], "a-code")
 

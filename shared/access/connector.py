@@ -1,0 +1,20 @@
+"""In whose name is a channel connected, and by which proof?"""
+
+from shared.access.context import ActingMember, Via
+from shared.channels.connectors import Connector
+
+
+def connector_of(member: ActingMember) -> Connector:
+    """Make a caller a connector.
+
+    Raises:
+        PersonNeeded: whoever made the API key is gone.
+    """
+    return Connector(
+        member.organization_id,
+        member.person_id,
+        session_id=member.session_id,
+        impersonated_by=member.impersonated_by,
+        api_key_id=member.program_id if member.via is Via.API_KEY else None,
+        grant_id=member.program_id if member.via is Via.OAUTH else None,
+    )
