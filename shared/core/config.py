@@ -250,6 +250,19 @@ class Settings(BaseSettings):
         json_schema_extra={"needed_by": "stage"},
     )
 
+    webhooks_at_once_per_host: int = Field(
+        default=3,
+        ge=1,
+        description="How many webhook messages of one organization are sent at once to one host.",
+        json_schema_extra={"needed_by": "deliver_webhooks"},
+    )
+    webhooks_at_once_per_organization: int = Field(
+        default=5,
+        ge=1,
+        description="How many webhook messages of one organization are sent at once; below the function's `MaximumConcurrency`.",
+        json_schema_extra={"needed_by": "deliver_webhooks"},
+    )
+
     # Providers
     provider_base_urls: dict[str, str] = _setting(
         {},

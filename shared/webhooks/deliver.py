@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws.keys import open_sealed
 from shared.core import clock
+from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.ids import OrganizationId
 from shared.core.log import log
@@ -23,7 +24,7 @@ from shared.webhooks import queries
 from shared.webhooks.announce import fits_a_queue, send
 from shared.webhooks.models import TEST_EVENT
 from shared.webhooks.post import LONGEST_REQUEST, as_json, post
-from shared.webhooks.queries import Claimed, Failure
+from shared.webhooks.queries import Bounds, Claimed, Crowded, Failure
 from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause_after
 from shared.webhooks.signing import sign
 
@@ -45,16 +46,28 @@ def deliver(delivery_id: UUID, *, deadline: float) -> None:
     """
     if deadline - time.monotonic() < LEAST_TIME.total_seconds():
         raise NoTimeLeft("There is no time left to deliver it now.")
-    claimed = run(
-        lambda session: queries.claim_delivery(
-            session, delivery_id, lease=LEASE, most_tries=MOST_TRIES
-        )
-    )
+    claimed = run(lambda session: _claim(session, delivery_id))
     if claimed is None:
         log.info("webhook.not_due", extra={"delivery_id": delivery_id})
         return
+    if isinstance(claimed, Crowded):
+        log.info("webhook.crowded", extra={"delivery_id": delivery_id})
+        return
     answer = _post(claimed)
     run(lambda session: _record(session, claimed, answer))
+
+
+def _claim(session: Session, delivery_id: UUID) -> Claimed | Crowded | None:
+    bounds = Bounds(
+        settings().webhooks_at_once_per_organization, settings().webhooks_at_once_per_host
+    )
+    claimed = queries.claim_delivery(
+        session, delivery_id, bounds, lease=LEASE, most_tries=MOST_TRIES
+    )
+    if isinstance(claimed, Crowded):
+        organization_id, delay = claimed.organization_id, _delay_seconds(claimed.turn)
+        after_commit(session, lambda: send(organization_id, [delivery_id], delay_seconds=delay))
+    return claimed
 
 
 def _post(claimed: Claimed) -> Answer:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, text
+from sqlalchemy import Computed, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.core.ids import new_id
@@ -34,8 +34,11 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+_HOST = r"lower(substring(url, '^[a-zA-Z]+://(?:[^/?#]*@)?(\[[^]]*\]|[^/?#:]*)'::text))"
+
+
 class Webhook(Timestamps, SoftDelete, Base):
-    """An address that hears of an organization's posts.
+    """An address that hears of an organization's posts. `host` is the server in its `url`.
 
     `events` and `channel_ids` say of which; empty means all. `secret` is sealed with the organization's id as
     associated data; until `previous_ends_at` the one before it signs too. `failing_since` is the first failure without
@@ -58,6 +61,7 @@ class Webhook(Timestamps, SoftDelete, Base):
     )
     name: Mapped[str]
     url: Mapped[str]
+    host: Mapped[str | None] = mapped_column(Computed(_HOST, persisted=True))
     secret: Mapped[bytes] = mapped_column(LargeBinary)
     previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     previous_ends_at: Mapped[datetime | None]
@@ -90,7 +94,8 @@ class WebhookDelivery(Base):
     """One message to one webhook, written in the transaction of what it tells of; the log of what came of it.
 
     `event_id` is the same for all webhooks that hear of one event, and for a redelivery. `next_at` is when it is to be
-    sent (again), and while it is being sent the end of the lease; None: never. `enqueued_at`, a hint, is when the
+    sent (again), and while it is being sent the end of the lease; None: never. `lease_until` is that end too, and None
+    while nobody sends it: until then it takes a place of its organization. `enqueued_at`, a hint, is when the
     message about that reaches the queue's consumer; None: there is none. `response_status` and `response_text` (its
     beginning) are the last answer's. `body` is empty where a `WebhookBody` holds it.
     """
@@ -104,6 +109,11 @@ class WebhookDelivery(Base):
             postgresql_where=text("next_at is not null"),
         ),
         Index("ix_webhook_deliveries_created_at", "created_at"),
+        Index(
+            "ix_webhook_deliveries_lease_until",
+            "organization_id",
+            postgresql_where=text("lease_until is not null"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -120,6 +130,7 @@ class WebhookDelivery(Base):
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     next_at: Mapped[datetime | None]
     enqueued_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
     response_status: Mapped[int | None]
     response_text: Mapped[str | None]
     error: Mapped[str | None]

@@ -230,6 +230,17 @@ def give_up_waiting(
 # --- delivering ------------------------------------------------------------------------------------------------
 
 
+CROWDED = "As many messages of your organization as may be sent at once are under way. It is sent in its turn."
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many messages of one organization are sent at once, to all hosts and to one."""
+
+    per_organization: int
+    per_host: int
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A message that this process, and no other, is to send now. Secrets are sealed, the newest first."""
@@ -246,33 +257,70 @@ class Claimed:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A message that is over a bound of its organization. `turn` is how long it waits, without having used up a try."""
+
+    organization_id: UUID
+    turn: timedelta
+
+
+_TURN_SHARE, _LONGEST_TURN_SECONDS = 8, 60
+# How long a message over a bound waits: one to three seconds at first, spread by a hash, and longer the longer it has
+# waited already, so that a long line costs few claims. Messages to webhooks promise no second.
+_TURN = f"""make_interval(secs => least({_LONGEST_TURN_SECONDS},
+            1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3
+                + extract(epoch from now() - judged.created_at)::float8 / {_TURN_SHARE}))"""
+
 # Of two messages about one delivery, the second finds the first one's lease. A holder that vanishes has used up a try.
-_CLAIM = text("""
-    update webhook_deliveries told set tries = told.tries + 1, enqueued_at = null,
-        next_at = now() + make_interval(secs => :lease_seconds)
-    from webhooks hears
-    where told.id = :delivery_id and told.state = 'waiting' and told.next_at <= now() and told.tries < :most_tries
-        and hears.id = told.webhook_id and hears.deleted_at is null and hears.disabled_at is null
-        and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
-    returning told.id, told.organization_id, told.webhook_id, hears.name as webhook_name, hears.url, hears.secret,
-        case when hears.previous_ends_at > now() then hears.previous_secret end as previous_secret,
-        told.event, told.event_id, told.tries,
-        coalesce((select kept.body from webhook_bodies kept where kept.event_id = told.event_id), told.body) as body
-""")
+# The bound is judged last, since asking takes a lock.
+_CLAIM = text(f"""
+    with asked as (
+        select told.id, told.organization_id, told.created_at, hears.name as webhook_name, hears.url, hears.secret,
+            hears.host, case when hears.previous_ends_at > now() then hears.previous_secret end as previous_secret
+        from webhook_deliveries told join webhooks hears on hears.id = told.webhook_id
+        where told.id = :delivery_id and told.state = 'waiting' and told.next_at <= now() and told.tries < :most_tries
+            and hears.deleted_at is null and hears.disabled_at is null
+            and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
+        for update of told
+    ), judged as materialized (
+        select *, webhooks_are_crowded(organization_id, host, :most_per_organization, :most_per_host) as is_crowded
+        from asked
+    ), put_back as (
+        update webhook_deliveries told set next_at = now() + {_TURN}, enqueued_at = now() + {_TURN},
+            error = coalesce(told.error, :crowded_message)
+        from judged where told.id = judged.id and judged.is_crowded
+        returning extract(epoch from told.next_at - now())::float8 as turn_seconds
+    ), taken as (
+        update webhook_deliveries told set tries = told.tries + 1, enqueued_at = null,
+            next_at = now() + make_interval(secs => :lease_seconds),
+            lease_until = now() + make_interval(secs => :lease_seconds)
+        from judged where told.id = judged.id and not judged.is_crowded
+        returning told.webhook_id, told.event, told.event_id, told.tries,
+            coalesce((select kept.body from webhook_bodies kept where kept.event_id = told.event_id), told.body) as body
+    )
+    select judged.*, taken.*, put_back.turn_seconds
+    from judged left join taken on true left join put_back on true
+""")  # noqa: S608, only constants of this file
 
 
 def claim_delivery(
-    session: Session, delivery_id: UUID, *, lease: timedelta, most_tries: int
-) -> Claimed | None:
+    session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
+) -> Claimed | Crowded | None:
     """Take a message that is due; None: it is not, or somebody has it, or nobody is to hear of it any more."""
     values = {
         "delivery_id": delivery_id,
         "lease_seconds": lease.total_seconds(),
         "most_tries": most_tries,
+        "most_per_organization": bounds.per_organization,
+        "most_per_host": bounds.per_host,
+        "crowded_message": CROWDED,
     }
     row = session.execute(_CLAIM, values).one_or_none()
     if row is None:
         return None
+    if row.is_crowded:
+        return Crowded(row.organization_id, timedelta(seconds=row.turn_seconds))
     return Claimed(
         id=row.id,
         organization_id=row.organization_id,
@@ -290,8 +338,8 @@ def claim_delivery(
 # A success ends a webhook's failing, and counts whoever brings it: a holder that lost its lease was heard all the same.
 _RECORD_TAKEN = text("""
     with taken as (
-        update webhook_deliveries set state = 'delivered', next_at = null, finished_at = now(), error = null,
-            response_status = :status, response_text = :text
+        update webhook_deliveries set state = 'delivered', next_at = null, lease_until = null, finished_at = now(),
+            error = null, response_status = :status, response_text = :text
         where id = :delivery_id and state = 'waiting'
         returning webhook_id
     )
@@ -317,7 +365,7 @@ _RECORD_FAILED = text("""
             next_at = now() + make_interval(secs => cast(:pause_seconds as float8)),
             enqueued_at = case when :enqueues then now() + make_interval(secs => cast(:pause_seconds as float8)) end,
             finished_at = case when cast(:pause_seconds as float8) is null then now() end,
-            error = :error, response_status = :status, response_text = :text
+            lease_until = null, error = :error, response_status = :status, response_text = :text
         where id = :delivery_id and tries = :tries and state = 'waiting'
         returning id, webhook_id
     ), failing as (
