@@ -29,7 +29,7 @@ def facts_of(claimed: Claim, *, sent: bool, refreshed: bool) -> Facts:
         refreshed=refreshed,
         task=task_of(claimed),
         request_ended=bool(claimed.progress.get("request_ended")),
-        repeated=bool(claimed.progress.get("repeated")),
+        repetitions=int(claimed.progress.get("repeated", 0)),
         rounds=int(claimed.progress.get("rounds", 0)),
         age=claimed.age,
     )

@@ -137,7 +137,7 @@ def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
         "rounds": wait.rounds,
         **({"state": dict(state)} if state else {}),
         **({"request_ended": True} if wait.request_ended else {}),
-        **({"repeated": True} if wait.repeated else {}),
+        **({"repeated": wait.repetitions} if wait.repetitions else {}),
     }
     row = session.execute(
         queries.RECORD_WAITING,

@@ -5,7 +5,7 @@ ends in "failed" and none sends without the same live key. It is repeated under 
 
 A live key is not enough while the first request may still be running: Mastodon stores a key only after it has created
 the status (app/services/post_status_service.rb of mastodon/mastodon, read 2026-11-30), so two requests at once are two
-posts. Such a request is looked up first, and repeated once, when it must have ended and was not found.
+posts. Such a request is looked up first, and repeated when it must have ended and was not found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,18 @@ BACK_OFF = (
     timedelta(minutes=12),
 )
 # A server may work on a request for longer than anybody waits for the answer: gateways give up after 60 to 100 seconds
-# (nginx's `proxy_read_timeout`, Cloudflare's 524) and do not stop it. Later than this, no request is taken to be running.
-LONGEST_RUN = timedelta(minutes=3)
+# (nginx's `proxy_read_timeout`, Cloudflare's 524) and do not stop it. Later than this, no request is taken to be
+# running. What that rests on: docs/adr/0003-unconfirmed.md.
+LONGEST_RUN = timedelta(minutes=10)
 REPEAT_AFTER = (timedelta(0), timedelta(seconds=5), timedelta(seconds=45), timedelta(minutes=3))
-LOOK_UP_AFTER = (timedelta(seconds=10), timedelta(seconds=45), timedelta(minutes=3))
+# The pauses before each look-up: 10 s, 55 s, 3 min and, where the request can be repeated after it, `LONGEST_RUN`.
+LOOK_UP_AFTER = (
+    timedelta(seconds=10),
+    timedelta(seconds=45),
+    timedelta(seconds=125),
+    timedelta(minutes=7),
+)
+MOST_REPETITIONS = 2
 KEY_MARGIN = timedelta(minutes=5)  # a key about to lapse counts as lapsed
 LONGEST_PROCESSING = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(hours=24)  # a part that may be there is not left in doubt for longer
@@ -62,8 +70,8 @@ class Facts:
     `doubt_age`: how long ago a request of an earlier step was left unanswered; None: none was.
     `has_key`: the server is known to recognize a repeated request. `key_is_record`: because the key is the post's own
     name there, which nothing can take twice; other keys are remembered, and a server that fails may not have done so.
-    `request_ended`: the application itself answered the unanswered request with an error, so it is not running any more.
-    `repeated`: a repetition was sent too, and nobody knows what came of it.
+    `request_ended`: the application itself answered every request in doubt with an error, so none is running any more.
+    `repetitions`: how often the request was repeated without a known outcome.
     `rounds`: continuations of the present task so far.
     """
 
@@ -77,7 +85,7 @@ class Facts:
     can_look_up: bool = False
     refreshed: bool = False
     request_ended: bool = False
-    repeated: bool = False
+    repetitions: int = 0
     task: Task | None = None
     rounds: int = 0
     age: timedelta = timedelta(0)
@@ -119,7 +127,7 @@ class Wait:
     unknown: bool = False  # a request of this step may have been accepted
     accepted: bool = False
     request_ended: bool = False  # these two as in `Facts`
-    repeated: bool = False
+    repetitions: int = 0
     error: ProviderError | None = None
 
 
@@ -201,7 +209,7 @@ def while_paused(pause: timedelta, facts: Facts) -> Next:
         facts.rounds,
         accepted=facts.accepted,
         request_ended=facts.request_ended,
-        repeated=facts.repeated,
+        repetitions=facts.repetitions,
         error=error,
     )
 
@@ -271,25 +279,25 @@ def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     pause = _pause(error)
     if pause > LONGEST_PAUSE:
         return Unconfirmed(error)
+    now = replace(
+        facts,
+        request_ended=_requests_ended(error, facts, unknown=unknown),
+        repetitions=facts.repetitions + (facts.task is Task.REPEAT),
+    )
     wants_repetition = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
     if wants_repetition and _can_repeat_unseen(facts, unknown=unknown):
         rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
         delay = max(pause, REPEAT_AFTER[min(rounds, len(REPEAT_AFTER) - 1)])
         if rounds < len(REPEAT_AFTER) and facts.key_outlives(delay):
-            unknown = unknown or facts.accepted
-            return Wait(Task.REPEAT, delay, rounds, unknown=unknown, error=error)
-    now = replace(
-        facts,
-        request_ended=_request_ended(error) if unknown else facts.request_ended,
-        repeated=facts.repeated or facts.task is Task.REPEAT,
-    )
+            again = _repeating(error, facts, delay, unknown=unknown or facts.accepted)
+            return replace(again, rounds=rounds)
     unknown = unknown or facts.accepted
     if not facts.can_look_up:
         return _repetition(error, now, pause=pause, unknown=unknown) or Unconfirmed(error)
     rounds = facts.rounds + 1 if facts.task is Task.LOOK_UP else 0
     if rounds >= len(LOOK_UP_AFTER):
         return Unconfirmed(error)
-    at_once = rounds == 0 and now.request_ended and now.key_is_live and not now.repeated
+    at_once = rounds == 0 and now.request_ended and now.key_is_live and not now.repetitions
     delay = timedelta(0) if at_once else LOOK_UP_AFTER[rounds]
     return _looking_up(error, now, max(pause, delay), rounds, unknown=unknown)
 
@@ -306,20 +314,40 @@ def _can_repeat_unseen(facts: Facts, *, unknown: bool) -> bool:
     return not unknown and (facts.task is Task.REPEAT or was_accepted)
 
 
-def _request_ended(error: ProviderError) -> bool:
-    return isinstance(error, OutcomeUnknown) and error.request_ended
+def _requests_ended(error: ProviderError, facts: Facts, *, unknown: bool) -> bool:
+    """Return whether the application has answered every request in doubt, the one of this step included."""
+    if not unknown:
+        return facts.request_ended
+    has_ended = isinstance(error, OutcomeUnknown) and error.request_ended
+    is_first = facts.doubt_age is None and not facts.accepted
+    return has_ended and (is_first or facts.request_ended)
 
 
 def _repetition(
     error: ProviderError, facts: Facts, *, pause: timedelta = timedelta(0), unknown: bool = False
 ) -> Wait | None:
-    """Repeat the request, once, when it cannot be running any more; None where the platform might take it twice."""
+    """Repeat the request when it cannot be running any more; None where the platform might take it twice.
+
+    It is repeated once, and once more if the application answered every request so far with an error.
+    """
     age = facts.doubt_age or timedelta(0)
     left = timedelta(0) if facts.request_ended else LONGEST_RUN - age
     delay = max(pause, left, timedelta(0))
-    if facts.repeated or not facts.key_outlives(delay):
+    most = MOST_REPETITIONS if facts.request_ended else 1
+    if facts.repetitions >= most or not facts.key_outlives(delay):
         return None
-    return Wait(Task.REPEAT, delay, unknown=unknown, error=error)
+    return _repeating(error, facts, delay, unknown=unknown)
+
+
+def _repeating(error: ProviderError, facts: Facts, delay: timedelta, *, unknown: bool) -> Wait:
+    return Wait(
+        Task.REPEAT,
+        delay,
+        unknown=unknown,
+        request_ended=facts.request_ended,
+        repetitions=facts.repetitions,
+        error=error,
+    )
 
 
 def _looking_up(
@@ -331,7 +359,7 @@ def _looking_up(
         rounds,
         unknown=unknown,
         request_ended=facts.request_ended,
-        repeated=facts.repeated,
+        repetitions=facts.repetitions,
         error=error,
     )
 
@@ -368,16 +396,19 @@ def _after_nothing_found(facts: Facts) -> Next:
 
 
 def _look_again_after(facts: Facts) -> timedelta | None:
-    """Return the pause before the next look-up; None when no request can be running any more.
+    """Return the pause before the next look-up; None if the request can be repeated now, or never.
 
-    When a repetition was sent is not known here, so after one every look-up is made.
+    The last look-up is made only if a repetition can follow it. When a repetition was sent is not known here, so after
+    one every other look-up is made.
     """
     rounds = facts.rounds + 1
-    if rounds >= len(LOOK_UP_AFTER):
+    is_last = rounds == len(LOOK_UP_AFTER) - 1
+    if rounds >= len(LOOK_UP_AFTER) or (is_last and facts.repetitions):
         return None
-    if facts.repeated:
+    if facts.repetitions:
         return LOOK_UP_AFTER[rounds]
     left = LONGEST_RUN - (facts.doubt_age or timedelta(0))
     if (facts.request_ended and facts.key_is_live) or left <= timedelta(0):
         return None
-    return min(LOOK_UP_AFTER[rounds], left)
+    delay = min(LOOK_UP_AFTER[rounds], left)
+    return None if is_last and not facts.key_outlives(delay) else delay

@@ -330,7 +330,12 @@ def replaced_by(status: int, body: str = PAGE, *, carried_out: bool = True) -> F
     return fault
 
 
-def failed(*, carried_out: bool) -> Fault:
+OWN_500 = (500, {"status": 500, "error": "Internal Server Error"})
+# Mastodon's, where it waits for a lock or for something else that is not there (families/mastodon_api/failures.py).
+OWN_503 = (503, {"error": "There was a temporary problem serving your request, please try again"})
+
+
+def failed(*, carried_out: bool, answer: tuple[int, Mapping[str, Any]] = OWN_500) -> Fault:
     """Let the application itself say that it failed, before it has made the post or after it."""
 
     def fault(server: StandIn, carry_out: Carry) -> httpx.Response:
@@ -339,7 +344,8 @@ def failed(*, carried_out: bool) -> Fault:
             server.made[-1] = replace(
                 server.made[-1], key=None
             )  # it stopped before it kept the key
-        return httpx.Response(500, json={"status": 500, "error": "Internal Server Error"})
+        status, body = answer
+        return httpx.Response(status, json=body)
 
     return fault
 
@@ -382,6 +388,7 @@ FAULTS: Mapping[str, Fault] = {
     "503, not carried out": replaced_by(503, carried_out=False),
     "504": replaced_by(504),
     "a failure of its own": failed(carried_out=False),
+    "a 503 of its own": failed(carried_out=False, answer=OWN_503),
     "520": replaced_by(520),
     "520, not carried out": replaced_by(520, carried_out=False),
     "a page": replaced_by(200),
@@ -406,4 +413,5 @@ GIVEN_UP: Mapping[str, Fault] = {
     "a page": replaced_by(200),
     "a page of a 500": replaced_by(500),
     "a gateway's 500": replaced_by(500, '{"message": "Internal server error"}'),
+    "a gateway's 503": replaced_by(503, '{"error": "Service Unavailable"}'),
 }

@@ -46,12 +46,13 @@ from shared.providers.errors import (
     ChannelDisconnected,
     ContentRejected,
     MediaRejected,
+    OutcomeUnknown,
     PlatformUnavailable,
     ProviderError,
     ScopesTooNarrow,
     TokenExpired,
 )
-from shared.providers.families.mastodon_api import instance, software
+from shared.providers.families.mastodon_api import failures, instance, software
 from shared.providers.families.mastodon_api.instance import LINK_LENGTH
 from shared.providers.http import Api, AppCredentials, ChannelAccess, said
 from shared.providers.oauth import OAuth2Provider, server_address
@@ -344,13 +345,23 @@ class Mastodon(
         headers = {**_bearer(api), "Idempotency-Key": post.key, "Accept": "application/json"}
         try:
             answer = api.request(
-                "POST", "/api/v1/statuses", json=body, headers=headers, irrevocable=True
+                "POST",
+                "/api/v1/statuses",
+                json=body,
+                headers=headers,
+                irrevocable=True,
+                accept=(HTTPStatus.SERVICE_UNAVAILABLE,),
             )
         except ContentRejected as error:
             if error.evidence.status in {400, 403} and self._is_token_dead(api):
                 message = f"The server no longer accepts the channel's token. {error.message}"
                 raise TokenExpired(message, evidence=error.evidence) from error
             raise
+        if not answer.is_success:
+            refused = api.read_refusal(answer, irrevocable=True)
+            if isinstance(refused, OutcomeUnknown):
+                refused.request_ended = failures.has_ended(answer)
+            raise refused
         return self._released(api, api.read(answer, "id"))
 
     def _is_token_dead(self, api: Api) -> bool:

@@ -280,19 +280,30 @@ class TestAfterLookUp:
             assert next_.task is Task.LOOK_UP
             age, facts = age + next_.after, replace(facts, rounds=next_.rounds)
             looked_up.append(age)
-        assert looked_up == [10 * SECOND, 55 * SECOND, LONGEST_RUN]
+        assert looked_up == [10 * SECOND, 55 * SECOND, 180 * SECOND, LONGEST_RUN]
         next_ = after_look_up(None, replace(facts, doubt_age=age), None)
         assert isinstance(next_, Wait)
         assert (next_.task, next_.after) == (Task.REPEAT, timedelta(0))
+
+    def test_the_last_look_up_is_left_out_where_no_repetition_could_follow_it(self) -> None:
+        """Finding 1.1: a member whose server keeps no keys hears of the doubt after three minutes, as before."""
+        facts = replace(KEYED, task=Task.LOOK_UP, rounds=2, doubt_age=180 * SECOND)
+        assert kind(after_look_up(None, facts, None)) == "wait:look_up"
+        for changed in (
+            replace(facts, has_key=False),
+            replace(facts, key_lifetime=timedelta(minutes=12)),
+            replace(facts, repetitions=1),
+        ):
+            assert kind(after_look_up(None, changed, None)) == "unconfirmed"
 
     def test_no_repetition_comes_before_the_request_must_have_ended(self) -> None:
         """Finding 1.1: whatever is known, answered and found."""
         assert timedelta(minutes=2) <= LONGEST_RUN < HOUR - KEY_MARGIN
         for age, rounds, repeated, task, error in itertools.product(
-            range(0, 3600, 15), range(4), (True, False), (None, Task.LOOK_UP), (None, *ERRORS)
+            range(0, 3600, 15), range(4), (1, 0), (None, Task.LOOK_UP), (None, *ERRORS)
         ):
             facts = replace(
-                KEYED, doubt_age=age * SECOND, rounds=rounds, repeated=repeated, task=task
+                KEYED, doubt_age=age * SECOND, rounds=rounds, repetitions=repeated, task=task
             )
             if task is Task.LOOK_UP:
                 next_ = after_look_up(None, facts, error)
@@ -303,28 +314,62 @@ class TestAfterLookUp:
                 assert task is Task.LOOK_UP, facts
                 assert LONGEST_RUN <= age * SECOND + next_.after < HOUR - KEY_MARGIN, facts
 
-    def test_an_application_that_failed_is_asked_again_at_once_and_once_only(self) -> None:
+    def test_an_application_that_failed_is_asked_again_at_once(self) -> None:
         facts = replace(KEYED, task=Task.LOOK_UP, request_ended=True)
         next_ = after_look_up(None, facts, None)
         assert isinstance(next_, Wait)
-        assert (next_.task, next_.after) == (Task.REPEAT, timedelta(0))
-        failed_again = after(FAILED, replace(KEYED, task=Task.REPEAT, sent=True))
-        assert isinstance(failed_again, Wait)
-        assert (failed_again.task, failed_again.repeated) == (Task.LOOK_UP, True)
-        last = replace(KEYED, task=Task.LOOK_UP, repeated=True, rounds=len(LOOK_UP_AFTER) - 1)
-        assert kind(after_look_up(None, last, None)) == "unconfirmed"
+        assert (next_.task, next_.after, next_.request_ended) == (Task.REPEAT, timedelta(0), True)
 
-    @pytest.mark.parametrize(("ended", "repeated"), [(True, False), (False, True)])
-    def test_what_is_known_of_the_request_outlives_a_look_up(
-        self, ended: bool, repeated: bool
+    @pytest.mark.parametrize(
+        ("first_ended", "second", "repetitions"),
+        [(True, FAILED, 2), (True, NO_ANSWER, 1), (False, FAILED, 1), (False, NO_ANSWER, 1)],
+    )
+    def test_it_is_asked_a_third_time_only_if_it_failed_at_every_request(
+        self, first_ended: bool, second: ProviderError, repetitions: int
     ) -> None:
-        facts = replace(KEYED, task=Task.LOOK_UP, request_ended=ended, repeated=repeated)
+        """Finding 1.1: an unanswered request may still be running, so it is repeated once."""
+        repeating = replace(
+            KEYED, task=Task.REPEAT, sent=True, request_ended=first_ended, doubt_age=LONGEST_RUN
+        )
+        sent = 1
+        while True:
+            next_ = after(second, repeating)
+            while isinstance(next_, Wait) and next_.task is Task.LOOK_UP:
+                assert next_.after >= LOOK_UP_AFTER[0]
+                looking = replace(
+                    KEYED,
+                    task=Task.LOOK_UP,
+                    doubt_age=LONGEST_RUN,
+                    rounds=next_.rounds,
+                    repetitions=next_.repetitions,
+                    request_ended=next_.request_ended,
+                )
+                next_ = after_look_up(None, looking, None)
+            if not isinstance(next_, Wait):
+                break
+            sent += 1
+            repeating = replace(
+                repeating, repetitions=next_.repetitions, request_ended=next_.request_ended
+            )
+        assert (sent, kind(next_)) == (repetitions, "unconfirmed")
+
+    def test_a_repetition_that_is_put_off_is_still_the_last_one(self) -> None:
+        facts = replace(KEYED, task=Task.REPEAT, request_ended=True, repetitions=1)
+        put_off = after(RateLimited("wait", retry_after=SECOND), facts)
+        assert isinstance(put_off, Wait)
+        assert (put_off.task, put_off.repetitions) == (Task.REPEAT, 1)
+
+    @pytest.mark.parametrize(("ended", "repeated"), [(True, 0), (False, 1)])
+    def test_what_is_known_of_the_request_outlives_a_look_up(
+        self, ended: bool, repeated: int
+    ) -> None:
+        facts = replace(KEYED, task=Task.LOOK_UP, request_ended=ended, repetitions=repeated)
         for next_ in (
             after_look_up(None, facts, PlatformUnavailable("503")),
             while_paused(HOUR, facts),
         ):
             assert isinstance(next_, Wait)
-            assert (next_.request_ended, next_.repeated) == (ended, repeated)
+            assert (next_.request_ended, next_.repetitions) == (ended, repeated)
 
     def test_a_platform_that_cannot_be_asked_is_asked_again_then_left(self) -> None:
         facts = Facts(task=Task.LOOK_UP, doubt_age=SECOND, can_look_up=True)
