@@ -5,9 +5,11 @@ from typing import Any
 
 from shared.aws.batch import run_batch
 from shared.core.log import log
+from shared.db.invocations import closes_connections
 from shared.publishing.dead_letter import settle_dead_letter
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Make each message's part visible."""

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from shared.aws.batch import run_batch
 from shared.core.log import log
+from shared.db.invocations import closes_connections
 from shared.webhooks.announce import is_list, spread
 from shared.webhooks.deliver import deliver
 
 _PARALLEL = 5  # a whole batch: they wait for other people's servers
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Send what each message names."""

@@ -1,15 +1,19 @@
 """Mails that wait: digests of what was published, and failures whose mail did not leave at once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from shared.core.log import log
+from shared.db.invocations import closes_connections
 from shared.notifications.mails import mail_digests, mail_overdue
 
 # A round of mails takes seconds; what is left over is claimed by the next run.
 _ENOUGH_MILLISECONDS = 60_000
 
 
-def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
+@closes_connections
+@log.inject_lambda_context(clear_state=True)
+def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Send what is due; the event, a rate's, says nothing."""
 
     def go_on() -> bool:

@@ -20,6 +20,7 @@ from shared.aws.secrets import secret
 from shared.core.config import settings
 from shared.core.log import log
 from shared.db import migrate
+from shared.db.invocations import closes_connections
 from shared.db.roles import limit_own_role, prepare_role
 from shared.db.session import Login, connect
 from shared.db.wire import WireConnection
@@ -38,6 +39,7 @@ _NOT_YET = (BotoCoreError, InterfaceError, OperationalError, pg8000.InterfaceErr
 _MAX_REASON = 800  # CloudFormation reads 4 KB in all
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Migrate. To CloudFormation, which waits for a message at `ResponseURL`, success and failure are both told.

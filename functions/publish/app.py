@@ -7,6 +7,7 @@ from uuid import UUID
 from shared.aws.batch import run_batch
 from shared.core import trace
 from shared.core.log import correlated, log, note
+from shared.db.invocations import closes_connections
 from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
 from shared.publishing.warm import is_warming, warm
@@ -14,6 +15,7 @@ from shared.publishing.warm import is_warming, warm
 PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by side
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
@@ -22,6 +24,7 @@ def prepare(event: Mapping[str, Any], _context: Any) -> None:
         prepare_part(UUID(event["partId"]), event["revision"])
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Publish what is due: a batch of `{"partId", "revision"}` and `{"attemptId", "step"}`, or `{"warm"}`."""

@@ -7,9 +7,11 @@ from typing import Any
 
 from shared.core.log import log
 from shared.db.capacity import measure_connections
+from shared.db.invocations import closes_connections
 from shared.publishing.reconcile import reconcile
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Run the sweep once and return how many rows each step found."""

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from shared.aws.batch import run_batch
 from shared.core.log import log
+from shared.db.invocations import closes_connections
 from shared.publishing.stage import stage_due
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Move the media of the part that the message names."""

@@ -6,8 +6,10 @@ from typing import Any
 
 from shared.channels.expiry import renew_expiring
 from shared.core.log import log
+from shared.db.invocations import closes_connections
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Go through the tokens once and return how many were renewed, warned of, or failed."""

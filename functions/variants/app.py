@@ -7,9 +7,11 @@ from uuid import UUID
 from shared.aws.batch import run_batch
 from shared.core.ids import MediaId, OrganizationId
 from shared.core.log import log
+from shared.db.invocations import closes_connections
 from shared.media.make_variants import make_variants
 
 
+@closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Make the copies of the picture that each message names."""

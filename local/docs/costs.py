@@ -13,7 +13,6 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -235,11 +234,18 @@ def _capacity(stack: Stack) -> Row:
         awake, capacity = HOURS, max(least, LEAST_AWAKE_CAPACITY)
         label = f"Aurora, always awake: {counted(instances, 'instance')} of {capacity:g} {'unit' if capacity == 1 else 'units'}"
     else:
-        each = (timedelta(seconds=int(pause)) + IDLE_SESSION_TIMEOUT).total_seconds()
+        each = int(pause) + _connected_seconds(stack)
         awake = min(HOURS, sum(HOURS * 3600 / every for every in _rates(stack)) * each / 3600)
         capacity = max(least, LEAST_AWAKE_CAPACITY)
         label = f"Aurora, awake for {awake / HOURS:.0%} of the time: each sweep wakes it for {each / 60:.0f} minutes"
     return Row(label, instances * awake * capacity * PRICES["aurora_capacity"].dollars)
+
+
+def _connected_seconds(stack: Stack) -> float:
+    """Return how long a sweep stays connected: for its own time, or until the server ends what a frozen process keeps."""
+    given = stack.functions()[0]["Environment"]["Variables"]["DATABASE_MAY_SLEEP"]
+    closes = stack.value(given) == "true"
+    return SWEEP_SECONDS if closes else IDLE_SESSION_TIMEOUT.total_seconds()
 
 
 def _keys(stack: Stack) -> Row:

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         "Connections of one process; a Lambda environment needs one.",
         "everything with a database",
     )
+    database_may_sleep: bool = _setting(
+        False,
+        "Close connections at the end of each invocation, so that a cluster whose least capacity is 0 can pause.",
+        "everything with a database",
+    )
     database_ca_file: str = _setting(
         "",
         "Bundle that the cluster's certificate is checked against.",

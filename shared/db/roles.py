@@ -12,9 +12,9 @@ from sqlalchemy import Connection, text
 STATEMENT_TIMEOUT = timedelta(seconds=20)
 # A process that was stopped inside a transaction holds its row locks no longer than this.
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
-# A frozen environment keeps its connection, and a cluster that may sleep stays awake as long as there is one. Below the 300 s
-# after which Aurora pauses at the earliest (docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/
-# aurora-serverless-v2-auto-pause.html, read 2026-11). Who comes back finds out by the ping of `db/session.py`.
+# Where the database may sleep, an invocation closes its connection (`db/invocations.py`). This ends what a killed or stuck
+# process left open, and elsewhere what a frozen one keeps for nothing. Whoever comes back finds out by the ping of
+# `db/session.py`.
 IDLE_SESSION_TIMEOUT = timedelta(minutes=4)
 
 

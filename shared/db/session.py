@@ -175,6 +175,12 @@ def engine() -> Engine:
         return _engine()
 
 
+def close_connections() -> None:
+    """Close the connections that nobody is using; the next use opens new ones."""
+    if _engine.cache_info().currsize:
+        _engine().dispose()
+
+
 def dispose() -> None:
     """Close the connections and forget the engine and the credentials; the next use starts afresh.
 

@@ -4,7 +4,8 @@ app = make_app("posts", routers=[posts])
 handler = as_handler(app)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI
 from mangum import Mangum
@@ -13,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from shared.access.policy import check_rate_limits
 from shared.core.config import settings
+from shared.db.invocations import closes_connections
 from shared.web.edge import REQUEST_ID, BodyLimit, Edge
 from shared.web.errors import PROBLEM_JSON, Render, add_handlers, problem_response
 from shared.web.paths import Paths
@@ -86,7 +88,7 @@ def make_app(
     return app
 
 
-def as_handler(app: FastAPI) -> Mangum:
+def as_handler(app: FastAPI) -> Callable[[Any, Any], dict[str, Any]]:
     """Make the Lambda handler of an application. There is no start-up to run: clients are made at first use."""
     texts = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_JSON]
-    return Mangum(app, lifespan="off", text_mime_types=texts)
+    return closes_connections(Mangum(app, lifespan="off", text_mime_types=texts))

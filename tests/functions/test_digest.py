@@ -39,7 +39,11 @@ def member(session: Session) -> Member:
 
 
 def run(milliseconds: int = 300_000) -> dict[str, int]:
-    return handler(RATE, SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds))
+    context = SimpleNamespace(
+        function_name="digest", memory_limit_in_mb=512, invoked_function_arn="arn",
+        aws_request_id="r", get_remaining_time_in_millis=lambda: milliseconds,
+    )  # fmt: skip
+    return handler(RATE, context)
 
 
 def a_success(

@@ -48,8 +48,12 @@ def test_dev_pays_for_what_keeps_its_database_awake(declared: dict[str, Any]) ->
     """Finding 7.12: a frozen function's connection and the pause after it count, not the sweep alone."""
     rarely = _bill(declared, "dev")["capacity"].dollars
     firings = HOURS + HOURS + HOURS / 24  # reconcile, tokens, digest
-    # 4 minutes until the server ends an idle connection, 5 until the cluster pauses; half a unit.
-    assert rarely == pytest.approx(firings * 9 / 60 * 0.5 * 0.12)
+    # Half a second for the sweep, which closes its connection, 5 minutes until the cluster pauses; half a unit.
+    assert rarely == pytest.approx(firings * 300.5 / 3600 * 0.5 * 0.12)
+    kept = copy.deepcopy(declared)
+    kept["Globals"]["Function"]["Environment"]["Variables"]["DATABASE_MAY_SLEEP"] = "false"
+    # 4 minutes until the server ends a connection that a frozen process keeps.
+    assert _bill(kept, "dev")["capacity"].dollars == pytest.approx(firings * 9 / 60 * 0.5 * 0.12)
     often = _bill(declared, "dev", ReconcileRate="rate(1 minute)")["capacity"].dollars
     assert often == pytest.approx(HOURS * 0.5 * 0.12)
     asked = _bill(declared, "dev", HealthCheckFromOutside="on")
