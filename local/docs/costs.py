@@ -28,30 +28,42 @@ BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end of what is made -->\n"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A list price in dollars, for one `unit`."""
+    """A list price in dollars, for one `unit`.
+
+    `source` is the page that shows it today. `compared` names the offer of AWS's Price List that it was compared with and
+    the day that offer was published; empty where nobody has compared it.
+    """
 
     dollars: float
     unit: str
     source: str
+    compared: str = ""
 
 
 REGION = "us-east-1"
 # List prices of that region, without any free tier. Look them up for your region.
 PRICES_AS_OF = "2026-11"
+# AWS's Price List was read in copies that others published, on 2026-11-30; these are the days of the offers copied.
+_EC2, _VPC = "AmazonEC2, 2026-09-24", "AmazonVPC, 2026-08-31"
+_AURORA, _LAMBDA = "AmazonRDS, 2026-09-11", "AWSLambda, 2026-09-19"
 PRICES: Mapping[str, Price] = {
     "nat_gateway": Price(0.045, "hour", "aws.amazon.com/vpc/pricing"),
-    "t4g.nano": Price(0.0042, "hour", "aws.amazon.com/ec2/pricing/on-demand"),
+    "t4g.nano": Price(0.0042, "hour", "aws.amazon.com/ec2/pricing/on-demand", _EC2),
     "gp3": Price(0.08, "GB and month", "aws.amazon.com/ebs/pricing"),
-    "public_address": Price(0.005, "hour", "aws.amazon.com/vpc/pricing"),
-    "aurora_capacity": Price(0.12, "capacity unit and hour", "aws.amazon.com/rds/aurora/pricing"),
-    "aurora_storage": Price(0.10, "GB and month", "aws.amazon.com/rds/aurora/pricing"),
+    "public_address": Price(0.005, "hour", "aws.amazon.com/vpc/pricing", _VPC),
+    "aurora_capacity": Price(
+        0.12, "capacity unit and hour", "aws.amazon.com/rds/aurora/pricing", _AURORA
+    ),
+    "aurora_storage": Price(0.10, "GB and month", "aws.amazon.com/rds/aurora/pricing", _AURORA),
     "key": Price(1.0, "key and month", "aws.amazon.com/kms/pricing"),
     "secret": Price(0.40, "secret and month", "aws.amazon.com/secrets-manager/pricing"),
-    "snapshot": Price(0.0000015046, "GB and second", "aws.amazon.com/lambda/pricing"),
-    "poller": Price(0.00925, "poller and hour", "aws.amazon.com/lambda/pricing"),
+    "snapshot": Price(0.0000015046, "GB and second", "aws.amazon.com/lambda/pricing", _LAMBDA),
+    "poller": Price(0.00925, "poller and hour", "aws.amazon.com/lambda/pricing", _LAMBDA),
     "sqs_request": Price(0.40e-6, "request", "aws.amazon.com/sqs/pricing"),
-    "lambda_request": Price(0.20e-6, "request", "aws.amazon.com/lambda/pricing"),
-    "lambda_time": Price(0.0000133334, "GB and second on arm64", "aws.amazon.com/lambda/pricing"),
+    "lambda_request": Price(0.20e-6, "request", "aws.amazon.com/lambda/pricing", _LAMBDA),
+    "lambda_time": Price(
+        0.0000133334, "GB and second on arm64", "aws.amazon.com/lambda/pricing", _LAMBDA
+    ),
     "alarm_metric": Price(0.10, "metric and month", "aws.amazon.com/cloudwatch/pricing"),
     "custom_metric": Price(0.30, "metric and month", "aws.amazon.com/cloudwatch/pricing"),
     "health_check": Price(0.50, "check and month", "aws.amazon.com/route53/pricing"),
@@ -175,7 +187,18 @@ differ, the text on the left names dev first. Requests, messages, mails, logs, s
 `DetailedRouteMetrics=on` adds about {_route_metrics(template):.0f} dollars, `Tracing=on` 5 dollars for each million traces, a provisioned
 poller (`PublishPollers`) {_monthly("poller"):.2f} dollars each.
 
+{_comparison()}
+
 """
+
+
+def _comparison() -> str:
+    """Say which prices were compared with what AWS publishes."""
+    open_ = [name for name, price in PRICES.items() if not price.compared]
+    return (
+        f"{len(PRICES) - len(open_)} of the {len(PRICES)} prices were compared with AWS's Price List (published August and September "
+        f"2026).\nNot verified: {', '.join(name.replace('_', ' ') for name in open_)}."
+    )
 
 
 def parameters(samconfig: Mapping[str, Any], stage: str) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """Does the README say what a stage costs, computed from the template and nothing else?"""
 
 import copy
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -105,6 +106,16 @@ def test_every_price_has_a_unit_and_a_source() -> None:
         assert price.dollars > 0, name
         assert price.unit, name
         assert price.source.startswith("aws.amazon.com/"), name
+        assert re.fullmatch(r"(A\w+, 2026-0[89]-\d\d)?", price.compared), name
+
+
+def test_the_readme_names_the_prices_that_nobody_has_compared() -> None:
+    """Finding 7.12: prices were written from memory and looked like facts."""
+    readme = (ROOT / "README.md").read_text()
+    (listed,) = re.findall(r"^Not verified: (.+)\.$", readme, re.MULTILINE)
+    assert listed.split(", ") == [
+        name.replace("_", " ") for name, price in PRICES.items() if not price.compared
+    ]
 
 
 class TestSwitchedOff:
