@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ STAGE = "dev"
 NEAR_SECONDS = 15
 LEAD_SECONDS = 30
 _PATIENCE_SECONDS = 60
+_LONGEST_SECONDS = 45 * 60  # several times what it takes on a busy machine
 
 
 @dataclass
@@ -113,12 +115,12 @@ class Browser(Gateway):
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Deploy once, everything by default; what is started ends with the tests."""
+    """Deploy once, everything by default; what is started ends with the tests, however they end."""
     folder = tmp_path_factory.mktemp("deployed")
-    postgres = EmbeddedPostgres(folder / "postgres", folder / "postgres.log", durable=False)
-    database_url = postgres.start()
     with (
+        _ending(after_seconds=_LONGEST_SECONDS),
         pytest.MonkeyPatch.context() as patch,
+        _postgres(folder) as database_url,
         _sandbox(folder) as sandbox_url,
         _emulator(folder, patch),
     ):
@@ -132,56 +134,89 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         made = System(stage.stack, database_url, secret["ARN"], sandbox_url)
         assert made.deploy() == 0
         yield made
-    postgres.stop()
+
+
+@contextlib.contextmanager
+def _ending(*, after_seconds: float) -> Iterator[None]:
+    """Break off with an error when the block takes longer, whatever it waits for."""
+
+    def break_off(*_: object) -> None:
+        raise TimeoutError(f"make test-deploy took longer than {after_seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, break_off)
+    signal.setitimer(signal.ITIMER_REAL, after_seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    """Run a database; its URL."""
+    server = EmbeddedPostgres(folder / "postgres", folder / "postgres.log", durable=False)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a program until the block ends."""
+    with subprocess.Popen(command, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @contextlib.contextmanager
 def _sandbox(folder: Path) -> Iterator[str]:
     """Serve a network that behaves like a Mastodon server; its address."""
     command = (sys.executable, "-m", "local.sandbox", "--home", folder / "sandbox", "--port", "0")
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with _running(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield process.stdout.readline().removeprefix("Sandbox: ").strip()
-        process.terminate()
 
 
-class _emulator:  # noqa: N801  used like a function
-    """The emulator on a free port of the loopback, and the environment of its clients."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self._folder, self._patch = folder, patch
-
-    def __enter__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        for name, value in {
-            "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": deploy.read_stage(STAGE).region, "SAM_CLI_TELEMETRY": "0",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():  # fmt: skip
-            self._patch.setenv(name, value)
-        self._patch.delenv("AWS_SESSION_TOKEN")
-        environment = {
-            **os.environ,
-            "BIND_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(port),
-            "HOME": str(self._folder),
-            "AUTH": "true",  # functions get their roles' credentials, and policies are evaluated
-        }
-        with (self._folder / "emulator.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [EMULATOR], env=environment, stdout=log, stderr=log, cwd=self._folder
-            )
+@contextlib.contextmanager
+def _emulator(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run the emulator on a free port of the loopback, and name it to its clients."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": deploy.read_stage(STAGE).region, "SAM_CLI_TELEMETRY": "0",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():  # fmt: skip
+        patch.setenv(name, value)
+    patch.delenv("AWS_SESSION_TOKEN", raising=False)
+    environment = {
+        **os.environ,
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "HOME": str(folder),
+        "AUTH": "true",  # functions get their roles' credentials, and policies are evaluated
+    }
+    log_path = folder / "emulator.log"
+    with (
+        log_path.open("wb") as log,
+        _running((EMULATOR,), env=environment, stdout=log, stderr=log, cwd=folder) as process,
+    ):
         until = time.monotonic() + _PATIENCE_SECONDS
         while not _answers(url):
-            assert time.monotonic() < until, (self._folder / "emulator.log").read_text()[-2000:]
+            given_up = process.poll() is not None or time.monotonic() > until
+            assert not given_up, log_path.read_text()[-2000:]
             time.sleep(0.2)
-
-    def __exit__(self, *_error: Sequence[object]) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=30)
+        yield
 
 
 def _answers(url: str) -> bool:
