@@ -140,6 +140,7 @@ def a_media(session: Session, organization: Organization, **columns: Any) -> Med
         "width": 100,
         "height": 50,
         "variants_made": True,
+        "examined": True,
     }
     media = Media(**values | columns)
     session.add(media)

@@ -45,8 +45,8 @@ def clean_jpeg(file: Ranges) -> Cleaned:
     except Scattered:
         raise
     except Broken as error:
-        return kept.cleaned(damage=str(error))
-    return kept.cleaned()
+        return kept.cleaned(damage=str(error), orientation=turned)
+    return kept.cleaned(orientation=turned)
 
 
 def _jpeg_orientation(file: Ranges, before: Sequence[Segment]) -> int:
@@ -105,22 +105,26 @@ def clean_png(file: Ranges) -> Cleaned:
     """Keep the chunks that a decoder needs, those of a moving PNG among them."""
     kept = Kept(file)
     kept.keep(0, 8)
-    moves, turned, at = False, UPRIGHT, 8
+    moves, turned, damage, exif_at = False, UPRIGHT, None, None
     try:
         for kind, at, end in _png_chunks(file):
             if kind == b"acTL":
                 moves = file.number(at + 8, 4) > 1
-            if kind == b"eXIf":
+            if kind == b"eXIf" and turned == UPRIGHT:
                 turned = orientation(file, at + 8, end - 4)
-                if turned != UPRIGHT:
-                    kept.add(_png_chunk(b"eXIf", orientation_alone(turned)))
+            if kind == b"IDAT" and exif_at is None:
+                exif_at = kept.add(
+                    b""
+                )  # some programs write it behind the picture; few read it there
             if kind in _PNG_CHUNKS:
                 kept.keep(at, end)
     except Scattered:
         raise
     except Broken as error:
-        return kept.cleaned(moves=moves, damage=str(error))
-    return kept.cleaned(moves=moves)
+        damage = str(error)
+    if turned != UPRIGHT and exif_at is not None:
+        kept.replace(exif_at, _png_chunk(b"eXIf", orientation_alone(turned)))
+    return kept.cleaned(moves=moves, damage=damage, orientation=turned)
 
 
 def _png_chunks(file: Ranges) -> Iterator[tuple[bytes, int, int]]:
@@ -283,7 +287,9 @@ def clean_webp(file: Ranges) -> Cleaned:
     if kept.size_bytes % 2:  # the last chunk lacks its padding
         kept.add(bytes(1))
     kept.replace(riff, b"RIFF" + (kept.size_bytes - 8).to_bytes(4, "little") + b"WEBP")
-    return kept.cleaned(moves=frames > 1, damage=damage)
+    if flags_at is None:  # the simple form has no place for the note
+        turned = UPRIGHT
+    return kept.cleaned(moves=frames > 1, damage=damage, orientation=turned)
 
 
 def _webp_chunks(file: Ranges) -> Iterator[_WebpChunk]:

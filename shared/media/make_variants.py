@@ -1,9 +1,12 @@
 """How the copies of a picture that platforms need are made: once, when its upload has completed.
 
+A file that was stored under earlier rules is examined first (`examine_again`), a video too.
+
 The message that asks for them may come twice, late, or for a file that is gone. Copies lie under keys that follow from
 the original's key and the plan's name, so a repetition writes the same ones.
 """
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
 from shared.media import queries
 from shared.media.convert import Decoded, Unreadable, WillNotFit, convert, decode
+from shared.media.examine_again import examine_again
 from shared.media.keys import thumbnail_key, variant_key
 from shared.media.pick import MediaFile, StoredFile, StoredVariant
 from shared.providers.registry import specs
@@ -39,13 +43,15 @@ def make_variants(organization_id: OrganizationId, media_id: MediaId) -> None:
     A picture that moves gets a thumbnail only, because its copies would stand still. One that cannot be decoded is
     marked damaged, so that composing refuses it and posts that hold it already say why they fail.
     """
-    with read_only() as session:
-        files = queries.get_media_files(session, organization_id, [media_id])
-    if not files or files[0].facts.is_video:
+    file = _read(organization_id, media_id)
+    if file is not None and not file.is_examined:
+        examine_again(organization_id, file)
+        file = _read(organization_id, media_id)
+    if file is None or file.facts.is_video or file.damage is not None:
         log.info("variants.skipped", extra={"media_id": str(media_id)})
         return
     with tempfile.TemporaryDirectory() as folder:
-        copies = _make_all(files[0], Path(folder))
+        copies = _make_all(file, Path(folder))
     with unit_of_work() as session:
         kept = queries.keep_variants(
             session,
@@ -65,14 +71,20 @@ def make_variants(organization_id: OrganizationId, media_id: MediaId) -> None:
     )
 
 
+def _read(organization_id: OrganizationId, media_id: MediaId) -> MediaFile | None:
+    with read_only() as session:
+        files = queries.get_media_files(session, organization_id, [media_id])
+    return files[0] if files else None
+
+
 def _make_all(file: MediaFile, folder: Path) -> Copies:
     source = folder / "source"
+    rules = {rules.images for spec in specs() for rules in spec.all_media}
+    plans = _missing(needed_variants(file.facts, rules), file.variants)
+    if not plans and file.thumbnail_key == thumbnail_key(file.original.key):
+        return Copies()  # its own thumbnail shows that it could be decoded
     try:
         _download(file.original, source)
-        plans = needed_variants(
-            file.facts, {rules.images for spec in specs() for rules in spec.all_media}
-        )
-        there = {variant.name for variant in file.variants}
         largest = [_SMALL, *plans]
         picture = decode(
             source,
@@ -80,12 +92,12 @@ def _make_all(file: MediaFile, folder: Path) -> Copies:
             width=max(plan.width for plan in largest),
             height=max(plan.height for plan in largest),
         )
-        variants = [
-            StoredVariant(plan.name, stored)
-            for plan in plans
-            if plan.name not in there
-            if (stored := _make(file, picture, plan, variant_key(file.original.key, plan.name)))
-        ]
+        variants: list[StoredVariant] = []
+        for plan in plans:
+            if not _missing([plan], variants):
+                continue
+            stored = _make(file, picture, plan, variant_key(file.original.key, plan.name))
+            variants += [StoredVariant(plan.name, stored)] if stored else []
         thumbnail = None
         if not file.thumbnail_key:
             thumbnail = _make(file, picture, _SMALL, thumbnail_key(file.original.key))
@@ -96,6 +108,26 @@ def _make_all(file: MediaFile, folder: Path) -> Copies:
         log.warning("variants.unreadable", extra={"media_id": str(file.id), "reason": str(error)})
         return Copies(damage="it cannot be decoded as a whole")
     return Copies(variants, thumbnail)
+
+
+def _missing(plans: Sequence[VariantPlan], there: Sequence[StoredVariant]) -> Sequence[VariantPlan]:
+    """List the plans that no copy carries out, those with the most room first: their copies often serve others too."""
+    missing = [
+        plan
+        for plan in plans
+        if not any(v.name == plan.name or _serves(v.file, plan) for v in there)
+    ]
+    return sorted(missing, key=lambda plan: plan.max_bytes or math.inf, reverse=True)
+
+
+def _serves(copy: StoredFile, plan: VariantPlan) -> bool:
+    """Return whether a copy is as good as the one that `plan` describes: as large, of the same type, light enough."""
+    is_alike = (copy.content_type, copy.width, copy.height) == (
+        plan.content_type,
+        plan.width,
+        plan.height,
+    )
+    return is_alike and copy.size_bytes <= (plan.max_bytes or copy.size_bytes)
 
 
 def _make(file: MediaFile, picture: Decoded, plan: VariantPlan, key: str) -> StoredFile | None:

@@ -22,7 +22,9 @@ class MediaState(StrEnum):
 class Media(Timestamps, SoftDelete, Base):
     """An uploaded file. Sizes in bytes, pixels and milliseconds; `content_type` was sniffed from the bytes.
 
-    `moves`: a picture of more than one frame. `damage`: a clause that says what is wrong with the bytes, if anything is.
+    `moves`: a picture of more than one frame. `turned`: a note in the file turns it to how it is shown. `damage`: a
+    clause that says what is wrong with the bytes, if anything is. `examined`: the facts were read and the metadata
+    removed by the present rules; a file that was stored before them is examined again before it goes out.
     """
 
     __tablename__ = "media"
@@ -39,6 +41,11 @@ class Media(Timestamps, SoftDelete, Base):
             "ix_media_without_variants",
             "updated_at",
             postgresql_where=text("not variants_made and state = 'ready' and deleted_at is null"),
+        ),
+        Index(
+            "ix_media_unexamined",
+            "updated_at",
+            postgresql_where=text("not examined and state = 'ready' and deleted_at is null"),
         ),
         Index("ix_media_deleted", "deleted_at", postgresql_where=text("deleted_at is not null")),
         Index("ix_media_unfinished", "created_at", postgresql_where=text("state <> 'ready'")),
@@ -79,6 +86,8 @@ class Media(Timestamps, SoftDelete, Base):
     variants_made: Mapped[bool] = mapped_column(default=False)
     moves: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     damage: Mapped[str | None]
+    turned: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    examined: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
 
 class MediaVariant(Timestamps, Base):

@@ -40,7 +40,8 @@ class MediaFile:
     """A file of the library with its copies.
 
     `variants_made`: there will be no further copies. `is_deleted`: a member removed it from the library; posts that
-    hold it already still go out with it.
+    hold it already still go out with it. `is_examined`: what is said of it here is true by the present rules, and its
+    metadata are gone.
     """
 
     id: uuid.UUID
@@ -53,6 +54,8 @@ class MediaFile:
     is_deleted: bool = False
     moves: bool = False
     damage: str | None = None
+    turned: bool = False
+    is_examined: bool = True
     thumbnail_at_ms: int | None = None
 
     @property
@@ -68,13 +71,14 @@ class MediaFile:
             alt=self.alt,
             moves=self.moves,
             damage=self.damage,
+            turned=self.turned,
         )
 
 
 def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     """Choose what of `file` a platform gets; None: nothing fits, now or, once `variants_made`, at all."""
     facts = file.facts
-    if facts.damage is not None:
+    if facts.damage is not None or not file.is_examined:
         return None
     if facts.is_video:
         return file.original if _video_fits(file.original, rules.videos) else None
@@ -84,9 +88,9 @@ def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     for variant in file.variants:
         if plan is not None and variant.name == plan.name:
             return variant.file
-    # The rules have changed since the copies were made: the largest that fits them still.
+    # Another copy does as well, or the rules have changed since the copies were made: the largest that fits them.
     fitting = [v.file for v in file.variants if fits(_facts_of(v.file), rules.images)]
-    return max(fitting, key=_pixels, default=None)
+    return max(fitting, key=lambda copy: (_pixels(copy), copy.size_bytes), default=None)
 
 
 def pick_spare(file: MediaFile, rules: MediaRules) -> StoredFile | None:

@@ -7,7 +7,7 @@ section 2, Microsoft's BITMAPINFOHEADER page; read 2026-11.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from shared.core.exif import ON_ITS_SIDE, orientation, oriented, tiff_tags
+from shared.core.exif import ON_ITS_SIDE, UPRIGHT, orientation, oriented, tiff_tags
 from shared.core.jpeg import read_jpeg
 from shared.core.ranges import Broken, Ranges
 from shared.media.boxes import Box, boxes, find_box, whole
@@ -19,13 +19,14 @@ _MAX_SEGMENTS = 2_000  # PNG and WebP chunks: real files have a few dozen before
 class Picture:
     """What a header says.
 
-    `width` and `height` are in pixels as shown, turned as the camera asked. `decoding_bytes` is what a decoder holds at
-    once beyond a few rows: nothing for what can be read row by row.
+    `width` and `height` are in pixels as shown, turned as the camera asked; `orientation` is how it asked (Exif's, 1 to
+    8). `decoding_bytes` is what a decoder holds at once beyond a few rows: nothing for what can be read row by row.
     """
 
     width: int
     height: int
     decoding_bytes: int = 0
+    orientation: int = UPRIGHT
 
 
 def read_picture(file: Ranges, content_type: str) -> Picture:
@@ -51,8 +52,7 @@ def _jpeg(file: Ranges) -> Picture:
     if jpeg.progressive:
         samples = jpeg.width * jpeg.height * sum(jpeg.sampling) // max(jpeg.sampling)
         decoding = samples * _COEFFICIENT_BYTES
-    turned = jpeg.orientation in ON_ITS_SIDE
-    return _shown(jpeg.width, jpeg.height, turned=turned, decoding_bytes=decoding)
+    return _shown(jpeg.width, jpeg.height, turned=jpeg.orientation, decoding_bytes=decoding)
 
 
 # PNG
@@ -61,10 +61,10 @@ def _jpeg(file: Ranges) -> Picture:
 def _png(file: Ranges) -> Picture:
     width, height = file.number(16, 4), file.number(20, 4)
     depth, color, interlaced = file.at(24, 1)[0], file.at(25, 1)[0], file.at(28, 1)[0]
-    turned = False
+    turned = UPRIGHT
     for kind, start, length in _png_chunks(file):
         if kind == b"eXIf":
-            turned = _is_turned(file, start, start + length)
+            turned = orientation(file, start, start + length)
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color)
     if channels is None:
         raise Broken(f"PNG color type {color} does not exist")
@@ -122,18 +122,18 @@ def _webp(file: Ranges) -> Picture:
     if kind == b"VP8X":
         flags = file.number(20, 1)
         width, height = file.number(24, 3, "little") + 1, file.number(27, 3, "little") + 1
-        turned = bool(flags & 8) and _webp_is_turned(file)
+        turned = _webp_orientation(file) if flags & 8 else UPRIGHT
         return _webp_picture(width, height, turned=turned)
     raise Broken(f"the WebP chunk {kind!r} is not known")
 
 
-def _webp_picture(width: int, height: int, *, turned: bool = False) -> Picture:
+def _webp_picture(width: int, height: int, *, turned: int = UPRIGHT) -> Picture:
     # libwebp keeps the frame, the canvas it is drawn on, and for lossless files as much again for a while.
     decoding = width * height * _RGBA * 5 // 2
     return _shown(width, height, turned=turned, decoding_bytes=decoding)
 
 
-def _webp_is_turned(file: Ranges) -> bool:
+def _webp_orientation(file: Ranges) -> int:
     at = 12
     for _ in range(_MAX_SEGMENTS):
         if at + 8 > file.size:
@@ -143,13 +143,14 @@ def _webp_is_turned(file: Ranges) -> bool:
             start = at + 8
             if file.at(start, min(6, length)) == b"Exif\x00\x00":
                 start += 6
-            return _is_turned(file, start, at + 8 + length)
+            return orientation(file, start, at + 8 + length)
         at += 8 + length + length % 2
-    return False
+    return UPRIGHT
 
 
 # AVIF
 
+_QUARTER_TURNS = (UPRIGHT, 8, 3, 6)  # `irot` counts them anti-clockwise
 _AVIF_BYTES_A_PIXEL = 15  # measured: the planes, libheif's copy of them, and the converted rows
 
 
@@ -173,7 +174,7 @@ def _avif(file: Ranges) -> Picture:
     return _shown(
         width,
         height,
-        turned=bool(turns and turns[0] % 2),
+        turned=_QUARTER_TURNS[turns[0]] if turns else UPRIGHT,
         decoding_bytes=width * height * _AVIF_BYTES_A_PIXEL,
     )
 
@@ -212,18 +213,13 @@ def _tiff(file: Ranges) -> Picture:
     # A strip or a row of tiles is decoded at once; up to 16 bits a sample, since the list of depths lies elsewhere.
     rows = min(tags.get(_TILE_HEIGHT) or tags.get(_ROWS_A_STRIP) or height, height)
     decoding = width * rows * tags.get(_SAMPLES, 1) * 2
-    turned = oriented(tags) in ON_ITS_SIDE
-    return _shown(width, height, turned=turned, decoding_bytes=decoding)
+    return _shown(width, height, turned=oriented(tags), decoding_bytes=decoding)
 
 
-def _is_turned(file: Ranges, start: int, end: int) -> bool:
-    return orientation(file, start, end) in ON_ITS_SIDE
-
-
-def _shown(width: int, height: int, *, turned: bool, decoding_bytes: int) -> Picture:
-    if turned:
+def _shown(width: int, height: int, *, turned: int, decoding_bytes: int) -> Picture:
+    if turned in ON_ITS_SIDE:
         width, height = height, width
-    return Picture(width, height, decoding_bytes)
+    return Picture(width, height, decoding_bytes, turned)
 
 
 _READERS: dict[str, Callable[[Ranges], Picture]] = {

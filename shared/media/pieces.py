@@ -14,13 +14,15 @@ class Cleaned:
     """A file without its metadata, and what was learned on the way.
 
     `changed`: it is not byte for byte the file that was uploaded. `moves`: it has more than one frame. `damage` is a
-    clause ("it ends in the middle of ..."); None: the file is whole.
+    clause ("it ends in the middle of ..."); None: the file is whole. `orientation` is how the note that stays turns the
+    picture (Exif's, 1 to 8); None: the cleaner leaves such a note as it is.
     """
 
     content: Assembled
     changed: bool
     moves: bool = False
     damage: str | None = None
+    orientation: int | None = None
 
 
 class Kept:
@@ -55,7 +57,9 @@ class Kept:
         """How long all of it is so far."""
         return sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in self._pieces)
 
-    def cleaned(self, *, moves: bool = False, damage: str | None = None) -> Cleaned:
+    def cleaned(
+        self, *, moves: bool = False, damage: str | None = None, orientation: int | None = None
+    ) -> Cleaned:
         """Return the file that the pieces make.
 
         Raises:
@@ -63,7 +67,7 @@ class Kept:
         """
         changed = not self._is_the_file()
         pieces = [p if isinstance(p, bytes) else self._file.span(*p) for p in self._pieces]
-        return Cleaned(_assembled(pieces), changed, moves, damage)
+        return Cleaned(_assembled(pieces), changed, moves, damage, orientation)
 
     def _is_the_file(self) -> bool:
         """Return whether the pieces are the whole file, in its order, whatever was put in."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from shared.core.config import settings
+from shared.core.exif import ON_ITS_SIDE, UPRIGHT
 from shared.core.ranges import Assembled, Broken, Ranges
 from shared.media.clean import clean
 from shared.media.errors import FileRefused
@@ -19,7 +20,8 @@ MAX_DECODING_BYTES = 96 * 1024**2
 class Facts:
     """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or not said).
 
-    `moves`: a picture of more than one frame. `damage` is a clause that says what is wrong; None: the file is whole.
+    `orientation` is how a note in the file turns a picture to how it is shown (Exif's, 1 to 8). `moves`: a picture of more
+    than one frame. `damage` is a clause that says what is wrong; None: the file is whole.
     """
 
     content_type: str
@@ -29,6 +31,12 @@ class Facts:
     duration_ms: int | None = None
     moves: bool = False
     damage: str | None = None
+    orientation: int = UPRIGHT
+
+    @property
+    def turned(self) -> bool:
+        """Whether a note in the file turns or mirrors the picture."""
+        return self.orientation != UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,16 @@ def examine(file: Ranges) -> Examined:
         moves=cleaned.moves,
         damage=cleaned.damage,
     )
+    if cleaned.orientation is not None:
+        facts = _turned(facts, cleaned.orientation)
     return Examined(facts, cleaned.content, cleaned.changed)
+
+
+def _turned(facts: Facts, orientation: int) -> Facts:
+    """Return the facts of a picture whose note is found where its header's reader does not look, or not at all."""
+    if (orientation in ON_ITS_SIDE) != (facts.orientation in ON_ITS_SIDE):
+        facts = replace(facts, width=facts.height, height=facts.width)
+    return replace(facts, orientation=orientation)
 
 
 def probe(file: Ranges) -> Facts:
@@ -78,7 +95,13 @@ def probe(file: Ranges) -> Facts:
     except Broken as error:
         raise FileRefused("unreadable", f"The file cannot be read: {error}.") from error
     _check_pixels(picture, content_type)
-    return Facts(content_type, file.size, picture.width, picture.height)
+    return Facts(
+        content_type,
+        file.size,
+        picture.width,
+        picture.height,
+        orientation=picture.orientation,
+    )
 
 
 def max_bytes(content_type: str) -> int:

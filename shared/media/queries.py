@@ -175,6 +175,8 @@ def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
         is_deleted=media.deleted_at is not None,
         moves=media.moves,
         damage=media.damage,
+        turned=media.turned,
+        is_examined=media.examined,
         thumbnail_at_ms=media.thumbnail_at_ms,
     )
 
@@ -298,6 +300,22 @@ def keep_variants(
             .on_conflict_do_nothing(index_elements=["media_id", "name"])
         )
     return True
+
+
+def record_examination(
+    session: Session,
+    organization_id: OrganizationId,
+    media_id: MediaId,
+    values: Mapping[str, Any],
+    *,
+    damage: str | None,
+) -> None:
+    """Record what examining a stored file again found. Damage that was known before stays."""
+    session.execute(
+        update(Media)
+        .where(Media.organization_id == organization_id, Media.id == media_id)
+        .values(examined=True, damage=func.coalesce(Media.damage, damage), **values)
+    )
 
 
 def _in_library(organization_id: OrganizationId) -> tuple[ColumnElement[bool], ...]:

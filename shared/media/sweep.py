@@ -1,19 +1,20 @@
 """What is cleaned up behind members: bytes of deleted files, uploads that never ended, copies that were never made.
 
-It runs for all organizations at once, called by a rate. Nothing here knows posts: the caller, who does, says which
+Files that were stored under earlier rules are examined again. It runs for all organizations at once, called by a rate. Nothing here knows posts: the caller, who does, says which
 files are still needed.
 """
 
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
-from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from shared.aws import storage
 from shared.core.log import log
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import after_commit, read_only, unit_of_work
 from shared.media.keys import thumbnail_key
 from shared.media.models import Media, MediaState, MediaVariant
 from shared.media.variants import request_variants
@@ -25,6 +26,8 @@ _UPLOADS_STAY = timedelta(days=3)
 # A message that is not worked off by then was lost, or lies among the dead letters.
 _VARIANTS_TAKE = timedelta(minutes=15)
 _PAGE = 200
+# About a minute's work for the function that makes copies, so that new uploads hardly wait.
+_EXAMINED_AN_HOUR = 500
 
 
 def remove_unneeded_files(needed: Select[uuid.UUID]) -> int:
@@ -62,6 +65,31 @@ def request_missing_variants() -> int:
             .limit(_PAGE)
         ).all()
     request_variants(files)
+    return len(files)
+
+
+def request_examinations() -> int:
+    """Have a page of files examined that were stored under earlier rules; how many that were.
+
+    Those that were asked for last come last, so that one that cannot be examined holds up no other.
+    """
+    page = (
+        select(Media.id)
+        .where(
+            Media.examined.is_(False), Media.state == MediaState.READY, Media.deleted_at.is_(None)
+        )
+        .order_by(Media.updated_at)
+        .limit(_EXAMINED_AN_HOUR)
+    )
+    with unit_of_work() as session:
+        files = session.scalars(
+            update(Media)
+            .where(Media.id.in_(page))
+            .values(updated_at=func.now())
+            .returning(Media)
+            .execution_options(synchronize_session=False)
+        ).all()
+        after_commit(session, partial(request_variants, files))
     return len(files)
 
 

@@ -171,6 +171,8 @@ def add_to_library(
                 "duration_ms": facts.duration_ms,
                 "moves": facts.moves,
                 "damage": facts.damage,
+                "turned": facts.turned,
+                "examined": True,
                 "variants_made": facts.damage is not None or is_video(facts.content_type),
             },
         )

@@ -109,8 +109,9 @@ class Page:
 class MediaFacts:
     """What the rules look at in a file. Sizes in bytes, pixels, milliseconds; None: not known.
 
-    `moves`: a picture of several frames, which no copy that we make would keep. `damage` is a clause that says what is
-    wrong with the bytes; None: nothing is known to be.
+    `moves`: a picture of several frames, which no copy that we make would keep. `turned`: only a note in the file
+    (Exif's orientation) turns or mirrors it to how it is shown. `damage` is a clause that says what is wrong with the
+    bytes; None: nothing is known to be.
     """
 
     content_type: str
@@ -121,6 +122,7 @@ class MediaFacts:
     alt: str | None = None
     moves: bool = False
     damage: str | None = None
+    turned: bool = False
 
     @property
     def is_video(self) -> bool:

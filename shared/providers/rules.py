@@ -22,7 +22,7 @@ from shared.providers.spec import (
     TextUnit,
     VideoRules,
 )
-from shared.providers.variants import fits, needed_variant
+from shared.providers.variants import fits, is_within, needed_variant
 from shared.providers.wording import length_of, text_for
 
 UNIT_NAMES = {
@@ -215,6 +215,13 @@ def _damaged(media: MediaFacts, path: str) -> FieldRefused:
 
 def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldRefused:
     """Refuse a picture that does not go out as it is and of which no copy is made."""
+    if media.turned and is_within(media, rules):
+        return _refused(
+            path,
+            "moving_picture",
+            f"This animated picture lies on its side, and {name} would show it so. Turn it with an image editor, or upload "
+            "it as an MP4 video.",
+        )
     refused = next(_type_and_size(name, media, rules.types, rules.max_bytes, path), None)
     if refused is None:
         limits = [

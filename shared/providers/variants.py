@@ -2,6 +2,11 @@
 
 The same facts and rules always give the same plan, so the copy made when an upload completes and the file picked
 when its post goes out are found under one name.
+
+Every platform gets an upright copy of a picture that only a note in the file turns (Exif's orientation). Image servers
+that write their own copies often drop the note without turning the picture: Bluesky's shows it on its side
+(github.com/bluesky-social/social-app/issues/10714, open since June 2026) and so did Pixelfed
+(github.com/pixelfed/pixelfed/issues/75); X and LinkedIn do not say what they do. Read 2026-11-30.
 """
 
 import math
@@ -38,6 +43,11 @@ class VariantPlan:
 
 def fits(image: MediaFacts, rules: ImageRules) -> bool:
     """Return whether a picture goes out as it is."""
+    return not image.turned and is_within(image, rules)
+
+
+def is_within(image: MediaFacts, rules: ImageRules) -> bool:
+    """Return whether a picture keeps a platform's limits, whichever way up it is."""
     width, height = image.width or 0, image.height or 0
     return (
         image.content_type in rules.types

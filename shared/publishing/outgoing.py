@@ -18,13 +18,17 @@ from shared.publishing.claim import DuePart
 
 
 class StillConverting(PlatformUnavailable):
-    """The copy of a file that the platform takes is not there yet."""
+    """The copy of a file that the platform takes is not there yet, or the file was stored under earlier rules.
+
+    `is_requested`: a message that asks for it is on its way.
+    """
 
     code = "still_converting"
 
-    def __init__(self, message: str, *, media_id: UUID) -> None:
+    def __init__(self, message: str, *, media_id: UUID, is_requested: bool = True) -> None:
         super().__init__(message)
         self.media_id = media_id
+        self.is_requested = is_requested
 
 
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
@@ -74,6 +78,12 @@ def _outgoing_media(
     if file.damage is not None:
         raise MediaRejected(
             f"{file.name} is damaged: {file.damage}. Upload it again, or choose another file."
+        )
+    if not file.is_examined:
+        raise StillConverting(
+            f"{file.name} was uploaded to an earlier version of Roost and is being checked again.",
+            media_id=file.id,
+            is_requested=False,
         )
     picked = pick(file, rules)
     if picked is None and not file.variants_made:

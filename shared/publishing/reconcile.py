@@ -25,7 +25,11 @@ from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
-from shared.media.sweep import remove_unneeded_files, request_missing_variants
+from shared.media.sweep import (
+    remove_unneeded_files,
+    request_examinations,
+    request_missing_variants,
+)
 from shared.organizations.sweep import forget_never_activated
 from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
@@ -324,6 +328,7 @@ def keep_house(sweep: _Sweep | None = None) -> bool:
         forget_old_deliveries,
         forget_never_activated,
         request_missing_variants,
+        request_examinations,
         lambda: remove_unneeded_files(media_still_needed()),
     ]
     for chore in chores:

@@ -15,6 +15,7 @@ from functions.variants.app import handler
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.models import Media, MediaVariant
 from shared.media.pick import MediaFile, pick
+from shared.media.probe import probe
 from shared.media.queries import get_media_files
 from shared.organizations.models import Organization
 from shared.providers.registry import provider, specs
@@ -22,7 +23,15 @@ from shared.providers.spec import ImageRules, MediaRules
 from tests.builders import a_media
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.shared.media.files import a_picture, an_animation, an_mp4
+from tests.shared.media.files import (
+    SECRET,
+    a_file,
+    a_picture,
+    an_animation,
+    an_mp4,
+    box,
+    with_metadata,
+)
 from tests.shared.media.storage import BUCKET, keys, make_storage, stored
 
 EVENT = Path(__file__).parents[2] / "events" / "variants_message.json"
@@ -208,3 +217,98 @@ class TestNotMade:
         assert handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": str(bad.id)}]}
         assert read(session, good).variants_made
         assert not read(session, bad).variants_made
+
+
+class TestTurned:
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+    @pytest.mark.parametrize("orientation", [2, 3, 6])
+    def test_every_platform_finds_an_upright_copy(
+        self, session: Session, organization: Organization, suffix: str, orientation: int
+    ) -> None:
+        """Image servers drop Exif data without turning the picture. Upside down and mirrored count too."""
+        content = a_picture(suffix, orientation=orientation)
+        facts = probe(a_file(content))
+        assert facts.turned
+        file = uploaded(
+            session, organization, content, facts.content_type,
+            width=facts.width, height=facts.height, turned=True,
+        )  # fmt: skip
+        deliver(file)
+        found = read(session, file)
+        shown = pyvips.Image.new_from_buffer(content, "").autorot()
+        for slug, rules in ((spec.slug, rules) for spec in specs() for rules in spec.all_media):
+            if not rules.images.max_count:
+                continue
+            picked = pick(found, rules)
+            assert picked is not None, slug
+            copy = pyvips.Image.new_from_buffer(stored(picked.key)["content"], "")
+            assert copy.get_typeof("orientation") == 0
+            assert (copy.width, copy.height) == (shown.width, shown.height)
+            assert (copy.extract_band(0) - shown.extract_band(0)).abs().avg() < 10
+
+    def test_one_copy_serves_all_platforms_that_take_its_type(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = a_picture(orientation=6)
+        file = uploaded(
+            session, organization, content, "image/jpeg", width=48, height=64, turned=True
+        )
+        deliver(file)
+        assert len(read(session, file).variants) == 1
+
+
+class TestExaminedAgain:
+    """Finding 2.10, of files that were stored before metadata were removed."""
+
+    def test_metadata_leave_a_stored_picture_and_facts_are_read_anew(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = with_metadata(".jpg", orientation=6)
+        file = uploaded(
+            session, organization, content, "image/jpeg", width=64, height=48,
+            examined=False, variants_made=True,
+        )  # fmt: skip
+        assert deliver(file) == {"batchItemFailures": []}
+        found, original = read(session, file), stored(file.key)["content"]
+        assert SECRET not in original
+        assert found.original.size_bytes == len(original)
+        assert (found.is_examined, found.turned, found.variants_made) == (True, True, True)
+        assert (found.original.width, found.original.height) == (48, 64)
+
+    def test_a_video_too(self, session: Session, organization: Organization) -> None:
+        place = box(b"udta", box(b"\xa9xyz", SECRET))
+        content = an_mp4(in_moov=place)
+        file = uploaded(
+            session, organization, content, "video/mp4", examined=False, variants_made=True
+        )
+        deliver(file)
+        found, original = read(session, file), stored(file.key)["content"]
+        assert (len(original), SECRET in original) == (len(content), False)
+        assert (found.is_examined, found.original.duration_ms) == (True, 12_345)
+
+    def test_a_moving_picture_of_before_is_found_to_move(
+        self, session: Session, organization: Organization
+    ) -> None:
+        content = an_animation(".webp")
+        file = uploaded(session, organization, content, "image/webp", examined=False)
+        deliver(file)
+        assert read(session, file).moves
+
+    @pytest.mark.parametrize("content", [b"%PDF-1.7 " + bytes(100), None])
+    def test_what_is_gone_or_would_be_refused_today_does_not_go_out(
+        self, session: Session, organization: Organization, content: bytes | None
+    ) -> None:
+        file = uploaded(session, organization, content or b"x", "image/jpeg", examined=False)
+        if content is None:
+            boto3.client("s3").delete_object(Bucket=BUCKET, Key=file.key)
+        assert deliver(file) == {"batchItemFailures": []}
+        found = read(session, file)
+        assert found.is_examined
+        assert found.damage is not None
+        assert pick(found, provider("mastodon").spec.media) is None
+
+    def test_until_then_no_platform_gets_it(
+        self, session: Session, organization: Organization
+    ) -> None:
+        file = uploaded(session, organization, a_picture(), "image/jpeg", examined=False)
+        assert pick(read(session, file), provider("mastodon").spec.media) is None

@@ -81,6 +81,14 @@ class TestEveryCombination:
         assert pick(stored(media), rules) is None
 
 
+def test_a_moving_picture_that_lies_on_its_side_is_refused() -> None:
+    """No upright copy of it can be made, because copies stand still."""
+    webp = MediaFacts("image/webp", 1_000, 64, 48, moves=True, turned=True)
+    [refused] = check(provider("bluesky"), [DraftPart("a", [webp])], {})
+    assert refused.code == "moving_picture"
+    assert "lies on its side" in refused.message
+
+
 def test_a_moving_picture_is_refused_with_the_way_out() -> None:
     gif = MediaFacts("image/gif", 1_000, 64, 48, moves=True)
     (refused,) = check(provider("bluesky"), [DraftPart("a", [gif])], {})

@@ -60,6 +60,20 @@ class TestPictures:
         again = examine(a_file(clean))
         assert (again.changed, stored(again)) == (False, clean)
 
+    def test_a_note_behind_the_picture_turns_it_too(self) -> None:
+        """Some programs write a PNG's Exif data behind the picture, where a header's reader does not look."""
+        upright, noted = a_picture(".png"), a_picture(".png", orientation=6)
+        at, end = noted.index(b"eXIf") - 4, upright.index(b"IEND") - 4
+        chunk = noted[at : at + 12 + int.from_bytes(noted[at : at + 4])]
+        examined = examine(a_file(upright[:end] + chunk + upright[end:]))
+        assert (examined.facts.turned, examined.facts.width, examined.facts.height) == (
+            True,
+            48,
+            64,
+        )
+        shown = pyvips.Image.new_from_buffer(stored(examined), "").autorot()
+        assert (shown.width, shown.height) == (48, 64)
+
     @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
     def test_what_lies_behind_the_picture_leaves(self, suffix: str) -> None:
         content = a_picture(suffix, keep="none")

@@ -40,6 +40,7 @@ class TestPictures:
     def test_size_is_as_shown(self, suffix: str, orientation: int, turned: bool) -> None:
         facts = probe(a_file(a_picture(suffix, orientation=orientation)))
         assert (facts.width, facts.height) == ((48, 64) if turned else (64, 48))
+        assert facts.turned == (orientation != 1)
 
     def test_more_than_40_megapixels_are_refused(self) -> None:
         with pytest.raises(FileRefused, match=r"at most 40 megapixels; this one has 41\.0"):

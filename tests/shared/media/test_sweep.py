@@ -9,9 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
+from shared.media import sweep
 from shared.media.keys import thumbnail_key
 from shared.media.models import Media, MediaState, MediaVariant
-from shared.media.sweep import remove_unneeded_files, request_missing_variants
+from shared.media.sweep import (
+    remove_unneeded_files,
+    request_examinations,
+    request_missing_variants,
+)
 from shared.organizations.models import Organization
 from tests.builders import a_media, an_organization
 from tests.conftest import Configure
@@ -101,3 +106,24 @@ class TestRequest:
         assert request_missing_variants() == 1
         (message,) = asked_for_variants(settings().variants_queue_url)
         assert message["mediaId"] == str(lost.id)
+
+
+class TestExaminations:
+    def test_files_of_before_are_asked_for_a_page_at_a_time_the_oldest_request_first(
+        self, session: Session, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 2.10: files that were stored before metadata were removed lose them, whether a post uses them or not."""
+        monkeypatch.setattr(sweep, "_EXAMINED_AN_HOUR", 2)
+        old = [
+            a_media(session, organization, examined=False, updated_at=ago(days=age))
+            for age in (9, 8, 7)
+        ]
+        a_media(session, organization, examined=False, deleted_at=ago(days=1))
+        a_media(session, organization, examined=False, state=MediaState.UPLOADING)
+        a_media(session, organization)
+        assert request_examinations() == 2
+        asked = asked_for_variants(settings().variants_queue_url)
+        assert {one["mediaId"] for one in asked} == {str(file.id) for file in old[:2]}
+        request_examinations()
+        asked = asked_for_variants(settings().variants_queue_url)
+        assert str(old[2].id) in {one["mediaId"] for one in asked}
