@@ -104,7 +104,7 @@ VENV_FAULT := $(if $(wildcard .venv/pyvenv.cfg),$(shell \
 	@test -n "$(PYTHON)" || { echo "Roost needs Python 3.11 or later with venv (on Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 	@if [ -e .venv ] || [ -L .venv ]; then echo "Replacing .venv: $(or $(VENV_FAULT),it is not complete)."; rm -rf .venv; fi
 	@echo "Making .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) requirements/environment.py .venv
 
 .PHONY: FORCE
 FORCE:
@@ -120,14 +120,14 @@ FORCE:
 .venv-sam/.sam: requirements/sam.txt
 	@test -n "$(PYTHON)" || { echo "The SAM CLI needs Python 3.11 or later with venv." >&2; exit 1; }
 	@echo "Installing the SAM CLI into .venv-sam"
-	@$(PYTHON) -m venv --clear .venv-sam
+	@$(PYTHON) requirements/environment.py .venv-sam
 	@.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
 	@touch $@
 
 .venv-emulator/.emulator: requirements/emulator.txt
 	@test -n "$(PYTHON_RUNTIME)" || { echo "make test-deploy needs Python $(RUNTIME), the version that Lambda runs: install python$(RUNTIME) with venv and try again." >&2; exit 1; }
 	@echo "Installing the emulator into .venv-emulator"
-	@$(PYTHON_RUNTIME) -m venv --clear .venv-emulator
+	@$(PYTHON_RUNTIME) requirements/environment.py .venv-emulator
 	@.venv-emulator/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
 	@touch $@
 

