@@ -1,11 +1,11 @@
-"""Mails that wait: digests of what was published, and failures whose mail did not leave at once."""
+"""Mails that wait to be collected: digests of what was published."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from shared.core.log import log
 from shared.db.invocations import closes_connections
-from shared.notifications.mails import mail_digests, mail_overdue
+from shared.notifications.mails import mail_digests
 
 # A round of mails takes seconds; what is left over is claimed by the next run.
 _ENOUGH_MILLISECONDS = 60_000
@@ -19,6 +19,6 @@ def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
     def go_on() -> bool:
         return bool(context.get_remaining_time_in_millis() > _ENOUGH_MILLISECONDS)
 
-    sent = {"overdue": mail_overdue(go_on=go_on), "digested": mail_digests(go_on=go_on)}
+    sent = {"digested": mail_digests(go_on=go_on)}
     log.info("notifications.mailed", extra=sent)
     return sent

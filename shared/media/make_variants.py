@@ -47,7 +47,7 @@ def make_variants(organization_id: OrganizationId, media_id: MediaId) -> None:
     if file is not None and not file.is_examined:
         examine_again(organization_id, file)
         file = _read(organization_id, media_id)
-    if file is None or file.facts.is_video or file.damage is not None:
+    if file is None or file.facts.is_video or file.damage is not None or file.variants_made:
         log.info("variants.skipped", extra={"media_id": str(media_id)})
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,7 @@
 """Which tables describe uploaded files and their converted copies. The bytes are in object storage under `key`."""
 
 import uuid
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
@@ -25,6 +26,7 @@ class Media(Timestamps, SoftDelete, Base):
     `moves`: a picture of more than one frame. `turned`: a note in the file turns it to how it is shown. `damage`: a
     clause that says what is wrong with the bytes, if anything is. `examined`: the facts were read and the metadata
     removed by the present rules; a file that was stored before them is examined again before it goes out.
+    `variants_due_at` is when copies that are still missing are requested once more; None: a few minutes after the upload.
     """
 
     __tablename__ = "media"
@@ -84,6 +86,7 @@ class Media(Timestamps, SoftDelete, Base):
     thumbnail_key: Mapped[str | None]
     thumbnail_at_ms: Mapped[int | None]
     variants_made: Mapped[bool] = mapped_column(default=False)
+    variants_due_at: Mapped[datetime | None]
     moves: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     damage: Mapped[str | None]
     turned: Mapped[bool] = mapped_column(default=False, server_default=text("false"))

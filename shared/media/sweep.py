@@ -8,11 +8,23 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from shared.aws import storage
+from shared.core.ids import MediaId, OrganizationId
 from shared.core.log import log
 from shared.db.session import after_commit, read_only, unit_of_work
 from shared.media.keys import thumbnail_key
@@ -23,8 +35,14 @@ from shared.media.variants import request_variants
 _DELETED_FILES_STAY = timedelta(days=30)
 # The bucket's lifecycle rule ends uploads after two days.
 _UPLOADS_STAY = timedelta(days=3)
-# A message that is not worked off by then was lost, or lies among the dead letters.
-_VARIANTS_TAKE = timedelta(minutes=15)
+# Longer than the function that makes copies may run: its worker was killed, or the message was lost. A file that kills its
+# worker each time is requested less and less often.
+VARIANTS_TAKE = timedelta(minutes=3)
+_PAUSE_SHARE = 2
+_NEXT: ColumnElement[Any] = literal_column(
+    f"now() + greatest(interval '{VARIANTS_TAKE.seconds} seconds', (now() - media.updated_at) / {_PAUSE_SHARE})"
+)
+_VARIANTS_GIVE_UP = timedelta(days=1)
 _PAGE = 200
 # About a minute's work for the function that makes copies, so that new uploads hardly wait.
 _EXAMINED_AN_HOUR = 500
@@ -50,21 +68,29 @@ def remove_unneeded_files(needed: Select[uuid.UUID]) -> int:
 
 
 def request_missing_variants() -> int:
-    """Ask again for copies that should be there by now; how many files lack them."""
-    with read_only() as session:
-        files: Sequence[Media] = session.scalars(
-            select(Media)
-            .where(
-                Media.state == MediaState.READY,
-                Media.variants_made.is_(False),
-                Media.deleted_at.is_(None),
-                Media.updated_at < func.now() - _VARIANTS_TAKE,
-                Media.updated_at > func.now() - timedelta(days=1),
-            )
-            .order_by(Media.updated_at)
-            .limit(_PAGE)
+    """Request copies again that should be there by now; how many files lack them."""
+    due = (
+        select(Media.id)
+        .where(
+            Media.state == MediaState.READY,
+            Media.variants_made.is_(False),
+            Media.deleted_at.is_(None),
+            Media.updated_at < func.now() - VARIANTS_TAKE,
+            Media.updated_at > func.now() - _VARIANTS_GIVE_UP,
+            or_(Media.variants_due_at.is_(None), Media.variants_due_at <= func.now()),
+        )
+        .order_by(Media.updated_at)
+        .limit(_PAGE)
+        .with_for_update(skip_locked=True)
+    )
+    with unit_of_work() as session:
+        files = session.execute(
+            update(Media)
+            .where(Media.id.in_(due))
+            .values(variants_due_at=_NEXT, updated_at=Media.updated_at)
+            .returning(Media.organization_id, Media.id)
         ).all()
-    request_variants(files)
+    request_variants((OrganizationId(owner), MediaId(media_id)) for owner, media_id in files)
     return len(files)
 
 
@@ -82,14 +108,15 @@ def request_examinations() -> int:
         .limit(_EXAMINED_AN_HOUR)
     )
     with unit_of_work() as session:
-        files = session.scalars(
+        files = session.execute(
             update(Media)
             .where(Media.id.in_(page))
             .values(updated_at=func.now())
-            .returning(Media)
+            .returning(Media.organization_id, Media.id)
             .execution_options(synchronize_session=False)
         ).all()
-        after_commit(session, partial(request_variants, files))
+        ids = [(OrganizationId(owner), MediaId(media_id)) for owner, media_id in files]
+        after_commit(session, partial(request_variants, ids))
     return len(files)
 
 

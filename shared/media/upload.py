@@ -300,7 +300,7 @@ def _look_at(upload: Media, stored: StoredObject) -> Examined:
 
 def _request_variants(media: Media) -> None:
     if not media.variants_made:
-        request_variants([media])
+        request_variants([(OrganizationId(media.organization_id), MediaId(media.id))])
 
 
 def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> Media:

@@ -5,20 +5,14 @@ from collections.abc import Iterable
 from shared.aws import queues
 from shared.core.config import settings
 from shared.core.ids import MediaId, OrganizationId
-from shared.media.models import Media
 
 
-def request_variants(files: Iterable[Media]) -> None:
-    """Put a message for each file on the variants queue; for those that need none it does nothing twice."""
+def request_variants(files: Iterable[tuple[OrganizationId, MediaId]]) -> None:
+    """Put a message for each file, of each organization, on the variants queue; a second one for a file does nothing."""
     queues.send(
         settings().variants_queue_url,
-        [_message(str(media.organization_id), str(media.id)) for media in files],
+        [_message(str(organization_id), str(media_id)) for organization_id, media_id in files],
     )
-
-
-def request_copies(organization_id: OrganizationId, media_id: MediaId) -> None:
-    """Ask again for one file whose copies are waited for."""
-    queues.send(settings().variants_queue_url, [_message(str(organization_id), str(media_id))])
 
 
 def _message(organization_id: str, media_id: str) -> queues.Message:

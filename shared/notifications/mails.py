@@ -22,7 +22,9 @@ from shared.notifications import queries
 from shared.notifications.models import NotificationKind
 from shared.notifications.queries import Claimed, Recipient
 
-_LEASE = timedelta(minutes=10)
+# Each is longer than the functions that mail may run, so a killed one's mails are sent by the sweep after that.
+LEASE = timedelta(minutes=4)
+DIGEST_LEASE = timedelta(minutes=10)
 # A failure is mailed right after its transaction; what still waits after this, nobody is about to mail.
 _OVERDUE = timedelta(minutes=2)
 _ROUND = 50
@@ -38,9 +40,9 @@ Claim = Callable[[], list[Claimed]]
 
 
 def mail_now(notification_ids: Sequence[UUID]) -> None:
-    """Mail these notifications to the members who want them. What fails is left to `mail_overdue`."""
+    """Mail these notifications to the members who want them. What fails is left to the sweep, `mail_overdue`."""
     with unit_of_work() as session:
-        claimed = queries.claim(session, notification_ids, _LEASE)
+        claimed = queries.claim(session, notification_ids, LEASE)
     _send(claimed, _one_mail_each)
 
 
@@ -66,13 +68,13 @@ def _rounds(
 
 def _claim_overdue() -> list[Claimed]:
     with unit_of_work() as session:
-        return queries.claim_overdue(session, older_than=_OVERDUE, lease=_LEASE, limit=_ROUND)
+        return queries.claim_overdue(session, older_than=_OVERDUE, lease=LEASE, limit=_ROUND)
 
 
 def _claim_digests() -> list[Claimed]:
     after = timedelta(minutes=settings().digest_after_minutes)
     with unit_of_work() as session:
-        return queries.claim_digests(session, after=after, lease=_LEASE, limit=_ROUND)
+        return queries.claim_digests(session, after=after, lease=DIGEST_LEASE, limit=_ROUND)
 
 
 def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], list[Letter]]) -> None:

@@ -30,6 +30,7 @@ from shared.media.sweep import (
     request_examinations,
     request_missing_variants,
 )
+from shared.notifications.mails import mail_overdue
 from shared.organizations.sweep import forget_never_activated
 from shared.posts.media_use import media_still_needed
 from shared.posts.schedule import Armable, arm, publish_message, stage_message
@@ -71,6 +72,7 @@ class Reconciled:
     stagings: int = 0
     adopted: int = 0
     deliveries: int = 0
+    copies: int = 0
     limited: int = 0
     late: int = 0
 
@@ -98,10 +100,12 @@ def reconcile(*, deadline: float | None = None) -> Reconciled:
     sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
     late = _guarded(_gauge, sweep.errors)
     found = _put_right(sweep)
+    copies = _guarded(request_missing_variants, sweep.errors)
     limited = _tell(sweep)
+    _guarded(lambda: mail_overdue(go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
     if sweep.has(ROOM_TO_KEEP_HOUSE):
         _guarded(partial(keep_house, sweep), sweep.errors)
-    done = Reconciled(**found, limited=limited, late=late)
+    done = Reconciled(**found, copies=copies, limited=limited, late=late)
     log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
     _raise(sweep.errors)
     return done
@@ -327,7 +331,6 @@ def keep_house(sweep: _Sweep | None = None) -> bool:
         *(partial(_sweep_table, statement) for statement in queries.SWEEPS),
         forget_old_deliveries,
         forget_never_activated,
-        request_missing_variants,
         request_examinations,
         lambda: remove_unneeded_files(media_still_needed()),
     ]

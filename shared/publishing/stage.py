@@ -23,7 +23,7 @@ from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.core.log import log, note
 from shared.db.session import CommitUnknown, after_commit, read_only, run, unit_of_work
 from shared.media.pick import MediaFile
-from shared.media.variants import request_copies
+from shared.media.variants import request_variants
 from shared.posts.schedule import publish_message, stage_message
 from shared.providers.base import CanStage, Staged
 from shared.providers.errors import (
@@ -295,7 +295,7 @@ def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_d
         tell(session, part.organization_id, notices.waits_for_copy(part, error.message))
     if held.tries > 1 or not error.is_requested:
         owner, media_id = OrganizationId(part.organization_id), MediaId(error.media_id)
-        after_commit(session, lambda: request_copies(owner, media_id))
+        after_commit(session, lambda: request_variants([(owner, media_id)]))
 
 
 def _send_replies(root_id: UUID, revision: int) -> None:

@@ -15,7 +15,7 @@ from functions.digest.app import handler
 from shared.core import clock
 from shared.core.ids import OrganizationId
 from shared.db.session import unit_of_work
-from shared.notifications.mails import mail_now
+from shared.notifications.mails import mail_now, mail_overdue
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
 from shared.organizations.models import Member
@@ -46,6 +46,11 @@ def run(milliseconds: int = 300_000) -> dict[str, int]:
     return handler(RATE, context)
 
 
+def overdue() -> int:
+    """Mail what the sweep of every minute mails."""
+    return mail_overdue(go_on=lambda: True)
+
+
 def a_success(
     session: Session, member: Member, *, age: timedelta = HOUR_AGO, **columns: Any
 ) -> None:
@@ -56,11 +61,11 @@ class TestDigest:
     def test_successes_of_an_hour_are_one_mail(self, session: Session, member: Member) -> None:
         a_success(session, member, title="Published on X", link="https://x.example/1")
         a_success(session, member, title="Published on Y", age=timedelta(minutes=1))
-        assert run() == {"overdue": 0, "digested": 2}
+        assert run() == {"digested": 2}
         (mail,) = sent_mails()
         assert mail.subject == "2 posts were published"
         assert "Published on X: https://x.example/1" in mail.body
-        assert run() == {"overdue": 0, "digested": 0}
+        assert run() == {"digested": 0}
         assert len(sent_mails()) == 1
 
     def test_calendar_is_offered_where_there_is_a_console(
@@ -142,6 +147,7 @@ class TestPreferences:
         setattr(user, unwanted, False)
         a_success(session, a_member(session, an_organization(session), user), kind=kind)
         run()
+        overdue()
         assert bool(sent_mails()) is mailed
 
     def test_disabled_member_is_not_mailed(self, session: Session, member: Member) -> None:
@@ -162,7 +168,7 @@ class TestMailNow:
         (mail,) = sent_mails()
         assert (mail.to, mail.subject) == (("ada@example.org",), "Not published")
         assert "https://roost.example/p/1" in mail.body
-        assert run() == {"overdue": 0, "digested": 0}
+        assert run() == {"digested": 0}
 
     def test_same_incident_is_told_once(self, session: Session, member: Member) -> None:
         for _ in range(2):
@@ -177,14 +183,14 @@ class TestMailNow:
         with unit_of_work() as work:
             _fail(work, member)
         configure(MAIL_TRANSPORT="ses")
-        assert run()["overdue"] == 0
+        assert overdue() == 0
         session.execute(
             text(
                 "update notifications set mail_claimed_until = now(), "
                 "created_at = now() - interval '3 minutes'"
             )
         )
-        assert run()["overdue"] == 1
+        assert overdue() == 1
         assert len(sent_mails()) == 1
 
     def test_second_call_mails_nothing(self, session: Session, member: Member) -> None:
@@ -229,7 +235,7 @@ class TestLettersThatCannotBeBuilt:
     ) -> None:
         """Finding 2.9: a channel's name with a newline ended the digest every hour."""
         a_success(session, member, title="Published on Ada\r\nBcc: all@example.org")
-        assert run() == {"overdue": 0, "digested": 1}
+        assert run() == {"digested": 1}
         assert smtp.taken == [("ada@example.org", "Published on Ada Bcc: all@example.org")]
 
     def test_the_others_get_theirs_once(
@@ -241,10 +247,10 @@ class TestLettersThatCannotBeBuilt:
         )
         a_success(session, broken, title="Published on E")
         a_success(session, member, title="Published on X")
-        assert run() == {"overdue": 0, "digested": 2}
+        assert run() == {"digested": 2}
         assert smtp.taken == [("ada@example.org", "Published on X")]
         session.execute(text("update notifications set mail_claimed_until = now()"))
-        assert run() == {"overdue": 0, "digested": 0}
+        assert run() == {"digested": 0}
         assert len(smtp.taken) == 1
 
     def test_what_was_sent_before_a_stop_is_marked(

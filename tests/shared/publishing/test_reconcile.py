@@ -425,11 +425,11 @@ class TestBadDays:
 
         monkeypatch.setattr(reconcile_module, "forget_old_deliveries", broken)
         monkeypatch.setattr(
-            reconcile_module, "request_missing_variants", lambda: done.append("variants")
+            reconcile_module, "forget_never_activated", lambda: done.append("users")
         )
         with pytest.raises(ExceptionGroup):
             keep_house()
-        assert done == ["variants"]
+        assert done == ["users"]
 
 
 class TestHousekeeping:
