@@ -33,7 +33,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 class Part:
     """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?, "thumbnailTimestamp"?, "setting"?}]`).
 
-    Those that a setting names (`setting_media.py`) come last and are not shown in it.
+    Those that a setting names (`setting_media.py`) come last and are not shown in it. Until it is written, what the
+    request leaves out of a file is missing and what it removes is None (`keep_details.py`).
     """
 
     content: str
@@ -218,13 +219,15 @@ def labels_of(tags: Sequence[TagIn] | None) -> list[str] | None:
 
 
 def _entry_of(image: ImageIn) -> dict[str, Any]:
-    entry: dict[str, Any] = {**media_entry(image.id, image.path, image.alt)}
-    if image.thumbnail_timestamp is not None:
+    entry: dict[str, Any] = {**media_entry(image.id, image.path)}
+    if "alt" in image.model_fields_set:
+        entry["alt"] = image.alt or None
+    if "thumbnail_timestamp" in image.model_fields_set:
         entry["thumbnailTimestamp"] = image.thumbnail_timestamp
     return entry
 
 
-def media_entry(named: str | None, address: str | None, alt: str | None) -> dict[str, str]:
+def media_entry(named: str | None, address: str | None, alt: str | None = None) -> dict[str, str]:
     """Make the entry of a file; its id is empty where neither id nor address is ours, which the check refuses."""
     media_id = as_uuid(named) or id_in_address(address)
     return {"id": str(media_id or "")} | ({"alt": alt} if alt else {})

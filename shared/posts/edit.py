@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import new_id
 from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
+from shared.posts.keep_details import with_kept_details
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import Author, StoredPart
 from shared.posts.schemas import (
@@ -159,7 +160,8 @@ def _warnings_of_copy(
 def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:
     """Say whether the post is already what the plan would make of it. Which body it was read from does not count."""
     root, there = before[0], thread_from(before)
-    same = replace(plan.thread, prefix=there.prefix, short=there.short) == there
+    wanted = with_kept_details(plan.thread, before)
+    same = replace(wanted, prefix=there.prefix, short=there.short) == there
     return same and (plan.state, plan.publish_at) == (root.state, root.publish_at)
 
 

@@ -34,6 +34,8 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 Name = Annotated[str, Field(max_length=500)]
 _TITLE = "Platforms with a `titleSetting` publish it where that setting is empty; the others never receive it."
 
+_ALT = "Alternative text. Left out of an edit, it stays; null or an empty text removes it."
+
 # Composing
 
 
@@ -42,12 +44,12 @@ class ImageIn(RequestModel):
 
     id: Name | None = None
     path: str | None = Field(default=None, max_length=2_000)
-    alt: str | None = Field(default=None, max_length=5_000)
+    alt: str | None = Field(default=None, max_length=5_000, description=_ALT)
     thumbnail_timestamp: int | None = Field(
         default=None,
         ge=0,
         le=MAX_THUMBNAIL_MS,
-        description="Milliseconds into a video where its cover is.",
+        description="Milliseconds into a video where its cover is. Left out of an edit, it stays.",
     )
 
 

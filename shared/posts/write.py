@@ -18,6 +18,7 @@ from shared.media.queries import get_media_files
 from shared.posts.check import Files, check_thread, media_ids, missing_files
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import PostChanged
+from shared.posts.keep_details import with_kept_details, with_kept_setting_details
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import (
     Author,
@@ -105,6 +106,9 @@ def write(
         if plan.before:
             require_move(plan.before[0].state, plan.state, plan.before[0].revision)
     channels = read_channels(session, author.organization_id, [plan.thread for plan in plans])
+    plans = [
+        replace(plan, thread=with_kept_details(plan.thread, plan.before or ())) for plan in plans
+    ]
     plans = [_with_setting_media(plan, channels) for plan in plans]
     threads = [plan.thread for plan in plans]
     files = read_files(session, author.organization_id, threads)
@@ -181,8 +185,10 @@ def disarm_old(session: Session, before: Sequence[StoredPart]) -> None:
 
 
 def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelFacts]) -> Plan:
-    slug = channels[plan.thread.channel_id].provider
-    return replace(plan, thread=with_setting_media(plan.thread, slug))
+    slug, thread = channels[plan.thread.channel_id].provider, plan.thread
+    if plan.before and plan.before[0].channel_id == thread.channel_id:
+        thread = with_kept_setting_details(thread, plan.before[0].settings, slug)
+    return replace(plan, thread=with_setting_media(thread, slug))
 
 
 def _problems(

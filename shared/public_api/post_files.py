@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -96,13 +97,15 @@ def part_in(part: PublicPart, taken: Taken) -> PartIn:
 
 
 def _image_in(image: PublicImage, taken: Taken) -> ImageIn:
+    """Say the same of a file; what is left out stays left out, so that a stored file keeps it."""
     media_id = taken.get(image.path) or id_in_address(image.path)
-    moment = image.thumbnail_timestamp
-    return ImageIn(
-        id=str(media_id) if media_id else None,
-        alt=image.alt or None,
-        thumbnail_timestamp=None if moment is None else round(moment),
-    )
+    said: dict[str, Any] = {}
+    if "alt" in image.model_fields_set:
+        said["alt"] = image.alt or None
+    if "thumbnail_timestamp" in image.model_fields_set:
+        moment = image.thumbnail_timestamp
+        said["thumbnail_timestamp"] = None if moment is None else round(moment)
+    return ImageIn(id=str(media_id) if media_id else None, **said)
 
 
 def _is_ours(address: str) -> bool:

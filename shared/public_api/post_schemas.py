@@ -97,14 +97,18 @@ class PublicImage(_Loose):
 
     id: Name | None = None
     path: Annotated[str, Field(max_length=2_000, description=_PATH), AfterValidator(_of_a_file)]
-    alt: str | None = Field(default=None, max_length=5_000)
+    alt: str | None = Field(
+        default=None,
+        max_length=5_000,
+        description="Alternative text. Left out of an edit, it stays; null or an empty text removes it.",
+    )
     thumbnail: str | None = Field(default=None, max_length=2_000)
     thumbnail_timestamp: Annotated[float | None, BeforeValidator(_nothing_if_empty)] = Field(
         default=None,
         ge=0,
         le=MAX_THUMBNAIL_MS,
         allow_inf_nan=False,
-        description="Milliseconds into a video where its cover is.",
+        description="Milliseconds into a video where its cover is. Left out of an edit, it stays.",
     )
 
 
