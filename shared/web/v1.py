@@ -36,6 +36,7 @@ from shared.public_api.warnings import of_unknown_fields
 from shared.public_api.wording import rule_of
 from shared.web.deps import credentials_of, unknown_fields_of
 from shared.web.errors import NoSuchRoute, ProblemField, Unexpected, headers_of
+from shared.web.forms import FormRequest
 from shared.web.routing import Route, Router
 
 _MSG = {
@@ -92,7 +93,8 @@ class PublicRoute(Route):
         """Name the fields of a body that are not known in the answer's headers: they are tolerated, not lost in silence."""
         handle = super().get_route_handler()
 
-        async def run(request: Request) -> Response:
+        async def run(received: Request) -> Response:
+            request = FormRequest(received.scope, received.receive)
             try:
                 response = await handle(request)
             except (AppError, RequestValidationError) as error:

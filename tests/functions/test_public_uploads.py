@@ -185,6 +185,33 @@ class TestUpload:
         long = send(program, a_picture(), name="x" * 300 + ".png").json["originalName"]
         assert long == "x" * 254 + "…"
 
+    @pytest.mark.parametrize(
+        ("said", "name"),
+        [
+            ("filename*=UTF-8''na%C3%AFve%20owl.png", "naïve owl.png"),
+            ("filename*=iso-8859-1'en'na%EFve.png", "naïve.png"),
+            ("filename=\"plain.png\"; filename*=UTF-8''na%C3%AFve.png", "naïve.png"),
+            ("filename*=UTF-8''na%C3%AFve.png; filename=\"plain.png\"", "naïve.png"),
+            ("filename=\"plain.png\"; filename*=koi8-r''%C1.png", "plain.png"),
+            ("filename=\"plain.png\"; filename*=UTF-8''%FF.png", "plain.png"),
+            ('filename="an %22owl%22.png"', 'an "owl".png'),
+            ('filename="100%25.png"', "100%25.png"),
+            ('filename="a%0D%0Ab.png"', "a b.png"),
+            ("filename*=UTF-8''gnp.%E2%80%AEowl%07.png", "gnp.owl.png"),
+            ("filename*=UTF-8''..%2F..%5Cowl.png", "owl.png"),
+            ('filename="a; filename*=b.png"', "a; filename*=b.png"),
+            ('filename="été.png"', "été.png"),
+        ],
+    )
+    def test_name_is_read_as_it_is_said(self, program: Gateway, said: str, name: str) -> None:
+        """A part with `filename*` alone (RFC 5987, 6266) was refused as no file; escaped quotation marks stayed escaped."""
+        head = f'--frontier\r\nContent-Disposition: form-data; name="file"; {said}\r\n\r\n'
+        form = head.encode() + a_picture() + b"\r\n--frontier--\r\n"
+        headers = {"content-type": _MULTIPART}
+        answer = program.call("POST", UPLOAD, content=form, headers=headers)
+        assert answer.status == 201, answer.text
+        assert answer.json["originalName"] == name
+
     def test_bytes_that_look_like_an_escape_are_bytes(self, program: Gateway) -> None:
         content = a_picture(".png") + b'{"made with": "\\u0000"}'
         assert send(program, content).status == 201
