@@ -31,18 +31,22 @@ class Made:
     text: str
     key: str | None
     created_at: datetime
+    files: int = 0
+    on: str | None = None  # the post that it comments on, where replies are comments
 
 
 @dataclass
 class StandIn(ABC):
     """A server. `faults` are used up, one by each request that creates; those `by_text` spoil the posts of that text.
 
-    A fault by text spoils the first request alone, or every one.
+    A fault by text spoils the first request alone, or every one. `upload_faults` are used up by the requests that bring
+    a file.
     """
 
     keeps_keys: bool = True
     faults: list[Fault] = field(default_factory=list)
     by_text: dict[str, tuple[Fault, bool]] = field(default_factory=dict)
+    upload_faults: list[Fault] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     delayed: list[Carry] = field(default_factory=list)
     running: list[tuple[float, Carry]] = field(default_factory=list)
@@ -59,6 +63,8 @@ class StandIn(ABC):
         request.read()
         self.requests.append(request)
         if not self.creates(request):
+            if self.uploads(request) and self.upload_faults:
+                return self.upload_faults.pop(0)(self, lambda: self.answer(request))
             return self.answer(request)
         fault = self._fault(self.text_of(json.loads(request.content)))
         if fault is None:
@@ -92,9 +98,9 @@ class StandIn(ABC):
         """Find the post that a key was kept for."""
         return next((one for one in self.made if key and self.keeps_keys and one.key == key), None)
 
-    def keep(self, text: str, key: str | None) -> Made:
+    def keep(self, text: str, key: str | None, *, files: int = 0, on: str | None = None) -> Made:
         """Make a post, and keep its key with it."""
-        post = Made(f"{next(self._numbers)}", text, key, clock.now())
+        post = Made(f"{next(self._numbers)}", text, key, clock.now(), files, on)
         self.made.append(post)
         return post
 
@@ -105,6 +111,10 @@ class StandIn(ABC):
     @abstractmethod
     def creates(self, request: httpx.Request) -> bool:
         """Say whether the request makes a post."""
+
+    @abstractmethod
+    def uploads(self, request: httpx.Request) -> bool:
+        """Return whether the request is part of bringing a file; everything of it can be repeated."""
 
     @abstractmethod
     def text_of(self, body: Mapping[str, Any]) -> str:
@@ -131,14 +141,20 @@ class MastodonServer(StandIn):
     def creates(self, request: httpx.Request) -> bool:
         return (request.method, request.url.path) == ("POST", "/api/v1/statuses")
 
+    def uploads(self, request: httpx.Request) -> bool:
+        return "/media" in request.url.path
+
     def text_of(self, body: Mapping[str, Any]) -> str:
         return str(body["status"])
 
     def begin(self, request: httpx.Request) -> Carry:
         """Look for the key first, and keep it last, as Mastodon does: two requests at once are two posts."""
-        key, text = request.headers.get("idempotency-key"), json.loads(request.content)["status"]
+        key, body = request.headers.get("idempotency-key"), json.loads(request.content)
+        files = len(body.get("media_ids", ()))
         known = self.known(key)
-        return lambda: httpx.Response(200, json=self._shown(known or self.keep(text, key)))
+        return lambda: httpx.Response(
+            200, json=self._shown(known or self.keep(body["status"], key, files=files))
+        )
 
     def create(self, request: httpx.Request) -> httpx.Response:
         return self.begin(request)()
@@ -150,6 +166,8 @@ class MastodonServer(StandIn):
             return httpx.Response(200, json={"version": version, "configuration": limits})
         if request.url.path == "/api/v1/accounts/42/statuses":
             return httpx.Response(200, json=[self._shown(made) for made in reversed(self.made)])
+        if self.uploads(request):
+            return httpx.Response(200, json={"id": f"{next(self._numbers)}", "type": "image"})
         return httpx.Response(404, json={"error": "Record not found"})
 
     @staticmethod
@@ -159,7 +177,7 @@ class MastodonServer(StandIn):
             "url": f"https://owls.example/@ada/{made.id}",
             "content": f"<p>{made.text}</p>",
             "created_at": made.created_at.isoformat(),
-            "media_attachments": [],
+            "media_attachments": [{"id": f"{made.id}-{file}"} for file in range(made.files)],
         }
 
 
@@ -179,6 +197,9 @@ class XServer(StandIn):
     def creates(self, request: httpx.Request) -> bool:
         return (request.method, request.url.path) == ("POST", "/2/tweets")
 
+    def uploads(self, request: httpx.Request) -> bool:
+        return request.url.path.startswith("/2/media/")
+
     def text_of(self, body: Mapping[str, Any]) -> str:
         return str(body["text"])
 
@@ -188,6 +209,8 @@ class XServer(StandIn):
         return httpx.Response(201, json={"data": {"id": made.id, "text": text}})
 
     def answer(self, request: httpx.Request) -> httpx.Response:
+        if self.uploads(request):
+            return httpx.Response(200, json={"data": {"id": f"{next(self._numbers)}"}})
         listed = [
             {"id": made.id, "text": made.text, "created_at": made.created_at.isoformat()}
             for made in reversed(self.made)
@@ -196,31 +219,78 @@ class XServer(StandIn):
 
 
 class LinkedInServer(StandIn):
-    """LinkedIn has no idempotency keys. Source: learn.microsoft.com/en-us/linkedin, read 2026-11."""
+    """LinkedIn has no idempotency keys. Source: learn.microsoft.com/en-us/linkedin, read 2026-11.
+
+    One that "keeps no keys" lets nobody read comments, as it answers applications that it has not approved.
+    """
 
     slug = "linkedin-page"
 
     def creates(self, request: httpx.Request) -> bool:
-        return (request.method, request.url.path) == ("POST", "/rest/posts")
+        path = request.url.path
+        return request.method == "POST" and (path == "/rest/posts" or path.endswith("/comments"))
+
+    def uploads(self, request: httpx.Request) -> bool:
+        return request.url.path.startswith(("/rest/images", "/upload/"))
 
     def text_of(self, body: Mapping[str, Any]) -> str:
-        return str(body["commentary"])
+        return str(body["commentary"] if "commentary" in body else body["message"]["text"])
 
     def create(self, request: httpx.Request) -> httpx.Response:
-        text = json.loads(request.content)["commentary"]
-        made = self.keep(text, None)
-        return httpx.Response(201, headers={"x-restli-id": f"urn:li:share:{made.id}"})
+        body = json.loads(request.content)
+        made = self.keep(self.text_of(body), None, on=body.get("object"))
+        name = made.id if made.on else f"urn:li:share:{made.id}"
+        return httpx.Response(201, headers={"x-restli-id": name})
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        listed = [
-            {
-                "id": f"urn:li:share:{made.id}",
-                "commentary": made.text,
-                "createdAt": int(made.created_at.timestamp() * 1000),
-            }
-            for made in reversed(self.made)
+        if self.uploads(request):
+            return self._file(request)
+        newest = list(reversed(self.made))
+        if not request.url.path.endswith("/comments"):
+            posts = [self._shown(made) for made in newest if made.on is None]
+            return httpx.Response(200, json={"elements": posts})
+        if not self.keeps_keys:
+            return httpx.Response(403, json={"message": "Not enough permissions to access"})
+        comments = [
+            self._comment(made)
+            for made in newest
+            if made.on is not None and f"/{made.on}/" in request.url.path
         ]
-        return httpx.Response(200, json={"elements": listed})
+        return httpx.Response(200, json={"elements": comments, "paging": {"total": len(comments)}})
+
+    def _file(self, request: httpx.Request) -> httpx.Response:
+        """Take a picture: its name and where it goes, then the bytes, then whether it is there."""
+        if request.method == "PUT":
+            return httpx.Response(201)
+        if request.method == "GET":
+            return httpx.Response(200, json={"status": "AVAILABLE"})
+        number = next(self._numbers)
+        return httpx.Response(
+            200,
+            json={
+                "value": {
+                    "uploadUrl": f"https://api.linkedin.com/upload/{number}",
+                    "image": f"urn:li:image:{number}",
+                }
+            },
+        )
+
+    @staticmethod
+    def _shown(made: Made) -> dict[str, Any]:
+        return {
+            "id": f"urn:li:share:{made.id}",
+            "commentary": made.text,
+            "createdAt": int(made.created_at.timestamp() * 1000),
+        }
+
+    def _comment(self, made: Made) -> dict[str, Any]:
+        return {
+            "id": made.id,
+            "object": made.on,
+            "actor": f"urn:li:organization:{self.remote_id}",
+            "created": {"time": int(made.created_at.timestamp() * 1000)},
+            "message": {"text": made.text},
+        }
 
 
 class BlueskyServer(StandIn):
@@ -236,6 +306,9 @@ class BlueskyServer(StandIn):
     def creates(self, request: httpx.Request) -> bool:
         return request.url.path.endswith("com.atproto.repo.putRecord")
 
+    def uploads(self, request: httpx.Request) -> bool:
+        return request.url.path.endswith("com.atproto.repo.uploadBlob")
+
     def text_of(self, body: Mapping[str, Any]) -> str:
         return str(body["record"]["text"])
 
@@ -249,6 +322,9 @@ class BlueskyServer(StandIn):
         return httpx.Response(200, json=self._named(made))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
+        if self.uploads(request):
+            blob = {"$type": "blob", "ref": {"$link": f"bafkrei{next(self._numbers)}"}, "size": 68}
+            return httpx.Response(200, json={"blob": blob})
         key = request.url.params.get("rkey")
         for made in self.made:
             if made.key == key:

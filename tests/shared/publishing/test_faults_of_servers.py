@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from shared.channels import line
 from shared.channels.models import Channel
+from shared.organizations.models import Organization
 from shared.providers.http import AppCredentials
 from shared.providers.registry import provider, slugs
 from shared.providers.spec import IdempotencyForm
 from shared.publishing.prepare import prepare
-from tests.builders import a_channel, a_post, an_organization
+from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.fakes.stand_ins import (
     FAULTS,
     GIVEN_UP,
@@ -66,14 +67,21 @@ def channel_of(session: Session, server: StandIn) -> Channel:
 
 
 def publish(
-    world: World, server: StandIn, *texts: str, as_replies: bool = False
+    world: World, server: StandIn, *texts: str, as_replies: bool = False, with_media: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Publish posts on the server, or a reply of each text; return the rows by their texts."""
     with Session(world.engine) as session, session.begin():
         channel = channel_of(session, server)
+        owner = session.get_one(Organization, channel.organization_id)
         for one in texts:
             first = f"Before {one}" if as_replies else one
-            root = a_post(session, channel, publish_at=datetime.now(UTC), content=f"<p>{first}</p>")
+            root = a_post(
+                session,
+                channel,
+                publish_at=datetime.now(UTC),
+                content=f"<p>{first}</p>",
+                media=[{"id": str(a_media(session, owner).id)}] if with_media else [],
+            )
             if as_replies:
                 a_post(session, channel, parent=root, content=f"<p>{one}</p>")
     pass_time = world.pass_time
@@ -143,10 +151,7 @@ class TestEveryAnswerThatCanGoWrong:
         posts = [request for request in server.requests if server.creates(request)]
         assert (state, len(server.made), len(posts)) == ("published", 1, 1)
 
-    @pytest.mark.parametrize(
-        ("slug", "keeps_keys"),
-        [(slug, keeps) for slug, keeps in A_SERVER_OF_ITS_OWN if slug != "linkedin-page"],
-    )
+    @pytest.mark.parametrize(("slug", "keeps_keys"), A_SERVER_OF_ITS_OWN)
     def test_one_reply_or_a_doubt(
         self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str, keeps_keys: bool
     ) -> None:
