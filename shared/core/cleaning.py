@@ -4,6 +4,7 @@ A platform, an instance that anybody may run, another program: none of them keep
 column, every header and every answer. Nothing is refused, since what arrives belongs to something that already happened.
 """
 
+import math
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -81,6 +82,8 @@ def clean_json(value: Any, *, depth: int = MAX_JSON_DEPTH) -> Any:
             clean_json(str(name)): clean_json(inner, depth=depth - 1)
             for name, inner in value.items()
         }
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # Python reads NaN and infinity as numbers, JSON and the database do not
     if isinstance(value, list | tuple):
         return [clean_json(inner, depth=depth - 1) for inner in value] if depth > 0 else None
     return value

@@ -372,8 +372,8 @@ def delete_rest(session: Session, author: Author, root: StoredPart, *, position:
 _CONFIRM = text(f"""
     with confirmed as (
         update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
-            release_url = :release_url, release_data = null, error_code = null, error_message = null,
-            next_check_at = null, updated_at = now()
+            release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
+            error_message = null, next_check_at = null, updated_at = now()
         where id = :part_id and organization_id = :organization_id
             and state in ({in_sql(sources(PostState.PUBLISHED, by=Hand.MEMBER))})
         returning posts.*
@@ -401,7 +401,11 @@ def confirm_part(
 ) -> RowMapping | None:
     """Publish an unconfirmed part under the address that a member gave; return the next part, due now, if any."""
     values = _of_part(author, part, {"release_url": [None, released.url]})
-    values |= {"release_id": released.id, "release_url": released.url}
+    values |= {
+        "release_id": released.id,
+        "release_url": released.url,
+        "release_data": released.data_to_store,
+    }
     row = session.execute(_CONFIRM, values).mappings().one_or_none()
     if row is None:
         return None

@@ -1,6 +1,5 @@
 """How the id of a published part on its platform is recorded, where the platform did not return one."""
 
-import json
 from uuid import UUID
 
 from sqlalchemy import text
@@ -50,7 +49,7 @@ def record(session: Session, author: Author, part_id: UUID, released: Released) 
         "change_id": new_id(),
         "release_id": released.id,
         "release_url": released.url or None,
-        "release_data": json.dumps(dict(released.data)) if released.data else None,
+        "release_data": released.data_to_store,
     }
     try:
         row = session.execute(_NAME, values).one_or_none()

@@ -7,22 +7,30 @@ is wrong with it; the size is bounded where the answer is received (`shared/core
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from shared.core.cleaning import clean_id
+from shared.core import clock
+from shared.core.cleaning import clean_id, web_address
 from shared.core.depth import is_too_deep
 
 MAX_ANSWER_DEPTH = 64
 MAX_TOKEN_CHARACTERS = 10_000
+_MOST_COUNTED = 1e15  # whole numbers below it are exact; NaN is below nothing
 _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # RFC 6749, appendix A.12 (read 2026-11-30): the characters of an access token are visible ASCII.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_TOKENS = frozenset({"access_token", "refresh_token", "token", "accessJwt", "refreshJwt"})
-_TEXTS = frozenset({"username", "handle", "client_id", "client_secret", "localizedName", "state"})
-_IDS = frozenset({"id", "post_id", "did", "cid", "uri"})
+_TOKENS = frozenset(
+    {"access_token", "refresh_token", "token", "accessJwt", "refreshJwt", "client_id", "client_secret"}
+)  # fmt: skip
+_TEXTS = frozenset({"username", "handle", "localizedName", "state", "status"})
+_IDS = frozenset({"id", "post_id"})
+_WRITTEN_IDS = frozenset({"did", "cid", "uri"})  # never numbers
+_ADDRESSES = frozenset({"uploadUrl"})
+_OBJECTS = frozenset({"blob"})
 
 
 def read_json(response: httpx.Response) -> Any:
@@ -48,13 +56,58 @@ def is_readable(name: str, value: Any) -> bool:
         return isinstance(value, str) and bool(value)
     if name in _IDS:
         return bool(clean_id(value))
+    if name in _WRITTEN_IDS:
+        return isinstance(value, str) and bool(clean_id(value))
+    if name in _ADDRESSES:
+        return web_address(value) is not None
+    if name in _OBJECTS:
+        return isinstance(value, dict) and bool(value)
     return bool(value)
 
 
-def objects_in(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the objects of a list in an answer; empty where there is no such list."""
-    found = body.get(name)
+def objects_in(body: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+    """Return the objects of a list in an answer; empty where there is no such list. `path` is dotted."""
+    found = _at(body, path)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def object_in(body: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return an object in an answer; empty where there is none. `path` is dotted."""
+    found = _at(body, path)
+    return found if isinstance(found, dict) else {}
+
+
+def text_in(body: Mapping[str, Any], path: str) -> str:
+    """Return a text in an answer; empty where there is none. `path` is dotted."""
+    found = _at(body, path)
+    return found if isinstance(found, str) else ""
+
+
+def number_in(body: Mapping[str, Any], path: str) -> float | None:
+    """Return a number in an answer; None where there is none that counts something. `path` is dotted."""
+    found = _at(body, path)
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return None
+    return found if abs(found) < _MOST_COUNTED else None
+
+
+def moment_in(body: Mapping[str, Any], path: str) -> datetime | None:
+    """Return a moment in an answer, in UTC: ISO 8601, or milliseconds since 1970; None where there is none."""
+    found = _at(body, path)
+    try:
+        if isinstance(found, str):
+            return clock.as_utc(datetime.fromisoformat(found))
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return datetime.fromtimestamp(found / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # no date, or one outside the calendar
+        pass
+    return None
+
+
+def _at(body: Any, path: str) -> Any:
+    for name in path.split("."):
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
 
 
 def is_token(value: Any) -> bool:

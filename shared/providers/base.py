@@ -5,6 +5,7 @@ database, no queue and no clock but `Api`'s; it never sleeps, and never loops to
 the publisher calls `resume` later. See `docs/adding-a-provider.md`.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -207,6 +208,11 @@ class Released:
             url=web_address(self.url) or "",
             data=clean_json(self.data),
         )
+
+    @property
+    def data_to_store(self) -> str | None:
+        """`data` as the JSON that is stored with the part; None if there is none."""
+        return json.dumps(dict(self.data)) if self.data else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from shared.core.cleaning import clean_name
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.providers.answers import read_json
@@ -51,6 +52,7 @@ GRANT_REJECTED = frozenset(
 APP_REFUSED = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
 _HIGHEST_PORT = 65_535
 _LONGEST_LIFETIME = timedelta(days=3_650)  # a longer one is no date that can be reckoned with
+_LONGEST_SCOPES = 2_000  # characters
 
 
 def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
@@ -212,14 +214,12 @@ class OAuth2Provider(Provider):
         if body.get("refresh_token"):
             api.read(response, "refresh_token")  # which is optional, but not of any type
         lifetime = seconds(body.get("expires_in")) or self.spec.token_lifetime
-        granted = body.get("scope")
+        granted = clean_name(body.get("scope"), max_length=_LONGEST_SCOPES)
         return Tokens(
             access=str(body["access_token"]),
             refresh=str(body["refresh_token"]) if body.get("refresh_token") else None,
             expires_at=api.now() + lifetime if lifetime else None,
-            scopes=tuple(re.split(r"[ ,]+", granted.strip()))
-            if isinstance(granted, str) and granted.strip()
-            else (),
+            scopes=tuple(re.split(r"[ ,]+", granted)) if granted else (),
         )
 
     def compare_scopes(self, tokens: Tokens) -> None:

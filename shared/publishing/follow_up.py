@@ -88,7 +88,7 @@ def _write_release(session: Session, claimed: Claim, released: Released) -> None
     values = {
         "release_id": released.id,
         "release_url": released.url or None,
-        "release_data": json.dumps(dict(released.data)) if released.data else None,
+        "release_data": released.data_to_store,
     }
     row = session.execute(queries.RECORD_RELEASED, _held(claimed) | values).mappings().one_or_none()
     if row is not None:

@@ -452,6 +452,34 @@ class TestConfirm:
         session.refresh(root)
         assert root.state is PostState.UNCONFIRMED
 
+    def test_what_a_reply_needs_to_name_it_is_kept(
+        self,
+        session: Session,
+        queues: None,
+        organization: Organization,
+        configure: Configure,
+        caller: Gateway,
+        respx_mock: respx.MockRouter,
+    ) -> None:
+        """Finding 1.1d: the content id that the server named was dropped, unlike for a post that is published."""
+        set_up_platforms(configure)
+        channel = a_channel(
+            session,
+            organization,
+            provider="bluesky",
+            remote_id="did:plc:owls",
+            sealed_token=seal("token", organization.id),
+            details=seal(json.dumps({"base": self.HOST}), organization.id),
+        )
+        record = {"uri": "at://did:plc:owls/app.bsky.feed.post/3k", "cid": "bafy"}
+        respx_mock.get(url__regex=r".*getRecord.*").respond(json=record | {"value": {}})
+        root = a_post(session, channel, state=PostState.UNCONFIRMED)
+        url = "https://bsky.app/profile/did:plc:owls/post/3k"
+        read = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": url}).json
+        assert read["posts"][0]["releaseId"] == record["uri"]
+        session.refresh(root)
+        assert root.release_data == {"cid": "bafy"}
+
     def test_no_two_posts_are_one(
         self, session: Session, channel: Channel, caller: Gateway, respx_mock: respx.MockRouter
     ) -> None:

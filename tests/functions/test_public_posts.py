@@ -1179,11 +1179,6 @@ class TestStatus:
 
 class TestReleaseId:
     @pytest.fixture
-    def channel(self, session: Session, organization: Organization) -> Channel:
-        """A channel of a platform that is not asked."""
-        return a_channel(session, organization, provider="x")
-
-    @pytest.fixture
     def custom(self, session: Session, organization: Organization, configure: Configure) -> Channel:
         set_up_platforms(configure)
         details = json.dumps({"base": SERVER, "clientId": "a", "clientSecret": "b"})
@@ -1198,9 +1193,11 @@ class TestReleaseId:
         )
 
     def test_of_a_post_whose_release_is_missing(
-        self, session: Session, channel: Channel, program: Gateway
+        self, session: Session, custom: Channel, program: Gateway, respx_mock: respx.MockRouter
     ) -> None:
-        post = a_post(session, channel, state=PostState.PUBLISHED, release_id="missing")
+        status = {"id": "7321", "url": f"{SERVER}/@ada/7321", "account": {"id": "7"}}
+        respx_mock.get(f"{SERVER}/api/v1/statuses/7321").respond(json=status)
+        post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
         answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "7321"})
         assert (answer.status, answer.json) == (200, {"id": str(post.id), "releaseId": "7321"})
         assert one(session, post.id).release_id == "7321"
@@ -1252,6 +1249,32 @@ class TestReleaseId:
         assert "Roost cannot check this" in words
         assert one(session, post.id).release_id == "missing"
 
+    def test_on_a_platform_that_says_it_is_somebody_elses(
+        self,
+        session: Session,
+        organization: Organization,
+        program: Gateway,
+        configure: Configure,
+        respx_mock: respx.MockRouter,
+    ) -> None:
+        """Finding 1.1d: LinkedIn was not asked, so any id was accepted."""
+        set_up_platforms(configure)
+        channel = a_channel(
+            session,
+            organization,
+            provider="linkedin-page",
+            remote_id="42",
+            sealed_token=seal("token", organization.id),
+        )
+        asked = respx_mock.get(url__startswith="https://api.linkedin.com/rest/posts/")
+        asked.respond(json={"author": "urn:li:organization:8"})
+        post = a_post(session, channel, state=PostState.PUBLISHED, release_id="missing")
+        sent = {"releaseId": "urn:li:share:7321"}
+        answer = program.put(f"{POSTS}/{post.id}/release-id", sent)
+        words = f"{channel.name} has no post with this id on LinkedIn Page. Copy the id from there."
+        assert refusal(answer) == (400, words)
+        assert one(session, post.id).release_id == "missing"
+
     def test_that_is_there_gets_its_address_too(
         self, session: Session, program: Gateway, custom: Channel, respx_mock: respx.MockRouter
     ) -> None:
@@ -1264,10 +1287,12 @@ class TestReleaseId:
         assert one(session, post.id).release_url == url
 
     def test_that_another_post_is(
-        self, session: Session, channel: Channel, program: Gateway
+        self, session: Session, custom: Channel, program: Gateway, respx_mock: respx.MockRouter
     ) -> None:
-        a_post(session, channel, state=PostState.PUBLISHED, release_id="1")
-        post = a_post(session, channel, state=PostState.PUBLISHED, release_id="missing")
+        status = {"id": "1", "url": f"{SERVER}/@ada/1", "account": {"id": "7"}}
+        respx_mock.get(f"{SERVER}/api/v1/statuses/1").respond(json=status)
+        a_post(session, custom, state=PostState.PUBLISHED, release_id="1")
+        post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
         answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "1"})
         words = "Another post was published under this address already."
         assert refusal(answer) == (409, words)

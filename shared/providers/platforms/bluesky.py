@@ -21,9 +21,10 @@ import httpx
 from pydantic import BaseModel, Field, field_validator
 
 from shared.core import clock, text
+from shared.core.cleaning import clean_id
 from shared.core.config import settings
 from shared.providers.addresses import page_at
-from shared.providers.answers import objects_in
+from shared.providers.answers import moment_in, number_in, object_in, objects_in, text_in
 from shared.providers.base import (
     Account,
     CanFindRelease,
@@ -251,7 +252,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         return [
             Mention(
                 id=actor["handle"],
-                label=actor.get("displayName") or actor["handle"],
+                label=text_in(actor, "displayName") or actor["handle"],
                 picture_url=actor.get("avatar"),
             )
             for actor in objects_in(api.read(answer), "actors")
@@ -327,7 +328,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         profile = api.read(answer) if answer.is_success else {}
         return Account(
             remote_id=did,
-            name=profile.get("displayName") or handle or did,
+            name=text_in(profile, "displayName") or handle or did,
             username=handle,
             picture_url=profile.get("avatar"),
         )
@@ -378,10 +379,9 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
             timeout=UPLOAD_TIMEOUT,
         )
         body = api.read(sent)
-        job = (body.get("jobStatus") or body).get(
-            "jobId"
-        )  # the service has answered in both shapes
-        if not isinstance(job, str):
+        # The service has answered in both shapes.
+        job = clean_id((object_in(body, "jobStatus") or body).get("jobId"))
+        if not job:
             raise api.with_evidence(
                 PlatformUnavailable("Bluesky named no job for the video."), sent
             )
@@ -403,8 +403,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
             raise api.with_evidence(
                 MediaRejected(f"Bluesky could not prepare the video: {words}"), answer
             )
-        blob: dict[str, Any] | None = status.get("blob")
-        return blob
+        return object_in(status, "blob") or None
 
     # Writing
 
@@ -461,7 +460,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         """Upload the smaller copies where `answer` refuses the size of a picture; None: it does not, or there are none."""
         blobs = _blobs(post)
         too_large = [
-            media.spare is not None and blob.get("size", 0) > media.spare.size_bytes
+            media.spare is not None and (number_in(blob, "size") or 0) > media.spare.size_bytes
             for media, blob in zip(post.media, blobs, strict=True)
         ]
         if not any(too_large):
@@ -475,10 +474,11 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
 
     def _existing(self, api: Api, post: OutgoingPost) -> Found | None:
         """Read the record of the part's key; None: there is none, or it says something else."""
-        body = self._record(api, record_key(post), "value.createdAt")
-        if body is None or body["value"].get("text") != post.text:
+        body = self._record(api, record_key(post))
+        if body is None or object_in(body, "value").get("text") != post.text:
             return None
-        created_at = clock.as_utc(datetime.fromisoformat(body["value"]["createdAt"]))
+        # The key says that it is ours, whatever the record says of its time.
+        created_at = moment_in(body, "value.createdAt") or api.now()
         return Found(_released(body["uri"], body["cid"]), created_at)
 
     def _record(self, api: Api, key: str, *required: str) -> dict[str, Any] | None:

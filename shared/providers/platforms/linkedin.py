@@ -7,6 +7,7 @@ after 60 days (shared/authentication/programmatic-refresh-tokens).
 What LinkedIn calls a carousel is for advertisements; ours is a document, of which each picture is a page.
 """
 
+import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,9 +19,10 @@ from pydantic import BaseModel, Field
 
 from shared.core import text
 from shared.core.cleaning import clean_id
-from shared.providers.answers import objects_in
+from shared.providers.answers import object_in, objects_in, text_in
 from shared.providers.base import (
     Account,
+    CanFindRelease,
     CanListPages,
     CanLookUp,
     CanMention,
@@ -48,6 +50,7 @@ from shared.providers.errors import (
     FieldRefused,
     PlatformUnavailable,
     ProviderError,
+    Unsupported,
 )
 from shared.providers.families.linkedin import analytics
 from shared.providers.families.linkedin.carousel import (
@@ -56,7 +59,12 @@ from shared.providers.families.linkedin.carousel import (
     check_pages,
     stage_carousel,
 )
-from shared.providers.families.linkedin.look_up import find_comments, find_posts
+from shared.providers.families.linkedin.look_up import (
+    find_comments,
+    find_own_comment,
+    find_own_post,
+    find_posts,
+)
 from shared.providers.families.linkedin.media import stage_files
 from shared.providers.families.linkedin.releases import named_comment, release_at, released
 from shared.providers.families.linkedin.rest import (
@@ -83,6 +91,11 @@ from shared.providers.wording import text_for
 
 # Not confirmed by LinkedIn; from tools that comment there.
 MAX_COMMENT_LENGTH = 1_250
+_POST_URN = re.compile(r"urn:li:(?:share|ugcPost|activity):[0-9]{1,25}", re.ASCII)
+_COMMENT_URN = re.compile(
+    r"urn:li:comment:\((?:urn:li:)?((?:share|ugcPost|activity):[0-9]{1,25}),[0-9]{1,25}\)", re.ASCII
+)
+_PAGE_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 POSTING_ROLES = frozenset({"ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"})
 # 20: marketing/community-management/shares/multiimage-post-api. Types and fewer than 36,152,320 pixels: the Images API as
 # quoted by cdn.cdata.com/help/CLM/ado/pg_sp-uploadimage.htm. Bytes: an older interface of LinkedIn's
@@ -121,7 +134,15 @@ class LinkedInSettings(BaseModel):
 
 
 class LinkedInPage(
-    OAuth2Provider, CanReply, CanStage, CanLookUp, CanListPages, CanMention, CanReport, CanRunTools
+    OAuth2Provider,
+    CanReply,
+    CanStage,
+    CanLookUp,
+    CanFindRelease,
+    CanListPages,
+    CanMention,
+    CanReport,
+    CanRunTools,
 ):
     """A company's page, by the account of someone who may post to it."""
 
@@ -204,7 +225,8 @@ class LinkedInPage(
     def account(self, api: Api) -> Account:
         """Read who the person is."""
         me = api.read(api.request("GET", "/v2/me", headers=headers(api)), "id")
-        name = f"{me.get('localizedFirstName', '')} {me.get('localizedLastName', '')}".strip()
+        names = (text_in(me, "localizedFirstName"), text_in(me, "localizedLastName"))
+        name = " ".join(names).strip()
         return Account(
             remote_id=str(me["id"]), name=name or str(me["id"]), username=me.get("vanityName")
         )
@@ -215,14 +237,15 @@ class LinkedInPage(
         if not ids:
             return []
         path = f"/rest/organizationsLookup?ids=List({','.join(ids)})"
-        found = api.read(api.request("GET", path, headers=headers(api))).get("results", {})
+        found = object_in(api.read(api.request("GET", path, headers=headers(api))), "results")
         return [
             Page(
                 id=page_id,
-                name=page.get("localizedName") or page_id,
+                name=text_in(page, "localizedName") or page_id,
                 username=page.get("vanityName"),
             )
             for page_id, page in found.items()
+            if page_id in ids and isinstance(page, dict)
         ]
 
     def choose_page(self, api: Api, page_id: str) -> Connection:
@@ -251,9 +274,10 @@ class LinkedInPage(
         params = {"q": "roleAssignee", "state": "APPROVED", "count": 100}
         answer = api.request("GET", "/rest/organizationAcls", params=params, headers=headers(api))
         return [
-            str(entry["organization"]).rsplit(":", 1)[-1]
+            page_id
             for entry in objects_in(api.read(answer), "elements")
-            if entry.get("role") in POSTING_ROLES and entry.get("organization")
+            if text_in(entry, "role") in POSTING_ROLES
+            and _PAGE_ID.fullmatch(page_id := text_in(entry, "organization").rsplit(":", 1)[-1])
         ]
 
     # Publishing
@@ -349,6 +373,41 @@ class LinkedInPage(
         del remote_id, username
         return release_at(url)
 
+    def find_release(self, api: Api, url: str) -> Released | None:
+        """Ask LinkedIn whose post or comment an address names.
+
+        LinkedIn reads posts by the URN of a share or of user-generated content, and not by that of an activity, which
+        most addresses that browsers show contain; those, and what it does not let us read (`r_organization_social` lets
+        us read a page's posts, but comments need an approval of their own), are taken as the address says.
+        Source: marketing/community-management/shares/posts-api, read 2026-11.
+        """
+        named = release_at(url)
+        return self._own(api, named) if named else None
+
+    def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
+        """Ask LinkedIn for the post or comment of a URN; where it cannot be asked, as `find_release`."""
+        if _POST_URN.fullmatch(release_id):
+            return self._own(api, released(release_id))
+        comment = _COMMENT_URN.fullmatch(release_id)
+        return (
+            self._own(api, named_comment(release_id, on=released(f"urn:li:{comment[1]}")))
+            if comment
+            else None
+        )
+
+    def _own(self, api: Api, named: Released) -> Released | None:
+        """Return the post or comment if it is the page's, or if LinkedIn cannot be asked."""
+        comment = _COMMENT_URN.fullmatch(named.id)
+        post = released(f"urn:li:{comment[1]}") if comment else named
+        if ":activity:" in post.id:
+            return named
+        try:
+            if comment:
+                return find_own_comment(api, named.id, on=post)
+            return find_own_post(api, named.id)
+        except Unsupported:
+            return named
+
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read LinkedIn's sentences."""
         return read_refusal(response)
@@ -373,7 +432,7 @@ def _content(post: OutgoingPost) -> dict[str, Any]:
 
 
 def _logo(page: Mapping[str, Any]) -> str | None:
-    for element in page.get("logoV2", {}).get("original~", {}).get("elements", []):
-        for identifier in element.get("identifiers", []):
-            return str(identifier["identifier"])
+    for element in objects_in(page, "logoV2.original~.elements"):
+        for identifier in objects_in(element, "identifiers"):
+            return text_in(identifier, "identifier") or None
     return None

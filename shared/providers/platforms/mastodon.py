@@ -18,11 +18,12 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, Field
 
-from shared.core import clock
+from shared.core.cleaning import clean_id
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.providers import addresses
 from shared.providers.addresses import page_at
+from shared.providers.answers import moment_in, objects_in, text_in
 from shared.providers.base import (
     Account,
     Authorization,
@@ -197,7 +198,7 @@ class Mastodon(
         host = urllib.parse.urlsplit(api.base_url).netloc
         return Account(
             remote_id=f"{me['id']}@{host}",  # ids are the instance's own: two instances may have the same
-            name=me.get("display_name") or me["username"],
+            name=text_in(me, "display_name") or me["username"],
             username=f"{me['username']}@{host}",
             picture_url=me.get("avatar_static") or me.get("avatar"),
             settings=instance.read_instance(api, _bearer(api)),
@@ -235,12 +236,12 @@ class Mastodon(
         wanted = (_letters(post.text), len(post.media))
         found = []
         for status in self._latest(api):
-            created_at = clock.as_utc(datetime.fromisoformat(status["created_at"]))
+            created_at = moment_in(status, "created_at")
             seen = (
-                _letters(_without_markup(status["content"])),
-                len(status.get("media_attachments", [])),
+                _letters(_without_markup(text_in(status, "content"))),
+                len(objects_in(status, "media_attachments")),
             )
-            if created_at >= since and seen == wanted:
+            if created_at and created_at >= since and seen == wanted and clean_id(status.get("id")):
                 found.append(Found(self._released(api, status), created_at))
         return found
 
@@ -294,7 +295,7 @@ class Mastodon(
             (
                 self._released(api, status)
                 for status in self._latest(api)
-                if given in _addresses_of(status)
+                if given in _addresses_of(status) and clean_id(status.get("id"))
             ),
             None,
         )
@@ -402,9 +403,8 @@ class Mastodon(
         return api.read(answer, "id", "account.id") if answer.is_success else None
 
     def _released(self, api: Api, status: Mapping[str, Any]) -> Released:
-        return Released(
-            id=str(status["id"]), url=status.get("url") or f"{api.base_url}/statuses/{status['id']}"
-        )
+        url = text_in(status, "url") or f"{api.base_url}/statuses/{status['id']}"
+        return Released(id=str(status["id"]), url=url)
 
     def _upload(self, api: Api, media: OutgoingMedia) -> tuple[str, bool]:
         """Send one file; the answer is its id, and whether it is processed already."""

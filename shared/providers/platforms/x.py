@@ -22,9 +22,12 @@ import httpx
 from pydantic import BaseModel, Field
 
 from shared.core import clock, text
+from shared.core.cleaning import clean_id
 from shared.providers.addresses import page_at
+from shared.providers.answers import moment_in, number_in, object_in, objects_in, text_in
 from shared.providers.base import (
     Account,
+    CanFindRelease,
     CanLookUp,
     CanMention,
     CanReply,
@@ -42,6 +45,7 @@ from shared.providers.base import (
     ThreadPosition,
 )
 from shared.providers.errors import (
+    AppMisconfigured,
     ChannelDisconnected,
     FieldRefused,
     MediaRejected,
@@ -71,6 +75,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 IMAGE_CATEGORY = "tweet_image"
 UPLOAD_TIMEOUT = timedelta(minutes=1)
 PROCESSING_PAUSE = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(minutes=10)  # between two questions how far the processing is
 CAP_PAUSE = timedelta(hours=1)
 # Not confirmed by X; 4,000 at first and 25,000 since July 2023 by the press
 # (spidersweb.pl/2024/03/artykuly-na-x-twitterze.html, read 2026-11).
@@ -96,6 +101,7 @@ METRICS = {
 _POST_PATH = re.compile(
     r"/(?:i/web/status|(\w{1,15})/status|(?!i/)(\w{1,15})/article)/([0-9]{1,19})(?:/.*)?", re.ASCII
 )
+_POST_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 # Where X's own editor opens a draft (github.com/browser-use/browser-harness/pull/460, read 2026-11).
 _DRAFT = "https://x.com/compose/articles/edit/"
 _DRAFT_PATH = re.compile(r"/compose/articles/edit/([0-9]{1,19})(?:/preview)?/?", re.ASCII)
@@ -140,7 +146,7 @@ class XSettings(BaseModel):
         return self.post_type == "article"
 
 
-class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
+class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention, CanReport):
     """An account on X."""
 
     spec = ProviderSpec(
@@ -223,10 +229,10 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         fields = {"user.fields": "username,verified,verified_type,profile_image_url,name"}
         answer = api.request("GET", "/2/users/me", params=fields, auth=self.signer(api))
         me = api.read(answer, "data.id", "data.username")["data"]
-        verified_type = me.get("verified_type") or "none"
+        verified_type = text_in(me, "verified_type") or "none"
         return Account(
             remote_id=str(me["id"]),
-            name=me.get("name") or me["username"],
+            name=text_in(me, "name") or me["username"],
             username=me["username"],
             picture_url=me.get("profile_image_url"),
             settings={
@@ -316,12 +322,11 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         wanted = _comparable(chosen.article_title if is_article else post.text, {})
         written = _title if is_article else _as_written
         return [
-            Found(
-                self._released(api, tweet["id"]),
-                clock.as_utc(datetime.fromisoformat(tweet["created_at"])),
-            )
-            for tweet in api.read(answer).get("data", [])
-            if _comparable(*written(tweet)) == wanted
+            Found(self._released(api, tweet["id"]), created_at)
+            for tweet in objects_in(api.read(answer), "data")
+            if clean_id(tweet.get("id"))
+            and (created_at := moment_in(tweet, "created_at"))
+            and _comparable(*written(tweet)) == wanted
         ]
 
     def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
@@ -336,10 +341,10 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             auth=self.signer(api),
             accept=(404,),
         )
-        user = api.read(answer).get("data")
-        if not isinstance(user, dict) or not isinstance(user.get("username"), str):
+        user = object_in(api.read(answer), "data")
+        if not isinstance(user.get("username"), str):
             return []
-        name = user.get("name") or user["username"]
+        name = text_in(user, "name") or user["username"]
         return [Mention(user["username"], name, user.get("profile_image_url"))]
 
     def format_mention(self, mention_id: str, label: str) -> str:
@@ -359,10 +364,13 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         for _page in range(MAX_REPORT_PAGES):
             path = f"/2/users/{api.access.remote_id}/tweets"
             body = api.read(api.request("GET", path, params=params, auth=self.signer(api)))
-            for tweet in body.get("data", []):
-                for name, value in tweet.get("public_metrics", {}).items():
-                    sums[name][tweet["created_at"][:10]] += value
-            if not (following := body.get("meta", {}).get("next_token")):
+            for tweet in objects_in(body, "data"):
+                if not (created_at := moment_in(tweet, "created_at")):
+                    continue
+                for name in METRICS:
+                    if (value := number_in(tweet, f"public_metrics.{name}")) is not None:
+                        sums[name][created_at.date().isoformat()] += value
+            if not (following := clean_id(object_in(body, "meta").get("next_token"))):
                 break
             params["pagination_token"] = following
         return [
@@ -377,12 +385,12 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
             return []
         params = {"tweet.fields": "public_metrics"}
         answer = api.request("GET", f"/2/tweets/{release.id}", params=params, auth=self.signer(api))
-        counted = api.read(answer, "data.public_metrics")["data"]["public_metrics"]
+        counted = object_in(api.read(answer), "data.public_metrics")
         today = api.now().date().isoformat()
         return [
-            Series(label, [(today, counted[name])])
+            Series(label, [(today, value)])
             for name, label in METRICS.items()
-            if name in counted
+            if (value := number_in(counted, name)) is not None
         ]
 
     def release_from_url(
@@ -400,6 +408,48 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         if username and writer not in {"i", username.casefold()}:
             return None
         return _released_at(tweet_id, username)
+
+    def find_release(self, api: Api, url: str) -> Released | None:
+        """Ask X whose post an address names; the name in it may be an earlier one of the account.
+
+        X cannot be asked about the draft of an article, nor by an application without access to reading posts. There
+        the address alone decides.
+        """
+        named = self.release_from_url(url, remote_id=api.access.remote_id)
+        if named is None or named.url.startswith(_DRAFT):
+            return named
+        try:
+            return self._own(api, named.id)
+        except AppMisconfigured:
+            return self.release_from_url(
+                url, remote_id=api.access.remote_id, username=api.access.username
+            )
+
+    def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
+        """Ask X for the post; an application that may not read posts takes the id as it is."""
+        if not _POST_ID.fullmatch(release_id):
+            return None
+        try:
+            return self._own(api, release_id)
+        except AppMisconfigured:
+            return self._released(api, release_id)
+
+    def _own(self, api: Api, release_id: str) -> Released | None:
+        """Return the post if it is there and the account's (`author_id`, OpenAPI 2.167, GET /2/tweets/{id}).
+
+        For a post that is not there X answers 404, or 200 without `data`.
+        """
+        answer = api.request(
+            "GET",
+            f"/2/tweets/{release_id}",
+            params={"tweet.fields": "author_id"},
+            auth=self.signer(api),
+            accept=(404,),
+        )
+        if not answer.is_success:
+            return None
+        author = clean_id(object_in(api.read(answer), "data").get("author_id"))
+        return self._released(api, release_id) if author == api.access.remote_id else None
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read X's problem types and sentences."""
@@ -530,22 +580,21 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanMention, CanReport):
         if media.alt and not media.is_video:
             body = {"id": upload, "metadata": {"alt_text": {"text": media.alt}}}
             api.request("POST", "/2/media/metadata", json=body, auth=self.signer(api))
-        return "processing_info" in api.read(answer).get("data", {})
+        return "processing_info" in object_in(api.read(answer), "data")
 
     def _pause(self, api: Api, media_id: str) -> timedelta | None:
         """Ask how far the processing is; None: it is done."""
         params = {"command": "STATUS", "media_id": media_id}
         answer = api.request("GET", "/2/media/upload", params=params, auth=self.signer(api))
-        info = api.read(answer).get("data", {}).get("processing_info", {})
+        info = object_in(api.read(answer), "data.processing_info")
         state = info.get("state", "succeeded")
         if state == "failed":
-            words = said(answer) or (info.get("error") or {}).get("message") or "no reason given"
+            words = said(answer) or text_in(info, "error.message") or "no reason given"
             raise api.with_evidence(MediaRejected(f"X could not process the file: {words}"), answer)
         if state == "succeeded":
             return None
-        return timedelta(
-            seconds=int(info.get("check_after_secs") or PROCESSING_PAUSE.total_seconds())
-        )
+        seconds = number_in(info, "check_after_secs") or PROCESSING_PAUSE.total_seconds()
+        return timedelta(seconds=min(max(seconds, 1), LONGEST_PAUSE.total_seconds()))
 
 
 def _files(post: OutgoingPost) -> list[OutgoingMedia]:
@@ -594,18 +643,19 @@ def _released_at(tweet_id: str, username: str | None) -> Released:
 
 def _as_written(tweet: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
     """Return a post's text, and what each of X's short links stands for ("" for attached media)."""
-    long_form = tweet.get("note_tweet") or {}
-    entities = long_form.get("entities") or tweet.get("entities") or {}
+    long_form = object_in(tweet, "note_tweet")
+    entities = object_in(long_form, "entities") or object_in(tweet, "entities")
     links = {
-        url["url"]: "" if "media_key" in url else url.get("expanded_url", url["url"])
-        for url in entities.get("urls", [])
+        short: "" if "media_key" in url else text_in(url, "expanded_url") or short
+        for url in objects_in(entities, "urls")
+        if (short := text_in(url, "url"))
     }
-    return html.unescape(long_form.get("text") or tweet["text"]), links
+    return html.unescape(text_in(long_form, "text") or text_in(tweet, "text")), links
 
 
 def _title(tweet: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
     """Return the title of a post's article; empty: it has none."""
-    return html.unescape((tweet.get("article") or {}).get("title") or ""), {}
+    return html.unescape(text_in(tweet, "article.title")), {}
 
 
 _MOST_DIGITS = 11  # three thousand years in seconds

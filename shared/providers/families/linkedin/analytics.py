@@ -1,9 +1,10 @@
 """What LinkedIn counts: a page's days, and one post as of now."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from shared.providers.answers import moment_in, number_in, object_in, objects_in
 from shared.providers.base import Released, Series
 from shared.providers.families.linkedin.rest import headers, page_urn, quoted
 from shared.providers.http import Api
@@ -65,34 +66,26 @@ def post_series(api: Api, release: Released) -> Sequence[Series]:
         "/rest/organizationalEntityShareStatistics?q=organizationalEntity"
         f"&organizationalEntity={quoted(page_urn(api))}&{kind}=List({quoted(release.id)})"
     )
-    elements = api.read(api.request("GET", path, headers=headers(api))).get("elements", [])
-    counted = elements[0].get("totalShareStatistics", {}) if elements else {}
+    elements = objects_in(api.read(api.request("GET", path, headers=headers(api))), "elements")
+    counted = object_in(elements[0], "totalShareStatistics") if elements else {}
     today = api.now().date().isoformat()
     return [
-        Series(label, [(today, float(counted[name]))], average=name == "engagement")
+        Series(label, [(today, float(value))], average=name == "engagement")
         for name, label in POST_METRICS.items()
-        if name in counted
+        if (value := number_in(counted, name)) is not None
     ]
 
 
 def _daily(api: Api, path: str) -> list[dict[str, Any]]:
-    elements: list[dict[str, Any]] = api.read(api.request("GET", path, headers=headers(api))).get(
-        "elements", []
-    )
-    return elements
+    return objects_in(api.read(api.request("GET", path, headers=headers(api))), "elements")
 
 
 def _points(days: Sequence[Mapping[str, Any]], *path: str) -> list[tuple[str, float]]:
     points = []
     for day in days:
-        value: Any = day
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        start = day.get("timeRange", {}).get("start")
-        if isinstance(value, int | float) and start is not None:
-            points.append(
-                (datetime.fromtimestamp(start / 1000, UTC).date().isoformat(), float(value))
-            )
+        value, start = number_in(day, ".".join(path)), moment_in(day, "timeRange.start")
+        if value is not None and start is not None:
+            points.append((start.date().isoformat(), float(value)))
     return sorted(points)
 
 

@@ -7,9 +7,11 @@ read. A program that LinkedIn has not approved may not read them at all: it answ
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from shared.core.cleaning import clean_id
+from shared.providers.answers import moment_in, number_in, objects_in, text_in
 from shared.providers.base import Found, Released
 from shared.providers.errors import ChannelDisconnected, Unsupported
 from shared.providers.families.linkedin.releases import named_comment, released
@@ -32,10 +34,10 @@ def find_posts(api: Api, written: str, *, since: datetime) -> Sequence[Found]:
         f"/rest/posts?q=author&author={quoted(page_urn(api))}&count={LATEST_POSTS}&sortBy=CREATED"
     )
     wanted, found = little_text(written), []
-    for entry in _read(api, path, {"X-RestLi-Method": "FINDER"}).get("elements", []):
-        created_at = _moment(entry.get("createdAt"))
-        if created_at >= since and entry.get("commentary") == wanted:
-            found.append(Found(released(str(entry["id"])), created_at))
+    for entry in objects_in(_read(api, path, {"X-RestLi-Method": "FINDER"}), "elements"):
+        created_at, urn = moment_in(entry, "createdAt"), clean_id(entry.get("id"))
+        if urn and created_at and created_at >= since and entry.get("commentary") == wanted:
+            found.append(Found(released(urn), created_at))
     return found
 
 
@@ -48,12 +50,35 @@ def find_comments(api: Api, written: str, *, on: Released, since: datetime) -> S
     wanted = comment_text(written).split()
     found = []
     for entry in _comments(api, on):
-        created_at = _moment(entry.get("created", {}).get("time"))
+        created_at = moment_in(entry, "created.time")
         is_ours = entry.get("actor") == page_urn(api)
-        said = entry.get("message", {}).get("text", "").split()
-        if is_ours and created_at >= since and said == wanted:
+        said = text_in(entry, "message.text").split()
+        if is_ours and created_at and created_at >= since and said == wanted:
             found.append(Found(named_comment(str(entry["id"]), on=on), created_at))
     return sorted(found, key=lambda one: one.created_at, reverse=True)
+
+
+def find_own_post(api: Api, urn: str) -> Released | None:
+    """Read a post by its URN; None if it is not there, or not the page's.
+
+    Raises:
+        Unsupported: LinkedIn does not let us read it.
+    """
+    post = _read(api, f"/rest/posts/{quoted(urn)}", {}, accept=(404,))
+    return released(urn) if post.get("author") == page_urn(api) else None
+
+
+def find_own_comment(api: Api, name: str, *, on: Released) -> Released | None:
+    """Find a comment on the post `on` by its URN; None if it is not there, or not the page's.
+
+    Raises:
+        Unsupported: LinkedIn does not let us read them, or there are too many.
+    """
+    for entry in _comments(api, on):
+        one = named_comment(str(entry["id"]), on=on)
+        if one.id == name:
+            return one if entry.get("actor") == page_urn(api) else None
+    return None
 
 
 def _comments(api: Api, on: Released) -> Iterator[Mapping[str, Any]]:
@@ -63,23 +88,25 @@ def _comments(api: Api, on: Released) -> Iterator[Mapping[str, Any]]:
     for _ in range(MAX_PAGES):
         path = f"/rest/socialActions/{quoted(on.id)}/comments?start={read}&count={PAGE_SIZE}"
         body = _read(api, path, {})
-        page = body.get("elements", [])
-        new = {str(entry["id"]): entry for entry in page if str(entry["id"]) not in seen}
+        page = objects_in(body, "elements")
+        named = {clean_id(entry.get("id")): entry for entry in page}
+        new = {name: entry for name, entry in named.items() if name and name not in seen}
         yield from new.values()
         seen |= new.keys()
         read += len(page)
-        if not new or read >= body.get("paging", {}).get("total", float("inf")):
+        total = number_in(body, "paging.total")
+        if not new or (total is not None and read >= total):
             return
     raise Unsupported("The post has too many comments on LinkedIn to find this one among them.")
 
 
-def _read(api: Api, path: str, more_headers: Mapping[str, str]) -> dict[str, Any]:
+def _read(
+    api: Api, path: str, more_headers: Mapping[str, str], *, accept: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """Read an answer; one of a status in `accept` is empty."""
     try:
-        return api.read(api.request("GET", path, headers={**headers(api), **more_headers}))
+        answer = api.request("GET", path, headers={**headers(api), **more_headers}, accept=accept)
+        return api.read(answer) if answer.is_success else {}
     except ChannelDisconnected as error:  # not to read says nothing of whether the channel may post
         message = "LinkedIn did not answer, and does not let Roost look whether it is there."
         raise Unsupported(message, evidence=error.evidence) from error
-
-
-def _moment(milliseconds: int | None) -> datetime:
-    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)

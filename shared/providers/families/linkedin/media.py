@@ -8,15 +8,20 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from shared.core.cleaning import web_address
 from shared.core.ranges import Assembled
+from shared.providers.answers import objects_in, text_in
 from shared.providers.base import OutgoingMedia, OutgoingPost, Processing, Staged
-from shared.providers.errors import MediaRejected
+from shared.providers.errors import MediaRejected, PlatformUnavailable
 from shared.providers.families.linkedin.rest import bearer, headers, page_urn, quoted
 from shared.providers.http import Api
 from shared.providers.uploads import RangeFile, is_time_short, read_range
 
 UPLOAD_TIMEOUT = timedelta(minutes=2)
 PROCESSING_PAUSE = timedelta(seconds=5)
+MAX_PIECE_BYTES = (
+    8 * 1024 * 1024
+)  # ours, so that memory stays flat; LinkedIn asks for pieces of 4 MiB
 _KINDS = {"image": "images", "video": "videos", "document": "documents"}
 
 
@@ -55,7 +60,7 @@ def wait_for(api: Api, urns: list[str], progress: Mapping[str, Any]) -> Staged |
 
 
 def _upload(api: Api, kind: str, file: RangeFile, content_type: str) -> str:
-    upload = _initialize(api, kind, {"owner": page_urn(api)})
+    upload, _ = _initialize(api, kind, {"owner": page_urn(api)})
     api.request(
         "PUT",
         upload["uploadUrl"],
@@ -73,14 +78,10 @@ def _begin_video(api: Api, media: OutgoingMedia) -> dict[str, Any]:
         "uploadCaptions": False,
         "uploadThumbnail": False,
     }
-    upload = _initialize(api, "video", wish)
-    pieces = [
-        [piece["uploadUrl"], piece["firstByte"], piece["lastByte"]]
-        for piece in upload["uploadInstructions"]
-    ]
+    upload, pieces = _initialize(api, "video", wish, size=media.size_bytes)
     return {
         "urn": upload["video"],
-        "token": upload.get("uploadToken", ""),
+        "token": text_in(upload, "uploadToken"),
         "pieces": pieces,
         "etags": [],
     }
@@ -117,15 +118,42 @@ def _finish_video(api: Api, video: Mapping[str, Any]) -> None:
     )
 
 
-def _initialize(api: Api, kind: str, wish: Mapping[str, Any]) -> dict[str, Any]:
+def _initialize(
+    api: Api, kind: str, wish: Mapping[str, Any], *, size: int | None = None
+) -> tuple[dict[str, Any], list[list[Any]]]:
+    """Ask where a file goes. With a `size` it goes in pieces: the address, first and last byte of each.
+
+    Raises:
+        PlatformUnavailable: the answer names no file of that kind, or pieces that are not those of the file.
+    """
     answer = api.request(
         "POST",
         f"/rest/{_KINDS[kind]}?action=initializeUpload",
         json={"initializeUploadRequest": wish},
         headers=headers(api),
     )
-    upload: dict[str, Any] = api.read(answer, f"value.{kind}")["value"]
-    return upload
+    required = [f"value.{kind}"] if size is not None else [f"value.{kind}", "value.uploadUrl"]
+    upload: dict[str, Any] = api.read(answer, *required)["value"]
+    pieces = [] if size is None else _pieces(upload, size)
+    if not text_in(upload, kind).startswith(f"urn:li:{kind}:") or pieces is None:
+        message = "LinkedIn did not say where to upload the file."
+        raise api.with_evidence(PlatformUnavailable(message), answer)
+    return upload, pieces
+
+
+def _pieces(upload: Mapping[str, Any], size: int) -> list[list[Any]] | None:
+    """Read in which pieces a file is wanted; None if they are not the whole file, in order."""
+    pieces: list[list[Any]] = []
+    at = 0
+    for piece in objects_in(upload, "uploadInstructions"):
+        url, last = piece.get("uploadUrl"), piece.get("lastByte")
+        if web_address(url) is None or not isinstance(last, int) or piece.get("firstByte") != at:
+            return None
+        if not at <= last < at + MAX_PIECE_BYTES:
+            return None
+        pieces.append([url, at, last])
+        at = last + 1
+    return pieces if at == size else None
 
 
 def _is_available(api: Api, urn: str) -> bool:

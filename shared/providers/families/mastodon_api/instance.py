@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core import clock
+from shared.core.cleaning import clean_name
 from shared.providers.errors import ProviderError
 from shared.providers.families.mastodon_api.software import MASTODON, Software, software_of
 from shared.providers.http import Api
@@ -115,11 +116,12 @@ def _media(document: Mapping[str, Any]) -> dict[str, Any]:
     said = _configuration(document, "media_attachments")
     upload = document.get("upload_limit")  # Pleroma's, for any file
     types = said.get("supported_mime_types")
-    known = [kind for kind in types if isinstance(kind, str)] if isinstance(types, list) else []
+    listed = types[:_MOST_TYPES] if isinstance(types, list) else []
+    known = [name for kind in listed if (name := clean_name(kind, max_length=_LONGEST_TYPE))]
     video_bytes = said.get("video_size_limit")
     count = _positive(_configuration(document, "statuses").get("max_media_attachments"))
     rules = {
-        "types": [kind[:_LONGEST_TYPE].lower() for kind in known[:_MOST_TYPES]] or None,
+        "types": [kind.lower() for kind in known] or None,
         "maxCount": min(count, MOST_MEDIA) if count else None,
         "imageBytes": _positive(said.get("image_size_limit")) or _positive(upload),
         "imagePixels": _positive(said.get("image_matrix_limit")),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from shared.core.cleaning import clean_name
 from shared.providers.spec import Idempotency, IdempotencyForm
 
 MASTODON = "mastodon"
@@ -114,4 +115,4 @@ def _at_least(version: str, since: tuple[int, int]) -> bool:
 
 
 def _text(value: Any) -> str:
-    return value.strip()[:MAX_LENGTH] if isinstance(value, str) else ""
+    return clean_name(value, max_length=MAX_LENGTH)
