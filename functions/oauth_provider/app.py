@@ -19,7 +19,7 @@ from shared.core.config import settings
 from shared.core.errors import AppError, Forbidden, Unauthenticated
 from shared.core.ids import UserId
 from shared.oauth import apps, device, grants, pages
-from shared.oauth.errors import OAuthRefused
+from shared.oauth.errors import OAuthRefused, UnknownProgram
 from shared.oauth.metadata import issuer as issuer_of
 from shared.oauth.metadata import resource_metadata, server_metadata
 from shared.oauth.register import register
@@ -76,6 +76,8 @@ from shared.web.routing import PROBLEM_SCHEMA, Router
 
 M = TypeVar("M", bound=BaseModel)
 _TAGS = ["Programs of others"]
+# What a page says in place of "Invalid client_id".
+_NOT_KNOWN = "The program that sent you here is not registered, or no longer. Connect it again from the program itself."
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
 """Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
 _REFUSED: dict[int | str, dict[str, Any]] = {
@@ -149,9 +151,8 @@ def _ask_for_consent(
         shown = pages.refused_page("This cannot be asked", error.message, return_to=error.return_to)
         return _page(shown, status=error.answer)
     except AppError as error:
-        return _page(
-            pages.refused_page("This program is not known", error.message), status=error.status
-        )
+        words = _NOT_KNOWN if isinstance(error, UnknownProgram) else error.message
+        return _page(pages.refused_page("This program is not known", words), status=error.status)
     return _page_for_somebody(
         session,
         request,

@@ -77,7 +77,7 @@ def _row(one: Provider) -> str:
     spec = one.spec
     cells = (
         f"[`{spec.slug}`](#{spec.slug})",
-        spec.name,
+        spec.listed_as or spec.name,
         _auth(spec),
         f"{spec.text.max_length:,}",
         str(spec.media.images.max_count or "-"),
@@ -94,7 +94,7 @@ def _section(one: Provider) -> str:
 
 def _lines(one: Provider) -> Iterator[str]:
     spec = one.spec
-    yield f"{spec.name}; the platform's own documentation: <{spec.docs_url}>"
+    yield f"{spec.listed_as or spec.name}; the platform's own documentation: <{spec.docs_url}>"
     yield f"Connecting: {_connecting(spec)}"
     yield f"Text: {_text(spec)}"
     yield f"Pictures: {_pictures(spec.media.images)}"

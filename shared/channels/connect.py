@@ -57,7 +57,7 @@ from shared.providers.base import Account, Authorization, CanListPages, Connecti
 from shared.providers.errors import PlatformUnavailable, ProviderError, ScopesTooNarrow
 from shared.providers.http import Api
 from shared.providers.oauth import access_with
-from shared.providers.registry import UnknownProvider, provider
+from shared.providers.registry import provider, slugs
 from shared.providers.spec import Fields, ProviderSpec
 
 
@@ -109,13 +109,10 @@ def offered(slug: str) -> Provider:
     Raises:
         ProviderNotFound: there is none of that name, or the operator hides it.
     """
-    try:
-        acting = provider(slug)
-    except UnknownProvider as error:
-        raise ProviderNotFound(slug) from error
-    if slug in settings().hidden_providers:
-        raise ProviderNotFound(slug)
-    return acting
+    known = [one for one in slugs() if one not in settings().hidden_providers]
+    if slug not in known:
+        raise ProviderNotFound(slug, known)
+    return provider(slug)
 
 
 def redirect_uri(slug: str) -> str:

@@ -1,6 +1,7 @@
 """Which failures of channels are anticipated, and how a platform's refusal reads to a member who is connecting."""
 
-from collections.abc import Collection
+import difflib
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from shared.core.errors import (
@@ -75,8 +76,11 @@ class ProviderNotFound(NotFound):
 
     code = "provider_not_found"
 
-    def __init__(self, slug: str) -> None:
-        super().__init__(f"There is no platform {slug!r} here.")
+    def __init__(self, slug: str, offered: Sequence[str]) -> None:
+        alike = difflib.get_close_matches(slug, offered, n=1)
+        words = f"There is no platform {slug!r} here."
+        words += f" Did you mean {alike[0]!r}?" if alike else ""
+        super().__init__(f"{words} `GET /integrations/providers` lists those that there are.")
 
 
 class NotStarted(Conflict):

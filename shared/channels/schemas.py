@@ -179,7 +179,7 @@ def provider_out(slug: str) -> ProviderOut:
     spec = acting.spec
     return ProviderOut(
         identifier=slug,
-        name=spec.name,
+        name=spec.listed_as or spec.name,
         docs_url=spec.docs_url,
         tool_tip=spec.tool_tip,
         editor=spec.text.editor,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from shared.core.errors import FieldProblem
+from shared.core.sentences import sentence
 
 MAX_PATH_CHARACTERS = 200
 MOST_NAMED = 20
@@ -29,10 +30,22 @@ def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> Fie
     `prefix` is where in the body the model's value is: `posts.0.settings.`.
     """
     name = path.rpartition(".")[2]
-    alike = difflib.get_close_matches(name, _names_at(model, path.split(".")[:-1]), n=1)
+    known = {one.lower(): one for one in _names_at(model, path.split(".")[:-1])}
+    alike = difflib.get_close_matches(name.lower(), known, n=1)
     words = f"There is no field `{name}` here."
-    words += f" Did you mean `{alike[0]}`?" if alike else " Leave it out."
+    words += f" Did you mean `{known[alike[0]]}`?" if alike else " Leave it out."
     return FieldProblem(f"{prefix}{path}", "unknown_field", words)
+
+
+def missing_fields(model: type[BaseModel], value: Any) -> list[FieldProblem]:
+    """List the fields that `model` requires and `value` lacks, at the top alone: what was meant by the unknown ones."""
+    if not isinstance(value, dict):
+        return []
+    return [
+        FieldProblem(field.alias or name, "missing", sentence({"type": "missing"}, field))
+        for name, field in model.model_fields.items()
+        if field.is_required() and not {name, field.alias} & value.keys()
+    ]
 
 
 def models_in(kind: Any) -> list[type[BaseModel]]:

@@ -119,7 +119,7 @@ def read_date(draft: PostDraft) -> datetime | None:
         InvalidInput: it is missing, or years ahead.
         TooLateToSchedule: it is over.
     """
-    path = "publishDate" if draft.posts is None and draft.date is None else "date"
+    path = "publishDate" if draft.date is None and _is_short_form(draft) else "date"
     moment = draft.date or draft.publish_date
     if draft.type == "now":
         return None
@@ -193,7 +193,15 @@ def refusal(path: str, code: str, message: str) -> InvalidInput:
     return InvalidInput(message, problems=[FieldProblem(path, code, message)])
 
 
+def _is_short_form(draft: PostDraft) -> bool:
+    """Tell whether a body is the short form: it has no `posts`, but a field that only the short form has."""
+    only_there = (draft.content, draft.publish_date, draft.integration_id, draft.image)
+    return draft.posts is None and any(value is not None for value in only_there)
+
+
 def _entry_of_short_form(draft: PostDraft) -> ChannelPostIn:
+    if not _is_short_form(draft):
+        raise refusal("posts", "missing", "Send `posts`: one entry for each channel.")
     missing = [
         FieldProblem(path, "missing", "This is required.")
         for path, value in (("content", draft.content), ("integrationId", draft.integration_id))

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import new_id
 from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
+from shared.posts.errors import TooLateToSchedule
 from shared.posts.keep_details import with_kept_details
 from shared.posts.lifecycle import PostState
 from shared.posts.queries import Author, StoredPart
@@ -88,7 +89,10 @@ def reschedule(
     require_editable(before, revision=revision)
     root = before[0]
     stays = action == "update" or root.state is PostState.DRAFT
-    after = timing_after("update" if stays else "schedule", date, root)
+    try:
+        after = timing_after("update" if stays else "schedule", date, root)
+    except TooLateToSchedule as error:
+        raise TooLateToSchedule("date", PAST_GRACE, takes_type=False) from error
     thread = thread_from(before)
     plan = Plan(thread, after.state, after.publish_at, root.group_id, "rescheduled", before)
     [stored] = write(session, author, [plan])

@@ -218,8 +218,9 @@ class TooLateToSchedule(InvalidInput):
 
     code = "date_in_the_past"
 
-    def __init__(self, path: str, grace: timedelta) -> None:
+    def __init__(self, path: str, grace: timedelta, *, takes_type: bool = True) -> None:
         minutes = round(grace.total_seconds() / 60)
         ago = f"{minutes} minutes" if minutes < 60 else f"{minutes // 60} hours"
-        words = f"This time is more than {ago} ago. Choose a later one, or send type `now`."
+        remedy = ", or send type `now`" if takes_type else ""
+        words = f"This time is more than {ago} ago. Choose a later one{remedy}."
         super().__init__(words, problems=[FieldProblem(path, self.code, words)])

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from shared.core.text import to_plain
 from shared.posts.lifecycle import PostState
 from shared.posts.schemas import PartOut, ThreadOut
+from shared.providers.registry import provider, slugs
 
 _STANDING = {
     PostState.DRAFT: "A draft: it goes out when somebody schedules it.",
@@ -31,8 +32,13 @@ def body_of(thread: ThreadOut, zone: str) -> str:
     """
     planned = _told(thread.publish_date, zone)
     late = "<p><strong>It should be out by now, and is late.</strong></p>" if thread.late else ""
-    head = f"<p>{escape(thread.channel.provider_identifier)}, planned for {planned}</p>{late}"
+    head = f"<p>{escape(_platform(thread))}, planned for {planned}</p>{late}"
     return head + "".join(_part(part, zone) for part in thread.posts)
+
+
+def _platform(thread: ThreadOut) -> str:
+    slug = thread.channel.provider_identifier
+    return provider(slug).spec.name if slug in slugs() else slug
 
 
 def _part(part: PartOut, zone: str) -> str:

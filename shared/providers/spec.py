@@ -184,7 +184,7 @@ class ProviderSpec:
     """One platform's table. Everything a front end, the validator and the documentation know of it is here."""
 
     slug: str
-    name: str
+    name: str  # as in a sentence: "Mastodon takes at most 500 characters"
     docs_url: str
     auth: OAuth2 | OAuth1 | Fields
     text: TextRules
@@ -199,6 +199,7 @@ class ProviderSpec:
     idempotency: Idempotency = field(default_factory=Idempotency)
     base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
     base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)
+    listed_as: str = ""  # in a list of platforms, where `name` alone would name two of them
     instance: bool = False  # the member names the server to connect to
     own_hosts: tuple[
         str, ...

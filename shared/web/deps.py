@@ -38,7 +38,13 @@ from shared.access.policy import Per, Rate, Rule, Who
 from shared.core.config import settings
 from shared.core.errors import InvalidInput, NotFound
 from shared.core.log import log, note, note_given
-from shared.core.unknown_fields import MOST_NAMED, models_in, unknown_field, unknown_fields
+from shared.core.unknown_fields import (
+    MOST_NAMED,
+    missing_fields,
+    models_in,
+    unknown_field,
+    unknown_fields,
+)
 from shared.db.session import StatementUnknown, read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
@@ -139,13 +145,14 @@ async def refuse_unknown_fields(request: Request) -> None:
     FastAPI has read the body by now, so this walks it and reads nothing. What is no JSON is refused where it is parsed.
 
     Raises:
-        InvalidInput: it names each such field by its path.
+        InvalidInput: it names each such field by its path, and the required ones that are missing.
     """
     model, found = await unknown_fields_of(request, most=MOST_NAMED)
     if model and found:
+        missing = missing_fields(model, await request.json())
         raise InvalidInput(
             "Some fields are unknown. Nothing was changed.",
-            problems=[unknown_field(model, path) for path in found],
+            problems=[*(unknown_field(model, path) for path in found), *missing],
         )
 
 

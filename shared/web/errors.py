@@ -51,6 +51,11 @@ _CODES = {
     "value_error": "invalid",
     "string_unicode": "invalid",
 }
+# What a page says in place of the refused parameters: whoever opens a link did not write its address.
+_NOT_WHOLE = (
+    "A part of its address is missing, or was changed on the way. Open the complete link again, "
+    "or ask for another one where you got it."
+)
 _UNREADABLE = "The body is not the JSON or the form that its Content-Type says."
 
 
@@ -159,6 +164,8 @@ def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
         async def handle(request: Request, error: Exception) -> Response:
             refusal = read(request, error)
             if _wants_page(request):
+                if isinstance(error, RequestValidationError) and request.method == "GET":
+                    refusal = InvalidInput(_NOT_WHOLE)
                 return refusal_page(refusal, headers=headers_of(refusal))
             return render(refusal)
 

@@ -43,6 +43,10 @@ _OPTIONS = {
     "validatorUrl": None,  # nobody else is shown the document
 }
 _START = f"""\
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
 const options = {json.dumps(_OPTIONS)};
 options.oauth2RedirectUrl = new URL("/docs/oauth2-redirect.html", location).href;
 SwaggerUIBundle(options).initOAuth({{usePkceWithAuthorizationCodeGrant: true}});

@@ -177,6 +177,9 @@ class TestAskForConsent:
             answer = nobody.get("/oauth/authorize", query=query)
             assert answer.status == 400
             assert answer.json["msg"] == answer.json["detail"] == "Invalid client_id"
+            page = nobody.get("/oauth/authorize", query=query, headers={"accept": "text/html"})
+            assert page.status == 400
+            assert "is not registered, or no longer. Connect it again" in page.text
 
     @pytest.mark.parametrize(
         ("changes", "error"),

@@ -224,7 +224,15 @@ class TestRefusals:
         assert paths(caller.post("/posts", short | {"integrationId": str(new_id())})) == [
             "integrationId"
         ]
-        assert paths(caller.post("/posts", {"type": "now"})) == ["content", "integrationId"]
+        assert paths(caller.post("/posts", {"content": "x"})) == ["publishDate"]
+        assert paths(caller.post("/posts", {"content": "x", "type": "now"})) == ["integrationId"]
+
+    def test_empty_body_is_asked_for_the_usual_form(
+        self, channel: Channel, caller: Gateway
+    ) -> None:
+        assert paths(caller.post("/posts", {})) == ["date"]
+        assert paths(caller.post("/posts", {"date": soon()})) == ["posts"]
+        assert paths(caller.post("/posts", {"type": "now"})) == ["posts"]
 
     @pytest.mark.parametrize(
         ("change", "path", "code"),

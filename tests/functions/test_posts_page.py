@@ -50,6 +50,24 @@ def test_a_member_sees_where_it_stands(
     assert words in answer.text
 
 
+def test_platform_is_called_by_its_name(
+    session: Session, channel: Channel, caller: Gateway
+) -> None:
+    channel.provider = "mastodon-custom"
+    session.flush()
+    assert "<p>Mastodon, planned for" in shown(caller, a_post(session, channel).id).text
+    channel.provider = "gone"
+    session.flush()
+    assert "<p>gone, planned for" in shown(caller, a_post(session, channel).id).text
+
+
+def test_damaged_address_is_told_to_a_person(caller: Gateway) -> None:
+    answer = shown(caller, "zz")
+    assert answer.status == 422
+    assert "Open the complete link again" in answer.text
+    assert "019bc0de" not in answer.text  # how an id looks is for programs
+
+
 def test_text_time_reason_and_address_are_there(session: Session, caller: Gateway) -> None:
     organization = an_organization(session)
     channel = a_channel(session, organization, name="Ada & Co")
@@ -67,7 +85,7 @@ def test_text_time_reason_and_address_are_there(session: Session, caller: Gatewa
     page = shown(as_member(app, session, member), root.id).text
     for part in (
         "Post for Ada &amp; Co",
-        "mastodon, planned for 2026-11-22 11:30:05 (Europe/Berlin)",
+        "Mastodon, planned for 2026-11-22 11:30:05 (Europe/Berlin)",
         "It went out at 2026-11-22 11:30:05",
         "One &lt;b&gt;<br><br>Two",
         "With 1 file.",

@@ -87,6 +87,17 @@ class TestTimeIsOver:
         ]
         assert [answer.json["errors"][0]["code"] for answer in answers] == ["date_too_far"] * 4
 
+    def test_remedy_is_one_that_the_route_takes(
+        self, session: Session, channel: Channel, caller: Gateway
+    ) -> None:
+        """Moving a post has no `type`, and its refusal recommended to send one."""
+        post = a_post(session, channel)
+        date = ago(days=1).isoformat()
+        moved = caller.put(f"/posts/{post.id}/date", {"date": date})
+        edited = caller.put(f"/posts/{post.id}", {"date": date, "type": "schedule"})
+        assert moved.json["errors"][0]["message"].endswith("ago. Choose a later one.")
+        assert edited.json["errors"][0]["message"].endswith("or send type `now`.")
+
     def test_an_update_by_composing_is_held_to_the_same(
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:

@@ -1226,7 +1226,7 @@ class TestReleaseId:
         respx_mock.get(f"{SERVER}/api/v1/statuses/7321").mock(answer_of_server)
         post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
         answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "7321"})
-        words = f"{custom.name} has no post with this id on Mastodon (any server). Copy the id from there."
+        words = f"{custom.name} has no post with this id on Mastodon. Copy the id from there."
         assert refusal(answer) == (400, words)
         assert one(session, post.id).release_id == "missing"
 

@@ -341,6 +341,8 @@ class TestReference:
 
     def test_asks_for_the_document_and_nobody_elses_opinion(self, gateway: Gateway) -> None:
         start = gateway.get("/docs/start.js").text
+        assert "prefers-color-scheme: dark" in start
+        assert "html.dark-mode" in gateway.get("/docs/swagger-ui.css").text
         options = json.loads(start.partition("const options = ")[2].partition(";\n")[0])
         assert options["url"] == "/openapi.json"
         assert options["validatorUrl"] is None

@@ -73,6 +73,13 @@ class TestComposing:
             ("posts.0.settings.visibilty", "unknown_field")
         ]
 
+    def test_what_is_missing_is_named_with_it(
+        self, session: Session, channel: Channel, caller: Gateway
+    ) -> None:
+        """`when` for `date` was answered by "leave it out" alone."""
+        answer = caller.put(f"/posts/{a_post(session, channel).id}/date", {"when": "tomorrow"})
+        assert refused(answer) == [("when", "unknown_field"), ("date", "missing")]
+
 
 class TestTags:
     def test_one_that_does_not_exist_is_refused(

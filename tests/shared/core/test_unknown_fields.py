@@ -5,7 +5,12 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.core.unknown_fields import MAX_PATH_CHARACTERS, unknown_fields
+from shared.core.unknown_fields import (
+    MAX_PATH_CHARACTERS,
+    missing_fields,
+    unknown_field,
+    unknown_fields,
+)
 from shared.core.wire import WireModel
 
 
@@ -50,6 +55,31 @@ def test_bounds() -> None:
     assert [len(path) for path in unknown_fields(Root, {"x" * 5_000: 1}, most=3)] == [
         MAX_PATH_CHARACTERS
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [("visiblity", "visibility"), ("PartNumber", "number"), ("ETag", "etag"), ("other", None)],
+)
+def test_most_similar_name_is_suggested_whatever_its_case(sent: str, meant: str | None) -> None:
+    class Known(BaseModel):
+        visibility: str
+        number: int
+        etag: str
+
+    words = unknown_field(Known, sent).message
+    assert words.endswith(f"Did you mean `{meant}`?" if meant else "Leave it out.")
+
+
+def test_required_fields_that_are_missing_are_listed() -> None:
+    class Wanted(WireModel):
+        repeat_password: str = Field(description="The same once more.")
+        token: str
+        note: str = ""
+
+    missing = [(one.path, one.message) for one in missing_fields(Wanted, {"token": "x"})]
+    assert missing == [("repeatPassword", "This is required. The same once more.")]
+    assert missing_fields(Wanted, []) == []
 
 
 def test_plain_models() -> None:
