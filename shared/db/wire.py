@@ -8,6 +8,7 @@ connection proxy can multiplex. `PINNED` names the version whose insides this fi
 
 import contextlib
 import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -38,6 +39,12 @@ _ROWS_A_FLUSH = 200
 _ENDINGS = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P04", "57P05"})
 # Of these, the ones with which the server says that it did not carry out the statement. After a crash (57P02) nobody knows.
 _NOT_CARRIED_OUT = _ENDINGS - {"57P02"}
+# Fields of a reported error that quote rows, parameters or statements: detail, hint, context ("where") and internal query.
+# Source: postgresql.org/docs/17/protocol-error-fields.html, read 2026-11.
+_FIELDS_WITH_VALUES = frozenset("DHWq")
+# The message of an error of this class ends with the value that could not be read: `invalid input syntax for ...: "value"`.
+_BAD_DATA = "22"
+_QUOTED_VALUE = re.compile(r': ".*"', re.DOTALL)
 # The DB-API's class for the first two letters of an SQLSTATE; what is not here is a `ProgrammingError`.
 _CLASSES = {
     "22": pg8000.DataError,
@@ -109,6 +116,11 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         self.register_in_adapter(TIMESTAMPTZ, _timestamptz)
         self.register_in_adapter(JSON, _json)
         self.register_in_adapter(JSONB, _json)
+
+    def handle_ERROR_RESPONSE(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000 calls it
+        """Keep of a reported error what holds no values: its text goes to the log, wherever it is logged."""
+        super().handle_ERROR_RESPONSE(data, context)
+        context.error = pg8000.DatabaseError(_without_values(context.error.args[0]))
 
     def cursor(self) -> "WireCursor":
         return WireCursor(self)
@@ -267,6 +279,14 @@ def _close_file(file: Any) -> None:
     """Close the buffered file over a socket, which the system keeps open until then."""
     with contextlib.suppress(OSError):
         file.close()
+
+
+def _without_values(reported: dict[str, str]) -> dict[str, str]:
+    """Drop what the server quotes of rows and parameters from an error that it reports."""
+    kept = {field: value for field, value in reported.items() if field not in _FIELDS_WITH_VALUES}
+    if kept.get("C", "").startswith(_BAD_DATA) and "M" in kept:
+        kept["M"] = _QUOTED_VALUE.sub(': "…"', kept["M"])
+    return kept
 
 
 def _raise_reported(context: Any) -> None:
