@@ -17,6 +17,7 @@ from shared.notifications.models import NotificationKind
 _IDS = ARRAY(Uuid())
 # What was not mailed by then is old news: a mail about it would only puzzle.
 _OLDEST = timedelta(days=3)
+MOST_NUMBERED = 10_000  # notifications that numbered pages list
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,17 @@ def list_notifications(
 def list_told(
     session: Session, organization_id: OrganizationId, *, limit: int, offset: int
 ) -> Sequence[AnyRow]:
-    """List a stretch of what the organization was told, the newest first, each row with how many there are in `total`.
+    """List a stretch of the organization's newest notifications, each row with how many of those there are in `total`.
 
-    Without any in the stretch there is one row of which only `total` is set. Nothing is marked as read.
+    They go back `MOST_NUMBERED`, which bounds the time: a numbered stretch is found by counting. Without any in the stretch
+    there is one row of which only `total` is set. Nothing is marked as read.
     """
-    values = {"organization_id": organization_id, "limit": limit, "offset": offset}
+    values = {
+        "organization_id": organization_id,
+        "limit": max(0, min(limit, MOST_NUMBERED - offset)),
+        "offset": min(offset, MOST_NUMBERED),
+        "most": MOST_NUMBERED,
+    }
     return session.execute(_TOLD, values).all()
 
 
@@ -173,7 +180,10 @@ _FURTHER_PAGE = text(
 _TOLD = text("""
 select counted.total, n.id, n.title, n.content, n.link, n.created_at
 from (
-  select count(*) as total from notifications where organization_id = :organization_id and deleted_at is null
+  select count(*) as total from (
+    select 1 from notifications where organization_id = :organization_id and deleted_at is null
+    order by created_at desc, id desc limit :most
+  ) newest
 ) counted left join (
   -- What is skipped is skipped in the index alone.
   select id from notifications

@@ -21,7 +21,7 @@ class Told(WireModel):
 
 
 class ToldPage(WireModel):
-    """One page; the first has the number 0. `total` counts all of them."""
+    """One page; the first has the number 0. `total` counts all that the pages list, which is at most the newest 10,000."""
 
     notifications: list[Told]
     total: int
