@@ -9,6 +9,8 @@ from shared.channels.errors import CustomerNameTaken, TooManyCustomers
 from shared.channels.queries import ChannelFacts
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId
+from shared.organizations.queries import lock_organization
 
 MOST_CUSTOMERS = 1_000  # they are listed without pages
 
@@ -26,6 +28,7 @@ def add_customer(session: Session, organization_id: UUID, name: str) -> Customer
         CustomerNameTaken: there is one of that name.
         TooManyCustomers: there are as many as there may be.
     """
+    lock_organization(session, OrganizationId(organization_id))
     if queries.count_customers(session, organization_id) >= MOST_CUSTOMERS:
         raise TooManyCustomers(MOST_CUSTOMERS)
     row = queries.add_customer(session, organization_id, name)

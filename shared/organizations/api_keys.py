@@ -35,6 +35,7 @@ def make_api_key(
         TooManyApiKeys: the organization holds `MOST_KEYS`.
     """
     _check_end(expires_at)
+    queries.lock_organization(session, organization_id)
     if queries.count_api_keys(session, organization_id) >= MOST_KEYS:
         raise TooManyApiKeys(MOST_KEYS)
     key = _new_key()

@@ -52,6 +52,15 @@ class TagTaken(Conflict):
         super().__init__(words, problems=[FieldProblem("name", self.code, words)])
 
 
+class TooManyTags(Conflict):
+    """The organization has as many tags as it may."""
+
+    code = "too_many_tags"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most:,} tags already. Delete one that is not needed.")
+
+
 class MayNotCompose(Forbidden):
     """The member may look and not write."""
 

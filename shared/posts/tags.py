@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
 from shared.db.wire import constraint_of
-from shared.posts.errors import TagNotFound, TagTaken
+from shared.organizations.queries import lock_organization
+from shared.posts.errors import TagNotFound, TagTaken, TooManyTags
 from shared.posts.models import Tag
 from shared.posts.schemas import TagOut, TagWrite
 
-MAX_TAGS = 1_000
+MAX_TAGS = 1_000  # they are listed without pages
 _SHOWN = (Tag.id, Tag.name, Tag.color)
 
 
@@ -33,7 +34,14 @@ def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite)
 
     Raises:
         TagTaken: there is one of that name.
+        TooManyTags: there are as many as there may be.
     """
+    lock_organization(session, organization_id)
+    held = select(func.count()).where(
+        Tag.organization_id == organization_id, Tag.deleted_at.is_(None)
+    )
+    if (session.scalar(held) or 0) >= MAX_TAGS:
+        raise TooManyTags(MAX_TAGS)
     row = session.execute(
         insert(Tag)
         .values(organization_id=organization_id, name=wanted.name, color=wanted.color)

@@ -15,6 +15,7 @@ from shared.core.ids import OrganizationId, new_id
 from shared.core.page import read_cursor, write_cursor
 from shared.db.session import read_only, unit_of_work
 from shared.db.types import AnyRow
+from shared.organizations.queries import lock_organization
 from shared.webhooks import queries
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.errors import (
@@ -83,11 +84,12 @@ def add_webhook(organization_id: OrganizationId, wanted: WebhookIn) -> WebhookMa
     """
     with read_only() as session:
         channel_ids = _channel_ids(session, organization_id, wanted.integrations)
-        if queries.count_webhooks(session, organization_id) >= MOST_WEBHOOKS:
-            raise TooManyWebhooks(MOST_WEBHOOKS)
     secret = new_signing_secret()
     sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
     with unit_of_work() as session:
+        lock_organization(session, organization_id)
+        if queries.count_webhooks(session, organization_id) >= MOST_WEBHOOKS:
+            raise TooManyWebhooks(MOST_WEBHOOKS)
         row = queries.add_webhook(
             session,
             organization_id,

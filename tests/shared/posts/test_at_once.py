@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import boto3
@@ -151,7 +151,10 @@ USE_CASES: dict[str, UseCase] = {
 }
 
 
-def run_alone(use_case: UseCase, at: Scene) -> AppError | None:
+T = TypeVar("T")
+
+
+def run_alone(use_case: Callable[[Session, T], object], at: T) -> AppError | None:
     """Run a use case in a transaction of its own; return how it was refused, None: it was done."""
     try:
         with unit_of_work() as session:
@@ -162,7 +165,11 @@ def run_alone(use_case: UseCase, at: Scene) -> AppError | None:
 
 
 def run_at_once(
-    engine: Engine, other: ThreadPoolExecutor, first: UseCase, second: UseCase, at: Scene
+    engine: Engine,
+    other: ThreadPoolExecutor,
+    first: Callable[[Session, T], object],
+    second: Callable[[Session, T], object],
+    at: T,
 ) -> tuple[AppError | None, AppError | None]:
     """Run `first` up to its commit, then start `second` and let it come as far as it can, then commit."""
     running: list[Future[AppError | None]] = []
