@@ -261,7 +261,7 @@ def _profile(row: AnyRow) -> Profile:
 def _quota(row: AnyRow, rate: Rate) -> Quota:
     resets_in_seconds = max(1, row.resets_in_seconds)
     if row.calls > rate.allowed:
-        raise RateLimitReached(Quota(rate.allowed, 0, resets_in_seconds))
+        raise RateLimitReached(Quota(rate.allowed, 0, resets_in_seconds), rate.window)
     return Quota(rate.allowed, rate.allowed - row.calls, resets_in_seconds)
 
 

@@ -37,7 +37,8 @@ def count_in_memory(rate: Rate, subject: str) -> None:
     window.calls += 1
     if window.calls > rate.allowed:
         left = window.began_at + rate.window - now
-        raise RateLimitReached(Quota(rate.allowed, 0, max(1, round(left.total_seconds()))))
+        quota = Quota(rate.allowed, 0, max(1, round(left.total_seconds())))
+        raise RateLimitReached(quota, rate.window)
 
 
 def forget_counts() -> None:

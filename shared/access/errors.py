@@ -1,7 +1,11 @@
 """Which refusals come from who the caller is."""
 
+from datetime import timedelta
+
 from shared.access.policy import Quota
 from shared.core.errors import Forbidden, TooManyRequests, Unauthenticated
+
+_MOST_SECONDS_TOLD = 120  # longer waits are told in minutes
 
 
 class NotSignedIn(Unauthenticated):
@@ -136,7 +140,21 @@ class KeyReadsOnly(Forbidden):
 class RateLimitReached(TooManyRequests):
     """The caller's organization, or address, has used up what a route allows in a while."""
 
-    def __init__(self, quota: Quota) -> None:
-        words = f"Rate limit: {quota.limit} calls. Try again in {quota.resets_in_seconds} seconds."
+    def __init__(self, quota: Quota, window: timedelta) -> None:
+        words = (
+            f"Rate limit: {quota.limit:,} calls {_per(window)}. "
+            f"Try again in {_ahead(quota.resets_in_seconds)}."
+        )
         super().__init__(words, retry_after_seconds=quota.resets_in_seconds)
         self.quota = quota
+
+
+def _per(window: timedelta) -> str:
+    minutes = round(window.total_seconds() / 60)
+    return {1: "a minute", 60: "an hour"}.get(minutes, f"in {minutes} minutes")
+
+
+def _ahead(seconds: int) -> str:
+    if seconds <= _MOST_SECONDS_TOLD:
+        return "1 second" if seconds == 1 else f"{seconds} seconds"
+    return f"{-(-seconds // 60)} minutes"

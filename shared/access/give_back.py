@@ -1,6 +1,6 @@
-"""How a refused call is taken off a rolling limit of the public API: only calls that are carried out count.
+"""How a call that made nothing, refused or a replay, is taken off a rolling limit of the public API.
 
-Callers whose requests keep being refused are still bounded: beyond `MAX_GIVEN_BACK` refusals in a minute, refused calls count.
+Such calls are still bounded: beyond `MAX_GIVEN_BACK` of them in a minute they count.
 """
 
 from datetime import timedelta

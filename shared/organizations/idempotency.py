@@ -1,5 +1,8 @@
 """Was this request answered already? A key that comes again with the same body gets the same answer, and nothing happens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -98,8 +101,32 @@ def keep_answer(
     )
 
 
+@dataclass(slots=True)
+class Replay:
+    """Whether a request was answered with an earlier answer, and so made nothing."""
+
+    happened: bool = False
+
+
+_replay: ContextVar[Replay | None] = ContextVar("replay", default=None)
+
+
+@contextmanager
+def watching_for_a_replay() -> Iterator[Replay]:
+    """Note whether the block, or a thread that works for it, finds an earlier answer."""
+    watched = Replay()
+    before = _replay.set(watched)
+    try:
+        yield watched
+    finally:
+        _replay.reset(before)
+
+
 def _answer(row: AnyRow, request: RequestKey) -> str | None:
     if bytes(row.request_hash) != request.request_hash:
         raise KeyReused
     answer: str | None = row.response
+    watched = _replay.get()
+    if watched is not None and answer is not None:
+        watched.happened = True
     return answer

@@ -31,6 +31,7 @@ from shared.core.errors import (
 from shared.core.unknown_fields import MOST_NAMED
 from shared.core.wire import WireModel
 from shared.db.session import unit_of_work
+from shared.organizations.idempotency import watching_for_a_replay
 from shared.public_api.errors import Refused
 from shared.public_api.warnings import of_unknown_fields
 from shared.public_api.wording import rule_of
@@ -96,22 +97,24 @@ class PublicRoute(Route):
         async def run(received: Request) -> Response:
             request = FormRequest(received.scope, received.receive)
             try:
-                response = await handle(request)
+                with watching_for_a_replay() as replay:
+                    response = await handle(request)
             except (AppError, RequestValidationError) as error:
-                self._give_back(request, error)
+                if not isinstance(error, TooManyRequests | Unauthenticated):
+                    self._give_back(request)
                 raise
+            if replay.happened:
+                self._give_back(request)
             for value in of_unknown_fields(getattr(request.state, "unknown_fields", ())):
                 response.headers.append("warning", value)
             return response
 
         return run
 
-    def _give_back(self, request: Request, error: Exception) -> None:
-        """Take a refused call off the limit of what is made, unless that refused it or nobody is known to have sent it."""
+    def _give_back(self, request: Request) -> None:
+        """Take a call that made nothing off the limit of what is made."""
         rate, key = self.rule.rate, credentials_of(request).api_key
-        if not (rate and rate.rolling and key) or isinstance(
-            error, TooManyRequests | Unauthenticated
-        ):
+        if not (rate and rate.rolling and key):
             return
         with unit_of_work() as session:
             calls = give_back(session, key, rate)

@@ -1412,6 +1412,20 @@ class TestRateLimit:
         told = [program.post(POSTS, {}).status for _ in range(7)]
         assert told == [400, 400, 400, 400, 400, 429, 429]
 
+    def test_a_replay_takes_no_place(
+        self, channel: Channel, program: Gateway, configure: Configure
+    ) -> None:
+        """Finding 5.5, sibling: only what is made counts, and a repeated request makes nothing."""
+        configure(API_LIMIT=2)
+        wanted, key = body(entry(channel)), {"idempotency-key": "once"}
+        first = program.post(POSTS, wanted, headers=key)
+        for _ in range(4):
+            again = program.post(POSTS, wanted, headers=key)
+            assert (again.status, again.json) == (201, first.json)
+            assert again.headers["x-ratelimit-remaining"] == "1"
+        assert program.post(POSTS, wanted).headers["x-ratelimit-remaining"] == "0"
+        assert program.post(POSTS, wanted).status == 429
+
     def test_ninety_an_hour(self, channel: Channel, program: Gateway) -> None:
         answer = program.post(POSTS, {})
         assert (answer.status, answer.headers["x-ratelimit-limit"]) == (400, "90")

@@ -8,7 +8,7 @@ import time_machine
 from shared.access import counts
 from shared.access.counts import count_in_memory
 from shared.access.errors import RateLimitReached
-from shared.access.policy import Per, Rate
+from shared.access.policy import Per, Quota, Rate
 from shared.core import clock
 
 TWICE = Rate("test", 2, timedelta(minutes=1), Per.PRINCIPAL, in_memory=True)
@@ -35,3 +35,20 @@ def test_oldest_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPa
     for number in range(10):
         count_in_memory(TWICE, str(number))
     assert list(counts._windows) == ["test:7", "test:8", "test:9"]
+
+
+class TestTheSentence:
+    @pytest.mark.parametrize(
+        ("window", "seconds", "words"),
+        [
+            (timedelta(minutes=1), 1, "Rate limit: 1,200 calls a minute. Try again in 1 second."),
+            (timedelta(minutes=1), 40, "1,200 calls a minute. Try again in 40 seconds."),
+            (timedelta(minutes=10), 121, "1,200 calls in 10 minutes. Try again in 3 minutes."),
+            (timedelta(hours=1), 3_600, "1,200 calls an hour. Try again in 60 minutes."),
+        ],
+    )
+    def test_says_how_many_in_what_time_and_when_to_come_again(
+        self, window: timedelta, seconds: int, words: str
+    ) -> None:
+        error = RateLimitReached(Quota(1_200, 0, seconds), window)
+        assert words in error.message
