@@ -56,7 +56,9 @@ def _row(name: str, field: FieldInfo) -> str:
 def _choices(annotation: Any) -> str:
     if get_origin(annotation) is not Literal:
         return ""
-    return " One of " + ", ".join(f"`{choice}`" for choice in get_args(annotation)) + "."
+    # The empty choice stands for the default, whose effect the description has; nothing can be shown of it.
+    choices = [f"`{choice}`" for choice in get_args(annotation) if choice != ""]
+    return f" One of {', '.join(choices)}."
 
 
 def _default(value: Any) -> str:

@@ -1,0 +1,11 @@
+"""Whether the page of settings can be read."""
+
+from local.docs.configuration import page
+
+
+def test_no_choice_is_an_empty_code_span() -> None:
+    """`S3_ADDRESSING` was shown as one of ``, `path`, `virtual`."""
+    rows = [row for row in page().splitlines() if row.startswith("| `S3_ADDRESSING`")]
+    assert len(rows) == 1
+    assert "One of `path`, `virtual`." in rows[0]
+    assert "``" not in page()
