@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shared.core.wire import RequestModel, ShownJson, VisibleName, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.models import CreationMethod
+from shared.providers.registry import longest_text
 
 MAX_PARTS = 1_000
 MAX_FILES = 100
@@ -36,6 +37,19 @@ _TITLE = "Platforms with a `titleSetting` publish it where that setting is empty
 
 _ALT = "Alternative text. Left out of an edit, it stays; null or an empty text removes it."
 
+
+def _within_bound(value: str) -> str:
+    # Below, the platforms need not be imported to know.
+    if len(value) > SURELY_SHORT and len(value) > (most := longest_text()):
+        raise PydanticKnownError("string_too_long", {"max_length": most})
+    return value
+
+
+SURELY_SHORT = 10_000
+_MOST_OF_A_BODY = 2 * 1024**2  # longer bodies are refused before anything reads them
+Content = Annotated[str, Field(max_length=_MOST_OF_A_BODY), AfterValidator(_within_bound)]
+"""A composed text, which no platform would take 20 times as long. It is judged before anything reads its markup."""
+
 # Composing
 
 
@@ -57,7 +71,7 @@ class PartIn(RequestModel):
     """One part: the first is the post, the others answer it in order."""
 
     id: Name | None = Field(default=None, description="The id of a post that this replaces.")
-    content: str = Field(examples=["<p>Good morning</p>"])
+    content: Content = Field(examples=["<p>Good morning</p>"])
     delay: float = Field(
         default=0, ge=0, le=MAX_DELAY_MINUTES, allow_inf_nan=False, description=_MINUTES
     )
@@ -137,7 +151,7 @@ class PostDraft(RequestModel):
     )
     posts: list[ChannelPostIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
 
-    content: str | None = None
+    content: Content | None = None
     publish_date: WireTime | None = None
     integration_id: UUID | None = None
     title: Name | None = Field(default=None, description=_TITLE)
@@ -166,7 +180,7 @@ class PostEdit(RequestModel):
     type: PostType = "update"
     date: WireTime | None = None
     value: list[PartIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
-    content: str | None = None
+    content: Content | None = None
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
     title: Name | None = Field(default=None, description=_TITLE)
     settings: JsonObject | None = None

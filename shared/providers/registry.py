@@ -48,3 +48,13 @@ def specs() -> Iterator[ProviderSpec]:
     """Yield every provider's table. Imports all platforms: for listings and the variants function only."""
     for slug in PROVIDERS:
         yield provider(slug).spec
+
+
+# Markup, character references and addresses that count less than they are long take room besides the words.
+_ROOM_FOR_MARKUP = 20
+
+
+@functools.cache
+def longest_text() -> int:
+    """Return how many characters a composed text may have, whichever platform it is for. Imports all platforms."""
+    return _ROOM_FOR_MARKUP * max(spec.longest_text for spec in specs())

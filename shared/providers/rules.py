@@ -87,7 +87,7 @@ def _text(
 ) -> Iterator[FieldRefused]:
     name = provider.spec.name
     written = text_for(provider, part.html)
-    if not written and not part.media:
+    if text.is_blank(written) and not part.media:
         yield _refused(path, "empty", "Write a text or add a file.")
     length = length_of(written, rules)
     if length > rules.max_length:

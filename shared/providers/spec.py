@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from shared.core.text import is_blank
+
 
 class TextUnit(StrEnum):
     """How a platform counts the length of a text."""
@@ -102,6 +104,15 @@ class MediaMode:
     media: MediaRules
 
 
+@dataclass(frozen=True, slots=True)
+class TextMode:
+    """Rules that hold for a root's text, instead of the table's `text`, while `setting` is `value`."""
+
+    setting: str
+    value: str
+    text: TextRules
+
+
 class IdempotencyForm(StrEnum):
     """How a platform recognizes a request it has already carried out."""
 
@@ -188,6 +199,7 @@ class ProviderSpec:
     docs_url: str
     auth: OAuth2 | OAuth1 | Fields
     text: TextRules
+    text_modes: tuple[TextMode, ...] = ()
     media: MediaRules = field(default_factory=MediaRules)
     media_modes: tuple[MediaMode, ...] = ()
     max_parts: int = 1  # 1: no threads; replies are refused while composing
@@ -229,6 +241,18 @@ class ProviderSpec:
         return None if is_own else host
 
     @property
+    def longest_text(self) -> int:
+        """The longest text that any post may have, in whichever unit it is counted."""
+        return max(
+            rules.max_length for rules in (self.text, *(one.text for one in self.text_modes))
+        )
+
+    def text_mode(self, settings: Mapping[str, Any]) -> TextMode | None:
+        """Return the mode that a post's settings choose for its root's text; None: the usual rules hold."""
+        chosen = (one for one in self.text_modes if settings.get(one.setting) == one.value)
+        return next(chosen, None)
+
+    @property
     def all_media(self) -> tuple[MediaRules, ...]:
         """Every set of rules that a post may have to keep: copies of pictures are made for each."""
         return (self.media, *(mode.media for mode in self.media_modes))
@@ -236,7 +260,7 @@ class ProviderSpec:
     def with_title(self, settings: Mapping[str, Any], title: str | None) -> Mapping[str, Any]:
         """Return a post's settings, its title among them where the platform has a setting for it that is empty."""
         own = settings.get(self.title_setting)
-        if not self.title_setting or not title or (own and str(own).strip()):
+        if not self.title_setting or not title or (own and not is_blank(str(own))):
             return settings
         return {**settings, self.title_setting: title}
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from shared.channels.queries import get_channel
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
-from shared.core.text import sanitize, to_plain
+from shared.core.text import is_blank, sanitize, to_plain
 from shared.providers.wire_names import wire_name
 from shared.public_api.errors import post_refused
 from shared.public_api.post_schemas import PublicPart
@@ -41,7 +41,7 @@ def refused(
 def first_empty(parts: Sequence[PublicPart], prefix: str = "") -> FieldProblem | None:
     """Find the first part that says nothing and shows nothing: not even a draft may hold it."""
     for number, part in enumerate(parts):
-        if not part.image and not to_plain(sanitize(part.content)).strip():
+        if not part.image and is_blank(to_plain(sanitize(part.content))):
             path = f"{prefix}value.{number}.content"
             return FieldProblem(path, "empty", "Write a text or add a file.")
     return None

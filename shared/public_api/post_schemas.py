@@ -18,6 +18,7 @@ from shared.posts.schemas import (
     MAX_PARTS,
     MAX_TAGS,
     MAX_THUMBNAIL_MS,
+    Content,
     IntegrationOut,
     JsonObject,
     Name,
@@ -116,7 +117,7 @@ class PublicPart(_Loose):
     """One part: the first is the post, the others answer it in order."""
 
     id: Name | None = Field(default=None, description="The id of a post that this replaces.")
-    content: str = Field(examples=["<p>Good morning</p>"], description="HTML, or plain text.")
+    content: Content = Field(examples=["<p>Good morning</p>"], description="HTML, or plain text.")
     delay: Annotated[float, BeforeValidator(_zero_if_empty)] = Field(
         default=0, ge=0, allow_inf_nan=False,
         description="Minutes to wait after the part before; more than a schedule can hold (30 days) is cut to that.",

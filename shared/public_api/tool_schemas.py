@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from shared.core.wire import RequestModel, WireModel, WireTime
+from shared.posts.schemas import Content
 from shared.public_api.post_schemas import PublicCreated, PublicSettings, end_of_day
 
 MAX_SOCIAL_POSTS = 30
@@ -61,8 +62,8 @@ class ToolOfPlatform(_Loose):
 class PostOrComment(_Loose):
     """One part: the first is the post, each further one answers the part before it."""
 
-    content: str = Field(
-        description="HTML of p, h1-h3, strong, u, a, ul and li; a line is a paragraph.",
+    content: Content = Field(
+        description="HTML of p, h1-h3, strong, u, a, ul, ol and li; a line is a paragraph.",
         examples=["<p>Good morning</p>"],
     )
     attachments: list[Annotated[str, Field(max_length=2_000)]] = Field(

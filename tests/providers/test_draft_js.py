@@ -42,6 +42,16 @@ class TestBlocks:
                     ("unstyled", "More."),
                 ],
             ),
+            (
+                "<ol><li>barn</li><li>tawny<ul><li>pale</li></ul></li><li>snowy</li></ol><ul><li>a</li></ul>",
+                [
+                    ("ordered-list-item", "barn"),
+                    ("ordered-list-item", "tawny"),
+                    ("unordered-list-item", "pale"),
+                    ("ordered-list-item", "snowy"),
+                    ("unordered-list-item", "a"),
+                ],
+            ),
             ("<p>One<br>line</p><p></p><p> </p>", [("unstyled", "One\nline")]),
             (
                 "One\nline\n\n\nanother\r\n\r\n",

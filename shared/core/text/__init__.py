@@ -10,7 +10,7 @@ from shared.core.text.counting import (
     utf16,
     weighted,
 )
-from shared.core.text.forms import Mention, sanitize, to_html, to_markdown, to_plain
+from shared.core.text.forms import Mention, is_blank, sanitize, to_html, to_markdown, to_plain
 from shared.core.text.markup import BLOCKS, TAGS
 from shared.core.text.tokens import (
     Kind,
@@ -35,6 +35,7 @@ __all__ = [
     "characters",
     "find_links",
     "graphemes",
+    "is_blank",
     "replace_links",
     "sanitize",
     "shorten_mentions",

@@ -4,19 +4,27 @@ Members write HTML; what is stored has passed `sanitize`. Emphasis has no plain-
 bold are read out one by one by screen readers and are not found by search, so `to_plain` leaves emphasis out.
 """
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from shared.core.text import markup
 from shared.core.text.markup import BLOCKS, TAGS, Closing, Opening, Words
+from shared.core.text.tokens import regex_module
 
 ATTRIBUTES = {
     "a": {"href", "target", "rel", "class"},
+    "ol": {"start"},
     "span": {"class", "data-mention-id", "data-mention-label"},
 }
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_SEEN = re.compile("[!-~]")
 SCHEMES = frozenset({"http", "https", "mailto"})
+# nh3 0.3 copies all of a text so far at each `&amp;`, so it is given this noncharacter, which texts do not have, instead.
+_AMPERSAND = "\ufdd0"
 
 Mention = Callable[[str, str], str]
 """Writes a mention, given the platform's id of the mentioned and the label shown."""
@@ -29,14 +37,15 @@ def sanitize(composed: str) -> str:
     """
     import nh3  # costs 5 ms at import, which only functions that accept or send texts should pay
 
-    return nh3.clean(
-        markup.write(composed),
+    cleaned = nh3.clean(
+        markup.write(composed, ampersand=_AMPERSAND),
         tags=set(TAGS),
         attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
         url_schemes=set(SCHEMES),
         link_rel=None,
         attribute_filter=_without_opener,
     )
+    return cleaned.replace(_AMPERSAND, "&amp;")
 
 
 def _without_opener(tag: str, attribute: str, value: str) -> str | None:
@@ -49,7 +58,7 @@ def _without_opener(tag: str, attribute: str, value: str) -> str | None:
 def to_plain(composed: str, *, mention: Mention | None = None) -> str:
     """Write `composed` as plain text.
 
-    Paragraphs and headings are separated by a blank line, list items begin with `- `, a link stands as its address,
+    Paragraphs and headings are separated by a blank line, list items begin with `- ` or their number, a link stands as its address,
     after its words where those say something else.
     """
     return _render(composed, _Plain(mention))
@@ -67,7 +76,10 @@ def to_html(composed: str, *, mention: Mention | None = None) -> str:
 
 @dataclass(slots=True)
 class _Block:
+    """`number` is that of an item of a numbered list."""
+
     tag: str
+    number: int | None = None
     written: list[str] = field(default_factory=list)
 
 
@@ -82,8 +94,8 @@ class _Writer(ABC):
         if text:
             self.blocks[-1].written.append(text)
 
-    def start_block(self, tag: str) -> None:
-        self.blocks.append(_Block(tag))
+    def start_block(self, tag: str, number: int | None = None) -> None:
+        self.blocks.append(_Block(tag, number))
 
     def escape(self, text: str) -> str:
         return text
@@ -113,12 +125,14 @@ class _Writer(ABC):
                 continue
             if out:
                 out.append("\n" if block.tag == before == "li" else "\n\n")
-            out.append(self.block(block.tag, text))
+            out.append(self.block(block, text))
             before = block.tag
         return "".join(out)
 
-    def block(self, tag: str, text: str) -> str:
-        return f"- {text}" if tag == "li" else text
+    def block(self, block: _Block, text: str) -> str:
+        if block.tag != "li":
+            return text
+        return f"- {text}" if block.number is None else f"{block.number}. {text}"
 
 
 class _Plain(_Writer):
@@ -140,9 +154,9 @@ class _Markdown(_Writer):
     def link(self, text: str, href: str) -> str:
         return f"[{text or href}]({href.replace(')', '%29').replace(' ', '%20')})"
 
-    def block(self, tag: str, text: str) -> str:
-        heading = {"h1": "# ", "h2": "## ", "h3": "### "}.get(tag)
-        return f"{heading}{text}" if heading else super().block(tag, text)
+    def block(self, block: _Block, text: str) -> str:
+        heading = {"h1": "# ", "h2": "## ", "h3": "### "}.get(block.tag)
+        return f"{heading}{text}" if heading else super().block(block, text)
 
 
 class _Html(_Writer):
@@ -161,17 +175,22 @@ class _Html(_Writer):
 
     def joined(self) -> str:
         out: list[str] = []
-        in_list = False
+        inside, before = "", 0  # the list that is open, and its last number
         for block in self.blocks:
             text = "".join(block.written).strip(" \t\r\n").replace("\n", "<br>")
             if not text:
                 continue
-            if (block.tag == "li") != in_list:
-                out.append("</ul>" if in_list else "<ul>")
-                in_list = not in_list
+            wanted = ("ul" if block.number is None else "ol") if block.tag == "li" else ""
+            follows = block.number is None or block.number == before + 1
+            if wanted != inside or not follows:
+                start = f' start="{block.number}"' if (block.number or 1) > 1 else ""
+                out.append(f"</{inside}>" if inside else "")
+                out.append(f"<{wanted}{start}>" if wanted else "")
+                inside = wanted
+            before = block.number or 0
             tag = block.tag or "p"
             out.append(f"<{tag}>{text}</{tag}>")
-        return "".join([*out, "</ul>" if in_list else ""])
+        return "".join([*out, f"</{inside}>" if inside else ""])
 
 
 class _Reader:
@@ -181,6 +200,7 @@ class _Reader:
         self.writer = writer
         self.open: list[tuple[str, Mapping[str, str], list[str]]] = []
         self.in_item = False
+        self.lists: list[int | None] = []  # those that are open: a numbered one's last number
 
     def read(self, composed: str) -> None:
         for piece in markup.pieces(composed):
@@ -205,7 +225,9 @@ class _Reader:
         elif tag in BLOCKS:
             self._close_all()
             self.in_item = tag == "li"
-            self.writer.start_block("" if tag == "ul" else tag)
+            if tag in {"ul", "ol"}:
+                self.lists.append(_start(attributes) - 1 if tag == "ol" else None)
+            self.writer.start_block("" if tag in {"ul", "ol"} else tag, self._number(tag))
         elif tag == "br":
             self._put("\n")
         elif tag in {"strong", "u", "a", "span"}:
@@ -217,10 +239,20 @@ class _Reader:
         elif tag in BLOCKS:
             self._close_all()
             self.in_item = False
+            if tag in {"ul", "ol"} and self.lists:
+                self.lists.pop()
             self.writer.start_block("")
         elif any(tag == opened for opened, _, _ in self.open):
             while self._close() != tag:
                 pass
+
+    def _number(self, tag: str) -> int | None:
+        """Count an item of a numbered list; None: it is none."""
+        last = self.lists[-1] if tag == "li" and self.lists else None
+        if last is None:
+            return None
+        self.lists[-1] = last + 1
+        return last + 1
 
     def _read_words(self, data: str) -> None:
         # A line break in the source is one that the author typed (plain text is welcome); between blocks it is layout.
@@ -249,6 +281,29 @@ class _Reader:
 def _render(composed: str, writer: _Writer) -> str:
     _Reader(writer).read(composed)
     return writer.joined()
+
+
+def _start(attributes: Mapping[str, str]) -> int:
+    """Return the number with which a list begins."""
+    said = attributes.get("start", "")
+    return int(said) if _NUMBER.fullmatch(said) else 1
+
+
+def is_blank(written: str) -> bool:
+    """Return whether nothing of a text can be seen: it is space, or of characters that leave no mark.
+
+    Those are controls, what formats others (U+200B, U+FEFF), what Unicode calls default ignorable (U+3164 and other
+    fillers), and Braille without a dot (U+2800). What is not assigned may be a new emoji, so it counts as seen.
+    """
+    if not written or _SEEN.search(written):
+        return not written
+    return _mark().search(written) is None
+
+
+@functools.cache
+def _mark() -> Any:
+    pattern = r"[^\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}\s\u2800]"
+    return regex_module().compile(pattern)
 
 
 def _says_the_address(text: str, address: str) -> bool:

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import unescape as _unescaped
 
-TAGS = frozenset({"p", "br", "strong", "u", "a", "ul", "li", "h1", "h2", "h3", "span"})
-BLOCKS = frozenset({"p", "h1", "h2", "h3", "ul", "li"})
+TAGS = frozenset({"p", "br", "strong", "u", "a", "ul", "ol", "li", "h1", "h2", "h3", "span"})
+BLOCKS = frozenset({"p", "h1", "h2", "h3", "ul", "ol", "li"})
 VOID = frozenset({"br", "hr", "img", "input", "wbr"})
 # Elements that editors and web pages write, whose tags are left out and whose words stay: html.spec.whatwg.org, read
 # 2026-11-30. What holds no words of its author (script, style) is left out as a whole, once it is closed.
 DROPPED = frozenset(
     """
     abbr address article aside b big blockquote body button center cite code dd del details dfn div dl dt em
-    figcaption figure font footer form h4 h5 h6 head header hr html i img input ins kbd label main mark nav ol pre q s
+    figcaption figure font footer form h4 h5 h6 head header hr html i img input ins kbd label main mark nav pre q s
     samp section small strike sub summary sup table tbody td tfoot th thead time tr tt var wbr
     """.split()  # noqa: SIM905  a list of quoted names would be longer
 )
@@ -26,7 +26,7 @@ DROPPED = frozenset(
 APART = frozenset(
     """
     address article aside blockquote body center dd details div dl dt figcaption figure footer form h4 h5 h6 header hr
-    main nav ol pre section summary table tbody td tfoot th thead tr
+    main nav pre section summary table tbody td tfoot th thead tr
     """.split()  # noqa: SIM905  a list of quoted names would be longer
 )
 UNREAD = frozenset({"script", "style"})
@@ -183,17 +183,21 @@ def unescape(text: str) -> str:
     return _REFERENCE.sub(lambda found: _unescaped(found[0]), text) if "&" in text else text
 
 
-def escape(text: str) -> str:
-    """Write text so that HTML shows it as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def escape(text: str, *, ampersand: str = "&amp;") -> str:
+    """Write text so that HTML shows it as it is, where `ampersand` stands for `&`."""
+    return text.replace("&", ampersand).replace("<", "&lt;").replace(">", "&gt;")
 
 
-def write(composed: str) -> str:
-    """Write a composed text as HTML in which every bracket that is not part of a tag is escaped."""
+def write(composed: str, *, ampersand: str = "&amp;") -> str:
+    """Write a composed text as HTML in which every bracket that is not part of a tag is escaped.
+
+    `ampersand` is what stands for `&` between tags. It is left out where it is written in the text already.
+    """
     out: list[str] = []
-    for piece in pieces(composed):
+    for piece in pieces(composed if ampersand == "&amp;" else composed.replace(ampersand, "")):
         if isinstance(piece, Words):
-            out.append(escape(piece.text))
+            words = piece.text if ampersand == "&amp;" else piece.text.replace(ampersand, "")
+            out.append(escape(words, ampersand=ampersand))
         elif isinstance(piece, Opening):
             written = "".join(
                 f' {name}="{escape(value).replace(chr(34), "&quot;")}"'

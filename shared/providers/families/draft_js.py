@@ -6,6 +6,7 @@ Draft.js's own: names are in snake_case, and entities are a list.
 
 import bisect
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ _TYPES = {
     "h3": "header-three",
     "li": "unordered-list-item",
 }
+_NUMBERED = "ordered-list-item"
+_LISTS = frozenset({"ul", "ol"})
 _PARAGRAPH = "unstyled"
 _BETWEEN_PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 # The guide marks handles and hashtags wherever they stand, by their words without the sign.
@@ -36,10 +39,36 @@ class _Span:
 
 
 @dataclass(slots=True)
-class _Block:
+class _Unread:
+    """A block that is being read: its words as they come, and how long they are together."""
+
     type: str
-    text: str = ""
+    words: list[str] = field(default_factory=list)
+    length: int = 0
     spans: list[_Span] = field(default_factory=list)
+
+    def write(self, words: str) -> None:
+        self.words.append(words)
+        self.length += len(words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A tag that is not closed: where in the block's text it began, and before which of its words."""
+
+    tag: str
+    start: int
+    words: int
+    address: str
+
+
+class _Block:
+    """A block as it is written. `wide` are the places of code points that are two UTF-16 units."""
+
+    def __init__(self, type_: str, words: str, spans: Sequence[_Span]) -> None:
+        self.type, self.text, self.spans = type_, words, spans
+        is_narrow = words.isascii()
+        self.wide = [] if is_narrow else [at for at, one in enumerate(words) if one > "\uffff"]
 
 
 def content_state(
@@ -67,10 +96,11 @@ class _Reader:
     """Collects blocks, and where in them bold and links begin and end."""
 
     def __init__(self, mention: text.Mention) -> None:
-        self.blocks = [_Block(_PARAGRAPH)]
+        self.blocks = [_Unread(_PARAGRAPH)]
         self._mention = mention
-        self._open: list[tuple[str, int, str]] = []  # tag, where it began, address
+        self._open: list[_Open] = []
         self._in_item = False
+        self._lists: list[str] = []  # those that are open
         self._mentioned = False  # within a mention, whose words the platform's own form replaces
 
     def read(self, composed: str) -> None:
@@ -88,51 +118,59 @@ class _Reader:
     def _read_opening(self, tag: str, attributes: Mapping[str, str]) -> None:
         block = self.blocks[-1]
         if tag == "p" and self._in_item:  # editors wrap an item's text in a paragraph of its own
-            self._write("\n" if block.text else "")
+            self._write("\n" if block.length else "")
         elif tag in text.BLOCKS:
-            self._begin(_TYPES.get(tag, _PARAGRAPH))
+            if tag in _LISTS:
+                self._lists.append(tag)
+            is_numbered = tag == "li" and self._lists[-1:] == ["ol"]
+            self._begin(_NUMBERED if is_numbered else _TYPES.get(tag, _PARAGRAPH))
             self._in_item = tag == "li"
         elif tag == "br":
             self._write("\n")
         elif tag == "span" and "data-mention-id" in attributes:
             label = attributes.get("data-mention-label", "")
             self._write(self._mention(attributes["data-mention-id"], label))
-            self._open.append((tag, len(block.text), ""))
+            self._open.append(_Open(tag, block.length, len(block.words), ""))
             self._mentioned = True
         elif tag in {"strong", "a", "span"}:
-            self._open.append((tag, len(block.text), attributes.get("href", "")))
+            address = attributes.get("href", "")
+            self._open.append(_Open(tag, block.length, len(block.words), address))
 
     def _read_closing(self, tag: str) -> None:
         if tag == "p" and self._in_item:
             self._close_all()
         elif tag in text.BLOCKS:
+            if tag in _LISTS and self._lists:
+                self._lists.pop()
             self._begin(_PARAGRAPH)
             self._in_item = False
-        elif any(tag == opened for opened, _, _ in self._open):
+        elif any(tag == opened.tag for opened in self._open):
             while self._close() != tag:
                 pass
 
     def _write(self, written: str) -> None:
         if not self._mentioned:
-            self.blocks[-1].text += written
+            self.blocks[-1].write(written)
 
     def _begin(self, kind: str) -> None:
         self._close_all()
-        self.blocks.append(_Block(kind))
+        self.blocks.append(_Unread(kind))
 
     def _close(self) -> str:
-        tag, start, address = self._open.pop()
-        block = self.blocks[-1]
-        if tag == "span":
+        closed, block = self._open.pop(), self.blocks[-1]
+        address = closed.address
+        if closed.tag == "span":
             self._mentioned = False
-        elif tag == "strong":
-            block.spans.append(_Span(start, len(block.text)))
-        elif address.startswith("mailto:"):
-            self._write(_after_words(block.text[start:], address.removeprefix("mailto:")))
+        elif closed.tag == "strong":
+            block.spans.append(_Span(closed.start, block.length))
         elif address:
-            self._write("" if block.text[start:].strip() else address)
-            block.spans.append(_Span(start, len(block.text), address))
-        return tag
+            words = "".join(block.words[closed.words :])
+            if address.startswith("mailto:"):
+                self._write(_after_words(words, address.removeprefix("mailto:")))
+            else:
+                self._write("" if words.strip() else address)
+                block.spans.append(_Span(closed.start, block.length, address))
+        return closed.tag
 
     def _close_all(self) -> None:
         while self._open:
@@ -146,22 +184,27 @@ def _after_words(words: str, address: str) -> str:
     return f" {address}" if words.strip() else address
 
 
-def _pieces(block: _Block) -> Iterator[_Block]:
+def _pieces(block: _Unread) -> Iterator[_Block]:
     """Split a paragraph at blank lines (plain text is welcome), without space around the pieces and without empty ones."""
-    start = 0
-    gaps = _BETWEEN_PARAGRAPHS.finditer(block.text) if block.type == _PARAGRAPH else iter(())
-    ends = [*((gap.start(), gap.end()) for gap in gaps), (len(block.text), len(block.text))]
+    start, words = 0, "".join(block.words)
+    gaps = _BETWEEN_PARAGRAPHS.finditer(words) if block.type == _PARAGRAPH else iter(())
+    ends = [*((gap.start(), gap.end()) for gap in gaps), (len(words), len(words))]
+    ahead = deque(sorted(block.spans, key=lambda span: span.start))
+    here: list[_Span] = []  # a few: tags are nested `MAX_DEPTH` deep at most
     for end, following in ends:
-        piece = block.text[start:end]
+        piece = words[start:end]
         first = start + len(piece) - len(piece.lstrip())
         last = first + len(piece.strip())
+        while ahead and ahead[0].start < last:
+            here.append(ahead.popleft())
+        here = [span for span in here if span.end > first]
         spans = [
             _Span(max(span.start, first) - first, min(span.end, last) - first, span.url)
-            for span in block.spans
+            for span in here
             if max(span.start, first) < min(span.end, last)
         ]
         if first < last:
-            yield _Block(block.type, block.text[first:last], spans)
+            yield _Block(block.type, words[first:last], spans)
         start = following
 
 
@@ -228,11 +271,8 @@ def _marked(block: _Block, span: _Span, words: str) -> dict[str, Any]:
 
 def _range(block: _Block, span: _Span) -> dict[str, int]:
     """Count in UTF-16 units, as Draft.js does. X says "characters", and its guide counts them in two ways."""
-    is_ascii = block.text.isascii()
-    return {
-        "offset": span.start if is_ascii else text.utf16(block.text[: span.start]),
-        "length": text.utf16(block.text[span.start : span.end]),
-    }
+    start, end = (at + bisect.bisect_left(block.wide, at) for at in (span.start, span.end))
+    return {"offset": start, "length": end - start}
 
 
 def _add(

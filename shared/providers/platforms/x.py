@@ -63,6 +63,7 @@ from shared.providers.spec import (
     MediaSetting,
     OAuth1,
     ProviderSpec,
+    TextMode,
     TextRules,
     TextUnit,
     VideoRules,
@@ -161,6 +162,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
             client_secret_setting="X_API_SECRET",  # noqa: S106  a name
         ),
         text=TextRules(max_length=280, unit=TextUnit.WEIGHTED, link_length=text.X_LINK_WEIGHT),
+        text_modes=(TextMode("post_type", "article", TextRules(max_length=LONGEST_ARTICLE)),),
         # docs.x.com/x-api/media/quickstart/best-practices, read 2026-11; file types and the length of a description
         # from the OpenAPI description. The page says MB, not MiB, so the smaller is meant here.
         media=MediaRules(
@@ -202,9 +204,8 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
     ) -> TextRules:
         """Give an article its own length; what answers it is an ordinary post."""
-        if position == 0 and settings.get("post_type") == "article":
-            return TextRules(max_length=LONGEST_ARTICLE)
-        return self.text_rules(account)
+        mode = self.spec.text_mode(settings) if position == 0 else None
+        return mode.text if mode else self.text_rules(account)
 
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
@@ -613,7 +614,7 @@ def _staged_ids(post: OutgoingPost) -> list[str]:
 
 def _refused_of_article(parts: Sequence[DraftPart], chosen: XSettings) -> Iterator[FieldRefused]:
     root, *replies = parts
-    if not chosen.article_title.strip():
+    if text.is_blank(chosen.article_title):
         yield FieldRefused("settings.article_title", "missing", "Give the article a title.")
     if chosen.article_status is None:
         words = "Say whether the article is to be published or to stay a draft."

@@ -43,6 +43,14 @@ class TestSanitize:
         link = text.sanitize(f'<a href="https://d.org" target="_blank" rel="{rel}">d</a>')
         assert link == f'<a href="https://d.org" target="_blank"{kept}>d</a>'
 
+    @pytest.mark.parametrize("reference", ["\ufdd0", "&#xFDD0;", "&#64976;"])
+    def test_what_stands_for_an_ampersand_inside_is_never_one_of_the_text(
+        self, reference: str
+    ) -> None:
+        assert text.sanitize(f"a{reference}lt;script{reference}gt;b") == "alt;scriptgt;b"
+        kept = text.sanitize(f'<a href="https://x.org?a{reference}b">c</a>')
+        assert text.sanitize(kept) == kept
+
     def test_is_settled_after_one_pass(self) -> None:
         once = text.sanitize('a & b <b>c</b> <a href="http://x.org?a=1&b=2">d</a>')
         assert text.sanitize(once) == once
@@ -86,6 +94,50 @@ class TestToPlain:
     )
     def test_nothing_to_read_is_empty(self, composed: str) -> None:
         assert text.to_plain(composed) == ""
+
+
+class TestNumberedLists:
+    """Their numbers were lost: every item began with a dash."""
+
+    LIST = "<p>Steps:</p><ol><li><p>one</p></li><li>two<ul><li>inner</li></ul></li><li>three</li></ol><p>Done</p>"
+
+    def test_plain(self) -> None:
+        assert text.to_plain(text.sanitize(self.LIST)) == (
+            "Steps:\n\n1. one\n2. two\n- inner\n3. three\n\nDone"
+        )
+
+    def test_markdown(self) -> None:
+        assert "1. one\n2. two" in text.to_markdown(self.LIST)
+
+    def test_html(self) -> None:
+        assert text.to_html(self.LIST) == (
+            "<p>Steps:</p><ol><li>one</li><li>two</li></ol><ul><li>inner</li></ul>"
+            '<ol start="3"><li>three</li></ol><p>Done</p>'
+        )
+
+    @pytest.mark.parametrize(
+        ("start", "first"), [("5", "5. a"), ("0", "0. a"), ("x", "1. a"), ("9" * 40, "1. a")]
+    )
+    def test_a_list_may_begin_later(self, start: str, first: str) -> None:
+        composed = text.sanitize(f'<ol start="{start}"><li>a</li></ol>')
+        assert text.to_plain(composed) == first
+
+
+class TestIsBlank:
+    @pytest.mark.parametrize(
+        "written",
+        ["", " \n\t", "\u200b", "\u2060\ufeff", "\u2800", "\u3164", "\uffa0\u115f", "\u00ad", "\u034f",
+         "\u202e", "\u3000", "\ufe0f", "\U000e0041", "\x07"],
+    )  # fmt: skip
+    def test_what_leaves_no_mark(self, written: str) -> None:
+        """A text of U+200B alone was no empty text, so a post without anything to see went out."""
+        assert text.is_blank(written)
+
+    @pytest.mark.parametrize(
+        "written", ["a", ".", "\u200b.", "あ", "🐱", "\u2801", "é", "\u0301", "\ue000"]
+    )
+    def test_what_is_seen(self, written: str) -> None:
+        assert not text.is_blank(written)
 
 
 class TestToMarkdown:
