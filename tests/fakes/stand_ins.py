@@ -161,9 +161,13 @@ class MastodonServer(StandIn):
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/instance"):
-            version = "4.5.0" if self.keeps_keys else "0.20.0+git-1a2b3c4"
             limits = {"statuses": {"max_characters": 500}}
-            return httpx.Response(200, json={"version": version, "configuration": limits})
+            named = (
+                {"version": "4.5.0", "source_url": "https://github.com/mastodon/mastodon"}
+                if self.keeps_keys
+                else {"version": "0.20.0+git-1a2b3c4"}
+            )
+            return httpx.Response(200, json={**named, "configuration": limits})
         if request.url.path == "/api/v1/accounts/42/statuses":
             return httpx.Response(200, json=[self._shown(made) for made in reversed(self.made)])
         if self.uploads(request):

@@ -162,6 +162,26 @@ QUESTIONS: Mapping[str, Question] = {
         {"POST .*api/v1/apps": _sample("mastodon", "app")},
     ),
     "mastodon read_server": Question("mastodon", lambda p, api, _: p.read_server(api), _INSTANCE),
+    "mastodon read_server without a name": Question(
+        "mastodon-custom",
+        lambda p, api, _: p.read_server(api),
+        {
+            "GET .*/api/v2/instance": {
+                "version": "4.2.0",
+                "configuration": {"statuses": {"max_characters": 500}},
+            },
+            "GET .*/.well-known/nodeinfo": {
+                "links": [
+                    {
+                        "rel": "http://nodeinfo.diaspora.software/ns/schema/2.0",
+                        "href": "https://owls.example/nodeinfo/2.0",
+                    }
+                ]
+            },
+            "GET .*/nodeinfo/2.0": {"software": {"name": "mastodon", "version": "4.2.0"}},
+        },
+        {"details": {"base": "https://owls.example"}},
+    ),
     "mastodon publish": Question(
         "mastodon", lambda p, api, _: p.publish(api, a_post()), {"POST .*statuses": _STATUS}
     ),

@@ -128,6 +128,7 @@ class TestReadServer:
         self, platform: respx.MockRouter, *, v2: httpx.Response, v1: httpx.Response | None = None
     ) -> Mapping[str, Any]:
         platform.get(f"{HOST}/api/v2/instance").mock(v2)
+        platform.get(f"{HOST}/.well-known/nodeinfo").respond(404)
         if v1 is not None:
             platform.get(f"{HOST}/api/v1/instance").mock(v1)
         return Mastodon().read_server(an_api(Mastodon())) or {}

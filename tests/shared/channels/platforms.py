@@ -43,6 +43,7 @@ def mastodon(
     )
     limits = {"configuration": {"statuses": {"max_characters": 1_000}}}
     router.get(f"{base}/api/v2/instance").mock(return_value=httpx.Response(200, json=limits))
+    router.get(f"{base}/.well-known/nodeinfo").mock(return_value=httpx.Response(404))
     return route
 
 

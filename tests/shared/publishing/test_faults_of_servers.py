@@ -306,7 +306,8 @@ class TestServerThatIsReadAgain:
             _, row = publish_one(world, server)
         assert row["account_settings"]["softwareVersion"] == "0.20.0+git-1a2b3c4"
         paths = [request.url.path for request in server.requests]
-        assert paths == ["/api/v2/instance", "/api/v1/statuses"]
+        # It names no software, so NodeInfo is asked for too.
+        assert paths == ["/api/v2/instance", "/.well-known/nodeinfo", "/api/v1/statuses"]
 
     def test_it_is_read_minutes_ahead(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Finding 1.1: the second itself has no time to lose with it."""

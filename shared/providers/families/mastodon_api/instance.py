@@ -12,13 +12,20 @@ from typing import Any
 from shared.core import clock
 from shared.core.cleaning import clean_name
 from shared.providers.errors import ProviderError
-from shared.providers.families.mastodon_api.software import MASTODON, Software, software_of
+from shared.providers.families.mastodon_api import nodeinfo
+from shared.providers.families.mastodon_api.nodeinfo import LONGEST_ANSWER
+from shared.providers.families.mastodon_api.software import (
+    MASTODON,
+    Software,
+    agreed,
+    is_clear,
+    software_of,
+)
 from shared.providers.http import Api
 from shared.providers.spec import MediaRules, TextRules
 
 LINK_LENGTH = 23  # `characters_reserved_per_url`, entities/Instance
 READ_AGAIN_AFTER = timedelta(days=1)
-LONGEST_ANSWER = timedelta(seconds=5)  # for each of the two documents
 MOST_MEDIA = 20
 _MOST_TYPES = 100
 _LONGEST_TYPE = 100
@@ -27,6 +34,8 @@ _PLAIN = "text/plain"
 
 def read_instance(api: Api, headers: Mapping[str, str]) -> dict[str, Any]:
     """Ask the server for its document, and return what a channel keeps of it; {} when it cannot be read.
+
+    A document that does not clearly say what the server runs is compared with NodeInfo.
 
     The document's second version is asked for first. Where it is missing, or does not say how long a post may be, the
     first version, which older servers and many other programs have, fills the gaps.
@@ -37,12 +46,22 @@ def read_instance(api: Api, headers: Mapping[str, str]) -> dict[str, Any]:
         if not _configuration(document, "statuses"):
             later.pop("configuration", None)
         document = _document(api, "/api/v1/instance", headers) | later
-    return kept(document, read_at=api.now()) if document else {}
+    if not document:
+        return {}
+    software = software_of(document)
+    if not is_clear(document):
+        software = agreed(software, nodeinfo.read_software(api))
+    return kept(document, read_at=api.now(), software=software)
 
 
-def kept(document: Mapping[str, Any], *, read_at: datetime) -> dict[str, Any]:
-    """Return what a channel keeps of a document: the software, its limits, and when that was read."""
-    software, statuses = software_of(document), _configuration(document, "statuses")
+def kept(
+    document: Mapping[str, Any], *, read_at: datetime, software: Software | None = None
+) -> dict[str, Any]:
+    """Return what a channel keeps of a document: the software, its limits, and when that was read.
+
+    `software` is known better than by the document; None: the document alone says it.
+    """
+    software, statuses = software or software_of(document), _configuration(document, "statuses")
     longest = _positive(statuses.get("max_characters")) or _positive(document.get("max_toot_chars"))
     facts = {
         "software": software.name,

@@ -35,11 +35,16 @@ class KeyPromise:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class NoPromise:
+    """A program that is known, and known not to keep keys that can be relied on: `why`, by what was read."""
+
+    name: str
+    why: str
+    source: str
+
+
 # The one place that says who keeps keys. What is not listed keeps none: its posts are looked up, never repeated.
-# Left out on purpose, though it reads the header: Pleroma and Akkoma keep 2,500 answers of the whole server in memory
-# (lib/pleroma/web/plugs/idempotency_plug.ex, read 2026-11), so a busy server forgets a key within minutes. Known to
-# have no keys: Pixelfed (github.com/pixelfed/pixelfed/issues/3581), GoToSocial
-# (github.com/superseriousbusiness/gotosocial/issues/2723), both read 2026-11.
 KEEPS_KEYS = (
     KeyPromise(
         MASTODON,
@@ -50,6 +55,49 @@ KEEPS_KEYS = (
             "https://github.com/mastodon/documentation/pull/581, read 2026-11"
         ),
     ),
+)
+
+_PLEROMA_CACHE = (
+    "keeps the answers of the last 2,500 requests of the whole server in memory, by the header alone, and stores "
+    "each after its request has ended, so it recognizes neither a request beside it nor one of some time ago"
+)
+NOT_READ = "its source was not read, so nothing is known"
+# These programs are recognized, so that nobody takes them for Mastodon.
+KEEPS_NONE = (
+    NoPromise(
+        "pleroma",
+        _PLEROMA_CACHE,
+        "https://git.pleroma.social/pleroma/pleroma, lib/pleroma/web/plugs/idempotency_plug.ex and "
+        "lib/pleroma/application.ex, read 2026-11-30",
+    ),
+    NoPromise(
+        "akkoma",
+        _PLEROMA_CACHE,
+        "https://akkoma.dev/AkkomaGang/akkoma, a fork of Pleroma with the same two files, read 2026-11",
+    ),
+    NoPromise(
+        "gotosocial",
+        "does not read the header in the versions that were read; a wish for it was filed",
+        "https://github.com/superseriousbusiness/gotosocial/issues/2723, read 2026-11-30",
+    ),
+    NoPromise(
+        "pixelfed",
+        "does not read the header",
+        "https://github.com/pixelfed/pixelfed/issues/3581 and "
+        "https://github.com/pixelfed/docs/pull/91, read 2026-11-30",
+    ),
+    NoPromise(
+        "friendica",
+        "does not read the header",
+        "https://github.com/friendica/friendica, src/Module/Api/Mastodon/Statuses.php, read 2026-11-30",
+    ),
+    NoPromise(
+        "takahe",
+        "admits the header across origins and does nothing with it",
+        "https://github.com/jointakahe/takahe/pull/618, read 2026-11-30",
+    ),
+    NoPromise("mitra", NOT_READ, "https://codeberg.org/silverpill/mitra"),
+    NoPromise("sharkey", NOT_READ, "https://activitypub.software/TransFem-org/Sharkey"),
 )
 
 # What Mastodon's own builds and its forks write behind the plus of a version, such as `4.3.0+glitch`. These forks leave
@@ -66,8 +114,7 @@ _MASTODONS_OWN = re.compile(
 _COMPATIBLE = re.compile(r"\(\s*compatible;\s*([^\s;)]+)\s*([^;)]*)")
 _NAME_AND_VERSION = re.compile(r"([A-Za-z][\w.-]*)/(\d\S*)")  # `takahe/0.9.0`
 _NUMBERS = re.compile(r"(\d{1,4})\.(\d{1,4})")
-# Read in the address of the source code where the version has no name; GoToSocial writes only `0.20.0+git-1a2b3c4`.
-_KNOWN_BY_SOURCE = ("gotosocial", "pixelfed", "pleroma", "akkoma", "friendica", "takahe", "mitra")
+_OWN_SOURCE = "github.com/mastodon/mastodon"
 
 
 def software_of(document: Mapping[str, Any]) -> Software:
@@ -76,24 +123,56 @@ def software_of(document: Mapping[str, Any]) -> Software:
     Mastodon is assumed only where the version is one of Mastodon's or of a listed fork, and no other name is given.
     """
     version = _text(document.get("version"))
-    if named := _named(document.get("software")):
-        return named
+    if found_name := named(document.get("software")):
+        return found_name
     if found := _COMPATIBLE.search(version) or _NAME_AND_VERSION.fullmatch(version):
         return Software(found[1].lower()[:MAX_LENGTH], found[2].strip()[:MAX_LENGTH])
     if "pleroma" in document:  # an extension of the first version's document
         return Software("pleroma", version)
-    source = _text(document.get("source_url") or document.get("source_code_url")).lower()
-    for name in _KNOWN_BY_SOURCE:
-        if name in source:
-            return Software(name, version)
+    source = _source_in(document)
+    # GoToSocial writes only `0.20.0+git-1a2b3c4` as its version.
+    for known in KEEPS_NONE:
+        if known.name in source:
+            return Software(known.name, version)
     own = _MASTODONS_OWN.fullmatch(version)
     if own and (own[4] is None or own[4].lower() in _FORKS):
         return Software(MASTODON, version)
     return Software("", version)
 
 
-def _named(software: Any) -> Software | None:
-    """Read the field in which some programs name themselves: a name, or an object with name and version."""
+def is_clear(document: Mapping[str, Any]) -> bool:
+    """Return whether a document names its software, or that of Mastodon's own source code.
+
+    A version of Mastodon's form alone is no name: other programs write one too.
+    """
+    software = software_of(document)
+    return bool(software.name) and (
+        software.name != MASTODON
+        or named(document.get("software")) is not None
+        or _OWN_SOURCE in _source_in(document)
+    )
+
+
+def agreed(software: Software, nodeinfo: Software | None) -> Software:
+    """Return the software that two documents of a server agree on.
+
+    `software` is the instance document's, which leaves it open or has no more than a version of Mastodon's form. If
+    NodeInfo names another program, that is what the server runs. If NodeInfo alone names Mastodon, nothing is known: the
+    instance document has no version of Mastodon's, and contradicts it.
+    """
+    if nodeinfo is None:
+        return software
+    if nodeinfo.name == MASTODON or nodeinfo.name in _FORKS:
+        return software
+    return nodeinfo
+
+
+def _source_in(document: Mapping[str, Any]) -> str:
+    return _text(document.get("source_url") or document.get("source_code_url")).lower()
+
+
+def named(software: Any) -> Software | None:
+    """Read the field in which a program names itself: a name, or an object with name and version."""
     if isinstance(software, Mapping):
         name, version = _text(software.get("name")), _text(software.get("version"))
     else:
