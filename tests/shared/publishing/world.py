@@ -103,8 +103,10 @@ class World:
         self.tick("after a message")
 
     def create_schedule(self, name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
+        """Create a schedule. A name that is taken keeps the schedule it has, as AWS's ConflictException leaves it."""
         self.tick("before a schedule")
-        self.schedules[name] = (self.now + (at - self.database_now()).total_seconds(), payload)
+        fires_at = self.now + (at - self.database_now()).total_seconds()
+        self.schedules.setdefault(name, (fires_at, payload))
         self.tick("after a schedule")
 
     def database_now(self) -> datetime:
