@@ -161,7 +161,8 @@ def disconnect(
 def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> Mapping[str, Any]:
     """Turn tokens into the columns that hold them.
 
-    An empty refresh token is left out, so that it never takes the place of a good one.
+    An empty refresh token is left out, so that it never replaces a good one. Where the platform does not say when the
+    token ends, `spec.token_lifetime` does.
 
     Raises:
         PlatformUnavailable: the platform sent an empty token.

@@ -213,7 +213,7 @@ class OAuth2Provider(Provider):
         body = api.read(response, "access_token")
         if body.get("refresh_token"):
             api.read(response, "refresh_token")  # which is optional, but not of any type
-        lifetime = seconds(body.get("expires_in")) or self.spec.token_lifetime
+        lifetime = seconds(body.get("expires_in"))
         granted = clean_name(body.get("scope"), max_length=_LONGEST_SCOPES)
         return Tokens(
             access=str(body["access_token"]),

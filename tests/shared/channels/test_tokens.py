@@ -18,6 +18,7 @@ from sqlalchemy.exc import InterfaceError
 from sqlalchemy.orm import Session
 
 from shared.aws import keys
+from shared.aws.keys import seal
 from shared.channels import queries, tokens
 from shared.channels.errors import ChannelNotFound
 from shared.channels.models import Channel
@@ -29,11 +30,12 @@ from shared.channels.tokens import (
     refresh_ahead,
     refresh_tokens,
 )
-from shared.core import crypto
+from shared.core import clock, crypto
 from shared.core.ids import new_id
 from shared.db.insist import insist
 from shared.notifications.models import Notification
 from shared.providers.errors import PlatformUnavailable
+from shared.providers.registry import provider
 from tests.builders import a_channel, an_organization
 from tests.shared.channels.builders import (
     BLUESKY,
@@ -70,6 +72,38 @@ class TestRefreshTokens:
         assert channel.refresh_lease_until is None
         sent = respx_mock.calls.last.request
         assert sent.headers["authorization"] == "Bearer old-refresh-token"
+
+    def test_the_host_of_a_channel_of_before_is_noted(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        """Until it is known, no bound of posts on their way to one host counts this channel's."""
+        channel = a_bluesky_channel(session, an_organization(session))
+        assert channel.named_host is None
+        respx_mock.post(REFRESH).mock(return_value=new_session())
+        refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        session.refresh(channel)
+        assert channel.named_host == "pds.example"
+
+    @pytest.mark.parametrize("said", [{"expires_in": 3_600}, {}])
+    def test_a_token_ends_when_its_platform_says_or_usually_does(
+        self, session: Session, respx_mock: respx.MockRouter, said: dict[str, int]
+    ) -> None:
+        """A token whose end is unknown would be renewed by nobody, and the next post would find it dead."""
+        organization = an_organization(session)
+        values = {
+            "sealed_token": seal("a", organization.id),
+            "refresh_token": seal("r", organization.id),
+        }
+        channel = a_channel(session, organization, provider="linkedin-page", **values)
+        respx_mock.post("https://www.linkedin.com/oauth/v2/accessToken").mock(
+            return_value=httpx.Response(200, json={"access_token": "new"} | said)
+        )
+        refresh_tokens(channel.organization_id, channel.id, sent_version=1)
+        session.refresh(channel)
+        lifetime = timedelta(hours=1) if said else provider("linkedin-page").spec.token_lifetime
+        assert lifetime is not None
+        assert channel.token_expires_at is not None
+        assert abs(channel.token_expires_at - clock.now() - lifetime) < timedelta(minutes=1)
 
     def test_a_stale_version_was_refreshed_by_somebody_else(
         self, session: Session, respx_mock: respx.MockRouter
@@ -394,6 +428,24 @@ class TestStoring:
         assert len(respx_mock.calls) == 1
         session.refresh(channel)
         assert opened(channel, "refresh_token") == "new-refresh-token"
+
+    def test_what_could_not_be_stored_is_of_no_use_once_the_channel_was_connected_again(
+        self,
+        session: Session,
+        respx_mock: respx.MockRouter,
+        channel: Channel,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Tokens of the old connection in place of the new one's would end in "Connect the channel again"."""
+        self.away(monkeypatch, 2)
+        with pytest.raises(InterfaceError):
+            refresh_tokens(channel.organization_id, channel.id, sent_version=1, deadline=0.0)
+        again = {"refresh_token": seal("connected-again", channel.organization_id)}
+        queries.renew_channel(session, channel.organization_id, channel.id, again)
+        respx_mock.post(REFRESH).mock(return_value=new_session("newest", "newest-refresh"))
+        assert refresh_tokens(channel.organization_id, channel.id, sent_version=2) == Refreshed(3)
+        session.refresh(channel)
+        assert opened(channel, "refresh_token") == "newest-refresh"
 
 
 class TestTwoAtOnce:
