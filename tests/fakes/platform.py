@@ -107,6 +107,11 @@ class Platform:
         self.behave(request)
         raise httpx.ReadTimeout("no answer", request=request)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the posts grow older."""
+        for post in self.created:
+            post.created_at -= timedelta(seconds=seconds)
+
     def texts(self) -> list[str]:
         return [post.text for post in self.created]
 

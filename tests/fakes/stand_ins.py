@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import httpx
@@ -86,13 +86,18 @@ class StandIn(ABC):
             carry_out()
 
     def pass_time(self, seconds: float) -> None:
-        """Let `seconds` pass, and finish the requests that were running for as long as they take."""
-        self.now += seconds
-        finished = sorted((at for at, _ in self.running if at <= self.now))
-        for moment in finished:
+        """Let `seconds` pass: posts grow older, and requests that were running end as long as they take."""
+        end = self.now + seconds
+        for moment in sorted({at for at, _ in self.running if at <= end}):
+            self._grow_older(moment)
             for one in [one for one in self.running if one[0] == moment]:
                 self.running.remove(one)
                 one[1]()
+        self._grow_older(end)
+
+    def _grow_older(self, until: float) -> None:
+        passed, self.now = timedelta(seconds=until - self.now), until
+        self.made = [replace(one, created_at=one.created_at - passed) for one in self.made]
 
     def known(self, key: str | None) -> Made | None:
         """Find the post that a key was kept for."""

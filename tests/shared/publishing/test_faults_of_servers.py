@@ -30,6 +30,7 @@ from tests.fakes.stand_ins import (
     OWN_500,
     OWN_503,
     STAND_INS,
+    Carry,
     Fault,
     StandIn,
     Transport,
@@ -190,6 +191,35 @@ class TestEveryAnswerThatCanGoWrong:
         assert found == {
             name: late if name.endswith(" 590 s") else ("published", 1) for name in spoiled
         }
+
+    @pytest.mark.parametrize(("slug", "keeps_keys"), A_SERVER_OF_ITS_OWN)
+    def test_what_is_never_answered_is_found_from_the_first_request_on(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str, keeps_keys: bool
+    ) -> None:
+        """The post is as old as the first request, however often it was sent again."""
+        server = STAND_INS[slug](keeps_keys=keeps_keys, by_text={"one": (cut_off, True)})
+        with served(server, monkeypatch):
+            state, _ = publish_one(world, server)
+        assert (state, len(server.made)) == ("published", 1)
+
+    def test_what_is_shown_late_is_found_from_the_first_request_on(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The list lags for longer than a request can run, so it is sent again, under its key, and lost once more."""
+        server = STAND_INS["mastodon-custom"](faults=[cut_off, cut_off])
+        answer = server.answer
+
+        def lagging(request: httpx.Request) -> httpx.Response:
+            sent = [one for one in server.requests if server.creates(one)]
+            if request.url.path.endswith("/statuses") and len(sent) < 2:
+                return httpx.Response(200, json=[])
+            return answer(request)
+
+        monkeypatch.setattr(server, "answer", lagging)
+        with served(server, monkeypatch):
+            state, _ = publish_one(world, server)
+        sent = [one for one in server.requests if server.creates(one)]
+        assert (state, len(server.made), len(sent)) == ("published", 1, 2)
 
     @pytest.mark.parametrize("answer", [OWN_500, OWN_503], ids=["500", "503"])
     @pytest.mark.parametrize("keeps_keys", [True, False])
@@ -374,8 +404,12 @@ class TestSeveralFound:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Finding 1.1c: several equal posts were told as "it was not found there"."""
-        server = STAND_INS["mastodon-custom"](keeps_keys=False, faults=[cut_off])
-        server.keep("one", None)
+
+        def twice(server: StandIn, carry_out: Carry) -> httpx.Response:
+            carry_out()
+            return cut_off(server, carry_out)
+
+        server = STAND_INS["mastodon-custom"](keeps_keys=False, faults=[twice])
         with served(server, monkeypatch):
             state, row = publish_one(world, server)
         assert state == "unconfirmed"

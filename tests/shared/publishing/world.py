@@ -115,8 +115,9 @@ class World:
         return now
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass: every stored moment moves back by as much."""
+        """Let time pass: every stored moment moves back by as much, and so does what the platform holds."""
         self.now += seconds
+        self.platform.pass_time(seconds)
         with self.engine.begin() as connection:
             for table, columns in MOMENTS.items():
                 moved = ", ".join(
