@@ -570,6 +570,17 @@ class TestExchange:
         assert may(token) == 401
         assert "oauth.code_came_twice" in log_lines.getvalue()
 
+    def test_code_that_comes_twice_ends_what_it_gave_whatever_comes_with_it(
+        self, session: Session, browser: Gateway, nobody: Gateway
+    ) -> None:
+        """RFC 6749 section 4.1.2: who has the code without its verifier shows that the code was stolen."""
+        program = a_registered_program(session)
+        code = allow(browser, program)
+        token = nobody.post("/oauth/token", program.exchanges(code)).json["access_token"]
+        stolen = program.exchanges(code, code_verifier="x" * 43)
+        assert nobody.post("/oauth/token", stolen).json["error"] == "invalid_grant"
+        assert may(token) == 401
+
     def test_code_that_comes_twice_spares_a_later_consent(
         self, browser: Gateway, nobody: Gateway, static: AProgram
     ) -> None:

@@ -79,3 +79,27 @@ class TestExchangeDevice:
     ) -> None:
         session.execute(update(DeviceCode).values(**values))
         assert queries.exchange_device(session, device, b"token", []) is None
+
+
+class TestRotate:
+    def test_of_two_at_once_one_replaces_the_tokens(self, session: Session, code: bytes) -> None:
+        """Both read the same refresh token before either replaced it; the second is told that it came twice."""
+        first = queries.NewToken(b"token", 3600, b"family", b"refresh")
+        queries.exchange_code(session, code, first)
+        grant_id = session.scalars(select(OAuthGrant.id)).one()
+        newer, newest = (
+            queries.NewToken(name, 3600, b"family", name + b"-refresh")
+            for name in (b"newer", b"newest")
+        )
+        assert queries.rotate_refreshed(session, grant_id, b"refresh", newer) is not None
+        assert queries.rotate_refreshed(session, grant_id, b"refresh", newest) is None
+        assert session.scalars(select(OAuthGrant.token_hash)).all() == [b"newer"]
+
+    def test_not_of_a_grant_that_was_taken_back(self, session: Session, code: bytes) -> None:
+        queries.exchange_code(
+            session, code, queries.NewToken(b"token", 3600, b"family", b"refresh")
+        )
+        grant_id = session.scalars(select(OAuthGrant.id)).one()
+        queries.revoke_refreshed(session, grant_id)
+        newer = queries.NewToken(b"newer", 3600, b"family", b"newer-refresh")
+        assert queries.rotate_refreshed(session, grant_id, b"refresh", newer) is None

@@ -117,6 +117,19 @@ class TestLookedUp:
         world.run(until=600)
         assert world.states(root.id)[0] == ("unconfirmed" if minutes < 0 else "published")
 
+    def test_by_a_platform_whose_clock_is_behind(self, world: World) -> None:
+        """It says that our post was made a minute and a half before we sent it."""
+
+        def behind(request: httpx.Request) -> httpx.Response:
+            world.platform.behave(request)
+            world.platform.created[-1].created_at -= timedelta(seconds=90)
+            raise httpx.ReadTimeout("no answer", request=request)
+
+        world.platform.answers.append(behind)
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run(until=600)
+        assert world.states(root.id)[0] == "published"
+
     def test_not_by_what_another_organization_s_part_on_that_account_has(
         self, world: World
     ) -> None:

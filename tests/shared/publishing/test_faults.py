@@ -234,6 +234,16 @@ class TestMisbehaviour:
         world.run()
         assert set(world.states(first.id, second.id)) == {"published"}
 
+    def test_a_limit_of_one_account_holds_no_other(self, world: World) -> None:
+        """One member who posts too much would stop everybody else's posts."""
+        world.platform.answers.append(refuse(429, headers={"retry-after": "1200"}))
+        first = a_thread(world, "keyless", due_in=SOON)
+        world.run(until=60)
+        second = a_thread(world, "keyless", due_in=SOON)
+        world.run(until=300)
+        assert world.states(first.id) == ["queued", "queued"]
+        assert world.states(second.id) == ["published", "published"]
+
     def test_a_platform_that_stays_away_fails_the_thread_after_five_tries(
         self, world: World
     ) -> None:

@@ -201,6 +201,36 @@ class TestLongWaits:
         assert seen[1] - seen[0] == pytest.approx(self.WAIT.total_seconds(), abs=slack)
         assert world.states(root.id) == ["published", "published"]
 
+    @pytest.mark.parametrize("what", ["attempt", "staging"])
+    def test_each_wait_has_a_schedule_of_its_own(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        """A name that is taken counts as made: the second wait would be nobody's, and last until a sweep finds it."""
+        calls = iter(range(100))
+        resume = Slow.resume
+
+        def waiting(
+            self: Slow, api: Api, post: OutgoingPost, state: Mapping[str, Any]
+        ) -> Released | Processing:
+            if next(calls) < 2:
+                return Processing(state, timedelta(minutes=20))
+            return resume(self, api, post, state)
+
+        def moving(
+            _self: Keyless, _api: Api, _post: OutgoingPost, _progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            return Processing({}, timedelta(minutes=20)) if next(calls) < 2 else Staged({})
+
+        monkeypatch.setattr(Slow, "resume", waiting)
+        if what == "staging":
+            monkeypatch.setattr(Keyless, "stage", moving)
+        world.schedules_fire = False
+        provider = {"attempt": "slow", "staging": "keyless"}[what]
+        root = a_thread(world, provider, due_in=NOW, media=what == "staging")
+        world.run()
+        assert world.states(root.id)[0] == "published"
+        assert len(world.schedules) == 2
+
     def test_a_part_of_a_held_platform_goes_out_when_the_pause_ends(self, world: World) -> None:
         hold(world, "keyless")
         root = a_thread(world, "keyless", due_in=NOW)
@@ -286,3 +316,26 @@ class TestTellLimited:
         world.messages.clear()
         self.let_pass(world, 60)
         assert self.notices(world) == []
+
+    @pytest.mark.parametrize(("left", "told"), [(45, 0), (90, 1)])
+    @pytest.mark.parametrize("waits", ["for the pause", "for its limit", "to be asked about"])
+    def test_not_of_a_wait_that_is_over_before_anybody_has_read_of_it(
+        self, world: World, waits: str, left: int, told: int
+    ) -> None:
+        if waits == "to be asked about":
+            world.platform.answers.append(world.platform.accept_and_drop)
+        a_thread(world, "searchable", due_in=-timedelta(minutes=10))
+        world.deliver_due() if waits == "to be asked about" else world.messages.clear()
+        ends = f"now() + interval '{left} seconds'"
+        if waits == "for the pause":
+            hold(world, "searchable", timedelta(seconds=left))
+        table, column = {
+            "for the pause": ("posts", "next_check_at = null"),
+            "for its limit": ("posts", f"error_code = 'rate_limited', due_at = {ends}"),
+            "to be asked about": ("attempts", f"error_code = 'rate_limited', resume_at = {ends}"),
+        }[waits]
+        first = " where position = 0" if table == "posts" else ""
+        with world.engine.begin() as connection:
+            connection.execute(text(f"update {table} set {column}{first}"))
+        reconcile()
+        assert len(self.notices(world)) == told

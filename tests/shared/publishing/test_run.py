@@ -1,27 +1,34 @@
 """One due part, step by step: who gets it, what it costs, and what happens at the edges."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from unittest import mock
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
+from shared.channels.models import Channel
 from shared.core import clock
-from shared.db.session import unit_of_work
-from shared.providers.base import Released
+from shared.db.insist import insist
+from shared.db.session import CommitUnknown, unit_of_work
+from shared.posts.models import Post
+from shared.providers.base import OutgoingPost, Processing, Released, ThreadPosition
 from shared.providers.errors import ContentRejected
-from shared.publishing import queries
+from shared.providers.http import Api
+from shared.publishing import follow_up, queries
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, NotNow, claim
 from shared.publishing.follow_up import record
-from shared.publishing.outcome import Fail, Publish
+from shared.publishing.outcome import Fail, Next, Publish
 from shared.publishing.reconcile import reconcile
 from shared.publishing.run import publish_due
+from tests.builders import a_post
 from tests.counting import count_statements
-from tests.fakes.platform import refuse
+from tests.fakes.platform import Keyless, refuse
 from tests.shared.publishing.world import World, a_thread
 
 NOW = timedelta(0)
@@ -106,6 +113,62 @@ class TestClaim:
         assert said in str(one(world, "error_message"))
         assert one(world, "count(*)", "notifications", "1") == 1
         assert world.platform.requests == []
+
+
+class TestRecord:
+    def test_is_written_again_while_the_function_has_time(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.3: only this process knows of the release while the database is away."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        write, tried = follow_up._record, list[int]()
+
+        def away(claimed: Claim, next_: Next) -> None:
+            tried.append(1)
+            if len(tried) < 6:
+                raise CommitUnknown
+            write(claimed, next_)
+
+        def without_waiting(
+            work: Callable[[], None], *, deadline: float | None, pause: Callable[[float], None]
+        ) -> None:
+            del pause
+            insist(work, deadline=deadline, pause=lambda _seconds: None)
+
+        monkeypatch.setattr(follow_up, "_record", away)
+        monkeypatch.setattr(follow_up, "insist", without_waiting)
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert len(tried) == 6
+        assert one(world, "state") == "published"
+
+
+class TestThreads:
+    def test_a_part_answers_the_one_before_it_in_the_thread_of_the_first(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a third part these are two posts; an answer to the first would stand beside the second."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        with Session(world.engine) as session, session.begin():
+            second = session.scalars(select(Post).where(Post.position == 1)).one()
+            channel = session.get_one(Channel, second.channel_id)
+            a_post(session, channel, parent=second, content="<p>three</p>")
+        positions: list[ThreadPosition] = []
+        reply = Keyless.reply
+
+        def noted(
+            self: Keyless, api: Api, post: OutgoingPost, *, to: ThreadPosition
+        ) -> Released | Processing:
+            positions.append(to)
+            return reply(self, api, post, to=to)
+
+        monkeypatch.setattr(Keyless, "reply", noted)
+        world.run()
+        assert world.states(root.id) == ["published"] * 3
+        one, two, _three = world.platform.created
+        assert [(at.root.id, at.parent.id) for at in positions] == [
+            (one.id, one.id),
+            (one.id, two.id),
+        ]
 
 
 class TestLease:

@@ -1,0 +1,73 @@
+"""Are the safeguards on that nobody misses until the day they are needed? Finding 8.17: each could be taken off unnoticed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.template.conftest import Resources
+
+OfType = Callable[[str], Resources]
+USUAL_RATES = {
+    "ReconcileRate": "rate(1 minute)",  # a lost hint costs a post so much time
+    "TokenRefreshRate": "rate(15 minutes)",
+    "DigestRate": "rate(1 hour)",
+}
+
+
+class TestAtRest:
+    def test_every_queue_and_bucket_is_encrypted(self, of_type: OfType) -> None:
+        for name, queue in of_type("AWS::SQS::Queue").items():
+            assert queue["SqsManagedSseEnabled"] is True, name
+        for name, bucket in of_type("AWS::S3::Bucket").items():
+            (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}, name
+
+    def test_no_bucket_can_be_opened_to_everybody(self, of_type: OfType) -> None:
+        for name, bucket in of_type("AWS::S3::Bucket").items():
+            blocked = bucket["PublicAccessBlockConfiguration"]
+            assert len(blocked) == 4, name
+            assert set(blocked.values()) == {True}, name
+
+    def test_what_survives_the_stack_survives_its_own_replacement(
+        self, resources: Resources
+    ) -> None:
+        """A change that replaces a resource deletes the old one, whatever the stack's deletion would do."""
+        kept = {
+            name: found
+            for name, found in resources.items()
+            if found.get("DeletionPolicy", "Delete") != "Delete"
+        }
+        assert {"DatabaseCluster", "MediaBucket", "TokenKey"} <= set(kept)
+        for name, found in kept.items():
+            assert found.get("UpdateReplacePolicy") == found["DeletionPolicy"], name
+
+
+class TestWays:
+    def test_the_public_address_has_tls_1_2_and_is_the_only_one(
+        self, of_type: OfType, template: dict[str, Any]
+    ) -> None:
+        (domain,) = of_type("AWS::ApiGatewayV2::DomainName").values()
+        (configuration,) = domain["DomainNameConfigurations"]
+        assert configuration["SecurityPolicy"] == "TLS_1_2"
+        api = template["Resources"]["HttpApi"]["Properties"]
+        assert api["DisableExecuteApiEndpoint"] == {"Fn::If": ["HasCertificate", True, False]}
+
+    def test_the_machine_forwards_what_is_not_its_own(self, resources: Resources) -> None:
+        """EC2 drops such packets unless told otherwise, and then no function reaches a platform."""
+        assert resources["NatInstance"]["Properties"]["SourceDestCheck"] is False
+
+    @pytest.mark.parametrize("branch", [1, 2])
+    def test_pages_of_ours_may_send_cookies_and_read_every_header(
+        self, branch: int, template: dict[str, Any]
+    ) -> None:
+        api = template["Resources"]["HttpApi"]["Properties"]
+        given = api["CorsConfiguration"]["Fn::If"][branch]
+        assert given["AllowCredentials"] is True
+        assert {"retry-after", "x-request-id", "link", "warning"} <= set(given["ExposeHeaders"])
+        assert "*" not in given["AllowOrigins"]
+
+
+@pytest.mark.parametrize("parameter", USUAL_RATES)
+def test_sweeps_come_as_often_as_members_rely_on(parameter: str, template: dict[str, Any]) -> None:
+    assert template["Parameters"][parameter]["Default"] == USUAL_RATES[parameter]
