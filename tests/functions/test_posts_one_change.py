@@ -81,17 +81,14 @@ def test_of_the_channel_a_file_or_a_delay(
 ) -> None:
     root = a_post(session, channel, state=state, publish_at=SOON)
     reply = a_post(session, channel, state=state, parent=root)
-    same = [{"content": root.content}, {"content": reply.content}]
     media, other = a_media(session, organization), a_channel(session, organization)
-    delayed = [same[0], same[1] | {"delay": 5}]
-    for revision, body in enumerate(
-        (
-            {"value": delayed},
-            {"value": [delayed[0], delayed[1] | {"image": [{"id": str(media.id)}]}]},
-            {"integration": {"id": str(other.id)}},
-        ),
-        start=2,
-    ):
+    first, second = {"content": root.content}, {"content": reply.content, "delay": 5}
+    bodies: list[dict[str, Any]] = [
+        {"value": [first, second]},
+        {"value": [first, {**second, "image": [{"id": str(media.id)}]}]},
+        {"integration": {"id": str(other.id)}},
+    ]
+    for revision, body in enumerate(bodies, start=2):
         assert caller.put(f"/posts/{root.id}", body).json["revision"] == revision, body
     parts: list[Post] = [root, reply]
     for part in parts:

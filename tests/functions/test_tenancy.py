@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from local.docs.openapi import apps
-from shared.access.policy import rule_for
+from shared.access.policy import Who, rule_for
 from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
 from shared.media.models import MediaState
@@ -267,6 +267,52 @@ def test_no_list_shows_what_is_anothers(
     answer = Gateway(app, dict(headers)).get(path, query=query if in_time else None)
     assert answer.status < 500, answer.text
     assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("app", "path"),
+    [one for one in LISTS if rule_for("GET", str(one.id)).who is not Who.PUBLIC],
+)
+def test_no_list_counts_what_is_anothers(
+    app: FastAPI, path: str, session: Session, stranger: dict[str, str], program: dict[str, str]
+) -> None:
+    """A number tells of them too: a list answers the same before and after another organization has one of everything."""
+    headers = program if rule_for("GET", path).program else stranger
+    query = {"startDate": "2026-11-01T00:00:00Z", "endDate": "2026-12-01T00:00:00Z"}
+
+    def answer() -> str:
+        found = Gateway(app, dict(headers)).get(path, query=query if "/posts" in path else None)
+        return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "", found.text)
+
+    session.execute(text("update users set last_read_notifications_at = now() - interval '1 day'"))
+    answer()  # some lists note that they were looked at
+    before = answer()
+    Theirs(session)
+    assert answer() == before
+
+
+def test_a_tag_of_another_organization_is_not_put_on_a_post(
+    session: Session, owner: Member, stranger: dict[str, str]
+) -> None:
+    """Tags are named by their labels, and two organizations may have the same."""
+    mine, others = owner.organization_id, an_organization(session).id
+    for organization_id in (mine, others):
+        session.add(
+            Tag(id=new_id(), organization_id=organization_id, name="Launch", color="#000000")
+        )
+    channel = a_channel(session, session.get_one(Organization, mine))
+    tags = [{"value": "Launch", "label": "Launch"}]
+    body = {
+        "type": "draft", "date": "2030-01-01T10:00:00Z", "tags": tags,
+        "posts": [{"integration": {"id": str(channel.id)}, "value": [{"content": "x", "image": []}]}],
+    }  # fmt: skip
+    app = {(method, path): app for app, method, path in routes()}["POST", "/posts"]
+    made = Gateway(app, dict(stranger)).post("/posts", body)
+    assert made.status == 201, made.text
+    owners = session.execute(
+        text("select tags.organization_id from post_tags join tags on tags.id = post_tags.tag_id")
+    ).scalars()
+    assert list(owners) == [mine]
 
 
 def in_bodies(theirs: Theirs) -> list[tuple[str, str, Any]]:
