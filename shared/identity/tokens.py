@@ -4,6 +4,8 @@ Both are signed with the same keys. The renewing token names its session, so tha
 what it is; which one is current, only a hash in the session's row says.
 """
 
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +67,13 @@ def read_renew_token(token: str) -> SessionId | None:
     """Return the session that a renewing token was made for; None if none of our keys signed it."""
     claims = _read(token, _RENEW, ["sid", "jti"])
     return SessionId(UUID(claims["sid"])) if claims else None
+
+
+def derived_from(value: str, purpose: str) -> list[bytes]:
+    """Return 64 bytes that only this server can derive from `value`, for each of our keys, the newest first."""
+    message = f"{purpose}:{value}".encode()
+    keys = reversed(list(_keys().values()))
+    return [hmac.digest(key.encode(), message, hashlib.sha512) for key in keys]
 
 
 def _sign(claims: Mapping[str, Any]) -> str:

@@ -2,7 +2,10 @@
 
 import secrets
 import string
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from shared.identity.tokens import derived_from
 
 _ALPHABET = string.ascii_letters + string.digits
 _USER_CODE_ALPHABET = (
@@ -20,6 +23,7 @@ TOKEN_LIFE = timedelta(hours=1)
 """How long the access token of a program that refreshes it is good."""
 _REFRESH_PREFIX = "por_"
 _FAMILY_CHARACTERS = 32
+_TOKEN_CHARACTERS = 40
 
 
 def new_client_id() -> str:
@@ -44,7 +48,7 @@ def new_code() -> str:
 
 def new_token() -> str:
     """Make a token; `shared/access/context.py` recognizes it by its prefix."""
-    return GRANT_PREFIX + _random(40)
+    return GRANT_PREFIX + _random(_TOKEN_CHARACTERS)
 
 
 def new_family() -> str:
@@ -54,7 +58,32 @@ def new_family() -> str:
 
 def new_refresh_token(family: str) -> str:
     """Make a refresh token of a family."""
-    return family + _random(40)
+    return family + _random(_TOKEN_CHARACTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An access token and the refresh token that was given with it."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+
+
+def successors_of(refresh_token: str) -> list[Pair]:
+    """Return what a refresh token is exchanged for, by each of our keys, the newest first.
+
+    It follows from the token and a key of ours, so two who exchange it at the same moment get the same pair, and nobody who
+    only knows an old token can make it.
+    """
+    family = family_of(refresh_token)
+    return [
+        Pair(GRANT_PREFIX + _written(access), family + _written(refresh))
+        for access, refresh in zip(
+            derived_from(refresh_token, "oauth access token"),
+            derived_from(refresh_token, "oauth refresh token"),
+            strict=True,
+        )
+    ]
 
 
 def family_of(refresh_token: str) -> str:
@@ -72,6 +101,11 @@ def read_user_code(typed: str) -> str:
     """Return a typed code as it was made: small letters, blanks and dashes do not matter."""
     letters = "".join(char for char in typed.upper() if char.isalnum())
     return f"{letters[:4]}-{letters[4:]}"
+
+
+def _written(secret: bytes) -> str:
+    """Write bytes as the end of a token; each letter keeps almost all of its 5.95 bits."""
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in secret[:_TOKEN_CHARACTERS])
 
 
 def _random(characters: int, alphabet: str = _ALPHABET) -> str:

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId, UserId, new_id
 from shared.db.types import AnyRow
 from shared.identity.models import User
-from shared.oauth.credentials import UNUSED_LIFE
+from shared.oauth.credentials import TOKEN_LIFE, UNUSED_LIFE
 from shared.oauth.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
 from shared.organizations.models import Member, Organization
 
@@ -155,10 +155,21 @@ def exchange_code(session: Session, code_hash: bytes, token: NewToken) -> AnyRow
     return session.execute(_EXCHANGE_CODE, values).one_or_none()
 
 
-def find_refreshed(session: Session, app_id: UUID, family_hash: bytes) -> AnyRow | None:
-    """Find the living grant of a program by the part of its refresh tokens that stays."""
+def find_refreshed(
+    session: Session, app_id: UUID, family_hash: bytes, *, grace: timedelta
+) -> AnyRow | None:
+    """Find the living grant of a program by the part of its refresh tokens that stays.
+
+    `is_fresh`: its tokens were replaced less than `grace` ago.
+    """
     return session.execute(
-        select(OAuthGrant.id, OAuthGrant.refresh_hash, OAuthGrant.scopes)
+        select(
+            OAuthGrant.id,
+            OAuthGrant.organization_id,
+            OAuthGrant.refresh_hash,
+            OAuthGrant.scopes,
+            (OAuthGrant.token_ends_at > func.now() + (TOKEN_LIFE - grace)).label("is_fresh"),
+        )
         .join(
             Member,
             and_(

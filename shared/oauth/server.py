@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
@@ -30,15 +30,18 @@ from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, UserId
 from shared.core.log import log
 from shared.db.types import AnyRow
+from shared.identity.sessions import GRACE
 from shared.oauth import queries
 from shared.oauth.credentials import (
     CODE_CHARACTERS,
     TOKEN_LIFE,
+    Pair,
     family_of,
     new_code,
     new_family,
     new_refresh_token,
     new_token,
+    successors_of,
 )
 from shared.oauth.errors import OAuthRefused, UnknownProgram
 from shared.oauth.metadata import known_issuer
@@ -233,9 +236,10 @@ class _CodeGrant(AuthorizationCodeGrant):
 class _Refreshed:
     """A grant that is refreshed, as Authlib asks about it; `app_id` was part of the search."""
 
-    def __init__(self, row: AnyRow, family: str) -> None:
+    def __init__(self, row: AnyRow, pair: Pair, *, is_replay: bool) -> None:
         self.row = row
-        self.family = family
+        self.pair = pair
+        self.is_replay = is_replay
 
     def check_client(self, client: Program) -> bool:
         del client
@@ -246,7 +250,11 @@ class _Refreshed:
 
 
 class _RefreshGrant(RefreshTokenGrant):
-    """Each refresh token is good once; one that comes again was stolen, or its successor was (RFC 9700 section 4.14.2)."""
+    """Each refresh token is good once; one that comes again was stolen, or its successor was (RFC 9700 section 4.14.2).
+
+    Two workers of one program may refresh at once, so the token of before gets the same answer for `GRACE` after it was
+    replaced. Whoever stole it has the same tokens then, and the next exchange of either shows it.
+    """
 
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above
     INCLUDE_NEW_REFRESH_TOKEN = True
@@ -255,35 +263,56 @@ class _RefreshGrant(RefreshTokenGrant):
     def authenticate_refresh_token(self, refresh_token: str) -> _Refreshed | None:
         family = family_of(refresh_token)
         app_id = self.request.client.row.id
-        row = queries.find_refreshed(self.server.session, app_id, hash_secret(family))
+        row = queries.find_refreshed(self.server.session, app_id, hash_secret(family), grace=GRACE)
         if row is None:
             return None
-        if not hmac.compare_digest(hash_secret(refresh_token), row.refresh_hash):
-            self._came_twice(row)
-        return _Refreshed(row, family)
+        successors = successors_of(refresh_token)
+        if hmac.compare_digest(hash_secret(refresh_token), row.refresh_hash):
+            return _Refreshed(row, successors[0], is_replay=False)
+        for pair in successors:
+            if row.is_fresh and hmac.compare_digest(hash_secret(pair.refresh), row.refresh_hash):
+                return _Refreshed(row, pair, is_replay=True)
+        return self._came_twice(row)
 
     def authenticate_user(self, refresh_token: _Refreshed) -> _Refreshed:
         return refresh_token  # whose it is, is in the grant's row
 
     def issue_token(self, user: _Refreshed, refresh_token: _Refreshed) -> dict[str, Any]:
         del user
-        return _refreshing(refresh_token.get_scope(), refresh_token.family)
+        life = TOKEN_LIFE - GRACE if refresh_token.is_replay else TOKEN_LIFE
+        return _refreshing(refresh_token.get_scope(), refresh_token.pair, life)
 
     def save_token(self, token: dict[str, Any]) -> None:
         """Replace both tokens, in one statement."""
-        row: AnyRow = self.request.refresh_token.row
+        refreshed: _Refreshed = self.request.refresh_token
+        row = refreshed.row
+        if refreshed.is_replay:
+            token["id"] = str(row.organization_id)
+            return
         saved = queries.rotate_refreshed(
             self.server.session, row.id, row.refresh_hash, _kept(token)
         )
         if saved is None:
+            saved = self._saved_by_another(refreshed.pair)
+        if saved is None:
             self._came_twice(row)
-        else:
-            token["id"] = str(saved.organization_id)
+        token["id"] = str(saved.organization_id)
+
+    def _saved_by_another(self, pair: Pair) -> AnyRow | None:
+        """Find the grant if another request exchanged the same token a moment ago."""
+        row = queries.find_refreshed(
+            self.server.session,
+            self.request.client.row.id,
+            hash_secret(family_of(pair.refresh)),
+            grace=GRACE,
+        )
+        is_same = row is not None and row.is_fresh and row.refresh_hash == hash_secret(pair.refresh)
+        return row if is_same else None
 
     def revoke_old_credential(self, refresh_token: _Refreshed) -> None:
         """It went with `save_token`."""
 
-    def _came_twice(self, row: AnyRow) -> None:
+    def _came_twice(self, row: AnyRow) -> NoReturn:
         revoked = queries.revoke_refreshed(self.server.session, row.id)
         log.warning(
             "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
@@ -443,20 +472,21 @@ def _asked(server: _Server, values: Mapping[str, str]) -> tuple[Any, _Request]:
 def _token(scope: str, client: Program, **_given: Any) -> dict[str, Any]:
     """Make what a program gets, in the order in which existing clients know it."""
     if client.row.refreshes:
-        return _refreshing(scope, new_family())
+        family = new_family()
+        return _refreshing(scope, Pair(new_token(), new_refresh_token(family)), TOKEN_LIFE)
     token = new_token()
     return {"id": None, "cus": None, "access_token": token, "token_type": "bearer", "scope": scope}
 
 
-def _refreshing(scope: str, family: str) -> dict[str, Any]:
+def _refreshing(scope: str, pair: Pair, life: timedelta) -> dict[str, Any]:
     return {
         "id": None,
         "cus": None,
-        "access_token": new_token(),
+        "access_token": pair.access,
         "token_type": "bearer",
         "scope": scope,
-        "expires_in": int(TOKEN_LIFE.total_seconds()),
-        "refresh_token": new_refresh_token(family),
+        "expires_in": int(life.total_seconds()),
+        "refresh_token": pair.refresh,
     }
 
 

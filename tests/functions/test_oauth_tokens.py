@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from functions.oauth_provider.app import app
 from shared.core.config import settings
+from shared.identity.sessions import GRACE
+from shared.oauth.credentials import successors_of
 from shared.organizations.models import Member
 from tests.builders import an_organization
 from tests.functions.test_oauth_provider import (
@@ -22,7 +24,7 @@ from tests.functions.test_oauth_provider import (
     parameters,
     token_of,
 )
-from tests.gateway import Answer, Gateway, as_member
+from tests.gateway import Answer, Gateway, as_member, put_app_secret
 
 REFRESHING = ["authorization_code", "refresh_token"]
 HTML = {"accept": "text/html"}
@@ -54,6 +56,12 @@ def refresh(program: AProgram, token: str, **changes: str) -> Answer:
     return form(Gateway(app), fields | changes)
 
 
+def let_pass(session: Session, time: timedelta) -> None:
+    """Let time pass since the tokens were replaced."""
+    statement = "update oauth_grants set token_ends_at = token_ends_at - cast(:time as interval)"
+    session.execute(text(statement), {"time": time})
+
+
 class TestRefresh:
     def test_token_is_replaced_with_its_refresh_token(
         self, browser: Gateway, refreshing: AProgram
@@ -79,7 +87,7 @@ class TestRefresh:
 
     @pytest.mark.parametrize("generations", [1, 2])
     def test_token_that_comes_again_ends_the_grant(
-        self, browser: Gateway, refreshing: AProgram, generations: int
+        self, session: Session, browser: Gateway, refreshing: AProgram, generations: int
     ) -> None:
         """Finding 2.14: reuse of a refresh token of any age is noticed."""
         _, stolen = tokens_of(browser, refreshing)
@@ -87,10 +95,58 @@ class TestRefresh:
         for _ in range(generations):
             answer = refresh(refreshing, token)
             token = answer.json["refresh_token"]
+        if generations == 1:
+            let_pass(session, GRACE)
         reused = refresh(refreshing, stolen)
         assert (reused.status, reused.json["error"]) == (400, "invalid_grant")
         assert may(answer.json["access_token"]) == 401
         assert refresh(refreshing, token).json["error"] == "invalid_grant"
+
+    def test_two_who_refresh_at_once_get_the_same_tokens(
+        self, session: Session, browser: Gateway, refreshing: AProgram
+    ) -> None:
+        """Finding 2.14, sibling: two tabs of one program refreshed at once, and both were signed out."""
+        _, token = tokens_of(browser, refreshing)
+        first = refresh(refreshing, token).json
+        let_pass(session, GRACE - timedelta(seconds=1))
+        second = refresh(refreshing, token)
+        assert second.status == 200, second.text
+        assert second.json["refresh_token"] == first["refresh_token"]
+        assert second.json["access_token"] == first["access_token"]
+        assert second.json["expires_in"] == 3_600 - GRACE.seconds
+        assert second.json["id"] == first["id"]
+        assert may(first["access_token"]) == 200
+        assert may(refresh(refreshing, first["refresh_token"]).json["access_token"]) == 200
+
+    def test_a_thief_within_the_grace_is_noticed_at_the_next_exchange(
+        self, browser: Gateway, refreshing: AProgram
+    ) -> None:
+        """Finding 2.14: both hold the same pair, so whoever exchanges it second shows the theft."""
+        _, token = tokens_of(browser, refreshing)
+        stolen, ours = (refresh(refreshing, token).json["refresh_token"] for _ in range(2))
+        for _ in range(
+            2
+        ):  # the thief goes on twice, so that our copy is no longer the one of before
+            stolen = refresh(refreshing, stolen).json["refresh_token"]
+        assert refresh(refreshing, ours).json["error"] == "invalid_grant"
+        assert refresh(refreshing, stolen).json["error"] == "invalid_grant"
+
+    def test_a_token_signed_with_the_key_of_before_has_its_grace_too(
+        self, browser: Gateway, refreshing: AProgram
+    ) -> None:
+        _, token = tokens_of(browser, refreshing)
+        first = refresh(refreshing, token).json
+        put_app_secret(**{"1": "k" * 32, "2": "n" * 32})
+        assert refresh(refreshing, token).json["refresh_token"] == first["refresh_token"]
+
+    def test_nobody_can_make_the_successor_without_our_key(
+        self, browser: Gateway, refreshing: AProgram
+    ) -> None:
+        _, token = tokens_of(browser, refreshing)
+        put_app_secret(**{"1": "other" * 8})
+        theirs = successors_of(token)[0].refresh
+        put_app_secret(**{"1": "k" * 32})
+        assert refresh(refreshing, token).json["refresh_token"] != theirs
 
     def test_code_that_comes_twice_ends_what_was_refreshed(
         self, browser: Gateway, refreshing: AProgram
