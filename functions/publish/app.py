@@ -6,7 +6,7 @@ from uuid import UUID
 
 from shared.aws.batch import run_batch
 from shared.core import trace
-from shared.core.log import correlated, log, note
+from shared.core.log import correlated, log, note_given
 from shared.db.invocations import closes_connections
 from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
@@ -20,7 +20,7 @@ PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by s
 def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
     with correlated(event.get("correlationId")), trace.continued(event.get("traceHeader")):
-        note(part_id=event["partId"])
+        note_given(event, {"partId": "part_id", "organizationId": "organization_id"})
         prepare_part(UUID(event["partId"]), event["revision"])
 
 

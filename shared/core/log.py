@@ -22,6 +22,10 @@ _SECRET_KEY = re.compile(
     r"(pass(word)?|secret|token|authorization|cookie|api_?key|verifier|signature|credential|renew)",
     re.IGNORECASE,
 )
+# What a mail server, a driver or a platform says of an address stands in its error's text. Handles of servers look alike.
+_ADDRESS = re.compile(r"[^\s\"'<>(),;:=@]+@[\w-]+(?:\.[\w-]+)+")
+# PostgreSQL's detail of a refused row is the row itself, its texts included, as pg8000 writes it (`'D': 'Failing row ...'`).
+_ROW = re.compile(r"""'D': (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
 _SAFE_KEY = re.compile(r"(token_version|token_expires_at|token_type)$", re.IGNORECASE)
 REDACTED = "[redacted]"
 
@@ -32,7 +36,7 @@ def names_a_secret(key: str) -> bool:
 
 
 def redact(value: Any) -> Any:
-    """Return a copy of `value` in which whatever stands under a secret-looking key is replaced."""
+    """Return a copy of `value` without what stands under secret-looking keys, without mail addresses and rows in texts."""
     if isinstance(value, dict):
         return {
             key: REDACTED if isinstance(key, str) and names_a_secret(key) else redact(inner)
@@ -40,6 +44,10 @@ def redact(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [redact(inner) for inner in value]
+    if isinstance(value, str):
+        if "'D': " in value:
+            value = _ROW.sub(f"'D': '{REDACTED}'", value)
+        return _ADDRESS.sub(REDACTED, value) if "@" in value else value
     return value
 
 
@@ -107,4 +115,7 @@ class RedactingFormatter(LambdaPowertoolsFormatter):
         return super().serialize(redact(known))
 
 
-log = Logger(service="roost", logger_formatter=RedactingFormatter(), utc=True)
+# The stack stands in `exception`; Powertools would write it a second time, past `redact`.
+log = Logger(
+    service="roost", logger_formatter=RedactingFormatter(serialize_stacktrace=False), utc=True
+)

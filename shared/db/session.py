@@ -318,10 +318,16 @@ def _call_and_log(call: Callable[[], object]) -> Exception | None:
     try:
         call()
     except Exception as error:  # noqa: BLE001  committed is committed: the caller's work is done and its other calls are due
-        log.exception("after_commit.failed", extra={"call": repr(call)})
+        log.exception("after_commit.failed", extra={"call": _name(call)})
         count_after_commit_failure()
         return error
     return None
+
+
+def _name(call: Callable[[], object]) -> str:
+    """Name a call by its code alone: its arguments may be texts and addresses."""
+    function = call.func if isinstance(call, functools.partial) else call
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
 
 
 def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:

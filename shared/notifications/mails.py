@@ -14,7 +14,7 @@ from shared.aws.mail import Mail, MailNotSent, mail_is_on, send_mail
 from shared.core.cleaning import one_line
 from shared.core.config import settings
 from shared.core.letters import Letter, Link
-from shared.core.log import log
+from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.identity.models import MailKind
 from shared.identity.unsubscribe import unsubscribe_url
@@ -92,8 +92,9 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
             for each in members
             if each.organization_id == organization_id and _wants(each, kind)
         ]
-        if _send_letters(letters(told), wanting, _SWITCHED_BY.get(kind)):
-            _mark([each.id for each in told])
+        with about(organization_id=organization_id):
+            if _send_letters(letters(told), wanting, _SWITCHED_BY.get(kind)):
+                _mark([each.id for each in told])
 
 
 def _mark(sent: Sequence[UUID]) -> None:

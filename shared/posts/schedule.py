@@ -129,7 +129,11 @@ def _create_schedule(part: Armable) -> None:
     scheduler.create_schedule(
         part.schedule_name,
         at=fires_at(part.part_id, part.due_at),
-        payload={"partId": str(part.part_id), "revision": part.revision},
+        payload={
+            "partId": str(part.part_id),
+            "revision": part.revision,
+            "organizationId": str(part.organization_id),  # for the log alone
+        },
     )
 
 

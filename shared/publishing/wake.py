@@ -21,6 +21,7 @@ class Waiting:
     """A message that is wanted in `wait`, at `at` by the database's clock. `name` is this wait's alone."""
 
     name: str
+    organization_id: UUID
     part_id: UUID
     revision: int
     queue_url: str
@@ -37,7 +38,11 @@ def wake(waiting: Waiting) -> None:
     scheduler.create_schedule(
         f"post-{waiting.name}",  # the prefix is what the functions' role may make
         at=fires_at(waiting.part_id, waiting.at),
-        payload={"partId": str(waiting.part_id), "revision": waiting.revision},
+        payload={
+            "partId": str(waiting.part_id),
+            "revision": waiting.revision,
+            "organizationId": str(waiting.organization_id),  # for the log alone
+        },
     )
 
 
@@ -47,6 +52,7 @@ def waiting_attempt(
     """Describe the wait of an attempt for its continuation."""
     return Waiting(
         name=f"{attempt_id}-a{step}",
+        organization_id=part.organization_id,
         part_id=part.id,
         revision=part.revision,
         queue_url=settings().publish_queue_url,
@@ -62,6 +68,7 @@ def waiting_staging(
     """Describe the wait of a staging for its next step."""
     return Waiting(
         name=f"{staging_id}-s{step}",
+        organization_id=part.organization_id,
         part_id=part.id,
         revision=part.revision,
         queue_url=settings().stage_queue_url,
@@ -76,6 +83,7 @@ def waiting_part(part: DuePart, *, wait: timedelta) -> Waiting:
     at = part.read_at + wait
     return Waiting(
         name=f"{part.id}-{part.revision}-p{at:%Y%m%d%H%M}",
+        organization_id=part.organization_id,
         part_id=part.id,
         revision=part.revision,
         queue_url=settings().publish_queue_url,

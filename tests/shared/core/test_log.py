@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from shared.aws import queues
 from shared.aws.batch import run_batch
@@ -41,6 +44,33 @@ class TestRedact:
             "nested": [{"Password": REDACTED, "name": "z"}],
             "token_version": 3,
         }
+
+    def test_mail_addresses_in_texts(self) -> None:
+        """Finding 7.16: a mail server's refusal repeats whom the mail was for."""
+        given = {"reason": "550 <ada@mail.example.org>: unknown", "seen": ["a@b.example, now", "@"]}
+        assert redact(given) == {
+            "reason": f"550 <{REDACTED}>: unknown",
+            "seen": [f"{REDACTED}, now", "@"],
+        }
+
+    def test_the_row_that_a_database_refuses(
+        self, session: Session, log_lines: io.StringIO
+    ) -> None:
+        """Finding 7.16: the error of a broken constraint repeats the whole row."""
+        for text_of_a_post in ("Nobody may log this", 'It\'s said that "nobody may log this"'):
+            try:
+                with session.begin_nested():
+                    session.execute(
+                        text("insert into organizations (id, name) values (:id, :name)"),
+                        {"id": None, "name": text_of_a_post},
+                    )
+            except DBAPIError:
+                log.exception("thing.failed")
+            (line,) = log_lines.getvalue().splitlines()
+            log_lines.truncate(0)
+            log_lines.seek(0)
+            assert "nobody may" not in line.lower()
+            assert "organizations" in line
 
 
 class TestCorrelation:

@@ -23,10 +23,12 @@ def fire(world: World, *, due_in: timedelta = timedelta(minutes=5)) -> None:
     world.pass_time((FAR - due_in).total_seconds())
     del world.schedules[name]
     with world.engine.connect() as connection:
-        root_id, revision = connection.execute(
-            text("select id, revision from posts where position = 0")
+        root_id, revision, owner = connection.execute(
+            text("select id, revision, organization_id from posts where position = 0")
         ).one()
-    assert payload == {"partId": str(root_id), "revision": revision}
+    assert payload == {
+        "partId": str(root_id), "revision": revision, "organizationId": str(owner),
+    }  # fmt: skip
     prepare(root_id, revision)
 
 
