@@ -80,12 +80,16 @@ class System:
             for alias in boto3.client("lambda").list_aliases(FunctionName=name)["Aliases"]
         }
 
+    def configuration(self, function: str) -> Mapping[str, Any]:
+        """Return what Lambda says of the version that serves requests."""
+        name = f"{self.stack}-{function}"
+        return dict(
+            boto3.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
+        )
+
     def variables(self, function: str) -> Mapping[str, str]:
         """Return the environment of the version that serves requests."""
-        found = boto3.client("lambda").get_function_configuration(
-            FunctionName=f"{self.stack}-{function}", Qualifier="live"
-        )
-        return dict(found["Environment"]["Variables"])
+        return dict(self.configuration(function)["Environment"]["Variables"])
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         """Invoke a function's alias and return its answer."""
@@ -107,7 +111,8 @@ class Browser(Gateway):
         self._system, self._function = system, function
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
-        headers = {"content-type": "application/json", **(options.get("headers") or {})}
+        given = options.get("headers") or {}
+        headers = {"content-type": "application/json", **self.headers, **given}
         sent = json.dumps(body) if body is not None else None
         event = self._event(method, path, urlencode(options.get("query") or {}), headers, sent)
         return self._read(self._system.invoke(self._function, event))

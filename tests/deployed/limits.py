@@ -1,6 +1,6 @@
 """What the emulator cannot do, and why: the one list of what `make test-deploy` leaves out of the template or does not ask.
 
-Each entry names its reason. No test checks that a reason still holds: review the list when the emulator is upgraded.
+`tests/deployed/test_limits.py` asks the emulator about each, and fails when one is no longer true.
 """
 
 import copy
@@ -10,12 +10,13 @@ from typing import Any
 
 # Types that its CloudFormation does not know. They and what refers to them are left out.
 NOT_PROVIDED = {
-    "AWS::CloudWatch::Alarm": "none with metric math, and none is ever evaluated",
     "AWS::EC2::EIP": "no addresses; the way out is the machine's own network",
     "AWS::EC2::EIPAssociation": "as above",
     "AWS::EC2::Instance": "no machines, so no NAT instance and no signal from it",
     "AWS::EC2::SecurityGroupEgress": "security groups are kept as records and filter nothing",
 }
+# Properties that it refuses; resources that have them are left out.
+PROPERTIES_REFUSED = {("AWS::CloudWatch::Alarm", "Metrics"): "no alarm on an expression"}
 # Attributes of resources that it does not know; the outputs that show them are left out.
 OUTPUTS_NOT_PROVIDED = {"MailRecords": "no DKIM tokens of a mail identity"}
 # Roles are enforced, but these calls are judged by another resource than in AWS: what is allowed here instead, and why.
@@ -36,13 +37,13 @@ _TLS_ONLY = "aws:SecureTransport"
 # A batch of messages is judged as an action of its own; in AWS it is SendMessage, whose name every policy gives.
 _SEND, _SEND_BATCH = "sqs:SendMessage", "sqs:SendMessageBatch"
 _SECRET = "AWS::SecretsManager::Secret"  # a reference to one gives its name; in AWS it is the ARN
-# What is made but does not do what it does in AWS. Tests of it are skipped by these names.
+# What is made but does not do what it does in AWS.
 NOT_DONE = {
     "routes": "an API that comes with an OpenAPI body gets no routes, so functions are invoked by their alias with the "
     "event that API Gateway makes",
-    "database": "a cluster needs Docker; functions get the embedded PostgreSQL by DATABASE_URL, without IAM and TLS",
-    "recursion": "RecursiveLoop is kept and no loop is ever stopped; tests/template holds the property",
-    "snapshots": "SnapStart is kept, no snapshot is taken",
+    "database": "a cluster is a record without a server; functions get the embedded PostgreSQL by DATABASE_URL, without "
+    "IAM and TLS",
+    "recursion": "RecursiveLoop does not reach the function; tests/template holds the property",
     "processor": "functions run on this machine's processor, so the wheels are those of `layers.build --host`",
 }
 
@@ -52,7 +53,7 @@ def emulated(template: dict[str, Any], variables: dict[str, str]) -> dict[str, A
     made = copy.deepcopy(template)
     made["Globals"]["Function"]["Environment"]["Variables"].update(variables)
     resources: dict[str, Any] = made["Resources"]
-    gone = {name for name, found in resources.items() if found["Type"] in NOT_PROVIDED}
+    gone = {name for name, found in resources.items() if _is_refused(found)}
     while more := {n for n, found in resources.items() if n not in gone and _needs(found, gone)}:
         gone |= more
     for name in gone:
@@ -79,6 +80,11 @@ def emulated(template: dict[str, Any], variables: dict[str, str]) -> dict[str, A
         if name not in OUTPUTS_NOT_PROVIDED and not _needs(found, gone)
     }
     return made
+
+
+def _is_refused(found: dict[str, Any]) -> bool:
+    kind, properties = found["Type"], found.get("Properties", {})
+    return kind in NOT_PROVIDED or any((kind, name) in PROPERTIES_REFUSED for name in properties)
 
 
 def _widen(resources: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from layers import build, operate
 from tests.deployed.conftest import LEAD_SECONDS, NEAR_SECONDS, STAGE, Browser, System
-from tests.deployed.limits import NOT_DONE
+from tests.shared.media.files import a_picture
 
 pytestmark = pytest.mark.deployed
 ACCOUNT = {
@@ -25,6 +26,7 @@ ACCOUNT = {
     "password": "correct horse",
     "company": "Analytics",
 }
+LOGIN = {name: ACCOUNT[name] for name in ("provider", "email", "password")}
 PATIENCE = timedelta(seconds=90)
 HTTP = (
     "auth",
@@ -53,7 +55,12 @@ class TestFirstDeployment:
     ) -> None:
         """Finding 7.9: register, become the operator by the command, log in, compose, read."""
         browser = Browser(system, "auth")
-        assert browser.post("/auth/register", ACCOUNT).status in {200, 503}
+        registered = browser.post("/auth/register", ACCOUNT)
+        assert (registered.status, registered.json) == (200, {"activate": True})
+        (mail,) = _mails()
+        assert mail["To"] == [ACCOUNT["email"]]
+        assert "/auth/activate?code=" in mail["BodyText"]
+        assert browser.post("/auth/login", LOGIN).json["code"] == "not_activated"
         assert operate.main(["super-admin", "nobody@example.org", STAGE]) == 1
         assert "No account has the address" in capsys.readouterr().err
         assert operate.main(["super-admin", ACCOUNT["email"], STAGE]) == 0
@@ -80,10 +87,40 @@ class TestFirstDeployment:
         for name, post_id in sent.items():
             post = _wait_until_sent(member["posts"], post_id, until=due[name] + PATIENCE)
             assert post["state"] == "PUBLISHED", post
-        shown = httpx.get(f"{system.sandbox_url}/_statuses", timeout=10).json()["statuses"]
-        assert sorted(status["text"] for status in shown) == ["far", "near"]
-        for status in shown:
-            assert datetime.fromisoformat(status["created_at"]) >= due[status["text"]]
+        shown = _statuses(system)
+        assert sorted(shown) == ["far", "near"]
+        for text, status in shown.items():
+            assert datetime.fromisoformat(status["created_at"]) >= due[text]
+
+    def test_a_program_publishes_a_picture(self, system: System) -> None:
+        """Upload to the bucket, let the variants function make its copy, and publish by the public API with a key."""
+        member = _member(system)
+        media = _upload(member["media"], a_picture(".png"), alt="A square")
+        program = _program(member["auth"], system, "public-api")
+        (channel,) = program.get("/public/v1/integrations").json
+        value = [{"content": "with a picture", "image": [media]}]
+        body = {
+            "type": "now",
+            "date": datetime.now(UTC).isoformat(),
+            "shortLink": False,
+            "tags": [],
+            "posts": [{"integration": {"id": channel["id"]}, "value": value}],
+        }
+        sent = program.post("/public/v1/posts", body)
+        assert sent.status == 201, sent.text
+        until = datetime.now(UTC) + PATIENCE
+        post = _wait_until_sent(member["posts"], sent.json[0]["postId"], until=until)
+        assert post["state"] == "PUBLISHED", post
+        (attached,) = _statuses(system)["with a picture"]["media"]
+        assert attached["description"] == "A square"
+
+    def test_a_language_model_lists_channels(self, system: System) -> None:
+        program = _program(_member(system)["auth"], system, "mcp")
+        call = {"name": "integrationList", "arguments": {}}
+        answer = program.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})  # fmt: skip
+        assert answer.status == 200, answer.text
+        assert answer.json["result"].get("isError", False) is False
+        assert "ada" in json.dumps(answer.json["result"])
 
     def test_a_function_may_do_no_more_than_its_role(self, system: System) -> None:
         """The functions' own roles are enforced: the one that signs sessions may read the keys, the one that answers `/` not."""
@@ -97,7 +134,7 @@ class TestSecondDeployment:
         """Finding 7.3: it made no version, so nothing that has an alias ever heard of it."""
         before = system.aliases()
         assert system.variables("posts")["DISABLE_REGISTRATION"] == "false"
-        assert system.deploy("DisableRegistration=true") == 0
+        assert system.deploy("DisableRegistration=true", "SnapStart=true") == 0
         after = system.aliases()
         assert len(before) == 12
         assert {name for name in before if before[name] != after[name]} == set(before)
@@ -107,9 +144,18 @@ class TestSecondDeployment:
         )
         assert refused.json["code"] == "registration_closed"
 
+    def test_http_functions_start_from_a_snapshot(self, system: System) -> None:
+        """The emulator starts each version when it is published; one that cannot start is `Failed`."""
+        until = datetime.now(UTC) + PATIENCE
+        for function in HTTP:
+            while (found := system.configuration(function))["State"] == "Pending":
+                assert datetime.now(UTC) < until, function
+                time.sleep(0.5)
+            assert (found["State"], found["SnapStart"]["OptimizationStatus"]) == ("Active", "On")
+
     def test_nothing_changed_moves_nothing(self, system: System) -> None:
         before = system.aliases()
-        assert system.deploy("DisableRegistration=true") == 0
+        assert system.deploy("DisableRegistration=true", "SnapStart=true") == 0
         assert system.aliases() == before
 
 
@@ -126,18 +172,10 @@ class TestBuilds:
             assert [path for path in different if not _is_of_a_wheel(path)] == []
 
 
-class TestLimits:
-    @pytest.mark.parametrize("limit", NOT_DONE)
-    def test_what_the_emulator_does_not_do(self, limit: str) -> None:
-        pytest.skip(f"{limit}: {NOT_DONE[limit]}")
-
-
 def _member(system: System) -> Mapping[str, Browser]:
     """Log in; one browser for each function, all with the same cookies."""
     signed_in = Browser(system, "auth")
-    answer = signed_in.post(
-        "/auth/login", {name: ACCOUNT[name] for name in ("provider", "email", "password")}
-    )
+    answer = signed_in.post("/auth/login", LOGIN)
     assert answer.status == 200, answer.text
     return {function: Browser(system, function, signed_in.cookies) for function in HTTP}
 
@@ -156,6 +194,44 @@ def _connect(browser: Browser, system: System) -> str:
     connected = browser.post(f"{path}/connect", body)
     assert connected.status in {200, 201}, connected.text
     return str(connected.json["id"])
+
+
+def _program(signed_in: Browser, system: System, function: str) -> Browser:
+    """Make an API key; a program that calls a function with it."""
+    made = signed_in.post("/user/api-key", {"name": function})
+    assert made.status == 201, made.text
+    program = Browser(system, function)
+    program.headers["authorization"] = made.json["key"]
+    return program
+
+
+def _upload(browser: Browser, content: bytes, *, alt: str) -> Mapping[str, Any]:
+    """Upload a small file straight to the storage and describe it; the file as the API shows it."""
+    started = browser.post("/media", {"name": "square.png", "size": len(content)})
+    assert started.status == 201, started.text
+    (part,) = started.json["parts"]
+    put = httpx.put(part["url"], content=content, timeout=10)
+    assert put.status_code == 200, put.text
+    parts = {"parts": [{"number": part["number"], "etag": put.headers["etag"]}]}
+    completed = browser.post(f"/media/{started.json['id']}/complete", parts)
+    assert completed.status == 201, completed.text
+    described = browser.put(f"/media/{completed.json['id']}", {"alt": alt})
+    assert described.status == 200, described.text
+    return dict(described.json)
+
+
+def _statuses(system: System) -> Mapping[str, Mapping[str, Any]]:
+    """Return what stands on the sandbox network, by text."""
+    shown = httpx.get(f"{system.sandbox_url}/_statuses", timeout=10).json()["statuses"]
+    found = {status["text"]: status for status in shown}
+    assert len(found) == len(shown)
+    return found
+
+
+def _mails() -> list[Mapping[str, Any]]:
+    """Return the mails that SES took."""
+    inbox = httpx.get(f"{os.environ['AWS_ENDPOINT_URL']}/_ministack/ses/messages", timeout=10)
+    return [mail for mails in inbox.json()["messages"].values() for mail in mails]
 
 
 def _schedule(browser: Browser, channel: str, text: str, *, at: datetime) -> str:
