@@ -38,8 +38,8 @@ help: ## List what there is
 run: .venv/.local ## Start the whole system on this machine: http://127.0.0.1:3000 (PORT, ROOST_HOME)
 	@$(BIN)/python -m local $(ARGS)
 
-demo: .venv/.local ## Publish a thread to two channels and say how late it was
-	@$(BIN)/python -m local.demo $(ARGS)
+demo: .venv/.local ## Publish a thread to two channels and say how late it was; with URL=https://... CHANNEL=... one post by that deployment
+	@$(BIN)/python -m local.demo $(if $(URL),--url "$(URL)") $(if $(CHANNEL),--channel "$(CHANNEL)") $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some of them)
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers and not deployed" $(ARGS)

@@ -5,7 +5,8 @@ lets one of them answer 500 once, waits, and prints where the threads are and ho
 when anything is missing, doubled, out of order or late: more than two seconds, and on a busy machine ten times what
 it took at the worst to answer the simplest request while the demo waited. Without a running system it starts one of its
 own, on free ports and in a folder that is removed afterwards; `--far` turns lead and threshold down on that one, so that
-the thread goes by schedule, prepare and queue instead of by a delayed message.
+the thread goes by schedule, prepare and queue instead of by a delayed message. With an address (`--url`) it publishes one post
+by any deployment's public API instead (`local/demo_remote.py`).
 """
 
 import argparse
@@ -27,6 +28,7 @@ from typing import Any
 
 import httpx
 
+from local import demo_remote
 from local.newcomer import Newcomer, StepFailed
 from local.pace import Pace
 
@@ -44,8 +46,14 @@ def main() -> int:
     """Run the demo and say how it went."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--far", action="store_true", help="go by schedule, on a system of its own")
+    parser.add_argument("--url", help="publish one post by the API at this address")
+    parser.add_argument("--channel", default="", help="with --url: the channel's id or name")
     options = parser.parse_args()
+    if options.channel and not options.url:
+        parser.error("--channel needs --url")
     try:
+        if options.url:
+            return demo_remote.main(options.url, options.channel)
         with _system(far=options.far) as system:
             return _walk(system)
     except (StepFailed, httpx.HTTPError) as error:
