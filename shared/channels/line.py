@@ -48,6 +48,7 @@ OPENED_CHANNEL: Final = (
     Channel.access_token,
     Channel.refresh_token,
     Channel.details,
+    Channel.named_host,
     Channel.account_settings,
     Channel.token_version,
     Channel.token_expires_at,
@@ -72,6 +73,7 @@ class OpenedChannel:
     access_token: bytes = field(repr=False)
     refresh_token: bytes | None = field(repr=False)
     details: bytes | None = field(repr=False)
+    named_host: str | None
     account_settings: Mapping[str, Any]
     token_version: int
     token_expires_at: datetime | None
@@ -93,6 +95,7 @@ def get_opened_channel(row: RowMapping) -> OpenedChannel:
         access_token=row["access_token"],
         refresh_token=row["refresh_token"],
         details=row["details"],
+        named_host=row["named_host"],
         account_settings=row["account_settings"],
         token_version=row["token_version"],
         token_expires_at=row["token_expires_at"],

@@ -407,6 +407,13 @@ def keep_account_settings(
     )
 
 
+def keep_named_host(
+    session: Session, organization_id: UUID, channel_id: UUID, named_host: str
+) -> None:
+    """Store the host of a channel that was connected before hosts were stored."""
+    session.execute(_change(organization_id, channel_id).values(named_host=named_host))
+
+
 def add_channel(
     session: Session, organization_id: UUID, values: Mapping[str, Any]
 ) -> ChannelFacts | None:

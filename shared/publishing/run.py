@@ -35,7 +35,7 @@ from shared.publishing.follow_up import record, refuse, send
 from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
-from shared.publishing.servers import know_server
+from shared.publishing.servers import know_server, name_host
 from shared.publishing.wake import continuation, waiting_part, wake
 
 ROOM_TO_GO_ON_SECONDS = 30.0  # a request's own limit, and the record
@@ -150,6 +150,7 @@ def _decide(
         if looks_up:
             candidates = _look_up(claimed, provider, api, post)
         else:
+            name_host(claimed, provider, api)
             claimed, api = know_server(claimed, provider, api)
             facts = facts_of(claimed, sent=False, refreshed=refreshed)
             found = _send_part(claimed, provider, api, post)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.channels.line import OpenedChannel, open_line
-from shared.channels.queries import keep_account_settings
+from shared.channels.queries import keep_account_settings, keep_named_host
 from shared.core.log import log
 from shared.db.session import run
 from shared.providers import registry
@@ -37,6 +37,17 @@ def know_server_ahead(channel: OpenedChannel, *, at: datetime) -> None:
         log.warning("server.not_asked", extra={"channel_id": channel.id, "code": error.detail_code})
         return
     _read(channel, provider, api)
+
+
+def name_host(claimed: Claim, provider: Provider, api: Api) -> None:
+    """Store the host of a channel that was connected before hosts were stored: its server is sealed, and open now.
+
+    This try is not bounded by it, the next one is.
+    """
+    channel = claimed.part.channel
+    host = provider.spec.named_host(api.access.details)
+    if channel.named_host is None and host is not None:
+        run(lambda session: keep_named_host(session, channel.organization_id, channel.id, host))
 
 
 def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Api]:

@@ -399,6 +399,22 @@ class TestServerThatIsReadAgain:
         assert len([request for request in server.requests if server.creates(request)]) == 2
 
 
+class TestHostOfAnOldChannel:
+    @pytest.mark.parametrize(
+        ("slug", "host"),
+        [("bluesky", "pds.example"), ("mastodon-custom", "owls.example"), ("x", None)],
+    )
+    def test_is_stored_when_it_publishes(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str, host: str | None
+    ) -> None:
+        """Finding 2.2: a Bluesky channel from before hosts were stored was not bounded until its next renewal."""
+        server = STAND_INS[slug]()
+        with served(server, monkeypatch):
+            publish_one(world, server)
+        with world.engine.connect() as connection:
+            assert connection.execute(text("select named_host from channels")).scalar() == host
+
+
 class TestSeveralFound:
     def test_are_told_with_their_addresses(
         self, world: World, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from shared.aws import storage
-from tests.fakes.stand_ins import FAULTS, STAND_INS
+from tests.fakes.stand_ins import FAULTS, GIVEN_UP, STAND_INS
 from tests.shared.publishing.test_faults_of_servers import A_SERVER_OF_ITS_OWN, publish, served
 from tests.shared.publishing.world import MOMENTS, World
 
@@ -65,3 +65,15 @@ class TestPictures:
         found = {name: row["state"] for name, row in rows.items()}
         assert found == dict.fromkeys(texts, "published")
         assert Counter(post.text for post in server.made) == Counter(texts)
+
+    @pytest.mark.parametrize(("slug", "keeps_keys"), A_SERVER)
+    def test_a_file_that_never_arrives_makes_no_post(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, slug: str, keeps_keys: bool
+    ) -> None:
+        """Finding 1.2: what cannot be posted with its picture fails, and is not posted without it."""
+        faults = [fault for _ in range(60) for fault in GIVEN_UP.values()]
+        server = STAND_INS[slug](keeps_keys=keeps_keys, upload_faults=faults)
+        with served(server, monkeypatch):
+            rows = publish(world, server, "one", with_media=True)
+        assert (rows["one"]["state"], server.made) == ("failed", [])
+        assert server.upload_faults
