@@ -10,6 +10,8 @@ MAX_READS = 48  # a file that hides its header behind more than this is not wort
 # write take some tens of thousands: one per TIFF strip, PNG chunk, GIF frame or box.
 MAX_LOOKS = 400_000
 
+_READ_OVER = 256 * 1024  # bytes that are cheaper to read than another request
+
 ReadRange = Callable[[int, int], bytes]
 """Returns `length` bytes from `start`."""
 
@@ -132,7 +134,10 @@ class Assembled:
         return Span(piece.read, piece.start + offset, length)
 
     def read(self, start: int, length: int) -> bytes:
-        """Return `length` bytes from `start`, or fewer at the end; no more of the files than that is read."""
+        """Return `length` bytes from `start`, or fewer at the end; no more of the files than that is read.
+
+        Pieces of one file that lie there as they lie here, with little put in between, are read at once.
+        """
         end = min(start + length, self.size_bytes)
         read = []
         at, index = start, bisect.bisect_right(self._starts, start) - 1
@@ -144,9 +149,36 @@ class Assembled:
             elif isinstance(piece, Blank):
                 read.append(bytes(taken))
             elif taken:
-                read.append(piece.read(piece.start + offset, taken))
+                last, stop = self._run(index, piece, at + taken, end)
+                data = piece.read(piece.start + offset, stop - at)
+                read.append(self._put_over(data, at, index + 1, last) if last > index else data)
+                taken, index = stop - at, last
             at, index = at + taken, index + 1
         return b"".join(read)
+
+    def _run(self, index: int, piece: Span, stop: int, end: int) -> tuple[int, int]:
+        """Return the last piece that can be read together with piece `index`, and where in all that reading stops."""
+        last, moved = index, piece.start - self._starts[index]
+        for number in range(index + 1, len(self._pieces)):
+            following, start = self._pieces[number], self._starts[number]
+            if start >= end or start - stop > _READ_OVER:
+                break
+            if isinstance(following, Span):
+                if following.read != piece.read or following.start - start != moved:
+                    break
+                last, stop = number, min(end, start + following.length)
+        return last, stop
+
+    def _put_over(self, data: bytes, at: int, first: int, last: int) -> bytes:
+        """Return `data`, which were read from `at` on, with what is put in between over them."""
+        changed = bytearray(data)
+        for number in range(first, last):
+            piece, start = self._pieces[number], self._starts[number] - at
+            if isinstance(piece, bytes):
+                changed[start : start + len(piece)] = piece
+            elif isinstance(piece, Blank):
+                changed[start : start + piece.length] = bytes(piece.length)
+        return bytes(changed)
 
 
 def _length(piece: bytes | Span | Blank) -> int:

@@ -7,10 +7,11 @@ Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 annex A (items), QuickTime F
 timed metadata and GoPro's GPMF (tracks of the handler `meta`); read 2026-11.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from shared.core.ranges import Broken, Ranges, Scattered
 from shared.media.boxes import Box, boxes, find_box, whole
+from shared.media.clean_samples import fragment_track_id, sample_ranges, track_id
 from shared.media.pieces import Cleaned, Patched
 
 _FREE = b"free"
@@ -30,6 +31,8 @@ _KEPT = {
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _SHOWN_OR_HEARD = frozenset({b"vide", b"soun", b"auxv"})
 _COMPRESSOR_AT, _COMPRESSOR_BYTES = 42, 32  # in a visual sample entry
+# A film that is overwritten all along is read and sent anew as a whole, within the request that completes its upload.
+_FEW_RANGES, _MOST_REWRITTEN = 100, 1024**3
 _NAME_AT = 24  # in `hdlr`
 # Items that are pictures or say how they are put together; others are Exif, XMP, or whatever programs left.
 _PICTURE_ITEMS = frozenset({b"av01", b"grid", b"iovl", b"iden", b"tmap"})
@@ -40,7 +43,8 @@ _MAX_EXTENTS = 10_000  # of all items together; each item of a real file has one
 def clean_mp4(file: Ranges) -> Cleaned:
     """Overwrite metadata in an MP4, and find out whether all of it is there.
 
-    Tracks that are neither seen nor heard (places along the way, subtitles with them) become `free` too.
+    Tracks that are neither seen nor heard (places along the way, subtitles with them) become `free` too, and their
+    samples zeros.
     """
     patched = Patched(file)
     damage = _clean_top(file, patched)
@@ -74,13 +78,13 @@ def _clean_top(file: Ranges, patched: Patched) -> str | None:
         raise
     except Broken:
         damage = "it ends before the picture and sound do"
+    data = [box for box in found if box.type == "mdat"]
+    hidden: set[int | None] = set()
     for box in found:
         if box.type == "moov":
-            _clean_movie(file, patched, box)
+            hidden |= _clean_movie(file, patched, box, data)
         elif box.type == "moof":
-            for inner in _kept(file, patched, box):
-                if inner.type == "traf":
-                    list(_kept(file, patched, inner))
+            _clean_fragment(file, patched, box, hidden)
         else:
             _free_unless_kept(file, patched, box, _KEPT[""])
     return damage or _data_behind_the_end(file)
@@ -93,7 +97,21 @@ def _kept(file: Ranges, patched: Patched, container: Box) -> Iterator[Box]:
             yield box
 
 
-def _clean_movie(file: Ranges, patched: Patched, movie: Box) -> None:
+def _clean_fragment(
+    file: Ranges, patched: Patched, fragment: Box, hidden: Collection[int | None]
+) -> None:
+    for inner in _kept(file, patched, fragment):
+        if inner.type != "traf":
+            continue
+        if hidden and fragment_track_id(file, inner) in hidden:
+            raise Broken("a track of metadata, such as places, goes on in its fragments")
+        list(_kept(file, patched, inner))
+
+
+def _clean_movie(
+    file: Ranges, patched: Patched, movie: Box, data: Sequence[Box]
+) -> set[int | None]:
+    """Clean a `moov`, and blank what its hidden tracks have in `data`; return the numbers of those tracks."""
     tracks = []
     for box in _kept(file, patched, movie):
         if box.type == "trak":
@@ -101,11 +119,18 @@ def _clean_movie(file: Ranges, patched: Patched, movie: Box) -> None:
         elif box.type == "mvhd":
             _blank_times(file, patched, box)
     shown = [track for track in tracks if _handler(file, track) in _SHOWN_OR_HEARD]
-    for track in tracks:
-        if track in shown:
-            _clean_track(file, patched, track, has_all_references=len(shown) == len(tracks))
-        else:
-            _free(patched, track)
+    hidden = [track for track in tracks if track not in shown]
+    ranges = sample_ranges(file, hidden, data)
+    if len(ranges) > _FEW_RANGES and file.size > _MOST_REWRITTEN:
+        raise Scattered("a track of metadata, such as places, runs along more than 1 GiB of film")
+    for start, end in ranges:
+        patched.blank_unread(start, end)
+    numbers = {track_id(file, track) for track in hidden}
+    for track in shown:
+        _clean_track(file, patched, track, has_all_references=not hidden)
+    for track in hidden:
+        _free(patched, track)
+    return numbers
 
 
 def _clean_track(file: Ranges, patched: Patched, track: Box, *, has_all_references: bool) -> None:

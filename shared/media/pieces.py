@@ -7,6 +7,8 @@ from shared.core.ranges import Assembled, Blank, Broken, Ranges, Scattered, Span
 
 _COMPARED_BYTES = 4_096
 _MAX_PIECES = 1_000  # each piece of the old file may be one request to the storage
+# What stays where it lies is read over small gaps (`Assembled.read`), so pieces of such a file cost little.
+_MAX_PATCHES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,12 @@ class Patched:
         if start < end and not self._is_there(start, bytes(min(end - start, _COMPARED_BYTES)), end):
             self._patches.append((start, end, None))
 
+    def blank_unread(self, start: int, end: int) -> None:
+        """Overwrite bytes with zeros without looking at what is there: for what lies in thousands of places."""
+        end = min(end, self._file.size)
+        if start < end:
+            self._patches.append((start, end, None))
+
     def put(self, start: int, content: bytes) -> None:
         """Overwrite the bytes from `start` on with `content`."""
         if not self._is_there(start, content, start + len(content)):
@@ -122,7 +130,8 @@ class Patched:
             at = end
         if at < self._file.size:
             pieces.append(self._file.span(at, self._file.size))
-        return Cleaned(_assembled(pieces), bool(self._patches), moves, damage)
+        written = _assembled(pieces, most=_MAX_PATCHES)
+        return Cleaned(written, bool(self._patches), moves, damage)
 
     def _is_there(self, start: int, content: bytes, end: int) -> bool:
         """Return whether the bytes are there already; not asked of what is long."""
@@ -131,7 +140,7 @@ class Patched:
         return self._file.at(start, end - start) == content
 
 
-def _assembled(pieces: Sequence[bytes | Span | Blank]) -> Assembled:
-    if sum(isinstance(piece, Span) for piece in pieces) > _MAX_PIECES:
+def _assembled(pieces: Sequence[bytes | Span | Blank], *, most: int = _MAX_PIECES) -> Assembled:
+    if sum(isinstance(piece, Span) for piece in pieces) > most:
         raise Scattered("its metadata lie in too many places")
     return Assembled(pieces)

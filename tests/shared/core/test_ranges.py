@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.ranges import Assembled, Span
+from shared.core.ranges import Assembled, Blank, Span
 
 
 def part_of(file: bytes, reads: list[tuple[int, int]], start: int, length: int) -> bytes:
@@ -47,3 +47,30 @@ class TestAssembled:
     @pytest.mark.parametrize(("start", "length"), [(4, 5), (9, 1), (0, 0)])
     def test_at_the_end_there_is_less(self, start: int, length: int) -> None:
         assert Assembled([b"ab", b"", b"cd"]).read(start, length) == b""
+
+
+class TestPatched:
+    @given(
+        st.binary(min_size=1, max_size=60),
+        st.lists(st.tuples(st.integers(0, 59), st.integers(1, 8), st.booleans()), max_size=6),
+        st.integers(1, 50),
+    )
+    def test_what_is_written_over_a_file_reads_as_written(
+        self, file: bytes, patches: list[tuple[int, int, bool]], size: int
+    ) -> None:
+        reads: list[tuple[int, int]] = []
+        read = partial(part_of, file, reads)
+        pieces: list[bytes | Span | Blank] = []
+        wanted, at = bytearray(file), 0
+        for start, length, is_blank in sorted(patches):
+            end = min(start + length, len(file))
+            if start < at or start >= end:
+                continue
+            pieces.append(Span(read, at, start - at))
+            content = bytes(end - start) if is_blank else b"\xaa" * (end - start)
+            pieces.append(Blank(len(content)) if is_blank else content)
+            wanted[start:end], at = content, end
+        assembled = Assembled([*pieces, Span(read, at, len(file) - at)])
+        found = [assembled.read(start, size) for start in range(0, len(file), size)]
+        assert b"".join(found) == wanted
+        assert len(reads) <= len(found), "pieces that lie in place were read one by one"

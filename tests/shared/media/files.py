@@ -116,6 +116,55 @@ def a_file(content: bytes) -> Ranges:
     return Ranges(lambda start, length: content[start : start + length], len(content))
 
 
+def a_metadata_track(
+    offsets: Sequence[int],
+    sizes: Sequence[int],
+    groups: Sequence[tuple[int, int]],
+    *,
+    wide: bool = False,
+    handler: bytes = b"meta",
+    number: int = 9,
+) -> bytes:
+    """A track of metadata whose samples lie at `offsets`. `groups`: from which chunk on how many samples each holds."""
+    places = struct.pack(f">II{len(offsets)}{'Q' if wide else 'I'}", 0, len(offsets), *offsets)
+    same = len(set(sizes)) == 1
+    lengths = struct.pack(">III", 0, sizes[0] if same else 0, len(sizes))
+    if not same:
+        lengths += struct.pack(f">{len(sizes)}I", *sizes)
+    held = b"".join(struct.pack(">III", first, samples, 1) for first, samples in groups)
+    table = box(b"stsz", lengths) + box(b"stsc", struct.pack(">II", 0, len(groups)) + held)
+    table += box(b"co64" if wide else b"stco", places)
+    header = box(b"tkhd", bytes(12) + struct.pack(">I", number) + bytes(68))
+    handled = box(b"hdlr", bytes(8) + handler + bytes(12))
+    media = box(b"mdhd", bytes(24)) + handled + box(b"minf", box(b"stbl", table))
+    return box(b"trak", header + box(b"mdia", media))
+
+
+def with_samples(
+    samples: Sequence[tuple[int, bytes]],
+    groups: Sequence[tuple[int, int]],
+    *,
+    chunks: Sequence[int] | None = None,
+    media_bytes: int = 100_000,
+    moov_last: bool = False,
+    **track: Any,
+) -> bytes:
+    """A film with a track of metadata whose samples are written at places in `mdat`; by default each is a chunk."""
+    sizes = [len(content) for _, content in samples]
+    inside = list(chunks) if chunks is not None else [at for at, _ in samples]
+
+    def film(start: int) -> bytes:
+        places = [start + at for at in inside]
+        in_moov = a_metadata_track(places, sizes, groups, **track)
+        return an_mp4(media_bytes=media_bytes, moov_last=moov_last, in_moov=in_moov)
+
+    start = film(100).index(b"mdat") + 4
+    content = bytearray(film(start).replace(bytes(media_bytes), b"\x55" * media_bytes))
+    for at, sample in samples:
+        content[start + at : start + at + len(sample)] = sample
+    return bytes(content)
+
+
 def a_track(
     handler: bytes,
     size: bytes = bytes(8),

@@ -22,6 +22,7 @@ from tests.shared.media.files import (
     an_mp4,
     box,
     with_metadata,
+    with_samples,
 )
 
 PICTURES = [".jpg", ".png", ".webp", ".tif", ".avif"]
@@ -162,6 +163,78 @@ class TestFilms:
         clean = cleaned(an_mp4(in_moov=a_track(b"meta")))
         assert (clean.count(b"trak"), clean.count(b"free")) == (2, 1)
 
+    @pytest.mark.parametrize("moov_last", [False, True])
+    @pytest.mark.parametrize("wide", [False, True])
+    @pytest.mark.parametrize("handler", [b"meta", b"text", b"tmcd"])
+    def test_samples_of_such_tracks_leave_the_data(
+        self, moov_last: bool, wide: bool, handler: bytes
+    ) -> None:
+        """Finding 2.10: GPMF and places along the way stayed in `mdat` when their track had become `free`."""
+        samples = [(1_000, SECRET * 3), (30_000, SECRET), (31_000, SECRET * 2)]
+        content = with_samples(samples, [(1, 1)], wide=wide, moov_last=moov_last, handler=handler)
+        assert content.count(SECRET) == 6
+        clean = cleaned(content)
+        assert SECRET not in clean
+        assert len(clean) == len(content)
+        start = content.index(b"mdat") + 4
+        kept = bytearray(content[start : start + 100_000])
+        for at, sample in samples:
+            kept[at : at + len(sample)] = bytes(len(sample))
+        assert clean[start : start + 100_000] == kept, "something of picture or sound has changed"
+        assert cleaned(clean) == clean
+
+    def test_samples_that_share_a_chunk(self) -> None:
+        samples = [(100, SECRET), (100 + len(SECRET), SECRET * 2), (5_000, SECRET * 4)]
+        content = with_samples(samples, [(1, 2), (2, 1)], chunks=[100, 5_000])
+        assert content.count(SECRET) == 7
+        assert SECRET not in cleaned(content)
+
+    def test_samples_of_one_size_need_no_list(self) -> None:
+        content = with_samples([(at, SECRET) for at in (10, 500, 900)], [(1, 1)])
+        assert SECRET not in cleaned(content)
+
+    def test_an_hour_of_places_is_cleaned_with_few_reads(self) -> None:
+        samples = [(at * 1_000, SECRET) for at in range(3_600)]
+        content = with_samples(samples, [(1, 1)], media_bytes=3_700_000)
+        read: list[int] = []
+
+        def counted(start: int, length: int) -> bytes:
+            read.append(length)
+            return content[start : start + length]
+
+        examined = examine(Ranges(counted, len(content)))
+        assert SECRET not in stored(examined)
+        assert len(read) < 50
+
+    @pytest.mark.parametrize("table", [b"stsz", b"stsc"])
+    def test_a_track_whose_samples_cannot_be_found_is_refused(self, table: bytes) -> None:
+        content = with_samples([(1_000, SECRET)], [(1, 1)]).replace(table, b"xxxx")
+        with pytest.raises(FileRefused, match="where a track of metadata lies in it is not said"):
+            examine(a_file(content))
+
+    def test_a_film_that_would_be_sent_anew_for_minutes_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.media.clean_boxes._MOST_REWRITTEN", 50_000)
+        cleaned(with_samples([(at * 900, SECRET) for at in range(100)], [(1, 1)]))
+        with pytest.raises(FileRefused, match="runs along more than 1 GiB"):
+            cleaned(with_samples([(at * 900, SECRET) for at in range(101)], [(1, 1)]))
+
+    def test_such_a_track_in_fragments_is_refused(self) -> None:
+        header = box(b"tfhd", struct.pack(">II", 0, 9))
+        content = with_samples([(1_000, SECRET)], [(1, 1)]) + box(b"moof", box(b"traf", header))
+        with pytest.raises(FileRefused, match="goes on in its fragments"):
+            examine(a_file(content))
+        other = box(b"moof", box(b"traf", box(b"tfhd", struct.pack(">II", 0, 1))))
+        assert SECRET not in cleaned(with_samples([(1_000, SECRET)], [(1, 1)]) + other)
+
+    def test_a_table_that_points_elsewhere_overwrites_nothing_else(self) -> None:
+        content = with_samples([(1_000, SECRET)], [(1, 1)], chunks=[-40])
+        clean = cleaned(content)
+        at = content.index(b"mdat")
+        assert clean[at : at + 4] == b"mdat"
+        assert examine(a_file(clean)).facts == examine(a_file(content)).facts
+
     def test_little_of_a_large_film_is_read(self) -> None:
         content = an_mp4(in_moov=box(b"udta", PLACE), moov_last=True, media_bytes=30_000_000)
         read: list[int] = []
@@ -256,4 +329,5 @@ def _directory_first(content: bytes) -> bytes:
 _FILES = [
     *(with_metadata(suffix, orientation=6) for suffix in PICTURES),
     an_mp4(in_moov=box(b"udta", PLACE + ITEMS) + XMP, behind=XMP),
+    with_samples([(1_000, SECRET), (2_000, SECRET)], [(1, 1)]),
 ]
