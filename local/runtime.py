@@ -100,8 +100,7 @@ async def _run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
         context = SeedContext(
             home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
         )
-        demo, _ = await asyncio.gather(asyncio.to_thread(seed, context), _reconcile(parts.pools))
-        _go_on(stop)
+        demo = await _seeded(context, parts.pools, stop)
         home.publish(_facts(addresses, demo, parts.database_url))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
@@ -139,6 +138,19 @@ async def _bring_up(
     _go_on(stop)
     await asyncio.to_thread(_forget_arming, database_url)
     return _Parts(system, aws, mailbox, addresses, pools, database_url, postgres)
+
+
+async def _seeded(
+    context: SeedContext, pools: Mapping[str, FunctionPool], stop: asyncio.Event
+) -> Demo:
+    """Register the demo account by our own API, and see meanwhile to what is due."""
+    try:
+        demo, _ = await asyncio.gather(asyncio.to_thread(seed, context), _reconcile(pools))
+    except Exception:
+        _go_on(stop)  # nobody answers its requests any more
+        raise
+    _go_on(stop)
+    return demo
 
 
 def _go_on(stop: asyncio.Event) -> None:
