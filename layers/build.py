@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
+from local.intrinsics import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -123,7 +123,7 @@ def build_all(target: Path, *, processor: str = PROCESSOR) -> None:
 
 def read_template() -> dict[str, Any]:
     """Return the template as plain dictionaries, with intrinsic functions in their long form."""
-    return dict(yaml_parse((ROOT / "template.yaml").read_text()))
+    return read_yaml(ROOT / "template.yaml")
 
 
 def build(name: str, folder: Path, template: dict[str, Any], *, processor: str = PROCESSOR) -> None:
