@@ -1,4 +1,4 @@
-"""Uploads whose copies are to be made, one message a file: `{"mediaId", "organizationId"}`."""
+"""Uploads whose copies are to be made, one message a file: `{"mediaId", "organizationId", "also"?}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,7 @@ from shared.core.ids import MediaId, OrganizationId
 from shared.core.log import log
 from shared.db.invocations import closes_connections
 from shared.media.make_variants import make_variants
+from shared.media.variants import read_plan
 
 
 @closes_connections
@@ -19,4 +20,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _make(body: Mapping[str, Any], _deadline: float) -> None:
-    make_variants(OrganizationId(UUID(body["organizationId"])), MediaId(UUID(body["mediaId"])))
+    make_variants(
+        OrganizationId(UUID(body["organizationId"])),
+        MediaId(UUID(body["mediaId"])),
+        also=read_plan(body),
+    )

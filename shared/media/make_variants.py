@@ -37,8 +37,12 @@ class Copies:
     damage: str | None = None
 
 
-def make_variants(organization_id: OrganizationId, media_id: MediaId) -> None:
+def make_variants(
+    organization_id: OrganizationId, media_id: MediaId, *, also: VariantPlan | None = None
+) -> None:
     """Make what is missing of a picture's copies and its thumbnail, and record it.
+
+    `also` is a copy that no platform's table asks for, but a server of one.
 
     A picture that moves gets a thumbnail only, because its copies would stand still. One that cannot be decoded is
     marked damaged, so that composing refuses it and posts that hold it already say why they fail.
@@ -47,11 +51,16 @@ def make_variants(organization_id: OrganizationId, media_id: MediaId) -> None:
     if file is not None and not file.is_examined:
         examine_again(organization_id, file)
         file = _read(organization_id, media_id)
-    if file is None or file.facts.is_video or file.damage is not None or file.variants_made:
+    if (
+        file is None
+        or file.facts.is_video
+        or file.damage is not None
+        or (file.variants_made and not also)
+    ):
         log.info("variants.skipped", extra={"media_id": str(media_id)})
         return
     with tempfile.TemporaryDirectory() as folder:
-        copies = _make_all(file, Path(folder))
+        copies = _make_all(file, Path(folder), also)
     with unit_of_work() as session:
         kept = queries.keep_variants(
             session,
@@ -77,10 +86,13 @@ def _read(organization_id: OrganizationId, media_id: MediaId) -> MediaFile | Non
     return files[0] if files else None
 
 
-def _make_all(file: MediaFile, folder: Path) -> Copies:
+def _make_all(file: MediaFile, folder: Path, also: VariantPlan | None) -> Copies:
     source = folder / "source"
     rules = {rules.images for spec in specs() for rules in spec.all_media}
-    plans = _missing(needed_variants(file.facts, rules), file.variants)
+    wanted = needed_variants(file.facts, rules)
+    if also is not None and not file.moves:
+        wanted = (*wanted, also)
+    plans = _missing(wanted, file.variants)
     if not plans and file.thumbnail_key == thumbnail_key(file.original.key):
         return Copies()  # its own thumbnail shows that it could be decoded
     try:

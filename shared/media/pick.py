@@ -103,8 +103,11 @@ def pick_spare(file: MediaFile, rules: MediaRules) -> StoredFile | None:
 
 
 def _video_fits(file: StoredFile, rules: VideoRules) -> bool:
-    return file.content_type in rules.types and file.size_bytes <= (
-        rules.max_bytes or file.size_bytes
+    pixels = (file.width or 0) * (file.height or 0)
+    return (
+        file.content_type in rules.types
+        and file.size_bytes <= (rules.max_bytes or file.size_bytes)
+        and pixels <= (rules.max_pixels or pixels)
     )
 
 

@@ -1,20 +1,45 @@
 """How the copies of a picture are asked for: by a message, after the commit that made the file known."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from shared.aws import queues
 from shared.core.config import settings
 from shared.core.ids import MediaId, OrganizationId
+from shared.providers.variants import VariantPlan
 
 
-def request_variants(files: Iterable[tuple[OrganizationId, MediaId]]) -> None:
-    """Put a message for each file, of each organization, on the variants queue; a second one for a file does nothing."""
+def request_variants(
+    files: Iterable[tuple[OrganizationId, MediaId]], *, also: VariantPlan | None = None
+) -> None:
+    """Put a message for each file, of each organization, on the variants queue; a second one for a file does nothing.
+
+    `also` is a copy that no platform's table asks for, but a server of one.
+    """
     queues.send(
         settings().variants_queue_url,
-        [_message(str(organization_id), str(media_id)) for organization_id, media_id in files],
+        [
+            _message(str(organization_id), str(media_id), also)
+            for organization_id, media_id in files
+        ],
     )
 
 
-def _message(organization_id: str, media_id: str) -> queues.Message:
-    body = {"mediaId": media_id, "organizationId": organization_id}
+def read_plan(body: Mapping[str, Any]) -> VariantPlan | None:
+    """Read the further plan of a message; None: it has none."""
+    said = body.get("also")
+    if said is None:
+        return None
+    return VariantPlan(said["contentType"], said["width"], said["height"], said["maxBytes"])
+
+
+def _message(organization_id: str, media_id: str, also: VariantPlan | None) -> queues.Message:
+    body: dict[str, Any] = {"mediaId": media_id, "organizationId": organization_id}
+    if also is not None:
+        body["also"] = {
+            "contentType": also.content_type,
+            "width": also.width,
+            "height": also.height,
+            "maxBytes": also.max_bytes,
+        }
     return queues.Message(body, tenant=organization_id)

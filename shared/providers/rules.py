@@ -51,7 +51,6 @@ def check(
     limits = _Files(
         spec.name,
         mode.name if mode else "one part",
-        spec.media_for(settings),
         provider.media_rules(account or {}, settings),
     )
     for position, part in enumerate(parts):
@@ -61,7 +60,7 @@ def check(
         refused += _media(limits, part, where, position)
         for name, media in part.setting_media.items():
             refused += _file(
-                _Files(spec.name, limits.holder, spec.media, spec.media), media, f"settings.{name}"
+                _Files(spec.name, limits.holder, spec.media), media, f"settings.{name}"
             )
     of_settings = list(_settings(spec, settings))
     if not of_settings:
@@ -106,19 +105,18 @@ def _text(
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Which files a part may carry. Copies of pictures are made for `table`; `own` is what the account's server takes.
+    """Which files a part may carry: `rules` are those of the account's server.
 
     `name` is the platform, and `holder` what refusals call the part.
     """
 
     name: str
     holder: str
-    table: MediaRules
-    own: MediaRules
+    rules: MediaRules
 
 
 def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterator[FieldRefused]:
-    rules, path = limits.own, f"{where}.image"
+    rules, path = limits.rules, f"{where}.image"
     if rules.required and position == 0 and not part.media:
         yield _refused(path, "media_required", f"{limits.name} needs a picture or a video.")
     if position > 0 and part.media and not rules.replies:
@@ -159,48 +157,26 @@ def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterat
 
 def _file(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
     if media.is_video:
-        yield from _video(limits.name, media, limits.own.videos, path)
+        yield from _video(limits.name, media, limits.rules.videos, path)
     else:
         yield from _picture(limits, media, path)
 
 
 def _picture(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
-    name, rules = limits.name, limits.own.images
+    name, rules = limits.name, limits.rules.images
     if rules.max_count == 0:
         return
     if media.damage is not None:
         yield _damaged(media, path)
         return
-    table = limits.table.images
-    copy = needed_variant(media, table)
-    if copy is None and not fits(media, table):
-        yield _unfit(name, media, table if fits(media, rules) else rules, path)
-    elif copy is None:
-        yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
-        yield from _pixels(name, media.width, media.height, rules, path)
-    elif rules != table:  # the copy fits the table, not necessarily the server
-        size = min(media.size_bytes, copy.max_bytes or media.size_bytes)
-        sent = replace(media, content_type=copy.content_type, size_bytes=size)
-        yield from _type_and_size(name, sent, rules.types, rules.max_bytes, path)
-        yield from _pixels(name, copy.width, copy.height, rules, path)
+    if needed_variant(media, rules) is None and not fits(media, rules):
+        yield _unfit(name, media, rules, path)
     alt = len(media.alt or "")
     if rules.max_alt_length is not None and alt > rules.max_alt_length:
         yield _refused(
             f"{path}.alt", "alt_too_long",
             f"{name} takes at most {rules.max_alt_length} characters of alternative text; there are {alt}.",
             rules.max_alt_length, alt,
-        )  # fmt: skip
-
-
-def _pixels(
-    name: str, width: int | None, height: int | None, rules: ImageRules, path: str
-) -> Iterator[FieldRefused]:
-    pixels = (width or 0) * (height or 0)
-    if rules.max_pixels is not None and pixels > rules.max_pixels:
-        yield _refused(
-            path, "too_many_pixels",
-            f"{name} takes pictures of at most {_megabytes(rules.max_pixels)} megapixels; this one has {_megabytes(pixels)}.",
-            rules.max_pixels, pixels,
         )  # fmt: skip
 
 
@@ -249,6 +225,14 @@ def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterat
         yield _damaged(media, path)
         return
     yield from _type_and_size(name, media, rules.types, rules.max_bytes, path)
+    pixels = (media.width or 0) * (media.height or 0)
+    if rules.max_pixels is not None and pixels > rules.max_pixels:
+        yield _refused(
+            path, "too_many_pixels",
+            f"{name} takes videos of at most {_megabytes(rules.max_pixels)} megapixels a frame; this one has "
+            f"{_megabytes(pixels)} ({media.width} x {media.height}).",
+            rules.max_pixels, pixels,
+        )  # fmt: skip
     if media.duration_ms is None:
         return
     length = timedelta(milliseconds=media.duration_ms)

@@ -74,11 +74,12 @@ class ImageRules:
 
 @dataclass(frozen=True, slots=True)
 class VideoRules:
-    """Which videos one part may carry. Sizes in bytes; `types` are MIME types."""
+    """Which videos one part may carry. Sizes in bytes and in pixels of one frame; `types` are MIME types."""
 
     max_count: int = 0
     max_bytes: int | None = None
     types: tuple[str, ...] = ("video/mp4",)
+    max_pixels: int | None = None
     max_duration: timedelta | None = None
     min_duration: timedelta | None = None
 

@@ -13,6 +13,7 @@ from shared.media.queries import get_media_files
 from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
 from shared.providers.errors import MediaRejected, PlatformUnavailable
 from shared.providers.spec import MediaRules
+from shared.providers.variants import VariantPlan, needed_variant
 from shared.providers.wording import text_for
 from shared.publishing.claim import DuePart
 
@@ -20,15 +21,23 @@ from shared.publishing.claim import DuePart
 class StillConverting(PlatformUnavailable):
     """The copy of a file that the platform takes is not there yet, or the file was stored under earlier rules.
 
-    `is_requested`: a message that asks for it is on its way.
+    `is_requested`: a message that asks for it is on its way. `plan` is a copy that only the channel's server needs.
     """
 
     code = "still_converting"
 
-    def __init__(self, message: str, *, media_id: UUID, is_requested: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        media_id: UUID,
+        is_requested: bool = True,
+        plan: VariantPlan | None = None,
+    ) -> None:
         super().__init__(message)
         self.media_id = media_id
         self.is_requested = is_requested
+        self.plan = plan
 
 
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
@@ -46,7 +55,8 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
         StillConverting: the copy is being made.
     """
-    rules = provider.spec.media_for(part.settings)
+    rules = provider.media_rules(part.channel.account_settings, part.settings)
+    usual = provider.spec.media_for(part.settings)
     return OutgoingPost(
         part_id=str(part.id),
         key=f"{part.id}-{part.generation}",
@@ -54,12 +64,14 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
         text=text_for(provider, part.content),
         settings=provider.spec.with_title(part.settings, part.title),
         media=[
-            _outgoing_media(provider, rules, entry, files)
+            _outgoing_media(provider, rules, usual, entry, files)
             for entry in part.media
             if "setting" not in entry
         ],
         setting_media={
-            entry["setting"]: _outgoing_media(provider, provider.spec.media, entry, files)
+            entry["setting"]: _outgoing_media(
+                provider, provider.spec.media, provider.spec.media, entry, files
+            )
             for entry in part.media
             if "setting" in entry
         },
@@ -70,8 +82,13 @@ def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile])
 
 
 def _outgoing_media(
-    provider: Provider, rules: MediaRules, entry: Mapping[str, Any], files: Sequence[MediaFile]
+    provider: Provider,
+    rules: MediaRules,
+    usual: MediaRules,
+    entry: Mapping[str, Any],
+    files: Sequence[MediaFile],
 ) -> OutgoingMedia:
+    """Find what goes out of a file by `rules`, the server's; copies are made by `usual`, the table's, without being asked."""
     file = next((file for file in files if str(file.id) == entry["id"]), None)
     if file is None:
         raise MediaRejected("A file of this post is no longer in the media library. Add it again.")
@@ -90,6 +107,19 @@ def _outgoing_media(
         raise StillConverting(
             f"{file.name} is still being converted for {provider.spec.name}.",
             media_id=file.id,
+        )
+    plan = needed_variant(file.facts, rules.images)
+    if picked is None and plan is not None and plan != needed_variant(file.facts, usual.images):
+        raise StillConverting(
+            f"{file.name} is being converted for the server of this {provider.spec.name} channel.",
+            media_id=file.id,
+            is_requested=False,
+            plan=plan,
+        )
+    if picked is None and file.facts.is_video:
+        raise MediaRejected(
+            f"{file.name} is larger than the server of this {provider.spec.name} channel takes, or of a type that it does "
+            "not take. Choose another video."
         )
     if picked is None:
         raise MediaRejected(

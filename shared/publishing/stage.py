@@ -295,7 +295,7 @@ def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_d
         tell(session, part.organization_id, notices.waits_for_copy(part, error.message))
     if held.tries > 1 or not error.is_requested:
         owner, media_id = OrganizationId(part.organization_id), MediaId(error.media_id)
-        after_commit(session, lambda: request_variants([(owner, media_id)]))
+        after_commit(session, lambda: request_variants([(owner, media_id)], also=error.plan))
 
 
 def _send_replies(root_id: UUID, revision: int) -> None:

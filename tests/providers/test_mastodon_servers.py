@@ -21,6 +21,7 @@ from shared.providers.families.mastodon_api.software import (
 )
 from shared.providers.platforms.mastodon import Mastodon, MastodonCustom
 from shared.providers.spec import Idempotency, IdempotencyForm
+from shared.providers.variants import needed_variant
 from tests.providers.builders import NOON, a_post, an_access, an_api
 
 HOST = "https://mastodon.social"
@@ -270,9 +271,12 @@ class TestMedia:
         ("limits", "media", "code"),
         [
             ({"video_size_limit": 40_000_000}, VIDEO, "too_large"),
-            ({"image_size_limit": 8_000_000}, PICTURE, "too_large"),
-            ({"image_matrix_limit": 11_999_999}, PICTURE, "too_many_pixels"),
-            ({"supported_mime_types": ["image/png", "video/mp4"]}, PICTURE, "unsupported_type"),
+            ({"video_matrix_limit": 2_073_599}, VIDEO, "too_many_pixels"),
+            (
+                {"image_size_limit": 900},
+                MediaFacts("image/gif", 1_000, 9, 9, moves=True),
+                "moving_picture",
+            ),
             (
                 {"description_limit": 3},
                 MediaFacts("image/png", 1, 1, 1, alt="owls"),
@@ -293,11 +297,23 @@ class TestMedia:
         assert codes(account, *[self.PICTURE] * 6) == []
         assert codes(account, *[self.PICTURE] * 7) == ["too_many_media"]
 
-    def test_a_copy_that_is_made_must_fit_too(self) -> None:
-        """A picture over our own limit goes out as a copy, which this server would refuse as well."""
-        huge = MediaFacts("image/jpeg", 20_000_000, 8_000, 5_000)
-        assert codes(with_media(image_matrix_limit=16_777_216), huge) == ["too_many_pixels"]
-        assert codes(with_media(), huge) == []
+    @pytest.mark.parametrize(
+        ("limits", "name"),
+        [
+            ({"image_size_limit": 8_000_000}, "4000x3000-8000000.jpg"),
+            ({"image_matrix_limit": 3_000_000}, "2000x1500-16777216.jpg"),
+            ({"supported_mime_types": ["image/png", "video/mp4"]}, "4000x3000-16777216.png"),
+        ],
+    )
+    def test_a_smaller_copy_of_a_picture_is_made_for_it(
+        self, limits: Mapping[str, Any], name: str
+    ) -> None:
+        """Finding 4.2d: a picture over a server's own limits was refused, though a copy would fit."""
+        account = with_media(**limits)
+        assert codes(account, self.PICTURE) == []
+        plan = needed_variant(self.PICTURE, Mastodon().media_rules(account, {}).images)
+        assert plan is not None
+        assert plan.name == name
 
     def test_limits_of_nothing_say_nothing(self) -> None:
         account = with_media(

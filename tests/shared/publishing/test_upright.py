@@ -1,4 +1,4 @@
-"""Which way up a picture is that a platform got, judged by the bytes that were sent to it."""
+"""Which way up and how large a picture is that a platform got, judged by the bytes that were sent to it."""
 
 import email
 import io
@@ -19,6 +19,7 @@ from shared.media.make_variants import make_variants
 from shared.posts.schedule import Armable, arm
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.conftest import Configure
+from tests.shared.media.files import a_picture
 from tests.shared.media.storage import BUCKET, make_storage
 from tests.shared.publishing.world import World
 
@@ -132,3 +133,38 @@ def test_a_picture_that_only_a_note_turns_arrives_upright(
         embed = server.records[0]["embed"]
         assert isinstance(embed, dict)
         assert embed["images"][0]["aspectRatio"] == {"width": 40, "height": 60}
+
+
+@pytest.mark.parametrize(
+    ("limits", "size"),
+    [({"imagePixels": 30_000}, (200, 150)), ({"imageBytes": 20_000}, None)],
+)
+def test_a_server_with_smaller_limits_gets_a_smaller_copy(
+    world: World, server: Server, limits: dict[str, int], size: tuple[int, int] | None
+) -> None:
+    """Finding 4.2d: it got the picture as it was, and the post failed there."""
+    content, now = a_picture(width=400, height=300), datetime.now(UTC)
+    assert len(content) > 20_000
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="files/a.jpg", Body=content)
+    with Session(world.engine, expire_on_commit=False) as session, session.begin():
+        organization = an_organization(session)
+        channel = a_channel(
+            session, organization, provider="mastodon", account_settings={"media": limits}
+        )
+        file = a_media(
+            session, organization, key="files/a.jpg", content_type="image/jpeg",
+            size_bytes=len(content), width=400, height=300,
+        )  # fmt: skip
+        root = a_post(
+            session, channel, publish_at=now, content="<p>one</p>", media=[{"id": str(file.id)}]
+        )
+    arm([Armable(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
+
+    world.run()
+
+    assert world.states(root.id) == ["published"]
+    [sent] = server.pictures
+    picture = Image.open(io.BytesIO(sent))
+    assert size is None or picture.size == size
+    assert len(sent) <= limits.get("imageBytes", len(sent))
+    assert picture.width * picture.height <= limits.get("imagePixels", 400 * 300)

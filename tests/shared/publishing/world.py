@@ -27,6 +27,7 @@ from shared.channels import line, tokens
 from shared.core.ids import MediaId, OrganizationId
 from shared.db import session as db_session
 from shared.media.make_variants import make_variants
+from shared.media.variants import read_plan
 from shared.posts.models import Post
 from shared.posts.schedule import Armable, arm
 from shared.publishing.prepare import prepare
@@ -195,7 +196,7 @@ class World:
             stage_due(UUID(body["partId"]), body["revision"], deadline=deadline)
         elif "mediaId" in body:
             owner = OrganizationId(UUID(body["organizationId"]))
-            make_variants(owner, MediaId(UUID(body["mediaId"])))
+            make_variants(owner, MediaId(UUID(body["mediaId"])), also=read_plan(body))
         elif is_warming(body):
             warm()
         elif "attemptId" in body:

@@ -126,6 +126,7 @@ def media_rules_of(account: Mapping[str, Any], table: MediaRules) -> MediaRules:
         videos,
         max_count=videos.max_count if takes_videos else 0,
         max_bytes=_smaller(videos.max_bytes, said.get("videoBytes")),
+        max_pixels=_smaller(videos.max_pixels, said.get("videoPixels")),
     )
     return replace(table, images=images, videos=videos, max_count=most)
 
@@ -145,6 +146,7 @@ def _media(document: Mapping[str, Any]) -> dict[str, Any]:
         "imageBytes": _positive(said.get("image_size_limit")) or _positive(upload),
         "imagePixels": _positive(said.get("image_matrix_limit")),
         "videoBytes": _positive(video_bytes) or _positive(upload),
+        "videoPixels": _positive(said.get("video_matrix_limit")),
         "noVideos": True if video_bytes == 0 and not isinstance(video_bytes, bool) else None,
         "altLength": _positive(said.get("description_limit")),
     }
