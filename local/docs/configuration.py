@@ -22,7 +22,7 @@ Made from `shared/core/config.py` by `make docs`; change it there.
 
 Every setting is an environment variable, and the same class reads them in AWS, on a laptop and in tests. A value that
 cannot be used stops the start with a sentence that names the variable. In AWS `template.yaml` sets the variables;
-what a stage may choose is a parameter in `samconfig.toml`. Locally the runtime sets what it provides itself, and
+what an environment may choose is a parameter in `samconfig.toml`. Locally the runtime sets what it provides itself, and
 whatever you export before `make run` wins. Secrets are never settings: a setting names the secret.
 
 | variable | default | effect | needed by |

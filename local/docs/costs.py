@@ -180,7 +180,7 @@ def section(template: Mapping[str, Any], samconfig: Mapping[str, Any]) -> str:
     """Return the whole section between its two marks."""
     return f"""
 Dollars a month while nobody uses it, by the list prices of us-east-1 ({PRICES_AS_OF}) without any free tier, computed from
-`template.yaml` with the parameters in `samconfig.toml` (`local/docs/costs.py` has prices and assumptions). Where both stages
+`template.yaml` with the parameters in `samconfig.toml` (`local/docs/costs.py` has prices and assumptions). Where both environments
 differ, the text on the left names dev first. Requests, messages, mails, logs, stored media and traffic come on top.
 
 {table(template, samconfig)}

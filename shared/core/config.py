@@ -39,7 +39,7 @@ class Settings(BaseSettings):
 
     stage: Literal["local", "test", "dev", "prod"] = _setting(
         "local",
-        "Which stage this is. `prod` refuses settings that are only safe on a laptop.",
+        "Which environment this is. `prod` refuses settings that are only safe on a laptop.",
         "all",
     )
     public_url: str = _setting(
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         "", "Queue of messages to webhooks.", "posts, publish, reconcile, automation"
     )
     schedule_group: str = _setting(
-        "", "EventBridge schedule group of the stage.", "posts, publish, reconcile"
+        "", "EventBridge schedule group of the environment.", "posts, publish, reconcile"
     )
     schedule_role_arn: str = _setting(
         "", "Role that the Scheduler assumes to fire a target.", "posts, publish, reconcile"

@@ -240,7 +240,9 @@ def test_database_logs_no_parameters(template: dict[str, Any]) -> None:
 class TestCommands:
     def test_every_aws_command_exists_and_has_what_it_needs(self) -> None:
         """Finding 7.8: a runbook that cannot be carried out is found out on the worst day."""
-        guide = (ROOT / "docs" / "operations.md").read_text().replace("\\\n", " ")
+        guides = ("operations.md", "pipeline.md")
+        guide = "\n".join((ROOT / "docs" / name).read_text() for name in guides)
+        guide = guide.replace("\\\n", " ")
         commands = re.findall(r"\baws ([a-z0-9-]+) ([a-z0-9-]+)((?: [^\n`;)|]*)?)", guide)
         session = botocore.session.get_session()
         assert len(commands) > 15
@@ -257,6 +259,12 @@ class TestCommands:
             required = {xform_name(name, "-") for name in (shape.required_members if shape else ())}
             if given:  # a command in a sentence may name itself alone
                 assert required <= given, (service, operation, required - given)
+
+    def test_every_alarm_that_rolls_back_exists(self, of_type: OfType) -> None:
+        """Finding 7.14: an alarm that has another name gives no address, and watches nothing."""
+        named = re.findall(r"\$\(arn (\w+)\)", (ROOT / "docs" / "pipeline.md").read_text())
+        assert len(named) == 3
+        assert set(named) <= set(of_type("AWS::CloudWatch::Alarm"))
 
 
 # Options that every command of the AWS CLI takes.
