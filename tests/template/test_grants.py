@@ -57,7 +57,7 @@ GRANTS = {
         ("s3:ListBucket", "MediaBucket"),
         ("secretsmanager:GetSecretValue", "StorageSecretArn"),
     },
-    "MediaWritePolicy": {("s3:DeleteObject s3:PutObject", FILES)},
+    "MediaWritePolicy": {("s3:AbortMultipartUpload s3:DeleteObject s3:PutObject", FILES)},
     "LibraryPolicy": {
         ("sqs:SendMessage", "VariantsQueue"),
         (
