@@ -12,7 +12,7 @@ class NotSignedIn(Unauthenticated):
     """No session and no API key came with the request."""
 
     def __init__(self) -> None:
-        super().__init__("Sign in, or send an API key.")
+        super().__init__("Sign in, renew the session by POST /auth/renew, or send an API key.")
 
 
 class UnknownApiKey(Unauthenticated):
