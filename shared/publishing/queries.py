@@ -41,6 +41,12 @@ _CANDIDATE = """
     left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
 """
 
+
+def _before(after: PostState) -> str:
+    """Write the states from which the publisher may move a part to `after`, as the list of an SQL `in`."""
+    return in_sql(sources(after, by=Hand.PUBLISHER))
+
+
 # How long a part waits that is over a bound: one to three seconds, spread by a hash so that the waiting do not all return at once.
 _TURN = "make_interval(secs => 1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3)"
 
@@ -82,7 +88,8 @@ CLAIM = text(f"""
         returning posts.id, extract(epoch from posts.due_at - now())::float8 as turn_seconds
     ), moved as (
         update posts set state = 'publishing', error_code = null, error_message = null, next_check_at = null
-        from judged where posts.id = judged.id and judged.verdict = 'go' and posts.state = 'queued'
+        from judged where posts.id = judged.id and judged.verdict = 'go'
+            and posts.state in ({_before(PostState.PUBLISHING)})
         returning posts.id
     ), attempt as (
         insert into attempts (id, organization_id, post_id, root_id, channel_id, named_host, revision, generation,
@@ -159,7 +166,7 @@ RECORD_RELEASED = text(f"""
         update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
             release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
             error_message = null, next_check_at = null, updated_at = now()
-        from finished where posts.id = finished.post_id and posts.state = 'publishing'
+        from finished where posts.id = finished.post_id and posts.state in ({_before(PostState.PUBLISHED)})
         returning posts.*
     ), successor as (
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
@@ -200,7 +207,7 @@ RECORD_RETRY = text(f"""
     update posts set state = 'queued', due_at = now() + make_interval(secs => :after_seconds),
         armed_revision = null, enqueued_at = null, next_check_at = null, arm_count = arm_count + 1,
         error_code = :error_code, error_message = :error_message, updated_at = now()
-    from finished where posts.id = finished.post_id and posts.state = 'publishing'
+    from finished where posts.id = finished.post_id and posts.state in ({_before(PostState.QUEUED)})
     returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at
 """)  # noqa: S608, only constants of this file
 
