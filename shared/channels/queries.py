@@ -691,7 +691,7 @@ def due_refreshes(
 # `longest` lets the index on the expiry do the work; the line below it is the rule.
 _DUE_REFRESHES = text("""
     select c.id as channel_id, c.organization_id, c.provider, c.remote_id, c.name as channel_name, c.username,
-        c.access_token, c.refresh_token, c.details, c.account_settings, c.token_version, c.token_expires_at,
+        c.access_token, c.refresh_token, c.details, c.named_host, c.account_settings, c.token_version, c.token_expires_at,
         c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at,
         extract(epoch from c.token_expires_at - now())::float8 as seconds_left,
         exists (select 1 from provider_pauses pause where pause.provider = c.provider and pause.until > now()) as paused
