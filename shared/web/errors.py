@@ -31,6 +31,7 @@ from shared.core.errors import (
 )
 from shared.core.errors_report import report
 from shared.core.log import REDACTED, log, names_a_secret
+from shared.core.phrases import phrase_of
 from shared.core.sentences import field_at, sentence
 from shared.core.wire import WireModel
 from shared.db.session import Clashed
@@ -120,7 +121,7 @@ def problem_response(error: AppError) -> Response:
         status, code = error.answer, _NO_CODE.get(error.answer, "refused")
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase_of(status),
         "status": status,
         "detail": error.message,
         "code": code,

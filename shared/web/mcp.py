@@ -40,6 +40,7 @@ from shared.access.errors import OriginRefused, UnknownApiKey, UnknownGrant
 from shared.access.policy import Rule
 from shared.core.config import Feature, settings
 from shared.core.errors import AppError, InvalidInput, Unreadable
+from shared.core.phrases import phrase_of
 from shared.core.wire import WireModel
 from shared.public_api import tools
 from shared.web.edge import Receive, Scope, Send
@@ -127,7 +128,7 @@ class ToolsRoute(Route):
     def documented(_method: str, _rule: Rule) -> dict[int | str, dict[str, Any]]:
         """Describe each status that the route may refuse with."""
         refused: dict[int | str, dict[str, Any]] = {
-            status: {"model": RpcAnswer, "description": HTTPStatus(status).phrase}
+            status: {"model": RpcAnswer, "description": phrase_of(status)}
             for status in (400, 401, 403, 404, 413, 429, 500, 503)
         }
         refused[HTTPStatus.ACCEPTED] = {

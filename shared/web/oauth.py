@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from shared.access.policy import Rule
 from shared.core.errors import AppError, NotFound, TooManyRequests
+from shared.core.phrases import phrase_of
 from shared.core.sentences import field_at, sentence
 from shared.oauth.errors import OAuthRefused
 from shared.web.errors import PROBLEM_JSON, headers_of, problem_response
@@ -75,7 +76,7 @@ class ProtocolRoute(Route):
         del method, rule
         return {
             status: {
-                "description": HTTPStatus(status).phrase,
+                "description": phrase_of(status),
                 "model": OAuthProblem,
                 "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
             }

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from shared.core.phrases import phrase_of
 from shared.oauth.scopes import READ, WRITE
 from shared.web.errors import Problem
 
@@ -306,7 +307,7 @@ def _complete(
 
 def _complete_answer(status: int, answer: dict[str, Any], *, is_limited: bool) -> None:
     if answer["description"] == "Successful Response":
-        answer["description"] = HTTPStatus(status).phrase
+        answer["description"] = phrase_of(status)
     for kind, media in answer.get("content", {}).items():
         if kind.startswith("text/"):
             media.setdefault("schema", {"type": "string"})

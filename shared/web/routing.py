@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 
 from shared.access.policy import Rule, Who, rule_for
+from shared.core.phrases import phrase_of
 from shared.web.deps import guard, refuse_unknown_fields
 from shared.web.errors import PROBLEM_JSON
 
@@ -86,7 +87,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Document that a route answers these statuses with a problem; most are documented for every route."""
     return {
         int(status): {
-            "description": HTTPStatus(status).phrase,
+            "description": phrase_of(status),
             "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
         }
         for status in sorted(statuses)

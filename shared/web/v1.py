@@ -28,6 +28,7 @@ from shared.core.errors import (
     Unauthenticated,
     Unreadable,
 )
+from shared.core.phrases import phrase_of
 from shared.core.unknown_fields import MOST_NAMED
 from shared.core.wire import WireModel
 from shared.db.session import unit_of_work
@@ -133,7 +134,7 @@ class PublicRoute(Route):
         return {
             status: {
                 "model": PublicProblem,
-                "description": HTTPStatus(status).phrase,
+                "description": phrase_of(status),
                 "content": {"application/json": {"example": _example_of(status)}},
             }
             for status in sorted(statuses)
@@ -202,4 +203,4 @@ def _told(error: AppError) -> tuple[int, dict[str, Any]]:
 
 
 def _status(status: int, message: str | list[str]) -> tuple[int, dict[str, Any]]:
-    return status, {"message": message, "error": HTTPStatus(status).phrase}
+    return status, {"message": message, "error": phrase_of(status)}
