@@ -261,9 +261,9 @@ def _refused_token(session: Session, member: Member) -> Scenario:
 
 
 def _refused_mail(session: Session, member: Member) -> Scenario:
-    an_hour_ago = clock.now() - timedelta(hours=2)
+    two_hours_ago = clock.now() - timedelta(hours=2)
     a_notification(
-        session, member, kind=NotificationKind.FAILURE, created_at=an_hour_ago,
+        session, member, kind=NotificationKind.SUCCESS, created_at=two_hours_ago,
         title=NOBODY_MAY_LOG,
     )  # fmt: skip
     return {}, {"message": "mail.failed"}
