@@ -1,5 +1,6 @@
 """Publishing's functions, called with the events that AWS sends them."""
 
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -76,8 +77,8 @@ def test_media_are_moved(world: World, platform: Platform) -> None:
         connection.execute(
             text(
                 "insert into media (id, organization_id, state, key, name, original_name, content_type, size_bytes,"
-                " width, height, variants_made) select gen_random_uuid(), organization_id, 'ready', 'k', 'n', 'n',"
-                " 'image/png', 9, 1, 1, true from posts"
+                " width, height, variants_made, examined) select gen_random_uuid(), organization_id, 'ready', 'k', 'n', 'n',"
+                " 'image/png', 9, 1, 1, true, true from posts"
             )
         )
         connection.execute(
@@ -91,10 +92,12 @@ def test_media_are_moved(world: World, platform: Platform) -> None:
 
 
 def test_a_dead_letter_never_fails_a_post_that_is_merely_queued(
-    world: World, platform: Platform
+    world: World, platform: Platform, log_lines: io.StringIO
 ) -> None:
     world.pass_time(60)
     assert dead_letter.handler(event("dead_letter"), Context()) == {"batchItemFailures": []}
+    [dead] = [line for line in log_lines.getvalue().splitlines() if "message.dead" in line]
+    assert str(PART) in dead  # the runbook begins with this line
     with world.engine.connect() as connection:
         assert connection.execute(text("select state from posts")).scalar_one() == "queued"
     assert [held.body["partId"] for held in world.messages] == [str(PART)]

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from functions.dead_letter import app as dead_letter
+from functions.deliver_webhooks import app as deliver_webhooks
 from functions.publish import app as publish
 from functions.reconcile import app as reconcile
 from functions.stage import app as stage
@@ -40,6 +41,15 @@ class TestBatches:
         monkeypatch.setattr(publish, "publish_due", lambda *_, **__: together.wait())
         assert publish.handler(messages(10), Context()) == {"batchItemFailures": []}
 
+    def test_five_webhooks_are_told_side_by_side(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Finding 8.18: other people's servers may each take ten seconds, and the function has one minute."""
+        together = threading.Barrier(5, timeout=10)
+        monkeypatch.setattr(deliver_webhooks, "deliver", lambda *_, **__: together.wait())
+        batch = messages(5)
+        for record in batch["Records"]:
+            record["body"] = json.dumps({"deliveryId": str(uuid4())})
+        assert deliver_webhooks.handler(batch, Context()) == {"batchItemFailures": []}
+
     @pytest.mark.parametrize(
         ("app", "work", "how"),
         [
@@ -64,11 +74,13 @@ class TestBatches:
 class TestRates:
     def test_the_sweep_ends_with_its_function(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Finding 8.18."""
-        swept = mock.Mock(return_value=Reconciled())
+        swept, measured = mock.Mock(return_value=Reconciled()), mock.Mock()
         monkeypatch.setattr(reconcile, "reconcile", swept)
+        monkeypatch.setattr(reconcile, "measure_connections", measured)
         before = time.monotonic()
         reconcile.handler(event("scheduled_rate"), Context())
         assert 59 < swept.call_args.kwargs["deadline"] - before < 61
+        measured.assert_called_once_with()  # what an alarm watches
 
     def test_tokens_are_renewed_until_the_function_ends(
         self, monkeypatch: pytest.MonkeyPatch

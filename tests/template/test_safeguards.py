@@ -1,10 +1,14 @@
 """Are the safeguards on that nobody misses until the day they are needed? Finding 8.17: each could be taken off unnoticed."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from shared.core.config import Settings
+from shared.notifications import mails
+from shared.webhooks import deliver
 from tests.template.conftest import Resources
 
 OfType = Callable[[str], Resources]
@@ -66,6 +70,18 @@ class TestWays:
         assert given["AllowCredentials"] is True
         assert {"retry-after", "x-request-id", "link", "warning"} <= set(given["ExposeHeaders"])
         assert "*" not in given["AllowOrigins"]
+
+
+def test_a_holder_is_killed_before_its_lease_ends(of_type: OfType) -> None:
+    """Finding 8.17: else two of them send the same message, or the same mail, at once."""
+    functions = of_type("AWS::Lambda::Function")
+    leases = {
+        "PublishFunction": timedelta(seconds=Settings.model_fields["lease_seconds"].default),
+        "DeliverWebhooksFunction": deliver.LEASE,
+        "DigestFunction": mails.DIGEST_LEASE,
+    }
+    for name, lease in leases.items():
+        assert functions[name]["Timeout"] < lease.total_seconds(), name
 
 
 @pytest.mark.parametrize("parameter", USUAL_RATES)
