@@ -11,7 +11,7 @@ from types import ModuleType
 
 import boto3
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 from shared.aws import keys
@@ -27,7 +27,7 @@ from shared.webhooks.schemas import WebhookIn
 from tests.builders import a_member, an_organization
 from tests.conftest import Configure
 
-AT_ONCE = 8
+AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,30 @@ def _several_connections(aws: None, committed: Engine, configure: Configure) -> 
     keys._sealer.cache_clear()
 
 
+class FirstHeldBack:
+    """Holds the first transaction that is about to commit until the other requests have ended, or wait for a lock."""
+
+    def __init__(self, engine: Engine, others: int) -> None:
+        self._engine, self._others = engine, others
+        self._is_first = threading.Lock()
+        self.ended = threading.Semaphore(0)
+
+    def __call__(self, _session: Session) -> None:
+        if not self._is_first.acquire(blocking=False):
+            return
+        waiting = self._others
+        for _ in range(1000):
+            if self.ended.acquire(timeout=0.01):
+                waiting -= 1
+            if waiting <= self._blocked():
+                return
+        pytest.fail("the other requests neither ended nor waited for a lock")
+
+    def _blocked(self) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.scalar(text("select count(*) from pg_locks where not granted")))
+
+
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.table)
 class TestLimits:
     def test_the_last_place_is_given_once(
@@ -94,18 +118,24 @@ class TestLimits:
             member = a_member(session, an_organization(session))
             ids = OrganizationId(member.organization_id), UserId(member.user_id)
         limit.add(*ids, 0)
-        together = threading.Barrier(AT_ONCE)
+
+        hold = FirstHeldBack(committed, AT_ONCE - 1)
 
         def one(number: int) -> AppError | None:
-            together.wait(10)
             try:
                 limit.add(*ids, number)
             except Conflict as error:
                 return error
+            finally:
+                hold.ended.release()
             return None
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(one, range(1, AT_ONCE + 1)))
+        event.listen(Session, "before_commit", hold)
+        try:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                answers = list(pool.map(one, range(1, AT_ONCE + 1)))
+        finally:
+            event.remove(Session, "before_commit", hold)
         assert sum(answer is None for answer in answers) == 1
         assert {answer.code for answer in answers if answer} == {f"too_many_{limit.table}"}
         with committed.connect() as connection:
