@@ -77,6 +77,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
 
     def _let_in(request: Request) -> None:
         if rule.who is not Who.PUBLIC:
+            request.state.counted = True
             caller = _again_if_disconnected(
                 lambda session: identify(session, credentials_of(request), rule)
             )

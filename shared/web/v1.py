@@ -115,7 +115,9 @@ class PublicRoute(Route):
     def _give_back(self, request: Request) -> None:
         """Take a call that made nothing off the limit of what is made."""
         rate, key = self.rule.rate, credentials_of(request).api_key
-        if not (rate and rate.rolling and key):
+        # A prefetch or a body that is no JSON is refused before the call is counted, so it has nothing to give back.
+        counted = getattr(request.state, "counted", False)
+        if not (rate and rate.rolling and key and counted):
             return
         with unit_of_work() as session:
             calls = give_back(session, key, rate)

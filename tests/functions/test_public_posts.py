@@ -1412,6 +1412,33 @@ class TestRateLimit:
         told = [program.post(POSTS, {}).status for _ in range(7)]
         assert told == [400, 400, 400, 400, 400, 429, 429]
 
+    @pytest.mark.parametrize(
+        ("headers", "sent", "status"),
+        [
+            ({}, "{", 400),
+            ({}, '{"type": 1e', 400),
+            ({"sec-purpose": "prefetch"}, "{}", 403),
+            ({"purpose": "prefetch"}, "{", 400),
+        ],
+    )
+    def test_what_was_never_counted_gives_nothing_back(
+        self,
+        channel: Channel,
+        program: Gateway,
+        configure: Configure,
+        headers: dict[str, str],
+        sent: str,
+        status: int,
+    ) -> None:
+        """Finding 5.5, sibling: a refusal before the call is counted does not free the place of another call."""
+        configure(API_LIMIT=2)
+        for remaining in ("1", "0"):
+            made = program.post(POSTS, body(entry(channel)))
+            assert made.headers["x-ratelimit-remaining"] == remaining
+            refused = program.post(POSTS, text=sent, headers=headers)
+            assert refused.status == status, refused.text
+        assert program.post(POSTS, body(entry(channel))).status == 429
+
     def test_a_replay_takes_no_place(
         self, channel: Channel, program: Gateway, configure: Configure
     ) -> None:
