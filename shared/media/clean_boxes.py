@@ -17,15 +17,21 @@ from shared.media.pieces import Cleaned, Patched
 _FREE = b"free"
 # What a player needs, by the box it lies in. Others say something about the film, or nobody knows what they say.
 _KEPT = {
-    "": {"ftyp", "styp", "moov", "moof", "mdat", "meta", "sidx", "ssix", "mfra", "pdin", "emsg"},
+    "": {"ftyp", "styp", "moov", "moof", "mdat", "sidx", "ssix", "mfra", "pdin"},
     "moov": {"mvhd", "trak", "mvex", "iods", "pssh"},
     "trak": {"tkhd", "mdia", "edts", "tref", "trgr", "tapt", "clip", "matt"},
     "mdia": {"mdhd", "hdlr", "minf", "elng"},
     "minf": {"vmhd", "smhd", "nmhd", "gmhd", "hdlr", "dinf", "stbl"},
+    "stbl": {
+        *("stsd", "stts", "ctts", "cslg", "stsc", "stsz", "stz2", "stco", "co64", "stss", "stsh"),
+        *("stps", "padb", "stdp", "sdtp", "sbgp", "sgpd", "subs", "saiz", "saio", "senc"),
+    },
     "moof": {"mfhd", "traf", "pssh"},
     "traf": {"tfhd", "tfdt", "trun", "sdtp", "sbgp", "sgpd", "subs", "saiz", "saio", "senc"},
     "meta": {"hdlr", "pitm", "iinf", "iloc", "iprp", "iref", "ipro", "idat", "grpl", "dinf"},
 }
+# Holds the items of an AVIF picture; in an MP4 it describes the film, as `moov`'s own `meta` does, and no player needs it.
+_KEPT_IN_AVIF = _KEPT[""] | {"meta"}
 # Says how a film for glasses is projected. Source: github.com/google/spatial-media/blob/master/docs/spherical-video-rfc.md,
 # read 2026-11.
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -47,7 +53,7 @@ def clean_mp4(file: Ranges) -> Cleaned:
     samples zeros.
     """
     patched = Patched(file)
-    damage = _clean_top(file, patched)
+    damage = _clean_top(file, patched, _KEPT[""])
     return patched.cleaned(damage=damage)
 
 
@@ -60,7 +66,7 @@ def clean_avif(file: Ranges) -> Cleaned:
     patched = Patched(file)
     kinds = find_box(file, whole(file), "ftyp")
     moves = kinds is not None and b"avis" in file.at(kinds.start, min(kinds.end - kinds.start, 256))
-    damage = _clean_top(file, patched)
+    damage = _clean_top(file, patched, _KEPT_IN_AVIF)
     meta = find_box(file, whole(file), "meta")
     if meta is not None:
         inside = Box("meta", meta.start + 4, meta.end, meta.begins)  # past its version and flags
@@ -68,8 +74,8 @@ def clean_avif(file: Ranges) -> Cleaned:
     return patched.cleaned(moves=moves, damage=damage)
 
 
-def _clean_top(file: Ranges, patched: Patched) -> str | None:
-    """Walk the whole file; return what is wrong with it, or None."""
+def _clean_top(file: Ranges, patched: Patched, kept: Collection[str]) -> str | None:
+    """Walk the whole file, in which boxes of the types `kept` stay; return what is wrong with it, or None."""
     found, damage = [], None
     try:
         for box in boxes(file, 0, file.size, cut=True):
@@ -86,7 +92,7 @@ def _clean_top(file: Ranges, patched: Patched) -> str | None:
         elif box.type == "moof":
             _clean_fragment(file, patched, box, hidden)
         else:
-            _free_unless_kept(file, patched, box, _KEPT[""])
+            _free_unless_kept(file, patched, box, kept)
     return damage or _data_behind_the_end(file)
 
 
@@ -153,6 +159,8 @@ def _clean_track_media(file: Ranges, patched: Patched, media: Box) -> None:
             for inner in _kept(file, patched, box):
                 if inner.type == "hdlr":
                     patched.blank(inner.start + _NAME_AT, inner.end)
+                elif inner.type == "stbl":
+                    list(_kept(file, patched, inner))
             entries = find_box(file, box, "stbl", "stsd")
             if entries is not None and _handler(file, media) == b"vide":
                 _blank_compressors(file, patched, entries)
@@ -178,7 +186,7 @@ def _blank_times(file: Ranges, patched: Patched, header: Box) -> None:
     patched.blank(header.start + 4, header.start + (20 if is_long else 12))
 
 
-def _free_unless_kept(file: Ranges, patched: Patched, box: Box, kept: set[str]) -> bool:
+def _free_unless_kept(file: Ranges, patched: Patched, box: Box, kept: Collection[str]) -> bool:
     """Return whether a box stays."""
     if box.type in kept or _is_spherical(file, box):
         return True

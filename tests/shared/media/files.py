@@ -171,12 +171,14 @@ def a_track(
     matrix: bytes = bytes(36),
     *,
     name: bytes = b"",
+    table: bytes = b"",
     more: bytes = b"",
 ) -> bytes:
-    """One track; `name` is that of what wrote it."""
+    """One track; `name` is that of what wrote it, `table` what stands in its table of samples."""
     header = box(b"tkhd", bytes(40) + matrix + size)
     handled = box(b"hdlr", bytes(8) + handler + bytes(12) + name)
-    return box(b"trak", header + box(b"mdia", box(b"mdhd", bytes(24)) + handled) + more)
+    samples = box(b"minf", box(b"stbl", table)) if table else b""
+    return box(b"trak", header + box(b"mdia", box(b"mdhd", bytes(24)) + handled + samples) + more)
 
 
 def box(kind: bytes, content: bytes, *, large: bool = False) -> bytes:

@@ -137,6 +137,9 @@ class TestFilms:
             an_mp4(in_moov=a_track(b"meta", more=box(b"udta", PLACE))),
             an_mp4(behind=XMP + box(b"skip", SECRET) + box(b"SEFT", SECRET)),
             an_mp4(behind=box(b"uuid", SECRET, large=True)),
+            an_mp4(behind=box(b"meta", bytes(4) + box(b"xml ", SECRET))),
+            an_mp4(behind=box(b"emsg", SECRET)),
+            an_mp4(in_moov=a_track(b"soun", table=box(b"stts", bytes(8)) + box(b"udta", PLACE))),
             an_mp4(behind=box(b"moof", box(b"traf", box(b"uuid", SECRET)) + box(b"meta", SECRET))),
         ],
     )
