@@ -66,6 +66,20 @@ class TestNames:
         browser.cookies["showorg"] = str(an_organization(session).id)
         assert browser.get("/user/self").status == 200
 
+    @pytest.mark.parametrize("site", [SITE, "http://127.0.0.1:3000"])
+    def test_signing_out_removes_every_one(
+        self, session: DbSession, member: Member, configure: Configure, site: str
+    ) -> None:
+        """One that stays would be the next one's: their organization, or the member whom an operator acted as."""
+        configure(PUBLIC_URL=site)
+        browser = signed_in(session, member)
+        browser.post("/user/change-org", {"id": str(member.organization_id)})
+        prefix = "__Host-" if site == SITE else ""
+        browser.cookies[f"{prefix}impersonate"] = str(member.id)
+        assert len(browser.cookies) == 4
+        assert browser.post("/user/logout").status == 200
+        assert browser.cookies == {}
+
     def test_plain_names_stay_on_a_laptop(self, browser: Gateway) -> None:
         assert set(browser.cookies) == {"auth", "renew"}
 

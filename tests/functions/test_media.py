@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -192,6 +193,32 @@ class TestUpload:
             s3.add_client_error("head_object", "404")
             answer = browser.post(f"/media/{started['id']}/complete", {"parts": parts})
         assert (answer.status, answer.json["code"]) == (409, "upload_is_over")
+
+    def test_what_is_stored_is_what_was_looked_at(
+        self, browser: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The addresses of parts are good for an hour, so the bytes may be others by the next read or the copy."""
+        named: dict[str, set[str | None]] = {"GetObject": set(), "CopyObject": set()}
+
+        def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+            name = {"GetObject": "IfMatch", "CopyObject": "CopySourceIfMatch"}[model.name]
+            named[model.name].add(params.get(name))
+
+        events = storage._client().meta.events
+        for operation in named:
+            events.register(f"provide-client-params.s3.{operation}", note)
+        try:
+            upload_file(browser, an_mp4(), "film.mp4")
+        finally:
+            for operation in named:
+                events.unregister(f"provide-client-params.s3.{operation}", note)
+        assert len(named["GetObject"] | named["CopyObject"]) == 1
+        assert None not in named["GetObject"] | named["CopyObject"]
+        assert named["CopyObject"]
+
+    def test_addresses_of_parts_end_after_an_hour(self, browser: Gateway) -> None:
+        [part] = start(browser, a_picture())["parts"]
+        assert parse_qs(urlsplit(part["url"]).query)["X-Amz-Expires"] == ["3600"]
 
     def test_large_files_are_copied_in_parts(
         self, browser: Gateway, monkeypatch: pytest.MonkeyPatch

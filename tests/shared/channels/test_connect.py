@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 import respx
+from botocore.exceptions import ClientError
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, object_session
 
@@ -31,6 +33,7 @@ from shared.channels.errors import (
     PlatformSilent,
     ProviderNotFound,
 )
+from shared.channels.line import open_new_line
 from shared.channels.models import Channel, OAuthState
 from shared.core.errors import AppError, InvalidInput
 from shared.organizations.models import Organization
@@ -156,6 +159,54 @@ class TestStart:
 
 
 class TestFinish:
+    def test_it_counts_towards_the_bounds_of_the_host_that_the_member_named(
+        self, session: Session, respx_mock: respx.MockRouter
+    ) -> None:
+        """Finding 2.2: a channel whose host is unknown is bounded by nothing."""
+        base = "https://other.example"
+        made = httpx.Response(200, json={"client_id": "i", "client_secret": "s"})
+        respx_mock.post(f"{base}/api/v1/apps").mock(return_value=made)
+        mastodon(respx_mock, base=base)
+        organization = an_organization(session)
+        named = connected(session, organization, "mastodon-custom", instance="other.example")
+        assert row(session, named.channel.id).named_host == "other.example"
+        mastodon(respx_mock)
+        ours = connected(session, organization)
+        assert row(session, ours.channel.id).named_host is None
+
+    def test_the_platform_is_asked_no_longer_than_a_member_waits(
+        self, session: Session, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The gateway gives up after 30 seconds, and the code is used up by then."""
+        mastodon(respx_mock)
+        state = begin(session, an_organization(session))
+        deadlines: list[float | None] = []
+
+        def noted(slug: str, *, deadline: float | None = None) -> Any:
+            deadlines.append(deadline)
+            return open_new_line(slug, deadline=deadline)
+
+        monkeypatch.setattr(connect, "open_new_line", noted)
+        finish("mastodon", state, "a-code")
+        [deadline] = deadlines
+        assert deadline is not None
+        assert 0 < deadline - time.monotonic() < 29
+
+    def test_a_key_service_that_is_away_keeps_the_platform_from_being_asked(
+        self, session: Session, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Finding 8.4, sibling: a code works once, so its answer must not be one that cannot be sealed."""
+        mastodon(respx_mock)
+        state = begin(session, an_organization(session))
+
+        def away(_plain: str, _organization_id: UUID) -> bytes:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GenerateDataKey")
+
+        monkeypatch.setattr(connect, "seal", away)
+        with pytest.raises(ClientError):
+            finish("mastodon", state, "a-code")
+        assert not respx_mock.calls
+
     def test_a_channel_is_made(self, session: Session, respx_mock: respx.MockRouter) -> None:
         mastodon(respx_mock)
         organization = an_organization(session)

@@ -143,6 +143,21 @@ class TestRecord:
 
 
 class TestThreads:
+    def test_a_part_is_due_after_its_delay_whoever_looks(self, world: World) -> None:
+        """A sweep sends what is overdue, so a reply that is due at once would not wait for its ten minutes."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text("update posts set delay_seconds = 600 where position = 1"))
+        world.deliver_due()
+        for _ in range(9):
+            world.pass_time(60)
+            reconcile()
+            world.deliver_due()
+        assert world.states(root.id) == ["published", "queued"]
+        world.pass_time(61)
+        world.deliver_due()
+        assert world.states(root.id) == ["published", "published"]
+
     def test_a_part_answers_the_one_before_it_in_the_thread_of_the_first(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
