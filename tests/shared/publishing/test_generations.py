@@ -81,6 +81,20 @@ class TestGenerations:
         claimed = taken(root)
         assert claimed.number == 1
 
+    def test_the_tries_begin_anew_after_an_edit(self, world: World) -> None:
+        """What a member has just corrected does not fail at its first 503 either."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        for _ in range(4):
+            record(taken(root), Retry(NOW, PlatformUnavailable("away")))
+            with world.engine.begin() as connection:
+                connection.execute(text("update posts set due_at = now() where position = 0"))
+        with world.engine.begin() as connection:
+            connection.execute(text("update posts set revision = revision + 1"))
+        with unit_of_work() as session:
+            claimed = claim(session, root.id, root.revision + 1)
+        assert isinstance(claimed, Claim)
+        assert claimed.number == 1
+
     def test_the_idempotency_key_is_another(self, world: World) -> None:
         """Finding 8.12: else the platform would answer with the post of before, and the new text never appear."""
         root = a_thread(world, "keyed", due_in=NOW)

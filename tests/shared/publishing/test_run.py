@@ -143,6 +143,31 @@ class TestRecord:
 
 
 class TestThreads:
+    @pytest.mark.parametrize(
+        ("before", "after", "code"),
+        [
+            ("state = 'failed'", "failed", "predecessor_failed"),
+            ("deleted_at = now()", "failed", "predecessor_missing"),
+            ("state = 'draft'", "queued", None),
+        ],
+    )
+    def test_a_due_part_follows_the_one_before_it(
+        self, world: World, before: str, after: str, code: str | None
+    ) -> None:
+        """One whose predecessor failed would wait forever, and nobody would be told."""
+        a_thread(world, "keyless", due_in=NOW)
+        with Session(world.engine) as session, session.begin():
+            session.execute(text(f"update posts set {before}, due_at = null where position = 0"))
+            session.execute(text("update posts set due_at = now() where position = 1"))
+            reply = session.scalars(select(Post).where(Post.position == 1)).one()
+            part_id, revision = reply.id, reply.revision
+        publish_due(part_id, revision, deadline=far_ahead())
+        assert world.platform.requests == []
+        assert one(world, "state", order="position desc") == after
+        assert one(world, "error_code", order="position desc") == code
+        told = one(world, "count(*)", table="notifications", order="1")
+        assert told == (1 if after == "failed" else 0)
+
     def test_a_part_is_due_after_its_delay_whoever_looks(self, world: World) -> None:
         """A sweep sends what is overdue, so a reply that is due at once would not wait for its ten minutes."""
         root = a_thread(world, "keyless", due_in=NOW)
@@ -238,6 +263,13 @@ class TestLease:
         assert world.states(root.id) == ["published", "published"]
         assert one(world, "release_id") == "late-1"
         assert world.platform.texts() == ["two"]
+        with world.engine.connect() as connection:
+            titles = connection.execute(
+                text("select title from notifications order by id")
+            ).scalars()
+            told = [title for title in titles if "Check whether" in title or "after all" in title]
+        # Whoever was asked to look for it need not look, nor send it again.
+        assert [title.split()[0] for title in told] == ["Check", "Your"]
 
     def test_two_reconcilers_settle_an_attempt_once(self, world: World) -> None:
         root = a_thread(world, "keyed", due_in=NOW)
