@@ -203,21 +203,27 @@ class Api:
         """
         target = url if "://" in url else f"{self.base_url}{url}"
         longest = self._longest(timeout, irrevocable=irrevocable)
-        request = self._client.build_request(
-            method,
-            target,
-            headers=dict(headers or {}),
-            params=dict(params) if params else None,
-            json=json,
-            data=dict(data) if data else None,
-            files=files,
-            content=content,
-            timeout=httpx.Timeout(
-                min(longest, LONGEST_SILENCE).total_seconds(),
-                connect=CONNECT_TIMEOUT.total_seconds(),
-            ),
-            extensions={ENDS_AT: time.monotonic() + longest.total_seconds()},
-        )
+        try:
+            request = self._client.build_request(
+                method,
+                target,
+                headers=dict(headers or {}),
+                params=dict(params) if params else None,
+                json=json,
+                data=dict(data) if data else None,
+                files=files,
+                content=content,
+                timeout=httpx.Timeout(
+                    min(longest, LONGEST_SILENCE).total_seconds(),
+                    connect=CONNECT_TIMEOUT.total_seconds(),
+                ),
+                extensions={ENDS_AT: time.monotonic() + longest.total_seconds()},
+            )
+        except httpx.InvalidURL as error:  # a part of it is the platform's word: an id, a path
+            raise PlatformUnavailable(
+                f"{self.spec.name} named an address that cannot be called.",
+                evidence=Evidence(method=method, body=self._without_secrets(str(error))),
+            ) from error
         if irrevocable:
             if self.time_left() < LEAST_TIME_TO_SEND:
                 raise PlatformUnavailable(

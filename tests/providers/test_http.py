@@ -82,6 +82,18 @@ class TestRequest:
         with pytest.raises(PlatformUnavailable):
             an_api(Mastodon()).request("POST", "/api/v1/statuses")
 
+    @pytest.mark.parametrize("path", ["/api/v1/media/1\x00", "/a\x7f", f"/{'a' * 70_000}"])
+    @pytest.mark.parametrize("irrevocable", [False, True])
+    def test_an_address_that_cannot_be_called_is_refused_before_the_mark(
+        self, *, path: str, irrevocable: bool
+    ) -> None:
+        """Finding 2.4, sibling: ids and paths that a server made up were a failure of ours."""
+        marks: list[int] = []
+        api = an_api(Mastodon(), mark_sending=lambda: marks.append(1))
+        with pytest.raises(PlatformUnavailable, match="cannot be called"):
+            api.request("POST", path, irrevocable=irrevocable)
+        assert (marks, api.sent) == ([], False)
+
     def test_a_lost_lease_sends_nothing(self, platform: respx.MockRouter) -> None:
         route = platform.post(URL).respond(200)
 

@@ -94,6 +94,9 @@ class TestReadServer:
             {"links": [{"rel": f"{SCHEMA}2.0", "href": "https://elsewhere.example/nodeinfo/2.0"}]},
             {"links": [{"rel": "https://elsewhere.example/2.0", "href": f"{HOST}/nodeinfo/2.0"}]},
             {"links": [{"rel": f"{SCHEMA}2.0", "href": "https://["}]},
+            # A control character in a path, which no address can have, was a failure of ours.
+            {"links": [{"rel": f"{SCHEMA}2.0", "href": f"{HOST}/nodeinfo\x01/2.0"}]},
+            {"links": [{"rel": f"{SCHEMA}2.0", "href": f"{HOST}/nodeinfo\x7f/2.0"}]},
         ],
     )
     def test_only_a_document_on_the_server_itself_is_read(
