@@ -253,9 +253,10 @@ class TestEdit:
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:
         root, reply = a_thread(session, channel, PostState.UNCONFIRMED, PostState.QUEUED)
-        caller.put(f"/posts/{root.id}", {"title": "T"})
+        answer = caller.put(f"/posts/{root.id}", {"title": "T"})
+        assert (answer.status, answer.json["code"]) == (200, "unconfirmed"), answer.text
         session.refresh(reply)
-        assert reply.state is PostState.QUEUED
+        assert (reply.state, reply.revision) == (PostState.QUEUED, 2)
 
 
 class TestDate:
