@@ -6,6 +6,7 @@ hold afterwards must not depend on it.
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -125,7 +126,8 @@ def books(world: World) -> dict[str, Any]:
             name: [tuple(row) for row in connection.execute(text(statement))]
             for name, statement in BOOKS.items()
         }
-    return {**written, "platform": world.platform.texts()}
+    sent = Counter(one.url.path for one in world.platform.requests if one.method == "POST")
+    return {**written, "platform": world.platform.texts(), "sent": sent}
 
 
 HAPPENINGS: Mapping[Callable[[World], None], list[str]] = {
@@ -168,5 +170,6 @@ def empty(world: World) -> None:
     with world.engine.begin() as connection:
         connection.execute(text(f"truncate {tables} cascade"))
     world.platform.created.clear()
+    world.platform.requests.clear()
     world.messages.clear()
     world.schedules.clear()

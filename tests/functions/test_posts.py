@@ -158,6 +158,18 @@ class TestCompose:
         assert [warning["code"] for warning in created["warnings"]] == ["duplicate"]
         assert compose(caller, entry(channel, "Same"), date=soon(60 * 48))[0]["warnings"] == []
 
+    def test_the_same_on_another_channel_is_no_twin(
+        self, session: Session, organization: Organization, channel: Channel, caller: Gateway
+    ) -> None:
+        """To say the same in several places is what most posts are for."""
+        compose(caller, entry(channel, "Same"))
+        other = a_channel(session, organization)
+        assert compose(caller, entry(other, "Same"))[0]["warnings"] == []
+        theirs = a_channel(session, an_organization(session))
+        a_post(session, theirs, content="Same")
+        third = a_channel(session, organization)
+        assert compose(caller, entry(third, "Same"))[0]["warnings"] == []
+
     def test_a_twin_in_the_same_request_is_mentioned(
         self, channel: Channel, caller: Gateway
     ) -> None:
