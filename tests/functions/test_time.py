@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 from unittest import mock
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -40,6 +40,22 @@ class TestBatches:
         together = threading.Barrier(10, timeout=10)
         monkeypatch.setattr(publish, "publish_due", lambda *_, **__: together.wait())
         assert publish.handler(messages(10), Context()) == {"batchItemFailures": []}
+
+    @pytest.mark.parametrize("error", [RuntimeError, LookupError, ValueError, ConnectionError])
+    def test_a_mistake_sends_its_own_message_back_and_no_other(
+        self, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    ) -> None:
+        """An exception that leaves the handler would bring all ten again, six minutes later."""
+        batch = messages(10)
+        third = json.loads(batch["Records"][2]["body"])["partId"]
+
+        def publish_due(part_id: UUID, *_: Any, **__: Any) -> None:
+            if str(part_id) == third:
+                raise error("a mistake")
+
+        monkeypatch.setattr(publish, "publish_due", publish_due)
+        failed = publish.handler(batch, Context())
+        assert failed == {"batchItemFailures": [{"itemIdentifier": "2"}]}
 
     def test_five_webhooks_are_told_side_by_side(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Finding 8.18: other people's servers may each take ten seconds, and the function has one minute."""
