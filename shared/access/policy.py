@@ -114,6 +114,8 @@ PUBLIC_READ = Rate("public_read", 600, timedelta(minutes=1))
 PUBLIC_WRITE = Rate("public_write", 300, timedelta(minutes=1))
 PUBLIC_UPLOAD = Rate("public_upload", 120, timedelta(minutes=1))
 PUBLIC_ASK = Rate("public_ask", 120, timedelta(minutes=1))  # what asks a platform
+# Files that posts name by addresses of elsewhere, whichever route the post comes by: each is a request to somebody.
+FETCHES = Rate("fetches", 300, timedelta(minutes=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,7 +458,7 @@ def check_rate_limits() -> None:
     Raises:
         SettingsRefused: it names one that does not exist.
     """
-    known = {rule.rate.name for rule in POLICY.values() if rule.rate}
+    known = {FETCHES.name, *(rule.rate.name for rule in POLICY.values() if rule.rate)}
     if unknown := sorted(settings().rate_limits.keys() - known):
         raise SettingsRefused(
             f"RATE_LIMITS: there is no limit {', '.join(unknown)}; there are {', '.join(sorted(known))}"

@@ -9,9 +9,12 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.access.charge import charge
+from shared.access.policy import FETCHES
 from shared.aws.storage import key_of
 from shared.core.errors import InvalidInput
 from shared.core.ids import MediaId, OrganizationId, UserId
+from shared.db.session import read_only
 from shared.media.queries import get_media_files
 from shared.posts.draft import as_uuid, id_in_address, refusal
 from shared.posts.schemas import MAX_DELAY_MINUTES, ImageIn, PartIn
@@ -67,6 +70,7 @@ def fetch(
 
     Raises:
         InvalidInput: an address cannot be fetched, or they are too many.
+        RateLimitReached: the organization has had too many fetched in this minute.
     """
     first_named = {one.image.path: one for one in reversed(images)}
     wanted = [
@@ -75,6 +79,9 @@ def fetch(
     if len(wanted) > MAX_FETCHED:
         words = f"At most {MAX_FETCHED} files are fetched for one request. Upload the others first."
         raise refusal(wanted[MAX_FETCHED].path, "too_many_files", words)
+    if wanted:
+        with read_only() as session:
+            charge(session, organization_id, FETCHES, times=len(wanted))
     ends_at, taken = time.monotonic() + MAX_FETCH_TIME.total_seconds(), dict(known)
     for one in wanted:
         within = timedelta(seconds=ends_at - time.monotonic())

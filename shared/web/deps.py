@@ -66,7 +66,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
         try:
             _let_in(request)
         except RateLimitReached as error:
-            request.state.quota = error.quota
+            request.state.quota, request.state.counted = error.quota, False
             raise
         except OrganizationGone:
             _remove_named(request, cookies.ORGANIZATION)

@@ -101,7 +101,7 @@ class PublicRoute(Route):
                 with watching_for_a_replay() as replay:
                     response = await handle(request)
             except (AppError, RequestValidationError) as error:
-                if not isinstance(error, TooManyRequests | Unauthenticated):
+                if not isinstance(error, Unauthenticated):
                     self._give_back(request)
                 raise
             if replay.happened:
@@ -115,7 +115,8 @@ class PublicRoute(Route):
     def _give_back(self, request: Request) -> None:
         """Take a call that made nothing off the limit of what is made."""
         rate, key = self.rule.rate, credentials_of(request).api_key
-        # A prefetch or a body that is no JSON is refused before the call is counted, so it has nothing to give back.
+        # A prefetch or a body that is no JSON is refused before the call is counted, and one over the limit takes no
+        # place: they have nothing to give back.
         counted = getattr(request.state, "counted", False)
         if not (rate and rate.rolling and key and counted):
             return

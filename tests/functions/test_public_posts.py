@@ -369,6 +369,35 @@ class TestImages:
         root, reply = parts_of(session, post_id)
         assert reply.media[0]["id"] == root.media[0]["id"] != root.media[1]["id"]
 
+    def test_fetches_are_limited_though_refusals_are_not_counted(
+        self,
+        session: Session,
+        channel: Channel,
+        program: Gateway,
+        elsewhere: respx.MockRouter,
+        configure: Configure,
+    ) -> None:
+        """Finding 5.5, sibling: posts that were refused in the end had any number of files fetched from anybody."""
+        configure(API_LIMIT=9, RATE_LIMITS='{"fetches": 5}')
+        [post_id] = created(program.post(POSTS, body(entry(channel))))
+
+        def naming(*numbers: int) -> dict[str, Any]:
+            sent = entry(channel, "x" * 501)
+            images = [self.image(f"https://a.example/{number}.png") for number in numbers]
+            sent["value"][0]["image"] = images
+            return body(sent)
+
+        assert program.post(POSTS, naming(1, 2)).status == 400
+        assert program.post(POSTS, naming(3, 4)).status == 400
+        assert len(asked(elsewhere)) == 4
+        refused = program.post(POSTS, naming(5, 6))
+        assert (refused.status, 50 < int(refused.headers["retry-after"]) <= 60) == (429, True)
+        assert refused.headers["x-ratelimit-remaining"] == "8"  # what made nothing does not count
+        change = {"value": naming(7)["posts"][0]["value"]}
+        assert program.put(f"{POSTS}/{post_id}", change).status == 429
+        assert len(asked(elsewhere)) == 4
+        assert program.post(POSTS, body(entry(channel))).status == 201
+
     def test_a_repeated_request_fetches_nothing(
         self, channel: Channel, program: Gateway, elsewhere: respx.MockRouter
     ) -> None:

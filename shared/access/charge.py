@@ -1,0 +1,37 @@
+"""How is more counted than one call a request? What a request has us do elsewhere has a limit of its own."""
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.access.errors import RateLimitReached
+from shared.access.policy import Quota, Rate
+from shared.core.ids import OrganizationId
+
+_CHARGE = text("""
+    insert into rate_limits as r (key, window_started_at, count)
+    values (cast(:rate as text) || ':' || cast(:organization_id as text), now(), :times)
+    on conflict (key) do update set
+        count = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                     then excluded.count else r.count + excluded.count end,
+        window_started_at = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                                 then now() else r.window_started_at end
+    returning r.count as calls, cast(ceil(extract(epoch from
+        r.window_started_at + make_interval(secs => :window_seconds) - now())) as int) as resets_in_seconds
+""")
+
+
+def charge(session: Session, organization_id: OrganizationId, rate: Rate, *, times: int) -> None:
+    """Count `times` calls of an organization before they are made. The session must not be a transaction.
+
+    Raises:
+        RateLimitReached: they are more than the limit leaves; they count all the same.
+    """
+    values = {
+        "rate": rate.name,
+        "organization_id": str(organization_id),
+        "times": times,
+        "window_seconds": int(rate.window.total_seconds()),
+    }
+    row = session.execute(_CHARGE, values).one()
+    if row.calls > rate.allowed:
+        raise RateLimitReached(Quota(rate.allowed, 0, max(1, row.resets_in_seconds)), rate.window)
