@@ -61,6 +61,18 @@ HOSTILE: Mapping[str, Any] = {
     "object": {"x": None},
     "nested": _NESTED,
 }
+# Where the platforms' refusals have their words and codes.
+REFUSAL_FIELDS = (
+    "error",
+    "errors",
+    "error_description",
+    "message",
+    "detail",
+    "title",
+    "code",
+    "reason",
+    "status",
+)
 MOST_KEPT = 50_000  # characters of a result
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 DID = "did:plc:jpsfolrrnlcxddv6rtbbplqv"
@@ -519,14 +531,14 @@ def _with(answer: Any, path: tuple[str | int, ...], value: Any) -> Any:
     return changed
 
 
-def _put(question: Question, answers: Mapping[str, bytes]) -> Any:
+def _put(question: Question, answers: Mapping[str, bytes], *, status: int = 200) -> Any:
     """Put the question to a platform that answers like that."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked = f"{request.method} {request.url}"
         for pattern, body in answers.items():
             if re.match(pattern, asked):
-                return httpx.Response(200, content=body, headers=dict(question.headers))
+                return httpx.Response(status, content=body, headers=dict(question.headers))
         return httpx.Response(404, json={"error": "There is no such thing."})
 
     storage, one = Storage(), provider(question.slug)
@@ -546,8 +558,21 @@ def _check(result: Any) -> None:
     plain = [dataclasses.asdict(one) if _is_made(one) else one for one in _flat(result)]
     written = json.dumps(plain, default=str, ensure_ascii=False, allow_nan=False)
     written.encode()
-    assert "\\u0000" not in written
+    assert not any("\x00" in one for one in _strings(plain))
     assert len(written) < MOST_KEPT
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in a value, the names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _strings(key)
+            yield from _strings(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)
 
 
 def _is_made(one: Any) -> bool:
@@ -589,6 +614,24 @@ class TestQuestions:
                         unexpected[f"{pattern} {path}: {kind}"] = (
                             f"{type(error).__name__}: {error}"[:200]
                         )
+        assert not unexpected
+
+    @pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in REFUSED])
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
+    def test_a_hostile_refusal_ends_in_an_error_of_ours(self, name: str, status: int) -> None:
+        """Finding 2.4: a refusal is searched for its words and its code, wherever a platform puts them."""
+        question = QUESTIONS[name]
+        unexpected = []
+        for kind, value in HOSTILE.items():
+            body = _json({} if value is _MISSING else dict.fromkeys(REFUSAL_FIELDS, value))
+            refusals = dict.fromkeys(question.answers, body)
+            try:
+                _check(_put(question, refusals, status=status))
+            except (ProviderError, AppError) as error:
+                evidence = getattr(error, "evidence", None)
+                _check([error.message, evidence.as_json() if evidence else None])
+            except Exception as error:  # noqa: BLE001, all of them are collected
+                unexpected.append(f"{kind}: {error!r}")
         assert not unexpected
 
     @pytest.mark.parametrize("slug", slugs())
