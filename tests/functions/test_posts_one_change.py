@@ -54,7 +54,9 @@ def test_of_the_state_at_the_same_time(
 
 
 @pytest.mark.parametrize("state", [DRAFT, QUEUED])
-@pytest.mark.parametrize(("field", "sent", "stored"), OF_THE_CONTENT)
+@pytest.mark.parametrize(
+    ("field", "sent", "stored"), OF_THE_CONTENT, ids=[field for field, *_ in OF_THE_CONTENT]
+)
 def test_of_one_field(
     session: Session,
     channel: Channel,
