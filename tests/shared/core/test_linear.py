@@ -60,6 +60,9 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "domains": lambda n: "a.com " * (n // 6),
     "encoded host": lambda n: "http://" + "あ" * n + ".com",
     "cashtags": lambda n: "$a" * (n // 2),
+    "flags": lambda n: "🇦" * n,
+    "conjuncts": lambda n: "क्" * (n // 2),
+    "joiners": lambda n: "👩\u200d" * (n // 2),
     "marks": lambda n: "e" + "\u0301" * n,
     "queries": lambda n: "https://a.com/?" + "?" * n,
 }
