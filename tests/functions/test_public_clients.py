@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from functions.public_api.app import app
+from shared.aws.keys import seal
 from shared.channels.models import Channel
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
@@ -21,6 +22,7 @@ from shared.posts.models import CreationMethod, Post, Tag
 from tests.builders import a_channel, a_media, a_post
 from tests.conftest import Configure
 from tests.gateway import Answer, Gateway, by_key
+from tests.shared.channels.builders import set_up_platforms
 
 pytestmark = pytest.mark.usefixtures("queues")
 
@@ -63,11 +65,13 @@ class World:
 
 @pytest.fixture
 def world(session: Session, organization: Organization, configure: Configure) -> World:
+    set_up_platforms(configure)
     configure(MEDIA_PUBLIC_URL=MEDIA)
     session.add(Tag(organization_id=organization.id, name="news", color="#2f6f4f"))
     media = a_media(session, organization)
     channel = a_channel(session, organization)
-    page = a_channel(session, organization, provider="linkedin-page")
+    token = seal("token", organization.id)
+    page = a_channel(session, organization, provider="linkedin-page", sealed_token=token)
     return World(
         channel=channel,
         page=page,
@@ -141,7 +145,7 @@ REQUESTS = [
     Sent("cli posts:delete", "DELETE", f"{POSTS}/{{post}}", CLI, check=is_something),
     Sent("cli posts:missing", "GET", f"{POSTS}/{{published}}/missing", CLI, check=is_something),
     Sent("cli posts:connect", "PUT", f"{POSTS}/{{published}}/release-id", CLI,
-         {"releaseId": "7321987"}, is_something),
+         {"releaseId": "urn:li:activity:7321987"}, is_something),
     Sent("sdk post", "POST", POSTS, SDK, {
         "type": "now", "date": "{day}T10:00:00.000Z", "shortLink": False, "order": "", "tags": [],
         "posts": [{

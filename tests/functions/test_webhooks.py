@@ -15,7 +15,7 @@ from functions.automation.app import app
 from functions.deliver_webhooks.app import handler as worker
 from functions.integrations.app import app as integrations_app
 from functions.posts.app import app as posts_app
-from shared.aws.keys import open_sealed
+from shared.aws.keys import open_sealed, seal
 from shared.channels.models import Channel
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
@@ -31,6 +31,7 @@ from tests.counting import count_statements
 from tests.functions.test_deliver_webhooks import Context
 from tests.functions.test_deliver_webhooks import an_event as as_batch
 from tests.gateway import Gateway, as_member, by_key
+from tests.shared.channels.builders import set_up_platforms
 from tests.shared.webhooks.builders import a_delivery, a_webhook, on_the_queue, queued
 from tests.shared.webhooks.conftest import receiver, webhooks_queue
 from tests.shared.webhooks.receiver import Receiver
@@ -472,10 +473,13 @@ class TestTold:
         organization: Organization,
         webhook: Webhook,
         member_posts: Gateway,
+        configure: Configure,
     ) -> None:
-        page = a_channel(session, organization, provider="linkedin-page")  # which is not asked
+        set_up_platforms(configure)
+        token = seal("token", organization.id)
+        page = a_channel(session, organization, provider="linkedin-page", sealed_token=token)
         post = a_post(session, page, state=PostState.UNCONFIRMED, due_at=None)
-        url = "https://www.linkedin.com/feed/update/urn:li:share:7"
+        url = "https://www.linkedin.com/feed/update/urn:li:activity:7"  # which cannot be asked for
         answer = member_posts.post(f"/posts/{post.id}/confirm", {"releaseUrl": url})
         assert answer.status == 200, answer.text
         [told] = self.told(session, webhook)

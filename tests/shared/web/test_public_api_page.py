@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from functions.public_api.app import app
-from shared.access.policy import PUBLIC_API
+from shared.access.policy import FETCHES, PUBLIC_API
 from shared.core.config import Settings
 from shared.web.routing import Route
 
@@ -43,7 +43,7 @@ class TestLimits:
         told = {
             (cells[0].strip("`"), int(cells[1]), words[cells[2]]) for cells in rows("How often")
         }
-        limits = {rule.rate for rule in PUBLIC_API.values() if rule.rate}
+        limits = {FETCHES, *(rule.rate for rule in PUBLIC_API.values() if rule.rate)}
         assert told == {(one.name, one.times, one.window.total_seconds()) for one in limits}
 
 
