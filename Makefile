@@ -30,7 +30,7 @@ RUNTIME := 3.13
 PYTHON_RUNTIME = $(shell for p in python$(RUNTIME) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(RUNTIME).*/bin/python$(RUNTIME); do \
 	if $$p -c 'import ensurepip, venv' >/dev/null 2>&1; then $$p -c 'import sys; print(sys.executable)'; break; fi; done)
 
-.PHONY: help setup run demo test test-servers test-deploy check fmt docs bench build deploy super-admin clean new-provider
+.PHONY: help setup run demo test test-broad test-servers test-deploy check fmt docs bench build deploy super-admin clean new-provider
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  %-14s %s\n' "$$name" "$$what"; done
@@ -42,7 +42,10 @@ demo: .venv/.local ## Publish a thread to two channels and say how late it was; 
 	@$(BIN)/python -m local.demo $(if $(URL),--url "$(URL)") $(if $(CHANNEL),--channel "$(CHANNEL)") $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="tests/shared/posts -k thread" for some of them)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not servers and not deployed" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not broad and not servers and not deployed" $(ARGS)
+
+test-broad: .venv/.dev ## Run the broad tests: every fault at every kind of server, every wrong answer, growth (minutes)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m broad $(ARGS)
 
 test-servers: .venv/.dev $(PDS)/node_modules/.package-lock.json $(CLI)/node_modules/.package-lock.json $(S3)/node_modules/.package-lock.json $(SDK)/node_modules ## Run the tests against servers and clients that other projects publish (needs Node)
 	@$(BIN)/python -m pytest -m servers $(ARGS)
@@ -60,6 +63,7 @@ check: .venv/.dev ## All that must hold: format, lint, types, layers, template, 
 	$(BIN)/cfn-lint template.yaml
 	@for name in $(GENERATED); do echo "$(BIN)/python -m local.docs.$$name --check"; $(BIN)/python -m local.docs.$$name --check; done
 	@$(MAKE) test
+	@$(MAKE) test-broad
 
 bench: .venv/.dev ## Measure: benchmarks/results.json and a table
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     print("  1. fill in the table and write what is open;")
     print("  2. record the platform's answers, redacted, in place of the sample;")
     print(f'  3. add "{slug}" to PROVIDERS in shared/providers/registry.py;')
-    print("  4. make docs, and make test ARGS=tests/providers.")
+    print("  4. make docs, and make test and make test-broad ARGS=tests/providers.")
     return 0
 
 

@@ -11,6 +11,8 @@ import pytest
 from benchmarks.budgets import judge
 from benchmarks.report import SECTIONS, tables
 
+pytestmark = pytest.mark.broad
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -38,6 +38,8 @@ from shared.providers.registry import provider, slugs
 from tests.providers.builders import Storage, a_post, an_access, an_api
 from tests.providers.conftest import SAMPLES
 
+pytestmark = pytest.mark.broad
+
 _MISSING = object()
 _NESTED: Any = "x"
 for _ in range(40):

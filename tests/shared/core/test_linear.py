@@ -15,6 +15,8 @@ from shared.providers.families import draft_js
 from shared.providers.families.linkedin.text import comment_text, little_text
 from shared.providers.registry import longest_text
 
+pytestmark = pytest.mark.broad
+
 GROWTH = 2.3  # per doubling; a bound between twice and four times
 DOUBLINGS = 5  # 64 times in all, where a linear reading needs 32 and a quadratic one 1,024
 ENOUGH = 0.02  # seconds; below, a clock's own steps decide

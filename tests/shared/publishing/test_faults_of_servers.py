@@ -42,6 +42,8 @@ from tests.fakes.stand_ins import (
 )
 from tests.shared.publishing.world import MOMENTS, World
 
+pytestmark = pytest.mark.broad
+
 RUN_SECONDS = 2 * 3600.0
 A_SERVER = [(slug, keeps) for slug in STAND_INS for keeps in (True, False)]
 # `mastodon` runs the same code as `mastodon-custom`.

@@ -12,6 +12,8 @@ from tests.fakes.stand_ins import FAULTS, GIVEN_UP, STAND_INS
 from tests.shared.publishing.test_faults_of_servers import A_SERVER_OF_ITS_OWN, publish, served
 from tests.shared.publishing.world import MOMENTS, World
 
+pytestmark = pytest.mark.broad
+
 # Among X, LinkedIn and Bluesky a server that keeps no keys differs in nothing that a picture takes part in.
 A_SERVER = [
     (slug, keeps)
