@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -30,11 +30,23 @@ def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> Fie
     `prefix` is where in the body the model's value is: `posts.0.settings.`.
     """
     name = path.rpartition(".")[2]
-    known = {one.lower(): one for one in _names_at(model, path.split(".")[:-1])}
-    alike = difflib.get_close_matches(name.lower(), known, n=1)
-    words = f"There is no field `{name}` here."
-    words += f" Did you mean `{known[alike[0]]}`?" if alike else " Leave it out."
+    words = (
+        f"There is no field `{name}` here. {_remedy(name, _names_at(model, path.split('.')[:-1]))}"
+    )
     return FieldProblem(f"{prefix}{path}", "unknown_field", words)
+
+
+def unknown_parameter(name: str, known: Iterable[str]) -> FieldProblem:
+    """Return the refusal of an unknown query parameter, with the most similar of the known names as a suggestion."""
+    shown = name[:MAX_PATH_CHARACTERS]
+    words = f"There is no query parameter `{shown}` here. {_remedy(shown, known)}"
+    return FieldProblem(shown, "unknown_parameter", words)
+
+
+def _remedy(name: str, names: Iterable[str]) -> str:
+    known = {one.lower(): one for one in names}
+    alike = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"Did you mean `{known[alike[0]]}`?" if alike else "Leave it out."
 
 
 def missing_fields(model: type[BaseModel], value: Any) -> list[FieldProblem]:
@@ -67,6 +79,11 @@ def _names_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
         if len(found) != 1:
             return []
         [model] = found
+    return names_of(model)
+
+
+def names_of(model: type[BaseModel]) -> list[str]:
+    """List the names that the fields of a model have on the wire."""
     return [field.alias or key for key, field in model.model_fields.items()]
 
 

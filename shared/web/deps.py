@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -42,8 +43,10 @@ from shared.core.unknown_fields import (
     MOST_NAMED,
     missing_fields,
     models_in,
+    names_of,
     unknown_field,
     unknown_fields,
+    unknown_parameter,
 )
 from shared.db.session import StatementUnknown, read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
@@ -155,6 +158,32 @@ async def refuse_unknown_fields(request: Request) -> None:
             "Some fields are unknown. Nothing was changed.",
             problems=[*(unknown_field(model, path) for path in found), *missing],
         )
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not read: a mistyped filter would return everything.
+
+    Raises:
+        InvalidInput: it names each such parameter.
+    """
+    given = request.query_params.keys()
+    if not given:
+        return
+    known = _parameters_of(request.scope["route"].dependant)
+    if unknown := [name for name in given if name not in known][:MOST_NAMED]:
+        raise InvalidInput(
+            "Some query parameters are unknown. Nothing was read or changed.",
+            problems=[unknown_parameter(name, known) for name in unknown],
+        )
+
+
+def _parameters_of(needed: Dependant) -> set[str]:
+    """Return the names of the query parameters that a route reads, those of a model and of its dependencies included."""
+    names: set[str] = set()
+    for field in needed.query_params:
+        models = models_in(field.field_info.annotation)
+        names |= set(names_of(models[0])) if models else {field.alias}
+    return names.union(*map(_parameters_of, needed.dependencies))
 
 
 async def unknown_fields_of(

@@ -20,10 +20,12 @@ from pydantic.alias_generators import to_camel
 
 from shared.access.policy import Rule, Who, rule_for
 from shared.core.phrases import phrase_of
-from shared.web.deps import guard, refuse_unknown_fields
+from shared.web.deps import guard, refuse_unknown_fields, refuse_unknown_parameters
 from shared.web.errors import PROBLEM_JSON
 
 PROBLEM_SCHEMA = "#/components/schemas/Problem"
+# Their parameters are those of a standard, by which unknown ones are ignored (RFC 6749, section 3.1).
+_OF_STANDARDS = ("/oauth/authorize", "/oauth/userinfo")
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -31,7 +33,8 @@ class Route(APIRoute):
     """A route whose rule is looked up when it is made: without a row in the policy the function does not start.
 
     A JSON body with fields that its model does not have is refused, unless the protocol that the route speaks wants
-    them to be left alone.
+    them to be left alone; so are query parameters that the route does not read, except on public routes: mail programs
+    and platforms add parameters of their own to the links that lead there.
     """
 
     rule: Rule
@@ -43,6 +46,8 @@ class Route(APIRoute):
         first = [Depends(guard(self.rule))]
         if not self.leaves_unknown_fields:
             first.append(Depends(refuse_unknown_fields))
+            if self.rule.who is not Who.PUBLIC and not path.startswith(_OF_STANDARDS):
+                first.append(Depends(refuse_unknown_parameters))
         options["dependencies"] = [*first, *(options.get("dependencies") or ())]
         refused = self.documented(method, self.rule)
         options["responses"] = {**refused, **(options.get("responses") or {})}
