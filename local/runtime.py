@@ -308,6 +308,7 @@ async def _serve(app: Any, listener: socket.socket, stop: asyncio.Event) -> None
             log_level="warning",
             access_log=False,
             lifespan="off",
+            ws="none",
             timeout_keep_alive=65,
             timeout_graceful_shutdown=1,
             server_header=False,

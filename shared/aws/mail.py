@@ -4,6 +4,8 @@ Every mail says that a program wrote it, so that vacation responders do not answ
 and `Message-ID` itself; by SMTP they are ours, the id at the sender's domain (RFC 5322, section 3.6). A mail of a kind that
 its reader can switch off says so in two headers (RFC 2369, section 3.2; RFC 8058): mail programs show a button for them,
 and large providers expect it. Whoever signs mails (SES, or the SMTP server) must sign these headers too.
+
+Domains go out in ASCII (`xn--...`, RFC 5891), because few servers take other letters (SMTPUTF8, RFC 6531).
 """
 
 import smtplib
@@ -13,6 +15,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime, make_msgid, parseaddr
 
+import idna
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.clients import client
@@ -102,8 +105,8 @@ def send_mail(mail: Mail) -> None:
 
 def _send_by_ses(mail: Mail) -> None:
     client("sesv2").send_email(
-        FromEmailAddress=settings().mail_from,
-        Destination={"ToAddresses": [mail.to]},
+        FromEmailAddress=with_ascii_domain(settings().mail_from),
+        Destination={"ToAddresses": [with_ascii_domain(mail.to)]},
         Content={
             "Simple": {
                 "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
@@ -119,7 +122,8 @@ def _send_by_ses(mail: Mail) -> None:
 
 def _send_by_smtp(mail: Mail) -> None:
     message = EmailMessage(_Policy())
-    message["From"], message["To"], message["Subject"] = settings().mail_from, mail.to, mail.subject
+    message["From"] = with_ascii_domain(settings().mail_from)
+    message["To"], message["Subject"] = with_ascii_domain(mail.to), mail.subject
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = make_msgid(domain=_sender_domain())
     for name, value in mail.headers.items():
@@ -142,6 +146,18 @@ def _send_by_smtp(mail: Mail) -> None:
         server.send_message(message)
 
 
+def with_ascii_domain(address: str) -> str:
+    """Return an address with its domain in ASCII; one that stands in `Name <address>` too. A wrong domain stays as it is."""
+    before, at, after = address.rpartition("@")
+    if after.isascii():
+        return address
+    domain = after.rstrip("> ")
+    try:
+        return f"{before}{at}{idna.encode(domain, uts46=True).decode()}{after[len(domain) :]}"
+    except idna.IDNAError:
+        return address
+
+
 def _sender_domain() -> str:
-    _name, address = parseaddr(settings().mail_from)
+    _name, address = parseaddr(with_ascii_domain(settings().mail_from))
     return address.rpartition("@")[2]

@@ -19,7 +19,17 @@ def _lower(value: str) -> str:
     return value.lower()
 
 
+def _deliverable(value: str) -> str:
+    if not value.rpartition("@")[0].isascii():
+        raise ValueError(
+            "Mails can only be sent to addresses with plain letters before the @. Use another address."
+        )
+    return value
+
+
 Email = Annotated[EmailStr, AfterValidator(_lower), Field(examples=["ada@example.com"])]
+# A mail to other letters before the @ needs SMTPUTF8 (RFC 6531), which SES and many servers lack.
+NewEmail = Annotated[Email, AfterValidator(_deliverable)]
 # Other logins are further members of `shared.identity.models.LoginProvider`; this is the only one offered yet.
 Provider = Literal["LOCAL"]
 NewPassword = Annotated[str, Field(min_length=8, max_length=64, examples=["correct horse battery"])]
@@ -33,7 +43,7 @@ class CanRegister(WireModel):
 
 class Registration(RequestModel):
     provider: Provider = "LOCAL"
-    email: Email
+    email: NewEmail
     password: NewPassword
     company: VisibleName = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
     timezone: TimezoneName = "UTC"

@@ -28,6 +28,11 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _HALF = re.compile("[\ud800-\udfff]")
+_FORM_PART = re.compile(rb"--[^\r\n]{1,80}\r\ncontent-disposition: *form-data", re.IGNORECASE)
+_IS_FORM = (
+    "The body is a form, but `Content-Type` says otherwise. Send it with `Content-Type: multipart/form-data` and its "
+    "boundary, as your HTTP library does if you leave the header to it."
+)
 _TOO_DEEP = f"The body is nested more than {MAX_JSON_DEPTH} levels deep. Send a flatter one."
 _NUL_REFUSED = "A text contains a NUL character, which cannot be stored. Take it out."
 _HALF_REFUSED = "A text contains half of a surrogate pair, which is not a character. Take it out."
@@ -60,6 +65,8 @@ def checked_body(body: bytes, content_type: str) -> bytes:
     """
     if media_type(content_type) in _FORMS:
         return body
+    if _FORM_PART.match(body):
+        raise Unreadable(_IS_FORM)
     body = _in_utf8(body)
     if is_too_deep(body):
         raise Unreadable(_TOO_DEEP, problems=[FieldProblem("", "too_deep", _TOO_DEEP)])

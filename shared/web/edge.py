@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from shared.access.policy import Quota
 from shared.core.config import settings
-from shared.core.errors import AppError, InvalidInput
+from shared.core.errors import AppError, InvalidInput, Unreadable
 from shared.core.ids import new_id
 from shared.core.log import correlated, log
 from shared.db.session import Clashed
@@ -127,6 +127,11 @@ class Edge:
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit.max_bytes:
             raise limit.refusal(limit.max_bytes)
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        if encoding not in {"", "identity"}:
+            raise Unreadable(
+                f"The body is packed ({encoding[:20]}). Send it without `Content-Encoding`."
+            )
         chunks, size, more = [], 0, True
         while more:
             message = await receive()

@@ -38,6 +38,7 @@ from shared.db.session import Clashed
 from shared.db.wire import sqlstate_of
 from shared.web.bodies import is_json
 from shared.web.pages import refusal_page
+from shared.web.paths import answers_head
 
 PROBLEM_JSON = "application/problem+json"
 Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
@@ -222,6 +223,8 @@ def _methods_of(request: Request) -> str:
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }
+    if "GET" in methods and answers_head(request.scope["path"]):
+        methods.add("HEAD")
     return ", ".join(sorted(methods))
 
 

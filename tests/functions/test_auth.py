@@ -120,6 +120,12 @@ class TestRegister:
         second.post("/auth/register", {**ACCOUNT, "email": "b@example.org"})
         assert first.get("/user/self").json["orgId"] != second.get("/user/self").json["orgId"]
 
+    def test_an_address_that_no_mail_can_reach_is_refused(self, browser: Gateway) -> None:
+        """It registered, and the mail that activates it never came."""
+        answer = browser.post("/auth/register", {**ACCOUNT, "email": "jürgen@example.org"})
+        assert (answer.status, answer.json["errors"][0]["path"]) == (422, "email")
+        assert "Use another address" in answer.json["errors"][0]["message"]
+
     def test_address_can_register_once_whatever_its_case(self, browser: Gateway) -> None:
         browser.post("/auth/register", ACCOUNT)
         answer = browser.post("/auth/register", {**ACCOUNT, "email": "ADA@example.org"})

@@ -11,6 +11,7 @@ import uvicorn
 
 from local.gateway import Gateway, Match, Request, Router, event_from_request, response_from_outcome
 from local.home import listen
+from local.runtime import _serve
 from local.system import Route
 from local.workers import Outcome
 from tests.local.conftest import Running, running
@@ -215,6 +216,32 @@ def run(
             await scenario(client)
 
     asyncio.run(main())
+
+
+def test_a_web_socket_is_answered_like_any_request() -> None:
+    """A published program asks for one again and again, and was answered 500 by the server, with a line in the log."""
+    asked = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async def main() -> int:
+        stop = asyncio.Event()
+        with listen(0, what="the test", variable="PORT") as listener:
+            server = asyncio.create_task(_serve(app, listener, stop))
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}/egress/connect"
+            headers = {**asked, "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
+            async with httpx.AsyncClient(timeout=20) as client:
+                answer = await client.get(address, headers=headers)
+            stop.set()
+            await server
+        return answer.status_code
+
+    assert asyncio.run(main()) == 404
+    assert seen == ["http"]
 
 
 class TestGateway:

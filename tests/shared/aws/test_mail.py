@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.aws.clients import client
-from shared.aws.mail import Mail, send_mail
+from shared.aws.mail import Mail, send_mail, with_ascii_domain
 from shared.core import clock
 from tests.conftest import Configure
 
@@ -57,6 +57,38 @@ def test_by_smtp(configure: Configure, monkeypatch: pytest.MonkeyPatch, sender: 
     assert first["Message-ID"] != second["Message-ID"]
     assert first["Auto-Submitted"] == "auto-generated"
     assert first["Subject"] == MAIL.subject
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("Roost <posts@BÜCHER.example>", "Roost <posts@xn--bcher-kva.example>"),
+        ("Grüße <posts@example.org>", "Grüße <posts@example.org>"),
+        ("ada@example.org", "ada@example.org"),
+        ("ada@\u200b.example", "ada@\u200b.example"),
+    ],
+)
+def test_domains_are_ascii(address: str, expected: str) -> None:
+    """Servers without SMTPUTF8 refused the mail, so an account at such a domain could not be activated."""
+    assert with_ascii_domain(address) == expected
+
+
+def test_sent_by_smtp_to_an_ascii_domain(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[EmailMessage] = []
+    configure(
+        MAIL_TRANSPORT="smtp", SMTP_HOST="127.0.0.1", MAIL_FROM="Roost <posts@bücher.example>"
+    )
+    monkeypatch.setattr("smtplib.SMTP", _Server(taken))
+    send_mail(replace(MAIL, to="ada@bücher.example"))
+    [mail] = taken
+    assert (mail["To"], mail["From"]) == (
+        "ada@xn--bcher-kva.example",
+        "Roost <posts@xn--bcher-kva.example>",
+    )
+    assert mail["Message-ID"].endswith("@xn--bcher-kva.example>")
 
 
 def test_by_ses(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Whether every answer is one that a client can rely on: what was refused, why, and under which id."""
 
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -157,8 +158,14 @@ class TestProblem:
         assert gateway.get("/nowhere").json["code"] == "no_such_route"
         answer = gateway.delete("/items/fails/x")
         assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
-        assert answer.headers["allow"] == "GET"
-        assert gateway.delete("/items").headers["allow"] == "GET, POST"
+        assert answer.headers["allow"] == "GET, HEAD"
+        assert gateway.delete("/items").headers["allow"] == "GET, HEAD, POST"
+
+    def test_of_a_packed_body_names_the_header(self, gateway: Gateway) -> None:
+        packed = {"content-encoding": "gzip", "content-type": "application/json"}
+        answer = gateway.call("POST", "/items", headers=packed, content=gzip.compress(b"{}"))
+        assert (answer.status, answer.json["code"]) == (400, "unreadable")
+        assert "without `Content-Encoding`" in answer.json["detail"]
 
     def test_of_nobody_asks_for_a_login(self, gateway: Gateway) -> None:
         answer = gateway.get("/items/mine")

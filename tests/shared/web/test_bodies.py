@@ -65,6 +65,12 @@ class TestCheckedBody:
     def test_a_form_is_left_as_it_is(self, content_type: str) -> None:
         assert checked_body(b"\xff" + DEEP, content_type) == b"\xff" + DEEP
 
+    def test_a_form_that_is_said_to_be_json_is_told_what_to_send(self) -> None:
+        """Published programs send files so; they heard of UTF-8."""
+        part = b'--9f\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\xd8\r\n--9f--'
+        with pytest.raises(Unreadable, match="multipart/form-data"):
+            checked_body(part, JSON)
+
     @pytest.mark.parametrize(
         "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be"]
     )
