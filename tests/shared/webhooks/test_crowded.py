@@ -12,13 +12,11 @@ from sqlalchemy import Engine, func, text
 from sqlalchemy.orm import Session
 
 from local.intrinsics import read_yaml
-from shared.core.config import settings
 from shared.db.session import unit_of_work
 from shared.organizations.models import Organization
-from shared.webhooks.deliver import LEASE, deliver
+from shared.webhooks.deliver import LEASE, _claim, deliver
 from shared.webhooks.models import WebhookDelivery
-from shared.webhooks.queries import Bounds, Claimed, Crowded, claim_delivery
-from shared.webhooks.retry import MOST_TRIES
+from shared.webhooks.queries import Claimed, Crowded
 from tests.builders import an_organization
 from tests.shared.webhooks.builders import a_delivery, a_webhook, queued
 from tests.shared.webhooks.receiver import Receiver
@@ -39,10 +37,8 @@ def at(session: Session, organization: Organization, host: str, count: int) -> l
 
 
 def take(session: Session, delivery_id: UUID) -> Claimed | Crowded | None:
-    bounds = Bounds(
-        settings().webhooks_at_once_per_organization, settings().webhooks_at_once_per_host
-    )
-    return claim_delivery(session, delivery_id, bounds, lease=LEASE, most_tries=MOST_TRIES)
+    """Claim it as the function does, by the bounds that the settings have."""
+    return _claim(session, delivery_id)
 
 
 def sent_at_once(session: Session, ids: list[UUID]) -> int:
