@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import socket
 import time
 import uuid
@@ -61,8 +62,10 @@ class Worker:
 
     @property
     def gone(self) -> bool:
-        """Whether the process is known to have ended."""
-        return self._reader.at_eof()
+        """Whether the process has ended. The kernel is asked: the event loop may not have read the end of its stream yet."""
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket"), 0)  # a hang-up is always reported
+        return bool(poll.poll(0)) or self._reader.at_eof()
 
     async def receive(self) -> tuple[dict[str, Any], bytes]:
         """Wait for its next message.

@@ -38,8 +38,14 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    if not Path("/proc/self/stat").exists():  # not Linux
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        # The first thread can be a zombie while another still holds the process's sockets open.
+        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def gone_within(pid: int, seconds: float) -> bool:
@@ -302,6 +308,31 @@ class TestDeathOfTheSupervisor:
             supervisor.wait(5)
 
         assert all(gone_within(pid, 3) for pid in pids)
+
+
+class TestIdleWorkerThatDied:
+    @pytest.mark.parametrize("make", [Executor, ForkServer])
+    def test_next_invocation_gets_another_even_before_the_loop_has_read_the_end_of_its_stream(
+        self, tmp_path: Path, make: type[Executor] | type[ForkServer]
+    ) -> None:
+        async def scenario() -> bool:
+            starter = make()
+            pool = FunctionPool(
+                read_small_system().functions["IdFunction"],
+                size=1,
+                starter=starter,
+                log_book=LogBook(tmp_path / "logs"),
+            )
+            await pool.invoke(b"{}")
+            (worker,) = pool.pids()
+            os.kill(worker, signal.SIGKILL)
+            assert gone_within(worker, 3)  # blocks the event loop, on purpose
+            outcome = await pool.invoke(b"{}")
+            await pool.close()
+            await starter.close()
+            return outcome.failed
+
+        assert asyncio.run(scenario()) is False
 
 
 class TestForkedWorkers:
