@@ -28,13 +28,14 @@ from shared.core.metrics import count_mail_not_sent
 
 _HEADERS = {"Auto-Submitted": "auto-generated"}
 _SMTP_TIMEOUT_SECONDS = 10.0
+_LOCAL_PART = "the mail server takes only plain letters before the @"
 
 
 class MailNotSent(Unavailable):
-    """The transport did not take the mail."""
+    """The transport did not take the mail. `reason`: what the reader can do something about, if that is known."""
 
-    def __init__(self) -> None:
-        super().__init__("The mail could not be sent.")
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(f"The mail could not be sent{f': {reason}' if reason else ''}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,11 @@ def send_mail(mail: Mail) -> None:
             _send_by_ses(mail)
         elif settings().mail_transport == "smtp":
             _send_by_smtp(mail)
+    except smtplib.SMTPNotSupportedError as error:
+        # Raised for STARTTLS, login and SMTPUTF8 alike; only the last depends on the mail.
+        count_mail_not_sent()
+        is_plain = mail.to.rpartition("@")[0].isascii()
+        raise MailNotSent("" if is_plain else _LOCAL_PART) from error
     except (BotoCoreError, ClientError, smtplib.SMTPException, OSError) as error:
         count_mail_not_sent()
         raise MailNotSent from error

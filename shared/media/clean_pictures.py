@@ -113,9 +113,7 @@ def clean_png(file: Ranges) -> Cleaned:
             if kind == b"eXIf" and turned == UPRIGHT:
                 turned = orientation(file, at + 8, end - 4)
             if kind == b"IDAT" and exif_at is None:
-                exif_at = kept.add(
-                    b""
-                )  # some programs write it behind the picture; few read it there
+                exif_at = kept.add(b"")  # before the picture, where readers look for it
             if kind in _PNG_CHUNKS:
                 kept.keep(at, end)
     except Scattered:

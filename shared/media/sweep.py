@@ -1,7 +1,7 @@
 """What is cleaned up behind members: bytes of deleted files, uploads that never ended, copies that were never made.
 
-Files that were stored under earlier rules are examined again. It runs for all organizations at once, called by a rate. Nothing here knows posts: the caller, who does, says which
-files are still needed.
+Files that were stored under earlier rules are examined again. It runs for all organizations at once, called by a rate.
+Nothing here knows posts: the caller, who does, says which files are still needed.
 """
 
 import uuid

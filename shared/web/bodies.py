@@ -28,7 +28,10 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _HALF = re.compile("[\ud800-\udfff]")
-_FORM_PART = re.compile(rb"--[^\r\n]{1,80}\r\ncontent-disposition: *form-data", re.IGNORECASE)
+_FORM_PART = re.compile(
+    rb"--[^\r\n]{1,80}\r?\n(?:[\w-]{1,80}:[^\r\n]{0,200}\r?\n){0,5}content-disposition: *form-data",
+    re.IGNORECASE,
+)
 _IS_FORM = (
     "The body is a form, but `Content-Type` says otherwise. Send it with `Content-Type: multipart/form-data` and its "
     "boundary, as your HTTP library does if you leave the header to it."

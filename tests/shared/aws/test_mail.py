@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import smtplib
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.aws.clients import client
-from shared.aws.mail import Mail, send_mail, with_ascii_domain
+from shared.aws.mail import Mail, MailNotSent, send_mail, with_ascii_domain
 from shared.core import clock
 from tests.conftest import Configure
 
@@ -89,6 +90,42 @@ def test_sent_by_smtp_to_an_ascii_domain(
         "Roost <posts@xn--bcher-kva.example>",
     )
     assert mail["Message-ID"].endswith("@xn--bcher-kva.example>")
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (
+            "bücher@example.org",
+            "The mail could not be sent: the mail server takes only plain letters before the @.",
+        ),
+        ("ada@bücher.example", "The mail could not be sent."),
+    ],
+)
+def test_server_that_takes_only_ascii(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, to: str, said: str
+) -> None:
+    def refuse(self: _Server, message: EmailMessage) -> None:
+        raise smtplib.SMTPNotSupportedError
+
+    configure(MAIL_TRANSPORT="smtp", SMTP_HOST="127.0.0.1", MAIL_FROM="posts@example.org")
+    monkeypatch.setattr(_Server, "send_message", refuse)
+    monkeypatch.setattr("smtplib.SMTP", _Server([]))
+    with pytest.raises(MailNotSent) as refused:
+        send_mail(replace(MAIL, to=to))
+    assert str(refused.value) == said
+
+
+def test_by_ses_to_an_ascii_domain(
+    aws: None, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(MAIL_TRANSPORT="ses", MAIL_FROM="Roost <posts@bücher.example>")
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(client("sesv2"), "send_email", lambda **request: sent.append(request))
+    send_mail(replace(MAIL, to="ada@bücher.example"))
+    [request] = sent
+    assert request["Destination"] == {"ToAddresses": ["ada@xn--bcher-kva.example"]}
+    assert request["FromEmailAddress"] == "Roost <posts@xn--bcher-kva.example>"
 
 
 def test_by_ses(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,9 +65,15 @@ class TestCheckedBody:
     def test_a_form_is_left_as_it_is(self, content_type: str) -> None:
         assert checked_body(b"\xff" + DEEP, content_type) == b"\xff" + DEEP
 
-    def test_a_form_that_is_said_to_be_json_is_told_what_to_send(self) -> None:
+    @pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+    @pytest.mark.parametrize("before", [b"", b"Content-Type: image/jpeg\r\nX-Part: 1\r\n"])
+    def test_a_form_that_is_said_to_be_json_is_told_what_to_send(
+        self, newline: bytes, before: bytes
+    ) -> None:
         """Published programs send files so; they heard of UTF-8."""
-        part = b'--9f\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\xd8\r\n--9f--'
+        part = (
+            b"--9f\r\n" + before + b'Content-Disposition: form-data; name="file"\r\n\r\n\xff\xd8'
+        ).replace(b"\r\n", newline)
         with pytest.raises(Unreadable, match="multipart/form-data"):
             checked_body(part, JSON)
 

@@ -19,9 +19,8 @@ from shared.providers.uploads import RangeFile, is_time_short, read_range
 
 UPLOAD_TIMEOUT = timedelta(minutes=2)
 PROCESSING_PAUSE = timedelta(seconds=5)
-MAX_PIECE_BYTES = (
-    8 * 1024 * 1024
-)  # ours, so that memory stays flat; LinkedIn asks for pieces of 4 MiB
+# Ours, so that memory stays flat; LinkedIn asks for pieces of 4 MiB.
+MAX_PIECE_BYTES = 8 * 1024 * 1024
 _KINDS = {"image": "images", "video": "videos", "document": "documents"}
 
 
