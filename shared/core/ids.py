@@ -7,14 +7,9 @@ import uuid_utils.compat
 
 OrganizationId = NewType("OrganizationId", uuid.UUID)
 UserId = NewType("UserId", uuid.UUID)
-MemberId = NewType("MemberId", uuid.UUID)
 SessionId = NewType("SessionId", uuid.UUID)
 ChannelId = NewType("ChannelId", uuid.UUID)
-PostId = NewType("PostId", uuid.UUID)
-GroupId = NewType("GroupId", uuid.UUID)
-AttemptId = NewType("AttemptId", uuid.UUID)
 MediaId = NewType("MediaId", uuid.UUID)
-TagId = NewType("TagId", uuid.UUID)
 
 
 def new_id() -> uuid.UUID:

@@ -17,8 +17,7 @@ class AttemptState(StrEnum):
     """Where a try stands.
 
     `running`: nothing irrevocable was sent. `sending`: something may have been. `waiting`: the platform works on it,
-    continue at `resume_at`. The others are ends: `released`, `refused` (nothing was created), `unknown`,
-    `abandoned` (its lease ran out before anything irrevocable).
+    continue at `resume_at`. The others are ends: `released`, `refused` (nothing was created), `unknown`.
     """
 
     RUNNING = "running"
@@ -27,7 +26,6 @@ class AttemptState(StrEnum):
     RELEASED = "released"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    ABANDONED = "abandoned"
 
 
 class Attempt(Base):
