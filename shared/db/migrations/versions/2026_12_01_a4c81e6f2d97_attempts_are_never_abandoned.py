@@ -25,9 +25,7 @@ def downgrade() -> None:
 
 
 def _replace_check(states: Sequence[str]) -> None:
-    listed = ", ".join(f"'{state}'::text" for state in states)
+    listed = ", ".join(f"'{state}'" for state in states)
     op.execute(f"alter table attempts drop constraint {_NAME}")
-    op.execute(
-        f"alter table attempts add constraint {_NAME} check (state = any (array[{listed}])) not valid"
-    )
+    op.execute(f"alter table attempts add constraint {_NAME} check (state in ({listed})) not valid")
     op.execute(f"alter table attempts validate constraint {_NAME}")
