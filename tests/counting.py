@@ -43,9 +43,9 @@ def count_statements() -> Iterator[Cost]:
     cost = Cost()
     exchange = WireConnection._exchange
 
-    def counted(self: WireConnection, statement: str, messages: bytes, **kwargs: Any) -> Any:
-        cost.trips.append(statement)
-        return exchange(self, statement, messages, **kwargs)
+    def counted(self: WireConnection, context: Any, messages: bytes) -> Any:
+        cost.trips.append(context.statement)
+        return exchange(self, context, messages)
 
     def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.upper().startswith(_SAVEPOINTS):

@@ -122,7 +122,7 @@ def _administrator() -> Login | None:
 
 
 def _connect(login: Login | None, longest: timedelta) -> WireConnection:
-    return connect(login=login, answer_within=longest)
+    return connect(login=login, answer_within=longest, most_prepared=0)
 
 
 def _answer(event: Mapping[str, Any], context: Any, status: str, reason: str) -> None:

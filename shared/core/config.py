@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         "Close connections at the end of each invocation, so that a cluster whose least capacity is 0 can pause.",
         "everything with a database",
     )
+    database_behind_proxy: bool = _setting(
+        False,
+        "Prepare no statements, because a proxy (RDS Proxy, PgBouncer) shares connections between transactions.",
+        "everything with a database",
+    )
     database_ca_file: str = _setting(
         "",
         "Bundle that the cluster's certificate is checked against.",

@@ -77,11 +77,16 @@ def _is_ahead(connection: Connection) -> bool:
 
 @contextmanager
 def migrating(
-    make: Callable[[timedelta], WireConnection] = lambda longest: connect(answer_within=longest),
+    make: Callable[[timedelta], WireConnection] = lambda longest: connect(
+        answer_within=longest, most_prepared=0
+    ),
     *,
     longest: timedelta = _LONGEST,
 ) -> Iterator[Connection]:
-    """Open a connection whose statements may take as long as `longest`, made by `make`; by the settings unless given."""
+    """Open a connection whose statements may take as long as `longest`, made by `make`; by the settings unless given.
+
+    No statement is prepared on it: a revision changes what they return.
+    """
     engine = create_engine("postgresql+wire://", creator=lambda: make(longest), poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text("SET statement_timeout = 0"))

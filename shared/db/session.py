@@ -33,7 +33,8 @@ from shared.core.config import settings
 from shared.core.errors import Unavailable
 from shared.core.log import log
 from shared.core.metrics import count_after_commit_failure
-from shared.db.wire import WireConnection, sqlstate_of, was_carried_out
+from shared.db.prepared import MOST_PREPARED
+from shared.db.wire import WireConnection, is_outdated, sqlstate_of, was_carried_out
 
 try:
     from snapshot_restore_py import register_before_snapshot
@@ -87,10 +88,20 @@ class Clashed(Unavailable):
 
     code = "clashed"
 
+    def __init__(
+        self,
+        message: str = "Somebody else changed the same thing at the same moment. Try again in a moment.",
+    ) -> None:
+        super().__init__(message)
+
+
+class SchemaChanged(Clashed):
+    """A migration changed what a prepared statement returns, in the middle of the transaction, which is aborted."""
+
+    code = "schema_changed"
+
     def __init__(self) -> None:
-        super().__init__(
-            "Somebody else changed the same thing at the same moment. Try again in a moment."
-        )
+        super().__init__("Roost is being updated. Try again in a moment.")
 
 
 class SavedButNotDone(Unavailable):
@@ -114,7 +125,7 @@ def unit_of_work() -> Iterator[Session]:
 
     Raises:
         CommitUnknown: the connection broke during the commit.
-        Clashed: another transaction was in the way.
+        Clashed: another transaction was in the way, or a migration (`SchemaChanged`).
         SavedButNotDone: raised by one of the calls; all of them ran.
     """
     with _telling_clashes(), _open(Session, autocommit=False) as session:
@@ -190,9 +201,14 @@ def dispose() -> None:
 
 
 def connect(
-    *, login: Login | None = None, answer_within: timedelta = _ANSWER_TIMEOUT
+    *,
+    login: Login | None = None,
+    answer_within: timedelta = _ANSWER_TIMEOUT,
+    most_prepared: int | None = None,
 ) -> WireConnection:
     """Open one connection as the settings say; a statement that takes longer than `answer_within` breaks it.
+
+    `most_prepared` statements are kept prepared: `MOST_PREPARED` unless given, and none behind a proxy.
 
     With `DATABASE_URL`: its user and password, and TLS when it says `sslmode=verify-full`. Without: the role logs in
     by an IAM token, and TLS is always verified. `login` takes the place of either.
@@ -220,6 +236,7 @@ def connect(
                 ssl_context=_tls() if target.verified else False,
                 application_name="roost",
                 startup_params={"timezone": "UTC"},
+                most_prepared=_most_prepared() if most_prepared is None else most_prepared,
             )
         except OSError as error:
             raise pg8000.InterfaceError(f"network error: {target.host}: {error}") from error
@@ -302,6 +319,8 @@ def _telling_clashes() -> Iterator[None]:
     except DBAPIError as error:
         if sqlstate_of(error) in _CLASHES:
             raise Clashed from error
+        if is_outdated(error.orig):
+            raise SchemaChanged from error
         raise
 
 
@@ -343,6 +362,11 @@ def _check_idle(connection: WireConnection, record: ConnectionPoolEntry, _proxy:
         connection.ping(_PING_TIMEOUT.total_seconds())
     except pg8000.Error as error:
         raise DisconnectionError from error  # the pool opens another one
+
+
+def _most_prepared() -> int:
+    """A proxy gives each transaction any of its connections, and a name is known to one of them alone."""
+    return 0 if settings().database_behind_proxy else MOST_PREPARED
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 pg8000 1.31.6 sends a parameterised statement in three awaited steps (Parse, Describe, then Bind with Execute), because
 it might want to learn the parameters' types from the answer. It never does: it sends text and the statement says the
-type (`$1::UUID`). So all the messages can leave in one flush with a single Sync. The statements stay unnamed, which a
-connection proxy can multiplex. `PINNED` names the version whose insides this file was written against.
+type (`$1::UUID`). So all the messages can leave in one flush with a single Sync. A statement that is used again is
+prepared under a name (`db/prepared.py`) and from then on is Bind and Execute alone. `PINNED` names the version whose
+insides this file was written against.
 """
 
 import contextlib
@@ -22,6 +23,8 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000
 from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from shared.db.prepared import MOST_PREPARED, Key, Prepared, PreparedStatements
 
 PINNED = "1.31.6"
 
@@ -42,6 +45,10 @@ _NOT_CARRIED_OUT = _ENDINGS - {"57P02"}
 # Fields of a reported error that quote rows, parameters or statements: detail, hint, context ("where") and internal query.
 # Source: postgresql.org/docs/17/protocol-error-fields.html, read 2026-11.
 _FIELDS_WITH_VALUES = frozenset("DHWq")
+# How the server says that a prepared statement is of no more use, by SQLSTATE and routine: a migration changed what it
+# returns, or it is gone (DISCARD, a failover behind the same address). Neither was executed. 0A000 alone says more than that.
+# Source: PostgreSQL 17, src/backend/utils/cache/plancache.c and commands/prepare.c, read 2026-11.
+_OUTDATED = frozenset({("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")})
 # The message of an error of this class ends with the value that could not be read: `invalid input syntax for ...: "value"`.
 _BAD_DATA = "22"
 _QUOTED_VALUE = re.compile(r': ".*"', re.DOTALL)
@@ -84,6 +91,12 @@ def was_carried_out(error: DBAPIError) -> bool | None:
     return False if sqlstate_of(error) in _NOT_CARRIED_OUT else None
 
 
+def is_outdated(error: BaseException | None) -> bool:
+    """Return whether the server refused a prepared statement because it must be prepared again."""
+    reported = error.args[0] if error and error.args else None
+    return isinstance(reported, dict) and (reported.get("C"), reported.get("R")) in _OUTDATED
+
+
 def _message(code: bytes, body: bytes) -> bytes:
     return code + (len(body) + 4).to_bytes(4) + body
 
@@ -110,8 +123,9 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
     _usock: Any
     _sock: Any
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, most_prepared: int = MOST_PREPARED, **kwargs: Any) -> None:
         self._begin_waits = False
+        self.prepared = PreparedStatements(most_prepared)
         super().__init__(*args, **kwargs)
         self.register_in_adapter(TIMESTAMPTZ, _timestamptz)
         self.register_in_adapter(JSON, _json)
@@ -130,7 +144,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         if statement == _BEGIN:
             self._begin_waits = True
             return Context(statement)
-        return self._exchange(statement, self._query(statement), rows_follow=True)
+        return self._exchange(Context(statement), self._query(statement))
 
     def execute_unnamed(
         self, statement: str, vals: Sequence[Any] = (), oids: Sequence[int] = (), stream: Any = None
@@ -143,8 +157,54 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             return super().execute_unnamed(statement, vals=vals, oids=oids, stream=stream)
         if not vals:
             return self.execute_simple(statement)
-        messages = [self._parse(statement, oids), self._bind(vals), _DESCRIBE, _EXECUTE, _SYNC]
-        return self._exchange(statement, b"".join(messages), rows_follow=True)
+        key = (statement, tuple(oids))
+        values = self._written(vals)
+        prepared = self.prepared.find(key)
+        if prepared is None:
+            return self._execute_described(key, values)
+        may_repeat = self._begin_waits or not self._in_transaction
+        try:
+            return self._execute_prepared(statement, prepared, values)
+        except pg8000.DatabaseError as error:
+            if not is_outdated(error):
+                raise
+            self.prepared.forget_all()
+            if not may_repeat:
+                raise
+        if self._in_transaction:  # which this statement began
+            self.rollback()
+            self._begin_waits = True
+        return self._execute_described(key, values)
+
+    def _execute_prepared(self, statement: str, prepared: Prepared, values: bytes) -> Any:
+        messages = [*self._closing(), self._bind(values, prepared.name), _EXECUTE, _SYNC]
+        context = Context(statement, columns=prepared.columns, input_funcs=prepared.readers)
+        return self._exchange(context, b"".join(messages))
+
+    def _execute_described(self, key: Key, values: bytes) -> Any:
+        """Parse, describe and run a statement; prepare it if it was used before."""
+        statement, oids = key
+        name = self.prepared.name_for(key)
+        messages = [
+            *self._closing(),
+            self._parse(statement, oids, name or b""),
+            self._bind(values, name or b""),
+            _DESCRIBE,
+            _EXECUTE,
+            _SYNC,
+        ]
+        try:
+            context = self._exchange(Context(statement), b"".join(messages))
+        except pg8000.DatabaseError:
+            if name:  # parsed or not: nobody knows
+                self.prepared.give_up(name)
+            raise
+        if name:
+            self.prepared.keep(key, Prepared(name, context.columns, context.input_funcs))
+        return context
+
+    def _closing(self) -> list[bytes]:
+        return [_message(b"C", b"S" + name + b"\x00") for name in self.prepared.take_unwanted()]
 
     def execute_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> Any:
         """Run one statement for each row of parameters; its rows, if it returns any, are dropped.
@@ -155,9 +215,11 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         for start in range(0, len(rows), _ROWS_A_FLUSH):
             messages = [self._parse(statement, ())]
             for row in rows[start : start + _ROWS_A_FLUSH]:
-                messages += (self._bind(row), _EXECUTE)
+                messages += (self._bind(self._written(row)), _EXECUTE)
             messages.append(_SYNC)
-            context = self._exchange(statement, b"".join(messages), rows_follow=False)
+            context = Context(statement)
+            context.rows = []
+            self._exchange(context, b"".join(messages))
             total += max(context.row_count, 0)
         context.row_count = total
         return context
@@ -194,24 +256,26 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
     def _query(self, statement: str) -> bytes:
         return _message(b"Q", statement.encode(self._client_encoding) + b"\x00")
 
-    def _parse(self, statement: str, oids: Sequence[int]) -> bytes:
+    def _parse(self, statement: str, oids: Sequence[int], name: bytes = b"") -> bytes:
         types = b"".join((0 if oid == -1 else oid).to_bytes(4) for oid in oids)
         text = statement.encode(self._client_encoding)
-        return _message(b"P", b"\x00" + text + b"\x00" + len(oids).to_bytes(2) + types)
+        return _message(b"P", name + b"\x00" + text + b"\x00" + len(oids).to_bytes(2) + types)
 
-    def _bind(self, values: Sequence[Any]) -> bytes:
-        body = bytearray(
-            b"\x00\x00\x00\x00"
-        )  # unnamed portal, unnamed statement, every parameter is text
-        body += len(values).to_bytes(2)
+    def _written(self, values: Sequence[Any]) -> bytes:
+        """Write the parameters, each as text, with their number ahead of them."""
+        body = bytearray(len(values).to_bytes(2))
         for text in make_params(self.py_types, values):
             if text is None:
                 body += b"\xff\xff\xff\xff"
             else:
                 encoded = text.encode(self._client_encoding)
                 body += len(encoded).to_bytes(4) + encoded
-        body += b"\x00\x00"  # every column of the result is text
-        return _message(b"B", bytes(body))
+        return bytes(body)
+
+    @staticmethod
+    def _bind(values: bytes, name: bytes = b"") -> bytes:
+        # The unnamed portal; every parameter is text, and so is every column of the result.
+        return _message(b"B", b"\x00" + name + b"\x00\x00\x00" + values + b"\x00\x00")
 
     def close(self) -> None:
         """Close the connection; one that broke is closed already, or cannot be told."""
@@ -222,7 +286,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             super().close()
         _close_file(file)
 
-    def _exchange(self, statement: str, messages: bytes, *, rows_follow: bool) -> Any:
+    def _exchange(self, context: Any, messages: bytes) -> Any:
         """Send everything in one write and read until the server is ready again."""
         if self._usock is None:
             raise InterfaceError("connection is closed")
@@ -230,9 +294,6 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         if begin:
             messages = self._query(_BEGIN) + messages
         self._begin_waits = False
-        context = Context(statement)
-        if not rows_follow:
-            context.rows = []
         try:
             self._send(messages)
             if begin:
