@@ -11,6 +11,7 @@ from shared.channels.queries import ChannelFacts
 from shared.core.errors import FieldProblem
 from shared.media.pick import MediaFile
 from shared.posts.draft import Part, Thread, as_uuid
+from shared.posts.obstacles import Step, checked_at, sentence
 from shared.providers.base import DraftPart
 from shared.providers.registry import provider
 from shared.providers.rules import check
@@ -67,15 +68,10 @@ def _is_usable(file: MediaFile | None, kept: bool) -> bool:
 
 
 def _channel(thread: Thread, channel: ChannelFacts) -> Iterator[FieldProblem]:
-    path = thread.path("integration.id")
-    if channel.disabled:
-        yield FieldProblem(
-            path, "channel_disabled", f"{channel.name} is switched off. Switch it on first."
-        )
-    if channel.needs_page:
-        yield FieldProblem(
-            path, "channel_needs_page", f"Choose the page that {channel.name} is to be first."
-        )
+    for one in checked_at(Step.COMPOSE):
+        if one.holds(channel):
+            words = sentence(one, Step.COMPOSE, channel=channel.name)
+            yield FieldProblem(thread.path(one.path), one.verdict, words)
 
 
 def _platform(thread: Thread, channel: ChannelFacts, files: Files) -> Iterator[FieldProblem]:

@@ -14,6 +14,7 @@ from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.draft import PAST_GRACE, Composition, Thread, read_draft, refusal
 from shared.posts.lifecycle import PostState
+from shared.posts.obstacles import Step, checked_at, sentence
 from shared.posts.queries import Author, StoredPart, lock_threads
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
 from shared.posts.standing import is_out, require_editable, require_settled
@@ -82,9 +83,10 @@ def created_post(
     if stored.root.twin_id or is_twin:
         words = f"{channel.name} has a post with the same content within 24 hours of this one."
         warnings.append(WarningOut(code="duplicate", message=words))
-    if channel.disconnected_at:
-        words = f"{channel.name} is no longer connected. Connect it again before the post's time."
-        warnings.append(WarningOut(code="channel_disconnected", message=words))
+    for one in checked_at(Step.WARN):
+        if one.holds(channel):
+            words = sentence(one, Step.WARN, channel=channel.name)
+            warnings.append(WarningOut(code=one.verdict, message=words))
     model, given = provider(channel.provider).spec.settings, dict(stored.plan.thread.settings)
     for name in unknown_fields(model, given):
         words = f"{channel.name} has no setting '{name}', so it changes nothing."

@@ -1,14 +1,13 @@
 """Who may publish a part now: the one conditional statement that moves it from `queued` to `publishing`.
 
 A message that is a duplicate, late or about an older revision finds no row, and nothing happens. A part that cannot go
-out yet, or ever, comes back with a verdict instead of an attempt.
+out yet, or ever, comes back with the obstacle instead of an attempt.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -19,30 +18,9 @@ from shared.channels.line import OpenedChannel, get_opened_channel
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId, new_id
 from shared.posts.lifecycle import PostState
+from shared.posts.obstacles import CROWDED, Obstacle, Step, named, sentence
 from shared.providers.base import Released, ThreadPosition
 from shared.publishing import queries
-
-CROWDED = "Your organization has as many posts on their way to this server as may be sent at once. It goes out in its turn."
-
-
-class Verdict(StrEnum):
-    """Why a due part goes out now, later, or not at all."""
-
-    GO = "go"
-    EARLY = "early"
-    PAUSED = "paused"
-    NOT_STAGED = "not_staged"
-    PREDECESSOR_WAITS = "predecessor_waits"
-    CROWDED = "crowded"
-    TOO_LATE = "too_late"
-    CHANNEL_DELETED = "channel_deleted"
-    CHANNEL_DISABLED = "channel_disabled"
-    CHANNEL_DISCONNECTED = "channel_disconnected"
-    CHANNEL_NEEDS_PAGE = "channel_needs_page"
-    PLAN_ENDED = "plan_ended"
-    PREDECESSOR_MISSING = "predecessor_missing"
-    PREDECESSOR_FAILED = "predecessor_failed"
-    STAGING_FAILED = "staging_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +84,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """A queued part that is not to be sent at this moment. `turn` is how long a crowded one waits."""
+    """A queued part that is not to be sent at this moment, and for how long."""
 
-    verdict: Verdict
+    obstacle: Obstacle
     part: DuePart
-    turn: timedelta = timedelta(0)
+    wait: timedelta
 
 
 def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | None:
@@ -124,7 +102,7 @@ def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | No
                 "attempt_id": new_id(),
                 "lease_seconds": float(settings().lease_seconds),
                 "max_late_seconds": settings().max_late.total_seconds(),
-                "crowded_message": CROWDED,
+                "crowded_message": sentence(CROWDED, Step.CLAIM),
             }
             | _bounds(),
         )
@@ -133,10 +111,11 @@ def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | No
     )
     if row is None:
         return None
-    if row["verdict"] != Verdict.GO:
-        turn = _seconds(row["turn_seconds"]) or timedelta(0)
-        return NotNow(Verdict(row["verdict"]), part_from(row), turn)
-    return _claim_from(row)
+    if row["verdict"] is None:
+        return _claim_from(row)
+    obstacle = named(row["verdict"])
+    wait = _seconds(row[obstacle.seconds]) if obstacle.seconds else None
+    return NotNow(obstacle, part_from(row), wait or timedelta(0))
 
 
 def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:

@@ -24,12 +24,13 @@ from shared.core.log import log
 from shared.db.insist import insist
 from shared.db.session import after_commit, run, unit_of_work
 from shared.db.wire import constraint_of
+from shared.posts.obstacles import PREDECESSOR_FAILED, Obstacle, Step, sentence
 from shared.posts.schedule import Armable, arm_after_commit
 from shared.providers.base import Released
 from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError, RateLimited
 from shared.publishing import notices, queries
-from shared.publishing.claim import Claim, DuePart, Verdict, channel_ids
-from shared.publishing.notices import REFUSALS, refusal, tell
+from shared.publishing.claim import Claim, DuePart, channel_ids
+from shared.publishing.notices import refusal, tell
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
 from shared.publishing.wake import waiting_attempt, wake
 from shared.webhooks.announce import send_after_commit
@@ -231,9 +232,9 @@ def _end(
     return True
 
 
-def refuse(part: DuePart, verdict: Verdict) -> None:
+def refuse(part: DuePart, obstacle: Obstacle) -> None:
     """Fail a queued part that cannot go out, and the parts that answer it."""
-    message = refusal(part, verdict)
+    message = refusal(part, obstacle)
     with unit_of_work() as session:
         row = session.execute(
             queries.FAIL_QUEUED,
@@ -241,7 +242,7 @@ def refuse(part: DuePart, verdict: Verdict) -> None:
                 "part_id": part.id,
                 "revision": part.revision,
                 "generation": part.generation,
-                "error_code": verdict,
+                "error_code": obstacle.verdict,
                 "error_message": message,
             },
         ).one_or_none()
@@ -257,7 +258,7 @@ def _tell_of_failure(session: Session, part: DuePart, message: str) -> None:
         {
             "root_id": part.root_id,
             "position": part.position,
-            "error_message": REFUSALS[Verdict.PREDECESSOR_FAILED],
+            "error_message": sentence(PREDECESSOR_FAILED, Step.CLAIM),
         },
     )
     tell(session, part.organization_id, notices.not_published(part, message))

@@ -1,6 +1,5 @@
 """What members are told about a post, once for each event: published, late, waiting or refused."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,21 +10,9 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
+from shared.posts.obstacles import STAGING_FAILED, Obstacle, Step, sentence
 from shared.providers.errors import ProviderError, SeveralFound
-from shared.publishing.claim import DuePart, Verdict
-
-# Why a part is refused before it is sent.
-REFUSALS: Mapping[Verdict, str] = {
-    Verdict.TOO_LATE: "It was too late to publish it near its time, so it was not sent. Choose a new time.",
-    Verdict.CHANNEL_DELETED: "Its channel was deleted.",
-    Verdict.CHANNEL_DISABLED: "Its channel is switched off. Switch it on and send the post again.",
-    Verdict.CHANNEL_DISCONNECTED: "Its channel is no longer connected. Connect it again, then send the post again.",
-    Verdict.CHANNEL_NEEDS_PAGE: "No page was chosen for its channel. Choose one, then send the post again.",
-    Verdict.PLAN_ENDED: "The organization's plan has ended. Renew it, then send the post again.",
-    Verdict.PREDECESSOR_MISSING: "The part of the thread before this one is gone. Compose this part as a new post.",
-    Verdict.PREDECESSOR_FAILED: "The part of the thread before this one was not published.",
-    Verdict.STAGING_FAILED: "Its media could not be moved to the platform.",
-}
+from shared.publishing.claim import DuePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +206,12 @@ def limited(
     )
 
 
-def refusal(part: DuePart, verdict: Verdict) -> str:
-    """Say why a part is refused before it is sent, in the platform's words where there are any."""
-    if verdict is Verdict.STAGING_FAILED and part.staging_error:
+def refusal(part: DuePart, obstacle: Obstacle) -> str:
+    """Write why a part is refused before it is sent, in the platform's words where there are any."""
+    if obstacle is STAGING_FAILED and part.staging_error:
         return part.staging_error
-    if verdict is Verdict.CHANNEL_DISCONNECTED and part.disconnected_reason:
-        return f"{REFUSALS[verdict]} ({part.disconnected_reason})"
-    return REFUSALS[verdict]
+    name, reason = part.channel.name, part.disconnected_reason
+    return sentence(obstacle, Step.CLAIM, channel=name, reason=reason)
 
 
 def post_link(root_id: UUID) -> str:

@@ -18,14 +18,14 @@ from shared.channels.tokens import refresh_ahead
 from shared.core.config import settings
 from shared.core.log import log, note
 from shared.db.session import read_only, unit_of_work
+from shared.posts.obstacles import Obstacle, Step, Then, named, sentence
 from shared.posts.schedule import publish_message
 from shared.providers import registry
 from shared.providers.errors import ProviderError
 from shared.providers.registry import UnknownProvider
 from shared.publishing import notices, queries
-from shared.publishing.claim import Verdict
 from shared.publishing.follow_up import send
-from shared.publishing.notices import REFUSALS, tell
+from shared.publishing.notices import tell
 from shared.publishing.servers import know_server_ahead
 from shared.publishing.wake import continuation, delayed_staging
 from shared.publishing.warm import warm_ahead
@@ -54,9 +54,10 @@ def prepare(part_id: UUID, revision: int) -> None:
     _send_for_the_second(row)
     if row["thread_has_media"]:
         _send_to_stage(row)
-    if problem := _problem(row):
-        _tell(row, problem)
-    elif not row["paused_seconds"]:
+    obstacle = named(row["verdict"]) if row["verdict"] else None
+    if obstacle and obstacle.then is Then.FAIL:
+        _notify(row, obstacle)
+    elif obstacle is None:
         if _token_expires_before(row):
             _refresh(row)
         know_server_ahead(get_opened_channel(row), at=row["now"])
@@ -89,18 +90,6 @@ def _send_to_stage(row: RowMapping) -> None:
     queues.send(settings().stage_queue_url, [message])
 
 
-def _problem(row: RowMapping) -> str | None:
-    """Name what would keep the part from going out, as things stand."""
-    checks = {
-        Verdict.CHANNEL_DELETED: row["channel_deleted_at"] is not None,
-        Verdict.CHANNEL_DISABLED: row["disabled"],
-        Verdict.CHANNEL_DISCONNECTED: row["disconnected_at"] is not None,
-        Verdict.CHANNEL_NEEDS_PAGE: row["needs_page"],
-        Verdict.PLAN_ENDED: row["plan_ended"],
-    }
-    return next((REFUSALS[verdict] for verdict, wrong in checks.items() if wrong), None)
-
-
 def _token_expires_before(row: RowMapping) -> bool:
     expires_at = row["token_expires_at"]
     ahead = _renewed_ahead(row["provider"])
@@ -127,14 +116,15 @@ def _refresh(row: RowMapping) -> None:
         )
 
 
-def _tell(row: RowMapping, problem: str) -> None:
+def _notify(row: RowMapping, obstacle: Obstacle) -> None:
+    name, reason = row["channel_name"], row["disconnected_reason"]
     notice = notices.will_fail(
         row["id"],
         row["revision"],
         row["root_id"],
-        channel_name=row["channel_name"],
+        channel_name=name,
         publish_at=row["publish_at"],
-        problem=problem,
+        problem=sentence(obstacle, Step.PREPARE, channel=name, reason=reason),
     )
     with unit_of_work() as session:
         tell(session, row["organization_id"], notice)

@@ -4,6 +4,7 @@ from sqlalchemy import text
 
 from shared.posts.announce import MESSAGES, announcing
 from shared.posts.lifecycle import Hand, PostState, in_sql, sources
+from shared.posts.obstacles import CROWDED, Step, first_in_sql
 from shared.webhooks.models import Event
 
 # A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
@@ -27,7 +28,7 @@ _CANDIDATE = """
         s.error_message as staging_error_message, s.expires_at <= now() as staging_expired,
         case when s.state = 'waiting' then extract(epoch from s.resume_at - now())::float8 end as staging_wait_seconds,
         extract(epoch from pause.until - now())::float8 as paused_seconds,
-        (o.plan_ends_at is not null and o.plan_ends_at <= now()) or o.deleted_at is not null as plan_ended,
+        o.plan_ends_at, o.deleted_at as organization_deleted_at,
         (select count(*) from attempts a where a.root_id = p.root_id and a.post_id = p.id
             and a.generation = p.generation and a.revision = p.revision and a.counts)
             as attempts_made,
@@ -50,12 +51,8 @@ def _before(after: PostState) -> str:
 # How long a part waits that is over a bound: one to three seconds, spread by a hash so that the waiting do not all return at once.
 _TURN = "make_interval(secs => 1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3)"
 
-# Whether one more try would exceed a bound of the organization. The function locks only when there seems to be room, and
-# counts again under the lock, so that claims at the same instant cannot share the last place.
-_IS_CROWDED = """named_host is not null
-                and publishing_is_crowded(organization_id, named_host, :most_per_organization, :most_per_host)"""
-
-# The order of the verdicts is the order in which a member would want to hear of them. `crowded` is last: asking takes a lock.
+# `posts/obstacles.py` says what is checked. The function that bounds an organization's tries locks only when there seems to be
+# room, and counts again under the lock, so that claims at the same instant cannot share the last place.
 CLAIM = text(f"""
     with candidate as (
         {_CANDIDATE}
@@ -63,32 +60,16 @@ CLAIM = text(f"""
             and p.due_at is not null
         for update of p
     ), judged as (
-        select *, case
-            when wait_seconds > 0 then 'early'
-            when late_seconds > :max_late_seconds then 'too_late'
-            when channel_deleted_at is not null then 'channel_deleted'
-            when disabled then 'channel_disabled'
-            when disconnected_at is not null then 'channel_disconnected'
-            when needs_page then 'channel_needs_page'
-            when plan_ended then 'plan_ended'
-            when position > 0 and predecessor_state is null then 'predecessor_missing'
-            when predecessor_state in ('failed') then 'predecessor_failed'
-            when predecessor_state is not null and predecessor_state <> 'published' then 'predecessor_waits'
-            when paused_seconds > 0 then 'paused'
-            when jsonb_array_length(media) > 0 and staging_state = 'failed' then 'staging_failed'
-            when jsonb_array_length(media) > 0
-                and (staging_state is distinct from 'ready' or staging_expired) then 'not_staged'
-            when {_IS_CROWDED} then 'crowded'
-            else 'go' end as verdict
+        select *, {first_in_sql(Step.CLAIM)} as verdict
         from candidate
     ), put_back as (
-        update posts set due_at = now() + {_TURN}, enqueued_at = now(), error_code = 'crowded',
+        update posts set due_at = now() + {_TURN}, enqueued_at = now(), error_code = '{CROWDED.verdict}',
             error_message = :crowded_message
-        from judged where posts.id = judged.id and judged.verdict = 'crowded'
+        from judged where posts.id = judged.id and judged.verdict = '{CROWDED.verdict}'
         returning posts.id, extract(epoch from posts.due_at - now())::float8 as turn_seconds
     ), moved as (
         update posts set state = 'publishing', error_code = null, error_message = null, next_check_at = null
-        from judged where posts.id = judged.id and judged.verdict = 'go'
+        from judged where posts.id = judged.id and judged.verdict is null
             and posts.state in ({_before(PostState.PUBLISHING)})
         returning posts.id
     ), attempt as (
@@ -113,21 +94,21 @@ RESUME = text(f"""
         where id = :attempt_id and step = :step and state = 'waiting' and resume_at <= now()
         for update
     ), judged as (
-        select id, case when {_IS_CROWDED} then 'crowded' else 'go' end as verdict from asked
+        select id, coalesce({CROWDED.sql}, false) as is_crowded from asked
     ), put_back as (
         update attempts set resume_at = now() + {_TURN}
-        from judged where attempts.id = judged.id and judged.verdict = 'crowded'
+        from judged where attempts.id = judged.id and judged.is_crowded
     ), resumed as (
         update attempts set state = 'running', step = step + 1, resume_at = null,
             lease_until = now() + make_interval(secs => :lease_seconds)
-        from judged where attempts.id = judged.id and judged.verdict = 'go'
+        from judged where attempts.id = judged.id and not judged.is_crowded
         returning attempts.*
     ), candidate as (
         {_CANDIDATE}
         join resumed on resumed.post_id = p.id
         where p.state = 'publishing'
     )
-    select candidate.*, 'go' as verdict, resumed.id as attempt_id, resumed.number, resumed.step, resumed.progress,
+    select candidate.*, resumed.id as attempt_id, resumed.number, resumed.step, resumed.progress,
         resumed.accepted,
         extract(epoch from now() - resumed.doubt_since)::float8 as doubt_seconds,
         extract(epoch from now() - resumed.started_at)::float8 as attempt_seconds
@@ -269,7 +250,8 @@ PREPARE = text(f"""
     )
     select candidate.*, candidate.wait_seconds <= :threshold_seconds as near,
         exists (select 1 from posts t where t.root_id = candidate.root_id and t.deleted_at is null
-            and jsonb_array_length(t.media) > 0) as thread_has_media
+            and jsonb_array_length(t.media) > 0) as thread_has_media,
+        {first_in_sql(Step.PREPARE)} as verdict
     from candidate
 """)  # noqa: S608, only constants of this file
 
@@ -304,12 +286,13 @@ CLAIM_STAGING = text(f"""
         {_CANDIDATE}
         where p.id = :part_id and p.revision = :revision and p.deleted_at is null
             and p.state = 'queued' and jsonb_array_length(p.media) > 0
-            and c.deleted_at is null and not c.disabled and c.disconnected_at is null and not c.needs_page
+    ), judged as (
+        select *, {first_in_sql(Step.STAGE)} as verdict from candidate
     ), held as (
         insert into stagings (id, organization_id, post_id, revision, generation, state, step, tries, lease_until, progress)
         select cast(:staging_id as uuid), organization_id, id, revision, generation, 'running', 1, 1,
             now() + make_interval(secs => :lease_seconds), '{{}}'
-        from candidate
+        from judged where verdict is null
         on conflict (post_id, revision, generation) do update set
             state = 'running', step = stagings.step + 1, tries = stagings.tries + 1, resume_at = null,
             lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now(),

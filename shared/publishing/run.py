@@ -19,6 +19,7 @@ from shared.core.errors_report import report
 from shared.core.log import log, note
 from shared.db.session import after_commit, run, unit_of_work
 from shared.media.pick import MediaFile
+from shared.posts.obstacles import NOT_STAGED, Then
 from shared.posts.schedule import stage_message
 from shared.providers.base import CanLookUp, CanReply, OutgoingPost, Processing, Provider, Released
 from shared.providers.errors import (
@@ -29,7 +30,7 @@ from shared.providers.errors import (
 )
 from shared.providers.http import Api
 from shared.publishing import outcome, queries
-from shared.publishing.claim import Claim, NotNow, Verdict, claim, resume
+from shared.publishing.claim import Claim, NotNow, claim, resume
 from shared.publishing.facts import facts_of, task_of
 from shared.publishing.follow_up import record, refuse, send
 from shared.publishing.outcome import Refresh, Task, Wait
@@ -79,18 +80,19 @@ def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:
 
 def put_off(found: NotNow) -> None:
     """Do what a queued part needs that cannot go out at this moment."""
-    part, verdict = found.part, found.verdict
+    part, obstacle = found.part, found.obstacle
     note(**part.ids)
-    log.info("publish.put_off", extra={"part_id": part.id, "verdict": verdict})
-    if verdict in {Verdict.EARLY, Verdict.PAUSED}:
-        wake(waiting_part(part, wait=part.wait if verdict is Verdict.EARLY else part.paused))
-    elif verdict is Verdict.CROWDED:
-        wake(waiting_part(part, wait=found.turn))
-    elif verdict is Verdict.NOT_STAGED:  # staging sends the part on its way when it is done
-        message = stage_message(part.id, part.revision, part.organization_id)
-        queues.send(settings().stage_queue_url, [message])
-    elif verdict is not Verdict.PREDECESSOR_WAITS:  # its record sends this part on its way
-        refuse(part, verdict)
+    log.info("publish.put_off", extra={"part_id": part.id, "verdict": obstacle.verdict})
+    match obstacle.then:
+        case Then.FAIL:
+            refuse(part, obstacle)
+        case Then.WAIT if obstacle is NOT_STAGED:  # staging sends the part when it is done
+            message = stage_message(part.id, part.revision, part.organization_id)
+            queues.send(settings().stage_queue_url, [message])
+        case Then.WAIT:
+            wake(waiting_part(part, wait=found.wait))
+        case Then.DROP:
+            pass
 
 
 def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from shared.core.log import log
 from shared.db.session import unit_of_work
 from shared.posts.announce import announcing
+from shared.posts.obstacles import PREDECESSOR_FAILED, PREDECESSOR_MISSING, Step, sentence
 from shared.publishing import notices
-from shared.publishing.claim import Verdict
-from shared.publishing.notices import REFUSALS, tell
+from shared.publishing.notices import tell
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.models import Event
 
@@ -37,7 +37,8 @@ TAKE_STUCK = text(f"""
         returning posts.*
     ), broken as (
         update posts set state = 'failed', updated_at = now(),
-            error_code = case when stuck.alone then 'predecessor_missing' else 'predecessor_failed' end,
+            error_code = case when stuck.alone then '{PREDECESSOR_MISSING.verdict}'
+                else '{PREDECESSOR_FAILED.verdict}' end,
             error_message = case when stuck.alone then cast(:missing as text) else cast(:failed as text) end
         from stuck
         where posts.root_id = stuck.root_id and posts.position >= stuck.position and not stuck.goes_on
@@ -56,8 +57,8 @@ def free_stuck(page_size: int) -> int:
     with unit_of_work() as session:
         values = {
             "page_size": page_size,
-            "missing": REFUSALS[Verdict.PREDECESSOR_MISSING],
-            "failed": REFUSALS[Verdict.PREDECESSOR_FAILED],
+            "missing": sentence(PREDECESSOR_MISSING, Step.CLAIM),
+            "failed": sentence(PREDECESSOR_FAILED, Step.CLAIM),
         }
         rows = session.execute(TAKE_STUCK, values).all()
         for row in rows:

@@ -16,7 +16,7 @@ from shared.organizations.models import Organization
 from shared.posts.models import Post
 from shared.providers.base import Processing, Released
 from shared.providers.registry import provider
-from shared.publishing.claim import Claim, NotNow, Verdict, claim
+from shared.publishing.claim import Claim, NotNow, claim
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
@@ -53,10 +53,10 @@ def taken(world: World, channel: Channel, count: int) -> list[Claim]:
     return claims
 
 
-def verdict_of(post: Post) -> Verdict:
+def verdict_of(post: Post) -> str | None:
     found = take(post)
     assert found is not None
-    return found.verdict if isinstance(found, NotNow) else Verdict.GO
+    return found.obstacle.verdict if isinstance(found, NotNow) else None
 
 
 def row(world: World, post: Post) -> Any:
@@ -103,7 +103,7 @@ class TestPerHost:
         channel = channel_at(world, SLOW)
         first, *_ = taken(world, channel, PER_HOST)
         [post] = due(world, channel, 1)
-        assert verdict_of(post) is Verdict.CROWDED
+        assert verdict_of(post) == "crowded"
         record(first, Publish(Released("1", "https://platform.example/1")))
         world.pass_time(3)
         found = take(post)
@@ -117,7 +117,7 @@ class TestPerHost:
         taken(world, channel, PER_HOST)
         [post] = due(world, channel, 1)
         world.pass_time(80)
-        assert verdict_of(post) is Verdict.GO
+        assert verdict_of(post) is None
 
     def test_another_organization_is_not_held_up(self, world: World) -> None:
         """Finding 2.2: the bound is of one organization at one host."""
@@ -129,14 +129,14 @@ class TestPerHost:
         channel = channel_at(world, SLOW)
         taken(world, channel, PER_HOST)
         other = channel_at(world, "quick.example", of=channel.organization_id)
-        assert verdict_of(due(world, other, 1)[0]) is Verdict.GO
+        assert verdict_of(due(world, other, 1)[0]) is None
 
     def test_a_second_channel_at_the_host_gains_nothing(self, world: World) -> None:
         """Finding 2.2."""
         channel = channel_at(world, SLOW)
         taken(world, channel, PER_HOST)
         other = channel_at(world, SLOW, of=channel.organization_id)
-        assert verdict_of(due(world, other, 1)[0]) is Verdict.CROWDED
+        assert verdict_of(due(world, other, 1)[0]) == "crowded"
 
     def test_a_reason_that_ends_it_comes_first(self, world: World) -> None:
         """Finding 2.2: a part that can never go out is not kept waiting for its turn."""
@@ -145,7 +145,7 @@ class TestPerHost:
         [post] = due(world, channel, 1)
         with world.engine.begin() as connection:
             connection.execute(text("update channels set disabled = true"))
-        assert verdict_of(post) is Verdict.CHANNEL_DISABLED
+        assert verdict_of(post) == "channel_disabled"
 
 
 class TestPerOrganization:
@@ -156,7 +156,7 @@ class TestPerOrganization:
             taken(world, channel_at(world, f"{host}.example", of=first.organization_id), 1)
         taken(world, first, 1)
         ninth = channel_at(world, "i.example", of=first.organization_id)
-        assert verdict_of(due(world, ninth, 1)[0]) is Verdict.CROWDED
+        assert verdict_of(due(world, ninth, 1)[0]) == "crowded"
 
     def test_the_platforms_own_hosts_have_no_bound(self, world: World) -> None:
         """Finding 2.2: a burst on one platform is bounded by its rate limits alone."""

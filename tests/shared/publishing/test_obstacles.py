@@ -84,11 +84,11 @@ CASES: Mapping[str, Case] = {
     ),
     "plan ended": Case(
         ("update organizations set plan_ends_at = now()",),
-        "stored", "told", "moved", "failed plan_ended",
+        "stored", "told", "left", "failed plan_ended",
     ),
     "organization deleted": Case(
         ("update organizations set deleted_at = now()",),
-        "stored", "told", "moved", "failed plan_ended",
+        "stored", "told", "left", "failed plan_ended",
     ),
     "platform paused": Case((PAUSED,), "stored", "left", "left", "waits 600"),
     "too late": Case(
