@@ -37,7 +37,6 @@ ENVIRONMENT = {
     "PUBLISH_QUEUE_URL": "https://queue.example/publish",
     "STAGE_QUEUE_URL": "https://queue.example/stage",
     "MEDIA_PUBLIC_URL": "https://media.example",
-    "POWERTOOLS_METRICS_NAMESPACE": "Roost",
     "POWERTOOLS_SERVICE_NAME": "roost",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",

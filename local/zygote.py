@@ -22,7 +22,7 @@ from local import worker
 # The libraries that functions import, slowest first. A name that is missing costs nothing but speed.
 PRELOADED = (
     "fastapi", "mangum", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql.pg8000", "pg8000.dbapi", "boto3", "botocore.client", "botocore.signers",
-    "botocore.httpsession", "botocore.retries.standard", "pydantic_settings", "httpx", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.metrics",
+    "botocore.httpsession", "botocore.retries.standard", "pydantic_settings", "httpx", "aws_lambda_powertools.utilities.batch",
     "aws_lambda_powertools", "cryptography.hazmat.primitives.ciphers.aead", "jwt", "bcrypt", "email_validator", "nh3", "regex", "uuid_utils.compat",
     "alembic.command", "smtplib", "zoneinfo", "simplejson",
 )  # fmt: skip

@@ -46,7 +46,6 @@ _ENVIRONMENT = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",  # until a fixture says which
     "MAIL_TRANSPORT": "ses",
     "LOG_LEVEL": "INFO",
-    "POWERTOOLS_METRICS_NAMESPACE": "Roost",
     "POWERTOOLS_SERVICE_NAME": "roost",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",

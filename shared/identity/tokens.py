@@ -4,12 +4,14 @@ Both are signed with the same keys. The renewing token names its session, so tha
 what it is; which one is current, only a hash in the session's row says.
 """
 
+import functools
 import hashlib
 import hmac
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +26,10 @@ from shared.core.ids import SessionId, UserId
 _ALGORITHM = "HS256"
 _LEEWAY = timedelta(seconds=5)  # two containers' clocks
 _ACCESS, _RENEW = "access", "renew"
+REMEMBERED = timedelta(minutes=5)
+"""For how long a verified access token is taken at its word, if it does not end sooner."""
+MOST_REMEMBERED = 1_000
+"""The tokens verified first are forgotten beyond this: about 1 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,23 @@ class SessionClaims:
 
     user_id: UserId
     session_id: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What a token was found to say, by which keys, and when that holds."""
+
+    claims: SessionClaims
+    keys: Mapping[str, str]
+    since: datetime
+    until: datetime
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it is young enough, and our keys are still those that it was verified by."""
+        return self.since <= now < self.until and self.keys is _keys()
+
+
+_verified: OrderedDict[str, _Verified] = OrderedDict()
 
 
 def sign_access_token(claims: SessionClaims) -> str:
@@ -49,8 +72,21 @@ def sign_access_token(claims: SessionClaims) -> str:
 
 
 def read_access_token(token: str) -> SessionClaims | None:
-    """Read a token; None if none of our keys signed it, or it has expired."""
-    return _claims(_read(token, _ACCESS, ["sub", "sid", "exp"]))
+    """Read a token; None if none of our keys signed it, or it has expired.
+
+    One that was verified is remembered for `REMEMBERED`. Whether its session still lives is asked at each request.
+    """
+    now = clock.now()
+    known = _verified.get(token)
+    if known is not None:
+        if known.holds(now):
+            return known.claims
+        del _verified[token]
+    found = _read(token, _ACCESS, ["sub", "sid", "exp"])
+    claims = _claims(found)
+    if found is not None and claims is not None:
+        _remember(token, claims, now, ends_at=datetime.fromtimestamp(found["exp"], UTC))
+    return claims
 
 
 def read_expired_access_token(token: str) -> SessionClaims | None:
@@ -98,6 +134,12 @@ def _read(token: str, use: str, required: list[str]) -> dict[str, Any] | None:
     return claims if claims.get("use") == use else None
 
 
+def _remember(token: str, claims: SessionClaims, now: datetime, *, ends_at: datetime) -> None:
+    _verified[token] = _Verified(claims, _keys(), now, min(ends_at + _LEEWAY, now + REMEMBERED))
+    while len(_verified) > MOST_REMEMBERED:
+        _verified.popitem(last=False)
+
+
 def _claims(claims: dict[str, Any] | None) -> SessionClaims | None:
     if claims is None:
         return None
@@ -105,6 +147,14 @@ def _claims(claims: dict[str, Any] | None) -> SessionClaims | None:
 
 
 def _keys() -> Mapping[str, str]:
-    """Return the signing keys by id, newest last. A key stays for `SESSION_DAYS` after it was replaced."""
-    keys: dict[str, str] = json.loads(secret(settings().app_secret_name)["jwtKeys"])
-    return keys
+    """Return the signing keys by id, newest last. A key stays for `SESSION_DAYS` after it was replaced.
+
+    The same object as long as no key was added or taken away.
+    """
+    return _parsed(secret(settings().app_secret_name)["jwtKeys"])
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(keys: str) -> Mapping[str, str]:
+    parsed: dict[str, str] = json.loads(keys)
+    return parsed

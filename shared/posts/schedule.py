@@ -99,7 +99,11 @@ def arm(parts: Sequence[Armable]) -> None:
 
 
 def _schedule(parts: Sequence[Armable]) -> None:
-    """Create the schedules side by side. Those that were made are recorded, even where another could not be."""
+    """Create the schedules, several side by side. Those that were made are recorded, even where another could not be."""
+    if len(parts) == 1:
+        _create_schedule(parts[0])  # most posts: making threads would cost more than the call
+        mark_armed(parts, sent=False)
+        return
     with ThreadPoolExecutor(min(_PARALLEL_CREATES, len(parts))) as pool:
         creations = [pool.submit(copy_context().run, _create_schedule, part) for part in parts]
     errors = [creation.exception() for creation in creations]

@@ -34,7 +34,7 @@ PATHS = {
     "RootFunction": ["/", "/health", "/health/ready", "/docs/*", "/openapi.json"],
 }
 # Variables that Powertools reads, not we.
-OTHERS_READ = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
+OTHERS_READ = {"POWERTOOLS_SERVICE_NAME"}
 
 
 def _routes(function: dict[str, Any]) -> set[tuple[str, str]]:

@@ -110,6 +110,7 @@ class TestSession:
         self, session: DbSession, member: Member, change: str
     ) -> None:
         credentials = signed_in(session, member)
+        ask(session, credentials)  # so that the token is remembered
         session.execute(text(change))
         with pytest.raises(SessionOver):
             ask(session, credentials)
