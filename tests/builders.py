@@ -8,9 +8,12 @@ reply = a_post(session, channel, parent=root)
 
 import hashlib
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel, Customer
@@ -121,9 +124,18 @@ def a_post(
         "published_at": when if state is PostState.PUBLISHED else None,
     }
     post = Post(**values | columns)
-    session.add(post)
-    session.flush()
+    with any_state(session):
+        session.add(post)
+        session.flush()
     return post
+
+
+@contextmanager
+def any_state(session: Session | Connection) -> Iterator[None]:
+    """Let parts be stored in states in which no part begins."""
+    session.execute(text("select set_config('tests.any_state', 'on', true)"))
+    yield
+    session.execute(text("select set_config('tests.any_state', 'off', true)"))
 
 
 def a_media(session: Session, organization: Organization, **columns: Any) -> Media:

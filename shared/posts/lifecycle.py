@@ -1,12 +1,12 @@
 """Which states may a part move between, and who may move it? `MOVES` is the law.
 
-Use cases check their moves against it, statements are built from it, and the test database refuses an UPDATE that it
-does not list. A new part may begin in any state of its thread; a deleted one that an edit brings back begins anew.
+Use cases check their moves against it, the conditions of statements are made from it, and the test database refuses an
+INSERT, an UPDATE or a deletion that it does not list.
 """
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 
 class PostState(StrEnum):
@@ -39,7 +39,19 @@ class Hand(StrEnum):
 
 _MEMBER, _PUBLISHER, _SWEEP = (frozenset({hand}) for hand in Hand)
 
-MOVES: Mapping[tuple[PostState, PostState], frozenset[Hand]] = {
+ABSENT: Final = None
+"""A part that is not stored yet, or is deleted: an edit that brings one back stores it anew."""
+
+State = PostState | None
+
+MOVES: Mapping[tuple[State, State], frozenset[Hand]] = {
+    (ABSENT, PostState.DRAFT): _MEMBER,
+    (ABSENT, PostState.QUEUED): _MEMBER,
+    (ABSENT, PostState.FAILED): _MEMBER,  # a part added to a thread that failed
+    (PostState.DRAFT, ABSENT): _MEMBER,
+    (PostState.QUEUED, ABSENT): _MEMBER,
+    (PostState.FAILED, ABSENT): _MEMBER,
+    (PostState.UNCONFIRMED, ABSENT): _MEMBER,
     (PostState.DRAFT, PostState.QUEUED): _MEMBER,
     (PostState.QUEUED, PostState.DRAFT): _MEMBER,
     (PostState.QUEUED, PostState.PUBLISHING): _PUBLISHER,  # claimed
@@ -59,14 +71,33 @@ MOVES: Mapping[tuple[PostState, PostState], frozenset[Hand]] = {
 }
 
 
-def may_move(before: PostState, after: PostState, *, by: Hand) -> bool:
+def may_move(before: State, after: State, *, by: Hand) -> bool:
     """Return whether `by` may move a part from one state to the other."""
     return by in MOVES.get((before, after), ())
 
 
-def sources(after: PostState, *, by: Hand) -> tuple[PostState, ...]:
-    """Return the states from which `by` may move a part to `after`."""
+def sources(after: State, *, by: Hand) -> tuple[PostState, ...]:
+    """Return the states from which `by` may move a stored part to `after`."""
     return tuple(before for before in PostState if may_move(before, after, by=by))
+
+
+def where_may_become(
+    after: State, *, by: Hand, only: PostState | None = None, state: str = "posts.state"
+) -> str:
+    """Write the SQL condition under which `by` may move a stored part to `after`.
+
+    `only` leaves out the other states that it may come from; `state` is the column.
+    """
+    before = [one for one in sources(after, by=by) if only in (None, one)]
+    return f"{state} in ({in_sql(before)})" if before else "false"
+
+
+def where_may_move(before: str, after: str, *, by: Hand) -> str:
+    """Write the SQL condition that `by` may make the move between two states; '' stands for `ABSENT`."""
+    pairs = [
+        f"('{old or ''}', '{new or ''}')" for (old, new), hands in MOVES.items() if by in hands
+    ]
+    return f"({before}, {after}) in ({', '.join(pairs)})"
 
 
 def in_sql(states: Iterable[PostState]) -> str:
@@ -74,7 +105,7 @@ def in_sql(states: Iterable[PostState]) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
 
-CLOSED = (PostState.PUBLISHING, PostState.PUBLISHED)
+CLOSED = tuple(state for state in PostState if not may_move(state, ABSENT, by=Hand.MEMBER))
 """Being published, or published: no member changes or deletes it."""
 
 RESENDABLE = tuple(

@@ -15,12 +15,14 @@ from shared.core.ids import OrganizationId, UserId, new_id
 from shared.organizations.models import Role
 from shared.posts.announce import MESSAGES, announcing, announcing_written
 from shared.posts.lifecycle import (
+    ABSENT,
     CLOSED,
     RESENDABLE,
     Hand,
     PostState,
     in_sql,
-    sources,
+    where_may_become,
+    where_may_move,
     wire_state,
 )
 from shared.posts.models import CreationMethod
@@ -126,6 +128,14 @@ class WrittenRoot:
         )
 
 
+_STAYS_OPEN = f"""posts.deleted_at is null and posts.state = excluded.state
+                and posts.state not in ({in_sql(CLOSED)})"""
+_MOVES_TO_GIVEN = where_may_move(
+    "case when posts.deleted_at is null then posts.state else '' end",
+    "excluded.state",
+    by=Hand.MEMBER,
+)
+
 # A part is (root, position): writing a thread anew keeps the ids, drops the parts that are no longer there, and brings
 # back one that had been dropped. What had been sent before in vain gets a new generation, and so a new idempotency key.
 # One statement whatever the number of channels and parts; what it must not touch is left out, and the caller sees it
@@ -168,13 +178,13 @@ _WRITE = text(f"""
             error_message = case when excluded.state = posts.state then posts.error_message end,
             deleted_at = null, updated_at = now()
         where posts.organization_id = excluded.organization_id and posts.revision < excluded.revision
-            and (posts.state not in ({in_sql(CLOSED)}) or posts.deleted_at is not null)
+            and ({_STAYS_OPEN} or {_MOVES_TO_GIVEN})
         returning posts.*
     ), dropped as (
         update posts set deleted_at = now(), due_at = null, updated_at = now()
         from (select root_id, max(position) as last from given group by root_id) kept
         where posts.root_id = kept.root_id and posts.position > kept.last and posts.deleted_at is null
-            and posts.organization_id = :organization_id
+            and posts.organization_id = :organization_id and {where_may_become(ABSENT, by=Hand.MEMBER)}
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
         select id, :organization_id, root_id, revision, cast(:user_id as uuid), action, changes
@@ -288,6 +298,7 @@ _DELETE = text(f"""
         update posts set deleted_at = now(), due_at = null, armed_revision = null, revision = revision + 1,
             updated_at = now()
         where organization_id = :organization_id and root_id = any(cast(:roots as uuid[])) and deleted_at is null
+            and {where_may_become(ABSENT, by=Hand.MEMBER)}
             and root_id not in (
                 select busy.root_id from posts busy
                 where busy.root_id = any(cast(:roots as uuid[])) and busy.deleted_at is null
@@ -343,7 +354,7 @@ _DELETE_REST = text(f"""
     with deleted as (
         update posts set deleted_at = now(), due_at = null, armed_revision = null, updated_at = now()
         where organization_id = :organization_id and root_id = :root_id and position >= :position
-            and deleted_at is null and state not in ({in_sql(CLOSED)})
+            and deleted_at is null and {where_may_become(ABSENT, by=Hand.MEMBER)}
         returning id, position, content
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -375,7 +386,7 @@ _CONFIRM = text(f"""
             release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
             error_message = null, next_check_at = null, updated_at = now()
         where id = :part_id and organization_id = :organization_id
-            and state in ({in_sql(sources(PostState.PUBLISHED, by=Hand.MEMBER))})
+            and {where_may_become(PostState.PUBLISHED, by=Hand.MEMBER)}
         returning posts.*
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -425,7 +436,8 @@ _REQUEUE = text(f"""
             error_code = null, error_message = null, updated_at = now()
         where organization_id = :organization_id and root_id = :root_id and deleted_at is null
             and ((id = :part_id and (state in ({in_sql(RESENDABLE)}) or (state = 'queued' and due_at is null)))
-                or (position > :position and state in ('failed', 'queued')))
+                or (position > :position and (state = 'queued'
+                    or {where_may_become(PostState.QUEUED, by=Hand.MEMBER, only=PostState.FAILED)})))
         returning posts.*
     ), told as (
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)

@@ -19,7 +19,7 @@ from shared.posts.check import Files, check_thread, media_ids, missing_files
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import PostChanged
 from shared.posts.keep_details import with_kept_details, with_kept_setting_details
-from shared.posts.lifecycle import PostState
+from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
 from shared.posts.queries import (
     Author,
     Change,
@@ -63,6 +63,11 @@ class Plan:
     before: Sequence[StoredPart] | None = None
 
     @property
+    def state_of_replies(self) -> PostState:
+        """The root's, but while nobody knows whether the root is there, its replies wait."""
+        return PostState.QUEUED if self.state is PostState.UNCONFIRMED else self.state
+
+    @property
     def kept_files(self) -> set[str]:
         """The files that the post held before."""
         return {str(entry["id"]) for part in self.before or () for entry in part.media}
@@ -103,8 +108,7 @@ def write(
     """
     require_writer(author)
     for plan in plans:
-        if plan.before:
-            require_move(plan.before[0].state, plan.state, plan.before[0].revision)
+        _require_moves(plan)
     channels = read_channels(session, author.organization_id, [plan.thread for plan in plans])
     plans = [
         replace(plan, thread=with_kept_details(plan.thread, plan.before or ())) for plan in plans
@@ -184,6 +188,20 @@ def disarm_old(session: Session, before: Sequence[StoredPart]) -> None:
         disarm_after_commit(session, root.id, root.revision, root.arm_count)
 
 
+def _require_moves(plan: Plan) -> None:
+    begin = (
+        {plan.state_of_replies} if len(plan.thread.parts) > len(plan.before or [None]) else set()
+    )
+    if plan.before:
+        root = plan.before[0]
+        require_move(root.state, plan.state, root.revision)
+    else:
+        begin.add(plan.state)
+    for state in begin:
+        if not may_move(ABSENT, state, by=Hand.MEMBER):
+            raise LookupError(f"no part begins as {state}")
+
+
 def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelFacts]) -> Plan:
     slug, thread = channels[plan.thread.channel_id].provider, plan.thread
     if plan.before and plan.before[0].channel_id == thread.channel_id:
@@ -214,8 +232,6 @@ def _unknown_settings(
 def _rows(plan: Plan) -> list[NewPart]:
     """Make the rows of a thread. A part keeps the id that its position had."""
     thread, known = plan.thread, [part.id for part in plan.before or ()]
-    # While nobody knows whether the root is there, its replies wait.
-    of_replies = PostState.QUEUED if plan.state is PostState.UNCONFIRMED else plan.state
     ids = [*known[: len(thread.parts)], *(new_id() for _ in thread.parts[len(known) :])]
     return [
         NewPart(
@@ -225,7 +241,7 @@ def _rows(plan: Plan) -> list[NewPart]:
             root_id=ids[0],
             parent_id=ids[position - 1] if position else None,
             position=position,
-            state=of_replies if position else plan.state,
+            state=plan.state_of_replies if position else plan.state,
             content=part.content,
             media=part.media,
             settings={} if position else thread.settings,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import TextClause
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -195,7 +196,7 @@ def _record_failed(
     session: Session, claimed: Claim, error: ProviderError, *, disconnects: bool
 ) -> None:
     part = claimed.part
-    if not _end(session, claimed, "refused", "failed", error):
+    if not _end(session, claimed, queries.RECORD_FAILED, error):
         return
     if disconnects:
         organization_id, channel_id = channel_ids(part)
@@ -211,20 +212,15 @@ def _record_failed(
 
 def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) -> None:
     part = claimed.part
-    if not _end(session, claimed, "unknown", "unconfirmed", error):
+    if not _end(session, claimed, queries.RECORD_UNCONFIRMED, error):
         return
     tell(session, part.organization_id, notices.unconfirmed(part, error))
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
 
 
-def _end(
-    session: Session, claimed: Claim, attempt_state: str, post_state: str, error: ProviderError
-) -> bool:
+def _end(session: Session, claimed: Claim, statement: TextClause, error: ProviderError) -> bool:
     """Finish attempt and part, which the webhooks hear of; False when the lease is lost."""
-    row = session.execute(
-        queries.RECORD_END,
-        _held(claimed) | _error(error) | {"attempt_state": attempt_state, "post_state": post_state},
-    ).one_or_none()
+    row = session.execute(statement, _held(claimed) | _error(error)).one_or_none()
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return False

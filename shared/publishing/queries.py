@@ -1,10 +1,11 @@
 """Every SQL statement of publishing. Due times, leases and back-off are decided by the database's clock, in the statement itself."""
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from shared.posts.announce import MESSAGES, announcing
-from shared.posts.lifecycle import Hand, PostState, in_sql, sources
-from shared.posts.obstacles import CROWDED, Step, first_in_sql
+from shared.posts.lifecycle import Hand, PostState, where_may_become
+from shared.posts.obstacles import CROWDED, PREDECESSOR_FAILED, Step, first_in_sql
+from shared.publishing.models import AttemptState
 from shared.webhooks.models import Event
 
 # A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
@@ -43,11 +44,6 @@ _CANDIDATE = """
 """
 
 
-def _before(after: PostState) -> str:
-    """Write the states from which the publisher may move a part to `after`, as the list of an SQL `in`."""
-    return in_sql(sources(after, by=Hand.PUBLISHER))
-
-
 # How long a part waits that is over a bound: one to three seconds, spread by a hash so that the waiting do not all return at once.
 _TURN = "make_interval(secs => 1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3)"
 
@@ -70,7 +66,7 @@ CLAIM = text(f"""
     ), moved as (
         update posts set state = 'publishing', error_code = null, error_message = null, next_check_at = null
         from judged where posts.id = judged.id and judged.verdict is null
-            and posts.state in ({_before(PostState.PUBLISHING)})
+            and {where_may_become(PostState.PUBLISHING, by=Hand.PUBLISHER)}
         returning posts.id
     ), attempt as (
         insert into attempts (id, organization_id, post_id, root_id, channel_id, named_host, revision, generation,
@@ -147,7 +143,7 @@ RECORD_RELEASED = text(f"""
         update posts set state = 'published', published_at = now(), due_at = null, release_id = :release_id,
             release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
             error_message = null, next_check_at = null, updated_at = now()
-        from finished where posts.id = finished.post_id and posts.state in ({_before(PostState.PUBLISHED)})
+        from finished where posts.id = finished.post_id and {where_may_become(PostState.PUBLISHED, by=Hand.PUBLISHER)}
         returning posts.*
     ), successor as (
         update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
@@ -188,42 +184,50 @@ RECORD_RETRY = text(f"""
     update posts set state = 'queued', due_at = now() + make_interval(secs => :after_seconds),
         armed_revision = null, enqueued_at = null, next_check_at = null, arm_count = arm_count + 1,
         error_code = :error_code, error_message = :error_message, updated_at = now()
-    from finished where posts.id = finished.post_id and posts.state in ({_before(PostState.QUEUED)})
+    from finished where posts.id = finished.post_id and {where_may_become(PostState.QUEUED, by=Hand.PUBLISHER)}
     returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at
 """)  # noqa: S608, only constants of this file
 
-RECORD_END = text(f"""
-    with finished as (
-        update attempts set state = cast(:attempt_state as text), finished_at = now(), error_code = :error_code,
-            error_message = :error_message, evidence = {_EVIDENCE}
-        where {_HELD}
-        returning post_id
-    ), ended as (
-        update posts set state = cast(:post_state as text), due_at = null, error_code = :error_code,
-            error_message = :error_message, updated_at = now()
-        from finished where posts.id = finished.post_id and posts.state = 'publishing'
-        returning posts.*
-    ), {announcing("ended", Event.FAILED)}
-    select id, {MESSAGES} from ended
-""")  # noqa: S608, only constants of this file
 
+def _record_end(attempt_state: AttemptState, post_state: PostState) -> TextClause:
+    return text(f"""
+        with finished as (
+            update attempts set state = '{attempt_state}', finished_at = now(), error_code = :error_code,
+                error_message = :error_message, evidence = {_EVIDENCE}
+            where {_HELD}
+            returning post_id
+        ), ended as (
+            update posts set state = '{post_state}', due_at = null, error_code = :error_code,
+                error_message = :error_message, updated_at = now()
+            from finished where posts.id = finished.post_id
+                and {where_may_become(post_state, by=Hand.PUBLISHER, only=PostState.PUBLISHING)}
+            returning posts.*
+        ), {announcing("ended", Event.FAILED)}
+        select id, {MESSAGES} from ended
+    """)  # noqa: S608, only constants of this file
+
+
+RECORD_FAILED = _record_end(AttemptState.REFUSED, PostState.FAILED)
+RECORD_UNCONFIRMED = _record_end(AttemptState.UNKNOWN, PostState.UNCONFIRMED)
+
+_MAY_BE_REFUSED = where_may_become(PostState.FAILED, by=Hand.PUBLISHER, only=PostState.QUEUED)
 # A queued part that will never go out. The claim found it a moment ago; since then a member may have sent it again.
 FAIL_QUEUED = text(f"""
     with ended as (
         update posts set state = 'failed', due_at = null, error_code = :error_code, error_message = :error_message,
             updated_at = now()
-        where id = :part_id and revision = :revision and generation = :generation and state = 'queued'
+        where id = :part_id and revision = :revision and generation = :generation and {_MAY_BE_REFUSED}
         returning posts.*
     ), {announcing("ended", Event.FAILED)}
     select id, {MESSAGES} from ended
 """)  # noqa: S608, only constants
 
 # The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks hear of the one that failed by itself.
-FAIL_SUCCESSORS = text("""
-    update posts set state = 'failed', due_at = null, error_code = 'predecessor_failed',
+FAIL_SUCCESSORS = text(f"""
+    update posts set state = 'failed', due_at = null, error_code = '{PREDECESSOR_FAILED.verdict}',
         error_message = :error_message, updated_at = now()
-    where root_id = :root_id and position > :position and state = 'queued' and deleted_at is null
-""")
+    where root_id = :root_id and position > :position and {_MAY_BE_REFUSED} and deleted_at is null
+""")  # noqa: S608, only constants of this file
 
 # A holder that comes back too late leaves what it knows on its own row; reconcile decides.
 KEEP_LATE_RELEASE = text("""
@@ -482,7 +486,7 @@ ADOPT_LATE = text(f"""
         select a.id, a.post_id, a.release_id, a.release_url, a.release_data
         from attempts a join posts p on p.id = a.post_id
         where a.release_id is not null and a.state <> 'released' and a.finished_at is not null
-            and p.state in ({in_sql(sources(PostState.PUBLISHED, by=Hand.SWEEP))}) and p.generation = a.generation
+            and {where_may_become(PostState.PUBLISHED, by=Hand.SWEEP, state="p.state")} and p.generation = a.generation
             and not exists (
                 select 1 from posts other
                 where other.channel_id = p.channel_id and other.release_id = a.release_id and other.id <> p.id

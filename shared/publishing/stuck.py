@@ -9,6 +9,7 @@ from sqlalchemy import text
 from shared.core.log import log
 from shared.db.session import unit_of_work
 from shared.posts.announce import announcing
+from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import PREDECESSOR_FAILED, PREDECESSOR_MISSING, Step, sentence
 from shared.publishing import notices
 from shared.publishing.notices import tell
@@ -42,7 +43,8 @@ TAKE_STUCK = text(f"""
             error_message = case when stuck.alone then cast(:missing as text) else cast(:failed as text) end
         from stuck
         where posts.root_id = stuck.root_id and posts.position >= stuck.position and not stuck.goes_on
-            and posts.state = 'queued' and posts.deleted_at is null and posts.due_at is null
+            and {where_may_become(PostState.FAILED, by=Hand.SWEEP)} and posts.deleted_at is null
+            and posts.due_at is null
         returning posts.*
     ), {announcing("broken", Event.FAILED)}
     select told.id, told.root_id, told.organization_id, told.generation, told.position, told.state = 'queued' as goes_on,

@@ -20,7 +20,7 @@ from shared.posts.models import Tag
 from shared.posts.queries import Filter
 from shared.public_api.notifications import list_told
 from shared.publishing.stuck import TAKE_STUCK
-from tests.builders import a_channel, a_member, an_organization
+from tests.builders import a_channel, a_member, an_organization, any_state
 
 _POSTS = text("""
     insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content,
@@ -61,8 +61,9 @@ def known(session: Session) -> Mapping[str, Any]:
         session.flush()
         found = {"organization_id": organization.id, "channel_id": channel.id, "tag_id": tag.id}
         values = found | {"rows": rows}
-        for statement in (_POSTS, _NOTIFICATIONS, _MEDIA):
-            session.execute(statement, values)
+        with any_state(session):
+            for statement in (_POSTS, _NOTIFICATIONS, _MEDIA):
+                session.execute(statement, values)
         session.execute(_TAGGED, values | {"rows": rows // 10})
         found["user_id"] = a_member(session, organization).user_id
     for table in ("posts", "post_tags", "notifications", "media", "tags", "channels"):

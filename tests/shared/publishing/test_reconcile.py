@@ -29,6 +29,7 @@ from shared.publishing.outcome import Publish, after
 from shared.publishing.reconcile import arm_unarmed, keep_house, reconcile
 from shared.publishing.run import publish_due
 from shared.publishing.stage import stage_due
+from tests.builders import any_state
 from tests.fakes.platform import Keyless, refuse
 from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
 
@@ -542,7 +543,7 @@ class TestPlans:
     @pytest.fixture
     def full(self, world: World) -> World:
         root = a_thread(world, "keyless", due_in=SOON)
-        with world.engine.begin() as connection:
+        with world.engine.begin() as connection, any_state(connection):
             connection.execute(_MANY, {"like": root.id})
             connection.execute(_MANY_ATTEMPTS)
             connection.execute(_MANY_STAGINGS)
