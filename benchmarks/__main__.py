@@ -3,6 +3,7 @@
 python -m benchmarks            some four minutes
 python -m benchmarks --quick    tiny numbers, to see that it works
 python -m benchmarks --only growth    how each statement's time grows with the rows; prints its table and writes nothing
+python -m benchmarks --only start     how long `make run` takes until it is ready; the same
 """
 
 import argparse
@@ -129,11 +130,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure everything.")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
     parser.add_argument("--to", type=Path, default=report.HERE, help="the folder to write to")
-    parser.add_argument("--only", choices=["growth"], help="measure this alone and print it")
+    parser.add_argument("--only", choices=["growth", "start"], help="measure this alone and print it")
     given = parser.parse_args()
     sizes = QUICK if given.quick else FULL
     if given.only:
-        print(report.table(measure_growth(sizes)))
+        rows = measure_growth(sizes) if given.only == "growth" else start.measure()
+        print(report.table(rows))
         return
     results = measure(sizes)
     written = json.dumps(results, indent=1, ensure_ascii=False) + "\n"

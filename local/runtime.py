@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from local.aws import LocalAws
-from local.database import check_database, connect
+from local.database import check_database
 from local.environment import ACCESS_KEY, Addresses, function_environment, template_parameters
 from local.gateway import MAIL_JSON, MAIL_PAGE, Gateway
 from local.home import CannotStart, Home
@@ -24,10 +25,11 @@ from local.mailbox import Mailbox
 from local.postgres import EmbeddedPostgres
 from local.provider_keys import KEYS_FILE, read_keys
 from local.queues import QueueFeed
+from local.rearming import Rearming
 from local.sandbox.app import make_sandbox
 from local.schedules import Timers
 from local.seed import Demo, SeedContext, seed
-from local.starters import ROOT, Starter, make_starter
+from local.starters import ROOT, Starter
 from local.storage.front import Storage
 from local.storage.objects import ObjectStore
 from local.storage.signatures import Verifier
@@ -39,14 +41,8 @@ MIGRATE, RECONCILE = "MigrateFunction", "ReconcileFunction"
 _HTTP_WORKERS = 2
 _QUEUE_WORKERS = 4
 _OTHER_WORKERS = 2
-
-# Schedules and messages did not survive: reconcile is to make them anew from the database, also those of posts that were
-# written just before the end, which it would otherwise leave alone for a moment.
-_FORGET_ARMING = """
-    update posts set armed_revision = null, enqueued_at = null, next_check_at = null,
-        updated_at = least(updated_at, now() - interval '1 minute')
-    where state = 'queued'
-"""
+# What the demo account is made with, or looked for, before the system is ready.
+_ASKED_FIRST = ("AuthFunction", "IntegrationsFunction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +71,22 @@ class _StoppedEarly(Exception):
     """A stop was requested before everything was running."""
 
 
-async def run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
-    """Bring the system up, say so, and take it down when `stop` is set.
+async def run(home: Home, listeners: Listeners, starter: Starter, stop: asyncio.Event) -> None:
+    """Bring the system up, say so, and take it down when `stop` is set; `starter` is closed with it.
 
     Raises:
         CannotStart: a part of it did not come up; the message says which and why.
         PartEnded: a part of it ended later and could not be started again.
     """
     with contextlib.suppress(_StoppedEarly):
-        await _run(home, listeners, stop)
+        await _run(home, listeners, starter, stop)
 
 
-async def _run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
+async def _run(home: Home, listeners: Listeners, starter: Starter, stop: asyncio.Event) -> None:
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        parts = await _bring_up(home, listeners, stack, stop)
+        stack.push_async_callback(starter.close)
+        parts = await _bring_up(home, listeners, starter, stack, stop)
         servers = _servers(home, parts, listeners, stack, stop)
         await stack.enter_async_context(_background(servers, stop, patience_seconds=3))
         await stack.enter_async_context(_background(_consumers(parts), stop, patience_seconds=0))
@@ -100,21 +97,25 @@ async def _run(home: Home, listeners: Listeners, stop: asyncio.Event) -> None:
         context = SeedContext(
             home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
         )
-        demo = await _seeded(context, parts.pools, stop)
+        demo = await _seeded(context, stop)
         home.publish(_facts(addresses, demo, parts.database_url))
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
+        rearming = Rearming(parts.database_url, partial(_reconcile, parts.pools))
+        await stack.enter_async_context(_background([rearming.run()], stop, patience_seconds=0))
         warming = asyncio.create_task(_warm(parts))
         await stop.wait()
         warming.cancel()
 
 
 async def _bring_up(
-    home: Home, listeners: Listeners, stack: AsyncExitStack, stop: asyncio.Event
+    home: Home,
+    listeners: Listeners,
+    starter: Starter,
+    stack: AsyncExitStack,
+    stop: asyncio.Event,
 ) -> _Parts:
     """Start the database, make the template's resources, and migrate; the reverse is left on `stack`."""
-    starter = make_starter()  # imports the libraries while the database starts
-    stack.push_async_callback(starter.close)
     postgres, database_url = await _database(home, stack)
     _go_on(stop)
     mailbox = Mailbox(home.path / "mails")
@@ -134,18 +135,15 @@ async def _bring_up(
     for pool in pools.values():
         stack.push_async_callback(pool.close)
     _go_on(stop)
-    await _migrate(pools)
+    await asyncio.gather(_migrate(pools), *(pools[name].warm() for name in _ASKED_FIRST))
     _go_on(stop)
-    await asyncio.to_thread(_forget_arming, database_url)
     return _Parts(system, aws, mailbox, addresses, pools, database_url, postgres)
 
 
-async def _seeded(
-    context: SeedContext, pools: Mapping[str, FunctionPool], stop: asyncio.Event
-) -> Demo:
-    """Register the demo account by our own API, and see meanwhile to what is due."""
+async def _seeded(context: SeedContext, stop: asyncio.Event) -> Demo:
+    """Register the demo account by our own API."""
     try:
-        demo, _ = await asyncio.gather(asyncio.to_thread(seed, context), _reconcile(pools))
+        demo = await asyncio.to_thread(seed, context)
     except Exception:
         _go_on(stop)  # nobody answers its requests any more
         raise
@@ -206,12 +204,6 @@ async def _migrate(pools: Mapping[str, FunctionPool]) -> None:
     if outcome.failed:
         raise CannotStart(f"The database could not be migrated: {outcome.error()}")
     await pools[MIGRATE].close()
-
-
-def _forget_arming(database_url: str) -> None:
-    with contextlib.closing(connect(database_url)) as connection:
-        connection.cursor().execute(_FORGET_ARMING)
-        connection.commit()
 
 
 def _servers(

@@ -11,12 +11,13 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from local.home import CannotStart, Home, listen
 from local.keep import PartEnded
 from local.postgres import PostgresFailed
-from local.runtime import Listeners, run
+from local.starters import Starter, make_starter
 
 EXIT_CANNOT_START = 2
 DEFAULT_PORT = 3000
@@ -39,8 +40,8 @@ def main() -> int:
     try:
         home = Home(Path(os.environ.get("ROOST_HOME", ".roost")))
         home.withdraw()
-        listeners = Listeners(*_listen(home))
-        asyncio.run(_supervise(home, listeners))
+        sockets = _listen(home)
+        asyncio.run(_supervise(home, sockets, make_starter()))
     except (CannotStart, PostgresFailed, PartEnded) as error:
         print(error, file=sys.stderr)
         return EXIT_CANNOT_START
@@ -80,11 +81,13 @@ def _port(variable: str, otherwise: int) -> int:
     return int(given)
 
 
-async def _supervise(home: Home, listeners: Listeners) -> None:
+async def _supervise(home: Home, sockets: Sequence[socket.socket], starter: Starter) -> None:
+    from local.runtime import Listeners, run  # meanwhile the starter imports what functions need
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _asked, stop)
-    await run(home, listeners, stop)
+    await run(home, Listeners(*sockets), starter, stop)
 
 
 def _asked(stop: asyncio.Event) -> None:

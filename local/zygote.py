@@ -96,6 +96,7 @@ def _fork(
         os.close(log)
         os.environ.clear()
         os.environ.update(request["environment"])
+        sys.dont_write_bytecode = False  # the shell's wish; a worker inherits nothing of the shell
         worker.run(
             socket.socket(fileno=channel), life, handler=request["handler"], paths=request["paths"]
         )

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.database import connect
 from local.newcomer import Newcomer
 from tests.local.test_workers import gone_within
 from tests.running import ROOT, RunningSystem
@@ -102,6 +103,33 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
         (status,) = published(second)
         assert (part["state"], part["releaseURL"]) == ("PUBLISHED", status["url"])
     stop_in_order(second)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_posts_queued_before_a_restart_go_out_and_far_ones_cost_nothing(
+    start: Callable[[], RunningSystem], how: signal.Signals
+) -> None:
+    first = start()
+    with logged_in(first) as me:
+        channels = me.call("GET", "/integrations")["integrations"]
+        due = datetime.now(UTC) + timedelta(seconds=4)
+        for name, at in (("during", due), ("far", due + timedelta(days=30))):
+            me.schedule([channels[0]["id"]], [{"content": f"<p>{name}</p>", "image": []}], at=at)
+    first.end(how)
+
+    second = start()
+    ready_at = datetime.now(UTC)
+    until(lambda: published(second), seconds=60)
+    late = datetime.now(UTC) - max(due, ready_at)
+
+    assert [status["text"] for status in published(second)] == ["during"]
+    assert late < timedelta(seconds=15)  # a loaded machine; the sweep's minute would be more
+    with contextlib.closing(connect(second.facts["databaseUrl"])) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "select arm_count, armed_revision = revision from posts where state = 'queued'"
+        )
+        assert cursor.fetchall() == ([1, True],)
 
 
 def test_database_that_is_killed_comes_back(start: Callable[[], RunningSystem]) -> None:

@@ -14,9 +14,6 @@ CONTEXT = SeedContext(Path(), "http://127.0.0.1:1", "http://127.0.0.1:1", "http:
 
 
 def seeding(monkeypatch: pytest.MonkeyPatch, *, stopped: bool) -> None:
-    async def nothing(_: object) -> None:
-        return None
-
     def refused(_: SeedContext) -> None:
         raise httpx.ConnectError("Connection refused")
 
@@ -24,10 +21,9 @@ def seeding(monkeypatch: pytest.MonkeyPatch, *, stopped: bool) -> None:
         stop = asyncio.Event()
         if stopped:
             stop.set()
-        await _seeded(CONTEXT, {}, stop)
+        await _seeded(CONTEXT, stop)
 
     monkeypatch.setattr(runtime, "seed", refused)
-    monkeypatch.setattr(runtime, "_reconcile", nothing)
     asyncio.run(run())
 
 

@@ -1,6 +1,8 @@
 import asyncio
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from local.starters import Executor, ForkServer, Starter
+from local.system import FunctionSpec
 from local.workers import FunctionPool, LogBook, Outcome, Worker
 from tests.local.conftest import read_small_system
 
@@ -17,11 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 async def invoke_once(
-    home: Path, function: str, event: object, *, starter: Starter | None = None, times: int = 1
+    home: Path,
+    function: str | FunctionSpec,
+    event: object,
+    *,
+    starter: Starter | None = None,
+    times: int = 1,
 ) -> list[Outcome]:
     starter = starter or Executor()
     pool = FunctionPool(
-        read_small_system().functions[function],
+        read_small_system().functions[function] if isinstance(function, str) else function,
         size=2,
         starter=starter,
         log_book=LogBook(home / "logs"),
@@ -81,6 +89,24 @@ class TestInvoke:
         assert seen["environment"]["AWS_LAMBDA_FUNCTION_NAME"] == "roost-local-EchoFunction"
         assert seen["environment"]["STAGE"] == "local"
         assert "SECRET_OF_THE_SUPERVISOR" not in seen["environment"]
+
+    @pytest.mark.parametrize("make", [Executor, ForkServer])
+    def test_worker_writes_bytecode_whatever_the_shell_says(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        make: type[Executor] | type[ForkServer],
+    ) -> None:
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        shutil.copytree(read_small_system().functions["EchoFunction"].code, tmp_path / "code")
+
+        async def scenario() -> Outcome:
+            echo = read_small_system().functions["EchoFunction"]
+            here = dataclasses.replace(echo, code=tmp_path / "code")
+            return (await invoke_once(tmp_path, here, {}, starter=make()))[0]
+
+        assert not asyncio.run(scenario()).failed
+        assert list((tmp_path / "code").rglob("*.pyc"))
 
     def test_worker_is_kept_for_the_next_invocation(self, tmp_path: Path) -> None:
         first, second = asyncio.run(invoke_once(tmp_path, "EchoFunction", {}, times=2))
