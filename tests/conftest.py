@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -37,6 +38,7 @@ from shared.db.base import Base
 from shared.db.session import bound_to, dispose, engine
 from shared.posts.lifecycle import MOVES
 from tests.loop import use_loop
+from tests.providers import not_judged
 
 Configure = Callable[..., None]
 use_loop()  # before a test module imports a function
@@ -59,6 +61,27 @@ _ENVIRONMENT = {
 def pytest_runtest_setup() -> None:
     """Let a test reach this machine and nothing else."""
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a process of pytest-xdist did not judge to the one that writes the summary."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["not_judged"] = dict(not_judged.counts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what another process did not judge."""
+    not_judged.counts.update(getattr(node, "workeroutput", {}).get("not_judged", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what was not compared with the platforms' published descriptions, and why."""
+    if lines := not_judged.summary(not_judged.counts):
+        terminalreporter.section("requests not compared with a published description")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """What a platform is, as data: the table from which validation, settings forms, documentation and OAuth are made."""
 
+import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -114,6 +115,9 @@ class TextMode:
     text: TextRules
 
 
+_SOURCE = re.compile(r"https://\S+.*, read 20\d\d-\d\d", re.DOTALL)
+
+
 class IdempotencyForm(StrEnum):
     """How a platform recognizes a request it has already carried out."""
 
@@ -126,12 +130,17 @@ class IdempotencyForm(StrEnum):
 class Idempotency:
     """The platform's promise. After `lifetime` (None: for ever) an attempt counts as one without a key.
 
-    `source` is where the promise is written, and when it was read; every promise has one.
+    `source` is where the promise is written, and when it was read: a link and a month. A promise without one is refused,
+    because a post is sent a second time on its word.
     """
 
     form: IdempotencyForm = IdempotencyForm.NONE
     lifetime: timedelta | None = None
     source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.form is not IdempotencyForm.NONE and not _SOURCE.search(self.source):
+            raise ValueError(f"a promise names its source, a link and a date: {self.source!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ class Keyed(Keyless):
     spec = ProviderSpec(
         **{name: getattr(Keyless.spec, name) for name in Keyless.spec.__slots__}
         | {"slug": "keyed", "name": "Keyed",
-           "idempotency": Idempotency(IdempotencyForm.HEADER, timedelta(hours=1))}
+           "idempotency": Idempotency(IdempotencyForm.HEADER, timedelta(hours=1), "https://platform.example/keys, read 2026-12")}
     )  # fmt: skip
 
     def headers(self, post: OutgoingPost) -> dict[str, str]:

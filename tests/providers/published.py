@@ -1,7 +1,7 @@
 """Do our requests fit what the platforms publish about their APIs? The descriptions lie beside the repository.
 
-They are not ours to keep in it (their licences differ), so where the folder is missing nothing is judged and the tests
-that need it are skipped with that reason.
+They are not ours to keep in it (their licences differ). Where the folder is missing nothing is judged: each call is
+counted with that reason (`not_judged`), the run's summary lists the counts, and the tests of this module are skipped.
 """
 
 import functools
@@ -17,11 +17,12 @@ from openapi_core.datatypes import RequestParameters
 from openapi_core.exceptions import OpenAPIError
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
+from tests.providers.not_judged import not_judged
+
 FOLDER = Path(__file__).parents[3] / "shared" / "platform-specs"
-needs_descriptions = pytest.mark.skipif(
-    not FOLDER.exists(),
-    reason="the platforms' published descriptions are not beside the repository",
-)
+ABSENT = "the platforms' published descriptions are not beside the repository"
+NOT_DESCRIBED = "its description says nothing of a body"
+needs_descriptions = pytest.mark.skipif(not FOLDER.exists(), reason=ABSENT)
 
 
 class _Request:
@@ -72,8 +73,12 @@ def _adapted(node: Any, key: str = "") -> Any:
 
 
 def judge(request: httpx.Request, description: str | Path) -> None:
-    """Hold that `request` is one that the OpenAPI `description` allows: a name in the folder, or a file elsewhere."""
+    """Check that the OpenAPI `description`, a name in the folder or a file elsewhere, allows `request`.
+
+    What cannot be compared is counted: everything where the folder is absent, and a body that is not described.
+    """
     if not FOLDER.exists() and not isinstance(description, Path):
+        not_judged(str(description), ABSENT)
         return
     openapi = _description(description)
     server = (
@@ -83,22 +88,27 @@ def judge(request: httpx.Request, description: str | Path) -> None:
         re.sub(r"\{[^}]*\}", request.url.host, server)
         or f"{request.url.scheme}://{request.url.host}"
     )
+    asked = _Request(request, server.rstrip("/"))
     try:
-        openapi.validate_request(_Request(request, server.rstrip("/")))
+        openapi.validate_request(asked)
     except OpenAPIError as error:
         causes = [str(cause) for cause in getattr(error.__cause__, "schema_errors", [])]
         raise AssertionError(
             f"{request.method} {request.url}: {error}: {error.__cause__} {causes}"
         ) from error
+    if asked.body and openapi.unmarshal_request(asked).body is None:
+        not_judged(f"body of {request.method} {request.url.path}", NOT_DESCRIBED)
 
 
 # Lexicons
 
 
 def judge_lexicon(value: Any, reference: str) -> None:
-    """Hold that `value` is what the lexicon `reference` (`app.bsky.feed.post#main`) describes."""
+    """Check that `value` is what the lexicon `reference` (`app.bsky.feed.post#main`) describes, or count it."""
     if FOLDER.exists():
         _Lexicon().check(value, reference)
+    else:
+        not_judged(reference, ABSENT)
 
 
 class _Lexicon:

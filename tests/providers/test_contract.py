@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ from shared.providers.errors import (
 )
 from shared.providers.http import Api, configured_base_url
 from shared.providers.registry import PROVIDERS, UnknownProvider, provider, slugs, specs
-from shared.providers.spec import IdempotencyForm, OAuth1, OAuth2
+from shared.providers.spec import Idempotency, IdempotencyForm, OAuth1, OAuth2
 from shared.providers.variants import MAKEABLE
 from tests.providers.builders import CLIENT_SECRET, REFRESH_TOKEN, TOKEN, a_post, an_access, an_api
 
@@ -138,6 +139,19 @@ class TestTable:
     def test_never_leaves_a_post_unconfirmed_where_it_can_be_told(self, slug: str) -> None:
         one = provider(slug)
         assert one.spec.idempotency.form is not IdempotencyForm.NONE or isinstance(one, CanLookUp)
+
+    @every_provider
+    def test_a_promise_names_its_source(self, slug: str) -> None:
+        promised = provider(slug).spec.idempotency
+        assert bool(promised.source) == (promised.form is not IdempotencyForm.NONE)
+
+    @pytest.mark.parametrize("source", ["", "https://docs.example.org/keys", "read 2026-11"])
+    def test_a_promise_without_a_link_and_a_date_is_refused(self, source: str) -> None:
+        """A post is sent a second time on its word."""
+        with pytest.raises(ValueError, match="source"):
+            Idempotency(IdempotencyForm.HEADER, timedelta(hours=1), source)
+        Idempotency(IdempotencyForm.HEADER, source="https://docs.example.org/keys, read 2026-11")
+        assert Idempotency(source=source).form is IdempotencyForm.NONE
 
     @every_provider
     def test_limits_can_be_met(self, slug: str) -> None:

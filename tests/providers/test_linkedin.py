@@ -43,6 +43,7 @@ from shared.providers.platforms.linkedin import LinkedInPage
 from shared.providers.uploads import MAX_RANGE, RangeFile
 from tests.providers.builders import NOON, REFRESH_TOKEN, TOKEN, Storage, a_post, an_access, an_api
 from tests.providers.conftest import sample
+from tests.providers.not_judged import not_judged
 from tests.providers.published import judge
 from tests.shared.core.pictures import a_jpeg
 
@@ -66,6 +67,8 @@ def body_of(route: respx.Route, *, described: str | None = None) -> dict[str, An
         bare = str(request.url).replace("/rest/", "/")
         copy = httpx.Request(request.method, bare, headers=request.headers, content=request.content)
         judge(copy, f"linkedin/{described}.openapi.json")
+    else:
+        not_judged(f"{request.method} {request.url.path}", "this test names no description")
     sent: dict[str, Any] = json.loads(request.content) if request.content else {}
     return sent
 
