@@ -120,17 +120,16 @@ def _send_letters(
     tried = taken = 0
     for letter in letters:
         for recipient in recipients:
-            try:
-                send_mail(_mail(letter, recipient, switch))
-            except MailNotSent as error:
-                tried += 1
-                log.warning("mail.failed", extra={"reason": repr(error.__cause__)})
-            except (
-                ValueError
-            ) as error:  # what email.message says of a header or a body it cannot write
-                log.error("mail.not_built", extra={"reason": repr(error)})
-            else:
-                taken += 1
+            with about(user_id=recipient.user_id):
+                try:
+                    send_mail(_mail(letter, recipient, switch))
+                except MailNotSent as error:
+                    tried += 1
+                    log.warning("mail.failed", extra={"reason": repr(error.__cause__)})
+                except ValueError as error:  # a header or a body that email.message cannot write
+                    log.error("mail.not_built", extra={"reason": repr(error)})
+                else:
+                    taken += 1
     return taken > 0 or tried == 0
 
 

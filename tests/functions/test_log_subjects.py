@@ -266,7 +266,7 @@ def _refused_mail(session: Session, member: Member) -> Scenario:
         session, member, kind=NotificationKind.SUCCESS, created_at=two_hours_ago,
         title=NOBODY_MAY_LOG,
     )  # fmt: skip
-    return {}, {"message": "mail.failed"}
+    return {}, {"message": "mail.failed", "user_id": str(member.user_id)}
 
 
 SCENARIOS: dict[str, Callable[[Session, Member], Scenario]] = {
