@@ -130,7 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure everything.")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
     parser.add_argument("--to", type=Path, default=report.HERE, help="the folder to write to")
-    parser.add_argument("--only", choices=["growth", "start"], help="measure this alone and print it")
+    parser.add_argument(
+        "--only", choices=["growth", "start"], help="measure this alone and print it"
+    )
     given = parser.parse_args()
     sizes = QUICK if given.quick else FULL
     if given.only:

@@ -1,7 +1,6 @@
 """How posts get their hints back after a start: what is due soon first, each once, and no work for what is far."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -10,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from local import rearming
+from local.database import connect
 from local.rearming import AHEAD, Rearming
 from shared.core.config import Settings, settings
 from shared.db.session import unit_of_work
@@ -76,7 +76,7 @@ def test_what_is_due_soonest_comes_first_and_what_is_far_not_at_all(
     subject: Rearming, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rearming, "PAGE_SIZE", 2)
-    late, soon, later, far = armed_posts(-MINUTE, 5 * MINUTE, 50 * MINUTE, 2 * HOUR)
+    far, later, soon, late = armed_posts(2 * HOUR, 50 * MINUTE, 5 * MINUTE, -MINUTE)
 
     assert rearm(subject) == 3
 
@@ -131,7 +131,6 @@ def test_a_database_that_is_away_is_asked_again(
     subject: Rearming, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     armed_posts(5 * MINUTE)
-    connect: Callable[[str], pg8000.dbapi.Connection] = rearming.connect
     tries: list[str] = []
 
     def connect_second_time(url: str) -> pg8000.dbapi.Connection:

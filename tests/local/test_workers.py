@@ -98,10 +98,11 @@ class TestInvoke:
         make: type[Executor] | type[ForkServer],
     ) -> None:
         monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-        shutil.copytree(read_small_system().functions["EchoFunction"].code, tmp_path / "code")
+        echo = read_small_system().functions["EchoFunction"]
+        no_bytecode = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(echo.code, tmp_path / "code", ignore=no_bytecode)
 
         async def scenario() -> Outcome:
-            echo = read_small_system().functions["EchoFunction"]
             here = dataclasses.replace(echo, code=tmp_path / "code")
             return (await invoke_once(tmp_path, here, {}, starter=make()))[0]
 
