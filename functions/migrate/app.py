@@ -138,7 +138,8 @@ def _answer(event: Mapping[str, Any], context: Any, status: str, reason: str) ->
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
-    body = json.dumps(answer).encode()
+    # Not escaped: six bytes for a letter beyond ASCII would be more than CloudFormation reads.
+    body = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
     for attempt in range(_ANSWER_TRIES):
         try:
             # The URL is signed for a request without a content type.

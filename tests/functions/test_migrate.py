@@ -75,6 +75,18 @@ class TestHandler:
         assert answer["Status"] == "FAILED"
         assert 'relation "posts" already exists' in answer["Reason"]
 
+    @pytest.mark.parametrize("letter", ["x", "ü", "語", "\U0001f426", "\ud800", '"'])
+    def test_long_reason_is_cut_to_what_cloudformation_reads(
+        self, letter: str, cloudformation: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(_longest: object) -> None:
+            raise ValueError(letter * 10_000)
+
+        monkeypatch.setattr(app, "_migrate", fails)
+        handler(UPDATE, a_context())
+        assert told(cloudformation)["Status"] == "FAILED"
+        assert len(cloudformation.calls.last.request.content) <= 4_096
+
     def test_migration_that_takes_too_long_is_told_before_the_function_ends(
         self, empty_database: Connection, cloudformation: respx.MockRouter
     ) -> None:
