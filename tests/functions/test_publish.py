@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ def test_a_batch_is_worked_off_and_only_the_bad_message_goes_back(platform: Plat
     bad = event("publish_batch")["Records"][2]["messageId"]
     assert answer == {"batchItemFailures": [{"itemIdentifier": bad}]}
     assert platform.texts() == ["one"]
+
+
+def test_parts_of_one_batch_are_published_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None waits for the platform of another: all of a batch are due at the same second."""
+    record = event("publish_batch")["Records"][0]
+    records = [{**record, "messageId": str(number)} for number in range(10)]
+    all_at_once = threading.Barrier(len(records), timeout=5)
+    monkeypatch.setattr(publish, "publish_due", lambda *_args, **_options: all_at_once.wait())
+    assert publish.handler({"Records": records}, Context()) == {"batchItemFailures": []}
 
 
 def test_the_same_batch_again_publishes_nothing(platform: Platform) -> None:
