@@ -20,7 +20,7 @@ from shared.providers.base import OutgoingPost, Processing, Staged
 from shared.providers.errors import ChannelDisconnected, MediaRejected, PlatformUnavailable
 from shared.providers.http import LONGEST_SILENCE, READ_TIMEOUT, Api
 from shared.publishing.reconcile import reconcile
-from shared.publishing.stage import LEASE, LEASE_FOR_THE_ANSWER, stage_due
+from shared.publishing.stage import LEASE, LEASE_FOR_THE_ANSWER, MAX_TRIES, stage_due
 from tests.fakes.platform import Answer, Keyless, no_connection, refuse
 from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
 
@@ -43,6 +43,27 @@ class TestStage:
         stage(world, root)
         assert [request.url.path for request in world.platform.requests] == ["/media"]
         assert staging(world).state == "ready"
+
+    def test_ready_media_are_moved_again_once_the_platform_has_dropped_them(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moved: list[str] = []
+
+        def for_an_hour(
+            _self: Keyless, api: Api, post: OutgoingPost, _progress: Mapping[str, Any]
+        ) -> Staged:
+            moved.append(post.part_id)
+            return Staged({"ids": ["m"]}, expires_at=api.now() + timedelta(hours=1))
+
+        monkeypatch.setattr(Keyless, "stage", for_an_hour)
+        root = a_thread(world, "keyless", due_in=timedelta(hours=3), media=True)
+        stage(world, root)
+        world.pass_time(3_540)
+        stage(world, root)
+        assert len(moved) == 1
+        world.pass_time(61)
+        stage(world, root)
+        assert len(moved) == 2
 
     def test_a_second_holder_waits_for_the_first_ones_lease(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +133,19 @@ class TestStage:
         root = a_thread(world, "keyless", due_in=SOON, media=True)
         world.run()
         assert world.states(root.id) == ["published", "published"]
+
+    def test_a_platform_that_stays_away_fails_the_post_within_the_hour(self, world: World) -> None:
+        asked: list[str] = []
+
+        def away(request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.path)
+            return no_connection(request)
+
+        world.platform.behave = away  # type: ignore[method-assign]
+        root = a_thread(world, "keyless", due_in=NOW, media=True)
+        world.run(until=3_600)
+        assert world.states(root.id) == ["failed", "failed"]
+        assert asked == ["/media"] * MAX_TRIES
 
     def test_media_the_platform_refuses_are_told_and_fail_the_post_at_its_time(
         self, world: World

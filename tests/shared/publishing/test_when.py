@@ -166,6 +166,13 @@ class TestPutBack:
         world.run()
         assert world.states(root.id) == ["published", "published"]
 
+    def test_a_limit_of_days_does_not_keep_back_that_it_came_too_late(self, world: World) -> None:
+        """It fails as soon as it is a day late: members hear of it then, not when the limit ends."""
+        world.platform.answers.append(refuse(429, headers={"retry-after": str(3 * 86_400)}))
+        root = a_thread(world, "keyless", due_in=timedelta(0))
+        world.run(until=24 * 3600 + 120)
+        assert world.states(root.id) == ["failed", "failed"]
+
     def test_a_paused_platform_is_not_sent_to_by_the_sweep(self, world: World) -> None:
         """Finding 8.14: what is overdue meanwhile goes out when the pause is over, and not before."""
         root = a_thread(world, "keyless", due_in=timedelta(0))
