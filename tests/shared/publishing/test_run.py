@@ -17,13 +17,13 @@ from shared.db.insist import insist
 from shared.db.session import CommitUnknown, unit_of_work
 from shared.posts.models import Post
 from shared.providers.base import OutgoingPost, Processing, Released, ThreadPosition
-from shared.providers.errors import ContentRejected
+from shared.providers.errors import ChannelDisconnected, ContentRejected, OutcomeUnknown
 from shared.providers.http import Api
 from shared.publishing import follow_up, queries
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, NotNow, claim
 from shared.publishing.follow_up import record
-from shared.publishing.outcome import Fail, Next, Publish
+from shared.publishing.outcome import Fail, Next, Publish, Unconfirmed
 from shared.publishing.reconcile import reconcile
 from shared.publishing.run import publish_due
 from tests.builders import a_post
@@ -236,6 +236,29 @@ class TestLease:
         world.pass_time(80)
         record(claimed, Fail(ContentRejected("no")))
         assert world.states(root.id)[0] == "publishing"
+
+    @pytest.mark.parametrize(
+        "next_",
+        [
+            Unconfirmed(OutcomeUnknown("no answer")),
+            Fail(ContentRejected("no")),
+            Fail(ChannelDisconnected("no"), disconnects=True),
+        ],
+    )
+    def test_who_has_lost_it_tells_members_nothing(self, world: World, next_: Next) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with unit_of_work() as session:
+            claimed = claim(session, root.id, root.revision)
+        assert isinstance(claimed, Claim)
+        run_module.mark_sending(claimed)
+        world.pass_time(80)
+        record(claimed, next_)
+        with world.engine.connect() as connection:
+            told = connection.execute(text("select title from notifications")).scalars().all()
+            lost = text("select count(*) from channels where disconnected_at is not null")
+            assert connection.execute(lost).scalar_one() == 0
+        assert told == []
+        assert world.states(root.id) == ["publishing", "queued"]
 
     def test_while_reconcile_decides_the_old_holder_sends_nothing(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
