@@ -72,6 +72,25 @@ class TestWays:
         assert "*" not in given["AllowOrigins"]
 
 
+def test_the_migration_waits_for_its_way_to_the_database_and_out(
+    resources: Resources, of_type: OfType
+) -> None:
+    """It runs while the stack is being made, and nothing else makes CloudFormation finish these first."""
+    needed = {
+        *of_type("AWS::EC2::Route"),
+        *of_type("AWS::EC2::SubnetRouteTableAssociation"),
+        *of_type("AWS::EC2::VPCEndpoint"),
+        "DatabaseInstance",
+        *(
+            name
+            for name, rule in of_type("AWS::EC2::SecurityGroupEgress").items()
+            if "DestinationSecurityGroupId" in rule
+        ),
+    }
+    assert "FunctionsToDatabase" in needed
+    assert needed <= set(resources["MigrateFunction"]["DependsOn"])
+
+
 def test_a_holder_is_killed_before_its_lease_ends(of_type: OfType) -> None:
     """Finding 8.17: else two of them send the same message, or the same mail, at once."""
     functions = of_type("AWS::Lambda::Function")
