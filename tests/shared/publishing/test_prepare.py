@@ -8,6 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from shared.aws import queues
+from shared.aws.queues import Message
 from shared.db.session import dispose
 from shared.publishing.prepare import prepare
 from shared.publishing.warm import is_warming, warm, warm_ahead
@@ -48,6 +50,22 @@ class TestPrepare:
             assert connection.execute(
                 text("select enqueued_at is not null from posts where position = 0")
             ).scalar_one()
+
+    def test_a_message_that_the_queue_did_not_take_is_not_recorded_as_sent(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So the sweep sends it ahead of the second, instead of when the part is overdue."""
+        a_thread(world, "keyless", due_in=FAR)
+
+        def away(_queue_url: str, _messages: list[Message]) -> None:
+            raise ConnectionError("away")
+
+        monkeypatch.setattr(queues, "send", away)
+        with pytest.raises(ConnectionError):
+            fire(world)
+        with world.engine.connect() as connection:
+            sent = text("select enqueued_at from posts where position = 0")
+            assert connection.execute(sent).scalar_one() is None
 
     def test_media_are_handed_to_stage(self, world: World) -> None:
         a_thread(world, "keyless", due_in=FAR, media=True)
