@@ -14,7 +14,7 @@ from shared.providers.base import Found, OutgoingPost, Processing, Released, Thr
 from shared.providers.http import Api
 from shared.publishing.outcome import LONGEST_RUN
 from shared.publishing.run import publish_due
-from tests.fakes.platform import Answer, Keyless, Searchable, Slow, no_connection, refuse
+from tests.fakes.platform import Answer, Keyed, Keyless, Searchable, Slow, no_connection, refuse
 from tests.shared.publishing.world import Stopped, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
@@ -152,6 +152,26 @@ class TestLookedUp:
         assert world.states(first.id) == ["published", "published"]
         assert world.states(second.id) == ["unconfirmed", "queued"]
 
+    def test_not_by_what_was_published_through_the_account_s_deleted_channel(
+        self, world: World
+    ) -> None:
+        """It was connected anew, and the same words were sent; the request of the second time got lost."""
+        first = a_thread(world, "searchable", due_in=NOW)
+        world.run()
+        change(world, "update channels set deleted_at = now()")
+        second = a_thread(world, "searchable", due_in=NOW)
+        change(world, "update channels set remote_id = (select min(remote_id) from channels)")
+
+        def lost(request: httpx.Request) -> httpx.Response:
+            raise httpx.ReadTimeout("no answer", request=request)
+
+        for post in world.platform.created:
+            post.created_at = clock.now()
+        world.platform.answers.append(lost)
+        world.run()
+        assert world.states(first.id) == ["published", "published"]
+        assert world.states(second.id) == ["unconfirmed", "queued"]
+
     def test_whatever_another_account_s_post_is_called(self, world: World) -> None:
         """Finding 8.14: two servers number their posts alike, and ours was taken for the other account's."""
         other = a_thread(world, "searchable", due_in=NOW)
@@ -237,6 +257,49 @@ class TestRepeated:
         world.run()
         assert world.states(root.id) == ["published", "published"]
         assert world.platform.texts() == ["one", "two"]
+
+    def test_once_however_often_it_is_looked_up_in_vain(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Searchable, "promise", lambda *_args, **_at: Keyed.spec.idempotency)
+        monkeypatch.setattr(Searchable, "headers", Keyed.headers)
+        behave, keys = world.platform.behave, list[str]()
+
+        def silent(request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                keys.append(request.headers["idempotency-key"])
+                raise httpx.ReadTimeout("no answer", request=request)
+            return behave(request)
+
+        world.platform.behave = silent  # type: ignore[method-assign]
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run(until=3600)
+        assert len(keys) == 2
+        assert len(set(keys)) == 1
+        assert world.states(root.id)[0] == "unconfirmed"
+
+    def test_and_unanswered_again_what_the_first_request_made_is_still_found(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The platform lists a post only minutes later; the doubt is as old as its first request."""
+        monkeypatch.setattr(Searchable, "promise", lambda *_args, **_at: Keyed.spec.idempotency)
+        monkeypatch.setattr(Searchable, "headers", Keyed.headers)
+        behave, sent = world.platform.behave, 0
+
+        def late_and_silent(request: httpx.Request) -> httpx.Response:
+            nonlocal sent
+            if request.method == "POST":
+                sent += 1
+                if sent != 2:
+                    behave(request)
+                raise httpx.ReadTimeout("no answer", request=request)
+            return behave(request) if sent > 1 else httpx.Response(200, json=[])
+
+        world.platform.behave = late_and_silent  # type: ignore[method-assign]
+        root = a_thread(world, "searchable", due_in=NOW)
+        world.run(until=1800)
+        assert world.states(root.id)[0] == "published"
+        assert world.platform.texts().count("one") == 1
 
 
 class TestTwoRequestsThatCannotBeTakenBack:
