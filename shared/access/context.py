@@ -47,6 +47,8 @@ _SUBSCRIBER_BITS = (
 )
 _WRITING = frozenset({KEY_WRITES, WRITE})  # an API key's scope, and a grant's
 _NOBODY = UUID(int=0)
+PARTS_OF_WINDOW = 60
+"""Calls of one part of a rolling window are counted as one."""
 
 
 class Via(StrEnum):
@@ -375,23 +377,35 @@ counted as (
     cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
 )"""
-# A refused call takes no place: whoever keeps trying gets in as soon as the oldest call is a window ago. The time of the
+# A refused call takes no place: whoever keeps trying gets in as soon as the oldest calls are a window ago. The time of the
 # last call keeps the row from the sweep.
-_COUNTED_ROLLING = """
+#
+# Calls of one sixtieth of the window, a minute of an hour, are kept as one: their number, and the time of the newest. So a
+# row holds at most 61 of them, and a call costs the same whatever the limit. No window ever has more calls than allowed: a
+# call counts until the newest of its minute is a window ago, at most a minute longer than its own.
+_COUNTED_ROLLING = f"""
 counted as (
-  insert into rate_limits as r (key, window_started_at, count, calls)
-  select key, now(), 1, array[now()] from subject
-  on conflict (key) do update set window_started_at = now(), (count, calls) = (
-    select least(cardinality(held), :allowed) + 1,
-           case when cardinality(held) < :allowed then held || now() else held end
-    from (select array(
-      select at from unnest(r.calls) at where at > now() - make_interval(secs => :window_seconds)
-    ) as held) still
+  insert into rate_limits as r (key, window_started_at, count, calls, counts)
+  select key, now(), 1, array[now()], array[1] from subject
+  on conflict (key) do update set window_started_at = now(), (count, calls, counts) = (
+    with held as (
+      select at, coalesce(times, 1) as times from unnest(r.calls, r.counts) as kept(at, times)
+      where at > now() - make_interval(secs => :window_seconds)
+    ), used as (
+      select coalesce(sum(times), 0) as times from held
+    ), kept as (
+      select max(at) as at, sum(times) as times from (
+        select at, times from held
+        union all select now(), 1 from used where used.times < :allowed
+      ) one group by date_bin(make_interval(secs => :window_seconds / {PARTS_OF_WINDOW}.0), at, 'epoch')
+    )
+    select used.times + 1, array_agg(kept.at order by kept.at), array_agg(kept.times order by kept.at)
+    from used, kept group by used.times
   )
-  returning r.count as calls, cast(ceil(extract(epoch from
-    (select min(at) from unnest(r.calls) at) + make_interval(secs => :window_seconds) - now())) as int)
+  returning r.count as calls,
+    cast(ceil(extract(epoch from r.calls[1] + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
-)"""
+)"""  # noqa: S608  from constants
 _OF_SEAT = """
 subject as (
   select cast(:rate as text) || ':' || seat.{column} as key from seat where seat.organization_id is not null

@@ -14,7 +14,7 @@ from shared.core.crypto import hash_secret
 MAX_GIVEN_BACK = 300
 _WINDOW = timedelta(minutes=1)
 
-# The newest call is taken off: whichever of two at the same time it is, as many are left.
+# One of the newest calls is taken off: whichever of two at the same time it is, as many are left.
 _GIVE_BACK = text("""
     with caller as (
         select organization_id from api_keys
@@ -32,13 +32,17 @@ _GIVE_BACK = text("""
                                      then now() else r.window_started_at end
         returning r.count
     )
-    update rate_limits r set (count, calls) = (
-        select count(*), coalesce(array_agg(kept.at), '{}')
-        from (select at from unnest(r.calls) at order by at desc offset 1) kept
+    update rate_limits r set (count, calls, counts) = (
+        select coalesce(sum(times), 0), coalesce(array_agg(at order by at), '{}'),
+               coalesce(array_agg(times order by at), '{}')
+        from (
+            select at, coalesce(times, 1) - case when at = max(at) over () then 1 else 0 end as times
+            from unnest(r.calls, r.counts) as held(at, times)
+        ) kept where times > 0
     )
     from caller, refused
     where r.key = cast(:rate as text) || ':' || caller.organization_id and refused.count <= :most
-    returning cardinality(r.calls) as calls
+    returning r.count as calls
 """)
 
 

@@ -54,7 +54,7 @@ PUBLIC_COUNTS = frozenset({Per.ADDRESS, Per.SESSION})
 class Rate:
     """At most `times` calls a `window`; routes that share a `name` share the count.
 
-    A `rolling` window looks back from each call; the others begin with the first call and end as a whole. `times` is
+    A `rolling` window looks back from each call, to a sixtieth of its length; the others begin with the first call and end as a whole. `times` is
     the default: `RATE_LIMITS` may say another number for the name. `in_memory`: each function environment counts for
     itself, so that a read stays a read; otherwise the database counts for all of them.
     """

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import DateTime, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
@@ -91,8 +91,10 @@ class ApiKey(Timestamps, Base):
 class RateLimit(Base):
     """How often something was done in a window. Unlogged: a crash of the database empties it, which is acceptable.
 
-    A fixed window has its beginning and its `count`. A rolling one has the time of each call that it still holds in
-    `calls`, in no order, that of the last one, refused or not, in `window_started_at`, and in `count` how many those are, or one more than may be where the last call was refused.
+    A fixed window has its beginning and its `count`. A rolling one has an element for each part of the window (a minute of
+    an hour) that had calls: the time of the newest in `calls`, oldest part first, and how many there were in `counts`, where
+    a missing number is 1. `window_started_at` is the time of the last call, refused or not, and `count` how many calls there
+    are, or one more than may be where the last was refused.
     """
 
     __tablename__ = "rate_limits"
@@ -104,6 +106,7 @@ class RateLimit(Base):
     calls: Mapped[list[datetime]] = mapped_column(
         ARRAY(DateTime(timezone=True)), server_default=text("'{}'")
     )
+    counts: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'"))
 
 
 class IdempotencyKey(Base):

@@ -25,7 +25,6 @@ from shared.access.errors import (
     NoOrganization,
     NotSignedIn,
     OrganizationGone,
-    RateLimitReached,
     UnknownApiKey,
     UnknownGrant,
 )
@@ -35,7 +34,6 @@ from shared.core.errors import Forbidden, TooManyRequests
 from shared.identity.errors import SessionOver
 from shared.identity.models import User
 from shared.organizations.models import ApiKey, Member, Role
-from shared.publishing.queries import SWEEPS
 from tests.builders import a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
@@ -45,7 +43,6 @@ ANY = Rule(Who.VIEWER, consent=True)
 WRITES = Rule(Who.VIEWER, consent=True, writes=True)
 TWICE = Rate("test", 2, timedelta(minutes=1))
 LIMITED = Rule(Who.VIEWER, consent=True, rate=TWICE)
-ROLLING = Rule(Who.VIEWER, rate=Rate("rolling", 3, timedelta(minutes=1), rolling=True))
 
 
 @pytest.fixture(autouse=True)
@@ -445,39 +442,6 @@ class TestLimit:
         ask(session, with_key(session, other), LIMITED)
         with pytest.raises(TooManyRequests):
             ask(session, with_key(session, member), LIMITED)
-
-    def test_rolling_window_looks_back_from_each_call(
-        self, session: DbSession, member: Member
-    ) -> None:
-        credentials = with_key(session, member)
-        quotas = [ask(session, credentials, ROLLING).quota for _ in range(3)]
-        assert [quota and quota.remaining for quota in quotas] == [2, 1, 0]
-        age = text(
-            "update rate_limits set calls = array[now() - interval '59 seconds', now(), now()]"
-        )
-        session.execute(age)
-        for _ in range(2):  # who was refused has taken no place
-            with pytest.raises(RateLimitReached) as refused:
-                ask(session, credentials, ROLLING)
-            assert refused.value.quota == Quota(limit=3, remaining=0, resets_in_seconds=1)
-        session.execute(text("update rate_limits set calls[1] = now() - interval '60 seconds'"))
-        quota = ask(session, credentials, ROLLING).quota
-        assert quota == Quota(limit=3, remaining=0, resets_in_seconds=60)
-        with pytest.raises(RateLimitReached):
-            ask(session, credentials, ROLLING)
-
-    def test_rolling_window_outlives_the_sweep(self, session: DbSession, member: Member) -> None:
-        credentials = with_key(session, member)
-        ask(session, credentials, ROLLING)
-        session.execute(
-            text("update rate_limits set window_started_at = now() - interval '2 days'")
-        )
-        ask(session, credentials, ROLLING)
-        for sweep in SWEEPS:
-            session.execute(sweep, {"page_size": 500})
-        ask(session, credentials, ROLLING)
-        with pytest.raises(RateLimitReached):
-            ask(session, credentials, ROLLING)
 
     def test_installation_may_allow_another_number(
         self, session: DbSession, member: Member, configure: Configure
