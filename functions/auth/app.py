@@ -128,7 +128,7 @@ def register_account(
 
 
 @auth.get("/activate", response_class=HTMLResponse, responses=OF_A_LINK)
-def show_activation(code: Mailed) -> HTMLResponse:
+def get_activate_page(code: Mailed) -> HTMLResponse:
     """Answer the page on which the mailed link lets one activate an account.
 
     Opening it changes nothing: mail programs and scanners open links too.
@@ -154,7 +154,7 @@ def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
 
 
 @auth.post("/login", responses=refusals(401, 403))
-def log_in(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
+def login(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
     """Sign in with an address and a password.
 
     After ten wrong passwords in a row the account is locked for 15 minutes; the answer is the same as to a wrong
@@ -190,7 +190,7 @@ def forgot_password(body: MailRequest, session: Writing) -> ForgotAnswer:
 
 
 @auth.get("/forgot-return", response_class=HTMLResponse, responses=OF_A_LINK)
-def show_password_form(token: Mailed) -> HTMLResponse:
+def get_forgot_return_page(token: Mailed) -> HTMLResponse:
     """Answer the page on which the mailed link lets one set a new password."""
     return password_page(token)
 
@@ -199,8 +199,14 @@ def show_password_form(token: Mailed) -> HTMLResponse:
 def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
     """Set a new password by the mailed code. Every session of the user ends."""
     if not hmac.compare_digest(body.password.encode(), body.repeat_password.encode()):
-        problem = FieldProblem("repeatPassword", "differs", "Write the same password twice.")
-        raise InvalidInput("The passwords differ.", problems=[problem])
+        problem = FieldProblem(
+            "repeatPassword",
+            "differs",
+            "The passwords do not match. Enter the same password twice.",
+        )
+        raise InvalidInput(
+            "The passwords do not match. Enter the same password twice.", problems=[problem]
+        )
     codes.reset_password(session, body.token, body.password)
     return PasswordWasReset()
 
@@ -225,7 +231,7 @@ def get_personal(member: Acting, profile: OwnProfile) -> PersonalOut:
 
 
 @user.post("/personal")
-def set_personal(body: PersonalIn, member: Acting, session: Writing) -> PersonalOut:
+def update_personal(body: PersonalIn, member: Acting, session: Writing) -> PersonalOut:
     """Change what the user says of themselves; a time zone that is left out stays."""
     row = identity.update_personal(
         session,
@@ -246,7 +252,7 @@ def set_personal(body: PersonalIn, member: Acting, session: Writing) -> Personal
 
 
 @user.get("/email-notifications")
-def get_mail_preferences(member: Acting, session: Reading) -> MailPreferences:
+def get_email_notifications(member: Acting, session: Reading) -> MailPreferences:
     """Say which mails the user wants."""
     row = identity.get_mail_preferences(session, member.person_id)
     return MailPreferences(
@@ -255,7 +261,7 @@ def get_mail_preferences(member: Acting, session: Reading) -> MailPreferences:
 
 
 @user.post("/email-notifications")
-def set_mail_preferences(
+def update_email_notifications(
     body: MailPreferences, member: Acting, session: Writing
 ) -> MailPreferences:
     """Choose which mails to get. Mails about the account itself always come."""
@@ -269,7 +275,7 @@ def set_mail_preferences(
 
 
 @user.get("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
-def show_unsubscribe(token: Mailed) -> HTMLResponse:
+def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
     """Show the page on which a link in a mail switches off mails of its kind.
 
     Opening it changes nothing: mail programs and scanners open links too.
@@ -277,7 +283,9 @@ def show_unsubscribe(token: Mailed) -> HTMLResponse:
     return unsubscribe_page(kind_of(token))
 
 
-@user.post("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
+@user.post(
+    "/unsubscribe", operation_id="unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK
+)
 def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
     """Switch off one kind of mail for one user, by the link in a mail of that kind.
 
@@ -287,7 +295,7 @@ def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
     return unsubscribed_page(unsubscribe(session, token))
 
 
-@user.get("/organizations")
+@user.get("/organizations", operation_id="listOrganizations")
 def get_organizations(member: Acting, session: Reading) -> list[Membership]:
     """List the organizations of the user, the first joined first."""
     return list_organizations(session, member.person_id)
@@ -304,7 +312,7 @@ def change_organization(
 
 
 @user.post("/logout")
-def log_out(request: Request, response: Response, session: Autocommit) -> LoggedOut:
+def logout(request: Request, response: Response, session: Autocommit) -> LoggedOut:
     """End the session, if there is one, and clear the cookies."""
     claims = read_expired_access_token(credentials_of(request).access_token or "")
     if claims:
@@ -315,7 +323,7 @@ def log_out(request: Request, response: Response, session: Autocommit) -> Logged
 
 
 @user.get("/sessions")
-def get_sessions(member: Acting, session: Reading) -> SessionList:
+def list_sessions(member: Acting, session: Reading) -> SessionList:
     """List where the user is signed in, last used first."""
     return SessionList(
         sessions=[
@@ -326,7 +334,7 @@ def get_sessions(member: Acting, session: Reading) -> SessionList:
 
 
 @user.delete("/sessions/{session_id}")
-def end_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut:
+def delete_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut:
     """Sign out one of the user's devices."""
     if not identity.revoke_session_of(session, member.person_id, SessionId(session_id)):
         raise NoSuchSession
@@ -334,7 +342,7 @@ def end_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut
 
 
 @user.get("/impersonate")
-def find_members(
+def list_impersonation_targets(
     name: Annotated[str, Query(min_length=1, max_length=200)], session: Reading
 ) -> ImpersonationCandidates:
     """Find members of any organization by a part of the name or address; for super admins."""
@@ -347,7 +355,7 @@ def find_members(
 
 
 @user.post("/impersonate")
-def impersonate(
+def impersonate_user(
     body: Impersonation, response: Response, member: Acting, session: Reading
 ) -> Impersonation:
     """Act as a member, by the cookie `impersonate`; for super admins. Every request made so is logged."""
@@ -362,7 +370,7 @@ def impersonate(
 
 
 @user.get("/api-key")
-def get_api_keys(member: Acting, session: Reading) -> ApiKeyList:
+def list_api_keys(member: Acting, session: Reading) -> ApiKeyList:
     """List the organization's API keys, the newest first. The keys themselves are never shown again."""
     rows = organizations.list_api_keys(session, member.organization_id)
     return ApiKeyList(keys=[ApiKeyOut.model_validate(row) for row in rows])
@@ -387,7 +395,7 @@ def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Wr
     return change_api_key(session, member.organization_id, key_id, body)
 
 
-@user.post("/api-key/{key_id}/rotate", status_code=201)
+@user.post("/api-key/{key_id}/rotate", operation_id="rotateApiKey", status_code=201)
 def replace_api_key(
     key_id: UUID, member: Acting, session: Writing, body: ApiKeyRotation | None = None
 ) -> ApiKeyMade:

@@ -26,7 +26,7 @@ webhooks = Router(prefix="/webhooks", tags=["Webhooks"])
 
 
 @webhooks.get("")
-def get_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
+def list_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
     """List the organization's webhooks, the first made first."""
     return manage.list_webhooks(session, member.organization_id)
 
@@ -41,13 +41,13 @@ def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
 
 
 @webhooks.put("")
-def update_webhook_by_id(body: WebhookEditById, member: Acting, session: Writing) -> WebhookOut:
+def update_webhook_alias(body: WebhookEditById, member: Acting, session: Writing) -> WebhookOut:
     """Change a webhook (alias). The same as `PUT /webhooks/{webhook_id}`, with the id in the body."""
     return manage.change_webhook(session, member.organization_id, body.id, body)
 
 
 @webhooks.post("/send")
-def send_to_address(
+def send_webhook(
     url: Annotated[WebhookUrl, Query()], body: Annotated[dict[str, Any] | list[Any], Body()]
 ) -> AddressTried:
     """Try an address before it becomes a webhook. It is sent the body, unsigned, once, and the answer says how it went."""
@@ -91,7 +91,7 @@ def test_webhook(webhook_id: UUID, member: Acting, session: Writing) -> Delivery
 
 
 @webhooks.get("/{webhook_id}/deliveries")
-def get_webhook_deliveries(
+def list_webhook_deliveries(
     webhook_id: UUID,
     member: Acting,
     session: Reading,
@@ -107,7 +107,7 @@ def get_webhook_deliveries(
 @webhooks.post(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=201, responses=refusals(409)
 )
-def redeliver_to_webhook(
+def redeliver_webhook_delivery(
     webhook_id: UUID, delivery_id: UUID, member: Acting, session: Writing
 ) -> DeliveryOut:
     """Send a message again, with the same event id, as a delivery of its own."""

@@ -125,7 +125,7 @@ def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
 
 
 @integrations.get("/providers")
-def list_providers() -> CatalogueOut:
+def list_integration_providers() -> CatalogueOut:
     """List the platforms that accounts can be connected of.
 
     Each with its table: how to connect, how it counts text, which media it takes, and its settings.
@@ -135,7 +135,7 @@ def list_providers() -> CatalogueOut:
 
 
 @integrations.get("/social/{provider}", responses=ASKS_THE_PLATFORM)
-def start_connecting(
+def start_social_integration(
     provider: str,
     member: Acting,
     response: Response,
@@ -168,7 +168,7 @@ def start_connecting(
 
 
 @integrations.post("/social/{provider}/connect", status_code=201)
-def connect_channel(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
+def connect_social_integration(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
     """Finish connecting an account.
 
     Takes the platform's `state` and `code`, or the `fields` of a platform that is connected by a form.
@@ -177,7 +177,9 @@ def connect_channel(provider: str, body: ConnectChannel, member: Acting) -> Conn
 
 
 @integrations.post("/social-connect/{provider}", status_code=201)
-def connect_channel_alias(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
+def connect_social_integration_alias(
+    provider: str, body: ConnectChannel, member: Acting
+) -> ConnectedOut:
     """Finish connecting an account (alias).
 
     The same as `POST /integrations/social/{provider}/connect`, for clients that know it by this name.
@@ -186,7 +188,7 @@ def connect_channel_alias(provider: str, body: ConnectChannel, member: Acting) -
 
 
 @integrations.post("/provider/{channel_id}/connect")
-def choose_channel_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
+def choose_integration_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
     """Choose the page that a channel is.
 
     Ends what connecting began where an account manages several pages.
@@ -195,25 +197,25 @@ def choose_channel_page(channel_id: UUID, body: ChoosePage, member: Acting) -> C
 
 
 @integrations.post("/disable")
-def disable_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
+def disable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
     """Pause a channel. Posts that fall due while a channel is disabled fail with that reason."""
     return _changed(session, member, body.id, {"disabled": True})
 
 
 @integrations.post("/enable")
-def enable_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
+def enable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
     """Go on with a paused channel. Posts that fall due from now on are published again."""
     return _changed(session, member, body.id, {"disabled": False})
 
 
 @integrations.post("/mentions")
-def search_mentions(body: FindMentions, member: Acting) -> list[MentionOut]:
+def search_integration_mentions(body: FindMentions, member: Acting) -> list[MentionOut]:
     """Find people to mention. Asks the channel's platform; best match first."""
     return mentions_out(find_mentions(member.organization_id, body.id, body.data.query))
 
 
 @integrations.delete("")
-def delete_named_channel(body: ChannelRef, member: Acting, session: Writing) -> ChannelRef:
+def delete_integration_by_body(body: ChannelRef, member: Acting, session: Writing) -> ChannelRef:
     """Delete a channel, named in the body. The same as `DELETE /integrations/{channel_id}`."""
     return _deleted(session, member, body.id)
 
@@ -225,7 +227,7 @@ def get_integration(channel_id: UUID, member: Acting, session: Reading) -> Chann
 
 
 @integrations.delete("/{channel_id}")
-def delete_channel(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
+def delete_integration(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
     """Delete a channel.
 
     Its tokens are forgotten; what was published through it stays where it is.
@@ -237,13 +239,13 @@ def delete_channel(channel_id: UUID, member: Acting, session: Writing) -> Channe
     "/{channel_id}/pages",
     responses=ASKS_THE_PLATFORM,
 )
-def list_channel_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
+def list_integration_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
     """List the pages that a channel could be. Asks the channel's platform."""
     return pages_out(list_pages(member.organization_id, channel_id))
 
 
 @integrations.post("/{channel_id}/settings")
-def change_settings(
+def update_integration_settings(
     channel_id: UUID, body: ChangeSettings, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change a channel's settings. Replaces the list of the account's own settings."""
@@ -252,7 +254,7 @@ def change_settings(
 
 
 @integrations.post("/{channel_id}/time", status_code=201)
-def change_posting_times(
+def update_integration_times(
     channel_id: UUID, body: ChangePostingTimes, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change a channel's posting times.
@@ -267,7 +269,7 @@ def change_posting_times(
 
 
 @integrations.post("/{channel_id}/nickname")
-def change_nickname(
+def update_integration_nickname(
     channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change how a channel is shown here. Without a picture, the one it has stays."""
@@ -276,7 +278,7 @@ def change_nickname(
 
 
 @integrations.put("/{channel_id}/customer")
-def choose_customer(
+def update_integration_customer(
     channel_id: UUID, body: ChangeCustomer, member: Acting, session: Writing
 ) -> ChannelOut:
     """Say for whom a channel is. A name that no customer has yet makes one; null is nobody."""
@@ -288,7 +290,9 @@ def choose_customer(
     response_class=HTMLResponse,
     responses=PAGES,
 )
-def come_back(provider: str, request: Request, browser: Browser = None) -> Response:
+def get_social_integration_page(
+    provider: str, request: Request, browser: Browser = None
+) -> Response:
     """Come back from a platform.
 
     A page: which account was connected, what is still to be chosen, or the platform's own words.
@@ -302,7 +306,9 @@ def come_back(provider: str, request: Request, browser: Browser = None) -> Respo
     responses=PAGES,
     openapi_extra=FORM_BODY,
 )
-async def send_form(provider: str, request: Request, browser: Browser = None) -> Response:
+async def submit_social_integration_page(
+    provider: str, request: Request, browser: Browser = None
+) -> Response:
     """Send a form of the page that a platform led back to.
 
     Goes on with the consent, the account's fields, or the chosen page.

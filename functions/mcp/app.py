@@ -11,7 +11,7 @@ mcp = tools_router()
 
 
 @mcp.post("", response_model=RpcAnswer, openapi_extra=MESSAGE)
-async def exchange(request: Request) -> Response:
+async def send_mcp_message(request: Request) -> Response:
     """Exchange one message of the Model Context Protocol.
 
     Streamable HTTP without sessions: each request holds one JSON-RPC message and is answered with one, as JSON. The
@@ -21,7 +21,7 @@ async def exchange(request: Request) -> Response:
 
 
 @mcp.post("/{api_key}", response_model=RpcAnswer, openapi_extra=MESSAGE)
-async def exchange_by_address(
+async def send_mcp_message_by_key(
     request: Request, api_key: Annotated[str, Path(max_length=200)]
 ) -> Response:
     """Exchange one message, with the key in the address.

@@ -33,7 +33,7 @@ media = Router(prefix="/media", tags=["Media"])
 
 
 @media.post("", status_code=201)
-def post_media(body: NewUpload, member: Acting, session: Writing) -> UploadStarted:
+def create_media(body: NewUpload, member: Acting, session: Writing) -> UploadStarted:
     """Begin an upload.
 
     Sign addresses for the parts of a file, which are then PUT straight to the storage.
@@ -42,7 +42,7 @@ def post_media(body: NewUpload, member: Acting, session: Writing) -> UploadStart
 
 
 @media.post("/information", status_code=201)
-def post_media_information(body: MediaInformation, member: Acting, session: Writing) -> MediaOut:
+def update_media_information(body: MediaInformation, member: Acting, session: Writing) -> MediaOut:
     """Change a file named in the body.
 
     Set name, alternative text and thumbnail; the same as `PUT /media/{media_id}`.
@@ -51,7 +51,7 @@ def post_media_information(body: MediaInformation, member: Acting, session: Writ
 
 
 @media.post("/{media_id}/parts", status_code=201)
-def post_media_parts(
+def sign_media_parts(
     media_id: MediaId, body: WantedParts, member: Acting, session: Reading
 ) -> PartUrls:
     """Sign further parts of an upload.
@@ -62,7 +62,7 @@ def post_media_parts(
 
 
 @media.post("/{media_id}/complete", status_code=201)
-def post_media_complete(media_id: MediaId, body: CompletedUpload, member: Acting) -> MediaOut:
+def complete_media_upload(media_id: MediaId, body: CompletedUpload, member: Acting) -> MediaOut:
     """Complete an upload.
 
     Look at the uploaded bytes and add the file to the library, or refuse and remove it.
@@ -72,14 +72,14 @@ def post_media_complete(media_id: MediaId, body: CompletedUpload, member: Acting
 
 
 @media.delete("/{media_id}/upload")
-def delete_media_upload(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
+def abort_media_upload(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
     """Abort an upload. Give an upload up and free what has arrived of it."""
     abort_upload(session, member.organization_id, media_id)
     return MediaRemoved(id=media_id)
 
 
 @media.get("")
-def get_media_list(
+def list_media(
     wanted: Annotated[MediaFilter, Query()], member: Acting, session: Reading
 ) -> MediaList:
     """List the library.
@@ -105,7 +105,7 @@ def get_media(media_id: MediaId, member: Acting, session: Reading) -> MediaOut:
 
 
 @media.put("/{media_id}")
-def put_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Writing) -> MediaOut:
+def update_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Writing) -> MediaOut:
     """Change a file.
 
     Set name, alternative text and thumbnail. A field that is left out stays; null clears it.
@@ -113,7 +113,7 @@ def put_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Writi
     return MediaOut.of(edit_media(session, member.organization_id, media_id, body))
 
 
-@media.delete("/{media_id}")
+@media.delete("/{media_id}", operation_id="deleteMedia")
 def remove_media(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
     """Remove a file from the library.
 

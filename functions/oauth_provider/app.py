@@ -77,7 +77,7 @@ from shared.web.routing import PROBLEM_SCHEMA, Router
 M = TypeVar("M", bound=BaseModel)
 _TAGS = ["Programs of others"]
 # What a page says in place of "Invalid client_id".
-_NOT_KNOWN = "The program that sent you here is not registered, or no longer. Connect it again from the program itself."
+_NOT_KNOWN = "The app that sent you here is not registered. Connect again from the app itself."
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
 """Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
 _REFUSED: dict[int | str, dict[str, Any]] = {
@@ -111,7 +111,7 @@ _PAGES: dict[int | str, dict[str, Any]] = {
 
 
 @programs.get("/oauth/authorize/{issuer}", response_model=Asked, responses=_PAGES)
-def ask_for_consent_as(
+def get_issuer_oauth_authorization(
     issuer: str, asked: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
     """Say what a program asks for (named). For programs that know the server by the document of this name."""
@@ -119,7 +119,7 @@ def ask_for_consent_as(
 
 
 @programs.get("/oauth/authorize", response_model=Asked, responses=_PAGES)
-def ask_for_consent(
+def get_oauth_authorization(
     asked: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
     """Say what a program asks for.
@@ -168,7 +168,7 @@ def _ask_for_consent(
 
 
 @programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
-def decide_on_consent(body: Decision, member: Consenting, session: Writing) -> Redirect:
+def submit_oauth_authorization(body: Decision, member: Consenting, session: Writing) -> Redirect:
     """Allow a program to act for the organization, or do not.
 
     Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
@@ -188,7 +188,7 @@ def decide_on_consent(body: Decision, member: Consenting, session: Writing) -> R
     responses={201: {"model": Token, "description": "The same, to a request in JSON"}},
     openapi_extra=_fields_of(TokenRequest),
 )
-async def exchange_code(request: Request, response: Response, session: Autocommit) -> Token:
+async def create_oauth_token(request: Request, response: Response, session: Autocommit) -> Token:
     """Exchange a code, or a refresh token, for a token.
 
     Takes a form, as the protocol has it (200), or JSON, as existing clients send it (201). The program's secret goes
@@ -207,7 +207,7 @@ async def exchange_code(request: Request, response: Response, session: Autocommi
 
 
 @protocol.post("/oauth/revoke", openapi_extra=_fields_of(Revocation))
-async def revoke_token(request: Request, session: Autocommit) -> Revoked:
+async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
     """End a token (RFC 7009).
 
     The program proves itself as at `POST /oauth/token`. Either of its tokens ends both, and the consent. A token that is
@@ -223,7 +223,7 @@ async def revoke_token(request: Request, session: Autocommit) -> Revoked:
 
 
 @registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
-def register_program(body: ClientMetadata, session: Writing) -> RegisteredProgram:
+def register_oauth_client(body: ClientMetadata, session: Writing) -> RegisteredProgram:
     """Register a program (RFC 7591).
 
     Anybody may: what a program can do, a member must consent to. One that nobody lets in is forgotten after 30 days.
@@ -232,62 +232,62 @@ def register_program(body: ClientMetadata, session: Writing) -> RegisteredProgra
 
 
 @programs.get("/oauth/userinfo")
-def get_user_info(member: Acting, profile: OwnProfile) -> UserInfo:
+def get_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
     """Say who consented. For tokens that were got by consent."""
     return _user_info(member, profile)
 
 
 @programs.post("/oauth/userinfo")
-def post_user_info(member: Acting, profile: OwnProfile) -> UserInfo:
+def post_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
     """Say who consented (alias). The same as `GET /oauth/userinfo`."""
     return _user_info(member, profile)
 
 
 @programs.get("/oauth/app")
-def get_app(member: Acting, session: Reading) -> AppOut:
+def get_oauth_app(member: Acting, session: Reading) -> AppOut:
     """Return the organization's app. Its secret is never shown again."""
     return apps.get_app(session, member.organization_id)
 
 
 @programs.post("/oauth/app", status_code=201)
-def create_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
+def create_oauth_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
     """Make the organization's app. There is one; the answer is the only place that ever shows its secret."""
     return apps.make_app(session, member.organization_id, body)
 
 
 @programs.put("/oauth/app")
-def change_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
+def update_oauth_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
     """Change the organization's app; what is left out stays."""
     return apps.change_app(session, member.organization_id, body)
 
 
 @programs.delete("/oauth/app")
-def delete_app(member: Acting, session: Writing) -> AppDeleted:
+def delete_oauth_app(member: Acting, session: Writing) -> AppDeleted:
     """Delete the organization's app. Every token that it was given ends."""
     return AppDeleted(id=apps.delete_app(session, member.organization_id))
 
 
 @programs.post("/oauth/app/rotate")
-def rotate_app_secret(member: Acting, session: Writing) -> AppSecret:
+def rotate_oauth_app_secret(member: Acting, session: Writing) -> AppSecret:
     """Give the app another secret. The one before is refused at once; tokens stay in force."""
     return apps.rotate_secret(session, member.organization_id)
 
 
 @programs.get("/oauth/grants")
-def get_grants(member: Acting, session: Reading) -> GrantList:
+def list_oauth_grants(member: Acting, session: Reading) -> GrantList:
     """List what members allowed programs, the latest first. Administrators see everybody's, others their own."""
     return grants.list_grants(session, member.organization_id, of_user=_whose(member))
 
 
 @programs.delete("/oauth/grants/{grant_id}")
-def revoke_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
+def revoke_oauth_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
     """Take a consent back. One's own; an administrator any."""
     grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
     return GrantRevoked(id=grant_id)
 
 
 @protocol.post("/device/code")
-def start_device(session: Writing) -> DeviceStarted:
+def create_device_code(session: Writing) -> DeviceStarted:
     """Begin to let a program in that has no browser.
 
     It shows `user_code` and `verification_uri` to the member, and asks at `POST /device/token` every `interval` seconds.
@@ -296,7 +296,7 @@ def start_device(session: Writing) -> DeviceStarted:
 
 
 @programs.get("/device", response_class=HTMLResponse)
-def show_device_page(
+def get_device_page(
     request: Request, session: Reading, code: Annotated[str, Query(max_length=50)] = ""
 ) -> HTMLResponse:
     """Answer the page on which a member lets a device in."""
@@ -309,7 +309,7 @@ def show_device_page(
 
 
 @programs.post("/device/approve")
-def decide_on_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
+def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
     """Let the device in that shows a code, or turn it away."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)
@@ -317,31 +317,31 @@ def decide_on_device(body: DeviceDecision, member: Consenting, session: Writing)
 
 
 @protocol.post("/device/token")
-def poll_device(body: DeviceRequest, session: Autocommit) -> DeviceToken:
+def create_device_token(body: DeviceRequest, session: Autocommit) -> DeviceToken:
     """Ask how a device stands: a token once, or why there is none yet."""
     return device.poll_device(session, body.device_code)
 
 
 @programs.get("/.well-known/oauth-authorization-server")
-def describe_server() -> ServerMetadata:
+def get_authorization_server() -> ServerMetadata:
     """Describe the server that gives tokens (RFC 8414)."""
     return ServerMetadata(**server_metadata("", base_address()))
 
 
 @programs.get("/.well-known/oauth-authorization-server/{name}")
-def describe_server_named(name: str) -> ServerMetadata:
+def get_named_authorization_server(name: str) -> ServerMetadata:
     """Describe the server that gives tokens, by the name of what takes them (RFC 8414)."""
     return ServerMetadata(**server_metadata(name, base_address()))
 
 
 @programs.get("/.well-known/oauth-protected-resource")
-def describe_resource() -> ResourceMetadata:
+def get_protected_resource() -> ResourceMetadata:
     """Describe what takes tokens (RFC 9728)."""
     return ResourceMetadata(**resource_metadata("", base_address()))
 
 
 @programs.get("/.well-known/oauth-protected-resource/{name}")
-def describe_resource_named(name: str) -> ResourceMetadata:
+def get_named_protected_resource(name: str) -> ResourceMetadata:
     """Describe what takes tokens at an address (RFC 9728)."""
     return ResourceMetadata(**resource_metadata(name, base_address()))
 
@@ -367,7 +367,9 @@ def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:
         pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         fields = dict(pairs)
         if len(fields) < len(pairs):
-            raise OAuthRefused("invalid_request", "A parameter comes more than once.")
+            raise OAuthRefused(
+                "invalid_request", "A parameter is repeated. Send each parameter once."
+            )
         return _without_nul(model.model_validate(fields))
     except ValidationError as error:
         raise RequestValidationError(
@@ -378,7 +380,7 @@ def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:
 def _without_nul(asked: M) -> M:
     """Refuse what cannot be looked up, whatever type the body says it has."""
     if any("\0" in value for value in asked.model_dump(exclude_none=True).values()):
-        raise OAuthRefused("invalid_request", "A parameter contains a NUL character.")
+        raise OAuthRefused("invalid_request", "A parameter contains a NUL character. Remove it.")
     return asked
 
 

@@ -36,7 +36,7 @@ def update_organization(body: OrganizationIn, member: Acting, session: Writing) 
     return change_organization(session, member.organization_id, body)
 
 
-@settings.get("/team")
+@settings.get("/team", operation_id="listTeam")
 def get_team(member: Acting, session: Reading) -> Team:
     """List the members of the organization, the longest there first."""
     return list_team(session, member.organization_id)
@@ -49,20 +49,20 @@ def list_customers(member: Acting, session: Reading) -> CustomerList:
 
 
 @clients.post("", status_code=201)
-def add_customer(body: CustomerIn, member: Acting, session: Writing) -> CustomerOut:
+def create_customer(body: CustomerIn, member: Acting, session: Writing) -> CustomerOut:
     """Add a customer. No other one may have the same name."""
     return customers.add_customer(session, member.organization_id, body.name)
 
 
 @clients.put("/{customer_id}")
-def rename_customer(
+def update_customer(
     customer_id: UUID, body: CustomerIn, member: Acting, session: Writing
 ) -> CustomerOut:
     """Give a customer another name."""
     return customers.rename_customer(session, member.organization_id, customer_id, body.name)
 
 
-@clients.delete("/{customer_id}")
+@clients.delete("/{customer_id}", operation_id="deleteCustomer")
 def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> CustomerRef:
     """Delete a customer. Its channels stay, and are nobody's then."""
     delete_customer(session, member.organization_id, customer_id)
@@ -70,13 +70,13 @@ def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> Cust
 
 
 @told.get("")
-def count_unread(member: Acting, session: Reading) -> UnreadCount:
+def count_unread_notifications(member: Acting, session: Reading) -> UnreadCount:
     """Count what was told since the user last looked."""
     total = notifications.count_unread(session, member.organization_id, member.person_id)
     return UnreadCount(total=total)
 
 
-@told.get("/list")
+@told.get("/list", operation_id="listNotificationPages")
 def get_notifications(
     member: Acting,
     session: Reading,
@@ -90,7 +90,7 @@ def get_notifications(
 
 
 @told.post("/read")
-def mark_read(member: Acting, session: Writing) -> ReadMark:
+def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
     """Mark everything told until now as read."""
     read_at = notifications.mark_read(session, member.person_id)
     return ReadMark(last_read_notifications=read_at)

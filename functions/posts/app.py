@@ -105,7 +105,7 @@ def create_posts(
 
 
 @posts.get("/list")
-def list_posts_by_page(
+def list_post_pages(
     member: Acting,
     session: Reading,
     channel: UUID | None = None,
@@ -122,7 +122,7 @@ def list_posts_by_page(
 
 
 @posts.post("/valid")
-def check_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut:
+def validate_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut:
     """Say what composing would refuse.
 
     A dry run: for each channel, part and field what would be refused and why. Nothing is stored.
@@ -131,13 +131,13 @@ def check_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut
 
 
 @posts.post("/should-shortlink")
-def should_shorten(body: ShortLinkQuestion) -> ShortLinkAnswer:
+def should_shortlink(body: ShortLinkQuestion) -> ShortLinkAnswer:
     """Say whether to ask about short links. Never: links are sent as they were written."""
     del body
     return ShortLinkAnswer(ask=False)
 
 
-@posts.get("/find-slot")
+@posts.get("/find-slot", operation_id="findSlot")
 def find_any_slot(member: Acting, session: Reading) -> SlotOut:
     """Find a free slot of any channel.
 
@@ -147,7 +147,7 @@ def find_any_slot(member: Acting, session: Reading) -> SlotOut:
 
 
 @posts.get("/find-slot/{channel_id}")
-def find_slot_of_channel(channel_id: UUID, member: Acting, session: Reading) -> SlotOut:
+def find_integration_slot(channel_id: UUID, member: Acting, session: Reading) -> SlotOut:
     """Find a free slot of a channel.
 
     The channel's next posting time that none of its posts holds yet.
@@ -162,13 +162,13 @@ def list_tags(member: Acting, session: Reading) -> TagsOut:
 
 
 @posts.post("/tags", status_code=201)
-def add_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
+def create_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
     """Add a tag. Its name is the organization's own."""
     return tags.add_tag(session, member.organization_id, body)
 
 
 @posts.put("/tags/{tag_id}")
-def change_tag(tag_id: UUID, body: TagWrite, member: Acting, session: Writing) -> TagOut:
+def update_tag(tag_id: UUID, body: TagWrite, member: Acting, session: Writing) -> TagOut:
     """Change a tag. Posts that carry it show it so."""
     return tags.change_tag(session, member.organization_id, tag_id, body)
 
@@ -181,13 +181,13 @@ def delete_tag(tag_id: UUID, member: Acting, session: Writing) -> PostRef:
 
 
 @posts.get("/group/{group_id}")
-def get_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
+def get_post_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
     """Read all posts of a compose action. First to go out first."""
     return read.get_group(session, member.organization_id, group_id)
 
 
 @posts.delete("/group/{group_id}")
-def delete_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGroup:
+def delete_post_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGroup:
     """Delete all posts of a compose action.
 
     All of them, or none if one is being published or was.
@@ -203,7 +203,7 @@ def get_post(post_id: UUID, member: Acting, session: Reading) -> ThreadOut:
 
 
 @posts.put("/{post_id}")
-def edit_post(
+def update_post(
     post_id: UUID, body: PostEdit, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> ThreadOut:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
@@ -213,7 +213,7 @@ def edit_post(
 
 
 @posts.put("/{post_id}/date")
-def reschedule_post(
+def update_post_date(
     post_id: UUID, body: NewDate, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
     """Move a post to another time.
@@ -228,7 +228,7 @@ def reschedule_post(
 
 
 @posts.put("/{post_id}/status")
-def change_post_status(
+def update_post_status(
     post_id: UUID, body: NewStatus, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
     """Queue a post, or take it back.
@@ -271,7 +271,7 @@ def resend_post(post_id: UUID, member: Acting, session: Writing) -> ResentOut:
 
 
 @posts.get("/{post_id}/history")
-def get_history(
+def get_post_history(
     post_id: UUID,
     member: Acting,
     session: Reading,
@@ -299,7 +299,7 @@ def delete_post(
 
 
 @shown.get("/{post_id}", response_class=HTMLResponse, responses=PAGES)
-def show_post(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
+def get_post_page(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
     """Show a post on a page.
 
     What mails link to until there is a console; whoever is not signed in is asked to.

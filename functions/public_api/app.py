@@ -97,8 +97,8 @@ Days = Annotated[
 ]
 
 
-@api.get("/integrations", operation_id="publicListIntegrations", response_model_exclude_unset=True)
-def list_integrations(
+@api.get("/integrations", response_model_exclude_unset=True)
+def public_list_integrations(
     member: Acting, session: Reading, group: Annotated[str | None, Query(max_length=200)] = None
 ) -> list[PublicChannel]:
     """List the channels. Oldest first, also those that are switched off; `group` is a customer's id."""
@@ -127,7 +127,9 @@ def get_social_url(
 
 
 @api.delete("/integrations/{channel_id}")
-def delete_integration(channel_id: ChannelId, member: Acting, session: Writing) -> PublicChannelRef:
+def public_delete_integration(
+    channel_id: ChannelId, member: Acting, session: Writing
+) -> PublicChannelRef:
     """Delete a channel. With all that was still to be published through it."""
     return channels.delete_channel(session, author_of(member), channel_id)
 
@@ -142,13 +144,15 @@ def get_integration_settings(channel_id: ChannelId, member: Acting, session: Rea
 
 
 @api.post("/integration-trigger/{channel_id}", status_code=201)
-def trigger_integration(channel_id: ChannelId, body: ToolCall, member: Acting) -> ToolAnswer:
+def trigger_integration_tool(channel_id: ChannelId, body: ToolCall, member: Acting) -> ToolAnswer:
     """Run a tool of a channel's platform. One of those that `GET /integration-settings/{channel_id}` lists."""
     return channels.run_tool(member.organization_id, channel_id, body)
 
 
 @api.get("/analytics/{channel_id}", response_model_exclude_unset=True)
-def get_analytics(channel_id: ChannelId, member: Acting, date: Days = 7) -> list[PublicSeries]:
+def get_integration_analytics(
+    channel_id: ChannelId, member: Acting, date: Days = 7
+) -> list[PublicSeries]:
     """Read a channel's numbers. Empty where its platform tells none, or does not answer."""
     return analytics.account_numbers(member.organization_id, channel_id, days=date)
 
@@ -215,7 +219,7 @@ EndOfRange = Annotated[Moment, BeforeValidator(end_of_day)]
 
 
 @api.get("/find-slot")
-def find_slot_of_any_integration(member: Acting, session: Reading) -> PublicSlot:
+def public_find_slot(member: Acting, session: Reading) -> PublicSlot:
     """Find a free slot of any channel.
 
     The next posting time of a channel that is switched on which no post holds yet, in UTC.
@@ -224,7 +228,7 @@ def find_slot_of_any_integration(member: Acting, session: Reading) -> PublicSlot
 
 
 @api.get("/find-slot/{channel_id}")
-def find_slot_of_integration(channel_id: Id, member: Acting, session: Reading) -> PublicSlot:
+def public_find_integration_slot(channel_id: Id, member: Acting, session: Reading) -> PublicSlot:
     """Find a free slot of a channel.
 
     The channel's next posting time that none of its posts holds yet, in UTC.
@@ -235,8 +239,8 @@ def find_slot_of_integration(channel_id: Id, member: Acting, session: Reading) -
     return PublicSlot(date=find_slot(session, member.organization_id, known))
 
 
-@api.get("/posts", operation_id="publicListPosts", response_model=PublicPosts)
-def list_posts(
+@api.get("/posts", response_model=PublicPosts)
+def public_list_posts(
     request: Request,
     member: Acting,
     session: Reading,
@@ -261,8 +265,8 @@ def list_posts(
     return Response(shown, headers=headers, media_type="application/json")
 
 
-@api.post("/posts", operation_id="publicCreatePosts", status_code=201)
-def create_posts(
+@api.post("/posts", status_code=201)
+def public_create_posts(
     body: PublicDraft, member: Acting, response: Response, key: Key = None
 ) -> list[PublicCreated]:
     """Compose posts.
@@ -278,7 +282,7 @@ def create_posts(
 
 
 @api.delete("/posts/group/{group_id}")
-def delete_post_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
+def public_delete_post_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete all posts of a group.
 
     All of them, or none if one is being published or was. A group that is not there is deleted already.
@@ -289,14 +293,16 @@ def delete_post_group(group_id: Id, member: Acting, session: Writing) -> PublicR
     return PublicRef(id=group_id)
 
 
-@api.get("/posts/{post_id}", operation_id="publicGetPost", response_model_exclude_unset=True)
-def get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
+@api.get("/posts/{post_id}", response_model_exclude_unset=True)
+def public_get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
     """Read a post. As in the list, with all its parts; a reply's id names its whole post."""
     return show_post(session, member.organization_id, _known(post_id))
 
 
 @api.put("/posts/{post_id}", response_model_exclude_unset=True)
-def update_post(post_id: Id, body: PublicEdit, member: Acting, response: Response) -> PublicThread:
+def public_update_post(
+    post_id: Id, body: PublicEdit, member: Acting, response: Response
+) -> PublicThread:
     """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
     edited = change_post.edit_post(author_of(member), _known(post_id), body)
     _warn(response, edited.warnings)
@@ -304,8 +310,8 @@ def update_post(post_id: Id, body: PublicEdit, member: Acting, response: Respons
     return edited.thread
 
 
-@api.delete("/posts/{post_id}", operation_id="publicDeletePost")
-def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
+@api.delete("/posts/{post_id}")
+def public_delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete a post.
 
     With its thread, on its channel; a reply's id names its whole post. Not once a part is being published, or was.
@@ -319,7 +325,7 @@ def delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
 
 
 @api.get("/posts/{post_id}/missing")
-def list_missing_releases(post_id: Id, member: Acting) -> list[RecentRelease]:
+def get_missing_content(post_id: Id, member: Acting) -> list[RecentRelease]:
     """List what a post may be on its platform. Empty: no platform here is asked for that yet."""
     del post_id, member
     return []
@@ -336,7 +342,7 @@ def update_post_settings(
 
 
 @api.put("/posts/{post_id}/status")
-def update_post_status(
+def public_update_post_status(
     post_id: Id, body: StatusWanted, member: Acting, session: Writing
 ) -> PublicStatus:
     """Queue a post, or take it back.

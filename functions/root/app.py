@@ -18,7 +18,7 @@ root = Router(tags=["Running"])
 
 
 @root.get("/", response_class=PlainTextResponse)
-def show_start(request: Request) -> Response:
+def get_start_page(request: Request) -> Response:
     """Show that Roost is running, and where to go on: a page to a browser, a line of text to a program."""
     if "text/html" in request.headers.get("accept", ""):
         return start_page()
@@ -37,7 +37,7 @@ def get_health() -> Health:
         503: {"description": "A dependency fails; the answer says which", "model": Readiness}
     },
 )
-def get_readiness(response: Response) -> Readiness:
+def get_health_readiness(response: Response) -> Readiness:
     """Ask the database, the queue and the storage whether they answer, and name the one that does not."""
     found = readiness()
     response.status_code = 200 if found.status == "ok" else 503
@@ -48,13 +48,13 @@ def get_readiness(response: Response) -> Readiness:
     "/openapi.json",
     responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
-def get_document(request: Request) -> Response:
+def get_openapi_document(request: Request) -> Response:
     """Return the description of the whole API as an OpenAPI 3.1 document."""
     return _document().answer(request, **{"cache-control": reference.KEPT_SHORTLY})
 
 
 @root.get("/docs", response_class=HTMLResponse)
-def show_reference(request: Request) -> Response:
+def get_docs(request: Request) -> Response:
     """Show the description of the whole API as a page on which it can be tried out."""
     return reference.show_page(request)
 

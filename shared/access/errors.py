@@ -12,7 +12,10 @@ class NotSignedIn(Unauthenticated):
     """No session and no API key came with the request."""
 
     def __init__(self) -> None:
-        super().__init__("Sign in, renew the session by POST /auth/renew, or send an API key.")
+        super().__init__(
+            "You are not signed in. Sign in, renew the session with `POST "
+            "/auth/renew`, or send an API key."
+        )
 
 
 class UnknownApiKey(Unauthenticated):
@@ -21,7 +24,7 @@ class UnknownApiKey(Unauthenticated):
     code = "unknown_api_key"
 
     def __init__(self) -> None:
-        super().__init__("This API key is not, or no longer, valid.")
+        super().__init__("This API key is unknown, expired or revoked. Use a valid one.")
 
 
 class NoApiKey(Unauthenticated):
@@ -30,7 +33,7 @@ class NoApiKey(Unauthenticated):
     code = "no_api_key"
 
     def __init__(self) -> None:
-        super().__init__("Send an API key in the header `Authorization`.")
+        super().__init__("No API key was sent. Send one in the `Authorization` header.")
 
 
 class UnknownGrant(Unauthenticated):
@@ -40,7 +43,7 @@ class UnknownGrant(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__(
-            "This token is not, or no longer, valid. Ask the member for consent again."
+            "This token is unknown, expired or revoked. Ask the member for consent again."
         )
 
 
@@ -50,7 +53,7 @@ class NoOrganization(Forbidden):
     code = "no_organization"
 
     def __init__(self) -> None:
-        super().__init__("You do not belong to an organization. Ask to be invited to one.")
+        super().__init__("You do not belong to any organization. Ask an owner to invite you.")
 
 
 class OrganizationGone(Forbidden):
@@ -59,7 +62,7 @@ class OrganizationGone(Forbidden):
     code = "organization_gone"
 
     def __init__(self) -> None:
-        super().__init__("You are not in the organization that you chose. Choose another one.")
+        super().__init__("You are not a member of the selected organization. Select another one.")
 
 
 class ImpersonationOver(Forbidden):
@@ -68,7 +71,7 @@ class ImpersonationOver(Forbidden):
     code = "impersonation_over"
 
     def __init__(self) -> None:
-        super().__init__("You are no longer acting as this member. Try again as yourself.")
+        super().__init__("You can no longer act as this member. Try again as yourself.")
 
 
 class OriginRefused(Forbidden):
@@ -78,8 +81,8 @@ class OriginRefused(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "Requests from pages of other sites are refused. Send this one from Roost's own pages, "
-            "or with an API key in the header `Authorization`."
+            "Requests from other sites' pages are refused. Send this one from Roost's own pages, "
+            "or with an API key in the `Authorization` header."
         )
 
 
@@ -89,7 +92,9 @@ class PrefetchRefused(Forbidden):
     code = "prefetch_refused"
 
     def __init__(self) -> None:
-        super().__init__("This address changes something, so it cannot be prefetched. Open it.")
+        super().__init__(
+            "Opening this address changes something, so it cannot be prefetched. Open it directly."
+        )
 
 
 class NotConsented(Forbidden):
@@ -107,7 +112,10 @@ class NotTheirConsent(Forbidden):
     code = "not_their_consent"
 
     def __init__(self) -> None:
-        super().__init__("Only the member can consent to this, not somebody who acts as them.")
+        super().__init__(
+            "Only members themselves can allow this, not an administrator acting as "
+            "them. Stop impersonating and ask the member."
+        )
 
 
 class RoleTooLow(Forbidden):
@@ -116,7 +124,9 @@ class RoleTooLow(Forbidden):
     code = "role_too_low"
 
     def __init__(self, needed: str) -> None:
-        super().__init__(f"This needs the role {needed} or a higher one.")
+        super().__init__(
+            f"This requires the role {needed} or higher. Ask an admin of your organization."
+        )
 
 
 class PersonNeeded(Forbidden):
@@ -125,7 +135,7 @@ class PersonNeeded(Forbidden):
     code = "person_needed"
 
     def __init__(self) -> None:
-        super().__init__("An API key cannot do this; sign in.")
+        super().__init__("An API key cannot do this. Sign in instead.")
 
 
 class KeyReadsOnly(Forbidden):
@@ -134,7 +144,7 @@ class KeyReadsOnly(Forbidden):
     code = "key_reads_only"
 
     def __init__(self) -> None:
-        super().__init__("This API key may only read.")
+        super().__init__("This API key is read-only. Use a key with the `write` scope.")
 
 
 class RateLimitReached(TooManyRequests):
@@ -151,7 +161,7 @@ class RateLimitReached(TooManyRequests):
 
 def _per(window: timedelta) -> str:
     minutes = round(window.total_seconds() / 60)
-    return {1: "a minute", 60: "an hour"}.get(minutes, f"in {minutes} minutes")
+    return {1: "a minute", 60: "an hour"}.get(minutes, f"per {minutes} minutes")
 
 
 def _ahead(seconds: int) -> str:

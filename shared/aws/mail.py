@@ -28,14 +28,16 @@ from shared.core.metrics import count_mail_not_sent
 
 _HEADERS = {"Auto-Submitted": "auto-generated"}
 _SMTP_TIMEOUT_SECONDS = 10.0
-_LOCAL_PART = "the mail server takes only plain letters before the @"
+_LOCAL_PART = "the mail server accepts only plain letters before the @"
 
 
 class MailNotSent(Unavailable):
     """The transport did not take the mail. `reason`: what the reader can do something about, if that is known."""
 
     def __init__(self, reason: str = "") -> None:
-        super().__init__(f"The mail could not be sent{f': {reason}' if reason else ''}.")
+        super().__init__(
+            f"The email could not be sent{f': {reason}' if reason else ''}. Try again later."
+        )
 
 
 @dataclass(frozen=True, slots=True)

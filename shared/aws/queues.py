@@ -21,7 +21,10 @@ class MessagesNotTaken(Unavailable):
     """The queue refused some messages of a batch; `failed` are their indexes."""
 
     def __init__(self, failed: Sequence[int]) -> None:
-        super().__init__("The queue did not take every message; they will be sent again.")
+        super().__init__(
+            "Some messages did not reach the queue. Wait a minute: Roost sends them "
+            "again by itself."
+        )
         self.failed = tuple(failed)
 
 

@@ -14,7 +14,7 @@ class QueueUnavailable(Unavailable):
     """The publish queue does not answer."""
 
     def __init__(self) -> None:
-        super().__init__("The queue does not answer.")
+        super().__init__("The queue does not answer. Try again in a moment.")
 
 
 def ask_queue() -> None:

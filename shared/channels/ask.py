@@ -41,7 +41,7 @@ def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, A
             if isinstance(outcome, Disconnected):
                 raise ChannelDisconnected(outcome.reason) from None
             if isinstance(outcome, RefreshingElsewhere):
-                message = f"The access to {channel.name} is being renewed. Try again in a moment."
+                message = f"Access to {channel.name} is being renewed. Try again in a moment."
                 raise PlatformSilent(message) from None
             return question(*open_line(_read(organization_id, channel_id), deadline=until))
     except ProviderError as error:

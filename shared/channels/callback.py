@@ -178,7 +178,10 @@ def _hold_not_refused(spec: ProviderSpec, query: Mapping[str, str]) -> None:
     words = query.get("error_description") or query.get("error_reason") or ""
     problem = FieldProblem("provider", code[:MAX_WORDS], words[:MAX_WORDS])
     if code == _DENIED and not words:
-        message = f"You did not allow Roost to use the account, so {spec.name} sent you back."
+        message = (
+            f"You did not allow Roost to use the account, so {spec.name} sent you back. "
+            "Start again and allow it."
+        )
     else:
-        message = f"{spec.name} sent you back without access: {(words or code)[:MAX_WORDS]}"
+        message = f"{spec.name} refused access: {(words or code)[:MAX_WORDS]}"
     raise PlatformRefused(message, problems=[problem])

@@ -86,7 +86,10 @@ class NewConnection:
 
 
 _NO_STATE = FieldProblem(
-    "state", "missing", "Send the state that connecting began with, or start connecting first."
+    "state",
+    "missing",
+    "`state` is missing or unknown. Send the one from the start of this "
+    "connection, or start again.",
 )
 
 
@@ -237,9 +240,15 @@ def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProble
     problems = list(missing)
     if not code and isinstance(spec.auth, Fields):
         names = ", ".join(f"`{field.name}`" for field in spec.auth.fields)
-        problems.append(FieldProblem("fields", "missing", f"Send `fields` with {names}."))
+        problems.append(
+            FieldProblem("fields", "missing", f"`fields` is incomplete. Send {names} in it.")
+        )
     elif not code:
-        problems.append(FieldProblem("code", "missing", "Send the code that the platform gave."))
+        problems.append(
+            FieldProblem(
+                "code", "missing", "`code` is required. Send the code that the platform returned."
+            )
+        )
     if problems:
         words = " ".join(problem.message for problem in problems)
         raise InvalidInput(words, problems=problems)
@@ -567,7 +576,7 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
     if connection.tokens.access and connection.account.remote_id:
         return connection
     missing = "token" if connection.account.remote_id else "account"
-    raise PlatformUnavailable(f"{acting.spec.name} named no {missing}. Connect again.")
+    raise PlatformUnavailable(f"{acting.spec.name} did not return the {missing}. Connect again.")
 
 
 def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> ChannelFacts:
@@ -598,7 +607,7 @@ def _tell_renewed(session: Session, channel: ChannelFacts, made: _Made, user_id:
     """Notify the team, so that a channel cannot be taken over unnoticed."""
     who = queries.find_user_name(session, user_id) or "Somebody"
     words = (
-        f"{who} connected {channel.name} ({made.slug}) again, so Roost posts there with new access."
+        f"{who} reconnected {channel.name} ({made.slug}), so Roost now posts there with new access."
     )
     before, now = _server_name(made.server_before), _server_name(made.server)
     if now and before and now != before:
@@ -607,8 +616,11 @@ def _tell_renewed(session: Session, channel: ChannelFacts, made: _Made, user_id:
         session,
         channel.organization_id,
         NotificationKind.INFO,
-        title=f"{channel.name} was connected again",
-        content=f"{words} If nobody of you meant to, delete the channel and change your passwords.",
+        title=f"{channel.name} was reconnected",
+        content=(
+            f"{words} If none of you did this on purpose, delete the channel and change your "
+            "passwords."
+        ),
     )
 
 
@@ -669,7 +681,9 @@ def _add_state_of(
 
 def _with_pages(acting: Provider) -> CanListPages:
     if not isinstance(acting, CanListPages):
-        raise NoPages(f"{acting.spec.name} has no pages to choose from.")
+        raise NoPages(
+            f"{acting.spec.name} has no pages to choose from. Connect the account itself."
+        )
     return acting
 
 

@@ -62,7 +62,10 @@ def change_customer(
         TooManyCustomers: there are as many as there may be.
     """
     if len(wanted.model_fields_set) != 1:
-        words = "Send either `customerId`, null for nobody, or `name`."
+        words = (
+            "Either `customerId` or `name` is required. Send one of them; null removes the "
+            "customer."
+        )
         raise InvalidInput(words, problems=[FieldProblem("customerId", "missing", words)])
     customer_id = wanted.customer_id
     if wanted.name:

@@ -30,7 +30,9 @@ class ChannelNotFound(NotFound):
     code = "channel_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such channel.")
+        super().__init__(
+            "This channel does not exist. It may be deleted, or belong to another organization."
+        )
 
 
 class ChannelsNotFound(NotFound):
@@ -39,7 +41,10 @@ class ChannelsNotFound(NotFound):
     code = "channel_not_found"
 
     def __init__(self, ids: Collection[UUID]) -> None:
-        super().__init__(f"There is no such channel: {', '.join(sorted(map(str, ids)))}.")
+        super().__init__(
+            f"These channels do not exist: {', '.join(sorted(map(str, ids)))}. They "
+            "may be deleted, or belong to another organization."
+        )
         self.ids = frozenset(ids)
 
 
@@ -49,7 +54,9 @@ class CustomerNotFound(NotFound):
     code = "customer_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such customer.")
+        super().__init__(
+            "This customer does not exist. It may be deleted, or belong to another organization."
+        )
 
 
 class CustomerNameTaken(Conflict):
@@ -58,8 +65,9 @@ class CustomerNameTaken(Conflict):
     code = "customer_name_taken"
 
     def __init__(self, name: str) -> None:
-        problem = FieldProblem("name", "taken", "Choose another name.")
-        super().__init__(f"There is a customer {name!r} already.", problems=[problem])
+        words = f"A customer named {name!r} already exists. Choose another name."
+        problem = FieldProblem("name", "taken", words)
+        super().__init__(words, problems=[problem])
 
 
 class TooManyCustomers(Conflict):
@@ -68,7 +76,9 @@ class TooManyCustomers(Conflict):
     code = "too_many_customers"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"There are {most:,} customers already. Delete one that is not needed.")
+        super().__init__(
+            f"Your organization has reached its limit of {most:,} customers. Delete one first."
+        )
 
 
 class ProviderNotFound(NotFound):
@@ -78,9 +88,9 @@ class ProviderNotFound(NotFound):
 
     def __init__(self, slug: str, offered: Sequence[str]) -> None:
         alike = difflib.get_close_matches(slug, offered, n=1)
-        words = f"There is no platform {slug!r} here."
+        words = f"The platform {slug!r} is not available here."
         words += f" Did you mean {alike[0]!r}?" if alike else ""
-        super().__init__(f"{words} `GET /integrations/providers` lists those that there are.")
+        super().__init__(f"{words} See `GET /integrations/providers` for all platforms.")
 
 
 class NotStarted(Conflict):
@@ -90,7 +100,7 @@ class NotStarted(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "This connection was finished already, or took longer than an hour. Start it again."
+            "This connection is already finished, or took longer than an hour. Start again."
         )
 
 
@@ -101,8 +111,8 @@ class MayNotConnect(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "Your access changed while the platform was asked, so nothing was connected. "
-            "Sign in again, or ask an owner of the organization."
+            "Your access changed while you were connecting, so nothing was connected. Sign in "
+            "again, or ask an owner of the organization."
         )
 
 
@@ -113,8 +123,8 @@ class OtherAccount(Conflict):
 
     def __init__(self, expected: str, found: str) -> None:
         super().__init__(
-            f"This channel is {expected}, but you are logged in there as {found}. Log in as {expected} "
-            f"and connect again, or add {found} as a new channel."
+            f"This channel is {expected}, but you are logged in there as {found}. Log in as "
+            f"{expected} and reconnect, or add {found} as a new channel."
         )
 
 
@@ -126,7 +136,8 @@ class AlreadyConnected(Conflict):
     def __init__(self, name: str, channel_id: UUID | None) -> None:
         which = f" (`refresh={channel_id}`)" if channel_id else ""
         super().__init__(
-            f"{name} is connected already. To renew its access, open that channel and connect it again{which}."
+            f"{name} is already connected. To renew its access, open that channel and reconnect "
+            f"it{which}."
         )
 
 
@@ -148,7 +159,8 @@ class OtherBrowser(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "This connection was started in another browser. Open the page there, or start again in this one."
+            "This connection was started in another browser. Finish it there, or start again in "
+            "this one."
         )
 
 
@@ -165,7 +177,7 @@ class PageChosen(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"This channel is {name} already. Connect the other page as a new channel."
+            f"This channel already posts as {name}. Connect the other page as a new channel."
         )
 
 
@@ -184,7 +196,9 @@ class NoFreeSlot(Conflict):
     code = "no_free_slot"
 
     def __init__(self) -> None:
-        super().__init__("Every posting time of the next 400 days is taken. Add another one.")
+        super().__init__(
+            "Every posting time in the next 400 days is taken. Add another posting time."
+        )
 
 
 class PlatformRefused(Conflict):
@@ -239,7 +253,15 @@ def refusal(error: ProviderError) -> AppError:
         return PlatformLimited(
             error.message, retry_after_seconds=max(1, round(error.retry_after.total_seconds()))
         )
-    kind: type[AppError] = next(
-        (ours for theirs, ours in _SAME.items() if isinstance(error, theirs)), PlatformRefused
+    return _ours(type(error))(error.message, problems=[problem])
+
+
+def status_while_connecting(error: type[ProviderError]) -> int:
+    """Return the HTTP status of a platform's refusal that answers a request."""
+    return PlatformLimited.status if issubclass(error, RateLimited) else _ours(error).status
+
+
+def _ours(error: type[ProviderError]) -> type[AppError]:
+    return next(
+        (ours for theirs, ours in _SAME.items() if issubclass(error, theirs)), PlatformRefused
     )
-    return kind(error.message, problems=[problem])

@@ -106,8 +106,11 @@ def _warn(token: ExpiringToken) -> Done:
             session,
             channel.organization_id,
             NotificationKind.INFO,
-            title=f"The access to {channel.name} {when}",
-            content=f"The platform does not let us renew it. Connect {channel.name} again to keep publishing there.",
+            title=f"Access to {channel.name} {when}",
+            content=(
+                f"The platform does not let Roost renew it. Reconnect {channel.name} to keep "
+                "publishing there."
+            ),
             dedupe_key=f"channel-expiring:{channel.id}:{channel.token_version}:{level}",
         )
 

@@ -174,7 +174,7 @@ def our_application(spec: ProviderSpec) -> AppCredentials:
 
 def _access(channel: OpenedChannel, spec: ProviderSpec) -> ChannelAccess:
     if not channel.access_token:
-        raise ChannelDisconnected(f"The channel holds no token for {spec.name}: connect it again.")
+        raise ChannelDisconnected(f"This channel has no token for {spec.name}. Reconnect it.")
     organization_id = channel.organization_id
     details: dict[str, str] = (
         json.loads(open_sealed(channel.details, organization_id)) if channel.details else {}

@@ -19,7 +19,7 @@ def find_mentions(organization_id: UUID, channel_id: UUID, query: str) -> Sequen
 
     def look(acting: Provider, api: Api) -> Sequence[Mention]:
         if not isinstance(acting, CanMention):
-            raise Unsupported(f"{acting.spec.name} has no mentions.")
+            raise Unsupported(f"{acting.spec.name} does not support mentions.")
         return acting.find_mentions(api, query)
 
     return ask(organization_id, channel_id, look)

@@ -38,7 +38,7 @@ def read_report(
 
     def put(acting: Provider, api: Api) -> Sequence[Series]:
         if not isinstance(acting, CanReport):
-            raise Unsupported(f"{acting.spec.name} tells no numbers.")
+            raise Unsupported(f"{acting.spec.name} does not provide analytics.")
         return question(acting, api)
 
     told = ask(organization_id, channel_id, put)

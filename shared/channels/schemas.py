@@ -33,7 +33,7 @@ FURTHEST_OFFSET = 14 * 60  # Kiribati is 14 hours ahead of UTC; nothing is furth
 
 def _known_timezone(name: str) -> str:
     if not is_timezone(name):
-        raise ValueError("Give an IANA time zone, such as Europe/Berlin.")
+        raise ValueError("This is not a time zone. Use an IANA name, such as Europe/Berlin.")
     return name
 
 
@@ -43,7 +43,9 @@ def _known_zone(value: str | int) -> str | int:
         return _known_timezone(value)
     minutes = int(value)
     if abs(minutes) > FURTHEST_OFFSET:
-        raise ValueError(f"No place is more than {FURTHEST_OFFSET} minutes away from UTC.")
+        raise ValueError(
+            f"No time zone is more than {FURTHEST_OFFSET} minutes from UTC. Send a smaller offset."
+        )
     return minutes
 
 
@@ -474,11 +476,13 @@ def _parse_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if "\\u0000" in value:
-        raise ValueError("A text contains a NUL character, which cannot be stored.")
+        raise ValueError("This text contains a NUL character, which cannot be stored. Remove it.")
     try:
         return from_json(value.encode(), allow_inf_nan=False)
     except ValueError as error:  # a text with half of a surrogate pair cannot be encoded
-        raise ValueError("Send a list of settings, or the same as JSON text.") from error
+        raise ValueError(
+            "These are not settings. Send a list, or that list as JSON text."
+        ) from error
 
 
 class ChangeSettings(RequestModel):

@@ -209,7 +209,7 @@ def _standing(
 def _ask(channel: OpenedChannel) -> Mapping[str, Any]:
     if not may_refresh(channel):
         name = provider(channel.provider).spec.name
-        raise GrantRejected(f"{name} no longer accepts this permission. Connect the channel again.")
+        raise GrantRejected(f"{name} no longer accepts this authorization. Reconnect the channel.")
     seal("", channel.organization_id)  # fetches the data key, which then seals the answer
     acting, api = open_line(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
     return {
@@ -278,7 +278,7 @@ def _tell(session: Session, channel: ChannelFacts, reason: str, version: int) ->
         session,
         channel.organization_id,
         NotificationKind.INFO,
-        title=f"{channel.name} must be connected again",
+        title=f"{channel.name} must be reconnected",
         content=f"{reason} Nothing is published there until then.",
         dedupe_key=f"channel-disconnected:{channel.id}:{version}",
     )

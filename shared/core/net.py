@@ -133,19 +133,23 @@ def check_url(url: httpx.URL, *, only_port: int | None = None) -> None:
         AddressRefused: it is not https, names a user, another port, or this machine or a private network outright.
     """
     if not url.host:
-        raise AddressRefused("Write a full address that begins with https://.")
+        raise AddressRefused("This is not a full address. Enter one that begins with https://.")
     if url.userinfo:
-        raise AddressRefused("An address with a user name in it is not called.")
+        raise AddressRefused("The address contains a user name. Remove it.")
     literal = _literal(url.host)
     loopback = settings().allow_loopback_addresses
     if literal is not None and loopback and literal.is_loopback:
         return
     if url.scheme != "https" and not (url.scheme == "http" and loopback):
-        raise AddressRefused("Only https addresses are called.")
+        raise AddressRefused(
+            "Only https addresses are allowed. Enter one that begins with https://."
+        )
     if literal is not None and not is_public(literal):
-        raise AddressRefused("The address leads to this machine or into a private network.")
+        raise AddressRefused(
+            "The address leads to this machine or to a private network. Use a public one."
+        )
     if only_port is not None and (url.port or 443) != only_port:
-        raise AddressRefused(f"Only port {only_port} is called.")
+        raise AddressRefused(f"Only port {only_port} is allowed. Use an address with that port.")
 
 
 class _TimedTransport(httpx.HTTPTransport):
@@ -298,7 +302,7 @@ class _Timed(httpcore.NetworkStream):
 def _within(timeout: float | None, too_late: type[Exception]) -> float:
     left = _ends_at.get() - time.monotonic()
     if left <= 0:
-        raise too_late("The request has taken too long.")
+        raise too_late("The request took too long.")
     return left if timeout is None else min(timeout, left)
 
 
@@ -331,7 +335,7 @@ def _resolve(host: str, port: int, timeout: float) -> list[IpAddress]:
     try:
         found = answers.get(timeout=timeout)
     except queue.Empty as error:
-        raise httpcore.ConnectTimeout(f"{host} was not looked up in time.") from error
+        raise httpcore.ConnectTimeout(f"Looking up {host} took too long.") from error
     if isinstance(found, OSError | UnicodeError):
         raise httpcore.ConnectError(f"{host} has no address.") from found
     if isinstance(found, BaseException):

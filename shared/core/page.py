@@ -43,7 +43,9 @@ def read_cursor(cursor: str, *, parts: int) -> list[str]:
         or not all(isinstance(v, str) for v in values)
     ):
         problem = FieldProblem(
-            "cursor", "invalid", "Use the `nextCursor` of an earlier page, or leave it out."
+            "cursor",
+            "invalid",
+            "This cursor is not valid. Use `nextCursor` from an earlier page, or leave it out.",
         )
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem])
+        raise InvalidInput("The cursor is not valid.", problems=[problem])
     return values

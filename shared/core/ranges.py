@@ -104,7 +104,7 @@ class Ranges:
 
     def _fetch(self, start: int, length: int) -> None:
         if length > self._window:
-            raise Broken(f"{length} bytes were asked for at once")
+            raise Broken(f"too many bytes ({length}) were requested at once")
         if self._reads == self._max_reads:
             raise Scattered("its header is scattered over the whole file")
         self._reads += 1

@@ -9,68 +9,67 @@ from pydantic_core.core_schema import ErrorType
 
 # By Pydantic's names for what went wrong (docs.pydantic.dev/latest/errors/validation_errors, read 2026-11); the names
 # in braces are those of its context.
-_SENTENCES: Mapping[str, str] = {
-    "string_type": "Send a text.",
-    "string_sub_type": "Send a text.",
-    "string_unicode": "This text holds half of a surrogate pair, which is no character. Take it out.",
-    "int_type": "Send a whole number.",
-    "int_parsing": "Send a whole number.",
-    "int_parsing_size": "Send a smaller number.",
-    "int_from_float": "Send a whole number.",
-    "float_type": "Send a number.",
-    "float_parsing": "Send a number.",
-    "finite_number": "Send a finite number.",
-    "bool_type": "Send true or false.",
-    "bool_parsing": "Send true or false.",
-    "greater_than": "Send more than {gt}.",
-    "greater_than_equal": "Send {ge} or more.",
-    "less_than": "Send less than {lt}.",
-    "less_than_equal": "Send {le} or less.",
-    "multiple_of": "Send a multiple of {multiple_of}.",
-    "literal_error": "Send {expected}.",
-    "enum": "Send {expected}.",
-    "uuid_type": "Send an id, such as 019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f.",
-    "uuid_parsing": "Send an id, such as 019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f.",
-    "list_type": "Send a list.",
-    "set_type": "Send a list.",
-    "tuple_type": "Send a list.",
-    "dict_type": "Send an object.",
-    "mapping_type": "Send an object.",
-    "model_type": "Send an object.",
-    "model_attributes_type": "Send an object.",
-    "extra_forbidden": "There is no such field. Leave it out.",
-    "none_required": "Send null.",
+SENTENCES: Mapping[str, str] = {
+    "string_type": "This must be text.",
+    "string_sub_type": "This must be text.",
+    "string_unicode": "This text contains half of a surrogate pair, which is not a character. Remove it.",
+    "int_type": "This must be a whole number.",
+    "int_parsing": "This must be a whole number.",
+    "int_parsing_size": "This number is too large. Send a smaller one.",
+    "int_from_float": "This must be a whole number.",
+    "float_type": "This must be a number.",
+    "float_parsing": "This must be a number.",
+    "finite_number": "This must be a finite number.",
+    "bool_type": "This must be true or false.",
+    "bool_parsing": "This must be true or false.",
+    "greater_than": "This must be greater than {gt}.",
+    "greater_than_equal": "This must be {ge} or more.",
+    "less_than": "This must be less than {lt}.",
+    "less_than_equal": "This must be {le} or less.",
+    "multiple_of": "This must be a multiple of {multiple_of}.",
+    "literal_error": "This must be {expected}.",
+    "enum": "This must be {expected}.",
+    "uuid_type": "This is not an id. Send one such as 019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f.",
+    "uuid_parsing": "This is not an id. Send one such as 019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f.",
+    "list_type": "This must be a list.",
+    "set_type": "This must be a list.",
+    "tuple_type": "This must be a list.",
+    "dict_type": "This must be an object.",
+    "mapping_type": "This must be an object.",
+    "model_type": "This must be an object.",
+    "model_attributes_type": "This must be an object.",
+    "extra_forbidden": "This field is unknown. Leave it out.",
+    "none_required": "This must be null.",
 }
 # Which limit was broken, and what is counted.
-_AT_LEAST = {"string_too_short": "character", "too_short": "item"}
-_AT_MOST = {"string_too_long": "character", "too_long": "item"}
-_EXPLAINED = {
-    "missing": "This is required.",
-    "string_pattern_mismatch": "This does not have the right form.",
-}
+AT_LEAST = {"string_too_short": "character", "too_short": "item"}
+AT_MOST = {"string_too_long": "character", "too_long": "item"}
+EXPLAINED = frozenset({"missing", "string_pattern_mismatch"})
 _OF_PYDANTIC = frozenset(get_args(ErrorType))
 _EMAIL = "value is not a valid email address"
 
 
 def sentence(found: Mapping[str, Any], field: FieldInfo | None = None) -> str:
-    """Write what was expected. `found` is one of Pydantic's errors, `field` the one it speaks of, where that is known.
+    """Write what is wrong with a value. `found` is one of Pydantic's errors, `field` the field it is about, if known.
 
-    What our own validators say is kept as it is.
+    Messages of our own validators are kept as they are.
     """
     kind, context = found["type"], found.get("ctx") or {}
-    if kind in _EXPLAINED:
-        return _explained(kind, field)
-    if kind in _AT_LEAST:
-        return _at_least(context["min_length"], _AT_LEAST[kind])
-    if kind in _AT_MOST:
-        return f"Send at most {counted(context['max_length'], _AT_MOST[kind])}."
-    if kind in _SENTENCES:
-        return _SENTENCES[kind].format(**{name: _plain(value) for name, value in context.items()})
+    if kind == "missing":
+        return _missing(found, field)
+    if kind == "string_pattern_mismatch":
+        return _mismatched(field)
+    if kind in AT_LEAST:
+        return _at_least(context["min_length"], AT_LEAST[kind])
+    if kind in AT_MOST:
+        return f"This must have at most {counted(context['max_length'], AT_MOST[kind])}."
+    if kind in SENTENCES:
+        return SENTENCES[kind].format(**{name: _plain(value) for name, value in context.items()})
     said: str = found["msg"].removeprefix("Value error, ")
     if said.startswith(_EMAIL):
-        return f"This is no e-mail address. {context.get('reason', '')}".strip()
+        return f"This is not an email address. {context.get('reason', '')}".strip()
     if kind in _OF_PYDANTIC and kind not in {"value_error", "assertion_error"}:
-        return "This is not what belongs here."
+        return "This value has the wrong type."
     return said
 
 
@@ -103,13 +102,21 @@ def _field_of(model: type[BaseModel], name: str) -> FieldInfo | None:
     return next((field for own, field in fields if name in (own, field.alias)), None)
 
 
-def _explained(kind: str, field: FieldInfo | None) -> str:
+def _missing(found: Mapping[str, Any], field: FieldInfo | None) -> str:
+    """Name the field by its title, or as it is on the wire, and say what it is."""
+    path = found.get("loc") or ("This",)
+    name = field.title if field and field.title else f"`{path[-1]}`" if found.get("loc") else "This"
+    description = f" {field.description.rstrip('.')}." if field and field.description else ""
+    return f"{name} is required.{description}"
+
+
+def _mismatched(field: FieldInfo | None) -> str:
     if field is None:
-        return _EXPLAINED[kind]
-    if kind == "string_pattern_mismatch" and field.examples:
-        return f"Write it as {field.examples[0]}."
+        return "This is not in the right form."
+    if field.examples:
+        return f"This is not in the right form. Write it as {field.examples[0]}."
     about = ": ".join(part.rstrip(".") for part in (field.title, field.description) if part)
-    return f"{_EXPLAINED[kind]} {about}." if about else _EXPLAINED[kind]
+    return f"This is not in the right form.{f' {about}.' if about else ''}"
 
 
 def _plain(value: Any) -> Any:
@@ -118,7 +125,9 @@ def _plain(value: Any) -> Any:
 
 
 def _at_least(minimum: int, what: str) -> str:
-    return "This must not be empty." if minimum == 1 else f"Send at least {counted(minimum, what)}."
+    if minimum == 1:
+        return "This must not be empty."
+    return f"This must have at least {counted(minimum, what)}."
 
 
 def counted(number: int, what: str) -> str:

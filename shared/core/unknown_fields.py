@@ -31,7 +31,7 @@ def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> Fie
     """
     name = path.rpartition(".")[2]
     words = (
-        f"There is no field `{name}` here. {_remedy(name, _names_at(model, path.split('.')[:-1]))}"
+        f"The field `{name}` is unknown. {_remedy(name, _names_at(model, path.split('.')[:-1]))}"
     )
     return FieldProblem(f"{prefix}{path}", "unknown_field", words)
 
@@ -39,7 +39,7 @@ def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> Fie
 def unknown_parameter(name: str, known: Iterable[str]) -> FieldProblem:
     """Return the refusal of an unknown query parameter, with the most similar of the known names as a suggestion."""
     shown = name[:MAX_PATH_CHARACTERS]
-    words = f"There is no query parameter `{shown}` here. {_remedy(shown, known)}"
+    words = f"The query parameter `{shown}` is unknown. {_remedy(shown, known)}"
     return FieldProblem(shown, "unknown_parameter", words)
 
 
@@ -54,7 +54,11 @@ def missing_fields(model: type[BaseModel], value: Any) -> list[FieldProblem]:
     if not isinstance(value, dict):
         return []
     return [
-        FieldProblem(field.alias or name, "missing", sentence({"type": "missing"}, field))
+        FieldProblem(
+            field.alias or name,
+            "missing",
+            sentence({"type": "missing", "loc": (field.alias or name,)}, field),
+        )
         for name, field in model.model_fields.items()
         if field.is_required() and not {name, field.alias} & value.keys()
     ]

@@ -98,14 +98,18 @@ def _read_time(value: Any) -> Any:
             ValueError
         ):  # other forms of ISO 8601, such as PostgreSQL's offset `+02`
             return datetime.fromisoformat(value)
-    raise PydanticCustomError("invalid_time", "Write the time as 2026-01-15T10:30:00.000Z.")
+    raise PydanticCustomError(
+        "invalid_time", "This is not a time. Write it as 2026-01-15T10:30:00.000Z."
+    )
 
 
 def _in_utc(value: datetime) -> datetime:
     try:
         return clock.as_utc(value)
     except OverflowError as error:
-        raise PydanticCustomError("invalid_time", "The time is out of range.") from error
+        raise PydanticCustomError(
+            "invalid_time", "This time is out of range. Choose a year from 1 to 9999."
+        ) from error
 
 
 WireTime = Annotated[
@@ -129,7 +133,8 @@ def _web_address(value: str) -> str:
     address = web_address(value)
     if address is None:
         raise PydanticCustomError(
-            "not_a_web_address", "Give an address that begins with https:// or http://."
+            "not_a_web_address",
+            "This is not a web address. Enter one that begins with https:// or http://.",
         )
     return address
 
@@ -146,7 +151,7 @@ def _known_zone(value: str) -> str:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise PydanticCustomError(
-            "unknown_timezone", "Name a time zone as IANA does, such as Europe/Berlin."
+            "unknown_timezone", "This is not a time zone. Use an IANA name, such as Europe/Berlin."
         ) from error
     return value
 

@@ -65,7 +65,7 @@ class CommitUnknown(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The connection broke while saving. Look whether it was saved before you try again."
+            "The connection broke while saving. Check whether it was saved before you try again."
         )
 
 
@@ -90,7 +90,7 @@ class Clashed(Unavailable):
 
     def __init__(
         self,
-        message: str = "Somebody else changed the same thing at the same moment. Try again in a moment.",
+        message: str = "Somebody else changed this at the same time. Try again in a moment.",
     ) -> None:
         super().__init__(message)
 

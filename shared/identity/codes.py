@@ -71,7 +71,7 @@ def send_reset(session: Session, email: str) -> None:
         "Set a new password",
         [
             "Open this link within 20 minutes to set a new password.",
-            "If you did not ask for it, do nothing: your password stays as it is.",
+            "If you did not request this, ignore this email. Your password stays unchanged.",
         ],
         Link("Set a password", f"{settings().public_url}/auth/forgot-return?token={code}"),
     )
@@ -105,7 +105,7 @@ def _new_code(
 def _activation(code: str) -> Letter:
     return Letter(
         "Activate your account",
-        ["Welcome to Roost. Open this link within a day to begin."],
+        ["Welcome to Roost. Open this link within a day to activate your account."],
         Link("Activate", f"{settings().public_url}/auth/activate?code={code}"),
     )
 

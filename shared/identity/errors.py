@@ -17,7 +17,7 @@ class SessionOver(Unauthenticated):
     code = "session_over"
 
     def __init__(self) -> None:
-        super().__init__("The session is over. Renew it, or sign in again.")
+        super().__init__("Your session has expired. Renew it, or sign in again.")
 
 
 class LoginRefused(Unauthenticated):
@@ -27,7 +27,8 @@ class LoginRefused(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__(
-            "The address or the password is wrong. After ten wrong passwords, wait 15 minutes."
+            "The email address or password is wrong. Try again. After ten wrong passwords, wait "
+            "15 minutes."
         )
 
 
@@ -37,7 +38,10 @@ class NotActivated(Forbidden):
     code = "not_activated"
 
     def __init__(self) -> None:
-        super().__init__("Open the link in the mail we sent you, or ask for another one.")
+        super().__init__(
+            "Your account is not active yet. Open the link in the email we sent "
+            "you, or request another one."
+        )
 
 
 class ActivationNotSent(SavedButNotDone):
@@ -47,8 +51,8 @@ class ActivationNotSent(SavedButNotDone):
 
     def __init__(self) -> None:
         super().__init__(
-            "Your account was created, but its activation mail could not be sent. Request it again later, or ask "
-            "this server's operator to activate the account."
+            "Your account was created, but its activation email could not be sent. Request it "
+            "again later, or ask this server's operator to activate the account."
         )
 
 
@@ -58,7 +62,7 @@ class EmailTaken(Conflict):
     code = "email_taken"
 
     def __init__(self) -> None:
-        words = "There is an account with this address. Sign in, or reset its password."
+        words = "An account with this address already exists. Sign in, or reset its password."
         super().__init__(words, problems=[FieldProblem("email", self.code, words)])
 
 
@@ -68,30 +72,47 @@ class RegistrationClosed(Forbidden):
     code = "registration_closed"
 
     def __init__(self) -> None:
-        super().__init__("This server takes no new accounts. Ask its owner to invite you.")
+        super().__init__("This server does not accept new accounts. Ask its operator for one.")
 
 
 class PlusRefused(InvalidInput):
     """This server refuses addresses with a plus sign."""
 
     def __init__(self) -> None:
-        problem = FieldProblem("email", "plus_refused", "Use an address without a plus sign.")
-        super().__init__("This server refuses addresses with a plus sign.", problems=[problem])
+        problem = FieldProblem(
+            "email",
+            "plus_refused",
+            "This server does not accept addresses with a plus sign. Use another one.",
+        )
+        super().__init__(
+            "This server does not accept addresses with a plus sign. Use another one.",
+            problems=[problem],
+        )
 
 
 class CodeRefused(InvalidInput):
     """The mailed code is unknown, used, or too old."""
 
     def __init__(self, path: str) -> None:
-        problem = FieldProblem(path, "code_refused", "Ask for a new mail and use its link.")
-        super().__init__("The link has expired or was used already.", problems=[problem])
+        problem = FieldProblem(
+            path,
+            "code_refused",
+            "The link has expired or was already used. Request a new email and use its link.",
+        )
+        super().__init__(
+            "The link has expired or was already used. Request a new email and use its link.",
+            problems=[problem],
+        )
 
 
 class UnsubscribeRefused(InvalidInput):
     """The unsubscribe link is not one that we mailed."""
 
     def __init__(self) -> None:
-        words = "This link is damaged. Open the complete link from the mail, or choose your mails in your settings."
+        words = (
+            "This link is incomplete. Open the complete link from the email, or choose your "
+            "emails in your settings."
+        )
         super().__init__(words, problems=[FieldProblem("token", "unsubscribe_refused", words)])
 
 
@@ -99,9 +120,9 @@ class NoSuchSession(NotFound):
     """The user has no such session, or it is over."""
 
     def __init__(self) -> None:
-        super().__init__("You have no such session.")
+        super().__init__("This session does not exist. It may have ended already.")
 
 
 def unknown_address(email: str) -> str:
     """Explain to an operator that no account has the address that they gave."""
-    return f"No account has the address {email}. Register it first, then try again."
+    return f"There is no account with the address {email}. Register it first, then try again."

@@ -22,7 +22,8 @@ def _lower(value: str) -> str:
 def _deliverable(value: str) -> str:
     if not value.rpartition("@")[0].isascii():
         raise ValueError(
-            "Mails can only be sent to addresses with plain letters before the @. Use another address."
+            "Email can only be sent to addresses with plain letters before the @. Use another "
+            "address."
         )
     return value
 

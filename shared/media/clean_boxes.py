@@ -83,7 +83,7 @@ def _clean_top(file: Ranges, patched: Patched, kept: Collection[str]) -> str | N
     except Scattered:
         raise
     except Broken:
-        damage = "it ends before the picture and sound do"
+        damage = "it ends before its picture and sound do"
     data = [box for box in found if box.type == "mdat"]
     hidden: set[int | None] = set()
     for box in found:
@@ -110,7 +110,7 @@ def _clean_fragment(
         if inner.type != "traf":
             continue
         if hidden and fragment_track_id(file, inner) in hidden:
-            raise Broken("a track of metadata, such as places, goes on in its fragments")
+            raise Broken("a metadata track, such as locations, continues in fragments")
         list(_kept(file, patched, inner))
 
 
@@ -128,7 +128,7 @@ def _clean_movie(
     hidden = [track for track in tracks if track not in shown]
     ranges = sample_ranges(file, hidden, data)
     if len(ranges) > _FEW_RANGES and file.size > _MOST_REWRITTEN:
-        raise Scattered("a track of metadata, such as places, runs along more than 1 GiB of film")
+        raise Scattered("a metadata track, such as locations, is spread over more than 1 GiB")
     for start, end in ranges:
         patched.blank_unread(start, end)
     numbers = {track_id(file, track) for track in hidden}
@@ -216,7 +216,7 @@ def _data_behind_the_end(file: Ranges) -> str | None:
             if size and count and box.start + 8 + size * count <= box.end:
                 last = file.number(box.start + 8 + size * (count - 1), size)
                 if last >= file.size:
-                    return "it ends before the picture and sound do"
+                    return "it ends before its picture and sound do"
     return None
 
 
@@ -298,5 +298,5 @@ def _origin(file: Ranges, meta: Box, method: int) -> int:
         return 0
     data = find_box(file, meta, "idat") if method == 1 else None
     if data is None:
-        raise Broken("an item of it lies where we cannot follow")
+        raise Broken("one of its items is stored in an unsupported way")
     return data.start

@@ -16,7 +16,7 @@ from shared.media.boxes import Box, boxes, find_box
 _MAX_CHUNKS = 100_000  # of all such tracks together; a chunk is usually a second
 _MAX_SAMPLES = 2_000_000
 _BLOCK_BYTES = 32 * 1024
-_NOT_SAID = "where a track of metadata lies in it is not said"
+_NOT_SAID = "the position of a metadata track is missing"
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ class ThumbnailNotFound(InvalidInput):
     code = "thumbnail_not_found"
 
     def __init__(self) -> None:
-        message = "The thumbnail must be a picture of the library, by its id or its address."
+        message = "The thumbnail must be a picture in the library. Send its id or address."
         super().__init__(message, problems=[FieldProblem("thumbnail", "not_found", message)])
 
 

@@ -19,7 +19,9 @@ class MediaNotFound(NotFound):
     code = "media_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such file.")
+        super().__init__(
+            "This file does not exist. It may be deleted, or belong to another organization."
+        )
 
 
 class UploadIsOver(Conflict):

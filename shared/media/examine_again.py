@@ -17,8 +17,8 @@ from shared.media.probe import examine
 from shared.media.sniff import is_video
 from shared.media.upload import store_examined
 
-_GONE = "it is not in the storage any more"
-_REFUSED = "it does not pass the checks that new uploads pass"
+_GONE = "it is no longer in storage"
+_REFUSED = "it fails the checks that new uploads pass"
 
 
 def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:

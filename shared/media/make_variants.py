@@ -118,7 +118,7 @@ def _make_all(file: MediaFile, folder: Path, also: VariantPlan | None) -> Copies
         return Copies()
     except Unreadable as error:
         log.warning("variants.unreadable", extra={"media_id": str(file.id), "reason": str(error)})
-        return Copies(damage="it cannot be decoded as a whole")
+        return Copies(damage="it cannot be decoded completely")
     return Copies(variants, thumbnail)
 
 

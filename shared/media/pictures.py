@@ -168,7 +168,7 @@ def _avif(file: Ranges) -> Picture:
     chosen = [found[index - 1] for index in wanted if 0 < index <= len(found)] or found
     sizes = [box for box in chosen if box.type == "ispe"]
     if not sizes:
-        raise Broken("its size is not said")
+        raise Broken("its size is missing")
     width, height = file.number(sizes[0].start + 4, 4), file.number(sizes[0].start + 8, 4)
     turns = [file.number(box.start, 1) & 3 for box in chosen if box.type == "irot"]
     return _shown(
@@ -209,7 +209,7 @@ def _tiff(file: Ranges) -> Picture:
     tags = tiff_tags(file, 0)
     width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
     if not width or not height:
-        raise Broken("its size is not said")
+        raise Broken("its size is missing")
     # A strip or a row of tiles is decoded at once; up to 16 bits a sample, since the list of depths lies elsewhere.
     rows = min(tags.get(_TILE_HEIGHT) or tags.get(_ROWS_A_STRIP) or height, height)
     decoding = width * rows * tags.get(_SAMPLES, 1) * 2

@@ -123,7 +123,7 @@ class Patched:
             if start < at:
                 if end <= at and content is None:  # inside of what is blank already
                     continue
-                raise Broken(f"two of its parts lie over each other at {start}")
+                raise Broken(f"two of its parts overlap at {start}")
             if start > at:
                 pieces.append(self._file.span(at, start))
             pieces.append(Blank(end - start) if content is None else content)
@@ -142,5 +142,5 @@ class Patched:
 
 def _assembled(pieces: Sequence[bytes | Span | Blank], *, most: int = _MAX_PIECES) -> Assembled:
     if sum(isinstance(piece, Span) for piece in pieces) > most:
-        raise Scattered("its metadata lie in too many places")
+        raise Scattered("its metadata is in too many places")
     return Assembled(pieces)

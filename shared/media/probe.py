@@ -84,7 +84,7 @@ def probe(file: Ranges) -> Facts:
         FileRefused: it is of another type than may be stored, too large, or damaged.
     """
     if not file.size:
-        raise FileRefused("empty", "The file is empty.")
+        raise FileRefused("empty", "The file is empty. Choose another file.")
     try:
         content_type = sniff(file.at(0, min(HEAD_BYTES, file.size)))
         check_size(content_type, file.size)
@@ -93,7 +93,9 @@ def probe(file: Ranges) -> Facts:
             return Facts(content_type, file.size, video.width, video.height, video.duration_ms)
         picture = read_picture(file, content_type)
     except Broken as error:
-        raise FileRefused("unreadable", f"The file cannot be read: {error}.") from error
+        raise FileRefused(
+            "unreadable", f"The file cannot be read: {error}. Save a new copy and upload that."
+        ) from error
     _check_pixels(picture, content_type)
     return Facts(
         content_type,
@@ -122,7 +124,8 @@ def check_size(content_type: str, size_bytes: int) -> None:
         kind = "Videos" if is_video(content_type) else "Pictures"
         raise FileRefused(
             "too_large",
-            f"{kind} may have at most {limit:,} bytes; this file has {size_bytes:,}.",
+            f"{kind} can have at most {limit:,} bytes; this file has {size_bytes:,}. Upload a "
+            "smaller one.",
             path="size",
         )
 
@@ -132,8 +135,8 @@ def _check_pixels(picture: Picture, content_type: str) -> None:
     if pixels > MAX_PIXELS:
         raise FileRefused(
             "too_many_pixels",
-            f"Pictures may have at most 40 megapixels; this one has {pixels / 1e6:.1f} "
-            f"({picture.width} x {picture.height}). Save it smaller.",
+            f"Pictures can have at most 40 megapixels; this one has {pixels / 1e6:.1f} "
+            f"({picture.width} x {picture.height}). Save a smaller copy.",
         )
     if picture.decoding_bytes > MAX_DECODING_BYTES:
         possible = pixels * MAX_DECODING_BYTES / picture.decoding_bytes

@@ -58,14 +58,14 @@ def check_quota(session: Session, organization_id: OrganizationId, size_bytes: i
     stored = count_stored(session, organization_id)
     if stored.used + size_bytes > limit:
         raise StorageFull(
-            f"Your organization has {_size(stored.used)} of files and may have {_size(limit)}; this one has "
-            f"{_size(size_bytes)}. Delete files that you no longer need."
+            f"Your organization stores {_size(stored.used)} of its {_size(limit)}, and this file "
+            f"has {_size(size_bytes)}. Delete files that you no longer need."
         )
     if stored.used + stored.deleted + size_bytes > _WITH_DELETED * limit:
         raise StorageFull(
-            f"The {_size(stored.deleted)} of files that your organization deleted are kept for 30 days. "
-            f"With the {_size(stored.used)} in use, they leave no room for another {_size(size_bytes)}. "
-            "Try again when some of them have been removed."
+            f"Deleted files are kept for 30 days. Your organization's {_size(stored.deleted)} of "
+            f"them and the {_size(stored.used)} in use leave no room for {_size(size_bytes)}. Try "
+            "again when some of them are gone."
         )
 
 

@@ -205,7 +205,8 @@ def _send(
             if size_bytes > limit:
                 raise FileRefused(
                     "too_large",
-                    f"A file of this kind may have at most {limit:,} bytes; this one has more.",
+                    f"Files of this kind can have at most {limit:,} bytes; this one has more. "
+                    "Upload a smaller one.",
                     path="size",
                 )
             under_way.append(pool.submit(storage.upload_part, key, upload_id, number, part))
@@ -232,7 +233,7 @@ def _in_parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _type_of(first: bytes) -> str:
     if not first:
-        raise FileRefused("empty", "The file is empty.")
+        raise FileRefused("empty", "The file is empty. Choose another file.")
     return sniff(first[:HEAD_BYTES])
 
 

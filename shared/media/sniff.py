@@ -99,14 +99,15 @@ def _name(head: bytes) -> str:
         return "an AVI video or a WAV file; convert videos to MP4"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<") and b"<svg" in text:
-        return "an SVG drawing, which can carry programs; export it as PNG"
+        return "an SVG drawing, which can contain scripts; export it as PNG"
     if text.startswith(b"<"):
         return "a web page or an XML document"
-    return "of a type that we do not know"
+    return "of an unknown type"
 
 
 def _unsupported(what: str) -> FileRefused:
     return FileRefused(
         "unsupported_type",
-        f"This file is {what}. JPEG, PNG, GIF, WebP, AVIF, BMP and TIFF pictures and MP4 videos can be uploaded.",
+        f"This file is {what}. Upload a JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF picture, or an "
+        "MP4 video.",
     )

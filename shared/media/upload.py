@@ -88,9 +88,11 @@ def sign_parts(
     count = part_count(upload.size_bytes)
     if beyond := [index for index, number in enumerate(numbers) if number > count]:
         problem = FieldProblem(
-            f"numbers.{beyond[0]}", "out_of_range", f"This upload has {count} parts."
+            f"numbers.{beyond[0]}",
+            "out_of_range",
+            f"This upload has {count} parts. Ask for one of them.",
         )
-        raise InvalidInput("There is no such part.", problems=[problem])
+        raise InvalidInput("This part does not exist.", problems=[problem])
     return _sign(upload.key, upload.upload_id, upload.size_bytes, numbers)
 
 
@@ -236,8 +238,8 @@ def _check_claim(new: NewUpload) -> None:
     if is_known_refusal:
         raise FileRefused(
             "unsupported_type",
-            f"Files of the type {claimed} cannot be stored. JPEG, PNG, GIF, WebP, AVIF, BMP and TIFF pictures and "
-            "MP4 videos can be uploaded.",
+            f"Files of type {claimed} cannot be stored. Upload a JPEG, PNG, GIF, WebP, AVIF, BMP "
+            "or TIFF picture, or an MP4 video.",
             path="contentType",
         )
     # What is not said to be a picture may be a video, which may be larger; completion knows.
@@ -269,7 +271,8 @@ def _put_together(upload: Media, parts: Sequence[UploadedPart]) -> StoredObject:
         storage.complete_multipart(upload.key, upload.upload_id, parts)
     except PartsRefused as error:
         message = (
-            "The storage does not have these parts. Upload what is missing, or take the ETags anew."
+            "These parts are not in storage. Upload the missing ones, or send the ETags that "
+            "storage returned."
         )
         raise PartsDoNotMatch(message) from error
     except ObjectMissing:
@@ -285,7 +288,8 @@ def _look_at(upload: Media, stored: StoredObject) -> Examined:
     if stored.size_bytes != upload.size_bytes:
         raise FileRefused(
             "size_differs",
-            f"{upload.size_bytes:,} bytes were announced, {stored.size_bytes:,} were uploaded.",
+            f"{upload.size_bytes:,} bytes were announced, but {stored.size_bytes:,} were "
+            "uploaded. Upload the file again.",
             path="size",
         )
 

@@ -58,5 +58,7 @@ def _read(cursor: str) -> tuple[datetime, UUID]:
     try:
         return clock.as_utc(datetime.fromisoformat(created_at)), UUID(notification_id)
     except (ValueError, OverflowError) as error:
-        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+        problem = FieldProblem(
+            "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."
+        )
+        raise InvalidInput("The cursor is not valid.", problems=[problem]) from error

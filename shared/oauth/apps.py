@@ -53,9 +53,15 @@ def change_app(session: Session, organization_id: OrganizationId, change: AppCha
     """
     given = {name: getattr(change, name) for name in change.model_fields_set}
     if nulls := [name for name, value in given.items() if value is None and name != "picture"]:
-        _refuse(nulls[0], "missing", "It cannot be empty; leave it out to keep it.")
+        _refuse(
+            nulls[0], "missing", "This must not be empty. Leave it out to keep the current value."
+        )
     if not given:
-        _refuse("name", "missing", "Give a name, a description, a picture or a redirect URL.")
+        _refuse(
+            "name",
+            "missing",
+            "There is nothing to change. Send a name, a description, a picture or a redirect URL.",
+        )
     values = {_COLUMNS[name]: value for name, value in given.items()}
     if "redirect_uris" in values:
         values["redirect_uris"] = [values["redirect_uris"]]

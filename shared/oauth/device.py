@@ -89,17 +89,21 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
     device_code_hash = hash_secret(device_code)
     row = queries.ask_device(session, device_code_hash, not_within=INTERVAL - _JITTER)
     if row is None or row.is_over:
-        raise OAuthRefused("expired_token", "Start again.")
+        raise OAuthRefused("expired_token", "The code has expired. Start again.")
     if row.is_denied:
-        raise OAuthRefused("access_denied", "The member turned it away.")
+        raise OAuthRefused("access_denied", "The member denied access.")
     if not row.is_approved:
         if row.too_soon:
-            raise OAuthRefused("slow_down", f"Ask every {INTERVAL.seconds} seconds.")
-        raise OAuthRefused("authorization_pending", "No member has approved it yet.")
+            raise OAuthRefused(
+                "slow_down", f"This is too often. Ask every {INTERVAL.seconds} seconds."
+            )
+        raise OAuthRefused(
+            "authorization_pending", "No member has approved the device yet. Keep asking."
+        )
     token = new_token()
     grant = queries.exchange_device(session, device_code_hash, hash_secret(token), SCOPES)
     if grant is None:
-        raise OAuthRefused("expired_token", "Start again.")
+        raise OAuthRefused("expired_token", "The code has expired. Start again.")
     return DeviceToken(
         access_token=token,
         token_type="bearer",  # noqa: S106  a type's name

@@ -37,7 +37,7 @@ class NoApp(NotFound):
     code = "no_app"
 
     def __init__(self) -> None:
-        super().__init__("The organization has no app. Make one first.")
+        super().__init__("Your organization has no app. Create one first.")
 
 
 class AppExists(Conflict):
@@ -47,7 +47,7 @@ class AppExists(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "The organization has an app already. Change it, or delete it to make another."
+            "Your organization already has an app. Change it, or delete it to create another."
         )
 
 
@@ -55,7 +55,7 @@ class NoSuchGrant(NotFound):
     """There is no such consent to take back, or it is another member's."""
 
     def __init__(self) -> None:
-        super().__init__("There is no such consent.")
+        super().__init__("This permission does not exist. It may have been revoked already.")
 
 
 class NoSuchUserCode(NotFound):
@@ -64,4 +64,6 @@ class NoSuchUserCode(NotFound):
     code = "no_such_code"
 
     def __init__(self) -> None:
-        super().__init__("No device waits with this code. It may have expired: start again there.")
+        super().__init__(
+            "No device is waiting with this code. It may have expired. Start again on the device."
+        )

@@ -20,7 +20,7 @@ class NoSuchDocument(NotFound):
     """Nothing here has this address."""
 
     def __init__(self) -> None:
-        super().__init__("There is no such document.")
+        super().__init__("This document does not exist. Check its address.")
 
 
 def server_metadata(name: str, base: str) -> dict[str, Any]:

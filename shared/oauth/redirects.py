@@ -12,21 +12,21 @@ def why_refused(uri: str) -> str | None:
     It is https, or http on the program's own machine. Source: RFC 6749 section 3.1.2, RFC 8252 section 7.3, read 2026-11.
     """
     if len(uri) > _MOST_CHARACTERS:
-        return f"A redirect URI has at most {_MOST_CHARACTERS:,} characters."
+        return f"A redirect URI can have at most {_MOST_CHARACTERS:,} characters."
     if not uri.isascii() or not uri.isprintable() or any(char in uri for char in ' "<>\\^`{|}'):
-        return "A redirect URI has only the characters of a URI: encode the others."
+        return "A redirect URI can contain only URI characters. Percent-encode the others."
     try:
         parts = urlsplit(uri)
         host, _port = parts.hostname, parts.port
     except ValueError:
         return "A redirect URI must be a valid address."
     if not host or parts.username is not None or parts.password is not None:
-        return "A redirect URI names a host, and no user."
+        return "A redirect URI must have a host and no user name."
     if "#" in uri:
-        return "A redirect URI has no fragment."
+        return "A redirect URI must not have a fragment. Remove it."
     if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):
         return None
-    return "A redirect URI is https, or http on 127.0.0.1, [::1] or localhost."
+    return "A redirect URI must use https, or http on 127.0.0.1, [::1] or localhost."
 
 
 def is_same(asked: str, known: str) -> bool:

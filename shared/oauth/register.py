@@ -19,12 +19,15 @@ def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
     if "authorization_code" not in asked.grant_types or "code" not in asked.response_types:
         raise OAuthRefused(
             "invalid_client_metadata",
-            "Register for authorization_code, with the response type code.",
+            "This grant is not supported. Register for authorization_code with the response type "
+            "code.",
         )
     refreshes = "refresh_token" in asked.grant_types
     scopes = granted_scopes(asked.scope)
     if not scopes:
-        raise OAuthRefused("invalid_client_metadata", "None of these scopes exists.")
+        raise OAuthRefused(
+            "invalid_client_metadata", "None of these scopes exists. Use mcp:read or mcp:write."
+        )
     is_public = asked.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
     secret = None if is_public else new_client_secret()
     values = {

@@ -30,7 +30,9 @@ def _may_be_sent_to(uri: str) -> str:
 
 def _is_web_address(url: str) -> str:
     if not url.startswith("https://") or why_refused(url):
-        raise PydanticCustomError("invalid_url", "Give an https address.")
+        raise PydanticCustomError(
+            "invalid_url", "This is not an https address. Enter one that begins with https://."
+        )
     return url
 
 

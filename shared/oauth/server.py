@@ -170,7 +170,9 @@ class _CodeGrant(AuthorizationCodeGrant):
         uri = client.redirect_uri(request.payload.redirect_uri)
         if uri is None:
             # Authlib's own sentence quotes the address, and fails on characters that a sentence may not have.
-            raise InvalidRequestError("The redirect_uri is not one that the program registered.")
+            raise InvalidRequestError(
+                "This redirect_uri is not registered for the app. Use a registered one."
+            )
         return uri
 
     def validate_requested_scope(self) -> None:
@@ -318,7 +320,7 @@ class _RefreshGrant(RefreshTokenGrant):
             "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
         )
         raise InvalidGrantError(
-            "This refresh token was used before. Ask the member for consent again."
+            "This refresh token was already used. Ask the member for consent again."
         )
 
 

@@ -111,6 +111,6 @@ def _new_key() -> str:
 
 def _check_end(expires_at: datetime | None) -> None:
     if expires_at and expires_at <= clock.now():
-        message = "A key that has expired is of no use. Choose a later time, or leave it out."
+        message = "This time has passed. Choose a later time, or leave it out."
         problem = FieldProblem("expiresAt", "date_in_the_past", message)
         raise InvalidInput(message, problems=[problem])

@@ -7,14 +7,14 @@ class NoSuchOrganization(NotFound):
     """The user is not a member of such an organization."""
 
     def __init__(self) -> None:
-        super().__init__("You are not a member of such an organization.")
+        super().__init__("You are not a member of this organization. Choose another one.")
 
 
 class NoSuchApiKey(NotFound):
     """The organization has no such key, or it is revoked."""
 
     def __init__(self) -> None:
-        super().__init__("There is no such API key.")
+        super().__init__("This API key does not exist. It may have been revoked already.")
 
 
 class TooManyApiKeys(Conflict):
@@ -23,14 +23,16 @@ class TooManyApiKeys(Conflict):
     code = "too_many_api_keys"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"There are {most} API keys already. Revoke one that is no longer used.")
+        super().__init__(
+            f"Your organization has reached its limit of {most} API keys. Revoke one first."
+        )
 
 
 class NoSuchMember(NotFound):
     """No open membership has this id."""
 
     def __init__(self) -> None:
-        super().__init__("There is no such member.")
+        super().__init__("This member does not exist, or has left your organization.")
 
 
 class KeyReused(Conflict):
@@ -40,5 +42,6 @@ class KeyReused(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "This Idempotency-Key was used for another request. Use a new one for each."
+            "This Idempotency-Key was already used for a different request. Use a new one for "
+            "each request."
         )

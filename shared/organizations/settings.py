@@ -29,8 +29,15 @@ def change_organization(
     """
     values = change.model_dump(exclude_none=True)
     if not values:
-        problem = FieldProblem("name", "missing", "Give a name, a description or a time zone.")
-        raise InvalidInput("Nothing was given to change.", problems=[problem])
+        problem = FieldProblem(
+            "name",
+            "missing",
+            "There is nothing to change. Send a name, a description or a time zone.",
+        )
+        raise InvalidInput(
+            "There is nothing to change. Send a name, a description or a time zone.",
+            problems=[problem],
+        )
     return OrganizationOut.model_validate(
         queries.update_organization(session, organization_id, values)
     )

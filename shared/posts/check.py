@@ -38,7 +38,7 @@ def missing_files(
         FieldProblem(
             thread.path(_path_of_file(entry, number, index)),
             "media_not_found",
-            "There is no such file in the media library, or its upload is not complete.",
+            "This file is not in the media library, or its upload is not complete. Upload it first.",
         )
         for number, part in enumerate(thread.parts)
         for index, entry in enumerate(part.media)

@@ -89,7 +89,7 @@ def created_post(
             warnings.append(WarningOut(code=one.verdict, message=words))
     model, given = provider(channel.provider).spec.settings, dict(stored.plan.thread.settings)
     for name in unknown_fields(model, given):
-        words = f"{channel.name} has no setting '{name}', so it changes nothing."
+        words = f"{channel.name} has no setting '{name}', so it was ignored."
         warnings.append(WarningOut(code="unknown_setting", message=words))
     return CreatedPost(
         post_id=stored.root.id,
@@ -117,7 +117,7 @@ def _plans(
         if before and wanted.republish and is_out(before):
             before = None
         if before and before[0].id in seen:
-            words = "Another entry replaces this post."
+            words = "Another entry replaces the same post. Name each post once."
             raise refusal(thread.path("value.0.id"), "named_twice", words)
         seen |= {before[0].id} if before else set()
         own_group = new_id() if grouping is Grouping.APART else group_id
@@ -144,7 +144,9 @@ def _before(
 def _new(thread: Thread, wanted: Composition, group_id: UUID) -> Plan:
     if wanted.type == "update":
         path = thread.path("value.0.id")
-        raise refusal(path, "missing", "Send the id of the post to update.")
+        raise refusal(
+            path, "missing", "`id` is required to update a post. Send the id of the post."
+        )
     state = PostState.DRAFT if wanted.type == "draft" else PostState.QUEUED
     return Plan(thread, state, wanted.publish_at, group_id, "composed")
 

@@ -108,7 +108,11 @@ def read_threads(draft: PostDraft) -> list[Thread]:
     short = draft.posts is None
     entries = [_entry_of_short_form(draft)] if draft.posts is None else draft.posts
     if sum(len(entry.value) for entry in entries) > MAX_PARTS:
-        raise refusal("posts", "too_many_parts", f"Send at most {MAX_PARTS} parts at once.")
+        raise refusal(
+            "posts",
+            "too_many_parts",
+            f"There are too many parts. Send at most {MAX_PARTS} at once.",
+        )
     return [read_thread(entry, f"posts.{i}.", short=short) for i, entry in enumerate(entries)]
 
 
@@ -125,7 +129,9 @@ def read_date(draft: PostDraft) -> datetime | None:
         return None
     if draft.type == "schedule":
         if moment is None:
-            raise refusal(path, "missing", "Say when to publish, or send type `now` or `draft`.")
+            raise refusal(
+                path, "missing", "`date` is required. Send a time, or the type `now` or `draft`."
+            )
         return read_publish_at(moment, path)
     # A post that is updated may be queued: `timing_after` checks its date.
     return moment if moment is None or draft.type == "update" else read_draft_time(moment, path)
@@ -172,7 +178,9 @@ def read_publish_at(
     if moment < now - grace:
         raise TooLateToSchedule(path, grace)
     if moment > now + FURTHEST:
-        raise refusal(path, "date_too_far", "Choose a time within the next five years.")
+        raise refusal(
+            path, "date_too_far", "This time is more than five years away. Choose an earlier one."
+        )
     return None if moment < now - PAST_GRACE else moment
 
 
@@ -183,7 +191,9 @@ def read_draft_time(moment: datetime, path: str) -> datetime:
         InvalidInput: it is before the year 2000, or years ahead.
     """
     if not EARLIEST <= moment <= clock.now() + FURTHEST:
-        words = "Choose a time between the year 2000 and five years from now."
+        words = (
+            "This time is out of range. Choose one between the year 2000 and five years from now."
+        )
         raise refusal(path, "date_too_far", words)
     return moment
 
@@ -201,15 +211,16 @@ def _is_short_form(draft: PostDraft) -> bool:
 
 def _entry_of_short_form(draft: PostDraft) -> ChannelPostIn:
     if not _is_short_form(draft):
-        raise refusal("posts", "missing", "Send `posts`: one entry for each channel.")
+        raise refusal("posts", "missing", "`posts` is required. Send one entry for each channel.")
     missing = [
-        FieldProblem(path, "missing", "This is required.")
+        FieldProblem(path, "missing", f"`{path}` is required.")
         for path, value in (("content", draft.content), ("integrationId", draft.integration_id))
         if value is None
     ]
     if draft.content is None or draft.integration_id is None:
         raise InvalidInput(
-            "Send `posts`, or `content` with `integrationId` for one channel.", problems=missing
+            "`posts` is required. Send it, or `content` with `integrationId` for one channel.",
+            problems=missing,
         )
     return ChannelPostIn(
         integration=IntegrationIn(id=draft.integration_id),

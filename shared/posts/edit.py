@@ -153,7 +153,10 @@ def _warnings_of_copy(
     """Return why a copy is a draft: because of its request or its original."""
     warnings = []
     if any(part.state is PostState.UNCONFIRMED for part in living(original)):
-        words = "The original may already be on its platform, so the copy is a draft. Look there before you queue it."
+        words = (
+            "The original may already be on its platform, so the copy is a draft. Check "
+            "there before you queue it."
+        )
         warnings.append(WarningOut(code="unconfirmed", message=words))
     if kind == "schedule" and date is None:
         words = "The copy is a draft, because no date was sent. Choose a time for it."
@@ -175,7 +178,11 @@ def _overlaid(thread: Thread, wanted: PostEdit) -> Thread:
         thread = with_parts(thread, [read_part(part) for part in wanted.value])
     if wanted.content is not None or wanted.image is not None:
         if wanted.value is not None:
-            raise refusal("content", "said_twice", "Send `value`, or `content` and `image`.")
+            raise refusal(
+                "content",
+                "said_twice",
+                "`value` and `content` are both there. Send `value`, or `content` and `image`.",
+            )
         thread = _with_root(thread, wanted)
     if wanted.settings is not None:
         settings = {key: value for key, value in wanted.settings.items() if key != "__type"}

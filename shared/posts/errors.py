@@ -21,7 +21,9 @@ class PostNotFound(NotFound):
     code = "post_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such post.")
+        super().__init__(
+            "This post does not exist. It may be deleted, or belong to another organization."
+        )
 
 
 class GroupNotFound(NotFound):
@@ -30,7 +32,10 @@ class GroupNotFound(NotFound):
     code = "group_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such group of posts.")
+        super().__init__(
+            "This group of posts does not exist. It may be deleted, or belong to "
+            "another organization."
+        )
 
 
 class TagNotFound(NotFound):
@@ -39,7 +44,9 @@ class TagNotFound(NotFound):
     code = "tag_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such tag.")
+        super().__init__(
+            "This tag does not exist. It may be deleted, or belong to another organization."
+        )
 
 
 class TagTaken(Conflict):
@@ -48,7 +55,7 @@ class TagTaken(Conflict):
     code = "tag_taken"
 
     def __init__(self, name: str) -> None:
-        words = f"There is a tag {name!r} already. Choose another name."
+        words = f"A tag named {name!r} already exists. Choose another name."
         super().__init__(words, problems=[FieldProblem("name", self.code, words)])
 
 
@@ -58,7 +65,9 @@ class TooManyTags(Conflict):
     code = "too_many_tags"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"There are {most:,} tags already. Delete one that is not needed.")
+        super().__init__(
+            f"Your organization has reached its limit of {most:,} tags. Delete one first."
+        )
 
 
 class MayNotCompose(Forbidden):
@@ -67,14 +76,14 @@ class MayNotCompose(Forbidden):
     code = "may_not_compose"
 
     def __init__(self) -> None:
-        super().__init__("Viewers may not write or change posts.")
+        super().__init__("Viewers cannot write or change posts. Ask an admin for a higher role.")
 
 
 class _StateForbids(Conflict):
     """What is asked does not go with the state; `errors` says the current state and revision."""
 
     def __init__(self, message: str, state: PostState, revision: int) -> None:
-        now = f"It is {state} at revision {revision}."
+        now = f"The post is {state} at revision {revision}."
         problems = [
             FieldProblem("state", str(state), now),
             FieldProblem("revision", str(revision), now),
@@ -102,7 +111,7 @@ class PostIsPublished(_StateForbids):
 
     def __init__(self, revision: int) -> None:
         super().__init__(
-            "This post, or a part of it, was published already. Duplicate it to send it again. "
+            "This post, or a part of it, is already published. Duplicate it to post it again. "
             "Parts that are not out yet can be resent or deleted by their own ids.",
             PostState.PUBLISHED,
             revision,
@@ -142,7 +151,11 @@ class MoveForbidden(_StateForbids):
     code = "move_forbidden"
 
     def __init__(self, before: PostState, after: PostState, revision: int) -> None:
-        super().__init__(f"A post that is {before} cannot become {after}.", before, revision)
+        super().__init__(
+            f"A post that is {before} cannot become {after}. Reload it and check its state.",
+            before,
+            revision,
+        )
 
 
 class PostChanged(_StateForbids):
@@ -152,7 +165,9 @@ class PostChanged(_StateForbids):
 
     def __init__(self, state: PostState, revision: int) -> None:
         super().__init__(
-            "Somebody changed this post since you read it. Read it again.", state, revision
+            "Somebody changed this post after you loaded it. Reload it and make your change again.",
+            state,
+            revision,
         )
 
 
@@ -163,7 +178,9 @@ class NotWaitingForYou(_StateForbids):
 
     def __init__(self, state: PostState, revision: int) -> None:
         super().__init__(
-            f"This part is {state}: there is nothing to confirm or to send again.", state, revision
+            f"This part is {state}, so it cannot be confirmed or resent. Reload the post.",
+            state,
+            revision,
         )
 
 
@@ -174,7 +191,7 @@ class PredecessorFirst(_StateForbids):
 
     def __init__(self, state: PostState, revision: int) -> None:
         super().__init__(
-            "The part before this one is not published. Send that one again first.",
+            "The part before this one is not published. Resend that one first.",
             state,
             revision,
         )
@@ -187,8 +204,8 @@ class CannotCheck(Unavailable):
 
     def __init__(self, platform: str, reason: str) -> None:
         super().__init__(
-            f"Roost cannot check this, because {platform} does not answer. The post stays as it is, and "
-            f"nothing is sent. Try again later. {reason}"
+            f"Roost cannot check this because {platform} does not answer. The post stays "
+            f"unchanged, and nothing was sent. Try again later. {reason}"
         )
 
 
@@ -198,7 +215,7 @@ class ReleaseTaken(Conflict):
     code = "release_taken"
 
     def __init__(self) -> None:
-        super().__init__("Another post was published under this address already.")
+        super().__init__("Another post already has this address. Copy the address of this post.")
 
 
 class ReleaseKnown(Conflict):

@@ -11,12 +11,12 @@ from shared.posts.schemas import PartOut, ThreadOut
 from shared.providers.registry import provider, slugs
 
 _STANDING = {
-    PostState.DRAFT: "A draft: it goes out when somebody schedules it.",
+    PostState.DRAFT: "A draft. It is published once somebody schedules it.",
     PostState.QUEUED: "Scheduled.",
     PostState.PUBLISHING: "It is being published right now.",
     PostState.PUBLISHED: "Published.",
     PostState.FAILED: "It was not published.",
-    PostState.UNCONFIRMED: "Nobody can say whether it was published: look at the platform before sending it again.",
+    PostState.UNCONFIRMED: "It may have been published. Check the platform before you resend it.",
 }
 
 
@@ -31,7 +31,11 @@ def body_of(thread: ThreadOut, zone: str) -> str:
     Times are told on the clock of `zone` (IANA).
     """
     planned = _told(thread.publish_date, zone)
-    late = "<p><strong>It should be out by now, and is late.</strong></p>" if thread.late else ""
+    late = (
+        "<p><strong>It is late: it should have been published by now.</strong></p>"
+        if thread.late
+        else ""
+    )
     head = f"<p>{escape(_platform(thread))}, planned for {planned}</p>{late}"
     return head + "".join(_part(part, zone) for part in thread.posts)
 
@@ -51,11 +55,11 @@ def _lines(part: PartOut, zone: str) -> Iterator[str]:
         yield f"With {len(part.image)} {'file' if len(part.image) == 1 else 'files'}."
     yield f"<strong>{part.state}</strong>: {_STANDING[PostState(part.code)]}"
     if part.published_at:
-        yield f"It went out at {_told(part.published_at, zone)}."
+        yield f"Published at {_told(part.published_at, zone)}."
     if part.error:
         yield escape(part.error)
     if part.release_url and part.release_url.startswith(("https://", "http://")):
-        yield f'<a href="{escape(part.release_url)}">Look at it on the platform</a>'
+        yield f'<a href="{escape(part.release_url)}">See it on the platform</a>'
 
 
 def _told(moment: datetime, zone: str) -> str:

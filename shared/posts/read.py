@@ -65,12 +65,16 @@ def read_range(start: str, end: str, zone: str) -> Range:
     first = _moment(start, "startDate", zone)
     last = _moment(end, "endDate", zone, is_end=True)
     if last < first:
-        raise refusal("endDate", "before_start", "`endDate` must not be before `startDate`.")
+        raise refusal(
+            "endDate", "before_start", "`endDate` is before `startDate`. Choose a later end."
+        )
     if last - first > MAX_RANGE + timedelta(
         hours=1
     ):  # a range over a clock change has an hour more
         raise refusal(
-            "endDate", "range_too_long", f"Ask for at most {MAX_RANGE.days} days at once."
+            "endDate",
+            "range_too_long",
+            f"This range is too long. Ask for at most {MAX_RANGE.days} days at once.",
         )
     return Range(first, last)
 
@@ -86,7 +90,7 @@ def read_states(state: str | None) -> Sequence[PostState] | None:
     found = [one for one in PostState if state.upper() == wire_state(one) or state == one]
     if not found:
         names = ", ".join(sorted({wire_state(one) for one in PostState}))
-        raise refusal("state", "unknown_state", f"Name one of {names}.")
+        raise refusal("state", "unknown_state", f"This state is unknown. Use one of {names}.")
     return found
 
 
@@ -200,8 +204,10 @@ def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
     try:
         return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
     except (ValueError, OverflowError) as error:
-        problem = FieldProblem("cursor", "invalid", "Use the cursor of an earlier answer.")
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+        problem = FieldProblem(
+            "cursor", "invalid", "This cursor is not valid. Use the one from an earlier response."
+        )
+        raise InvalidInput("The cursor is not valid.", problems=[problem]) from error
 
 
 def _moment(text: str, path: str, zone: str, *, is_end: bool = False) -> datetime:
@@ -214,7 +220,7 @@ def _moment(text: str, path: str, zone: str, *, is_end: bool = False) -> datetim
         moment = datetime.fromisoformat(written)
         return clock.as_utc(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
     except (ValueError, OverflowError) as error:
-        words = "Write a day as 2026-01-15, or a time as 2026-01-15T10:30:00Z."
+        words = "This is not a date. Write a day as 2026-01-15, or a time as 2026-01-15T10:30:00Z."
         raise refusal(path, "invalid_time", words) from error
 
 

@@ -153,8 +153,8 @@ def _what_resending_does(part: StoredPart) -> str:
         return "This part was never sent. It is sent now."
     known = f" {part.error_message}" if part.error_message else ""
     return (
-        "This part is sent now as another copy. If the platform has published it already, it will be there once more; "
-        f"delete what is too much there.{known}"
+        "This part is sent now as another copy. If the platform has already published it, it "
+        f"will be there twice. Delete the extra one there.{known}"
     )
 
 

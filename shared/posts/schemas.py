@@ -26,7 +26,7 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise PydanticCustomError(
-            "invalid_json", "This holds a number or a text that JSON cannot."
+            "invalid_json", "This contains a number or text that JSON cannot represent. Remove it."
         ) from error
     return value
 

@@ -61,7 +61,7 @@ def unknown_tags(
         FieldProblem(
             f"tags.{number}",
             "unknown_tag",
-            f"There is no tag {label!r}. Add it first, or leave it out.",
+            f"The tag {label!r} does not exist. Add it first, or leave it out.",
         )
         for number, label in named.items()
         if label not in found

@@ -221,7 +221,7 @@ class Api:
             )
         except httpx.InvalidURL as error:  # a part of it is the platform's word: an id, a path
             raise PlatformUnavailable(
-                f"{self.spec.name} named an address that cannot be called.",
+                f"{self.spec.name} returned an address that cannot be used.",
                 evidence=Evidence(method=method, body=self._without_secrets(str(error))),
             ) from error
         if irrevocable:
@@ -293,9 +293,11 @@ class Api:
         name = self.spec.name
         if response.extensions.get("irrevocable"):
             return OutcomeUnknown(
-                f"{name} took the post but its answer cannot be read.", evidence=evidence
+                f"{name} accepted the post, but its response cannot be read.", evidence=evidence
             )
-        return PlatformUnavailable(f"{name} gave an answer that cannot be read.", evidence=evidence)
+        return PlatformUnavailable(
+            f"{name} sent a response that cannot be read.", evidence=evidence
+        )
 
     def read_refusal(self, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
         """Turn a refusal into the error that says what to do next; the provider's own reading comes first."""
@@ -408,7 +410,9 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
     if status == 401:
         return TokenExpired(f"{name} no longer accepts the channel's token. {words}")
     if status == 429:
-        return RateLimited(f"{name} asks to wait. {words}", retry_after=retry_after(response))
+        return RateLimited(
+            f"{name}'s rate limit was reached. {words}", retry_after=retry_after(response)
+        )
     if status in {413, 415}:
         return MediaRejected(f"{name} refused the file. {words}")
     if status in REDIRECTS:

@@ -67,9 +67,9 @@ def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredent
     names = (auth.client_id_setting, auth.client_secret_setting)
     if missing := [name for name in names if not secret.get(name)]:
         raise AppMisconfigured(
-            f"{spec.name} is not set up on this server: {' and '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. Whoever runs the server has to add the keys of its {spec.name} "
-            "application first."
+            f"{spec.name} is not set up on this server: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
+            f"missing. Ask the operator of this server to add the keys of its {spec.name} "
+            "application."
         )
     return AppCredentials(secret[names[0]], secret[names[1]])
 
@@ -98,7 +98,7 @@ def server_address(given: str, *, field: str) -> str:
 
 
 def _not_a_server(field: str) -> InvalidInput:
-    message = "Give the server's name, such as mastodon.social."
+    message = "This is not a server name. Enter one such as mastodon.social."
     return InvalidInput(message, problems=[FieldProblem(field, "invalid_server", message)])
 
 
@@ -237,7 +237,8 @@ class OAuth2Provider(Provider):
         ]
         if missing:
             raise ChannelDisconnected(
-                f"{self.spec.name} did not grant: {', '.join(missing)}. Connect again and leave every box ticked.",
+                f"{self.spec.name} did not grant: {', '.join(missing)}. Connect again and leave "
+                "every box checked.",
                 code="scope_missing",
             )
 
@@ -248,17 +249,17 @@ def token_refusal(api: Api, response: httpx.Response) -> ProviderError:
     error: ProviderError
     if code in GRANT_REJECTED:
         error = GrantRejected(
-            f"{name} no longer accepts this permission. Connect the channel again. {words}".strip()
+            f"{name} no longer accepts this authorization. Reconnect the channel. {words}".strip()
         )
     elif code in APP_REFUSED:
         error = misconfigured(name, words)
     elif response.status_code == 429:
         error = RateLimited(
-            f"{name} asks to wait. {words}".strip(), retry_after=retry_after(response)
+            f"{name}'s rate limit was reached. {words}".strip(), retry_after=retry_after(response)
         )
     else:
         error = PlatformUnavailable(
-            f"{name} gave no access ({response.status_code}). {words}".strip()
+            f"{name} did not grant access ({response.status_code}). {words}".strip()
         )
     return api.with_evidence(error, response)
 
@@ -420,7 +421,7 @@ class OAuth1Provider(Provider):
 
     def refresh(self, api: Api) -> Tokens:
         """Refuse: a token of OAuth 1.0a lives until it is revoked, so one that is refused is gone for good."""
-        raise GrantRejected(f"Access to {api.spec.name} was withdrawn. Connect the channel again.")
+        raise GrantRejected(f"Access to {api.spec.name} was revoked. Reconnect the channel.")
 
     def _ask(
         self, api: Api, url: str, signer: OAuth1Auth, *, refused: type[ProviderError]
@@ -434,7 +435,9 @@ class OAuth1Provider(Provider):
             raise api.with_evidence(
                 refused(f"{api.spec.name} refused to connect. {words}".strip()), response
             )
-        raise api.with_evidence(PlatformUnavailable(f"{api.spec.name} gave no token."), response)
+        raise api.with_evidence(
+            PlatformUnavailable(f"{api.spec.name} returned no token."), response
+        )
 
 
 # Forms
@@ -481,9 +484,11 @@ class FormProvider(Provider):
         for wanted in self.spec.auth.fields:
             value = str(given.get(wanted.name) or wanted.default).strip()
             if not value:
-                problems.append(FieldProblem(wanted.name, "required", f"Fill in {wanted.label}."))
+                problems.append(
+                    FieldProblem(wanted.name, "required", f"{wanted.label} is required.")
+                )
             elif wanted.pattern and not re.fullmatch(wanted.pattern, value):
-                message = f"{wanted.label} does not look right. {wanted.help}".strip()
+                message = f"{wanted.label} is not in the right form. {wanted.help}".strip()
                 problems.append(FieldProblem(wanted.name, "invalid", message))
             values[wanted.name] = value
         if problems:

@@ -72,11 +72,13 @@ def _count_of_parts(provider: Provider, parts: Sequence[DraftPart]) -> Iterator[
     limit = provider.spec.max_parts if isinstance(provider, CanReply) else 1
     if len(parts) > limit:
         name = provider.spec.name
-        words = f"at most {limit} parts in a thread" if limit > 1 else "no threads: leave one part"
+        words = (
+            f"at most {limit} parts in a thread" if limit > 1 else "only one part, so no threads"
+        )
         yield _refused(
             f"value.{limit}",
             "too_many_parts",
-            f"{name} takes {words}; there are {len(parts)}.",
+            f"{name} allows {words}; there are {len(parts)}.",
             limit,
         )
 
@@ -87,18 +89,18 @@ def _text(
     name = provider.spec.name
     written = text_for(provider, part.html)
     if text.is_blank(written) and not part.media:
-        yield _refused(path, "empty", "Write a text or add a file.")
+        yield _refused(path, "empty", "This part is empty. Write some text or add a file.")
     length = length_of(written, rules)
     if length > rules.max_length:
         unit = UNIT_NAMES[rules.unit]
         yield _refused(
-            path, "too_long", f"{name} takes at most {rules.max_length} {unit}; this part has {length}.",
+            path, "too_long", f"{name} allows at most {rules.max_length} {unit}; this part has {length}.",
             rules.max_length, length,
         )  # fmt: skip
     size = text.utf8_bytes(written)
     if rules.max_bytes is not None and size > rules.max_bytes:
         yield _refused(
-            path, "too_long", f"{name} takes at most {rules.max_bytes} bytes of text; this part has {size}.",
+            path, "too_long", f"{name} allows at most {rules.max_bytes} bytes of text; this part has {size}.",
             rules.max_bytes, size,
         )  # fmt: skip
 
@@ -123,7 +125,7 @@ def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterat
         yield _refused(
             path,
             "media_in_replies",
-            f"{limits.name} takes no files in replies; remove them from this part.",
+            f"{limits.name} allows no files in replies. Remove them from this part.",
         )
         return
     pictures = [media for media in part.media if not media.is_video]
@@ -142,14 +144,16 @@ def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterat
             yield _refused(
                 path,
                 "too_many_media",
-                f"{limits.name} takes {words} in {limits.holder}; there are {len(found)}.",
+                f"{limits.name} allows {words} in {limits.holder}; there are {len(found)}.",
                 limit,
                 len(found),
             )
             break
     if pictures and videos and rules.videos.max_count and not rules.mixed:
         yield _refused(
-            path, "mixed_media", f"{limits.name} takes pictures or a video in one part, not both."
+            path,
+            "mixed_media",
+            f"{limits.name} allows pictures or a video in one part, not both. Remove one of them.",
         )
     for index, media in enumerate(part.media):
         yield from _file(limits, media, f"{path}.{index}")
@@ -175,7 +179,7 @@ def _picture(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefu
     if rules.max_alt_length is not None and alt > rules.max_alt_length:
         yield _refused(
             f"{path}.alt", "alt_too_long",
-            f"{name} takes at most {rules.max_alt_length} characters of alternative text; there are {alt}.",
+            f"{name} allows at most {rules.max_alt_length} characters of alternative text; there are {alt}.",
             rules.max_alt_length, alt,
         )  # fmt: skip
 
@@ -206,9 +210,7 @@ def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldR
             f"{rules.max_pixels / 1e6:g} megapixels" if rules.max_pixels else "",
         ]
         words = " and ".join(limit for limit in limits if limit)
-        message = (
-            f"{name} takes pictures of at most {words}; this one is {media.width} x {media.height}."
-        )
+        message = f"{name} allows pictures of at most {words}; this one is {media.width} x {media.height}."
         refused = _refused(path, "too_many_pixels", message)
     if not media.moves:
         return refused
@@ -229,7 +231,7 @@ def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterat
     if rules.max_pixels is not None and pixels > rules.max_pixels:
         yield _refused(
             path, "too_many_pixels",
-            f"{name} takes videos of at most {_megabytes(rules.max_pixels)} megapixels a frame; this one has "
+            f"{name} allows videos of at most {_megabytes(rules.max_pixels)} megapixels a frame; this one has "
             f"{_megabytes(pixels)} ({media.width} x {media.height}).",
             rules.max_pixels, pixels,
         )  # fmt: skip
@@ -239,13 +241,13 @@ def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterat
     if rules.max_duration is not None and length > rules.max_duration:
         yield _refused(
             path, "video_too_long",
-            f"{name} takes videos of at most {_seconds(rules.max_duration)} s; this one has {_seconds(length)} s.",
+            f"{name} allows videos of at most {_seconds(rules.max_duration)} s; this one has {_seconds(length)} s.",
             _seconds(rules.max_duration), _seconds(length),
         )  # fmt: skip
     if rules.min_duration is not None and length < rules.min_duration:
         yield _refused(
             path, "video_too_short",
-            f"{name} takes videos of at least {_seconds(rules.min_duration)} s; this one has {_seconds(length)} s.",
+            f"{name} allows videos of at least {_seconds(rules.min_duration)} s; this one has {_seconds(length)} s.",
             _seconds(rules.min_duration), _seconds(length),
         )  # fmt: skip
 
@@ -256,12 +258,14 @@ def _type_and_size(
     if media.content_type not in types:
         known = ", ".join(kind.split("/")[1] for kind in types)
         yield _refused(
-            path, "unsupported_type", f"{name} takes {known}; this file is {media.content_type}."
+            path,
+            "unsupported_type",
+            f"{name} accepts {known}; this file is {media.content_type}. Choose another file.",
         )
     elif max_bytes is not None and media.size_bytes > max_bytes:
         yield _refused(
             path, "too_large",
-            f"{name} takes files of at most {_megabytes(max_bytes)} MB; this one has {_megabytes(media.size_bytes)} MB.",
+            f"{name} allows files of at most {_megabytes(max_bytes)} MB; this one has {_megabytes(media.size_bytes)} MB.",
             max_bytes, media.size_bytes,
         )  # fmt: skip
 

@@ -205,7 +205,7 @@ class ProviderSpec:
     """One platform's table. Everything a front end, the validator and the documentation know of it is here."""
 
     slug: str
-    name: str  # as in a sentence: "Mastodon takes at most 500 characters"
+    name: str  # as in a sentence: "Mastodon allows at most 500 characters"
     docs_url: str
     auth: OAuth2 | OAuth1 | Fields
     text: TextRules

@@ -208,9 +208,11 @@ def _refused(
 
 def _require_waiting(root: StoredPart) -> None:
     if root.state not in {PostState.QUEUED, PostState.DRAFT}:
-        raise bad_request(f"This post is {root.state}: its settings can no longer be changed.")
+        raise bad_request(f"This post is {root.state}, so its settings can no longer be changed.")
     if root.publish_at <= clock.now():
-        raise bad_request("The time of this post is over: its settings can no longer be changed.")
+        raise bad_request(
+            "The time of this post has passed, so its settings can no longer be changed."
+        )
 
 
 def _of_settings(

@@ -164,7 +164,7 @@ def store(
     except PostIsPublished as error:
         if draft.type == "update" or draft.type == "draft":
             raise
-        words = "One of these posts was published already. Send `republish` to send it once more."
+        words = "One of these posts is already published. Send `republish` to post it again."
         raise bad_request(words) from error
     except InvalidInput as error:
         raise refused(session, organization_id, error, channels) from error

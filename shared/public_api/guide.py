@@ -132,8 +132,8 @@ def _settings(spec: ProviderSpec) -> Any:
 def _parts(acting: Provider) -> str:
     name, most = acting.spec.name, acting.spec.max_parts
     if most == 1 or not isinstance(acting, CanReply):
-        return f"{name} takes one part: no threads and no comments."
-    return f"{name} takes up to {most} parts: the first is the post, each further one answers it."
+        return f"{name} allows one part: no threads and no comments."
+    return f"{name} allows up to {most} parts: the first is the post, each one after it is a reply."
 
 
 def _text(acting: Provider, rules: TextRules) -> str:

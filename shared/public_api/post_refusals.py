@@ -43,7 +43,7 @@ def first_empty(parts: Sequence[PublicPart], prefix: str = "") -> FieldProblem |
     for number, part in enumerate(parts):
         if not part.image and is_blank(to_plain(sanitize(part.content))):
             path = f"{prefix}value.{number}.content"
-            return FieldProblem(path, "empty", "Write a text or add a file.")
+            return FieldProblem(path, "empty", "This part is empty. Write some text or add a file.")
     return None
 
 

@@ -148,7 +148,8 @@ class PublicEntry(_Loose):
 def _not_repeated(value: float | None) -> float | None:
     if value:
         raise PydanticCustomError(
-            "unsupported", "Posts are not repeated yet. Leave `inter` out, and send each post by itself."
+            "unsupported", "Repeating posts is not supported yet. Leave `inter` out and send "
+                           "each post separately."
         )  # fmt: skip
     return value
 

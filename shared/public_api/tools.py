@@ -167,7 +167,10 @@ def _describe_platform(_member: ActingMember, wanted: OfPlatform) -> GuideOut:
     try:
         provider(wanted.platform)
     except UnknownProvider as error:
-        words = f"There is no platform '{wanted.platform[:50]}' here. Use one that integrationList returns."
+        words = (
+            f"The platform '{wanted.platform[:50]}' is not available here. Use one that "
+            "integrationList returns."
+        )
         raise InvalidInput(words) from error
     return GuideOut(output=guide(wanted.platform, {"verified": wanted.is_premium}))
 
@@ -194,7 +197,7 @@ def _list_posts(member: ActingMember, wanted: OfRange) -> PostsOfRange:
             session, member.organization_id, stretch, customer=wanted.customer
         )
     if rest or len(listed) > MAX_LIST_CHARACTERS:
-        raise InvalidInput("These are too many posts for one answer. Ask for a shorter range.")
+        raise InvalidInput("This range has too many posts for one response. Ask for a shorter one.")
     posts = [_post(post) for post in json.loads(listed)["posts"]]
     return PostsOfRange(output=ToolPosts(posts=posts))
 

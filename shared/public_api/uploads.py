@@ -232,17 +232,15 @@ def _import(
     except FileRefused as refused:
         raise _told(refused) from refused
     except AnswerPacked as error:
-        raise _not_fetched(
-            "Its server compresses the file in a way that Roost does not support."
-        ) from error
+        raise _not_fetched("Its server compresses the file in an unsupported way.") from error
     except AnswerTooLarge as error:
         raise _told(_too_large(settings().media_max_video_bytes)) from error
     except httpx.TimeoutException as error:
         raise _too_slow(within, is_over=time.monotonic() >= ends_at) from error
     except AddressRefused as error:
-        raise _not_fetched("It leads to an address that is not public, or not https.") from error
+        raise _not_fetched("It leads to an address that is not public or not https.") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _not_fetched("Its server cannot be reached, or broke off.") from error
+        raise _not_fetched("Its server cannot be reached, or closed the connection.") from error
 
 
 @functools.cache
@@ -261,11 +259,13 @@ def _read(url: str) -> httpx.URL:
         address = httpx.URL(url)
         check_url(address, only_port=_HTTPS)
     except httpx.InvalidURL as error:
-        raise _bad_url("Write a full address that begins with https://.") from error
+        raise _bad_url(
+            "This is not a full address. Enter one that begins with https://."
+        ) from error
     except AddressRefused as error:
         raise _bad_url(str(error)) from error
     if not address.path.lower().endswith(ENDINGS):
-        raise _bad_url(f"Its path must end in one of {', '.join(ENDINGS)}.")
+        raise _bad_url(f"The path must end in one of {', '.join(ENDINGS)}.")
     return address
 
 
@@ -299,7 +299,7 @@ def _too_slow(within: timedelta, *, is_over: bool) -> Refused:
 
 
 def _too_large(max_bytes: int) -> FileRefused:
-    message = f"Videos may have at most {max_bytes:,} bytes; this file has more."
+    message = f"Videos can have at most {max_bytes:,} bytes; this file has more. Use a smaller one."
     return FileRefused("too_large", message, path="size")
 
 

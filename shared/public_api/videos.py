@@ -35,7 +35,7 @@ def generate_video(wanted: VideoWanted) -> NoReturn:
     Raises:
         InvalidInput: always, naming the field.
     """
-    words = f"There is no generator {wanted.type!r} here: none is set up on this server."
+    words = f"The generator {wanted.type!r} is not available: this server has no video generator."
     raise InvalidInput(words, problems=[FieldProblem("type", "not_configured", words)])
 
 

@@ -40,14 +40,14 @@ def of_tags(unknown: Sequence[str]) -> WarningOut | None:
     if not unknown:
         return None
     names = ", ".join(f"'{name[:100]}'" for name in unknown[:MOST_NAMED])
-    words = f"The organization has no tag {names}, so the posts were stored without."
+    words = f"The organization has no tag {names}, so the posts were stored without it."
     return WarningOut(code=UNKNOWN_TAG, message=words)
 
 
 def of_delays(parts: Iterable[tuple[str, PublicPart]]) -> list[str]:
     """Warn of each delay that is longer than a schedule can hold; `parts` come with their paths."""
     return [
-        warning(f"{path}.delay: The longest delay is {MAX_DELAY_MINUTES} minutes, so it is that.")
+        warning(f"{path}.delay: The longest delay is {MAX_DELAY_MINUTES} minutes, so that is used.")
         for path, part in parts
         if part.delay > MAX_DELAY_MINUTES
     ]

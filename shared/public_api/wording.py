@@ -3,7 +3,7 @@
 from shared.core.errors import FieldProblem
 
 # By the code of the problem; every other one is told by its own sentence.
-_RULES = {
+RULES = {
     "missing": "should not be null or undefined",
     "too_short": "should not be empty",
     "string_type": "must be a string",
@@ -24,5 +24,5 @@ _RULES = {
 
 def rule_of(problem: FieldProblem) -> str:
     """Say what a field must be, beginning with its path."""
-    rule = _RULES.get(problem.code)
+    rule = RULES.get(problem.code)
     return f"{problem.path} {rule}" if rule else f"{problem.path}: {problem.message}"

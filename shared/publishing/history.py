@@ -146,8 +146,10 @@ def _position(cursor: str | None) -> tuple[datetime | None, UUID]:
     try:
         return clock.as_utc(datetime.fromisoformat(moment)), UUID(event_id)
     except (ValueError, OverflowError) as error:
-        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+        problem = FieldProblem(
+            "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."
+        )
+        raise InvalidInput("The cursor is not valid.", problems=[problem]) from error
 
 
 def _event(row: RowMapping) -> EventOut:

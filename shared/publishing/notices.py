@@ -55,7 +55,7 @@ def published_after_all(part_id: UUID, generation: int, root_id: UUID) -> Notice
     return Notice(
         NotificationKind.INFO,
         "Your post was published after all",
-        "The platform's answer came late. The post is there; nothing was sent twice.",
+        "The platform's response arrived late. The post is there, and nothing was posted twice.",
         post_link(root_id),
         f"adopted:{part_id}:{generation}",
     )
@@ -65,14 +65,14 @@ def unconfirmed(part: DuePart, error: ProviderError) -> Notice:
     """Ask the members to check whether a post is there, or which of several posts it is."""
     title = f"Check whether your post is on {part.channel.name}"
     advice = (
-        "Roost did not send it again, so that it cannot appear twice. Check the account: if the post is there, "
-        "confirm it with its address; if not, send it again."
+        "Roost did not resend it, so it cannot appear twice. Check the account. If the post is "
+        "there, confirm it with its address. If not, resend it."
     )
     if isinstance(error, SeveralFound):
         title = f"Several posts like yours are on {part.channel.name}"
         advice = (
-            "Confirm the one that you keep with its address, and delete the others there. "
-            "Sending it again adds another copy."
+            "Confirm the one you want to keep with its address, and delete the others on the "
+            "platform. Resending adds another copy."
         )
     return Notice(
         NotificationKind.FAILURE,
@@ -87,13 +87,13 @@ def stuck(part_id: UUID, generation: int, root_id: UUID, *, goes_on: bool) -> No
     """Report a part of a thread that was queued although nothing would have sent it."""
     title, content = (
         (
-            "A part of a thread was held up",
+            "A part of a thread was delayed",
             "It was queued, but nothing had sent it. It goes out now.",
         )
         if goes_on
         else (
             "A part of a thread cannot go out",
-            "It was queued, but the part that it replies to is not published. Send that part again, "
+            "It was queued, but the part it replies to is not published. Resend that part, "
             "delete the rest of the thread, or compose it as a new post.",
         )
     )
@@ -121,8 +121,8 @@ def media_refused(part: DuePart, message: str) -> Notice:
     """Say, ahead of its time, that a post's media were refused."""
     return Notice(
         NotificationKind.FAILURE,
-        f"The media of your post for {part.channel.name} were refused",
-        f"{_sentence(message)} The post will fail at its time unless you change it.",
+        f"The media in your post for {part.channel.name} was refused",
+        f"{_sentence(message)} Unless you change it, the post will fail when it is due.",
         post_link(part.root_id),
         f"staging:{part.id}:{part.revision}:{part.generation}",
     )
@@ -132,8 +132,8 @@ def waits_for_copy(part: DuePart, message: str) -> Notice:
     """Say that a due post waits until a picture is converted."""
     return Notice(
         NotificationKind.INFO,
-        f"Your post for {part.channel.name} waits for a picture",
-        f"{_sentence(message)} The post goes out as soon as that is done.",
+        f"Your post for {part.channel.name} is waiting for a picture",
+        f"{_sentence(message)} The post is published as soon as that is done.",
         post_link(part.root_id),
         f"converting:{part.id}:{part.generation}:{part.revision}",
     )
@@ -151,7 +151,7 @@ def will_fail(
     """Say, ahead of its time, what would keep a post from going out."""
     return Notice(
         NotificationKind.FAILURE,
-        f"Your post for {channel_name} cannot go out as things stand",
+        f"Your post for {channel_name} cannot be published as it is",
         f"It is due at {_moment(publish_at)}. {problem}",
         post_link(root_id),
         f"prepare:{part_id}:{revision}",
@@ -163,7 +163,8 @@ def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
     return Notice(
         NotificationKind.FAILURE,
         "A post is late",
-        f"It has not gone out at its time. Roost keeps trying for {settings().max_late_hours} hours and will tell you how it ends.",
+        f"It was not published on time. Roost keeps trying for {settings().max_late_hours} hours "
+        "and notifies you of the outcome.",
         post_link(root_id),
         f"late:{part_id}:{revision}",
     )
@@ -174,8 +175,9 @@ def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) ->
     return Notice(
         NotificationKind.FAILURE,
         "A post is late",
-        f"It waits for its turn, because other posts of your organization are on their way to {host}, and that server "
-        f"answers slowly. Roost keeps trying for {settings().max_late_hours} hours and will tell you how it ends.",
+        f"It is waiting because other posts of your organization are being sent to {host}, and "
+        f"that server answers slowly. Roost keeps trying for {settings().max_late_hours} hours "
+        "and notifies you of the outcome.",
         post_link(root_id),
         f"late:{part_id}:{revision}",
     )
@@ -186,8 +188,9 @@ def many_late(count: int, hour: str) -> Notice:
     return Notice(
         NotificationKind.FAILURE,
         f"{count} posts are late",
-        "They were not published at their time. Your notifications list each of them and what it waits for. Roost keeps "
-        f"trying for {settings().max_late_hours} hours and will tell you how it ends.",
+        "They were not published on time. Your notifications list each post and what it is "
+        f"waiting for. Roost keeps trying for {settings().max_late_hours} hours and notifies you "
+        "of the outcome.",
         settings().console_url,
         f"late-posts:{hour}",
     )
@@ -200,7 +203,8 @@ def limited(
     return Notice(
         NotificationKind.FAILURE,
         f"A post for {channel_name} is late",
-        f"It waits because of the platform's rate limit until {_moment(until)}. Roost publishes it then and will tell you how it ends.",
+        f"It is waiting for the platform's rate limit until {_moment(until)}. Roost publishes it "
+        "then and notifies you of the outcome.",
         post_link(root_id),
         f"limited:{part_id}:{generation}",
     )

@@ -199,7 +199,7 @@ def while_paused(pause: timedelta, facts: Facts) -> Next:
 
     Nobody was asked, so no round is used up. Where the same could not be done then, it is as if a limit had been met.
     """
-    error = RateLimited("The platform limits Roost as a whole for a while.", retry_after=pause)
+    error = RateLimited("The platform is limiting all of Roost for now.", retry_after=pause)
     lapses = facts.task is Task.REPEAT and not facts.key_outlives(pause)
     if facts.task is None or not facts.in_doubt or lapses or pause > LONGEST_PAUSE:
         return without_asking(error, facts)
@@ -216,7 +216,9 @@ def while_paused(pause: timedelta, facts: Facts) -> Next:
 
 def after_lapsed_key(facts: Facts) -> Next:
     """Decide for a repetition whose time came when the platform had forgotten the key: it would be a second post."""
-    error = OutcomeUnknown("The platform did not answer, and might take the post twice by now.")
+    error = OutcomeUnknown(
+        "The platform did not answer, and sending the post again could publish it twice."
+    )
     return _resolve(error, facts, unknown=False)
 
 
@@ -226,9 +228,9 @@ def after_lost_lease(facts: Facts) -> Next:
         return Wait(Task.RESUME, timedelta(0), facts.rounds, accepted=facts.accepted)
     if facts.in_doubt:
         return _resolve(
-            OutcomeUnknown("The publisher stopped after the post was sent."), facts, unknown=True
+            OutcomeUnknown("Roost was interrupted after the post was sent."), facts, unknown=True
         )
-    error = PlatformUnavailable("The publisher stopped before the post was sent.")
+    error = PlatformUnavailable("Roost was interrupted before the post was sent.")
     return Retry(timedelta(0), error) if facts.number < MAX_TRIES else Fail(error)
 
 

@@ -118,12 +118,12 @@ def _outgoing_media(
         )
     if picked is None and file.facts.is_video:
         raise MediaRejected(
-            f"{file.name} is larger than the server of this {provider.spec.name} channel takes, or of a type that it does "
-            "not take. Choose another video."
+            f"{file.name} is too large for the server of this {provider.spec.name} channel, or of "
+            "a type it does not accept. Choose another video."
         )
     if picked is None:
         raise MediaRejected(
-            f"The copy of {file.name} for {provider.spec.name} is not there. Upload the file again."
+            f"The copy of {file.name} for {provider.spec.name} is missing. Upload the file again."
         )
     sent = _sent(picked, file, entry)
     spare = pick_spare(file, rules)

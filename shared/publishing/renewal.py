@@ -53,5 +53,5 @@ def with_new_token(part: DuePart, *, deadline: float) -> DuePart | ProviderError
     except Exception as error:  # noqa: BLE001  a mistake of ours in a renewal is a failure of this try alone
         report(error, part_id=str(part.id))
         return PlatformUnavailable(
-            f"Roost failed renewing the channel's token ({type(error).__name__})."
+            f"Roost failed to renew the channel's token ({type(error).__name__})."
         )

@@ -201,10 +201,10 @@ def _send_part(
         return provider.publish(api, post)
     if claimed.part.to is None or not claimed.part.to.parent.id:
         raise Unsupported(
-            "The part before this one has no address on the platform that a reply could name."
+            "The part before this one has no id on the platform, so nothing can reply to it."
         )
     if not isinstance(provider, CanReply):
-        raise Unsupported(f"{provider.spec.name} has no threads.")
+        raise Unsupported(f"{provider.spec.name} does not support threads.")
     return provider.reply(api, post, to=claimed.part.to)
 
 

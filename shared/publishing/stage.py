@@ -160,7 +160,8 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
         except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a staging's failure
             report(error, part_id=str(held.part.id))
             return _after_error(
-                held, PlatformUnavailable(f"Roost failed moving media ({type(error).__name__}).")
+                held,
+                PlatformUnavailable(f"Roost failed to move the media ({type(error).__name__})."),
             )
 
 
@@ -173,7 +174,7 @@ def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _K
     if not isinstance(provider, CanStage):
         return _Kept(StagingState.READY, {})
     if part.paused:
-        words = f"{provider.spec.name} limits Roost as a whole for a while."
+        words = f"{provider.spec.name} is limiting all of Roost for now."
         raise RateLimited(words, retry_after=part.paused)
     while True:
         answer = provider.stage(api, post, held.progress)

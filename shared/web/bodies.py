@@ -36,9 +36,9 @@ _IS_FORM = (
     "The body is a form, but `Content-Type` says otherwise. Send it with `Content-Type: multipart/form-data` and its "
     "boundary, as your HTTP library does if you leave the header to it."
 )
-_TOO_DEEP = f"The body is nested more than {MAX_JSON_DEPTH} levels deep. Send a flatter one."
-_NUL_REFUSED = "A text contains a NUL character, which cannot be stored. Take it out."
-_HALF_REFUSED = "A text contains half of a surrogate pair, which is not a character. Take it out."
+_TOO_DEEP = f"The body is nested more than {MAX_JSON_DEPTH} levels deep. Send it with fewer levels."
+_NUL_REFUSED = "This text contains a NUL character, which cannot be stored. Remove it."
+_HALF_REFUSED = "This text contains half of a surrogate pair, which is not a character. Remove it."
 
 
 def media_type(content_type: str) -> str:
@@ -89,7 +89,7 @@ def _in_utf8(body: bytes) -> bytes:
     try:
         return body.decode(json.detect_encoding(body)).encode()
     except UnicodeError as error:
-        raise Unreadable("The body is not valid UTF-8.") from error
+        raise Unreadable("The body is not valid UTF-8. Send it encoded as UTF-8.") from error
 
 
 def _fields_with(

@@ -64,7 +64,9 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
         note(operation_id=getattr(request.scope.get("route"), "operation_id", None))
         note_given(request.path_params, {name: name for name in request.path_params})
         if rule.feature in settings().disabled_features:
-            raise NotFound("This server has that switched off.")
+            raise NotFound(
+                "This feature is turned off on this server. Ask its operator to turn it on."
+            )
         check_arrival(_arrival_of(request), rule, ours=_our_origins())
         try:
             _let_in(request)

@@ -122,7 +122,7 @@ class Edge:
 
     async def _read(self, request: Request, receive: Receive) -> bytes:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
-            raise InvalidInput("The address contains a NUL character.")
+            raise InvalidInput("The address contains a NUL character. Remove it.")
         limit = self._limits.get(request.scope["path"], self._usual_limit)
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit.max_bytes:
@@ -130,7 +130,8 @@ class Edge:
         encoding = request.headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise Unreadable(
-                f"The body is packed ({encoding[:20]}). Send it without `Content-Encoding`."
+                f"The body is compressed ({encoding[:20]}), which is not supported. Send it "
+                "without `Content-Encoding`."
             )
         chunks, size, more = [], 0, True
         while more:

@@ -55,10 +55,10 @@ _CODES = {
 }
 # What a page says in place of the refused parameters: whoever opens a link did not write its address.
 _NOT_WHOLE = (
-    "A part of its address is missing, or was changed on the way. Open the complete link again, "
-    "or ask for another one where you got it."
+    "This link is incomplete or was altered. Open the complete link again, or request a new one "
+    "where you got it."
 )
-_UNREADABLE = "The body is not the JSON or the form that its Content-Type says."
+_UNREADABLE = "The body does not match its `Content-Type`. Send valid JSON or a valid form."
 
 
 class ProblemField(WireModel):
@@ -97,7 +97,10 @@ class Unexpected(AppError):
     code: ClassVar[str] = "unexpected"
 
     def __init__(self, incident: str) -> None:
-        super().__init__("Something went wrong on our side. If it stays so, tell us the incident.")
+        super().__init__(
+            "Something went wrong on our side. Try again. If it keeps failing, "
+            "report the incident id."
+        )
         self.incident = incident
 
 
@@ -112,7 +115,7 @@ class BodyTooLarge(AppError):
     code: ClassVar[str] = "body_too_large"
 
     def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"The body may have at most {max_bytes:,} bytes.")
+        super().__init__(f"The body is larger than {max_bytes:,} bytes. Send a smaller one.")
 
 
 def problem_response(error: AppError) -> Response:
@@ -230,9 +233,12 @@ def _methods_of(request: Request) -> str:
 
 # What the database says that it lacks, by SQLSTATE.
 _LACKS = {
-    "53100": "The database's disk is full. Nothing was stored. Whoever runs this server has to free space.",
+    "53100": (
+        "The database's disk is full, so nothing was stored. Ask the operator of this "
+        "server to free space."
+    ),
     "53200": "The database is out of memory. Try again in a moment.",
-    "53300": "The database takes no more connections just now. Try again in a moment.",
+    "53300": "The database has no free connections. Try again in a moment.",
 }
 
 
@@ -265,10 +271,13 @@ _READERS: dict[type[Exception], Callable[[Request, Exception], AppError]] = {
 def _why_unreadable(request: Request, found: Mapping[str, Any]) -> str:
     if found["type"] == "json_invalid":
         why = found.get("ctx", {}).get("error", "it cannot be read")
-        return f"The body is not JSON: {why}, at character {found['loc'][-1]}."
+        return (
+            f"The body is not valid JSON: {why}, at character {found['loc'][-1]}. Correct it "
+            "and send it again."
+        )
     if not is_json(request.headers.get("content-type", "")):
-        return "Send a body of JSON, with the header `Content-Type: application/json`."
-    return "Send a JSON object as the body."
+        return "The body is not JSON. Send it with the header `Content-Type: application/json`."
+    return "The body is not a JSON object. Send one."
 
 
 def _field_problem(request: Request, found: Mapping[str, Any]) -> FieldProblem:

@@ -55,7 +55,7 @@ _INSTRUCTIONS = (
 )
 
 
-_NO_MESSAGE = "Send one message of JSON-RPC 2.0."
+_NO_MESSAGE = "This is not a JSON-RPC 2.0 message. Send one."
 MESSAGE: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -232,7 +232,10 @@ async def _call_tool(
 ) -> CallToolResult:
     tool = tools.find_tool(params.name)
     if tool is None:
-        raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:100]!r}.")
+        raise MCPError(
+            INVALID_PARAMS,
+            f"The tool {params.name[:100]!r} does not exist. Use one that tools/list returns.",
+        )
     assert context.request is not None, "over HTTP there always is one"
     caller: Caller = context.request.state.caller
     try:
@@ -269,7 +272,7 @@ def _check_message(body: bytes) -> None:
     try:
         read = from_json(body)
     except ValueError as error:
-        raise Unreadable("The body is not JSON.") from error
+        raise Unreadable("The body is not valid JSON. Send one JSON-RPC 2.0 message.") from error
     try:
         message = jsonrpc_message_adapter.validate_python(read, by_name=False)
     except ValidationError as error:

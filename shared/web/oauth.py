@@ -87,7 +87,7 @@ class ProtocolRoute(Route):
         found = error.errors()[0]
         _, *path = found["loc"]
         if found["type"] == "json_invalid" or not path:
-            return OAuthRefused(self.invalid, "Send a JSON object as the body.")
+            return OAuthRefused(self.invalid, "The body is not a JSON object. Send one.")
         model = self.body_field.field_info.annotation if self.body_field else None
         said = f"{'.'.join(str(part) for part in path)}: {sentence(found, field_at(model, path))}"
         return OAuthRefused(

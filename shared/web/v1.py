@@ -41,7 +41,7 @@ from shared.web.errors import NoSuchRoute, ProblemField, Unexpected, headers_of
 from shared.web.forms import FormRequest
 from shared.web.routing import Route, Router
 
-_MSG = {
+MESSAGES = {
     NoApiKey: "No API Key found",
     UnknownApiKey: "Invalid API key",
     UnknownGrant: "Invalid OAuth token",
@@ -52,16 +52,16 @@ _EXAMPLES = {
     400: "date should not be null or undefined",
     401: "Invalid API key",
     402: "The plan allows no more posts this month.",
-    403: "This API key may only read.",
+    403: "This API key is read-only. Use a key with the `write` scope.",
     404: "Integration not found",
-    409: "This post, or a part of it, was published already.",
-    413: "The body may have at most 2,097,152 bytes.",
+    409: "This post, or a part of it, is already published.",
+    413: "The body is larger than 2,097,152 bytes. Send a smaller one.",
     429: "ThrottlerException: Too Many Requests",
     500: "Internal server error",
     503: "The database does not answer. Try again in a moment.",
 }
-_TOO_MANY = "ThrottlerException: Too Many Requests"
-_UNEXPECTED = "Internal server error"
+TOO_MANY = "ThrottlerException: Too Many Requests"
+UNEXPECTED = "Internal server error"
 
 
 class PublicProblem(WireModel):
@@ -183,11 +183,11 @@ def _told(error: AppError) -> tuple[int, dict[str, Any]]:
             body: dict[str, Any] = {"message": error.message, **error.also}
             return error.answer, body | ({"error": error.error} if error.error else {})
         case NoApiKey() | UnknownApiKey() | UnknownGrant():
-            return error.status, {"message": _MSG[type(error)]}
+            return error.status, {"message": MESSAGES[type(error)]}
         case ChannelNotFound():
-            return _status(error.status, _MSG[ChannelNotFound])
+            return _status(error.status, MESSAGES[ChannelNotFound])
         case TooManyRequests():
-            return error.status, {"message": _TOO_MANY}
+            return error.status, {"message": TOO_MANY}
         case PlanLimit():
             return error.status, {
                 "message": error.message,
@@ -200,7 +200,7 @@ def _told(error: AppError) -> tuple[int, dict[str, Any]]:
         case NoSuchRoute():
             return _status(error.answer, error.message)
         case Unexpected():
-            return error.status, {"message": _UNEXPECTED, "incident": error.incident}
+            return error.status, {"message": UNEXPECTED, "incident": error.incident}
         case _:
             return _status(error.status, error.message)
 

@@ -30,7 +30,9 @@ def _check(value: str) -> str:
 
 
 def _unreadable() -> PydanticCustomError:
-    return PydanticCustomError("invalid_url", "Write a full address that begins with https://.")
+    return PydanticCustomError(
+        "invalid_url", "This is not a full address. Enter one that begins with https://."
+    )
 
 
 WebhookUrl = Annotated[

@@ -45,7 +45,7 @@ def deliver(delivery_id: UUID, *, deadline: float) -> None:
         NoTimeLeft: nothing was done.
     """
     if deadline - time.monotonic() < LEAST_TIME.total_seconds():
-        raise NoTimeLeft("There is no time left to deliver it now.")
+        raise NoTimeLeft("There is no time left to deliver it now. Wait: Roost tries again.")
     claimed = run(lambda session: _claim(session, delivery_id))
     if claimed is None:
         log.info("webhook.not_due", extra={"delivery_id": delivery_id})
@@ -138,16 +138,17 @@ def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
         organization_id,
         NotificationKind.INFO,
         title=f"The webhook “{claimed.webhook_name}” was disabled",
-        content=f"{_why_disabled(answer)} Nothing more is sent to it. Once its server takes messages again, enable the "
-        "webhook; what it missed is in its log and can be delivered again from there.",
+        content=f"{_why_disabled(answer)} Nothing more is sent to it. When its server accepts "
+        "messages again, enable the webhook. What it missed is in its log and can be "
+        "redelivered from there.",
     )
     log.warning("webhook.disabled", extra=_named(claimed))
 
 
 def _why_disabled(answer: Answer) -> str:
     if answer.is_gone:
-        return "Its server answered 410, which says that it wants no more messages."
-    return f"Its server has taken no message for {FAILING_FOR.days} days. {answer.reason}"
+        return "Its server answered 410, which means that it wants no more messages."
+    return f"Its server has accepted no message for {FAILING_FOR.days} days. {answer.reason}"
 
 
 def _named(claimed: Claimed) -> dict[str, object]:

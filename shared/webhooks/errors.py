@@ -7,14 +7,16 @@ class NoSuchWebhook(NotFound):
     """The organization has no such webhook."""
 
     def __init__(self) -> None:
-        super().__init__("There is no such webhook.")
+        super().__init__(
+            "This webhook does not exist. It may be deleted, or belong to another organization."
+        )
 
 
 class NoSuchDelivery(NotFound):
     """The webhook has no such delivery, or it is too old to be kept."""
 
     def __init__(self) -> None:
-        super().__init__("There is no such delivery. They are kept for 30 days.")
+        super().__init__("This delivery does not exist. Deliveries are kept for 30 days.")
 
 
 class TooManyWebhooks(Conflict):
@@ -23,7 +25,9 @@ class TooManyWebhooks(Conflict):
     code = "too_many_webhooks"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"There are {most} webhooks already. Delete one that is no longer used.")
+        super().__init__(
+            f"Your organization has reached its limit of {most} webhooks. Delete one first."
+        )
 
 
 class WebhookIsDisabled(Conflict):
@@ -41,4 +45,4 @@ class StillTried(Conflict):
     code = "still_tried"
 
     def __init__(self) -> None:
-        super().__init__("This delivery is still being tried. Its `nextAt` says when.")
+        super().__init__("This delivery is still being tried. Wait for `nextAt`, its next try.")

@@ -268,12 +268,16 @@ def _channel_ids(
     ids = list(dict.fromkeys(channel.id for channel in wanted))
     unknown = queries.unknown_channels(session, organization_id, ids) if ids else set()
     problems = [
-        FieldProblem(f"integrations.{index}.id", "channel_not_found", "There is no such channel.")
+        FieldProblem(
+            f"integrations.{index}.id",
+            "channel_not_found",
+            "This channel does not exist. It may be deleted, or belong to another organization.",
+        )
         for index, channel in enumerate(wanted)
         if channel.id in unknown
     ]
     if problems:
-        raise InvalidInput("Some channels are not there.", problems=problems)
+        raise InvalidInput("Some channels do not exist.", problems=problems)
     return [str(channel_id) for channel_id in ids]
 
 
@@ -303,5 +307,7 @@ def _read(cursor: str) -> tuple[datetime, UUID]:
     try:
         return clock.as_utc(datetime.fromisoformat(created_at)), UUID(delivery_id)
     except (ValueError, OverflowError) as error:
-        problem = FieldProblem("cursor", "invalid", "Use the `nextCursor` of an earlier page.")
-        raise InvalidInput("The cursor is not one of ours.", problems=[problem]) from error
+        problem = FieldProblem(
+            "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."
+        )
+        raise InvalidInput("The cursor is not valid.", problems=[problem]) from error

@@ -230,7 +230,10 @@ def give_up_waiting(
 # --- delivering ------------------------------------------------------------------------------------------------
 
 
-CROWDED = "As many messages of your organization as may be sent at once are under way. It is sent in its turn."
+CROWDED = (
+    "Your organization is already sending as many messages as it may at once. This one "
+    "waits its turn."
+)
 
 
 @dataclass(frozen=True, slots=True)

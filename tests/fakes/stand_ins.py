@@ -395,13 +395,13 @@ def halved(_server: StandIn, carry_out: Carry) -> httpx.Response:
 def delayed(_server: StandIn, carry_out: Carry) -> httpx.Response:
     """Carry the request out, and answer when nobody waits any more."""
     carry_out()
-    raise httpx.ReadTimeout("The request has taken too long.")
+    raise httpx.ReadTimeout("The request took too long.")
 
 
 def delayed_on_its_way(server: StandIn, carry_out: Carry) -> httpx.Response:
     """Carry the request out long after its sender has given up."""
     server.delayed.append(carry_out)
-    raise httpx.ReadTimeout("The request has taken too long.")
+    raise httpx.ReadTimeout("The request took too long.")
 
 
 def replaced_by(status: int, body: str = PAGE, *, carried_out: bool = True) -> Fault:

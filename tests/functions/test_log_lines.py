@@ -51,7 +51,7 @@ class TestRequest:
         assert line["message"] == "error.unexpected"
         assert line["organization_id"] == str(member.organization_id)
         assert line["user_id"] == str(member.user_id)
-        assert line["operation_id"] == "getHistory"
+        assert line["operation_id"] == "getPostHistory"
         assert line["post_id"] == str(post_id)
 
 

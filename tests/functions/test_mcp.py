@@ -342,11 +342,11 @@ class TestLists:
         monkeypatch.setattr(tools, "MAX_LIST_CHARACTERS", 100)
         now = datetime.now(UTC)
         wanted = {"startDate": now.isoformat(), "endDate": (now + timedelta(days=1)).isoformat()}
-        assert "shorter range" in failure(call(program, "postsListTool", wanted))
+        assert "Ask for a shorter one" in failure(call(program, "postsListTool", wanted))
 
     def test_the_arguments_that_are_refused_are_named(self, program: Gateway) -> None:
         told = failure(call(program, "postsListTool", {"startDate": "soon"}))
-        assert told.startswith("startDate: Write the time as ")
+        assert told.startswith("startDate: This is not a time. ")
         assert "endDate: " in told
 
     def test_a_list_costs_the_caller_and_one_statement(
@@ -371,7 +371,9 @@ class TestPlatforms:
     def test_a_platform_that_is_not_here(self, program: Gateway) -> None:
         """Finding 5.6: a length of 0 without an error is not the truth about a platform that is not here."""
         told = failure(call(program, "integrationSchema", {"platform": "myspace"}))
-        assert told == "There is no platform 'myspace' here. Use one that integrationList returns."
+        assert told == (
+            "The platform 'myspace' is not available here. Use one that integrationList returns."
+        )
 
     def test_a_tool_of_the_platform(
         self, session: Session, organization: Organization, program: Gateway,
@@ -405,7 +407,11 @@ class TestPlatforms:
             channel = a_channel(session, an_organization(session))
         wanted = {"integrationId": str(channel.id), "methodName": "company", "dataSchema": []}
         told = failure(call(program, "triggerTool", wanted))
-        assert told == ("There is no such channel." if theirs else "Tool not found")
+        assert told == (
+            ("This channel does not exist. It may be deleted, or belong to another organization.")
+            if theirs
+            else "Tool not found"
+        )
 
 
 class TestSchedule:
@@ -520,9 +526,11 @@ class TestSchedule:
     ) -> None:
         reader = by_key(app, session, member, scopes=["read"])
         assert len(output(reader, "integrationList")["output"]) == 1
-        assert schedule(reader, entry(channel)) == {"errors": "This API key may only read."}
+        assert schedule(reader, entry(channel)) == {
+            "errors": ("This API key is read-only. Use a key with the `write` scope.")
+        }
         assert output(reader, "uploadFromUrlTool", {"url": "https://a.example/a.png"}) == {
-            "error": "This API key may only read."
+            "error": "This API key is read-only. Use a key with the `write` scope."
         }
         assert posts(session) == []
 
@@ -533,7 +541,11 @@ class TestSchedule:
         gateway = by_grant(session, viewer)
         assert len(output(gateway, "integrationList")["output"]) == 1
         told = schedule(gateway, entry(channel))
-        assert told == {"errors": "This needs the role member or a higher one."}
+        assert told == {
+            "errors": (
+                "This requires the role member or higher. Ask an admin of your organization."
+            )
+        }
         assert posts(session) == []
 
 

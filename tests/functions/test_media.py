@@ -129,7 +129,7 @@ class TestUpload:
         """Finding 1.9: half of a film is in the library, and says that it is damaged."""
         film = an_mp4(media_bytes=100_000)
         file = upload_file(browser, film[:50_000], "film.mp4").json
-        assert file["damage"] == "it ends before the picture and sound do"
+        assert file["damage"] == "it ends before its picture and sound do"
         assert upload_file(browser, film, "film.mp4").json["damage"] is None
 
     def test_picture_that_moves_is_marked(self, browser: Gateway) -> None:

@@ -216,7 +216,10 @@ class TestSuperAdmin:
         handler({}, a_context())
         answer = handler({"superAdmin": "nobody@example.com"}, a_context())
         assert answer == {
-            "refused": "No account has the address nobody@example.com. Register it first, then try again."
+            "refused": (
+                "There is no account with the address nobody@example.com. Register it "
+                "first, then try again."
+            )
         }
 
 

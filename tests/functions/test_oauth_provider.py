@@ -179,7 +179,7 @@ class TestAskForConsent:
             assert answer.json["msg"] == answer.json["detail"] == "Invalid client_id"
             page = nobody.get("/oauth/authorize", query=query, headers={"accept": "text/html"})
             assert page.status == 400
-            assert "is not registered, or no longer. Connect it again" in page.text
+            assert "is not registered. Connect again" in page.text
 
     @pytest.mark.parametrize(
         ("changes", "error"),

@@ -449,7 +449,7 @@ class TestConfirm:
         root = a_post(session, channel, state=PostState.UNCONFIRMED)
         answer = caller.post(f"/posts/{root.id}/confirm", {"releaseUrl": self.URL})
         assert (answer.status, answer.json["code"]) == (503, "cannot_check")
-        assert "stays as it is" in answer.json["detail"]
+        assert "stays unchanged" in answer.json["detail"]
         session.refresh(root)
         assert root.state is PostState.UNCONFIRMED
 

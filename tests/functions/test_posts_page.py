@@ -39,7 +39,7 @@ def test_mails_link_to_it(
         (PostState.PUBLISHING, "being published right now"),
         (PostState.PUBLISHED, "<strong>PUBLISHED</strong>: Published."),
         (PostState.FAILED, "<strong>ERROR</strong>: It was not published."),
-        (PostState.UNCONFIRMED, "Nobody can say whether it was published"),
+        (PostState.UNCONFIRMED, "It may have been published"),
     ],
 )
 def test_a_member_sees_where_it_stands(
@@ -86,7 +86,7 @@ def test_text_time_reason_and_address_are_there(session: Session, caller: Gatewa
     for part in (
         "Post for Ada &amp; Co",
         "Mastodon, planned for 2026-11-22 11:30:05 (Europe/Berlin)",
-        "It went out at 2026-11-22 11:30:05",
+        "Published at 2026-11-22 11:30:05",
         "One &lt;b&gt;<br><br>Two",
         "With 1 file.",
         '<a href="https://social.example/@ada/1?a=1&amp;b=2">',
@@ -131,7 +131,11 @@ def test_another_organizations_member_finds_nothing(
     post = a_post(session, channel, content=f"<p>{SECRET}</p>")
     stranger = as_member(app, session, a_member(session, an_organization(session)))
     answer = shown(stranger, post.id)
-    assert (answer.status, "There is no such post." in answer.text) == (404, True)
+    assert (
+        answer.status,
+        ("This post does not exist. It may be deleted, or belong to another organization.")
+        in answer.text,
+    ) == (404, True)
     assert SECRET not in answer.text
 
 

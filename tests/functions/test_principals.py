@@ -257,7 +257,7 @@ def test_tools_judge_for_themselves(world: World) -> None:
         answer = Gateway(app, dict(headers)).post("/mcp", body)
         assert answer.status == 200, answer.text
         if tool.writes:
-            assert "may only read" in answer.text, tool.name
+            assert "is read-only" in answer.text, tool.name
         assert_unchanged(world, before, tool.name)
 
 

@@ -93,7 +93,8 @@ class TestAccepted:
         answer = program.post(POSTS, body(channel, *parts))
         assert answer.status == 201, answer.text
         assert answer.headers["warning"] == (
-            '299 roost "posts.0.value.1.delay: The longest delay is 43200 minutes, so it is that."'
+            '299 roost "posts.0.value.1.delay: The longest delay is 43200 minutes, so that is '
+            'used."'
         )
         root_id = UUID(answer.json[0]["postId"])
         reply = session.scalars(
@@ -162,7 +163,7 @@ class TestSentences:
         """Finding 5.6: a model that misspells a platform hears so, instead of a longest text of 0."""
         result = call(by_key(mcp, session, member), "integrationSchema", {"platform": "mastodonn"})
         assert result.is_error
-        assert "There is no platform 'mastodonn' here." in str(result.content)
+        assert "The platform 'mastodonn' is not available here." in str(result.content)
 
 
 class TestCovers:

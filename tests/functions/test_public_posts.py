@@ -239,7 +239,7 @@ class TestCompose:
         post = a_post(session, channel, state=PostState.PUBLISHED, release_id="1")
         sent = entry(channel)
         sent["value"][0]["id"] = str(post.id)
-        words = "One of these posts was published already. Send `republish` to send it once more."
+        words = "One of these posts is already published. Send `republish` to post it again."
         assert refusal(program.post(POSTS, body(sent))) == (400, words)
         [again] = created(program.post(POSTS, body(sent, republish=True)))
         assert again != post.id
@@ -325,7 +325,11 @@ class TestStrangers:
         theirs = a_channel(session, an_organization(session))
         for contents in ("Hello", ""):
             answer = program.post(POSTS, body(entry(theirs, contents), type="draft"))
-            assert refusal(answer) == (400, "There is no such channel.")
+            assert refusal(answer) == (
+                400,
+                "This channel does not exist. It may be deleted, or belong "
+                "to another organization.",
+            )
 
 
 class TestImages:
@@ -425,8 +429,8 @@ class TestImages:
             (
                 [f"{MEDIA}/files/{UNKNOWN}/{UNKNOWN}/1.png"],
                 [
-                    "posts.0.value.0.image.0.path: There is no such file in the media library, or its upload is "
-                    "not complete."
+                    "posts.0.value.0.image.0.path: This file is not in the media library, or its "
+                    "upload is not complete. Upload it first."
                 ],
             ),
             (
@@ -457,7 +461,10 @@ class TestImages:
         theirs = a_channel(session, an_organization(session))
         sent = entry(theirs)
         sent["value"][0]["image"] = [self.image("https://a.example/1.png")]
-        assert refusal(program.post(POSTS, body(sent))) == (400, "There is no such channel.")
+        assert refusal(program.post(POSTS, body(sent))) == (
+            400,
+            "This channel does not exist. It may be deleted, or belong to another organization.",
+        )
         assert asked(elsewhere) == []
 
 
@@ -506,7 +513,8 @@ class TestRefusedFields:
             ({"tags": 5}, "tags must be an array"),
             (
                 {"inter": 7},
-                "inter: Posts are not repeated yet. Leave `inter` out, and send each post by itself.",
+                "inter: Repeating posts is not supported yet. Leave `inter` out and send each "
+                "post separately.",
             ),
             (
                 {"date": "2020-01-01T00:00:00Z"},
@@ -525,7 +533,10 @@ class TestRefusedFields:
     def test_unknown_channels(self, channel: Channel, program: Gateway, channel_id: Any) -> None:
         unknown = {"integration": {"id": channel_id}, "value": [{"content": "Hello"}]}
         answer = program.post(POSTS, body(entry(channel), unknown))
-        assert refusal(answer) == (400, "There is no such channel.")
+        assert refusal(answer) == (
+            400,
+            "This channel does not exist. It may be deleted, or belong to another organization.",
+        )
         assert [one["path"] for one in answer.json["errors"]] == ["posts.1.integration.id"]
 
     def test_unreadable(self, program: Gateway) -> None:
@@ -548,13 +559,13 @@ class TestRefusedPosts:
             "statusCode": 400,
             "provider": "mastodon",
             "name": "Owls",
-            "message": "Write a text or add a file.",
-            "msg": "Write a text or add a file.",
+            "message": "This part is empty. Write some text or add a file.",
+            "msg": "This part is empty. Write some text or add a file.",
             "errors": [
                 {
                     "path": "posts.0.value.0.content",
                     "code": "empty",
-                    "message": "Write a text or add a file.",
+                    "message": "This part is empty. Write some text or add a file.",
                 }
             ],
         }
@@ -658,7 +669,7 @@ class TestWarnings:
         """Finding 1.7: a misspelled setting would publish for everybody what was meant for few."""
         answer = program.post(POSTS, body(entry(channel, settings={"visiblity": "private"})))
         assert answer.headers["warning"] == (
-            "299 roost \"posts.0: Ada has no setting 'visiblity', so it changes nothing.\""
+            "299 roost \"posts.0: Ada has no setting 'visiblity', so it was ignored.\""
         )
         [post_id] = created(answer)
         for path, sent in (("/settings", {"visiblity": "x"}), ("", {"visiblity": "x"})):
@@ -673,7 +684,10 @@ class TestWarnings:
         """Finding 1.7: a tag that the organization does not have is left out, and named."""
         tags = [{"value": "n", "label": "news"}, {"value": "x", "label": "olds"}]
         headers = {"idempotency-key": "k"}
-        words = "299 roost \"tags: The organization has no tag 'olds', so the posts were stored without.\""
+        words = (
+            "299 roost \"tags: The organization has no tag 'olds', so the posts were stored "
+            'without it."'
+        )
         for _ in range(2):
             answer = program.post(
                 POSTS, body(entry(channel), tags=tags, date="2026-12-24"), headers=headers
@@ -709,7 +723,10 @@ class TestIdempotency:
     def test_another_body_is_refused(self, channel: Channel, program: Gateway) -> None:
         program.post(POSTS, body(entry(channel)), headers=self.KEY)
         answer = program.post(POSTS, body(entry(channel, "Other")), headers=self.KEY)
-        words = "This Idempotency-Key was used for another request. Use a new one for each."
+        words = (
+            "This Idempotency-Key was already used for a different request. Use a new one "
+            "for each request."
+        )
         assert refusal(answer) == (409, words)
 
     def test_a_refused_request_does_not_use_it_up(self, channel: Channel, program: Gateway) -> None:
@@ -942,11 +959,41 @@ class TestOne:
     @pytest.mark.parametrize(
         ("method", "path", "sent", "status", "words"),
         [
-            ("GET", "", None, 404, "There is no such post."),
-            ("PUT", "", {}, 404, "There is no such post."),
-            ("DELETE", "", None, 404, "There is no such post."),
-            ("PUT", "/settings", {"settings": {}}, 404, "There is no such post."),
-            ("PUT", "/release-id", {"releaseId": "1"}, 404, "There is no such post."),
+            (
+                "GET",
+                "",
+                None,
+                404,
+                "This post does not exist. It may be deleted, or belong to another organization.",
+            ),
+            (
+                "PUT",
+                "",
+                {},
+                404,
+                "This post does not exist. It may be deleted, or belong to another organization.",
+            ),
+            (
+                "DELETE",
+                "",
+                None,
+                404,
+                "This post does not exist. It may be deleted, or belong to another organization.",
+            ),
+            (
+                "PUT",
+                "/settings",
+                {"settings": {}},
+                404,
+                "This post does not exist. It may be deleted, or belong to another organization.",
+            ),
+            (
+                "PUT",
+                "/release-id",
+                {"releaseId": "1"},
+                404,
+                "This post does not exist. It may be deleted, or belong to another organization.",
+            ),
             ("PUT", "/status", {"status": "draft"}, 400, "Post not found"),
         ],
     )
@@ -1005,11 +1052,15 @@ class TestEdit:
     @pytest.mark.parametrize(
         ("sent", "path", "words"),
         [
-            ({"value": [{"content": ""}]}, "value.0.content", "Write a text or add a file."),
+            (
+                {"value": [{"content": ""}]},
+                "value.0.content",
+                "This part is empty. Write some text or add a file.",
+            ),
             (
                 {"value": [{"content": "x" * 501}]},
                 "value.0.content",
-                "Mastodon takes at most 500 characters; this part has 501.",
+                "Mastodon allows at most 500 characters; this part has 501.",
             ),
         ],
     )
@@ -1041,7 +1092,7 @@ class TestEdit:
         post = a_post(session, channel, state=PostState.PUBLISHED)
         answer = program.put(f"{POSTS}/{post.id}", {"value": [{"content": "Now"}]})
         words = (
-            "This post, or a part of it, was published already. Duplicate it to send it again. "
+            "This post, or a part of it, is already published. Duplicate it to post it again. "
             "Parts that are not out yet can be resent or deleted by their own ids."
         )
         assert refusal(answer) == (409, words)
@@ -1058,7 +1109,10 @@ class TestDelete:
         assert (answer.status, answer.json) == (200, {"id": str(post.id)})
         assert parts_of(session, post.id) == []
         assert parts_of(session, other.id)
-        assert refusal(program.delete(f"{POSTS}/{post.id}")) == (404, "There is no such post.")
+        assert refusal(program.delete(f"{POSTS}/{post.id}")) == (
+            404,
+            "This post does not exist. It may be deleted, or belong to another organization.",
+        )
 
     def test_a_group(
         self, session: Session, organization: Organization, channel: Channel, program: Gateway
@@ -1141,11 +1195,11 @@ class TestSettings:
         [
             (
                 {"state": PostState.PUBLISHED},
-                "This post is published: its settings can no longer be changed.",
+                "This post is published, so its settings can no longer be changed.",
             ),
             (
                 {"publish_at": datetime(2026, 1, 1, tzinfo=UTC)},
-                "The time of this post is over: its settings can no longer be changed.",
+                "The time of this post has passed, so its settings can no longer be changed.",
             ),
         ],
     )
@@ -1201,7 +1255,7 @@ class TestStatus:
     ) -> None:
         post = a_post(session, channel, state=PostState.DRAFT, content="x" * 501)
         answer = program.put(f"{POSTS}/{post.id}/status", {"status": "schedule"})
-        words = "Mastodon takes at most 500 characters; this part has 501."
+        words = "Mastodon allows at most 500 characters; this part has 501."
         assert refusal(answer) == (400, words)
         assert answer.json["provider"] == "mastodon"
 
@@ -1323,7 +1377,7 @@ class TestReleaseId:
         a_post(session, custom, state=PostState.PUBLISHED, release_id="1")
         post = a_post(session, custom, state=PostState.PUBLISHED, release_id="missing")
         answer = program.put(f"{POSTS}/{post.id}/release-id", {"releaseId": "1"})
-        words = "Another post was published under this address already."
+        words = "Another post already has this address. Copy the address of this post."
         assert refusal(answer) == (409, words)
 
     @pytest.mark.parametrize(

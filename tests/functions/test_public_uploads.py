@@ -282,7 +282,10 @@ class TestUploadRefusals:
 
     def test_empty_file(self, program: Gateway) -> None:
         answer = send(program, b"")
-        assert (answer.status, answer.json["msg"]) == (400, "The file is empty.")
+        assert (answer.status, answer.json["msg"]) == (
+            400,
+            "The file is empty. Choose another file.",
+        )
 
     def test_size_that_is_not_stored_is_named(self, program: Gateway, configure: Configure) -> None:
         configure(MEDIA_MAX_IMAGE_BYTES=1_000)
@@ -324,7 +327,7 @@ class TestQuota:
         configure(MEDIA_QUOTA_BYTES=100)
         refused = send(program, a_picture())
         assert refused.status == 402
-        assert "may have 0.0 MB" in refused.json["message"]
+        assert "of its 0.0 MB" in refused.json["message"]
         film = an_mp4(media_bytes=9 * MEBIBYTE)
         pieces = (film[at : at + MEBIBYTE] for at in range(0, len(film), MEBIBYTE))
         owner = OrganizationId(member.organization_id)
@@ -563,7 +566,9 @@ class TestFetchRefusals:
 
     def test_empty(self, program: Gateway) -> None:
         with serving(says(b"")) as url:
-            assert fetch(program, f"{url}a.png").json["msg"] == "The file is empty."
+            assert fetch(program, f"{url}a.png").json["msg"] == (
+                "The file is empty. Choose another file."
+            )
 
     def test_large_one_that_says_so_is_not_read(
         self, program: Gateway, configure: Configure

@@ -54,7 +54,7 @@ class TestBound:
         [problem] = answer.json["errors"]
         assert (answer.status, problem["code"]) == (422, "too_long")
         assert problem["path"] == "posts.0.value.0.content"
-        assert problem["message"] == "Send at most 20,000 characters."
+        assert problem["message"] == "This must have at most 20,000 characters."
         answer = caller.post("/posts/valid", own(channel, "x" * 20_001, "schedule"))
         assert answer.status == 422
 
@@ -84,4 +84,4 @@ class TestEmpty:
         program = by_key(app, session, member)
         answer = program.post("/public/v1/posts", public(channel, content))
         assert answer.status == 400
-        assert "Write a text or add a file." in answer.text
+        assert "This part is empty. Write some text or add a file." in answer.text

@@ -194,7 +194,7 @@ class TestNotMade:
         file = uploaded(session, organization, content, "image/png", width=300, height=300)
         assert deliver(file) == {"batchItemFailures": []}
         found = read(session, file)
-        assert (found.variants_made, found.damage) == (True, "it cannot be decoded as a whole")
+        assert (found.variants_made, found.damage) == (True, "it cannot be decoded completely")
 
     def test_videos_and_missing_files_are_skipped(
         self, session: Session, organization: Organization

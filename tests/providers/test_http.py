@@ -90,7 +90,7 @@ class TestRequest:
         """Finding 2.4, sibling: ids and paths that a server made up were a failure of ours."""
         marks: list[int] = []
         api = an_api(Mastodon(), mark_sending=lambda: marks.append(1))
-        with pytest.raises(PlatformUnavailable, match="cannot be called"):
+        with pytest.raises(PlatformUnavailable, match="cannot be used"):
             api.request("POST", path, irrevocable=irrevocable)
         assert (marks, api.sent) == ([], False)
 
@@ -201,7 +201,7 @@ class TestPackedAnswers:
         with serving(says(b"x", {"content-encoding": "br"})) as url:
             api = an_api(Mastodon(), client=client)
             answer = api.request("POST", url, json={}, irrevocable=True)
-            with pytest.raises(OutcomeUnknown, match="took the post") as unknown:
+            with pytest.raises(OutcomeUnknown, match="accepted the post") as unknown:
                 api.read(answer, "id")
         assert unknown.value.evidence.status == 200
 

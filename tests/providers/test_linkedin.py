@@ -448,7 +448,7 @@ class TestLookUpComment:
     ) -> None:
         words = "Not enough permissions to access: partnerApiSocialActions.GET_ALL.20260601"
         comments.respond(403, json={"message": words, "status": 403})
-        with pytest.raises(Unsupported, match="does not let Roost look") as refused:
+        with pytest.raises(Unsupported, match="does not let Roost check") as refused:
             self.look_up()
         assert refused.value.evidence.status == 403
 
@@ -523,7 +523,7 @@ class TestCarousel:
         video = MediaFacts("video/mp4", 9, duration_ms=9_000)
         media = [self.PICTURE, self.PICTURE, video]
         (one,) = rules.check(LinkedInPage(), [DraftPart("a", media)], self.ON)
-        assert one.message == "LinkedIn Page takes no videos in a carousel; there are 1."
+        assert one.message == "LinkedIn Page allows no videos in a carousel; there are 1."
 
     def test_switched_off_it_asks_for_nothing(self) -> None:
         assert self.refused(self.PICTURE, post_as_images_carousel=False) == []

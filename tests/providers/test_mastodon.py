@@ -449,7 +449,7 @@ class TestMastodonCustom:
     ) -> None:
         platform.post("https://owls.example/api/v1/apps").mock(answer)
         with pytest.raises(
-            InvalidInput, match=r"owls\.example does not answer as a Mastodon server"
+            InvalidInput, match=r"owls\.example does not respond like a Mastodon server"
         ):
             MastodonCustom().authorize(
                 an_api(MastodonCustom()), redirect_uri=REDIRECT, instance="owls.example"

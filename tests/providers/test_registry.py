@@ -25,7 +25,7 @@ def test_importing_one_provider_imports_no_other_platform_and_nothing_heavy(slug
 
 
 def test_names_fit_into_sentences_and_tell_platforms_apart_in_lists() -> None:
-    """`Mastodon (any server) takes at most 500 characters` is how a list names it, not a sentence."""
+    """`Mastodon (any server) allows at most 500 characters` is how a list names it, not a sentence."""
     listed = [provider_out(slug).name for slug in slugs()]
     assert len(set(listed)) == len(listed)
     assert not [spec.name for spec in specs() if "(" in spec.name]

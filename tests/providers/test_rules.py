@@ -155,7 +155,7 @@ class TestCheck:
         assert one == FieldRefused(
             "value.0.content",
             "too_long",
-            "Nest takes at most 10 characters; this part has 12.",
+            "Nest allows at most 10 characters; this part has 12.",
             {"limit": 10, "actual": 12},
         )
 
@@ -187,7 +187,7 @@ class TestCheck:
     def test_settings_by_their_model(self) -> None:
         found = rules.check(nest(settings=Choice), [DraftPart("a")], {"title": "too long"})
         assert [(one.path, one.code) for one in found] == [("settings.title", "string_too_long")]
-        assert found[0].message == "Send at most 5 characters."
+        assert found[0].message == "This must have at most 5 characters."
 
 
 class TestTextFor:

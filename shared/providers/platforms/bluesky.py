@@ -383,7 +383,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         job = clean_id((object_in(body, "jobStatus") or body).get("jobId"))
         if not job:
             raise api.with_evidence(
-                PlatformUnavailable("Bluesky named no job for the video."), sent
+                PlatformUnavailable("Bluesky returned no job for the video."), sent
             )
         return job
 
@@ -398,7 +398,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
                 status.get("message")
                 or status.get("error")
                 or status.get("failureCode")
-                or "no reason given"
+                or "no reason was given"
             )
             raise api.with_evidence(
                 MediaRejected(f"Bluesky could not prepare the video: {words}"), answer
@@ -434,7 +434,8 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         existing = self._existing(api, post)
         if existing is None:
             raise api.with_evidence(
-                ContentRejected("Another post holds this one's key. Send it again."), answer
+                ContentRejected("Another post already uses this post's record key. Resend it."),
+                answer,
             )
         return existing.released
 
@@ -683,7 +684,8 @@ def _login_refusal(answer: httpx.Response) -> ProviderError:
     words = said(answer)
     if platform_code(answer) == "AuthFactorTokenRequired":
         return GrantRejected(
-            "Bluesky asks for a code by e-mail. Use an app password instead of the account's own."
+            "Bluesky requires a code sent by email. Use an app password instead of the account's "
+            "own."
         )
     return GrantRejected(f"Bluesky refused the handle or the app password. {words}".strip())
 
@@ -691,9 +693,7 @@ def _login_refusal(answer: httpx.Response) -> ProviderError:
 def _refresh_refusal(answer: httpx.Response) -> ProviderError:
     words = said(answer)
     if platform_code(answer) in {"ExpiredToken", "InvalidToken", "AccountTakedown", "AuthMissing"}:
-        return GrantRejected(
-            f"Bluesky ended the session. Connect the channel again. {words}".strip()
-        )
+        return GrantRejected(f"Bluesky ended the session. Reconnect the channel. {words}".strip())
     return PlatformUnavailable(
-        f"Bluesky gave no new session ({answer.status_code}). {words}".strip()
+        f"Bluesky returned no new session ({answer.status_code}). {words}".strip()
     )

@@ -209,8 +209,8 @@ class LinkedInPage(
             # Beyond a post's length the table refuses it already.
             if MAX_COMMENT_LENGTH < length <= self.spec.text.max_length:
                 message = (
-                    f"LinkedIn takes at most {MAX_COMMENT_LENGTH} characters in a comment, which every part after the "
-                    f"first is; this part has {length}."
+                    "Every part after the first is a comment, and LinkedIn allows at most "
+                    f"{MAX_COMMENT_LENGTH} characters in one; this part has {length}."
                 )
                 numbers = {"limit": MAX_COMMENT_LENGTH, "actual": length}
                 refused.append(
@@ -252,7 +252,7 @@ class LinkedInPage(
         """Make the connection the page's; its token stays the person's."""
         if page_id not in self._page_ids(api):
             raise ChannelDisconnected(
-                "This LinkedIn account may not post to that page.", code="page_not_allowed"
+                "This LinkedIn account cannot post to that page.", code="page_not_allowed"
             )
         projection = "(localizedName,vanityName,logoV2(original~:playableStreams))"
         path = f"/v2/organizations/{page_id}?projection={projection}"

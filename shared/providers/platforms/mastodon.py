@@ -316,9 +316,9 @@ class Mastodon(
         if response.status_code in {400, 403} and _says_token_is_dead(response, lowered):
             return TokenExpired(f"Mastodon no longer accepts the channel's token. {words}")
         if response.status_code == 403 and "scope" in lowered:
-            return ScopesTooNarrow(f"Connect the channel again: Mastodon says: {words}")
+            return ScopesTooNarrow(f"Mastodon refused access. Reconnect the channel. {words}")
         if response.status_code == 403 and "login is currently disabled" in lowered:
-            return ChannelDisconnected(f"Connect the channel again: Mastodon says: {words}")
+            return ChannelDisconnected(f"Mastodon refused access. Reconnect the channel. {words}")
         if response.status_code == 422 and "not finished processing" in lowered:
             return PlatformUnavailable(f"Mastodon has not finished processing the media. {words}")
         if response.status_code == 422 and ("media" in lowered or "file" in lowered):
@@ -444,13 +444,15 @@ class MastodonCustom(Mastodon):
         settings=MastodonSettings,
         idempotency=Mastodon.spec.idempotency,
         instance=True,
-        tool_tip="Give the server's name, such as mastodon.social.",
+        tool_tip="The server's name is required. Enter one such as mastodon.social.",
     )
 
     def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
         """Register our application at the instance and send the member there."""
         if not instance:
-            raise _refused_server("required", "Give the server's name, such as mastodon.social.")
+            raise _refused_server(
+                "required", "The server's name is required. Enter one such as mastodon.social."
+            )
         base = server_address(instance, field=_SERVER_FIELD)
         try:
             return self._begin(api, base, redirect_uri, SCOPES)
@@ -529,7 +531,7 @@ def _refused_server(code: str, message: str) -> InvalidInput:
 
 
 def _not_mastodon(host: str) -> str:
-    return f"{host} does not answer as a Mastodon server does. Check its name."
+    return f"{host} does not respond like a Mastodon server. Check its name."
 
 
 def _at_instance(api: Api, remember: Mapping[str, str]) -> Api:

@@ -217,7 +217,8 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
             FieldRefused(
                 f"value.{position}.image",
                 "mixed_media",
-                f"X takes a GIF alone in a part; there are {len(part.media)} files.",
+                f"X allows no other file in a part with a GIF; this part has {len(part.media)} "
+                "files. Remove the others.",
             )
             for position, part in enumerate(parts)
             if len(part.media) > 1
@@ -457,7 +458,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         words, body, status = said(response), response.text, response.status_code
         if status == 429 and response.headers.get("x-app-limit-24hour-remaining") == "0":
             return RateLimited(
-                f"X lets this server post no more today. {words}",
+                f"This server has reached X's limit of posts for today. {words}",
                 retry_after=CAP_PAUSE,
                 whole_app=True,
             )
@@ -470,13 +471,15 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         # Not documented; seen where an account's articles of a day are used up (the notes named above).
         if status == 429 and response.headers.get("x-user-limit-24hour-remaining") == "0":
             return RateLimited(
-                f"X lets this account post no more of these today. {words}",
+                f"This account has reached X's limit for today. {words}",
                 retry_after=_until(response.headers.get("x-user-limit-24hour-reset", "")),
             )
         if status == 429:
-            return RateLimited(f"X asks to wait. {words}", retry_after=retry_after(response))
+            return RateLimited(
+                f"X's rate limit was reached. {words}", retry_after=retry_after(response)
+            )
         if "Unsupported Authentication" in body:
-            return TokenExpired(f"X does not accept the channel's token. {words}")
+            return TokenExpired(f"X no longer accepts the channel's token. {words}")
         if (
             "user-suspended" in body
             or "account is suspended" in body
@@ -590,7 +593,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         info = object_in(api.read(answer), "data.processing_info")
         state = info.get("state", "succeeded")
         if state == "failed":
-            words = said(answer) or text_in(info, "error.message") or "no reason given"
+            words = said(answer) or text_in(info, "error.message") or "no reason was given"
             raise api.with_evidence(MediaRejected(f"X could not process the file: {words}"), answer)
         if state == "succeeded":
             return None
@@ -615,22 +618,27 @@ def _staged_ids(post: OutgoingPost) -> list[str]:
 def _refused_of_article(parts: Sequence[DraftPart], chosen: XSettings) -> Iterator[FieldRefused]:
     root, *replies = parts
     if text.is_blank(chosen.article_title):
-        yield FieldRefused("settings.article_title", "missing", "Give the article a title.")
+        yield FieldRefused(
+            "settings.article_title", "missing", "An article needs a title. Enter one."
+        )
     if chosen.article_status is None:
-        words = "Say whether the article is to be published or to stay a draft."
+        words = (
+            "This setting is required. Choose whether to publish the article or to keep it "
+            "as a draft."
+        )
         yield FieldRefused("settings.article_status", "missing", words)
     for name in _OF_POSTS_ALONE:
         if getattr(chosen, name) != XSettings.model_fields[name].default:
-            words = "X offers this for posts, not for articles."
+            words = "X supports this for posts, not for articles. Leave it empty."
             yield FieldRefused(f"settings.{name}", "not_for_articles", words)
     files = [(f"value.0.image.{index}", media) for index, media in enumerate(root.media)]
     files += [(f"settings.{name}", media) for name, media in root.setting_media.items()]
     for path, media in files:
         if media.is_video or media.content_type == "image/gif":
-            words = "An article on X takes pictures that do not move."
+            words = "Articles on X allow still pictures only. Replace this one."
             yield FieldRefused(path, "unsupported_type", words)
     if replies and chosen.article_status == "draft":
-        words = "Nothing can answer a draft. Publish the article, or leave one part."
+        words = "A draft cannot have replies. Publish the article, or remove the other parts."
         yield FieldRefused("value.1", "too_many_parts", words)
 
 

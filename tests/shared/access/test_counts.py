@@ -43,7 +43,7 @@ class TestTheSentence:
         [
             (timedelta(minutes=1), 1, "Rate limit: 1,200 calls a minute. Try again in 1 second."),
             (timedelta(minutes=1), 40, "1,200 calls a minute. Try again in 40 seconds."),
-            (timedelta(minutes=10), 121, "1,200 calls in 10 minutes. Try again in 3 minutes."),
+            (timedelta(minutes=10), 121, "1,200 calls per 10 minutes. Try again in 3 minutes."),
             (timedelta(hours=1), 3_600, "1,200 calls an hour. Try again in 60 minutes."),
         ],
     )

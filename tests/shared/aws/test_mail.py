@@ -97,9 +97,9 @@ def test_sent_by_smtp_to_an_ascii_domain(
     [
         (
             "bücher@example.org",
-            "The mail could not be sent: the mail server takes only plain letters before the @.",
+            "The email could not be sent: the mail server accepts only plain letters before the @. Try again later.",
         ),
-        ("ada@bücher.example", "The mail could not be sent."),
+        ("ada@bücher.example", "The email could not be sent. Try again later."),
     ],
 )
 def test_server_that_takes_only_ascii(

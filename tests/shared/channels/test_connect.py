@@ -129,7 +129,7 @@ class TestStart:
         configure(HIDDEN_PROVIDERS="x")
         with pytest.raises(ProviderNotFound) as refused:
             begin(session, an_organization(session), slug)
-        assert (f"Did you mean {meant!r}?" if meant else "here. `GET") in refused.value.message
+        assert (f"Did you mean {meant!r}?" if meant else "here. See `GET") in refused.value.message
 
     def test_a_platform_without_credentials_names_the_missing_keys(self, session: Session) -> None:
         with pytest.raises(PlatformNotSetUp, match="X_API_KEY"):
@@ -320,7 +320,7 @@ class TestFinish:
             pytest.param(
                 httpx.Response(429, headers={"retry-after": "42"}),
                 PlatformLimited,
-                "wait",
+                "rate limit",
                 id="limited",
             ),
             pytest.param(
@@ -565,7 +565,7 @@ class TestPages:
         linkedin(respx_mock)
         organization = an_organization(session)
         pending = connected(session, organization, "linkedin-page").channel
-        with pytest.raises(PlatformRefused, match="may not post"):
+        with pytest.raises(PlatformRefused, match="cannot post"):
             connect.choose_page(somebody_of(organization), pending.id, "99")
         assert row(session, pending.id).needs_page is True
 
@@ -636,7 +636,7 @@ class TestForms:
 
     def test_a_platform_with_a_page_of_its_own_needs_a_start(self, session: Session) -> None:
         connector = somebody_of(an_organization(session))
-        with pytest.raises(InvalidInput, match="start connecting first"):
+        with pytest.raises(InvalidInput, match="start again"):
             connect.connect_by_form(connector, "mastodon", "{}", zone="UTC")
 
 

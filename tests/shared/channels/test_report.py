@@ -55,7 +55,7 @@ class TestRead:
     ) -> None:
         set_up_platforms(configure)
         channel = a_bluesky_channel(session, an_organization(session))
-        with pytest.raises(PlatformRefused, match="Bluesky tells no numbers"):
+        with pytest.raises(PlatformRefused, match="Bluesky does not provide analytics"):
             read_report(
                 channel.organization_id,
                 channel.id,

@@ -147,7 +147,7 @@ class TestIdentity:
         respx_mock.post(f"{PDS}/xrpc/com.atproto.server.createSession").mock(
             return_value=httpx.Response(200, json=bad)
         )
-        with pytest.raises(Exception, match=r"account id|server's name|cannot be read"):
+        with pytest.raises(Exception, match=r"account id|server name|cannot be read"):
             by_form(member)
         assert len(respx_mock.calls) == 1
 
@@ -170,7 +170,7 @@ class TestIdentity:
     @pytest.mark.parametrize(
         ("answer", "words"),
         [
-            (httpx.Response(404), "not known to plc.directory"),
+            (httpx.Response(404), "plc.directory does not know"),
             (httpx.Response(200, json={"id": ADA_DID}), "names no server"),
             (httpx.Response(200, json={"id": ADA_DID, "service": "x"}), "names no server"),
             (httpx.Response(502), "not available"),
@@ -235,9 +235,9 @@ class TestRenewal:
         [notice] = notices(session)
         assert (notice.kind, notice.title) == (
             NotificationKind.INFO,
-            "Ada L. was connected again",
+            "Ada L. was reconnected",
         )
-        assert "Grace connected Ada L. (mastodon) again" in notice.content
+        assert "Grace reconnected Ada L. (mastodon)" in notice.content
         assert "changed from" not in notice.content
 
     def test_a_move_to_another_server_is_told_with_both_names(
@@ -322,7 +322,7 @@ class TestWhatAPlatformSays:
     ) -> None:
         mastodon(respx_mock, account=remote_id)
         with pytest.raises(
-            PlatformSilent, match=r"did not say whose account|answer that cannot be read"
+            PlatformSilent, match=r"did not say whose account|response that cannot be read"
         ):
             finish("mastodon", begin(member, "mastodon"), "a-code")
 

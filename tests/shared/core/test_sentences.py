@@ -57,37 +57,43 @@ class TestSentence:
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
-            ({"needed": "x"}, "Send a whole number."),
-            ({"needed": 1.5}, "Send a whole number."),
-            ({"needed": None}, "Send a whole number."),
-            ({"name": 1}, "Send a text."),
+            ({"needed": "x"}, "This must be a whole number."),
+            ({"needed": 1.5}, "This must be a whole number."),
+            ({"needed": None}, "This must be a whole number."),
+            ({"name": 1}, "This must be text."),
             ({"name": ""}, "This must not be empty."),
-            ({"name": "abcd"}, "Send at most 3 characters."),
-            ({"password": "abc"}, "Send at least 4 characters."),
+            ({"name": "abcd"}, "This must have at most 3 characters."),
+            ({"password": "abc"}, "This must have at least 4 characters."),
             ({"tags": []}, "This must not be empty."),
-            ({"tags": ["a", "b"]}, "Send at most 1 item."),
-            ({"tags": {}}, "Send a list."),
-            ({"share": -1}, "Send 0 or more."),
-            ({"share": 2}, "Send less than 2."),
-            ({"share": float("inf")}, "Send a finite number."),
-            ({"share": "x"}, "Send a number."),
-            ({"kind": "later"}, "Send 'draft' or 'now'."),
-            ({"color": "blue"}, "Send 'red' or 'green'."),
-            ({"flag": "perhaps"}, "Send true or false."),
-            ({"id": "x"}, "Send an id, such as 019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f."),
-            ({"settings": []}, "Send an object."),
-            ({"parts": ["x"]}, "Send an object."),
-            ({"other": 1}, "There is no such field. Leave it out."),
-            ({"email": "ada"}, "This is no e-mail address. An email address must have an @-sign."),
-            ({"at": "soon"}, "Write the time as 2026-01-15T10:30:00.000Z."),
-            ({"zone": "Mars"}, "Name a time zone as IANA does, such as Europe/Berlin."),
-            ({"parts": [{}, {"sentBy": "A"}]}, "Write it as ada."),
-            ({"first": {"sentBy": "A"}}, "Write it as ada."),
+            ({"tags": ["a", "b"]}, "This must have at most 1 item."),
+            ({"tags": {}}, "This must be a list."),
+            ({"share": -1}, "This must be 0 or more."),
+            ({"share": 2}, "This must be less than 2."),
+            ({"share": float("inf")}, "This must be a finite number."),
+            ({"share": "x"}, "This must be a number."),
+            ({"kind": "later"}, "This must be 'draft' or 'now'."),
+            ({"color": "blue"}, "This must be 'red' or 'green'."),
+            ({"flag": "perhaps"}, "This must be true or false."),
+            (
+                {"id": "x"},
+                "This is not an id. Send one such as 019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f.",
+            ),
+            ({"settings": []}, "This must be an object."),
+            ({"parts": ["x"]}, "This must be an object."),
+            ({"other": 1}, "This field is unknown. Leave it out."),
+            (
+                {"email": "ada"},
+                "This is not an email address. An email address must have an @-sign.",
+            ),
+            ({"at": "soon"}, "This is not a time. Write it as 2026-01-15T10:30:00.000Z."),
+            ({"zone": "Mars"}, "This is not a time zone. Use an IANA name, such as Europe/Berlin."),
+            ({"parts": [{}, {"sentBy": "A"}]}, "This is not in the right form. Write it as ada."),
+            ({"first": {"sentBy": "A"}}, "This is not in the right form. Write it as ada."),
             (
                 {"first": {"named": "A"}},
-                "This does not have the right form. Language: ISO code.",
+                "This is not in the right form. Language: ISO code.",
             ),
-            ({"first": {"bare": "A"}}, "This does not have the right form."),
+            ({"first": {"bare": "A"}}, "This is not in the right form."),
         ],
     )
     def test_says_what_was_expected(self, fields: dict[str, Any], said: str) -> None:
@@ -98,8 +104,8 @@ class TestSentence:
             Sample.model_validate({})
         [found] = error.value.errors()
         field = field_at(Sample, found["loc"])
-        assert sentence(found, field) == "This is required. How many there are."
-        assert sentence(found) == "This is required."
+        assert sentence(found, field) == "`needed` is required. How many there are."
+        assert sentence(found) == "`needed` is required."
 
     def test_keeps_what_our_validators_say(self) -> None:
         found = {"type": "value_error", "msg": "Value error, Give a name.", "loc": ("x",)}
@@ -109,15 +115,15 @@ class TestSentence:
         for kind in get_args(ErrorType):
             if kind in {"value_error", "assertion_error"}:
                 continue
-            limits = dict.fromkeys(re.findall(r"{(\w+)}", sentences._SENTENCES.get(kind, "")), 1)
+            limits = dict.fromkeys(re.findall(r"{(\w+)}", sentences.SENTENCES.get(kind, "")), 1)
             context = {"min_length": 2, "max_length": 2, **limits}
             said = sentence({"type": kind, "msg": "Input should be otherwise", "ctx": context})
             assert said.endswith(".")
             assert "Input" not in said
 
     def test_is_written_for_kinds_that_exist(self) -> None:
-        written = {*sentences._SENTENCES, *sentences._AT_LEAST, *sentences._AT_MOST}
-        assert written | {*sentences._EXPLAINED} <= {*get_args(ErrorType)}
+        written = {*sentences.SENTENCES, *sentences.AT_LEAST, *sentences.AT_MOST}
+        assert written | {*sentences.EXPLAINED} <= {*get_args(ErrorType)}
 
 
 class TestFieldAt:

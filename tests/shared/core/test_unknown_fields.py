@@ -78,7 +78,7 @@ def test_required_fields_that_are_missing_are_listed() -> None:
         note: str = ""
 
     missing = [(one.path, one.message) for one in missing_fields(Wanted, {"token": "x"})]
-    assert missing == [("repeatPassword", "This is required. The same once more.")]
+    assert missing == [("repeatPassword", "`repeatPassword` is required. The same once more.")]
     assert missing_fields(Wanted, []) == []
 
 

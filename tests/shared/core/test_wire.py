@@ -46,7 +46,7 @@ class TestWireTime:
         "given", [1_768_472_000, "1768472000", "tomorrow", "2027-02-31T00:00:00Z", "2027-13-01", ""]
     )
     def test_how_to_write_one_is_said(self, given: Any) -> None:
-        with pytest.raises(ValidationError, match="Write the time as 2026-01-15T10:30"):
+        with pytest.raises(ValidationError, match="Write it as 2026-01-15T10:30"):
             _Body.model_validate({"at": given})
 
 

@@ -110,7 +110,7 @@ class TestRefusals:
             (an_mp4(brand=b"qt  "), "QuickTime"),
             (an_mp4(brand=b"heic"), "HEIC"),
             (an_mp4(brand=b"M4A "), "audio"),
-            (b"just words", "do not know"),
+            (b"just words", "unknown type"),
             (b"", "empty"),
         ],
     )

@@ -39,9 +39,7 @@ class TestCheckQuota:
         stored(session, owner, 1_000_000, state=MediaState.UPLOADING)
         stored(session, owner, 9_000_000, state=MediaState.REJECTED)
         check_quota(session, owner, 3_000_000)
-        with pytest.raises(
-            StorageFull, match=r"has 7\.0 MB of files and may have 10\.0 MB"
-        ) as full:
+        with pytest.raises(StorageFull, match=r"stores 7\.0 MB of its 10\.0 MB") as full:
             check_quota(session, owner, 3_000_001)
         assert (full.value.status, full.value.code) == (402, "storage_full")
 

@@ -49,13 +49,13 @@ def rules(**table: Any) -> list[str]:
 class TestRules:
     def test_the_least_platform(self) -> None:
         parts, text, files, checked = rules()
-        assert parts == "Nest takes one part: no threads and no comments."
+        assert parts == "Nest allows one part: no threads and no comments."
         assert text.startswith("The text of a part may have at most 1,000 characters. Send HTML")
         assert files == "Files of a part: none."
         assert "refused when it is scheduled" in checked
 
     def test_many_parts_without_replies_are_one(self) -> None:
-        assert rules(max_parts=9)[0] == "Nest takes one part: no threads and no comments."
+        assert rules(max_parts=9)[0] == "Nest allows one part: no threads and no comments."
 
     @pytest.mark.parametrize(
         ("unit", "words"),
@@ -115,7 +115,7 @@ class TestGuide:
         spec, told = provider(slug).spec, guide(slug, {})
         assert told.max_length == spec.text.max_length
         assert f"at most {spec.text.max_length:,} " in told.rules
-        assert f"{spec.name} takes up to {spec.max_parts} parts" in told.rules
+        assert f"{spec.name} allows up to {spec.max_parts} parts" in told.rules
         assert f"up to {spec.media.images.max_count} picture" in told.rules
         for mode in spec.media_modes:
             assert mode.setting in told.rules

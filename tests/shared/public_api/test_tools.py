@@ -133,8 +133,8 @@ class TestWords:
         with pytest.raises(ToolFailed) as failed:
             call_tool(SCHEDULE_AS_FAILING, acting(), {"socialPost": [{"type": 5}, 7]})
         assert "Input should" not in str(failed.value)
-        assert "socialPost.0.integrationId: This is required." in str(failed.value)
-        assert "socialPost.1: Send an object." in str(failed.value)
+        assert "socialPost.0.integrationId: `integrationId` is required." in str(failed.value)
+        assert "socialPost.1: This must be an object." in str(failed.value)
 
 
 SCHEDULE_AS_FAILING = a_tool(takes=SCHEDULE.takes, gives=SCHEDULE.gives)

@@ -271,7 +271,7 @@ class TestTellLimited:
             world,
             "select to_char(due_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') from posts order by position limit 1",
         )
-        assert f"waits because of the platform's rate limit until {until} UTC" in content
+        assert f"is waiting for the platform's rate limit until {until} UTC" in content
         self.let_pass(world, 1800)
         assert len(self.notices(world)) == 1
         with world.engine.begin() as connection:

@@ -64,7 +64,7 @@ class TestStuck:
         root, *_ = a_thread_out_in_part(world)
         world.run()
         assert world.states(root.id) == ["published"] * 3
-        assert _titles(world).count("A part of a thread was held up") == 1
+        assert _titles(world).count("A part of a thread was delayed") == 1
 
     def test_a_reply_keeps_its_delay(self, world: World) -> None:
         """Finding 8.11: the sweep that gave a reply its time back sent it at once, an hour too soon."""

@@ -45,6 +45,6 @@ class TestWaiting:
             late = connection.execute(
                 text("select published_at - publish_at from posts")
             ).scalar_one()
-        [waits] = [content for title, content in told if "waits for a picture" in title]
+        [waits] = [content for title, content in told if "is waiting for a picture" in title]
         assert "still being converted for Keyless" in waits
         assert late < timedelta(minutes=2)

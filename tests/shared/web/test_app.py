@@ -142,7 +142,9 @@ class TestProblem:
         """Finding 6.4."""
         answer = gateway.get("/items/fails/full")
         assert answer.status == 503
-        assert answer.json["detail"].startswith("The database's disk is full. Nothing was stored.")
+        assert answer.json["detail"].startswith(
+            "The database's disk is full, so nothing was stored."
+        )
 
     def test_of_an_unforeseen_failure_tells_the_incident_and_nothing_else(
         self, gateway: Gateway, caplog: pytest.LogCaptureFixture
@@ -209,8 +211,8 @@ class TestBody:
         ("sent", "why"),
         [
             ('{"parts": [}', "Expecting value, at character 11."),
-            ("[]", "Send a JSON object as the body."),
-            ("null", "Send a JSON object as the body."),
+            ("[]", "The body is not a JSON object. Send one."),
+            ("null", "The body is not a JSON object. Send one."),
         ],
     )
     def test_why_one_is_unreadable_is_said(self, gateway: Gateway, sent: str, why: str) -> None:
@@ -243,11 +245,14 @@ class TestBody:
 
     def test_what_was_expected_is_said_in_words(self, gateway: Gateway) -> None:
         [problem] = gateway.post(ITEM, {"color": "green"}).json["errors"]
-        assert (problem["path"], problem["message"]) == ("color", "Write it as #2f6f4f.")
+        assert (problem["path"], problem["message"]) == (
+            "color",
+            "This is not in the right form. Write it as #2f6f4f.",
+        )
         [problem] = gateway.get("/items", query={"rev": "x"}).json["errors"]
-        assert problem["message"] == "This does not have the right form. What was read."
+        assert problem["message"] == "This is not in the right form. What was read."
         [problem] = gateway.get("/items", query={"limit": 0}).json["errors"]
-        assert problem["message"] == "Send 1 or more."
+        assert problem["message"] == "This must be 1 or more."
 
     def test_large_one_is_413(self, gateway: Gateway) -> None:
         answer = gateway.post(ITEM, {"parts": [{"longText": "x" * 100_000}] * 21})

@@ -138,7 +138,7 @@ class TestTurn:
         """Finding 2.2, sibling: and a member sees in the log why it waits."""
         delivery = self.held(session, organization)
         assert (delivery.tries, delivery.state) == (0, "waiting")
-        assert "in its turn" in (delivery.error or "")
+        assert "waits its turn" in (delivery.error or "")
         assert delivery.enqueued_at == delivery.next_at
         [(named, seconds)] = queued().items()
         assert named == delivery.id

@@ -269,7 +269,10 @@ class TestFailed:
         delivery = a_delivery(session, webhook)
         now_deliver(delivery)
         session.refresh(delivery)
-        assert delivery.error == "The address cannot be used. Only https addresses are called."
+        assert delivery.error == (
+            "The address cannot be used. Only https addresses are allowed. "
+            "Enter one that begins with https://."
+        )
         assert receiver.received == []
 
     def test_silence_ends_in_time(

@@ -44,7 +44,8 @@ def resolve(api: Api, did: str) -> Identity:
     if not answer.is_success:
         raise api.with_evidence(
             GrantRejected(
-                f"The account {did} is not known to {answer.request.url.host}. Check the server and the handle."
+                f"{answer.request.url.host} does not know the account {did}. Check the server and "
+                "the handle."
             ),
             answer,
         )

@@ -39,7 +39,7 @@ def check_codes(written: str) -> None:
     codes = codes_in(written)
     if len(codes) > MAX_LANGUAGES:
         raise ValueError(
-            f"Bluesky takes at most {MAX_LANGUAGES} languages; there are {len(codes)}."
+            f"Bluesky allows at most {MAX_LANGUAGES} languages; there are {len(codes)}. Remove some."
         )
     for code in codes:
         if not _CODE.fullmatch(code):

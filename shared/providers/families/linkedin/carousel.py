@@ -76,7 +76,7 @@ def document_of(api: Api, pictures: Sequence[OutgoingMedia], title: str) -> Asse
     try:
         document = pdf_of(pages, title=title)
     except Broken as error:
-        raise MediaRejected(f"The carousel cannot be made: {error}.") from error
+        raise MediaRejected(f"The carousel cannot be created: {error}.") from error
     if document.size_bytes > MAX_BYTES:
         raise MediaRejected(_too_large(document.size_bytes))
     return document
@@ -91,6 +91,6 @@ def _page(api: Api, number: int, picture: OutgoingMedia) -> Jpeg:
 
 def _too_large(size: int) -> str:
     return (
-        f"LinkedIn takes carousels of at most {MAX_BYTES // 1_000_000} MB; the pictures have "
+        f"LinkedIn allows carousels of at most {MAX_BYTES // 1_000_000} MB; the pictures have "
         f"{size / 1_000_000:.1f} MB together. Take fewer or smaller ones."
     )

@@ -108,5 +108,5 @@ def _read(
         answer = api.request("GET", path, headers={**headers(api), **more_headers}, accept=accept)
         return api.read(answer) if answer.is_success else {}
     except ChannelDisconnected as error:  # not to read says nothing of whether the channel may post
-        message = "LinkedIn did not answer, and does not let Roost look whether it is there."
+        message = "LinkedIn did not answer, and does not let Roost check whether the post is there."
         raise Unsupported(message, evidence=error.evidence) from error

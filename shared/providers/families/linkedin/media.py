@@ -160,7 +160,7 @@ def _is_available(api: Api, urn: str) -> bool:
     answer = api.request("GET", f"/rest/{kind}/{quoted(urn)}", headers=headers(api))
     body = api.read(answer, "status")
     if body["status"] == "PROCESSING_FAILED":
-        reason = body.get("processingFailureReason") or "no reason given"
+        reason = body.get("processingFailureReason") or "no reason was given"
         raise api.with_evidence(
             MediaRejected(f"LinkedIn could not process the file: {reason}"), answer
         )

@@ -56,7 +56,7 @@ def created_id(api: Api, answer: httpx.Response) -> str:
     )
     if not created:
         raise api.with_evidence(
-            OutcomeUnknown("LinkedIn took the post but did not name it."), answer
+            OutcomeUnknown("LinkedIn accepted the post but did not return its id."), answer
         )
     return created
 
@@ -67,7 +67,7 @@ def read_refusal(response: httpx.Response) -> ProviderError | None:
     if status == 429:
         is_daily = "DAY limit" in words
         return RateLimited(
-            f"LinkedIn asks to wait. {words}",
+            f"LinkedIn's rate limit was reached. {words}",
             retry_after=_until_midnight() if is_daily else timedelta(minutes=1),
             whole_app=is_daily and "APPLICATION" in words,
         )
@@ -78,7 +78,7 @@ def read_refusal(response: httpx.Response) -> ProviderError | None:
     ):
         return PlatformUnavailable(f"LinkedIn cannot see the post yet. {words}")
     if status == 403:
-        return ChannelDisconnected(f"This account may no longer post to the page. {words}")
+        return ChannelDisconnected(f"This account can no longer post to the page. {words}")
     if status == 422 and "duplicate" in words.casefold():
         return ContentRejected(
             f"LinkedIn already shows this text on the page. {words}", code="duplicate"
