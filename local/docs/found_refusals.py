@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.channels.errors import status_while_connecting
+from shared.posts import obstacles
+from shared.posts.obstacles import OBSTACLES, Step
 from shared.providers.errors import ProviderError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +68,7 @@ _USUAL: Mapping[str, str] = {
     "Refused": "Correct the request.",
     "NoSuchRoute": "Check the path and the method.",
 }
+_STATUS = {Step.COMPOSE: "422", Step.WARN: "201"}
 _BY_CODE: Mapping[str, str] = {
     "too_long": "Shorten the text.",
     "too_many_parts": "Remove parts.",
@@ -121,7 +124,7 @@ class Notification:
 
 def found_in_code() -> list[Refusal]:
     """List all refusals, in the order of the modules; a sentence of a field and of the whole request comes once."""
-    found = [row for module in _modules() for row in _of_tables(module)]
+    found = list(_of_obstacles())
     completed: set[tuple[str, str]] = set()
     for module in _modules():
         for call in _calls(module):
@@ -204,33 +207,14 @@ def _module(name: str) -> _Module:
     return _Module(name, vars(loaded), tree, functions)
 
 
-def _of_tables(module: _Module) -> Iterator[Refusal]:
-    """List the sentences of tables that a module defines: rows with a verdict and a sentence."""
-    for node in module.tree.body:
-        names = _targets(node) if isinstance(node, ast.Assign | ast.AnnAssign) else []
-        for value in [module.values.get(name) for name in names]:
-            for verdict, sentence in _rows_of(value):
-                yield Refusal(module.name, verdict, "", sentence, _BY_CODE.get(verdict, ""))
-
-
-def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def _rows_of(table: Any) -> Iterator[tuple[str, str]]:
-    is_refusals = isinstance(table, Mapping) and all(
-        type(key).__name__ == "Verdict" for key in table
-    )
-    if is_refusals:
-        yield from (
-            (str(key), value)
-            for key, value in table.items()
-            if isinstance(value, str) and " " in value
-        )
-    for row in table if isinstance(table, tuple) else ():
-        if sentence := getattr(row, "sentence", ""):
-            yield str(getattr(row, "verdict", "")), sentence
+def _of_obstacles() -> Iterator[Refusal]:
+    """List the sentences of the table of what keeps a post from going out, as each step writes them."""
+    for one in OBSTACLES:
+        for step in Step:
+            if one.sentence and step in one.at and step is not Step.STAGE:  # which says nothing
+                words = obstacles.sentence(one, step, channel="{channel}", reason="{reason}")
+                usual = _BY_CODE.get(one.verdict, "")
+                yield Refusal(obstacles.__name__, one.verdict, _STATUS.get(step, ""), words, usual)
 
 
 def _calls(module: _Module) -> Iterator[_Call]:

@@ -43,6 +43,7 @@ _AREAS = {
     "shared/webhooks": "Webhooks",
     "shared/channels": "Channels",
     "shared/posts": "Posts",
+    "shared/posts/obstacles": "Publishing",
     "shared/publishing": "Publishing",
     "shared/providers": "Platforms",
     "shared/public_api": "The public API",
@@ -50,7 +51,7 @@ _AREAS = {
 }
 _ABOUT = {
     "Publishing": "These are on the post (`errorCode`, `error`), in its history and in a notification. "
-    "They answer no request, so they have no status.",
+    "Those without a status answer no request. 422 refuses the post while it is composed, and 201 is a warning.",
     "Platforms": "A refusal of a platform has the status when it answers a request (connecting, asking a platform). While a post is "
     "published it is on the post instead. `{words}` are the platform's own.",
 }
@@ -99,8 +100,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def area_of(module: str) -> str:
     """Return the heading under which a module's refusals are listed."""
-    path = "/".join(module.split(".")[:2])
-    return _AREAS.get(path, "Other")
+    steps = module.split(".")
+    return _AREAS.get("/".join(steps[:3]), _AREAS.get("/".join(steps[:2]), "Other"))
 
 
 def _sections(rows: Sequence[Refusal]) -> Iterator[str]:

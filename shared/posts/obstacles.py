@@ -81,7 +81,7 @@ OBSTACLES = (
         sql="disabled",
         at=_AHEAD | {Step.COMPOSE},
         then=Then.FAIL,
-        sentence="{channel} is switched off. Switch it on{when}",
+        sentence="{channel} is disabled. Enable it{when}",
         path="integration.id",
     ),
     Obstacle(
@@ -89,7 +89,7 @@ OBSTACLES = (
         sql="disconnected_at is not null",
         at=_AHEAD | {Step.WARN},
         then=Then.FAIL,
-        sentence="{channel} is no longer connected{reason}. Connect it again{when}",
+        sentence="{channel} is no longer connected{reason}. Reconnect it{when}",
     ),
     Obstacle(
         verdict="channel_needs_page",
@@ -116,7 +116,7 @@ OBSTACLES = (
         verdict="predecessor_failed",
         sql="predecessor_state = 'failed'",
         then=Then.FAIL,
-        sentence="The part of the thread before this one was not published.",
+        sentence="The part of the thread before this one was not published. Resend that one first.",
     ),
     Obstacle(
         verdict="predecessor_waits",  # the record of the part before it sends this one
@@ -134,7 +134,7 @@ OBSTACLES = (
         verdict="staging_failed",
         sql="jsonb_array_length(media) > 0 and staging_state = 'failed'",
         then=Then.FAIL,
-        sentence="Its media could not be moved to the platform.",
+        sentence="Its media could not be moved to the platform. Resend the post.",
     ),
     Obstacle(
         verdict="not_staged",  # the hint is staging's, which sends the post when it is done
@@ -146,7 +146,7 @@ OBSTACLES = (
         sql="named_host is not null"
         " and publishing_is_crowded(organization_id, named_host, :most_per_organization, :most_per_host)",
         then=Then.WAIT,
-        sentence="Your organization is sending as many posts to this server as it may at once. This one goes out in its turn.",
+        sentence="Your organization is sending as many posts to this server as it may at once. This one waits its turn.",
         seconds="turn_seconds",
     ),
 )
@@ -192,7 +192,7 @@ def sentence(
 
 _WHEN = {
     Step.COMPOSE: " first.",
-    Step.WARN: " before the post's time.",
+    Step.WARN: " before the post is due.",
     Step.PREPARE: " before then.",
-    Step.CLAIM: ", then send the post again.",
+    Step.CLAIM: ", then resend the post.",
 }

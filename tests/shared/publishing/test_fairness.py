@@ -83,7 +83,7 @@ class TestPerHost:
         assert 1 <= held.at - world.now <= 3
         found = row(world, post)
         assert (found.state, found.error_code) == ("queued", "crowded")
-        assert "in its turn" in found.error_message
+        assert "waits its turn" in found.error_message
         assert 0 < found.wait <= 3
         with world.engine.connect() as connection:
             tries = text("select count(*) from attempts where post_id = :id")

@@ -92,7 +92,7 @@ class TestClaim:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ("update channels set disabled = true", "switched off"),
+            ("update channels set disabled = true", "is disabled"),
             (
                 "update channels set disconnected_at = now(), disconnected_reason = 'revoked'",
                 "revoked",
