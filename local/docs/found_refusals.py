@@ -8,6 +8,7 @@ import ast
 import builtins
 import functools
 import importlib
+import inspect
 import itertools
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,9 +91,7 @@ _BY_CODE: Mapping[str, str] = {
     "{revision}": "Reload the post.",
     "release_known": "Nothing: the address is known.",
     "channel_not_found": "Check the id.",
-    "channel_deleted": "Compose the post for another channel.",
-    "predecessor_failed": "Resend that part first.",
-    "staging_failed": "Resend the post. If that fails, replace the file.",
+    "crowded": "Nothing: it is sent in its turn.",
     "required": "Fill in the field.",
     "missing": "Send the field.",
     "unsupported_type": "Use another file.",
@@ -410,7 +409,7 @@ def _arguments(call: _Call) -> list[tuple[str, ast.expr]]:
     function = getattr(call.target, "__code__", None)
     if isinstance(call.target, type) and call.kind in (_APP, _PLATFORM):
         made = call.target.__mro__[1] if call.target is call.scope.owner else call.target
-        function = getattr(made.__init__, "__code__", None)
+        function = getattr(inspect.getattr_static(made, "__init__"), "__code__", None)
     if function is not None:
         names = [name for name in function.co_varnames[: function.co_argcount] if name != "self"]
     positional = [
@@ -428,7 +427,9 @@ def _code(call: _Call) -> str:
         return "invalid"
     if call.made.__name__ in {"OAuthRefused"} or hasattr(call.made, "error"):
         first = call.node.args[0] if call.made.__name__ == "OAuthRefused" else None
-        return str(_forms(first, call.scope)[0] if first is not None else call.made.error)
+        return str(
+            _forms(first, call.scope)[0] if first is not None else getattr(call.made, "error", "")
+        )
     return _class_code(call)
 
 

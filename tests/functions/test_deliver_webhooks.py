@@ -215,7 +215,7 @@ class TestWholeWay:
             "failed",
             "channel_disabled",
         )
-        assert "switched off" in said["error"]
+        assert "is disabled" in said["error"]
         assert (said["id"], said["rootId"], said["releaseURL"]) == (
             str(root.id),
             str(root.id),
