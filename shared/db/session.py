@@ -183,13 +183,13 @@ def after_commit(session: Session, call: Callable[[], object]) -> None:
 def engine() -> Engine:
     """Return the process's engine, made at first use."""
     with _making:  # the threads of one batch may all be the first
-        return _engine()
+        return _engines().writing
 
 
 def close_connections() -> None:
     """Close the connections that nobody is using; the next use opens new ones."""
-    if _engine.cache_info().currsize:
-        _engine().dispose()
+    if _engines.cache_info().currsize:
+        _engines().close()
 
 
 def dispose() -> None:
@@ -289,23 +289,40 @@ def _open(kind: type[Session], *, autocommit: bool) -> Iterator[Session]:
         del _bound.info[_IN_USE]
 
 
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """One pool, and the two ways to use its connections."""
+
+    writing: Engine
+    autocommit: Engine
+
+    def close(self) -> None:
+        self.writing.dispose()
+        self.autocommit.pool = self.writing.pool  # a new one
+
+
 @functools.cache
-def _engine() -> Engine:
-    made = create_engine(
+def _engines() -> _Engines:
+    hidden: Any = {  # an error's text goes to the log, and parameters hold hashes of secrets
+        "hide_parameters": True
+    }
+    writing = create_engine(
         "postgresql+wire://",
         creator=connect,
         pool_size=settings().database_pool_size,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT.total_seconds(),
-        hide_parameters=True,  # an error's text goes to the log, and parameters hold hashes of secrets
+        **hidden,
     )
-    event.listen(made, "checkin", _note_time)
-    event.listen(made, "checkout", _check_idle)
-    return made
+    event.listen(writing, "checkin", _note_time)
+    event.listen(writing, "checkout", _check_idle)
+    autocommit = create_engine("postgresql+wire_autocommit://", pool=writing.pool, **hidden)
+    return _Engines(writing, autocommit)
 
 
 def _autocommit_engine() -> Engine:
-    return engine().execution_options(isolation_level="AUTOCOMMIT")
+    with _making:
+        return _engines().autocommit
 
 
 def _writes(error: DBAPIError) -> bool:
@@ -433,9 +450,9 @@ def _aws_session() -> Any:
 
 
 def _forget(*, close: bool) -> None:
-    if _engine.cache_info().currsize:
-        _engine().dispose(close=close)
-    _engine.cache_clear()
+    if _engines.cache_info().currsize:
+        _engines().writing.dispose(close=close)
+    _engines.cache_clear()
     _aws_session.cache_clear()
 
 

@@ -168,7 +168,8 @@ class TestUnitOfWork:
         for thread in threads:
             thread.join(10)
         dispose()
-        assert len(made) == 1
+        assert [one.driver for one in made] == ["wire", "wire_autocommit"]
+        assert made[0].pool is made[1].pool
 
 
 class TestAfterCommit:
@@ -503,7 +504,7 @@ def test_forked_child_leaves_its_parent_s_connection_alone(through_proxy: Counti
     child = os.fork()
     if child == 0:
         # Nothing that pytest or the coverage of it would do at the end of a process.
-        os._exit(sessions._engine.cache_info().currsize)
+        os._exit(sessions._engines.cache_info().currsize)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     before = through_proxy.round_trips
     assert keys() == []
