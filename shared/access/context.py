@@ -458,13 +458,15 @@ def _written(by: str, count: tuple[Per, bool] | None, profile: bool) -> TextClau
     sql = (
         f"with {','.join((*_SEATS[by], *counted))} {columns} {_FROM_COUNTED if counted else _FROM}"
     )
-    return text(sql).bindparams(*(bindparam(name, type_=Uuid()) for name in _IDS[by]))
+    ids = (bindparam(name, type_=Uuid()) for name in _IDS[by])
+    return text(sql).bindparams(*ids).execution_options(repeatable=True)
 
 
 @functools.cache
 def _count_public(rolling: bool) -> TextClause:
     parts = ",".join((_OF_PUBLIC, _counted(rolling)))
-    return text(f"with {parts} select calls, resets_in_seconds from counted")  # noqa: S608  from constants
+    sql = f"with {parts} select calls, resets_in_seconds from counted"  # noqa: S608  from constants
+    return text(sql).execution_options(repeatable=True)
 
 
 def _counted(rolling: bool) -> str:

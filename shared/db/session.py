@@ -6,6 +6,8 @@ after_commit(session, lambda: arm(post))    # runs once the commit is certain
 
 with read_only() as session:                    # autocommit: no BEGIN, no COMMIT
 page = list_posts(session, organization_id)
+
+rows = execute_alone(MARK, {"id": id})          # one statement that writes, in one round trip
 """
 
 import contextlib
@@ -15,15 +17,15 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import pg8000
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -59,20 +61,9 @@ _IN_USE = "in_use"
 
 
 class CommitUnknown(Unavailable):
-    """The connection broke while COMMIT was on its way: the changes may be stored or not."""
+    """The connection broke while COMMIT, or a statement in autocommit, was on its way: it may be stored or not."""
 
     code = "commit_unknown"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The connection broke while saving. Check whether it was saved before you try again."
-        )
-
-
-class StatementUnknown(Unavailable):
-    """The connection broke during a write outside a transaction: it may or may not have been executed."""
-
-    code = "statement_unknown"
 
     def __init__(self) -> None:
         super().__init__(
@@ -143,15 +134,40 @@ def read_only() -> Iterator[Session]:
     """Open a session in autocommit, without BEGIN and COMMIT. It refuses to write objects.
 
     Raises:
-        StatementUnknown: the connection broke on a statement that writes all the same, such as one that counts.
+        CommitUnknown: the connection broke on a statement that writes all the same and is not `repeatable`.
+    """
+    with _open(_ReadOnlySession, autocommit=True) as session:
+        yield session
+
+
+def execute_alone(
+    statement: Executable, values: Mapping[str, Any] | None = None
+) -> Sequence[Row[Any]]:
+    """Run one statement in autocommit, as a transaction of its own, and return its rows.
+
+    It is run once more if it clashed, or if the connection broke and either it is known not to have been executed, it only
+    reads, or it declares `.execution_options(repeatable=True)`: run again, it stores and returns the same, or what
+    differs does no harm. `tests/database/test_repeatable.py` breaks the connection under each that does.
+
+    Raises:
+        CommitUnknown: the connection broke after a statement was sent that writes and is not repeatable.
+        Clashed: another transaction was in the way, twice.
     """
     try:
-        with _open(_ReadOnlySession, autocommit=True) as session:
-            yield session
+        return _execute_alone(statement, values)
+    except Clashed:
+        log.warning("database.clashed")
     except DBAPIError as error:
-        if error.connection_invalidated and _writes(error) and was_carried_out(error) is None:
-            raise StatementUnknown from error
-        raise
+        if not error.connection_invalidated:
+            raise
+        log.warning("database.reconnected")
+    return _execute_alone(statement, values)
+
+
+def _execute_alone(statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    with _telling_clashes(), _open(Session, autocommit=True) as session:
+        found = session.execute(statement, values)
+        return found.all() if found.returns_rows else ()
 
 
 def run(work: Callable[[Session], T]) -> T:
@@ -314,9 +330,10 @@ def _engines() -> _Engines:
         pool_timeout=_POOL_TIMEOUT.total_seconds(),
         **hidden,
     )
-    event.listen(writing, "checkin", _note_time)
+    event.listen(writing, "checkin", _give_back)
     event.listen(writing, "checkout", _check_idle)
     autocommit = create_engine("postgresql+wire_autocommit://", pool=writing.pool, **hidden)
+    event.listen(autocommit, "handle_error", _tell_unknown)
     return _Engines(writing, autocommit)
 
 
@@ -325,8 +342,15 @@ def _autocommit_engine() -> Engine:
         return _engines().autocommit
 
 
-def _writes(error: DBAPIError) -> bool:
-    return bool(_WRITING.search(error.statement or ""))
+def _tell_unknown(broken: ExceptionContext) -> None:
+    """Say of a statement in autocommit that nobody knows whether it was executed, if that matters."""
+    error, execution = broken.sqlalchemy_exception, broken.execution_context
+    if not broken.is_disconnect or not isinstance(error, DBAPIError):
+        return
+    if was_carried_out(error) is False or not _WRITING.search(broken.statement or ""):
+        return
+    if execution is None or not execution.execution_options.get("repeatable"):
+        raise CommitUnknown from error
 
 
 @contextmanager
@@ -366,8 +390,10 @@ def _name(call: Callable[[], object]) -> str:
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
 
 
-def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:
+def _give_back(connection: WireConnection | None, record: ConnectionPoolEntry) -> None:
     record.info["idle_since"] = clock.now()
+    if connection is not None:  # not invalidated
+        connection.end_autocommit()
 
 
 def _check_idle(connection: WireConnection, record: ConnectionPoolEntry, _proxy: Any) -> None:

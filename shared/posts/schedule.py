@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
 from shared.core.config import settings
-from shared.db.session import after_commit, unit_of_work
+from shared.db.session import after_commit, execute_alone
 
 _PARALLEL_CREATES = 8
 
@@ -155,7 +155,7 @@ _MARK_ARMED = text("""
         armed_revision = locked.revision,
         enqueued_at = case when :sent then now() end
     from locked where posts.id = locked.id
-""")
+""").execution_options(repeatable=True)
 
 
 def mark_armed(parts: Sequence[Armable], *, sent: bool) -> None:
@@ -165,15 +165,14 @@ def mark_armed(parts: Sequence[Armable], *, sent: bool) -> None:
     """
     if not parts:
         return
-    with unit_of_work() as session:
-        session.execute(
-            _MARK_ARMED,
-            {
-                "ids": [part.part_id for part in parts],
-                "revisions": [part.revision for part in parts],
-                "sent": sent,
-            },
-        )
+    execute_alone(
+        _MARK_ARMED,
+        {
+            "ids": [part.part_id for part in parts],
+            "revisions": [part.revision for part in parts],
+            "sent": sent,
+        },
+    )
 
 
 def disarm_after_commit(session: Session, part_id: UUID, revision: int, arm_count: int) -> None:

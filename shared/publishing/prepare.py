@@ -17,7 +17,7 @@ from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
 from shared.core.config import settings
 from shared.core.log import log, note
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import execute_alone, read_only, unit_of_work
 from shared.posts.obstacles import Obstacle, Step, Then, named, sentence
 from shared.posts.schedule import publish_message
 from shared.providers import registry
@@ -79,8 +79,7 @@ def _send_for_the_second(row: RowMapping) -> None:
     queues.send(
         settings().publish_queue_url, [message, *warm_ahead(row["due_at"], wait_seconds=wait)]
     )
-    with unit_of_work() as session:
-        session.execute(queries.MARK_ENQUEUED, {"part_id": row["id"], "revision": row["revision"]})
+    execute_alone(queries.MARK_ENQUEUED, {"part_id": row["id"], "revision": row["revision"]})
 
 
 def _send_to_stage(row: RowMapping) -> None:

@@ -121,7 +121,7 @@ MARK_SENDING = text("""
     update attempts set state = 'sending', sending_at = now()
     where id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()
     returning sending_at
-""")
+""").execution_options(repeatable=True)
 
 # What records a try: conditional on attempt, step and a live lease. No row: somebody else has taken over.
 _HELD = (
@@ -276,7 +276,7 @@ WAITS = text("""
 MARK_ENQUEUED = text("""
     update posts set enqueued_at = now()
     where id = :part_id and revision = :revision and state = 'queued'
-""")
+""").execution_options(repeatable=True)
 
 UNMARK_ENQUEUED = text("""
     update posts set enqueued_at = null where id = any(cast(:ids as uuid[])) and state = 'queued'
@@ -331,7 +331,7 @@ RENEW_STAGING = text("""
     update stagings set lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now()
     where id = :staging_id and step = :step and state = 'running'
     returning id
-""")
+""").execution_options(repeatable=True)
 
 REPLIES_WITH_MEDIA = text("""
     select id, organization_id, revision from posts

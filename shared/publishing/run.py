@@ -17,7 +17,7 @@ from shared.channels.line import open_line
 from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.log import log, note
-from shared.db.session import after_commit, run, unit_of_work
+from shared.db.session import after_commit, execute_alone, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.obstacles import NOT_STAGED, Then
 from shared.posts.schedule import stage_message
@@ -240,7 +240,7 @@ def mark_sending(claimed: Claim) -> None:
         LeaseLost: the attempt is not ours any more; nothing may be sent.
     """
     values = {"attempt_id": claimed.attempt_id, "step": claimed.step}
-    if run(lambda session: session.execute(queries.MARK_SENDING, values).one_or_none()) is None:
+    if not execute_alone(queries.MARK_SENDING, values):
         raise LeaseLost(f"attempt {claimed.attempt_id} at step {claimed.step}")
 
 

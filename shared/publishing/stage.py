@@ -21,7 +21,14 @@ from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.core.log import log, note
-from shared.db.session import CommitUnknown, after_commit, read_only, run, unit_of_work
+from shared.db.session import (
+    CommitUnknown,
+    after_commit,
+    execute_alone,
+    read_only,
+    run,
+    unit_of_work,
+)
 from shared.media.pick import MediaFile
 from shared.media.variants import request_variants
 from shared.posts.schedule import publish_message, stage_message
@@ -218,7 +225,7 @@ def _renew(held: Held, lease: timedelta) -> None:
         "step": held.step,
         "lease_seconds": lease.total_seconds(),
     }
-    if run(lambda session: session.execute(queries.RENEW_STAGING, values).one_or_none()) is None:
+    if not execute_alone(queries.RENEW_STAGING, values):
         raise LeaseLost
 
 

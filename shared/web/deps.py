@@ -48,7 +48,7 @@ from shared.core.unknown_fields import (
     unknown_fields,
     unknown_parameter,
 )
-from shared.db.session import StatementUnknown, read_only, unit_of_work
+from shared.db.session import read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
 from shared.web.bodies import is_json
@@ -284,13 +284,11 @@ Writing = Annotated[Session, Depends(_writing, scope="function")]
 def _again_if_disconnected(work: Callable[[Session], T]) -> T:
     """Run the request's first statement, once more on a fresh connection if the container slept through its end.
 
-    All it may write is how often somebody called: counted twice does no harm.
+    All it may write is how often somebody called and when, so it is `repeatable`: counted twice does no harm.
     """
     try:
         with read_only() as session:
             return work(session)
-    except StatementUnknown:
-        log.warning("database.reconnected")
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise

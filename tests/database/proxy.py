@@ -1,10 +1,13 @@
-"""How often do the two ends of a connection wait for each other: a TCP proxy that counts."""
+"""A TCP proxy that counts how often the two ends of a connection wait for each other, and can lose an answer."""
 
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+# ReadyForQuery, but for its last byte: the server has finished with what it was sent.
+_READY = b"Z\x00\x00\x00\x05"
 
 
 class CountingProxy:
@@ -15,6 +18,7 @@ class CountingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.round_trips = 0
+        self._before_losing: Callable[[], object] | None = None
         self._pairs: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -23,6 +27,13 @@ class CountingProxy:
         for end in self._pairs:
             with suppress_closed():
                 end.shutdown(socket.SHUT_RDWR)
+
+    def lose_next_answer(self, then: Callable[[], object] = lambda: None) -> None:
+        """Break the connection when the server has done what it is asked next, and before it can say so.
+
+        `then` runs in between, in a thread of the proxy.
+        """
+        self._before_losing = then
 
     def close(self) -> None:
         """Accept no more connections, and break those there are."""
@@ -45,7 +56,7 @@ class CountingProxy:
 
     def _carry(self, client: socket.socket, server: socket.socket) -> None:
         other = {client: server, server: client}
-        last = server
+        last, logged_in = server, False
         with selectors.DefaultSelector() as ready, client, server:
             for end in other:
                 ready.register(end, selectors.EVENT_READ)
@@ -60,6 +71,15 @@ class CountingProxy:
                         if sender is client and last is server:
                             self.round_trips += 1
                         last = sender
+                        if sender is server:
+                            is_whole = data[-6:-1] == _READY
+                            if logged_in and self._before_losing:
+                                if is_whole:
+                                    then, self._before_losing = self._before_losing, None
+                                    then()
+                                    return
+                                continue
+                            logged_in = logged_in or is_whole
                         other[sender].sendall(data)
                     except OSError:
                         return

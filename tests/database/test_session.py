@@ -167,9 +167,9 @@ class TestUnitOfWork:
             thread.start()
         for thread in threads:
             thread.join(10)
-        dispose()
         assert [one.driver for one in made] == ["wire", "wire_autocommit"]
         assert made[0].pool is made[1].pool
+        dispose()
 
 
 class TestAfterCommit:
