@@ -166,7 +166,7 @@ def execute_alone(
 
 def _execute_alone(statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
     with _telling_clashes(), _open(Session, autocommit=True) as session:
-        found = session.execute(statement, values)
+        found: Any = session.execute(statement, values)
         return found.all() if found.returns_rows else ()
 
 

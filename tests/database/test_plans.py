@@ -84,7 +84,9 @@ class TestResults:
         empty_database.commit()
         assert described(wire_of(empty_database)) == before
 
-    @pytest.mark.parametrize("path", MIGRATIONS.glob("*.py"), ids=lambda path: path.stem[-40:])
+    @pytest.mark.parametrize(
+        "path", sorted(MIGRATIONS.glob("*.py")), ids=lambda path: path.stem[-40:]
+    )
     def test_no_migration_changes_a_type_in_place(self, path: Path) -> None:
         upgrade = path.read_text(encoding="utf-8")
         assert not re.search(r"\balter_column\([^)]*\btype_\s*=", upgrade)

@@ -1,12 +1,14 @@
 """How much memory do the publishers' prepared statements take in the database?"""
 
+from datetime import timedelta
+
 from sqlalchemy import text
 
 from layers.build import read_template
 from shared.db.session import dispose, read_only
 from tests.conftest import Configure
 from tests.database.test_plans import CAPACITY_UNIT, MB, PLANS
-from tests.shared.publishing.world import NOW, World, a_thread
+from tests.shared.publishing.world import World, a_thread
 from tests.template.test_stages import _parameters
 
 # Stated in docs/adr/0005-pg8000-in-one-flush.md.
@@ -19,7 +21,7 @@ def test_all_publishers_together_take_a_fifth_of_the_smallest_capacity(
     dispose()
     configure(DATABASE_POOL_SIZE=1)
     for _ in range(10):
-        a_thread(world, "keyless", due_in=NOW)
+        a_thread(world, "keyless", due_in=timedelta(0))
     world.deliver_due()
     with read_only() as session:
         assert session.execute(text("select count(*) from pg_prepared_statements")).scalar_one() > 3
