@@ -3,6 +3,7 @@
 python -m benchmarks            some four minutes
 python -m benchmarks --quick    tiny numbers, to see that it works
 python -m benchmarks --only growth    how each statement's time grows with the rows; prints its table and writes nothing
+python -m benchmarks --only imports   which modules of a cold start take longest; the same
 python -m benchmarks --only start     how long `make run` takes until it is ready; the same
 """
 
@@ -61,6 +62,7 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         _say("imports")
         found = imports.measure(sizes.functions, rounds=sizes.starts, environment=_environment())
         results["imports"] = found.rows
+        results["slowest imports"] = _slowest_imports(sizes)
         _say("requests")
         results["requests"] = requests.measure(
             rounds=sizes.rounds, each=sizes.each, posts=sizes.of_program
@@ -102,10 +104,19 @@ def measure(sizes: Sizes) -> dict[str, Any]:
     return results
 
 
+def _slowest_imports(sizes: Sizes) -> list[Row]:
+    names = [name for name in imports.LISTED if name in sizes.functions]
+    return imports.slowest(names, rounds=sizes.starts, environment=_environment())
+
+
 def measure_growth(sizes: Sizes) -> list[Row]:
     """Measure how the time of each statement grows with the rows."""
     with surroundings() as around:
         return growth.measure(around, posts=sizes.growth_posts, organizations=sizes.organizations)
+
+
+def _starts(_sizes: Sizes) -> list[Row]:
+    return start.measure()
 
 
 def _run() -> dict[str, str | int | float | None]:
@@ -131,13 +142,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
     parser.add_argument("--to", type=Path, default=report.HERE, help="the folder to write to")
     parser.add_argument(
-        "--only", choices=["growth", "start"], help="measure this alone and print it"
+        "--only", choices=["growth", "imports", "start"], help="measure this alone and print it"
     )
     given = parser.parse_args()
     sizes = QUICK if given.quick else FULL
     if given.only:
-        rows = measure_growth(sizes) if given.only == "growth" else start.measure()
-        print(report.table(rows))
+        alone = {"growth": measure_growth, "imports": _slowest_imports, "start": _starts}
+        print(report.table(alone[given.only](sizes)))
         return
     results = measure(sizes)
     written = json.dumps(results, indent=1, ensure_ascii=False) + "\n"

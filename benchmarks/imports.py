@@ -48,6 +48,10 @@ except OSError:
 print(json.dumps({"cpu": used, "modules": names, "peak_kb": peak}))
 """
 _TIMEOUT_SECONDS = 60
+# Functions whose imports are listed module by module, and how many modules of each, slowest first.
+LISTED = ("posts", "publish")
+SLOWEST = 15
+_IMPORT_TIME = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \| +(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,37 @@ def measure(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]
     return Imports(rows, cpu[FIRST_BATCH] - cpu[EMPTY])
 
 
+def slowest(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]) -> list[Row]:
+    """List the modules of each function that take longest to import, by own time: medians of fresh processes.
+
+    The interpreter itself measures (`-X importtime`), which slows it; the shares of the whole are what counts.
+    """
+    rows: list[Row] = []
+    for name in names:
+        program = _HIDE.format(names=_hidden_from(name)) + f"import functions.{name}.app"
+        taken = [_import_times(program, environment) for _ in range(rounds + 1)][1:]
+        own = {module: statistics.median(times[module][0] for times in taken if module in times)
+               for module in taken[0]}  # fmt: skip
+        whole = sum(own.values())
+        for module in sorted(own, key=lambda each: -own[each])[:SLOWEST]:
+            below = statistics.median(times[module][1] for times in taken if module in times)
+            rows.append({
+                "function": name,
+                "module": module,
+                "own ms": round(own[module] / 1000, 1),
+                "share of the import": round(own[module] / whole, 3),
+                "ms with what it imports first": round(below / 1000, 1),
+            })  # fmt: skip
+    return rows
+
+
+def _import_times(program: str, environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """Return each module's microseconds, alone and with the modules that it was the first to import."""
+    done = _run(["-X", "importtime", "-c", program], environment)
+    found = map(_IMPORT_TIME.match, done.stderr.splitlines())
+    return {each[3]: (int(each[1]), int(each[2])) for each in found if each}
+
+
 @functools.cache
 def _hidden_from(function: str) -> list[str]:
     """List the packages that are installed here and do not go to Lambda with a function."""
@@ -124,8 +159,16 @@ def _is_below(module: str, package: str) -> bool:
 
 
 def _start(program: str, environment: Mapping[str, str]) -> Start:
+    done = _run(["-c", program + _TELL], environment)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Start(told["cpu"], tuple(told["modules"]), told["peak_kb"] / 1024)
+
+
+def _run(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", program + _TELL],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=dict(environment),
         capture_output=True,
@@ -134,6 +177,5 @@ def _start(program: str, environment: Mapping[str, str]) -> Start:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{program}\n{done.stderr}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Start(told["cpu"], tuple(told["modules"]), told["peak_kb"] / 1024)
+        raise RuntimeError(f"{arguments[-1]}\n{done.stderr}")
+    return done

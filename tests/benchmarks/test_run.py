@@ -53,6 +53,13 @@ class TestQuickRun:
         assert bare["loads"] == "fastapi, starlette, mangum"
         assert batch["loads"] == "shared.providers.platforms"
 
+    def test_the_slowest_imports_are_named_by_module(self, results: Any) -> None:
+        rows = results["slowest imports"]
+        assert {row["function"] for row in rows} == {"publish"}
+        own = [row["own ms"] for row in rows]
+        assert own == sorted(own, reverse=True)
+        assert any(row["module"].startswith("shared.") for row in rows)
+
     def test_the_month_is_read_by_its_index(self, results: Any) -> None:
         assert {row["index"] for row in results["month"]} == {"ix_posts_calendar"}
         assert {row["in the month"] for row in results["month"]} == {300}
