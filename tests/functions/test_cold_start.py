@@ -1,0 +1,21 @@
+"""What every function does before its own imports."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_collector_runs_less_often_from_the_first_import_on() -> None:
+    """In a process of its own, as in Lambda: `functions` is imported before anything else of ours."""
+    program = "import gc, functions; print(gc.get_threshold()[0])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert int(done.stdout) == 20_000
