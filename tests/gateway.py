@@ -6,6 +6,7 @@ assert gateway.get("/user/self").json["role"] == "SUPERADMIN"
 """
 
 import base64
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from shared.oauth.credentials import GRANT_PREFIX
 from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
+from shared.web.bodies import is_json
 from tests.loop import use_loop
 
 _NO_CONTEXT: Any = None  # no function reads it
@@ -137,13 +139,21 @@ class Gateway:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = morsel.value
+        headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
         return Answer(
             status=answer["statusCode"],
-            headers={name.lower(): value for name, value in (answer.get("headers") or {}).items()},
+            headers=headers,
             cookies={name: morsel.value for name, morsel in parsed.items()},
             set_cookies=set_cookies,
-            text=answer.get("body") or "",
+            text=_unpacked(answer.get("body") or "", headers),
         )
+
+
+def _unpacked(body: str, headers: Mapping[str, str]) -> str:
+    """Read JSON that came packed, as every client does; what else is no text stays in base64."""
+    if headers.get("content-encoding") != "gzip" or not is_json(headers["content-type"]):
+        return body
+    return gzip.decompress(base64.b64decode(body)).decode()
 
 
 class Transport(httpx.BaseTransport):

@@ -29,13 +29,14 @@ _OURS_TO_SEND = [
     "impersonate",
     "idempotency-key",
     "if-match",
+    "if-none-match",
     "mcp-protocol-version",
     "mcp-method",
     "mcp-name",
     REQUEST_ID,
 ]
 _OURS_TO_READ = [
-    REQUEST_ID, "link", "warning", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
+    REQUEST_ID, "etag", "link", "warning", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
     "www-authenticate", "reload", "onboarding", "activate", "logout",
 ]  # fmt: skip
 

@@ -18,6 +18,7 @@ from shared.core.log import correlated, log
 from shared.db.session import Clashed
 from shared.web.bodies import checked_body
 from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
+from shared.web.packing import AnswerTooLarge, finish
 from shared.web.paths import Paths, another_spelling, answers_head, enter
 
 Scope = MutableMapping[str, Any]
@@ -88,15 +89,20 @@ class Edge:
         self, scope: Scope, receive: Receive, send: Send, request: Request, request_id: str
     ) -> None:
         started = False
+        held: Message | None = None
 
         async def send_dressed(message: Message) -> None:
-            nonlocal started
+            nonlocal started, held
             if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    *self._dress(message, request, request_id),
-                ]
+                started, held = True, message
+                return
+            start, held = held, None
+            if start is not None and not message.get("more_body"):
+                start, message = self._finished(request, start, message)
+            if start is not None:
+                given = start.get("headers", ())
+                start["headers"] = [*given, *self._dress(start, request, request_id)]
+                await send(start)
             await send(message)
 
         try:
@@ -142,6 +148,22 @@ class Edge:
                 raise limit.refusal(limit.max_bytes)
             more = message.get("more_body", False)
         return checked_body(b"".join(chunks), request.headers.get("content-type", ""))
+
+    def _finished(
+        self, request: Request, start: Message, message: Message
+    ) -> tuple[Message, Message]:
+        """Give an answer that is whole the form in which it leaves."""
+        is_list = request.method == "GET" and not request.path_params
+        given, body = list(start.get("headers", ())), message.get("body", b"")
+        try:
+            status, headers, body = finish(
+                request.headers, start["status"], given, body, is_list=is_list
+            )
+        except AnswerTooLarge as error:
+            told = self._render(error)
+            status, headers, body = told.status_code, told.raw_headers, bytes(told.body)
+        start = {**start, "status": status, "headers": headers}
+        return start, {"type": "http.response.body", "body": body}
 
     def _dress(
         self, message: Message, request: Request, request_id: str

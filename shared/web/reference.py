@@ -17,6 +17,7 @@ from typing import Self
 from fastapi import Request, Response
 
 from shared.core.errors import NotFound
+from shared.web.packing import takes_gzip
 
 _PACKAGE = "fastapi-swagger"
 _FOLDER = "fastapi_swagger/resources"
@@ -100,7 +101,7 @@ class Served:
     def answer(self, request: Request, **headers: str) -> Response:
         """Send it, packed where the client takes that: Lambda answers at most 6 MB, and slowly."""
         headers |= {"vary": "accept-encoding"}
-        if "gzip" not in request.headers.get("accept-encoding", ""):
+        if not takes_gzip(request.headers.get("accept-encoding", "")):
             return Response(self.plain, media_type=self.media_type, headers=headers)
         headers |= {"content-encoding": "gzip"}
         return Response(self.gzipped, media_type=self.media_type, headers=headers)

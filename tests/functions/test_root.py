@@ -359,8 +359,11 @@ class TestReference:
         assert packed.headers["content-encoding"] == "gzip"
         assert "content-encoding" not in plain.headers
         assert "accept-encoding" in plain.headers["vary"]
-        assert gzip.decompress(base64.b64decode(packed.text)).decode() == plain.text
-        assert len(packed.text) < 1024**2
+        text = packed.text
+        if path != "/openapi.json":  # JSON is unpacked by the caller already
+            assert len(text) < 1024**2
+            text = gzip.decompress(base64.b64decode(text)).decode()
+        assert text == plain.text
 
     def test_asks_for_the_document_and_nobody_elses_opinion(self, gateway: Gateway) -> None:
         start = gateway.get("/docs/start.js").text
