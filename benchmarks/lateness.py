@@ -12,11 +12,11 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from benchmarks.timing import Row
 from shared.core.ids import new_id
-from shared.posts.schedule import fires_at, publish_message
+from shared.posts.hints import Hint, Target, starts_at
 
 POSTS = 10_000
 BATCH = 10  # messages a batch, worked off in parallel threads
@@ -64,15 +64,21 @@ def _visible_at(posts: int) -> Sequence[float]:
     fired: list[tuple[float, int]] = []
     ids = [new_id() for _ in range(posts)]
     for number, part_id in enumerate(ids):
-        early = (fires_at(part_id, DUE) - DUE).total_seconds()
+        early = (starts_at(part_id, DUE) - DUE).total_seconds()
         heapq.heappush(fired, (early + chance.uniform(0, SCHEDULER_PRECISION_SECONDS), number))
     visible, free_at = [], -math.inf
     while fired:
         wanted, number = heapq.heappop(fired)
         prepared = max(wanted, free_at + 1 / SCHEDULER_FIRINGS_PER_SECOND)
         free_at = prepared
-        message = publish_message(ids[number], 1, ids[number], wait_seconds=-prepared)
-        visible.append(prepared + message.delay_seconds)
+        hint = Hint(
+            target=Target.PUBLISH,
+            part_id=ids[number],
+            revision=1,
+            organization_id=ids[number],
+            wait=timedelta(seconds=-prepared),
+        )
+        visible.append(prepared + hint.message.delay_seconds)
     return visible
 
 

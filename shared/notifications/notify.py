@@ -21,6 +21,44 @@ _ADD = text("""
 """)
 
 
+def notifying(rows: str, which: str) -> str:
+    """Write the CTE `notified`, which notifies the organizations of those rows of a CTE that meet the condition `which`.
+
+    It is for statements that make the event true, which then need no second one, and for successes alone: nothing
+    mails them before the digest. `values_of` returns its parameters.
+    """
+    return f"""
+        notified as (
+            insert into notifications (id, organization_id, kind, title, content, link, dedupe_key)
+            select cast(:notification_id as uuid), organization_id, '{NotificationKind.SUCCESS}',
+                cast(:notification_title as text), cast(:notification_content as text),
+                cast(:notification_link as text), cast(:notification_dedupe_key as text)
+            from {rows} where {which}
+            on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
+        )
+    """  # noqa: S608, only names of CTEs and constants
+
+
+def values_of(
+    *, title: str, content: str, link: str | None, dedupe_key: str | None
+) -> dict[str, object]:
+    """Return the parameters of `notifying`."""
+    values = _cleaned(title=title, content=content, link=link, dedupe_key=dedupe_key)
+    return {f"notification_{name}": value for name, value in values.items()}
+
+
+def _cleaned(
+    *, title: str, content: str, link: str | None, dedupe_key: str | None
+) -> dict[str, object]:
+    return {
+        "id": new_id(),
+        "title": clean_name(title, max_length=MAX_TITLE_CHARACTERS),
+        "content": clean_text(content),
+        "link": web_address(link),
+        "dedupe_key": dedupe_key,
+    }
+
+
 _ADD_MANY = text("""
     insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, mailed_at)
     select id, organization_id, kind, title, content, link, dedupe_key, case when :mailed then now() end
@@ -82,15 +120,8 @@ def notify(
     """
     notification_id: UUID | None = session.execute(
         _ADD,
-        {
-            "id": new_id(),
-            "organization_id": organization_id,
-            "kind": kind,
-            "title": clean_name(title, max_length=MAX_TITLE_CHARACTERS),
-            "content": clean_text(content),
-            "link": web_address(link),
-            "dedupe_key": dedupe_key,
-        },
+        _cleaned(title=title, content=content, link=link, dedupe_key=dedupe_key)
+        | {"organization_id": organization_id, "kind": kind},
     ).scalar_one_or_none()
     if notification_id is not None and kind is not NotificationKind.SUCCESS:
         from shared.notifications.mails import (

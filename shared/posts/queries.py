@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId, UserId, new_id
 from shared.organizations.models import Role
 from shared.posts.announce import MESSAGES, announcing, announcing_written
+from shared.posts.hints import QUEUED_COLUMNS, Queued
 from shared.posts.lifecycle import (
     ABSENT,
     CLOSED,
@@ -26,7 +27,6 @@ from shared.posts.lifecycle import (
     wire_state,
 )
 from shared.posts.models import CreationMethod
-from shared.posts.schedule import Armable
 from shared.posts.schemas import CalendarPost
 from shared.providers.base import Released
 from shared.webhooks.announce import send_after_commit
@@ -113,12 +113,12 @@ class WrittenRoot:
     has_media: bool
     twin_id: UUID | None
 
-    def armable(self, organization_id: OrganizationId) -> Armable | None:
+    def queued(self, organization_id: OrganizationId) -> Queued | None:
         """Return what arming needs; None: nothing is due."""
         if self.due_at is None or self.wait_seconds is None:
             return None
-        return Armable(
-            part_id=self.id,
+        return Queued(
+            id=self.id,
             organization_id=organization_id,
             revision=self.revision,
             arm_count=self.arm_count,
@@ -399,17 +399,15 @@ _CONFIRM = text(f"""
         from confirmed
         where posts.root_id = confirmed.root_id and posts.position = confirmed.position + 1 and posts.state = 'queued'
             and posts.deleted_at is null
-        returning posts.*
+        returning {QUEUED_COLUMNS}, jsonb_array_length(posts.media) > 0 as has_media
     ), {announcing("confirmed", Event.PUBLISHED)}
-    select successor.id, successor.revision, successor.arm_count, successor.due_at,
-        successor.delay_seconds::float8 as wait_seconds, jsonb_array_length(successor.media) > 0 as has_media, {MESSAGES}
-    from confirmed left join successor on true
+    select successor.*, {MESSAGES} from confirmed left join successor on true
 """)  # noqa: S608, only constants
 
 
 def confirm_part(
     session: Session, author: Author, part: StoredPart, released: Released
-) -> RowMapping | None:
+) -> Queued | None:
     """Publish an unconfirmed part under the address that a member gave; return the next part, due now, if any."""
     values = _of_part(author, part, {"release_url": [None, released.url]})
     values |= {
@@ -417,11 +415,11 @@ def confirm_part(
         "release_url": released.url,
         "release_data": released.data_to_store,
     }
-    row = session.execute(_CONFIRM, values).mappings().one_or_none()
+    row = session.execute(_CONFIRM, values).one_or_none()
     if row is None:
         return None
-    send_after_commit(session, author.organization_id, row["messages"])
-    return row if row["id"] else None
+    send_after_commit(session, author.organization_id, row.messages)
+    return Queued.from_row(row) if row.id else None
 
 
 # A new generation for the part and for those that failed because it did. A time so long ago that the claim would
@@ -445,24 +443,23 @@ _REQUEUE = text(f"""
             cast(:changes as jsonb)
         from requeued where id = :part_id
     ), {announcing("requeued", Event.UPDATED)}
-    select id, root_id, revision, generation, arm_count, due_at, jsonb_array_length(media) > 0 as has_media,
-        0::float8 as wait_seconds, {MESSAGES}
-    from requeued where id = :part_id
+    select {QUEUED_COLUMNS}, jsonb_array_length(posts.media) > 0 as has_media, {MESSAGES}
+    from requeued as posts where id = :part_id
 """)  # noqa: S608, only constants
 
 
 def requeue_part(
     session: Session, author: Author, part: StoredPart, *, oldest_seconds: float
-) -> RowMapping:
+) -> Queued:
     """Queue a part again, due now, with the parts after it; return it."""
     values = _of_part(author, part, {"state": [str(part.state), "queued"]}) | {
         "position": part.position,
         "root_id": part.root_id,
         "oldest_seconds": oldest_seconds,
     }
-    row = session.execute(_REQUEUE, values).mappings().one()
-    send_after_commit(session, author.organization_id, row["messages"])
-    return row
+    row = session.execute(_REQUEUE, values).one()
+    send_after_commit(session, author.organization_id, row.messages)
+    return Queued.from_row(row)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------

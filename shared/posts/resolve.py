@@ -27,10 +27,10 @@ from shared.posts.errors import (
     ReleaseKnown,
     ReleaseTaken,
 )
+from shared.posts.hints import arm_after_commit
 from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
 from shared.posts.queries import Author, StoredPart
 from shared.posts.read import get_thread
-from shared.posts.schedule import Armable, arm_after_commit
 from shared.posts.schemas import ResentOut, ThreadOut
 from shared.posts.standing import living, lock_thread, require_writer
 from shared.providers.base import CanFindRelease, Released
@@ -116,7 +116,7 @@ def confirm(session: Session, author: Author, part_id: UUID, released: Released)
             raise
         raise ReleaseTaken from error
     if successor is not None:
-        arm_after_commit(session, [_armable(author.organization_id, successor)])
+        arm_after_commit(session, [successor])
 
 
 def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
@@ -137,10 +137,10 @@ def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
         raise NotWaitingForYou(part.state, part.revision)
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)
-    row = queries.requeue_part(
+    queued = queries.requeue_part(
         session, author, part, oldest_seconds=settings().max_late.total_seconds()
     )
-    arm_after_commit(session, [_armable(author.organization_id, row)])
+    arm_after_commit(session, [queued])
     thread = get_thread(session, author.organization_id, part_id)
     return ResentOut(**dict(thread), resent=_what_resending_does(part))
 
@@ -203,15 +203,3 @@ def _ask(channel: ChannelFacts, question: Callable[[Api], Released | None]) -> R
     except PlatformSilent as error:
         name = provider(channel.provider).spec.name
         raise CannotCheck(name, error.message) from error
-
-
-def _armable(organization_id: OrganizationId, row: RowMapping) -> Armable:
-    return Armable(
-        part_id=row["id"],
-        organization_id=organization_id,
-        revision=row["revision"],
-        arm_count=row["arm_count"],
-        due_at=row["due_at"],
-        wait_seconds=row["wait_seconds"],
-        has_media=row["has_media"],
-    )

@@ -18,6 +18,7 @@ from shared.media.queries import get_media_files
 from shared.posts.check import Files, check_thread, media_ids, missing_files
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import PostChanged
+from shared.posts.hints import arm_after_commit, disarm_after_commit
 from shared.posts.keep_details import with_kept_details, with_kept_setting_details
 from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
 from shared.posts.queries import (
@@ -28,7 +29,6 @@ from shared.posts.queries import (
     WrittenRoot,
     write_threads,
 )
-from shared.posts.schedule import arm_after_commit, disarm_after_commit
 from shared.posts.setting_media import shown_media, with_setting_media
 from shared.posts.standing import living, require_move, require_writer
 from shared.posts.unknown import unknown_settings
@@ -288,8 +288,8 @@ def _arm(
     plans: Sequence[Plan],
     written: Iterable[WrittenRoot],
 ) -> None:
-    armable = [root.armable(organization_id) for root in written]
-    arm_after_commit(session, [one for one in armable if one])
+    queued = [root.queued(organization_id) for root in written]
+    arm_after_commit(session, [one for one in queued if one])
     for plan in plans:
         if plan.before:
             disarm_old(session, plan.before)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from shared.channels.line import OpenedChannel, get_opened_channel
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId, new_id
+from shared.posts.hints import Hint, Schedule, publish_hint
 from shared.posts.lifecycle import PostState
 from shared.posts.obstacles import CROWDED, Obstacle, Step, named, sentence
 from shared.providers.base import Released, ThreadPosition
@@ -62,6 +63,12 @@ class DuePart:
     to: ThreadPosition | None
     staged: Mapping[str, Any]
     staging_error: str | None
+
+    def hint_in(self, wait: timedelta) -> Hint:
+        """Return the hint that publishes it in `wait`: at its time, or when its platform's pause has ended."""
+        at = self.read_at + wait
+        name = f"{self.id}-{self.revision}-p{at:%Y%m%d%H%M}"
+        return publish_hint(self, wait=wait, schedule=Schedule(name=name, at=at))
 
     def with_channel(self, channel: OpenedChannel) -> "DuePart":
         """Return the part with its channel's new token."""

@@ -11,12 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import TextClause
-from sqlalchemy.engine import RowMapping
+from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.aws import queues
-from shared.aws.queues import Message
 from shared.channels.pauses import hold_provider
 from shared.channels.tokens import disconnect
 from shared.core import metrics
@@ -25,21 +23,15 @@ from shared.core.log import log
 from shared.db.insist import insist
 from shared.db.session import after_commit, run, unit_of_work
 from shared.db.wire import constraint_of
+from shared.posts.hints import Queued, arm_after_commit, attempt_hint, send_after_commit
 from shared.posts.obstacles import PREDECESSOR_FAILED, Obstacle, Step, sentence
-from shared.posts.schedule import Armable, arm_after_commit
 from shared.providers.base import Released
 from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError, RateLimited
 from shared.publishing import notices, queries
 from shared.publishing.claim import Claim, DuePart, channel_ids
 from shared.publishing.notices import refusal, tell
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
-from shared.publishing.wake import waiting_attempt, wake
-from shared.webhooks.announce import send_after_commit
-
-
-def send(message: Message) -> None:
-    """Put one message on the publish queue."""
-    queues.send(settings().publish_queue_url, [message])
+from shared.webhooks import announce
 
 
 def record(
@@ -92,35 +84,22 @@ def _write_release(session: Session, claimed: Claim, released: Released) -> None
         "release_url": released.url or None,
         "release_data": released.data_to_store,
     }
-    row = session.execute(queries.RECORD_RELEASED, _held(claimed) | values).mappings().one_or_none()
+    notice = notices.published(claimed.part, released.url).values
+    row = session.execute(queries.RECORD_RELEASED, _held(claimed) | values | notice).one_or_none()
     if row is not None:
-        _follow_release(session, claimed.part, row, released)
+        _follow_release(session, claimed.part, row)
         return
     session.execute(queries.KEEP_LATE_RELEASE, {"attempt_id": claimed.attempt_id} | values)
     log.warning("publish.released_late", extra={"attempt_id": claimed.attempt_id})
 
 
-def _follow_release(session: Session, part: DuePart, row: RowMapping, released: Released) -> None:
-    """Send the next part on its way, tell the members and the webhooks, and count."""
-    if row["next_id"] is not None:
-        arm_after_commit(session, [_successor(row)])
-    if part.position == 0:
-        tell(session, part.organization_id, notices.published(part, released.url))
-    send_after_commit(session, part.organization_id, row["messages"])
-    late = timedelta(seconds=row["late_seconds"])
+def _follow_release(session: Session, part: DuePart, row: Row[Any]) -> None:
+    """Send the next part's hint and the webhooks' messages, and count."""
+    if row.id is not None:
+        arm_after_commit(session, [Queued.from_row(row)])
+    announce.send_after_commit(session, part.organization_id, row.messages)
+    late = timedelta(seconds=row.late_seconds)
     after_commit(session, lambda: _count_published(part, late))
-
-
-def _successor(row: RowMapping) -> Armable:
-    return Armable(
-        part_id=row["next_id"],
-        organization_id=row["organization_id"],
-        revision=row["next_revision"],
-        arm_count=row["next_arm_count"],
-        due_at=row["next_due_at"],
-        wait_seconds=row["next_wait_seconds"],
-        has_media=row["next_has_media"],
-    )
 
 
 def _count_published(part: DuePart, late: timedelta) -> None:
@@ -154,8 +133,8 @@ def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return
     hold_for(session, claimed.part, wait.error)
-    waiting = waiting_attempt(row.id, row.step, claimed.part, at=row.resume_at, wait=wait.after)
-    after_commit(session, lambda: wake(waiting))
+    hint = attempt_hint(row.id, row.step, claimed.part, wait=wait.after, at=row.resume_at)
+    send_after_commit(session, hint)
 
 
 def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
@@ -172,16 +151,7 @@ def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return
     hold_for(session, part, retry.error)
-    again = Armable(
-        part_id=row.id,
-        organization_id=row.organization_id,
-        revision=row.revision,
-        arm_count=row.arm_count,
-        due_at=row.due_at,
-        wait_seconds=wait.total_seconds(),
-        has_media=bool(part.media),
-    )
-    arm_after_commit(session, [again])
+    arm_after_commit(session, [Queued.from_row(row)])
     log.info("publish.put_back", extra={"part_id": part.id, "code": retry.error.detail_code})
 
 
@@ -224,7 +194,7 @@ def _end(session: Session, claimed: Claim, statement: TextClause, error: Provide
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return False
-    send_after_commit(session, claimed.part.organization_id, row.messages)
+    announce.send_after_commit(session, claimed.part.organization_id, row.messages)
     return True
 
 
@@ -243,7 +213,7 @@ def refuse(part: DuePart, obstacle: Obstacle) -> None:
             },
         ).one_or_none()
         if row is not None:
-            send_after_commit(session, part.organization_id, row.messages)
+            announce.send_after_commit(session, part.organization_id, row.messages)
             _tell_of_failure(session, part, message)
 
 

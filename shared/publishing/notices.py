@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.notifications.models import NotificationKind
-from shared.notifications.notify import notify
+from shared.notifications.notify import notify, values_of
 from shared.posts.obstacles import STAGING_FAILED, Obstacle, Step, sentence
 from shared.providers.errors import ProviderError, SeveralFound
 from shared.publishing.claim import DuePart
@@ -24,6 +24,13 @@ class Notice:
     content: str
     link: str | None
     key: str
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The parameters of `notifying`, in a statement that notifies members itself."""
+        return values_of(
+            title=self.title, content=self.content, link=self.link, dedupe_key=self.key
+        )
 
 
 def tell(session: Session, organization_id: UUID, notice: Notice) -> None:

@@ -8,26 +8,23 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.engine import Row, RowMapping
+from sqlalchemy.engine import Row
 
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS
 from shared.channels.errors import ChannelNotFound
 from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
-from shared.core.config import settings
 from shared.core.log import log, note
 from shared.db.session import execute_alone, read_only, unit_of_work
+from shared.posts.hints import Hint, attempt_hint, publish_hint, send, stage_hint
 from shared.posts.obstacles import Obstacle, Step, Then, named, sentence
-from shared.posts.schedule import publish_message
 from shared.providers import registry
 from shared.providers.errors import ProviderError
 from shared.providers.registry import UnknownProvider
 from shared.publishing import notices, queries
-from shared.publishing.follow_up import send
 from shared.publishing.notices import tell
 from shared.publishing.servers import know_server_ahead
-from shared.publishing.wake import continuation, delayed_staging
 from shared.publishing.warm import warm_ahead
 
 
@@ -39,60 +36,48 @@ def prepare(part_id: UUID, revision: int) -> None:
         "threshold_seconds": float(MAX_DELAY_SECONDS),
     }
     with read_only() as session:
-        row = session.execute(queries.PREPARE, values).mappings().one_or_none()
-        near = row is not None and row["near"]
+        row = session.execute(queries.PREPARE, values).one_or_none()
+        near = row is not None and row.near
         waits = [] if near else session.execute(queries.WAITS, values).all()
-    for wait in waits:
-        _go_on(part_id, revision, wait)
+    send(_hint_of(wait) for wait in waits)
     if row is None or not near:
         log.info(
             "prepare.woken" if waits else "prepare.stale",
             extra={"part_id": part_id, "revision": revision},
         )
         return
-    note(organization_id=row["organization_id"], post_id=row["root_id"])
+    note(organization_id=row.organization_id, post_id=row.root_id)
     _send_for_the_second(row)
-    if row["thread_has_media"]:
-        _send_to_stage(row)
-    obstacle = named(row["verdict"]) if row["verdict"] else None
+    if row.thread_has_media:  # now, or when a staging that waits is to go on
+        send([stage_hint(row, wait=timedelta(seconds=row.staging_wait_seconds or 0))])
+    obstacle = named(row.verdict) if row.verdict else None
     if obstacle and obstacle.then is Then.FAIL:
         _notify(row, obstacle)
     elif obstacle is None:
         if _token_expires_before(row):
             _refresh(row)
-        know_server_ahead(get_opened_channel(row), at=row["now"])
+        know_server_ahead(get_opened_channel(row._mapping), at=row.now)
 
 
-def _go_on(part_id: UUID, revision: int, row: Row[Any]) -> None:
-    """Put the message of something that waits on its queue, for the second."""
+def _hint_of(row: Row[Any]) -> Hint:
+    """Return the hint of something that waits: an attempt, or a staging."""
     wait = timedelta(seconds=row.wait_seconds)
-    if row.attempt_id is not None:
-        send(continuation(row.attempt_id, row.step, row.organization_id, wait=wait))
-        return
-    message = delayed_staging(part_id, revision, row.organization_id, wait=wait)
-    queues.send(settings().stage_queue_url, [message])
+    if row.attempt_id is None:
+        return stage_hint(row, wait=wait)
+    return attempt_hint(row.attempt_id, row.step, row, wait=wait)
 
 
-def _send_for_the_second(row: RowMapping) -> None:
-    wait = row["wait_seconds"]
-    message = publish_message(row["id"], row["revision"], row["organization_id"], wait_seconds=wait)
-    queues.send(
-        settings().publish_queue_url, [message, *warm_ahead(row["due_at"], wait_seconds=wait)]
-    )
-    execute_alone(queries.MARK_ENQUEUED, {"part_id": row["id"], "revision": row["revision"]})
+def _send_for_the_second(row: Row[Any]) -> None:
+    hint = publish_hint(row, wait=timedelta(seconds=row.wait_seconds))
+    warming = warm_ahead(row.due_at, wait_seconds=row.wait_seconds)
+    queues.send(hint.target.queue_url, [hint.message, *warming])
+    execute_alone(queries.MARK_ENQUEUED, {"part_id": row.id, "revision": row.revision})
 
 
-def _send_to_stage(row: RowMapping) -> None:
-    """Have the media moved now, or, where that waits already, when it is to go on."""
-    wait = timedelta(seconds=row["staging_wait_seconds"] or 0)
-    message = delayed_staging(row["id"], row["revision"], row["organization_id"], wait=wait)
-    queues.send(settings().stage_queue_url, [message])
-
-
-def _token_expires_before(row: RowMapping) -> bool:
-    expires_at = row["token_expires_at"]
-    ahead = _renewed_ahead(row["provider"])
-    return None not in (expires_at, ahead) and expires_at <= row["due_at"] + ahead
+def _token_expires_before(row: Row[Any]) -> bool:
+    expires_at = row.token_expires_at
+    ahead = _renewed_ahead(row.provider)
+    return None not in (expires_at, ahead) and expires_at <= row.due_at + ahead
 
 
 def _renewed_ahead(slug: str) -> timedelta | None:
@@ -103,27 +88,27 @@ def _renewed_ahead(slug: str) -> timedelta | None:
         return None
 
 
-def _refresh(row: RowMapping) -> None:
+def _refresh(row: Row[Any]) -> None:
     """Get a new token ahead of time. A platform that does not answer now is asked again when the part is due."""
     try:
-        refresh_ahead(get_opened_channel(row))  # a channel it disconnects, it tells of itself
+        refresh_ahead(
+            get_opened_channel(row._mapping)
+        )  # a channel it disconnects, it tells of itself
     except ChannelNotFound:
-        log.info("prepare.channel_gone", extra={"part_id": row["id"]})
+        log.info("prepare.channel_gone", extra={"part_id": row.id})
     except ProviderError as error:
-        log.warning(
-            "prepare.not_refreshed", extra={"part_id": row["id"], "code": error.detail_code}
-        )
+        log.warning("prepare.not_refreshed", extra={"part_id": row.id, "code": error.detail_code})
 
 
-def _notify(row: RowMapping, obstacle: Obstacle) -> None:
-    name, reason = row["channel_name"], row["disconnected_reason"]
+def _notify(row: Row[Any], obstacle: Obstacle) -> None:
+    name, reason = row.channel_name, row.disconnected_reason
     notice = notices.will_fail(
-        row["id"],
-        row["revision"],
-        row["root_id"],
+        row.id,
+        row.revision,
+        row.root_id,
         channel_name=name,
-        publish_at=row["publish_at"],
+        publish_at=row.publish_at,
         problem=sentence(obstacle, Step.PREPARE, channel=name, reason=reason),
     )
     with unit_of_work() as session:
-        tell(session, row["organization_id"], notice)
+        tell(session, row.organization_id, notice)

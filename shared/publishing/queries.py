@@ -2,7 +2,9 @@
 
 from sqlalchemy import TextClause, text
 
+from shared.notifications.notify import notifying
 from shared.posts.announce import MESSAGES, announcing
+from shared.posts.hints import QUEUED_COLUMNS
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import CROWDED, PREDECESSOR_FAILED, Step, first_in_sql
 from shared.publishing.models import AttemptState
@@ -113,7 +115,7 @@ RESUME = text(f"""
 
 # How long until a continuation may run; no row: it is not waiting at that step any more.
 RESUME_WAIT = text("""
-    select extract(epoch from resume_at - now())::float8 as wait_seconds, organization_id
+    select extract(epoch from resume_at - now())::float8 as wait_seconds, post_id as id, revision, organization_id
     from attempts where id = :attempt_id and step = :step and state = 'waiting'
 """)
 
@@ -132,6 +134,7 @@ _HELD = (
 _EVIDENCE = """case when doubt_since is null then coalesce(cast(:evidence as jsonb), evidence)
             else coalesce(evidence, cast(:evidence as jsonb)) end"""
 
+# One statement, and so one round trip: it records the release, sends the next part on its way, and notifies members and webhooks.
 RECORD_RELEASED = text(f"""
     with finished as (
         update attempts set state = 'released', finished_at = now(), release_id = :release_id,
@@ -151,14 +154,11 @@ RECORD_RELEASED = text(f"""
         from published
         where posts.root_id = published.root_id and posts.position = published.position + 1
             and posts.state = 'queued' and posts.deleted_at is null
-        returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at, posts.media,
-            posts.delay_seconds
-    ), {announcing("published", Event.PUBLISHED)}
-    select published.organization_id, {MESSAGES},
-        extract(epoch from published.published_at - published.publish_at)::float8 as late_seconds,
-        successor.id as next_id, successor.revision as next_revision, successor.arm_count as next_arm_count,
-        successor.due_at as next_due_at, successor.delay_seconds as next_wait_seconds,
-        jsonb_array_length(successor.media) > 0 as next_has_media
+        returning {QUEUED_COLUMNS}, jsonb_array_length(posts.media) > 0 as has_media
+    ), {announcing("published", Event.PUBLISHED)},
+    {notifying("published", "published.position = 0")}
+    select {MESSAGES},
+        extract(epoch from published.published_at - published.publish_at)::float8 as late_seconds, successor.*
     from published left join successor on true
 """)  # noqa: S608, only constants of this file
 
@@ -185,7 +185,7 @@ RECORD_RETRY = text(f"""
         armed_revision = null, enqueued_at = null, next_check_at = null, arm_count = arm_count + 1,
         error_code = :error_code, error_message = :error_message, updated_at = now()
     from finished where posts.id = finished.post_id and {where_may_become(PostState.QUEUED, by=Hand.PUBLISHER)}
-    returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at
+    returning {QUEUED_COLUMNS}, jsonb_array_length(posts.media) > 0 as has_media
 """)  # noqa: S608, only constants of this file
 
 
@@ -261,12 +261,12 @@ PREPARE = text(f"""
 
 # What a part waits for that is not its time: its attempt's next step, or its staging's. At most one of each.
 WAITS = text("""
-    select a.id as attempt_id, a.step, a.organization_id, extract(epoch from a.resume_at - now())::float8 as wait_seconds
+    select a.id as attempt_id, a.step, a.post_id as id, a.revision, a.organization_id, extract(epoch from a.resume_at - now())::float8 as wait_seconds
     from attempts a
     where a.post_id = :part_id and a.revision = :revision and a.finished_at is null and a.state = 'waiting'
         and a.resume_at <= now() + make_interval(secs => :threshold_seconds)
     union all
-    select null, s.step, s.organization_id, extract(epoch from s.resume_at - now())::float8
+    select null, s.step, s.post_id, s.revision, s.organization_id, extract(epoch from s.resume_at - now())::float8
     from stagings s join posts p on p.id = s.post_id and p.revision = s.revision and p.generation = s.generation
     where s.post_id = :part_id and s.revision = :revision and s.state = 'waiting'
         and p.state = 'queued' and p.deleted_at is null
@@ -357,7 +357,7 @@ KEEP_STAGING = text("""
 
 # Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it. Whoever raises
 # a revision clears the mark, so the few that lack it have an index of their own, beside hundreds of thousands that wait.
-TAKE_UNARMED = text("""
+TAKE_UNARMED = text(f"""
     with unarmed as (
         select id from posts
         where state = 'queued' and deleted_at is null and due_at is not null
@@ -369,11 +369,10 @@ TAKE_UNARMED = text("""
     )
     update posts set arm_count = arm_count + 1, next_check_at = now() + interval '1 minute'
     from unarmed where posts.id = unarmed.id
-    returning posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at,
-        extract(epoch from posts.due_at - now())::float8 as wait_seconds,
+    returning {QUEUED_COLUMNS},
         exists (select 1 from posts t where t.root_id = posts.root_id and t.deleted_at is null
             and jsonb_array_length(t.media) > 0) as has_media
-""")
+""")  # noqa: S608, only constants of this file
 
 # Due within three minutes, and nobody has sent the on-the-second message: its schedule never fired.
 TAKE_UNSENT = text("""
@@ -456,7 +455,7 @@ TAKE_WAITING = text("""
     )
     update attempts set lease_until = now() + interval '1 minute'
     from forgotten where attempts.id = forgotten.id
-    returning attempts.id, attempts.step, attempts.organization_id
+    returning attempts.id as attempt_id, attempts.step, attempts.post_id as id, attempts.revision, attempts.organization_id
 """)
 
 # Of a holder that vanished the lease stays as it is, lapsed: who comes next claims by that. So that each is sent once a

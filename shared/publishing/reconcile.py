@@ -18,10 +18,8 @@ from uuid import UUID
 from sqlalchemy import TextClause
 from sqlalchemy.engine import Row, RowMapping
 
-from shared.aws import queues
 from shared.aws.queues import MessagesNotTaken
 from shared.core import metrics
-from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
@@ -32,8 +30,8 @@ from shared.media.sweep import (
 )
 from shared.notifications.mails import mail_overdue
 from shared.organizations.sweep import forget_never_activated
+from shared.posts.hints import Queued, arm, attempt_hint, publish_hint, send, stage_hint
 from shared.posts.media_use import media_still_needed
-from shared.posts.schedule import Armable, arm, publish_message, stage_message
 from shared.publishing import notices, outcome, queries
 from shared.publishing.bulk_notices import Told, mail_bulk, tell_bulk
 from shared.publishing.claim import Claim, part_from
@@ -41,7 +39,6 @@ from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.notices import tell
 from shared.publishing.stuck import free_stuck
-from shared.publishing.wake import continuation
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
 
@@ -128,10 +125,10 @@ def _put_right(sweep: _Sweep) -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "adopted": adopt_late_releases,
         "lost": settle_lost_attempts,
-        "waiting": wake_waiting_attempts,
+        "waiting": resume_waiting_attempts,
         "unsent": send_unsent,
         "overdue": partial(send_overdue, sweep),
-        "stagings": wake_stagings,
+        "stagings": resume_stagings,
         "stuck": lambda: free_stuck(PAGE_SIZE),
         "unarmed": arm_unarmed,
         "deliveries": send_due_deliveries,
@@ -162,39 +159,22 @@ def _raise(errors: list[Exception]) -> None:
 def arm_unarmed() -> int:
     """Arm queued parts that have neither schedule nor message at their revision."""
     rows = _take(queries.TAKE_UNARMED, grace_seconds=ARMING_GRACE.total_seconds())
-    arm(
-        [
-            Armable(
-                row.id,
-                row.organization_id,
-                row.revision,
-                row.arm_count,
-                row.due_at,
-                row.wait_seconds,
-                row.has_media,
-            )
-            for row in rows
-        ]
-    )
+    arm([Queued.from_row(row) for row in rows])
     return len(rows)
 
 
 def send_unsent() -> int:
     """Send the on-the-second message of parts whose schedule has not fired. What the queue refuses is sent next time."""
     rows = _take(queries.TAKE_UNSENT)
-    messages = [
-        publish_message(row.id, row.revision, row.organization_id, wait_seconds=row.wait_seconds)
-        for row in rows
-    ]
     try:
-        queues.send(settings().publish_queue_url, messages)
+        send(publish_hint(row, wait=timedelta(seconds=row.wait_seconds)) for row in rows)
     except MessagesNotTaken as error:
         _unmark_sent([rows[index] for index in error.failed])
         raise
     except Exception:  # whatever it was, none is known to be on the queue
         _unmark_sent(rows)
         raise
-    _stage([row for row in rows if row.has_media])
+    send(stage_hint(row) for row in rows if row.has_media)
     return len(rows)
 
 
@@ -207,11 +187,7 @@ def send_overdue(sweep: _Sweep) -> int:
     """Send overdue parts again, and note whom to tell of those that are more than five minutes late."""
     rows = _take(queries.TAKE_OVERDUE, late_seconds=TOLD_WHEN_LATE_BY.total_seconds())
     due = [row for row in rows if row.paused_until is None]
-    queues.send(
-        settings().publish_queue_url,
-        [publish_message(row.id, row.revision, row.organization_id, wait_seconds=0) for row in due],
-    )
-    _stage([row for row in due if row.has_media])
+    send([publish_hint(row) for row in due] + [stage_hint(row) for row in due if row.has_media])
     for row in rows:
         if (row.late_seconds or 0) < TOLD_WHEN_LATE_BY.total_seconds():
             continue
@@ -242,20 +218,17 @@ def settle_lost_attempts() -> int:
     return len(lost)
 
 
-def wake_waiting_attempts() -> int:
+def resume_waiting_attempts() -> int:
     """Send the continuations again that should have run by now."""
     rows = _take(queries.TAKE_WAITING)
-    queues.send(
-        settings().publish_queue_url,
-        [continuation(row.id, row.step, row.organization_id, wait=timedelta(0)) for row in rows],
-    )
+    send(attempt_hint(row.attempt_id, row.step, row) for row in rows)
     return len(rows)
 
 
-def wake_stagings() -> int:
+def resume_stagings() -> int:
     """Send the stagings again whose holder vanished, or that should have gone on by now."""
     rows = _take(queries.TAKE_STAGINGS)
-    _stage(rows)
+    send(stage_hint(row) for row in rows)
     return len(rows)
 
 
@@ -365,13 +338,6 @@ def _guarded(step: Callable[[], int], errors: list[Exception]) -> int:
 def _take(statement: TextClause, **values: Any) -> Sequence[Row[Any]]:
     with unit_of_work() as session:
         return session.execute(statement, {"page_size": PAGE_SIZE} | values).all()
-
-
-def _stage(rows: Sequence[Row[Any]]) -> None:
-    queues.send(
-        settings().stage_queue_url,
-        [stage_message(row.id, row.revision, row.organization_id) for row in rows],
-    )
 
 
 def _settle(row: RowMapping, part: RowMapping) -> int:

@@ -12,15 +12,13 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.aws import queues
 from shared.channels.line import open_line
-from shared.core.config import settings
 from shared.core.errors_report import report
 from shared.core.log import log, note
-from shared.db.session import after_commit, execute_alone, run, unit_of_work
+from shared.db.session import execute_alone, run, unit_of_work
 from shared.media.pick import MediaFile
+from shared.posts.hints import attempt_hint, send, send_after_commit, stage_hint
 from shared.posts.obstacles import NOT_STAGED, Then
-from shared.posts.schedule import stage_message
 from shared.providers.base import CanLookUp, CanReply, OutgoingPost, Processing, Provider, Released
 from shared.providers.errors import (
     OutcomeUnknown,
@@ -32,12 +30,11 @@ from shared.providers.http import Api
 from shared.publishing import outcome, queries
 from shared.publishing.claim import Claim, NotNow, claim, resume
 from shared.publishing.facts import facts_of, task_of
-from shared.publishing.follow_up import record, refuse, send
+from shared.publishing.follow_up import record, refuse
 from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
 from shared.publishing.servers import know_server, name_host
-from shared.publishing.wake import continuation, waiting_part, wake
 
 ROOM_TO_GO_ON_SECONDS = 30.0  # a request's own limit, and the record
 LOOK_BACK = timedelta(minutes=2)  # clocks differ: what is older than the mark by more is not ours
@@ -87,10 +84,9 @@ def put_off(found: NotNow) -> None:
         case Then.FAIL:
             refuse(part, obstacle)
         case Then.WAIT if obstacle is NOT_STAGED:  # staging sends the part when it is done
-            message = stage_message(part.id, part.revision, part.organization_id)
-            queues.send(settings().stage_queue_url, [message])
+            send([stage_hint(part)])
         case Then.WAIT:
-            wake(waiting_part(part, wait=found.wait))
+            send([part.hint_in(found.wait)])
         case Then.DROP:
             pass
 
@@ -257,7 +253,5 @@ def _requeue_if_early(session: Session, attempt_id: UUID, step: int) -> None:
     if row is None:
         log.info("publish.stale", extra={"attempt_id": attempt_id, "step": step})
         return
-    message = continuation(
-        attempt_id, step, row.organization_id, wait=timedelta(seconds=row.wait_seconds)
-    )
-    after_commit(session, lambda: send(message))
+    wait = timedelta(seconds=row.wait_seconds)
+    send_after_commit(session, attempt_hint(attempt_id, step, row, wait=wait))

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
-from shared.aws import queues, storage
+from shared.aws import storage
 from shared.channels.line import open_line
 from shared.channels.tokens import disconnect
 from shared.core.config import settings
@@ -31,7 +31,15 @@ from shared.db.session import (
 )
 from shared.media.pick import MediaFile
 from shared.media.variants import request_variants
-from shared.posts.schedule import publish_message, stage_message
+from shared.posts.hints import (
+    Hint,
+    Schedule,
+    Target,
+    publish_hint,
+    send,
+    send_after_commit,
+    stage_hint,
+)
 from shared.providers.base import CanStage, Staged
 from shared.providers.errors import (
     AppMisconfigured,
@@ -46,12 +54,11 @@ from shared.providers.errors import (
 from shared.providers.http import MediaReader
 from shared.publishing import notices, queries
 from shared.publishing.claim import DuePart, channel_ids, part_from
-from shared.publishing.follow_up import hold_for, send
+from shared.publishing.follow_up import hold_for
 from shared.publishing.models import StagingState
 from shared.publishing.notices import tell
 from shared.publishing.outgoing import StillConverting, files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
-from shared.publishing.wake import delayed_staging, waiting_staging, wake
 
 # A lease outlasts the longest silence of its holder, and is renewed with every range that is read: a holder that is killed
 # costs minutes, not the function's quarter of an hour. After the last range only the platform's answer is awaited.
@@ -128,11 +135,11 @@ def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
 
     The lock is held until the claim is committed, so that claims at the same instant cannot share the last place.
     """
-    organization_id = session.execute(queries.LOCK_STAGINGS, {"part_id": part_id}).scalar()
-    if organization_id is None:
+    part = session.execute(queries.LOCK_STAGINGS, {"part_id": part_id}).one_or_none()
+    if part is None:
         return False
     values = {
-        "organization_id": organization_id,
+        "organization_id": part.organization_id,
         "part_id": part_id,
         "most": settings().stage_at_once_per_organization,
     }
@@ -140,10 +147,14 @@ def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
     if row is None:
         return False
     log.info("stage.crowded", extra={"part_id": part_id, "revision": revision})
-    again = delayed_staging(
-        part_id, revision, organization_id, wait=timedelta(seconds=row.turn_seconds)
+    again = Hint(
+        target=Target.STAGE,
+        part_id=part_id,
+        revision=revision,
+        organization_id=part.organization_id,
+        wait=timedelta(seconds=row.turn_seconds),
     )
-    after_commit(session, lambda: queues.send(settings().stage_queue_url, [again]))
+    send_after_commit(session, again)
     return True
 
 
@@ -276,13 +287,11 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
         )
     finished = kept.state in {StagingState.READY, StagingState.FAILED}
     if finished and row.wait_seconds is not None and row.wait_seconds <= NEARLY_DUE.total_seconds():
-        message = publish_message(
-            part.id, part.revision, part.organization_id, wait_seconds=row.wait_seconds
-        )
-        after_commit(session, lambda: send(message))
+        wait = timedelta(seconds=row.wait_seconds)
+        send_after_commit(session, publish_hint(part, wait=wait))
     if kept.state is StagingState.WAITING:
-        again = waiting_staging(row.id, row.step, part, at=row.resume_at, wait=kept.after)
-        after_commit(session, lambda: wake(again))
+        schedule = Schedule(name=f"{row.id}-s{row.step}", at=row.resume_at)
+        send_after_commit(session, stage_hint(part, wait=kept.after, schedule=schedule))
     if isinstance(kept.error, StillConverting) and kept.state is StagingState.WAITING:
         _wait_for_copy(
             session, held, kept.error, is_due=row.wait_seconds is not None and row.wait_seconds <= 0
@@ -310,11 +319,7 @@ def _send_replies(root_id: UUID, revision: int) -> None:
     values = {"root_id": root_id, "revision": revision}
     with read_only() as session:
         replies = session.execute(queries.REPLIES_WITH_MEDIA, values).all()
-    if replies:
-        queues.send(
-            settings().stage_queue_url,
-            [stage_message(reply.id, reply.revision, reply.organization_id) for reply in replies],
-        )
+    send(stage_hint(reply) for reply in replies)
 
 
 def _held(row: RowMapping) -> Held:

@@ -142,7 +142,7 @@ def test_what_is_to_be_armed_anew_is_not_armed_until_it_is(
     """Finding 8.11: arming may fail after the commit, and the sweep finds only what is not marked as armed."""
     armed: dict[str, Any] = {"armed_revision": 1, "enqueued_at": NOW, "next_check_at": NOW}
     post = a_post(session, channel, state=state, publish_at=SOON, **armed)
-    monkeypatch.setattr("shared.posts.schedule.arm", lambda _parts: None)
+    monkeypatch.setattr("shared.posts.hints.arm", lambda _parts: None)
     assert caller.call(method, f"/posts/{post.id}{path}", body).status == 200
     session.refresh(post)
     assert post.state is QUEUED

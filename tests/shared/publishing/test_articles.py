@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from shared.aws import storage
 from shared.channels import line
 from shared.core import clock
-from shared.posts.schedule import Armable, arm
+from shared.posts.hints import Queued, arm
 from shared.providers.http import AppCredentials
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.shared.publishing.test_faults import reset
@@ -103,7 +103,7 @@ def an_article(
             title=title,
         )
     with contextlib.suppress(Stopped):
-        arm([Armable(root.id, root.organization_id, 1, root.arm_count, now, 0.0, cover)])
+        arm([Queued(root.id, root.organization_id, 1, root.arm_count, now, 0.0, cover)])
     return root.id
 
 

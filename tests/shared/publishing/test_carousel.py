@@ -17,7 +17,7 @@ from shared.channels import line
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.make_variants import make_variants
 from shared.organizations.models import Organization
-from shared.posts.schedule import Armable, arm
+from shared.posts.hints import Queued, arm
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.conftest import Configure
 from tests.shared.core.pictures import CAMERA, a_jpeg
@@ -112,7 +112,7 @@ class TestCarousel:
             )
         for file in files:
             make_variants(OrganizationId(organization.id), MediaId(UUID(file["id"])))
-        arm([Armable(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
+        arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
         world.run()
 

@@ -26,7 +26,7 @@ from shared.organizations.models import Organization
 from shared.posts.lifecycle import PostState
 from shared.publishing import stage
 from shared.publishing.models import Attempt, AttemptState, Staging, StagingState
-from shared.publishing.reconcile import reconcile, settle_lost_attempts, wake_stagings
+from shared.publishing.reconcile import reconcile, resume_stagings, settle_lost_attempts
 from shared.webhooks import deliver
 from shared.webhooks.models import Webhook
 from shared.webhooks.sweep import send_due_deliveries
@@ -141,7 +141,7 @@ LEASES = [
         stage.LEASE_FOR_THE_ANSWER,
         "",  # renewed with each range, so it is shorter than the function's time
         _staging,
-        lambda *_: wake_stagings(),
+        lambda *_: resume_stagings(),
     ),
     Lease(
         "webhook_deliveries.lease_until",

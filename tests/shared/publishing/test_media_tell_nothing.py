@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from shared.channels import line
 from shared.core.ids import OrganizationId
 from shared.media.receive import receive
-from shared.posts.schedule import Armable, arm
+from shared.posts.hints import Queued, arm
 from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure
 from tests.shared.media.files import SECRET, an_mp4, box, with_metadata
@@ -106,7 +106,7 @@ class TestWhatLeaves:
         with Session(world.engine, expire_on_commit=False) as session, session.begin():
             media = [{"id": str(file.id)}]
             root = a_post(session, channel, publish_at=now, content="<p>Owls</p>", media=media)
-        arm([Armable(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
+        arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
         world.run()
 

@@ -82,7 +82,7 @@ class TestStagings:
     @staticmethod
     def woken() -> int:
         sweep = reconcile_module._Sweep(time.monotonic() + 60)
-        found = reconcile_module._in_turns({"stagings": reconcile_module.wake_stagings}, sweep)
+        found = reconcile_module._in_turns({"stagings": reconcile_module.resume_stagings}, sweep)
         assert sweep.errors == []
         return found["stagings"]
 
@@ -317,8 +317,8 @@ class TestBadDays:
             return run_once
 
         for name in (
-            "adopt_late_releases", "settle_lost_attempts", "wake_waiting_attempts", "send_unsent",
-            "send_overdue", "wake_stagings", "free_stuck", "arm_unarmed", "send_due_deliveries",
+            "adopt_late_releases", "settle_lost_attempts", "resume_waiting_attempts", "send_unsent",
+            "send_overdue", "resume_stagings", "free_stuck", "arm_unarmed", "send_due_deliveries",
         ):  # fmt: skip
             monkeypatch.setattr(reconcile_module, name, step(name))
         return ran
@@ -516,6 +516,10 @@ class TestPlans:
         "release_id": "1",
         "release_url": "1",
         "release_data": None,
+        **{
+            f"notification_{name}": None
+            for name in ("id", "title", "content", "link", "dedupe_key")
+        },
         "crowded_message": "",
         "most_per_organization": 8,
         "most_per_host": 4,

@@ -58,7 +58,7 @@ class TestClaim:
             found = list(pool.map(take, range(16)))
         assert [type(one) for one in found if one is not None] == [Claim]
 
-    def test_costs_two_statements_and_the_record_three(self, world: World) -> None:
+    def test_costs_two_statements_and_the_record_two(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW, media=True)
         with world.engine.begin() as connection:
             connection.execute(
@@ -70,9 +70,9 @@ class TestClaim:
             )
         with count_statements() as whole:
             publish_due(root.id, root.revision, deadline=far_ahead())
-        # claim: the conditional update, and the files; the mark; record: the release, the notification, and, after
+        # claim: the conditional update, and the files; the mark; record: the release with its notification, and, after
         # the commit, that the next part is armed.
-        assert whole.statements == 2 + 1 + 3
+        assert whole.statements == 2 + 1 + 2
         assert one(world, "state") == "published"
 
     def test_a_stale_revision_is_dropped(self, world: World) -> None:

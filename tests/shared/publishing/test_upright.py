@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from shared.channels import line
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.make_variants import make_variants
-from shared.posts.schedule import Armable, arm
+from shared.posts.hints import Queued, arm
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.conftest import Configure
 from tests.shared.media.files import a_picture
@@ -118,7 +118,7 @@ def test_a_picture_that_only_a_note_turns_arrives_upright(
         )
     if is_examined:
         make_variants(OrganizationId(organization.id), MediaId(file.id))
-    arm([Armable(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
+    arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
     world.run()
 
@@ -158,7 +158,7 @@ def test_a_server_with_smaller_limits_gets_a_smaller_copy(
         root = a_post(
             session, channel, publish_at=now, content="<p>one</p>", media=[{"id": str(file.id)}]
         )
-    arm([Armable(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
+    arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
     world.run()
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.posts.schedule import Armable, arm
+from shared.posts.hints import Queued, arm
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.conftest import Configure
 from tests.shared.media.files import a_picture
@@ -35,7 +35,7 @@ class TestWaiting:
             )  # fmt: skip
             media = [{"id": str(file.id)}]
             root = a_post(session, channel, publish_at=now, content="<p>one</p>", media=media)
-        arm([Armable(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
+        arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
         world.run()
 

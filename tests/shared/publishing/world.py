@@ -28,8 +28,8 @@ from shared.core.ids import MediaId, OrganizationId
 from shared.db import session as db_session
 from shared.media.make_variants import make_variants
 from shared.media.variants import read_plan
+from shared.posts.hints import Queued, arm
 from shared.posts.models import Post
-from shared.posts.schedule import Armable, arm
 from shared.publishing.prepare import prepare
 from shared.publishing.reconcile import Reconciled, reconcile
 from shared.publishing.run import go_on, publish_due
@@ -249,7 +249,7 @@ def a_thread(world: World, provider: str, *, due_in: timedelta, media: bool = Fa
         when = datetime.now(UTC) + due_in
         root = a_post(session, channel, publish_at=when, content="<p>one</p>", media=files)
         a_post(session, channel, parent=root, content="<p>two</p>", delay_seconds=60)
-    armable = Armable(
+    queued = Queued(
         root.id,
         root.organization_id,
         root.revision,
@@ -259,5 +259,5 @@ def a_thread(world: World, provider: str, *, due_in: timedelta, media: bool = Fa
         media,
     )
     with contextlib.suppress(Stopped):
-        arm([armable])
+        arm([queued])
     return root

@@ -1,0 +1,280 @@
+"""How does something start at its time? By a hint: a delayed message when it is due soon, else a schedule.
+
+Every hint of publishing is made and sent here: a part's, an attempt's and a staging's. What a hint carries is checked
+against the row when it arrives, so one too many does nothing; one that is lost is sent again by reconcile. Hints are
+therefore sent after the commit, and may fail without losing anything.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.aws import queues, scheduler
+from shared.aws.queues import Message
+from shared.core.config import settings
+from shared.db.session import after_commit, execute_alone
+
+_PARALLEL_CREATES = 8
+_NOW = timedelta(0)
+_PREFIX = "post-"  # of the schedules that the functions' role may make
+
+
+class Target(StrEnum):
+    """The function that a hint starts."""
+
+    PUBLISH = "publish"
+    STAGE = "stage"
+
+    @property
+    def queue_url(self) -> str:
+        """The queue that it reads."""
+        return (
+            settings().publish_queue_url if self is Target.PUBLISH else settings().stage_queue_url
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What carries a hint that no queue can hold so long: `name` is this wait's alone, `at` its end."""
+
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """A part, or an attempt at a step, to go on with in `wait`. Without a `schedule` it is sent as a message."""
+
+    target: Target
+    part_id: UUID
+    revision: int
+    organization_id: UUID
+    attempt: tuple[UUID, int] | None = None
+    wait: timedelta = _NOW
+    schedule: Schedule | None = None
+
+    @property
+    def message(self) -> Message:
+        """The message on the target's queue. Its delay is rounded up: one that comes too early finds nothing to do."""
+        body: dict[str, Any] = {"partId": str(self.part_id), "revision": self.revision}
+        if self.attempt:
+            attempt_id, step = self.attempt
+            body = {"attemptId": str(attempt_id), "step": step}
+        delay = max(0, math.ceil(self.wait.total_seconds()))
+        return Message(body, delay_seconds=delay, tenant=str(self.organization_id))
+
+
+class _Part(Protocol):
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def revision(self) -> int: ...
+    @property
+    def organization_id(self) -> UUID: ...
+
+
+def publish_hint(part: _Part, *, wait: timedelta = _NOW, schedule: Schedule | None = None) -> Hint:
+    """Make the hint that publishes a part."""
+    return _hint(Target.PUBLISH, part, wait, schedule)
+
+
+def stage_hint(part: _Part, *, wait: timedelta = _NOW, schedule: Schedule | None = None) -> Hint:
+    """Make the hint that moves a part's media to its platform ahead of its time."""
+    return _hint(Target.STAGE, part, wait, schedule)
+
+
+def attempt_hint(
+    attempt_id: UUID, step: int, part: _Part, *, wait: timedelta = _NOW, at: datetime | None = None
+) -> Hint:
+    """Make the hint that continues an attempt at a step. `at`: a schedule may carry it until then."""
+    schedule = Schedule(name=f"{attempt_id}-a{step}", at=at) if at else None
+    return replace(publish_hint(part, wait=wait, schedule=schedule), attempt=(attempt_id, step))
+
+
+def _hint(target: Target, part: _Part, wait: timedelta, schedule: Schedule | None) -> Hint:
+    return Hint(
+        target=target,
+        part_id=part.id,
+        revision=part.revision,
+        organization_id=part.organization_id,
+        wait=wait,
+        schedule=schedule,
+    )
+
+
+def send(hints: Iterable[Hint]) -> None:
+    """Send hints: as messages, those of one queue together, or by schedules. The same schedule twice is one."""
+    hints = list(hints)
+    near = [hint for hint in hints if hint.schedule is None or is_near(hint.wait)]
+    for target in Target:
+        if messages := [hint.message for hint in near if hint.target is target]:
+            queues.send(target.queue_url, messages)
+    for hint in hints:
+        if hint not in near:
+            create_schedule(hint)
+
+
+def send_after_commit(session: Session, hint: Hint) -> None:
+    """Send a hint once the transaction has committed."""
+    after_commit(session, lambda: send([hint]))
+
+
+def create_schedule(hint: Hint) -> None:
+    """Create the schedule of a hint, which starts `prepare` early, as a post's own does.
+
+    Raises:
+        LookupError: the hint has none.
+    """
+    if hint.schedule is None:
+        raise LookupError(f"{hint} has no schedule")
+    scheduler.create_schedule(
+        f"{_PREFIX}{hint.schedule.name}",
+        at=starts_at(hint.part_id, hint.schedule.at),
+        payload={
+            "partId": str(hint.part_id),
+            "revision": hint.revision,
+            "organizationId": str(hint.organization_id),  # for the log alone
+        },
+    )
+
+
+def is_near(wait: timedelta) -> bool:
+    """Return whether a queue can hold a message for so long."""
+    return wait.total_seconds() <= settings().arm_threshold_seconds
+
+
+def starts_at(part_id: UUID, due_at: datetime) -> datetime:
+    """Return when the schedule of a part starts `prepare`: early, by the lead and a spread that depends on the id alone.
+
+    The spread keeps 100,000 posts due at nine from reaching the Scheduler, the functions and the database at once.
+    """
+    spread_seconds = settings().arm_spread_seconds
+    share = int.from_bytes(hashlib.blake2b(part_id.bytes, digest_size=4).digest(), "big") / 2**32
+    return due_at - timedelta(seconds=settings().arm_lead_seconds + share * spread_seconds)
+
+
+# --- arming ----------------------------------------------------------------------------------------------------
+
+QUEUED_COLUMNS = """posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at,
+        extract(epoch from posts.due_at - now())::float8 as wait_seconds"""
+"""What `Queued.from_row` reads, beside `has_media`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A queued part with a time. `wait_seconds` is the database's `due_at - now()`, negative when overdue."""
+
+    id: UUID
+    organization_id: UUID
+    revision: int
+    arm_count: int
+    due_at: datetime
+    wait_seconds: float
+    has_media: bool
+
+    @classmethod
+    def from_row(cls, row: Any) -> "Queued":
+        """Read the columns of this class from a row that may hold others too."""
+        return cls(*(getattr(row, name) for name in cls.__slots__))
+
+    @property
+    def hint(self) -> Hint:
+        """The hint that publishes it. Its schedule has another name for every revision and every arming."""
+        name = schedule_name(self.id, self.revision, self.arm_count)
+        return publish_hint(
+            self,
+            wait=timedelta(seconds=self.wait_seconds),
+            schedule=Schedule(name=name, at=self.due_at),
+        )
+
+
+def schedule_name(part_id: UUID, revision: int, arm_count: int) -> str:
+    """Name a schedule: with its prefix at most 64 of `[0-9a-zA-Z-_.]`, as EventBridge wants."""
+    return f"{part_id}-{revision}-{arm_count}"
+
+
+def arm_after_commit(session: Session, parts: Sequence[Queued]) -> None:
+    """Arm `parts` once the transaction has committed."""
+    if parts:
+        after_commit(session, lambda: arm(parts))
+
+
+def arm(parts: Sequence[Queued]) -> None:
+    """Send each part's hint, and record which have it.
+
+    A part that is near and carries media is also handed to `stage`; a far one's media wait for `prepare`.
+    """
+    near = [part for part in parts if is_near(part.hint.wait)]
+    far = [part for part in parts if not is_near(part.hint.wait)]
+    if near:
+        media = [stage_hint(part) for part in near if part.has_media]
+        send([*(part.hint for part in near), *media])
+        mark_armed(near, sent=True)
+    if far:
+        _schedule(far)
+
+
+def _schedule(parts: Sequence[Queued]) -> None:
+    """Create the schedules, several side by side. Those that were made are recorded, even where another could not be."""
+    if len(parts) == 1:
+        create_schedule(parts[0].hint)  # most posts: making threads would cost more than the call
+        mark_armed(parts, sent=False)
+        return
+    with ThreadPoolExecutor(min(_PARALLEL_CREATES, len(parts))) as pool:
+        creations = [pool.submit(copy_context().run, create_schedule, part.hint) for part in parts]
+    errors = [creation.exception() for creation in creations]
+    made = [part for part, error in zip(parts, errors, strict=True) if error is None]
+    mark_armed(made, sent=False)
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+# Locked in the order in which edits lock them, so that two who arm and edit one group never wait for each other.
+_MARK_ARMED = text("""
+    with armed as (
+        select * from unnest(cast(:ids as uuid[]), cast(:revisions as integer[])) as given(id, revision)
+    ), locked as (
+        select posts.id, armed.revision from posts join armed on armed.id = posts.id
+        where posts.revision = armed.revision and posts.state = 'queued'
+        order by posts.root_id, posts.position
+        for update of posts
+    )
+    update posts set
+        armed_revision = locked.revision,
+        enqueued_at = case when :sent then now() end
+    from locked where posts.id = locked.id
+""").execution_options(repeatable=True)
+
+
+def mark_armed(parts: Sequence[Queued], *, sent: bool) -> None:
+    """Record what was armed; an edit that came in between keeps its own, later arming.
+
+    `sent`: the on-the-second message is on its queue already.
+    """
+    if not parts:
+        return
+    execute_alone(
+        _MARK_ARMED,
+        {
+            "ids": [part.id for part in parts],
+            "revisions": [part.revision for part in parts],
+            "sent": sent,
+        },
+    )
+
+
+def disarm_after_commit(session: Session, part_id: UUID, revision: int, arm_count: int) -> None:
+    """Take an older schedule off once the transaction has committed, as well as can be: it would do nothing anyway."""
+    name = f"{_PREFIX}{schedule_name(part_id, revision, arm_count)}"
+    after_commit(session, lambda: scheduler.delete_schedule(name))
