@@ -21,7 +21,7 @@ from shared.core.ids import new_id
 from shared.db.base import Base
 from shared.db.migrate import migrating
 from shared.db.session import CommitUnknown, execute_alone, unit_of_work
-from shared.posts import schedule
+from shared.posts import hints
 from shared.posts.models import Post
 from shared.publishing import queries
 from shared.publishing.models import Attempt, AttemptState, Staging, StagingState
@@ -113,7 +113,7 @@ def to_renew_staging() -> Mapping[str, Any]:
 
 # The statements that declare it, and what each is given; whether rows come back.
 REPEATABLE: Mapping[str, tuple[TextClause, Callable[[], Mapping[str, Any]], int]] = {
-    "posts.schedule._MARK_ARMED": (schedule._MARK_ARMED, to_mark_armed, 0),
+    "posts.hints._MARK_ARMED": (hints._MARK_ARMED, to_mark_armed, 0),
     "publishing.queries.MARK_ENQUEUED": (queries.MARK_ENQUEUED, to_mark_enqueued, 0),
     "publishing.queries.MARK_SENDING": (queries.MARK_SENDING, to_mark_sending, 1),
     "publishing.queries.RENEW_STAGING": (queries.RENEW_STAGING, to_renew_staging, 1),
@@ -180,7 +180,7 @@ class TestOthers:
         assert len(lost.found) == 1
 
     def test_a_second_loss_is_told(self, lost: Lost) -> None:
-        statement, prepare, _ = REPEATABLE["posts.schedule._MARK_ARMED"]
+        statement, prepare, _ = REPEATABLE["posts.hints._MARK_ARMED"]
         values = prepare()
 
         def again() -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
 from shared.aws import queues, scheduler
@@ -219,7 +219,16 @@ def a_world(engine: Engine, platform: Platform, patch: pytest.MonkeyPatch) -> It
         commit(session)
         world.tick("after a commit")
 
+    execute_alone = db_session._execute_alone
+
+    def watched_statement(*statement: Any) -> Sequence[Row[Any]]:
+        world.tick("before a statement")
+        found = execute_alone(*statement)
+        world.tick("after a statement")
+        return found
+
     patch.setattr(db_session, "_commit", watched_commit)
+    patch.setattr(db_session, "_execute_alone", watched_statement)
     patch.setattr(queues, "send", world.send)
     patch.setattr(scheduler, "create_schedule", world.create_schedule)
     patch.setattr(scheduler, "delete_schedule", lambda name: world.schedules.pop(name, None))
