@@ -147,7 +147,13 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return self._exchange(Context(statement), self._query(statement))
 
     def execute_unnamed(
-        self, statement: str, vals: Sequence[Any] = (), oids: Sequence[int] = (), stream: Any = None
+        self,
+        statement: str,
+        vals: Sequence[Any] = (),
+        oids: Sequence[int] = (),
+        stream: Any = None,
+        *,
+        prepares: bool = True,
     ) -> Any:
         """Run a statement with parameters. Nothing is sent when a parameter cannot be written."""
         if stream is not None:
@@ -159,9 +165,11 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             return self.execute_simple(statement)
         key = (statement, tuple(oids))
         values = self._written(vals)
+        if not prepares:
+            return self._execute_described(key, values, None)
         prepared = self.prepared.find(key)
         if prepared is None:
-            return self._execute_described(key, values)
+            return self._execute_described(key, values, self.prepared.name_for(key))
         may_repeat = self._begin_waits or not self._in_transaction
         try:
             return self._execute_prepared(statement, prepared, values)
@@ -174,17 +182,16 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         if self._in_transaction:  # which this statement began
             self.rollback()
             self._begin_waits = True
-        return self._execute_described(key, values)
+        return self._execute_described(key, values, self.prepared.name_for(key))
 
     def _execute_prepared(self, statement: str, prepared: Prepared, values: bytes) -> Any:
         messages = [*self._closing(), self._bind(values, prepared.name), _EXECUTE, _SYNC]
         context = Context(statement, columns=prepared.columns, input_funcs=prepared.readers)
         return self._exchange(context, b"".join(messages))
 
-    def _execute_described(self, key: Key, values: bytes) -> Any:
-        """Parse, describe and run a statement; prepare it if it was used before."""
+    def _execute_described(self, key: Key, values: bytes, name: bytes | None) -> Any:
+        """Parse, describe and run a statement; prepare it if there is a name for it."""
         statement, oids = key
-        name = self.prepared.name_for(key)
         messages = [
             *self._closing(),
             self._parse(statement, oids, name or b""),
@@ -382,12 +389,15 @@ class WireCursor(pg8000.Cursor):  # type: ignore[misc]  # pg8000 has no type hin
 
     _c: WireConnection
     _input_oids: Sequence[int]
+    prepares = True
 
     def execute(self, operation: str, args: Sequence[Any] = (), stream: Any = None) -> "WireCursor":
         connection = self._open_connection()
         if args or stream is not None:
             oids, self._input_oids = self._input_oids, ()
-            self._took(connection.execute_unnamed(operation, args, oids, stream))
+            self._took(
+                connection.execute_unnamed(operation, args, oids, stream, prepares=self.prepares)
+            )
         else:
             self._took(connection.execute_simple(operation))
         return self
@@ -429,6 +439,12 @@ class WireDialect(PGDialect_pg8000):
     @classmethod
     def import_dbapi(cls) -> Any:
         return pg8000
+
+    def do_execute(self, cursor: Any, statement: Any, parameters: Any, context: Any = None) -> None:
+        """Run a statement. One with `.execution_options(custom_plan=True)` is planned each time, for its values."""
+        if context is not None and context.execution_options.get("custom_plan"):
+            cursor.prepares = False
+        cursor.execute(statement, parameters)
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
         # The server says this, and the next, when a connection opens.

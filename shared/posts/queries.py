@@ -544,9 +544,11 @@ def _list_of(posts: str) -> TextClause:
     return text(f"""
         select cast(coalesce(json_agg(listed), '[]') as text)
         from ({_listed(_EXACT, posts)} {_LATEST_FIRST}) listed
-    """)  # noqa: S608, only constants of this file
+    """).execution_options(custom_plan=True)  # noqa: S608, only constants of this file
 
 
+# Planned for its values each time: PostgreSQL would keep a plan for any values that is ten times as slow without a filter,
+# and 27 times with one at a million posts (docs/adr/0005-pg8000-in-one-flush.md).
 _LIST = _list_of("posts")
 
 # Each state is a range of `ix_posts_state` in the order that is wanted, so a rare one costs no more than a common one.

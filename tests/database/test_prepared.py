@@ -12,6 +12,7 @@ from shared.db.migrate import migrating
 from shared.db.prepared import MOST_PREPARED
 from shared.db.session import SchemaChanged, dispose, read_only, run, unit_of_work
 from shared.db.wire import WireConnection, is_outdated
+from shared.posts import queries
 from tests.conftest import Configure
 from tests.database.proxy import CountingProxy
 from tests.database.test_session import ADD, KEYS, keys, through_proxy
@@ -138,6 +139,22 @@ class TestNames:
         assert cursor.rowcount == 230
         wire.cursor().execute(insert, (300, "z"))
         assert len(ask(wire)) == 2 + 3 + 230 + 1
+
+
+class TestCustomPlans:
+    def test_a_statement_that_is_planned_for_its_values_is_not_prepared(
+        self, through_proxy: CountingProxy
+    ) -> None:
+        with read_only() as session:
+            for statement in (LIST, LIST.execution_options(custom_plan=True)):
+                for _ in range(3):
+                    session.execute(statement, {"count": 0}).all()
+            [(_, uses)] = session.execute(text(NAMED)).all()
+        assert uses == 2
+
+    def test_lists_of_posts_are(self) -> None:
+        for statement in (queries._LIST, queries._LIST_BY_STATE, queries._LIST_BY_TAG):
+            assert statement.get_execution_options()["custom_plan"]
 
 
 class TestErrors:
