@@ -1,7 +1,7 @@
 """What time is it: the only source of the process's clock.
 
 Publishing never decides by this clock: due times are compared with the database's `now()` in the statement itself
-(`docs/architecture.md`, "Time"). This clock stamps logs, tokens and everything a member reads.
+(`docs/lifecycle.md`, "When hints are sent"). This clock stamps logs, tokens and everything a member reads.
 """
 
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
 """How a due part is published: claim, send, decide, record. Read it from top to bottom.
 
 Nothing here sleeps, and no transaction is open while a platform is asked. Whatever stops this code at whatever line, the
-next message or reconcile goes on from what the database holds; see `docs/architecture.md`, "If it stops here".
+next message or reconcile goes on from what the database holds; see `docs/lifecycle.md`, "If it stops here".
 """
 
 import dataclasses
