@@ -80,11 +80,11 @@ new-provider: .venv/.dev ## Begin a provider: make new-provider slug=example
 
 setup: .venv/.dev ## Make the environment without running anything
 
-fmt: .venv/.dev ## Format the code and mend what can be mended
+fmt: .venv/.dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/.dev ## Write the generated files anew
+docs: .venv/.dev ## Write the generated files again
 	@for name in $(GENERATED); do echo "$(BIN)/python -m local.docs.$$name"; $(BIN)/python -m local.docs.$$name; done
 
 deploy: build $(SAM) ## Deploy a stage: make deploy stage=dev (needs an AWS account; ARGS="Name=Value" replaces a parameter)

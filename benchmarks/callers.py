@@ -123,6 +123,6 @@ def backend() -> int:
 
 
 def forget_rates() -> None:
-    """Let the rate limits begin anew, so that they do not end a measurement."""
+    """Reset the rate limits, so that they do not end a measurement."""
     with unit_of_work() as session:
         session.execute(text("truncate rate_limits"))

@@ -37,7 +37,7 @@ http_client(provider("mastodon").spec)
 engine().connect().close()
 """
 _HIDE = "import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
-# The process says of itself what it took, at its end.
+# The process reports what it used, at its end.
 _TELL = """
 import json, resource, sys, time
 used, names = time.process_time(), [name for name, module in sys.modules.items() if module]

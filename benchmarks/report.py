@@ -1,6 +1,6 @@
 """How results are shown: as tables for people, and as a section of docs/performance.md, both from results.json alone.
 
-python -m benchmarks.report            write results.md and the section anew
+python -m benchmarks.report            write results.md and the section again
 python -m benchmarks.report --check    say whether they are current
 """
 
@@ -106,7 +106,7 @@ def section_of_page(results: Mapping[str, Any]) -> str:
 
 
 def page_with(page: str, results: Mapping[str, Any]) -> str:
-    """Return the page with its section anew."""
+    """Return the page with its section rewritten."""
     before, _, rest = page.partition(BEGIN)
     return before + section_of_page(results) + rest.partition(END)[2]
 

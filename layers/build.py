@@ -5,7 +5,7 @@
     python -m layers.build AuthFunction FOLDER   one artefact; `sam build` calls this through `make build-AuthFunction`
 
 A function's folder holds its own `app.py` and the whole of `shared/`. `shared/` is not a layer because a version, and
-so a SnapStart snapshot, is made anew only when the function's own folder changes: for the same reason the digest of
+so a SnapStart snapshot, is rebuilt only when the function's own folder changes: for the same reason the digest of
 the lock file lies in it. Wheels are fetched for the runtime's Python and processor, whatever those of this machine are.
 """
 

@@ -6,7 +6,7 @@
 for two reasons: SAM looks for its configuration beside the template, and it cuts a value such as `rate(1 hour)` at the
 blank when it stands in a list. The made file also carries the release: a digest of everything that is deployed, from which
 SAM names the version that each alias moves to. SAM itself sees no difference when only a parameter's value changes.
-The built template carries the release too, as its parameter's default, for whoever expands it without the parameters.
+The built template carries the release too, as its parameter's default, for tools that expand it without the parameters.
 """
 
 import hashlib
@@ -189,7 +189,7 @@ def command(stage: Stage, config: Path) -> tuple[str, ...]:
 def concurrency_note(
     parameters: Mapping[str, str], template: Mapping[str, Any], *, limit: int | None
 ) -> str:
-    """Say whether the account's limit of concurrent executions is enough; `limit` is None where nobody could be asked.
+    """Return whether the account's limit of concurrent executions is enough; `limit` is None where nobody could be asked.
 
     Raises:
         DeployRefused: more would be reserved than the limit has.

@@ -160,7 +160,7 @@ class WatchedQueues(SQSBackend):
 
 
 class WatchedScheduler(EventBridgeSchedulerBackend):
-    """Scheduler that tells of every schedule that is created or changed."""
+    """Scheduler that reports every schedule that is created or changed."""
 
     __module__ = EventBridgeSchedulerBackend.__module__
 

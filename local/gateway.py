@@ -281,7 +281,7 @@ class Gateway:
         return self._without_cors(response_from_outcome(task.result()))
 
     def _without_cors(self, response: Response) -> Response:
-        """Drop what a function says of CORS, as API Gateway does where the API itself has a configuration."""
+        """Drop a function's CORS headers, as API Gateway does where the API itself has a configuration."""
         if self._cors is None:
             return response
         headers = [pair for pair in response.headers if not pair[0].startswith("access-control-")]

@@ -168,7 +168,7 @@ def import_posts(
     now: datetime,
     done: Done,
 ) -> Result:
-    """Make each post here, and say of each what became of it."""
+    """Make each post here, and report the result of each."""
     result = Result()
     for post in posts:
         where = f"{post.publish_at:%Y-%m-%d %H:%M} {post.id}"

@@ -313,7 +313,7 @@ def _installed() -> Programs:
 
 
 def _can_reach(folder: Path, user: _User) -> bool:
-    """Tell whether `user` may pass through `folder` and everything above it."""
+    """Return whether `user` may pass through `folder` and everything above it."""
     for step in (folder, *folder.parents):
         status = step.stat()
         bit = stat.S_IXUSR if status.st_uid == user.uid else stat.S_IXOTH

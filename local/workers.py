@@ -131,7 +131,7 @@ class LogBook:
         print(f"[{function}] {text}", flush=True)
 
     def _write(self, function: str, line: bytes) -> None:
-        """Append a line to the function's file. The file is opened anew each time: it may be moved away or its disk full."""
+        """Append a line to the function's file. The file is opened each time: it may be moved away or its disk full."""
         path = self._folder / f"{function}.log"
         try:
             with path.open("ab", buffering=0) as file:

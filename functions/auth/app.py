@@ -103,7 +103,7 @@ user = Router(prefix="/user", tags=["User"])
 
 @auth.get("/can-register")
 def get_can_register(session: Reading) -> CanRegister:
-    """Say whether this server takes new accounts."""
+    """Return whether this server takes new accounts."""
     return CanRegister(register=can_register(session))
 
 
@@ -219,7 +219,7 @@ def get_self(member: Acting, profile: OwnProfile) -> OwnSelf:
 
 @user.get("/personal")
 def get_personal(member: Acting, profile: OwnProfile) -> PersonalOut:
-    """Return what the user says of themselves."""
+    """Return the user's profile."""
     return PersonalOut(
         id=member.person_id,
         email=profile.email,
@@ -232,7 +232,7 @@ def get_personal(member: Acting, profile: OwnProfile) -> PersonalOut:
 
 @user.post("/personal")
 def update_personal(body: PersonalIn, member: Acting, session: Writing) -> PersonalOut:
-    """Change what the user says of themselves; a time zone that is left out stays."""
+    """Change the user's profile; a time zone that is left out stays."""
     row = identity.update_personal(
         session,
         member.person_id,
@@ -253,7 +253,7 @@ def update_personal(body: PersonalIn, member: Acting, session: Writing) -> Perso
 
 @user.get("/email-notifications")
 def get_email_notifications(member: Acting, session: Reading) -> MailPreferences:
-    """Say which mails the user wants."""
+    """Return which mails the user wants."""
     row = identity.get_mail_preferences(session, member.person_id)
     return MailPreferences(
         send_success_emails=row.sends_success_mails, send_failure_emails=row.sends_failure_mails
@@ -342,7 +342,7 @@ def delete_session(session_id: UUID, member: Acting, session: Writing) -> Logged
 
 
 @user.get("/impersonate")
-def list_impersonation_targets(
+def find_members_to_impersonate(
     name: Annotated[str, Query(min_length=1, max_length=200)], session: Reading
 ) -> ImpersonationCandidates:
     """Find members of any organization by a part of the name or address; for super admins."""

@@ -1,4 +1,4 @@
-"""`/webhooks/*`: who hears of an organization's posts, and what they were told."""
+"""`/webhooks/*`: who is notified of an organization's posts, and the log of deliveries."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -35,7 +35,7 @@ def list_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
 def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
     """Make a webhook. The answer shows the secret that its messages are signed with, once.
 
-    Without `events` it hears of published posts alone. An organization may have 50.
+    Without `events` it receives published posts alone. An organization may have 50.
     """
     return manage.add_webhook(member.organization_id, body)
 

@@ -1,4 +1,4 @@
-"""Files of the library: uploads straight to the storage, the list, and what members say of a file."""
+"""Files of the library: uploads straight to storage, the list, and a file's description."""
 
 from typing import Annotated
 

@@ -29,7 +29,7 @@ from shared.identity.queries import make_super_admin
 
 T = TypeVar("T")
 
-# Kept back from the function's own time, so that CloudFormation is told of a failure instead of waiting an hour.
+# Kept back from the function's own time, so that CloudFormation learns of a failure instead of waiting an hour.
 _RESERVE = timedelta(seconds=45)
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _ANSWER_TRIES = 3
@@ -54,7 +54,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     try:
         if event["RequestType"] != "Delete":
             _patiently(lambda: _migrate(longest), until=time.monotonic() + longest.total_seconds())
-    except Exception as error:  # noqa: BLE001  whatever it is, CloudFormation must hear of it; raised, it would be run again
+    except Exception as error:  # noqa: BLE001  whatever it is, CloudFormation must learn of it; raised, it would be run again
         log.exception("schema.failed")
         _answer(event, context, "FAILED", f"{type(error).__name__}: {error}")
     else:
@@ -65,7 +65,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 def _patiently(work: Callable[[], T], *, until: float) -> T:
     """Do `work`, again and again while what it needs cannot be reached; `until` is a `time.monotonic()` value.
 
-    Only a failure to connect is repeated: one inside a revision is a mistake that time does not mend.
+    Only a failure to connect is repeated: one inside a revision is a mistake that time does not fix.
     """
     while True:
         try:

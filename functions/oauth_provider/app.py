@@ -75,7 +75,7 @@ from shared.web.paths import base_address
 from shared.web.routing import PROBLEM_SCHEMA, Router
 
 M = TypeVar("M", bound=BaseModel)
-_TAGS = ["Programs of others"]
+_TAGS = ["Third-party apps"]
 # What a page says in place of "Invalid client_id".
 _NOT_KNOWN = "The app that sent you here is not registered. Connect again from the app itself."
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
@@ -148,11 +148,13 @@ def _ask_for_consent(
     try:
         consent = check_consent(session, values)
     except OAuthRefused as error:
-        shown = pages.refused_page("This cannot be asked", error.message, return_to=error.return_to)
+        shown = pages.refused_page(
+            "This request is not valid", error.message, return_to=error.return_to
+        )
         return _page(shown, status=error.answer)
     except AppError as error:
         words = _NOT_KNOWN if isinstance(error, UnknownProgram) else error.message
-        return _page(pages.refused_page("This program is not known", words), status=error.status)
+        return _page(pages.refused_page("This app is not known", words), status=error.status)
     return _page_for_somebody(
         session,
         request,
@@ -163,7 +165,7 @@ def _ask_for_consent(
             who,
             pages.Made(consent.program.row.created_at, _maker(consent), clock.now()),
         ),
-        why=f"Sign in to say whether {consent.program.row.name} may act for you.",
+        why=f"Sign in to decide whether {consent.program.row.name} may act for you.",
     )
 
 
@@ -304,13 +306,13 @@ def get_device_page(
         session,
         request,
         lambda who: pages.device_page(code, who),
-        why="Sign in to say whether a device may act for you.",
+        why="Sign in to decide whether a device may act for you.",
     )
 
 
 @programs.post("/device/approve")
 def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
-    """Let the device in that shows a code, or turn it away."""
+    """Let in the device that shows a code, or deny it."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)
     return DeviceSettled(approved=body.approve)
@@ -387,7 +389,7 @@ def _without_nul(asked: M) -> M:
 def _page_for_somebody(
     session: Session, request: Request, make: Callable[[pages.Somebody], pages.Shown], *, why: str
 ) -> HTMLResponse:
-    """Show a page to whoever the browser is signed in as, or have them sign in first."""
+    """Show a page to the signed-in user, or have them sign in first."""
     try:
         caller = identify(session, credentials_of(request), _SOMEBODY)
     except Unauthenticated:

@@ -48,7 +48,7 @@ from shared.web.routing import Router, refusals
 posts = Router(prefix="/posts", tags=["Posts"])
 shown = Router(prefix="/app/posts", tags=["Posts"])
 
-# A browser is told of a refusal on a page too.
+# A browser sees a refusal on a page too.
 PAGES: dict[int | str, dict[str, Any]] = {
     status: {**said, "content": {**said["content"], "text/html": {}}}
     for status, said in refusals(401, 403, 404, 422, 503).items()
@@ -132,7 +132,7 @@ def validate_posts(body: PostDraft, member: Acting, session: Reading) -> Checked
 
 @posts.post("/should-shortlink")
 def should_shortlink(body: ShortLinkQuestion) -> ShortLinkAnswer:
-    """Say whether to ask about short links. Never: links are sent as they were written."""
+    """Return whether to ask about short links. Never: links are sent as they were written."""
     del body
     return ShortLinkAnswer(ask=False)
 
@@ -302,7 +302,7 @@ def delete_post(
 def get_post_page(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
     """Show a post on a page.
 
-    What mails link to until there is a console; whoever is not signed in is asked to.
+    What mails link to until there is a console; visitors are asked to sign in.
     """
     thread = read.get_thread(session, member.organization_id, post_id)
     return page(title_of(thread), body_of(thread, member.timezone))

@@ -81,7 +81,7 @@ class Connected(WireModel):
 
 @api.get("/is-connected")
 def is_connected() -> Connected:
-    """Say that the key works."""
+    """Report that the key works."""
     return Connected(connected=True)
 
 
@@ -272,7 +272,7 @@ def public_create_posts(
     """Compose posts.
 
     Stores one post for each entry, or nothing; with an `Idempotency-Key` once, however often it is sent. A header
-    `Warning` tells of a post whose content its channel has within 24 hours already, of tags that the organization does
+    `Warning` names a post whose content its channel has within 24 hours already, of tags that the organization does
     not have, and of fields that are not known.
     """
     created = compose_posts(author_of(member, body.creation_method), body, key=key)
@@ -357,7 +357,7 @@ def public_update_post_status(
 
 @api.put("/posts/{post_id}/release-id")
 def update_release_id(post_id: Id, body: NewReleaseId, member: Acting) -> PublicRelease:
-    """Say which post of the platform a post is. Only where its `releaseId` is `missing`.
+    """Return which post of the platform a post is. Only where its `releaseId` is `missing`.
 
     Where the platform can be asked, the post must be there and the channel's own.
     """

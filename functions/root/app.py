@@ -27,7 +27,7 @@ def get_start_page(request: Request) -> Response:
 
 @root.get("/health")
 def get_health() -> Health:
-    """Say that this function lives. Nothing else is asked."""
+    """Report that this function lives. Nothing else is asked."""
     return health()
 
 

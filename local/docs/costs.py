@@ -193,7 +193,7 @@ poller (`PublishPollers`) {_monthly("poller"):.2f} dollars each.
 
 
 def _comparison() -> str:
-    """Say which prices were compared with what AWS publishes."""
+    """Return which prices were compared with what AWS publishes."""
     open_ = [name for name, price in PRICES.items() if not price.compared]
     return (
         f"{len(PRICES) - len(open_)} of the {len(PRICES)} prices were compared with AWS's Price List (published August and September "

@@ -111,7 +111,7 @@ class Faults:
             self._traits.add(trait)
 
     def has(self, trait: Trait) -> bool:
-        """Say whether the server differs in this."""
+        """Return whether the server differs in this."""
         with self._lock:
             return trait in self._traits
 

@@ -200,13 +200,13 @@ def code(code: str, *, program: str) -> str:
 
 
 def refused(sentence: str) -> str:
-    """Say why not."""
+    """Explain why not."""
     main = f'<div class="card"><h1>That did not work</h1><p>{escape(sentence)}</p></div>'
     return _layout("Refused", main, script=None)
 
 
 def missing() -> str:
-    """Say that there is nothing here."""
+    """Report that there is nothing here."""
     main = (
         '<div class="card"><h1>Nothing here</h1><p>The page is not there, or what it showed was'
         ' deleted.</p><p><a href="/">Back to the sandbox</a></p></div>'

@@ -155,7 +155,7 @@ def find(database: Database, status_id: int | str, *, viewer: Account | None) ->
 
 
 def find_shown(database: Database, status_id: int | str) -> Status | None:
-    """Return the status whoever asks, for the pages, which show everything with a label."""
+    """Return the status without a check of the caller, for the pages, which show everything with a label."""
     found = _list(database, "s.id = ? AND s.deleted_ms IS NULL", status_id)
     return found[0] if found else None
 

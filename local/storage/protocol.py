@@ -120,7 +120,7 @@ def read_request(scope: Scope, receive: Receive) -> Request:
 
 
 def with_hash(request: Request, body_hash: str) -> Request:
-    """Add what the signature says of the body."""
+    """Add what the signature states about the body."""
     return dataclasses.replace(request, body_hash=body_hash)
 
 

@@ -43,7 +43,7 @@ def chosen_parts(asked: Sequence[tuple[int, str]], parts: Sequence[Part]) -> Seq
     """Find the parts that a completion names.
 
     Raises:
-        S3Refusal: one is missing, was uploaded anew since, is out of order, or is too small and not the last.
+        S3Refusal: one is missing, was uploaded again since, is out of order, or is too small and not the last.
     """
     by_number = {part.number: part for part in parts}
     if not asked:
@@ -76,7 +76,7 @@ def chosen_parts(asked: Sequence[tuple[int, str]], parts: Sequence[Part]) -> Seq
 
 
 def is_unchanged(request: Request, stored: StoredObject) -> bool:
-    """Say whether the caller has this very object already (`If-None-Match`, else `If-Modified-Since`)."""
+    """Return whether the caller has this very object already (`If-None-Match`, else `If-Modified-Since`)."""
     if (none_match := request.headers.get("if-none-match")) is not None:
         return none_match == "*" or stored.etag in [
             tag.strip().removeprefix("W/").strip('"') for tag in none_match.split(",")

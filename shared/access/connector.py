@@ -8,7 +8,7 @@ def connector_of(member: ActingMember) -> Connector:
     """Make a caller a connector.
 
     Raises:
-        PersonNeeded: whoever made the API key is gone.
+        PersonNeeded: the member who made the API key is gone.
     """
     return Connector(
         member.organization_id,

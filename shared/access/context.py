@@ -377,7 +377,7 @@ counted as (
     cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
 )"""
-# A refused call takes no place: whoever keeps trying gets in as soon as the oldest calls are a window ago. The time of the
+# A refused call takes no place: a caller who keeps trying gets in as soon as the oldest calls are a window ago. The time of the
 # last call keeps the row from the sweep.
 #
 # Calls of one sixtieth of the window, a minute of an hour, are kept as one: their number, and the time of the newest. So a

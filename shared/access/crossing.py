@@ -17,7 +17,7 @@ _OWN = frozenset({"same-origin", "none"})  # none: typed, or from a bookmark
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What a request says of where it comes from; None where the header is absent.
+    """Where a request says it comes from; None where the header is absent.
 
     `by_header`: a header or the path proves who is calling, which a page of another site cannot make a browser send.
     `has_cookie`: the browser sent a cookie of ours with it.

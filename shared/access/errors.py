@@ -148,7 +148,7 @@ class KeyReadsOnly(Forbidden):
 
 
 class RateLimitReached(TooManyRequests):
-    """The caller's organization, or address, has used up what a route allows in a while."""
+    """The caller's organization, or address, has used up what a route allows."""
 
     def __init__(self, quota: Quota, window: timedelta) -> None:
         words = (

@@ -466,5 +466,5 @@ def check_rate_limits() -> None:
 
 
 def reaches(role: Role, needed: Role) -> bool:
-    """Say whether `role` is `needed` or more."""
+    """Return whether `role` is `needed` or more."""
     return _RANK.index(role) >= _RANK.index(needed)

@@ -3,7 +3,7 @@
 Every mail says that a program wrote it, so that vacation responders do not answer (RFC 3834, section 5). SES writes `Date`
 and `Message-ID` itself; by SMTP they are ours, the id at the sender's domain (RFC 5322, section 3.6). A mail of a kind that
 its reader can switch off says so in two headers (RFC 2369, section 3.2; RFC 8058): mail programs show a button for them,
-and large providers expect it. Whoever signs mails (SES, or the SMTP server) must sign these headers too.
+and large providers expect it. The signer of mails (SES, or the SMTP server) must sign these headers too.
 
 Domains go out in ASCII (`xn--...`, RFC 5891), because few servers take other letters (SMTPUTF8, RFC 6531).
 """
@@ -83,7 +83,7 @@ class _Policy(EmailPolicy):
 
 
 def mail_is_on() -> bool:
-    """Say whether mails leave at all; where they do not, accounts need no activation."""
+    """Return whether mails leave at all; where they do not, accounts need no activation."""
     return settings().mail_transport != "none"
 
 

@@ -18,7 +18,7 @@ class QueueUnavailable(Unavailable):
 
 
 def ask_queue() -> None:
-    """Ask the publish queue who it is.
+    """Check that the queue answers.
 
     Raises:
         QueueUnavailable: it does not say.
@@ -32,7 +32,7 @@ def ask_queue() -> None:
 
 
 def ask_storage() -> None:
-    """Ask the object storage for what is not there.
+    """Check that the object storage answers.
 
     Raises:
         StorageUnavailable: it does not even say that.

@@ -23,5 +23,5 @@ def secret(name: str) -> Mapping[str, str]:
 
 
 def forget_secrets() -> None:
-    """Read every secret anew next time."""
+    """Read every secret again next time."""
     _kept.clear()

@@ -73,7 +73,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class UploadedPart:
-    """A part as the storage confirmed it to whoever sent it."""
+    """A part as the storage confirmed it to its sender."""
 
     number: int
     etag: str
@@ -205,7 +205,7 @@ def put(key: str, content: bytes | IO[bytes], *, content_type: str) -> None:
 
 
 def copy(key: str, to: str, *, source: StoredObject, content_type: str) -> None:
-    """Copy an object inside the storage, in parallel parts when it is large, and say anew what type it is.
+    """Copy an object inside the storage, in parallel parts when it is large, and set its type again.
 
     Raises:
         ObjectMissing: it is no longer the one that `source` describes.

@@ -167,7 +167,7 @@ def _shown(channel: ChannelFacts) -> str:
 
 
 def _hold_not_refused(spec: ProviderSpec, query: Mapping[str, str]) -> None:
-    """Hold that the member agreed on the platform's page.
+    """Check that the member agreed on the platform's page.
 
     Raises:
         PlatformRefused: they did not, or the platform found something wrong; in its words.

@@ -31,7 +31,7 @@ SECURITY_HEADERS = {
 
 
 def connected_page(channel: str, platform: str, *, return_url: str | None) -> str:
-    """Say which account was connected."""
+    """Return which account was connected."""
     onward = (
         f'<p><a href="{escape(return_url)}">Go on</a></p>'
         if return_url
@@ -39,25 +39,25 @@ def connected_page(channel: str, platform: str, *, return_url: str | None) -> st
     )
     return html_page(
         f"{channel} is connected",
-        f"<p>Posts for this {escape(platform)} channel can be scheduled now.</p>{onward}",
+        f"<p>You can now schedule posts for this {escape(platform)} channel.</p>{onward}",
     )
 
 
 def finished_page(channel: str, platform: str, *, needs_page: bool) -> str:
-    """Say that an account was connected before, and that nothing is wrong."""
+    """Report that an account was connected before, and that nothing is wrong."""
     onward = (
-        "Which of its pages it is, is still to be chosen: open it in your list of channels."
+        "Its page is not chosen yet. Open it in your list of channels to choose one."
         if needs_page
         else f"Posts for this {escape(platform)} channel can be scheduled. You can close this page."
     )
     return html_page(
         f"{channel} is connected",
-        f"<p>This connection was finished already, and nothing was changed now. {onward}</p>",
+        f"<p>This connection was already finished, so nothing changed. {onward}</p>",
     )
 
 
 def refused_page(platform: str, error: AppError) -> str:
-    """Say why an account was not connected, in the platform's own words."""
+    """Explain why an account was not connected, in the platform's own words."""
     evidence = "".join(
         f"<p><code>{escape(problem.code)}</code> {escape(problem.message)}</p>"
         for problem in error.problems
@@ -106,9 +106,9 @@ def choose_page_page(platform: str, pages: Sequence[Page], hidden: Mapping[str, 
     """Ask which of an account's pages the channel is."""
     if not pages:
         return html_page(
-            f"{platform} is connected, but names no page",
-            "<p>The account manages no page that could be posted to, or the list cannot be read just now. "
-            "Open the channel in your list of channels to choose one later.</p>",
+            f"{platform} is connected, but has no page",
+            "<p>The account manages no page that you can post to, or the list cannot be read "
+            "right now. Open the channel in your list of channels to choose one later.</p>",
         )
     choices = "".join(
         f'<label><input type="radio" name="pageId" value="{escape(page.id)}" required> '

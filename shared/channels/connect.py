@@ -1,11 +1,11 @@
 """How an account becomes a channel: start, come back, choose a page; each step refuses what could not be posted to.
 
-Who may finish: whoever holds the state, 256 bits that live for an hour and work once. That alone would let somebody
+Who may finish: the holder of the state, 256 bits that live for an hour and work once. That alone would let somebody
 send their own consent link to a stranger and get the stranger's account. So the browser that starts gets a cookie, and
 only when it is the one that comes back is the connection finished at once; any other browser is first told which
 organization will post as its account, and must agree. (An API client may start for a customer: that is the other one.)
 A form has no such step in between, so where a browser started it, only that browser fills it in; where a program did, the
-form itself names the organization. Whoever started must still be allowed to connect channels when it is finished: their
+form itself names the organization. The member who started must still be allowed to connect channels when it is finished: their
 role, and the session, API key or grant they started with, are judged when they come back and again when the channel is
 stored, since asking the platform takes seconds.
 
@@ -232,7 +232,7 @@ def find_finished(slug: str, state: str) -> ChannelFacts | None:
 
 
 def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProblem] = ()) -> None:
-    """Hold that there is what the platform's `connect` takes.
+    """Check that there is what the platform's `connect` takes.
 
     Raises:
         InvalidInput: there is not; what is `missing` besides is named too.
@@ -255,7 +255,7 @@ def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProble
 
 
 def was_started_by(pending: PendingConnection, browser: str | None) -> bool:
-    """Say whether the browser that holds the secret `browser` is the one that started."""
+    """Return whether the browser that holds the secret `browser` is the one that started."""
     started_by = _remembered(pending)["browser"]
     return bool(browser) and started_by == hash_secret(str(browser)).hex()
 
@@ -287,7 +287,7 @@ def finish(
 
     Raises:
         InvalidInput: there is no code.
-        NotStarted: the state is unknown, used, over, or another organization's, or whoever started it may no longer.
+        NotStarted: the state is unknown, used, over, or another organization's, or the member who started it may no longer connect channels.
         MayNotConnect: the caller may no longer.
         OtherAccount: a channel is connected again, but the account is another.
         AlreadyConnected: the account is a channel already, and this is no request to connect it again.
@@ -549,7 +549,7 @@ def _connect(
 def _same_account(
     acting: Provider, api: Api, connection: Connection, channel: ChannelFacts
 ) -> tuple[Connection, str | None]:
-    """Hold that a channel that is connected again is what it was; a page is reached through its account.
+    """Check that a channel that is connected again is what it was; a page is reached through its account.
 
     Returns:
         The connection, of the page where the channel is one, and the account through which the page was reached.
@@ -568,7 +568,7 @@ def _same_account(
 
 
 def _valid(connection: Connection, acting: Provider) -> Connection:
-    """Hold that the connection can be posted through: an empty token or id would fail at the first post.
+    """Check that the connection can be posted through: an empty token or id would fail at the first post.
 
     Raises:
         PlatformUnavailable: the platform left one of them out.

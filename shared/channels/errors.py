@@ -224,7 +224,7 @@ class PlatformLimited(TooManyRequests):
 
 
 class PlatformNotSetUp(Unavailable):
-    """This server's application is missing or refused there; only its operator can mend that."""
+    """This server's application is missing or refused there; only its operator can fix that."""
 
     code = "platform_not_set_up"
 

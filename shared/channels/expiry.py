@@ -26,7 +26,7 @@ LEAST_TIME_TO_ASK = timedelta(seconds=60)  # one platform may take all of its le
 
 
 class Done(StrEnum):
-    """What became of one token."""
+    """What happened to one token."""
 
     RENEWED = "renewed"
     DISCONNECTED = "disconnected"

@@ -28,7 +28,7 @@ class Channel(Timestamps, SoftDelete, Base):
     """One connected account. Tokens are sealed with the organization's id as associated data.
 
     `token_version` is raised by every new token: a verdict on an old one changes nothing. `refresh_lease_until` is
-    held by whoever refreshes. `disconnected_at` is set when the member must connect again. `root_remote_id` is the
+    held by the process that refreshes. `disconnected_at` is set when the member must connect again. `root_remote_id` is the
     account through which a page was reached. `named_host` is the server's host where the member named it; null: one of
     the platform's own. `posting_times`: `[{"time": minutes, "weekdays": [0-6]?}]`, in
     `timezone` (IANA).

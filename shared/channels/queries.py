@@ -247,7 +247,7 @@ def find_customer_by_name(session: Session, organization_id: UUID, name: str) ->
 
 
 def hold_customer(session: Session, organization_id: UUID, customer_id: UUID) -> None:
-    """Hold that there is such a customer until the transaction ends.
+    """Check that there is such a customer until the transaction ends.
 
     Raises:
         CustomerNotFound: the organization has no such customer.
@@ -303,7 +303,7 @@ def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) 
 def find_report(
     session: Session, organization_id: UUID, subject_id: UUID, days: int
 ) -> Sequence[Series] | None:
-    """Find the numbers that a platform told of a channel or a post within the hour."""
+    """Find the numbers that a platform reported for a channel or a post within the hour."""
     kept = session.scalar(
         select(ChannelReport.series).where(
             ChannelReport.organization_id == organization_id,
@@ -472,7 +472,7 @@ class PendingConnection:
 def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
     """Read a connection under way without using it up. The state is what proves the right to it.
 
-    None too where whoever began may no longer connect channels, or the channel to connect again was deleted.
+    None also if the member who began may no longer connect channels, or the channel to connect again was deleted.
     """
     row = (
         session.execute(
@@ -523,7 +523,7 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
 def use_state(session: Session, state: str, provider: str) -> bool:
     """Use up a connection under way: of two who try at once, one gets True.
 
-    False too where whoever began may no longer connect channels.
+    False also if the member who began may no longer connect channels.
     """
     used = session.execute(
         delete(OAuthState).where(*_is_alive(state, provider)).returning(OAuthState.state)

@@ -1,4 +1,4 @@
-"""Which numbers does a platform tell of a channel or a post? Asked at most once an hour, since platforms count that."""
+"""Which numbers does a platform report for a channel or a post? Asked at most once an hour, since platforms count that."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID

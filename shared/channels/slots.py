@@ -61,7 +61,7 @@ def default_posting_times(zone: str | int) -> tuple[list[dict[str, Any]], str]:
 
 
 def is_timezone(name: str) -> bool:
-    """Say whether `name` is an IANA time zone."""
+    """Return whether `name` is an IANA time zone."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -59,7 +59,7 @@ class Disconnected:
 
 
 def may_refresh(channel: OpenedChannel) -> bool:
-    """Say whether there is anything to renew the channel's token with.
+    """Return whether there is anything to renew the channel's token with.
 
     Once the platform has refused the token, `refresh_tokens` answers this too: by disconnecting the channel.
     """
@@ -197,7 +197,7 @@ def _claim(
 def _standing(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
-    """Say why there was nothing to claim."""
+    """Explain why there was nothing to claim."""
     now = queries.get_token_standing(session, organization_id, channel_id)
     if now.disconnected_reason is not None:
         return Disconnected(now.disconnected_reason)

@@ -18,7 +18,7 @@ class SettingsRefused(Exception):
 
 
 def _setting(default: Any, effect: str, needed_by: str) -> Any:
-    """Declare a setting with what the generated documentation says of it."""
+    """Declare a setting with its text for the generated documentation."""
     return Field(default=default, description=effect, json_schema_extra={"needed_by": needed_by})
 
 
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     )
 
     digest_after_minutes: int = _setting(
-        60, "How long successes are collected before one mail tells of them.", "digest"
+        60, "How long successes are collected before one email lists them.", "digest"
     )
 
     # Accounts
@@ -285,9 +285,9 @@ class Settings(BaseSettings):
     )
     disabled_features: Annotated[frozenset[Feature], NoDecode] = _setting(
         frozenset(),
-        "Features (comma-separated) switched off, their routes answering 404: `api_keys` (making and listing them), "
-        "`impersonation`, `oauth_provider` (programs of others acting by consent), `reference` (`/docs`, "
-        "`/openapi.json`), `webhooks` (making and changing them).",
+        "Features (comma-separated) switched off, their routes answering 404: `api_keys` (making "
+        "and listing them), `impersonation`, `oauth_provider` (third-party apps), `reference` "
+        "(`/docs`, `/openapi.json`), `webhooks` (making and changing them).",
         "HTTP functions",
     )
     hidden_providers: Annotated[tuple[str, ...], NoDecode] = _setting(

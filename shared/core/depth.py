@@ -10,7 +10,7 @@ _OPENING = (b"[", b"{")
 
 
 def is_too_deep(body: bytes, *, most: int = MAX_JSON_DEPTH) -> bool:
-    """Say whether brackets are nested deeper than `most` levels."""
+    """Return whether brackets are nested deeper than `most` levels."""
     if body.count(b"[") + body.count(b"{") <= most:
         return False
     depth = 0

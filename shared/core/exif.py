@@ -1,4 +1,4 @@
-"""What a TIFF directory says of a picture; Exif data, in whichever format they travel, are a small TIFF.
+"""What a TIFF directory contains about a picture; Exif data, in whichever format they travel, are a small TIFF.
 
 Sources: TIFF 6.0 section 2, CIPA DC-008 4.6 (Exif); read 2026-11.
 """

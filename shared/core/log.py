@@ -3,9 +3,9 @@
     log.info("post.published", extra={"post_id": post_id, "provider": "x", "attempt": 2})
 
 Values under keys that name a secret are replaced before they are written, whatever their depth. One correlation id goes
-with a request, into its lines, the messages and schedules it makes, and the lines of whoever works those off. Beside it
+with a request, into its lines, the messages and schedules it makes, and the lines of the function that processes those. Beside it
 stand the ids of what the line is about, as soon as they are known: organization, user or key, operation, post, channel. Never
-a name, an address or a text: whoever reads logs need not be whoever may read posts.
+a name, an address or a text: people who may read logs need not be allowed to read posts.
 """
 
 import re
@@ -22,7 +22,7 @@ _SECRET_KEY = re.compile(
     r"(pass(word)?|secret|token|authorization|cookie|api_?key|verifier|signature|credential|renew)",
     re.IGNORECASE,
 )
-# What a mail server, a driver or a platform says of an address stands in its error's text. Handles of servers look alike.
+# What a mail server, a driver or a platform reports about an address is in its error's text. Handles of servers look alike.
 _ADDRESS = re.compile(r"[^\s\"'<>(),;:=@]+@[\w-]+(?:\.[\w-]+)+")
 # PostgreSQL's detail of a refused row is the row itself, its texts included, as pg8000 writes it (`'D': 'Failing row ...'`).
 _ROW = re.compile(r"""'D': (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
@@ -31,7 +31,7 @@ REDACTED = "[redacted]"
 
 
 def names_a_secret(key: str) -> bool:
-    """Say whether what stands under `key` must not be written anywhere."""
+    """Return whether what stands under `key` must not be written anywhere."""
     return bool(_SECRET_KEY.search(key)) and not _SAFE_KEY.search(key)
 
 

@@ -80,7 +80,7 @@ def guarded_client(
     max_redirects: int = 0,
     only_port: int | None = None,
 ) -> httpx.Client:
-    """Make a client for addresses given by users. Each redirect that is followed is checked anew; keep it at 3.
+    """Make a client for addresses given by users. Each redirect that is followed is checked again; keep it at 3.
 
     `max_time` is what each request may take, redirects being requests of their own; a request's extension `ENDS_AT`, of
     `time.monotonic()`, ends all of them. With `only_port` no other one is called.
@@ -113,7 +113,7 @@ def timed_client(
 
 
 def is_public(address: IpAddress) -> bool:
-    """Say whether an address is somebody's on the internet, and not a way into a private network."""
+    """Return whether an address is somebody's on the internet, and not a way into a private network."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped
         if inner is None and address in _NAT64:

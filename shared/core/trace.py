@@ -1,7 +1,7 @@
 """How one X-Ray trace spans a request, its schedule, its messages and the platform's answer, without the X-Ray SDK.
 
 Lambda gives each invocation a trace header. It goes into schedules (`traceHeader`) and messages (`AWSTraceHeader`), and
-whoever works those off continues the trace it names. What Lambda does not record itself is sent to its X-Ray daemon as a
+the function that processes those continues the trace it names. What Lambda does not record itself is sent to its X-Ray daemon as a
 segment document, one datagram each. With `TRACING` off nothing is carried and nothing is sent.
 
 Sources: docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html, xray-api-segmentdocuments.html and

@@ -13,7 +13,7 @@ STATEMENT_TIMEOUT = timedelta(seconds=20)
 # A process that was stopped inside a transaction holds its row locks no longer than this.
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
 # Where the database may sleep, an invocation closes its connection (`db/invocations.py`). This ends what a killed or stuck
-# process left open, and elsewhere what a frozen one keeps for nothing. Whoever comes back finds out by the ping of
+# process left open, and elsewhere what a frozen one keeps for nothing. A process that comes back finds out by the ping of
 # `db/session.py`.
 IDLE_SESSION_TIMEOUT = timedelta(minutes=4)
 
@@ -21,7 +21,7 @@ IDLE_SESSION_TIMEOUT = timedelta(minutes=4)
 def prepare_role(connection: Connection, role: str) -> None:
     """Make `role` if there is none, let it log in by IAM and work on every table, present and future.
 
-    To be run by whoever owns the tables, before and after migrations alike.
+    To be run by the owner of the tables, before and after migrations alike.
     """
     name = connection.dialect.identifier_preparer.quote_identifier(role)
     if not _exists(connection, role):

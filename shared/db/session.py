@@ -343,7 +343,7 @@ def _autocommit_engine() -> Engine:
 
 
 def _tell_unknown(broken: ExceptionContext) -> None:
-    """Say of a statement in autocommit that nobody knows whether it was executed, if that matters."""
+    """Report that a statement in autocommit may or may not have been executed, if that matters."""
     error, execution = broken.sqlalchemy_exception, broken.execution_context
     if not broken.is_disconnect or not isinstance(error, DBAPIError):
         return

@@ -79,12 +79,12 @@ def sqlstate_of(error: DBAPIError) -> str:
 
 
 def is_ending(sqlstate: str) -> bool:
-    """Say whether a connection on which the server answered this is to be given up."""
+    """Return whether a connection on which the server answered this is to be given up."""
     return sqlstate in _ENDINGS or sqlstate.startswith("08")
 
 
 def was_carried_out(error: DBAPIError) -> bool | None:
-    """Say whether the statement that a connection broke on was carried out, where it was its own transaction.
+    """Return whether the statement that a connection broke on was carried out, where it was its own transaction.
 
     None: nobody knows. It was sent, and either no answer came or the server crashed.
     """

@@ -83,7 +83,7 @@ def add_user(
 
 
 def any_user(session: DbSession) -> bool:
-    """Say whether anybody has registered."""
+    """Return whether anybody has registered."""
     return bool(session.scalar(select(exists().where(_LIVES))))
 
 
@@ -311,7 +311,7 @@ def update_personal(
     picture_url: str | None,
     timezone: str | None,
 ) -> AnyRow:
-    """Change what a user says of themselves and return it; a time zone of None stays as it is."""
+    """Change a user's profile and return it; a time zone of None stays as it is."""
     return session.execute(
         update(User)
         .where(User.id == user_id)

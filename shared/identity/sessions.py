@@ -47,7 +47,7 @@ class SessionTokens:
 
 
 def log_in(session: Session, *, email: str, password: str, device: Device) -> SessionTokens:
-    """Open a session for whoever knows the password.
+    """Open a session for the user with this password.
 
     Raises:
         LoginRefused: whatever is wrong with address and password.

@@ -1,6 +1,6 @@
 """How a mail lets its reader switch off that kind of mail, without signing in (RFC 8058).
 
-A token is made of a random value of the user's and of the kind, so whoever sends a mail needs no secret of the
+A token is made of a random value of the user's and of the kind, so the function that sends a mail needs no secret of the
 installation. It allows nothing but switching off one kind of mail for one user. It never expires: a mail may be read years
 later.
 """

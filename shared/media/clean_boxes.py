@@ -37,7 +37,7 @@ _KEPT_IN_AVIF = _KEPT[""] | {"meta"}
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _SHOWN_OR_HEARD = frozenset({b"vide", b"soun", b"auxv"})
 _COMPRESSOR_AT, _COMPRESSOR_BYTES = 42, 32  # in a visual sample entry
-# A film that is overwritten all along is read and sent anew as a whole, within the request that completes its upload.
+# A film that is overwritten all along is read and uploaded again as a whole, within the request that completes its upload.
 _FEW_RANGES, _MOST_REWRITTEN = 100, 1024**3
 _NAME_AT = 24  # in `hdlr`
 # Items that are pictures or say how they are put together; others are Exif, XMP, or whatever programs left.

@@ -257,7 +257,7 @@ class _WebpChunk:
 
 
 def clean_webp(file: Ranges) -> Cleaned:
-    """Keep the chunks that a decoder needs, and write anew which there are and how long all is."""
+    """Keep the chunks that a decoder needs, and rewrite the list and the total length."""
     kept = Kept(file)
     riff = kept.add(file.at(0, 12))
     frames, turned, flags_at, flags, damage = 0, UPRIGHT, None, 0, None

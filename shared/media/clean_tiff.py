@@ -1,6 +1,6 @@
 """How metadata is removed from a TIFF: what its directories need stays, and every other byte is overwritten.
 
-The directories are written anew where they lie, with the entries that describe the picture. Whatever no such entry
+The directories are rewritten in place, with the entries that describe the picture. Whatever no such entry
 leads to (Exif, places, XMP, IPTC, previews, notes of makers) becomes zeros, so nothing can be overlooked.
 
 Source: TIFF 6.0 sections 2 and 8, TIFF technical notes 1 and 2; read 2026-11.

@@ -1,4 +1,4 @@
-"""What members say of a file, and how they remove it from the library."""
+"""How members describe a file, and how they remove it from the library."""
 
 import uuid
 from typing import Any

@@ -55,7 +55,7 @@ def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
         "duration_ms": facts.duration_ms,
         "moves": facts.moves,
         "turned": facts.turned,
-        # The copies of before may not be enough; who called sees to them.
+        # The earlier copies may not be enough; the caller sees to them.
         "variants_made": facts.damage is not None or is_video(facts.content_type),
     }
     with unit_of_work() as session:

@@ -126,7 +126,7 @@ def get_media_files(
     """Read completed files with their copies, in one statement.
 
     In no order; ids that name nothing in this organization are left out. Deleted files are among them, marked, because
-    a post that was composed before still goes out with them: whoever composes anew must refuse them.
+    a post that was composed before still goes out with them: a new composition must refuse them.
     """
     rows = session.execute(
         select(Media, MediaVariant)
@@ -184,7 +184,7 @@ def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
 def finish_upload(
     session: Session, organization_id: OrganizationId, media_id: MediaId, values: Mapping[str, Any]
 ) -> Media | None:
-    """End an upload with what became of it; None: it has ended already."""
+    """End an upload with its result; None: it has ended already."""
     return session.scalar(
         update(Media)
         .where(
@@ -219,7 +219,7 @@ def find_key(
 def change_media(
     session: Session, organization_id: OrganizationId, media_id: MediaId, values: Mapping[str, Any]
 ) -> Media:
-    """Change what members say of a file.
+    """Change a file's description.
 
     Raises:
         MediaNotFound: there is none.

@@ -65,7 +65,7 @@ class UploadStarted(WireModel):
 
 
 class WantedParts(RequestModel):
-    """Parts whose addresses are needed, anew or for the first time."""
+    """Parts whose addresses are needed, again or for the first time."""
 
     numbers: list[Annotated[int, Field(ge=1, le=MAX_PARTS)]] = Field(
         min_length=1, max_length=MAX_URLS, examples=[[101, 102]]
@@ -179,7 +179,7 @@ class MediaFilter(RequestModel):
 
 
 class MediaEdit(RequestModel):
-    """What members may say of a file. A field that is left out stays; null clears it."""
+    """How members describe a file. A field that is left out stays; null clears it."""
 
     name: FileName | None = None
     alt: AltText | None = Field(

@@ -44,7 +44,7 @@ _REFUSED = (
 
 
 def sniff(head: bytes) -> str:
-    """Say which of `EXTENSIONS` the file is; `head` is its first `HEAD_BYTES` bytes, or all of a smaller file.
+    """Return which of `EXTENSIONS` the file is; `head` is its first `HEAD_BYTES` bytes, or all of a smaller file.
 
     Raises:
         FileRefused: it is something else; the message says what, where that can be told.
@@ -67,7 +67,7 @@ def sniff(head: bytes) -> str:
 
 
 def is_video(content_type: str) -> bool:
-    """Say whether a stored type moves and has a length."""
+    """Return whether a stored type moves and has a length."""
     return content_type.startswith("video/")
 
 

@@ -42,7 +42,7 @@ def start_upload(
     """Begin an upload and sign the addresses of its first parts.
 
     Raises:
-        FileRefused: what the browser says of it is enough to know that it will not be stored.
+        FileRefused: what the browser reports is enough to know that it will not be stored.
         StorageFull: the organization may not store so much.
     """
     _check_claim(new)
@@ -75,7 +75,7 @@ def start_upload(
 def sign_parts(
     session: Session, organization_id: OrganizationId, media_id: MediaId, numbers: Sequence[int]
 ) -> PartUrls:
-    """Sign addresses of further parts, or of the same ones anew.
+    """Sign addresses of further parts, or the same ones again.
 
     Raises:
         MediaNotFound: there is no such upload.

@@ -138,14 +138,14 @@ def _mail(letter: Letter, recipient: Recipient, switch: MailKind | None) -> Mail
     url = None
     if switch:
         url = unsubscribe_url(recipient.user_id, recipient.unsubscribe_seed, switch)
-        letter = replace(letter, unsubscribe=Link("Stop getting these mails", url))
+        letter = replace(letter, unsubscribe=Link("Stop getting these emails", url))
     return Mail(
         recipient.email, one_line(letter.title), letter.text, letter.html, unsubscribe_url=url
     )
 
 
 def _wants(recipient: Recipient, kind: NotificationKind) -> bool:
-    """Say whether a member wants mails of a kind; news come whatever they chose."""
+    """Return whether a member wants mails of a kind; news come whatever they chose."""
     if kind is NotificationKind.SUCCESS:
         return recipient.wants_successes
     return recipient.wants_failures or kind is NotificationKind.INFO

@@ -1,4 +1,4 @@
-"""How members are told of an event: a row in the caller's transaction, and a mail after the commit when it is urgent."""
+"""How members are notified of an event: a row in the caller's transaction, and a mail after the commit when it is urgent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def add_notifications(
 ) -> list[tuple[UUID, UUID]]:
     """Add those that are new, in one statement; return the id and organization of each.
 
-    `mailed`: another mail tells of them. The others are mailed by whoever calls this, or by the digest function.
+    `mailed`: another mail lists them. The others are mailed by the caller, or by the digest function.
     """
     if not given:
         return []
@@ -114,7 +114,7 @@ def notify(
     link: str | None = None,
     dedupe_key: str | None = None,
 ) -> UUID | None:
-    """Tell an organization's members of an event, once per `dedupe_key`; None when they know already.
+    """Notify an organization's members of an event, once per `dedupe_key`; None when they know already.
 
     A success waits for the digest; the others are mailed as soon as the transaction has committed.
     """

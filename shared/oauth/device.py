@@ -27,7 +27,7 @@ _JITTER = timedelta(
 _PROGRAM = {
     "client_id": CLIENT_ID,
     "name": "Command-line program",
-    "description": "A program on a computer of yours, without a browser.",
+    "description": "A program on one of your computers, without a browser.",
     "redirect_uris": [],
 }
 _TRIES = 5  # a user code is taken once in a million million times
@@ -84,7 +84,7 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
     The session must not be a transaction: that it asked is noted although the answer is a refusal.
 
     Raises:
-        OAuthRefused: not yet, too soon, turned away, or over, as RFC 8628 section 3.5 names it.
+        OAuthRefused: not yet, too soon, denied, or over, as RFC 8628 section 3.5 names it.
     """
     device_code_hash = hash_secret(device_code)
     row = queries.ask_device(session, device_code_hash, not_within=INTERVAL - _JITTER)

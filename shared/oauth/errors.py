@@ -1,4 +1,4 @@
-"""Which refusals concern programs of others: the protocol's own, which programs read, and those that members read."""
+"""Which refusals concern third-party apps: the protocol's own, which programs read, and those that members read."""
 
 from shared.core.errors import AppError, Conflict, NotFound
 

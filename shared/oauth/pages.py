@@ -72,7 +72,7 @@ def consent_page(
 <p>You are signed in as {escape(who.email)}, and go on to {escape(origin_of(app.redirect_url))}. Permission can be taken
 back at any time.</p>
 """
-    return Shown(f"Let {app.name} in?", body, _SEND + _CONSENT)
+    return Shown(f"Allow {app.name} to act for you?", body, _SEND + _CONSENT)
 
 
 def device_page(user_code: str, who: Somebody) -> Shown:
@@ -93,11 +93,11 @@ code.</strong></p>
 <p id="said" role="status"></p>
 <p>You are signed in as {escape(who.email)}. Permission can be taken back at any time.</p>
 """
-    return Shown("Let a device in?", body, _SEND + _DEVICE)
+    return Shown("Allow a device to act for you?", body, _SEND + _DEVICE)
 
 
 def refused_page(title: str, why: str, *, return_to: str | None = None) -> Shown:
-    """Say why nothing can be asked. Nobody is sent on without a click: the address is the program's own choice."""
+    """Explain why nothing can be asked. Nobody is sent on without a click: the address is the program's own choice."""
     onward = (
         f'<p><a href="{escape(return_to)}">Go back to {escape(origin_of(return_to))}</a></p>'
         if return_to
@@ -171,7 +171,7 @@ form.addEventListener("submit", async (event) => {
   const told = await send("/device/approve",
     {code: form.code.value, approve: event.submitter.value === "approve"}, {showorg: form.organization.value});
   if (!told) return;
-  said.textContent = told.approved ? "The device may go on. You can close this page." : "The device was turned away.";
+  said.textContent = told.approved ? "The device is allowed. You can close this page." : "The device was denied.";
   form.remove();
 });
 """

@@ -1,4 +1,4 @@
-"""Which statements read and write programs of others, consents under way, grants, and devices that wait.
+"""Which statements read and write third-party apps, consents under way, grants, and devices that wait.
 
 What a member allowed belongs to an organization, and the statements about it say which. A program is known by its
 client id and a secret alone, a code or a device by its hash: those statements cross organizations.
@@ -394,7 +394,7 @@ update oauth_grants set token_hash = :token_hash, token_ends_at = now() + make_i
 where id = :id and refresh_hash = :old_refresh_hash and revoked_at is null
 returning organization_id, scopes
 """).bindparams(*_OF_TOKEN)
-# One grant a program, member, organization and device: the token of before ends with the statement that gives the new
+# One grant a program, member, organization and device: the previous token ends with the statement that gives the new
 # one. A device is new each time, so that signing in on one computer does not sign out another.
 # What two exchanges of one code do at the same time comes one after the other by the lock of the code's row, and the
 # second finds it used.

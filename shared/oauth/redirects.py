@@ -7,7 +7,7 @@ _MOST_CHARACTERS = 2_000
 
 
 def why_refused(uri: str) -> str | None:
-    """Say why a program may not have this address; None if it may.
+    """Explain why a program may not have this address; None if it may.
 
     It is https, or http on the program's own machine. Source: RFC 6749 section 3.1.2, RFC 8252 section 7.3, read 2026-11.
     """

@@ -1,4 +1,4 @@
-"""What requests and answers about programs of others look like: camelCase where members read them, else as the protocol has it."""
+"""What requests and answers about third-party apps look like: camelCase where members read them, else as the protocol has it."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -180,7 +180,7 @@ class Token(ProtocolModel):
 
 
 class ClientMetadata(ProtocolRequest):
-    """What a program says of itself (RFC 7591 section 2)."""
+    """What a program states about itself (RFC 7591 section 2)."""
 
     redirect_uris: list[RedirectUri] = Field(
         min_length=1, max_length=20, examples=[["http://127.0.0.1:8976/callback"]]

@@ -254,8 +254,8 @@ class _Refreshed:
 class _RefreshGrant(RefreshTokenGrant):
     """Each refresh token is good once; one that comes again was stolen, or its successor was (RFC 9700 section 4.14.2).
 
-    Two workers of one program may refresh at once, so the token of before gets the same answer for `GRACE` after it was
-    replaced. Whoever stole it has the same tokens then, and the next exchange of either shows it.
+    Two workers of one program may refresh at once, so the previous token gets the same answer for `GRACE` after it was
+    replaced. A thief has the same tokens then, and the next exchange of either shows it.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above

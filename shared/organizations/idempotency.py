@@ -88,7 +88,7 @@ def keep_answer(
     status: int,
     response: str,
 ) -> None:
-    """Store the answer with the changes it tells of."""
+    """Store the response with the changes it reports."""
     session.execute(
         _ANSWER,
         {

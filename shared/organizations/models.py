@@ -60,7 +60,7 @@ class Member(Timestamps, Base):
 class ApiKey(Timestamps, Base):
     """A key with which a program acts for an organization. Only its SHA-256 hash is kept; `hint` shows its last four.
 
-    After a rotation the key of before still does until `previous_ends_at`.
+    After a rotation the previous key works until `previous_ends_at`.
     """
 
     __tablename__ = "api_keys"
@@ -110,7 +110,7 @@ class RateLimit(Base):
 
 
 class IdempotencyKey(Base):
-    """The answer given to a request that carried an `Idempotency-Key`, repeated to whoever sends the key again."""
+    """The response to a request with an `Idempotency-Key`, repeated when the same key is sent again."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_expires_at", "expires_at"),)

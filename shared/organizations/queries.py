@@ -46,7 +46,7 @@ def add_organization(
 
 
 def get_organization(session: Session, organization_id: OrganizationId) -> AnyRow:
-    """Return what an organization says of itself."""
+    """Return an organization's name, description and time zone."""
     return session.execute(
         select(*_ORGANIZATION_COLUMNS).where(Organization.id == organization_id)
     ).one()
@@ -157,7 +157,7 @@ def search_members(session: Session, words: str) -> Sequence[AnyRow]:
 
 
 def is_super_admin(session: Session, organization_id: OrganizationId, user_id: UserId) -> bool:
-    """Say whether a member of the organization administers the whole installation."""
+    """Return whether a member of the organization administers the whole installation."""
     found = session.scalar(
         select(Member.id)
         .join(User, User.id == Member.user_id)
@@ -175,7 +175,7 @@ def is_super_admin(session: Session, organization_id: OrganizationId, user_id: U
 
 
 def member_exists(session: Session, member_id: UUID) -> bool:
-    """Say whether anybody may be impersonated by this membership. For super admins."""
+    """Return whether anybody may be impersonated by this membership. For super admins."""
     found = session.scalar(
         select(Member.id).where(Member.id == member_id, Member.disabled.is_(False))
     )
@@ -248,7 +248,7 @@ def rotate_api_key(
     hint: str,
     keep_old_for: timedelta,
 ) -> AnyRow | None:
-    """Put another key in the place of one, which still does for a while; None if there is no such key."""
+    """Put another key in the place of one, which still works for a while; None if there is no such key."""
     kept = bool(keep_old_for)
     return session.execute(
         _living_key(organization_id, key_id)

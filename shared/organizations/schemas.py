@@ -104,7 +104,7 @@ class ApiKeyChange(RequestModel):
 
 
 class ApiKeyRotation(RequestModel):
-    """How long the key of before still does, for programs that have not learned the new one."""
+    """How long the previous key still works, for programs that have not learned the new one."""
 
     keep_old_for_hours: int = Field(default=0, ge=0, le=MOST_HOURS_TWO_KEYS_DO, examples=[24])
 
@@ -114,12 +114,12 @@ class ApiKeyOut(WireModel):
     name: str
     hint: str = Field(description="The key's last four characters.")
     scopes: list[str]
-    created_by: UUID | None = Field(description="The member who made it; null if they are gone.")
+    created_by: UUID | None = Field(description="The member who made it; null if they left.")
     created_at: WireTime
     last_used_at: WireTime | None = Field(description="To the minute.")
     expires_at: WireTime | None
     previous_ends_at: WireTime | None = Field(
-        description="Until when the key of before the last rotation still does."
+        description="Until when the key before the last rotation still works."
     )
 
 

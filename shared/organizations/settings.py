@@ -1,4 +1,4 @@
-"""What an organization says of itself, who is in it, and which organizations a user may choose."""
+"""An organization's settings, who is in it, and which organizations a user may choose."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""How webhooks hear of posts: in the statement that changes one, which thereby costs no further one.
+"""How webhooks are notified of posts: in the statement that changes one, at no further cost.
 
 with written as (update posts ... returning posts.*), {announcing("written", Event.UPDATED)}
 select written.id, {MESSAGES} from written
@@ -35,7 +35,7 @@ _FAILURE = """
 
 
 def announcing(rows: str, event: Event) -> str:
-    """Write the CTEs `events` and `messages`, which tell of posts that the CTE `rows` holds as they have become.
+    """Write the CTEs `events` and `messages`, which report posts that the CTE `rows` holds as they have become.
 
     `rows` has the columns of `posts`. Of failures, every part's is told; of the rest, only the roots'. Where nobody
     listens, nothing is made.
@@ -52,7 +52,7 @@ def announcing_written(rows: str) -> str:
 
 
 def _announcing(rows: str, event: str, body: str, which: str) -> str:
-    # Materialized: all who hear of an event hear the same id.
+    # Materialized: all receivers of an event get the same id.
     return f"""
         events as materialized (
             select told.organization_id, told.channel_id, cast({event} as text) as event,

@@ -46,7 +46,7 @@ def compose(
     """Store posts and have them published when their time comes.
 
     The answers are in the order of the draft's channels. With `key` the same request is carried out once.
-    `grace` is by how much the date of an update may be over, `unknown` what becomes of unknown settings.
+    `grace` is by how much the date of an update may be over, `unknown` what happens to unknown settings.
 
     Raises:
         InvalidInput: something in it was refused; nothing is stored.

@@ -204,7 +204,7 @@ def refusal(path: str, code: str, message: str) -> InvalidInput:
 
 
 def _is_short_form(draft: PostDraft) -> bool:
-    """Tell whether a body is the short form: it has no `posts`, but a field that only the short form has."""
+    """Return whether a body is the short form: it has no `posts`, but a field that only the short form has."""
     only_there = (draft.content, draft.publish_date, draft.integration_id, draft.image)
     return draft.posts is None and any(value is not None for value in only_there)
 

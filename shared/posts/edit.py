@@ -1,6 +1,6 @@
 """How a post is changed before it is published: its content, its time, whether it is queued at all; and how it is copied.
 
-Whatever is left out stays. A change raises the revision, so that schedules and messages of before do nothing; an edit
+Whatever is left out stays. A change raises the revision, so that earlier schedules and messages do nothing; an edit
 that asks for what is there already changes nothing, and leaves them be.
 """
 
@@ -46,7 +46,7 @@ def edit(
     """Change a post: its parts, files, settings, channel, tags or time.
 
     `revision` is the one the caller read; None: whichever it is. A date may be over by `grace`; `unknown` says what
-    becomes of settings that the platform does not have.
+    happens to settings that the platform does not have.
 
     Raises:
         PostNotFound: there is none.
@@ -165,7 +165,7 @@ def _warnings_of_copy(
 
 
 def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:
-    """Say whether the post is already what the plan would make of it. Which body it was read from does not count."""
+    """Return whether the post is already what the plan would make of it. Which body it was read from does not count."""
     root, there = before[0], thread_from(before)
     wanted = with_kept_details(plan.thread, before)
     same = replace(wanted, prefix=there.prefix, short=there.short) == there

@@ -34,7 +34,7 @@ def with_kept_details(thread: Thread, before: Sequence[StoredPart]) -> Thread:
 
 
 def with_kept_setting_details(thread: Thread, before: Mapping[str, Any], slug: str) -> Thread:
-    """Return the thread with settings whose files keep the alternative text that `before`, the settings of before, have."""
+    """Return the thread with settings whose files keep the alternative text that `before`, the previous settings, have."""
     settings = dict(thread.settings)
     for name in provider(slug).spec.media_settings:
         now, then = settings.get(name), before.get(name)

@@ -40,7 +40,7 @@ class Hand(StrEnum):
 _MEMBER, _PUBLISHER, _SWEEP = (frozenset({hand}) for hand in Hand)
 
 ABSENT: Final = None
-"""A part that is not stored yet, or is deleted: an edit that brings one back stores it anew."""
+"""A part that is not stored yet, or is deleted: an edit that brings one back stores it again."""
 
 State = PostState | None
 

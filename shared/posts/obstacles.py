@@ -34,7 +34,7 @@ class Then(StrEnum):
 class Obstacle:
     """One reason. `sql` is its condition over the columns that publishing reads of a part (`publishing/queries.py`).
 
-    `sentence` may have `{channel}`, `{reason}` and `{when}`, the end that says by when it must be mended. `path` is the
+    `sentence` may have `{channel}`, `{reason}` and `{when}`, the end that says by when it must be fixed. `path` is the
     refused field of a composition. `seconds` names the column with the time that a post waits.
     """
 
@@ -55,7 +55,7 @@ class Obstacle:
 
 _AHEAD = frozenset({Step.PREPARE, Step.STAGE, Step.CLAIM})
 
-# In the order in which a member wants to hear of them. `crowded` is last: checking it takes a lock.
+# In the order that is most useful to a member. `crowded` is last: checking it takes a lock.
 OBSTACLES = (
     Obstacle(
         verdict="early",

@@ -4,5 +4,5 @@ from shared.organizations.models import Role
 
 
 def may_compose(role: Role) -> bool:
-    """Say whether a member may write posts, and change, move, delete or resend the organization's."""
+    """Return whether a member may write posts, and change, move, delete or resend the organization's."""
     return role is not Role.VIEWER

@@ -136,7 +136,7 @@ _MOVES_TO_GIVEN = where_may_move(
     by=Hand.MEMBER,
 )
 
-# A part is (root, position): writing a thread anew keeps the ids, drops the parts that are no longer there, and brings
+# A part is (root, position): rewriting a thread keeps the ids, drops the parts that are no longer there, and brings
 # back one that had been dropped. What had been sent before in vain gets a new generation, and so a new idempotency key.
 # One statement whatever the number of channels and parts; what it must not touch is left out, and the caller sees it
 # by the missing row.

@@ -26,7 +26,7 @@ from shared.providers.registry import provider
 
 
 def require_writer(author: Author) -> None:
-    """Refuse whoever may only look.
+    """Refuse a member who may only read.
 
     Raises:
         MayNotCompose: the role does not allow it.
@@ -41,7 +41,7 @@ def living(parts: Sequence[StoredPart]) -> list[StoredPart]:
 
 
 def is_out(parts: Sequence[StoredPart]) -> bool:
-    """Say whether a part is on the platform already."""
+    """Return whether a part is on the platform already."""
     return any(part.state is PostState.PUBLISHED for part in living(parts))
 
 

@@ -98,7 +98,7 @@ def write(
     """Check and store threads, and arm those that are queued once that is committed; in the order of the plans.
 
     Whatever a plan takes the place of must be locked. `labels` are the tags that all of them carry afterwards,
-    `unknown` says what becomes of settings that a platform does not have.
+    `unknown` says what happens to settings that a platform does not have.
 
     Raises:
         InvalidInput: something in them was refused; all of it is named.

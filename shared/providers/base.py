@@ -52,7 +52,7 @@ class Account:
     picture_url: str | None = None
     settings: Mapping[str, Any] = field(
         default_factory=dict
-    )  # what the platform tells of its abilities
+    )  # what the platform reports about its abilities
 
     def __post_init__(self) -> None:
         _clean(
@@ -281,7 +281,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class ToolField:
-    """One value that a tool takes. `type` is what a program is told of it; every value is sent as a text."""
+    """One value that a tool takes. `type` is what programs see; every value is sent as a text."""
 
     key: str
     description: str
@@ -443,7 +443,7 @@ class CanReadServer(ABC):
 
     @abstractmethod
     def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
-        """Say whether what is kept of the server is recent enough to rely on, as of `at`."""
+        """Return whether what is kept of the server is recent enough to rely on, as of `at`."""
 
     @abstractmethod
     def read_server(self, api: Api) -> Mapping[str, Any] | None:

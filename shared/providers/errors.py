@@ -152,7 +152,7 @@ class SeveralFound(OutcomeUnknown):
 
 
 class AppMisconfigured(ProviderError):
-    """The platform refuses our application (client id, secret, product). It alarms us; the member cannot mend it."""
+    """The platform refuses our application (client id, secret, product). It alarms us; the member cannot fix it."""
 
     code = "app_misconfigured"
 

@@ -428,7 +428,7 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
 
 
 def _is_applications_own_failure(response: httpx.Response) -> bool:
-    """Say whether a 500 comes from the application itself, and not from a gateway that gave up waiting for it.
+    """Return whether a 500 comes from the application itself, and not from a gateway that gave up waiting for it.
 
     Only a JSON object with a sentence under `error` counts: what Rails answers who asks for JSON, and what the programs of
     Mastodon's API and Bluesky answer. Gateways send a page, or JSON of another form.
@@ -521,5 +521,5 @@ def _number(value: str) -> int | None:
 
 
 def misconfigured(name: str, words: str) -> AppMisconfigured:
-    """Say that our application, not the member, is refused."""
+    """Report that our application, not the member, is refused."""
     return AppMisconfigured(f"{name} refuses this server's application. {words}".strip())

@@ -287,7 +287,7 @@ def access_with(
 
 
 def checked(spec: ProviderSpec, account: Account) -> Account:
-    """Hold that the platform said who it is: a channel without an id could never be posted to."""
+    """Check that the platform said who it is: a channel without an id could never be posted to."""
     if not account.remote_id:
         raise PlatformUnavailable(f"{spec.name} did not say whose account this is. Connect again.")
     return account

@@ -31,7 +31,7 @@ class Chunk:
 
 
 def is_time_short(api: Api, *, needed: timedelta = TIME_TO_STOP) -> bool:
-    """Say whether a task should store its position and end rather than begin another piece."""
+    """Return whether a task should store its position and end rather than begin another piece."""
     return api.time_left() < needed
 
 

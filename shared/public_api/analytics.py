@@ -1,4 +1,4 @@
-"""What do the public API's numbers say of a channel and of a post? `[]` is what its platform did not tell.
+"""Which analytics does the public API return for a channel and a post? `[]`: the platform provides none.
 
 Existing clients take totals as texts.
 """

@@ -164,7 +164,7 @@ def name_release_of(author: Author, post_id: UUID, body: NewReleaseId) -> Public
 
 
 def post_not_found() -> Refused:
-    """Say that there is no such post, where the contract has another status for it than 404."""
+    """Report that there is no such post, where the contract has another status for it than 404."""
     return bad_request("Post not found")
 
 

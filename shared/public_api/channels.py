@@ -118,7 +118,7 @@ def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) ->
     Raises:
         ChannelNotFound: there is none to be connected again.
         Refused: there is no such platform, it needs more than its own page, or it refused.
-        PersonNeeded: whoever made the key is gone, and nobody would have started it.
+        PersonNeeded: the member who made the key is gone, so nobody would have started it.
     """
     try:
         spec = offered(slug).spec

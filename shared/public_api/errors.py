@@ -38,11 +38,11 @@ def bad_request(message: str, *problems: FieldProblem) -> Refused:
 
 
 def not_found(message: str) -> Refused:
-    """Say that there is no such thing in this organization."""
+    """Report that there is no such thing in this organization."""
     return Refused(HTTPStatus.NOT_FOUND, message, error=HTTPStatus.NOT_FOUND.phrase)
 
 
 def post_refused(provider: str, channel_name: str, problem: FieldProblem) -> Refused:
-    """Say why a channel's platform would refuse a post."""
+    """Explain why a channel's platform would refuse a post."""
     also = {"provider": provider, "name": channel_name}
     return Refused(HTTPStatus.BAD_REQUEST, problem.message, also=also, problems=(problem,))

@@ -26,9 +26,9 @@ def refused(
     error: InvalidInput,
     channels: Sequence[UUID],
 ) -> AppError:
-    """Tell a refusal. `channels` are those of the body's entries; of a body without `posts`, its one channel.
+    """Render a refusal. `channels` are those of the body's entries; of a body without `posts`, its one channel.
 
-    What is wrong with the body itself is listed; what a platform would refuse is told of the first post alone.
+    What is wrong with the body itself is listed; what a platform would refuse is reported for the first post alone.
     """
     of_body = [_in_public(one) for one in error.problems if _is_of_body(one)]
     if of_body or not error.problems:

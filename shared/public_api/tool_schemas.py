@@ -78,7 +78,7 @@ class SocialPost(_Loose):
 
     integration_id: Id = Field(description="The channel, by its id of integrationList.")
     is_premium: bool = Field(
-        default=False, description="Not needed: what the account says of itself holds."
+        default=False, description="Not needed: the account's own data decides."
     )
     date: WireTime = Field(
         description="When it is to appear; without an offset it is UTC. `now` ignores it.",

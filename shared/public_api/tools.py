@@ -63,7 +63,7 @@ _UNAVAILABLE = 500
 class Tool:
     """One tool. `failed` makes the declared answer of a refusal; None: the tool has none, and the call fails.
 
-    What clients are told of it, so that they know when to ask their user first: `writes` if it changes anything,
+    What clients learn about it, so that they know when to ask their user first: `writes` if it changes anything,
     `destroys` if it overwrites what is there or does what cannot be undone, `repeatable` if the same call made again
     changes nothing more, `asks_others` if it leads to a request to somebody else's server.
     """
@@ -120,7 +120,7 @@ def unknown_arguments(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
 
 
 def in_words(error: AppError) -> str:
-    """Tell a refusal in one text: which field or channel, and why."""
+    """Render a refusal in one text: which field or channel, and why."""
     if isinstance(error, Refused) and "provider" in error.also:
         return f"{error.also['name']} ({error.also['provider']}): {error.message}"
     if error.problems:

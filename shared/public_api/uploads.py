@@ -116,7 +116,7 @@ def too_large_to_send(_max_bytes: int) -> Refused:
 
 
 def no_file() -> Refused:
-    """Say that the form has no field `file` with a file in it."""
+    """Report that the form has no field `file` with a file in it."""
     return bad_request("No file provided")
 
 

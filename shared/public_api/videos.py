@@ -1,4 +1,4 @@
-"""What does the public API say of generated videos? That no generator is set up here, once a request is well formed."""
+"""How does the public API answer requests for generated videos? No generator is set up here, if the request is well formed."""
 
 from typing import Any, Literal, NoReturn
 

@@ -1,7 +1,7 @@
-"""What becomes of a message that nobody could work off: its part is made visible, never silently dropped.
+"""What happens to a message that could not be processed: its part is made visible, never silently dropped.
 
 A part that is merely queued is not failed: reconcile sends it again. An attempt whose lease ran out is settled at once,
-by reconcile's own step, and thereby ends published, failed or unconfirmed, with a notification.
+by reconcile's own step, and so ends published, failed or unconfirmed, with a notification.
 """
 
 from collections.abc import Mapping

@@ -189,7 +189,7 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
 
 
 def _end(session: Session, claimed: Claim, statement: TextClause, error: ProviderError) -> bool:
-    """Finish attempt and part, which the webhooks hear of; False when the lease is lost."""
+    """Finish attempt and part, which webhooks are notified of; False when the lease is lost."""
     row = session.execute(statement, _held(claimed) | _error(error)).one_or_none()
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})

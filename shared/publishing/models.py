@@ -31,7 +31,7 @@ class AttemptState(StrEnum):
 class Attempt(Base):
     """One try to publish one part. At most one per part is live.
 
-    `step` counts the continuations; whoever holds (`id`, `step`) and a lease that has not run out may act.
+    `step` counts the continuations; the holder of (`id`, `step`) and a live lease may act.
     `sending_at` is the mark of the request under way; `accepted`: the platform took the post and is processing it;
     `doubt_since`: an earlier request of this attempt may have been accepted, and nobody knows. `counts` is False for a try that a rate limit or a token refresh ended: it is not one of the five.
     `named_host` is the channel's: tries at servers that members named are bounded.

@@ -114,7 +114,7 @@ def stuck(part_id: UUID, generation: int, root_id: UUID, *, goes_on: bool) -> No
 
 
 def not_published(part: DuePart, message: str) -> Notice:
-    """Say that a post failed, and why."""
+    """Report that a post failed, and why."""
     return Notice(
         NotificationKind.FAILURE,
         f"Your post was not published on {part.channel.name}",
@@ -136,7 +136,7 @@ def media_refused(part: DuePart, message: str) -> Notice:
 
 
 def waits_for_copy(part: DuePart, message: str) -> Notice:
-    """Say that a due post waits until a picture is converted."""
+    """Report that a due post waits until a picture is converted."""
     return Notice(
         NotificationKind.INFO,
         f"Your post for {part.channel.name} is waiting for a picture",
@@ -166,7 +166,7 @@ def will_fail(
 
 
 def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
-    """Say that a post has not gone out at its time."""
+    """Report that a post has not gone out at its time."""
     return Notice(
         NotificationKind.FAILURE,
         "A post is late",
@@ -178,7 +178,7 @@ def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
 
 
 def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) -> Notice:
-    """Say that a late post waits for its turn: it is late once, whatever for, so the key is `late`'s."""
+    """Report that a late post waits for its turn: it is late once, whatever for, so the key is `late`'s."""
     return Notice(
         NotificationKind.FAILURE,
         "A post is late",
@@ -191,7 +191,7 @@ def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) ->
 
 
 def many_late(count: int, hour: str) -> Notice:
-    """Say that several posts are late, in one mail instead of one each; once an hour."""
+    """Report that several posts are late, in one mail instead of one each; once an hour."""
     return Notice(
         NotificationKind.FAILURE,
         f"{count} posts are late",
@@ -206,7 +206,7 @@ def many_late(count: int, hour: str) -> Notice:
 def limited(
     part_id: UUID, generation: int, root_id: UUID, *, channel_name: str, until: datetime
 ) -> Notice:
-    """Say that a late post waits until the platform takes requests again. `queries.LIMITED_ATTEMPTS` knows the key."""
+    """Report that a late post waits until the platform takes requests again. `queries.LIMITED_ATTEMPTS` knows the key."""
     return Notice(
         NotificationKind.FAILURE,
         f"A post for {channel_name} is late",

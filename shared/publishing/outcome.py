@@ -101,7 +101,7 @@ class Facts:
         return self.key_outlives(timedelta(0))
 
     def key_outlives(self, delay: timedelta) -> bool:
-        """Say whether a repetition under the same key, sent after `delay`, is recognized by the platform."""
+        """Return whether a repetition under the same key, sent after `delay`, is recognized by the platform."""
         if not self.has_key:
             return False
         accepted_age = self.age if self.accepted else timedelta(0)
@@ -244,7 +244,7 @@ def _after_processing(result: Processing, facts: Facts) -> Next:
 
 
 def _ask_again(error: ProviderError, facts: Facts) -> Next:
-    """Go on from the same state later; give up into doubt, or begin anew where nothing can have been created."""
+    """Go on from the same state later; give up into doubt, or start over where nothing can have been created."""
     pause = _pause(error)
     if facts.rounds >= MAX_TRIES or pause > LONGEST_PAUSE:
         if not facts.in_doubt:
@@ -305,7 +305,7 @@ def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
 
 
 def _can_repeat_unseen(facts: Facts, *, unknown: bool) -> bool:
-    """Say whether a repetition needs no look-up: it cannot make a second post, and no request is left running.
+    """Return whether a repetition needs no look-up: it cannot make a second post, and no request is left running.
 
     The name of a record can be taken only once. Otherwise the request before must have been answered completely: the
     platform accepted it, or it was a repetition that the platform put off, and the one before that was waited for.

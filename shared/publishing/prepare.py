@@ -1,7 +1,7 @@
 """What is done minutes before a part is due: the message for the second itself, then whatever can be put right in time.
 
 Nothing here is irrevocable, and every step may run twice. What is wrong is told at once; the part stays queued, and fails
-at its time if nobody mends it.
+at its time if nobody fixes it.
 """
 
 from datetime import timedelta
@@ -93,7 +93,7 @@ def _refresh(row: Row[Any]) -> None:
     try:
         refresh_ahead(
             get_opened_channel(row._mapping)
-        )  # a channel it disconnects, it tells of itself
+        )  # it notifies members itself of a channel that it disconnects
     except ChannelNotFound:
         log.info("prepare.channel_gone", extra={"part_id": row.id})
     except ProviderError as error:

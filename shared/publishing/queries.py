@@ -222,7 +222,7 @@ FAIL_QUEUED = text(f"""
     select id, {MESSAGES} from ended
 """)  # noqa: S608, only constants
 
-# The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks hear of the one that failed by itself.
+# The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks are notified of the one that failed by itself.
 FAIL_SUCCESSORS = text(f"""
     update posts set state = 'failed', due_at = null, error_code = '{PREDECESSOR_FAILED.verdict}',
         error_message = :error_message, updated_at = now()
@@ -355,7 +355,7 @@ KEEP_STAGING = text("""
 
 # --- reconcile -------------------------------------------------------------------------------------------------
 
-# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it. Whoever raises
+# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it. The code that raises
 # a revision clears the mark, so the few that lack it have an index of their own, beside hundreds of thousands that wait.
 TAKE_UNARMED = text(f"""
     with unarmed as (
@@ -392,7 +392,7 @@ TAKE_UNSENT = text("""
 """)
 
 # Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour. One whose platform is
-# paused is not sent; it is looked at when it is late enough to be told of, and when the pause is over. Either way the row
+# paused is not sent; it is looked at when it is late enough for a notification, and when the pause is over. Either way the row
 # leaves the stretch of the index that this reads, so that many overdue parts cost no more than those of one page. A reply is
 # late by its own time; null: the part before it is not there yet.
 TAKE_OVERDUE = text("""

@@ -76,7 +76,7 @@ class Reconciled:
 
 @dataclass(slots=True)
 class _Sweep:
-    """One run: what went wrong so far, whom to tell of what, and when it must have ended."""
+    """One run: what went wrong so far, whom to notify of what, and when it must have ended."""
 
     deadline: float
     errors: list[Exception] = field(default_factory=list)
@@ -84,7 +84,7 @@ class _Sweep:
     limited: list[Told] = field(default_factory=list)
 
     def has(self, room: timedelta) -> bool:
-        """Say whether there is more time left than `room`."""
+        """Return whether there is more time left than `room`."""
         return self.deadline - time.monotonic() > room.total_seconds()
 
 
@@ -184,7 +184,7 @@ def _unmark_sent(rows: Sequence[Row[Any]]) -> None:
 
 
 def send_overdue(sweep: _Sweep) -> int:
-    """Send overdue parts again, and note whom to tell of those that are more than five minutes late."""
+    """Send overdue parts again, and note whom to notify of those that are more than five minutes late."""
     rows = _take(queries.TAKE_OVERDUE, late_seconds=TOLD_WHEN_LATE_BY.total_seconds())
     due = [row for row in rows if row.paused_until is None]
     send([publish_hint(row) for row in due] + [stage_hint(row) for row in due if row.has_media])
@@ -248,7 +248,7 @@ def adopt_late_releases() -> int:
 def _tell(sweep: _Sweep) -> int:
     """Notify members of late parts, once for each; return how many wait for their platform's rate limit.
 
-    Whoever cannot be told in this run's time is told in the next one's: the mails of many are one for an organization.
+    Members who cannot be notified in this run are notified in the next one: the mails of many are one for an organization.
     """
     _guarded(partial(_note_limited, sweep), sweep.errors)
     _guarded(partial(_note_crowded, sweep), sweep.errors)
@@ -295,7 +295,7 @@ def _limited(row: Row[Any], until: datetime) -> Told:
 
 
 def keep_house(sweep: _Sweep | None = None) -> bool:
-    """Once an hour, whoever comes first: delete what has lapsed, and put the media library in order."""
+    """Once an hour, in the run that comes first: delete what has lapsed, and put the media library in order."""
     with unit_of_work() as session:
         if session.execute(queries.TAKE_HOUSEKEEPING).one_or_none() is None:
             return False

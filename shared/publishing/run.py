@@ -119,7 +119,7 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
 
 
 def _goes_on_at_once(next_: outcome.Next, deadline: float) -> bool:
-    """Say whether a continuation without delay can run here. Its message was sent too, and will find its step taken."""
+    """Return whether a continuation without delay can run here. Its message was sent too, and will find its step taken."""
     return (
         isinstance(next_, Wait)
         and not next_.after

@@ -51,7 +51,7 @@ def name_host(claimed: Claim, provider: Provider, api: Api) -> None:
 
 
 def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Api]:
-    """Read again what the channel's server says of itself, unless that is known recently enough.
+    """Read again what the channel's server reports about itself, unless that is known recently enough.
 
     Sends nothing that cannot be taken back, so it comes before the mark. A server that does not answer changes nothing:
     it stays unknown, and what is unknown promises nothing.

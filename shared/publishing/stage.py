@@ -131,7 +131,7 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
 
 
 def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
-    """Say whether the organization moves as many media as it may, and if so have this part's come again soon.
+    """Return whether the organization moves as many media as it may, and if so have this part's come again soon.
 
     The lock is held until the claim is committed, so that claims at the same instant cannot share the last place.
     """

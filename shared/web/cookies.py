@@ -21,7 +21,7 @@ CONNECTING = "connecting"
 """Identifies the browser that returns from a platform as the one that left."""
 NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
-"""Until when a `renew` cookie of before the prefixes is exchanged: 30 days after they were deployed."""
+"""Until when a `renew` cookie without a prefix is exchanged: 30 days after they were deployed."""
 _RENEW_PATH = "/auth"  # sent only where it is used; a prefixed name must have the path /
 _YEAR = timedelta(days=365)
 

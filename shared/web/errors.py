@@ -53,7 +53,7 @@ _CODES = {
     "value_error": "invalid",
     "string_unicode": "invalid",
 }
-# What a page says in place of the refused parameters: whoever opens a link did not write its address.
+# What a page says in place of the refused parameters: the person who opens a link did not write its address.
 _NOT_WHOLE = (
     "This link is incomplete or was altered. Open the complete link again, or request a new one "
     "where you got it."
@@ -119,7 +119,7 @@ class BodyTooLarge(AppError):
 
 
 def problem_response(error: AppError) -> Response:
-    """Tell a refusal as problem details."""
+    """Render a refusal as problem details."""
     status, code, headers = error.status, error.code, headers_of(error)
     if isinstance(error, NoSuchRoute):
         status, code = error.answer, _NO_CODE.get(error.answer, "refused")
@@ -289,7 +289,7 @@ def _field_problem(request: Request, found: Mapping[str, Any]) -> FieldProblem:
 
 
 def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo | None:
-    """Find what the route says of a field: of its body, or of a parameter."""
+    """Find the route's description of a field: of its body, or of a parameter."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return None
@@ -307,7 +307,7 @@ def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo
 
 
 def _wants_page(request: Request) -> bool:
-    """Say whether a browser has opened a route that answers pages: a link from a mail, say."""
+    """Return whether a browser has opened a route that answers pages: a link from a mail, say."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.response_class is not HTMLResponse:
         return False

@@ -57,7 +57,7 @@ _last: tuple[float, Readiness] | None = None
 
 
 def health() -> Health:
-    """Say that this process lives; nothing else is asked."""
+    """Report that this process lives; nothing else is asked."""
     return Health(
         timestamp=clock.now(), uptime=round(time.monotonic() - _STARTED, 3), memory=_memory()
     )

@@ -157,7 +157,7 @@ async def answer(request: Request) -> Response:
 
 
 def error_response(error: AppError) -> Response:
-    """Tell a refusal that comes before the protocol's own."""
+    """Render a refusal that comes before the protocol's own."""
     if isinstance(error, UnknownKeyInPath):
         return Response(error.message, HTTPStatus.BAD_REQUEST, media_type="text/plain")
     status, code = error.status, INVALID_REQUEST

@@ -1,4 +1,4 @@
-"""How the routes for programs of others tell refusals: those of the protocol by its names, the others as everywhere.
+"""How the routes for third-party apps tell refusals: those of the protocol by its names, the others as everywhere.
 
 The protocol's own routes (`protocol_router`) answer `{"error", "error_description"}` whatever is wrong with a request
 (RFC 6749 section 5.2, RFC 7591 section 3.2.2, RFC 8628 section 3.5). Every other body is problem details that also carry
@@ -34,7 +34,7 @@ class OAuthProblem(BaseModel):
 
 
 def oauth_response(error: AppError) -> Response:
-    """Tell a refusal of this function."""
+    """Render a refusal of this function."""
     if isinstance(error, OAuthRefused):
         return _as_protocol(error)
     told = problem_response(error)
@@ -96,7 +96,7 @@ class ProtocolRoute(Route):
 
 
 class RegistrationRoute(ProtocolRoute):
-    """The route by which programs register themselves: what they say of themselves is refused by another name."""
+    """The route by which programs register themselves: wrong data about themselves is refused under another name."""
 
     invalid = "invalid_client_metadata"
 

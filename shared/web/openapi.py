@@ -43,18 +43,20 @@ it when asking for help.
 """
 # In the order in which they are read. Each tag of a route is here.
 TAGS = {
-    "Public API": "What programs call, with an API key or a token. The same is served below `/api/public/v1`.",
-    "MCP": "The tools of the public API for language models, by the Model Context Protocol.",
-    "Programs of others": "How a program of somebody else is let in: OAuth 2 with PKCE, its registration, and devices.",
-    "Posts": "Composing, changing, scheduling and following posts.",
-    "Channels": "Connected accounts: connecting, pages, posting times, switching off.",
-    "Media": "Files. Their bytes go straight to the storage, by addresses that these routes sign.",
-    "Webhooks": "Who is told what became of posts, and what they were told.",
-    "Customers": "Whom channels belong to, for those who post for others.",
-    "Notifications": "What a member was told.",
+    "Public API": "What programs call, with an API key or a token. Also served at `/api/public/v1`.",
+    "MCP": "The public API's tools for language models (Model Context Protocol).",
+    "Third-party apps": (
+        "How third-party apps get access: OAuth 2 with PKCE, their registration, and devices."
+    ),
+    "Posts": "Compose, change, schedule and follow posts.",
+    "Channels": "Connected accounts: connect, choose pages, set posting times, disable.",
+    "Media": "Files. Their bytes go straight to storage, at addresses that these routes sign.",
+    "Webhooks": "Which servers are notified of posts, and the log of deliveries.",
+    "Customers": "The clients that channels belong to, for those who post for others.",
+    "Notifications": "What members are notified of.",
     "Organization": "The organization and its team.",
     "User": "Who is signed in: profile, sessions, mails, API keys.",
-    "Signing in": "Accounts: registering, signing in and out, passwords.",
+    "Signing in": "Accounts: register, sign in and out, reset passwords.",
     "Running": "Whether the system runs, and what it can do.",
 }
 _SECURITY = {
@@ -114,7 +116,10 @@ _FASTAPIS_REFUSAL = {"$ref": "#/components/schemas/HTTPValidationError"}
 _BY_THE_GATEWAY = frozenset({413, 429, 500, 503})
 _GATEWAY_REFUSAL = {
     "title": "GatewayRefusal",
-    "description": "What the gateway in front of Roost answers by itself: too large a body, too many requests, no answer.",
+    "description": (
+        "What the gateway in front of Roost answers itself: too large a body, too "
+        "many requests, no response."
+    ),
     "type": "object",
     "required": ["message"],
     "properties": {"message": {"type": "string", "examples": ["Request Entity Too Large"]}},
@@ -122,39 +127,44 @@ _GATEWAY_REFUSAL = {
 _LONGEST_EXAMPLE = 8  # levels; a schema may contain itself
 # What a parameter is, where its route does not say it.
 _PARAMETERS = {
-    "api_key": "An API key, for clients that cannot send a header. It ends up in logs of what is in between.",
-    "channel": "Of these channels alone, by id.",
+    "api_key": (
+        "An API key, for clients that cannot send a header. It ends up in the logs of proxies."
+    ),
+    "channel": "Only these channels, by id.",
     "channel_id": "A channel's id.",
-    "client_id": "The program.",
-    "code": "What the device shows.",
+    "client_id": "The app.",
+    "code": "The code that the device shows.",
     "code_challenge": "PKCE: the SHA-256 of the verifier, in base64url.",
     "code_challenge_method": "`S256`.",
-    "connecting": "What the browser was given when connecting began.",
-    "cursor": "Where the page before ended: from its `Link` header or its `nextCursor`.",
-    "customer": "Of this customer's channels alone, by id.",
+    "connecting": "What the browser received when the connection started.",
+    "cursor": "Where the previous page ended, from its `Link` header or `nextCursor`.",
+    "customer": "Only this customer's channels, by id.",
     "customer_id": "A customer's id.",
     "delivery_id": "A delivery's id.",
-    "endDate": "Until when, included.",
+    "endDate": "The end, inclusive.",
     "grant_id": "A permission's id, from `GET /oauth/grants`.",
-    "group": "Of this customer alone, by id.",
+    "group": "Only this customer, by id.",
     "group_id": "The id of a compose action.",
-    "Idempotency-Key": "Any text that is new for each thing to be made: sent again, the first answer comes back and nothing is made.",
+    "Idempotency-Key": (
+        "Any text that is new for each request. Sent again, the first response is "
+        "returned and nothing is created."
+    ),
     "issuer": "The name under which the program knows the server that gives tokens.",
     "key_id": "An API key's id, not the key.",
-    "kind": "Of this kind alone.",
-    "limit": "How many at most.",
+    "kind": "Only this kind.",
+    "limit": "The maximum number of results.",
     "media_id": "A file's id.",
-    "name": "A name, or a part of it.",
-    "page": "Which page; the first is 0.",
+    "name": "A name, or part of one.",
+    "page": "The page's number; the first is 0.",
     "post_id": "A post's id.",
     "provider": "A platform's slug, such as `mastodon`.",
     "redirect_uri": "Where to send the browser back to; one of the program's.",
     "response_type": "`code`.",
-    "scope": "What the program asks for: `mcp:read`, `mcp:write` or both, with a space between.",
+    "scope": "The requested scopes: `mcp:read`, `mcp:write` or both, separated by a space.",
     "session_id": "A session's id.",
-    "startDate": "From when, included.",
-    "state": "In this state alone.",
-    "tag": "With this tag alone, by id.",
+    "startDate": "The start, inclusive.",
+    "state": "Only this state.",
+    "tag": "Only posts with this tag, by id.",
     "tag_id": "A tag's id.",
     "timezone": "The IANA zone in which days are meant.",
     "webhook_id": "A webhook's id.",
@@ -166,7 +176,7 @@ _ROUTE_PARAMETERS = {
     (
         "/oauth/authorize",
         "state",
-    ): "Handed back as it was, so that a program knows its own question.",
+    ): "Returned unchanged, so that an app recognizes its own request.",
     ("/webhooks/send", "url"): "Where the body is sent.",
 }
 
@@ -263,7 +273,7 @@ def _with_fit_names(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mark_files(form: dict[str, Any]) -> None:
-    """Say of a form's files that they are needed, by the word for a file that generators know.
+    """Describe a form's files as required, with the word for a file that generators know.
 
     Version 3.1 has another word, which they pass over. A route that could do without would refuse for its own reason.
     """
@@ -435,7 +445,7 @@ def _example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any], dept
 
 
 def _is_plain(field: Mapping[str, Any]) -> bool:
-    """Say whether a field is a text or a number of which its author has given no example."""
+    """Return whether a field is a text or a number of which its author has given no example."""
     kinds = [field, *field.get("anyOf", ())]
     return not any("examples" in one or "format" in one or "$ref" in one for one in kinds) and any(
         one.get("type") in {"string", "integer", "number"} and "enum" not in one for one in kinds

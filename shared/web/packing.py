@@ -4,7 +4,7 @@ An answer that is made piece by piece, a file, and what packs itself are left as
 `MIN_BYTES`: packing them saves nothing that a packet would not hold anyway.
 
 Packing an answer that mixes a secret with text of an attacker's choice would tell the secret by its length (BREACH), to
-whoever can have a browser send such requests by the hundred. Here nobody can: cookies are SameSite=Lax, so another
+anyone who can make a browser send such requests by the hundred. Here nobody can: cookies are SameSite=Lax, so another
 site's page sends them with nothing but opened links; whatever changes something is refused when it comes from there
 (`shared/access/crossing.py`); and no answer to a GET holds a secret, which a test checks for every route.
 
@@ -45,7 +45,7 @@ def finish(
 ) -> tuple[int, Headers, bytes]:
     """Return an answer as it leaves: its status, headers and body.
 
-    `asked` are the request's headers. A list has an `ETag`: a hash of its body, made anew for each request, so that a 304
+    `asked` are the request's headers. A list has an `ETag`: a hash of its body, computed for each request, so that a 304
     never hides a change. It saves sending, not reading: what a list joins can change without it, so a statement that
     knows of every change reads as much as the list does.
 

@@ -70,12 +70,12 @@ form.addEventListener("submit", async (event) => {
 
 # What a user stops getting, by the kind of mail.
 _STOPPED = {
-    MailKind.SUCCESS: "mails about published posts",
-    MailKind.FAILURE: "mails about posts that need attention",
+    MailKind.SUCCESS: "emails about published posts",
+    MailKind.FAILURE: "emails about posts that need attention",
 }
 # A plain form that sends itself here: a program of mail sends the same (RFC 8058), and no script is needed.
 _UNSUBSCRIBE_FORM = """
-<p>You will get no more {kind}, for any of your organizations. Other mails still come.</p>
+<p>You will get no more {kind}, for any of your organizations. You still get other emails.</p>
 <form method="post"><button name="List-Unsubscribe" value="One-Click">Stop getting them</button></form>
 """
 _UNSUBSCRIBED = """
@@ -151,7 +151,7 @@ def activation_page(code: str) -> HTMLResponse:
 
 def unsubscribe_page(kind: MailKind) -> HTMLResponse:
     """Make the page on which a link in a mail lets one switch off that kind of mail."""
-    return page("Stop getting these mails?", _UNSUBSCRIBE_FORM.format(kind=_STOPPED[kind]))
+    return page("Stop getting these emails?", _UNSUBSCRIBE_FORM.format(kind=_STOPPED[kind]))
 
 
 def unsubscribed_page(kind: MailKind) -> HTMLResponse:

@@ -48,7 +48,7 @@ class Paths:
         return Place(self._as_declared(path), base)
 
     def knows(self, path: str) -> bool:
-        """Say whether a route has this path."""
+        """Return whether a route has this path."""
         return self._match(_segments(path)) is not None
 
     def _as_declared(self, path: str) -> str:

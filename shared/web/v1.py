@@ -161,7 +161,7 @@ def public_router() -> Router:
 
 
 def public_response(error: AppError) -> Response:
-    """Tell a refusal as the public API does."""
+    """Render a refusal as the public API does."""
     status, body = _told(error)
     message = body["message"]
     body.setdefault("msg", message if isinstance(message, str) else "; ".join(message))

@@ -1,4 +1,4 @@
-"""How an event becomes messages to those who want to hear of it: rows with what it tells of, SQS after the commit."""
+"""How an event becomes messages to its receivers: rows with its content, SQS after the commit."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -21,11 +21,11 @@ _IDS = "deliveryIds"
 
 
 def messages_of(events: str) -> str:
-    """Write the CTEs, the last of them `messages`, that tell each webhook which hears of it each row of the CTE `events`.
+    """Write the CTEs, the last of them `messages`, that send each row to each webhook that receives it, row by row of the CTE `events`.
 
     Its columns are `organization_id`, `channel_id`, `event`, `event_id` and `body`. In the statement that makes the
     event true: what is told is true if and only if the transaction commits, and to tell costs no statement of its own.
-    A body is stored once, whoever hears of it.
+    A body is stored once for all webhooks.
     """
     return f"""
         heard as materialized (
@@ -81,7 +81,7 @@ def spread(listed: Mapping[str, Any]) -> None:
 
 
 def is_list(body: Mapping[str, Any]) -> bool:
-    """Say whether a message lists deliveries instead of naming one."""
+    """Return whether a message lists deliveries instead of naming one."""
     return _IDS in body
 
 
@@ -91,7 +91,7 @@ def send_all(due: Sequence[tuple[UUID, UUID]]) -> None:
 
 
 def fits_a_queue(delay_seconds: float) -> bool:
-    """Say whether a queue can hold a message back for as long; longer waits are reconcile's."""
+    """Return whether a queue can hold a message back for as long; longer waits are reconcile's."""
     return delay_seconds <= MAX_DELAY_SECONDS
 
 

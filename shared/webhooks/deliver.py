@@ -1,6 +1,6 @@
 """What happens when a message to a webhook is due: claimed, signed, sent once, and what the receiver said written down.
 
-A receiver may hear of an event twice, never not at all while it answers: a process that dies after the request leaves a
+A receiver may get an event twice, never not at all while it answers: a process that dies after the request leaves a
 lease, and when that is over the message is sent again, under the same id.
 """
 

@@ -39,7 +39,7 @@ from shared.webhooks.schemas import (
 )
 from shared.webhooks.signing import new_signing_secret
 
-MOST_WEBHOOKS = 50  # each hears of every post: what an organization may have sent out for one
+MOST_WEBHOOKS = 50  # each is notified of every post: what an organization may have sent out for one
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 _BY_A_MEMBER = "A member disabled it."
 _NOT_SENT = "The webhook was disabled before this was sent."

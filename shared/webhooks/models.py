@@ -1,4 +1,4 @@
-"""Which tables hold webhooks: who wants to hear of what, and every message that was or will be sent to them."""
+"""Which tables hold webhooks: who receives what, and every message that was or will be sent to them."""
 
 import uuid
 from datetime import datetime
@@ -14,7 +14,7 @@ from shared.db.types import text_enum
 
 
 class Event(StrEnum):
-    """What a webhook can hear of. `failed` is told of an unconfirmed post too, and says which of the two it is."""
+    """What a webhook can receive. `failed` is sent for an unconfirmed post too, and says which of the two it is."""
 
     CREATED = "post.created"
     UPDATED = "post.updated"
@@ -38,9 +38,9 @@ _HOST = r"lower(substring(url, '^[a-zA-Z]+://(?:[^/?#]*@)?(\[[^]]*\]|[^/?#:]*)':
 
 
 class Webhook(Timestamps, SoftDelete, Base):
-    """An address that hears of an organization's posts. `host` is the server in its `url`.
+    """An address that is notified of an organization's posts. `host` is the server in its `url`.
 
-    `events` and `channel_ids` say of which; empty means all. `secret` is sealed with the organization's id as
+    `events` and `channel_ids` choose which; empty means all. `secret` is sealed with the organization's id as
     associated data; until `previous_ends_at` the one before it signs too. `failing_since` is the first failure without
     a success after it; `disabled_at` is set when that has lasted too long, or by a member, and `disabled_reason` says
     why.
@@ -73,7 +73,7 @@ class Webhook(Timestamps, SoftDelete, Base):
 
 
 class WebhookBody(Base):
-    """What an event tells, stored once for all webhooks that hear of it.
+    """An event's content, stored once for all webhooks that receive it.
 
     Deliveries name it by their `event_id`, without a foreign key: those that were written before this table hold their
     body themselves. `kept_until` moves on when a delivery is repeated; then the sweep deletes it.
@@ -91,9 +91,9 @@ class WebhookBody(Base):
 
 
 class WebhookDelivery(Base):
-    """One message to one webhook, written in the transaction of what it tells of; the log of what came of it.
+    """One message to one webhook, written in the transaction of the change it reports, and the log of its outcome.
 
-    `event_id` is the same for all webhooks that hear of one event, and for a redelivery. `next_at` is when it is to be
+    `event_id` is the same for all webhooks that receive one event, and for a redelivery. `next_at` is when it is to be
     sent (again), and while it is being sent the end of the lease; None: never. `lease_until` is that end too, and None
     while nobody sends it: until then it takes a place of its organization. `enqueued_at`, a hint, is when the
     message about that reaches the queue's consumer; None: there is none. `response_status` and `response_text` (its

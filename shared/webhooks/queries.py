@@ -310,7 +310,7 @@ _CLAIM = text(f"""
 def claim_delivery(
     session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
 ) -> Claimed | Crowded | None:
-    """Take a message that is due; None: it is not, or somebody has it, or nobody is to hear of it any more."""
+    """Take a message that is due; None: it is not, or somebody has it, or nobody receives it any more."""
     values = {
         "delivery_id": delivery_id,
         "lease_seconds": lease.total_seconds(),
@@ -338,7 +338,7 @@ def claim_delivery(
     )
 
 
-# A success ends a webhook's failing, and counts whoever brings it: a holder that lost its lease was heard all the same.
+# A success ends a webhook's failing, and counts whichever process brings it: a holder that lost its lease was heard all the same.
 _RECORD_TAKEN = text("""
     with taken as (
         update webhook_deliveries set state = 'delivered', next_at = null, lease_until = null, finished_at = now(),
@@ -359,7 +359,7 @@ def record_taken(
     session.execute(_RECORD_TAKEN, {"delivery_id": claimed.id} | values)
 
 
-# `tries` is the lease: whoever took the message over has raised it. A webhook's row is changed by its first failure and
+# `tries` is the lease: the process that took the message over has raised it. A webhook's row is changed by its first failure and
 # by the one that disables it, not by each in between. A message that a member asked for as a test does not count.
 _RECORD_FAILED = text("""
     with tried as (

@@ -9,8 +9,8 @@ from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 from shared.webhooks.address import WebhookUrl
 from shared.webhooks.models import DeliveryState, Event
 
-_EVENTS = "Which events it hears of; an empty list: all of them."
-_CHANNELS = "Of whose posts it hears; an empty list: those of every channel."
+_EVENTS = "Which events it receives; an empty list: all of them."
+_CHANNELS = "Whose posts it receives; an empty list: those of every channel."
 
 
 class WebhookChannel(WireModel):
@@ -18,7 +18,7 @@ class WebhookChannel(WireModel):
 
 
 class WebhookIn(RequestModel):
-    """Programs that know webhooks from elsewhere say nothing of events, and expect to hear of published posts alone."""
+    """Programs that know webhooks from elsewhere name no events and expect published posts alone."""
 
     name: VisibleName = Field(min_length=1, max_length=100, examples=["Zapier"])
     url: WebhookUrl

@@ -115,7 +115,7 @@ class StandIn(ABC):
 
     @abstractmethod
     def creates(self, request: httpx.Request) -> bool:
-        """Say whether the request makes a post."""
+        """Return whether the request makes a post."""
 
     @abstractmethod
     def uploads(self, request: httpx.Request) -> bool:

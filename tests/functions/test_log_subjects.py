@@ -134,7 +134,7 @@ class TestRequests:
     def test_no_route_writes_a_name_an_address_or_a_text(
         self, kind: str, world: World, log_lines: io.StringIO
     ) -> None:
-        """Finding 7.16: whoever reads logs need not be whoever may read posts."""
+        """Finding 7.16: people who may read logs need not be allowed to read posts."""
         make = {"person": as_member, "key": by_key}[kind]
         headers = make(None, world.session, world.member).headers
         written = 0

@@ -133,7 +133,7 @@ def hints_of(program: Gateway) -> dict[str, ToolAnnotations]:
 
 
 def goes_out(before: Rows, after: Rows) -> bool:
-    """Say whether something was queued that was not: others will see it, and that cannot be undone."""
+    """Return whether something was queued that was not: others will see it, and that cannot be undone."""
     new = [json.loads(row) for key, row in after.items() if key[0] == "posts" and key not in before]
     return any(row["state"] == PostState.QUEUED for row in new)
 

@@ -1,4 +1,4 @@
-"""Do programs of others get what the protocol and its existing clients expect, and nothing that no member allowed?"""
+"""Do third-party apps get what the protocol and its existing clients expect, and nothing that no member allowed?"""
 
 import base64
 import hashlib
@@ -287,7 +287,7 @@ class TestConsentPage:
         answer = self.ask(nobody, static.asks())
         assert answer.status == 200
         assert 'type="password"' in answer.text
-        assert "Sign in to say whether Newsroom may act for you." in answer.text
+        assert "Sign in to decide whether Newsroom may act for you." in answer.text
         assert "data-asked" not in answer.text
 
     def test_without_an_organization_nothing_is_asked(

@@ -59,7 +59,7 @@ def page(session: Session, organization: Organization) -> Channel:
 
 
 def refused(answer: Answer, status: int, words: str) -> None:
-    """Hold that a refusal says the contract's words under both names."""
+    """Check that a refusal says the contract's words under both names."""
     assert answer.status == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     body = answer.json

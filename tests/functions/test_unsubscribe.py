@@ -223,7 +223,7 @@ class TestOpening:
     ) -> None:
         url = link_in(mail_of(session, member, NotificationKind.FAILURE, taken))
         page = open_link(url, headers=BROWSER)
-        assert "mails about posts that need attention" in page.text
+        assert "emails about posts that need attention" in page.text
         assert '<form method="post"><button name="List-Unsubscribe" value="One-Click">' in page.text
         assert "form-action 'self'" in page.headers["content-security-policy"]
         assert "<script" not in page.text

@@ -95,7 +95,7 @@ def server_process(home: Path) -> int:
 
 
 def lives(process: int) -> bool:
-    """Tell whether a process runs; one that has ended and waits to be buried does not."""
+    """Return whether a process runs; one that has ended and waits to be buried does not."""
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes() != b""
     except FileNotFoundError:

@@ -160,7 +160,7 @@ def _raw(composed: str) -> Iterator[Piece]:
 
 
 def _is_meant(found: re.Match[str], tag: str, last_closing: Mapping[str, int]) -> bool:
-    """Say whether a tag without attributes that is also a letter or a word is one: it is where it is closed later."""
+    """Return whether a tag without attributes that is also a letter or a word is one: it is where it is closed later."""
     if found["closes"] or found["attributes"] or tag not in last_closing:
         return True
     return last_closing[tag] > found.start()

@@ -208,7 +208,7 @@ def _domain_end(text: str, start: int) -> int | None:
 
 
 def _are_labels(host: str) -> bool:
-    """Say whether each label before the top-level domain is one; only sub-domains may hold underscores."""
+    """Return whether each label before the top-level domain is one; only sub-domains may hold underscores."""
     labels = host.split(".")
     if "_" in labels[-1]:
         return False

@@ -478,7 +478,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         body = self._record(api, record_key(post))
         if body is None or object_in(body, "value").get("text") != post.text:
             return None
-        # The key says that it is ours, whatever the record says of its time.
+        # The key says that it is ours, whatever time the record has.
         created_at = moment_in(body, "value.createdAt") or api.now()
         return Found(_released(body["uri"], body["cid"]), created_at)
 

@@ -77,9 +77,9 @@ SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
 # For servers that know no finer ones, or want these for what the finer ones are for.
 COARSE_SCOPES = ("read", "write")
 
-# What an instance of version 4.7 says of itself by default: the example answer of GET /api/v2/instance in the OpenAPI
+# What an instance of version 4.7 reports about itself by default: the example answer of GET /api/v2/instance in the OpenAPI
 # description made of Mastodon's documentation (github.com/abraham/mastodon-openapi, 89b11e72). Older ones, and
-# entities/Instance, have 10 MiB, 40 MiB and 16,777,216 pixels; what an instance says of itself narrows this.
+# entities/Instance, have 10 MiB, 40 MiB and 16,777,216 pixels; what an instance reports narrows this.
 MEDIA = MediaRules(
     images=ImageRules(
         max_count=4,
@@ -184,7 +184,7 @@ class Mastodon(
         return software.promise_of(instance.software_in(account))
 
     def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
-        """Say whether the instance document was read within a day."""
+        """Return whether the instance document was read within a day."""
         return not instance.is_stale(account, at=at)
 
     def read_server(self, api: Api) -> Mapping[str, Any] | None:

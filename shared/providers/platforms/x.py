@@ -131,7 +131,7 @@ class XSettings(BaseModel):
     )
     article_status: Literal["draft", "published"] | None = Field(
         default=None,
-        title="What becomes of the article",
+        title="Publish the article or keep a draft",
         description="A draft stays on X for you to publish there.",
     )
     article_cover: MediaSetting | None = Field(

@@ -42,8 +42,8 @@ def test_the_same_obstacle_is_told_with_what_to_do_by_then() -> None:
     [disabled] = [one for one in OBSTACLES if one.verdict == "channel_disabled"]
     told = {step: sentence(disabled, step, channel="Blog") for step in Step if step != Step.STAGE}
     assert told == {
-        Step.COMPOSE: "Blog is switched off. Switch it on first.",
-        Step.WARN: "Blog is switched off. Switch it on before the post's time.",
-        Step.PREPARE: "Blog is switched off. Switch it on before then.",
-        Step.CLAIM: "Blog is switched off. Switch it on, then send the post again.",
+        Step.COMPOSE: "Blog is disabled. Enable it first.",
+        Step.WARN: "Blog is disabled. Enable it before the post is due.",
+        Step.PREPARE: "Blog is disabled. Enable it before then.",
+        Step.CLAIM: "Blog is disabled. Enable it, then resend the post.",
     }

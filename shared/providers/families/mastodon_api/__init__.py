@@ -1,1 +1,1 @@
-"""What servers that speak Mastodon's API say of themselves, and what their software promises."""
+"""What servers that speak Mastodon's API report about themselves, and what their software promises."""

@@ -1,4 +1,4 @@
-"""What a server says of itself in its instance document, and what of that is kept with a channel.
+"""What a server reports about itself in its instance document, and what of that is kept with a channel.
 
 Source: docs.joinmastodon.org/entities/Instance and /entities/V1_Instance, read 2026-11. Servers leave fields out, set
 them to null or to 0; whatever is not a positive number counts as not said.
@@ -76,7 +76,7 @@ def kept(
 
 
 def is_stale(account: Mapping[str, Any], *, at: datetime) -> bool:
-    """Say whether the server should be asked again who it is; `at` is the present time."""
+    """Return whether the server should be asked again who it is; `at` is the present time."""
     try:
         read_at = clock.as_utc(datetime.fromisoformat(account["serverReadAt"]))
     except (KeyError, TypeError, ValueError):
