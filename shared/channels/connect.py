@@ -232,7 +232,7 @@ def find_finished(slug: str, state: str) -> ChannelFacts | None:
 
 
 def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProblem] = ()) -> None:
-    """Check that there is what the platform's `connect` takes.
+    """Check that the code or form fields that `connect` needs are present.
 
     Raises:
         InvalidInput: there is not; what is `missing` besides is named too.

@@ -202,7 +202,7 @@ class NoFreeSlot(Conflict):
 
 
 class PlatformRefused(Conflict):
-    """The platform said no; the message and the problem's code are its own words."""
+    """The platform refused; the message and the problem's code are its own."""
 
     code = "platform_refused"
 
@@ -230,7 +230,7 @@ class PlatformNotSetUp(Unavailable):
 
 
 PLATFORM_FAILED = (PlatformRefused, PlatformSilent, PlatformLimited, PlatformNotSetUp)
-"""Everything that `refusal` makes."""
+"""Everything that `refusal` returns."""
 
 _SAME: dict[type[ProviderError], type[AppError]] = {
     ChannelDisconnected: AccessEnded,

@@ -1,4 +1,4 @@
-"""Which failures the application anticipates, and what each tells the caller.
+"""Which failures the application anticipates, and what each means to the caller.
 
 A feature subclasses these with a sentence as the name (`SlotTaken`). `shared/web/errors.py` turns them into RFC 9457
 problem details; nothing else renders them.
@@ -47,7 +47,7 @@ class InvalidInput(AppError):
 
 
 class Unauthenticated(AppError):
-    """Nobody is logged in, or the proof of who it is has expired."""
+    """Nobody is signed in, or the credentials have expired."""
 
     status, code = 401, "unauthenticated"
 
@@ -87,6 +87,6 @@ class TooManyRequests(AppError):
 
 
 class Unavailable(AppError):
-    """Something we depend on does not answer; the same request may succeed later."""
+    """A dependency does not answer; the same request may succeed later."""
 
     status, code = 503, "unavailable"

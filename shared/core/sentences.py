@@ -1,4 +1,4 @@
-"""Which sentence tells a caller what was expected of a field that Pydantic refused, in our words instead of its own."""
+"""Which sentence explains why Pydantic refused a field, in our words instead of its own."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args

@@ -1,4 +1,4 @@
-"""Which refusals the public API words in its own way: bodies that existing clients read `msg` or `message` from."""
+"""Which refusals the public API has its own words for: bodies that existing clients read `msg` or `message` from."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""What members are told about a post, once for each event: published, late, waiting or refused."""
+"""What members are notified of about a post, once for each event: published, late, waiting or refused."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,7 +69,7 @@ def published_after_all(part_id: UUID, generation: int, root_id: UUID) -> Notice
 
 
 def unconfirmed(part: DuePart, error: ProviderError) -> Notice:
-    """Ask the members to check whether a post is there, or which of several posts it is."""
+    """Ask members to check whether a post is there, or which of several posts is theirs."""
     title = f"Check whether your post is on {part.channel.name}"
     advice = (
         "Roost did not resend it, so it cannot appear twice. Check the account. If the post is "

@@ -1,6 +1,6 @@
-"""What is done minutes before a part is due: the message for the second itself, then whatever can be put right in time.
+"""What happens minutes before a part is due: its message is sent, then everything that can still be fixed.
 
-Nothing here is irrevocable, and every step may run twice. What is wrong is told at once; the part stays queued, and fails
+Nothing here is irrevocable, and every step may run twice. Members are notified of problems; the part stays queued, and fails
 at its time if nobody fixes it.
 """
 

@@ -1,4 +1,4 @@
-"""How a refusal is told: RFC 9457 problem details, whatever went wrong, unless an application says it in its own way.
+"""How a refusal is rendered: as RFC 9457 problem details, unless an application has a format of its own.
 
 `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, and for refused fields `errors` with the
 path of each, dotted from the body's root: `posts.0.value.1.content`. Where a route answers pages and a browser asks,
@@ -91,7 +91,7 @@ class NoSuchRoute(AppError):
 
 
 class Unexpected(AppError):
-    """Something nobody anticipated. Its details stay in the log, under the incident's id."""
+    """An unanticipated failure. Its details stay in the log, under the incident's id."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "unexpected"
@@ -105,7 +105,7 @@ class Unexpected(AppError):
 
 
 Render = Callable[[AppError], Response]
-"""How an application tells a refusal."""
+"""How an application renders a refusal."""
 
 
 class BodyTooLarge(AppError):
@@ -145,7 +145,7 @@ TRY_AGAIN_SECONDS = 10
 
 
 def headers_of(error: AppError) -> dict[str, str]:
-    """Return the headers that a refusal carries, however its body says it."""
+    """Return a refusal's headers, whatever its body looks like."""
     if isinstance(error, NoSuchRoute):
         return dict(error.headers)
     if isinstance(error, TooManyRequests):
@@ -158,12 +158,12 @@ def headers_of(error: AppError) -> dict[str, str]:
 
 
 def unexpected(error: Exception, *, method: str, path: str) -> Unexpected:
-    """Report a failure that nobody anticipated, and make of it what the caller hears."""
+    """Report an unanticipated failure, and return the error that the caller sees."""
     return Unexpected(report(error, method=method, path=path))
 
 
 def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
-    """Make `app` tell every failure by `render`."""
+    """Make `app` render every failure with `render`."""
 
     def telling(read: Callable[[Request, Exception], AppError]) -> Handler:
         async def handle(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""How the routes for third-party apps tell refusals: those of the protocol by its names, the others as everywhere.
+"""How the routes for third-party apps render refusals: those of the protocol by its names, the others as everywhere.
 
 The protocol's own routes (`protocol_router`) answer `{"error", "error_description"}` whatever is wrong with a request
 (RFC 6749 section 5.2, RFC 7591 section 3.2.2, RFC 8628 section 3.5). Every other body is problem details that also carry

@@ -1,4 +1,4 @@
-"""How the public API tells refusals, and how its document describes them.
+"""How the public API renders refusals, and how its document describes them.
 
 Its bodies are a contract with programs that exist: `{"msg"}` or `{"message"}`, a sentence or, for refused fields, a
 list. A body has both names, since clients look for either, and `errors` with paths and codes for those that can read
