@@ -103,7 +103,7 @@ user = Router(prefix="/user", tags=["User"])
 
 @auth.get("/can-register")
 def get_can_register(session: Reading) -> CanRegister:
-    """Return whether this server takes new accounts."""
+    """Return whether this server accepts new accounts."""
     return CanRegister(register=can_register(session))
 
 
@@ -129,7 +129,7 @@ def register_account(
 
 @auth.get("/activate", response_class=HTMLResponse, responses=OF_A_LINK)
 def get_activate_page(code: Mailed) -> HTMLResponse:
-    """Answer the page on which the mailed link lets one activate an account.
+    """Show the page where the mailed link activates an account.
 
     Opening it changes nothing: mail programs and scanners open links too.
     """
@@ -148,7 +148,7 @@ def activate_account(
 
 @auth.post("/resend-activation")
 def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
-    """Mail the activating link again. The answer does not say whether there is such an account."""
+    """Email the activation link again. The answer does not say whether there is such an account."""
     codes.resend_activation(session, body.email)
     return MailRequested()
 
@@ -184,14 +184,14 @@ def renew_session(request: Request, response: Response, session: Autocommit) -> 
 
 @auth.post("/forgot")
 def forgot_password(body: MailRequest, session: Writing) -> ForgotAnswer:
-    """Mail a link to set a new password. The answer does not say whether there is such an account."""
+    """Email a link to set a new password. The answer does not say whether there is such an account."""
     codes.send_reset(session, body.email)
     return ForgotAnswer()
 
 
 @auth.get("/forgot-return", response_class=HTMLResponse, responses=OF_A_LINK)
 def get_forgot_return_page(token: Mailed) -> HTMLResponse:
-    """Answer the page on which the mailed link lets one set a new password."""
+    """Show the page where the mailed link sets a new password."""
     return password_page(token)
 
 
@@ -213,7 +213,7 @@ def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
 
 @user.get("/self")
 def get_self(member: Acting, profile: OwnProfile) -> OwnSelf:
-    """Say who is calling, for which organization, and in which role."""
+    """Return the caller, their organization and their role."""
     return own_self(member, profile)
 
 
@@ -264,7 +264,7 @@ def get_email_notifications(member: Acting, session: Reading) -> MailPreferences
 def update_email_notifications(
     body: MailPreferences, member: Acting, session: Writing
 ) -> MailPreferences:
-    """Choose which mails to get. Mails about the account itself always come."""
+    """Choose which emails to get. Mails about the account itself always come."""
     identity.set_mail_preferences(
         session,
         member.person_id,
@@ -276,7 +276,7 @@ def update_email_notifications(
 
 @user.get("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
 def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
-    """Show the page on which a link in a mail switches off mails of its kind.
+    """Show the page where a mailed link turns off one kind of email.
 
     Opening it changes nothing: mail programs and scanners open links too.
     """
@@ -287,7 +287,7 @@ def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
     "/unsubscribe", operation_id="unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK
 )
 def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
-    """Switch off one kind of mail for one user, by the link in a mail of that kind.
+    """Turn off one kind of email for a user, with the link from such an email.
 
     Nobody needs to be signed in. Mail programs send this for their users, with the body
     `List-Unsubscribe=One-Click` (RFC 8058); the body is not read. The link never expires.
@@ -297,7 +297,7 @@ def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
 
 @user.get("/organizations", operation_id="listOrganizations")
 def get_organizations(member: Acting, session: Reading) -> list[Membership]:
-    """List the organizations of the user, the first joined first."""
+    """List the user's organizations, first joined first."""
     return list_organizations(session, member.person_id)
 
 
@@ -305,7 +305,7 @@ def get_organizations(member: Acting, session: Reading) -> list[Membership]:
 def change_organization(
     body: OrganizationChoice, response: Response, member: Acting, session: Reading
 ) -> OrganizationChoice:
-    """Choose the organization that further requests mean, by the cookie `showorg`."""
+    """Select the organization of further requests with the cookie `showorg`."""
     check_membership(session, body.id, member.person_id)
     cookies.choose_organization(response, body.id)
     return body
@@ -324,7 +324,7 @@ def logout(request: Request, response: Response, session: Autocommit) -> LoggedO
 
 @user.get("/sessions")
 def list_sessions(member: Acting, session: Reading) -> SessionList:
-    """List where the user is signed in, last used first."""
+    """List the user's sessions, last used first."""
     return SessionList(
         sessions=[
             SessionOut(**row._mapping, current=row.id == member.session_id)
@@ -335,7 +335,7 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
 
 @user.delete("/sessions/{session_id}")
 def delete_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut:
-    """Sign out one of the user's devices."""
+    """End one of the user's sessions."""
     if not identity.revoke_session_of(session, member.person_id, SessionId(session_id)):
         raise NoSuchSession
     return LoggedOut()
@@ -345,7 +345,7 @@ def delete_session(session_id: UUID, member: Acting, session: Writing) -> Logged
 def find_members_to_impersonate(
     name: Annotated[str, Query(min_length=1, max_length=200)], session: Reading
 ) -> ImpersonationCandidates:
-    """Find members of any organization by a part of the name or address; for super admins."""
+    """Search members of any organization by name or address; for super admins."""
     return ImpersonationCandidates(
         members=[
             ImpersonationCandidate.model_validate(row)
@@ -358,7 +358,7 @@ def find_members_to_impersonate(
 def impersonate_user(
     body: Impersonation, response: Response, member: Acting, session: Reading
 ) -> Impersonation:
-    """Act as a member, by the cookie `impersonate`; for super admins. Every request made so is logged."""
+    """Act as a member with the cookie `impersonate`; for super admins. Every request made so is logged."""
     if body.id and not organizations.member_exists(session, body.id):
         raise NoSuchMember
     log.info(
@@ -378,7 +378,7 @@ def list_api_keys(member: Acting, session: Reading) -> ApiKeyList:
 
 @user.post("/api-key", status_code=201)
 def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMade:
-    """Make an API key. The answer is the only place that ever shows it."""
+    """Create an API key. The answer is the only place that ever shows it."""
     return make_api_key(
         session,
         member.organization_id,
@@ -391,7 +391,7 @@ def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMa
 
 @user.put("/api-key/{key_id}")
 def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Writing) -> ApiKeyOut:
-    """Change what an API key is called, may do, or when it ends."""
+    """Change an API key's name, scopes or expiry."""
     return change_api_key(session, member.organization_id, key_id, body)
 
 
@@ -399,7 +399,7 @@ def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Wr
 def replace_api_key(
     key_id: UUID, member: Acting, session: Writing, body: ApiKeyRotation | None = None
 ) -> ApiKeyMade:
-    """Put a new key in the place of one. The old one is refused at once, unless it is to do for some hours more."""
+    """Rotate an API key. The old one is refused at once, unless it is to do for some hours more."""
     hours = (body or ApiKeyRotation()).keep_old_for_hours
     return rotate_api_key(
         session, member.organization_id, key_id, keep_old_for=timedelta(hours=hours)

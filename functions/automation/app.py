@@ -27,13 +27,13 @@ webhooks = Router(prefix="/webhooks", tags=["Webhooks"])
 
 @webhooks.get("")
 def list_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
-    """List the organization's webhooks, the first made first."""
+    """List the organization's webhooks, oldest first."""
     return manage.list_webhooks(session, member.organization_id)
 
 
 @webhooks.post("", status_code=201, responses=refusals(409))
 def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
-    """Make a webhook. The answer shows the secret that its messages are signed with, once.
+    """Create a webhook. The answer shows the secret that its messages are signed with, once.
 
     Without `events` it receives published posts alone. An organization may have 50.
     """
@@ -50,13 +50,13 @@ def update_webhook_alias(body: WebhookEditById, member: Acting, session: Writing
 def send_webhook(
     url: Annotated[WebhookUrl, Query()], body: Annotated[dict[str, Any] | list[Any], Body()]
 ) -> AddressTried:
-    """Try an address before it becomes a webhook. It is sent the body, unsigned, once, and the answer says how it went."""
+    """Test an address before creating a webhook. It is sent the body, unsigned, once, and the answer says how it went."""
     return manage.try_address(url, body)
 
 
 @webhooks.get("/{webhook_id}")
 def get_webhook(webhook_id: UUID, member: Acting, session: Reading) -> WebhookOut:
-    """Return a webhook, and how it fares."""
+    """Return a webhook and its state."""
     return manage.get_webhook(session, member.organization_id, webhook_id)
 
 
@@ -64,7 +64,7 @@ def get_webhook(webhook_id: UUID, member: Acting, session: Reading) -> WebhookOu
 def update_webhook(
     webhook_id: UUID, body: WebhookEdit, member: Acting, session: Writing
 ) -> WebhookOut:
-    """Change a webhook, or switch it off and on; what is left out stays.
+    """Change, disable or enable a webhook; omitted fields stay.
 
     While it is off nothing is kept for it, and what was not sent yet is given up; its log can be delivered again.
     """
@@ -73,14 +73,14 @@ def update_webhook(
 
 @webhooks.delete("/{webhook_id}")
 def delete_webhook(webhook_id: UUID, member: Acting, session: Writing) -> WebhookRemoved:
-    """Delete a webhook; what was not sent yet is given up."""
+    """Delete a webhook; unsent messages are dropped."""
     manage.remove_webhook(session, member.organization_id, webhook_id)
     return WebhookRemoved(id=webhook_id)
 
 
 @webhooks.post("/{webhook_id}/rotate")
 def rotate_webhook_secret(webhook_id: UUID, member: Acting) -> WebhookMade:
-    """Give a webhook another secret, shown once. For a day its messages carry a signature by the old one as well."""
+    """Rotate a webhook's secret, shown once. For a day its messages carry a signature by the old one as well."""
     return manage.rotate_secret(member.organization_id, webhook_id)
 
 
@@ -98,7 +98,7 @@ def list_webhook_deliveries(
     cursor: Annotated[str | None, Query(max_length=500)] = None,
     limit: Annotated[int, Query(ge=1, le=50)] = 20,
 ) -> DeliveryList:
-    """List what was sent to a webhook in the last 30 days and what is still to be sent, the newest first."""
+    """List a webhook's deliveries of the last 30 days and those still to be sent, newest first."""
     return manage.list_deliveries(
         session, member.organization_id, webhook_id, cursor=cursor, limit=limit
     )
@@ -110,7 +110,7 @@ def list_webhook_deliveries(
 def redeliver_webhook_delivery(
     webhook_id: UUID, delivery_id: UUID, member: Acting, session: Writing
 ) -> DeliveryOut:
-    """Send a message again, with the same event id, as a delivery of its own."""
+    """Redeliver a message, with the same event id, as a new delivery."""
     return manage.redeliver(session, member.organization_id, webhook_id, delivery_id)
 
 

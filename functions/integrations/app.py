@@ -126,7 +126,7 @@ def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
 
 @integrations.get("/providers")
 def list_integration_providers() -> CatalogueOut:
-    """List the platforms that accounts can be connected of.
+    """List the platforms whose accounts can be connected.
 
     Each with its table: how to connect, how it counts text, which media it takes, and its settings.
     """
@@ -189,7 +189,7 @@ def connect_social_integration_alias(
 
 @integrations.post("/provider/{channel_id}/connect")
 def choose_integration_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
-    """Choose the page that a channel is.
+    """Choose a channel's page.
 
     Ends what connecting began where an account manages several pages.
     """
@@ -204,7 +204,7 @@ def disable_integration(body: ChannelRef, member: Acting, session: Writing) -> C
 
 @integrations.post("/enable")
 def enable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
-    """Go on with a paused channel. Posts that fall due from now on are published again."""
+    """Resume a paused channel. Posts that fall due from now on are published again."""
     return _changed(session, member, body.id, {"disabled": False})
 
 
@@ -240,7 +240,7 @@ def delete_integration(channel_id: UUID, member: Acting, session: Writing) -> Ch
     responses=ASKS_THE_PLATFORM,
 )
 def list_integration_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
-    """List the pages that a channel could be. Asks the channel's platform."""
+    """List the pages that a channel can post to. Asks the channel's platform."""
     return pages_out(list_pages(member.organization_id, channel_id))
 
 
@@ -272,7 +272,7 @@ def update_integration_times(
 def update_integration_nickname(
     channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Change how a channel is shown here. Without a picture, the one it has stays."""
+    """Change a channel's nickname. Without a picture, the one it has stays."""
     changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
     return _changed(session, member, channel_id, changes)
 
@@ -281,7 +281,7 @@ def update_integration_nickname(
 def update_integration_customer(
     channel_id: UUID, body: ChangeCustomer, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Say for whom a channel is. A name that no customer has yet makes one; null is nobody."""
+    """Set a channel's customer. A name that no customer has yet makes one; null is nobody."""
     return channel_out(change_customer(session, member.organization_id, channel_id, body))
 
 
@@ -293,7 +293,7 @@ def update_integration_customer(
 def get_social_integration_page(
     provider: str, request: Request, browser: Browser = None
 ) -> Response:
-    """Come back from a platform.
+    """Return from a platform.
 
     A page: which account was connected, what is still to be chosen, or the platform's own words.
     """
@@ -309,7 +309,7 @@ def get_social_integration_page(
 async def submit_social_integration_page(
     provider: str, request: Request, browser: Browser = None
 ) -> Response:
-    """Send a form of the page that a platform led back to.
+    """Submit a form of the page that a platform returned to.
 
     Goes on with the consent, the account's fields, or the chosen page.
     """

@@ -34,7 +34,7 @@ media = Router(prefix="/media", tags=["Media"])
 
 @media.post("", status_code=201)
 def create_media(body: NewUpload, member: Acting, session: Writing) -> UploadStarted:
-    """Begin an upload.
+    """Start an upload.
 
     Sign addresses for the parts of a file, which are then PUT straight to the storage.
     """
@@ -91,7 +91,7 @@ def list_media(
 
 @media.get("/storage")
 def get_media_storage(member: Acting, session: Reading) -> StorageOut:
-    """Read how much of the organization's storage its files take."""
+    """Read how much storage the organization uses."""
     return StorageOut(
         used=count_stored(session, member.organization_id).used,
         limit=settings().media_quota_bytes or None,
@@ -100,7 +100,7 @@ def get_media_storage(member: Acting, session: Reading) -> StorageOut:
 
 @media.get("/{media_id}")
 def get_media(media_id: MediaId, member: Acting, session: Reading) -> MediaOut:
-    """Read a file's facts. Read what is known of a file."""
+    """Read a file. Read what is known of a file."""
     return MediaOut.of(queries.get_media(session, member.organization_id, media_id))
 
 

@@ -114,7 +114,7 @@ _PAGES: dict[int | str, dict[str, Any]] = {
 def get_issuer_oauth_authorization(
     issuer: str, asked: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
-    """Say what a program asks for (named). For programs that know the server by the document of this name."""
+    """Show what an app requests (named). For programs that know the server by the document of this name."""
     return _ask_for_consent(asked, issuer_of(issuer, base_address()), request, session)
 
 
@@ -122,7 +122,7 @@ def get_issuer_oauth_authorization(
 def get_oauth_authorization(
     asked: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
-    """Say what a program asks for.
+    """Show what an app requests.
 
     Answers a browser with the page on which a member allows it or not, everybody else with JSON. `redirect_uri` must be
     one that the program registered, on its own machine with any port; an organization's app has one only, which is used
@@ -171,7 +171,7 @@ def _ask_for_consent(
 
 @programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
 def submit_oauth_authorization(body: Decision, member: Consenting, session: Writing) -> Redirect:
-    """Allow a program to act for the organization, or do not.
+    """Allow or deny an app access to the organization.
 
     Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
     the refusal.
@@ -191,7 +191,7 @@ def submit_oauth_authorization(body: Decision, member: Consenting, session: Writ
     openapi_extra=_fields_of(TokenRequest),
 )
 async def create_oauth_token(request: Request, response: Response, session: Autocommit) -> Token:
-    """Exchange a code, or a refresh token, for a token.
+    """Exchange a code or a refresh token for an access token.
 
     Takes a form, as the protocol has it (200), or JSON, as existing clients send it (201). The program's secret goes
     into the body, or into Basic credentials. A code, or a refresh token, that comes a second time ends what
@@ -235,13 +235,13 @@ def register_oauth_client(body: ClientMetadata, session: Writing) -> RegisteredP
 
 @programs.get("/oauth/userinfo")
 def get_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
-    """Say who consented. For tokens that were got by consent."""
+    """Return the user who consented. For tokens that were got by consent."""
     return _user_info(member, profile)
 
 
 @programs.post("/oauth/userinfo")
 def post_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
-    """Say who consented (alias). The same as `GET /oauth/userinfo`."""
+    """Return the user who consented (alias). The same as `GET /oauth/userinfo`."""
     return _user_info(member, profile)
 
 
@@ -253,13 +253,13 @@ def get_oauth_app(member: Acting, session: Reading) -> AppOut:
 
 @programs.post("/oauth/app", status_code=201)
 def create_oauth_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
-    """Make the organization's app. There is one; the answer is the only place that ever shows its secret."""
+    """Create the organization's app. There is one; the answer is the only place that ever shows its secret."""
     return apps.make_app(session, member.organization_id, body)
 
 
 @programs.put("/oauth/app")
 def update_oauth_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
-    """Change the organization's app; what is left out stays."""
+    """Change the organization's app; omitted fields stay."""
     return apps.change_app(session, member.organization_id, body)
 
 
@@ -271,26 +271,26 @@ def delete_oauth_app(member: Acting, session: Writing) -> AppDeleted:
 
 @programs.post("/oauth/app/rotate")
 def rotate_oauth_app_secret(member: Acting, session: Writing) -> AppSecret:
-    """Give the app another secret. The one before is refused at once; tokens stay in force."""
+    """Rotate the app's secret. The one before is refused at once; tokens stay in force."""
     return apps.rotate_secret(session, member.organization_id)
 
 
 @programs.get("/oauth/grants")
 def list_oauth_grants(member: Acting, session: Reading) -> GrantList:
-    """List what members allowed programs, the latest first. Administrators see everybody's, others their own."""
+    """List the apps that members allowed, latest first. Administrators see everybody's, others their own."""
     return grants.list_grants(session, member.organization_id, of_user=_whose(member))
 
 
 @programs.delete("/oauth/grants/{grant_id}")
 def revoke_oauth_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
-    """Take a consent back. One's own; an administrator any."""
+    """Revoke a consent. One's own; an administrator any."""
     grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
     return GrantRevoked(id=grant_id)
 
 
 @protocol.post("/device/code")
 def create_device_code(session: Writing) -> DeviceStarted:
-    """Begin to let a program in that has no browser.
+    """Start the authorization of a device without a browser.
 
     It shows `user_code` and `verification_uri` to the member, and asks at `POST /device/token` every `interval` seconds.
     """
@@ -301,7 +301,7 @@ def create_device_code(session: Writing) -> DeviceStarted:
 def get_device_page(
     request: Request, session: Reading, code: Annotated[str, Query(max_length=50)] = ""
 ) -> HTMLResponse:
-    """Answer the page on which a member lets a device in."""
+    """Show the page where a member allows a device."""
     return _page_for_somebody(
         session,
         request,
@@ -312,7 +312,7 @@ def get_device_page(
 
 @programs.post("/device/approve")
 def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
-    """Let in the device that shows a code, or deny it."""
+    """Allow the device that shows a code, or deny it."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)
     return DeviceSettled(approved=body.approve)
@@ -320,31 +320,31 @@ def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -
 
 @protocol.post("/device/token")
 def create_device_token(body: DeviceRequest, session: Autocommit) -> DeviceToken:
-    """Ask how a device stands: a token once, or why there is none yet."""
+    """Poll for a device's token, returned once."""
     return device.poll_device(session, body.device_code)
 
 
 @programs.get("/.well-known/oauth-authorization-server")
 def get_authorization_server() -> ServerMetadata:
-    """Describe the server that gives tokens (RFC 8414)."""
+    """Describe the authorization server (RFC 8414)."""
     return ServerMetadata(**server_metadata("", base_address()))
 
 
 @programs.get("/.well-known/oauth-authorization-server/{name}")
 def get_named_authorization_server(name: str) -> ServerMetadata:
-    """Describe the server that gives tokens, by the name of what takes them (RFC 8414)."""
+    """Describe the authorization server of a named resource (RFC 8414)."""
     return ServerMetadata(**server_metadata(name, base_address()))
 
 
 @programs.get("/.well-known/oauth-protected-resource")
 def get_protected_resource() -> ResourceMetadata:
-    """Describe what takes tokens (RFC 9728)."""
+    """Describe the protected resource (RFC 9728)."""
     return ResourceMetadata(**resource_metadata("", base_address()))
 
 
 @programs.get("/.well-known/oauth-protected-resource/{name}")
 def get_named_protected_resource(name: str) -> ResourceMetadata:
-    """Describe what takes tokens at an address (RFC 9728)."""
+    """Describe the protected resource at an address (RFC 9728)."""
     return ResourceMetadata(**resource_metadata(name, base_address()))
 
 

@@ -32,13 +32,13 @@ def get_organization(member: Acting, session: Reading) -> OrganizationOut:
 
 @settings.put("/organization")
 def update_organization(body: OrganizationIn, member: Acting, session: Writing) -> OrganizationOut:
-    """Change the organization's name, description or time zone; what is left out stays."""
+    """Change the organization's name, description or time zone; omitted fields stay."""
     return change_organization(session, member.organization_id, body)
 
 
 @settings.get("/team", operation_id="listTeam")
 def get_team(member: Acting, session: Reading) -> Team:
-    """List the members of the organization, the longest there first."""
+    """List the organization's members, longest-standing first."""
     return list_team(session, member.organization_id)
 
 
@@ -58,7 +58,7 @@ def create_customer(body: CustomerIn, member: Acting, session: Writing) -> Custo
 def update_customer(
     customer_id: UUID, body: CustomerIn, member: Acting, session: Writing
 ) -> CustomerOut:
-    """Give a customer another name."""
+    """Rename a customer."""
     return customers.rename_customer(session, member.organization_id, customer_id, body.name)
 
 
@@ -71,7 +71,7 @@ def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> Cust
 
 @told.get("")
 def count_unread_notifications(member: Acting, session: Reading) -> UnreadCount:
-    """Count what was told since the user last looked."""
+    """Count unread notifications."""
     total = notifications.count_unread(session, member.organization_id, member.person_id)
     return UnreadCount(total=total)
 
@@ -83,7 +83,7 @@ def get_notifications(
     cursor: Annotated[str | None, Query(max_length=500)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> NotificationList:
-    """List what the organization was told, the newest first. Looking at the first page marks everything as read."""
+    """List notifications, newest first. Looking at the first page marks everything as read."""
     return list_notifications(
         session, member.organization_id, member.person_id, cursor=cursor, limit=limit
     )
@@ -91,7 +91,7 @@ def get_notifications(
 
 @told.post("/read")
 def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
-    """Mark everything told until now as read."""
+    """Mark all notifications as read."""
     read_at = notifications.mark_read(session, member.person_id)
     return ReadMark(last_read_notifications=read_at)
 

@@ -77,7 +77,7 @@ def list_posts(
     tag: UUID | None = None,
     cursor: Cursor = None,
 ) -> Response:
-    """List the calendar of a range.
+    """List the posts of a date range.
 
     First to go out first, both ends included. Days are whole days on the clock of `timezone`.
 
@@ -114,7 +114,7 @@ def list_post_pages(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
 ) -> PostPage:
-    """List posts by pages. Last to go out first."""
+    """List posts, one page at a time. Last to go out first."""
     wanted = Filter(channel, read.read_states(state), tag)
     return read.list_page(
         session, member.organization_id, wanted=wanted, cursor=cursor, page_size=limit
@@ -123,7 +123,7 @@ def list_post_pages(
 
 @posts.post("/valid")
 def validate_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut:
-    """Say what composing would refuse.
+    """Check what composing would refuse.
 
     A dry run: for each channel, part and field what would be refused and why. Nothing is stored.
     """
@@ -182,13 +182,13 @@ def delete_tag(tag_id: UUID, member: Acting, session: Writing) -> PostRef:
 
 @posts.get("/group/{group_id}")
 def get_post_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
-    """Read all posts of a compose action. First to go out first."""
+    """Read a group of posts. First to go out first."""
     return read.get_group(session, member.organization_id, group_id)
 
 
 @posts.delete("/group/{group_id}")
 def delete_post_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGroup:
-    """Delete all posts of a compose action.
+    """Delete a group of posts.
 
     All of them, or none if one is being published or was.
     """
@@ -231,7 +231,7 @@ def update_post_date(
 def update_post_status(
     post_id: UUID, body: NewStatus, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
-    """Queue a post, or take it back.
+    """Queue a post, or turn it back into a draft.
 
     `draft` cancels what is queued; `schedule` queues it for its time.
     """
@@ -252,7 +252,7 @@ def duplicate_post(
 
 @posts.post("/{post_id}/confirm")
 def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut:
-    """Say where an unconfirmed post is.
+    """Confirm an unconfirmed post by its address.
 
     Where the platform can be asked, it is asked whether that post is there and the channel's own. The post is then
     published, and the next part of its thread goes on its way.
@@ -262,7 +262,7 @@ def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut
 
 @posts.post("/{post_id}/resend")
 def resend_post(post_id: UUID, member: Acting, session: Writing) -> ResentOut:
-    """Send a failed or unconfirmed post again.
+    """Resend a failed or unconfirmed post.
 
     At once, with the parts of its thread that failed because it did. Of an unconfirmed post this makes another copy,
     whether or not the first one is there: `resent` says so, and the post's `error` names the copies that were found.
@@ -278,7 +278,7 @@ def get_post_history(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
 ) -> HistoryOut:
-    """Read what happened to a post.
+    """Read a post's history.
 
     Who changed what, and what the platform answered to each try; newest first.
     """

@@ -81,7 +81,7 @@ class Connected(WireModel):
 
 @api.get("/is-connected")
 def is_connected() -> Connected:
-    """Report that the key works."""
+    """Check that the key works."""
     return Connected(connected=True)
 
 
@@ -136,7 +136,7 @@ def public_delete_integration(
 
 @api.get("/integration-settings/{channel_id}")
 def get_integration_settings(channel_id: ChannelId, member: Acting, session: Reading) -> GuideOut:
-    """Read what to know before writing for a channel.
+    """Read a channel's rules, settings and tools.
 
     Its platform's rules in words, how long a text may be, the JSON Schema of a post's settings, and the tools.
     """
@@ -153,7 +153,7 @@ def trigger_integration_tool(channel_id: ChannelId, body: ToolCall, member: Acti
 def get_integration_analytics(
     channel_id: ChannelId, member: Acting, date: Days = 7
 ) -> list[PublicSeries]:
-    """Read a channel's numbers. Empty where its platform tells none, or does not answer."""
+    """Read a channel's analytics. Empty where its platform tells none, or does not answer."""
     return analytics.account_numbers(member.organization_id, channel_id, days=date)
 
 
@@ -161,7 +161,7 @@ def get_integration_analytics(
 def get_post_analytics(
     post_id: Annotated[str, Path(max_length=200)], member: Acting, date: Days = 7
 ) -> list[PublicSeries] | Missing:
-    """Read a post's numbers as of now.
+    """Read a post's current analytics.
 
     Empty where it is not published, or its platform tells none; `date` changes nothing yet.
     """
@@ -326,7 +326,7 @@ def public_delete_post(post_id: Id, member: Acting, session: Writing) -> PublicR
 
 @api.get("/posts/{post_id}/missing")
 def get_missing_content(post_id: Id, member: Acting) -> list[RecentRelease]:
-    """List what a post may be on its platform. Empty: no platform here is asked for that yet."""
+    """List what a published post could be on its platform. Empty: no platform here is asked for that yet."""
     del post_id, member
     return []
 
@@ -345,7 +345,7 @@ def update_post_settings(
 def public_update_post_status(
     post_id: Id, body: StatusWanted, member: Acting, session: Writing
 ) -> PublicStatus:
-    """Queue a post, or take it back.
+    """Queue a post, or turn it back into a draft.
 
     `draft` cancels what is queued; `schedule` queues it for its time.
     """
@@ -411,7 +411,7 @@ def upload_file(member: Acting, file: FileOfForm = None, key: Key = None) -> Pub
 
 @api.post("/upload-from-url", status_code=201)
 def upload_from_url(body: FileAddress, member: Acting, key: Key = None) -> PublicMedia:
-    """Upload a file by its address.
+    """Upload a file from an address.
 
     It is fetched at once, within 25 seconds, from a public https address. With an `Idempotency-Key` the same address
     is fetched once, however often it is sent.

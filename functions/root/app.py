@@ -27,7 +27,7 @@ def get_start_page(request: Request) -> Response:
 
 @root.get("/health")
 def get_health() -> Health:
-    """Report that this function lives. Nothing else is asked."""
+    """Report that this function is alive. Nothing else is asked."""
     return health()
 
 
@@ -38,7 +38,7 @@ def get_health() -> Health:
     },
 )
 def get_health_readiness(response: Response) -> Readiness:
-    """Ask the database, the queue and the storage whether they answer, and name the one that does not."""
+    """Check the database, the queue and the storage, and name the one that does not answer."""
     found = readiness()
     response.status_code = 200 if found.status == "ok" else 503
     return found
@@ -55,7 +55,7 @@ def get_openapi_document(request: Request) -> Response:
 
 @root.get("/docs", response_class=HTMLResponse)
 def get_docs(request: Request) -> Response:
-    """Show the description of the whole API as a page on which it can be tried out."""
+    """Show the API reference, where routes can be tried out."""
     return reference.show_page(request)
 
 

@@ -25,7 +25,7 @@ class Newcomer:
 
 
 def can_register(session: Session) -> bool:
-    """Return whether this server takes new accounts; the first one always."""
+    """Return whether this server accepts new accounts; the first one always."""
     return not settings().disable_registration or not identity.any_user(session)
 
 

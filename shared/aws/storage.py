@@ -96,7 +96,7 @@ def key_of(url: str) -> str | None:
 
 
 def create_multipart(key: str, *, content_type: str | None = None) -> str:
-    """Begin an upload in parts; its id. What is never completed is removed by the bucket's lifecycle rule.
+    """Start an upload in parts; its id. What is never completed is removed by the bucket's lifecycle rule.
 
     With `content_type` the object can be served as soon as it is complete.
     """

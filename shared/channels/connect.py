@@ -379,7 +379,7 @@ def connect_by_form(
 
 
 def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
-    """List the pages that a channel could be.
+    """List the pages that a channel can post to.
 
     Raises:
         NoPages: the platform has none to choose from.

@@ -40,7 +40,7 @@ def add_customer(session: Session, organization_id: UUID, name: str) -> Customer
 def rename_customer(
     session: Session, organization_id: UUID, customer_id: UUID, name: str
 ) -> CustomerOut:
-    """Give a customer another name.
+    """Rename a customer.
 
     Raises:
         CustomerNotFound: the organization has no such customer.
@@ -53,7 +53,7 @@ def rename_customer(
 def change_customer(
     session: Session, organization_id: UUID, channel_id: UUID, wanted: ChangeCustomer
 ) -> ChannelFacts:
-    """Say for whom a channel is; a name that no customer has yet makes one.
+    """Set a channel's customer; a name that no customer has yet makes one.
 
     Raises:
         InvalidInput: both are said, or neither.

@@ -260,7 +260,7 @@ def hold_customer(session: Session, organization_id: UUID, customer_id: UUID) ->
 def rename_customer(
     session: Session, organization_id: UUID, customer_id: UUID, name: str
 ) -> AnyRow:
-    """Give a customer another name.
+    """Rename a customer.
 
     Raises:
         CustomerNotFound: the organization has no such customer.

@@ -41,7 +41,7 @@ def send_first_activation(session: Session, user_id: UserId, email: str) -> None
 
 
 def resend_activation(session: Session, email: str) -> None:
-    """Mail the activating link again, if there is an account with the address that waits for it."""
+    """Email the activation link again, if there is an account with the address that waits for it."""
     account = queries.find_account(session, email)
     if account and not account.is_active:
         send_activation(session, account.user_id, email)
@@ -60,7 +60,7 @@ def activate(session: Session, code: str) -> UserId:
 
 
 def send_reset(session: Session, email: str) -> None:
-    """Mail a link to set a new password, if there is an account with the address."""
+    """Email a link to set a new password, if there is an account with the address."""
     account = queries.find_account(session, email)
     if account is None:
         return

@@ -39,7 +39,7 @@ _USUAL_PART_BYTES = 256 * _MEBIBYTE
 def start_upload(
     session: Session, organization_id: OrganizationId, new: NewUpload, *, uploaded_by: UserId | None
 ) -> UploadStarted:
-    """Begin an upload and sign the addresses of its first parts.
+    """Start an upload and sign the addresses of its first parts.
 
     Raises:
         FileRefused: what the browser reports is enough to know that it will not be stored.

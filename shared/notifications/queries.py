@@ -46,7 +46,7 @@ class Recipient:
 
 
 def count_unread(session: Session, organization_id: OrganizationId, user_id: UserId) -> int:
-    """Count what was told since the user last looked; at most 1,000."""
+    """Count unread notifications; at most 1,000."""
     return int(
         session.execute(
             _COUNT_UNREAD, {"organization_id": organization_id, "user_id": user_id}

@@ -24,7 +24,7 @@ def get_app(session: Session, organization_id: OrganizationId) -> AppOut:
 
 
 def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> AppMade:
-    """Make the organization's app. The answer is the only place that ever shows its secret.
+    """Create the organization's app. The answer is the only place that ever shows its secret.
 
     Raises:
         AppExists: there is one already.
@@ -69,7 +69,7 @@ def change_app(session: Session, organization_id: OrganizationId, change: AppCha
 
 
 def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecret:
-    """Give the app another secret; the one before is refused at once, tokens stay in force.
+    """Rotate the app's secret; the one before is refused at once, tokens stay in force.
 
     Raises:
         NoApp: there is none.

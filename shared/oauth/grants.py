@@ -39,7 +39,7 @@ def list_grants(
 def revoke_grant(
     session: Session, organization_id: OrganizationId, grant_id: UUID, *, of_user: UserId | None
 ) -> None:
-    """Take a consent back: the next request with its token is refused.
+    """Revoke a consent: the next request with its token is refused.
 
     Raises:
         NoSuchGrant: the member gave none with this id; None: no member did.

@@ -24,7 +24,7 @@ class NoSuchDocument(NotFound):
 
 
 def server_metadata(name: str, base: str) -> dict[str, Any]:
-    """Describe the server that gives tokens, under the name that `name` adds to `base`.
+    """Describe the authorization server, under the name that `name` adds to `base`.
 
     `base` is the public address as the program knows it, with or without `/api`: everything is named below it.
 

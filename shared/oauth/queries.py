@@ -223,7 +223,7 @@ def revoke_what_code_gave(session: Session, code_hash: bytes) -> bool:
 def list_grants(
     session: Session, organization_id: OrganizationId, *, of_user: UserId | None
 ) -> Sequence[AnyRow]:
-    """List what members allowed programs, the latest first; at most 1,000. None: of every member."""
+    """List the apps that members allowed, latest first; at most 1,000. None: of every member."""
     statement = (
         select(
             OAuthGrant.id,
@@ -396,7 +396,7 @@ returning organization_id, scopes
 """).bindparams(*_OF_TOKEN)
 # One grant a program, member, organization and device: the previous token ends with the statement that gives the new
 # one. A device is new each time, so that signing in on one computer does not sign out another.
-# What two exchanges of one code do at the same time comes one after the other by the lock of the code's row, and the
+# The lock on the code's row serializes concurrent exchanges, and the
 # second finds it used.
 _GRANTED = """
 touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id)

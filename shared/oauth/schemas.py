@@ -54,7 +54,7 @@ class AppIn(RequestModel):
 
 
 class AppChange(RequestModel):
-    """What is to change; what is left out stays. `picture` null: it has none."""
+    """What is to change; omitted fields stay. `picture` null: it has none."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     description: str | None = Field(default=None, max_length=1_000)

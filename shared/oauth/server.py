@@ -383,7 +383,7 @@ class _Request(OAuth2Request):
 
 
 def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
-    """Say what a program asks for, by the parameters that it sent a browser with.
+    """Show what an app requests, by the parameters that it sent a browser with.
 
     Raises:
         UnknownProgram: no program has the client id.
@@ -413,7 +413,7 @@ def answer_consent(session: Session, values: Mapping[str, str], consenter: Conse
 def exchange(
     session: Session, values: Mapping[str, str], *, authorization: str | None
 ) -> dict[str, Any]:
-    """Exchange a code, or a refresh token, for a token. `authorization` is the header, if the program proves itself by it.
+    """Exchange a code or a refresh token for an access token. `authorization` is the header, if the program proves itself by it.
 
     The session must not be a transaction: what came twice is revoked although the request is refused.
 

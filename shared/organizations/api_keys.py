@@ -76,7 +76,7 @@ def change_api_key(
 def rotate_api_key(
     session: Session, organization_id: OrganizationId, key_id: UUID, *, keep_old_for: timedelta
 ) -> ApiKeyMade:
-    """Put a new key in the place of one: same name, scopes and end. The old one works for a while.
+    """Rotate an API key: same name, scopes and end. The old one works for a while.
 
     Raises:
         NoSuchApiKey: the organization has no such key.

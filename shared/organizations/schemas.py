@@ -96,7 +96,7 @@ class ApiKeyIn(RequestModel):
 
 
 class ApiKeyChange(RequestModel):
-    """What is to change; what is left out stays. `expiresAt` null: it does not expire."""
+    """What is to change; omitted fields stay. `expiresAt` null: it does not expire."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1, max_length=10)

@@ -137,7 +137,7 @@ class Api:
 
     @property
     def sent(self) -> bool:
-        """Whether something irrevocable was sent, by this line or one made from it, that no complete answer refused."""
+        """True if an irrevocable request was sent and not cleanly refused."""
         return bool(self._unrefused)
 
     def acting_as(self, access: ChannelAccess, app: AppCredentials | None = None) -> "Api":

@@ -104,7 +104,7 @@ def part_in(part: PublicPart, taken: Taken) -> PartIn:
 
 
 def _image_in(image: PublicImage, taken: Taken) -> ImageIn:
-    """Say the same of a file; what is left out stays left out, so that a stored file keeps it."""
+    """Say the same of a file; omitted fields stay left out, so that a stored file keeps it."""
     media_id = taken.get(image.path) or id_in_address(image.path)
     said: dict[str, Any] = {}
     if "alt" in image.model_fields_set:

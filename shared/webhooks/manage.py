@@ -76,7 +76,7 @@ def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: U
 
 
 def add_webhook(organization_id: OrganizationId, wanted: WebhookIn) -> WebhookMade:
-    """Make a webhook. The answer shows its secret, and no other does.
+    """Create a webhook. The answer shows its secret, and no other does.
 
     Raises:
         InvalidInput: a channel is not the organization's.

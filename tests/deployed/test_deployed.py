@@ -197,7 +197,7 @@ def _connect(browser: Browser, system: System) -> str:
 
 
 def _program(signed_in: Browser, system: System, function: str) -> Browser:
-    """Make an API key; a program that calls a function with it."""
+    """Create an API key; a program that calls a function with it."""
     made = signed_in.post("/user/api-key", {"name": function})
     assert made.status == 201, made.text
     program = Browser(system, function)
