@@ -141,16 +141,20 @@ def start_social_integration(
     response: Response,
     browser: Browser = None,
     refresh: Annotated[
-        str | None, Query(max_length=500, description="The channel that is connected again.")
+        str | None, Query(max_length=500, description="The channel to reconnect.")
     ] = None,
     external_url: Annotated[
         str | None,
-        Query(alias="externalUrl", max_length=500, description="The server, where there are many."),
+        Query(
+            alias="externalUrl",
+            max_length=500,
+            description=("The server, for platforms with many."),
+        ),
     ] = None,
     redirect_url: Annotated[
-        WebAddress | None, Query(alias="redirectUrl", description="Where to go on afterwards.")
+        WebAddress | None, Query(alias="redirectUrl", description="Where to go afterwards.")
     ] = None,
-    timezone: Annotated[Zone | None, Query(description="On whose clock posting times are.")] = None,
+    timezone: Annotated[Zone | None, Query(description="The time zone of posting times.")] = None,
 ) -> StartedOut:
     """Start connecting an account.
 

@@ -60,7 +60,11 @@ State = Annotated[str | None, Query(max_length=20, examples=["QUEUE"])]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", pattern=r'^"?\d{1,9}"?$', description="The revision that was read."),
+    Header(
+        alias="If-Match",
+        pattern=r'^"?\d{1,9}"?$',
+        description=("The revision that the change is based on."),
+    ),
 ]
 
 

@@ -116,7 +116,7 @@ def get_social_url(
     provider: str,
     member: Acting,
     refresh: Annotated[
-        str | None, Query(max_length=500, description="The channel that is connected again.")
+        str | None, Query(max_length=500, description="The channel to reconnect.")
     ] = None,
 ) -> Started:
     """Start connecting an account.

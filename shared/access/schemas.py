@@ -29,7 +29,7 @@ class OwnSelf(WireModel):
     )
     allow_trial: bool
     is_lifetime: bool
-    admin: bool = Field(description="Whether the person may act for any organization.")
+    admin: bool = Field(description="Whether the user may act for any organization.")
     impersonate: bool = Field(description="Whether an administrator acts as this user.")
 
 

@@ -307,7 +307,7 @@ class ChannelOut(WireModel):
     editor: str
     strip_links: bool = False
     disabled: bool
-    in_between_steps: bool = Field(description="A page is still to be chosen.")
+    in_between_steps: bool = Field(description="A page must still be chosen.")
     refresh_needed: bool = Field(description="The account must be connected again.")
     disconnected_at: WireTime | None
     disconnected_reason: str | None
@@ -315,12 +315,14 @@ class ChannelOut(WireModel):
     is_custom_fields: bool
     custom_fields: list[FormFieldOut] | None
     time: list[PostingTimeOut]
-    timezone: str = Field(description="The clock that `time` is read on.")
+    timezone: str = Field(description="The time zone of `time`.")
     text: TextOut
-    media: MediaRulesOut = Field(description="Which files a part may carry on this account.")
+    media: MediaRulesOut = Field(description="Which files a part may have on this account.")
     change_profile_picture: bool = False
     change_nick_name: bool = False
-    customer: CustomerOut | None = Field(description="For whom it is, if for somebody.")
+    customer: CustomerOut | None = Field(
+        description=("The customer that the channel belongs to, if any.")
+    )
     additional_settings: str = Field(description="JSON: a list of settings of the account.")
     created_at: WireTime
 

@@ -113,10 +113,8 @@ class MediaOut(WireModel):
     thumbnail: str | None = Field(description="Public address of a small picture of it.")
     thumbnail_timestamp: int | None = Field(description="Milliseconds into a video.")
     moves: bool = Field(description="Whether it is a picture of several frames.")
-    damage: str | None = Field(
-        description="What is wrong with the file, so that posts cannot use it; null: nothing."
-    )
-    variants_made: bool = Field(description="Whether the copies that platforms need are there.")
+    damage: str | None = Field(description="Why posts cannot use the file; null: nothing is wrong.")
+    variants_made: bool = Field(description="Whether the copies that platforms need are ready.")
     created_at: WireTime
     updated_at: WireTime
 
@@ -183,7 +181,7 @@ class MediaEdit(RequestModel):
 
     name: FileName | None = None
     alt: AltText | None = Field(
-        default=None, description="What the picture shows, for those who cannot see it."
+        default=None, description="What the picture shows, for people who cannot see it."
     )
     thumbnail: str | None = Field(
         default=None,

@@ -124,7 +124,7 @@ class ApiKeyOut(WireModel):
 
 
 class ApiKeyMade(ApiKeyOut):
-    key: str = Field(description="The key itself. It is shown here and never again.")
+    key: str = Field(description="The key itself. It is shown only here.")
 
 
 class ApiKeyList(WireModel):

@@ -147,7 +147,7 @@ class PostDraft(RequestModel):
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
     creation_method: Name | None = None
     republish: bool = Field(
-        default=False, description="Send what was published already once more, as a new post."
+        default=False, description="Post what is already published again, as a new post."
     )
     posts: list[ChannelPostIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
 
@@ -186,7 +186,9 @@ class PostEdit(RequestModel):
     settings: JsonObject | None = None
     integration: IntegrationIn | None = Field(default=None, description="Another channel.")
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
-    revision: int | None = Field(default=None, description="The revision that was read.")
+    revision: int | None = Field(
+        default=None, description=("The revision that the change is based on.")
+    )
 
     def as_part(self) -> PartIn:
         """Return the first part as it was sent in the short form."""
@@ -329,7 +331,7 @@ class PartOut(_Standing):
     image: list[ImageOut]
     delay: float = Field(description=_MINUTES)
     published_at: WireTime | None
-    generation: int = Field(description="Raised each time a member sends the part again.")
+    generation: int = Field(description="Raised each time a member resends the part.")
 
 
 class ThreadOut(WireModel):
@@ -358,7 +360,7 @@ class ResentOut(ThreadOut):
     """A post of which a part is sent again."""
 
     resent: str = Field(
-        description="What sending it again does on the platform, in words for the member.",
+        description="What resending does on the platform, in words for the member.",
         examples=["This part was not published. It is sent now."],
     )
 

@@ -174,14 +174,14 @@ class PublicDraft(_Loose):
     )
     date: Annotated[WireTime, _DATE]
     short_link: Flag = Field(
-        default=False, description="Taken and left: links go out as they were written."
+        default=False, description="Accepted and ignored: links are published as written."
     )
     inter: Annotated[
         float | None, BeforeValidator(_nothing_if_empty), AfterValidator(_not_repeated)
     ] = Field(default=None, allow_inf_nan=False, description="Repeating is refused.")
     order: str | None = Field(default=None, description="Not read.")
     republish: Flag | None = Field(
-        default=None, description="Send what was published already once more, as a new post."
+        default=None, description="Post what is already published again, as a new post."
     )
     creation_method: str | None = Field(default=None, max_length=500, examples=["API", "CLI"])
     tags: Tags = Field(default_factory=list, max_length=MAX_TAGS)

@@ -81,11 +81,11 @@ class SocialPost(_Loose):
         default=False, description="Not needed: the account's own data decides."
     )
     date: WireTime = Field(
-        description="When it is to appear; without an offset it is UTC. `now` ignores it.",
+        description="When to publish it; without an offset it is UTC. `now` ignores it.",
         examples=["2026-12-24T10:00:00Z"],
     )
     short_link: bool = Field(
-        default=False, description="Taken and left: links go out as they were written."
+        default=False, description="Accepted and ignored: links are published as written."
     )
     type: Literal["draft", "schedule", "now"]
     posts_and_comments: list[PostOrComment] = Field(min_length=1, max_length=_MAX_ENTRIES)

@@ -84,7 +84,7 @@ class PublicMedia(WireModel):
     name: str = Field(
         description="What it is stored as.", examples=["9b2f1c0e5d7a4f38a6c1e2d3b4f5a697.png"]
     )
-    original_name: str | None = Field(description="What it was called; null: that was not said.")
+    original_name: str | None = Field(description="Its original name; null: not known.")
     path: str = Field(description="Its public address, for the `image` of a post.")
     thumbnail: str | None = Field(description="Null: it is made later.")
     alt: str | None = Field(description="Null: a post says it, or `PUT /media/{media_id}`.")

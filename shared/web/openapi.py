@@ -17,28 +17,27 @@ from shared.oauth.scopes import READ, WRITE
 from shared.web.errors import Problem
 
 TITLE = "Roost"
-_DESCRIPTION = """\
-Schedule posts for many social networks at once.
+_DESCRIPTION = """Schedule posts for many social networks at once.
 
 **Which routes are for you.** A program that works for an organization calls the *Public API*, whose wire contract
-existing clients speak. Everything else is what the console itself calls; most of it takes an API key too, and tells
-refusals in more detail.
+existing clients speak. The other routes are those of the console; most of them accept an API key too, and their
+refusals have more detail.
 
-**Who is calling** is proven by an API key or a token in the header `Authorization`, by the cookie of a browser that has
-signed in (`__Host-auth` where the public address is https, `auth` on http), or by the same value in the header `auth`.
-Where somebody belongs to several organizations, the cookie (`__Host-showorg` or `showorg`) or the header `showorg` says
-which is meant; a key and a token mean one already. Naming an organization that is not open to the caller is refused
-(403 `organization_gone`). The button *Authorize* takes either; what you try out on this page is done.
+**Authentication** is an API key or a token in the header `Authorization`, the cookie of a browser that has signed in
+(`__Host-auth` where the public address is https, `auth` on http), or the same value in the header `auth`. For members of
+several organizations, the cookie (`__Host-showorg` or `showorg`) or the header `showorg` selects one; a key and a token
+belong to one organization. An organization that is not open to the caller is refused (403 `organization_gone`). The
+button *Authorize* takes either; requests that you try out on this page are carried out.
 
-**Cookies write only from Roost's own pages.** A request that changes something and is carried by cookies alone is refused
+**Cookies write only from Roost's own pages.** A request that changes something and is authenticated by cookies alone is refused
 (403 `origin_refused`) unless `Sec-Fetch-Site` is `same-origin` or `none`, or `Origin` is the public address or one of
 `CORS_ORIGINS`. A program that keeps cookies sends that `Origin`.
 
 **Times** are written as `2026-01-15T10:30:00.000Z`; one without an offset is read as UTC.
 
 **Refusals** are problem details (RFC 9457) with a stable `code`; refused fields are listed in `errors`, each with its
-`path` from the body's root. The public API has bodies of its own. `x-plan-limit` names the allowance of the plan that a
-route belongs to; none is counted yet, and no request is refused for its plan. Every answer carries `x-request-id`; quote
+`path` from the body's root. The public API has bodies of its own. `x-plan-limit` names the plan limit that a route
+counts against; none is counted yet, and no request is refused for its plan. Every response has `x-request-id`; quote
 it when asking for help.
 """
 # In the order in which they are read. Each tag of a route is here.
@@ -55,9 +54,9 @@ TAGS = {
     "Customers": "The clients that channels belong to, for those who post for others.",
     "Notifications": "What members are notified of.",
     "Organization": "The organization and its team.",
-    "User": "Who is signed in: profile, sessions, mails, API keys.",
+    "User": "The signed-in user: profile, sessions, emails, API keys.",
     "Signing in": "Accounts: register, sign in and out, reset passwords.",
-    "Running": "Whether the system runs, and what it can do.",
+    "Running": "Whether the system is running, and what it can do.",
 }
 _SECURITY = {
     "apiKey": {
@@ -65,15 +64,16 @@ _SECURITY = {
         "in": "header",
         "name": "Authorization",
         "description": (
-            "An API key as it was shown, with or without `Bearer ` before it: `Authorization: roost_…`. "
-            "Admins make keys with `POST /user/api-key`; one may read, or read and write. Tokens (`pos_…`) do here too."
+            "An API key, with or without `Bearer ` before it: `Authorization: roost_…`. Admins "
+            "create keys with `POST /user/api-key`, to read, or to read and write. Access tokens "
+            "(`pos_…`) work here too."
         ),
     },
     "oauth": {
         "type": "oauth2",
         "description": (
-            "A token that a member gave a program. It is sent like a key, does not end, and is taken back with "
-            "`DELETE /oauth/grants/{grant_id}`. Programs without a secret need PKCE (S256)."
+            "An access token that a member granted an app. Send it like a key. Members revoke it "
+            "with `DELETE /oauth/grants/{grant_id}`. Apps without a secret need PKCE (S256)."
         ),
         "flows": {
             "authorizationCode": {
@@ -81,7 +81,10 @@ _SECURITY = {
                 "tokenUrl": "/oauth/token",
                 "scopes": {
                     READ: "See your name and address, channels and their customers, posts, files and notifications.",
-                    WRITE: "Change them: write and delete posts, upload files, connect and remove channels.",
+                    WRITE: (
+                        "Change these: write and delete posts, upload files, connect and "
+                        "remove channels."
+                    ),
                 },
             }
         },
@@ -90,8 +93,9 @@ _SECURITY = {
         "type": "apiKey",
         "in": "cookie",
         "name": "auth",
-        "description": "Set by `POST /auth/login`, which a browser remembers by itself; there is nothing to fill in here. "
-        "Where the public address is https its name is `__Host-auth`.",
+        "description": "Set by `POST /auth/login` and kept by the browser; there is nothing to "
+        "fill in here. Where the public address is https, its name is "
+        "`__Host-auth`.",
     },
     "sessionHeader": {
         "type": "apiKey",
@@ -102,12 +106,15 @@ _SECURITY = {
 }
 _RATE_HEADERS = {
     "X-RateLimit-Limit": "How many calls the limit allows.",
-    "X-RateLimit-Remaining": "How many of them are left.",
-    "X-RateLimit-Reset": "In how many seconds there are more.",
+    "X-RateLimit-Remaining": "How many of these calls are left.",
+    "X-RateLimit-Reset": "Seconds until more calls are available.",
 }
 _HEADERS = {
     name: {"description": words, "schema": {"type": "integer"}}
-    for name, words in {**_RATE_HEADERS, "Retry-After": "In how many seconds to try again."}.items()
+    for name, words in {
+        **_RATE_HEADERS,
+        "Retry-After": "Seconds to wait before trying again.",
+    }.items()
 }
 # Of routes that answer a refused field by another status than 422, FastAPI believes that they do by this one, too.
 _FASTAPIS_REFUSAL = {"$ref": "#/components/schemas/HTTPValidationError"}

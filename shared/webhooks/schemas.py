@@ -36,7 +36,8 @@ class WebhookEdit(RequestModel):
         default=None, max_length=1_000, description=_CHANNELS
     )
     disabled: bool | None = Field(
-        default=None, description="false ends what a member, or too many failures, had begun."
+        default=None,
+        description=("false enables it again after a member or too many failures disabled it."),
     )
 
 
@@ -51,7 +52,7 @@ class AddressTried(WireModel):
 
     send: bool
     response_status: int | None
-    response_text: str | None = Field(description="The beginning of the answer.")
+    response_text: str | None = Field(description="The beginning of the response.")
     error: str | None
 
 
@@ -65,7 +66,7 @@ class WebhookOut(WireModel):
     disabled_at: WireTime | None
     disabled_reason: str | None
     failing_since: WireTime | None = Field(
-        description="When a message first failed, if none was taken since."
+        description="When a message first failed, if none was accepted since."
     )
     created_at: WireTime
     updated_at: WireTime
@@ -73,7 +74,7 @@ class WebhookOut(WireModel):
 
 class WebhookMade(WebhookOut):
     secret: str = Field(
-        description="What signatures are made with. It is shown here and never again.",
+        description="The secret that signs messages. It is shown only here.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     )
 
@@ -90,9 +91,9 @@ class DeliveryOut(WireModel):
     event_id: UUID
     state: DeliveryState
     tries: int
-    next_at: WireTime | None = Field(description="When it is to be sent (again).")
+    next_at: WireTime | None = Field(description="When it is sent next.")
     response_status: int | None
-    response_text: str | None = Field(description="The beginning of the last answer.")
+    response_text: str | None = Field(description="The beginning of the last response.")
     error: str | None
     body: list[dict[str, Any]]
     created_at: WireTime
