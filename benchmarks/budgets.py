@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmarks import requests
 from benchmarks.imports import BARE, EMPTY, FIRST_BATCH, HEAVY
 from benchmarks.lateness import POSTS
+from benchmarks.publishing import TRIPS
 from benchmarks.start import KILLED, QUEUED, SECOND
 from benchmarks.timing import Row
 
@@ -23,6 +24,7 @@ REQUESTS_MS = {
 }
 LAST_OF_BURST_SECONDS = 2.0
 CPU_A_POST_MS = 35.0
+TRIPS_A_POST = 4
 PLATFORM_SECONDS = 0.6
 READY_SECONDS = {SECOND: 4.5, QUEUED: 6.0, KILLED: 6.0}
 P99_SECONDS = {"default scaling": 20.0, "40 pollers": 5.0}
@@ -109,6 +111,8 @@ def _publishing(throughput: Sequence[Row], burst: Sequence[Row]) -> Iterable[Row
         f"{cpu} ms",
         cpu < CPU_A_POST_MS,
     )
+    trips = _figure(throughput, TRIPS)
+    yield _line(TRIPS, f"at most {TRIPS_A_POST}", f"{trips:g}", trips <= TRIPS_A_POST)
 
 
 def _lateness(rows: Sequence[Row]) -> Iterable[Row]:

@@ -37,6 +37,7 @@ from tests.counting import Cost, count_statements
 from tests.fakes.platform import Platform, fake_platform
 
 BATCH = 10
+TRIPS = "round trips a post, without media and replies"
 BURST = 100
 _SOON = timedelta(seconds=1)
 
@@ -183,41 +184,30 @@ def measure_burst(on: Publisher, *, times: int) -> list[Row]:
 
 def trips_a_post(on: Publisher) -> int:
     """Count the round trips of a post without media and replies."""
-    return sum(cost.round_trips for cost in _cost_of(on, on.queue_posts(1)))
+    return len(_trips_of(on, on.queue_posts(1)))
 
 
 def claim_mark_record(on: Publisher) -> tuple[Cost, Cost, Cost]:
-    """Count what a post with a picture and a reply sends: in the two transactions and, between them, the mark.
+    """Count what a post with a picture and a reply sends before its mark, as its mark, and after it.
 
     What follows the record after its commit, that the reply is armed, counts as the record's.
     """
-    claim, mark, *record = _cost_of(on, [on.queue_thread_with_picture()])
-    whole = Cost()
-    for each in record:
-        whole.sql += each.sql
-        whole.trips += each.trips
-    return claim, mark, whole
+    trips = _trips_of(on, [on.queue_thread_with_picture()])
+    mark = next(number for number, trip in enumerate(trips) if "set state = 'sending'" in trip)
+    return _cost(trips[:mark]), _cost(trips[mark : mark + 1]), _cost(trips[mark + 1 :])
 
 
-def _cost_of(on: Publisher, ids: Sequence[UUID]) -> list[Cost]:
+def _trips_of(on: Publisher, ids: Sequence[UUID]) -> Sequence[str]:
     _work_off(on.queue_posts(1))
     [batch] = _batches(ids)
     with count_statements() as cost:
         _handle(batch)
     _late(ids)
-    return _split(cost)
+    return cost.trips
 
 
-def _split(cost: Cost) -> list[Cost]:
-    """Divide what was sent after each COMMIT."""
-    parts = [Cost()]
-    for trip in cost.trips:
-        parts[-1].trips.append(trip)
-        if trip == "commit":
-            parts.append(Cost())
-        else:
-            parts[-1].sql.append(trip)
-    return [part for part in parts if part.trips]
+def _cost(trips: Sequence[str]) -> Cost:
+    return Cost(sql=[trip for trip in trips if trip != "commit"], trips=list(trips))
 
 
 def _work_off(ids: Sequence[UUID]) -> None:

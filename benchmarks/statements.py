@@ -12,7 +12,7 @@ from shared.posts.models import Tag
 from tests.counting import count_statements
 
 CONTEXT, PAGE, CREATE = 1, 2, 8
-CLAIM, RECORD = 2, 3
+CLAIM, RECORD = 2, 2
 
 
 def measure(publisher: Publisher) -> list[Row]:

@@ -5,12 +5,13 @@ out yet, or ever, comes back with the obstacle instead of an attempt.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Executable, Row
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
@@ -98,26 +99,26 @@ class NotNow:
     wait: timedelta
 
 
-def claim(session: Session, part_id: UUID, revision: int) -> Claim | NotNow | None:
-    """Claim a part for publishing; None when the message is stale or a duplicate."""
-    row = (
-        session.execute(
-            queries.CLAIM,
-            {
-                "part_id": part_id,
-                "revision": revision,
-                "attempt_id": new_id(),
-                "lease_seconds": float(settings().lease_seconds),
-                "max_late_seconds": settings().max_late.total_seconds(),
-                "crowded_message": sentence(CROWDED, Step.CLAIM),
-            }
-            | _bounds(),
-        )
-        .mappings()
-        .one_or_none()
-    )
-    if row is None:
+Execute = Callable[[Executable, Mapping[str, Any]], Iterable[Row[Any]]]
+
+
+def claim(execute: Execute, part_id: UUID, revision: int) -> Claim | NotNow | None:
+    """Claim a part for publishing; None when the message is stale or a duplicate.
+
+    `execute` runs the one statement: `execute_alone`, or a session's.
+    """
+    values = {
+        "part_id": part_id,
+        "revision": revision,
+        "attempt_id": new_id(),
+        "lease_seconds": float(settings().lease_seconds),
+        "max_late_seconds": settings().max_late.total_seconds(),
+        "crowded_message": sentence(CROWDED, Step.CLAIM),
+    }
+    found = next(iter(execute(queries.CLAIM, values | _bounds())), None)
+    if found is None:
         return None
+    row = found._mapping
     if row["verdict"] is None:
         return _claim_from(row)
     obstacle = named(row["verdict"])

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from shared.channels.line import open_line
 from shared.core.errors_report import report
 from shared.core.log import log, note
-from shared.db.session import execute_alone, run, unit_of_work
+from shared.db.session import execute_alone, read_only, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.hints import attempt_hint, send, send_after_commit, stage_hint
 from shared.posts.obstacles import NOT_STAGED, Then
@@ -46,19 +46,16 @@ class LeaseLost(Exception):
 
 def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     """Publish a part, if it is due and nobody else has it. `deadline` is a `time.monotonic()` value."""
-
-    def take(session: Session) -> tuple[Claim | NotNow | None, Sequence[MediaFile]]:
-        found = claim(session, part_id, revision)
-        return found, files_of(session, found.part) if isinstance(found, Claim) else ()
-
-    found, files = run(take)
+    found = claim(execute_alone, part_id, revision)
     if found is None:
         log.info("publish.stale", extra={"part_id": part_id, "revision": revision})
         return
     if isinstance(found, NotNow):
         put_off(found)
-    else:
-        carry_out(found, files, deadline=deadline)
+        return
+    with read_only() as session:  # no statement where the part has no files
+        files = files_of(session, found.part)
+    carry_out(found, files, deadline=deadline)
 
 
 def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:

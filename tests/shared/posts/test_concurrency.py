@@ -121,7 +121,7 @@ class TestAgainstTheClaim:
         self, committed: Engine, post: Post, another: ThreadPoolExecutor
     ) -> None:
         with unit_of_work() as session:
-            assert claim(session, post.id, 1) is not None
+            assert claim(session.execute, post.id, 1) is not None
             late = another.submit(change, post, "Too late")
             until_it_waits(committed, late)
         with pytest.raises(PostIsPublishing):
@@ -146,7 +146,7 @@ class TestAgainstTheClaim:
     ) -> None:
         def try_to_claim() -> None:
             with unit_of_work() as session:
-                assert claim(session, post.id, 1) is None
+                assert claim(session.execute, post.id, 1) is None
 
         with unit_of_work() as session:
             done(session, post)

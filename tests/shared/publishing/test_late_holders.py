@@ -66,6 +66,26 @@ class TestLateHolder:
             assert state != "published" or part in texts
 
 
+class TestAdoption:
+    @pytest.mark.parametrize("state", ["queued", "failed", "unconfirmed"])
+    def test_a_late_release_publishes_what_it_belongs_to(self, world: World, state: str) -> None:
+        root = a_thread(world, "keyless", due_in=timedelta(hours=1))
+        with world.engine.begin() as connection:
+            before = ["publishing", state] if state != "queued" else []
+            for each in before:
+                connection.execute(
+                    text("update posts set state = :state where position = 0"), {"state": each}
+                )
+            connection.exec_driver_sql(
+                "insert into attempts (id, organization_id, post_id, root_id, channel_id, revision, generation, number,"
+                " state, step, lease_until, counts, finished_at, release_id, release_url) select gen_random_uuid(),"
+                " organization_id, id, id, channel_id, 1, 1, 1, 'unknown', 1, now(), true, now(), 'r', 'https://r.example'"
+                " from posts where position = 0"
+            )
+        reconcile()
+        assert world.states(root.id)[0] == "published"
+
+
 class TestMembers:
     def test_a_release_of_before_is_not_adopted_once_it_is_sent_again(self, world: World) -> None:
         """Section 8: the member said it is not there; what comes then is the new generation's, and only that is recorded."""

@@ -72,7 +72,7 @@ def taken(world: World, provider: str = "keyless") -> Claim:
     """Claim a new thread's root and mark that it is being sent."""
     root = a_thread(world, provider, due_in=NOW)
     with unit_of_work() as session:
-        claimed = claim(session, root.id, root.revision)
+        claimed = claim(session.execute, root.id, root.revision)
     assert isinstance(claimed, Claim)
     run_module.mark_sending(claimed)
     return claimed
@@ -159,7 +159,7 @@ class TestLateness:
                 publish_due(root.id, root.revision, deadline=time.monotonic() + 55)
         change(world, "update posts set due_at = now(), revision = 2 where position = 0")
         with unit_of_work() as session:
-            claimed = claim(session, root.id, 2)
+            claimed = claim(session.execute, root.id, 2)
         assert isinstance(claimed, Claim)
         assert claimed.number == 1
 

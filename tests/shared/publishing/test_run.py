@@ -52,7 +52,7 @@ class TestClaim:
 
         def take(_number: int) -> Claim | NotNow | None:
             with unit_of_work() as session:
-                return claim(session, root.id, root.revision)
+                return claim(session.execute, root.id, root.revision)
 
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(take, range(16)))
@@ -74,6 +74,19 @@ class TestClaim:
         # the commit, that the next part is armed.
         assert whole.statements == 2 + 1 + 2
         assert one(world, "state") == "published"
+
+    def test_a_post_alone_takes_four_round_trips(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(text("update posts set deleted_at = now() where position = 1"))
+        with count_statements() as whole:
+            publish_due(root.id, root.revision, deadline=far_ahead())
+        assert one(world, "state") == "published"
+        assert one(world, "count(*)", "notifications", "1") == 1
+        ours = [
+            trip for trip in whole.trips if "pg_current_xact_id" not in trip
+        ]  # the world asks that
+        assert len(ours) == 4
 
     def test_a_stale_revision_is_dropped(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
@@ -230,7 +243,7 @@ class TestLease:
     ) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session, root.id, root.revision)
+            claimed = claim(session.execute, root.id, root.revision)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
@@ -248,7 +261,7 @@ class TestLease:
     def test_who_has_lost_it_tells_members_nothing(self, world: World, next_: Next) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session, root.id, root.revision)
+            claimed = claim(session.execute, root.id, root.revision)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
@@ -263,7 +276,7 @@ class TestLease:
     def test_while_reconcile_decides_the_old_holder_sends_nothing(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session, root.id, root.revision)
+            claimed = claim(session.execute, root.id, root.revision)
         assert isinstance(claimed, Claim)
         world.pass_time(80)
         with unit_of_work() as session:
@@ -274,7 +287,7 @@ class TestLease:
     def test_a_release_that_comes_late_is_adopted_by_reconcile(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session, root.id, root.revision)
+            claimed = claim(session.execute, root.id, root.revision)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
@@ -297,7 +310,7 @@ class TestLease:
     def test_two_reconcilers_settle_an_attempt_once(self, world: World) -> None:
         root = a_thread(world, "keyed", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session, root.id, root.revision)
+            claimed = claim(session.execute, root.id, root.revision)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
