@@ -75,7 +75,11 @@ class TestHandler:
         assert answer["Status"] == "FAILED"
         assert 'relation "posts" already exists' in answer["Reason"]
 
-    @pytest.mark.parametrize("letter", ["x", "ü", "語", "\U0001f426", "\ud800", '"'])
+    @pytest.mark.parametrize(
+        "letter",
+        ["x", "ü", "語", "\U0001f426", "\ud800", '"'],
+        ids=["ascii", "two bytes", "three bytes", "four bytes", "lone surrogate", "escaped"],
+    )
     def test_long_reason_is_cut_to_what_cloudformation_reads(
         self, letter: str, cloudformation: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
