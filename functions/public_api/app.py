@@ -173,7 +173,7 @@ def get_post_analytics(
 def list_notifications(
     member: Acting, session: Reading, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0
 ) -> ToldPage:
-    """List the organization's notifications. The newest 10,000, by pages of 100, the newest first."""
+    """List the organization's notifications. The newest 10,000, by pages of 100, newest first."""
     return notifications.list_told(session, member.organization_id, page=page)
 
 

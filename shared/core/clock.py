@@ -1,4 +1,4 @@
-"""What time is it: the only source of the process's clock.
+"""What time it is: the only clock of the process.
 
 Publishing never decides by this clock: due times are compared with the database's `now()` in the statement itself
 (`docs/lifecycle.md`, "When hints are sent"). This clock stamps logs, tokens and everything a member reads.

@@ -23,7 +23,7 @@ def _setting(default: Any, effect: str, needed_by: str) -> Any:
 
 
 class Feature(StrEnum):
-    """What an operator may switch off; `shared/access/policy.py` says which routes belong to it."""
+    """What an operator can turn off; `shared/access/policy.py` lists the routes of each."""
 
     API_KEYS = "api_keys"
     IMPERSONATION = "impersonation"
@@ -335,7 +335,7 @@ class Settings(BaseSettings):
         return self.public_url.startswith("https://")
 
     def calls_allowed(self, rate: str, default: int) -> int:
-        """Say how many calls the limit `rate` allows; `default` unless the environment says otherwise."""
+        """Return how many calls the limit `rate` allows; `default` unless the environment says otherwise."""
         return {"public_compose": self.api_limit, **self.rate_limits}.get(rate, default)
 
     @property

@@ -1,4 +1,4 @@
-"""How tokens rest: sealed by AES-256-GCM under a data key that a key service wraps (envelope encryption).
+"""How tokens are stored: sealed with AES-256-GCM under a data key that a key service wraps (envelope encryption).
 
 A sealed value opens only for the organization it was sealed for: its id is the associated data and part of the key
 service's encryption context. Layout: version (1 byte), length of the wrapped key (2 bytes), wrapped key, nonce (12

@@ -65,7 +65,7 @@ class Forbidden(AppError):
 
 
 class NotFound(AppError):
-    """There is no such thing in this organization."""
+    """It does not exist in this organization."""
 
     status, code = 404, "not_found"
 

@@ -1,4 +1,4 @@
-"""What a JPEG's header says, and which of its bytes are the picture itself.
+"""What a JPEG's header says, and which of its bytes are the picture.
 
 Sources: ITU-T T.81 annex B (segments), CIPA DC-008 4.5.4 (Exif in APP1), ICC.1:2022 annex B.4 (profiles in APP2), Adobe's
 technical note 5116 (APP14); read 2026-11.

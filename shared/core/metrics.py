@@ -51,7 +51,7 @@ def count_failed(provider: str) -> None:
 
 
 def count_unconfirmed(provider: str) -> None:
-    """Count a part of which nobody knows whether it is there."""
+    """Count a part whose outcome is unknown."""
     _write(Metric("Unconfirmed", 1), provider=provider)
 
 

@@ -53,7 +53,7 @@ _ends_at: contextvars.ContextVar[float] = contextvars.ContextVar("guarded_reques
 
 
 class AddressRefused(httpx.UnsupportedProtocol):
-    """The address is not one that we call for somebody; nothing was sent."""
+    """The address is not allowed; nothing was sent."""
 
 
 class AnswerUnreadable(httpx.ReadError):
@@ -113,7 +113,7 @@ def timed_client(
 
 
 def is_public(address: IpAddress) -> bool:
-    """Return whether an address is somebody's on the internet, and not a way into a private network."""
+    """Return whether an address is public, and not a way into a private network."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped
         if inner is None and address in _NAT64:
@@ -174,7 +174,7 @@ class _TimedTransport(httpx.HTTPTransport):
 
 
 def bounded(response: httpx.Response, max_bytes: int) -> httpx.Response:
-    """Unpack an answer as it is read, at most `max_bytes` of it.
+    """Decompress a response as it is read, at most `max_bytes` of it.
 
     Raises:
         AnswerPacked: it is packed in a way that we do not read. Reading it may raise `AnswerUnreadable` too.
@@ -260,7 +260,7 @@ class _TimedBackend(httpcore.SyncBackend):
         raise failure
 
     def check(self, host: str, addresses: Iterable[IpAddress]) -> None:
-        """Take any address."""
+        """Accept any address."""
 
 
 class _GuardedBackend(_TimedBackend):

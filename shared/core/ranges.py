@@ -21,7 +21,7 @@ class Broken(Exception):
 
 
 class Scattered(Broken):
-    """What has to be read of the file lies in more places than are worth the work; it may be whole."""
+    """The parts to read are scattered over too many places; the file may be intact."""
 
 
 @dataclass(frozen=True, slots=True)

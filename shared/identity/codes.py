@@ -41,7 +41,7 @@ def send_first_activation(session: Session, user_id: UserId, email: str) -> None
 
 
 def resend_activation(session: Session, email: str) -> None:
-    """Email the activation link again, if there is an account with the address that waits for it."""
+    """Email the activation link again, if an account with the address is waiting for it."""
     account = queries.find_account(session, email)
     if account and not account.is_active:
         send_activation(session, account.user_id, email)

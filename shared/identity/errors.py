@@ -57,7 +57,7 @@ class ActivationNotSent(SavedButNotDone):
 
 
 class EmailTaken(Conflict):
-    """Somebody has registered with this address."""
+    """An account with this address exists."""
 
     code = "email_taken"
 

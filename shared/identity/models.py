@@ -17,7 +17,7 @@ RANDOM_SEED_SQL = "sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_
 
 
 class LoginProvider(StrEnum):
-    """By what a user proves who they are."""
+    """How a user proves who they are."""
 
     LOCAL = "local"
     GITHUB = "github"
@@ -43,7 +43,7 @@ class MailKind(StrEnum):
 
 
 class User(Timestamps, SoftDelete, Base):
-    """A person. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers.
+    """A user. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers.
 
     `unsubscribe_seed` is random; the links that switch off mails are made of it (`identity/unsubscribe.py`).
     """

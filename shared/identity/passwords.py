@@ -15,7 +15,7 @@ def hash_password(password: str) -> str:
 
 
 def is_password(password: str, password_hash: str | None) -> bool:
-    """Return whether `password` is the one that was hashed; without a hash it takes as long, and says no."""
+    """Return whether `password` matches the hash; without a hash it takes the same time and returns False."""
     matches = bcrypt.checkpw(_prepared(password), (password_hash or _nobodys_hash()).encode())
     return matches and password_hash is not None
 

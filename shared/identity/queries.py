@@ -112,7 +112,7 @@ def open_session(
     ip: str | None,
     user_agent: str | None,
 ) -> None:
-    """Add a session and forget the wrong passwords that came before it."""
+    """Add a session and reset the count of wrong passwords."""
     forgotten = (
         update(User)
         .where(User.id == user_id, User.failed_logins > 0)
@@ -143,7 +143,7 @@ def rotate(
     grace: timedelta,
     life: timedelta,
 ) -> UserId | None:
-    """Replace the renewing token if `renew_hash` is the current one of a living session; whose it is."""
+    """Replace the renewing token if `renew_hash` is the current one of a live session; whose it is."""
     found = session.scalar(
         update(Session)
         .where(
@@ -165,7 +165,7 @@ def rotate(
 
 
 def find_in_grace(session: DbSession, session_id: SessionId, *, renew_hash: bytes) -> UserId | None:
-    """Find whose living session it is, if `renew_hash` was its token until moments ago."""
+    """Find whose live session it is, if `renew_hash` was its token until moments ago."""
     found = session.scalar(
         select(Session.user_id).where(
             Session.id == session_id,
@@ -188,7 +188,7 @@ def revoke_session(session: DbSession, session_id: SessionId) -> bool:
 
 
 def revoke_session_of(session: DbSession, user_id: UserId, session_id: SessionId) -> bool:
-    """End one of a user's sessions; False if they have no such session."""
+    """End one of a user's sessions; False if there is none."""
     return _changed(
         session,
         update(Session)
@@ -198,7 +198,7 @@ def revoke_session_of(session: DbSession, user_id: UserId, session_id: SessionId
 
 
 def list_sessions(session: DbSession, user_id: UserId) -> Sequence[AnyRow]:
-    """List a user's living sessions, last used first; at most 100."""
+    """List a user's live sessions, last used first; at most 100."""
     return session.execute(
         select(
             Session.id,
@@ -246,7 +246,7 @@ def add_code(
 
 
 def use_code(session: DbSession, purpose: MailedCodePurpose, *, code_hash: bytes) -> UserId | None:
-    """Use a code up; whose it was, or None if it is unknown, used or too old."""
+    """Use up a code; return its user, or None if it is unknown, used or too old."""
     return session.scalar(
         update(MailedCode)
         .where(
@@ -261,7 +261,7 @@ def use_code(session: DbSession, purpose: MailedCodePurpose, *, code_hash: bytes
 
 
 def activate(session: DbSession, user_id: UserId) -> bool:
-    """Note that the address is proven; False if the user is gone."""
+    """Mark the address as proven; False if the user is gone."""
     return _changed(
         session,
         update(User)

@@ -1,4 +1,4 @@
-"""What requests and answers about accounts look like."""
+"""Request and response schemas of accounts."""
 
 from typing import Annotated, Literal
 from uuid import UUID

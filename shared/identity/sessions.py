@@ -85,7 +85,7 @@ def open_session(session: Session, user_id: UserId, device: Device) -> SessionTo
 
 
 def renew(session: Session, token: str) -> SessionTokens:
-    """Give a new access token and replace the renewing one.
+    """Return a new access token and replace the renewing one.
 
     A token that was replaced less than `GRACE` ago still earns an access token. An older one was stolen, or its
     successor was: the session ends for both.

@@ -42,7 +42,7 @@ class SessionClaims:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """What a token was found to say, by which keys, and when that holds."""
+    """A token's verified content, with the keys and the times that it was verified for."""
 
     claims: SessionClaims
     keys: Mapping[str, str]
@@ -106,7 +106,7 @@ def read_renew_token(token: str) -> SessionId | None:
 
 
 def derived_from(value: str, purpose: str) -> list[bytes]:
-    """Return 64 bytes that only this server can derive from `value`, for each of our keys, the newest first."""
+    """Return 64 bytes that only this server can derive from `value`, for each of our keys, newest first."""
     message = f"{purpose}:{value}".encode()
     keys = reversed(list(_keys().values()))
     return [hmac.digest(key.encode(), message, hashlib.sha512) for key in keys]

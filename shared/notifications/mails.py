@@ -47,12 +47,12 @@ def mail_now(notification_ids: Sequence[UUID]) -> None:
 
 
 def mail_overdue(*, go_on: Callable[[], bool]) -> int:
-    """Mail the failures and news that nobody has; how many there were."""
+    """Mail the failures and news that were not mailed; return how many."""
     return _rounds(_claim_overdue, _one_mail_each, go_on)
 
 
 def mail_digests(*, go_on: Callable[[], bool]) -> int:
-    """Mail each organization's successes as one digest, an hour after the first of them; how many there were."""
+    """Mail each organization's successes as one digest, an hour after the first of them; return how many."""
     return _rounds(_claim_digests, _one_mail_for_all, go_on)
 
 
@@ -98,7 +98,7 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
 
 
 def _mark(sent: Sequence[UUID]) -> None:
-    """Mark at once what one organization has, so that a stop later on mails it to nobody twice."""
+    """Mark each organization's mail immediately, so that a later stop mails nobody twice."""
     with unit_of_work() as session:
         queries.mark_mailed(session, sent)
 

@@ -1,4 +1,4 @@
-"""Which table holds what members are told."""
+"""Which table holds notifications."""
 
 import uuid
 from datetime import datetime
@@ -21,7 +21,7 @@ class NotificationKind(StrEnum):
 
 
 class Notification(Base):
-    """One event, told to a whole organization. `dedupe_key` keeps one incident from being told twice.
+    """One event, for a whole organization. `dedupe_key` keeps one incident from being reported twice.
 
     `mailed_at` is set when its mail has left (or nobody wanted one): the digest function sends what is not marked.
     """

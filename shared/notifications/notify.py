@@ -72,7 +72,7 @@ _ADD_MANY = text("""
 
 @dataclass(frozen=True, slots=True)
 class NewNotification:
-    """An event to tell an organization's members of, once per `dedupe_key`."""
+    """An event to notify an organization's members of, once per `dedupe_key`."""
 
     organization_id: UUID
     kind: NotificationKind

@@ -62,7 +62,7 @@ def list_notifications(
     before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[AnyRow]:
-    """List one page, the newest first, each row with when the user last looked. The first page counts as looking.
+    """List one page, newest first, each row with when the user last looked. The first page counts as looking.
 
     `before` is the time and id of the last row of the page before. Without notifications there is one row of which
     only `last_read_at` is set.
@@ -98,13 +98,13 @@ def list_told(
 
 
 def mark_read(session: Session, user_id: UserId) -> datetime:
-    """Note that the user has seen everything told until now."""
+    """Mark everything until now as seen by the user."""
     read_at: datetime = session.execute(_MARK_READ, {"user_id": user_id}).scalar_one()
     return read_at
 
 
 def claim(session: Session, notification_ids: Sequence[UUID], lease: timedelta) -> list[Claimed]:
-    """Claim these notifications' mails, as far as nobody has sent or claimed them."""
+    """Claim the mails of those notifications that are neither sent nor claimed."""
     rows = session.execute(_CLAIM_THESE, {"ids": list(notification_ids), "lease": lease})
     return [_claimed(row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What answers about notifications look like."""
+"""Response schemas of notifications."""
 
 from uuid import UUID
 

@@ -70,7 +70,7 @@ class Pair:
 
 
 def successors_of(refresh_token: str) -> list[Pair]:
-    """Return what a refresh token is exchanged for, by each of our keys, the newest first.
+    """Return what a refresh token is exchanged for, by each of our keys, newest first.
 
     It follows from the token and a key of ours, so two who exchange it at the same moment get the same pair, and nobody who
     only knows an old token can make it.

@@ -74,7 +74,7 @@ def update_organization(
 
 
 def list_members(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
-    """List an organization's members, the longest there first; at most 1,000."""
+    """List an organization's members, longest-standing first; at most 1,000."""
     return session.execute(
         select(
             Member.role,
@@ -93,7 +93,7 @@ def list_members(session: Session, organization_id: OrganizationId) -> Sequence[
 
 
 def list_memberships(session: Session, user_id: UserId) -> Sequence[AnyRow]:
-    """List the organizations of a user, the first joined first; at most 1,000."""
+    """List a user's organizations, first joined first; at most 1,000."""
     return session.execute(
         select(
             Organization.id,
@@ -222,7 +222,7 @@ def add_api_key(
 
 
 def list_api_keys(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
-    """List the keys that are not revoked, the newest first."""
+    """List the keys that are not revoked, newest first."""
     return session.execute(
         select(*_KEY_COLUMNS)
         .where(ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None))
@@ -248,7 +248,7 @@ def rotate_api_key(
     hint: str,
     keep_old_for: timedelta,
 ) -> AnyRow | None:
-    """Put another key in the place of one, which still works for a while; None if there is no such key."""
+    """Replace a key, which still works for a while; None if there is no such key."""
     kept = bool(keep_old_for)
     return session.execute(
         _living_key(organization_id, key_id)

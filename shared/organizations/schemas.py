@@ -1,4 +1,4 @@
-"""What requests and answers about organizations look like."""
+"""Request and response schemas of organizations."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -28,7 +28,7 @@ WireRole = Annotated[
 
 
 class OrganizationIn(RequestModel):
-    """What is left out stays as it is."""
+    """Omitted fields stay unchanged."""
 
     name: VisibleName | None = Field(default=None, min_length=3, max_length=128)
     description: str | None = Field(default=None, max_length=5_000)

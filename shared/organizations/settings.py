@@ -44,7 +44,7 @@ def change_organization(
 
 
 def list_team(session: Session, organization_id: OrganizationId) -> Team:
-    """List the members of an organization, the longest there first."""
+    """List an organization's members, longest-standing first."""
     return Team(
         users=[
             TeamMember(
@@ -64,7 +64,7 @@ def list_team(session: Session, organization_id: OrganizationId) -> Team:
 
 
 def list_organizations(session: Session, user_id: UserId) -> list[Membership]:
-    """List the organizations of a user, the first joined first."""
+    """List a user's organizations, first joined first."""
     return [
         Membership(
             id=row.id,
@@ -78,7 +78,7 @@ def list_organizations(session: Session, user_id: UserId) -> list[Membership]:
 
 
 def check_membership(session: Session, organization_id: UUID, user_id: UserId) -> None:
-    """Make sure that a user may choose an organization.
+    """Check that a user may choose an organization.
 
     Raises:
         NoSuchOrganization: they are not a member, or are disabled in it.

@@ -1,4 +1,4 @@
-"""How does the public API list what an organization was told? By numbered pages, the newest first."""
+"""How does the public API list what an organization was told? By numbered pages, newest first."""
 
 from uuid import UUID
 

@@ -211,7 +211,7 @@ def list_deliveries(
     cursor: str | None,
     limit: int,
 ) -> DeliveryList:
-    """List one page of a webhook's log, the newest first.
+    """List one page of a webhook's log, newest first.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.

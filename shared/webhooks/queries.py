@@ -119,7 +119,7 @@ def list_deliveries(
     before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[AnyRow]:
-    """List the messages of a living webhook, the newest first, `before` a position.
+    """List the messages of a living webhook, newest first, `before` a position.
 
     One row of nothing but nulls says that the webhook is there and has no messages; no row: there is no such webhook.
     """
@@ -246,7 +246,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that this process, and no other, is to send now. Secrets are sealed, the newest first."""
+    """A message that this process, and no other, is to send now. Secrets are sealed, newest first."""
 
     id: UUID
     organization_id: UUID

@@ -1,4 +1,4 @@
-"""What requests and answers about webhooks look like."""
+"""Request and response schemas of webhooks."""
 
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,7 @@ class WebhookIn(RequestModel):
 
 
 class WebhookEdit(RequestModel):
-    """What is left out stays as it is."""
+    """Omitted fields stay unchanged."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     url: WebhookUrl | None = None

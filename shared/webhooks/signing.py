@@ -20,7 +20,7 @@ def new_signing_secret() -> str:
 
 
 def sign(keys: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """Write the header `webhook-signature`: one signature for each secret, the newest first, `timestamp` in seconds."""
+    """Write the header `webhook-signature`: one signature for each secret, newest first, `timestamp` in seconds."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return " ".join(_signature(key, signed) for key in keys)
 
