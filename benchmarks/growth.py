@@ -27,6 +27,7 @@ from benchmarks.timing import Row
 from shared.core import clock
 from shared.core.ids import OrganizationId
 from shared.db.session import engine, read_only, unit_of_work
+from shared.db.statement import Statement
 from shared.media.queries import list_media
 from shared.media.schemas import MediaFilter
 from shared.posts.find_slot import find_slot
@@ -207,10 +208,12 @@ def _change(*changes: str, values: Mapping[str, Any]) -> None:
 def statements() -> Mapping[str, TextClause]:
     """Find the named statements of the features, by module and name."""
     return {
-        f"{module.removeprefix('shared.')}.{name}": value
+        f"{module.removeprefix('shared.')}.{name}": text(value.text)
+        if isinstance(value, Statement)
+        else value
         for module in MODULES
         for name, value in vars(importlib.import_module(module)).items()
-        if isinstance(value, TextClause)
+        if isinstance(value, Statement | TextClause)
     }
 
 

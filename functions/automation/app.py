@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import Body, Query
 
+from shared.channels.queries import find_unknown_channels
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router, refusals
@@ -37,13 +38,15 @@ def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
 
     Without `events` it receives published posts alone. An organization may have 50.
     """
-    return manage.add_webhook(member.organization_id, body)
+    return manage.add_webhook(member.organization_id, body, unknown_channels=find_unknown_channels)
 
 
 @webhooks.put("")
 def update_webhook_alias(body: WebhookEditById, member: Acting, session: Writing) -> WebhookOut:
     """Change a webhook (alias). The same as `PUT /webhooks/{webhook_id}`, with the id in the body."""
-    return manage.change_webhook(session, member.organization_id, body.id, body)
+    return manage.change_webhook(
+        session, member.organization_id, body.id, body, unknown_channels=find_unknown_channels
+    )
 
 
 @webhooks.post("/send")
@@ -68,7 +71,9 @@ def update_webhook(
 
     While it is off nothing is kept for it, and what was not sent yet is given up; its log can be delivered again.
     """
-    return manage.change_webhook(session, member.organization_id, webhook_id, body)
+    return manage.change_webhook(
+        session, member.organization_id, webhook_id, body, unknown_channels=find_unknown_channels
+    )
 
 
 @webhooks.delete("/{webhook_id}")

@@ -72,7 +72,7 @@ def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> Cust
 @told.get("")
 def count_unread_notifications(member: Acting, session: Reading) -> UnreadCount:
     """Count unread notifications."""
-    total = notifications.count_unread(session, member.organization_id, member.person_id)
+    total = notifications.COUNT_UNREAD.one(session, member.organization_id, member.person_id).total
     return UnreadCount(total=total)
 
 
@@ -92,7 +92,7 @@ def get_notifications(
 @told.post("/read")
 def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
     """Mark all notifications as read."""
-    read_at = notifications.mark_read(session, member.person_id)
+    read_at = notifications.MARK_READ.one(session, member.person_id).read_at
     return ReadMark(last_read_notifications=read_at)
 
 

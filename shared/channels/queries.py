@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -35,6 +35,7 @@ from shared.channels.errors import (
 from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_channel
 from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId
+from shared.db.statement import Statement, sql
 from shared.db.types import AnyRow
 from shared.identity.models import User
 from shared.organizations.models import Organization
@@ -751,3 +752,33 @@ def _is_alive(state: str, provider: str) -> tuple[ColumnElement[bool] | TextClau
         OAuthState.expires_at > func.now(),
         _STILL_MAY_CONNECT,
     )
+
+
+class GivenIds(NamedTuple):
+    organization_id: OrganizationId
+    ids: list[UUID]
+
+
+class IdRow(NamedTuple):
+    id: UUID
+
+
+FIND_UNKNOWN = Statement(
+    "find_unknown_channels",
+    sql("""
+        select given.id from unnest(cast(:ids as uuid[])) as given(id)
+        where not exists (
+            select 1 from channels c
+            where c.id = given.id and c.organization_id = :organization_id and c.deleted_at is null)
+    """),
+    params=GivenIds,
+    row=IdRow,
+)
+"""List those of the ids that are no channels of the organization."""
+
+
+def find_unknown_channels(
+    session: Session, organization_id: OrganizationId, ids: Sequence[UUID]
+) -> set[UUID]:
+    """Return those of the ids that are no channels of the organization."""
+    return {row.id for row in FIND_UNKNOWN.all(session, organization_id, list(ids))}

@@ -27,6 +27,8 @@ LEASE = timedelta(minutes=4)
 DIGEST_LEASE = timedelta(minutes=10)
 # A failure is mailed right after its transaction; what still waits after this, nobody is about to mail.
 _OVERDUE = timedelta(minutes=2)
+# What was not mailed by then is old news: a mail about it would only puzzle.
+_OLDEST = timedelta(days=3)
 _ROUND = 50
 _LISTED = 20
 
@@ -42,7 +44,7 @@ Claim = Callable[[], list[Claimed]]
 def mail_now(notification_ids: Sequence[UUID]) -> None:
     """Mail these notifications to the members who want them. What fails is left to the sweep, `mail_overdue`."""
     with unit_of_work() as session:
-        claimed = queries.claim(session, notification_ids, LEASE)
+        claimed = queries.CLAIM_THESE.all(session, list(notification_ids), LEASE)
     _send(claimed, _one_mail_each)
 
 
@@ -68,13 +70,17 @@ def _rounds(
 
 def _claim_overdue() -> list[Claimed]:
     with unit_of_work() as session:
-        return queries.claim_overdue(session, older_than=_OVERDUE, lease=LEASE, limit=_ROUND)
+        return queries.CLAIM_OVERDUE.all(
+            session, older_than=_OVERDUE, oldest=_OLDEST, lease=LEASE, limit=_ROUND
+        )
 
 
 def _claim_digests() -> list[Claimed]:
     after = timedelta(minutes=settings().digest_after_minutes)
     with unit_of_work() as session:
-        return queries.claim_digests(session, after=after, lease=DIGEST_LEASE, limit=_ROUND)
+        return queries.CLAIM_DIGESTS.all(
+            session, after=after, oldest=_OLDEST, lease=DIGEST_LEASE, limit=_ROUND
+        )
 
 
 def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], list[Letter]]) -> None:
@@ -82,7 +88,7 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
         return
     in_order = sorted(claimed, key=lambda each: (*_audience(each), each.created_at, each.id))
     with read_only() as session:
-        members = queries.list_recipients(
+        members = queries.LIST_RECIPIENTS.all(
             session, sorted({each.organization_id for each in claimed})
         )
     for (organization_id, kind), group in groupby(in_order, key=_audience):
@@ -100,11 +106,11 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
 def _mark(sent: Sequence[UUID]) -> None:
     """Mark each organization's mail immediately, so that a later stop mails nobody twice."""
     with unit_of_work() as session:
-        queries.mark_mailed(session, sent)
+        queries.MARK_MAILED.run(session, list(sent))
 
 
 def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
-    return claimed.organization_id, claimed.kind
+    return claimed.organization_id, NotificationKind(claimed.kind)
 
 
 def _send_letters(

@@ -1,40 +1,354 @@
-"""Which statements read notifications, and claim those whose mail is to be sent."""
+"""Which statements add and read notifications, and claim those whose mail is to be sent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
-
 from shared.core.ids import OrganizationId, UserId
-from shared.db.types import AnyRow
-from shared.notifications.models import NotificationKind
-
-_IDS = ARRAY(Uuid())
-# What was not mailed by then is old news: a mail about it would only puzzle.
-_OLDEST = timedelta(days=3)
-MOST_NUMBERED = 10_000  # notifications that numbered pages list
+from shared.db.statement import NoRow, Statement, sql
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A notification whose mail this process is to send."""
+class New(NamedTuple):
+    organization_id: UUID
+    id: UUID
+    kind: str
+    title: str
+    content: str
+    link: str | None
+    dedupe_key: str | None
 
+
+class Added(NamedTuple):
     id: UUID
     organization_id: UUID
-    kind: NotificationKind
+
+
+ADD = Statement(
+    "add_notification",
+    sql("""
+        insert into notifications (id, organization_id, kind, title, content, link, dedupe_key)
+        values (:id, :organization_id, :kind, :title, :content, :link, :dedupe_key)
+        on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
+        returning id, organization_id
+    """),
+    params=New,
+    row=Added,
+)
+"""Add a notification; no row if there is one of its `dedupe_key`."""
+
+
+class NewOnes(NamedTuple):
+    ids: list[UUID]
+    organization_ids: list[UUID]
+    kinds: list[str]
+    titles: list[str]
+    contents: list[str]
+    links: list[str | None]
+    dedupe_keys: list[str]
+    mailed: bool
+
+
+ADD_MANY = Statement(
+    "add_notifications",
+    sql("""
+        insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, mailed_at)
+        select id, organization_id, kind, title, content, link, dedupe_key, case when :mailed then now() end
+        from unnest(cast(:ids as uuid[]), cast(:organization_ids as uuid[]), cast(:kinds as text[]),
+            cast(:titles as text[]), cast(:contents as text[]), cast(:links as text[]), cast(:dedupe_keys as text[]))
+            as given(id, organization_id, kind, title, content, link, dedupe_key)
+        on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
+        returning id, organization_id
+    """),
+    params=NewOnes,
+    row=Added,
+)
+"""Add those that are new, of any organizations. One statement, because a bad day notifies hundreds."""
+
+
+class Reader(NamedTuple):
+    organization_id: OrganizationId
+    user_id: UserId
+
+
+class Unread(NamedTuple):
+    total: int
+
+
+COUNT_UNREAD = Statement(
+    "count_unread_notifications",
+    sql("""
+        select count(*) as total from (
+          select 1 from notifications n
+          where n.organization_id = :organization_id and n.deleted_at is null
+            and n.created_at > (select last_read_notifications_at from users where id = :user_id)
+          order by n.created_at desc  -- by the organization's index, whatever the planner thinks of a time it cannot know
+          limit 1000
+        ) unread
+    """),
+    params=Reader,
+    row=Unread,
+)
+"""Count the notifications since the user last looked; at most 1,000."""
+
+
+class FirstPage(NamedTuple):
+    organization_id: OrganizationId
+    user_id: UserId
+    limit: int
+
+
+class FurtherPage(NamedTuple):
+    """`created_at` and `id` are those of the last row of the page before."""
+
+    organization_id: OrganizationId
+    user_id: UserId
+    limit: int
+    created_at: datetime
+    id: UUID
+
+
+class PageRow(NamedTuple):
+    """Without notifications there is one row, which is not there: of it only `last_read_at` is set."""
+
+    id: UUID
+    kind: str
+    title: str
+    content: str
+    link: str | None
+    created_at: datetime
+    last_read_at: datetime
+    is_there: bool
+
+
+FIRST_PAGE = Statement(
+    "first_page_of_notifications",
+    sql("""
+        with looked as (update users set last_read_notifications_at = now() where id = :user_id)
+        select n.id, n.kind, n.title, n.content, n.link, n.created_at, u.last_read_notifications_at as last_read_at,
+            n.id is not null as is_there
+        from users u left join lateral (
+          select id, kind, title, content, link, created_at from notifications
+          where organization_id = :organization_id and deleted_at is null
+          order by created_at desc, id desc limit :limit
+        ) n on true
+        where u.id = :user_id
+        order by n.created_at desc, n.id desc
+    """),
+    params=FirstPage,
+    row=PageRow,
+)
+"""List the newest notifications, the newest first, and note that the user has looked.
+
+One statement, because its SELECT does not see its own change: the answer says when the user looked before.
+"""
+
+FURTHER_PAGE = Statement(
+    "further_page_of_notifications",
+    sql("""
+        select n.id, n.kind, n.title, n.content, n.link, n.created_at, u.last_read_notifications_at as last_read_at,
+            n.id is not null as is_there
+        from users u left join lateral (
+          select id, kind, title, content, link, created_at from notifications
+          where organization_id = :organization_id and deleted_at is null
+            and (created_at, id) < (cast(:created_at as timestamptz), cast(:id as uuid))
+          order by created_at desc, id desc limit :limit
+        ) n on true
+        where u.id = :user_id
+        order by n.created_at desc, n.id desc
+    """),
+    params=FurtherPage,
+    row=PageRow,
+)
+"""List the notifications after those of a page, the newest first."""
+
+
+class NumberedPage(NamedTuple):
+    organization_id: OrganizationId
+    limit: int
+    offset: int
+    most: int
+
+
+class NumberedRow(NamedTuple):
+    """Without any in the stretch there is one row, which is not there: of it only `total` is set."""
+
+    total: int
+    is_there: bool
+    id: UUID
     title: str
     content: str
     link: str | None
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+NUMBERED_PAGE = Statement(
+    "numbered_page_of_notifications",
+    sql("""
+        select counted.total, n.id is not null as is_there, n.id, n.title, n.content, n.link, n.created_at
+        from (
+          select count(*) as total from (
+            select 1 from notifications where organization_id = :organization_id and deleted_at is null
+            order by created_at desc, id desc limit :most
+          ) newest
+        ) counted left join (
+          -- What is skipped is skipped in the index alone.
+          select id from notifications
+          where organization_id = :organization_id and deleted_at is null
+          order by created_at desc, id desc limit :limit offset :offset
+        ) shown on true left join notifications n on n.id = shown.id
+        order by n.created_at desc, n.id desc
+    """),
+    params=NumberedPage,
+    row=NumberedRow,
+)
+"""List a stretch of the newest notifications, and count them up to `most`. Nothing is marked as read."""
+
+
+class OfUser(NamedTuple):
+    user_id: UserId
+
+
+class Looked(NamedTuple):
+    read_at: datetime
+
+
+MARK_READ = Statement(
+    "mark_notifications_read",
+    sql("""
+        update users set last_read_notifications_at = now() where id = :user_id
+        returning last_read_notifications_at as read_at
+    """),
+    params=OfUser,
+    row=Looked,
+)
+"""Note that the user has seen every notification until now."""
+
+
+# --- mails -----------------------------------------------------------------------------------------------------
+
+
+class ClaimThese(NamedTuple):
+    ids: list[UUID]
+    lease: timedelta
+
+
+class Claimed(NamedTuple):
+    """A notification whose mail this process is to send."""
+
+    id: UUID
+    organization_id: UUID
+    kind: str
+    title: str
+    content: str
+    link: str | None
+    created_at: datetime
+
+
+_CLAIMED = sql("n.id, n.organization_id, n.kind, n.title, n.content, n.link, n.created_at")
+_FREE = sql(
+    "n.mailed_at is null and (n.mail_claimed_until is null or n.mail_claimed_until <= now())"
+)
+CLAIM_THESE = Statement(
+    "claim_these_mails",
+    sql(
+        """
+        update notifications n set mail_claimed_until = now() + cast(:lease as interval)
+        where n.id = any(cast(:ids as uuid[])) and {free}
+        returning {claimed}
+        """,
+        free=_FREE,
+        claimed=_CLAIMED,
+    ),
+    params=ClaimThese,
+    row=Claimed,
+)
+"""Claim the mails of those notifications that are neither sent nor claimed."""
+
+
+class ClaimOverdue(NamedTuple):
+    older_than: timedelta
+    oldest: timedelta
+    lease: timedelta
+    limit: int
+
+
+CLAIM_OVERDUE = Statement(
+    "claim_overdue_mails",
+    sql(
+        """
+        with due as (
+          select n.id from notifications n
+          where n.kind in ('failure', 'info') and {free}
+            and n.created_at between now() - cast(:oldest as interval) and now() - cast(:older_than as interval)
+          order by n.created_at limit :limit
+          for update skip locked
+        )
+        update notifications n set mail_claimed_until = now() + cast(:lease as interval)
+        from due where n.id = due.id
+        returning {claimed}
+        """,
+        free=_FREE,
+        claimed=_CLAIMED,
+    ),
+    params=ClaimOverdue,
+    row=Claimed,
+)
+"""Claim failures and news that should have been mailed at once, and were not. One statement, so that two sweeps share them."""
+
+
+class ClaimDigests(NamedTuple):
+    after: timedelta
+    oldest: timedelta
+    lease: timedelta
+    limit: int
+
+
+CLAIM_DIGESTS = Statement(
+    "claim_digests",
+    sql(
+        """
+        with organizations_due as (
+          select n.organization_id from notifications n
+          where n.kind = 'success' and {free} and n.created_at > now() - cast(:oldest as interval)
+          group by n.organization_id
+          having min(n.created_at) <= now() - cast(:after as interval)
+          order by min(n.created_at) limit :limit
+        ), due as (
+          select n.id from notifications n join organizations_due o on o.organization_id = n.organization_id
+          where n.kind = 'success' and {free} and n.created_at > now() - cast(:oldest as interval)
+          for update of n skip locked
+        )
+        update notifications n set mail_claimed_until = now() + cast(:lease as interval)
+        from due where n.id = due.id
+        returning {claimed}
+        """,
+        free=_FREE,
+        claimed=_CLAIMED,
+    ),
+    params=ClaimDigests,
+    row=Claimed,
+)
+"""Claim the successes of up to `limit` organizations whose oldest unmailed one has waited for `after`."""
+
+
+class Ids(NamedTuple):
+    ids: list[UUID]
+
+
+MARK_MAILED = Statement(
+    "mark_notifications_mailed",
+    sql("update notifications set mailed_at = now() where id = any(cast(:ids as uuid[]))"),
+    params=Ids,
+    row=NoRow,
+)
+"""Note that these need no mail any more."""
+
+
+class OfOrganizations(NamedTuple):
+    organization_ids: list[UUID]
+
+
+class Recipient(NamedTuple):
     """A member who may want a mail."""
 
     organization_id: UUID
@@ -45,198 +359,17 @@ class Recipient:
     unsubscribe_seed: bytes
 
 
-def count_unread(session: Session, organization_id: OrganizationId, user_id: UserId) -> int:
-    """Count unread notifications; at most 1,000."""
-    return int(
-        session.execute(
-            _COUNT_UNREAD, {"organization_id": organization_id, "user_id": user_id}
-        ).scalar_one()
-    )
-
-
-def list_notifications(
-    session: Session,
-    organization_id: OrganizationId,
-    user_id: UserId,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-) -> Sequence[AnyRow]:
-    """List one page, newest first, each row with when the user last looked. The first page counts as looking.
-
-    `before` is the time and id of the last row of the page before. Without notifications there is one row of which
-    only `last_read_at` is set.
-    """
-    values: dict[str, Any] = {
-        "organization_id": organization_id,
-        "user_id": user_id,
-        "limit": limit,
-    }
-    if before is None:
-        return session.execute(_FIRST_PAGE, values).all()
-    created_at, notification_id = before
-    return session.execute(
-        _FURTHER_PAGE, {**values, "created_at": created_at, "id": notification_id}
-    ).all()
-
-
-def list_told(
-    session: Session, organization_id: OrganizationId, *, limit: int, offset: int
-) -> Sequence[AnyRow]:
-    """List a stretch of the organization's newest notifications, each row with how many of those there are in `total`.
-
-    They go back `MOST_NUMBERED`, which bounds the time: a numbered stretch is found by counting. Without any in the stretch
-    there is one row of which only `total` is set. Nothing is marked as read.
-    """
-    values = {
-        "organization_id": organization_id,
-        "limit": max(0, min(limit, MOST_NUMBERED - offset)),
-        "offset": min(offset, MOST_NUMBERED),
-        "most": MOST_NUMBERED,
-    }
-    return session.execute(_TOLD, values).all()
-
-
-def mark_read(session: Session, user_id: UserId) -> datetime:
-    """Mark everything until now as seen by the user."""
-    read_at: datetime = session.execute(_MARK_READ, {"user_id": user_id}).scalar_one()
-    return read_at
-
-
-def claim(session: Session, notification_ids: Sequence[UUID], lease: timedelta) -> list[Claimed]:
-    """Claim the mails of those notifications that are neither sent nor claimed."""
-    rows = session.execute(_CLAIM_THESE, {"ids": list(notification_ids), "lease": lease})
-    return [_claimed(row) for row in rows]
-
-
-def claim_overdue(
-    session: Session, *, older_than: timedelta, lease: timedelta, limit: int
-) -> list[Claimed]:
-    """Claim failures and news that should have been mailed at once, and were not."""
-    values = {"older_than": older_than, "oldest": _OLDEST, "lease": lease, "limit": limit}
-    return [_claimed(row) for row in session.execute(_CLAIM_OVERDUE, values)]
-
-
-def claim_digests(
-    session: Session, *, after: timedelta, lease: timedelta, limit: int
-) -> list[Claimed]:
-    """Claim the successes of up to `limit` organizations whose oldest unmailed one has waited for `after`."""
-    values = {"after": after, "oldest": _OLDEST, "lease": lease, "limit": limit}
-    return [_claimed(row) for row in session.execute(_CLAIM_DIGESTS, values)]
-
-
-def mark_mailed(session: Session, notification_ids: Sequence[UUID]) -> None:
-    """Note that these need no mail any more."""
-    session.execute(_MARK_MAILED, {"ids": list(notification_ids)})
-
-
-def list_recipients(session: Session, organization_ids: Sequence[UUID]) -> list[Recipient]:
-    """List the members of these organizations who can be mailed."""
-    rows = session.execute(_RECIPIENTS, {"organization_ids": list(organization_ids)})
-    return [Recipient(*row) for row in rows]
-
-
-def _claimed(row: AnyRow) -> Claimed:
-    return Claimed(
-        row.id,
-        row.organization_id,
-        NotificationKind(row.kind),
-        row.title,
-        row.content,
-        row.link,
-        row.created_at,
-    )
-
-
-_COUNT_UNREAD = text("""
-select count(*) from (
-  select 1 from notifications n
-  where n.organization_id = :organization_id and n.deleted_at is null
-    and n.created_at > (select last_read_notifications_at from users where id = :user_id)
-  order by n.created_at desc  -- by the organization's index, whatever the planner thinks of a time it cannot know
-  limit 1000
-) unread
-""")
-_COLUMNS = """
-select n.id, n.kind, n.title, n.content, n.link, n.created_at, u.last_read_notifications_at as last_read_at
-from users u left join lateral (
-  select * from notifications
-  where organization_id = :organization_id and deleted_at is null {further}
-  order by created_at desc, id desc limit :limit
-) n on true
-where u.id = :user_id
-order by n.created_at desc, n.id desc
-"""
-# The statement's own changes are not seen by its SELECT, so the answer still says when the user had looked before.
-_FIRST_PAGE = text(
-    "with looked as (update users set last_read_notifications_at = now() where id = :user_id)"  # noqa: S608
-    + _COLUMNS.format(further="")
+LIST_RECIPIENTS = Statement(
+    "list_recipients",
+    sql("""
+        select m.organization_id, u.id as user_id, u.email, u.sends_success_mails as wants_successes,
+            u.sends_failure_mails as wants_failures, u.unsubscribe_seed
+        from members m join users u on u.id = m.user_id
+        where m.organization_id = any(cast(:organization_ids as uuid[])) and not m.disabled
+          and u.deleted_at is null and u.activated_at is not null
+        order by m.organization_id, u.email
+    """),
+    params=OfOrganizations,
+    row=Recipient,
 )
-_FURTHER_PAGE = text(
-    _COLUMNS.format(
-        further="and (created_at, id) < (cast(:created_at as timestamptz), cast(:id as uuid))"
-    )
-)
-_TOLD = text("""
-select counted.total, n.id, n.title, n.content, n.link, n.created_at
-from (
-  select count(*) as total from (
-    select 1 from notifications where organization_id = :organization_id and deleted_at is null
-    order by created_at desc, id desc limit :most
-  ) newest
-) counted left join (
-  -- What is skipped is skipped in the index alone.
-  select id from notifications
-  where organization_id = :organization_id and deleted_at is null
-  order by created_at desc, id desc limit :limit offset :offset
-) shown on true left join notifications n on n.id = shown.id
-order by n.created_at desc, n.id desc
-""")
-_MARK_READ = text("""
-update users set last_read_notifications_at = now() where id = :user_id returning last_read_notifications_at
-""")
-_CLAIMED_COLUMNS = "n.id, n.organization_id, n.kind, n.title, n.content, n.link, n.created_at"
-_FREE = "n.mailed_at is null and (n.mail_claimed_until is null or n.mail_claimed_until <= now())"
-_CLAIM_THESE = text(f"""
-update notifications n set mail_claimed_until = now() + cast(:lease as interval)
-where n.id = any(:ids) and {_FREE}
-returning {_CLAIMED_COLUMNS}
-""").bindparams(bindparam("ids", type_=_IDS))  # noqa: S608  put together from constants
-_CLAIM_OVERDUE = text(f"""
-with due as (
-  select n.id from notifications n
-  where n.kind in ('failure', 'info') and {_FREE}
-    and n.created_at between now() - cast(:oldest as interval) and now() - cast(:older_than as interval)
-  order by n.created_at limit :limit
-  for update skip locked
-)
-update notifications n set mail_claimed_until = now() + cast(:lease as interval)
-from due where n.id = due.id
-returning {_CLAIMED_COLUMNS}
-""")  # noqa: S608  put together from constants
-_CLAIM_DIGESTS = text(f"""
-with organizations_due as (
-  select n.organization_id from notifications n
-  where n.kind = 'success' and {_FREE} and n.created_at > now() - cast(:oldest as interval)
-  group by n.organization_id
-  having min(n.created_at) <= now() - cast(:after as interval)
-  order by min(n.created_at) limit :limit
-), due as (
-  select n.id from notifications n join organizations_due o on o.organization_id = n.organization_id
-  where n.kind = 'success' and {_FREE} and n.created_at > now() - cast(:oldest as interval)
-  for update of n skip locked
-)
-update notifications n set mail_claimed_until = now() + cast(:lease as interval)
-from due where n.id = due.id
-returning {_CLAIMED_COLUMNS}
-""")  # noqa: S608  put together from constants
-_MARK_MAILED = text("update notifications set mailed_at = now() where id = any(:ids)").bindparams(
-    bindparam("ids", type_=_IDS)
-)
-_RECIPIENTS = text("""
-select m.organization_id, u.id, u.email, u.sends_success_mails, u.sends_failure_mails, u.unsubscribe_seed
-from members m join users u on u.id = m.user_id
-where m.organization_id = any(:organization_ids) and not m.disabled
-  and u.deleted_at is null and u.activated_at is not null
-order by m.organization_id, u.email
-""").bindparams(bindparam("organization_ids", type_=_IDS))
+"""List the members of these organizations who can be mailed."""

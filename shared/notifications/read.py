@@ -10,6 +10,8 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId
 from shared.core.page import read_cursor, write_cursor
 from shared.notifications import queries
+from shared.notifications.models import NotificationKind
+from shared.notifications.queries import PageRow
 from shared.notifications.schemas import NotificationList, NotificationOut
 
 
@@ -26,19 +28,16 @@ def list_notifications(
     Raises:
         InvalidInput: the cursor is not one of ours.
     """
-    before = _read(cursor) if cursor else None
-    rows = queries.list_notifications(
-        session, organization_id, user_id, before=before, limit=limit + 1
-    )
+    rows = _page(session, organization_id, user_id, cursor, limit + 1)
     last_read_at = rows[0].last_read_at
-    told = [row for row in rows if row.id is not None]
-    page, more = told[:limit], len(told) > limit
+    listed = [row for row in rows if row.is_there]
+    page, more = listed[:limit], len(listed) > limit
     return NotificationList(
         last_read_notifications=last_read_at,
         notifications=[
             NotificationOut(
                 id=row.id,
-                kind=row.kind,
+                kind=NotificationKind(row.kind),
                 title=row.title,
                 content=row.content,
                 link=row.link,
@@ -50,6 +49,21 @@ def list_notifications(
         next_cursor=write_cursor(page[-1].created_at.isoformat(), str(page[-1].id))
         if more
         else None,
+    )
+
+
+def _page(
+    session: Session,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    cursor: str | None,
+    limit: int,
+) -> list[PageRow]:
+    if not cursor:
+        return queries.FIRST_PAGE.all(session, organization_id, user_id, limit)
+    created_at, notification_id = _read(cursor)
+    return queries.FURTHER_PAGE.all(
+        session, organization_id, user_id, limit, created_at=created_at, id=notification_id
     )
 
 

@@ -6,54 +6,69 @@ select written.id, {MESSAGES} from written
 The body is an array of one post, in the form that programs know for published ones; it holds what the post has become.
 """
 
+from shared.db.statement import Sql, literals, sql
 from shared.posts.lifecycle import PostState, wire_state
 from shared.providers.wire_names import wire_name_of
-from shared.webhooks.announce import messages_of
+from shared.webhooks.announce import messages_of_events
 from shared.webhooks.models import Event
 
-MESSAGES = "array(select id from messages) as messages"
+MESSAGES = sql("array(select id from messages) as messages")
 """The ids of the messages that were written; `shared.webhooks.announce.send_after_commit` has them sent."""
 
 MAX_CONTENT = 50_000
 """Characters of a post's HTML in a message: more than any platform takes, and a bound on what a log's page holds."""
 
-_STATES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
-_BODY = f"""
+_STATES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState))
+_BODY = sql(
+    """
     jsonb_build_object(
-        'id', told.id, 'content', left(told.content, {MAX_CONTENT}),
+        'id', told.id, 'content', left(told.content, {max_content}),
         'publishDate', to_char(told.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-        'releaseURL', told.release_url, 'state', case told.state {_STATES} end,
-        'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', {wire_name_of("c.provider")},
+        'releaseURL', told.release_url, 'state', case told.state {states} end,
+        'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', {wire_name},
             'picture', c.picture_url, 'type', 'social'))
-    || case when length(told.content) > {MAX_CONTENT} then '{{"contentTruncated": true}}' else '{{}}' end::jsonb
-"""
+    || case when length(told.content) > {max_content} then '{"contentTruncated": true}' else '{}' end::jsonb
+    """,
+    max_content=MAX_CONTENT,
+    states=_STATES,
+    wire_name=Sql(wire_name_of("c.provider")),
+)
 # Any part may fail, and `id` is that part's; of which post, `rootId` says. `code` tells unconfirmed from failed.
-_FAILURE = """
-    jsonb_build_object('rootId', told.root_id, 'code', told.state, 'errorCode', told.error_code,
+_BODY_OF_FAILURE = sql(
+    """
+    {body} || jsonb_build_object('rootId', told.root_id, 'code', told.state, 'errorCode', told.error_code,
         'error', told.error_message)
-"""
+    """,
+    body=_BODY,
+)
+_EVERY_PART, _ROOTS = sql("true"), sql("told.position = 0")
 
 
-def announcing(rows: str, event: Event) -> str:
-    """Write the CTEs `events` and `messages`, which report posts that the CTE `rows` holds as they have become.
+def announcing(rows: str, event: Event) -> Sql:
+    """Return the CTEs `events` and `messages`, which tell of posts that the CTE `rows` holds as they have become.
 
     `rows` has the columns of `posts`. Of failures, every part's is told; of the rest, only the roots'. Where nobody
     listens, nothing is made.
     """
     if event is Event.FAILED:
-        return _announcing(rows, f"'{event}'", f"{_BODY} || {_FAILURE}", "true")
-    return _announcing(rows, f"'{event}'", _BODY, "told.position = 0")
+        return _announcing(rows, literals(event), _BODY_OF_FAILURE, _EVERY_PART)
+    return _announcing(rows, literals(event), _BODY, _ROOTS)
 
 
-def announcing_written(rows: str) -> str:
-    """Write the same for posts that were stored whole: one at its first revision was created."""
-    event = f"case told.revision when 1 then '{Event.CREATED}' else '{Event.UPDATED}' end"
-    return _announcing(rows, event, _BODY, "told.position = 0")
+def announcing_written(rows: str) -> Sql:
+    """Return the same for posts that were stored whole: one at its first revision was created."""
+    event = sql(
+        "case told.revision when 1 then {created} else {updated} end",
+        created=literals(Event.CREATED),
+        updated=literals(Event.UPDATED),
+    )
+    return _announcing(rows, event, _BODY, _ROOTS)
 
 
-def _announcing(rows: str, event: str, body: str, which: str) -> str:
+def _announcing(rows: str, event: Sql, body: Sql, which: Sql) -> Sql:
     # Materialized: all receivers of an event get the same id.
-    return f"""
+    return sql(
+        """
         events as materialized (
             select told.organization_id, told.channel_id, cast({event} as text) as event,
                 gen_random_uuid() as event_id, jsonb_build_array({body}) as body
@@ -61,5 +76,11 @@ def _announcing(rows: str, event: str, body: str, which: str) -> str:
             where {which} and exists (
                 select 1 from webhooks w
                 where w.organization_id = told.organization_id and w.deleted_at is null and w.disabled_at is null)
-        ), {messages_of("events")}
-    """  # noqa: S608, only names of CTEs and constants
+        ), {messages}
+        """,
+        event=event,
+        body=body,
+        rows=Sql(rows),
+        which=which,
+        messages=messages_of_events(),
+    )

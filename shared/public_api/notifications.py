@@ -9,6 +9,7 @@ from shared.core.wire import WireModel, WireTime
 from shared.notifications import queries
 
 PAGE_SIZE = 100
+MOST_NUMBERED = 10_000  # notifications that the pages list: a numbered page is found by counting
 
 
 class Told(WireModel):
@@ -32,7 +33,14 @@ class ToldPage(WireModel):
 
 def list_told(session: Session, organization_id: OrganizationId, *, page: int) -> ToldPage:
     """List one page of what the organization was told; nothing is marked as read by it."""
-    rows = queries.list_told(session, organization_id, limit=PAGE_SIZE, offset=page * PAGE_SIZE)
+    offset = min(page * PAGE_SIZE, MOST_NUMBERED)
+    rows = queries.NUMBERED_PAGE.all(
+        session,
+        organization_id=organization_id,
+        limit=min(PAGE_SIZE, MOST_NUMBERED - offset),
+        offset=offset,
+        most=MOST_NUMBERED,
+    )
     total = rows[0].total
     told = [
         # Here a notification is one text, so what it is about comes with it.
@@ -43,7 +51,7 @@ def list_told(session: Session, organization_id: OrganizationId, *, page: int) -
             created_at=row.created_at,
         )
         for row in rows
-        if row.id is not None
+        if row.is_there
     ]
     return ToldPage(
         notifications=told,

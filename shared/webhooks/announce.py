@@ -11,6 +11,7 @@ from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS, Message
 from shared.core.config import settings
 from shared.db.session import after_commit
+from shared.db.statement import Sql, sql
 
 KEPT = timedelta(days=30)  # the log of what was sent
 _BODY_KEPT = KEPT + timedelta(days=1)
@@ -20,35 +21,38 @@ _IDS_A_MESSAGE = 600  # ten such messages are under the 256 KiB of a batch
 _IDS = "deliveryIds"
 
 
-def messages_of(events: str) -> str:
-    """Write the CTEs, the last of them `messages`, that send each row to each webhook that receives it, row by row of the CTE `events`.
+def body_kept_until() -> Sql:
+    """Return the expression of when the body of a message sent now may be deleted: after the log that shows it."""
+    return sql("now() + make_interval(days => {days})", days=_BODY_KEPT.days)
 
-    Its columns are `organization_id`, `channel_id`, `event`, `event_id` and `body`. In the statement that makes the
-    event true: what is told is true if and only if the transaction commits, and to tell costs no statement of its own.
-    A body is stored once for all webhooks.
+
+def messages_of_events() -> Sql:
+    """Return the CTEs, the last of them `messages`, that add a message for each row of the CTE `events` and each webhook.
+
+    The columns of `events` are `organization_id`, `channel_id`, `event`, `event_id` and `body`. The CTEs belong in the statement that
+    makes the event true: a message exists if and only if its transaction commits, and costs no statement of its own.
+    A body is stored once, however many webhooks hear of it.
     """
-    return f"""
+    return sql(
+        """
         heard as materialized (
             select told.organization_id, hears.id as webhook_id, told.event, told.event_id
-            from {events} told join webhooks hears on hears.organization_id = told.organization_id
+            from events told join webhooks hears on hears.organization_id = told.organization_id
             where hears.deleted_at is null and hears.disabled_at is null
                 and (hears.events = '[]' or hears.events @> to_jsonb(told.event))
                 and (hears.channel_ids = '[]' or hears.channel_ids @> to_jsonb(cast(told.channel_id as text)))
         ), bodies as (
             insert into webhook_bodies (event_id, organization_id, body, kept_until)
-            select told.event_id, told.organization_id, told.body, {body_kept_until()}
-            from {events} told where told.event_id in (select heard.event_id from heard)
+            select told.event_id, told.organization_id, told.body, {kept_until}
+            from events told where told.event_id in (select heard.event_id from heard)
         ), messages as (
             insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, next_at, enqueued_at)
             select gen_random_uuid(), organization_id, webhook_id, event, event_id, now(), now() from heard
             returning id, organization_id
         )
-    """  # noqa: S608, only names of CTEs
-
-
-def body_kept_until() -> str:
-    """Write the expression of when the body of a message sent now may be deleted: after the log that shows it."""
-    return f"now() + interval '{_BODY_KEPT.days} days'"
+        """,
+        kept_until=body_kept_until(),
+    )
 
 
 def send_after_commit(

@@ -22,9 +22,9 @@ from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
 from shared.webhooks import queries
 from shared.webhooks.announce import fits_a_queue, send
+from shared.webhooks.claim import Bounds, Claimed, Crowded, claim_delivery
 from shared.webhooks.models import TEST_EVENT
 from shared.webhooks.post import LONGEST_REQUEST, as_json, post
-from shared.webhooks.queries import Bounds, Claimed, Crowded, Failure
 from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause_after
 from shared.webhooks.signing import sign
 
@@ -61,9 +61,7 @@ def _claim(session: Session, delivery_id: UUID) -> Claimed | Crowded | None:
     bounds = Bounds(
         settings().webhooks_at_once_per_organization, settings().webhooks_at_once_per_host
     )
-    claimed = queries.claim_delivery(
-        session, delivery_id, bounds, lease=LEASE, most_tries=MOST_TRIES
-    )
+    claimed = claim_delivery(session, delivery_id, bounds, lease=LEASE, most_tries=MOST_TRIES)
     if isinstance(claimed, Crowded):
         organization_id, delay = claimed.organization_id, _delay_seconds(claimed.turn)
         after_commit(session, lambda: send(organization_id, [delivery_id], delay_seconds=delay))
@@ -89,28 +87,33 @@ def _headers(claimed: Claimed, body: bytes) -> dict[str, str]:
 
 def _record(session: Session, claimed: Claimed, answer: Answer) -> None:
     if answer.is_taken:
-        queries.record_taken(session, claimed, status=answer.status, response_text=answer.text)
+        queries.RECORD_TAKEN.run(
+            session, delivery_id=claimed.id, status=answer.status, text=answer.text
+        )
         log.info("webhook.delivered", extra=_named(claimed))
         return
     pause = _pause(claimed, answer)
-    failure = Failure(
+    enqueues = pause is not None and fits_a_queue(_delay_seconds(pause))
+    row = queries.RECORD_FAILED.find(
+        session,
+        delivery_id=claimed.id,
+        tries=claimed.tries,
         error=answer.reason,
         status=answer.status,
-        response_text=answer.text,
-        pause=pause,
-        enqueues=pause is not None and fits_a_queue(_delay_seconds(pause)),
+        text=answer.text,
+        pause_seconds=pause.total_seconds() if pause else None,
+        enqueues=enqueues,
         counts=claimed.event != TEST_EVENT,
         gone=answer.is_gone,
-    )
-    row = queries.record_failed(
-        session, claimed, failure, failing_for=FAILING_FOR, reason=_why_disabled(answer)
+        failing_for_seconds=FAILING_FOR.total_seconds(),
+        reason=_why_disabled(answer),
     )
     log.info("webhook.failed", extra=_named(claimed) | {"status": answer.status})
     if row is None:
         log.warning("webhook.lease_lost", extra=_named(claimed))
     elif row.disabled:
         _give_up(session, claimed, answer)
-    elif failure.enqueues and pause is not None:
+    elif enqueues and pause is not None:
         delay = _delay_seconds(pause)
         after_commit(
             session,
@@ -132,7 +135,9 @@ def _delay_seconds(pause: timedelta) -> int:
 def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
     """End what else waits for a webhook that was just disabled, and tell the members."""
     organization_id = OrganizationId(claimed.organization_id)
-    queries.give_up_waiting(session, organization_id, claimed.webhook_id, error=_NOT_SENT)
+    queries.END_WAITING_DELIVERIES.run(
+        session, organization_id=organization_id, webhook_id=claimed.webhook_id, error=_NOT_SENT
+    )
     notify(
         session,
         organization_id,

@@ -1,8 +1,8 @@
 """How members make, change, try out and remove webhooks, and see what was sent to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import func
@@ -14,7 +14,7 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, new_id
 from shared.core.page import read_cursor, write_cursor
 from shared.db.session import read_only, unit_of_work
-from shared.db.types import AnyRow
+from shared.db.statement import to_json
 from shared.organizations.queries import lock_organization
 from shared.webhooks import queries
 from shared.webhooks.announce import send_after_commit
@@ -27,6 +27,7 @@ from shared.webhooks.errors import (
 )
 from shared.webhooks.models import TEST_EVENT, DeliveryState, Webhook
 from shared.webhooks.post import as_json, post
+from shared.webhooks.queries import WebhookRow
 from shared.webhooks.schemas import (
     AddressTried,
     DeliveryList,
@@ -38,6 +39,9 @@ from shared.webhooks.schemas import (
     WebhookOut,
 )
 from shared.webhooks.signing import new_signing_secret
+
+UnknownChannels: TypeAlias = Callable[[Session, OrganizationId, Sequence[UUID]], set[UUID]]
+"""Which of the ids are no channels of the organization. Channels are a feature above webhooks, so callers bring it."""
 
 MOST_WEBHOOKS = 50  # each is notified of every post: what an organization may have sent out for one
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
@@ -63,7 +67,7 @@ _TEST_BODY = [
 
 def list_webhooks(session: Session, organization_id: OrganizationId) -> list[WebhookOut]:
     """List an organization's webhooks, the first made first."""
-    return [_out(row) for row in queries.list_webhooks(session, organization_id)]
+    return [_out(row) for row in queries.LIST_WEBHOOKS.all(session, organization_id)]
 
 
 def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> WebhookOut:
@@ -72,10 +76,12 @@ def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: U
     Raises:
         NoSuchWebhook: the organization has no such webhook.
     """
-    return _out(_found(queries.find_webhook(session, organization_id, webhook_id)))
+    return _out(_found(queries.FIND_WEBHOOK.find(session, organization_id, webhook_id)))
 
 
-def add_webhook(organization_id: OrganizationId, wanted: WebhookIn) -> WebhookMade:
+def add_webhook(
+    organization_id: OrganizationId, wanted: WebhookIn, *, unknown_channels: UnknownChannels
+) -> WebhookMade:
     """Create a webhook. The answer shows its secret, and no other does.
 
     Raises:
@@ -83,27 +89,33 @@ def add_webhook(organization_id: OrganizationId, wanted: WebhookIn) -> WebhookMa
         TooManyWebhooks: the organization holds `MOST_WEBHOOKS`.
     """
     with read_only() as session:
-        channel_ids = _channel_ids(session, organization_id, wanted.integrations)
+        channel_ids = _channel_ids(session, organization_id, wanted.integrations, unknown_channels)
     secret = new_signing_secret()
     sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
     with unit_of_work() as session:
         lock_organization(session, organization_id)
-        if queries.count_webhooks(session, organization_id) >= MOST_WEBHOOKS:
+        if queries.COUNT_WEBHOOKS.one(session, organization_id).total >= MOST_WEBHOOKS:
             raise TooManyWebhooks(MOST_WEBHOOKS)
-        row = queries.add_webhook(
+        row = queries.ADD_WEBHOOK.one(
             session,
-            organization_id,
+            organization_id=organization_id,
+            webhook_id=new_id(),
             name=wanted.name,
             url=wanted.url,
             secret=sealed,
-            events=list(dict.fromkeys(wanted.events)),
-            channel_ids=channel_ids,
+            events=to_json(list(dict.fromkeys(wanted.events))),
+            channel_ids=to_json(channel_ids),
         )
     return _made(row, secret)
 
 
 def change_webhook(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID, wanted: WebhookEdit
+    session: Session,
+    organization_id: OrganizationId,
+    webhook_id: UUID,
+    wanted: WebhookEdit,
+    *,
+    unknown_channels: UnknownChannels,
 ) -> WebhookOut:
     """Change a webhook, or switch it off and on; what was not sent yet when it goes off is given up.
 
@@ -115,14 +127,16 @@ def change_webhook(
     if wanted.events is not None:
         values["events"] = list(dict.fromkeys(wanted.events))
     if wanted.integrations is not None:
-        values["channel_ids"] = _channel_ids(session, organization_id, wanted.integrations)
+        values["channel_ids"] = _channel_ids(
+            session, organization_id, wanted.integrations, unknown_channels
+        )
     if wanted.url is not None or wanted.disabled is False:
         values["failing_since"] = None
     if wanted.disabled is not None:
         values |= _switched(off=wanted.disabled)
     row = _found(queries.change_webhook(session, organization_id, webhook_id, **values))
     if wanted.disabled:
-        queries.give_up_waiting(session, organization_id, webhook_id, error=_NOT_SENT)
+        _end_waiting(session, organization_id, webhook_id)
     return _out(row)
 
 
@@ -156,7 +170,7 @@ def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id
     """
     values = {"deleted_at": func.now(), "secret": b"", "previous_secret": None}
     _found(queries.change_webhook(session, organization_id, webhook_id, **values))
-    queries.give_up_waiting(session, organization_id, webhook_id, error=_NOT_SENT)
+    _end_waiting(session, organization_id, webhook_id)
 
 
 def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> DeliveryOut:
@@ -166,7 +180,7 @@ def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUI
         NoSuchWebhook: the organization has no such webhook.
         WebhookIsDisabled: it is switched off.
     """
-    webhook = _found(queries.find_webhook(session, organization_id, webhook_id))
+    webhook = _found(queries.FIND_WEBHOOK.find(session, organization_id, webhook_id))
     if webhook.disabled_at:
         raise WebhookIsDisabled
     return _send(session, organization_id, webhook_id, TEST_EVENT, new_id(), _TEST_BODY)
@@ -193,7 +207,7 @@ def redeliver(
         StillTried: it is not over yet.
         WebhookIsDisabled: it is switched off.
     """
-    row = queries.find_delivery(session, organization_id, webhook_id, delivery_id)
+    row = queries.FIND_DELIVERY.find(session, organization_id, webhook_id, delivery_id)
     if row is None:
         raise NoSuchDelivery
     if row.disabled:
@@ -221,16 +235,19 @@ def list_deliveries(
     rows = queries.list_deliveries(
         session, organization_id, webhook_id, before=before, limit=limit + 1
     )
-    if not rows:
+    if rows is None:
         raise NoSuchWebhook
-    told = [row for row in rows if row.id is not None]
-    page, more = told[:limit], len(told) > limit
+    page, more = rows[:limit], len(rows) > limit
     return DeliveryList(
         deliveries=[DeliveryOut.model_validate(row) for row in page],
         next_cursor=write_cursor(page[-1].created_at.isoformat(), str(page[-1].id))
         if more
         else None,
     )
+
+
+def _end_waiting(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
+    queries.END_WAITING_DELIVERIES.run(session, organization_id, webhook_id, error=_NOT_SENT)
 
 
 def _switched(*, off: bool) -> dict[str, Any]:
@@ -250,15 +267,24 @@ def _send(
     event_id: UUID,
     body: list[dict[str, Any]],
 ) -> DeliveryOut:
-    row = queries.add_delivery(
-        session, organization_id, webhook_id, event=event, event_id=event_id, body=body
+    row = queries.ADD_DELIVERY.one(
+        session,
+        organization_id=organization_id,
+        webhook_id=webhook_id,
+        delivery_id=new_id(),
+        event=event,
+        event_id=event_id,
+        body=to_json(body),
     )
     send_after_commit(session, organization_id, [row.id])
     return DeliveryOut.model_validate(row)
 
 
 def _channel_ids(
-    session: Session, organization_id: OrganizationId, wanted: Sequence[WebhookChannel]
+    session: Session,
+    organization_id: OrganizationId,
+    wanted: Sequence[WebhookChannel],
+    unknown_channels: UnknownChannels,
 ) -> list[str]:
     """Return the ids as they are stored.
 
@@ -266,7 +292,7 @@ def _channel_ids(
         InvalidInput: some are no channels of the organization.
     """
     ids = list(dict.fromkeys(channel.id for channel in wanted))
-    unknown = queries.unknown_channels(session, organization_id, ids) if ids else set()
+    unknown = unknown_channels(session, organization_id, ids) if ids else set()
     problems = [
         FieldProblem(
             f"integrations.{index}.id",
@@ -281,22 +307,22 @@ def _channel_ids(
     return [str(channel_id) for channel_id in ids]
 
 
-def _found(row: AnyRow | None) -> AnyRow:
+def _found(row: WebhookRow | None) -> WebhookRow:
     if row is None:
         raise NoSuchWebhook
     return row
 
 
-def _out(row: AnyRow) -> WebhookOut:
+def _out(row: WebhookRow) -> WebhookOut:
     return WebhookOut(**_shown(row))
 
 
-def _made(row: AnyRow, secret: str) -> WebhookMade:
+def _made(row: WebhookRow, secret: str) -> WebhookMade:
     return WebhookMade(**_shown(row), secret=secret)
 
 
-def _shown(row: AnyRow) -> dict[str, Any]:
-    values = dict(row._mapping)
+def _shown(row: WebhookRow) -> dict[str, Any]:
+    values = row._asdict()
     channel_ids = values.pop("channel_ids")
     values["integrations"] = [WebhookChannel(id=UUID(channel_id)) for channel_id in channel_ids]
     return values | {"disabled": row.disabled_at is not None}

@@ -1,114 +1,154 @@
 """Which statements read and write webhooks, and the messages to them. Times are compared by the database's clock."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId, new_id
-from shared.db.types import AnyRow
+from shared.core.ids import OrganizationId
+from shared.db.statement import Json, NoRow, Statement, columns, read, sql
 from shared.webhooks.announce import body_kept_until
-from shared.webhooks.models import DeliveryState, Webhook, WebhookBody, WebhookDelivery
+from shared.webhooks.models import Webhook, WebhookBody, WebhookDelivery
 
-_SHOWN = (
-    Webhook.id,
-    Webhook.name,
-    Webhook.url,
-    Webhook.events,
-    Webhook.channel_ids,
-    Webhook.failing_since,
-    Webhook.disabled_at,
-    Webhook.disabled_reason,
-    Webhook.created_at,
-    Webhook.updated_at,
+
+class OfOrganization(NamedTuple):
+    organization_id: OrganizationId
+
+
+class OfWebhook(NamedTuple):
+    organization_id: OrganizationId
+    webhook_id: UUID
+
+
+class WebhookRow(NamedTuple):
+    id: UUID
+    name: str
+    url: str
+    events: list[str]
+    channel_ids: list[str]
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+_SHOWN = sql("""
+    id, name, url, events, channel_ids, failing_since, disabled_at, disabled_reason, created_at, updated_at
+""")
+
+LIST_WEBHOOKS = Statement(
+    "list_webhooks",
+    sql(
+        """
+        select {shown} from webhooks
+        where organization_id = :organization_id and deleted_at is null
+        order by created_at, id
+        limit 1000
+        """,
+        shown=_SHOWN,
+    ),
+    params=OfOrganization,
+    row=WebhookRow,
 )
-_DELIVERY_SHOWN = (
-    WebhookDelivery.id,
-    WebhookDelivery.event,
-    WebhookDelivery.event_id,
-    WebhookDelivery.state,
-    WebhookDelivery.tries,
-    WebhookDelivery.next_at,
-    WebhookDelivery.response_status,
-    WebhookDelivery.response_text,
-    WebhookDelivery.error,
-    func.coalesce(WebhookBody.body, WebhookDelivery.body).label("body"),
-    WebhookDelivery.created_at,
-    WebhookDelivery.finished_at,
+"""List an organization's webhooks, the oldest first; at most 1,000."""
+
+FIND_WEBHOOK = Statement(
+    "find_webhook",
+    sql(
+        """
+        select {shown} from webhooks
+        where organization_id = :organization_id and id = :webhook_id and deleted_at is null
+        """,
+        shown=_SHOWN,
+    ),
+    params=OfWebhook,
+    row=WebhookRow,
 )
-_LIVES = Webhook.deleted_at.is_(None)
+"""Find a webhook."""
 
 
-def list_webhooks(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
-    """List an organization's webhooks, the first made first; at most 1,000."""
-    return session.execute(
-        select(*_SHOWN)
-        .where(Webhook.organization_id == organization_id, _LIVES)
-        .order_by(Webhook.created_at, Webhook.id)
-        .limit(1_000)
-    ).all()
+class Count(NamedTuple):
+    total: int
 
 
-def find_webhook(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID
-) -> AnyRow | None:
-    """Find a webhook."""
-    return session.execute(
-        select(*_SHOWN).where(
-            Webhook.organization_id == organization_id, Webhook.id == webhook_id, _LIVES
-        )
-    ).one_or_none()
+COUNT_WEBHOOKS = Statement(
+    "count_webhooks",
+    sql("""
+        select count(*) as total from webhooks
+        where organization_id = :organization_id and deleted_at is null
+    """),
+    params=OfOrganization,
+    row=Count,
+)
+"""Count an organization's webhooks."""
 
 
-def count_webhooks(session: Session, organization_id: OrganizationId) -> int:
-    """Count an organization's webhooks."""
-    count = select(func.count()).where(Webhook.organization_id == organization_id, _LIVES)
-    return session.execute(count).scalar_one()
+class NewWebhook(NamedTuple):
+    organization_id: OrganizationId
+    webhook_id: UUID
+    name: str
+    url: str
+    secret: bytes
+    events: Json
+    channel_ids: Json
 
 
-def add_webhook(session: Session, organization_id: OrganizationId, **values: Any) -> AnyRow:
-    """Add a webhook and return it."""
-    return session.execute(
-        insert(Webhook)
-        .values(id=new_id(), organization_id=organization_id, **values)
-        .returning(*_SHOWN)
-    ).one()
+ADD_WEBHOOK = Statement(
+    "add_webhook",
+    sql(
+        """
+        insert into webhooks (id, organization_id, name, url, secret, events, channel_ids)
+        values (:webhook_id, :organization_id, :name, :url, :secret, cast(:events as jsonb),
+            cast(:channel_ids as jsonb))
+        returning {shown}
+        """,
+        shown=_SHOWN,
+    ),
+    params=NewWebhook,
+    row=WebhookRow,
+)
+"""Add a webhook and return it."""
 
 
 def change_webhook(
     session: Session, organization_id: OrganizationId, webhook_id: UUID, **values: Any
-) -> AnyRow | None:
-    """Change a webhook and return it; None: there is none."""
-    return session.execute(
+) -> WebhookRow | None:
+    """Change a webhook and return it, or None if there is none."""
+    changed = session.execute(
         update(Webhook)
-        .where(Webhook.organization_id == organization_id, Webhook.id == webhook_id, _LIVES)
+        .where(
+            Webhook.organization_id == organization_id,
+            Webhook.id == webhook_id,
+            Webhook.deleted_at.is_(None),
+        )
         .values(updated_at=func.now(), **values)
-        .returning(*_SHOWN)
-    ).one_or_none()
-
-
-_UNKNOWN_CHANNELS = text("""
-    select given.id from unnest(cast(:ids as uuid[])) as given(id)
-    where not exists (
-        select 1 from channels
-        where channels.id = given.id and channels.organization_id = :organization_id and channels.deleted_at is null)
-""")
-
-
-def unknown_channels(
-    session: Session, organization_id: OrganizationId, ids: Sequence[UUID]
-) -> set[UUID]:
-    """Return those of the ids that are no channels of the organization."""
-    values = {"organization_id": organization_id, "ids": list(ids)}
-    return set(session.execute(_UNKNOWN_CHANNELS, values).scalars())
+        .returning(*columns(Webhook, WebhookRow))
+    )
+    return next(iter(read(changed, WebhookRow)), None)
 
 
 # --- the log ---------------------------------------------------------------------------------------------------
+
+
+class DeliveryRow(NamedTuple):
+    id: UUID
+    event: str
+    event_id: UUID
+    state: str
+    tries: int
+    next_at: datetime | None
+    response_status: int | None
+    response_text: str | None
+    error: str | None
+    body: list[dict[str, Any]]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+_BODY = func.coalesce(WebhookBody.body, WebhookDelivery.body).label("body")
 
 
 def list_deliveries(
@@ -118,13 +158,10 @@ def list_deliveries(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> Sequence[AnyRow]:
-    """List the messages of a living webhook, newest first, `before` a position.
-
-    One row of nothing but nulls says that the webhook is there and has no messages; no row: there is no such webhook.
-    """
-    told = (
-        select(*_DELIVERY_SHOWN)
+) -> list[DeliveryRow] | None:
+    """List the messages to a webhook, the newest first, `before` a position; None if there is no such webhook."""
+    messages = (
+        select(*columns(WebhookDelivery, DeliveryRow, body=_BODY))
         .outerjoin(WebhookBody, WebhookBody.event_id == WebhookDelivery.event_id)
         .where(
             WebhookDelivery.organization_id == organization_id,
@@ -133,355 +170,362 @@ def list_deliveries(
     )
     if before:
         position = tuple_(WebhookDelivery.created_at, WebhookDelivery.id)
-        told = told.where(position < tuple_(*before))
+        messages = messages.where(position < tuple_(*before))
     page = (
-        told.order_by(WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc())
+        messages.order_by(WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc())
         .limit(limit)
         .subquery()
     )
-    living = (
+    webhook = (
         select(Webhook.id.label("webhook_id"))
-        .where(Webhook.organization_id == organization_id, Webhook.id == webhook_id, _LIVES)
+        .where(
+            Webhook.organization_id == organization_id,
+            Webhook.id == webhook_id,
+            Webhook.deleted_at.is_(None),
+        )
         .subquery()
     )
-    return session.execute(
+    found = session.execute(
         select(page)
-        .select_from(living)
-        .outerjoin(page, living.c.webhook_id.is_not(None))
+        .select_from(webhook)
+        .outerjoin(page, webhook.c.webhook_id.is_not(None))
         .order_by(page.c.created_at.desc(), page.c.id.desc())
     ).all()
+    # A webhook without messages is one row of nulls.
+    return [DeliveryRow._make(row) for row in found if row.id is not None] if found else None
 
 
-def find_delivery(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID, delivery_id: UUID
-) -> AnyRow | None:
-    """Find a message of a living webhook, and whether that is `disabled`."""
-    return session.execute(
-        select(*_DELIVERY_SHOWN, Webhook.disabled_at.is_not(None).label("disabled"))
-        .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-        .outerjoin(WebhookBody, WebhookBody.event_id == WebhookDelivery.event_id)
-        .where(
-            WebhookDelivery.organization_id == organization_id,
-            WebhookDelivery.webhook_id == webhook_id,
-            WebhookDelivery.id == delivery_id,
-            _LIVES,
+class OneDelivery(NamedTuple):
+    organization_id: OrganizationId
+    webhook_id: UUID
+    delivery_id: UUID
+
+
+class FoundDelivery(NamedTuple):
+    event: str
+    event_id: UUID
+    state: str
+    body: list[dict[str, Any]]
+    disabled: bool
+
+
+FIND_DELIVERY = Statement(
+    "find_delivery",
+    sql("""
+        select d.event, d.event_id, d.state, coalesce(b.body, d.body) as body, w.disabled_at is not null as disabled
+        from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+        left join webhook_bodies b on b.event_id = d.event_id
+        where d.organization_id = :organization_id and d.webhook_id = :webhook_id and d.id = :delivery_id
+            and w.deleted_at is null
+    """),
+    params=OneDelivery,
+    row=FoundDelivery,
+)
+"""Find a message to a webhook that is not deleted, and whether that is `disabled`."""
+
+
+class NewDelivery(NamedTuple):
+    organization_id: OrganizationId
+    webhook_id: UUID
+    delivery_id: UUID
+    event: str
+    event_id: UUID
+    body: Json
+
+
+ADD_DELIVERY = Statement(
+    "add_delivery",
+    sql(
+        """
+        with kept as (
+            insert into webhook_bodies (event_id, organization_id, body, kept_until)
+            values (:event_id, :organization_id, cast(:body as jsonb), {kept_until})
+            on conflict (event_id) do update set kept_until = excluded.kept_until
+            returning body
         )
-    ).one_or_none()
+        insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, next_at, enqueued_at)
+        values (:delivery_id, :organization_id, :webhook_id, :event, :event_id, now(), now())
+        returning id, event, event_id, state, tries, next_at, response_status, response_text, error,
+            (select body from kept) as body, created_at, finished_at
+        """,
+        kept_until=body_kept_until(),
+    ),
+    params=NewDelivery,
+    row=DeliveryRow,
+)
+"""Add a message that is to be sent at once, and return it. One statement, so that no message is without its body."""
 
 
-_ADD_DELIVERY = text(f"""
-    with kept as (
-        insert into webhook_bodies (event_id, organization_id, body, kept_until)
-        values (:event_id, :organization_id, cast(:body as jsonb), {body_kept_until()})
-        on conflict (event_id) do update set kept_until = excluded.kept_until
-        returning body
-    )
-    insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, next_at, enqueued_at)
-    values (:delivery_id, :organization_id, :webhook_id, :event, :event_id, now(), now())
-    returning id, event, event_id, state, tries, next_at, response_status, response_text, error,
-        (select body from kept) as body, created_at, finished_at
-""")  # noqa: S608, only a constant
+class Undeliverable(NamedTuple):
+    organization_id: OrganizationId
+    webhook_id: UUID
+    error: str
 
 
-def add_delivery(
-    session: Session,
-    organization_id: OrganizationId,
-    webhook_id: UUID,
-    *,
-    event: str,
-    event_id: UUID,
-    body: list[dict[str, Any]],
-) -> AnyRow:
-    """Add a message that is to be sent at once, and return it. The event's body is kept for as long as it is shown."""
-    values = {
-        "delivery_id": new_id(),
-        "organization_id": organization_id,
-        "webhook_id": webhook_id,
-        "event": event,
-        "event_id": event_id,
-        "body": json.dumps(body),
-    }
-    return session.execute(_ADD_DELIVERY, values).one()
-
-
-def give_up_waiting(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID, *, error: str
-) -> int:
-    """End the messages of a webhook that wait to be sent; how many."""
-    ended = session.execute(
-        update(WebhookDelivery)
-        .where(
-            WebhookDelivery.organization_id == organization_id,
-            WebhookDelivery.webhook_id == webhook_id,
-            WebhookDelivery.state == DeliveryState.WAITING,
-        )
-        .values(
-            state=DeliveryState.FAILED,
-            next_at=None,
-            enqueued_at=None,
-            finished_at=func.now(),
-            error=error,
-        )
-        .returning(WebhookDelivery.id)
-    )
-    return len(ended.all())
+END_WAITING_DELIVERIES = Statement(
+    "end_waiting_deliveries",
+    sql("""
+        update webhook_deliveries
+        set state = 'failed', next_at = null, enqueued_at = null, finished_at = now(), error = :error
+        where organization_id = :organization_id and webhook_id = :webhook_id and state = 'waiting'
+    """),
+    params=Undeliverable,
+    row=NoRow,
+)
+"""Fail the messages of a webhook that wait to be sent."""
 
 
 # --- delivering ------------------------------------------------------------------------------------------------
 
 
-CROWDED = (
-    "Your organization is already sending as many messages as it may at once. This one "
-    "waits its turn."
-)
+class Claim(NamedTuple):
+    delivery_id: UUID
+    lease_seconds: float
+    most_tries: int
+    most_per_organization: int
+    most_per_host: int
+    crowded_message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How many messages of one organization are sent at once, to all hosts and to one."""
-
-    per_organization: int
-    per_host: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A message that this process, and no other, is to send now. Secrets are sealed, newest first."""
+class ClaimRow(NamedTuple):
+    """What is claimed is null where `is_crowded`, and `turn_seconds` where not."""
 
     id: UUID
     organization_id: UUID
-    webhook_id: UUID
     webhook_name: str
     url: str
-    secrets: tuple[bytes, ...]
+    secret: bytes
+    previous_secret: bytes | None
+    is_crowded: bool
+    webhook_id: UUID
     event: str
     event_id: UUID
-    body: list[dict[str, Any]]
     tries: int
+    body: list[dict[str, Any]]
+    turn_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Crowded:
-    """A message that is over a bound of its organization. `turn` is how long it waits, without having used up a try."""
-
-    organization_id: UUID
-    turn: timedelta
-
-
-_TURN_SHARE, _LONGEST_TURN_SECONDS = 8, 60
-# How long a message over a bound waits: one to three seconds at first, spread by a hash, and longer the longer it has
+# How long a message over a limit waits: one to three seconds at first, spread by a hash, and longer the longer it has
 # waited already, so that a long line costs few claims. Messages to webhooks promise no second.
-_TURN = f"""make_interval(secs => least({_LONGEST_TURN_SECONDS},
+_TURN_SHARE, _LONGEST_TURN_SECONDS = 8, 60
+_TURN = sql(
+    """make_interval(secs => least({longest_seconds},
             1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3
-                + extract(epoch from now() - judged.created_at)::float8 / {_TURN_SHARE}))"""
+                + extract(epoch from now() - judged.created_at)::float8 / {share}))""",
+    longest_seconds=_LONGEST_TURN_SECONDS,
+    share=_TURN_SHARE,
+)
 
 # Of two messages about one delivery, the second finds the first one's lease. A holder that vanishes has used up a try.
-# The bound is judged last, since asking takes a lock.
-_CLAIM = text(f"""
-    with asked as (
-        select told.id, told.organization_id, told.created_at, hears.name as webhook_name, hears.url, hears.secret,
-            hears.host, case when hears.previous_ends_at > now() then hears.previous_secret end as previous_secret
-        from webhook_deliveries told join webhooks hears on hears.id = told.webhook_id
-        where told.id = :delivery_id and told.state = 'waiting' and told.next_at <= now() and told.tries < :most_tries
-            and hears.deleted_at is null and hears.disabled_at is null
-            and exists (select from organizations o where o.id = told.organization_id and o.deleted_at is null)
-        for update of told
-    ), judged as materialized (
-        select *, webhooks_are_crowded(organization_id, host, :most_per_organization, :most_per_host) as is_crowded
-        from asked
-    ), put_back as (
-        update webhook_deliveries told set next_at = now() + {_TURN}, enqueued_at = now() + {_TURN},
-            error = coalesce(told.error, :crowded_message)
-        from judged where told.id = judged.id and judged.is_crowded
-        returning extract(epoch from told.next_at - now())::float8 as turn_seconds
-    ), taken as (
-        update webhook_deliveries told set tries = told.tries + 1, enqueued_at = null,
-            next_at = now() + make_interval(secs => :lease_seconds),
-            lease_until = now() + make_interval(secs => :lease_seconds)
-        from judged where told.id = judged.id and not judged.is_crowded
-        returning told.webhook_id, told.event, told.event_id, told.tries,
-            coalesce((select kept.body from webhook_bodies kept where kept.event_id = told.event_id), told.body) as body
-    )
-    select judged.*, taken.*, put_back.turn_seconds
-    from judged left join taken on true left join put_back on true
-""")  # noqa: S608, only constants of this file
+# The limit is checked last, since asking takes a lock.
+CLAIM = Statement(
+    "claim",
+    sql(
+        """
+        with asked as (
+            select d.id, d.organization_id, d.created_at, w.name as webhook_name, w.url, w.secret, w.host,
+                case when w.previous_ends_at > now() then w.previous_secret end as previous_secret
+            from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+            where d.id = :delivery_id and d.state = 'waiting' and d.next_at <= now() and d.tries < :most_tries
+                and w.deleted_at is null and w.disabled_at is null
+                and exists (select from organizations o where o.id = d.organization_id and o.deleted_at is null)
+            for update of d
+        ), judged as materialized (
+            select id, organization_id, created_at, webhook_name, url, secret, previous_secret,
+                webhooks_are_crowded(organization_id, host, :most_per_organization, :most_per_host) as is_crowded
+            from asked
+        ), put_back as (
+            update webhook_deliveries d set next_at = now() + {turn}, enqueued_at = now() + {turn},
+                error = coalesce(d.error, :crowded_message)
+            from judged where d.id = judged.id and judged.is_crowded
+            returning extract(epoch from d.next_at - now())::float8 as turn_seconds
+        ), taken as (
+            update webhook_deliveries d set tries = d.tries + 1, enqueued_at = null,
+                next_at = now() + make_interval(secs => :lease_seconds),
+                lease_until = now() + make_interval(secs => :lease_seconds)
+            from judged where d.id = judged.id and not judged.is_crowded
+            returning d.webhook_id, d.event, d.event_id, d.tries,
+                coalesce((select b.body from webhook_bodies b where b.event_id = d.event_id), d.body) as body
+        )
+        select judged.id, judged.organization_id, judged.webhook_name, judged.url, judged.secret,
+            judged.previous_secret, judged.is_crowded, taken.webhook_id, taken.event, taken.event_id, taken.tries,
+            taken.body, put_back.turn_seconds
+        from judged left join taken on true left join put_back on true
+        """,
+        turn=_TURN,
+    ),
+    params=Claim,
+    row=ClaimRow,
+)
+"""Take a message that is due, or put it back when it is over a limit; no row if it is not due, is taken, or has no receiver.
+
+One statement, so that the lock on the message is held while the limit is counted.
+"""
 
 
-def claim_delivery(
-    session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
-) -> Claimed | Crowded | None:
-    """Take a message that is due; None: it is not, or somebody has it, or nobody receives it any more."""
-    values = {
-        "delivery_id": delivery_id,
-        "lease_seconds": lease.total_seconds(),
-        "most_tries": most_tries,
-        "most_per_organization": bounds.per_organization,
-        "most_per_host": bounds.per_host,
-        "crowded_message": CROWDED,
-    }
-    row = session.execute(_CLAIM, values).one_or_none()
-    if row is None:
-        return None
-    if row.is_crowded:
-        return Crowded(row.organization_id, timedelta(seconds=row.turn_seconds))
-    return Claimed(
-        id=row.id,
-        organization_id=row.organization_id,
-        webhook_id=row.webhook_id,
-        webhook_name=row.webhook_name,
-        url=row.url,
-        secrets=(row.secret, row.previous_secret) if row.previous_secret else (row.secret,),
-        event=row.event,
-        event_id=row.event_id,
-        body=row.body,
-        tries=row.tries,
-    )
+class Taken(NamedTuple):
+    delivery_id: UUID
+    status: int | None
+    text: str | None
 
 
 # A success ends a webhook's failing, and counts whichever process brings it: a holder that lost its lease was heard all the same.
-_RECORD_TAKEN = text("""
-    with taken as (
-        update webhook_deliveries set state = 'delivered', next_at = null, lease_until = null, finished_at = now(),
-            error = null, response_status = :status, response_text = :text
-        where id = :delivery_id and state = 'waiting'
-        returning webhook_id
-    )
-    update webhooks set failing_since = null
-    from taken where webhooks.id = taken.webhook_id and webhooks.failing_since is not null
-""")
+RECORD_TAKEN = Statement(
+    "record_taken",
+    sql("""
+        with taken as (
+            update webhook_deliveries set state = 'delivered', next_at = null, lease_until = null,
+                finished_at = now(), error = null, response_status = :status, response_text = :text
+            where id = :delivery_id and state = 'waiting'
+            returning webhook_id
+        )
+        update webhooks set failing_since = null
+        from taken where webhooks.id = taken.webhook_id and webhooks.failing_since is not null
+    """),
+    params=Taken,
+    row=NoRow,
+)
+"""Record that the receiver has the message. One statement, since the end of the failing belongs to the success."""
 
 
-def record_taken(
-    session: Session, claimed: Claimed, *, status: int | None, response_text: str | None
-) -> None:
-    """Write down that the receiver has the message."""
-    values = {"status": status, "text": response_text}
-    session.execute(_RECORD_TAKEN, {"delivery_id": claimed.id} | values)
+class Failed(NamedTuple):
+    """`pause_seconds` None: there is no other try; `enqueues`: a message is sent for the next one.
+
+    `counts`: it says something about the webhook; `gone`: the receiver wants no more messages.
+    """
+
+    delivery_id: UUID
+    tries: int
+    error: str
+    status: int | None
+    text: str | None
+    pause_seconds: float | None
+    enqueues: bool
+    counts: bool
+    gone: bool
+    failing_for_seconds: float
+    reason: str
+
+
+class FailedRow(NamedTuple):
+    disabled: bool
 
 
 # `tries` is the lease: the process that took the message over has raised it. A webhook's row is changed by its first failure and
 # by the one that disables it, not by each in between. A message that a member asked for as a test does not count.
-_RECORD_FAILED = text("""
-    with tried as (
-        update webhook_deliveries set
-            state = case when cast(:pause_seconds as float8) is null then 'failed' else 'waiting' end,
-            next_at = now() + make_interval(secs => cast(:pause_seconds as float8)),
-            enqueued_at = case when :enqueues then now() + make_interval(secs => cast(:pause_seconds as float8)) end,
-            finished_at = case when cast(:pause_seconds as float8) is null then now() end,
-            lease_until = null, error = :error, response_status = :status, response_text = :text
-        where id = :delivery_id and tries = :tries and state = 'waiting'
-        returning id, webhook_id
-    ), failing as (
-        update webhooks set failing_since = coalesce(webhooks.failing_since, now()),
-            disabled_at = case when :gone or (cast(:pause_seconds as float8) is null
-                and webhooks.failing_since <= now() - make_interval(secs => :failing_for_seconds)) then now() end,
-            disabled_reason = case when :gone or (cast(:pause_seconds as float8) is null
-                and webhooks.failing_since <= now() - make_interval(secs => :failing_for_seconds))
-                then cast(:reason as text) end
-        from tried
-        where webhooks.id = tried.webhook_id and webhooks.disabled_at is null and :counts
-            and (webhooks.failing_since is null or :gone or cast(:pause_seconds as float8) is null)
-        returning webhooks.disabled_at
-    )
-    select tried.id, failing.disabled_at is not null as disabled from tried left join failing on true
-""")
+RECORD_FAILED = Statement(
+    "record_failed",
+    sql("""
+        with tried as (
+            update webhook_deliveries set
+                state = case when cast(:pause_seconds as float8) is null then 'failed' else 'waiting' end,
+                next_at = now() + make_interval(secs => cast(:pause_seconds as float8)),
+                enqueued_at = case when :enqueues then now() + make_interval(secs => cast(:pause_seconds as float8)) end,
+                finished_at = case when cast(:pause_seconds as float8) is null then now() end,
+                lease_until = null, error = :error, response_status = :status, response_text = :text
+            where id = :delivery_id and tries = :tries and state = 'waiting'
+            returning webhook_id
+        ), failing as (
+            update webhooks set failing_since = coalesce(webhooks.failing_since, now()),
+                disabled_at = case when :gone or (cast(:pause_seconds as float8) is null
+                    and webhooks.failing_since <= now() - make_interval(secs => :failing_for_seconds)) then now() end,
+                disabled_reason = case when :gone or (cast(:pause_seconds as float8) is null
+                    and webhooks.failing_since <= now() - make_interval(secs => :failing_for_seconds))
+                    then cast(:reason as text) end
+            from tried
+            where webhooks.id = tried.webhook_id and webhooks.disabled_at is null and :counts
+                and (webhooks.failing_since is null or :gone or cast(:pause_seconds as float8) is null)
+            returning webhooks.disabled_at
+        )
+        select failing.disabled_at is not null as disabled from tried left join failing on true
+    """),
+    params=Failed,
+    row=FailedRow,
+)
+"""Record a failed try; `disabled` if it was one too many, for `reason`. No row: the lease is lost.
+
+One statement, so that a message and its webhook agree.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What is written of a try that failed. `pause` None: there is no other; `enqueues`: a message is sent for the next.
-
-    `counts`: it says something of the webhook; `gone`: it wants to hear nothing any more.
-    """
-
-    error: str
-    status: int | None
-    response_text: str | None
-    pause: timedelta | None
-    enqueues: bool
-    counts: bool
-    gone: bool
+# --- sweeping --------------------------------------------------------------------------------------------------
 
 
-def record_failed(
-    session: Session, claimed: Claimed, failure: Failure, *, failing_for: timedelta, reason: str
-) -> AnyRow | None:
-    """Write down a failure; `disabled` says that it was the one too many, for `reason`. None: the lease is lost."""
-    return session.execute(
-        _RECORD_FAILED,
-        {
-            "delivery_id": claimed.id,
-            "tries": claimed.tries,
-            "error": failure.error,
-            "status": failure.status,
-            "text": failure.response_text,
-            "pause_seconds": failure.pause.total_seconds() if failure.pause else None,
-            "enqueues": failure.enqueues,
-            "counts": failure.counts,
-            "gone": failure.gone,
-            "failing_for_seconds": failing_for.total_seconds(),
-            "reason": reason,
-        },
-    ).one_or_none()
+class DuePage(NamedTuple):
+    grace_seconds: float
+    most_tries: int
+    page_size: int
+
+
+class DueRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    goes_on: bool
 
 
 # What is due and has no message: the wait was too long for a queue, the message was lost, or its holder vanished. What
 # nobody may send any more ends here.
-_TAKE_DUE = text("""
-    with due as (
-        select told.id,
-            told.tries < :most_tries and hears.deleted_at is null and hears.disabled_at is null
-                and o.deleted_at is null as goes_on
-        from webhook_deliveries told
-        join webhooks hears on hears.id = told.webhook_id join organizations o on o.id = told.organization_id
-        where told.next_at <= now()
-            and (told.enqueued_at is null or told.enqueued_at <= now() - make_interval(secs => :grace_seconds))
-        order by told.next_at limit :page_size
-        for update of told skip locked
-    )
-    update webhook_deliveries told set
-        enqueued_at = case when due.goes_on then now() end,
-        next_at = case when due.goes_on then told.next_at end,
-        state = case when due.goes_on then told.state else 'failed' end,
-        finished_at = case when due.goes_on then null else now() end,
-        error = case when due.goes_on then told.error else coalesce(told.error, 'Nothing came of any try.') end
-    from due where told.id = due.id
-    returning told.id, told.organization_id, due.goes_on
-""")
+TAKE_DUE = Statement(
+    "take_due",
+    sql("""
+        with due as (
+            select d.id,
+                d.tries < :most_tries and w.deleted_at is null and w.disabled_at is null
+                    and o.deleted_at is null as goes_on
+            from webhook_deliveries d
+            join webhooks w on w.id = d.webhook_id join organizations o on o.id = d.organization_id
+            where d.next_at <= now()
+                and (d.enqueued_at is null or d.enqueued_at <= now() - make_interval(secs => :grace_seconds))
+            order by d.next_at limit :page_size
+            for update of d skip locked
+        )
+        update webhook_deliveries d set
+            enqueued_at = case when due.goes_on then now() end,
+            next_at = case when due.goes_on then d.next_at end,
+            state = case when due.goes_on then d.state else 'failed' end,
+            finished_at = case when due.goes_on then null else now() end,
+            error = case when due.goes_on then d.error else coalesce(d.error, 'Nothing came of any try.') end
+        from due where d.id = due.id
+        returning d.id, d.organization_id, due.goes_on
+    """),
+    params=DuePage,
+    row=DueRow,
+)
+"""Take a page of messages that are due and that no queue holds, of every organization; end those that do not `goes_on`.
+
+One statement, so that no two sweeps take the same.
+"""
 
 
-def take_due(
-    session: Session, *, grace: timedelta, most_tries: int, page_size: int
-) -> Sequence[AnyRow]:
-    """Take a page of messages that are due and that nobody was asked to send lately, of every organization.
-
-    `goes_on` says which of them are to be sent; the others have just ended.
-    """
-    values = {
-        "grace_seconds": grace.total_seconds(),
-        "most_tries": most_tries,
-        "page_size": page_size,
-    }
-    return session.execute(_TAKE_DUE, values).all()
+class Page(NamedTuple):
+    page_size: int
 
 
-def delete_old_bodies(session: Session, *, page_size: int) -> int:
-    """Delete a page of the bodies that no message shows any more, of every organization; how many."""
-    old = select(WebhookBody.event_id).where(WebhookBody.kept_until <= func.now()).limit(page_size)
-    deleted = session.execute(
-        delete(WebhookBody).where(WebhookBody.event_id.in_(old)).returning(WebhookBody.event_id)
-    )
-    return len(deleted.all())
+DELETE_OLD_BODIES = Statement(
+    "delete_old_bodies",
+    sql("""
+        delete from webhook_bodies where event_id in (
+            select event_id from webhook_bodies where kept_until <= now() limit :page_size)
+    """),
+    params=Page,
+    row=NoRow,
+)
+"""Delete a page of the bodies that no message shows any more, of every organization."""
 
 
-def delete_old_deliveries(session: Session, *, kept: timedelta, page_size: int) -> int:
-    """Delete a page of the log that is older than `kept`, of every organization; how many."""
-    old = (
-        select(WebhookDelivery.id)
-        .where(WebhookDelivery.created_at <= func.now() - kept)
-        .limit(page_size)
-    )
-    deleted = session.execute(
-        delete(WebhookDelivery).where(WebhookDelivery.id.in_(old)).returning(WebhookDelivery.id)
-    )
-    return len(deleted.all())
+class OldPage(NamedTuple):
+    kept_days: int
+    page_size: int
+
+
+DELETE_OLD_DELIVERIES = Statement(
+    "delete_old_deliveries",
+    sql("""
+        delete from webhook_deliveries where id in (
+            select id from webhook_deliveries where created_at <= now() - make_interval(days => :kept_days)
+            limit :page_size)
+    """),
+    params=OldPage,
+    row=NoRow,
+)
+"""Delete a page of the log that is older than `kept_days`, of every organization."""

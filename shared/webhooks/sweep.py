@@ -6,8 +6,8 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from shared.db.session import unit_of_work
+from shared.webhooks import queries
 from shared.webhooks.announce import KEPT, send_all
-from shared.webhooks.queries import delete_old_bodies, delete_old_deliveries, take_due
 from shared.webhooks.retry import MOST_TRIES
 
 GRACE = timedelta(
@@ -20,17 +20,27 @@ _MOST_PAGES = 100
 def send_due_deliveries() -> int:
     """Send one page of what is due: pauses too long for a queue are over, or a message or its holder was lost."""
     with unit_of_work() as session:
-        rows = take_due(session, grace=GRACE, most_tries=MOST_TRIES, page_size=PAGE_SIZE)
+        rows = queries.TAKE_DUE.all(
+            session,
+            grace_seconds=GRACE.total_seconds(),
+            most_tries=MOST_TRIES,
+            page_size=PAGE_SIZE,
+        )
     send_all([(row.organization_id, row.id) for row in rows if row.goes_on])
     return len(rows)
 
 
 def forget_old_deliveries() -> int:
     """Delete messages that are older than `KEPT`, and bodies that no message shows any more, in pages; how many."""
-    messages = _in_pages(
-        lambda session: delete_old_deliveries(session, kept=KEPT, page_size=PAGE_SIZE)
-    )
-    return messages + _in_pages(lambda session: delete_old_bodies(session, page_size=PAGE_SIZE))
+    return _in_pages(_delete_messages) + _in_pages(_delete_bodies)
+
+
+def _delete_messages(session: Session) -> int:
+    return queries.DELETE_OLD_DELIVERIES.run(session, kept_days=KEPT.days, page_size=PAGE_SIZE)
+
+
+def _delete_bodies(session: Session) -> int:
+    return queries.DELETE_OLD_BODIES.run(session, page_size=PAGE_SIZE)
 
 
 def _in_pages(delete_page: Callable[[Session], int]) -> int:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws import keys
 from shared.channels import customers
+from shared.channels.queries import find_unknown_channels
 from shared.core.errors import AppError, Conflict
 from shared.core.ids import OrganizationId, UserId
 from shared.db.session import unit_of_work
@@ -64,7 +65,7 @@ def _key(organization_id: OrganizationId, user_id: UserId, number: int) -> None:
 
 def _webhook(organization_id: OrganizationId, _user: UserId, number: int) -> None:
     wanted = WebhookIn(name=f"hook {number}", url="https://hooks.example.org/roost")
-    manage.add_webhook(organization_id, wanted)
+    manage.add_webhook(organization_id, wanted, unknown_channels=find_unknown_channels)
 
 
 LIMITS = [

@@ -18,6 +18,7 @@ from shared.posts import find_slot, queries
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Tag
 from shared.posts.queries import Filter
+from shared.public_api import notifications as numbered
 from shared.public_api.notifications import list_told
 from shared.publishing.stuck import TAKE_STUCK
 from tests.builders import a_channel, a_member, an_organization, any_state
@@ -194,7 +195,7 @@ class TestNotifications:
         session.execute(
             text("update users set last_read_notifications_at = now() where id = :user_id"), known
         )
-        found = plan(session, notifications._COUNT_UNREAD.text, known)
+        found = plan(session, notifications.COUNT_UNREAD.text, known)
         assert "ix_notifications_shown" in found, found
         assert "Seq Scan on notifications" not in found, found
 
@@ -202,12 +203,12 @@ class TestNotifications:
         self, session: Session, known: Mapping[str, Any]
     ) -> None:
         """Finding 8.9: deep pages read every row that they skipped."""
-        values = {**known, "limit": 20, "offset": 2_900, "most": notifications.MOST_NUMBERED}
+        values = {**known, "limit": 20, "offset": 2_900, "most": numbered.MOST_NUMBERED}
         # In a transaction that has just written them no page is known to be visible to all, which the planner holds
         # against the index; what is asked here is whether the index alone is enough.
         session.execute(text("set local enable_seqscan = off"))
         session.execute(text("set local enable_bitmapscan = off"))
-        found = plan(session, notifications._TOLD.text, values)
+        found = plan(session, notifications.NUMBERED_PAGE.text, values)
         assert found.count("Index Only Scan") == 2, found
         assert found.count("using ix_notifications_shown") == 2, found
 
@@ -220,13 +221,13 @@ class TestNotifications:
         page: int,
     ) -> None:
         """Finding 8.9: counting and skipping grew with the organization, 100 ms at 140,000 notifications."""
-        monkeypatch.setattr(notifications, "MOST_NUMBERED", 1_550)
+        monkeypatch.setattr(numbered, "MOST_NUMBERED", 1_550)
         told = list_told(session, OrganizationId(known["organization_id"]), page=page)
         assert told.total == 1_550
         assert len(told.notifications) == {0: 100, 14: 100, 15: 50}.get(page, 0)
         assert told.has_more is (page < 15)
         values = {**known, "limit": 50, "offset": 1_500, "most": 1_550}
-        read = text(f"explain (analyze, format json) {notifications._TOLD.text}")
+        read = text(f"explain (analyze, format json) {notifications.NUMBERED_PAGE.text}")
         [whole] = session.execute(read, values).scalar_one()
         assert max(_rows_read(whole["Plan"])) <= 1_550
 

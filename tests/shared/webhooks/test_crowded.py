@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from local.intrinsics import read_yaml
 from shared.db.session import unit_of_work
 from shared.organizations.models import Organization
+from shared.webhooks.claim import Claimed, Crowded
 from shared.webhooks.deliver import LEASE, _claim, deliver
 from shared.webhooks.models import WebhookDelivery
-from shared.webhooks.queries import Claimed, Crowded
 from tests.builders import an_organization
 from tests.shared.webhooks.builders import a_delivery, a_webhook, queued
 from tests.shared.webhooks.receiver import Receiver

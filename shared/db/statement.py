@@ -1,0 +1,189 @@
+"""How a SQL statement is written: a value with a name, its text, and classes for its parameters and its rows.
+
+    class DueBefore(NamedTuple):
+        organization_id: OrganizationId
+        before: datetime
+
+    class DuePart(NamedTuple):
+        id: UUID
+        due_at: datetime
+
+    LIST_DUE = Statement(
+        "list_due",
+        sql("select id, due_at from posts where organization_id = :organization_id and {is_due}", is_due=_IS_DUE),
+        params=DueBefore,
+        row=DuePart,
+    )
+    \"\"\"List the parts of an organization that are due.\"\"\"
+
+    for part in LIST_DUE.all(session, organization_id=organization_id, before=noon):
+        part.due_at
+
+mypy checks the keywords against the parameters' class. `tests/database/test_statements.py` prepares every statement against
+the migrated schema and compares names and types of its parameters and columns with the two classes.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from operator import itemgetter
+from typing import Any, Generic, NamedTuple, NewType, ParamSpec, TypeVar
+
+from sqlalchemy import ColumnElement, CursorResult, Result
+from sqlalchemy.orm import Session
+
+from shared.db.base import Base
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=tuple[Any, ...])
+
+Json = NewType("Json", str)
+"""A parameter that the statement casts to `jsonb`: the serialized value."""
+
+
+def to_json(value: object) -> Json:
+    """Serialize a value for a parameter that the statement casts to `jsonb`."""
+    return Json(json.dumps(value))
+
+
+_FRAGMENT = re.compile(r"\{([a-z_]+)\}")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+
+
+class NoParams(NamedTuple):
+    """The parameters of a statement that takes none."""
+
+
+class NoRow(NamedTuple):
+    """The row of a statement that returns none."""
+
+
+class Sql(str):
+    """SQL that is made of constants alone. Only `sql` makes it, so a value from outside never becomes part of a text."""
+
+    __slots__ = ()
+
+
+def sql(text: str, **fragments: Sql | int) -> Sql:
+    """Return `text` with each `{name}` replaced by the fragment of that name. `text` is a literal, which a test checks.
+
+    Raises:
+        TypeError: a fragment is missing, or `text` does not name it.
+    """
+    unused = fragments.keys() - set(_FRAGMENT.findall(text))
+    if unused:
+        raise TypeError(f"the SQL text does not name {sorted(unused)}")
+
+    def fragment(match: re.Match[str]) -> str:
+        if match[1] not in fragments:
+            raise TypeError(f"the SQL text names {match[0]}, which was not given")
+        return str(fragments[match[1]])
+
+    return Sql(_FRAGMENT.sub(fragment, text))
+
+
+def literals(*members: StrEnum) -> Sql:
+    """Return the members' values as SQL literals, separated by commas: the list of an `in`."""
+    return Sql(", ".join(f"'{member.value}'" for member in members))
+
+
+class Statement(Generic[P, R]):
+    """A statement whose text never changes, so that a connection prepares it once.
+
+    `params` and `row` are NamedTuples. `:name` in `text` stands for the parameter of that name; the columns of the
+    result are the fields of `row`, in any order. `sql` is what is sent.
+    """
+
+    __slots__ = ("_read", "name", "params", "row", "sql", "text")
+
+    def __init__(
+        self, name: str, text: Sql, *, params: Callable[P, tuple[Any, ...]], row: type[R]
+    ) -> None:
+        self.name, self.text, self.params, self.row = name, text, params, row
+        self.sql = _numbered(text, params)
+        self._read: Callable[[Any], R] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Statement {self.name}>"
+
+    def all(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> list[R]:
+        """Return all rows."""
+        result = self._execute(session, self.params(*args, **kwargs))
+        rows = result.cursor.fetchall()
+        read = self._read or self._reader(result)
+        result.close()
+        return list(map(read, rows))
+
+    def find(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Return the row, or None if there is none.
+
+        Raises:
+            ValueError: there are several.
+        """
+        rows = self.all(session, *args, **kwargs)
+        if len(rows) > 1:
+            raise ValueError(f"{self.name} returned {len(rows)} rows, not one")
+        return rows[0] if rows else None
+
+    def one(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the only row.
+
+        Raises:
+            ValueError: there is none, or there are several.
+        """
+        rows = self.all(session, *args, **kwargs)
+        if len(rows) != 1:
+            raise ValueError(f"{self.name} returned {len(rows)} rows, not one")
+        return rows[0]
+
+    def run(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> int:
+        """Execute the statement and return how many rows it wrote."""
+        result = self._execute(session, self.params(*args, **kwargs))
+        result.close()
+        return result.rowcount
+
+    def _execute(self, session: Session, values: tuple[Any, ...]) -> CursorResult[Any]:
+        session.flush()
+        return session.connection().exec_driver_sql(self.sql, values or None)
+
+    def _reader(self, result: CursorResult[Any]) -> Callable[[Any], R]:
+        self._read = _reader(result.keys(), self.row)
+        return self._read
+
+
+def columns(model: type[Base], row: type[R], **others: ColumnElement[Any]) -> list[Any]:
+    """Return what a statement of SQLAlchemy expressions selects of `model` to fill `row`; `others` are not its own."""
+    fields: tuple[str, ...] = row._fields  # type: ignore[attr-defined]  # of every NamedTuple
+    return [others[name] if name in others else getattr(model, name) for name in fields]
+
+
+def read(result: Result[Any], row: type[R]) -> list[R]:
+    """Return the rows of a statement that SQLAlchemy expressions made, as `row`, whose fields are its columns."""
+    return list(map(_reader(result.keys(), row), result))
+
+
+def _numbered(text: Sql, params: Callable[..., Any]) -> str:
+    """Replace each `:name` by `$n`, n being the place of the field in `params`: its instance is the tuple to send."""
+    fields: tuple[str, ...] = params._fields  # type: ignore[attr-defined]  # of every NamedTuple
+    named = set(_PARAMETER.findall(text))
+    if named != set(fields):
+        raise TypeError(f"{params} and the SQL text differ in {sorted(named ^ set(fields))}")
+    return _PARAMETER.sub(lambda match: f"${fields.index(match[1]) + 1}", text)
+
+
+def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
+    """Return what makes a `row` of the values of `columns`.
+
+    Raises:
+        TypeError: the columns are not the fields of `row`.
+    """
+    names = tuple(columns)
+    fields: tuple[str, ...] = row._fields  # type: ignore[attr-defined]  # of every NamedTuple
+    make: Callable[[Any], R] = row._make  # type: ignore[attr-defined]
+    if sorted(names) != sorted(fields):
+        raise TypeError(f"{row} and the columns differ in {sorted(set(names) ^ set(fields))}")
+    if names == fields:
+        return make
+    in_order = itemgetter(*(names.index(name) for name in fields))
+    return lambda values: make(in_order(values))

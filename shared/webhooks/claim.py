@@ -1,0 +1,78 @@
+"""Which message to a webhook is sent now, and which has to wait for its turn."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.webhooks import queries
+
+CROWDED = (
+    "Your organization is already sending as many messages as it may at once. This one "
+    "waits its turn."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many messages of one organization are sent at once, to all hosts and to one."""
+
+    per_organization: int
+    per_host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that this process, and no other, is to send now. Secrets are sealed, newest first."""
+
+    id: UUID
+    organization_id: UUID
+    webhook_id: UUID
+    webhook_name: str
+    url: str
+    secrets: tuple[bytes, ...]
+    event: str
+    event_id: UUID
+    body: list[dict[str, Any]]
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A message that is over a bound of its organization. `turn` is how long it waits, without having used up a try."""
+
+    organization_id: UUID
+    turn: timedelta
+
+
+def claim_delivery(
+    session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
+) -> Claimed | Crowded | None:
+    """Take a message that is due. None: it is not, or another process has it, or its webhook is gone."""
+    row = queries.CLAIM.find(
+        session,
+        delivery_id=delivery_id,
+        lease_seconds=lease.total_seconds(),
+        most_tries=most_tries,
+        most_per_organization=bounds.per_organization,
+        most_per_host=bounds.per_host,
+        crowded_message=CROWDED,
+    )
+    if row is None:
+        return None
+    if row.is_crowded:
+        return Crowded(row.organization_id, timedelta(seconds=row.turn_seconds))
+    return Claimed(
+        id=row.id,
+        organization_id=row.organization_id,
+        webhook_id=row.webhook_id,
+        webhook_name=row.webhook_name,
+        url=row.url,
+        secrets=(row.secret, row.previous_secret) if row.previous_secret else (row.secret,),
+        event=row.event,
+        event_id=row.event_id,
+        body=row.body,
+        tries=row.tries,
+    )
