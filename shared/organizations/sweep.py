@@ -1,42 +1,106 @@
-"""Deletes accounts that were never activated, with the organizations made for them."""
+"""What is deleted of organizations: lapsed counts and keys, and accounts that were never activated."""
 
 from datetime import timedelta
-
-from sqlalchemy import text
+from typing import NamedTuple
+from uuid import UUID
 
 from shared.core.log import log
 from shared.db.session import unit_of_work
+from shared.db.statement import NoParams, Statement, sql
+from shared.db.sweep import PAGE_SIZE, Deletion
 
 KEPT = timedelta(days=30)
 """How long an account waits to be activated; a link that was mailed meanwhile stays good."""
-PAGE_SIZE = 500
-# An organization goes if nobody else is in it. One statement, so that neither is left without the other.
-_FORGET = text("""
-with lapsed as (
-  select u.id from users u
-  where u.activated_at is null and u.created_at <= now() - make_interval(secs => :kept_seconds)
-    and not exists (
-      select 1 from mailed_codes c where c.user_id = u.id and c.used_at is null and c.expires_at > now()
-    )
-  order by u.created_at limit :page_size
-),
-emptied as (
-  delete from organizations o using members m, lapsed
-  where m.user_id = lapsed.id and o.id = m.organization_id
-    and not exists (
-      select 1 from members other where other.organization_id = o.id and other.user_id <> lapsed.id
-    )
+
+
+class Hour(NamedTuple):
+    key: str
+
+
+_TAKE_HOUR = Statement(
+    "take_hour",
+    sql("""
+        insert into rate_limits (key, window_started_at, count) values ('housekeeping', now(), 1)
+        on conflict (key) do update set window_started_at = now(), count = rate_limits.count + 1
+        where rate_limits.window_started_at <= now() - interval '1 hour'
+        returning key
+    """),
+    params=NoParams,
+    row=Hour,
 )
-delete from users using lapsed where users.id = lapsed.id
-returning users.id
-""")
+"""Note that the hour's sweep begins; no row if it began less than an hour ago. Of two who come at once one gets it."""
+
+_EXPIRED_IDEMPOTENCY_KEYS = Deletion(
+    "expired_idempotency_keys",
+    table=sql("idempotency_keys"),
+    lapsed=sql("expires_at <= now()"),
+)
+_OLD_RATE_LIMITS = Deletion(
+    "old_rate_limits",
+    table=sql("rate_limits"),
+    lapsed=sql("window_started_at <= now() - interval '1 day'"),
+)
+
+
+class NeverActivated(NamedTuple):
+    kept_seconds: float
+    page_size: int
+
+
+class Forgotten(NamedTuple):
+    id: UUID
+
+
+_FORGET = Statement(
+    "forget_never_activated",
+    sql("""
+        with lapsed as (
+          select u.id from users u
+          where u.activated_at is null and u.created_at <= now() - make_interval(secs => :kept_seconds)
+            and not exists (
+              select 1 from mailed_codes c where c.user_id = u.id and c.used_at is null and c.expires_at > now()
+            )
+          order by u.created_at limit :page_size
+        ),
+        emptied as (
+          delete from organizations o using members m, lapsed
+          where m.user_id = lapsed.id and o.id = m.organization_id
+            and not exists (
+              select 1 from members other where other.organization_id = o.id and other.user_id <> lapsed.id
+            )
+        )
+        delete from users using lapsed where users.id = lapsed.id
+        returning users.id
+    """),
+    params=NeverActivated,
+    row=Forgotten,
+)
+"""Delete accounts that were never activated, and their organizations if nobody else is in them.
+
+One statement, so that neither is left without the other.
+"""
+
+
+def take_hour() -> bool:
+    """Return whether an hour has passed since this was last true. Of two callers at once, one gets True."""
+    with unit_of_work() as session:
+        return _TAKE_HOUR.find(session) is not None
+
+
+def delete_expired_idempotency_keys() -> int:
+    """Delete idempotency keys that have expired."""
+    return _EXPIRED_IDEMPOTENCY_KEYS.in_pages()
+
+
+def delete_old_rate_limits() -> int:
+    """Delete counts of calls whose window began more than a day ago."""
+    return _OLD_RATE_LIMITS.in_pages()
 
 
 def forget_never_activated() -> int:
     """Delete one page of accounts that were not activated in time; return how many."""
-    values = {"kept_seconds": KEPT.total_seconds(), "page_size": PAGE_SIZE}
     with unit_of_work() as session:
-        forgotten = len(session.execute(_FORGET, values).all())
+        forgotten = len(_FORGET.all(session, KEPT.total_seconds(), PAGE_SIZE))
     if forgotten:
         log.info("users.forgotten", extra={"count": forgotten})
     return forgotten

@@ -20,27 +20,21 @@ from sqlalchemy.engine import Row, RowMapping
 
 from shared.aws.queues import MessagesNotTaken
 from shared.core import metrics
-from shared.core.errors_report import report
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
-from shared.media.sweep import (
-    remove_unneeded_files,
-    request_examinations,
-    request_missing_variants,
-)
+from shared.media.sweep import request_missing_variants
 from shared.notifications.mails import mail_overdue
-from shared.organizations.sweep import forget_never_activated
 from shared.posts.hints import Queued, arm, attempt_hint, publish_hint, send, stage_hint
-from shared.posts.media_use import media_still_needed
 from shared.publishing import notices, outcome, queries
 from shared.publishing.bulk_notices import Told, mail_bulk, tell_bulk
 from shared.publishing.claim import Claim, part_from
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
+from shared.publishing.housekeeping import guarded, keep_house
 from shared.publishing.notices import tell
 from shared.publishing.stuck import free_stuck
 from shared.webhooks.announce import send_after_commit
-from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
+from shared.webhooks.sweep import send_due_deliveries
 
 PAGE_SIZE = 500
 MAX_PAGES = 400  # of each step; the next run goes on
@@ -95,13 +89,13 @@ def reconcile(*, deadline: float | None = None) -> Reconciled:
         ExceptionGroup: what went wrong in some steps; the others ran all the same.
     """
     sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
-    late = _guarded(_gauge, sweep.errors)
+    late = guarded(_gauge, sweep.errors)
     found = _put_right(sweep)
-    copies = _guarded(request_missing_variants, sweep.errors)
+    copies = guarded(request_missing_variants, sweep.errors)
     limited = _tell(sweep)
-    _guarded(lambda: mail_overdue(go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
+    guarded(lambda: mail_overdue(go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
     if sweep.has(ROOM_TO_KEEP_HOUSE):
-        _guarded(partial(keep_house, sweep), sweep.errors)
+        guarded(lambda: keep_house(has_time=lambda: sweep.has(ROOM_TO_END)), sweep.errors)
     done = Reconciled(**found, copies=copies, limited=limited, late=late)
     log.info("reconcile.done", extra={name: getattr(done, name) for name in Reconciled.__slots__})
     _raise(sweep.errors)
@@ -144,7 +138,7 @@ def _in_turns(steps: Mapping[str, Callable[[], int]], sweep: _Sweep) -> dict[str
             if not sweep.has(ROOM_TO_TELL):
                 log.warning("reconcile.out_of_time", extra={"unfinished": unfinished})
                 return found
-            page = _guarded(steps[name], sweep.errors)
+            page = guarded(steps[name], sweep.errors)
             found[name] += page
             if page < PAGE_SIZE:
                 unfinished.remove(name)
@@ -212,7 +206,7 @@ def settle_lost_attempts() -> int:
     by_id = {row["id"]: row for row in parts}
     errors: list[Exception] = []
     for row in lost:
-        _guarded(partial(_settle, row, by_id[row["post_id"]]), errors)
+        guarded(partial(_settle, row, by_id[row["post_id"]]), errors)
     if errors:
         raise ExceptionGroup("some attempts could not be settled", errors)
     return len(lost)
@@ -250,8 +244,8 @@ def _tell(sweep: _Sweep) -> int:
 
     Members who cannot be notified in this run are notified in the next one: the mails of many are one for an organization.
     """
-    _guarded(partial(_note_limited, sweep), sweep.errors)
-    _guarded(partial(_note_crowded, sweep), sweep.errors)
+    guarded(partial(_note_limited, sweep), sweep.errors)
+    guarded(partial(_note_crowded, sweep), sweep.errors)
     mails: list[UUID] = []
     for told in (sweep.limited, sweep.late):
         for start in range(0, len(told), PAGE_SIZE):
@@ -259,8 +253,8 @@ def _tell(sweep: _Sweep) -> int:
                 log.warning("reconcile.out_of_time", extra={"untold": len(told) - start})
                 break
             page = partial(_tell_page, told[start : start + PAGE_SIZE], mails)
-            _guarded(page, sweep.errors)
-    _guarded(lambda: mail_bulk(mails, go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
+            guarded(page, sweep.errors)
+    guarded(lambda: mail_bulk(mails, go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
     return len(sweep.limited)
 
 
@@ -292,47 +286,6 @@ def _limited(row: Row[Any], until: datetime) -> Told:
         row.id, row.generation, row.root_id, channel_name=row.channel_name, until=until
     )
     return Told(row.organization_id, notice)
-
-
-def keep_house(sweep: _Sweep | None = None) -> bool:
-    """Once an hour, in the run that comes first: delete what has lapsed, and put the media library in order."""
-    with unit_of_work() as session:
-        if session.execute(queries.TAKE_HOUSEKEEPING).one_or_none() is None:
-            return False
-    errors: list[Exception] = []
-    chores: list[Callable[[], object]] = [
-        *(partial(_sweep_table, statement) for statement in queries.SWEEPS),
-        forget_old_deliveries,
-        forget_never_activated,
-        request_examinations,
-        lambda: remove_unneeded_files(media_still_needed()),
-    ]
-    for chore in chores:
-        if sweep and not sweep.has(ROOM_TO_END):
-            log.warning("reconcile.out_of_time", extra={"unfinished": ["housekeeping"]})
-            break
-        _guarded(partial(_done, chore), errors)
-    _raise(errors)
-    return True
-
-
-def _done(chore: Callable[[], object]) -> int:
-    chore()
-    return 1
-
-
-def _sweep_table(statement: TextClause) -> None:
-    with unit_of_work() as session:
-        session.execute(statement, {"page_size": PAGE_SIZE})
-
-
-def _guarded(step: Callable[[], int], errors: list[Exception]) -> int:
-    try:
-        return step()
-    except Exception as error:  # noqa: BLE001  a row or a service that is broken must not keep the rest from running
-        report(error)
-        errors.append(error)
-        return 0
 
 
 def _take(statement: TextClause, **values: Any) -> Sequence[Row[Any]]:

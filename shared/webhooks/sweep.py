@@ -1,11 +1,11 @@
 """What the sweep does for webhooks: have sent what is due and on no queue, and forget what is old."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from shared.db.session import unit_of_work
+from shared.db.sweep import PAGE_SIZE, in_pages
 from shared.webhooks import queries
 from shared.webhooks.announce import KEPT, send_all
 from shared.webhooks.retry import MOST_TRIES
@@ -13,7 +13,6 @@ from shared.webhooks.retry import MOST_TRIES
 GRACE = timedelta(
     minutes=5
 )  # within which a message that is on the queue is expected to be worked off
-PAGE_SIZE = 500
 _MOST_PAGES = 100
 
 
@@ -32,7 +31,10 @@ def send_due_deliveries() -> int:
 
 def forget_old_deliveries() -> int:
     """Delete messages that are older than `KEPT`, and bodies that no message shows any more, in pages; how many."""
-    return _in_pages(_delete_messages) + _in_pages(_delete_bodies)
+    return sum(
+        in_pages(delete_page, most_pages=_MOST_PAGES)
+        for delete_page in (_delete_messages, _delete_bodies)
+    )
 
 
 def _delete_messages(session: Session) -> int:
@@ -41,14 +43,3 @@ def _delete_messages(session: Session) -> int:
 
 def _delete_bodies(session: Session) -> int:
     return queries.DELETE_OLD_BODIES.run(session, page_size=PAGE_SIZE)
-
-
-def _in_pages(delete_page: Callable[[Session], int]) -> int:
-    total = 0
-    for _ in range(_MOST_PAGES):
-        with unit_of_work() as session:
-            deleted = delete_page(session)
-        total += deleted
-        if deleted < PAGE_SIZE:
-            break
-    return total

@@ -1,5 +1,6 @@
 """Do programs that nobody lets in go, and codes that nobody can use, and nothing else?"""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,14 @@ from sqlalchemy.orm import Session
 from shared.core.ids import new_id
 from shared.oauth.device import CLIENT_ID
 from shared.oauth.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
+from shared.oauth.sweep import (
+    delete_expired_device_codes,
+    delete_old_codes,
+    delete_revoked_grants,
+    delete_unused_apps,
+    delete_unused_grants,
+)
 from shared.organizations.models import Member
-from shared.publishing.queries import SWEEPS
 from tests.builders import a_member, an_organization
 
 
@@ -44,9 +51,8 @@ def a_grant(session: Session, program: OAuthApp, member: Member, **columns: Any)
     session.flush()
 
 
-def left(session: Session, table: type[Any]) -> int:
-    for sweep in SWEEPS:
-        session.execute(sweep, {"page_size": 500})
+def left(session: Session, step: Callable[[], int], table: type[Any]) -> int:
+    step()
     return session.scalar(select(func.count()).select_from(table)) or 0
 
 
@@ -67,11 +73,11 @@ class TestPrograms:
         self, session: Session, columns: dict[str, Any], stays: int
     ) -> None:
         a_program(session, **columns)
-        assert left(session, OAuthApp) == stays
+        assert left(session, delete_unused_apps, OAuthApp) == stays
 
     def test_one_that_is_let_in_stays(self, session: Session, member: Member) -> None:
         a_grant(session, a_program(session, last_used_at=ago(days=400)), member)
-        assert left(session, OAuthApp) == 1
+        assert left(session, delete_unused_apps, OAuthApp) == 1
 
     @pytest.mark.parametrize(
         ("revoked", "stays"), [(None, 1), (ago(days=29), 1), (ago(days=31), 0)]
@@ -80,12 +86,27 @@ class TestPrograms:
         self, session: Session, member: Member, revoked: datetime | None, stays: int
     ) -> None:
         a_grant(session, a_program(session, CLIENT_ID), member, revoked_at=revoked)
-        assert left(session, OAuthGrant) == stays
+        assert left(session, delete_revoked_grants, OAuthGrant) == stays
 
     def test_one_that_was_shown_out_goes(self, session: Session, member: Member) -> None:
         program = a_program(session, last_used_at=ago(days=31))
         a_grant(session, program, member, revoked_at=ago(days=2))
-        assert left(session, OAuthApp) == 0
+        assert left(session, delete_unused_apps, OAuthApp) == 0
+
+    @pytest.mark.parametrize(
+        ("columns", "stays"),
+        [
+            ({"last_used_at": ago(days=119), "updated_at": ago(days=400)}, 1),
+            ({"last_used_at": ago(days=121)}, 0),
+            ({"last_used_at": None, "updated_at": ago(days=119)}, 1),
+            ({"last_used_at": None, "updated_at": ago(days=121)}, 0),
+        ],
+    )
+    def test_a_consent_that_nobody_uses_goes_after_120_days(
+        self, session: Session, member: Member, columns: dict[str, Any], stays: int
+    ) -> None:
+        a_grant(session, a_program(session, CLIENT_ID), member, **columns)
+        assert left(session, delete_unused_grants, OAuthGrant) == stays
 
 
 class TestCodes:
@@ -101,7 +122,7 @@ class TestCodes:
             )
         )  # fmt: skip
         session.flush()
-        assert left(session, OAuthCode) == stays
+        assert left(session, delete_old_codes, OAuthCode) == stays
 
     @pytest.mark.parametrize(("expires", "stays"), [(ago(days=-1), 1), (ago(minutes=1), 0)])
     def test_a_device_code_goes_when_it_expires(
@@ -112,4 +133,4 @@ class TestCodes:
             DeviceCode(device_code_hash=b"d", user_code="A", app_id=program.id, expires_at=expires)
         )
         session.flush()
-        assert left(session, DeviceCode) == stays
+        assert left(session, delete_expired_device_codes, DeviceCode) == stays

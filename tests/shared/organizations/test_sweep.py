@@ -4,12 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from shared.identity.models import MailedCode, MailedCodePurpose, User
 from shared.organizations.models import Organization
-from shared.organizations.sweep import forget_never_activated
+from shared.organizations.sweep import (
+    delete_expired_idempotency_keys,
+    delete_old_rate_limits,
+    forget_never_activated,
+)
 from tests.builders import a_member, a_user, an_organization
 
 
@@ -62,3 +66,32 @@ def test_mailed_link_stays_good(session: Session, minutes: int, stay: int) -> No
     session.add(code)
     session.flush()
     assert left(session) == (stay, 0)
+
+
+class TestLapsed:
+    @pytest.mark.parametrize(("ends_in", "stays"), [("1 minute", 1), ("-1 second", 0)])
+    def test_an_idempotency_key_stays_until_it_expires(
+        self, session: Session, ends_in: str, stays: int
+    ) -> None:
+        """Finding 8.15: swept at once, a client that repeats its request would post twice."""
+        organization = an_organization(session)
+        session.execute(
+            text(
+                "insert into idempotency_keys (organization_id, scope, key, request_hash, expires_at)"
+                " values (:id, '', 'k', '', now() + cast(:ends_in as interval))"
+            ),
+            {"id": organization.id, "ends_in": ends_in},
+        )
+        assert delete_expired_idempotency_keys() == 1 - stays
+
+    @pytest.mark.parametrize(("age", "stays"), [("23 hours", 1), ("25 hours", 0)])
+    def test_a_count_stays_for_a_day(self, session: Session, age: str, stays: int) -> None:
+        """Finding 8.15."""
+        session.execute(
+            text(
+                "insert into rate_limits (key, count, window_started_at)"
+                " values ('k', 1, now() - cast(:age as interval))"
+            ),
+            {"age": age},
+        )
+        assert delete_old_rate_limits() == 1 - stays

@@ -26,9 +26,10 @@ from shared.publishing.dead_letter import settle_dead_letter
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
-from shared.publishing.reconcile import arm_unarmed, keep_house, reconcile
+from shared.publishing.reconcile import arm_unarmed, reconcile
 from shared.publishing.run import publish_due
 from shared.publishing.stage import stage_due
+from shared.publishing.sweep import delete_old_stagings
 from tests.builders import any_state
 from tests.fakes.platform import Keyless, refuse
 from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
@@ -415,61 +416,9 @@ class TestBadDays:
             left = "select count(*) from notifications where mailed_at is null and mail_claimed_until is null"
             assert connection.execute(text(left)).scalar_one() == 25
 
-    def test_a_chore_that_fails_keeps_no_other_from_being_done(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Finding 8.7, of the hourly chores: a bucket that does not answer must not let codes pile up."""
-        done: list[str] = []
-
-        def broken() -> int:
-            raise LookupError("broken")
-
-        monkeypatch.setattr(reconcile_module, "forget_old_deliveries", broken)
-        monkeypatch.setattr(
-            reconcile_module, "forget_never_activated", lambda: done.append("users")
-        )
-        with pytest.raises(ExceptionGroup):
-            keep_house()
-        assert done == ["users"]
-
 
 class TestHousekeeping:
     """What must stay is as much a promise as what goes."""
-
-    def test_an_idempotency_key_stays_until_it_ends(self, world: World) -> None:
-        """Finding 8.15: swept at once, a client that repeats its request would post twice."""
-        root = a_thread(world, "keyless", due_in=SOON)
-        change(
-            world,
-            "insert into idempotency_keys (organization_id, scope, key, request_hash, expires_at)"
-            f" select '{root.organization_id}', '', ends, '', now() + cast(ends as interval)"
-            " from unnest(array['1 minute', '23 hours', '-1 second']) as ends",
-        )
-        keep_house()
-        with world.engine.connect() as connection:
-            left = set(connection.execute(text("select key from idempotency_keys")).scalars())
-        assert left == {"1 minute", "23 hours"}
-
-    @pytest.mark.parametrize(
-        ("table", "add", "column", "stay"),
-        [
-            ("rate_limits", "(key, count, window_started_at) select age, 1", "key", "23 hours"),
-            ("provider_pauses", "(provider, reason, until) select age, ''", "provider", "23 hours"),
-        ],
-    )
-    def test_what_still_counts_stays(
-        self, world: World, table: str, add: str, column: str, stay: str
-    ) -> None:
-        """Finding 8.15."""
-        change(
-            world,
-            f"insert into {table} {add}, now() - cast(age as interval)"
-            f" from unnest(array['{stay}', '25 hours']) as age",
-        )
-        keep_house()
-        with world.engine.connect() as connection:
-            left = connection.execute(text(f"select {column} from {table}")).scalars()
-            assert set(left) - {"housekeeping"} == {stay}
 
     @pytest.mark.parametrize(("age", "stays"), [("29 days", True), ("31 days", False)])
     def test_what_a_platform_holds_for_a_post_stays(
@@ -479,7 +428,7 @@ class TestHousekeeping:
         root = a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
         stage_due(root.id, root.revision, deadline=time.monotonic() + 900)
         change(world, f"update stagings set updated_at = now() - interval '{age}'")
-        keep_house()
+        delete_old_stagings()
         with world.engine.connect() as connection:
             left = connection.execute(text("select count(*) from stagings")).scalar_one()
         assert left == stays

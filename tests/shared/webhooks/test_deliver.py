@@ -15,7 +15,7 @@ from shared.aws.keys import seal
 from shared.core.ids import OrganizationId
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
-from shared.publishing.reconcile import keep_house
+from shared.publishing.housekeeping import keep_house
 from shared.webhooks.announce import KEPT
 from shared.webhooks.deliver import LEASE, NoTimeLeft, deliver
 from shared.webhooks.manage import redeliver

@@ -1,0 +1,83 @@
+"""What is done once an hour for all features: what has lapsed is deleted, and the media library is put in order.
+
+A new step is a function in its feature's `sweep.py` that returns how many rows it found, and its line in `STEPS`. A step does
+a bounded amount of work, commits by itself, and may be stopped between two transactions: the next hour goes on.
+"""
+
+from collections.abc import Callable
+
+from shared.channels.sweep import delete_expired_oauth_states, delete_old_pauses
+from shared.core.errors_report import report
+from shared.core.log import log
+from shared.identity.sweep import delete_old_mailed_codes, delete_old_sessions
+from shared.media.sweep import remove_unneeded_files, request_examinations
+from shared.oauth.sweep import (
+    delete_expired_device_codes,
+    delete_old_codes,
+    delete_revoked_grants,
+    delete_unused_apps,
+    delete_unused_grants,
+)
+from shared.organizations.sweep import (
+    delete_expired_idempotency_keys,
+    delete_old_rate_limits,
+    forget_never_activated,
+    take_hour,
+)
+from shared.posts.media_use import media_still_needed
+from shared.publishing.sweep import delete_old_stagings
+from shared.webhooks.sweep import forget_old_deliveries
+
+
+def remove_unneeded_media() -> int:
+    """Remove files that no post needs any more."""
+    return remove_unneeded_files(media_still_needed())
+
+
+STEPS: tuple[Callable[[], int], ...] = (
+    delete_expired_oauth_states,
+    delete_old_codes,
+    delete_expired_device_codes,
+    delete_revoked_grants,
+    delete_unused_grants,
+    delete_unused_apps,  # after the consents
+    delete_expired_idempotency_keys,
+    delete_old_pauses,
+    delete_old_rate_limits,
+    delete_old_mailed_codes,
+    delete_old_sessions,
+    delete_old_stagings,
+    forget_old_deliveries,
+    forget_never_activated,
+    request_examinations,
+    remove_unneeded_media,
+)
+
+
+def keep_house(*, has_time: Callable[[], bool] = lambda: True) -> bool:
+    """Run all steps if an hour has passed since somebody did; return whether it has.
+
+    Raises:
+        ExceptionGroup: what went wrong in some steps; the others ran all the same.
+    """
+    if not take_hour():
+        return False
+    errors: list[Exception] = []
+    for done, step in enumerate(STEPS):
+        if not has_time():
+            log.warning("housekeeping.out_of_time", extra={"unfinished": len(STEPS) - done})
+            break
+        guarded(step, errors)
+    if errors:
+        raise ExceptionGroup("some steps of the housekeeping failed", errors)
+    return True
+
+
+def guarded(step: Callable[[], int], errors: list[Exception]) -> int:
+    """Run a step; if it fails, report that, add it to `errors` and return 0."""
+    try:
+        return step()
+    except Exception as error:  # noqa: BLE001  a row or a service that is broken must not keep the rest from running
+        report(error)
+        errors.append(error)
+        return 0

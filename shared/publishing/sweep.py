@@ -1,0 +1,15 @@
+"""What is deleted of publishing: records of media that were moved ahead."""
+
+from shared.db.statement import sql
+from shared.db.sweep import Deletion
+
+_OLD_STAGINGS = Deletion(
+    "old_stagings",
+    table=sql("stagings"),
+    lapsed=sql("updated_at <= now() - interval '30 days'"),
+)
+
+
+def delete_old_stagings() -> int:
+    """Delete stagings that nothing has changed for 30 days."""
+    return _OLD_STAGINGS.in_pages()
