@@ -1,23 +1,44 @@
 """How is more counted than one call a request? What a request has us do elsewhere has a limit of its own."""
 
-from sqlalchemy import text
+from typing import NamedTuple
+
 from sqlalchemy.orm import Session
 
 from shared.access.errors import RateLimitReached
 from shared.access.policy import Quota, Rate
 from shared.core.ids import OrganizationId
+from shared.db.statement import Statement, sql
 
-_CHARGE = text("""
-    insert into rate_limits as r (key, window_started_at, count)
-    values (cast(:rate as text) || ':' || cast(:organization_id as text), now(), :times)
-    on conflict (key) do update set
-        count = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
-                     then excluded.count else r.count + excluded.count end,
-        window_started_at = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
-                                 then now() else r.window_started_at end
-    returning r.count as calls, cast(ceil(extract(epoch from
-        r.window_started_at + make_interval(secs => :window_seconds) - now())) as int) as resets_in_seconds
-""")
+
+class Calls(NamedTuple):
+    organization_id: str
+    rate: str
+    times: int
+    window_seconds: float
+
+
+class Counted(NamedTuple):
+    calls: int
+    resets_in_seconds: int
+
+
+_CHARGE = Statement(
+    "charge",
+    sql("""
+        insert into rate_limits as r (key, window_started_at, count)
+        values (cast(:rate as text) || ':' || cast(:organization_id as text), now(), :times)
+        on conflict (key) do update set
+            count = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                         then excluded.count else r.count + excluded.count end,
+            window_started_at = case when r.window_started_at <= now() - make_interval(secs => :window_seconds)
+                                     then now() else r.window_started_at end
+        returning r.count as calls, cast(ceil(extract(epoch from
+            r.window_started_at + make_interval(secs => :window_seconds) - now())) as int) as resets_in_seconds
+    """),
+    params=Calls,
+    row=Counted,
+)
+"""Count calls of an organization in the window of a rate. One statement, whose lock on the row serializes callers."""
 
 
 def charge(session: Session, organization_id: OrganizationId, rate: Rate, *, times: int) -> None:
@@ -26,12 +47,12 @@ def charge(session: Session, organization_id: OrganizationId, rate: Rate, *, tim
     Raises:
         RateLimitReached: they are more than the limit leaves; they count all the same.
     """
-    values = {
-        "rate": rate.name,
-        "organization_id": str(organization_id),
-        "times": times,
-        "window_seconds": int(rate.window.total_seconds()),
-    }
-    row = session.execute(_CHARGE, values).one()
+    row = _CHARGE.one(
+        session,
+        organization_id=str(organization_id),
+        rate=rate.name,
+        times=times,
+        window_seconds=rate.window.total_seconds(),
+    )
     if row.calls > rate.allowed:
         raise RateLimitReached(Quota(rate.allowed, 0, max(1, row.resets_in_seconds)), rate.window)

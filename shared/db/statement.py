@@ -26,9 +26,10 @@ the migrated schema and compares names and types of its parameters and columns w
 import json
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Any, Generic, NamedTuple, NewType, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import ColumnElement, CursorResult, Result
 from sqlalchemy.orm import Session
@@ -36,15 +37,15 @@ from sqlalchemy.orm import Session
 from shared.db.base import Base
 
 P = ParamSpec("P")
-R = TypeVar("R", bound=tuple[Any, ...])
+R = TypeVar("R")
 
-Json = NewType("Json", str)
+Json: TypeAlias = str
 """A parameter that the statement casts to `jsonb`: the serialized value."""
 
 
 def to_json(value: object) -> Json:
     """Serialize a value for a parameter that the statement casts to `jsonb`."""
-    return Json(json.dumps(value))
+    return json.dumps(value)
 
 
 _FRAGMENT = re.compile(r"\{([a-z_]+)\}")
@@ -91,17 +92,25 @@ def literals(*members: StrEnum) -> Sql:
 class Statement(Generic[P, R]):
     """A statement whose text never changes, so that a connection prepares it once.
 
-    `params` and `row` are NamedTuples. `:name` in `text` stands for the parameter of that name; the columns of the
-    result are the fields of `row`, in any order. `sql` is what is sent.
+    `params` is a NamedTuple and `row` one too, or a frozen dataclass where rows of several statements have fields in common.
+    `:name` in `text` stands for the parameter of that name; the columns of the result are the fields of `row`, in any
+    order. `sql` is what is sent. `repeatable`: executed twice, it stores and returns the same, or what differs does no harm.
     """
 
-    __slots__ = ("_read", "name", "params", "row", "sql", "text")
+    __slots__ = ("_options", "_read", "name", "params", "row", "sql", "text")
 
     def __init__(
-        self, name: str, text: Sql, *, params: Callable[P, tuple[Any, ...]], row: type[R]
+        self,
+        name: str,
+        text: Sql,
+        *,
+        params: Callable[P, tuple[Any, ...]],
+        row: type[R],
+        repeatable: bool = False,
     ) -> None:
         self.name, self.text, self.params, self.row = name, text, params, row
         self.sql = _numbered(text, params)
+        self._options = {"repeatable": True} if repeatable else None
         self._read: Callable[[Any], R] | None = None
 
     def __repr__(self) -> str:
@@ -145,7 +154,9 @@ class Statement(Generic[P, R]):
 
     def _execute(self, session: Session, values: tuple[Any, ...]) -> CursorResult[Any]:
         session.flush()
-        return session.connection().exec_driver_sql(self.sql, values or None)
+        return session.connection().exec_driver_sql(
+            self.sql, values or None, execution_options=self._options
+        )
 
     def _reader(self, result: CursorResult[Any]) -> Callable[[Any], R]:
         self._read = _reader(result.keys(), self.row)
@@ -154,8 +165,7 @@ class Statement(Generic[P, R]):
 
 def columns(model: type[Base], row: type[R], **others: ColumnElement[Any]) -> list[Any]:
     """Return what a statement of SQLAlchemy expressions selects of `model` to fill `row`; `others` are not its own."""
-    fields: tuple[str, ...] = row._fields  # type: ignore[attr-defined]  # of every NamedTuple
-    return [others[name] if name in others else getattr(model, name) for name in fields]
+    return [others[name] if name in others else getattr(model, name) for name in fields_of(row)]
 
 
 def read(result: Result[Any], row: type[R]) -> list[R]:
@@ -178,12 +188,21 @@ def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
     Raises:
         TypeError: the columns are not the fields of `row`.
     """
-    names = tuple(columns)
-    fields: tuple[str, ...] = row._fields  # type: ignore[attr-defined]  # of every NamedTuple
-    make: Callable[[Any], R] = row._make  # type: ignore[attr-defined]
-    if sorted(names) != sorted(fields):
-        raise TypeError(f"{row} and the columns differ in {sorted(set(names) ^ set(fields))}")
-    if names == fields:
+    names, wanted = tuple(columns), fields_of(row)
+    make: Callable[[Any], R] = (
+        row._make if issubclass(row, tuple) else lambda values: row(*values)  # type: ignore[attr-defined]  # a NamedTuple
+    )
+    if sorted(names) != sorted(wanted):
+        raise TypeError(f"{row} and the columns differ in {sorted(set(names) ^ set(wanted))}")
+    if names == wanted:
         return make
-    in_order = itemgetter(*(names.index(name) for name in fields))
+    in_order = itemgetter(*(names.index(name) for name in wanted))
     return lambda values: make(in_order(values))
+
+
+def fields_of(row: type[Any]) -> tuple[str, ...]:
+    """Return the names of the fields of a NamedTuple or a dataclass."""
+    if is_dataclass(row):
+        return tuple(field.name for field in fields(row))
+    names: tuple[str, ...] = row._fields
+    return names

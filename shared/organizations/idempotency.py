@@ -5,36 +5,88 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
-from shared.db.types import AnyRow
+from shared.db.statement import NoRow, Statement, sql
 from shared.organizations.errors import KeyReused
 
 LIFETIME = timedelta(hours=24)
 
-# Two requests with one key at once: the second waits here for the first to commit, and then reads its answer. A key whose
-# time is over is new, whether the sweep has come by or not.
-_CLAIM = text("""
-    insert into idempotency_keys as known (organization_id, scope, key, request_hash, expires_at)
-    values (:organization_id, :scope, :key, :request_hash, now() + make_interval(secs => :lifetime_seconds))
-    on conflict (organization_id, scope, key) do update set
-        request_hash = case when known.expires_at > now() then known.request_hash else excluded.request_hash end,
-        response = case when known.expires_at > now() then known.response end,
-        status = case when known.expires_at > now() then known.status end,
-        expires_at = case when known.expires_at > now() then known.expires_at else excluded.expires_at end
-    returning request_hash, response
-""")
-_FIND = text("""
-    select request_hash, response from idempotency_keys
-    where organization_id = :organization_id and scope = :scope and key = :key and expires_at > now()
-""")
-_ANSWER = text("""
-    update idempotency_keys set status = :status, response = :response
-    where organization_id = :organization_id and scope = :scope and key = :key
-""")
+
+class NewKey(NamedTuple):
+    organization_id: OrganizationId
+    scope: str
+    key: str
+    request_hash: bytes
+    lifetime_seconds: float
+
+
+class KnownKey(NamedTuple):
+    request_hash: bytes
+    response: str | None
+
+
+# A key whose time is over is new, whether the sweep has come by or not.
+_CLAIM = Statement(
+    "claim_idempotency_key",
+    sql("""
+        insert into idempotency_keys as known (organization_id, scope, key, request_hash, expires_at)
+        values (:organization_id, :scope, :key, :request_hash, now() + make_interval(secs => :lifetime_seconds))
+        on conflict (organization_id, scope, key) do update set
+            request_hash = case when known.expires_at > now() then known.request_hash else excluded.request_hash end,
+            response = case when known.expires_at > now() then known.response end,
+            status = case when known.expires_at > now() then known.status end,
+            expires_at = case when known.expires_at > now() then known.expires_at else excluded.expires_at end
+        returning request_hash, response
+    """),
+    params=NewKey,
+    row=KnownKey,
+)
+"""Reserve a key, or return what is known of it.
+
+One statement, so that of two requests with one key the second waits for the first to commit, and then reads its answer.
+"""
+
+
+class OneKey(NamedTuple):
+    organization_id: OrganizationId
+    scope: str
+    key: str
+
+
+_FIND = Statement(
+    "find_idempotency_key",
+    sql("""
+        select request_hash, response from idempotency_keys
+        where organization_id = :organization_id and scope = :scope and key = :key and expires_at > now()
+    """),
+    params=OneKey,
+    row=KnownKey,
+)
+"""Find a key that has not expired."""
+
+
+class AnsweredKey(NamedTuple):
+    organization_id: OrganizationId
+    scope: str
+    key: str
+    status: int
+    response: str
+
+
+_ANSWER = Statement(
+    "answer_idempotency_key",
+    sql("""
+        update idempotency_keys set status = :status, response = :response
+        where organization_id = :organization_id and scope = :scope and key = :key
+    """),
+    params=AnsweredKey,
+    row=NoRow,
+)
+"""Store the answer to the request of a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +106,14 @@ def earlier_answer(
     Raises:
         KeyReused: the key came with another body before.
     """
-    row = session.execute(
-        _CLAIM,
-        {
-            "organization_id": organization_id,
-            "scope": request.scope,
-            "key": request.key,
-            "request_hash": request.request_hash,
-            "lifetime_seconds": LIFETIME.total_seconds(),
-        },
-    ).one()
+    row = _CLAIM.one(
+        session,
+        organization_id=organization_id,
+        scope=request.scope,
+        key=request.key,
+        request_hash=request.request_hash,
+        lifetime_seconds=LIFETIME.total_seconds(),
+    )
     return _answer(row, request)
 
 
@@ -75,8 +125,7 @@ def find_answer(
     Raises:
         KeyReused: the key came with another body before.
     """
-    values = {"organization_id": organization_id, "scope": request.scope, "key": request.key}
-    row = session.execute(_FIND, values).one_or_none()
+    row = _FIND.find(session, organization_id, request.scope, request.key)
     return _answer(row, request) if row else None
 
 
@@ -89,15 +138,8 @@ def keep_answer(
     response: str,
 ) -> None:
     """Store the response with the changes it reports."""
-    session.execute(
-        _ANSWER,
-        {
-            "organization_id": organization_id,
-            "scope": request.scope,
-            "key": request.key,
-            "status": status,
-            "response": response,
-        },
+    _ANSWER.run(
+        session, organization_id, request.scope, request.key, status=status, response=response
     )
 
 
@@ -122,10 +164,10 @@ def watching_for_a_replay() -> Iterator[Replay]:
         _replay.reset(before)
 
 
-def _answer(row: AnyRow, request: RequestKey) -> str | None:
-    if bytes(row.request_hash) != request.request_hash:
+def _answer(row: KnownKey, request: RequestKey) -> str | None:
+    if row.request_hash != request.request_hash:
         raise KeyReused
-    answer: str | None = row.response
+    answer = row.response
     watched = _replay.get()
     if watched is not None and answer is not None:
         watched.happened = True

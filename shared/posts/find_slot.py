@@ -1,34 +1,59 @@
 """When may the next post go out? The first posting time that no post holds yet."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound, NoFreeSlot, NoSlots
 from shared.channels.slots import SEARCHED_DAYS, PostingTimes, next_free_slot
 from shared.core.ids import OrganizationId
+from shared.db.statement import Statement, sql
 
 # Most calendars have a free slot soon. Only a full one is read to its end.
 _WINDOWS_DAYS = (14, 90, SEARCHED_DAYS)
 
+
+class Calendar(NamedTuple):
+    organization_id: OrganizationId
+    channel_id: UUID | None
+    days: int
+
+
+class CalendarRow(NamedTuple):
+    """`channels` are pairs of posting times and time zone; `taken` are minutes since 1970."""
+
+    now: datetime
+    channels: list[Any] | None
+    taken: list[int] | None
+
+
 # A minute that several posts hold comes once, and as a number: reading thousands of times takes longer than finding them.
-_SLOTS_AND_POSTS = text("""
-    with chosen as materialized (
-        select c.id, c.posting_times, c.timezone from channels c
-        where c.organization_id = :organization_id and c.deleted_at is null
-            and (c.id = cast(:channel_id as uuid) or (cast(:channel_id as uuid) is null and not c.disabled))
-    )
-    select now() as now,
-        (select json_agg(json_build_array(posting_times, timezone)) from chosen) as channels,
-        (select json_agg(distinct cast(floor(extract(epoch from p.publish_at) / 60) as bigint))
-            from chosen join posts p on p.channel_id = chosen.id
-            where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
-                and p.state <> 'failed'
-                and p.publish_at between now() - interval '1 minute' and now() + make_interval(days => :days)
-        ) as taken
-""")
+SLOTS_AND_POSTS = Statement(
+    "slots_and_posts",
+    sql("""
+        with chosen as materialized (
+            select c.id, c.posting_times, c.timezone from channels c
+            where c.organization_id = :organization_id and c.deleted_at is null
+                and (c.id = cast(:channel_id as uuid) or (cast(:channel_id as uuid) is null and not c.disabled))
+        )
+        select now() as now,
+            (select json_agg(json_build_array(posting_times, timezone)) from chosen) as channels,
+            (select json_agg(distinct cast(floor(extract(epoch from p.publish_at) / 60) as bigint))
+                from chosen join posts p on p.channel_id = chosen.id
+                where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+                    and p.state <> 'failed'
+                    and p.publish_at between now() - interval '1 minute' and now() + make_interval(days => :days)
+            ) as taken
+    """),
+    params=Calendar,
+    row=CalendarRow,
+)
+"""List the posting times of a channel, or of all that are switched on, and what is taken in the next `days`.
+
+One statement, so that both are of one moment.
+"""
 
 
 def find_slot(
@@ -42,17 +67,16 @@ def find_slot(
         NoFreeSlot: all of them are taken for a year and more.
     """
     for days in _WINDOWS_DAYS:
-        values = {"organization_id": organization_id, "channel_id": channel_id, "days": days}
-        row = session.execute(_SLOTS_AND_POSTS, values).mappings().one()
-        if not row["channels"]:
+        row = SLOTS_AND_POSTS.one(session, organization_id, channel_id, days)
+        if not row.channels:
             raise NoSlots if channel_id is None else ChannelNotFound
-        found = _first_free(row)
-        if found < row["now"] + timedelta(days=days):  # beyond that it is not known what is taken
+        found = _first_free(row.channels, row.taken or [], row.now)
+        if found < row.now + timedelta(days=days):  # beyond that it is not known what is taken
             return found
     raise NoFreeSlot
 
 
-def _first_free(row: RowMapping) -> datetime:
-    channels = [PostingTimes(times, zone) for times, zone in row["channels"]]
-    taken = {datetime.fromtimestamp(minute * 60, UTC) for minute in row["taken"] or ()}
-    return next_free_slot(channels, taken=taken, after=row["now"])
+def _first_free(listed: list[Any], minutes: list[int], now: datetime) -> datetime:
+    channels = [PostingTimes(times, zone) for times, zone in listed]
+    taken = {datetime.fromtimestamp(minute * 60, UTC) for minute in minutes}
+    return next_free_slot(channels, taken=taken, after=now)

@@ -1,12 +1,13 @@
 """How the id of a published part on its platform is recorded, where the platform did not return one."""
 
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.core.ids import new_id
+from shared.core.ids import OrganizationId, UserId, new_id
+from shared.db.statement import Json, Statement, sql
 from shared.db.wire import constraint_of
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
 from shared.posts.queries import Author
@@ -14,24 +15,48 @@ from shared.providers.base import Released
 
 MISSING = "missing"  # the release id of a post whose platform did not say which one it is
 
-_NAME = text("""
-    with found as (
-        select id, root_id, revision, release_id from posts
-        where id = :part_id and organization_id = :organization_id and deleted_at is null
-        for update
-    ), named as (
-        update posts set release_id = :release_id, release_url = coalesce(:release_url, release_url),
-            release_data = coalesce(cast(:release_data as jsonb), release_data), updated_at = now()
-        from found where posts.id = found.id and found.release_id = 'missing'
-        returning posts.id
-    ), told as (
-        insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
-        select cast(:change_id as uuid), :organization_id, found.root_id, found.revision, cast(:user_id as uuid),
-            'release_named', jsonb_build_object('releaseId', jsonb_build_array('missing', cast(:release_id as text)))
-        from found join named on named.id = found.id
-    )
-    select named.id is not null as is_named from found left join named on named.id = found.id
-""")
+
+class NamedRelease(NamedTuple):
+    organization_id: OrganizationId
+    user_id: UserId | None
+    part_id: UUID
+    change_id: UUID
+    release_id: str
+    release_url: str | None
+    release_data: Json | None
+
+
+class NamedPart(NamedTuple):
+    is_named: bool
+
+
+_NAME = Statement(
+    "name_release",
+    sql("""
+        with found as (
+            select id, root_id, revision, release_id from posts
+            where id = :part_id and organization_id = :organization_id and deleted_at is null
+            for update
+        ), named as (
+            update posts set release_id = :release_id, release_url = coalesce(:release_url, release_url),
+                release_data = coalesce(cast(:release_data as jsonb), release_data), updated_at = now()
+            from found where posts.id = found.id and found.release_id = 'missing'
+            returning posts.id
+        ), told as (
+            insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+            select cast(:change_id as uuid), :organization_id, found.root_id, found.revision, cast(:user_id as uuid),
+                'release_named', jsonb_build_object('releaseId', jsonb_build_array('missing', cast(:release_id as text)))
+            from found join named on named.id = found.id
+        )
+        select named.id is not null as is_named from found left join named on named.id = found.id
+    """),
+    params=NamedRelease,
+    row=NamedPart,
+)
+"""Record which post of the platform a part is, if that is unknown, and the change; no row: there is no such part.
+
+One statement, so that a change is never without its record.
+"""
 
 
 def record(session: Session, author: Author, part_id: UUID, released: Released) -> None:
@@ -42,17 +67,17 @@ def record(session: Session, author: Author, part_id: UUID, released: Released) 
         ReleaseKnown: it is not published, or its release is known.
         ReleaseTaken: another post is that one.
     """
-    values = {
-        "part_id": part_id,
-        "organization_id": author.organization_id,
-        "user_id": author.user_id,
-        "change_id": new_id(),
-        "release_id": released.id,
-        "release_url": released.url or None,
-        "release_data": released.data_to_store,
-    }
     try:
-        row = session.execute(_NAME, values).one_or_none()
+        row = _NAME.find(
+            session,
+            organization_id=author.organization_id,
+            user_id=author.user_id,
+            part_id=part_id,
+            change_id=new_id(),
+            release_id=released.id,
+            release_url=released.url or None,
+            release_data=released.data_to_store,
+        )
     except IntegrityError as error:
         if constraint_of(error) != "uq_posts_release":
             raise

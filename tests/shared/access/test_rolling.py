@@ -17,7 +17,7 @@ from shared.access.give_back import give_back
 from shared.access.policy import Quota, Rate, Rule, Who
 from shared.db.session import read_only, unit_of_work
 from shared.organizations.models import Member
-from shared.publishing.queries import SWEEPS
+from shared.organizations.sweep import delete_old_rate_limits
 from tests.builders import a_member, an_organization
 from tests.gateway import by_key
 
@@ -133,8 +133,7 @@ class TestRolling:
             text("update rate_limits set window_started_at = now() - interval '2 days'")
         )
         caller.call()
-        for sweep in SWEEPS:
-            session.execute(sweep, {"page_size": 500})
+        delete_old_rate_limits()
         caller.call()
         with pytest.raises(RateLimitReached):
             caller.call()
