@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
+from shared.db.statement import Sql, sql
 from shared.organizations.models import Role
 from shared.posts.announce import MESSAGES, announcing, announcing_written
 from shared.posts.hints import QUEUED_COLUMNS, Queued
@@ -475,13 +476,16 @@ _LATE = (
     "(p.state in ('queued', 'publishing') and p.publish_at < now() - interval '5 minutes') as late"
 )
 # The name that clients know a state by, as lifecycle.py has it.
-_NAMES = " ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState)
-WIRE_STATE = f"case p.state {_NAMES} end"
+_NAMES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState))
+WIRE_STATE = sql("case p.state {names} end", names=_NAMES)
 
 
-def wire_time_of(column: str) -> str:
-    """Write the expression of a time as the wire has it (`clock.to_wire`)."""
-    return f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+def wire_time_of(column: str) -> Sql:
+    """Return the expression of a time as the wire has it (`clock.to_wire`)."""
+    return sql(
+        """to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
+        column=Sql(column),
+    )
 
 
 # A time for the wire, and as it is: a cursor needs its microseconds.
@@ -639,7 +643,7 @@ def list_latest(
 
 
 # The files that are shown in a part, in order; those that settings name are not.
-FILES = """
+FILES = sql("""
     coalesce((
         select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
             'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key,
@@ -648,7 +652,7 @@ FILES = """
         left join media m on m.id = cast(entry.value ->> 'id' as uuid)
             and m.organization_id = p.organization_id
         where entry.value ->> 'setting' is null), '[]')
-"""
+""")
 _THREAD = f"""
     select p.id, p.root_id, p.position, p.state, {_LATE}, p.publish_at, p.release_url, p.release_id, p.error_code,
         p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,

@@ -3,55 +3,109 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.ids import OrganizationId
 from shared.core.page import write_cursor
+from shared.db.statement import Sql, Statement, sql
 from shared.posts.draft import as_uuid
 from shared.posts.queries import WIRE_STATE, wire_time_of
 from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range, read_position
 from shared.providers.wire_names import wire_name_of
 
-_TAGS = f"""
+_TAGS = sql(
+    """
     coalesce((
         select json_agg(json_build_object('tag', json_build_object('id', t.id, 'name', t.name, 'color', t.color,
-            'orgId', t.organization_id, 'createdAt', {wire_time_of("t.created_at")},
-            'updatedAt', {wire_time_of("t.updated_at")}, 'deletedAt', null)) order by t.name)
+            'orgId', t.organization_id, 'createdAt', {created_at},
+            'updatedAt', {updated_at}, 'deletedAt', null)) order by t.name)
         from post_tags pt join tags t on t.id = pt.tag_id and t.deleted_at is null
         where pt.post_id = p.id), '[]')
-"""  # noqa: S608, only constants of this file
-LISTED = f"""
-    p.id, p.content, {wire_time_of("p.publish_at")} as "publishDate", p.release_url as "releaseURL",
-    p.release_id as "releaseId", {WIRE_STATE} as state, null as "intervalInDays", p.group_id as "group",
+    """,
+    created_at=wire_time_of("t.created_at"),
+    updated_at=wire_time_of("t.updated_at"),
+)
+LISTED = sql(
+    """
+    p.id, p.content, {publish_date} as "publishDate", p.release_url as "releaseURL",
+    p.release_id as "releaseId", {wire_state} as state, null as "intervalInDays", p.group_id as "group",
     upper(p.creation_method) as "creationMethod",
-    cast(p.settings || jsonb_build_object('__type', {wire_name_of("c.provider")}) as text) as settings,
-    case when exists (select 1 from post_tags pt where pt.post_id = p.id) then {_TAGS} else '[]' end as tags,
-    json_build_object('id', c.id, 'providerIdentifier', {wire_name_of("c.provider")}, 'name', c.name,
+    cast(p.settings || jsonb_build_object('__type', {wire_name}) as text) as settings,
+    case when exists (select 1 from post_tags pt where pt.post_id = p.id) then {tags} else '[]' end as tags,
+    json_build_object('id', c.id, 'providerIdentifier', {wire_name}, 'name', c.name,
         'picture', c.picture_url) as integration
-"""  # noqa: S608, only constants of two files
+    """,
+    publish_date=wire_time_of("p.publish_at"),
+    wire_state=WIRE_STATE,
+    wire_name=Sql(wire_name_of("c.provider")),
+    tags=_TAGS,
+)
 """The columns of a `PublicPost`, of `posts p` and `channels c`, named as on the wire."""
 
-_LIST = text(f"""
-    select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
-        coalesce(sum(length(content)), 0) as characters
-    from (
-        select {LISTED}
-        from posts p join channels c on c.id = p.channel_id and c.deleted_at is null
-        where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
-            and p.publish_at between :start and :end
-            and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
-            and (cast(:customer_id as uuid) is null or c.customer_id = cast(:customer_id as uuid))
-        order by p.publish_at, p.id limit :size
-    ) listed
-""")  # noqa: S608, only constants of this file
-_TIME_OF = text(
-    "select publish_at from posts where organization_id = :organization_id and id = :post_id"
+
+class PublicRange(NamedTuple):
+    organization_id: OrganizationId
+    start: datetime
+    end: datetime
+    after_time: datetime
+    after_id: UUID
+    customer_id: UUID | None
+    size: int
+
+
+class PublicJson(NamedTuple):
+    """`posts` is the JSON of a list, `characters` are those of its contents."""
+
+    posts: str
+    number: int
+    characters: int
+
+
+_LIST = Statement(
+    "list_public_posts",
+    sql(
+        """
+        select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
+            coalesce(sum(length(content)), 0) as characters
+        from (
+            select {listed}
+            from posts p join channels c on c.id = p.channel_id and c.deleted_at is null
+            where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+                and p.publish_at between :start and :end
+                and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
+                and (cast(:customer_id as uuid) is null or c.customer_id = cast(:customer_id as uuid))
+            order by p.publish_at, p.id limit :size
+        ) listed
+        """,
+        listed=LISTED,
+    ),
+    params=PublicRange,
+    row=PublicJson,
 )
+"""Write the posts of a range as JSON, the first to go out first."""
+
+
+class OnePost(NamedTuple):
+    organization_id: OrganizationId
+    post_id: UUID
+
+
+class PublishTime(NamedTuple):
+    publish_at: datetime
+
+
+_TIME_OF = Statement(
+    "time_of_post",
+    sql("select publish_at from posts where organization_id = :organization_id and id = :post_id"),
+    params=OnePost,
+    row=PublishTime,
+)
+"""Return when a post goes out, to the microsecond."""
+
 _LOWEST = _NOBODY = UUID(int=0)
 
 
@@ -68,18 +122,16 @@ def list_posts_json(
     Both ends are included, and the range may be of any length.
     """
     after_time, after_id = read_position(cursor) or (stretch.start, _LOWEST)
-    row = session.execute(
-        _LIST,
-        {
-            "organization_id": organization_id,
-            "start": stretch.start,
-            "end": stretch.end,
-            "after_time": after_time,
-            "after_id": after_id,
-            "customer_id": (as_uuid(customer) or _NOBODY) if customer else None,
-            "size": MAX_RANGE_POSTS + 1,  # one more than is shown, to see whether there is a rest
-        },
-    ).one()
+    row = _LIST.one(
+        session,
+        organization_id=organization_id,
+        start=stretch.start,
+        end=stretch.end,
+        after_time=after_time,
+        after_id=after_id,
+        customer_id=(as_uuid(customer) or _NOBODY) if customer else None,
+        size=MAX_RANGE_POSTS + 1,  # one more than is shown, to see whether there is a rest
+    )
     if row.number <= MAX_RANGE_POSTS and row.characters <= MAX_RANGE_CHARACTERS:
         return f'{{"posts":{row.posts}}}', None
     shown = _that_fit(json.loads(row.posts))
@@ -102,6 +154,5 @@ def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) -> str:
     """Make the cursor of a post; its time on the wire lacks the microseconds that the order needs."""
-    values = {"organization_id": organization_id, "post_id": UUID(post_id)}
-    moment: datetime = session.execute(_TIME_OF, values).scalar_one()
+    moment = _TIME_OF.one(session, organization_id, UUID(post_id)).publish_at
     return write_cursor(clock.as_utc(moment).isoformat(), post_id)

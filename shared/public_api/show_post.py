@@ -1,26 +1,56 @@
 """How does the public API show one post? As in its list, and with all its parts."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from shared.aws.storage import public_url
 from shared.core.ids import OrganizationId
+from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
-from shared.posts.queries import FILES
-from shared.public_api.list_posts import LISTED
+from shared.posts.queries import FILES, WIRE_STATE
+from shared.public_api.list_posts import LISTED, OnePost
 from shared.public_api.post_schemas import PublicFile, PublicPartOut, PublicThread
 
-_THREAD = text(f"""
-    select {LISTED}, p.delay_seconds, p.error_message, p.created_at, p.updated_at, {FILES} as files
-    from posts p join channels c on c.id = p.channel_id
-    where p.organization_id = :organization_id and p.deleted_at is null and p.root_id = (
-        select named.root_id from posts named
-        where named.id = :post_id and named.organization_id = :organization_id and named.deleted_at is null)
-    order by p.position
-""")  # noqa: S608, only constants of two files
+
+class PublicPart(NamedTuple):
+    """A part. `listed` is the JSON of a `PublicPost`; the rest is what a list does not show, or shows under another name."""
+
+    listed: dict[str, Any]
+    id: UUID
+    content: str
+    state: str
+    release_url: str | None
+    release_id: str | None
+    delay_seconds: int
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    files: list[dict[str, Any]]
+
+
+_THREAD = Statement(
+    "show_public_post",
+    sql(
+        """
+        select (select to_json(one) from (select {listed}) one) as listed, p.id, p.content, {wire_state} as state,
+            p.release_url, p.release_id, p.delay_seconds, p.error_message, p.created_at, p.updated_at, {files} as files
+        from posts p join channels c on c.id = p.channel_id
+        where p.organization_id = :organization_id and p.deleted_at is null and p.root_id = (
+            select named.root_id from posts named
+            where named.id = :post_id and named.organization_id = :organization_id and named.deleted_at is null)
+        order by p.position
+        """,
+        listed=LISTED,
+        wire_state=WIRE_STATE,
+        files=FILES,
+    ),
+    params=OnePost,
+    row=PublicPart,
+)
+"""Read the thread that the id of any of its parts names, in order."""
 
 
 def show_post(session: Session, organization_id: OrganizationId, post_id: UUID) -> PublicThread:
@@ -29,25 +59,26 @@ def show_post(session: Session, organization_id: OrganizationId, post_id: UUID) 
     Raises:
         PostNotFound: there is none.
     """
-    values = {"organization_id": organization_id, "post_id": post_id}
-    rows = session.execute(_THREAD, values).mappings().all()
+    rows = _THREAD.all(session, organization_id, post_id)
     if not rows:
         raise PostNotFound
     root = rows[0]
-    error = {"error": root["error_message"]} if root["error_message"] else {}
-    return PublicThread.model_validate({**root, **error, "value": [_part(row) for row in rows]})
+    error = {"error": root.error_message} if root.error_message else {}
+    times = {"created_at": root.created_at, "updated_at": root.updated_at}
+    parts = [_part(row) for row in rows]
+    return PublicThread.model_validate({**root.listed, **times, **error, "value": parts})
 
 
-def _part(row: RowMapping) -> PublicPartOut:
+def _part(row: PublicPart) -> PublicPartOut:
     return PublicPartOut(
-        id=row["id"],
-        content=row["content"],
-        delay=row["delay_seconds"] / 60,
-        image=[_file(file) for file in row["files"]],
-        state=row["state"],
-        release_url=row["releaseURL"],
-        release_id=row["releaseId"],
-        error=row["error_message"],
+        id=row.id,
+        content=row.content,
+        delay=row.delay_seconds / 60,
+        image=[_file(file) for file in row.files],
+        state=row.state,
+        release_url=row.release_url,
+        release_id=row.release_id,
+        error=row.error_message,
     )
 
 

@@ -1,11 +1,10 @@
 """What happened to a post: who changed what, and what the platform answered to each try, newest first."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from shared.core import clock
@@ -13,6 +12,7 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.core.page import read_cursor, write_cursor
 from shared.core.wire import WireModel, WireTime
+from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
 from shared.posts.lifecycle import PostState, wire_state
 
@@ -71,33 +71,77 @@ class HistoryOut(WireModel):
     next_cursor: str | None
 
 
-# Each side of the union is cut to a page by its own index before they are merged. The post itself is the left side of
-# the join: a post without events has an empty history, an unknown one has none.
-_HISTORY = text("""
-    with named as (
-        select root_id from posts where id = :post_id and organization_id = :organization_id
-    )
-    select event.* from named left join lateral (
-        (select r.id, r.created_at as at, 'change' as kind, r.revision, r.action, r.changes, u.id as actor_id,
-            coalesce(nullif(trim(u.name || ' ' || u.last_name), ''), u.email) as actor_name,
-            cast(null as uuid) as post_id, cast(null as integer) as position, cast(null as integer) as generation,
-            cast(null as integer) as number, cast(null as timestamptz) as finished_at,
-            cast(null as text) as release_url, cast(null as text) as error_code,
-            cast(null as text) as error_message, cast(null as jsonb) as evidence
-        from revisions r left join users u on u.id = r.actor_id
-        where r.root_id = named.root_id and r.organization_id = :organization_id
-            and (r.created_at, r.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
-        order by r.created_at desc, r.id desc limit :page_size)
-        union all
-        (select a.id, a.started_at, 'attempt', a.revision, a.state, null, null, null, a.post_id, p.position,
-            a.generation, a.number, a.finished_at, a.release_url, a.error_code, a.error_message, a.evidence
-        from attempts a join posts p on p.id = a.post_id
-        where a.root_id = named.root_id and a.organization_id = :organization_id
-            and (a.started_at, a.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
-        order by a.started_at desc, a.id desc limit :page_size)
-    ) event on true
-    order by event.at desc, event.id desc limit :page_size
-""")
+class HistoryPage(NamedTuple):
+    """Events after a position; the first page has the time `infinity`."""
+
+    organization_id: OrganizationId
+    post_id: UUID
+    after_time: datetime | str
+    after_id: UUID
+    page_size: int
+
+
+class EventRow(NamedTuple):
+    """A post without events has one row, which is not there."""
+
+    is_there: bool
+    id: UUID
+    at: datetime
+    kind: Literal["change", "attempt"]
+    revision: int
+    action: str
+    changes: dict[str, Any] | None
+    actor_id: UUID | None
+    actor_name: str | None
+    post_id: UUID | None
+    position: int | None
+    generation: int | None
+    number: int | None
+    finished_at: datetime | None
+    release_url: str | None
+    error_code: str | None
+    error_message: str | None
+    evidence: dict[str, Any] | None
+
+
+# Each side of the union is cut to a page by its own index before they are merged.
+_HISTORY = Statement(
+    "list_history",
+    sql("""
+        with named as (
+            select root_id from posts where id = :post_id and organization_id = :organization_id
+        )
+        select event.id is not null as is_there, event.id, event.at, event.kind, event.revision, event.action, event.changes,
+            event.actor_id, event.actor_name, event.post_id, event.position, event.generation, event.number,
+            event.finished_at, event.release_url, event.error_code, event.error_message, event.evidence
+        from named left join lateral (
+            (select r.id, r.created_at as at, 'change' as kind, r.revision, r.action, r.changes, u.id as actor_id,
+                coalesce(nullif(trim(u.name || ' ' || u.last_name), ''), u.email) as actor_name,
+                cast(null as uuid) as post_id, cast(null as integer) as position, cast(null as integer) as generation,
+                cast(null as integer) as number, cast(null as timestamptz) as finished_at,
+                cast(null as text) as release_url, cast(null as text) as error_code,
+                cast(null as text) as error_message, cast(null as jsonb) as evidence
+            from revisions r left join users u on u.id = r.actor_id
+            where r.root_id = named.root_id and r.organization_id = :organization_id
+                and (r.created_at, r.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
+            order by r.created_at desc, r.id desc limit :page_size)
+            union all
+            (select a.id, a.started_at, 'attempt', a.revision, a.state, null, null, null, a.post_id, p.position,
+                a.generation, a.number, a.finished_at, a.release_url, a.error_code, a.error_message, a.evidence
+            from attempts a join posts p on p.id = a.post_id
+            where a.root_id = named.root_id and a.organization_id = :organization_id
+                and (a.started_at, a.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
+            order by a.started_at desc, a.id desc limit :page_size)
+        ) event on true
+        order by event.at desc, event.id desc limit :page_size
+    """),
+    params=HistoryPage,
+    row=EventRow,
+)
+"""List changes and attempts of a post, the newest first; no row: there is no such post.
+
+One statement, because the two are one list.
+"""
 
 
 def list_history(
@@ -114,28 +158,22 @@ def list_history(
         PostNotFound: there is none.
     """
     after_time, after_id = _position(cursor)
-    rows = (
-        session.execute(
-            _HISTORY,
-            {
-                "organization_id": organization_id,
-                "post_id": post_id,
-                "after_time": after_time or "infinity",
-                "after_id": after_id,
-                "page_size": page_size + 1,
-            },
-        )
-        .mappings()
-        .all()
+    rows = _HISTORY.all(
+        session,
+        organization_id=organization_id,
+        post_id=post_id,
+        after_time=after_time or "infinity",
+        after_id=after_id,
+        page_size=page_size + 1,
     )
     if not rows:
         raise PostNotFound
-    events = [row for row in rows if row["id"]]
+    events = [row for row in rows if row.is_there]
     shown, more = events[:page_size], len(events) > page_size
     last = shown[-1] if more else None
     return HistoryOut(
         history=[_event(row) for row in shown],
-        next_cursor=write_cursor(last["at"].isoformat(), str(last["id"])) if last else None,
+        next_cursor=write_cursor(last.at.isoformat(), str(last.id)) if last else None,
     )
 
 
@@ -152,25 +190,24 @@ def _position(cursor: str | None) -> tuple[datetime | None, UUID]:
         raise InvalidInput("The cursor is not valid.", problems=[problem]) from error
 
 
-def _event(row: RowMapping) -> EventOut:
-    evidence = row["evidence"]
+def _event(row: EventRow) -> EventOut:
     return EventOut(
-        id=row["id"],
-        at=row["at"],
-        kind=row["kind"],
-        revision=row["revision"],
-        action=row["action"],
-        actor=ActorOut(id=row["actor_id"], name=row["actor_name"]) if row["actor_id"] else None,
-        changes=_changes(row["changes"]),
-        post_id=row["post_id"],
-        position=row["position"],
-        generation=row["generation"],
-        number=row["number"],
-        finished_at=row["finished_at"],
-        release_url=row["release_url"],
-        error_code=row["error_code"],
-        error=row["error_message"],
-        answer=_answer(evidence) if evidence else None,
+        id=row.id,
+        at=row.at,
+        kind=row.kind,
+        revision=row.revision,
+        action=row.action,
+        actor=ActorOut(id=row.actor_id, name=row.actor_name or "") if row.actor_id else None,
+        changes=_changes(row.changes),
+        post_id=row.post_id,
+        position=row.position,
+        generation=row.generation,
+        number=row.number,
+        finished_at=row.finished_at,
+        release_url=row.release_url,
+        error_code=row.error_code,
+        error=row.error_message,
+        answer=_answer(row.evidence) if row.evidence else None,
     )
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -67,10 +67,10 @@ ALL = statements()
 def plain(hint: object) -> object:
     """Take off what PostgreSQL does not know: optional, a `NewType`, the members of an enum, what is in a JSON value."""
     if get_origin(hint) in (Union, UnionType):
-        (hint,) = (one for one in get_args(hint) if one is not NoneType)
+        hint = next(one for one in get_args(hint) if one is not NoneType)
     while hasattr(hint, "__supertype__"):
         hint = hint.__supertype__
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
+    if get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, StrEnum)):
         return str
     if get_origin(hint) is list and (inner := plain(get_args(hint)[0])) in (bool, int, str, UUID):
         return list[inner]  # type: ignore[valid-type]
