@@ -35,6 +35,7 @@ from tests.builders import a_channel, a_member, an_organization
 
 MODULES = (
     "shared.posts.queries",
+    "shared.posts.read_queries",
     "shared.posts.find_slot",
     "shared.notifications.queries",
     "shared.public_api.queries",
@@ -126,8 +127,10 @@ _TABLES = (
 )
 # Lists are asked for without a filter, or with the one that a statement is made for.
 _UNFILTERED: Mapping[str, Any] = {"states": None}
-_FILTERS: Mapping[str, Mapping[str, Any]] = {"posts.queries._LIST_BY_STATE": {"states": ["failed"]}}
-_LISTS = re.compile(r"posts\.queries\._(LIST|RANGE)")
+_FILTERS: Mapping[str, Mapping[str, Any]] = {
+    "posts.read_queries.LATEST_BY_STATE": {"states": ["failed"]}
+}
+_LISTS = re.compile(r"posts\.read_queries\.(LATEST|RANGE)")
 _INDEX = re.compile(r'"Index Name": "(\w+)"')
 
 

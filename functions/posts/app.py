@@ -12,8 +12,8 @@ from shared.core.wire import TimezoneName
 from shared.posts import delete, edit, read, resolve, tags
 from shared.posts.compose import compose
 from shared.posts.find_slot import find_slot
+from shared.posts.listing import Filter
 from shared.posts.page import body_of, title_of
-from shared.posts.queries import Filter
 from shared.posts.schemas import (
     CheckedOut,
     Confirmation,

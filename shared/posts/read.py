@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import RowMapping
 from sqlalchemy.orm import Session
 
 from shared.aws.storage import public_url
@@ -18,11 +17,13 @@ from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.core.page import read_cursor, write_cursor
-from shared.posts import queries
+from shared.posts import listing
+from shared.posts import read_queries as queries
 from shared.posts.draft import refusal
 from shared.posts.errors import GroupNotFound, PostNotFound
 from shared.posts.lifecycle import PostState, wire_state
-from shared.posts.queries import Filter, RangePage
+from shared.posts.listing import Filter, RangePage
+from shared.posts.read_queries import ThreadPart
 from shared.posts.schemas import (
     MAX_PARTS,
     CalendarPost,
@@ -103,7 +104,7 @@ def list_calendar(
     cursor: str | None = None,
 ) -> tuple[PostsOut, str | None]:
     """List the posts of a range, and the cursor of the rest where they are more than fit one answer."""
-    rows = queries.list_range(session, organization_id, _page_of(stretch, wanted, cursor))
+    rows = listing.list_range(session, organization_id, _page_of(stretch, wanted, cursor))
     shown = list(_that_fit(rows))
     return PostsOut(posts=shown), _cursor_of(shown[-1]) if len(shown) < len(rows) else None
 
@@ -117,9 +118,9 @@ def list_calendar_json(
     cursor: str | None = None,
 ) -> tuple[str, str | None]:
     """List the calendar as the JSON of `PostsOut`. The database writes it; only one that must be cut is read here."""
-    written = queries.list_range_json(session, organization_id, _page_of(stretch, wanted, cursor))
-    if written.count <= MAX_RANGE_POSTS and written.characters <= MAX_RANGE_CHARACTERS:
-        return f'{{"posts":{written.json}}}', None
+    written = listing.list_range_json(session, organization_id, _page_of(stretch, wanted, cursor))
+    if written.number <= MAX_RANGE_POSTS and written.characters <= MAX_RANGE_CHARACTERS:
+        return f'{{"posts":{written.posts}}}', None
     shown, rest = list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
     return shown.model_dump_json(by_alias=True), rest
 
@@ -140,7 +141,7 @@ def list_page(
     page_size: int,
 ) -> PostPage:
     """List posts, last to go out first."""
-    rows = queries.list_latest(
+    rows = listing.list_latest(
         session,
         organization_id,
         wanted=wanted,
@@ -161,7 +162,7 @@ def get_thread(session: Session, organization_id: OrganizationId, post_id: UUID)
     Raises:
         PostNotFound: there is none.
     """
-    rows = queries.find_thread(session, organization_id, post_id)
+    rows = queries.THREAD.all(session, organization_id, post_id)
     if not rows:
         raise PostNotFound
     return _thread(rows)
@@ -173,10 +174,10 @@ def get_group(session: Session, organization_id: OrganizationId, group_id: UUID)
     Raises:
         GroupNotFound: there is none.
     """
-    rows = queries.find_group(session, organization_id, group_id, page_size=MAX_PARTS)
+    rows = queries.GROUP.all(session, organization_id, group_id, page_size=MAX_PARTS)
     if not rows:
         raise GroupNotFound
-    threads = groupby(rows, key=lambda row: row["root_id"])
+    threads = groupby(rows, key=lambda row: row.root_id)
     return GroupOut(group=group_id, posts=[_thread(list(parts)) for _, parts in threads])
 
 
@@ -252,66 +253,66 @@ def _cursor_of(post: CalendarPost) -> str:
     return write_cursor(post.publish_date.isoformat(), str(post.id))
 
 
-def _standing(row: RowMapping) -> dict[str, Any]:
-    state = PostState(row["state"])
+def _standing(row: ThreadPart) -> dict[str, Any]:
+    state = PostState(row.state)
     return {
-        "id": row["id"],
+        "id": row.id,
         "state": wire_state(state),
         "code": state.value,
-        "late": row["late"],
-        "publish_date": row["publish_at"],
-        "release_url": row["release_url"],
-        "release_id": row["release_id"],
-        "error_code": row["error_code"],
-        "error": row["error_message"],
+        "late": row.late,
+        "publish_date": row.publish_at,
+        "release_url": row.release_url,
+        "release_id": row.release_id,
+        "error_code": row.error_code,
+        "error": row.error_message,
     }
 
 
-def _integration(row: RowMapping) -> IntegrationOut:
+def _integration(row: ThreadPart) -> IntegrationOut:
     return IntegrationOut(
-        id=row["channel_id"],
-        provider_identifier=row["provider"],
-        name=row["channel_name"],
-        picture=row["picture_url"],
+        id=row.channel_id,
+        provider_identifier=row.provider,
+        name=row.channel_name,
+        picture=row.picture_url,
     )
 
 
-def _tags(row: RowMapping) -> list[TaggedOut]:
-    return [TaggedOut.model_validate(tag) for tag in row["tags"]]
+def _tags(row: ThreadPart) -> list[TaggedOut]:
+    return [TaggedOut.model_validate(tag) for tag in row.tags]
 
 
-def _thread(rows: Sequence[RowMapping]) -> ThreadOut:
+def _thread(rows: Sequence[ThreadPart]) -> ThreadOut:
     root = rows[0]
     standing = _standing(root)
     return ThreadOut(
-        id=root["id"],
-        group=root["group_id"],
-        revision=root["revision"],
+        id=root.id,
+        group=root.group_id,
+        revision=root.revision,
         state=standing["state"],
         code=standing["code"],
-        late=root["late"],
-        publish_date=root["publish_at"],
-        title=root["title"],
-        settings={**root["settings"], "__type": root["provider"]},
-        creation_method=root["creation_method"],
+        late=root.late,
+        publish_date=root.publish_at,
+        title=root.title,
+        settings={**root.settings, "__type": root.provider},
+        creation_method=root.creation_method,
         tags=_tags(root),
-        integration=root["channel_id"],
-        integration_picture=root["picture_url"],
+        integration=root.channel_id,
+        integration_picture=root.picture_url,
         channel=_integration(root),
         posts=[_part(row) for row in rows],
-        created_at=root["created_at"],
-        updated_at=root["updated_at"],
+        created_at=root.created_at,
+        updated_at=root.updated_at,
     )
 
 
-def _part(row: RowMapping) -> PartOut:
+def _part(row: ThreadPart) -> PartOut:
     return PartOut(
         **_standing(row),
-        content=row["content"],
-        image=[_image(file) for file in row["files"]],
-        delay=row["delay_seconds"] / 60,
-        published_at=row["published_at"],
-        generation=row["generation"],
+        content=row.content,
+        image=[_image(file) for file in row.files],
+        delay=row.delay_seconds / 60,
+        published_at=row.published_at,
+        generation=row.generation,
     )
 
 

@@ -6,7 +6,6 @@ Nothing else publishes a part that its platform did not confirm, and nothing els
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -31,6 +30,7 @@ from shared.posts.hints import arm_after_commit
 from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
 from shared.posts.queries import Author, StoredPart
 from shared.posts.read import get_thread
+from shared.posts.read_queries import THREAD, ThreadPart
 from shared.posts.schemas import ResentOut, ThreadOut
 from shared.posts.standing import living, lock_thread, require_writer
 from shared.providers.base import CanFindRelease, Released
@@ -73,29 +73,29 @@ def name_release(author: Author, part_id: UUID, release_id: str) -> str:
     """
     require_writer(author)
     with read_only() as session:
-        row = _part(queries.find_thread(session, author.organization_id, part_id), part_id)
-        if row["release_id"] != release.MISSING:
+        row = _part(THREAD.all(session, author.organization_id, part_id), part_id)
+        if row.release_id != release.MISSING:
             raise ReleaseKnown
-        channel = get_channel(session, author.organization_id, row["channel_id"])
+        channel = get_channel(session, author.organization_id, row.channel_id)
     released = _find_by_id(channel, release_id)
     run(lambda session: release.record(session, author, part_id, released))
     return released.id
 
 
-def _part(rows: Sequence[RowMapping], part_id: UUID) -> RowMapping:
-    found = next((row for row in rows if row["id"] == part_id), None)
+def _part(rows: Sequence[ThreadPart], part_id: UUID) -> ThreadPart:
+    found = next((row for row in rows if row.id == part_id), None)
     if found is None:
         raise PostNotFound
     return found
 
 
 def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> ChannelFacts:
-    rows = queries.find_thread(session, author.organization_id, part_id)
+    rows = THREAD.all(session, author.organization_id, part_id)
     row = _part(rows, part_id)
-    state = PostState(row["state"])
+    state = PostState(row.state)
     if not may_move(state, PostState.PUBLISHED, by=Hand.MEMBER):
-        raise NotWaitingForYou(state, rows[0]["revision"])
-    return get_channel(session, author.organization_id, row["channel_id"])
+        raise NotWaitingForYou(state, rows[0].revision)
+    return get_channel(session, author.organization_id, row.channel_id)
 
 
 def confirm(session: Session, author: Author, part_id: UUID, released: Released) -> None:

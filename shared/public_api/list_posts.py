@@ -13,8 +13,8 @@ from shared.core.ids import OrganizationId
 from shared.core.page import write_cursor
 from shared.db.statement import Sql, Statement, sql
 from shared.posts.draft import as_uuid
-from shared.posts.queries import WIRE_STATE, wire_time_of
 from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range, read_position
+from shared.posts.read_queries import WIRE_STATE, OnePost, wire_time_of
 from shared.providers.wire_names import wire_name_of
 
 _TAGS = sql(
@@ -87,11 +87,6 @@ _LIST = Statement(
     row=PublicJson,
 )
 """Write the posts of a range as JSON, the first to go out first."""
-
-
-class OnePost(NamedTuple):
-    organization_id: OrganizationId
-    post_id: UUID
 
 
 class PublishTime(NamedTuple):

@@ -10,8 +10,8 @@ from shared.aws.storage import public_url
 from shared.core.ids import OrganizationId
 from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
-from shared.posts.queries import FILES, WIRE_STATE
-from shared.public_api.list_posts import LISTED, OnePost
+from shared.posts.read_queries import FILES, WIRE_STATE, OnePost
+from shared.public_api.list_posts import LISTED
 from shared.public_api.post_schemas import PublicFile, PublicPartOut, PublicThread
 
 

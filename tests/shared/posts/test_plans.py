@@ -6,18 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
+from shared.db.statement import Statement
 from shared.media import queries as media
 from shared.media.schemas import MediaFilter
 from shared.notifications import queries as notifications
-from shared.posts import find_slot, queries
+from shared.posts import find_slot, listing
+from shared.posts import read_queries as queries
 from shared.posts.lifecycle import PostState
+from shared.posts.listing import Filter
 from shared.posts.models import Tag
-from shared.posts.queries import Filter
 from shared.public_api import notifications as numbered
 from shared.public_api.notifications import list_told
 from shared.publishing.stuck import TAKE_STUCK
@@ -78,8 +80,8 @@ def plan(session: Session, statement: str, values: Mapping[str, Any]) -> str:
 
 
 def wanted(known: Mapping[str, Any], **filters: Any) -> dict[str, Any]:
-    organization_id = OrganizationId(known["organization_id"])
-    return queries._filter_values(organization_id, Filter(**filters)) | {
+    return dict(listing._filter(Filter(**filters))) | {
+        "organization_id": known["organization_id"],
         "after_time": "infinity",
         "after_id": uuid.UUID(int=2**128 - 1),
         "page_size": 21,
@@ -90,10 +92,10 @@ class TestPosts:
     @pytest.mark.parametrize(
         ("statement", "filters", "index"),
         [
-            (queries._LIST, {}, "ix_posts_calendar"),
-            (queries._LIST_BY_STATE, {"states": [PostState.FAILED]}, "ix_posts_state"),
+            (queries.LATEST, {}, "ix_posts_calendar"),
+            (queries.LATEST_BY_STATE, {"states": [PostState.FAILED]}, "ix_posts_state"),
             (
-                queries._LIST_BY_STATE,
+                queries.LATEST_BY_STATE,
                 {"states": [PostState.QUEUED, PostState.PUBLISHING]},
                 "ix_posts_state",
             ),
@@ -103,7 +105,7 @@ class TestPosts:
         self,
         session: Session,
         known: Mapping[str, Any],
-        statement: TextClause,
+        statement: Statement[..., Any],
         filters: dict[str, Any],
         index: str,
     ) -> None:
@@ -117,7 +119,7 @@ class TestPosts:
         self, session: Session, known: Mapping[str, Any]
     ) -> None:
         """Finding 8.9: a list by a tag that few posts have filtered all posts of the organization."""
-        found = plan(session, queries._LIST_BY_TAG.text, wanted(known, tag_id=known["tag_id"]))
+        found = plan(session, queries.LATEST_BY_TAG.text, wanted(known, tag_id=known["tag_id"]))
         assert "ix_post_tags_tag_id" in found, found
         assert "pk_posts" in found, found
         assert "ix_posts_calendar" not in found.replace("(never executed)", "") or (
@@ -131,18 +133,17 @@ class TestPosts:
         only = Filter(tag_id=known["tag_id"])
 
         def listed() -> list[uuid.UUID]:
-            page = queries.list_latest(
+            page = listing.list_latest(
                 session, organization_id, wanted=only, after=None, page_size=400
             )
             return [post.id for post in page]
 
         few = listed()
         assert len(few) == 300
-        many = queries._LIST_BY_TAG.text.replace(f"<= {queries._FEW}", "<= 5").replace(
-            f"> {queries._FEW}", "> 5"
-        )
-        assert many != queries._LIST_BY_TAG.text
-        monkeypatch.setattr(queries, "_LIST_BY_TAG", text(many))
+        many = queries.latest_by_tag(5)
+        assert many != queries.LATEST_BY_TAG.text
+        other_way = Statement("other_way", many, params=queries.LatestPage, row=queries.ListJson)
+        monkeypatch.setattr(queries, "LATEST_BY_TAG", other_way)
         assert listed() == few
 
     def test_both_states_of_one_name_are_merged_by_time(
@@ -150,8 +151,8 @@ class TestPosts:
     ) -> None:
         organization_id = OrganizationId(known["organization_id"])
         states = Filter(states=[PostState.FAILED, PostState.PUBLISHED])
-        both = queries.list_latest(session, organization_id, wanted=states, after=None, page_size=9)
-        all_ = queries.list_latest(
+        both = listing.list_latest(session, organization_id, wanted=states, after=None, page_size=9)
+        all_ = listing.list_latest(
             session, organization_id, wanted=Filter(), after=None, page_size=9
         )
         assert [post.id for post in both] == [post.id for post in all_]
@@ -166,7 +167,7 @@ class TestPosts:
             "after_time": "2020-02-01T00:00:00Z",
             "after_id": uuid.UUID(int=0),
         }
-        found = plan(session, queries._RANGE_JSON.text, values)
+        found = plan(session, queries.RANGE_JSON.text, values)
         assert "ix_posts_calendar" in found, found
         assert "Seq Scan on post_tags" not in found, found
         assert "hashed SubPlan" not in found, found

@@ -11,17 +11,19 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
 from shared.core.errors import InvalidInput
 from shared.core.ids import OrganizationId
+from shared.db.statement import Statement
 from shared.organizations.models import Organization
-from shared.posts import queries, read
+from shared.posts import listing, read
+from shared.posts import read_queries as queries
 from shared.posts.lifecycle import PostState
+from shared.posts.listing import Filter
 from shared.posts.models import PostTag, Tag
-from shared.posts.queries import Filter
 from shared.posts.schemas import PostsOut
 from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure
@@ -262,9 +264,9 @@ class TestCalendar:
             with pytest.raises(InvalidInput):
                 _calendar(session, channel, stretch, cursor=cursor)
 
-    @pytest.mark.parametrize("statement", [queries._RANGE_JSON, queries._RANGE])
+    @pytest.mark.parametrize("statement", [queries.RANGE_JSON, queries.RANGE])
     def test_it_is_read_by_its_index(
-        self, session: Session, channel: Channel, statement: TextClause
+        self, session: Session, channel: Channel, statement: Statement[..., Any]
     ) -> None:
         session.execute(
             text("""
@@ -282,7 +284,8 @@ class TestCalendar:
             session,
             statement.text,
             {
-                **queries._filter_values(OrganizationId(channel.organization_id), ANY),
+                "organization_id": channel.organization_id,
+                **listing._filter(ANY),
                 "start": datetime(2021, 5, 1, tzinfo=UTC),
                 "end": datetime(2021, 6, 1, tzinfo=UTC),
                 "after_time": datetime(2021, 5, 1, tzinfo=UTC),

@@ -1,0 +1,112 @@
+"""Which posts a list shows, and how the lists are read: a range of the calendar, or page by page from the last one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId
+from shared.posts import read_queries as queries
+from shared.posts.lifecycle import PostState
+from shared.posts.read_queries import PostsJson
+from shared.posts.schemas import CalendarPost
+
+_CALENDAR_POSTS = TypeAdapter(list[CalendarPost])
+_LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which posts a list shows; None: all."""
+
+    channel_id: UUID | None = None
+    states: Sequence[PostState] | None = None
+    tag_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RangePage:
+    """Which posts of the calendar: those of a range, both ends included, after a position, at most `size`."""
+
+    start: datetime
+    end: datetime
+    wanted: Filter
+    after: tuple[datetime, UUID] | None
+    size: int
+
+
+def list_range(
+    session: Session, organization_id: OrganizationId, page: RangePage
+) -> list[CalendarPost]:
+    """List the posts of a range, first to go out first."""
+    found = queries.RANGE.one(session, organization_id, **_range(page))
+    return _CALENDAR_POSTS.validate_json(found.posts)
+
+
+def list_range_json(
+    session: Session, organization_id: OrganizationId, page: RangePage
+) -> PostsJson:
+    """List the same posts, written for the wire."""
+    return queries.RANGE_JSON.one(session, organization_id, **_range(page))
+
+
+def list_latest(
+    session: Session,
+    organization_id: OrganizationId,
+    *,
+    wanted: Filter,
+    after: tuple[datetime, UUID] | None,
+    page_size: int,
+) -> list[CalendarPost]:
+    """List posts, last to go out first, after a position."""
+    after_time, after_id = after or ("infinity", _HIGHEST)
+    statement = queries.LATEST_BY_STATE if wanted.states else queries.LATEST
+    if wanted.tag_id:
+        statement = queries.LATEST_BY_TAG
+    found = statement.one(
+        session,
+        organization_id,
+        **_filter(wanted),
+        after_time=after_time,
+        after_id=after_id,
+        page_size=page_size,
+    )
+    return _CALENDAR_POSTS.validate_json(found.posts)
+
+
+class _Filter(TypedDict):
+    channel_id: UUID | None
+    states: list[str] | None
+    tag_id: UUID | None
+
+
+class _Range(_Filter):
+    start: datetime
+    end: datetime
+    after_time: datetime
+    after_id: UUID
+    page_size: int
+
+
+def _range(page: RangePage) -> _Range:
+    after_time, after_id = page.after or (page.start, _LOWEST)
+    return {
+        **_filter(page.wanted),
+        "start": page.start,
+        "end": page.end,
+        "after_time": after_time,
+        "after_id": after_id,
+        "page_size": page.size,
+    }
+
+
+def _filter(wanted: Filter) -> _Filter:
+    return {
+        "channel_id": wanted.channel_id,
+        "states": None if wanted.states is None else [str(state) for state in wanted.states],
+        "tag_id": wanted.tag_id,
+    }

@@ -1,0 +1,315 @@
+"""Which statements read posts: the calendar of a range, lists by pages, and whole threads."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from shared.core.ids import OrganizationId
+from shared.db.statement import Sql, Statement, sql
+from shared.posts.lifecycle import PostState, wire_state
+
+_TAGS = sql("""
+    coalesce((
+        select jsonb_agg(jsonb_build_object('tag', jsonb_build_object('id', t.id, 'name', t.name, 'color', t.color))
+            order by t.name)
+        from post_tags pt join tags t on t.id = pt.tag_id and t.deleted_at is null
+        where pt.post_id = p.id), '[]')
+""")
+_LATE = sql(
+    "(p.state in ('queued', 'publishing') and p.publish_at < now() - interval '5 minutes') as late"
+)
+# The name that clients know a state by, as lifecycle.py has it.
+_NAMES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState))
+WIRE_STATE = sql("case p.state {names} end", names=_NAMES)
+
+
+def wire_time_of(column: str) -> Sql:
+    """Return the expression of a time as the wire has it (`clock.to_wire`)."""
+    return sql(
+        """to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
+        column=Sql(column),
+    )
+
+
+# A time for the wire, and as it is: a cursor needs its microseconds.
+_WRITTEN, _EXACT = wire_time_of("p.publish_at"), sql("p.publish_at")
+_POSTS = sql("posts")
+
+_WANTED = sql("""
+    p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+    and (cast(:channel_id as uuid) is null or p.channel_id = cast(:channel_id as uuid))
+    and (cast(:states as text[]) is null or p.state = any(cast(:states as text[])))
+    and (cast(:tag_id as uuid) is null or exists (
+        select 1 from post_tags pt where pt.post_id = p.id and pt.tag_id = cast(:tag_id as uuid) offset 0))
+""")
+
+
+def _listed(publish_date: Sql, posts: Sql = _POSTS) -> Sql:
+    """Return the select of `CalendarPost`s from `posts`, named as on the wire; more conditions may follow.
+
+    Most posts carry no tag, and to ask for that first takes a third of what an aggregate of no rows does. `offset 0`
+    keeps the planner from answering that question by reading all tags of all organizations once.
+    """
+    return sql(
+        """
+        select p.id, {wire_state} as state, p.state as code, {late}, {publish_date} as "publishDate",
+            p.release_url as "releaseURL", p.release_id as "releaseId", p.error_code as "errorCode",
+            p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
+            p.creation_method as "creationMethod", null as "intervalInDays",
+            case when exists (select 1 from post_tags pt where pt.post_id = p.id offset 0) then {tags} else '[]' end as tags,
+            json_build_object('id', c.id, 'providerIdentifier', c.provider, 'name', c.name,
+                'picture', c.picture_url) as integration
+        from {posts} p join channels c on c.id = p.channel_id
+        where {wanted}
+        """,
+        wire_state=WIRE_STATE,
+        late=_LATE,
+        publish_date=publish_date,
+        tags=_TAGS,
+        posts=posts,
+        wanted=_WANTED,
+    )
+
+
+class Range(NamedTuple):
+    """Roots of a range, both ends included, after a position. None: whatever the channel, state or tag."""
+
+    organization_id: OrganizationId
+    channel_id: UUID | None
+    states: list[str] | None
+    tag_id: UUID | None
+    start: datetime
+    end: datetime
+    after_time: datetime
+    after_id: UUID
+    page_size: int
+
+
+class PostsJson(NamedTuple):
+    """Posts as the database wrote them: `posts` is a list of `CalendarPost`, `characters` are those of the contents."""
+
+    posts: str
+    number: int
+    characters: int
+
+
+class ListJson(NamedTuple):
+    """The JSON of a list of `CalendarPost`."""
+
+    posts: str
+
+
+_IN_RANGE = sql("""
+    and p.publish_at between :start and :end
+    and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
+    order by p.publish_at, p.id limit :page_size
+""")
+
+# The driver's reading of 300 rows of sixteen columns takes longer than everything else. Nor is it read here: making objects
+# of 300 posts, to write them as the same text again, would come second.
+RANGE_JSON = Statement(
+    "range_json",
+    sql(
+        """
+        select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
+            coalesce(sum(length(content)), 0) as characters
+        from ({listed} {in_range}) listed
+        """,
+        listed=_listed(_WRITTEN),
+        in_range=_IN_RANGE,
+    ),
+    params=Range,
+    row=PostsJson,
+)
+"""Write the posts of a range for the wire, the first to go out first: one JSON text for all rows."""
+
+RANGE = Statement(
+    "range_of_posts",
+    sql(
+        "select cast(coalesce(json_agg(listed), '[]') as text) as posts from ({listed} {in_range}) listed",
+        listed=_listed(_EXACT),
+        in_range=_IN_RANGE,
+    ),
+    params=Range,
+    row=ListJson,
+)
+"""Write the posts of a range with exact times, the first to go out first."""
+
+
+class LatestPage(NamedTuple):
+    """Roots before a position, which is `infinity` for the first page. None: whatever the channel, state or tag."""
+
+    organization_id: OrganizationId
+    channel_id: UUID | None
+    states: list[str] | None
+    tag_id: UUID | None
+    after_time: datetime | str
+    after_id: UUID
+    page_size: int
+
+
+_LATEST_FIRST = sql("""
+    and (p.publish_at, p.id) < (cast(:after_time as timestamptz), cast(:after_id as uuid))
+    order by p.publish_at desc, p.id desc limit :page_size
+""")
+
+
+def _latest_of(posts: Sql) -> Sql:
+    return sql(
+        """
+        select cast(coalesce(json_agg(listed), '[]') as text) as posts
+        from ({listed} {latest_first}) listed
+        """,
+        listed=_listed(_EXACT, posts),
+        latest_first=_LATEST_FIRST,
+    )
+
+
+LATEST = Statement("latest_posts", _latest_of(_POSTS), params=LatestPage, row=ListJson)
+"""List posts, the last to go out first."""
+
+# Each state is a range of `ix_posts_state` in the order that is wanted, so a rare one costs no more than a common one.
+_BY_STATE = sql(
+    """(
+    select p.* from unnest(cast(:states as text[])) as one(state) cross join lateral (
+        select p.* from posts p where p.state = one.state and {wanted} {latest_first}
+    ) p
+)""",
+    wanted=_WANTED,
+    latest_first=_LATEST_FIRST,
+)
+LATEST_BY_STATE = Statement(
+    "latest_posts_by_state", _latest_of(_BY_STATE), params=LatestPage, row=ListJson
+)
+"""List posts of some states, the last to go out first."""
+
+# A tag on few posts leads to them. One on many is met often enough on the way through all posts by time.
+_FEW = 2_000
+
+
+def latest_by_tag(few: int) -> Sql:
+    """Return the text of `LATEST_BY_TAG`; `few` is what divides the two ways."""
+    by_tag = sql(
+        """(
+    with few as materialized (
+        select pt.post_id from post_tags pt where pt.tag_id = cast(:tag_id as uuid) limit {few} + 1
+    ), counted as materialized (select count(*) as number from few)
+    select p.* from few join posts p on p.id = few.post_id where (select number from counted) <= {few}
+    union all (
+        select p.* from posts p where (select number from counted) > {few} and {wanted} {latest_first}
+    )
+)""",
+        few=few,
+        wanted=_WANTED,
+        latest_first=_LATEST_FIRST,
+    )
+    return _latest_of(by_tag)
+
+
+LATEST_BY_TAG = Statement(
+    "latest_posts_by_tag", latest_by_tag(_FEW), params=LatestPage, row=ListJson
+)
+"""List posts of a tag, the last to go out first."""
+
+# The files that are shown in a part, in order; those that settings name are not.
+FILES = sql("""
+    coalesce((
+        select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
+            'key', m.key, 'type', m.content_type, 'thumbnail', m.thumbnail_key,
+            'thumbnailTimestamp', cast(entry.value ->> 'thumbnailTimestamp' as integer)) order by entry.ordinality)
+        from jsonb_array_elements(p.media) with ordinality as entry
+        left join media m on m.id = cast(entry.value ->> 'id' as uuid)
+            and m.organization_id = p.organization_id
+        where entry.value ->> 'setting' is null), '[]')
+""")
+
+
+class ThreadPart(NamedTuple):
+    """A part as it is shown, with its channel. `tags` are those of the part, `files` those that are shown in it."""
+
+    id: UUID
+    root_id: UUID
+    position: int
+    state: str
+    late: bool
+    publish_at: datetime
+    release_url: str | None
+    release_id: str | None
+    error_code: str | None
+    error_message: str | None
+    content: str
+    title: str | None
+    group_id: UUID
+    revision: int
+    generation: int
+    creation_method: str
+    settings: dict[str, Any]
+    delay_seconds: int
+    published_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    channel_id: UUID
+    provider: str
+    channel_name: str
+    picture_url: str | None
+    tags: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+
+
+_PARTS = sql(
+    """
+    select p.id, p.root_id, p.position, p.state, {late}, p.publish_at, p.release_url, p.release_id, p.error_code,
+        p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,
+        p.delay_seconds, p.published_at, p.created_at, p.updated_at,
+        c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {tags} as tags,
+        {files} as files
+    from posts p join channels c on c.id = p.channel_id
+    where p.organization_id = :organization_id and p.deleted_at is null
+    """,
+    late=_LATE,
+    tags=_TAGS,
+    files=FILES,
+)
+
+
+class OnePost(NamedTuple):
+    organization_id: OrganizationId
+    post_id: UUID
+
+
+THREAD = Statement(
+    "thread",
+    sql(
+        """
+        {parts} and p.root_id = (
+            select named.root_id from posts named
+            where named.id = :post_id and named.organization_id = :organization_id and named.deleted_at is null)
+        order by p.position
+        """,
+        parts=_PARTS,
+    ),
+    params=OnePost,
+    row=ThreadPart,
+)
+"""Read the thread that the id of any of its parts names, in order."""
+
+
+class OneGroup(NamedTuple):
+    organization_id: OrganizationId
+    group_id: UUID
+    page_size: int
+
+
+GROUP = Statement(
+    "group",
+    sql(
+        """
+        {parts} and p.group_id = :group_id
+        order by p.publish_at, p.root_id, p.position limit :page_size
+        """,
+        parts=_PARTS,
+    ),
+    params=OneGroup,
+    row=ThreadPart,
+)
+"""Read all parts of a group, thread by thread."""
