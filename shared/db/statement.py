@@ -94,10 +94,10 @@ class Statement(Generic[P, R]):
 
     `params` is a NamedTuple and `row` one too, or a frozen dataclass where rows of several statements have fields in common.
     `:name` in `text` stands for the parameter of that name; the columns of the result are the fields of `row`, in any
-    order. `sql` is what is sent. `repeatable`: executed twice, it stores and returns the same, or what differs does no harm.
+    order. `sql` is what is sent. `repeatable`: executed twice, it stores and returns the same, or what differs does no harm. `custom_plan`: it is planned each time, for its values.
     """
 
-    __slots__ = ("_options", "_read", "name", "params", "row", "sql", "text")
+    __slots__ = ("_read", "name", "options", "params", "row", "sql", "text")
 
     def __init__(
         self,
@@ -107,10 +107,11 @@ class Statement(Generic[P, R]):
         params: Callable[P, tuple[Any, ...]],
         row: type[R],
         repeatable: bool = False,
+        custom_plan: bool = False,
     ) -> None:
         self.name, self.text, self.params, self.row = name, text, params, row
         self.sql = _numbered(text, params)
-        self._options = {"repeatable": True} if repeatable else None
+        self.options = {"repeatable": repeatable, "custom_plan": custom_plan}
         self._read: Callable[[Any], R] | None = None
 
     def __repr__(self) -> str:
@@ -155,7 +156,7 @@ class Statement(Generic[P, R]):
     def _execute(self, session: Session, values: tuple[Any, ...]) -> CursorResult[Any]:
         session.flush()
         return session.connection().exec_driver_sql(
-            self.sql, values or None, execution_options=self._options
+            self.sql, values or None, execution_options=self.options
         )
 
     def _reader(self, result: CursorResult[Any]) -> Callable[[Any], R]:

@@ -165,7 +165,11 @@ def _latest_of(posts: Sql) -> Sql:
     )
 
 
-LATEST = Statement("latest_posts", _latest_of(_POSTS), params=LatestPage, row=ListJson)
+# Planned for its values each time: PostgreSQL would keep a plan for any values that is ten times as slow without a filter,
+# and 27 times with one at a million posts (docs/adr/0005-pg8000-in-one-flush.md).
+LATEST = Statement(
+    "latest_posts", _latest_of(_POSTS), params=LatestPage, row=ListJson, custom_plan=True
+)
 """List posts, the last to go out first."""
 
 # Each state is a range of `ix_posts_state` in the order that is wanted, so a rare one costs no more than a common one.
@@ -179,7 +183,11 @@ _BY_STATE = sql(
     latest_first=_LATEST_FIRST,
 )
 LATEST_BY_STATE = Statement(
-    "latest_posts_by_state", _latest_of(_BY_STATE), params=LatestPage, row=ListJson
+    "latest_posts_by_state",
+    _latest_of(_BY_STATE),
+    params=LatestPage,
+    row=ListJson,
+    custom_plan=True,
 )
 """List posts of some states, the last to go out first."""
 
@@ -207,7 +215,11 @@ def latest_by_tag(few: int) -> Sql:
 
 
 LATEST_BY_TAG = Statement(
-    "latest_posts_by_tag", latest_by_tag(_FEW), params=LatestPage, row=ListJson
+    "latest_posts_by_tag",
+    latest_by_tag(_FEW),
+    params=LatestPage,
+    row=ListJson,
+    custom_plan=True,
 )
 """List posts of a tag, the last to go out first."""
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.notifications.models import NotificationKind
-from shared.notifications.notify import notify, values_of
+from shared.notifications.notify import Wording, notify, values_of
 from shared.posts.obstacles import STAGING_FAILED, Obstacle, Step, sentence
 from shared.providers.errors import ProviderError, SeveralFound
 from shared.publishing.claim import DuePart
@@ -26,7 +26,7 @@ class Notice:
     key: str
 
     @property
-    def values(self) -> dict[str, object]:
+    def values(self) -> Wording:
         """The parameters of `notifying`, in a statement that notifies members itself."""
         return values_of(
             title=self.title, content=self.content, link=self.link, dedupe_key=self.key

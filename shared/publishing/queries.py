@@ -2,6 +2,7 @@
 
 from sqlalchemy import TextClause, text
 
+from shared.db.statement import sql
 from shared.notifications.notify import notifying
 from shared.posts.announce import MESSAGES, announcing
 from shared.posts.hints import QUEUED_COLUMNS
@@ -156,7 +157,7 @@ RECORD_RELEASED = text(f"""
             and posts.state = 'queued' and posts.deleted_at is null
         returning {QUEUED_COLUMNS}, jsonb_array_length(posts.media) > 0 as has_media
     ), {announcing("published", Event.PUBLISHED)},
-    {notifying("published", "published.position = 0")}
+    {notifying("published", sql("published.position = 0"))}
     select {MESSAGES},
         extract(epoch from published.published_at - published.publish_at)::float8 as late_seconds, successor.*
     from published left join successor on true

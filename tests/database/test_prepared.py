@@ -12,7 +12,7 @@ from shared.db.migrate import migrating
 from shared.db.prepared import MOST_PREPARED
 from shared.db.session import SchemaChanged, dispose, read_only, run, unit_of_work
 from shared.db.wire import WireConnection, is_outdated
-from shared.posts import queries
+from shared.posts import read_queries as queries
 from tests.conftest import Configure
 from tests.database.proxy import CountingProxy
 from tests.database.test_session import ADD, KEYS, keys, through_proxy
@@ -153,8 +153,8 @@ class TestCustomPlans:
         assert uses == 2
 
     def test_lists_of_posts_are(self) -> None:
-        for statement in (queries._LIST, queries._LIST_BY_STATE, queries._LIST_BY_TAG):
-            assert statement.get_execution_options()["custom_plan"]
+        for statement in (queries.LATEST, queries.LATEST_BY_STATE, queries.LATEST_BY_TAG):
+            assert statement.options["custom_plan"]
 
 
 class TestErrors:
