@@ -221,7 +221,7 @@ MARK_READ = Statement(
     params=OfUser,
     row=Looked,
 )
-"""Note that the user has seen every notification until now."""
+"""Mark everything until now as seen by the user."""
 
 
 # --- mails -----------------------------------------------------------------------------------------------------

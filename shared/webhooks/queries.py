@@ -319,7 +319,7 @@ _TURN = sql(
 # Of two messages about one delivery, the second finds the first one's lease. A holder that vanishes has used up a try.
 # The limit is checked last, since asking takes a lock.
 CLAIM = Statement(
-    "claim",
+    "claim_delivery",
     sql(
         """
         with asked as (
