@@ -685,7 +685,7 @@ class TestPage:
         assert "Looms is connected" in chosen.text
         again = send(browser, "linkedin-page", {**inputs(asked), "pageId": "11"})
         assert "Looms is connected" in again.text
-        assert "finished already" in again.text
+        assert "already finished" in again.text
 
     @pytest.mark.parametrize("slug", ["mastodon", "bluesky"])
     def test_a_finished_one_loaded_again_says_that_all_is_well(
@@ -706,7 +706,7 @@ class TestPage:
         for answer in (*again, browser.get(f"{PAGE}/{slug}", query=query)):
             assert answer.status == 200
             assert "is connected" in answer.text
-            assert "This connection was finished already" in answer.text
+            assert "This connection was already finished" in answer.text
             assert "can be scheduled" in answer.text
         assert len(respx_mock.calls) == asked
         body = {"state": query["state"], "code": "a-code"}
@@ -736,7 +736,7 @@ class TestPage:
         browser.get(f"{PAGE}/linkedin-page", query=query)
         again = browser.get(f"{PAGE}/linkedin-page", query=query)
         assert again.status == 200
-        assert "still to be chosen" in again.text
+        assert "not chosen yet" in again.text
 
     def test_a_state_that_comes_back_without_a_code(self, browser: Gateway) -> None:
         state = start(browser)
