@@ -45,7 +45,7 @@ _EVERY_PART, _ROOTS = sql("true"), sql("told.position = 0")
 
 
 def announcing(rows: str, event: Event) -> Sql:
-    """Return the CTEs `events` and `messages`, which tell of posts that the CTE `rows` holds as they have become.
+    """Return the CTEs `events` and `messages`, which report the posts in the CTE `rows` in their new state.
 
     `rows` has the columns of `posts`. Of failures, every part's is told; of the rest, only the roots'. Where nobody
     listens, nothing is made.

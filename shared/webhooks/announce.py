@@ -31,7 +31,7 @@ def messages_of_events() -> Sql:
 
     The columns of `events` are `organization_id`, `channel_id`, `event`, `event_id` and `body`. The CTEs belong in the statement that
     makes the event true: a message exists if and only if its transaction commits, and costs no statement of its own.
-    A body is stored once, however many webhooks hear of it.
+    A body is stored once, however many webhooks receive it.
     """
     return sql(
         """

@@ -49,6 +49,8 @@ KEPT_NAMES = {
     "local/docs/refusals.py page",
     "shared/channels/callback.py Shown",
     "shared/core/page.py Page",
+    "shared/db/sweep.py Page",
+    "shared/webhooks/queries.py Page",
     "shared/media/probe.py Facts",
     "shared/oauth/pages.py Shown",
     "shared/providers/base.py Page",
