@@ -112,7 +112,9 @@ class RedactingFormatter(LambdaPowertoolsFormatter):
         known = {**(_subject.get() or {}), **log}
         if correlation_id is not None:
             known["correlation_id"] = correlation_id
-        return super().serialize(redact(known))
+        line = super().serialize(redact(known))
+        # Half of a surrogate pair, in what somebody else sent, cannot be written: the line would be lost.
+        return line.encode(errors="backslashreplace").decode()
 
 
 # The stack stands in `exception`; Powertools would write it a second time, past `redact`.

@@ -2,11 +2,13 @@
 
 import io
 import json
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
+import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -30,6 +32,16 @@ from shared.core.log import (
 class Context:
     def get_remaining_time_in_millis(self) -> int:
         return 30_000
+
+
+def test_half_of_a_surrogate_pair_does_not_lose_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    [handler] = [one for one in log.handlers if isinstance(one, logging.StreamHandler)]
+    monkeypatch.setattr(handler, "stream", stream)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+    log.info("platform.answered", extra={"said": "\ud83d."})
+    stream.seek(0)
+    assert json.loads(stream.read())["said"] in {"\ud83d.", "\\ud83d."}
 
 
 class TestRedact:
