@@ -70,8 +70,12 @@ class TestParameters:
 
 
 class TestDatabase:
-    def test_production_cannot_be_deleted_by_mistake(self, of_type: OfType) -> None:
+    def test_production_cannot_be_deleted_by_mistake(
+        self, of_type: OfType, template: dict[str, Any]
+    ) -> None:
         """Finding 8.17: deletion protection off was noticed by no test."""
+        assert template["Conditions"]["IsProd"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
+        assert "prod" in template["Parameters"]["Stage"]["AllowedValues"]
         (cluster,) = of_type("AWS::RDS::DBCluster").values()
         assert cluster["DeletionProtection"] == {"Fn::If": ["IsProd", True, False]}
         assert cluster["DBClusterParameterGroupName"] == {"Ref": "DatabaseParameters"}

@@ -121,6 +121,14 @@ class TestAlarms:
                 if alarm["MetricName"] in COUNTED:
                     assert alarm["Statistic"] == "Sum", name
 
+    def test_a_broken_way_out_is_started_again_without_anybody(self, of_type: OfType) -> None:
+        """Without the machine no function reaches a platform, at whatever hour it hangs."""
+        actions = of_type("AWS::CloudWatch::Alarm")["NatInstanceAlarm"]["AlarmActions"]
+        started = [action for action in actions if "Fn::Sub" in action]
+        assert [one["Fn::Sub"].rpartition("automate:")[2] for one in started] == [
+            "${AWS::Region}:ec2:reboot"
+        ]
+
     def test_memory_is_watched_at_85_percent_of_every_size(self, of_type: OfType) -> None:
         """Finding 7.10: no function's memory was watched."""
         patterns = [found["FilterPattern"] for found in of_type("AWS::Logs::MetricFilter").values()]
