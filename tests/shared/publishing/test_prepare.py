@@ -10,9 +10,12 @@ from sqlalchemy import text
 
 from shared.aws import queues
 from shared.aws.queues import Message
-from shared.db.session import dispose
+from shared.db.session import dispose, unit_of_work
+from shared.organizations.models import Organization
+from shared.posts.models import Post
 from shared.publishing.prepare import prepare
 from shared.publishing.warm import is_warming, warm, warm_ahead
+from tests.builders import a_media
 from tests.fakes.platform import Keyless, no_connection
 from tests.shared.publishing.world import PUBLISH, STAGE, World, a_thread
 
@@ -73,6 +76,20 @@ class TestPrepare:
         held_for = [held.queue for held in world.messages if not is_warming(held.body)]
         assert held_for == [PUBLISH, STAGE]
 
+    def test_media_of_a_reply_alone_are_moved_ahead_too(self, world: World) -> None:
+        root = a_thread(world, "keyless", due_in=FAR)
+        with unit_of_work() as session:
+            reply = session.query(Post).where(Post.parent_id == root.id).one()
+            owner = session.get_one(Organization, root.organization_id)
+            reply.media = [{"id": str(a_media(session, owner).id)}]
+        fire(world)
+        world.deliver_due()
+        world.deliver_due()
+        with world.engine.connect() as connection:
+            [staged] = connection.execute(text("select post_id, state from stagings")).all()
+        assert staged == (reply.id, "ready")
+        assert world.platform.texts() == []
+
     def test_twice_does_no_harm(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=FAR)
         fire(world)
@@ -111,6 +128,24 @@ class TestPrepare:
         [content] = told(world)
         assert "It is due at" in content
         assert world.states(root.id) == ["queued", "queued"]
+
+    def test_what_is_wrong_after_an_edit_is_told_anew(self, world: World) -> None:
+        """Whoever was warned and edited the post hears of the next problem, and of each once."""
+        root = a_thread(world, "keyless", due_in=FAR)
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set needs_page = true"))
+        fire(world)
+        prepare(root.id, root.revision)
+        assert len(told(world)) == 1
+        edited = root.revision + 1
+        with world.engine.begin() as connection:
+            connection.execute(text("update channels set needs_page = false, disabled = true"))
+            connection.execute(text(f"update posts set revision = {edited}"))
+        prepare(root.id, edited)
+        prepare(root.id, edited)
+        problems = sorted(content.partition(" UTC. ")[2] for content in told(world))
+        assert len(problems) == 2
+        assert "is disabled" in " ".join(problems)
 
     def test_a_token_about_to_expire_is_renewed(self, world: World) -> None:
         a_thread(world, "keyless", due_in=FAR)
