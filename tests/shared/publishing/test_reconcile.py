@@ -447,6 +447,16 @@ class TestDeadLetter:
             settle_dead_letter({"partId": str(lost.part.id), "revision": 1}, queue="publish")
         assert [held.body["partId"] for held in world.messages] == [str(overdue.id)]
 
+    def test_without_time_left_what_is_to_be_done_is_left_to_the_next(self, world: World) -> None:
+        """A batch is ten of them, one after the other; killed in the middle, all ten would come again."""
+        overdue = a_thread(world, "keyless", due_in=-timedelta(minutes=2))
+        world.messages.clear()
+        letter = {"partId": str(overdue.id), "revision": 1}
+        settle_dead_letter(letter, queue="publish", deadline=time.monotonic() + 1)
+        assert world.messages == []
+        settle_dead_letter(letter, queue="publish", deadline=time.monotonic() + 60)
+        assert [held.body["partId"] for held in world.messages] == [str(overdue.id)]
+
 
 class TestPlans:
     """What the statements of the minute, of a claim and of a record read: what they take, however much else there is."""
