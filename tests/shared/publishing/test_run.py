@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
-from shared.core import clock
+from shared.core import clock, metrics
 from shared.db.insist import insist
 from shared.db.session import CommitUnknown, unit_of_work
 from shared.posts.models import Post
@@ -409,6 +409,31 @@ class TestEvidence:
         world.run()
         assert world.states(root.id) == ["published", "published"]
         assert one(world, "error_code", "attempts", "started_at") is None
+
+
+class TestCounted:
+    """What alarms watch: how many posts go out, fail, and may be there."""
+
+    @pytest.mark.parametrize(
+        ("status", "state", "counted"),
+        [
+            (None, "published", "count_published"),
+            (422, "failed", "count_failed"),
+            (500, "unconfirmed", "count_unconfirmed"),
+        ],
+    )
+    def test_each_end_once_and_under_its_own_name(
+        self, world: World, status: int | None, state: str, counted: str
+    ) -> None:
+        names = ("count_published", "count_failed", "count_unconfirmed")
+        root = a_thread(world, "keyless", due_in=NOW)
+        if status:
+            world.platform.answers.append(refuse(status))
+        with mock.patch.multiple(metrics, **dict.fromkeys(names, mock.DEFAULT)) as counters:
+            publish_due(root.id, root.revision, deadline=far_ahead())
+        assert world.states(root.id)[0] == state
+        called = {name: counters[name].call_count for name in names}
+        assert called == dict.fromkeys(names, 0) | {counted: 1}
 
 
 class TestMistakesOfOurs:
