@@ -111,6 +111,30 @@ class TestStage:
         assert seen == [{}, {"done": 1}, {"done": 2}]
         assert world.states(root.id) == ["published", "published"]
 
+    def test_a_mover_that_is_killed_leaves_how_far_it_came(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A video of which half is there is not moved from its first byte again."""
+        seen: list[Mapping[str, Any]] = []
+
+        def killed_at_the_third(
+            _self: Keyless, _api: Api, _post: OutgoingPost, progress: Mapping[str, Any]
+        ) -> Staged | Processing:
+            seen.append(progress)
+            if len(seen) == 3:
+                raise Stopped
+            done = progress.get("done", 0) + 1
+            return Staged({"ids": ["m"]}) if done == 3 else Processing({"done": done}, NOW)
+
+        monkeypatch.setattr(Keyless, "stage", killed_at_the_third)
+        root = a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
+        with contextlib.suppress(Stopped):
+            stage(world, root)
+        world.pass_time(LEASE.total_seconds() + 1)
+        stage(world, root)
+        assert seen == [{}, {"done": 1}, {"done": 2}, {"done": 2}]
+        assert staging(world).state == "ready"
+
     def test_a_post_waits_for_its_media_and_is_not_lost(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
