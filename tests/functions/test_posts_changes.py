@@ -525,6 +525,8 @@ class TestResend:
         assert caller.get(f"/posts/{post.id}").json["posts"][0]["error"] == found
         read = caller.post(f"/posts/{post.id}/resend").json
         assert (read["code"], words in read["resent"]) == ("queued", True)
+        [part] = read["posts"]
+        assert (part["error"], part["errorCode"]) == (None, None)  # of the sending before
         assert (found in read["resent"]) is (state is PostState.UNCONFIRMED)
 
     def test_with_what_failed_because_of_it(
