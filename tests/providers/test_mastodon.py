@@ -2,6 +2,7 @@ import dataclasses
 import json
 import time
 import urllib.parse
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,14 @@ import respx
 
 from shared.core.errors import InvalidInput
 from shared.providers import rules
-from shared.providers.base import DraftPart, Processing, Released, Staged, ThreadPosition
+from shared.providers.base import (
+    DraftPart,
+    OutgoingMedia,
+    Processing,
+    Released,
+    Staged,
+    ThreadPosition,
+)
 from shared.providers.errors import (
     ChannelDisconnected,
     ContentRejected,
@@ -223,7 +231,12 @@ class TestLookUp:
     WRITTEN = "The owls are back, @ada@other.example!\nSee https://example.org/a/long/path & more\n\n#owls"
 
     def look_up(
-        self, platform: respx.MockRouter, text: str, *, late: timedelta = timedelta(0)
+        self,
+        platform: respx.MockRouter,
+        text: str,
+        *,
+        late: timedelta = timedelta(0),
+        media: Sequence[OutgoingMedia] = (),
     ) -> list[str]:
         latest = [
             sample("mastodon", "status_with_links").json(),
@@ -231,7 +244,7 @@ class TestLookUp:
         ]
         platform.get(f"{HOST}/api/v1/accounts/42/statuses").respond(json=latest)
         api = an_api(Mastodon(), access=an_access(remote_id="42@mastodon.social"))
-        found = Mastodon().look_up(api, a_post(text), to=None, since=NOON + late)
+        found = Mastodon().look_up(api, a_post(text, media=media), to=None, since=NOON + late)
         judge(platform.calls.last.request, "mastodon/openapi.json")
         return [one.released.id for one in found]
 
@@ -240,6 +253,10 @@ class TestLookUp:
 
     def test_another_text_is_not_ours(self, platform: respx.MockRouter) -> None:
         assert self.look_up(platform, self.WRITTEN + " again") == []
+
+    def test_a_post_with_other_files_is_not_ours(self, platform: respx.MockRouter) -> None:
+        """Who says the same words twice, once with a picture, has two posts."""
+        assert self.look_up(platform, self.WRITTEN, media=[Storage().picture()]) == []
 
     def test_an_older_post_is_not_ours(self, platform: respx.MockRouter) -> None:
         assert self.look_up(platform, self.WRITTEN, late=timedelta(seconds=10)) == []
