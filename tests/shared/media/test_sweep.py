@@ -107,6 +107,21 @@ class TestRequest:
         (message,) = asked_for_variants(settings().variants_queue_url)
         assert message["mediaId"] == str(lost.id)
 
+    def test_one_that_kills_its_worker_is_asked_for_less_and_less_and_then_not(
+        self, session: Session, organization: Organization
+    ) -> None:
+        """How long it has been there decides, so to ask must not make it look new."""
+        file = a_media(session, organization, variants_made=False, updated_at=ago(hours=4))
+        assert request_missing_variants() == 1
+        session.refresh(file)
+        assert file.updated_at < ago(hours=3)
+        assert file.variants_due_at is not None
+        assert file.variants_due_at > datetime.now(UTC) + timedelta(hours=1)
+        assert request_missing_variants() == 0
+        file.variants_due_at, file.updated_at = ago(minutes=1), ago(hours=25)
+        session.flush()
+        assert request_missing_variants() == 0
+
 
 class TestExaminations:
     def test_files_of_before_are_asked_for_a_page_at_a_time_the_oldest_request_first(
