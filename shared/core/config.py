@@ -340,7 +340,7 @@ class Settings(BaseSettings):
 
     @property
     def max_late(self) -> timedelta:
-        """How late a post may still go out."""
+        """How late a post may be and still be sent."""
         return timedelta(hours=self.max_late_hours)
 
     @property

@@ -136,7 +136,7 @@ class Assembled:
     def read(self, start: int, length: int) -> bytes:
         """Return `length` bytes from `start`, or fewer at the end; no more of the files than that is read.
 
-        Pieces of one file that lie there as they lie here, with little put in between, are read at once.
+        Spans of one file that keep their distances, with only short insertions between them, are read at once.
         """
         end = min(start + length, self.size_bytes)
         read = []
@@ -170,7 +170,7 @@ class Assembled:
         return last, stop
 
     def _put_over(self, data: bytes, at: int, first: int, last: int) -> bytes:
-        """Return `data`, which were read from `at` on, with what is put in between over them."""
+        """Return `data`, read starting at `at`, with the pieces `first` up to `last` written over it."""
         changed = bytearray(data)
         for number in range(first, last):
             piece, start = self._pieces[number], self._starts[number] - at

@@ -106,9 +106,10 @@ def notify(
     link: str | None = None,
     dedupe_key: str | None = None,
 ) -> UUID | None:
-    """Notify an organization's members of an event, once per `dedupe_key`; None when they know already.
+    """Notify an organization's members of an event, once per `dedupe_key`.
 
-    A success waits for the digest; the others are mailed as soon as the transaction has committed.
+    Returns None if they were already notified. A success waits for the digest; everything else is mailed right after
+    the commit.
     """
     added = queries.ADD.find(
         session,

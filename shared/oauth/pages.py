@@ -69,8 +69,8 @@ def consent_page(
 <button name="answer" value="deny" class="second">Do not allow</button>
 </form>
 <p id="said" role="status"></p>
-<p>You are signed in as {escape(who.email)}, and go on to {escape(origin_of(app.redirect_url))}. Permission can be taken
-back at any time.</p>
+<p>You are signed in as {escape(who.email)}. After you answer, you go to {escape(origin_of(app.redirect_url))}. You can
+withdraw permission at any time.</p>
 """
     return Shown(f"Allow {app.name} to act for you?", body, _SEND + _CONSENT)
 
@@ -91,7 +91,7 @@ code.</strong></p>
 <button name="answer" value="deny" class="second">Do not allow</button>
 </form>
 <p id="said" role="status"></p>
-<p>You are signed in as {escape(who.email)}. Permission can be taken back at any time.</p>
+<p>You are signed in as {escape(who.email)}. You can withdraw permission at any time.</p>
 """
     return Shown("Allow a device to act for you?", body, _SEND + _DEVICE)
 

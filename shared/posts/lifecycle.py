@@ -40,7 +40,7 @@ class Hand(StrEnum):
 _MEMBER, _PUBLISHER, _SWEEP = (frozenset({hand}) for hand in Hand)
 
 ABSENT: Final = None
-"""A part that is not stored yet, or is deleted: an edit that brings one back stores it again."""
+"""A part that is not stored yet or was deleted. An edit that restores a deleted part stores it again."""
 
 State = PostState | None
 

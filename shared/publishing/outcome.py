@@ -68,8 +68,8 @@ class Facts:
     `sent`: in this step the request that cannot be taken back was marked, and no clean refusal of it followed.
     `accepted`: in an earlier step the platform took the post and is processing it.
     `doubt_age`: how long ago a request of an earlier step was left unanswered; None: none was.
-    `has_key`: the server is known to recognize a repeated request. `key_is_record`: because the key is the post's own
-    name there, which nothing can take twice; other keys are remembered, and a server that fails may not have done so.
+    `has_key`: the server is known to recognize a repeated request. `key_is_record`: the key is the post's own name
+    there, so it cannot be used twice; any other key must be stored by the server, which may fail before it does that.
     `request_ended`: the application itself answered every request in doubt with an error, so none is running any more.
     `repetitions`: how often the request was repeated without a known outcome.
     `rounds`: continuations of the present task so far.

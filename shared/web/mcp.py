@@ -1,7 +1,7 @@
 """How tools are offered by the Model Context Protocol: one request is one exchange, and nothing is kept between two.
 
-Versions, messages and their refusals are the SDK's. A refusal that comes before it (no key, too many calls, a body
-that is no message) is told as an error of JSON-RPC too, without the id of a request.
+The SDK handles versions, messages and their refusals. What is refused before the SDK sees it (no key, too many calls, a
+body that is not a message) gets a JSON-RPC error too, without a request id.
 
 Source: modelcontextprotocol.io/specification/2025-11-25/basic/transports, read 2026-11.
 """
@@ -268,7 +268,7 @@ def _check_origin(request: Request) -> None:
 
 
 def _check_message(body: bytes) -> None:
-    """Refuse what is no message: the SDK would tell it in the words of its parser, or overlook an id that is none."""
+    """Refuse a body that is not a message: the SDK would answer in its parser's words, or overlook an invalid id."""
     try:
         read = from_json(body)
     except ValueError as error:

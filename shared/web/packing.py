@@ -3,10 +3,10 @@
 An answer that is made piece by piece, a file, and what packs itself are left as they are. So are texts of less than
 `MIN_BYTES`: packing them saves nothing that a packet would not hold anyway.
 
-Packing an answer that mixes a secret with text of an attacker's choice would tell the secret by its length (BREACH), to
-anyone who can make a browser send such requests by the hundred. Here nobody can: cookies are SameSite=Lax, so another
-site's page sends them with nothing but opened links; whatever changes something is refused when it comes from there
-(`shared/access/crossing.py`); and no answer to a GET holds a secret, which a test checks for every route.
+If a compressed answer mixed a secret with text that an attacker chooses, its length would leak the secret (BREACH) to
+anyone who can make a browser send hundreds of such requests. Here nobody can: cookies are SameSite=Lax, so another site
+can only make the browser send them by opening a link; a cross-site request that changes anything is refused
+(`shared/access/crossing.py`); and no answer to a GET contains a secret, which a test checks for every route.
 
 Sources: RFC 9110, sections 8.8, 12.5.3, 13.1.2 and 15.4.5; breachattack.com; read 2026-12.
 """
