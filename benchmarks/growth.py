@@ -39,12 +39,18 @@ MODULES = (
     "shared.posts.find_slot",
     "shared.notifications.queries",
     "shared.public_api.queries",
-    "shared.publishing.queries",
+    "shared.publishing.claim_queries",
+    "shared.publishing.record_queries",
+    "shared.publishing.prepare_queries",
+    "shared.publishing.stage_queries",
+    "shared.publishing.sweep_queries",
     "shared.publishing.stuck",
     "shared.webhooks.queries",
 )
 # What a minute's sweep asks, and counts.
-_SWEEPS = re.compile(r"publishing\.(queries|stuck)\.(TAKE|LATE|LIMITED|CROWDED|LOST|WAITS|ADOPT)")
+_SWEEPS = re.compile(
+    r"publishing\.(\w+_queries|stuck)\.(TAKE|LATE|LIMITED|CROWDED|LOST|WAITS|ADOPT)"
+)
 _EACH = 5
 _OTHERS_POSTS = 10  # of each other organization
 # The others are copies of the organization that asks, and of its channel.

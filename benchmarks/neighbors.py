@@ -4,7 +4,7 @@ The slow organization queues many posts for the same second at a server that tak
 answer. The quiet one has a post every second on a platform that answers as usual. Environments appear as AWS documents
 it (`lateness`), batches are made from whatever is visible, in order: SQS's fair queues, which serve the quiet one first,
 are left out, so the truth is better. The bounds are those of the settings; how long one waits for its turn is as in
-`shared/publishing/queries.py`.
+`shared/publishing/claim_queries.py`.
 """
 
 import heapq

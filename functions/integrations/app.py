@@ -52,7 +52,7 @@ from shared.channels.schemas import (
 from shared.core.config import settings
 from shared.core.crypto import new_secret
 from shared.core.wire import WebAddress
-from shared.posts.queries import delete_posts_of_channel
+from shared.posts.store import delete_posts_of_channel
 from shared.providers.registry import slugs
 from shared.web import cookies
 from shared.web.app import as_handler, make_app

@@ -2,7 +2,7 @@
 
 from shared.access.context import ActingMember, Via
 from shared.posts.models import CreationMethod
-from shared.posts.queries import Author
+from shared.posts.parts import Author
 
 
 def author_of(member: ActingMember, said: str | None = None) -> Author:

@@ -9,17 +9,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
+from uuid import UUID
 
 import httpx
-from sqlalchemy.engine import RowMapping
 
 from shared.aws.keys import open_sealed
 from shared.aws.secrets import secret
-from shared.channels.models import Channel
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId
 from shared.core.net import guarded_client, timed_client
+from shared.db.statement import sql
 from shared.providers.base import Provider
 from shared.providers.errors import ChannelDisconnected
 from shared.providers.http import (
@@ -38,26 +38,35 @@ LONGEST_REQUEST = timedelta(minutes=10)  # a video on its way to a slow server
 # A batch of ten posts goes out in parallel threads; each keeps one connection, uploads open a second one.
 _LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepalive_expiry=30)
 
-OPENED_CHANNEL: Final = (
-    Channel.id.label("channel_id"),
-    Channel.organization_id,
-    Channel.provider,
-    Channel.remote_id,
-    Channel.name.label("channel_name"),
-    Channel.username,
-    Channel.access_token,
-    Channel.refresh_token,
-    Channel.details,
-    Channel.named_host,
-    Channel.account_settings,
-    Channel.token_version,
-    Channel.token_expires_at,
-    Channel.disabled,
-    Channel.needs_page,
-    Channel.disconnected_at,
-    Channel.deleted_at.label("channel_deleted_at"),
-)
-"""The columns that `get_opened_channel` reads, by these labels, in whatever statement selects them."""
+OPENED_CHANNEL = sql("""
+    c.id as channel_id, c.organization_id, c.provider, c.remote_id, c.name as channel_name, c.username,
+    c.access_token, c.refresh_token, c.details, c.named_host, c.account_settings, c.token_version,
+    c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at
+""")
+"""The columns of an `OpenedChannelRow`, of a table `channels c`, in whatever statement selects them."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OpenedChannelRow:
+    """What `get_opened_channel` reads. The rows of statements that select more have it as their base."""
+
+    channel_id: UUID
+    organization_id: UUID
+    provider: str
+    remote_id: str
+    channel_name: str
+    username: str | None
+    access_token: bytes
+    refresh_token: bytes | None
+    details: bytes | None
+    named_host: str | None
+    account_settings: dict[str, Any]
+    token_version: int
+    token_expires_at: datetime | None
+    disabled: bool
+    needs_page: bool
+    disconnected_at: datetime | None
+    channel_deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +92,26 @@ class OpenedChannel:
     deleted_at: datetime | None
 
 
-def get_opened_channel(row: RowMapping) -> OpenedChannel:
-    """Read the columns of `OPENED_CHANNEL` from a row that may hold others too."""
+def get_opened_channel(row: OpenedChannelRow) -> OpenedChannel:
+    """Return the channel of a row that may hold more."""
     return OpenedChannel(
-        id=row["channel_id"],
-        organization_id=row["organization_id"],
-        provider=row["provider"],
-        remote_id=row["remote_id"],
-        name=row["channel_name"],
-        username=row["username"],
-        access_token=row["access_token"],
-        refresh_token=row["refresh_token"],
-        details=row["details"],
-        named_host=row["named_host"],
-        account_settings=row["account_settings"],
-        token_version=row["token_version"],
-        token_expires_at=row["token_expires_at"],
-        disabled=row["disabled"],
-        needs_page=row["needs_page"],
-        disconnected_at=row["disconnected_at"],
-        deleted_at=row["channel_deleted_at"],
+        id=ChannelId(row.channel_id),
+        organization_id=OrganizationId(row.organization_id),
+        provider=row.provider,
+        remote_id=row.remote_id,
+        name=row.channel_name,
+        username=row.username,
+        access_token=row.access_token,
+        refresh_token=row.refresh_token,
+        details=row.details,
+        named_host=row.named_host,
+        account_settings=row.account_settings,
+        token_version=row.token_version,
+        token_expires_at=row.token_expires_at,
+        disabled=row.disabled,
+        needs_page=row.needs_page,
+        disconnected_at=row.disconnected_at,
+        deleted_at=row.channel_deleted_at,
     )
 
 

@@ -32,7 +32,12 @@ from shared.channels.errors import (
     CustomerNameTaken,
     CustomerNotFound,
 )
-from shared.channels.line import OPENED_CHANNEL, OpenedChannel, get_opened_channel
+from shared.channels.line import (
+    OPENED_CHANNEL,
+    OpenedChannel,
+    OpenedChannelRow,
+    get_opened_channel,
+)
 from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId
 from shared.db.statement import Statement, sql
@@ -154,23 +159,110 @@ def find_channel_by_name(
     return ChannelFacts(*row) if row else None
 
 
+class OneChannel(NamedTuple):
+    organization_id: UUID
+    channel_id: UUID
+
+
+OPEN = Statement(
+    "open_channel",
+    sql(
+        """
+        select {opened_channel} from channels c
+        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null
+        """,
+        opened_channel=OPENED_CHANNEL,
+    ),
+    params=OneChannel,
+    row=OpenedChannelRow,
+)
+"""Find a channel with its sealed tokens."""
+
+
+class RefreshOfChannel(NamedTuple):
+    organization_id: UUID
+    channel_id: UUID
+    sent_version: int
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RefreshRow(OpenedChannelRow):
+    refresh_lease_until: datetime
+
+
+CLAIM_REFRESH = Statement(
+    "claim_refresh",
+    sql(
+        """
+        update channels c set refresh_lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now()
+        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null
+            and c.token_version = :sent_version and c.disconnected_at is null
+            and (c.refresh_lease_until is null or c.refresh_lease_until <= now())
+        returning {opened_channel}, c.refresh_lease_until
+        """,
+        opened_channel=OPENED_CHANNEL,
+    ),
+    params=RefreshOfChannel,
+    row=RefreshRow,
+)
+"""Take the lease on renewing a channel's token; no row: it is renewed, or being renewed, or the channel is gone."""
+
+
+class DueRefreshes(NamedTuple):
+    """`seconds` are the horizons of the platforms `slugs`; the page begins after a position, or with the first."""
+
+    slugs: list[str]
+    seconds: list[float]
+    without_refresh: float
+    longest: float
+    after_time: datetime | None
+    after_id: UUID | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExpiringRow(OpenedChannelRow):
+    seconds_left: float
+    paused: bool
+
+
+# `longest` lets the index on the expiry do the work; the line below it is the rule.
+DUE_REFRESHES = Statement(
+    "due_refreshes",
+    sql(
+        """
+        select {opened_channel},
+            extract(epoch from c.token_expires_at - now())::float8 as seconds_left,
+            exists (select 1 from provider_pauses pause where pause.provider = c.provider and pause.until > now()) as paused
+        from channels c
+        join unnest(cast(:slugs as text[]), cast(:seconds as float8[])) as horizon(slug, seconds)
+            on horizon.slug = c.provider
+        where c.deleted_at is null and c.disconnected_at is null
+            and c.token_expires_at < now() + make_interval(secs => cast(:longest as float8))
+            and c.token_expires_at < now() + make_interval(secs => greatest(
+                horizon.seconds, case when c.refresh_token is null then cast(:without_refresh as float8) else 0 end))
+            and (c.refresh_lease_until is null or c.refresh_lease_until <= now())
+            and (cast(:after_time as timestamptz) is null
+                or (c.token_expires_at, c.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid)))
+        order by c.token_expires_at, c.id
+        limit :limit
+        """,
+        opened_channel=OPENED_CHANNEL,
+    ),
+    params=DueRefreshes,
+    row=ExpiringRow,
+)
+"""List a page of the tokens that end within their platform's horizon, of all organizations, the first to end first."""
+
+
 def get_channel_to_open(session: Session, organization_id: UUID, channel_id: UUID) -> OpenedChannel:
     """Return a channel with its sealed tokens.
 
     Raises:
         ChannelNotFound: the organization has no such channel, or deleted it.
     """
-    row = (
-        session.execute(
-            select(*OPENED_CHANNEL).where(
-                Channel.organization_id == organization_id,
-                Channel.id == channel_id,
-                Channel.deleted_at.is_(None),
-            )
-        )
-        .mappings()
-        .one_or_none()
-    )
+    row = OPEN.find(session, organization_id, channel_id)
     if row is None:
         raise ChannelNotFound
     return get_opened_channel(row)
@@ -550,23 +642,14 @@ def claim_refresh(
 
     None: the token was renewed already, somebody else holds the lease, or the channel is disconnected or gone.
     """
-    row = (
-        session.execute(
-            _at_version(organization_id, channel_id, sent_version)
-            .where(
-                Channel.disconnected_at.is_(None),
-                or_(
-                    Channel.refresh_lease_until.is_(None),
-                    Channel.refresh_lease_until <= func.now(),
-                ),
-            )
-            .values(refresh_lease_until=func.now() + LEASE)
-            .returning(*OPENED_CHANNEL, Channel.refresh_lease_until)
-        )
-        .mappings()
-        .one_or_none()
+    row = CLAIM_REFRESH.find(
+        session,
+        organization_id=organization_id,
+        channel_id=channel_id,
+        sent_version=sent_version,
+        lease_seconds=LEASE.total_seconds(),
     )
-    return (get_opened_channel(row), row["refresh_lease_until"]) if row else None
+    return (get_opened_channel(row), row.refresh_lease_until) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -679,46 +762,21 @@ def due_refreshes(
     """
     seconds = {slug: ahead.total_seconds() for slug, ahead in horizons.items()}
     without = without_refresh.total_seconds()
-    rows = session.execute(
-        _DUE_REFRESHES,
-        {
-            "slugs": list(seconds),
-            "seconds": list(seconds.values()),
-            "without_refresh": without,
-            "longest": max(without, *seconds.values()),
-            "after_time": after[0] if after else None,
-            "after_id": after[1] if after else None,
-            "limit": limit,
-        },
-    ).mappings()
+    rows = DUE_REFRESHES.all(
+        session,
+        slugs=list(seconds),
+        seconds=list(seconds.values()),
+        without_refresh=without,
+        longest=max(without, *seconds.values()),
+        after_time=after[0] if after else None,
+        after_id=after[1] if after else None,
+        limit=limit,
+    )
     return [
-        ExpiringToken(
-            get_opened_channel(row), row["token_expires_at"], row["seconds_left"], row["paused"]
-        )
+        ExpiringToken(get_opened_channel(row), row.token_expires_at, row.seconds_left, row.paused)
         for row in rows
+        if row.token_expires_at is not None
     ]
-
-
-# `longest` lets the index on the expiry do the work; the line below it is the rule.
-_DUE_REFRESHES = text("""
-    select c.id as channel_id, c.organization_id, c.provider, c.remote_id, c.name as channel_name, c.username,
-        c.access_token, c.refresh_token, c.details, c.named_host, c.account_settings, c.token_version, c.token_expires_at,
-        c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at,
-        extract(epoch from c.token_expires_at - now())::float8 as seconds_left,
-        exists (select 1 from provider_pauses pause where pause.provider = c.provider and pause.until > now()) as paused
-    from channels c
-    join unnest(cast(:slugs as text[]), cast(:seconds as float8[])) as horizon(slug, seconds)
-        on horizon.slug = c.provider
-    where c.deleted_at is null and c.disconnected_at is null
-        and c.token_expires_at < now() + make_interval(secs => cast(:longest as float8))
-        and c.token_expires_at < now() + make_interval(secs => greatest(
-            horizon.seconds, case when c.refresh_token is null then cast(:without_refresh as float8) else 0 end))
-        and (c.refresh_lease_until is null or c.refresh_lease_until <= now())
-        and (cast(:after_time as timestamptz) is null
-            or (c.token_expires_at, c.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid)))
-    order by c.token_expires_at, c.id
-    limit :limit
-""")
 
 
 _CUSTOMER = (Customer.id, Customer.name)

@@ -32,9 +32,11 @@ from operator import itemgetter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import ColumnElement, CursorResult, Result
+from sqlalchemy import text as text_clause
 from sqlalchemy.orm import Session
 
 from shared.db.base import Base
+from shared.db.session import execute_alone
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,15 +91,29 @@ def literals(*members: StrEnum) -> Sql:
     return Sql(", ".join(f"'{member.value}'" for member in members))
 
 
+def columns_in(alias: str, row: type[Any]) -> Sql:
+    """Return the columns of `alias` that fill a row, separated by commas."""
+    return Sql(", ".join(f"{alias}.{name}" for name in fields_of(row)))
+
+
 class Statement(Generic[P, R]):
     """A statement whose text never changes, so that a connection prepares it once.
 
     `params` is a NamedTuple and `row` one too, or a frozen dataclass where rows of several statements have fields in common.
     `:name` in `text` stands for the parameter of that name; the columns of the result are the fields of `row`, in any
-    order. `sql` is what is sent. `repeatable`: executed twice, it stores and returns the same, or what differs does no harm. `custom_plan`: it is planned each time, for its values.
+    order. `sql` is what is sent; `executable` is the same for SQLAlchemy. `repeatable`: executed twice, it stores and returns the same, or what differs does no harm. `custom_plan`: it is planned each time, for its values.
     """
 
-    __slots__ = ("_read", "name", "options", "params", "row", "sql", "text")
+    __slots__ = (
+        "_read",
+        "executable",
+        "name",
+        "options",
+        "params",
+        "row",
+        "sql",
+        "text",
+    )
 
     def __init__(
         self,
@@ -112,6 +128,7 @@ class Statement(Generic[P, R]):
         self.name, self.text, self.params, self.row = name, text, params, row
         self.sql = _numbered(text, params)
         self.options = {"repeatable": repeatable, "custom_plan": custom_plan}
+        self.executable = text_clause(text).execution_options(**self.options)
         self._read: Callable[[Any], R] | None = None
 
     def __repr__(self) -> str:
@@ -152,6 +169,15 @@ class Statement(Generic[P, R]):
         result = self._execute(session, self.params(*args, **kwargs))
         result.close()
         return result.rowcount
+
+    def alone(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
+        """Run the statement in autocommit, as a transaction of its own (`execute_alone`), and return its rows."""
+        values = self.params(*args, **kwargs)
+        rows = execute_alone(
+            self.executable,
+            values._asdict(),  # type: ignore[attr-defined]  # of every NamedTuple
+        )
+        return list(map(self._read or _reader(rows[0]._fields, self.row), rows)) if rows else []
 
     def _execute(self, session: Session, values: tuple[Any, ...]) -> CursorResult[Any]:
         session.flush()

@@ -17,7 +17,7 @@ from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal
 from shared.posts.errors import TooLateToSchedule
 from shared.posts.keep_details import with_kept_details
 from shared.posts.lifecycle import PostState
-from shared.posts.queries import Author, StoredPart
+from shared.posts.parts import Author, StoredPart
 from shared.posts.schemas import (
     CreatedPost,
     DateAction,

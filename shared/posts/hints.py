@@ -13,16 +13,16 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
 from shared.core.config import settings
-from shared.db.session import after_commit, execute_alone
+from shared.db.session import after_commit
+from shared.db.statement import NoRow, Statement, sql
 
 _PARALLEL_CREATES = 8
 _NOW = timedelta(0)
@@ -165,8 +165,8 @@ def starts_at(part_id: UUID, due_at: datetime) -> datetime:
 
 # --- arming ----------------------------------------------------------------------------------------------------
 
-QUEUED_COLUMNS = """posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at,
-        extract(epoch from posts.due_at - now())::float8 as wait_seconds"""
+QUEUED_COLUMNS = sql("""posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at,
+        extract(epoch from posts.due_at - now())::float8 as wait_seconds""")
 """What `Queued.from_row` reads, beside `has_media`."""
 
 
@@ -240,21 +240,34 @@ def _schedule(parts: Sequence[Queued]) -> None:
             raise error
 
 
+class Armed(NamedTuple):
+    ids: list[UUID]
+    revisions: list[int]
+    sent: bool
+
+
 # Locked in the order in which edits lock them, so that two who arm and edit one group never wait for each other.
-_MARK_ARMED = text("""
-    with armed as (
-        select * from unnest(cast(:ids as uuid[]), cast(:revisions as integer[])) as given(id, revision)
-    ), locked as (
-        select posts.id, armed.revision from posts join armed on armed.id = posts.id
-        where posts.revision = armed.revision and posts.state = 'queued'
-        order by posts.root_id, posts.position
-        for update of posts
-    )
-    update posts set
-        armed_revision = locked.revision,
-        enqueued_at = case when :sent then now() end
-    from locked where posts.id = locked.id
-""").execution_options(repeatable=True)
+MARK_ARMED = Statement(
+    "mark_armed",
+    sql("""
+        with armed as (
+            select * from unnest(cast(:ids as uuid[]), cast(:revisions as integer[])) as given(id, revision)
+        ), locked as (
+            select posts.id, armed.revision from posts join armed on armed.id = posts.id
+            where posts.revision = armed.revision and posts.state = 'queued'
+            order by posts.root_id, posts.position
+            for update of posts
+        )
+        update posts set
+            armed_revision = locked.revision,
+            enqueued_at = case when :sent then now() end
+        from locked where posts.id = locked.id
+    """),
+    params=Armed,
+    row=NoRow,
+    repeatable=True,
+)
+"""Record which parts have a hint at their revision; an edit that came in between keeps its own, later arming."""
 
 
 def mark_armed(parts: Sequence[Queued], *, sent: bool) -> None:
@@ -264,13 +277,10 @@ def mark_armed(parts: Sequence[Queued], *, sent: bool) -> None:
     """
     if not parts:
         return
-    execute_alone(
-        _MARK_ARMED,
-        {
-            "ids": [part.id for part in parts],
-            "revisions": [part.revision for part in parts],
-            "sent": sent,
-        },
+    MARK_ARMED.alone(
+        ids=[part.id for part in parts],
+        revisions=[part.revision for part in parts],
+        sent=sent,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, Literal
 
+from shared.db.statement import Sql, literals
+
 
 class PostState(StrEnum):
     """Where a part stands."""
@@ -83,26 +85,26 @@ def sources(after: State, *, by: Hand) -> tuple[PostState, ...]:
 
 def where_may_become(
     after: State, *, by: Hand, only: PostState | None = None, state: str = "posts.state"
-) -> str:
+) -> Sql:
     """Write the SQL condition under which `by` may move a stored part to `after`.
 
     `only` leaves out the other states that it may come from; `state` is the column.
     """
     before = [one for one in sources(after, by=by) if only in (None, one)]
-    return f"{state} in ({in_sql(before)})" if before else "false"
+    return Sql(f"{state} in ({in_sql(before)})" if before else "false")
 
 
-def where_may_move(before: str, after: str, *, by: Hand) -> str:
+def where_may_move(before: str, after: str, *, by: Hand) -> Sql:
     """Write the SQL condition that `by` may make the move between two states; '' stands for `ABSENT`."""
     pairs = [
         f"('{old or ''}', '{new or ''}')" for (old, new), hands in MOVES.items() if by in hands
     ]
-    return f"({before}, {after}) in ({', '.join(pairs)})"
+    return Sql(f"({before}, {after}) in ({', '.join(pairs)})")
 
 
-def in_sql(states: Iterable[PostState]) -> str:
+def in_sql(states: Iterable[PostState]) -> Sql:
     """Write states as the list of an SQL `in`."""
-    return ", ".join(f"'{state}'" for state in states)
+    return literals(*states)
 
 
 CLOSED = tuple(state for state in PostState if not may_move(state, ABSENT, by=Hand.MEMBER))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.core.config import settings
+from shared.db.statement import Sql
 
 _IS_SET = " is not null"
 
@@ -32,7 +33,7 @@ class Then(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """One reason. `sql` is its condition over the columns that publishing reads of a part (`publishing/queries.py`).
+    """One reason. `sql` is its condition over the columns that publishing reads of a part (`publishing/claim_queries.py`).
 
     `sentence` may have `{channel}`, `{reason}` and `{when}`, the end that says by when it must be fixed. `path` is the
     refused field of a composition. `seconds` names the column with the time that a post waits.
@@ -172,10 +173,10 @@ def checked_at(step: Step) -> Iterator[Obstacle]:
     return (one for one in OBSTACLES if step in one.at)
 
 
-def first_in_sql(step: Step) -> str:
+def first_in_sql(step: Step) -> Sql:
     """Write the expression of the first verdict that a step finds; null: nothing is in the way."""
     cases = " ".join(f"when {one.sql} then '{one.verdict}'" for one in checked_at(step))
-    return f"case {cases} end"
+    return Sql(f"case {cases} end")
 
 
 def sentence(

@@ -10,7 +10,7 @@ from shared.core.ids import OrganizationId, UserId, new_id
 from shared.db.statement import Json, Statement, sql
 from shared.db.wire import constraint_of
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
-from shared.posts.queries import Author
+from shared.posts.parts import Author
 from shared.providers.base import Released
 
 MISSING = "missing"  # the release id of a post whose platform did not say which one it is

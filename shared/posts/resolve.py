@@ -16,7 +16,7 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.db.session import read_only, run
 from shared.db.wire import constraint_of
-from shared.posts import queries, release
+from shared.posts import release, store
 from shared.posts.draft import refusal
 from shared.posts.errors import (
     CannotCheck,
@@ -28,7 +28,7 @@ from shared.posts.errors import (
 )
 from shared.posts.hints import arm_after_commit
 from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
-from shared.posts.queries import Author, StoredPart
+from shared.posts.parts import Author, StoredPart
 from shared.posts.read import get_thread
 from shared.posts.read_queries import THREAD, ThreadPart
 from shared.posts.schemas import ResentOut, ThreadOut
@@ -110,7 +110,7 @@ def confirm(session: Session, author: Author, part_id: UUID, released: Released)
     if not may_move(part.state, PostState.PUBLISHED, by=Hand.MEMBER):
         raise NotWaitingForYou(part.state, part.revision)
     try:
-        successor = queries.confirm_part(session, author, part, released)
+        successor = store.confirm_part(session, author, part, released)
     except IntegrityError as error:
         if constraint_of(error) != "uq_posts_release":
             raise
@@ -137,7 +137,7 @@ def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
         raise NotWaitingForYou(part.state, part.revision)
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)
-    queued = queries.requeue_part(
+    queued = store.requeue_part(
         session, author, part, oldest_seconds=settings().max_late.total_seconds()
     )
     arm_after_commit(session, [queued])

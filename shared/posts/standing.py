@@ -20,8 +20,9 @@ from shared.posts.errors import (
     Unconfirmed,
 )
 from shared.posts.lifecycle import Hand, PostState, may_move
+from shared.posts.parts import Author, StoredPart
 from shared.posts.policy import may_compose
-from shared.posts.queries import Author, StoredPart, lock_threads
+from shared.posts.store import lock_threads
 from shared.providers.registry import provider
 
 

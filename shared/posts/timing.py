@@ -7,7 +7,7 @@ from shared.core import clock
 from shared.posts.draft import PAST_GRACE, read_draft_time, read_publish_at
 from shared.posts.errors import TimeIsOver
 from shared.posts.lifecycle import PostState
-from shared.posts.queries import StoredPart
+from shared.posts.parts import StoredPart
 from shared.posts.schemas import PostType
 
 

@@ -21,16 +21,10 @@ from shared.posts.errors import PostChanged
 from shared.posts.hints import arm_after_commit, disarm_after_commit
 from shared.posts.keep_details import with_kept_details, with_kept_setting_details
 from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
-from shared.posts.queries import (
-    Author,
-    Change,
-    NewPart,
-    StoredPart,
-    WrittenRoot,
-    write_threads,
-)
+from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
 from shared.posts.setting_media import shown_media, with_setting_media
 from shared.posts.standing import living, require_move, require_writer
+from shared.posts.store import write_threads
 from shared.posts.unknown import unknown_settings
 
 # What the history calls the columns: the names that the members' programs know.

@@ -17,7 +17,7 @@ from shared.posts.check import check_thread
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
 from shared.posts.lifecycle import PostState, wire_state
-from shared.posts.queries import Author, StoredPart
+from shared.posts.parts import Author, StoredPart
 from shared.posts.resolve import name_release
 from shared.posts.schemas import PostEdit
 from shared.posts.setting_media import with_setting_media

@@ -26,7 +26,8 @@ from shared.core.log import log
 from shared.core.wire import RequestModel, WireModel
 from shared.db.session import read_only
 from shared.posts.draft import as_uuid
-from shared.posts.queries import Author, delete_posts_of_channel
+from shared.posts.parts import Author
+from shared.posts.store import delete_posts_of_channel
 from shared.providers.base import CanRunTools, Provider
 from shared.providers.http import Api
 from shared.providers.registry import UnknownProvider, provider

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.errors import AppError
 from shared.db.session import read_only, run
-from shared.posts.queries import Author
+from shared.posts.parts import Author
 from shared.posts.schemas import CreatedPost
 from shared.public_api.compose_posts import (
     channels_of,

@@ -5,14 +5,12 @@ out yet, or ever, comes back with the obstacle instead of an attempt.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Executable, Row
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
 from shared.channels.line import OpenedChannel, get_opened_channel
@@ -22,7 +20,8 @@ from shared.posts.hints import Hint, Schedule, publish_hint
 from shared.posts.lifecycle import PostState
 from shared.posts.obstacles import CROWDED, Obstacle, Step, named, sentence
 from shared.providers.base import Released, ThreadPosition
-from shared.publishing import queries
+from shared.publishing import claim_queries as queries
+from shared.publishing.claim_queries import ClaimRow, PartRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +98,12 @@ class NotNow:
     wait: timedelta
 
 
-Execute = Callable[[Executable, Mapping[str, Any]], Iterable[Row[Any]]]
-
-
-def claim(execute: Execute, part_id: UUID, revision: int) -> Claim | NotNow | None:
+def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Claim | NotNow | None:
     """Claim a part for publishing; None when the message is stale or a duplicate.
 
-    `execute` runs the one statement: `execute_alone`, or a session's.
+    Without a session the statement is a transaction of its own.
     """
-    values = {
+    values: _ClaimValues = {
         "part_id": part_id,
         "revision": revision,
         "attempt_id": new_id(),
@@ -115,14 +111,22 @@ def claim(execute: Execute, part_id: UUID, revision: int) -> Claim | NotNow | No
         "max_late_seconds": settings().max_late.total_seconds(),
         "crowded_message": sentence(CROWDED, Step.CLAIM),
     }
-    found = next(iter(execute(queries.CLAIM, values | _bounds())), None)
-    if found is None:
-        return None
-    row = found._mapping
-    if row["verdict"] is None:
-        return _claim_from(row)
-    obstacle = named(row["verdict"])
-    wait = _seconds(row[obstacle.seconds]) if obstacle.seconds else None
+    if session is None:
+        rows = queries.CLAIM.alone(**values, **_bounds())
+    else:
+        rows = queries.CLAIM.all(session, **values, **_bounds())
+    for row in rows:  # one at most
+        if row.attempt_id is None:
+            return _not_now(row)
+        return Claim(
+            attempt_id=row.attempt_id, step=1, number=row.number, part=part_from(row), progress={}
+        )
+    return None
+
+
+def _not_now(row: ClaimRow) -> NotNow:
+    obstacle = named(row.verdict or "")
+    wait = _seconds(getattr(row, obstacle.seconds)) if obstacle.seconds else None
     return NotNow(obstacle, part_from(row), wait or timedelta(0))
 
 
@@ -131,83 +135,86 @@ def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
 
     One that is over a bound of its organization is not to be continued yet either: its time is moved.
     """
-    row = (
-        session.execute(
-            queries.RESUME,
-            {
-                "attempt_id": attempt_id,
-                "step": step,
-                "lease_seconds": float(settings().lease_seconds),
-            }
-            | _bounds(),
-        )
-        .mappings()
-        .one_or_none()
+    row = queries.RESUME.find(
+        session,
+        attempt_id=attempt_id,
+        step=step,
+        lease_seconds=float(settings().lease_seconds),
+        **_bounds(),
     )
-    return None if row is None else _claim_from(row)
+    if row is None:
+        return None
+    return Claim(
+        attempt_id=row.attempt_id,
+        step=row.step,
+        number=row.number,
+        part=part_from(row),
+        progress=row.progress or {},
+        accepted=row.accepted,
+        doubt_age=_seconds(row.doubt_seconds),
+        age=timedelta(seconds=row.attempt_seconds),
+    )
 
 
-def _bounds() -> dict[str, int]:
+class _ClaimValues(TypedDict):
+    part_id: UUID
+    revision: int
+    attempt_id: UUID
+    lease_seconds: float
+    max_late_seconds: float
+    crowded_message: str
+
+
+class _Bounds(TypedDict):
+    most_per_organization: int
+    most_per_host: int
+
+
+def _bounds() -> _Bounds:
     return {
         "most_per_organization": settings().publish_at_once_per_organization,
         "most_per_host": settings().publish_at_once_per_host,
     }
 
 
-def _claim_from(row: RowMapping) -> Claim:
-    return Claim(
-        attempt_id=row["attempt_id"],
-        step=row["step"],
-        number=row["number"],
-        part=part_from(row),
-        progress=row["progress"] or {},
-        accepted=row["accepted"],
-        doubt_age=_seconds(row["doubt_seconds"]),
-        age=_seconds(row["attempt_seconds"]) or timedelta(0),
-    )
-
-
-def part_from(row: RowMapping) -> DuePart:
-    """Read a part from a row of any statement built on the candidate."""
+def part_from(row: PartRow) -> DuePart:
+    """Return the part of a row of any statement built on the candidate."""
     return DuePart(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        root_id=row["root_id"],
-        position=row["position"],
-        revision=row["revision"],
-        generation=row["generation"],
-        content=row["content"],
-        media=row["media"],
-        settings=row["settings"],
-        title=row["title"],
-        created_at=row["created_at"],
-        publish_at=row["publish_at"],
-        read_at=row["now"],
-        wait=timedelta(seconds=row["wait_seconds"] or 0),
-        late=timedelta(seconds=row["late_seconds"]),
-        paused=_seconds(row["paused_seconds"]) or timedelta(0),
+        id=row.id,
+        organization_id=row.organization_id,
+        root_id=row.root_id,
+        position=row.position,
+        revision=row.revision,
+        generation=row.generation,
+        content=row.content,
+        media=row.media,
+        settings=row.settings,
+        title=row.title,
+        created_at=row.created_at,
+        publish_at=row.publish_at,
+        read_at=row.now,
+        wait=timedelta(seconds=row.wait_seconds or 0),
+        late=timedelta(seconds=row.late_seconds),
+        paused=_seconds(row.paused_seconds) or timedelta(0),
         channel=get_opened_channel(row),
-        disconnected_reason=row["disconnected_reason"],
+        disconnected_reason=row.disconnected_reason,
         to=_thread_position(row),
-        staged=(row["staged"] or {}) if row["staging_state"] == "ready" else {},
-        staging_error=row["staging_error_message"],
+        staged=(row.staged or {}) if row.staging_state == "ready" else {},
+        staging_error=row.staging_error_message,
     )
 
 
-def _thread_position(row: RowMapping) -> ThreadPosition | None:
-    if row["position"] == 0 or row["predecessor_state"] != PostState.PUBLISHED:
+def _thread_position(row: PartRow) -> ThreadPosition | None:
+    if row.position == 0 or row.predecessor_state != PostState.PUBLISHED:
         return None
     return ThreadPosition(
-        root=_released(row, "root_release"), parent=_released(row, "parent_release")
+        root=_released(row.root_release_id, row.root_release_url, row.root_release_data),
+        parent=_released(row.parent_release_id, row.parent_release_url, row.parent_release_data),
     )
 
 
-def _released(row: RowMapping, prefix: str) -> Released:
-    return Released(
-        id=row[f"{prefix}_id"] or "",
-        url=row[f"{prefix}_url"] or "",
-        data=row[f"{prefix}_data"] or {},
-    )
+def _released(release_id: str | None, url: str | None, data: Mapping[str, Any] | None) -> Released:
+    return Released(id=release_id or "", url=url or "", data=data or {})
 
 
 def _seconds(value: float | None) -> timedelta | None:

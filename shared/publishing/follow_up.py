@@ -8,10 +8,9 @@ import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Protocol, TypedDict
+from uuid import UUID
 
-from sqlalchemy import TextClause
-from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,16 +21,35 @@ from shared.core.config import settings
 from shared.core.log import log
 from shared.db.insist import insist
 from shared.db.session import after_commit, run, unit_of_work
+from shared.db.statement import Json
 from shared.db.wire import constraint_of
 from shared.posts.hints import Queued, arm_after_commit, attempt_hint, send_after_commit
 from shared.posts.obstacles import PREDECESSOR_FAILED, Obstacle, Step, sentence
 from shared.providers.base import Released
 from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError, RateLimited
-from shared.publishing import notices, queries
+from shared.publishing import notices
+from shared.publishing import record_queries as queries
 from shared.publishing.claim import Claim, DuePart, channel_ids
 from shared.publishing.notices import refusal, tell
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
+from shared.publishing.record_queries import EndedRow, RecordReleasedRow
 from shared.webhooks import announce
+
+
+class Ending(Protocol):
+    """The statement that finishes an attempt and its part."""
+
+    def __call__(
+        self,
+        session: Session,
+        /,
+        *,
+        attempt_id: UUID,
+        step: int,
+        error_code: str | None,
+        error_message: str | None,
+        evidence: Json | None,
+    ) -> EndedRow | None: ...
 
 
 def record(
@@ -79,21 +97,29 @@ def _record_released(claimed: Claim, released: Released) -> None:
 
 
 def _write_release(session: Session, claimed: Claim, released: Released) -> None:
-    values = {
-        "release_id": released.id,
-        "release_url": released.url or None,
-        "release_data": released.data_to_store,
-    }
-    notice = notices.published(claimed.part, released.url).values
-    row = session.execute(queries.RECORD_RELEASED, _held(claimed) | values | notice).one_or_none()
+    data = released.data_to_store
+    row = queries.RECORD_RELEASED.find(
+        session,
+        **_held(claimed),
+        release_id=released.id,
+        release_url=released.url or None,
+        release_data=data,
+        **notices.published(claimed.part, released.url).values,
+    )
     if row is not None:
         _follow_release(session, claimed.part, row)
         return
-    session.execute(queries.KEEP_LATE_RELEASE, {"attempt_id": claimed.attempt_id} | values)
+    queries.KEEP_LATE_RELEASE.run(
+        session,
+        attempt_id=claimed.attempt_id,
+        release_id=released.id,
+        release_url=released.url or None,
+        release_data=data,
+    )
     log.warning("publish.released_late", extra={"attempt_id": claimed.attempt_id})
 
 
-def _follow_release(session: Session, part: DuePart, row: Row[Any]) -> None:
+def _follow_release(session: Session, part: DuePart, row: RecordReleasedRow) -> None:
     """Send the next part's hint and the webhooks' messages, and count."""
     if row.id is not None:
         arm_after_commit(session, [Queued.from_row(row)])
@@ -120,15 +146,15 @@ def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
         **({"request_ended": True} if wait.request_ended else {}),
         **({"repeated": wait.repetitions} if wait.repetitions else {}),
     }
-    row = session.execute(
-        queries.RECORD_WAITING,
-        _held(claimed) | _error(wait.error) | {
-            "progress": json.dumps(progress),
-            "after_seconds": wait.after.total_seconds(),
-            "accepted": wait.accepted,
-            "unknown": wait.unknown,
-        },
-    ).one_or_none()  # fmt: skip
+    row = queries.RECORD_WAITING.find(
+        session,
+        **_held(claimed),
+        **_error(wait.error),
+        progress=json.dumps(progress),
+        after_seconds=wait.after.total_seconds(),
+        accepted=wait.accepted,
+        unknown=wait.unknown,
+    )
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return
@@ -142,16 +168,18 @@ def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
     part = claimed.part
     too_late = max(timedelta(0), settings().max_late - part.late)
     wait = min(retry.after, too_late + timedelta(seconds=1))
-    row = session.execute(
-        queries.RECORD_RETRY,
-        _held(claimed) | _error(retry.error)
-        | {"after_seconds": wait.total_seconds(), "counts": retry.counts},
-    ).one_or_none()  # fmt: skip
-    if row is None:
+    queued = queries.RECORD_RETRY.find(
+        session,
+        **_held(claimed),
+        **_refusal(retry.error),
+        after_seconds=wait.total_seconds(),
+        counts=retry.counts,
+    )
+    if queued is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return
     hold_for(session, part, retry.error)
-    arm_after_commit(session, [Queued.from_row(row)])
+    arm_after_commit(session, [queued])
     log.info("publish.put_back", extra={"part_id": part.id, "code": retry.error.detail_code})
 
 
@@ -166,7 +194,7 @@ def _record_failed(
     session: Session, claimed: Claim, error: ProviderError, *, disconnects: bool
 ) -> None:
     part = claimed.part
-    if not _end(session, claimed, queries.RECORD_FAILED, error):
+    if not _end(session, claimed, queries.RECORD_FAILED.find, error):
         return
     if disconnects:
         organization_id, channel_id = channel_ids(part)
@@ -182,15 +210,15 @@ def _record_failed(
 
 def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) -> None:
     part = claimed.part
-    if not _end(session, claimed, queries.RECORD_UNCONFIRMED, error):
+    if not _end(session, claimed, queries.RECORD_UNCONFIRMED.find, error):
         return
     tell(session, part.organization_id, notices.unconfirmed(part, error))
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
 
 
-def _end(session: Session, claimed: Claim, statement: TextClause, error: ProviderError) -> bool:
+def _end(session: Session, claimed: Claim, statement: Ending, error: ProviderError) -> bool:
     """Finish attempt and part, which webhooks are notified of; False when the lease is lost."""
-    row = session.execute(statement, _held(claimed) | _error(error)).one_or_none()
+    row = statement(session, **_held(claimed), **_refusal(error))
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
         return False
@@ -202,16 +230,14 @@ def refuse(part: DuePart, obstacle: Obstacle) -> None:
     """Fail a queued part that cannot go out, and the parts that answer it."""
     message = refusal(part, obstacle)
     with unit_of_work() as session:
-        row = session.execute(
-            queries.FAIL_QUEUED,
-            {
-                "part_id": part.id,
-                "revision": part.revision,
-                "generation": part.generation,
-                "error_code": obstacle.verdict,
-                "error_message": message,
-            },
-        ).one_or_none()
+        row = queries.FAIL_QUEUED.find(
+            session,
+            part_id=part.id,
+            revision=part.revision,
+            generation=part.generation,
+            error_code=obstacle.verdict,
+            error_message=message,
+        )
         if row is not None:
             announce.send_after_commit(session, part.organization_id, row.messages)
             _tell_of_failure(session, part, message)
@@ -219,25 +245,49 @@ def refuse(part: DuePart, obstacle: Obstacle) -> None:
 
 def _tell_of_failure(session: Session, part: DuePart, message: str) -> None:
     """Fail the rest of the thread, tell the members at once, and count."""
-    session.execute(
-        queries.FAIL_SUCCESSORS,
-        {
-            "root_id": part.root_id,
-            "position": part.position,
-            "error_message": sentence(PREDECESSOR_FAILED, Step.CLAIM),
-        },
+    queries.FAIL_SUCCESSORS.run(
+        session,
+        root_id=part.root_id,
+        position=part.position,
+        error_message=sentence(PREDECESSOR_FAILED, Step.CLAIM),
     )
     tell(session, part.organization_id, notices.not_published(part, message))
     after_commit(session, lambda: metrics.count_failed(part.channel.provider))
 
 
-def _held(claimed: Claim) -> dict[str, Any]:
+class _Held(TypedDict):
+    attempt_id: UUID
+    step: int
+
+
+class _Refusal(TypedDict):
+    error_code: str
+    error_message: str
+    evidence: Json | None
+
+
+class _NoRefusal(TypedDict):
+    error_code: str | None
+    error_message: str | None
+    evidence: Json | None
+
+
+def _held(claimed: Claim) -> _Held:
     return {"attempt_id": claimed.attempt_id, "step": claimed.step}
 
 
-def _error(error: ProviderError | None) -> dict[str, Any]:
+def _error(error: ProviderError | None) -> _NoRefusal:
     if error is None:
         return {"error_code": None, "error_message": None, "evidence": None}
+    refusal = _refusal(error)
+    return {
+        "error_code": refusal["error_code"],
+        "error_message": refusal["error_message"],
+        "evidence": refusal["evidence"],
+    }
+
+
+def _refusal(error: ProviderError) -> _Refusal:
     return {
         "error_code": error.detail_code,
         "error_message": error.message or ContentRejected.code,

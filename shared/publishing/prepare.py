@@ -5,10 +5,7 @@ at its time if nobody fixes it.
 """
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy.engine import Row
 
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS
@@ -16,29 +13,31 @@ from shared.channels.errors import ChannelNotFound
 from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
 from shared.core.log import log, note
-from shared.db.session import execute_alone, read_only, unit_of_work
+from shared.db.session import read_only, unit_of_work
 from shared.posts.hints import Hint, attempt_hint, publish_hint, send, stage_hint
 from shared.posts.obstacles import Obstacle, Step, Then, named, sentence
 from shared.providers import registry
 from shared.providers.errors import ProviderError
 from shared.providers.registry import UnknownProvider
-from shared.publishing import notices, queries
+from shared.publishing import notices
+from shared.publishing import prepare_queries as queries
 from shared.publishing.notices import tell
+from shared.publishing.prepare_queries import PrepareRow, WaitsRow
 from shared.publishing.servers import know_server_ahead
 from shared.publishing.warm import warm_ahead
 
 
 def prepare(part_id: UUID, revision: int) -> None:
     """Prepare a part whose schedule has fired early. A stale firing does nothing."""
-    values = {
-        "part_id": part_id,
-        "revision": revision,
-        "threshold_seconds": float(MAX_DELAY_SECONDS),
-    }
+    threshold_seconds = float(MAX_DELAY_SECONDS)
     with read_only() as session:
-        row = session.execute(queries.PREPARE, values).one_or_none()
+        row = queries.PREPARE.find(session, part_id, revision, threshold_seconds=threshold_seconds)
         near = row is not None and row.near
-        waits = [] if near else session.execute(queries.WAITS, values).all()
+        waits = (
+            []
+            if near
+            else queries.WAITS.all(session, part_id, revision, threshold_seconds=threshold_seconds)
+        )
     send(_hint_of(wait) for wait in waits)
     if row is None or not near:
         log.info(
@@ -56,10 +55,10 @@ def prepare(part_id: UUID, revision: int) -> None:
     elif obstacle is None:
         if _token_expires_before(row):
             _refresh(row)
-        know_server_ahead(get_opened_channel(row._mapping), at=row.now)
+        know_server_ahead(get_opened_channel(row), at=row.now)
 
 
-def _hint_of(row: Row[Any]) -> Hint:
+def _hint_of(row: WaitsRow) -> Hint:
     """Return the hint of something that waits: an attempt, or a staging."""
     wait = timedelta(seconds=row.wait_seconds)
     if row.attempt_id is None:
@@ -67,17 +66,19 @@ def _hint_of(row: Row[Any]) -> Hint:
     return attempt_hint(row.attempt_id, row.step, row, wait=wait)
 
 
-def _send_for_the_second(row: Row[Any]) -> None:
+def _send_for_the_second(row: PrepareRow) -> None:
     hint = publish_hint(row, wait=timedelta(seconds=row.wait_seconds))
     warming = warm_ahead(row.due_at, wait_seconds=row.wait_seconds)
     queues.send(hint.target.queue_url, [hint.message, *warming])
-    execute_alone(queries.MARK_ENQUEUED, {"part_id": row.id, "revision": row.revision})
+    queries.MARK_ENQUEUED.alone(row.id, row.revision)
 
 
-def _token_expires_before(row: Row[Any]) -> bool:
+def _token_expires_before(row: PrepareRow) -> bool:
     expires_at = row.token_expires_at
     ahead = _renewed_ahead(row.provider)
-    return None not in (expires_at, ahead) and expires_at <= row.due_at + ahead
+    if expires_at is None or ahead is None:
+        return False
+    return expires_at <= row.due_at + ahead
 
 
 def _renewed_ahead(slug: str) -> timedelta | None:
@@ -88,11 +89,11 @@ def _renewed_ahead(slug: str) -> timedelta | None:
         return None
 
 
-def _refresh(row: Row[Any]) -> None:
+def _refresh(row: PrepareRow) -> None:
     """Get a new token ahead of time. A platform that does not answer now is asked again when the part is due."""
     try:
         refresh_ahead(
-            get_opened_channel(row._mapping)
+            get_opened_channel(row)
         )  # it notifies members itself of a channel that it disconnects
     except ChannelNotFound:
         log.info("prepare.channel_gone", extra={"part_id": row.id})
@@ -100,7 +101,7 @@ def _refresh(row: Row[Any]) -> None:
         log.warning("prepare.not_refreshed", extra={"part_id": row.id, "code": error.detail_code})
 
 
-def _notify(row: Row[Any], obstacle: Obstacle) -> None:
+def _notify(row: PrepareRow, obstacle: Obstacle) -> None:
     name, reason = row.channel_name, row.disconnected_reason
     notice = notices.will_fail(
         row.id,

@@ -12,11 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 from uuid import UUID
-
-from sqlalchemy import TextClause
-from sqlalchemy.engine import Row, RowMapping
 
 from shared.aws.queues import MessagesNotTaken
 from shared.core import metrics
@@ -24,17 +21,28 @@ from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import request_missing_variants
 from shared.notifications.mails import mail_overdue
-from shared.posts.hints import Queued, arm, attempt_hint, publish_hint, send, stage_hint
-from shared.publishing import notices, outcome, queries
+from shared.posts.hints import arm, attempt_hint, publish_hint, send, stage_hint
+from shared.publishing import notices, outcome, prepare_queries
+from shared.publishing import sweep_queries as queries
 from shared.publishing.bulk_notices import Told, mail_bulk, tell_bulk
 from shared.publishing.claim import Claim, part_from
+from shared.publishing.claim_queries import PartRow
 from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.housekeeping import guarded, keep_house
 from shared.publishing.notices import tell
 from shared.publishing.stuck import free_stuck
+from shared.publishing.sweep_queries import (
+    LimitedAttemptsRow,
+    TakeLimitedRow,
+    TakeLostRow,
+    TakeOverdueRow,
+    TakeUnsentRow,
+)
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.sweep import send_due_deliveries
+
+LimitedRow: TypeAlias = TakeOverdueRow | TakeLimitedRow | LimitedAttemptsRow
 
 PAGE_SIZE = 500
 MAX_PAGES = 400  # of each step; the next run goes on
@@ -152,14 +160,18 @@ def _raise(errors: list[Exception]) -> None:
 
 def arm_unarmed() -> int:
     """Arm queued parts that have neither schedule nor message at their revision."""
-    rows = _take(queries.TAKE_UNARMED, grace_seconds=ARMING_GRACE.total_seconds())
-    arm([Queued.from_row(row) for row in rows])
+    with unit_of_work() as session:
+        rows = queries.TAKE_UNARMED.all(
+            session, grace_seconds=ARMING_GRACE.total_seconds(), page_size=PAGE_SIZE
+        )
+    arm(rows)
     return len(rows)
 
 
 def send_unsent() -> int:
     """Send the on-the-second message of parts whose schedule has not fired. What the queue refuses is sent next time."""
-    rows = _take(queries.TAKE_UNSENT)
+    with unit_of_work() as session:
+        rows = queries.TAKE_UNSENT.all(session, PAGE_SIZE)
     try:
         send(publish_hint(row, wait=timedelta(seconds=row.wait_seconds)) for row in rows)
     except MessagesNotTaken as error:
@@ -172,14 +184,17 @@ def send_unsent() -> int:
     return len(rows)
 
 
-def _unmark_sent(rows: Sequence[Row[Any]]) -> None:
+def _unmark_sent(rows: Sequence[TakeUnsentRow]) -> None:
     with unit_of_work() as session:
-        session.execute(queries.UNMARK_ENQUEUED, {"ids": [row.id for row in rows]})
+        prepare_queries.UNMARK_ENQUEUED.run(session, [row.id for row in rows])
 
 
 def send_overdue(sweep: _Sweep) -> int:
     """Send overdue parts again, and note whom to notify of those that are more than five minutes late."""
-    rows = _take(queries.TAKE_OVERDUE, late_seconds=TOLD_WHEN_LATE_BY.total_seconds())
+    with unit_of_work() as session:
+        rows = queries.TAKE_OVERDUE.all(
+            session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
+        )
     due = [row for row in rows if row.paused_until is None]
     send([publish_hint(row) for row in due] + [stage_hint(row) for row in due if row.has_media])
     for row in rows:
@@ -189,7 +204,7 @@ def send_overdue(sweep: _Sweep) -> int:
             sweep.late.append(
                 Told(row.organization_id, notices.late(row.id, row.revision, row.root_id))
             )
-        elif row.paused_seconds > LIMITED_FOR.total_seconds():
+        elif (row.paused_seconds or 0) > LIMITED_FOR.total_seconds():
             sweep.limited.append(_limited(row, row.paused_until))
     return len(rows)
 
@@ -197,16 +212,12 @@ def send_overdue(sweep: _Sweep) -> int:
 def settle_lost_attempts() -> int:
     """Decide for attempts whose holder vanished, by the same table as for those that answered."""
     with unit_of_work() as session:
-        lost = session.execute(queries.TAKE_LOST, {"page_size": PAGE_SIZE}).mappings().all()
-        parts = (
-            session.execute(queries.LOST_PARTS, {"ids": [row["post_id"] for row in lost]})
-            .mappings()
-            .all()
-        )
-    by_id = {row["id"]: row for row in parts}
+        lost = queries.TAKE_LOST.all(session, PAGE_SIZE)
+        parts = queries.LOST_PARTS.all(session, [row.post_id for row in lost])
+    by_id = {part.id: part for part in parts}
     errors: list[Exception] = []
     for row in lost:
-        guarded(partial(_settle, row, by_id[row["post_id"]]), errors)
+        guarded(partial(_settle, row, by_id[row.post_id]), errors)
     if errors:
         raise ExceptionGroup("some attempts could not be settled", errors)
     return len(lost)
@@ -214,14 +225,16 @@ def settle_lost_attempts() -> int:
 
 def resume_waiting_attempts() -> int:
     """Send the continuations again that should have run by now."""
-    rows = _take(queries.TAKE_WAITING)
+    with unit_of_work() as session:
+        rows = queries.TAKE_WAITING.all(session, PAGE_SIZE)
     send(attempt_hint(row.attempt_id, row.step, row) for row in rows)
     return len(rows)
 
 
 def resume_stagings() -> int:
     """Send the stagings again whose holder vanished, or that should have gone on by now."""
-    rows = _take(queries.TAKE_STAGINGS)
+    with unit_of_work() as session:
+        rows = queries.TAKE_STAGINGS.all(session, PAGE_SIZE)
     send(stage_hint(row) for row in rows)
     return len(rows)
 
@@ -229,7 +242,7 @@ def resume_stagings() -> int:
 def adopt_late_releases() -> int:
     """Publish parts whose holder came back with a release after its lease had run out."""
     with unit_of_work() as session:
-        rows = session.execute(queries.ADOPT_LATE, {"page_size": PAGE_SIZE}).all()
+        rows = queries.ADOPT_LATE.all(session, PAGE_SIZE)
         for row in rows:
             notice = notices.published_after_all(row.id, row.generation, row.root_id)
             tell(session, row.organization_id, notice)
@@ -266,14 +279,20 @@ def _tell_page(page: Sequence[Told], mails: list[UUID]) -> int:
 
 
 def _note_limited(sweep: _Sweep) -> int:
-    values = {"late_seconds": TOLD_WHEN_LATE_BY.total_seconds()}
-    rows = [*_take(queries.TAKE_LIMITED, **values), *_take(queries.LIMITED_ATTEMPTS, **values)]
+    late_seconds = TOLD_WHEN_LATE_BY.total_seconds()
+    with unit_of_work() as session:
+        parts = queries.TAKE_LIMITED.all(session, late_seconds, PAGE_SIZE)
+        attempts = queries.LIMITED_ATTEMPTS.all(session, late_seconds, PAGE_SIZE)
+    rows: list[TakeLimitedRow | LimitedAttemptsRow] = [*parts, *attempts]
     sweep.limited += [_limited(row, row.until) for row in rows]
     return len(rows)
 
 
 def _note_crowded(sweep: _Sweep) -> int:
-    rows = _take(queries.TAKE_CROWDED, late_seconds=TOLD_WHEN_LATE_BY.total_seconds())
+    with unit_of_work() as session:
+        rows = queries.TAKE_CROWDED.all(
+            session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
+        )
     sweep.late += [
         Told(row.organization_id, notices.crowded(row.id, row.revision, row.root_id, host=row.host))
         for row in rows
@@ -281,46 +300,41 @@ def _note_crowded(sweep: _Sweep) -> int:
     return len(rows)
 
 
-def _limited(row: Row[Any], until: datetime) -> Told:
+def _limited(row: LimitedRow, until: datetime) -> Told:
     notice = notices.limited(
         row.id, row.generation, row.root_id, channel_name=row.channel_name, until=until
     )
     return Told(row.organization_id, notice)
 
 
-def _take(statement: TextClause, **values: Any) -> Sequence[Row[Any]]:
-    with unit_of_work() as session:
-        return session.execute(statement, {"page_size": PAGE_SIZE} | values).all()
-
-
-def _settle(row: RowMapping, part: RowMapping) -> int:
+def _settle(row: TakeLostRow, part: PartRow) -> int:
     claimed = _claim_of_lost(row, part)
     with about(attempt_id=claimed.attempt_id, **claimed.part.ids):
-        next_ = outcome.after_lost_lease(facts_of(claimed, sent=row["sent"], refreshed=True))
+        next_ = outcome.after_lost_lease(facts_of(claimed, sent=row.sent, refreshed=True))
         log.warning("attempt.lost", extra={"next": type(next_).__name__})
         record(claimed, next_)
     return 1
 
 
-def _claim_of_lost(row: RowMapping, part: RowMapping) -> Claim:
-    doubt_seconds = row["doubt_seconds"]
+def _claim_of_lost(row: TakeLostRow, part: PartRow) -> Claim:
+    doubt_seconds = row.doubt_seconds
     return Claim(
-        attempt_id=row["attempt_id"],
-        step=row["step"],
-        number=row["number"],
+        attempt_id=row.attempt_id,
+        step=row.step,
+        number=row.number,
         part=part_from(part),
-        progress=row["progress"] or {},
-        accepted=row["accepted"],
+        progress=row.progress or {},
+        accepted=row.accepted,
         doubt_age=None if doubt_seconds is None else timedelta(seconds=doubt_seconds),
-        age=timedelta(seconds=row["attempt_seconds"]),
+        age=timedelta(seconds=row.attempt_seconds),
     )
 
 
 def _gauge() -> int:
     """Write the gauges that alarms watch; return how many parts are late."""
     with read_only() as session:
-        late = int(session.execute(queries.LATE_PARTS, {"most_counted": MOST_COUNTED}).scalar_one())
-        crowded = int(session.execute(queries.CROWDED_PARTS).scalar_one())
+        late = queries.LATE_PARTS.one(session, MOST_COUNTED).total
+        crowded = queries.CROWDED_PARTS.one(session).total
     metrics.gauge_late_posts(late)
     metrics.gauge_crowded_posts(crowded)
     return late

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from shared.channels.line import open_line
 from shared.core.errors_report import report
 from shared.core.log import log, note
-from shared.db.session import execute_alone, read_only, run, unit_of_work
+from shared.db.session import read_only, run, unit_of_work
 from shared.media.pick import MediaFile
 from shared.posts.hints import attempt_hint, send, send_after_commit, stage_hint
 from shared.posts.obstacles import NOT_STAGED, Then
@@ -27,7 +27,7 @@ from shared.providers.errors import (
     Unsupported,
 )
 from shared.providers.http import Api
-from shared.publishing import outcome, queries
+from shared.publishing import claim_queries, outcome, record_queries
 from shared.publishing.claim import Claim, NotNow, claim, resume
 from shared.publishing.facts import facts_of, task_of
 from shared.publishing.follow_up import record, refuse
@@ -46,7 +46,7 @@ class LeaseLost(Exception):
 
 def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     """Publish a part, if it is due and nobody else has it. `deadline` is a `time.monotonic()` value."""
-    found = claim(execute_alone, part_id, revision)
+    found = claim(part_id, revision)
     if found is None:
         log.info("publish.stale", extra={"part_id": part_id, "revision": revision})
         return
@@ -214,15 +214,14 @@ def _look_up(
     found = provider.look_up(api, post, to=to, since=since)
     candidates = [one.released for one in found if one.created_at >= since]
     with unit_of_work() as session:
-        known = session.scalars(
-            queries.KNOWN_RELEASES,
-            {
-                "provider": claimed.part.channel.provider,
-                "remote_id": claimed.part.channel.remote_id,
-                "part_id": claimed.part.id,
-                "release_ids": [candidate.id for candidate in candidates],
-            },
-        ).all()
+        rows = record_queries.KNOWN_RELEASES.all(
+            session,
+            provider=claimed.part.channel.provider,
+            remote_id=claimed.part.channel.remote_id,
+            part_id=claimed.part.id,
+            release_ids=[candidate.id for candidate in candidates],
+        )
+    known = {row.release_id for row in rows}
     return [candidate for candidate in candidates if candidate.id not in known]
 
 
@@ -232,8 +231,7 @@ def mark_sending(claimed: Claim) -> None:
     Raises:
         LeaseLost: the attempt is not ours any more; nothing may be sent.
     """
-    values = {"attempt_id": claimed.attempt_id, "step": claimed.step}
-    if not execute_alone(queries.MARK_SENDING, values):
+    if not claim_queries.MARK_SENDING.alone(claimed.attempt_id, claimed.step):
         raise LeaseLost(f"attempt {claimed.attempt_id} at step {claimed.step}")
 
 
@@ -244,9 +242,7 @@ def _our_mistake(error: Exception, *, sent: bool) -> ProviderError:
 
 
 def _requeue_if_early(session: Session, attempt_id: UUID, step: int) -> None:
-    row = session.execute(
-        queries.RESUME_WAIT, {"attempt_id": attempt_id, "step": step}
-    ).one_or_none()
+    row = claim_queries.RESUME_WAIT.find(session, attempt_id, step)
     if row is None:
         log.info("publish.stale", extra={"attempt_id": attempt_id, "step": step})
         return

@@ -8,10 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.orm import Session
 
 from shared.aws import storage
@@ -24,11 +23,11 @@ from shared.core.log import log, note
 from shared.db.session import (
     CommitUnknown,
     after_commit,
-    execute_alone,
     read_only,
     run,
     unit_of_work,
 )
+from shared.db.statement import Json
 from shared.media.pick import MediaFile
 from shared.media.variants import request_variants
 from shared.posts.hints import (
@@ -52,13 +51,15 @@ from shared.providers.errors import (
     TokenExpired,
 )
 from shared.providers.http import MediaReader
-from shared.publishing import notices, queries
+from shared.publishing import notices
+from shared.publishing import stage_queries as queries
 from shared.publishing.claim import DuePart, channel_ids, part_from
 from shared.publishing.follow_up import hold_for
 from shared.publishing.models import StagingState
 from shared.publishing.notices import tell
 from shared.publishing.outgoing import StillConverting, files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
+from shared.publishing.stage_queries import ClaimStagingRow
 
 # A lease outlasts the longest silence of its holder, and is renewed with every range that is read: a holder that is killed
 # costs minutes, not the function's quarter of an hour. After the last range only the platform's answer is awaited.
@@ -103,18 +104,12 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     with unit_of_work() as session:
         if _is_crowded(session, part_id, revision):
             return
-        row = (
-            session.execute(
-                queries.CLAIM_STAGING,
-                {
-                    "part_id": part_id,
-                    "revision": revision,
-                    "staging_id": new_id(),
-                    "lease_seconds": LEASE.total_seconds(),
-                },
-            )
-            .mappings()
-            .one_or_none()
+        row = queries.CLAIM_STAGING.find(
+            session,
+            part_id=part_id,
+            revision=revision,
+            staging_id=new_id(),
+            lease_seconds=LEASE.total_seconds(),
         )
         files = files_of(session, part_from(row)) if row is not None else ()
     if row is None:
@@ -135,15 +130,15 @@ def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
 
     The lock is held until the claim is committed, so that claims at the same instant cannot share the last place.
     """
-    part = session.execute(queries.LOCK_STAGINGS, {"part_id": part_id}).one_or_none()
+    part = queries.LOCK_STAGINGS.find(session, part_id)
     if part is None:
         return False
-    values = {
-        "organization_id": part.organization_id,
-        "part_id": part_id,
-        "most": settings().stage_at_once_per_organization,
-    }
-    row = session.execute(queries.STAGINGS_ARE_CROWDED, values).one_or_none()
+    row = queries.STAGINGS_ARE_CROWDED.find(
+        session,
+        organization_id=part.organization_id,
+        part_id=str(part_id),
+        most=settings().stage_at_once_per_organization,
+    )
     if row is None:
         return False
     log.info("stage.crowded", extra={"part_id": part_id, "revision": revision})
@@ -211,7 +206,7 @@ def _checkpoint(held: Held) -> None:
         LeaseLost: somebody else has taken over.
     """
     values = _values(held, _Kept(StagingState.RUNNING, held.progress))
-    if run(lambda session: session.execute(queries.KEEP_STAGING, values).one_or_none()) is None:
+    if run(lambda session: queries.KEEP_STAGING.find(session, **values)) is None:
         raise LeaseLost
 
 
@@ -231,12 +226,9 @@ def _renewing_reader(held: Held, files: Sequence[MediaFile]) -> MediaReader:
 
 
 def _renew(held: Held, lease: timedelta) -> None:
-    values = {
-        "staging_id": held.staging_id,
-        "step": held.step,
-        "lease_seconds": lease.total_seconds(),
-    }
-    if not execute_alone(queries.RENEW_STAGING, values):
+    if not queries.RENEW_STAGING.alone(
+        staging_id=held.staging_id, step=held.step, lease_seconds=lease.total_seconds()
+    ):
         raise LeaseLost
 
 
@@ -273,7 +265,7 @@ def _let_go(held: Held, kept: _Kept) -> None:
 def _keep(session: Session, held: Held, kept: _Kept) -> None:
     """Write where it stands, and send what has to go on: the part when it is due, else the rest of the staging."""
     part = held.part
-    row = session.execute(queries.KEEP_STAGING, _values(held, kept)).one_or_none()
+    row = queries.KEEP_STAGING.find(session, **_values(held, kept))
     if row is None:
         log.warning("stage.lease_lost", extra={"part_id": part.id, "step": held.step})
         return
@@ -289,7 +281,7 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
     if finished and row.wait_seconds is not None and row.wait_seconds <= NEARLY_DUE.total_seconds():
         wait = timedelta(seconds=row.wait_seconds)
         send_after_commit(session, publish_hint(part, wait=wait))
-    if kept.state is StagingState.WAITING:
+    if kept.state is StagingState.WAITING and row.resume_at is not None:
         schedule = Schedule(name=f"{row.id}-s{row.step}", at=row.resume_at)
         send_after_commit(session, stage_hint(part, wait=kept.after, schedule=schedule))
     if isinstance(kept.error, StillConverting) and kept.state is StagingState.WAITING:
@@ -316,23 +308,35 @@ def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_d
 
 
 def _send_replies(root_id: UUID, revision: int) -> None:
-    values = {"root_id": root_id, "revision": revision}
     with read_only() as session:
-        replies = session.execute(queries.REPLIES_WITH_MEDIA, values).all()
+        replies = queries.REPLIES_WITH_MEDIA.all(session, root_id, revision)
     send(stage_hint(reply) for reply in replies)
 
 
-def _held(row: RowMapping) -> Held:
+def _held(row: ClaimStagingRow) -> Held:
     return Held(
-        staging_id=row["staging_id"],
-        step=row["step"],
-        tries=row["tries"],
-        progress=row["progress"],
+        staging_id=row.staging_id,
+        step=row.step,
+        tries=row.tries,
+        progress=row.progress,
         part=part_from(row),
     )
 
 
-def _values(held: Held, kept: _Kept) -> dict[str, Any]:
+class _Values(TypedDict):
+    staging_id: UUID
+    step: int
+    state: str
+    progress: Json
+    after_seconds: float
+    lease_seconds: float
+    expires_at: datetime | None
+    progressed: bool
+    error_code: str | None
+    error_message: str | None
+
+
+def _values(held: Held, kept: _Kept) -> _Values:
     error = kept.error
     return {
         "staging_id": held.staging_id,

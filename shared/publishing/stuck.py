@@ -4,10 +4,12 @@ A part waits for the part before it, whose record gives it its time. If that rec
 it is gone or failed, nothing else ever would: no message, no schedule and no other step of the sweep.
 """
 
-from sqlalchemy import text
+from typing import NamedTuple
+from uuid import UUID
 
 from shared.core.log import log
 from shared.db.session import unit_of_work
+from shared.db.statement import Sql, Statement, sql
 from shared.posts.announce import announcing
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import PREDECESSOR_FAILED, PREDECESSOR_MISSING, Step, sentence
@@ -16,53 +18,89 @@ from shared.publishing.notices import tell
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.models import Event
 
+
+class TakeStuck(NamedTuple):
+    """`missing` and `failed` are what members read of a part that lost the one before it, and of one whose failed."""
+
+    page_size: int
+    missing: str
+    failed: str
+
+
+class StuckRow(NamedTuple):
+    """`messages` are those of the row's organization."""
+
+    id: UUID
+    root_id: UUID
+    organization_id: UUID
+    generation: int
+    position: int
+    goes_on: bool
+    messages: list[UUID]
+
+
 # What goes on was never sent, so it cannot appear twice; its claim fails it if it is a day late by now. What lost the
 # part that it answers fails with everything after it. Reads `ix_posts_waiting` up to now, which holds only threads
 # that are under way.
-TAKE_STUCK = text(f"""
-    with stuck as (
-        select p.id, p.root_id, p.position, p.delay_seconds, q.published_at,
-            p.position = 0 or q.state is not distinct from 'published' as goes_on, q.state is null as alone
-        from posts p
-        left join posts q on q.root_id = p.root_id and q.position = p.position - 1 and q.deleted_at is null
-        where p.state = 'queued' and p.deleted_at is null and p.due_at is null
-            and p.publish_at <= now() - interval '1 minute'
-            and (p.position = 0 or q.state is null or q.state in ('published', 'failed', 'draft'))
-        order by p.publish_at, p.id limit :page_size
-        for update of p skip locked
-    ), going as (
-        update posts set due_at = greatest(now(), stuck.published_at + make_interval(secs => stuck.delay_seconds)),
-            armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
-            updated_at = now() - interval '1 minute'
-        from stuck where posts.id = stuck.id and stuck.goes_on
-        returning posts.*
-    ), broken as (
-        update posts set state = 'failed', updated_at = now(),
-            error_code = case when stuck.alone then '{PREDECESSOR_MISSING.verdict}'
-                else '{PREDECESSOR_FAILED.verdict}' end,
-            error_message = case when stuck.alone then cast(:missing as text) else cast(:failed as text) end
-        from stuck
-        where posts.root_id = stuck.root_id and posts.position >= stuck.position and not stuck.goes_on
-            and {where_may_become(PostState.FAILED, by=Hand.SWEEP)} and posts.deleted_at is null
-            and posts.due_at is null
-        returning posts.*
-    ), {announcing("broken", Event.FAILED)}
-    select told.id, told.root_id, told.organization_id, told.generation, told.position, told.state = 'queued' as goes_on,
-        array(select messages.id from messages where messages.organization_id = told.organization_id) as messages
-    from (select * from going union all select * from broken) told
-    order by told.root_id, told.position
-""")  # noqa: S608, only constants
+TAKE_STUCK = Statement(
+    "take_stuck",
+    sql(
+        """
+        with stuck as (
+            select p.id, p.root_id, p.position, p.delay_seconds, q.published_at,
+                p.position = 0 or q.state is not distinct from 'published' as goes_on, q.state is null as alone
+            from posts p
+            left join posts q on q.root_id = p.root_id and q.position = p.position - 1 and q.deleted_at is null
+            where p.state = 'queued' and p.deleted_at is null and p.due_at is null
+                and p.publish_at <= now() - interval '1 minute'
+                and (p.position = 0 or q.state is null or q.state in ('published', 'failed', 'draft'))
+            order by p.publish_at, p.id limit :page_size
+            for update of p skip locked
+        ), going as (
+            update posts set due_at = greatest(now(), stuck.published_at + make_interval(secs => stuck.delay_seconds)),
+                armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
+                updated_at = now() - interval '1 minute'
+            from stuck where posts.id = stuck.id and stuck.goes_on
+            returning posts.*
+        ), broken as (
+            update posts set state = 'failed', updated_at = now(),
+                error_code = case when stuck.alone then {predecessor_missing}
+                    else {predecessor_failed} end,
+                error_message = case when stuck.alone then cast(:missing as text) else cast(:failed as text) end
+            from stuck
+            where posts.root_id = stuck.root_id and posts.position >= stuck.position and not stuck.goes_on
+                and {may_become} and posts.deleted_at is null
+                and posts.due_at is null
+            returning posts.*
+        ), {events}
+        select told.id, told.root_id, told.organization_id, told.generation, told.position, told.state = 'queued' as goes_on,
+            array(select messages.id from messages where messages.organization_id = told.organization_id) as messages
+        from (select * from going union all select * from broken) told
+        order by told.root_id, told.position
+        """,
+        predecessor_missing=Sql(f"'{PREDECESSOR_MISSING.verdict}'"),
+        predecessor_failed=Sql(f"'{PREDECESSOR_FAILED.verdict}'"),
+        may_become=where_may_become(PostState.FAILED, by=Hand.SWEEP),
+        events=announcing("broken", Event.FAILED),
+    ),
+    params=TakeStuck,
+    row=StuckRow,
+)
+"""Give a page of stuck parts their time, or fail them with what answers them, and notify webhooks.
+
+One statement, so that of two reconcilers one acts on a part.
+"""
 
 
 def free_stuck(page_size: int) -> int:
     """Send on, or fail, queued parts that nothing else would ever touch, and notify their organizations."""
     with unit_of_work() as session:
-        values = {
-            "page_size": page_size,
-            "missing": sentence(PREDECESSOR_MISSING, Step.CLAIM),
-            "failed": sentence(PREDECESSOR_FAILED, Step.CLAIM),
-        }
-        rows = session.execute(TAKE_STUCK, values).all()
+        rows = TAKE_STUCK.all(
+            session,
+            page_size=page_size,
+            missing=sentence(PREDECESSOR_MISSING, Step.CLAIM),
+            failed=sentence(PREDECESSOR_FAILED, Step.CLAIM),
+        )
         for row in rows:
             notice = notices.stuck(row.id, row.generation, row.root_id, goes_on=row.goes_on)
             tell(session, row.organization_id, notice)

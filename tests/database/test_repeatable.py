@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Executable, TextClause, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import shared
@@ -21,9 +21,10 @@ from shared.core.ids import new_id
 from shared.db.base import Base
 from shared.db.migrate import migrating
 from shared.db.session import CommitUnknown, execute_alone, unit_of_work
+from shared.db.statement import Statement
 from shared.posts import hints
 from shared.posts.models import Post
-from shared.publishing import queries
+from shared.publishing import claim_queries, prepare_queries, stage_queries
 from shared.publishing.models import Attempt, AttemptState, Staging, StagingState
 from tests.builders import a_channel, a_member, a_post, an_organization
 from tests.database.proxy import CountingProxy
@@ -112,11 +113,15 @@ def to_renew_staging() -> Mapping[str, Any]:
 
 
 # The statements that declare it, and what each is given; whether rows come back.
-REPEATABLE: Mapping[str, tuple[TextClause, Callable[[], Mapping[str, Any]], int]] = {
-    "posts.hints._MARK_ARMED": (hints._MARK_ARMED, to_mark_armed, 0),
-    "publishing.queries.MARK_ENQUEUED": (queries.MARK_ENQUEUED, to_mark_enqueued, 0),
-    "publishing.queries.MARK_SENDING": (queries.MARK_SENDING, to_mark_sending, 1),
-    "publishing.queries.RENEW_STAGING": (queries.RENEW_STAGING, to_renew_staging, 1),
+REPEATABLE: Mapping[str, tuple[Statement[..., Any], Callable[[], Mapping[str, Any]], int]] = {
+    "posts.hints.MARK_ARMED": (hints.MARK_ARMED, to_mark_armed, 0),
+    "publishing.prepare_queries.MARK_ENQUEUED": (
+        prepare_queries.MARK_ENQUEUED,
+        to_mark_enqueued,
+        0,
+    ),
+    "publishing.claim_queries.MARK_SENDING": (claim_queries.MARK_SENDING, to_mark_sending, 1),
+    "publishing.stage_queries.RENEW_STAGING": (stage_queries.RENEW_STAGING, to_renew_staging, 1),
 }
 
 
@@ -126,7 +131,7 @@ def test_every_statement_that_declares_it_is_proven() -> None:
         if ".migrations" in module.name:
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
-            if isinstance(value, Executable) and value.get_execution_options().get("repeatable"):
+            if isinstance(value, Statement) and value.options["repeatable"]:
                 declared.add(f"{module.name.removeprefix('shared.')}.{name}")
     assert declared == set(REPEATABLE)
 
@@ -137,7 +142,7 @@ def test_run_again_it_stores_what_it_stored(lost: Lost, name: str) -> None:
     values = prepare()
     before = contents()
     lost.next_answer()
-    assert len(execute_alone(statement, values)) == rows
+    assert len(statement.alone(**values)) == rows
     [between] = lost.found
     assert between != before
     assert contents() == between
@@ -180,7 +185,7 @@ class TestOthers:
         assert len(lost.found) == 1
 
     def test_a_second_loss_is_told(self, lost: Lost) -> None:
-        statement, prepare, _ = REPEATABLE["posts.hints._MARK_ARMED"]
+        statement, prepare, _ = REPEATABLE["posts.hints.MARK_ARMED"]
         values = prepare()
 
         def again() -> None:
@@ -188,7 +193,7 @@ class TestOthers:
 
         lost.proxy.lose_next_answer(again)
         with pytest.raises(Exception, match="network error"):
-            execute_alone(statement, values)
+            statement.alone(**values)
 
     def test_what_the_server_refused_while_ending_is_run_again(
         self, through_proxy: CountingProxy

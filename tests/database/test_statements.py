@@ -28,6 +28,7 @@ TYPES: dict[str, tuple[object, ...]] = {
     "character varying": (str,),
     "date": (date,),
     "double precision": (float,),
+    "double precision[]": (list[float],),
     "integer": (int,),
     "interval": (timedelta,),
     "json": (dict, list, Any),
@@ -72,7 +73,13 @@ def plain(hint: object) -> object:
         hint = hint.__supertype__
     if get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, StrEnum)):
         return str
-    if get_origin(hint) is list and (inner := plain(get_args(hint)[0])) in (bool, int, str, UUID):
+    if get_origin(hint) is list and (inner := plain(get_args(hint)[0])) in (
+        bool,
+        float,
+        int,
+        str,
+        UUID,
+    ):
         return list[inner]  # type: ignore[valid-type]
     return get_origin(hint) or hint
 

@@ -24,8 +24,9 @@ from shared.organizations.models import Role
 from shared.posts.edit import edit
 from shared.posts.find_slot import find_slot
 from shared.posts.models import Tag
-from shared.posts.queries import Author, delete_posts_of_channel
+from shared.posts.parts import Author
 from shared.posts.schemas import PostEdit, TagIn, TagWrite
+from shared.posts.store import delete_posts_of_channel
 from shared.posts.tags import add_tag, change_tag, delete_tag
 from tests.builders import a_channel, a_customer, a_member, a_post, an_organization
 from tests.conftest import Configure

@@ -5,11 +5,9 @@ from uuid import UUID
 import httpx
 import pytest
 import respx
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.channels.line import (
-    OPENED_CHANNEL,
     OpenedChannel,
     get_opened_channel,
     http_client,
@@ -17,12 +15,13 @@ from shared.channels.line import (
     open_new_line,
 )
 from shared.channels.models import Channel
+from shared.channels.queries import OPEN, get_channel_to_open
 from shared.core.crypto import CannotOpen
 from shared.core.net import AddressRefused
 from shared.organizations.models import Organization
-from shared.posts.models import Post
 from shared.providers.errors import AppMisconfigured, ChannelDisconnected
 from shared.providers.registry import provider
+from shared.publishing.sweep_queries import LOST_PARTS
 from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure
 from tests.shared.channels.builders import BLUESKY, a_bluesky_channel
@@ -31,25 +30,23 @@ pytestmark = pytest.mark.usefixtures("sealing")
 
 
 def read(session: Session, channel_id: UUID) -> OpenedChannel:
-    row = session.execute(select(*OPENED_CHANNEL).where(Channel.id == channel_id)).mappings().one()
-    return get_opened_channel(row)
+    return get_channel_to_open(
+        session, session.get_one(Channel, channel_id).organization_id, channel_id
+    )
 
 
 class TestOpenedChannel:
-    def test_it_is_read_from_a_joined_row(self, session: Session) -> None:
+    def test_it_is_read_from_a_row_that_holds_more(self, session: Session) -> None:
         channel = a_bluesky_channel(session, an_organization(session))
         post = a_post(session, channel)
-        row = (
-            session.execute(
-                select(Post.id, Post.settings, *OPENED_CHANNEL).join(
-                    Channel, Channel.id == Post.channel_id
-                )
-            )
-            .mappings()
-            .one()
-        )
-        assert row["id"] == post.id
+        [row] = LOST_PARTS.all(session, [post.id])
+        assert row.id == post.id
         assert get_opened_channel(row).id == channel.id
+
+    def test_no_token_shows_when_a_row_is_printed(self, session: Session) -> None:
+        channel = a_bluesky_channel(session, an_organization(session))
+        row = OPEN.one(session, channel.organization_id, channel.id)
+        assert repr(row.access_token) not in repr(row)
 
     def test_no_token_shows_when_it_is_printed(self, session: Session) -> None:
         channel = a_bluesky_channel(session, an_organization(session))

@@ -27,7 +27,7 @@ from shared.posts.compose import compose
 from shared.posts.delete import delete_group, delete_post
 from shared.posts.edit import change_status, duplicate, edit, reschedule
 from shared.posts.lifecycle import PostState
-from shared.posts.queries import Author, delete_posts_of_channel
+from shared.posts.parts import Author
 from shared.posts.resolve import confirm, resend
 from shared.posts.schemas import (
     ChannelPostIn,
@@ -37,6 +37,7 @@ from shared.posts.schemas import (
     PostDraft,
     PostEdit,
 )
+from shared.posts.store import delete_posts_of_channel
 from shared.providers.base import Released
 from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure

@@ -20,7 +20,7 @@ from shared.posts.edit import edit
 from shared.posts.errors import PostChanged, PostIsPublishing
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post
-from shared.posts.queries import Author
+from shared.posts.parts import Author
 from shared.posts.schemas import PostDraft, PostEdit
 from shared.publishing.claim import claim
 from tests.builders import a_channel, a_post, an_organization
@@ -121,7 +121,7 @@ class TestAgainstTheClaim:
         self, committed: Engine, post: Post, another: ThreadPoolExecutor
     ) -> None:
         with unit_of_work() as session:
-            assert claim(session.execute, post.id, 1) is not None
+            assert claim(post.id, 1, session=session) is not None
             late = another.submit(change, post, "Too late")
             until_it_waits(committed, late)
         with pytest.raises(PostIsPublishing):
@@ -146,7 +146,7 @@ class TestAgainstTheClaim:
     ) -> None:
         def try_to_claim() -> None:
             with unit_of_work() as session:
-                assert claim(session.execute, post.id, 1) is None
+                assert claim(post.id, 1, session=session) is None
 
         with unit_of_work() as session:
             done(session, post)

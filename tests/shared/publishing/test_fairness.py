@@ -43,7 +43,7 @@ def due(world: World, channel: Channel, count: int) -> list[Post]:
 
 def take(post: Post) -> Claim | NotNow | None:
     with unit_of_work() as session:
-        return claim(session.execute, post.id, post.revision)
+        return claim(post.id, post.revision, session=session)
 
 
 def taken(world: World, channel: Channel, count: int) -> list[Claim]:

@@ -47,7 +47,7 @@ def publish(root: Post) -> None:
 
 def taken(root: Post) -> Claim:
     with unit_of_work() as session:
-        claimed = claim(session.execute, root.id, root.revision)
+        claimed = claim(root.id, root.revision, session=session)
     assert isinstance(claimed, Claim)
     return claimed
 
@@ -91,7 +91,7 @@ class TestGenerations:
         with world.engine.begin() as connection:
             connection.execute(text("update posts set revision = revision + 1"))
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, root.revision + 1)
+            claimed = claim(root.id, root.revision + 1, session=session)
         assert isinstance(claimed, Claim)
         assert claimed.number == 1
 
@@ -133,7 +133,7 @@ class TestGenerations:
         world.messages.clear()
         disable_channels(world, disabled=True)
         with unit_of_work() as session:
-            found = claim(session.execute, root.id, root.revision)
+            found = claim(root.id, root.revision, session=session)
         assert isinstance(found, NotNow)
         run_module.put_off(found)
         assert world.states(root.id) == ["failed", "failed"]

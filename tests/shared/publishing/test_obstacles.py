@@ -18,7 +18,7 @@ from shared.core.ids import OrganizationId
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
-from shared.posts.queries import Author
+from shared.posts.parts import Author
 from shared.posts.schemas import ChannelPostIn, IntegrationIn, PartIn, PostDraft
 from shared.publishing.prepare import prepare
 from shared.publishing.run import publish_due

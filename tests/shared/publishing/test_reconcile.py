@@ -16,9 +16,17 @@ from shared.aws import scheduler
 from shared.core import metrics
 from shared.core.ids import new_id
 from shared.db.session import connect, run, unit_of_work
+from shared.db.statement import Statement
 from shared.providers.base import Processing, Released
 from shared.providers.errors import PlatformUnavailable, RateLimited
-from shared.publishing import bulk_notices, follow_up, queries
+from shared.publishing import (
+    bulk_notices,
+    claim_queries,
+    follow_up,
+    record_queries,
+    stage_queries,
+    sweep_queries,
+)
 from shared.publishing import reconcile as reconcile_module
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, claim
@@ -38,6 +46,12 @@ NOW, SOON = timedelta(0), timedelta(seconds=30)
 DAY = 24 * 3600
 
 
+STATEMENTS = {
+    name: value
+    for module in (claim_queries, record_queries, sweep_queries)
+    for name, value in vars(module).items()
+    if isinstance(value, Statement)
+}
 _MANY = text("""
     insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content, media,
         settings, content_hash, publish_at, delay_seconds, due_at, revision, generation, armed_revision, arm_count,
@@ -73,7 +87,7 @@ def taken(world: World, provider: str = "keyless") -> Claim:
     """Claim a new thread's root and mark that it is being sent."""
     root = a_thread(world, provider, due_in=NOW)
     with unit_of_work() as session:
-        claimed = claim(session.execute, root.id, root.revision)
+        claimed = claim(root.id, root.revision, session=session)
     assert isinstance(claimed, Claim)
     run_module.mark_sending(claimed)
     return claimed
@@ -94,14 +108,12 @@ class TestStagings:
         roots = [a_thread(world, "keyless", due_in=SOON, media=True) for _ in range(3)]
         for root in roots:
             with unit_of_work() as session:
-                session.execute(
-                    queries.CLAIM_STAGING,
-                    {
-                        "part_id": root.id,
-                        "revision": root.revision,
-                        "staging_id": new_id(),
-                        "lease_seconds": 960.0,
-                    },
+                stage_queries.CLAIM_STAGING.find(
+                    session,
+                    part_id=root.id,
+                    revision=root.revision,
+                    staging_id=new_id(),
+                    lease_seconds=960.0,
                 )
         world.messages.clear()
         world.pass_time(1_000)
@@ -160,7 +172,7 @@ class TestLateness:
                 publish_due(root.id, root.revision, deadline=time.monotonic() + 55)
         change(world, "update posts set due_at = now(), revision = 2 where position = 0")
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, 2)
+            claimed = claim(root.id, 2, session=session)
         assert isinstance(claimed, Claim)
         assert claimed.number == 1
 
@@ -518,12 +530,12 @@ class TestPlans:
             connection.execute(text("vacuum analyze posts, attempts, stagings, channels"))
 
     def values(self, name: str, page_size: int = 10) -> dict[str, object]:
-        asked = getattr(queries, name).text
+        asked = STATEMENTS[name].text
         values = {**self.VALUES, "page_size": page_size}
         return {key: value for key, value in values.items() if f":{key}" in asked}
 
     def explain(self, world: World, name: str, how: str = "") -> str:
-        statement = getattr(queries, name)
+        statement = STATEMENTS[name]
         with world.engine.connect() as connection:
             rows = connection.execute(text(f"explain {how} " + statement.text), self.values(name))
             plan = "\n".join(rows.scalars())
@@ -563,7 +575,7 @@ class TestPlans:
         taken, pages = 1, 0
         while taken:
             with unit_of_work() as session:
-                taken = len(session.execute(getattr(queries, name), self.values(name, 500)).all())
+                taken = len(STATEMENTS[name].all(session, **self.values(name, 500)))
             pages += 1
             assert pages < 10
         assert pages == 7  # 2,501 of them, 500 a page, and the empty one

@@ -19,7 +19,7 @@ from shared.posts.models import Post
 from shared.providers.base import OutgoingPost, Processing, Released, ThreadPosition
 from shared.providers.errors import ChannelDisconnected, ContentRejected, OutcomeUnknown
 from shared.providers.http import Api
-from shared.publishing import follow_up, queries
+from shared.publishing import follow_up, sweep_queries
 from shared.publishing import run as run_module
 from shared.publishing.claim import Claim, NotNow, claim
 from shared.publishing.follow_up import record
@@ -52,7 +52,7 @@ class TestClaim:
 
         def take(_number: int) -> Claim | NotNow | None:
             with unit_of_work() as session:
-                return claim(session.execute, root.id, root.revision)
+                return claim(root.id, root.revision, session=session)
 
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(take, range(16)))
@@ -243,7 +243,7 @@ class TestLease:
     ) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, root.revision)
+            claimed = claim(root.id, root.revision, session=session)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
@@ -261,7 +261,7 @@ class TestLease:
     def test_who_has_lost_it_tells_members_nothing(self, world: World, next_: Next) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, root.revision)
+            claimed = claim(root.id, root.revision, session=session)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
@@ -276,18 +276,18 @@ class TestLease:
     def test_while_reconcile_decides_the_old_holder_sends_nothing(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, root.revision)
+            claimed = claim(root.id, root.revision, session=session)
         assert isinstance(claimed, Claim)
         world.pass_time(80)
         with unit_of_work() as session:
-            session.execute(queries.TAKE_LOST, {"page_size": 1})
+            sweep_queries.TAKE_LOST.all(session, page_size=1)
         with pytest.raises(run_module.LeaseLost):
             run_module.mark_sending(claimed)
 
     def test_a_release_that_comes_late_is_adopted_by_reconcile(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, root.revision)
+            claimed = claim(root.id, root.revision, session=session)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)
@@ -310,7 +310,7 @@ class TestLease:
     def test_two_reconcilers_settle_an_attempt_once(self, world: World) -> None:
         root = a_thread(world, "keyed", due_in=NOW)
         with unit_of_work() as session:
-            claimed = claim(session.execute, root.id, root.revision)
+            claimed = claim(root.id, root.revision, session=session)
         assert isinstance(claimed, Claim)
         run_module.mark_sending(claimed)
         world.pass_time(80)

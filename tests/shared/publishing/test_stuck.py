@@ -13,7 +13,7 @@ from shared.organizations.models import Role
 from shared.posts.delete import delete_post
 from shared.posts.errors import PostIsPublished
 from shared.posts.models import Post
-from shared.posts.queries import Author
+from shared.posts.parts import Author
 from shared.posts.resolve import resend
 from shared.publishing.stuck import free_stuck
 from tests.builders import a_post

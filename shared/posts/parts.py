@@ -1,0 +1,108 @@
+"""What a post is made of, as it is stored and as it is to be stored, and who writes it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.core.ids import OrganizationId, UserId
+from shared.organizations.models import Role
+from shared.posts.hints import Queued
+from shared.posts.lifecycle import PostState
+from shared.posts.models import CreationMethod
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part as it is, locked until the transaction ends. Deleted ones are kept: they hold their position's id."""
+
+    id: UUID
+    root_id: UUID
+    channel_id: UUID
+    group_id: UUID
+    position: int
+    state: PostState
+    content: str
+    media: list[dict[str, Any]]
+    settings: dict[str, Any]
+    title: str | None
+    publish_at: datetime
+    due_at: datetime | None
+    delay_seconds: int
+    revision: int
+    generation: int
+    arm_count: int
+    armed_revision: int | None
+    enqueued_at: datetime | None
+    error_message: str | None
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPart:
+    """A part as it is to be. `publish_at` None: now, by the database's clock."""
+
+    id: UUID
+    channel_id: UUID
+    group_id: UUID
+    root_id: UUID
+    parent_id: UUID | None
+    position: int
+    state: PostState
+    content: str
+    media: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    title: str | None
+    content_hash: str
+    publish_at: datetime | None
+    delay_seconds: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is kept of a change: `changes` holds `{field: [before, after]}`."""
+
+    root_id: UUID
+    revision: int
+    action: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes, for whom, and through which door."""
+
+    organization_id: OrganizationId
+    user_id: UserId | None
+    role: Role
+    method: CreationMethod = CreationMethod.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRoot:
+    """A root as it was written. `wait_seconds` is None where nothing is due; `twin_id` is a post that is the same."""
+
+    id: UUID
+    revision: int
+    arm_count: int
+    publish_at: datetime
+    due_at: datetime | None
+    wait_seconds: float | None
+    has_media: bool
+    twin_id: UUID | None
+
+    def queued(self, organization_id: OrganizationId) -> Queued | None:
+        """Return what arming needs; None: nothing is due."""
+        if self.due_at is None or self.wait_seconds is None:
+            return None
+        return Queued(
+            id=self.id,
+            organization_id=organization_id,
+            revision=self.revision,
+            arm_count=self.arm_count,
+            due_at=self.due_at,
+            wait_seconds=self.wait_seconds,
+            has_media=self.has_media,
+        )

@@ -1,0 +1,195 @@
+"""How threads are written, locked, confirmed, sent again and deleted, with the messages that webhooks get for it."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.core.ids import OrganizationId, new_id
+from shared.db.statement import Json
+from shared.posts import queries
+from shared.posts.hints import Queued
+from shared.posts.lifecycle import PostState
+from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
+from shared.providers.base import Released
+from shared.webhooks.announce import send_after_commit
+
+
+def write_threads(
+    session: Session,
+    author: Author,
+    parts: Sequence[NewPart],
+    changes: Sequence[Change],
+    *,
+    labels: Sequence[str] | None = None,
+) -> Mapping[UUID, WrittenRoot] | None:
+    """Store whole threads, new ones or in place of what they were; None: one of them may no longer be touched.
+
+    `labels` are the names of the tags that the roots carry afterwards; None leaves tags as they are.
+    """
+    rows = queries.WRITE.all(
+        session,
+        organization_id=author.organization_id,
+        user_id=author.user_id,
+        creation_method=author.method,
+        parts=_json([_part_row(part) for part in parts]),
+        changes=_json([_change_row(change) for change in changes]),
+        labels=None if labels is None else list(labels),
+    )
+    if len(rows) < len(parts):
+        return None
+    send_after_commit(session, author.organization_id, rows[0].messages)
+    return {row.id: _written_root(row) for row in rows if row.position == 0}
+
+
+def lock_threads(
+    session: Session,
+    organization_id: OrganizationId,
+    *,
+    ids: Collection[UUID] = (),
+    groups: Collection[UUID] = (),
+) -> Mapping[UUID, Sequence[StoredPart]]:
+    """Lock the threads that ids of parts or groups name, deleted replies included; by root, in order of position."""
+    named_ids, named_groups = list(ids), list(groups)
+    while True:
+        locked = queries.LOCK_ROOTS.all(session, organization_id, named_ids, named_groups)
+        roots = [row.id for row in locked]
+        rows = queries.LOCK_PARTS.all(
+            session, organization_id, roots=roots, ids=named_ids, groups=named_groups
+        )
+        if {row.root_id for row in rows} <= set(roots):
+            break
+        # A post joined the group while we waited. Its thread may still have been growing, so read it again.
+    threads: dict[UUID, list[StoredPart]] = {}
+    for row in rows:
+        part = StoredPart(**{**row._asdict(), "state": PostState(row.state)})
+        threads.setdefault(part.root_id, []).append(part)
+    return {root: parts for root, parts in threads.items() if not parts[0].is_deleted}
+
+
+def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) -> int:
+    """Mark the posts that a channel has not published yet as deleted; how many. Their schedules will do nothing."""
+    locked = queries.LOCK_ROOTS_OF_CHANNEL.all(session, author.organization_id, channel_id)
+    roots = [row.id for row in locked]
+    return len(delete_threads(session, author, roots, action="channel_deleted")) if roots else 0
+
+
+def delete_threads(
+    session: Session, author: Author, roots: Collection[UUID], *, action: str = "deleted"
+) -> Sequence[UUID]:
+    """Mark whole, locked threads as deleted, unless a part is being published or was; return which.
+
+    `action` is what the history calls it.
+    """
+    rows = queries.DELETE.all(
+        session,
+        organization_id=author.organization_id,
+        user_id=author.user_id,
+        roots=list(roots),
+        action=action,
+    )
+    if rows:
+        send_after_commit(session, author.organization_id, rows[0].messages)
+    return [row.root_id for row in rows]
+
+
+def delete_rest(session: Session, author: Author, root: StoredPart, *, position: int) -> list[UUID]:
+    """Mark the parts of a locked thread from a position on as deleted, and return their ids."""
+    rows = queries.DELETE_REST.all(
+        session,
+        organization_id=author.organization_id,
+        user_id=author.user_id,
+        root_id=root.id,
+        revision=root.revision,
+        position=position,
+    )
+    return [row.id for row in rows]
+
+
+def confirm_part(
+    session: Session, author: Author, part: StoredPart, released: Released
+) -> Queued | None:
+    """Publish an unconfirmed part under the address that a member gave; return the next part, due now, if any."""
+    row = queries.CONFIRM.find(
+        session,
+        **_of_part(author, part, {"release_url": [None, released.url]}),
+        release_id=released.id,
+        release_url=released.url,
+        release_data=released.data_to_store,
+    )
+    if row is None:
+        return None
+    send_after_commit(session, author.organization_id, row.messages)
+    return Queued.from_row(row) if row.id else None
+
+
+def requeue_part(
+    session: Session, author: Author, part: StoredPart, *, oldest_seconds: float
+) -> Queued:
+    """Queue a part again, due now, with the parts after it; return it."""
+    row = queries.REQUEUE.one(
+        session,
+        **_of_part(author, part, {"state": [str(part.state), "queued"]}),
+        position=part.position,
+        root_id=part.root_id,
+        oldest_seconds=oldest_seconds,
+    )
+    send_after_commit(session, author.organization_id, row.messages)
+    return Queued.from_row(row)
+
+
+class _OfPart(TypedDict):
+    part_id: UUID
+    organization_id: OrganizationId
+    user_id: UUID | None
+    change_id: UUID
+    changes: Json
+
+
+def _of_part(author: Author, part: StoredPart, changes: Mapping[str, Any]) -> _OfPart:
+    named = {f"value.{part.position}.{field}": pair for field, pair in changes.items()}
+    return {
+        "part_id": part.id,
+        "organization_id": author.organization_id,
+        "user_id": author.user_id,
+        "change_id": new_id(),
+        "changes": json.dumps(named),
+    }
+
+
+def _part_row(part: NewPart) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in NewPart.__slots__}
+
+
+def _change_row(change: Change) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "root_id": change.root_id,
+        "revision": change.revision,
+        "action": change.action,
+        "changes": dict(change.changes),
+    }
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> Json:
+    return json.dumps(rows, default=_as_text, separators=(",", ":"))
+
+
+def _as_text(value: UUID | datetime) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _written_root(row: queries.WriteRow) -> WrittenRoot:
+    return WrittenRoot(
+        id=row.id,
+        revision=row.revision,
+        arm_count=row.arm_count,
+        publish_at=row.publish_at,
+        due_at=row.due_at,
+        wait_seconds=row.wait_seconds,
+        has_media=row.has_media,
+        twin_id=row.twin_id,
+    )

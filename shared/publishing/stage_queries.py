@@ -1,0 +1,205 @@
+"""Which statements hold the right to move a part's media, and record how far they are? Due times and leases are decided by the database's clock."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from shared.db.statement import Json, Statement, columns_in, sql
+from shared.posts.obstacles import Step, first_in_sql
+from shared.publishing.claim_queries import CANDIDATE, PartRow
+
+
+class ClaimStaging(NamedTuple):
+    part_id: UUID
+    revision: int
+    staging_id: UUID
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ClaimStagingRow(PartRow):
+    staging_id: UUID
+    step: int
+    tries: int
+    progress: dict[str, Any]
+
+
+# Who may move a part's media now. One holder at a time; what is ready, and has not lapsed, is not moved again.
+CLAIM_STAGING = Statement(
+    "claim_staging",
+    sql(
+        """
+        with candidate as (
+            {candidate}
+            where p.id = :part_id and p.revision = :revision and p.deleted_at is null
+                and p.state = 'queued' and jsonb_array_length(p.media) > 0
+        ), judged as (
+            select *, {verdict} as verdict from candidate
+        ), held as (
+            insert into stagings (id, organization_id, post_id, revision, generation, state, step, tries, lease_until, progress)
+            select cast(:staging_id as uuid), organization_id, id, revision, generation, 'running', 1, 1,
+                now() + make_interval(secs => :lease_seconds), '{}'
+            from judged where verdict is null
+            on conflict (post_id, revision, generation) do update set
+                state = 'running', step = stagings.step + 1, tries = stagings.tries + 1, resume_at = null,
+                lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now(),
+                progress = case when stagings.state = 'ready' then '{}' else stagings.progress end,
+                expires_at = null
+            where (stagings.state = 'running' and stagings.lease_until <= now())
+                or (stagings.state = 'waiting' and stagings.resume_at <= now())
+                or (stagings.state = 'ready' and stagings.expires_at <= now())
+            returning id, step, tries, progress
+        )
+        select {part}, held.id as staging_id, held.step, held.tries, held.progress
+        from candidate join held on true
+        """,
+        candidate=CANDIDATE,
+        part=columns_in("candidate", PartRow),
+        verdict=first_in_sql(Step.STAGE),
+    ),
+    params=ClaimStaging,
+    row=ClaimStagingRow,
+)
+"""Take the right to move a part's media; no row: they are ready, are being moved, or something is in the way.
+
+One statement, so that there is one holder at a time.
+"""
+
+
+class LockStagings(NamedTuple):
+    part_id: UUID
+
+
+class LockStagingsRow(NamedTuple):
+    organization_id: UUID
+    locked: str
+
+
+# Claims of one organization's stagings come one after the other, so that each counts those before it.
+LOCK_STAGINGS = Statement(
+    "lock_stagings",
+    sql("""
+        select organization_id, pg_advisory_xact_lock(hashtextextended('staging:' || organization_id::text, 0)) as locked
+        from posts where id = :part_id
+    """),
+    params=LockStagings,
+    row=LockStagingsRow,
+)
+"""Lock the stagings of a part's organization until the transaction ends; no row: there is no such part."""
+
+
+class StagingsAreCrowded(NamedTuple):
+    part_id: str
+    organization_id: UUID
+    most: int
+
+
+class StagingsAreCrowdedRow(NamedTuple):
+    turn_seconds: int
+
+
+# A row only where the organization moves as many parts' media as it may: how long this part waits for its turn.
+STAGINGS_ARE_CROWDED = Statement(
+    "stagings_are_crowded",
+    sql("""
+        select 5 + (hashtext(cast(:part_id as text) || now()::text) & 2147483647) % 11 as turn_seconds
+        where (
+            select count(*) from stagings
+            where organization_id = :organization_id and state = 'running' and lease_until > now()
+        ) >= :most
+    """),
+    params=StagingsAreCrowded,
+    row=StagingsAreCrowdedRow,
+)
+"""Return how long a part's media wait for their turn; no row: they may be moved now."""
+
+
+class RenewStaging(NamedTuple):
+    lease_seconds: float
+    staging_id: UUID
+    step: int
+
+
+class RenewStagingRow(NamedTuple):
+    id: UUID
+
+
+# A holder that reads the next range still moves them. No row: somebody else has taken over.
+RENEW_STAGING = Statement(
+    "renew_staging",
+    sql("""
+        update stagings set lease_until = now() + make_interval(secs => :lease_seconds), updated_at = now()
+        where id = :staging_id and step = :step and state = 'running'
+        returning id
+    """),
+    params=RenewStaging,
+    row=RenewStagingRow,
+    repeatable=True,
+)
+"""Extend the lease of a holder that reads the next range; no row: it has lost it."""
+
+
+class RepliesWithMedia(NamedTuple):
+    root_id: UUID
+    revision: int
+
+
+class RepliesWithMediaRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    revision: int
+
+
+REPLIES_WITH_MEDIA = Statement(
+    "replies_with_media",
+    sql("""
+        select id, organization_id, revision from posts
+        where root_id = :root_id and position > 0 and revision = :revision and deleted_at is null
+            and state in ('queued', 'draft') and jsonb_array_length(media) > 0
+        order by position
+    """),
+    params=RepliesWithMedia,
+    row=RepliesWithMediaRow,
+)
+"""List the replies of a root that have media to move."""
+
+
+class KeepStaging(NamedTuple):
+    state: str
+    progress: Json
+    after_seconds: float
+    lease_seconds: float
+    expires_at: datetime | None
+    progressed: bool
+    error_code: str | None
+    error_message: str | None
+    staging_id: UUID
+    step: int
+
+
+class KeepStagingRow(NamedTuple):
+    id: UUID
+    step: int
+    resume_at: datetime | None
+    wait_seconds: float | None
+
+
+KEEP_STAGING = Statement(
+    "keep_staging",
+    sql("""
+        update stagings set state = cast(:state as text), progress = cast(:progress as jsonb), updated_at = now(),
+            resume_at = case when cast(:state as text) = 'waiting' then now() + make_interval(secs => :after_seconds) end,
+            lease_until = now() + make_interval(secs => :lease_seconds), expires_at = cast(:expires_at as timestamptz),
+            tries = case when :progressed then 0 else tries end,
+            error_code = :error_code, error_message = :error_message
+        where id = :staging_id and step = :step and state = 'running'
+        returning id, step, resume_at, (
+            select extract(epoch from p.due_at - now())::float8 from posts p
+            where p.id = stagings.post_id and p.state = 'queued'
+        ) as wait_seconds
+    """),
+    params=KeepStaging,
+    row=KeepStagingRow,
+)
+"""Record how far a staging has come; no row: the lease is lost."""

@@ -1,0 +1,521 @@
+"""Which statements find what a lost hint or a dead process left behind? Each takes a page that no other reconciler takes."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from shared.db.statement import NoParams, Statement, columns_in, sql
+from shared.posts.announce import announcing
+from shared.posts.hints import QUEUED_COLUMNS, Queued
+from shared.posts.lifecycle import Hand, PostState, where_may_become
+from shared.publishing.claim_queries import CANDIDATE, PartRow
+from shared.webhooks.models import Event
+
+
+class TakeUnarmed(NamedTuple):
+    grace_seconds: float
+    page_size: int
+
+
+# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it. Whoever raises
+# a revision clears the mark, so the few that lack it have an index of their own, beside hundreds of thousands that wait.
+TAKE_UNARMED = Statement(
+    "take_unarmed",
+    sql(
+        """
+        with unarmed as (
+            select id from posts
+            where state = 'queued' and deleted_at is null and due_at is not null
+                and armed_revision is null
+                and updated_at < now() - make_interval(secs => :grace_seconds)
+                and (next_check_at is null or next_check_at <= now())
+            order by due_at limit :page_size
+            for update skip locked
+        )
+        update posts set arm_count = arm_count + 1, next_check_at = now() + interval '1 minute'
+        from unarmed where posts.id = unarmed.id
+        returning {queued},
+            exists (select 1 from posts t where t.root_id = posts.root_id and t.deleted_at is null
+                and jsonb_array_length(t.media) > 0) as has_media
+        """,
+        queued=QUEUED_COLUMNS,
+    ),
+    params=TakeUnarmed,
+    row=Queued,
+)
+"""Take a page of queued parts that have neither schedule nor message at their revision.
+
+One statement, like the others of the sweep, so that of two reconcilers one acts on a row.
+"""
+
+
+class TakeUnsent(NamedTuple):
+    page_size: int
+
+
+class TakeUnsentRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    revision: int
+    root_id: UUID
+    position: int
+    wait_seconds: float
+    has_media: bool
+
+
+# Due within three minutes, and nobody has sent the on-the-second message: its schedule never fired.
+TAKE_UNSENT = Statement(
+    "take_unsent",
+    sql("""
+        with unsent as (
+            select id from posts
+            where state = 'queued' and deleted_at is null and enqueued_at is null and armed_revision = revision
+                and due_at <= now() + interval '3 minutes' and due_at > now() - interval '20 seconds'
+            order by due_at limit :page_size
+            for update skip locked
+        )
+        update posts set enqueued_at = now()
+        from unsent where posts.id = unsent.id
+        returning posts.id, posts.organization_id, posts.revision, posts.root_id, posts.position,
+            extract(epoch from posts.due_at - now())::float8 as wait_seconds,
+            exists (select 1 from posts t where t.root_id = posts.root_id and t.deleted_at is null
+                and jsonb_array_length(t.media) > 0) as has_media
+    """),
+    params=TakeUnsent,
+    row=TakeUnsentRow,
+)
+"""Take a page of parts that are due within three minutes and whose schedule has not fired."""
+
+
+class TakeOverdue(NamedTuple):
+    page_size: int
+    late_seconds: float
+
+
+class TakeOverdueRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    revision: int
+    generation: int
+    root_id: UUID
+    position: int
+    late_seconds: float | None
+    paused_until: datetime | None
+    paused_seconds: float | None
+    channel_name: str
+    has_media: bool
+
+
+# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour. One whose platform is
+# paused is not sent; it is looked at when it is late enough to be told of, and when the pause is over. Either way the row
+# leaves the stretch of the index that this reads, so that many overdue parts cost no more than those of one page. A reply is
+# late by its own time; null: the part before it is not there yet.
+TAKE_OVERDUE = Statement(
+    "take_overdue",
+    sql("""
+        with overdue as (
+            select p.id, pause.until as paused_until,
+                extract(epoch from now() - case when p.position = 0 then p.publish_at else (
+                    select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
+                ) end)::float8 as late_seconds
+            from posts p join channels c on c.id = p.channel_id
+            left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
+            where p.state = 'queued' and p.deleted_at is null and p.due_at is not null
+                and greatest(p.due_at, p.next_check_at) <= now() - interval '20 seconds'
+            order by greatest(p.due_at, p.next_check_at) limit :page_size
+            for update of p skip locked
+        )
+        update posts set
+            enqueued_at = case when overdue.paused_until is null then now() else posts.enqueued_at end,
+            next_check_at = case
+                when overdue.paused_until is null
+                    then now() + least(interval '1 hour', greatest(interval '1 minute', (now() - posts.due_at) / 2))
+                when overdue.late_seconds < :late_seconds
+                    then least(overdue.paused_until, now() + make_interval(secs => :late_seconds - overdue.late_seconds))
+                else overdue.paused_until end - interval '20 seconds'
+        from overdue where posts.id = overdue.id
+        returning posts.id, posts.organization_id, posts.revision, posts.generation, posts.root_id, posts.position,
+            overdue.late_seconds, overdue.paused_until,
+            extract(epoch from overdue.paused_until - now())::float8 as paused_seconds,
+            (select c.name from channels c where c.id = posts.channel_id) as channel_name,
+            jsonb_array_length(posts.media) > 0 as has_media
+    """),
+    params=TakeOverdue,
+    row=TakeOverdueRow,
+)
+"""Take a page of overdue parts, to send each again at growing intervals."""
+
+
+class TakeLost(NamedTuple):
+    page_size: int
+
+
+class TakeLostRow(NamedTuple):
+    attempt_id: UUID
+    step: int
+    number: int
+    progress: dict[str, Any] | None
+    accepted: bool
+    post_id: UUID
+    sent: bool
+    doubt_seconds: float | None
+    attempt_seconds: float
+
+
+# Attempts whose holder vanished. The lease is taken over for a minute, so that of two reconcilers one decides.
+TAKE_LOST = Statement(
+    "take_lost",
+    sql("""
+        with lost as (
+            select id from attempts
+            where finished_at is null and state in ('running', 'sending') and lease_until <= now()
+            order by lease_until limit :page_size
+            for update skip locked
+        )
+        update attempts set lease_until = now() + interval '1 minute', step = step + 1
+        from lost where attempts.id = lost.id
+        returning attempts.id as attempt_id, attempts.step, attempts.number, attempts.progress, attempts.accepted,
+            attempts.post_id, attempts.state = 'sending' as sent,
+            extract(epoch from now() - coalesce(attempts.doubt_since, case when attempts.state = 'sending' then attempts.sending_at end))::float8
+                as doubt_seconds,
+            extract(epoch from now() - attempts.started_at)::float8 as attempt_seconds
+    """),
+    params=TakeLost,
+    row=TakeLostRow,
+)
+"""Take over a page of attempts whose holder vanished."""
+
+
+class LostParts(NamedTuple):
+    ids: list[UUID]
+
+
+LOST_PARTS = Statement(
+    "lost_parts",
+    sql(
+        """
+        select {part} from (
+            {candidate}
+            where p.id = any(cast(:ids as uuid[]))
+        ) candidate
+        """,
+        candidate=CANDIDATE,
+        part=columns_in("candidate", PartRow),
+    ),
+    params=LostParts,
+    row=PartRow,
+)
+"""Read parts by id, as a claim does."""
+
+
+class TakeWaiting(NamedTuple):
+    page_size: int
+
+
+class TakeWaitingRow(NamedTuple):
+    attempt_id: UUID
+    step: int
+    id: UUID
+    revision: int
+    organization_id: UUID
+
+
+TAKE_WAITING = Statement(
+    "take_waiting",
+    sql("""
+        with forgotten as (
+            select id from attempts
+            where finished_at is null and state = 'waiting' and resume_at <= now() - interval '20 seconds' and lease_until <= now()
+            order by lease_until limit :page_size
+            for update skip locked
+        )
+        update attempts set lease_until = now() + interval '1 minute'
+        from forgotten where attempts.id = forgotten.id
+        returning attempts.id as attempt_id, attempts.step, attempts.post_id as id, attempts.revision, attempts.organization_id
+    """),
+    params=TakeWaiting,
+    row=TakeWaitingRow,
+)
+"""Take a page of continuations that should have run by now."""
+
+
+class TakeStagings(NamedTuple):
+    page_size: int
+
+
+class TakeStagingsRow(NamedTuple):
+    id: UUID
+    revision: int
+    organization_id: UUID
+
+
+# Of a holder that vanished the lease stays as it is, lapsed: who comes next claims by that. So that each is sent once a
+# minute, and a page does not hold the same again, `updated_at` is moved instead.
+TAKE_STAGINGS = Statement(
+    "take_stagings",
+    sql("""
+        with forgotten as (
+            select s.id from stagings s join posts p on p.id = s.post_id
+            where (
+                    (s.state = 'running' and s.updated_at <= now() - interval '1 minute')
+                    or (s.state = 'waiting' and s.resume_at <= now() - interval '20 seconds')
+                )
+                and s.lease_until <= now() and p.state = 'queued' and p.deleted_at is null
+                and p.revision = s.revision and p.generation = s.generation
+            order by s.lease_until limit :page_size
+            for update of s skip locked
+        )
+        update stagings set updated_at = now(),
+            lease_until = case when state = 'waiting' then now() + interval '1 minute' else lease_until end
+        from forgotten where stagings.id = forgotten.id
+        returning stagings.post_id as id, stagings.revision, stagings.organization_id
+    """),
+    params=TakeStagings,
+    row=TakeStagingsRow,
+)
+"""Take a page of stagings whose holder vanished, or that should have gone on by now."""
+
+
+class AdoptLate(NamedTuple):
+    page_size: int
+
+
+class AdoptLateRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    generation: int
+    messages: list[UUID]
+
+
+# A holder came back too late with a release. Its part is published, unless somebody is at it right now, or another part
+# has that release, or is about to have it.
+ADOPT_LATE = Statement(
+    "adopt_late",
+    sql(
+        """
+        with late as (
+            select a.id, a.post_id, a.release_id, a.release_url, a.release_data
+            from attempts a join posts p on p.id = a.post_id
+            where a.release_id is not null and a.state <> 'released' and a.finished_at is not null
+                and {may_become} and p.generation = a.generation
+                and not exists (
+                    select 1 from posts other
+                    where other.channel_id = p.channel_id and other.release_id = a.release_id and other.id <> p.id
+                )
+                and not exists (
+                    select 1 from attempts twin
+                    where twin.release_id is not null and twin.state <> 'released' and twin.finished_at is not null
+                        and twin.channel_id = a.channel_id and twin.release_id = a.release_id and twin.id < a.id
+                )
+            order by a.id limit :page_size
+            for update of a, p skip locked
+        ), finished as (
+            update attempts set state = 'released' from late where attempts.id = late.id returning attempts.id
+        ), published as (
+            update posts set state = 'published', published_at = now(), due_at = null, release_id = late.release_id,
+                release_url = late.release_url, release_data = late.release_data, error_code = null,
+                error_message = null, updated_at = now()
+            from late where posts.id = late.post_id
+            returning posts.*
+        ), successor as (
+            update posts set due_at = now() + make_interval(secs => posts.delay_seconds), armed_revision = null,
+                enqueued_at = null, next_check_at = null, updated_at = now() - interval '1 minute'
+            from published
+            where posts.root_id = published.root_id and posts.position = published.position + 1
+                and posts.state = 'queued' and posts.deleted_at is null
+            returning posts.id
+        ), {events}
+        select id, organization_id, root_id, generation, array(
+            select messages.id from messages where messages.organization_id = published.organization_id) as messages
+        from published
+        """,
+        may_become=where_may_become(PostState.PUBLISHED, by=Hand.SWEEP, state="p.state"),
+        events=announcing("published", Event.PUBLISHED),
+    ),
+    params=AdoptLate,
+    row=AdoptLateRow,
+)
+"""Publish a page of parts whose holder brought a release after its lease, and notify webhooks.
+
+One statement, so that no release is taken by two parts.
+"""
+
+
+class LateParts(NamedTuple):
+    most_counted: int
+
+
+class LatePartsRow(NamedTuple):
+    total: int
+
+
+# Late by what the member chose, whenever the next try is: a root by its time, a reply by when it is due. Of each at most
+# `most_counted` are counted, in the order of their index.
+LATE_PARTS = Statement(
+    "late_parts",
+    sql("""
+        select (
+            select count(*) from (
+                select 1 from posts
+                where state = 'queued' and deleted_at is null and due_at is not null and position = 0
+                    and publish_at <= now() - interval '5 minutes'
+                order by publish_at limit :most_counted
+            ) roots
+        ) + (
+            select count(*) from (
+                select 1 from posts
+                where state = 'queued' and deleted_at is null and due_at is not null and position > 0
+                    and due_at <= now() - interval '5 minutes'
+                order by due_at limit :most_counted
+            ) replies
+        ) as total
+    """),
+    params=LateParts,
+    row=LatePartsRow,
+)
+"""Count the parts that are more than five minutes late, roots and replies each up to `most_counted`."""
+
+
+class CrowdedPartsRow(NamedTuple):
+    total: int
+
+
+CROWDED_PARTS = Statement(
+    "crowded_parts",
+    sql("""
+        select count(*) as total from posts
+        where state = 'queued' and deleted_at is null and due_at is not null and error_code = 'crowded'
+    """),
+    params=NoParams,
+    row=CrowdedPartsRow,
+)
+"""Count the parts that wait because their organization sends as many as it may."""
+
+
+# When a part was to be there: a root's time, a reply's own.
+_PROMISED = sql("""
+        greatest(p.publish_at, (
+                    select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
+                ))
+    """)
+
+
+class TakeLimited(NamedTuple):
+    late_seconds: float
+    page_size: int
+
+
+class TakeLimitedRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    generation: int
+    until: datetime
+    channel_name: str
+
+
+# Late because the platform limits the account: what is queued for the limit's end. Each is taken once for a generation.
+TAKE_LIMITED = Statement(
+    "take_limited",
+    sql(
+        """
+        with held as (
+            select p.id, greatest(pause.until, p.due_at) as until
+            from posts p join channels c on c.id = p.channel_id
+            left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
+            where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'rate_limited'
+                and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
+                and {promised} <= now() - make_interval(secs => :late_seconds)
+                and p.due_at > now() + interval '1 minute'
+            order by p.publish_at limit :page_size
+            for update of p skip locked
+        )
+        update posts set told_generation = posts.generation
+        from held where posts.id = held.id
+        returning posts.id, posts.organization_id, posts.root_id, posts.generation, held.until,
+            (select c.name from channels c where c.id = posts.channel_id) as channel_name
+        """,
+        promised=_PROMISED,
+    ),
+    params=TakeLimited,
+    row=TakeLimitedRow,
+)
+"""Take a page of parts that are late because their platform limits the account, each once a generation."""
+
+
+class LimitedAttempts(NamedTuple):
+    late_seconds: float
+    page_size: int
+
+
+class LimitedAttemptsRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    generation: int
+    channel_name: str
+    until: datetime
+
+
+# The same for what may be there already, and waits for the limit's end to be asked about. `notices.limited` makes the key.
+LIMITED_ATTEMPTS = Statement(
+    "limited_attempts",
+    sql(
+        """
+        select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, a.resume_at as until
+        from attempts a join posts p on p.id = a.post_id join channels c on c.id = p.channel_id
+        where a.finished_at is null and a.state = 'waiting' and a.error_code = 'rate_limited'
+            and a.resume_at > now() + interval '1 minute'
+            and {promised} <= now() - make_interval(secs => :late_seconds)
+            and not exists (
+                select 1 from notifications n
+                where n.organization_id = p.organization_id and n.dedupe_key = 'limited:' || p.id || ':' || p.generation
+            )
+        order by a.resume_at limit :page_size
+        """,
+        promised=_PROMISED,
+    ),
+    params=LimitedAttempts,
+    row=LimitedAttemptsRow,
+)
+"""List attempts that may be there already, and wait for the limit's end to be asked about."""
+
+
+class TakeCrowded(NamedTuple):
+    late_seconds: float
+    page_size: int
+
+
+class TakeCrowdedRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    revision: int
+    host: str | None
+
+
+# Late because other posts of the organization are on their way to the same server. Each is taken once for a generation.
+TAKE_CROWDED = Statement(
+    "take_crowded",
+    sql(
+        """
+        with held as (
+            select p.id from posts p
+            where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'crowded'
+                and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
+                and {promised} <= now() - make_interval(secs => :late_seconds)
+            order by p.publish_at limit :page_size
+            for update of p skip locked
+        )
+        update posts set told_generation = posts.generation
+        from held where posts.id = held.id
+        returning posts.id, posts.organization_id, posts.root_id, posts.revision,
+            (select c.named_host from channels c where c.id = posts.channel_id) as host
+        """,
+        promised=_PROMISED,
+    ),
+    params=TakeCrowded,
+    row=TakeCrowdedRow,
+)
+"""Take a page of parts that are late because their organization sends as many as it may, each once a generation."""
