@@ -32,6 +32,7 @@ from shared.access.errors import (
 from shared.access.policy import Per, Quota, Rate, Rule, Who, reaches
 from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, SessionId, UserId
+from shared.db.statement import Sql, sql
 from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.queries import LIVE_LOGIN
@@ -302,13 +303,16 @@ def _named(value: str | None) -> UUID | None:
 
 # `login` is the session, `seat` the membership it acts in. A session outlives a changed password only if it was not
 # revoked with it; a disabled member and a deleted organization have no seat.
-_LOGIN = f"""
+_LOGIN = sql(
+    """
 login as (
   select s.id as session_id, u.id as user_id, u.is_super_admin
   from sessions s join users u on u.id = s.user_id
-  where s.id = :session_id and s.user_id = :user_id and {LIVE_LOGIN}
-)"""  # noqa: S608  from constants
-_OWN_SEAT = """
+  where s.id = :session_id and s.user_id = :user_id and {live_login}
+)""",
+    live_login=LIVE_LOGIN,
+)
+_OWN_SEAT = sql("""
 seat as (
   select login.session_id, login.user_id, login.is_super_admin, cast(null as uuid) as impersonated_by,
          m.organization_id, m.role, cast(null as text[]) as scopes, login.user_id as principal
@@ -319,33 +323,37 @@ seat as (
       and m.organization_id = coalesce(:chosen, m.organization_id)
     order by m.created_at, m.id limit 1
   ) m on true
-)"""
-_IMPERSONATED_SEAT = """
+)""")
+_IMPERSONATED_SEAT = sql("""
 seat as (
   select login.session_id, m.user_id, login.is_super_admin, login.user_id as impersonated_by,
          m.organization_id, m.role, cast(null as text[]) as scopes, login.user_id as principal
   from login join members m on m.id = :target and not m.disabled
   join users u on u.id = m.user_id and u.deleted_at is null
   where login.is_super_admin
-)"""
+)""")
 # A key acts with the rights of an administrator, who made it; a grant with those of the member who consented, as long
 # as they are one: who left and came back is asked again. A consent speaks of posts, files and channels, so a grant never
 # administers: a webhook that it made would outlive it. When either was last used is kept to the minute.
-_KEY_SEAT = f"""
+_KEY_SEAT = sql(
+    """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, k.scopes,
          k.id as principal, k.last_used_at
   from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
   where (k.key_hash = :key_hash or (k.previous_hash = :key_hash and k.previous_ends_at > now()))
-    and {LIVE_KEY}
+    and {live_key}
 ),
 touched as (
   update api_keys set last_used_at = now() from seat
   where api_keys.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
-)"""  # noqa: S608  from constants
-_GRANT_SEAT = f"""
+)""",
+    live_key=LIVE_KEY,
+)
+_GRANT_SEAT = sql(
+    """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, m.organization_id,
@@ -355,16 +363,18 @@ seat as (
   join oauth_apps a on a.id = g.app_id
   join members m on m.organization_id = g.organization_id and m.user_id = g.user_id
   join users u on u.id = g.user_id and u.activated_at is not null and u.deleted_at is null
-  where g.token_hash = :key_hash and {LIVE_GRANT}
+  where g.token_hash = :key_hash and {live_grant}
     and (g.token_ends_at is null or g.token_ends_at > now())
 ),
 touched as (
   update oauth_grants set last_used_at = now() from seat
   where oauth_grants.id = seat.principal
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
-)"""  # noqa: S608  from constants
+)""",
+    live_grant=LIVE_GRANT,
+)
 # The row's lock puts calls at the same time one after the other, so no two of them take the last place.
-_COUNTED_FIXED = """
+_COUNTED_FIXED = sql("""
 counted as (
   insert into rate_limits as r (key, window_started_at, count)
   select key, now(), 1 from subject
@@ -376,14 +386,15 @@ counted as (
   returning r.count as calls,
     cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
-)"""
+)""")
 # A refused call takes no place: a caller who keeps trying gets in as soon as the oldest calls are a window ago. The time of the
 # last call keeps the row from the sweep.
 #
 # Calls of one sixtieth of the window, a minute of an hour, are kept as one: their number, and the time of the newest. So a
 # row holds at most 61 of them, and a call costs the same whatever the limit. No window ever has more calls than allowed: a
 # call counts until the newest of its minute is a window ago, at most a minute longer than its own.
-_COUNTED_ROLLING = f"""
+_COUNTED_ROLLING = sql(
+    """
 counted as (
   insert into rate_limits as r (key, window_started_at, count, calls, counts)
   select key, now(), 1, array[now()], array[1] from subject
@@ -397,7 +408,7 @@ counted as (
       select max(at) as at, sum(times) as times from (
         select at, times from held
         union all select now(), 1 from used where used.times < :allowed
-      ) one group by date_bin(make_interval(secs => :window_seconds / {PARTS_OF_WINDOW}.0), at, 'epoch')
+      ) one group by date_bin(make_interval(secs => :window_seconds / {parts_of_window}.0), at, 'epoch')
     )
     select used.times + 1, array_agg(kept.at order by kept.at), array_agg(kept.times order by kept.at)
     from used, kept group by used.times
@@ -405,27 +416,40 @@ counted as (
   returning r.count as calls,
     cast(ceil(extract(epoch from r.calls[1] + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
-)"""  # noqa: S608  from constants
-_OF_SEAT = """
+)""",
+    parts_of_window=PARTS_OF_WINDOW,
+)
+_OF_ORGANIZATION = sql("""
 subject as (
-  select cast(:rate as text) || ':' || seat.{column} as key from seat where seat.organization_id is not null
-)"""
-_COUNTED_BY = {Per.ORGANIZATION: "organization_id", Per.PRINCIPAL: "principal"}
-_OF_PUBLIC = """
-subject as (select cast(:rate as text) || ':' || cast(:subject as text) as key)"""
-_ROW = """
+  select cast(:rate as text) || ':' || seat.organization_id as key from seat where seat.organization_id is not null
+)""")
+_OF_PRINCIPAL = sql("""
+subject as (
+  select cast(:rate as text) || ':' || seat.principal as key from seat where seat.organization_id is not null
+)""")
+_OF_SEAT = {Per.ORGANIZATION: _OF_ORGANIZATION, Per.PRINCIPAL: _OF_PRINCIPAL}
+_OF_PUBLIC = sql("""
+subject as (select cast(:rate as text) || ':' || cast(:subject as text) as key)""")
+_ROW = sql("""
 select seat.organization_id, seat.user_id, seat.role, seat.session_id, seat.is_super_admin, seat.impersonated_by,
-       seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at"""
-_PROFILE_COLUMNS = """,
+       seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at""")
+_PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial,
-       (select count(*) from channels c where c.organization_id = o.id and c.deleted_at is null) as total_channels"""
-_FROM = """
+       (select count(*) from channels c where c.organization_id = o.id and c.deleted_at is null) as total_channels""")
+_TABLES = sql("""
 from seat
 left join organizations o on o.id = seat.organization_id
-left join users u on u.id = seat.user_id
-where seat.organization_id is null or o.deleted_at is null"""
-_FROM_COUNTED = _FROM.replace("\nwhere", "\nleft join counted on true\nwhere")
+left join users u on u.id = seat.user_id""")
+_WITHOUT_DELETED = sql("""
+where seat.organization_id is null or o.deleted_at is null""")
+_FROM = sql("{tables} {without_deleted}", tables=_TABLES, without_deleted=_WITHOUT_DELETED)
+_FROM_COUNTED = sql(
+    "{tables} left join counted on true {without_deleted}",
+    tables=_TABLES,
+    without_deleted=_WITHOUT_DELETED,
+)
+_COUNTED_COLUMNS = sql(", counted.calls, counted.resets_in_seconds")
 
 _SEATS = {
     "session": (_LOGIN, _OWN_SEAT),
@@ -448,26 +472,33 @@ def _statement(by: str, rule: Rule) -> TextClause:
 
 @functools.cache
 def _written(by: str, count: tuple[Per, bool] | None, profile: bool) -> TextClause:
-    counted: tuple[str, ...] = ()
+    parts, columns, tables = [*_SEATS[by]], [_ROW], _FROM
+    if profile:
+        columns.append(_PROFILE_COLUMNS)
     if count is not None:
         per, rolling = count
-        counted = (_OF_SEAT.format(column=_COUNTED_BY[per]), _counted(rolling))
-    columns = _ROW + (_PROFILE_COLUMNS if profile else "")
-    if counted:
-        columns += ", counted.calls, counted.resets_in_seconds"
-    sql = (
-        f"with {','.join((*_SEATS[by], *counted))} {columns} {_FROM_COUNTED if counted else _FROM}"
+        parts += [_OF_SEAT[per], _counted(rolling)]
+        columns.append(_COUNTED_COLUMNS)
+        tables = _FROM_COUNTED
+    statement = sql(
+        "with {parts} {columns} {tables}",
+        parts=Sql(",".join(parts)),
+        columns=Sql("".join(columns)),
+        tables=tables,
     )
     ids = (bindparam(name, type_=Uuid()) for name in _IDS[by])
-    return text(sql).bindparams(*ids).execution_options(repeatable=True)
+    return text(statement).bindparams(*ids).execution_options(repeatable=True)
 
 
 @functools.cache
 def _count_public(rolling: bool) -> TextClause:
-    parts = ",".join((_OF_PUBLIC, _counted(rolling)))
-    sql = f"with {parts} select calls, resets_in_seconds from counted"  # noqa: S608  from constants
-    return text(sql).execution_options(repeatable=True)
+    statement = sql(
+        "with {subject}, {counted} select calls, resets_in_seconds from counted",
+        subject=_OF_PUBLIC,
+        counted=_counted(rolling),
+    )
+    return text(statement).execution_options(repeatable=True)
 
 
-def _counted(rolling: bool) -> str:
+def _counted(rolling: bool) -> Sql:
     return _COUNTED_ROLLING if rolling else _COUNTED_FIXED

@@ -5,13 +5,13 @@ it is used: the member's role, and the session, API key or grant that began it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import MayNotConnect
+from shared.db.statement import Sql, Statement, literals, sql
 from shared.identity.queries import LIVE_LOGIN
 from shared.oauth.queries import LIVE_GRANT
 from shared.oauth.scopes import WRITE
@@ -43,47 +43,84 @@ class Connector:
 _KEPT = ("user_id", "session_id", "impersonated_by", "api_key_id", "grant_id")
 
 
-def still_may_connect(who: str) -> str:
-    """Write the condition that the connector in the row `who` may still connect channels.
+def still_may_connect(who: str) -> Sql:
+    """Return the condition that the connector in the row `who` may still connect channels.
 
     A row without a proof never does: it was stored before proofs were.
     """
-    roles = ", ".join(f"'{role.value}'" for role in MAY_CONNECT)
-    return f"""exists (
+    return sql(
+        """exists (
         select from members m
         where m.organization_id = {who}.organization_id and m.user_id = {who}.user_id
             and m.role in ({roles}) and not m.disabled
             and (
                 exists (
                     select from sessions s join users u on u.id = s.user_id
-                    where s.id = {who}.session_id and {LIVE_LOGIN}
+                    where s.id = {who}.session_id and {live_login}
                         and s.user_id = coalesce({who}.impersonated_by, m.user_id)
                         and ({who}.impersonated_by is null or u.is_super_admin))
                 or exists (
                     select from api_keys k
                     where k.id = {who}.api_key_id and k.organization_id = m.organization_id
-                        and {LIVE_KEY} and '{KEY_WRITES}' = any(k.scopes))
+                        and {live_key} and {key_writes} = any(k.scopes))
                 or exists (
                     select from oauth_grants g join oauth_apps a on a.id = g.app_id
                     where g.id = {who}.grant_id and g.organization_id = m.organization_id
-                        and g.user_id = m.user_id and {LIVE_GRANT} and '{WRITE}' = any(g.scopes))))"""  # noqa: S608  from constants
+                        and g.user_id = m.user_id and {live_grant} and {write} = any(g.scopes))))""",
+        who=Sql(who),
+        roles=literals(*MAY_CONNECT),
+        live_login=LIVE_LOGIN,
+        live_key=LIVE_KEY,
+        key_writes=Sql(f"'{KEY_WRITES}'"),
+        live_grant=LIVE_GRANT,
+        write=Sql(f"'{WRITE}'"),
+    )
 
 
-def _judge() -> TextClause:
-    given = ("organization_id", *_KEPT)
-    columns = ", ".join(f"cast(:{name} as uuid) as {name}" for name in given)
-    return text(
-        f"select {still_may_connect('who')} from (select {columns}) who"  # noqa: S608  from constants
-    ).bindparams(*(bindparam(name, type_=Uuid()) for name in given))
+class Proof(NamedTuple):
+    organization_id: UUID
+    user_id: UUID
+    session_id: UUID | None
+    impersonated_by: UUID | None
+    api_key_id: UUID | None
+    grant_id: UUID | None
 
 
-_JUDGE = _judge()
+class Judged(NamedTuple):
+    may_connect: bool
+
+
+_JUDGE = Statement(
+    "may_connect",
+    sql(
+        """
+        select {condition} as may_connect
+        from (
+            select cast(:organization_id as uuid) as organization_id, cast(:user_id as uuid) as user_id,
+                cast(:session_id as uuid) as session_id, cast(:impersonated_by as uuid) as impersonated_by,
+                cast(:api_key_id as uuid) as api_key_id, cast(:grant_id as uuid) as grant_id
+        ) who
+        """,
+        condition=still_may_connect("who"),
+    ),
+    params=Proof,
+    row=Judged,
+)
+"""Return whether a connector may still connect channels."""
 
 
 def may_connect(session: Session, connector: Connector) -> bool:
     """Check whether a connector may still connect channels."""
-    values = {"organization_id": connector.organization_id, **connector.columns()}
-    return bool(session.scalar(_JUDGE, values))
+    judged = _JUDGE.one(
+        session,
+        organization_id=connector.organization_id,
+        user_id=connector.user_id,
+        session_id=connector.session_id,
+        impersonated_by=connector.impersonated_by,
+        api_key_id=connector.api_key_id,
+        grant_id=connector.grant_id,
+    )
+    return judged.may_connect
 
 
 def require_may_connect(session: Session, connector: Connector) -> None:

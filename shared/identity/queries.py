@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session as DbSession
 
 from shared.core.ids import SessionId, UserId
+from shared.db.statement import sql
 from shared.db.types import AnyRow
 from shared.identity.models import (
     LoginProvider,
@@ -34,7 +35,9 @@ from shared.identity.models import (
 )
 
 _LIVES = User.deleted_at.is_(None)
-LIVE_LOGIN = "s.revoked_at is null and s.expires_at > now() and u.activated_at is not null and u.deleted_at is null"
+LIVE_LOGIN = sql(
+    "s.revoked_at is null and s.expires_at > now() and u.activated_at is not null and u.deleted_at is null"
+)
 """Whether the session `s` of the user `u` lets in."""
 
 

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
+from shared.db.statement import sql
 from shared.db.types import AnyRow
 from shared.identity.models import User
 from shared.oauth.credentials import TOKEN_LIFE, UNUSED_LIFE
@@ -36,9 +37,12 @@ from shared.oauth.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
 from shared.organizations.models import Member, Organization
 
 _LIVES = OAuthApp.deleted_at.is_(None)
-LIVE_GRANT = (
-    "g.revoked_at is null and a.deleted_at is null and not m.disabled and m.created_at <= g.updated_at"
-    f" and coalesce(g.last_used_at, g.updated_at) > now() - make_interval(days => {UNUSED_LIFE.days})"
+LIVE_GRANT = sql(
+    """
+    g.revoked_at is null and a.deleted_at is null and not m.disabled and m.created_at <= g.updated_at
+    and coalesce(g.last_used_at, g.updated_at) > now() - make_interval(days => {unused_days})
+    """,
+    unused_days=UNUSED_LIFE.days,
 )
 """Whether the consent `g` of the member `m` for the app `a` holds. Its access token may have ended and be refreshed."""
 
@@ -398,7 +402,7 @@ returning organization_id, scopes
 # one. A device is new each time, so that signing in on one computer does not sign out another.
 # The lock on the code's row serializes concurrent exchanges, and the
 # second finds it used.
-_GRANTED = """
+_GRANTED = sql("""
 touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id)
 insert into oauth_grants as g (id, app_id, organization_id, user_id, device, scopes, token_hash, token_ends_at,
   family_hash, refresh_hash)
@@ -408,9 +412,11 @@ on conflict (app_id, user_id, organization_id, device) do update set
   token_hash = excluded.token_hash, token_ends_at = excluded.token_ends_at, family_hash = excluded.family_hash,
   refresh_hash = excluded.refresh_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null, updated_at = now()
 returning g.organization_id, g.scopes
-"""
+""")
 # The app's row is locked before the code's, as the deletion of an app does it: else each may wait for the other.
-_EXCHANGE_CODE = text(f"""
+_EXCHANGE_CODE = text(
+    sql(
+        """
 with app as (
   select a.id from oauth_apps a
   where a.id = (select app_id from oauth_codes where code_hash = :code_hash) and a.deleted_at is null
@@ -421,7 +427,10 @@ used as (
   where code_hash = :code_hash and app_id = app.id and used_at is null and expires_at > now()
   returning app_id, organization_id, user_id, '' as device, scopes
 ),
-{_GRANTED}""").bindparams(*_OF_TOKEN)  # noqa: S608  from constants
+{granted}""",
+        granted=_GRANTED,
+    )
+).bindparams(*_OF_TOKEN)
 _ASK_DEVICE = text("""
 with found as (
   select * from device_codes where device_code_hash = :device_code_hash for update
@@ -435,11 +444,16 @@ select denied_at is not null as is_denied, approved_at is not null as is_approve
   coalesce(last_asked_at > now() - make_interval(secs => :seconds), false) as too_soon
 from found
 """)
-_EXCHANGE_DEVICE = text(f"""
+_EXCHANGE_DEVICE = text(
+    sql(
+        """
 with used as (
   update device_codes set used_at = now()
   where device_code_hash = :device_code_hash
     and approved_at is not null and used_at is null and expires_at > now()
   returning app_id, organization_id, user_id, user_code as device, cast(:scopes as text[]) as scopes
 ),
-{_GRANTED}""").bindparams(*_OF_TOKEN)  # noqa: S608  from constants
+{granted}""",
+        granted=_GRANTED,
+    )
+).bindparams(*_OF_TOKEN)

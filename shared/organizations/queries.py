@@ -9,13 +9,14 @@ from sqlalchemy import Update, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
+from shared.db.statement import sql
 from shared.db.types import AnyRow
 from shared.identity.models import User
 from shared.organizations.models import ApiKey, Member, Organization, Role
 
 _LIVES = Organization.deleted_at.is_(None)
 KEY_WRITES = "write"  # the scope of an API key that may change something
-LIVE_KEY = "k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
+LIVE_KEY = sql("k.revoked_at is null and (k.expires_at is null or k.expires_at > now())")
 """Whether the API key `k` lets in."""
 
 
