@@ -372,7 +372,7 @@ def impersonate_user(
 @user.get("/api-key")
 def list_api_keys(member: Acting, session: Reading) -> ApiKeyList:
     """List the organization's API keys, newest first. The keys themselves are never shown again."""
-    rows = organizations.list_api_keys(session, member.organization_id)
+    rows = organizations.LIST_API_KEYS.all(session, member.organization_id)
     return ApiKeyList(keys=[ApiKeyOut.model_validate(row) for row in rows])
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from shared.core import clock
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import OrganizationId, UserId, new_id
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
 from shared.organizations.schemas import ApiKeyChange, ApiKeyMade, ApiKeyOut
@@ -36,20 +36,21 @@ def make_api_key(
     """
     _check_end(expires_at)
     queries.lock_organization(session, organization_id)
-    if queries.count_api_keys(session, organization_id) >= MOST_KEYS:
+    if queries.COUNT_API_KEYS.one(session, organization_id).total >= MOST_KEYS:
         raise TooManyApiKeys(MOST_KEYS)
     key = _new_key()
-    row = queries.add_api_key(
+    row = queries.ADD_API_KEY.one(
         session,
-        organization_id,
+        organization_id=organization_id,
+        key_id=new_id(),
         created_by=created_by,
         name=name,
         key_hash=hash_secret(key),
         hint=key[-_HINT_CHARACTERS:],
-        scopes=scopes,
+        scopes=list(scopes),
         expires_at=expires_at,
     )
-    return ApiKeyMade(**row._mapping, key=key)
+    return ApiKeyMade(**row._asdict(), key=key)
 
 
 def change_api_key(
@@ -82,17 +83,17 @@ def rotate_api_key(
         NoSuchApiKey: the organization has no such key.
     """
     key = _new_key()
-    row = queries.rotate_api_key(
+    row = queries.ROTATE_API_KEY.find(
         session,
         organization_id,
         key_id,
         key_hash=hash_secret(key),
         hint=key[-_HINT_CHARACTERS:],
-        keep_old_for=keep_old_for,
+        kept_seconds=keep_old_for.total_seconds() if keep_old_for else None,
     )
     if row is None:
         raise NoSuchApiKey
-    return ApiKeyMade(**row._mapping, key=key)
+    return ApiKeyMade(**row._asdict(), key=key)
 
 
 def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> None:
@@ -101,7 +102,7 @@ def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UU
     Raises:
         NoSuchApiKey: the organization has no such key.
     """
-    if not queries.revoke_api_key(session, organization_id, key_id):
+    if not queries.REVOKE_API_KEY.run(session, organization_id, key_id):
         raise NoSuchApiKey
 
 

@@ -1,304 +1,420 @@
 """Which statements read and write organizations, their members and their API keys."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Update, func, insert, literal, select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
-from shared.db.statement import sql
-from shared.db.types import AnyRow
-from shared.identity.models import User
-from shared.organizations.models import ApiKey, Member, Organization, Role
+from shared.db.statement import NoRow, Statement, columns, read, sql
+from shared.organizations.models import ApiKey, Organization
 
-_LIVES = Organization.deleted_at.is_(None)
 KEY_WRITES = "write"  # the scope of an API key that may change something
 LIVE_KEY = sql("k.revoked_at is null and (k.expires_at is null or k.expires_at > now())")
 """Whether the API key `k` lets in."""
 
 
+class OfOrganization(NamedTuple):
+    organization_id: OrganizationId
+
+
+class OfMember(NamedTuple):
+    organization_id: OrganizationId
+    user_id: UserId
+
+
+class Id(NamedTuple):
+    id: UUID
+
+
+class NewOrganization(NamedTuple):
+    organization_id: OrganizationId
+    member_id: UUID
+    owner: UserId
+    name: str
+    timezone: str
+
+
+ADD_ORGANIZATION = Statement(
+    "add_organization",
+    sql("""
+        with added as (
+            insert into organizations (id, name, timezone) values (:organization_id, :name, :timezone) returning id
+        )
+        insert into members (id, organization_id, user_id, role, disabled)
+        select cast(:member_id as uuid), id, cast(:owner as uuid), 'owner', false from added
+    """),
+    params=NewOrganization,
+    row=NoRow,
+)
+"""Add an organization with its owner. One statement, so that neither is without the other."""
+
+
+class OrganizationRow(NamedTuple):
+    id: UUID
+    name: str
+    description: str | None
+    timezone: str
+    plan: str
+
+
+FIND_ORGANIZATION = Statement(
+    "find_organization",
+    sql(
+        "select id, name, description, timezone, plan from organizations where id = :organization_id"
+    ),
+    params=OfOrganization,
+    row=OrganizationRow,
+)
+"""Find an organization."""
+
+LOCK_ORGANIZATION = Statement(
+    "lock_organization",
+    sql("select id from organizations where id = :organization_id for no key update"),
+    params=OfOrganization,
+    row=Id,
+)
+"""Lock the organization's row until the transaction ends."""
+
+
 def add_organization(
     session: Session, owner: UserId, *, name: str, timezone: str
 ) -> OrganizationId:
-    """Add an organization with its owner, in one statement."""
+    """Add an organization with its owner, and return its id."""
     organization_id = OrganizationId(new_id())
-    added = (
-        insert(Organization)
-        .values(id=organization_id, name=name, timezone=timezone)
-        .returning(Organization.id)
-        .cte("added")
-    )
-    session.execute(
-        insert(Member).from_select(
-            ["id", "organization_id", "user_id", "role", "disabled"],
-            select(
-                literal(new_id(), Member.id.type),
-                added.c.id,
-                literal(owner, Member.user_id.type),
-                literal(Role.OWNER, Member.role.type),
-                literal(False, Member.disabled.type),
-            ),
-        )
+    ADD_ORGANIZATION.run(
+        session,
+        organization_id=organization_id,
+        member_id=new_id(),
+        owner=owner,
+        name=name,
+        timezone=timezone,
     )
     return organization_id
 
 
-def get_organization(session: Session, organization_id: OrganizationId) -> AnyRow:
+def get_organization(session: Session, organization_id: OrganizationId) -> OrganizationRow:
     """Return an organization's name, description and time zone."""
-    return session.execute(
-        select(*_ORGANIZATION_COLUMNS).where(Organization.id == organization_id)
-    ).one()
+    return FIND_ORGANIZATION.one(session, organization_id)
 
 
 def lock_organization(session: Session, organization_id: OrganizationId) -> None:
     """Lock the organization's row for this transaction: take it before counting something that this transaction adds to."""
-    session.execute(
-        select(Organization.id)
-        .where(Organization.id == organization_id)
-        .with_for_update(key_share=True)
-    )
+    LOCK_ORGANIZATION.all(session, organization_id)
 
 
 def update_organization(
     session: Session, organization_id: OrganizationId, values: dict[str, Any]
-) -> AnyRow:
+) -> OrganizationRow:
     """Change an organization and return it."""
-    return session.execute(
-        update(Organization)
-        .where(Organization.id == organization_id)
-        .values(**values)
-        .returning(*_ORGANIZATION_COLUMNS)
-    ).one()
+    [row] = read(
+        session.execute(
+            update(Organization)
+            .where(Organization.id == organization_id)
+            .values(**values)
+            .returning(*columns(Organization, OrganizationRow))
+        ),
+        OrganizationRow,
+    )
+    return row
 
 
-def list_members(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
+class MemberRow(NamedTuple):
+    role: str
+    disabled: bool
+    id: UUID
+    email: str
+    name: str
+    sends_success_mails: bool
+    sends_failure_mails: bool
+
+
+LIST_MEMBERS = Statement(
+    "list_members",
+    sql("""
+        select m.role, m.disabled, u.id, u.email, u.name, u.sends_success_mails, u.sends_failure_mails
+        from members m join users u on u.id = m.user_id
+        where m.organization_id = :organization_id and u.deleted_at is null
+        order by m.created_at, m.id
+        limit 1000
+    """),
+    params=OfOrganization,
+    row=MemberRow,
+)
+"""List an organization's members, longest-standing first; at most 1,000."""
+
+
+class OfUser(NamedTuple):
+    user_id: UserId
+
+
+class MembershipRow(NamedTuple):
+    id: UUID
+    name: str
+    description: str | None
+    created_at: datetime
+    role: str
+    disabled: bool
+
+
+LIST_MEMBERSHIPS = Statement(
+    "list_memberships",
+    sql("""
+        select o.id, o.name, o.description, o.created_at, m.role, m.disabled
+        from organizations o join members m on m.organization_id = o.id
+        where m.user_id = :user_id and o.deleted_at is null
+        order by m.created_at, m.id
+        limit 1000
+    """),
+    params=OfUser,
+    row=MembershipRow,
+)
+"""List a user's organizations, first joined first; at most 1,000."""
+
+FIND_MEMBERSHIP = Statement(
+    "find_membership",
+    sql("""
+        select m.id from members m join organizations o on o.id = m.organization_id
+        where m.organization_id = :organization_id and m.user_id = :user_id and not m.disabled
+            and o.deleted_at is null
+    """),
+    params=OfMember,
+    row=Id,
+)
+"""Find a user's open membership of an organization."""
+
+
+class Search(NamedTuple):
+    pattern: str
+    user_id: UUID | None
+
+
+class FoundMember(NamedTuple):
+    id: UUID
+    role: str
+    user_id: UUID
+    email: str
+    name: str
+    organization_id: UUID
+    organization_name: str
+    plan: str
+
+
+SEARCH_MEMBERS = Statement(
+    "search_members",
+    sql("""
+        select m.id, m.role, u.id as user_id, u.email, u.name, o.id as organization_id,
+            o.name as organization_name, o.plan
+        from members m join users u on u.id = m.user_id join organizations o on o.id = m.organization_id
+        where (u.name ilike :pattern or u.email ilike :pattern or u.id = :user_id)
+            and u.deleted_at is null and not m.disabled and o.deleted_at is null
+        order by u.email, m.id
+        limit 20
+    """),
+    params=Search,
+    row=FoundMember,
+)
+"""List members of any organization; at most 20. For super admins: it crosses organizations."""
+
+FIND_SUPER_ADMIN = Statement(
+    "find_super_admin",
+    sql("""
+        select m.id from members m join users u on u.id = m.user_id
+        where m.organization_id = :organization_id and m.user_id = :user_id and not m.disabled
+            and u.is_super_admin and u.activated_at is not null and u.deleted_at is null
+        limit 1
+    """),
+    params=OfMember,
+    row=Id,
+)
+"""Find a membership of somebody who administers the whole installation."""
+
+
+class OneMember(NamedTuple):
+    member_id: UUID
+
+
+FIND_MEMBER = Statement(
+    "find_member",
+    sql("select id from members where id = :member_id and not disabled"),
+    params=OneMember,
+    row=Id,
+)
+"""Find a membership of any organization. For super admins."""
+
+
+def list_members(session: Session, organization_id: OrganizationId) -> Sequence[MemberRow]:
     """List an organization's members, longest-standing first; at most 1,000."""
-    return session.execute(
-        select(
-            Member.role,
-            Member.disabled,
-            User.id,
-            User.email,
-            User.name,
-            User.sends_success_mails,
-            User.sends_failure_mails,
-        )
-        .join(User, User.id == Member.user_id)
-        .where(Member.organization_id == organization_id, User.deleted_at.is_(None))
-        .order_by(Member.created_at, Member.id)
-        .limit(1_000)
-    ).all()
+    return LIST_MEMBERS.all(session, organization_id)
 
 
-def list_memberships(session: Session, user_id: UserId) -> Sequence[AnyRow]:
+def list_memberships(session: Session, user_id: UserId) -> Sequence[MembershipRow]:
     """List a user's organizations, first joined first; at most 1,000."""
-    return session.execute(
-        select(
-            Organization.id,
-            Organization.name,
-            Organization.description,
-            Organization.created_at,
-            Member.role,
-            Member.disabled,
-        )
-        .join(Member, Member.organization_id == Organization.id)
-        .where(Member.user_id == user_id, _LIVES)
-        .order_by(Member.created_at, Member.id)
-        .limit(1_000)
-    ).all()
+    return LIST_MEMBERSHIPS.all(session, user_id)
 
 
 def find_membership(
     session: Session, organization_id: OrganizationId, user_id: UserId
 ) -> UUID | None:
     """Find the id of a user's open membership of an organization."""
-    return session.scalar(
-        select(Member.id)
-        .join(Organization, Organization.id == Member.organization_id)
-        .where(
-            Member.organization_id == organization_id,
-            Member.user_id == user_id,
-            Member.disabled.is_(False),
-            _LIVES,
-        )
-    )
+    row = FIND_MEMBERSHIP.find(session, organization_id, user_id)
+    return row.id if row else None
 
 
-def search_members(session: Session, words: str) -> Sequence[AnyRow]:
-    """List members of any organization by a part of the user's name or address, or by the user's id; at most 20.
-
-    For super admins: it is the one statement here that crosses organizations.
-    """
+def search_members(session: Session, words: str) -> Sequence[FoundMember]:
+    """List members of any organization by a part of the user's name or address, or by the user's id; at most 20."""
     pattern = f"%{words.replace('%', '')}%"
-    return session.execute(
-        select(
-            Member.id,
-            Member.role,
-            User.id.label("user_id"),
-            User.email,
-            User.name,
-            Organization.id.label("organization_id"),
-            Organization.name.label("organization_name"),
-            Organization.plan,
-        )
-        .join(User, User.id == Member.user_id)
-        .join(Organization, Organization.id == Member.organization_id)
-        .where(
-            User.name.ilike(pattern) | User.email.ilike(pattern) | (User.id == _uuid(words)),
-            User.deleted_at.is_(None),
-            Member.disabled.is_(False),
-            _LIVES,
-        )
-        .order_by(User.email, Member.id)
-        .limit(20)
-    ).all()
+    return SEARCH_MEMBERS.all(session, pattern, _uuid(words))
 
 
 def is_super_admin(session: Session, organization_id: OrganizationId, user_id: UserId) -> bool:
     """Return whether a member of the organization administers the whole installation."""
-    found = session.scalar(
-        select(Member.id)
-        .join(User, User.id == Member.user_id)
-        .where(
-            Member.organization_id == organization_id,
-            Member.user_id == user_id,
-            Member.disabled.is_(False),
-            User.is_super_admin,
-            User.activated_at.is_not(None),
-            User.deleted_at.is_(None),
-        )
-        .limit(1)
-    )
-    return found is not None
+    return FIND_SUPER_ADMIN.find(session, organization_id, user_id) is not None
 
 
 def member_exists(session: Session, member_id: UUID) -> bool:
     """Return whether anybody may be impersonated by this membership. For super admins."""
-    found = session.scalar(
-        select(Member.id).where(Member.id == member_id, Member.disabled.is_(False))
-    )
-    return found is not None
+    return FIND_MEMBER.find(session, member_id) is not None
 
 
-def count_api_keys(session: Session, organization_id: OrganizationId) -> int:
-    """Count the keys that are not revoked."""
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(ApiKey)
-            .where(ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None))
-        )
-        or 0
-    )
+# --- API keys --------------------------------------------------------------------------------------------------
 
 
-def add_api_key(
-    session: Session,
-    organization_id: OrganizationId,
-    *,
-    created_by: UserId | None,
-    name: str,
-    key_hash: bytes,
-    hint: str,
-    scopes: Sequence[str],
-    expires_at: datetime | None,
-) -> AnyRow:
-    """Add a key and return its row."""
-    return session.execute(
-        insert(ApiKey)
-        .values(
-            organization_id=organization_id,
-            created_by=created_by,
-            name=name,
-            key_hash=key_hash,
-            hint=hint,
-            scopes=list(scopes),
-            expires_at=expires_at,
-        )
-        .returning(*_KEY_COLUMNS)
-    ).one()
+class Count(NamedTuple):
+    total: int
 
 
-def list_api_keys(session: Session, organization_id: OrganizationId) -> Sequence[AnyRow]:
-    """List the keys that are not revoked, newest first."""
-    return session.execute(
-        select(*_KEY_COLUMNS)
-        .where(ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None))
-        .order_by(ApiKey.id.desc())
-    ).all()
+COUNT_API_KEYS = Statement(
+    "count_api_keys",
+    sql("""
+        select count(*) as total from api_keys where organization_id = :organization_id and revoked_at is null
+    """),
+    params=OfOrganization,
+    row=Count,
+)
+"""Count the keys that are not revoked."""
+
+
+class NewApiKey(NamedTuple):
+    organization_id: OrganizationId
+    key_id: UUID
+    created_by: UserId | None
+    name: str
+    key_hash: bytes
+    hint: str
+    scopes: list[str]
+    expires_at: datetime | None
+
+
+class KeyRow(NamedTuple):
+    id: UUID
+    name: str
+    hint: str
+    scopes: list[str]
+    created_by: UUID | None
+    previous_ends_at: datetime | None
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+
+
+_KEY = sql(
+    "id, name, hint, scopes, created_by, previous_ends_at, created_at, last_used_at, expires_at"
+)
+ADD_API_KEY = Statement(
+    "add_api_key",
+    sql(
+        """
+        insert into api_keys (id, organization_id, created_by, name, key_hash, hint, scopes, expires_at)
+        values (:key_id, :organization_id, :created_by, :name, :key_hash, :hint, :scopes, :expires_at)
+        returning {key}
+        """,
+        key=_KEY,
+    ),
+    params=NewApiKey,
+    row=KeyRow,
+)
+"""Add a key and return it."""
+
+LIST_API_KEYS = Statement(
+    "list_api_keys",
+    sql(
+        """
+        select {key} from api_keys
+        where organization_id = :organization_id and revoked_at is null
+        order by id desc
+        """,
+        key=_KEY,
+    ),
+    params=OfOrganization,
+    row=KeyRow,
+)
+"""List the keys that are not revoked, newest first."""
+
+
+class RotatedKey(NamedTuple):
+    """`kept_seconds` None: the key of before stops at once."""
+
+    organization_id: OrganizationId
+    key_id: UUID
+    key_hash: bytes
+    hint: str
+    kept_seconds: float | None
+
+
+ROTATE_API_KEY = Statement(
+    "rotate_api_key",
+    sql(
+        """
+        update api_keys set key_hash = :key_hash, hint = :hint, updated_at = now(),
+            previous_hash = case when cast(:kept_seconds as float8) is not null then key_hash end,
+            previous_ends_at = now() + make_interval(secs => cast(:kept_seconds as float8))
+        where organization_id = :organization_id and id = :key_id and revoked_at is null
+        returning {key}
+        """,
+        key=_KEY,
+    ),
+    params=RotatedKey,
+    row=KeyRow,
+)
+"""Replace a key, which still works for a while; no row: there is no such key."""
+
+
+class OneKey(NamedTuple):
+    organization_id: OrganizationId
+    key_id: UUID
+
+
+REVOKE_API_KEY = Statement(
+    "revoke_api_key",
+    sql("""
+        update api_keys set revoked_at = now(), previous_hash = null, updated_at = now()
+        where organization_id = :organization_id and id = :key_id and revoked_at is null
+    """),
+    params=OneKey,
+    row=NoRow,
+)
+"""Revoke a key."""
 
 
 def change_api_key(
     session: Session, organization_id: OrganizationId, key_id: UUID, values: Mapping[str, Any]
-) -> AnyRow | None:
+) -> KeyRow | None:
     """Change a key's name, scopes or end, and return its row; None if there is no such key."""
-    return session.execute(
-        _living_key(organization_id, key_id).values(**values).returning(*_KEY_COLUMNS)
-    ).one_or_none()
-
-
-def rotate_api_key(
-    session: Session,
-    organization_id: OrganizationId,
-    key_id: UUID,
-    *,
-    key_hash: bytes,
-    hint: str,
-    keep_old_for: timedelta,
-) -> AnyRow | None:
-    """Replace a key, which still works for a while; None if there is no such key."""
-    kept = bool(keep_old_for)
-    return session.execute(
-        _living_key(organization_id, key_id)
-        .values(
-            key_hash=key_hash,
-            hint=hint,
-            previous_hash=ApiKey.key_hash if kept else None,
-            previous_ends_at=func.now() + keep_old_for if kept else None,
+    changed = session.execute(
+        update(ApiKey)
+        .where(
+            ApiKey.organization_id == organization_id,
+            ApiKey.id == key_id,
+            ApiKey.revoked_at.is_(None),
         )
-        .returning(*_KEY_COLUMNS)
-    ).one_or_none()
-
-
-def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> bool:
-    """Revoke a key; False if there is no such key to revoke."""
-    revoked = session.scalar(
-        _living_key(organization_id, key_id)
-        .values(revoked_at=func.now(), previous_hash=None)
-        .returning(ApiKey.id)
+        .values(**values)
+        .returning(*columns(ApiKey, KeyRow))
     )
-    return revoked is not None
-
-
-def _living_key(organization_id: OrganizationId, key_id: UUID) -> Update:
-    return update(ApiKey).where(
-        ApiKey.organization_id == organization_id,
-        ApiKey.id == key_id,
-        ApiKey.revoked_at.is_(None),
-    )
-
-
-_ORGANIZATION_COLUMNS = (
-    Organization.id,
-    Organization.name,
-    Organization.description,
-    Organization.timezone,
-    Organization.plan,
-)
-_KEY_COLUMNS = (
-    ApiKey.id,
-    ApiKey.name,
-    ApiKey.hint,
-    ApiKey.scopes,
-    ApiKey.created_by,
-    ApiKey.previous_ends_at,
-    ApiKey.created_at,
-    ApiKey.last_used_at,
-    ApiKey.expires_at,
-)
+    return next(iter(read(changed, KeyRow)), None)
 
 
 def _uuid(words: str) -> UUID | None:

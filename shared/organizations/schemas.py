@@ -1,5 +1,6 @@
 """Request and response schemas of organizations."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from shared.core.wire import RequestModel, TimezoneName, VisibleName, WireModel,
 from shared.organizations.models import Role
 
 # On the wire the roles keep the names that existing clients know.
-WIRE_ROLES = {
+WIRE_ROLES: Mapping[str, str] = {
     Role.OWNER: "SUPERADMIN",
     Role.ADMIN: "ADMIN",
     Role.EDITOR: "EDITOR",
@@ -19,7 +20,7 @@ WIRE_ROLES = {
 
 
 def _wire_role(value: Any) -> Any:
-    return WIRE_ROLES[value] if isinstance(value, Role) else value
+    return WIRE_ROLES.get(value, value) if isinstance(value, str) else value
 
 
 WireRole = Annotated[
