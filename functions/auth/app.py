@@ -327,7 +327,7 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
     """List the user's sessions, last used first."""
     return SessionList(
         sessions=[
-            SessionOut(**row._mapping, current=row.id == member.session_id)
+            SessionOut(**row._asdict(), current=row.id == member.session_id)
             for row in identity.list_sessions(session, member.person_id)
         ]
     )

@@ -4,105 +4,167 @@ Users and sessions belong to no organization: the user's or the session's own id
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Update,
-    and_,
-    case,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session as DbSession
 
-from shared.core.ids import SessionId, UserId
-from shared.db.statement import sql
-from shared.db.types import AnyRow
-from shared.identity.models import (
-    LoginProvider,
-    MailedCode,
-    MailedCodePurpose,
-    MailKind,
-    Session,
-    User,
-)
+from shared.core.ids import SessionId, UserId, new_id
+from shared.db.statement import NoParams, NoRow, Statement, sql
+from shared.identity.models import MailedCodePurpose, MailKind
 
-_LIVES = User.deleted_at.is_(None)
 LIVE_LOGIN = sql(
     "s.revoked_at is null and s.expires_at > now() and u.activated_at is not null and u.deleted_at is null"
 )
 """Whether the session `s` of the user `u` lets in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What deciding about a login needs."""
+class OfUser(NamedTuple):
+    user_id: UserId
 
+
+class UserRow(NamedTuple):
+    user_id: UserId
+
+
+class OfAddress(NamedTuple):
+    email: str
+
+
+class Account(NamedTuple):
     user_id: UserId
     password_hash: str | None
     is_active: bool
     is_locked: bool
 
 
+FIND_ACCOUNT = Statement(
+    "find_account",
+    sql("""
+        select id as user_id, password_hash, activated_at is not null as is_active,
+            coalesce(locked_until > now(), false) as is_locked
+        from users where email = :email and login_provider = 'local' and deleted_at is null
+    """),
+    params=OfAddress,
+    row=Account,
+)
+"""Find the local account with a lower-case address, which is what deciding about a login needs."""
+
+
 def find_account(session: DbSession, email: str) -> Account | None:
     """Find the local account with a lower-case address."""
-    row = session.execute(
-        select(
-            User.id,
-            User.password_hash,
-            User.activated_at.is_not(None),
-            func.coalesce(User.locked_until > func.now(), False),
-        ).where(User.email == email, User.login_provider == LoginProvider.LOCAL, _LIVES)
-    ).one_or_none()
-    if row is None:
-        return None
-    user_id, password_hash, is_active, is_locked = row
-    return Account(UserId(user_id), password_hash, is_active, is_locked)
+    return FIND_ACCOUNT.find(session, email)
+
+
+class NewUser(NamedTuple):
+    user_id: UserId
+    email: str
+    password_hash: str
+    name: str
+    timezone: str
+    active: bool
+
+
+ADD_USER = Statement(
+    "add_user",
+    sql("""
+        insert into users (id, login_provider, email, password_hash, name, last_name, bio, timezone, is_super_admin,
+            sends_success_mails, sends_failure_mails, failed_logins, activated_at)
+        values (:user_id, 'local', :email, :password_hash, :name, '', '', :timezone, false, true, true, 0,
+            case when :active then now() end)
+        on conflict (login_provider, email) where deleted_at is null do nothing
+        returning id as user_id
+    """),
+    params=NewUser,
+    row=UserRow,
+)
+"""Add a local account; no row if the address has one."""
 
 
 def add_user(
     session: DbSession, *, email: str, password_hash: str, name: str, timezone: str, active: bool
 ) -> UserId | None:
     """Add a local account; None if the address has one."""
-    return session.scalar(
-        upsert(User)
-        .values(
-            email=email,
-            password_hash=password_hash,
-            name=name,
-            timezone=timezone,
-            activated_at=func.now() if active else None,
-        )
-        .on_conflict_do_nothing(index_elements=["login_provider", "email"], index_where=_LIVES)
-        .returning(User.id)
+    row = ADD_USER.find(
+        session,
+        user_id=UserId(new_id()),
+        email=email,
+        password_hash=password_hash,
+        name=name,
+        timezone=timezone,
+        active=active,
     )
+    return row.user_id if row else None
+
+
+class AnyUserRow(NamedTuple):
+    is_any: bool
+
+
+ANY_USER = Statement(
+    "any_user",
+    sql("select exists (select from users where deleted_at is null) as is_any"),
+    params=NoParams,
+    row=AnyUserRow,
+)
+"""Return whether anybody has registered."""
 
 
 def any_user(session: DbSession) -> bool:
     """Return whether anybody has registered."""
-    return bool(session.scalar(select(exists().where(_LIVES))))
+    return ANY_USER.one(session).is_any
+
+
+class Failure(NamedTuple):
+    user_id: UserId
+    allowed: int
+    locked_seconds: float
+
+
+COUNT_FAILURE = Statement(
+    "count_failure",
+    sql("""
+        update users set failed_logins = mod(failed_logins + 1, cast(:allowed as integer)), updated_at = now(),
+            locked_until = case when failed_logins + 1 >= cast(:allowed as integer)
+                then now() + make_interval(secs => :locked_seconds) else locked_until end
+        where id = :user_id
+    """),
+    params=Failure,
+    row=NoRow,
+)
+"""Count a wrong password; the last of `allowed` in a row locks the account and begins a new count."""
 
 
 def count_failure(
     session: DbSession, user_id: UserId, *, allowed: int, locked_for: timedelta
 ) -> None:
     """Count a wrong password; the last of `allowed` in a row locks the account and begins a new count."""
-    last = User.failed_logins + 1 >= allowed
-    session.execute(
-        update(User)
-        .where(User.id == user_id)
-        .values(
-            failed_logins=func.mod(User.failed_logins + 1, allowed),
-            locked_until=case((last, func.now() + locked_for), else_=User.locked_until),
+    COUNT_FAILURE.run(session, user_id, allowed, locked_seconds=locked_for.total_seconds())
+
+
+class NewSession(NamedTuple):
+    user_id: UserId
+    session_id: SessionId
+    renew_hash: bytes
+    life_seconds: float
+    ip: str | None
+    user_agent: str | None
+
+
+OPEN_SESSION = Statement(
+    "open_session",
+    sql("""
+        with forgotten as (
+            update users set failed_logins = 0, locked_until = null, updated_at = now()
+            where id = :user_id and failed_logins > 0
         )
-    )
+        insert into sessions (id, user_id, renew_hash, expires_at, ip, user_agent)
+        values (:session_id, :user_id, :renew_hash, now() + make_interval(secs => :life_seconds), :ip, :user_agent)
+    """),
+    params=NewSession,
+    row=NoRow,
+)
+"""Add a session and reset the count of wrong passwords. One statement, because every login waits for it."""
 
 
 def open_session(
@@ -116,25 +178,39 @@ def open_session(
     user_agent: str | None,
 ) -> None:
     """Add a session and reset the count of wrong passwords."""
-    forgotten = (
-        update(User)
-        .where(User.id == user_id, User.failed_logins > 0)
-        .values(failed_logins=0, locked_until=None)
-        .returning(User.id)
-        .cte("forgotten")
+    OPEN_SESSION.run(
+        session,
+        user_id=user_id,
+        session_id=session_id,
+        renew_hash=renew_hash,
+        life_seconds=life.total_seconds(),
+        ip=ip,
+        user_agent=user_agent,
     )
-    session.execute(
-        insert(Session)
-        .values(
-            id=session_id,
-            user_id=user_id,
-            renew_hash=renew_hash,
-            expires_at=func.now() + life,
-            ip=ip,
-            user_agent=user_agent,
-        )
-        .add_cte(forgotten)
-    )
+
+
+class Renewal(NamedTuple):
+    session_id: SessionId
+    renew_hash: bytes
+    new_hash: bytes
+    grace_seconds: float
+    life_seconds: float
+
+
+ROTATE = Statement(
+    "rotate_session",
+    sql("""
+        update sessions s set previous_renew_hash = s.renew_hash,
+            previous_good_until = now() + make_interval(secs => :grace_seconds), renew_hash = :new_hash,
+            expires_at = now() + make_interval(secs => :life_seconds), last_used_at = now(), updated_at = now()
+        where s.id = :session_id and s.renew_hash = :renew_hash and s.revoked_at is null and s.expires_at > now()
+            and exists (select from users u where u.id = s.user_id and u.deleted_at is null)
+        returning s.user_id
+    """),
+    params=Renewal,
+    row=UserRow,
+)
+"""Replace the renewing token if it is the current one of a live session; no row if it is not."""
 
 
 def rotate(
@@ -147,74 +223,134 @@ def rotate(
     life: timedelta,
 ) -> UserId | None:
     """Replace the renewing token if `renew_hash` is the current one of a live session; whose it is."""
-    found = session.scalar(
-        update(Session)
-        .where(
-            Session.id == session_id,
-            Session.renew_hash == renew_hash,
-            _session_lives(),
-            exists().where(User.id == Session.user_id, _LIVES),
-        )
-        .values(
-            previous_renew_hash=Session.renew_hash,
-            previous_good_until=func.now() + grace,
-            renew_hash=new_hash,
-            expires_at=func.now() + life,
-            last_used_at=func.now(),
-        )
-        .returning(Session.user_id)
+    row = ROTATE.find(
+        session,
+        session_id,
+        renew_hash=renew_hash,
+        new_hash=new_hash,
+        grace_seconds=grace.total_seconds(),
+        life_seconds=life.total_seconds(),
     )
-    return UserId(found) if found else None
+    return row.user_id if row else None
+
+
+class OldToken(NamedTuple):
+    session_id: SessionId
+    renew_hash: bytes
+
+
+FIND_IN_GRACE = Statement(
+    "find_in_grace",
+    sql("""
+        select user_id from sessions
+        where id = :session_id and previous_renew_hash = :renew_hash and previous_good_until > now()
+            and revoked_at is null and expires_at > now()
+    """),
+    params=OldToken,
+    row=UserRow,
+)
+"""Find whose live session it is, if this was its token until moments ago."""
 
 
 def find_in_grace(session: DbSession, session_id: SessionId, *, renew_hash: bytes) -> UserId | None:
     """Find whose live session it is, if `renew_hash` was its token until moments ago."""
-    found = session.scalar(
-        select(Session.user_id).where(
-            Session.id == session_id,
-            Session.previous_renew_hash == renew_hash,
-            Session.previous_good_until > func.now(),
-            _session_lives(),
-        )
-    )
-    return UserId(found) if found else None
+    row = FIND_IN_GRACE.find(session, session_id, renew_hash)
+    return row.user_id if row else None
+
+
+class OneSession(NamedTuple):
+    session_id: SessionId
+
+
+REVOKE_SESSION = Statement(
+    "revoke_session",
+    sql("""
+        update sessions set revoked_at = now(), updated_at = now() where id = :session_id and revoked_at is null
+    """),
+    params=OneSession,
+    row=NoRow,
+)
+"""End a session."""
 
 
 def revoke_session(session: DbSession, session_id: SessionId) -> bool:
     """End a session; False if it had ended."""
-    return _changed(
-        session,
-        update(Session)
-        .where(Session.id == session_id, Session.revoked_at.is_(None))
-        .values(revoked_at=func.now()),
-    )
+    return REVOKE_SESSION.run(session, session_id) > 0
+
+
+class SessionOfUser(NamedTuple):
+    user_id: UserId
+    session_id: SessionId
+
+
+REVOKE_SESSION_OF = Statement(
+    "revoke_session_of",
+    sql("""
+        update sessions set revoked_at = now(), updated_at = now()
+        where id = :session_id and user_id = :user_id and revoked_at is null
+    """),
+    params=SessionOfUser,
+    row=NoRow,
+)
+"""End one of a user's sessions."""
 
 
 def revoke_session_of(session: DbSession, user_id: UserId, session_id: SessionId) -> bool:
     """End one of a user's sessions; False if there is none."""
-    return _changed(
-        session,
-        update(Session)
-        .where(Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None))
-        .values(revoked_at=func.now()),
-    )
+    return REVOKE_SESSION_OF.run(session, user_id, session_id) > 0
 
 
-def list_sessions(session: DbSession, user_id: UserId) -> Sequence[AnyRow]:
+class SessionRow(NamedTuple):
+    id: SessionId
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    ip: str | None
+    user_agent: str | None
+
+
+LIST_SESSIONS = Statement(
+    "list_sessions",
+    sql("""
+        select id, created_at, last_used_at, expires_at, ip, user_agent from sessions
+        where user_id = :user_id and revoked_at is null and expires_at > now()
+        order by last_used_at desc, id desc
+        limit 100
+    """),
+    params=OfUser,
+    row=SessionRow,
+)
+"""List a user's live sessions, last used first; at most 100."""
+
+
+def list_sessions(session: DbSession, user_id: UserId) -> Sequence[SessionRow]:
     """List a user's live sessions, last used first; at most 100."""
-    return session.execute(
-        select(
-            Session.id,
-            Session.created_at,
-            Session.last_used_at,
-            Session.expires_at,
-            Session.ip,
-            Session.user_agent,
-        )
-        .where(Session.user_id == user_id, _session_lives())
-        .order_by(Session.last_used_at.desc(), Session.id.desc())
-        .limit(100)
-    ).all()
+    return LIST_SESSIONS.all(session, user_id)
+
+
+class NewCode(NamedTuple):
+    user_id: UserId
+    purpose: MailedCodePurpose
+    code_hash: bytes
+    life_seconds: float
+    pause_seconds: float
+
+
+ADD_CODE = Statement(
+    "add_code",
+    sql("""
+        insert into mailed_codes (code_hash, user_id, purpose, expires_at)
+        select cast(:code_hash as bytea), cast(:user_id as uuid), cast(:purpose as text), now() + make_interval(secs => :life_seconds)
+        where not exists (
+            select from mailed_codes
+            where user_id = :user_id and purpose = :purpose
+                and expires_at > now() + make_interval(secs => cast(:life_seconds as float8) - cast(:pause_seconds as float8)))
+        returning user_id
+    """),
+    params=NewCode,
+    row=UserRow,
+)
+"""Add a mailed code, unless the user was sent one for the same purpose within the pause; no row then."""
 
 
 def add_code(
@@ -227,82 +363,135 @@ def add_code(
     pause: timedelta,
 ) -> bool:
     """Add a mailed code; False if the user was sent one for the same purpose less than `pause` ago."""
-    recent = exists().where(
-        MailedCode.user_id == user_id,
-        MailedCode.purpose == purpose,
-        MailedCode.expires_at > func.now() + (life - pause),
+    added = ADD_CODE.find(
+        session,
+        user_id,
+        purpose,
+        code_hash=code_hash,
+        life_seconds=life.total_seconds(),
+        pause_seconds=pause.total_seconds(),
     )
-    added = session.execute(
-        insert(MailedCode)
-        .from_select(
-            ["code_hash", "user_id", "purpose", "expires_at"],
-            select(
-                literal(code_hash),
-                literal(user_id),
-                literal(purpose, MailedCode.purpose.type),
-                func.now() + life,
-            ).where(~recent),
-        )
-        .returning(MailedCode.user_id)
-    )
-    return added.one_or_none() is not None
+    return added is not None
+
+
+class Code(NamedTuple):
+    code_hash: bytes
+    purpose: MailedCodePurpose
+
+
+USE_CODE = Statement(
+    "use_code",
+    sql("""
+        update mailed_codes set used_at = now()
+        where code_hash = :code_hash and purpose = :purpose and used_at is null and expires_at > now()
+        returning user_id
+    """),
+    params=Code,
+    row=UserRow,
+)
+"""Use up a code; no row if it is unknown, used or too old."""
 
 
 def use_code(session: DbSession, purpose: MailedCodePurpose, *, code_hash: bytes) -> UserId | None:
     """Use up a code; return its user, or None if it is unknown, used or too old."""
-    return session.scalar(
-        update(MailedCode)
-        .where(
-            MailedCode.code_hash == code_hash,
-            MailedCode.purpose == purpose,
-            MailedCode.used_at.is_(None),
-            MailedCode.expires_at > func.now(),
-        )
-        .values(used_at=func.now())
-        .returning(MailedCode.user_id)
-    )
+    row = USE_CODE.find(session, code_hash, purpose)
+    return row.user_id if row else None
+
+
+ACTIVATE = Statement(
+    "activate",
+    sql("""
+        update users set activated_at = coalesce(activated_at, now()), updated_at = now()
+        where id = :user_id and deleted_at is null
+    """),
+    params=OfUser,
+    row=NoRow,
+)
+"""Mark a user's address as proven."""
 
 
 def activate(session: DbSession, user_id: UserId) -> bool:
     """Mark the address as proven; False if the user is gone."""
-    return _changed(
-        session,
-        update(User)
-        .where(User.id == user_id, _LIVES)
-        .values(activated_at=func.coalesce(User.activated_at, func.now())),
-    )
+    return ACTIVATE.run(session, user_id) > 0
+
+
+MAKE_SUPER_ADMIN = Statement(
+    "make_super_admin",
+    sql("""
+        update users set is_super_admin = true, activated_at = coalesce(activated_at, now()), updated_at = now()
+        where email = :email and login_provider = 'local' and deleted_at is null
+        returning id as user_id
+    """),
+    params=OfAddress,
+    row=UserRow,
+)
+"""Activate the local account with a lower-case address and make it a super admin; no row if there is none."""
 
 
 def make_super_admin(session: DbSession, email: str) -> UserId | None:
     """Activate the local account with this lower-case address and make it a super admin; None if there is none."""
-    return session.scalar(
-        update(User)
-        .where(User.email == email, User.login_provider == LoginProvider.LOCAL, _LIVES)
-        .values(is_super_admin=True, activated_at=func.coalesce(User.activated_at, func.now()))
-        .returning(User.id)
-    )
+    row = MAKE_SUPER_ADMIN.find(session, email)
+    return row.user_id if row else None
+
+
+class NewPassword(NamedTuple):
+    user_id: UserId
+    password_hash: str
+
+
+REPLACE_PASSWORD = Statement(
+    "replace_password",
+    sql("""
+        with ended as (
+            update sessions set revoked_at = now(), updated_at = now() where user_id = :user_id and revoked_at is null
+        )
+        update users set password_hash = :password_hash, activated_at = coalesce(activated_at, now()), failed_logins = 0,
+            locked_until = null, updated_at = now()
+        where id = :user_id and deleted_at is null
+    """),
+    params=NewPassword,
+    row=NoRow,
+)
+"""Set a password by a mailed code, which proves the address too, and end every session of the user.
+
+One statement, so that no session outlives the password.
+"""
 
 
 def replace_password(session: DbSession, user_id: UserId, password_hash: str) -> None:
     """Set a password by a mailed code, which proves the address too, and end every session of the user."""
-    ended = (
-        update(Session)
-        .where(Session.user_id == user_id, Session.revoked_at.is_(None))
-        .values(revoked_at=func.now())
-        .returning(Session.id)
-        .cte("ended")
-    )
-    session.execute(
-        update(User)
-        .where(User.id == user_id, _LIVES)
-        .values(
-            password_hash=password_hash,
-            activated_at=func.coalesce(User.activated_at, func.now()),
-            failed_logins=0,
-            locked_until=None,
-        )
-        .add_cte(ended)
-    )
+    REPLACE_PASSWORD.run(session, user_id, password_hash)
+
+
+class Personal(NamedTuple):
+    user_id: UserId
+    name: str
+    bio: str
+    picture_url: str | None
+    timezone: str | None
+
+
+class ProfileRow(NamedTuple):
+    id: UserId
+    email: str
+    name: str
+    bio: str
+    picture_url: str | None
+    timezone: str
+
+
+UPDATE_PERSONAL = Statement(
+    "update_personal",
+    sql("""
+        update users set name = :name, bio = :bio, picture_url = :picture_url,
+            timezone = coalesce(:timezone, timezone), updated_at = now()
+        where id = :user_id
+        returning id, email, name, bio, picture_url, timezone
+    """),
+    params=Personal,
+    row=ProfileRow,
+)
+"""Change a user's profile and return it; a time zone of None stays as it is."""
 
 
 def update_personal(
@@ -313,60 +502,82 @@ def update_personal(
     bio: str,
     picture_url: str | None,
     timezone: str | None,
-) -> AnyRow:
+) -> ProfileRow:
     """Change a user's profile and return it; a time zone of None stays as it is."""
-    return session.execute(
-        update(User)
-        .where(User.id == user_id)
-        .values(
-            name=name,
-            bio=bio,
-            picture_url=picture_url,
-            timezone=func.coalesce(timezone, User.timezone),
-        )
-        .returning(User.id, User.email, User.name, User.bio, User.picture_url, User.timezone)
-    ).one()
+    return UPDATE_PERSONAL.one(
+        session, user_id, name=name, bio=bio, picture_url=picture_url, timezone=timezone
+    )
+
+
+class Choice(NamedTuple):
+    user_id: UserId
+    success: bool | None
+    failure: bool | None
+
+
+SET_MAIL_PREFERENCES = Statement(
+    "set_mail_preferences",
+    sql("""
+        update users set sends_success_mails = coalesce(cast(:success as boolean), sends_success_mails),
+            sends_failure_mails = coalesce(cast(:failure as boolean), sends_failure_mails), updated_at = now()
+        where id = :user_id
+    """),
+    params=Choice,
+    row=NoRow,
+)
+"""Choose which mails a user gets; null leaves a choice as it is."""
 
 
 def set_mail_preferences(
     session: DbSession, user_id: UserId, *, success: bool, failure: bool
 ) -> None:
     """Choose which mails a user gets."""
-    session.execute(
-        update(User)
-        .where(User.id == user_id)
-        .values(sends_success_mails=success, sends_failure_mails=failure)
-    )
-
-
-_SWITCH = {
-    MailKind.SUCCESS: User.sends_success_mails,
-    MailKind.FAILURE: User.sends_failure_mails,
-}
+    SET_MAIL_PREFERENCES.run(session, user_id, success, failure)
 
 
 def switch_mails_off(session: DbSession, user_id: UserId, kind: MailKind) -> None:
     """Record that a user wants no more mails of a kind."""
-    session.execute(update(User).where(User.id == user_id).values({_SWITCH[kind]: False}))
+    SET_MAIL_PREFERENCES.run(
+        session,
+        user_id,
+        success=False if kind is MailKind.SUCCESS else None,
+        failure=False if kind is MailKind.FAILURE else None,
+    )
+
+
+class FindUnsubscribeSeedRow(NamedTuple):
+    unsubscribe_seed: bytes
+
+
+FIND_UNSUBSCRIBE_SEED = Statement(
+    "find_unsubscribe_seed",
+    sql("select unsubscribe_seed from users where id = :user_id"),
+    params=OfUser,
+    row=FindUnsubscribeSeedRow,
+)
+"""Find the seed of a user's unsubscribe links."""
 
 
 def find_unsubscribe_seed(session: DbSession, user_id: UserId) -> bytes | None:
     """Return the seed of a user's unsubscribe links; None if there is no such user."""
-    return session.execute(
-        select(User.unsubscribe_seed).where(User.id == user_id)
-    ).scalar_one_or_none()
+    row = FIND_UNSUBSCRIBE_SEED.find(session, user_id)
+    return row.unsubscribe_seed if row else None
 
 
-def get_mail_preferences(session: DbSession, user_id: UserId) -> AnyRow:
+class MailPreferences(NamedTuple):
+    sends_success_mails: bool
+    sends_failure_mails: bool
+
+
+GET_MAIL_PREFERENCES = Statement(
+    "get_mail_preferences",
+    sql("select sends_success_mails, sends_failure_mails from users where id = :user_id"),
+    params=OfUser,
+    row=MailPreferences,
+)
+"""Return which mails a user wants."""
+
+
+def get_mail_preferences(session: DbSession, user_id: UserId) -> MailPreferences:
     """Return which mails a user wants."""
-    return session.execute(
-        select(User.sends_success_mails, User.sends_failure_mails).where(User.id == user_id)
-    ).one()
-
-
-def _session_lives() -> ColumnElement[bool]:
-    return and_(Session.revoked_at.is_(None), Session.expires_at > func.now())
-
-
-def _changed(session: DbSession, statement: Update) -> bool:
-    return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    return GET_MAIL_PREFERENCES.one(session, user_id)

@@ -42,7 +42,9 @@ ADD_ORGANIZATION = Statement(
     "add_organization",
     sql("""
         with added as (
-            insert into organizations (id, name, timezone) values (:organization_id, :name, :timezone) returning id
+            insert into organizations (id, name, description, timezone, plan, is_trialing, allow_trial)
+            values (:organization_id, :name, '', :timezone, 'ultimate', false, true)
+            returning id
         )
         insert into members (id, organization_id, user_id, role, disabled)
         select cast(:member_id as uuid), id, cast(:owner as uuid), 'owner', false from added
@@ -56,7 +58,7 @@ ADD_ORGANIZATION = Statement(
 class OrganizationRow(NamedTuple):
     id: UUID
     name: str
-    description: str | None
+    description: str
     timezone: str
     plan: str
 
@@ -154,7 +156,7 @@ class OfUser(NamedTuple):
 class MembershipRow(NamedTuple):
     id: UUID
     name: str
-    description: str | None
+    description: str
     created_at: datetime
     role: str
     disabled: bool
