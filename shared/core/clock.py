@@ -4,12 +4,27 @@ Publishing never decides by this clock: due times are compared with the database
 (`docs/lifecycle.md`, "When hints are sent"). This clock stamps logs, tokens and everything a member reads.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+
+
+def machine_time() -> datetime:
+    """Return the time of this machine's clock, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+_read: Callable[[], datetime] = machine_time
 
 
 def now() -> datetime:
     """Return the current time, aware, in UTC."""
-    return datetime.now(UTC)
+    return _read()
+
+
+def read_from(read: Callable[[], datetime]) -> None:
+    """Have `now` ask `read` instead of the machine, for the rest of this process."""
+    global _read
+    _read = read
 
 
 def as_utc(value: datetime) -> datetime:

@@ -13,7 +13,6 @@ import ipaddress
 import json
 import re
 import secrets
-import time
 import urllib.parse
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from shared.core import clock
 from shared.core.cleaning import clean_name
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
@@ -317,7 +317,7 @@ class OAuth1Auth(httpx.Auth):
         token_secret: str = "",
         extra: Mapping[str, str] | None = None,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
-        timestamp: Callable[[], int] = lambda: int(time.time()),
+        timestamp: Callable[[], int] = lambda: int(clock.now().timestamp()),
     ) -> None:
         self._app, self._token, self._token_secret = app, token, token_secret
         self._extra, self._nonce, self._timestamp = dict(extra or {}), nonce, timestamp
