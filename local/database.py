@@ -30,7 +30,7 @@ def check_database(address: str) -> None:
     except pg8000.dbapi.Error as error:
         where = f"{url.host or 'localhost'}:{url.port or 5432}/{url.database}"
         raise CannotStart(
-            f"The database that DATABASE_URL names ({where}) cannot be used: {_why(error)}. "
+            f"The database that DATABASE_URL names ({where}) cannot be used: {why(error)}. "
             "Check the address, the user and the password, or leave it out for the embedded one."
         ) from error
 
@@ -52,7 +52,7 @@ def connect(address: str) -> pg8000.dbapi.Connection:
     )
 
 
-def _why(error: pg8000.dbapi.Error) -> str:
+def why(error: pg8000.dbapi.Error) -> str:
     """Return what the server said, or why it could not be reached."""
     said = error.args[0] if error.args else ""
     if isinstance(said, dict):

@@ -6,6 +6,8 @@ A change of a post's state that `shared/posts/lifecycle.py` does not list is ref
   join it. After such code has run, `session.expire_all()` before looking at objects loaded earlier. `now()` in SQL is
   the time at which the test began.
 - `committed`: real commits on several connections, for tests of concurrency; every table is emptied afterwards.
+- `without_clock`: connections as production's, for tests of plans. The others have a `now()` that
+  `local/database_clock.py` can move.
 - `configure(PUBLIC_URL="https://...")`: other settings, for one test.
 - `empty_database`: a connection to a database without tables, for migrations.
 - `aws`: moto in place of AWS, with nothing in it.
@@ -28,6 +30,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from local import database_clock
 from local.postgres import EmbeddedPostgres
 from shared.access.counts import forget_counts
 from shared.aws import clients, secrets
@@ -140,6 +143,8 @@ def database_url(postgres: str, _environment: None) -> Iterator[str]:
         with migrate.migrating() as connection:
             migrate.upgrade(connection)
             _refuse_other_moves(connection)
+        database_clock.install(postgres)
+        database_clock.bind_defaults(postgres)
         yield postgres
         dispose()
     settings.cache_clear()
@@ -180,6 +185,16 @@ def _refuse_other_moves(connection: Connection) -> None:
         """)
     )
     connection.commit()
+
+
+@pytest.fixture
+def without_clock(database_url: str) -> Iterator[None]:
+    """Log in as production does, without the clock that can be moved: for tests of plans and growth."""
+    database_clock.uninstall(database_url)
+    dispose()
+    yield
+    dispose()
+    database_clock.install(database_url)
 
 
 @pytest.fixture

@@ -101,11 +101,14 @@ def _alone(connection: Connection) -> Iterator[None]:
     _set_lock_timeout(connection, _LOCK_TIMEOUT)
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
     _set_lock_timeout(connection, _TABLE_LOCK_TIMEOUT)
+    # What a revision makes goes there, and what it calls is found there or is PostgreSQL's own, whatever the role's path.
+    connection.execute(text("SET search_path = public"))
     connection.commit()
     try:
         yield
     finally:
         connection.rollback()
+        connection.execute(text("RESET search_path"))
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
         connection.commit()
 

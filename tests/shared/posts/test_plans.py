@@ -25,6 +25,8 @@ from shared.public_api.notifications import list_told
 from shared.publishing.stuck import TAKE_STUCK
 from tests.builders import a_channel, a_member, an_organization, any_state
 
+pytestmark = pytest.mark.usefixtures("without_clock")  # before a connection is opened
+
 _POSTS = text("""
     insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content,
         media, settings, content_hash, publish_at, delay_seconds, revision, generation, arm_count, creation_method,

@@ -470,6 +470,7 @@ class TestDeadLetter:
         assert [held.body["partId"] for held in world.messages] == [str(overdue.id)]
 
 
+@pytest.mark.usefixtures("without_clock")
 class TestPlans:
     """What the statements of the minute, of a claim and of a record read: what they take, however much else there is."""
 
