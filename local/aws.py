@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from moto.core.utils import unix_time_millis
 from moto.kms.models import KmsBackend, kms_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.scheduler import models as moto_scheduler
 from moto.scheduler.models import (
     EventBridgeSchedulerBackend,
     Schedule,
@@ -36,6 +36,7 @@ from moto.scheduler.models import (
 )
 from moto.secretsmanager.models import SecretsManagerBackend, secretsmanager_backends
 from moto.ses.models import ses_backends
+from moto.sqs import models as moto_sqs
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from werkzeug.serving import make_server
 
@@ -43,9 +44,29 @@ from local.home import write_private
 from local.intrinsics import TemplateRefused
 from local.mailbox import Mailbox
 from local.system import ACCOUNT, REGION, QueueSpec, SecretSpec, System, TimerSpec, secret_arn
+from shared.core import clock
 
 _DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:secretsmanager:(.+?)\}\}")
 _SETTLE_MS = 1.0  # moto calls a message visible strictly after its time
+
+
+def _unix_time() -> float:
+    """Return the clock's time in seconds since 1970."""
+    return clock.now().timestamp()
+
+
+def _unix_time_ms() -> float:
+    return clock.now().timestamp() * 1000
+
+
+_OUR_TIME = {"unix_time": _unix_time, "unix_time_millis": _unix_time_ms}
+for _module in (moto_sqs, moto_scheduler):  # moto's own functions read the machine's clock
+    for _name in _OUR_TIME.keys() & vars(_module).keys():
+        setattr(_module, _name, _OUR_TIME[_name])
+
+
+def _due_ms(message: Message) -> float:
+    return max(message.visible_at, message.delayed_until) + _SETTLE_MS
 
 
 class WatchedQueue(Queue):
@@ -67,9 +88,14 @@ class WatchedQueue(Queue):
         with self._messages_lock:
             return self._due_at_ms[0] if self._due_at_ms else None
 
+    def first_due_ms(self) -> float | None:
+        """As `next_due_ms`, without those that were deleted meanwhile; reads every message."""
+        with self._messages_lock:
+            return min(map(_due_ms, self._messages), default=None)
+
     def receive(self, count: int) -> list[Message]:
         """Take up to `count` due messages into flight; those received too often go to the dead-letter queue."""
-        now = unix_time_millis()
+        now = _unix_time_ms()
         with self._messages_lock:
             while self._due_at_ms and self._due_at_ms[0] <= now:
                 heapq.heappop(self._due_at_ms)
@@ -105,7 +131,7 @@ class WatchedQueue(Queue):
     @property
     def messages(self) -> list[Message]:
         """What may be received now; one look at the clock instead of two for every message."""
-        now = unix_time_millis()
+        now = _unix_time_ms()
         return [
             message
             for message in self._messages
@@ -117,7 +143,7 @@ class WatchedQueue(Queue):
         return True
 
     def _expect(self, message: Message) -> None:
-        heapq.heappush(self._due_at_ms, max(message.visible_at, message.delayed_until) + _SETTLE_MS)
+        heapq.heappush(self._due_at_ms, _due_ms(message))
 
     def _tell(self) -> None:
         for call in self._watchers:
@@ -400,6 +426,10 @@ class _RequestHandler(MotoRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Write the time that an answer is given the `Date` of."""
+        return super().date_time_string(_unix_time() if timestamp is None else timestamp)
 
 
 class _Replayed:

@@ -80,12 +80,13 @@ def _walk(system: Mapping[str, Any]) -> int:
         print(f"uploaded         {picture.name} ({picture.stat().st_size} bytes)")
         fault = {"kind": "statuses", "action": "500", "count": 1, "account": names[1]}
         httpx.post(f"{sandbox}/_faults", json=fault, timeout=10).raise_for_status()
-        due = (datetime.now(UTC) + AHEAD).replace(microsecond=0)
+        ahead = timedelta(seconds=system["clock"]["offsetSeconds"])
+        due = (datetime.now(UTC) + ahead + AHEAD).replace(microsecond=0)
         parts: list[dict[str, Any]] = [{"content": f"<p>{TEXTS[0]}</p>", "image": [{"id": media}]}, {"content": f"<p>{TEXTS[1]}</p>", "image": []}]  # fmt: skip
         roots = me.schedule(channels, parts, at=due)
         print(f"scheduled        {due:%H:%M:%S} UTC on both; @{names[1]} will answer 500 once")
         with Pace(f"{system['url']}/health") as pace:
-            posts = [_wait_for(me, root, until=due + PATIENCE) for root in roots]
+            posts = [_wait_for(me, root, until=due - ahead + PATIENCE) for root in roots]
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
     allowed = allowed_seconds(pace.slowest_seconds, load)
     if allowed > MAX_LATE_SECONDS:

@@ -4,6 +4,7 @@ Everything else that functions are told comes from `template.yaml`. A setting th
 goes before all: `ARM_LEAD_SECONDS=5 make run`.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,6 +74,12 @@ def function_environment(
         "ALLOW_LOOPBACK_ADDRESSES": "true",
     }
     return {**replaced, **_from_the_shell(replaced)}
+
+
+def own_addresses(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return where functions with these variables reach a platform's own servers, where that is not the platform's."""
+    given: dict[str, str] = json.loads(environment.get("PROVIDER_BASE_URLS") or "{}")
+    return {"mastodon": environment.get("MASTODON_URL", ""), **given}
 
 
 def _from_the_shell(fixed: Mapping[str, str]) -> Mapping[str, str]:

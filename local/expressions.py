@@ -20,12 +20,17 @@ class ExpressionRefused(Exception):
 
 
 def next_firing(
-    expression: str, timezone: str, *, created: datetime, after: datetime | None
+    expression: str,
+    timezone: str,
+    *,
+    created: datetime,
+    after: datetime | None,
+    now: datetime | None = None,
 ) -> datetime | None:
     """Return when a schedule fires next, in UTC; None if never again.
 
     `created` anchors rates. `after` is the last firing, None if it has not fired. A one-time schedule whose time has
-    passed fires at once.
+    passed fires at once. A recurring one that has fired goes on after `now`: what it missed meanwhile, it fires once.
 
     Raises:
         ExpressionRefused: the expression is none that is known here.
@@ -36,14 +41,19 @@ def next_firing(
         except ValueError as error:
             raise ExpressionRefused(expression) from error
         return at.replace(tzinfo=ZoneInfo(timezone)).astimezone(UTC) if after is None else None
-    if match := _RATE.fullmatch(expression):
-        step = int(match[1]) * _UNITS[match[2]]
-        if not step:
-            raise ExpressionRefused(expression)
-        return (after or created) + step
+    reached = created if after is None else max(after, now or after)
+    if step := rate_step(expression):
+        begun = created if after is None else after
+        return begun + step * ((reached - begun) // step + 1)
     if expression.startswith("cron(") and expression.endswith(")"):
-        return _Cron(expression).next_after(after or created, ZoneInfo(timezone))
+        return _Cron(expression).next_after(reached, ZoneInfo(timezone))
     raise ExpressionRefused(expression)
+
+
+def rate_step(expression: str) -> timedelta | None:
+    """Return how far apart the firings of `rate(...)` are; None where the expression is none."""
+    match = _RATE.fullmatch(expression)
+    return int(match[1]) * _UNITS[match[2]] or None if match else None
 
 
 class _Cron:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 from local.mailbox import Mailbox
 from local.system import ACCOUNT, CorsRule, Route
 from local.workers import MAX_PAYLOAD_BYTES, FunctionPool, Outcome
+from shared.core import clock
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -268,7 +269,7 @@ class Gateway:
         match = self._router.match(request.method, request.path)
         if match is None:
             return _said(404, "Not Found")
-        event = json.dumps(event_from_request(request, match, now=time.time())).encode()
+        event = json.dumps(event_from_request(request, match, now=clock.now().timestamp())).encode()
         if len(event) > MAX_PAYLOAD_BYTES:
             return _said(413, "Request Entity Too Large")
         # The function keeps running when the gateway gives up on it, as in AWS: the task is not cancelled.

@@ -7,12 +7,12 @@ import json
 import threading
 from base64 import b64decode
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 from local.home import write_private
+from shared.core import clock
 
 _KEPT = 500
 # SES writes Date and Message-ID itself, the id at this domain.
@@ -58,7 +58,7 @@ class Mailbox:
             if "Raw" in content
             else _simple_parts(content["Simple"])
         )
-        now = datetime.now(UTC)
+        now = clock.now()
         with self._lock:
             number = self._mails[-1].number + 1 if self._mails else 1
             by_ses = [

@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
@@ -20,6 +21,7 @@ from local.aws import WatchedQueue, trace_header
 from local.lineage import MOST_IN_A_CHAIN, continued
 from local.system import REGION, QueueSource
 from local.workers import FunctionPool, Outcome
+from shared.core import clock
 
 _LONGEST_WAIT_SECONDS = (
     5.0  # nothing depends on it: a wake-up that was missed costs no more than this
@@ -34,6 +36,22 @@ class QueueFeed:
         self._most_at_once = min(source.max_concurrency or pool.size, pool.size)
         self._under_way: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
+        self._is_taking = False
+
+    def wake(self) -> None:
+        """Look at the clock again: it was moved."""
+        self._woken.set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is due, or was taken and is not worked off."""
+        due = self.next_moment()
+        return self._is_taking or bool(self._under_way) or (due is not None and due <= clock.now())
+
+    def next_moment(self) -> datetime | None:
+        """When a message may next be received; None if there is none."""
+        due = self._queue.first_due_ms()
+        return None if due is None else datetime.fromtimestamp(due / 1000, UTC)
 
     async def run(self) -> None:
         """Feed until cancelled."""
@@ -45,6 +63,7 @@ class QueueFeed:
                 if len(self._under_way) < self._most_at_once and (batch := await self._batch()):
                     task = asyncio.create_task(self._deliver(batch))
                     self._under_way.add(task)
+                    self._is_taking = False
                     task.add_done_callback(self._delivered)
                 else:
                     await self._wait()
@@ -56,6 +75,7 @@ class QueueFeed:
         """Take what is due, waiting for more only where the mapping has a batching window."""
         batch = self._queue.receive(self._source.batch_size)
         if batch and self._source.window_seconds:
+            self._is_taking = True
             closes = time.monotonic() + self._source.window_seconds
             while (
                 len(batch) < self._source.batch_size
@@ -82,7 +102,7 @@ class QueueFeed:
         if len(self._under_way) < self._most_at_once:
             due = self._queue.next_due_ms()
             if due is not None:
-                seconds = min(seconds, max(0.0, due / 1000 - time.time()))
+                seconds = min(seconds, max(0.0, due / 1000 - clock.now().timestamp()))
         await self._quiet_for(seconds)
 
     async def _deliver(self, batch: Sequence[Message]) -> None:

@@ -9,14 +9,27 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import format_datetime
 from functools import partial
 from typing import Any
 
+import pg8000.dbapi
 import uvicorn
 
+from local import database_clock
 from local.aws import LocalAws
-from local.database import check_database
-from local.environment import ACCESS_KEY, Addresses, function_environment, template_parameters
+from local.clock import VARIABLE, SharedOffset, follow
+from local.clock_requests import PATH as CLOCK_PATH
+from local.clock_requests import WithClock
+from local.database import check_database, why
+from local.environment import (
+    ACCESS_KEY,
+    Addresses,
+    function_environment,
+    own_addresses,
+    template_parameters,
+)
 from local.gateway import MAIL_JSON, MAIL_PAGE, Gateway
 from local.home import CannotStart, Home
 from local.intrinsics import TemplateRefused
@@ -26,7 +39,7 @@ from local.postgres import EmbeddedPostgres
 from local.provider_keys import KEYS_FILE, read_keys
 from local.queues import QueueFeed
 from local.rearming import Rearming
-from local.sandbox.app import make_sandbox
+from local.sandbox.app import Sandbox, make_sandbox
 from local.schedules import Timers
 from local.seed import Demo, SeedContext, seed
 from local.starters import ROOT, Starter
@@ -35,7 +48,9 @@ from local.storage.objects import ObjectStore
 from local.storage.signatures import Verifier
 from local.system import FunctionSpec, System
 from local.template import read_parameters, read_system
+from local.walk import Busy, MovableClock
 from local.workers import FunctionPool, LogBook
+from shared.core import clock
 
 MIGRATE, RECONCILE = "MigrateFunction", "ReconcileFunction"
 _HTTP_WORKERS = 2
@@ -65,6 +80,10 @@ class _Parts:
     pools: Mapping[str, FunctionPool]
     database_url: str
     postgres: EmbeddedPostgres | None  # None: DATABASE_URL names somebody else's
+    clock: MovableClock
+    timers: Timers
+    feeds: Sequence[QueueFeed]
+    sandbox: Sandbox
 
 
 class _StoppedEarly(Exception):
@@ -98,7 +117,12 @@ async def _run(home: Home, listeners: Listeners, starter: Starter, stop: asyncio
             home.path, addresses.api, addresses.sandbox, f"{addresses.api}{MAIL_JSON}"
         )
         demo = await _seeded(context, stop)
-        home.publish(_facts(addresses, demo, parts.database_url))
+
+        def publish(offset: timedelta) -> None:
+            home.publish(_facts(addresses, demo, parts.database_url, offset))
+
+        publish(parts.clock.offset)
+        parts.clock.moved = publish
         stack.callback(home.withdraw)
         print(_greeting(home, addresses, demo, seconds=time.monotonic() - began), flush=True)
         rearming = Rearming(parts.database_url, partial(_reconcile, parts.pools))
@@ -117,6 +141,7 @@ async def _bring_up(
 ) -> _Parts:
     """Start the database, make the template's resources, and migrate; the reverse is left on `stack`."""
     postgres, database_url = await _database(home, stack)
+    offset = await asyncio.to_thread(_follow_the_database, home, database_url)
     _go_on(stop)
     mailbox = Mailbox(home.path / "mails")
     aws = LocalAws(home.path, mailbox)
@@ -125,7 +150,7 @@ async def _bring_up(
         _url(listeners.api), _url(listeners.sandbox), _url(listeners.objects), aws.endpoint
     )
     try:
-        system = _read(addresses, database_url)
+        system = _read(home, addresses, database_url)
         aws.create(system)
         if (keys := read_keys(home.path / KEYS_FILE)) is not None:
             aws.put_secret(_providers_secret(system), keys)
@@ -137,7 +162,48 @@ async def _bring_up(
     _go_on(stop)
     await asyncio.gather(_migrate(pools), *(pools[name].warm() for name in _ASKED_FIRST))
     _go_on(stop)
-    return _Parts(system, aws, mailbox, addresses, pools, database_url, postgres)
+    await asyncio.to_thread(database_clock.bind_defaults, database_url)
+    sandbox = make_sandbox(home.path, public_url=addresses.sandbox)
+    stack.callback(sandbox.close)
+    timers = Timers(aws, system, pools)
+    feeds = [
+        QueueFeed(source, aws.queue(source.queue_arn), pools[source.function])
+        for source in system.sources
+    ]
+    movable = MovableClock(
+        offset,
+        database_url,
+        Busy(timers, feeds, list(pools.values()), [sandbox.next_moment]),
+        own_addresses=own_addresses(next(iter(system.functions.values())).environment),
+    )
+    return _Parts(
+        system,
+        aws,
+        mailbox,
+        addresses,
+        pools,
+        database_url,
+        postgres,
+        movable,
+        timers,
+        feeds,
+        sandbox,
+    )
+
+
+def _follow_the_database(home: Home, database_url: str) -> SharedOffset:
+    """Have everything follow the database's clock, which keeps from run to run how far it was moved."""
+    try:
+        ahead = database_clock.install(database_url)
+    except pg8000.dbapi.Error as error:
+        raise CannotStart(
+            f"The clock cannot be put into the database: {why(error)}. Let its role make a schema (GRANT CREATE ON "
+            "DATABASE), or leave DATABASE_URL out for the embedded one."
+        ) from error
+    offset = SharedOffset(home.path / "clock")
+    offset.write(ahead)
+    follow(offset)
+    return offset
 
 
 async def _seeded(context: SeedContext, stop: asyncio.Event) -> Demo:
@@ -167,13 +233,16 @@ async def _database(home: Home, stack: AsyncExitStack) -> tuple[EmbeddedPostgres
     return postgres, await asyncio.to_thread(postgres.start)
 
 
-def _read(addresses: Addresses, database_url: str) -> System:
+def _read(home: Home, addresses: Addresses, database_url: str) -> System:
     return read_system(
         ROOT / "template.yaml",
         parameters={**read_parameters(ROOT / "samconfig.toml"), **template_parameters(addresses)},
-        environment=function_environment(
-            addresses, database_url=database_url, secret_key=secrets.token_hex(20)
-        ),
+        environment={
+            **function_environment(
+                addresses, database_url=database_url, secret_key=secrets.token_hex(20)
+            ),
+            VARIABLE: str(home.path / "clock"),
+        },
         aws_endpoint=addresses.aws,
     )
 
@@ -210,14 +279,12 @@ def _servers(
     home: Home, parts: _Parts, listeners: Listeners, stack: AsyncExitStack, stop: asyncio.Event
 ) -> Sequence[Coroutine[Any, Any, None]]:
     """Return what serves the API, the sandbox and the object storage."""
-    sandbox = make_sandbox(home.path, public_url=parts.addresses.sandbox)
-    stack.callback(sandbox.close)
     store = ObjectStore(home.path / "objects")
     stack.callback(store.close)
     gateway = Gateway(parts.system.routes, parts.pools, parts.mailbox, parts.system.api_cors)
     return (
         _serve(gateway, listeners.api, stop),
-        _serve(sandbox, listeners.sandbox, stop),
+        _serve(WithClock(parts.sandbox, parts.clock), listeners.sandbox, stop),
         _serve(_storage(store, parts.system), listeners.objects, stop),
     )
 
@@ -236,14 +303,7 @@ def _storage(store: ObjectStore, system: System) -> Storage:
 
 def _consumers(parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
     """Return what fires schedules and feeds queues to functions."""
-    feeds = (
-        QueueFeed(source, parts.aws.queue(source.queue_arn), parts.pools[source.function])
-        for source in parts.system.sources
-    )
-    return (
-        Timers(parts.aws, parts.system, parts.pools).run(),
-        *(feed.run() for feed in feeds),
-    )
+    return (parts.timers.run(), *(feed.run() for feed in parts.feeds))
 
 
 def _keepers(home: Home, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
@@ -291,6 +351,12 @@ class _Server(uvicorn.Server):
         """Leave signals to the supervisor."""
         yield
 
+    async def on_tick(self, _counter: int) -> bool:
+        """Keep the `Date` of all answers by the clock, ten times a second."""
+        date = format_datetime(clock.now(), usegmt=True).encode()
+        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
+        return await super().on_tick(1)  # at each tenth, it would write the machine's date
+
 
 async def _serve(app: Any, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve an ASGI application until the end."""
@@ -333,13 +399,19 @@ def _url(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _facts(addresses: Addresses, demo: Demo, database_url: str) -> Mapping[str, Any]:
+def _facts(
+    addresses: Addresses, demo: Demo, database_url: str, offset: timedelta
+) -> Mapping[str, Any]:
     return {
         "databaseUrl": database_url,
         "url": addresses.api,
         "docsUrl": f"{addresses.api}/docs",
         "sandboxUrl": addresses.sandbox,
         "mailUrl": f"{addresses.api}{MAIL_PAGE}",
+        "clock": {
+            "url": f"{addresses.sandbox}{CLOCK_PATH}",
+            "offsetSeconds": offset.total_seconds(),
+        },
         "demo": {
             "email": demo.email,
             "password": demo.password,

@@ -9,23 +9,24 @@ import contextlib
 import heapq
 import itertools
 import json
-import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.scheduler.models import Schedule
 
 from local.aws import LocalAws
-from local.expressions import ExpressionRefused, next_firing
+from local.expressions import ExpressionRefused, next_firing, rate_step
 from local.system import ACCOUNT, REGION, FunctionSpec, System
 from local.workers import FunctionPool
+from shared.core import clock
 
+THINNED_BELOW = timedelta(hours=1)
 _LONGEST_WAIT_SECONDS = 5.0
 # Lambda waits a minute before it repeats an asynchronous invocation, and two before the second time.
-_ASYNC_RETRY_SECONDS = (60.0, 120.0)
+_ASYNC_RETRIES = (timedelta(minutes=1), timedelta(minutes=2))
 
 
 class _CannotDeliver(Exception):
@@ -43,10 +44,12 @@ class Timers:
 
     def __init__(self, aws: LocalAws, system: System, pools: Mapping[str, FunctionPool]) -> None:
         self._aws, self._system, self._pools = aws, system, pools
-        self._heap: list[tuple[float, int, _Firing]] = []
+        self._heap: list[tuple[datetime, int, _Firing | asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._woken = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._apart = timedelta()
+        self._waiting = 0  # of those under way: for the time of a retry
 
     async def run(self) -> None:
         """Fire until cancelled."""
@@ -64,12 +67,70 @@ class Timers:
             for task in self._under_way:
                 task.cancel()
 
+    def wake(self) -> None:
+        """Look at the clock again: it was moved."""
+        self._woken.set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is due, or was handed over and is not done."""
+        is_due = bool(self._heap) and self._heap[0][0] <= clock.now()
+        return is_due or len(self._under_way) > self._waiting
+
+    def next_moment(self) -> datetime | None:
+        """When something is due next; None if nothing is."""
+        return min((at for at, _, what in self._heap if self._holds(what)), default=None)
+
+    @contextlib.contextmanager
+    def thinned(self, apart: timedelta) -> Iterator[None]:
+        """Fire rates of less than an hour only once in `apart`, as long as the block lasts."""
+        self._apart = apart
+        try:
+            yield
+        finally:
+            self._apart = timedelta()
+            self._bring_forward(lambda step: step)
+
+    def fire_thinned(self) -> None:
+        """Fire the rates of less than an hour now."""
+        self._bring_forward(lambda step: timedelta() if step < THINNED_BELOW else step)
+
+    def _bring_forward(self, at_most: Callable[[timedelta], timedelta]) -> None:
+        """Plan each rate, whose step `at_most` is given, no later than so much from now."""
+        now, heap = clock.now(), self._heap
+        self._heap = []
+        for at, _, what in heap:
+            step = (
+                rate_step(what.schedule.schedule_expression) if isinstance(what, _Firing) else None
+            )
+            if isinstance(what, _Firing) and step:
+                sooner = min(at, now + at_most(step))
+                self._push(sooner, _Firing(what.schedule, sooner))
+            else:
+                self._push(at, what)
+
+    def _holds(self, what: "_Firing | asyncio.Future[None]") -> bool:
+        """Whether a firing's schedule is still there, unchanged since it was planned."""
+        if not isinstance(what, _Firing):
+            return True
+        group = self._aws.scheduler.schedule_groups.get(what.schedule.group_name)
+        return group is not None and group.schedules.get(what.schedule.name) is what.schedule
+
     async def _fire_what_is_due(self) -> None:
         """Fire it, and wait for the next time or a new schedule."""
         self._woken.clear()
-        while self._heap and self._heap[0][0] <= time.time():
-            self._fire(heapq.heappop(self._heap)[2])
-        wait = self._heap[0][0] - time.time() if self._heap else _LONGEST_WAIT_SECONDS
+        while self._heap and self._heap[0][0] <= clock.now():
+            what = heapq.heappop(self._heap)[2]
+            if isinstance(what, _Firing):
+                self._fire(what)
+            elif not what.done():
+                what.set_result(None)
+                self._waiting -= 1
+        wait = (
+            (self._heap[0][0] - clock.now()).total_seconds()
+            if self._heap
+            else _LONGEST_WAIT_SECONDS
+        )
         with contextlib.suppress(TimeoutError):
             # wait_for of 3.11 can lose a cancellation that meets the wake-up
             async with asyncio.timeout(max(0.0, min(wait, _LONGEST_WAIT_SECONDS))):
@@ -83,19 +144,33 @@ class Timers:
                 schedule.schedule_expression_timezone,
                 created=created,
                 after=after,
+                now=clock.now(),
             )
         except ExpressionRefused as refused:
             print(f"Schedule {schedule.name} can never fire: {refused}", flush=True)
             return
-        if at is not None:
-            heapq.heappush(self._heap, (at.timestamp(), next(self._order), _Firing(schedule, at)))
-            self._woken.set()
+        if at is None:
+            return
+        step = rate_step(schedule.schedule_expression)
+        if step and after and step < min(THINNED_BELOW, self._apart):
+            at += self._apart - step
+        self._push(at, _Firing(schedule, at))
+
+    def _push(self, at: datetime, what: "_Firing | asyncio.Future[None]") -> None:
+        heapq.heappush(self._heap, (at, next(self._order), what))
+        self._woken.set()
+
+    async def _pass(self, pause: timedelta) -> None:
+        """Wait until so much time has passed, by the clock."""
+        passed = asyncio.get_running_loop().create_future()
+        self._waiting += 1
+        self._push(clock.now() + pause, passed)
+        await passed
 
     def _fire(self, firing: _Firing) -> None:
         """Fire a schedule that is still there, unchanged since this firing was planned, and enabled."""
         schedule = firing.schedule
-        group = self._aws.scheduler.schedule_groups.get(schedule.group_name)
-        if group is None or group.schedules.get(schedule.name) is not schedule:
+        if not self._holds(firing):
             return
         if schedule.state == "ENABLED" and self._still_planned(firing):
             self._start(self._deliver(firing))
@@ -150,9 +225,7 @@ class Timers:
         """Invoke a function as Lambda does asynchronously: repeated when it fails, then put aside if it has a place for that."""
         for attempt in range(spec.async_retries + 1):
             if attempt:
-                await asyncio.sleep(
-                    _ASYNC_RETRY_SECONDS[min(attempt, len(_ASYNC_RETRY_SECONDS)) - 1]
-                )
+                await self._pass(_ASYNC_RETRIES[min(attempt, len(_ASYNC_RETRIES)) - 1])
             outcome = await self._pools[spec.logical_id].invoke(event, arn=arn)
             if not outcome.failed:
                 return

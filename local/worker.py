@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,9 +76,19 @@ def run(channel: socket.socket, life: int, *, handler: str, paths: Sequence[str]
     """
     threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     sys.path[:0] = [path for path in paths if path not in sys.path]
+    _follow_the_clock()
     from awslambdaric import bootstrap
 
     bootstrap.run(handler, _SocketRuntimeClient(channel))
+
+
+def _follow_the_clock() -> None:
+    """Have the time that the system has, where it says how far that is from the machine's."""
+    from local import clock  # imports code of ours, so not before the fork
+
+    if file := os.environ.get(clock.VARIABLE):
+        clock.follow(clock.SharedOffset(Path(file)))
+        clock.sign_by_the_clock()
 
 
 def _end_with(life: int) -> None:

@@ -157,6 +157,7 @@ class FunctionPool:
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._log_tasks: set[asyncio.Task[None]] = set()
+        self._invocations = 0
         paths = [str(spec.code), *([str(ROOT)] if spec.code != ROOT else [])]
         self._program = Program(spec.handler, paths, _environment(spec))
 
@@ -169,14 +170,17 @@ class FunctionPool:
                 "RequestEntityTooLargeException",
                 f"the event has {len(payload)} bytes, over {MAX_PAYLOAD_BYTES}",
             )
-        async with self._slots:
-            try:
-                worker = await self._worker()
-            except WorkerNotStarted as error:
-                return _failure("Runtime.InitError", str(error))
-            if isinstance(worker, Outcome):
-                return worker
-            return await self._run(worker, payload, arn or self.spec.arn, trace or new_trace())
+        self._invocations += 1
+        try:
+            async with self._slots:
+                return await self._invoke(payload, arn or self.spec.arn, trace or new_trace())
+        finally:
+            self._invocations -= 1
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an invocation is under way, or waits for a worker."""
+        return self._invocations > 0
 
     async def warm(self) -> None:
         """Start a worker ahead of the first invocation."""
@@ -198,6 +202,15 @@ class FunctionPool:
             await worker.end()
         for task in self._log_tasks:
             task.cancel()
+
+    async def _invoke(self, payload: bytes, arn: str, trace: str) -> Outcome:
+        try:
+            worker = await self._worker()
+        except WorkerNotStarted as error:
+            return _failure("Runtime.InitError", str(error))
+        if isinstance(worker, Outcome):
+            return worker
+        return await self._run(worker, payload, arn, trace)
 
     async def _worker(self) -> Worker | Outcome:
         while self._idle:

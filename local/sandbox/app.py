@@ -6,7 +6,7 @@ State is in `home/sandbox.sqlite3` and `home/sandbox-media/`, committed before a
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from local.sandbox import accounts, api, control, oauth, site
+from local.sandbox import accounts, api, control, media, oauth, site
 from local.sandbox.accounts import Account, Client
 from local.sandbox.database import Clock, Database
 from local.sandbox.faults import TRANSPORT, Faults, Kind
@@ -53,6 +53,10 @@ class Sandbox:
     def close(self) -> None:
         """Close the database."""
         self.network.database.close()
+
+    def next_moment(self) -> datetime | None:
+        """When something that was asked for is done: an uploaded file is ready."""
+        return media.next_ready(self.network.database)
 
     def ensure_account(self, name: str) -> Account:
         """Return the account called `name`, made now when there is none."""

@@ -8,13 +8,13 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from local.sandbox import pictures
 from local.sandbox.accounts import Account
-from local.sandbox.database import Database
+from local.sandbox.database import Database, moment
 from local.sandbox.refusals import Refused, invalid, not_found
 
 MAX_PER_STATUS = 4
@@ -159,6 +159,14 @@ def _check_description(description: str | None) -> None:
 def is_ready(database: Database, media: Media) -> bool:
     """Whether processing has ended, well or badly."""
     return media.ready_ms <= database.now_ms()
+
+
+def next_ready(database: Database) -> datetime | None:
+    """When the next file is ready whose processing has not ended; None if there is none."""
+    row = database.row(
+        "SELECT MIN(ready_ms) AS ms FROM media WHERE ready_ms > ?", database.now_ms()
+    )
+    return moment(row["ms"]) if row and row["ms"] is not None else None
 
 
 def attachable(database: Database, account: Account, ids: Sequence[str]) -> list[Media]:

@@ -14,7 +14,6 @@ from collections.abc import (
     Callable,
     Sequence,
 )
-from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import unquote
@@ -43,6 +42,7 @@ from local.storage.refusals import S3Refusal
 from local.storage.rules import byte_range, check_digests, chosen_parts, is_unchanged
 from local.storage.signatures import UNSIGNED, SignedRequest, Verifier
 from local.system import BucketSpec, CorsRule
+from shared.core import clock
 
 PUBLIC_PREFIX = "/_public/"
 _MAX_SINGLE_BYTES = 5 * 1024**3
@@ -122,7 +122,7 @@ class Storage:
         if request.raw_path.startswith(PUBLIC_PREFIX):
             return await self._public(request)
         signed = SignedRequest(request.method, request.raw_path, request.pairs, request.headers)
-        body_hash = self._verifier.verify(signed, now=datetime.now(UTC))
+        body_hash = self._verifier.verify(signed, now=clock.now())
         request = with_hash(request, body_hash)
         if not request.bucket:
             return self._list_buckets()

@@ -15,8 +15,10 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+
+from shared.core import clock
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -174,7 +176,7 @@ class ObjectStore:
     ) -> StoredObject:
         """Put an object in place of whatever was there."""
         stored = StoredObject(
-            key, tuple(blobs), etag, sum(blob.size for blob in blobs), headers, datetime.now(UTC)
+            key, tuple(blobs), etag, sum(blob.size for blob in blobs), headers, clock.now()
         )
         with self._transaction() as database:
             replaced = self._replace(database, bucket, stored)
@@ -222,7 +224,7 @@ class ObjectStore:
 
     def begin(self, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
         """Begin a multipart upload."""
-        upload = Upload(uuid.uuid4().hex, bucket, key, headers, datetime.now(UTC))
+        upload = Upload(uuid.uuid4().hex, bucket, key, headers, clock.now())
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO uploads VALUES (?, ?, ?, ?, ?)",
@@ -261,7 +263,7 @@ class ObjectStore:
             ).fetchone()
             database.execute(
                 "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)",
-                (upload.id, number, json.dumps(asdict(blob)), datetime.now(UTC).isoformat()),
+                (upload.id, number, json.dumps(asdict(blob)), clock.now().isoformat()),
             )
         self._remove([Blob(**json.loads(replaced[0]))] if replaced else ())
 
@@ -289,7 +291,7 @@ class ObjectStore:
             etag,
             sum(blob.size for blob in blobs),
             upload.headers,
-            datetime.now(UTC),
+            clock.now(),
         )
         with self._transaction() as database:
             replaced = self._replace(database, upload.bucket, stored)

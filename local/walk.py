@@ -1,0 +1,217 @@
+"""How a running system is moved ahead in time: through everything that falls due on the way, or past it.
+
+A walk goes to the next moment at which anything is due, waits until queues and functions are idle, and goes on. A jump moves
+at once, as if the machine had slept: what fell due meanwhile is late.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from local import database_clock
+from local.clock import SharedOffset
+from local.database_clock import DatabaseClock
+from local.schedules import Timers
+from shared.core import clock
+
+STOPS_FOR_RATES = 100
+"""A rate of less than an hour fires at most so often in a walk; every other one fires at each of its moments."""
+_POLL_SECONDS = 0.002
+
+# When the next post is due; and when reconcile should look, since one of them has no message two minutes ahead.
+_POSTS = """
+    select
+        (select min(due_at) from posts where state = 'queued' and deleted_at is null and due_at > now()),
+        (select min(due_at) - interval '2 minutes' from posts
+        where state = 'queued' and deleted_at is null and enqueued_at is null and due_at > now() + interval '2 minutes')
+"""
+_CONNECTED = """
+    select distinct provider, named_host from channels where deleted_at is null and disconnected_at is null
+    order by provider, named_host
+"""
+
+
+class Refused(Exception):
+    """The clock may not be moved now; the message says why and what to do."""
+
+
+class Feed(Protocol):
+    """What of a queue's feed is needed here."""
+
+    @property
+    def is_busy(self) -> bool: ...
+    def wake(self) -> None: ...
+    def next_moment(self) -> datetime | None: ...
+
+
+class Pool(Protocol):
+    """What of a function's workers is needed here."""
+
+    @property
+    def is_busy(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """What has moments, and what must be idle before the clock is moved on."""
+
+    timers: Timers
+    feeds: Sequence[Feed]
+    pools: Sequence[Pool]
+    stand_ins: Sequence[Callable[[], datetime | None]]
+
+    def wake(self) -> None:
+        """Have everything that waits look at the clock."""
+        self.timers.wake()
+        for feed in self.feeds:
+            feed.wake()
+
+    async def until_idle(self) -> None:
+        """Wait until nothing is due, and nothing is worked on."""
+        while (
+            self.timers.is_busy
+            or any(feed.is_busy for feed in self.feeds)
+            or any(pool.is_busy for pool in self.pools)
+        ):
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def next_moment(self) -> datetime | None:
+        """When the first of them is due next."""
+        moments = (self.timers.next_moment, *(feed.next_moment for feed in self.feeds))
+        return _first(moment() for moment in (*moments, *self.stand_ins))
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How far a move came."""
+
+    steps: int
+    arrived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Posts:
+    """When the next post is due, and when reconcile should look for one that has no message."""
+
+    due: datetime | None
+    unarmed: datetime | None
+
+
+class MovableClock:
+    """The clock of one running system."""
+
+    def __init__(
+        self,
+        offset: SharedOffset,
+        database_url: str,
+        busy: Busy,
+        *,
+        own_addresses: Mapping[str, str],
+        moved: Callable[[timedelta], object] = lambda _offset: None,
+    ) -> None:
+        """`own_addresses`: where a platform's own servers are, by provider. `moved` is told of every move that ended."""
+        self._offset, self._database_url, self._busy = offset, database_url, busy
+        self._own_addresses = own_addresses
+        self.moved = moved
+        self._is_moving = False
+
+    @property
+    def offset(self) -> timedelta:
+        """How far the time is ahead of the machine's."""
+        return self._offset.read()
+
+    async def advance(self, by: timedelta, *, most_steps: int) -> Moved:
+        """Walk: in at most so many steps.
+
+        Raises:
+            Refused: it is being moved, or a channel is connected that is not on this machine.
+        """
+        async with AsyncExitStack() as stack:
+            database = await self._alone(stack)
+            stack.enter_context(self._busy.timers.thinned(by / STOPS_FOR_RATES))
+            end = clock.now() + by
+            await self._busy.until_idle()
+            for step in range(most_steps):
+                posts = await asyncio.to_thread(self._next_posts, database)
+                moment = _first([self._busy.next_moment(), posts.due, posts.unarmed, end]) or end
+                await self._move_to(database, moment)
+                if moment == posts.unarmed:
+                    self._busy.timers.fire_thinned()
+                await self._busy.until_idle()
+                if moment == end:
+                    return Moved(step + 1, arrived=True)
+            return Moved(most_steps, arrived=False)
+
+    async def jump(self, by: timedelta) -> Moved:
+        """Move at once.
+
+        Raises:
+            Refused: as for `advance`.
+        """
+        async with AsyncExitStack() as stack:
+            database = await self._alone(stack)
+            await self._move_to(database, clock.now() + by)
+            return Moved(1, arrived=True)
+
+    async def _alone(self, stack: AsyncExitStack) -> DatabaseClock:
+        """Take the clock until `stack` ends, and connect to its database."""
+        stack.enter_context(self._taken())
+        opened = database_clock.opened(self._database_url)
+        database = await asyncio.to_thread(stack.enter_context, opened)
+        await asyncio.to_thread(self._refuse_other_machines, database)
+        return database
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        if self._is_moving:
+            raise Refused("The clock is being moved. Try again when that request was answered.")
+        self._is_moving = True
+        try:
+            yield
+        finally:
+            self._is_moving = False
+            self.moved(self.offset)
+
+    def _refuse_other_machines(self, database: DatabaseClock) -> None:
+        for provider, named_host in database.rows(_CONNECTED):
+            host = named_host or urlsplit(self._own_addresses.get(provider, "")).hostname
+            if not is_loopback(host):
+                where = f"{provider} at {host}" if host else provider
+                raise Refused(
+                    f"A channel of {where} is connected, which is not on this machine: posts would go out there at the "
+                    "wrong time. Delete the channel, or start with another ROOST_HOME."
+                )
+
+    def _next_posts(self, database: DatabaseClock) -> _Posts:
+        """Ask for the posts' moments, and again whether the clock may be moved: channels are connected meanwhile."""
+        self._refuse_other_machines(database)
+        ((due, unarmed),) = database.rows(_POSTS)
+        return _Posts(due, unarmed)
+
+    async def _move_to(self, database: DatabaseClock, moment: datetime) -> None:
+        """Move ahead to a moment, or stay where it has passed by itself."""
+        offset = moment - clock.machine_time()
+        if offset > self.offset:
+            # The database first: a message that is delivered before its time there is put back for the whole difference.
+            await asyncio.to_thread(database.move, offset)
+            self._offset.write(offset)
+        self._busy.wake()
+
+
+def _first(moments: Iterable[datetime | None]) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Say whether a host is this machine by its very name."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
