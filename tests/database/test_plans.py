@@ -18,6 +18,7 @@ from shared.db import migrate
 from shared.db.base import Base
 from shared.db.prepared import MOST_PREPARED
 from shared.db.session import execute_alone, read_only, run
+from shared.db.statement import Statement
 from shared.db.wire import WireConnection, WireDialect
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
@@ -44,13 +45,16 @@ def statements() -> Mapping[str, str]:
     found: dict[str, TextClause] = {
         f"access.context, by {by}": context._written(by, None, True) for by in context._SEATS
     }
+    values = {}
     for module in pkgutil.walk_packages(shared.__path__, "shared."):
         if ".migrations" not in module.name:
             for name, value in vars(importlib.import_module(module.name)).items():
                 if isinstance(value, TextClause):
                     found[f"{module.name.removeprefix('shared.')}.{name}"] = value
+                if isinstance(value, Statement):
+                    values[value.name] = value.sql
     dialect = WireDialect()
-    return {
+    return values | {
         name: str(value.compile(dialect=dialect))
         for name, value in found.items()
         if name not in FRAGMENTS
