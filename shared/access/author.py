@@ -1,4 +1,4 @@
-"""In whose name is a post written, and through which door did it come?"""
+"""In whose name a post is written, and through which interface it came."""
 
 from shared.access.context import ActingMember, Via
 from shared.posts.models import CreationMethod
@@ -6,7 +6,7 @@ from shared.posts.parts import Author
 
 
 def author_of(member: ActingMember, said: str | None = None) -> Author:
-    """Make a caller an author. `said` is what a program calls itself: only `CLI` is taken at its word."""
+    """Return the caller as an author. `said` is what a program calls itself; only `CLI` is believed."""
     if member.via is Via.SESSION:
         door = CreationMethod.WEB
     else:
@@ -15,5 +15,5 @@ def author_of(member: ActingMember, said: str | None = None) -> Author:
 
 
 def author_by(member: ActingMember, door: CreationMethod) -> Author:
-    """Make a caller an author who comes through `door`, whatever proves who they are."""
+    """Return the caller as an author who uses the interface `door`, however they authenticated."""
     return Author(member.organization_id, member.user_id, member.role, door)

@@ -1,4 +1,4 @@
-"""How is more counted than one call a request? What a request has us do elsewhere has a limit of its own."""
+"""How a request is charged for more than one call: what we do elsewhere on its behalf has its own limit."""
 
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ def charge(session: Session, organization_id: OrganizationId, rate: Rate, *, tim
     """Count `times` calls of an organization before they are made. The session must not be a transaction.
 
     Raises:
-        RateLimitReached: they are more than the limit leaves; they count all the same.
+        RateLimitReached: the limit does not leave that many calls. They are counted anyway.
     """
     row = _CHARGE.one(
         session,

@@ -1,11 +1,11 @@
-"""In whose name is a channel connected, and by which proof?"""
+"""In whose name a channel is connected, and how they authenticated."""
 
 from shared.access.context import ActingMember, Via
 from shared.channels.connectors import Connector
 
 
 def connector_of(member: ActingMember) -> Connector:
-    """Make a caller a connector.
+    """Return the caller as a connector.
 
     Raises:
         PersonNeeded: the member who made the API key is gone.

@@ -1,7 +1,7 @@
-"""Who is calling, for which organization, in which role, and how often already: answered by one statement.
+"""Who is calling, for which organization, in which role, and how often so far: answered by one statement.
 
 It runs in autocommit, before the request's unit of work: the process has one connection, and a transaction should not
-be open while nothing happens in it.
+stay open while idle.
 """
 
 import functools
@@ -44,16 +44,16 @@ from shared.organizations.models import Role
 from shared.organizations.queries import KEY_WRITES, LIVE_KEY
 
 _SUBSCRIBER_BITS = (
-    64  # the least that a network of IPv6 has. Source: RFC 6177, RFC 7421, read 2026-11
+    64  # the smallest network that an IPv6 subscriber has. Source: RFC 6177, RFC 7421, read 2026-11
 )
 _WRITING = frozenset({KEY_WRITES, WRITE})  # an API key's scope, and a grant's
 _NOBODY = UUID(int=0)
 PARTS_OF_WINDOW = 60
-"""Calls of one part of a rolling window are counted as one."""
+"""Calls within one part of a rolling window are stored as one entry."""
 
 
 class Via(StrEnum):
-    """How the caller proved who they are."""
+    """How the caller authenticated."""
 
     SESSION = "session"
     API_KEY = "api_key"
@@ -62,9 +62,9 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActingMember:
-    """Who acts in a request. `user_id` of an API key is the one who made it; None if that user is gone.
+    """Who acts in a request. For an API key, `user_id` is the user who created it; None if that user was deleted.
 
-    `may_write` is False for a key, or a consent, that is for reading alone. `program_id` is the id of that key or consent.
+    `may_write` is False for a read-only key or consent. `program_id` is the id of that key or consent.
     """
 
     organization_id: OrganizationId
@@ -84,7 +84,7 @@ class ActingMember:
         """Refuse what the caller may not do, where the route's rule leaves that open.
 
         Raises:
-            Forbidden: the role does not reach, or the key only reads.
+            Forbidden: the role is too low, or the key is read-only.
         """
         if writes and not self.may_write:
             raise KeyReadsOnly
@@ -93,7 +93,7 @@ class ActingMember:
 
     @property
     def person_id(self) -> UserId:
-        """Return the signed-in person, on a route whose rule asks for one."""
+        """Return the signed-in person, on a route whose rule requires one."""
         if self.user_id is None:
             raise PersonNeeded
         return self.user_id
@@ -101,7 +101,7 @@ class ActingMember:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What `GET /user/self` shows beyond the member."""
+    """What `GET /user/self` shows in addition to the member."""
 
     email: str
     name: str
@@ -116,10 +116,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request brought to prove who is calling, and which of their organizations they mean.
+    """What a request contains to prove who is calling and which of their organizations they mean.
 
-    `api_key` is a key of an organization, or what a program got by a member's consent: those begin with `pos_`. Either
-    means one organization already, so naming another one beside it is refused.
+    `api_key` is an organization's API key, or the token of a member's consent, which begins with `pos_`. Either one
+    already implies an organization, so naming a different one is refused.
     """
 
     access_token: str | None = None
@@ -130,10 +130,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The answer.
+    """The result of identifying a caller.
 
-    `principal` is what calls are counted by: the id of the signed-in person, the key or the grant. `quota` is None where
-    the database does not count the route's calls, `profile` where its rule does not ask for it.
+    Calls are counted by `principal`: the id of the signed-in person, the key or the grant. `quota` is None if the
+    database does not count the route's calls, `profile` if the rule does not request it.
     """
 
     member: ActingMember
@@ -143,11 +143,11 @@ class Caller:
 
 
 def identify(session: Session, credentials: Credentials, rule: Rule) -> Caller:
-    """Say who is calling, refuse what `rule` does not allow them, and count the call where it is limited.
+    """Identify the caller, refuse what `rule` does not allow them, and count the call if it is limited.
 
     Raises:
-        Unauthenticated: nothing valid proves who it is.
-        Forbidden: the rule asks for more, or the request names an organization or a member that is not open to them.
+        Unauthenticated: the request has no valid credentials.
+        Forbidden: the rule requires more, or the caller may not use the organization or member that the request names.
         TooManyRequests: the limit is used up.
     """
     if credentials.api_key:
@@ -163,7 +163,7 @@ def identify(session: Session, credentials: Credentials, rule: Rule) -> Caller:
 
 
 def count_public(session: Session, subject: str, rate: Rate) -> Quota:
-    """Count a call of a public route by `subject`: where it comes from (`network_of`), or the session it is about.
+    """Count a call of a public route by `subject`: the caller's network (`network_of`), or the session it concerns.
 
     Raises:
         TooManyRequests: the limit is used up.
@@ -276,12 +276,12 @@ def _rate_values(rate: Rate | None) -> dict[str, Any]:
 
 
 def _counted_rate(rule: Rule) -> Rate | None:
-    """Return the rate that the database counts."""
+    """Return the rate that the database counts, if any."""
     return None if rule.rate is None or rule.rate.in_memory else rule.rate
 
 
 def network_of(address: str) -> str:
-    """Return what an address is counted as: of IPv6 its network, since each subscriber has all addresses of one."""
+    """Return what an address is counted as: for IPv6 its network, since a subscriber has all of its addresses."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:
@@ -301,8 +301,8 @@ def _named(value: str | None) -> UUID | None:
         return _NOBODY
 
 
-# `login` is the session, `seat` the membership it acts in. A session outlives a changed password only if it was not
-# revoked with it; a disabled member and a deleted organization have no seat.
+# `login` is the session, `seat` the membership in which it acts. A session survives a password change only if it was not
+# revoked by it; a disabled member has no seat, and neither has a member of a deleted organization.
 _LOGIN = sql(
     """
 login as (
@@ -332,9 +332,9 @@ seat as (
   join users u on u.id = m.user_id and u.deleted_at is null
   where login.is_super_admin
 )""")
-# A key acts with the rights of an administrator, who made it; a grant with those of the member who consented, as long
-# as they are one: who left and came back is asked again. A consent speaks of posts, files and channels, so a grant never
-# administers: a webhook that it made would outlive it. When either was last used is kept to the minute.
+# A key acts with the rights of an administrator, who created it; a grant with those of the member who consented, while
+# they are a member: a member who left and returned must consent again. A consent covers posts, files and channels, so a
+# grant is never an administrator: a webhook that it created would outlive it. Last use is stored to the minute.
 _KEY_SEAT = sql(
     """
 seat as (
@@ -373,7 +373,7 @@ touched as (
 )""",
     live_grant=LIVE_GRANT,
 )
-# The row's lock puts calls at the same time one after the other, so no two of them take the last place.
+# The row's lock serializes concurrent calls, so no two of them take the last place.
 _COUNTED_FIXED = sql("""
 counted as (
   insert into rate_limits as r (key, window_started_at, count)
@@ -387,12 +387,12 @@ counted as (
     cast(ceil(extract(epoch from r.window_started_at + make_interval(secs => :window_seconds) - now())) as int)
       as resets_in_seconds
 )""")
-# A refused call takes no place: a caller who keeps trying gets in as soon as the oldest calls are a window ago. The time of the
-# last call keeps the row from the sweep.
+# A refused call takes no place: a caller who keeps trying is let in once the oldest calls leave the window. The time of the
+# last call protects the row from the sweep.
 #
-# Calls of one sixtieth of the window, a minute of an hour, are kept as one: their number, and the time of the newest. So a
-# row holds at most 61 of them, and a call costs the same whatever the limit. No window ever has more calls than allowed: a
-# call counts until the newest of its minute is a window ago, at most a minute longer than its own.
+# Calls within a sixtieth of the window (a minute of an hour) are stored as one entry: their number, and the time of the
+# newest. So a row has at most 61 entries, and a call costs the same whatever the limit. No window ever has more calls than
+# allowed: a call counts until the newest one in its entry leaves the window, at most a sixtieth of the window longer.
 _COUNTED_ROLLING = sql(
     """
 counted as (

@@ -1,4 +1,4 @@
-"""How many reads has a caller made in this minute? Counted in this process, so that no read becomes a write."""
+"""How many reads a caller has made in this minute. Counted in this process, so that a read does not become a write."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -42,5 +42,5 @@ def count_in_memory(rate: Rate, subject: str) -> None:
 
 
 def forget_counts() -> None:
-    """Forget all counts; tests start from zero."""
+    """Reset all counts, so that tests start from zero."""
     _windows.clear()

@@ -1,7 +1,7 @@
-"""May a browser send this request, given the page it comes from? Decides cross-site requests and prefetches.
+"""Whether a browser may send this request, given the page it comes from: decides cross-site requests and prefetches.
 
-Whether a route writes is a column of its policy row (`shared/access/policy.py`), the same one that scopes of keys are
-checked against. Reading is let in from anywhere: it changes nothing, and the browser keeps the answer from other origins.
+Whether a route writes is a column of its policy row (`shared/access/policy.py`), which key scopes are also checked
+against. Reads are accepted from anywhere: they change nothing, and the browser hides the answer from other origins.
 
 Source: w3.org/TR/fetch-metadata, fetch.spec.whatwg.org section 3.2 (Origin header), read 2026-11-30.
 """
@@ -17,9 +17,9 @@ _OWN = frozenset({"same-origin", "none"})  # none: typed, or from a bookmark
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Where a request says it comes from; None where the header is absent.
+    """Where a request says it comes from; None if the header is absent.
 
-    `by_header`: a header or the path proves who is calling, which a page of another site cannot make a browser send.
+    `by_header`: the credentials are in a header or the path, which another site's page cannot make a browser send.
     `has_cookie`: the browser sent a cookie of ours with it.
     """
 
@@ -39,7 +39,7 @@ def check_arrival(arrival: Arrival, rule: Rule, *, ours: Collection[str]) -> Non
     `ours` are the origins whose pages may call.
 
     Raises:
-        PrefetchRefused: nobody has opened the address yet.
+        PrefetchRefused: the browser is prefetching; nobody has opened the address yet.
         OriginRefused: it comes from a page that is not ours.
     """
     if not rule.writes:
@@ -57,7 +57,7 @@ def _counts_cookies(arrival: Arrival, rule: Rule) -> bool:
 
 
 def _is_ours(arrival: Arrival, rule: Rule, ours: Collection[str]) -> bool:
-    # Sec-Fetch-Site comes first: a form of a page without referrers has `Origin: null`.
+    # Sec-Fetch-Site comes first: a form on a page with a no-referrer policy has `Origin: null`.
     if arrival.site in _OWN or arrival.origin in ours:
         return True
     if rule.returns and arrival.site:

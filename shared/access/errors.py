@@ -5,11 +5,11 @@ from datetime import timedelta
 from shared.access.policy import Quota
 from shared.core.errors import Forbidden, TooManyRequests, Unauthenticated
 
-_MOST_SECONDS_TOLD = 120  # longer waits are told in minutes
+_MOST_SECONDS_TOLD = 120  # longer waits are given in minutes
 
 
 class NotSignedIn(Unauthenticated):
-    """No session and no API key came with the request."""
+    """The request has no session and no API key."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -19,7 +19,7 @@ class NotSignedIn(Unauthenticated):
 
 
 class UnknownApiKey(Unauthenticated):
-    """The API key was never given out, or has been revoked, or has expired."""
+    """The API key does not exist, was revoked, or has expired."""
 
     code = "unknown_api_key"
 
@@ -28,7 +28,7 @@ class UnknownApiKey(Unauthenticated):
 
 
 class NoApiKey(Unauthenticated):
-    """A route for programs alone was asked without a key."""
+    """A route for programs only was called without a key."""
 
     code = "no_api_key"
 
@@ -37,7 +37,7 @@ class NoApiKey(Unauthenticated):
 
 
 class UnknownGrant(Unauthenticated):
-    """The token that a program got by consent was never given out, or its consent was taken back."""
+    """The token of a consent does not exist, or the consent was revoked."""
 
     code = "unknown_token"
 
@@ -48,7 +48,7 @@ class UnknownGrant(Unauthenticated):
 
 
 class NoOrganization(Forbidden):
-    """The user belongs to no organization that is open to them."""
+    """The user is not an active member of any organization."""
 
     code = "no_organization"
 
@@ -75,7 +75,7 @@ class ImpersonationOver(Forbidden):
 
 
 class OriginRefused(Forbidden):
-    """A page of another site sent the request by way of somebody's browser."""
+    """Another site's page sent the request through a browser."""
 
     code = "origin_refused"
 
@@ -87,7 +87,7 @@ class OriginRefused(Forbidden):
 
 
 class PrefetchRefused(Forbidden):
-    """A browser prefetches an address that changes something."""
+    """A browser prefetched an address that changes something."""
 
     code = "prefetch_refused"
 
@@ -98,7 +98,7 @@ class PrefetchRefused(Forbidden):
 
 
 class NotConsented(Forbidden):
-    """A third-party app asks for what the member's consent does not cover."""
+    """A third-party app requests something that the member's consent does not cover."""
 
     code = "not_consented"
 
@@ -107,7 +107,7 @@ class NotConsented(Forbidden):
 
 
 class NotTheirConsent(Forbidden):
-    """An administrator acts as the member, and a token would be the member's long after."""
+    """An administrator is impersonating the member, and a token would last beyond that."""
 
     code = "not_their_consent"
 
@@ -119,7 +119,7 @@ class NotTheirConsent(Forbidden):
 
 
 class RoleTooLow(Forbidden):
-    """The member's role does not reach."""
+    """The member's role is too low."""
 
     code = "role_too_low"
 
@@ -130,7 +130,7 @@ class RoleTooLow(Forbidden):
 
 
 class PersonNeeded(Forbidden):
-    """A program asked for what only a signed-in person may do."""
+    """A program requested something that only a signed-in person may do."""
 
     code = "person_needed"
 
@@ -139,7 +139,7 @@ class PersonNeeded(Forbidden):
 
 
 class KeyReadsOnly(Forbidden):
-    """The API key may read, and the request writes."""
+    """The API key is read-only, and the request writes."""
 
     code = "key_reads_only"
 
@@ -148,7 +148,7 @@ class KeyReadsOnly(Forbidden):
 
 
 class RateLimitReached(TooManyRequests):
-    """The caller's organization, or address, has used up what a route allows."""
+    """The caller's organization or address has reached a route's rate limit."""
 
     def __init__(self, quota: Quota, window: timedelta) -> None:
         words = (

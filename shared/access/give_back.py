@@ -1,6 +1,6 @@
-"""How a call that made nothing, refused or a replay, is taken off a rolling limit of the public API.
+"""How a call that created nothing (refused, or a replay) is subtracted from a rolling limit of the public API.
 
-Such calls are still bounded: beyond `MAX_GIVEN_BACK` of them in a minute they count.
+Such calls are still bounded: beyond `MAX_GIVEN_BACK` of them in a minute, they count.
 """
 
 from datetime import timedelta
@@ -27,7 +27,7 @@ class CallsLeft(NamedTuple):
     calls: int
 
 
-# One of the newest calls is taken off: whichever of two at the same time it is, as many are left.
+# One of the newest calls is subtracted; with two concurrent calls it does not matter which, since the count is the same.
 _GIVE_BACK = Statement(
     "give_back",
     sql("""
@@ -69,7 +69,7 @@ One statement, whose lock on the row serializes callers.
 
 
 def give_back(session: Session, api_key: str, rate: Rate) -> int | None:
-    """Take the newest call by a key or token off `rate`; return how many calls still count, None if this one still does."""
+    """Subtract the newest call by a key or token from `rate`; return how many calls still count, None if this one does."""
     row = _GIVE_BACK.find(
         session,
         key_hash=hash_secret(api_key),

@@ -1,10 +1,10 @@
 """Who may call each route, whether it changes anything, which plan limit it belongs to, and how often it may be called.
 
-One row a route, and every route has one: `shared/web/routing.py` refuses to make a route without a row, and a test
-finds rows without a route. A feature adds its rows in its own section, and its section to `POLICY`. What a row leaves
-open follows from the method (`complete`): whether the route writes, and a default rate limit.
+Every route has exactly one row: `shared/web/routing.py` refuses to create a route without a row, and a test finds rows
+without a route. A feature adds its rows in its own section, and its section to `POLICY`. If a row does not say, the
+method decides (`complete`): whether the route writes, and a default rate limit.
 
-Plan limits are declared and shown in the API's document; nothing is counted against them and no route refuses for one.
+Plan limits are declared and shown in the API's document; nothing is counted against them and no route enforces one.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from shared.organizations.models import Role
 
 
 class Who(StrEnum):
-    """The least that a caller must be. Roles may be proven by a session or by an API key."""
+    """The minimum that a caller must be. A session or an API key can prove a role."""
 
     PUBLIC = "anybody"
     VIEWER = "viewer"
@@ -29,7 +29,7 @@ class Who(StrEnum):
 
 
 class Limit(StrEnum):
-    """An allowance of the plan that a route belongs to. Declared only: none is counted yet."""
+    """The plan allowance that a route belongs to. Only declared: none is counted yet."""
 
     CHANNELS = "channels"
     POSTS_PER_MONTH = "posts_per_month"
@@ -52,11 +52,11 @@ PUBLIC_COUNTS = frozenset({Per.ADDRESS, Per.SESSION})
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `times` calls a `window`; routes that share a `name` share the count.
+    """At most `times` calls per `window`; routes with the same `name` share the count.
 
-    A `rolling` window looks back from each call, to a sixtieth of its length; the others begin with the first call and end as a whole. `times` is
-    the default: `RATE_LIMITS` may say another number for the name. `in_memory`: each function environment counts for
-    itself, so that a read stays a read; otherwise the database counts for all of them.
+    A `rolling` window looks back from each call, with a precision of a sixtieth of its length. Other windows begin with
+    the first call and end all at once. `times` is the default, which `RATE_LIMITS` can override by name. `in_memory`: each
+    function environment counts on its own, so that a read does not write; otherwise the database counts for all of them.
     """
 
     name: str
@@ -81,14 +81,14 @@ class Quota:
     resets_in_seconds: int
 
 
-# What a route without a rate of its own is limited by.
+# The limits of routes without their own rate.
 READS = Rate("reads", 1_200, timedelta(minutes=1), Per.PRINCIPAL, in_memory=True)
 WRITES = Rate("writes", 300, timedelta(minutes=1), Per.PRINCIPAL)
 READS_BY_ADDRESS = Rate(
     "reads_by_address", 1_200, timedelta(minutes=1), Per.ADDRESS, in_memory=True
 )
 WRITES_BY_ADDRESS = Rate("writes_by_address", 300, timedelta(minutes=1), Per.ADDRESS)
-# A whole office signs in from one address in the morning; wrong passwords lock their account, not the address.
+# A whole office may sign in from one address in the morning; wrong passwords lock their account, not the address.
 SIGN_IN = Rate("sign_in", 300, timedelta(minutes=10), Per.ADDRESS)
 RENEW = Rate("renew", 30, timedelta(minutes=1), Per.SESSION)
 SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
@@ -108,13 +108,13 @@ REGISTER = Rate("register_program", 20, timedelta(hours=1), Per.ADDRESS)
 DEVICES = Rate("devices", 30, timedelta(minutes=10), Per.ADDRESS)
 DEVICE_POLLS = Rate("device_polls", 60, timedelta(minutes=1), Per.ADDRESS)
 TOOLS = Rate("mcp", 300, timedelta(minutes=1))
-# The public API. The first is `API_LIMIT`; existing clients know it, and that it looks back from each call.
+# The public API. The first is `API_LIMIT`; existing clients rely on it and on its rolling window.
 PUBLIC_COMPOSE = Rate("public_compose", 90, timedelta(hours=1), rolling=True)
 PUBLIC_READ = Rate("public_read", 600, timedelta(minutes=1))
 PUBLIC_WRITE = Rate("public_write", 300, timedelta(minutes=1))
 PUBLIC_UPLOAD = Rate("public_upload", 120, timedelta(minutes=1))
-PUBLIC_ASK = Rate("public_ask", 120, timedelta(minutes=1))  # what asks a platform
-# Files that posts name by addresses of elsewhere, whichever route the post comes by: each is a request to somebody.
+PUBLIC_ASK = Rate("public_ask", 120, timedelta(minutes=1))  # routes that call a platform
+# Files that posts name by external addresses, on any route: each is a request to someone else's server.
 FETCHES = Rate("fetches", 300, timedelta(minutes=1))
 
 
@@ -127,13 +127,14 @@ class Rule:
         program: only API keys and grants are accepted.
         consent: a member's consent covers it, so grants are accepted. The consent page says what that is.
         reads_profile: the statement that identifies the caller also returns what `GET /user/self` shows.
-        feature: what must not be switched off.
-        writes: it begins or changes something, which a read-only key, another site and a prefetch may not. None: the
+        feature: the feature that must not be switched off.
+        writes: it starts or changes something, which a read-only key, another site and a prefetch may not do. None: the
             method decides.
-        judges_itself: whatever writes behind this route asks `ActingMember.require`, so a read-only key gets in.
+        judges_itself: the code behind this route calls `ActingMember.require` before it writes, so a read-only key is
+            accepted.
         returns: a platform sends browsers back to this page.
-        by_cookie: a public route that acts by our cookies or sets them, so other sites may not send it.
-        personal: the route of a person alone: the organization or impersonation that a request names does not matter.
+        by_cookie: a public route that uses or sets our cookies, so other sites may not send it.
+        personal: a route about the person only: the organization or impersonation that a request names is ignored.
         unlimited: why the route needs no rate limit. Every other row has one.
     """
 
@@ -219,7 +220,7 @@ USER = {
     "POST /user/email-notifications": PERSON,
     "GET /user/organizations": _PERSONAL,
     "POST /user/change-org": _PERSONAL,
-    # The token in the link is what proves the right to switch mails off.
+    # The token in the link proves the right to unsubscribe.
     "GET /user/unsubscribe": Rule(Who.PUBLIC),
     "POST /user/unsubscribe": Rule(Who.PUBLIC, rate=UNSUBSCRIBE),
     "POST /user/logout": Rule(Who.PUBLIC, by_cookie=True),
@@ -244,7 +245,7 @@ ORGANIZATIONS = {
 }
 NOTIFICATIONS = {
     "GET /notifications": PERSON,
-    # Looking at the first page marks everything as read.
+    # Reading the first page marks everything as read.
     "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True),
     "POST /notifications/read": PERSON,
 }
@@ -253,7 +254,7 @@ INTEGRATIONS = _consented(
         "GET /integrations": Rule(Who.VIEWER),
         "GET /integrations/list": Rule(Who.VIEWER),
         "GET /integrations/providers": Rule(Who.VIEWER),
-        # It begins a connection, although clients know it as a GET.
+        # It starts a connection, although clients know it as a GET.
         "GET /integrations/social/{provider}": Rule(
             Who.EDITOR, Limit.CHANNELS, rate=CONNECT, writes=True
         ),
@@ -275,7 +276,7 @@ INTEGRATIONS = _consented(
         "POST /integrations/{channel_id}/time": Rule(Who.EDITOR),
         "POST /integrations/{channel_id}/nickname": Rule(Who.EDITOR),
         "PUT /integrations/{channel_id}/customer": Rule(Who.EDITOR),
-        # Where platforms send browsers back to: the state is what proves the right to go on.
+        # Platforms send browsers back here; the state proves the right to continue.
         "GET /app/integrations/social/{provider}": Rule(
             Who.PUBLIC, rate=CALLBACK, writes=True, returns=True
         ),
@@ -320,7 +321,7 @@ POSTS = _consented(
         "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
         "POST /posts/{post_id}/resend": Rule(Who.MEMBER, rate=COMPOSE),
         "GET /posts/{post_id}/history": Rule(Who.VIEWER),
-        # Where mails link to until there is a console.
+        # Emails link here until there is a console.
         "GET /app/posts/{post_id}": Rule(Who.VIEWER),
     }
 )
@@ -378,7 +379,7 @@ PUBLIC_API = _consented(
         "GET /public/v1/is-connected": _READS,
         "GET /public/v1/integrations": _READS,
         "GET /public/v1/groups": _READS,
-        # It begins a connection, as the canonical route does.
+        # It starts a connection, as the canonical route does.
         "GET /public/v1/social/{provider}": Rule(
             Who.EDITOR, Limit.CHANNELS, rate=PUBLIC_ASK, program=True, writes=True
         ),
@@ -411,7 +412,7 @@ PUBLIC_API = _consented(
         "GET /public/v1/users": _READS,
     }
 )
-# One address for all tools: each says for itself what it needs (shared/public_api/tools.py).
+# One address for all tools; each declares what it needs (shared/public_api/tools.py).
 _TOOLS = Rule(Who.VIEWER, rate=TOOLS, program=True, consent=True, judges_itself=True)
 MCP = {
     "POST /mcp": _TOOLS,
@@ -442,7 +443,7 @@ def rule_for(method: str, path: str) -> Rule:
     """Return the row of a route, `path` as it was declared (`/posts/{post_id}`).
 
     Raises:
-        LookupError: nobody has said who may call it.
+        LookupError: it has no row.
     """
     try:
         return complete(method, POLICY[f"{method} {path}"])
@@ -453,7 +454,7 @@ def rule_for(method: str, path: str) -> Rule:
 
 
 def check_rate_limits() -> None:
-    """Hold `RATE_LIMITS` against the rates there are.
+    """Check that `RATE_LIMITS` names only existing rates.
 
     Raises:
         SettingsRefused: it names one that does not exist.
@@ -466,5 +467,5 @@ def check_rate_limits() -> None:
 
 
 def reaches(role: Role, needed: Role) -> bool:
-    """Return whether `role` is `needed` or more."""
+    """Return whether `role` is `needed` or higher."""
     return _RANK.index(role) >= _RANK.index(needed)

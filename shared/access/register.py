@@ -1,4 +1,4 @@
-"""How somebody comes in: a user, an organization of their own, and a mail that proves the address."""
+"""How a user registers: an account, an organization of their own, and an email that verifies the address."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from shared.organizations import queries as organizations
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """Who has registered. Without a mail to wait for they are active at once."""
+    """A user who has registered. If no email is sent, they are active at once."""
 
     user_id: UserId
     organization_id: OrganizationId
@@ -25,17 +25,17 @@ class Newcomer:
 
 
 def can_register(session: Session) -> bool:
-    """Return whether this server accepts new accounts; the first one always."""
+    """Return whether this server accepts new accounts. The first one is always accepted."""
     return not settings().disable_registration or not identity.any_user(session)
 
 
 def register(session: Session, wanted: Registration) -> Newcomer:
-    """Add a user as the owner of a new organization, and mail them a link unless mails are off.
+    """Add a user as the owner of a new organization, and email them a link unless emails are off.
 
     Raises:
-        RegistrationClosed: this server takes no new accounts.
-        PlusRefused: it takes no address with a plus sign.
-        EmailTaken: the address has an account.
+        RegistrationClosed: this server accepts no new accounts.
+        PlusRefused: this server accepts no addresses with a plus sign.
+        EmailTaken: the address already has an account.
     """
     if settings().disallow_plus and "+" in wanted.email:
         raise PlusRefused

@@ -1,4 +1,4 @@
-"""What the answer to "who am I" looks like."""
+"""The response of "who am I"."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from shared.organizations.schemas import WIRE_ROLES, WireRole
 
 
 class OwnSelf(WireModel):
-    """`id` is null for an API key whose maker is gone. The API key itself is never shown again."""
+    """`id` is null for an API key whose creator was deleted. The API key itself is never shown again."""
 
     id: UUID | None
     email: str
@@ -34,7 +34,7 @@ class OwnSelf(WireModel):
 
 
 def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
-    """Put together what a member sees of themselves."""
+    """Build what members see about themselves."""
     return OwnSelf(
         id=member.user_id,
         email=profile.email,

@@ -1,13 +1,11 @@
-"""How the boxes of an ISO media file (MP4, AVIF) are walked. Source: ISO/IEC 14496-12, sections 4.2 and 8.11."""
+"""How the boxes of an ISO media file (MP4, AVIF) are read. Source: ISO/IEC 14496-12, sections 4.2 and 8.11."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.core.ranges import Broken, Ranges, Scattered
 
-_MAX_BOXES = (
-    1_000  # in one container; a fragmented film has one `moof` a second, but its `moov` comes first
-)
+_MAX_BOXES = 1_000  # in one container; a fragmented video has one `moof` a second, but its `moov` comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Box:
 def boxes(file: Ranges, start: int, end: int, *, cut: bool = False) -> Iterator[Box]:
     """Yield the boxes between two offsets, reading their headers only.
 
-    With `cut` the part that is there of a box that does not end where it should is yielded before it is refused.
+    With `cut`, the existing part of a truncated box is yielded before the box is refused.
 
     Raises:
         Broken: a box does not end where it should.
@@ -33,7 +31,7 @@ def boxes(file: Ranges, start: int, end: int, *, cut: bool = False) -> Iterator[
             return
         size, head = file.number(start, 4), 8
         kind = file.at(start + 4, 4).decode("latin-1")
-        if size == 1:  # the size follows as 64 bits
+        if size == 1:  # the size follows as a 64-bit number
             size, head = file.number(start + 8, 8), 16
         elif size == 0:  # the last box, up to the end
             size = end - start
@@ -59,5 +57,5 @@ def find_box(file: Ranges, inside: Box, *path: str) -> Box | None:
 
 
 def whole(file: Ranges) -> Box:
-    """Return the file as a box, to search in."""
+    """Return the whole file as a box to search."""
     return Box("", 0, file.size)

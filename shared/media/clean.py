@@ -1,7 +1,7 @@
-"""Which parts of an uploaded file are stored: the picture or video itself, without metadata about place, people and devices.
+"""Which parts of an uploaded file are stored: the picture or video, without metadata about location, people and devices.
 
-No file is decoded for it, so nothing of the picture changes. The same walk through the file finds out whether it moves
-and whether all of it is there.
+Files are not decoded for this, so the picture itself does not change. The same pass over the file finds out whether it
+is animated and whether it is complete.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from shared.media.errors import FileRefused
 from shared.media.pieces import Cleaned
 from shared.media.sniff import is_video
 
-_PICTURE_WINDOW = 1024**2  # pictures are read as a whole, 50 MiB by default
-_FILM_WINDOW = 64 * 1024  # of films only the heads of boxes
-_FILM_READS = 1_000  # some seconds of requests
+_PICTURE_WINDOW = 1024**2  # pictures are read in full, up to 50 MiB by default
+_FILM_WINDOW = 64 * 1024  # of videos only the headers of boxes
+_FILM_READS = 1_000  # a few seconds of requests
 
 _CLEANERS: dict[str, Callable[[Ranges], Cleaned]] = {
     "image/jpeg": clean_jpeg,
@@ -31,10 +31,10 @@ _CLEANERS: dict[str, Callable[[Ranges], Cleaned]] = {
 
 
 def clean(file: Ranges, content_type: str) -> Cleaned:
-    """Take the metadata out of a file of a sniffed type.
+    """Remove the metadata from a file of a sniffed type.
 
     Raises:
-        FileRefused: it cannot be followed so far that nothing of them would stay.
+        FileRefused: its structure is too broken to remove all of the metadata.
     """
     if is_video(content_type):
         walked = file.walk(window=_FILM_WINDOW, max_reads=_FILM_READS)

@@ -1,7 +1,7 @@
-"""How metadata about place, person and device is removed from MP4 and AVIF files.
+"""How metadata about location, people and devices is removed from MP4 and AVIF files.
 
-Everything is overwritten where it lies: a box becomes a `free` box of the same length, an item of metadata becomes zeros.
-So nothing moves, the offsets inside the file stay right, and all but a few bytes can be copied inside the storage.
+Everything is overwritten in place: a box becomes a `free` box of the same length, a metadata item becomes zeros. So
+nothing moves, the offsets inside the file stay valid, and all but a few bytes can be copied inside the storage.
 
 Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 annex A (items), QuickTime File Format (`udta`, `meta`), Apple's
 timed metadata and GoPro's GPMF (tracks of the handler `meta`); read 2026-11.
@@ -15,7 +15,7 @@ from shared.media.clean_samples import fragment_track_id, sample_ranges, track_i
 from shared.media.pieces import Cleaned, Patched
 
 _FREE = b"free"
-# What a player needs, by the box it lies in. Others say something about the film, or nobody knows what they say.
+# The boxes that a player needs, by their container. Others describe the video, or their meaning is unknown.
 _KEPT = {
     "": {"ftyp", "styp", "moov", "moof", "mdat", "sidx", "ssix", "mfra", "pdin"},
     "moov": {"mvhd", "trak", "mvex", "iods", "pssh"},
@@ -30,27 +30,27 @@ _KEPT = {
     "traf": {"tfhd", "tfdt", "trun", "sdtp", "sbgp", "sgpd", "subs", "saiz", "saio", "senc"},
     "meta": {"hdlr", "pitm", "iinf", "iloc", "iprp", "iref", "ipro", "idat", "grpl", "dinf"},
 }
-# Holds the items of an AVIF picture; in an MP4 it describes the film, as `moov`'s own `meta` does, and no player needs it.
+# Holds the items of an AVIF picture. In an MP4 it describes the video, as `moov`'s `meta` does, and no player needs it.
 _KEPT_IN_AVIF = _KEPT[""] | {"meta"}
-# Says how a film for glasses is projected. Source: github.com/google/spatial-media/blob/master/docs/spherical-video-rfc.md,
+# Says how a VR video is projected. Source: github.com/google/spatial-media/blob/master/docs/spherical-video-rfc.md,
 # read 2026-11.
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _SHOWN_OR_HEARD = frozenset({b"vide", b"soun", b"auxv"})
 _COMPRESSOR_AT, _COMPRESSOR_BYTES = 42, 32  # in a visual sample entry
-# A film that is overwritten all along is read and uploaded again as a whole, within the request that completes its upload.
+# A video with patches everywhere is downloaded and uploaded in full, within the request that completes its upload.
 _FEW_RANGES, _MOST_REWRITTEN = 100, 1024**3
 _NAME_AT = 24  # in `hdlr`
-# Items that are pictures or say how they are put together; others are Exif, XMP, or whatever programs left.
+# Items that are pictures or describe how they are assembled; others are Exif, XMP, or left by other software.
 _PICTURE_ITEMS = frozenset({b"av01", b"grid", b"iovl", b"iden", b"tmap"})
 _MAX_ITEMS = 2_000
-_MAX_EXTENTS = 10_000  # of all items together; each item of a real file has one
+_MAX_EXTENTS = 10_000  # of all items together; in real files each item has one
 
 
 def clean_mp4(file: Ranges) -> Cleaned:
-    """Overwrite metadata in an MP4, and find out whether all of it is there.
+    """Overwrite metadata in an MP4, and find out whether the file is complete.
 
-    Tracks that are neither seen nor heard (places along the way, subtitles with them) become `free` too, and their
-    samples zeros.
+    Tracks that are neither seen nor heard (GPS tracks, subtitles with locations) become `free` too, and their samples
+    become zeros.
     """
     patched = Patched(file)
     damage = _clean_top(file, patched, _KEPT[""])
@@ -61,7 +61,7 @@ def clean_avif(file: Ranges) -> Cleaned:
     """Overwrite metadata in an AVIF picture or sequence.
 
     Raises:
-        Broken: where its items lie is said in a way that we cannot follow, so that nothing could be promised.
+        Broken: the positions of its items cannot be read, so metadata could remain.
     """
     patched = Patched(file)
     kinds = find_box(file, whole(file), "ftyp")
@@ -75,7 +75,7 @@ def clean_avif(file: Ranges) -> Cleaned:
 
 
 def _clean_top(file: Ranges, patched: Patched, kept: Collection[str]) -> str | None:
-    """Walk the whole file, in which boxes of the types `kept` stay; return what is wrong with it, or None."""
+    """Walk through the whole file and keep boxes of the types `kept`; return what is wrong with it, or None."""
     found, damage = [], None
     try:
         for box in boxes(file, 0, file.size, cut=True):
@@ -117,7 +117,7 @@ def _clean_fragment(
 def _clean_movie(
     file: Ranges, patched: Patched, movie: Box, data: Sequence[Box]
 ) -> set[int | None]:
-    """Clean a `moov`, and blank what its hidden tracks have in `data`; return the numbers of those tracks."""
+    """Clean a `moov`, and blank the samples of its hidden tracks in `data`; return the numbers of those tracks."""
     tracks = []
     for box in _kept(file, patched, movie):
         if box.type == "trak":
@@ -143,7 +143,7 @@ def _clean_track(file: Ranges, patched: Patched, track: Box, *, has_all_referenc
     for box in _kept(file, patched, track):
         if box.type == "tkhd":
             _blank_times(file, patched, box)
-        elif box.type == "tref" and not has_all_references:  # to a track that is gone
+        elif box.type == "tref" and not has_all_references:  # to a track that was removed
             _free(patched, box)
         elif box.type == "mdia":
             _clean_track_media(file, patched, box)
@@ -153,7 +153,7 @@ def _clean_track_media(file: Ranges, patched: Patched, media: Box) -> None:
     for box in _kept(file, patched, media):
         if box.type == "mdhd":
             _blank_times(file, patched, box)
-        elif box.type == "hdlr":  # the name of what wrote it, often that of the camera
+        elif box.type == "hdlr":  # the name of the software or camera that wrote it
             patched.blank(box.start + _NAME_AT, box.end)
         elif box.type == "minf":
             for inner in _kept(file, patched, box):
@@ -174,20 +174,20 @@ def _blank_compressors(file: Ranges, patched: Patched, entries: Box) -> None:
 
 
 def _handler(file: Ranges, inside: Box) -> bytes:
-    """Return what a track, or its `mdia`, says that it is."""
+    """Return the handler type of a track or its `mdia`."""
     path = ("mdia", "hdlr") if inside.type == "trak" else ("hdlr",)
     handler = find_box(file, inside, *path)
     return file.at(handler.start + 8, 4) if handler else b""
 
 
 def _blank_times(file: Ranges, patched: Patched, header: Box) -> None:
-    """Overwrite when it was recorded and changed."""
+    """Overwrite the times of recording and modification."""
     is_long = file.number(header.start, 1) == 1
     patched.blank(header.start + 4, header.start + (20 if is_long else 12))
 
 
 def _free_unless_kept(file: Ranges, patched: Patched, box: Box, kept: Collection[str]) -> bool:
-    """Return whether a box stays."""
+    """Return whether a box is kept; make it `free` if not."""
     if box.type in kept or _is_spherical(file, box):
         return True
     _free(patched, box)
@@ -200,13 +200,13 @@ def _is_spherical(file: Ranges, box: Box) -> bool:
 
 
 def _free(patched: Patched, box: Box) -> None:
-    """Make a box `free`, with nothing in it."""
+    """Turn a box into an empty `free` box."""
     patched.put(box.begins + 4, _FREE)
     patched.blank(box.start, box.end)
 
 
 def _data_behind_the_end(file: Ranges) -> str | None:
-    """Compare where tracks say that their data lie with the file's end: a last `mdat` may name no length."""
+    """Compare the data positions of the tracks with the file's end: the last `mdat` may have no length."""
     movie = find_box(file, whole(file), "moov")
     for track in boxes(file, movie.start, movie.end) if movie else ():
         table = find_box(file, track, "mdia", "minf", "stbl") if track.type == "trak" else None
@@ -255,7 +255,7 @@ def _item_types(file: Ranges, meta: Box) -> Iterator[tuple[int, bytes]]:
 def _item_places(file: Ranges, meta: Box) -> Iterator[tuple[int, int, int]]:
     """Yield item, start in the file and length of every piece of every item.
 
-    An extent may take no byte of the file, so how many there are is bounded by itself.
+    An extent may be empty, so the number of extents has its own limit.
     """
     table = find_box(file, meta, "iloc")
     if table is None:
@@ -293,7 +293,7 @@ def _item_places(file: Ranges, meta: Box) -> Iterator[tuple[int, int, int]]:
 
 
 def _origin(file: Ranges, meta: Box, method: int) -> int:
-    """Return what an item's offset is counted from."""
+    """Return the position from which an item's offset is counted."""
     if method == 0:
         return 0
     data = find_box(file, meta, "idat") if method == 1 else None

@@ -1,7 +1,7 @@
 """How metadata is removed from JPEG, PNG, GIF, BMP and WebP files without decoding, and whether the files are complete.
 
-What a decoder needs stays: the picture, its color profile, and how it is turned, in Exif data that say nothing else. What
-is not known to be needed leaves, and so does everything behind the picture's end (second pictures, films, trailers).
+What a decoder needs stays: the picture, its color profile, and its orientation, in Exif data with nothing else. What is
+not known to be needed is removed, and so is everything after the picture's end (second pictures, videos, trailers).
 
 Sources: ITU-T T.81 annex B, W3C PNG 3rd edition, GIF89a, RFC 9649 (WebP); read 2026-11.
 """
@@ -21,12 +21,12 @@ from shared.media.pieces import Cleaned, Kept
 _SOS, _EOI = 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # neither stuffing nor a restart
 _MAX_SCANS = 1_000  # real files have about ten
-_JFIF_BYTES = 18  # with its marker, without a thumbnail
+_JFIF_BYTES = 18  # including its marker, without a thumbnail
 _EXIF = b"Exif\x00\x00"
 
 
 def clean_jpeg(file: Ranges) -> Cleaned:
-    """Keep the picture with its profile and orientation. Raises `Broken` where even its header cannot be read."""
+    """Keep the picture with its profile and orientation. Raises `Broken` if even its header cannot be read."""
     before = list(segments(file))
     kept = Kept(file)
     kept.keep(0, 2)
@@ -55,7 +55,7 @@ def _jpeg_orientation(file: Ranges, before: Sequence[Segment]) -> int:
 
 
 def _keep_jfif(kept: Kept, segment: Segment) -> None:
-    """Keep JFIF's segment, without the thumbnail of an earlier, perhaps larger picture."""
+    """Keep the JFIF segment without its thumbnail, which may show an earlier, uncropped picture."""
     if segment.end - segment.start > _JFIF_BYTES and len(segment.head) >= _JFIF_BYTES - 4:
         kept.add(b"\xff\xe0\x00\x10" + segment.head[:12] + bytes(2))
     else:
@@ -63,7 +63,7 @@ def _keep_jfif(kept: Kept, segment: Segment) -> None:
 
 
 def _keep_scans(file: Ranges, kept: Kept, at: int) -> None:
-    """Keep what follows up to the picture's end, without what lies between its scans and is no picture."""
+    """Keep everything up to the picture's end, except segments between its scans that are not part of the picture."""
     for _ in range(_MAX_SCANS):
         for one in segments(file, at):
             if one.is_picture:
@@ -87,7 +87,7 @@ def _next_marker(file: Ranges, at: int) -> int | None:
         data = file.held(at)
         if found := _MARKER.search(data):
             return at + found.start()
-        # A marker may begin in the last byte of what is held.
+        # A marker may begin in the last byte of the held range.
         at += len(data) - 1 if data[-1] == 0xFF and len(data) > 1 else len(data)
     return None
 
@@ -102,7 +102,7 @@ _PNG_CHUNKS = frozenset({
 
 
 def clean_png(file: Ranges) -> Cleaned:
-    """Keep the chunks that a decoder needs, those of a moving PNG among them."""
+    """Keep the chunks that a decoder needs, including those of an animated PNG."""
     kept = Kept(file)
     kept.keep(0, 8)
     moves, turned, damage, exif_at = False, UPRIGHT, None, None
@@ -156,7 +156,7 @@ _MAX_SUB_BLOCKS = 4_000_000  # of 255 bytes each in real files, so 50 MiB have 2
 
 
 def clean_gif(file: Ranges) -> Cleaned:
-    """Keep frames, timing, loops and the color profile; comments, XMP and what programs noted leave.
+    """Keep frames, timing, loops and the color profile; remove comments, XMP and other applications' data.
 
     Raises:
         Scattered: it has more blocks than any picture needs.
@@ -173,7 +173,7 @@ def clean_gif(file: Ranges) -> Cleaned:
     except Scattered:
         raise
     except Broken:
-        # What is shown of a GIF without an end is its complete frames.
+        # A GIF without an end is shown up to its last complete frame.
         kept.add(bytes([_GIF_END]))
         damage = "it ends in the middle of the picture"
         return kept.cleaned(moves=frames > 1, damage=damage)
@@ -214,7 +214,7 @@ def _after_color_table(file: Ranges, flags_at: int, at: int) -> int:
 
 
 def _after_sub_blocks(file: Ranges, at: int, most: int) -> tuple[int, int]:
-    """Return where the sub-blocks end that begin at `at`, and how many there are."""
+    """Return where the sub-blocks that begin at `at` end, and how many there are."""
     data, start = file.held(at), at
     for passed in range(most):
         if at - start >= len(data):
@@ -228,11 +228,11 @@ def _after_sub_blocks(file: Ranges, at: int, most: int) -> tuple[int, int]:
 
 # BMP
 
-_EMBEDDED = b"DEBM"  # `MBED`, as a little-endian number is written
+_EMBEDDED = b"DEBM"  # `MBED` as a little-endian number
 
 
 def clean_bmp(file: Ranges) -> Cleaned:
-    """Keep all up to the last row, and a profile behind it: a BMP has no place for metadata."""
+    """Keep everything up to the last row, and a profile after it: a BMP has no place for metadata."""
     start, header = file.number(10, 4, "little"), file.number(14, 4, "little")
     width, height = file.number(18, 4, "little"), file.number(22, 4, "little")
     height = min(height, (1 << 32) - height)  # negative: the rows run from top to bottom
@@ -285,7 +285,7 @@ def clean_webp(file: Ranges) -> Cleaned:
     if kept.size_bytes % 2:  # the last chunk lacks its padding
         kept.add(bytes(1))
     kept.replace(riff, b"RIFF" + (kept.size_bytes - 8).to_bytes(4, "little") + b"WEBP")
-    if flags_at is None:  # the simple form has no place for the note
+    if flags_at is None:  # the simple format has no place for the orientation
         turned = UPRIGHT
     return kept.cleaned(moves=frames > 1, damage=damage, orientation=turned)
 

@@ -1,7 +1,7 @@
-"""Where in a film the samples of a track lie, so that those of a track that is taken out can be overwritten.
+"""Where the samples of a video's track are, so that the samples of a removed track can be overwritten.
 
-Tracks of metadata have their samples between picture and sound in `mdat`: GoPro's GPMF (places, speed, sensors), places
-along the way in other cameras' `mett`. Without their track nothing names them any more, yet they are still there to read.
+Metadata tracks store their samples in `mdat` between picture and sound: GoPro's GPMF (location, speed, sensors), GPS
+tracks in other cameras' `mett`. Without their track nothing points to them, but they could still be read.
 
 Sources: ISO/IEC 14496-12 sections 8.7.3 (stsz, stz2), 8.7.4 (stsc), 8.7.5 (stco, co64), 8.8.7 (tfhd);
 github.com/gopro/gpmf-parser (README, "GPMF Deeper Dive"); read 2026-11-30.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from shared.core.ranges import Broken, Ranges, Scattered
 from shared.media.boxes import Box, boxes, find_box
 
-_MAX_CHUNKS = 100_000  # of all such tracks together; a chunk is usually a second
+_MAX_CHUNKS = 100_000  # of all such tracks together; a chunk is usually one second
 _MAX_SAMPLES = 2_000_000
 _BLOCK_BYTES = 32 * 1024
 _NOT_SAID = "the position of a metadata track is missing"
@@ -36,11 +36,11 @@ class _Left:
 def sample_ranges(
     file: Ranges, tracks: Sequence[Box], data: Sequence[Box]
 ) -> list[tuple[int, int]]:
-    """List start and end of what the samples of `tracks` take of `data` (the `mdat` boxes), in order and apart.
+    """List start and end of the ranges that the samples of `tracks` take in `data` (the `mdat` boxes), sorted and disjoint.
 
     Raises:
-        Broken: it is not said, so nothing could be promised.
-        Scattered: there are more chunks or samples than real films have.
+        Broken: the file does not say, so metadata could remain.
+        Scattered: there are more chunks or samples than real videos have.
     """
     left = _Left()
     found = sorted(chunk for track in tracks for chunk in _chunks(file, track, left))
@@ -62,7 +62,7 @@ def sample_ranges(
 
 
 def track_id(file: Ranges, track: Box) -> int | None:
-    """Return a track's number; None: it says none."""
+    """Return a track's number; None: it has none."""
     header = find_box(file, track, "tkhd")
     if header is None:
         return None
@@ -70,7 +70,7 @@ def track_id(file: Ranges, track: Box) -> int | None:
 
 
 def fragment_track_id(file: Ranges, fragment: Box) -> int | None:
-    """Return the number of the track that a `traf` goes on with; None: it says none."""
+    """Return the number of the track that a `traf` continues; None: it names none."""
     header = find_box(file, fragment, "tfhd")
     return file.number(header.start + 4, 4) if header else None
 
@@ -130,7 +130,7 @@ def _groups(file: Ranges, named: dict[str, Box], count: int, left: _Left) -> Ite
 
 
 def _numbers(file: Ranges, box: Box, skipped: int, count: int, size: int) -> Iterator[int]:
-    """Yield `count` numbers of `size` bytes, which begin `skipped` bytes into a box."""
+    """Yield `count` numbers of `size` bytes each, starting `skipped` bytes into a box."""
     start, end = box.start + skipped, box.start + skipped + count * size
     if end > box.end:
         raise Broken(_NOT_SAID)

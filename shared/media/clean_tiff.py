@@ -1,7 +1,7 @@
 """How metadata is removed from a TIFF: what its directories need stays, and every other byte is overwritten.
 
-The directories are rewritten in place, with the entries that describe the picture. Whatever no such entry
-leads to (Exif, places, XMP, IPTC, previews, notes of makers) becomes zeros, so nothing can be overlooked.
+The directories are rewritten in place, with the entries that describe the picture. Everything that no such entry
+points to (Exif, locations, XMP, IPTC, previews, maker notes) becomes zeros, so nothing can be overlooked.
 
 Source: TIFF 6.0 sections 2 and 8, TIFF technical notes 1 and 2; read 2026-11.
 """
@@ -21,7 +21,7 @@ _KEPT = frozenset({
     291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 332, 336, 338, 339, 340, 341, 347,
     512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34675,
 })  # fmt: skip
-_PLACES = {273: 279, 324: 325, 513: 514}  # strips, tiles, an old JPEG: where, and how long each is
+_PLACES = {273: 279, 324: 325, 513: 514}  # strips, tiles, an old JPEG: position and length of each
 _JPEG_TABLES = frozenset(
     {519, 520, 521}
 )  # old JPEG: of 64, and of a code's lengths and up to 256 values
@@ -42,7 +42,7 @@ class _Entry:
 
 
 def clean_tiff(file: Ranges) -> Cleaned:
-    """Keep the pages and how they are shown. Raises `Broken` where the directories cannot be followed."""
+    """Keep the pages and how they are shown. Raises `Broken` if the directories cannot be read."""
     order = "<" if file.at(0, 2) == b"II" else ">"
     patched = Patched(file)
     needed = [(0, 8)]

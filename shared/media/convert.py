@@ -1,8 +1,8 @@
 """How a picture is converted: as a stream of rows from the decoder to the encoder, so that memory stays flat.
 
-libvips decodes only as many pixels as the result needs (JPEG and WebP can be read at a half, a quarter or an eighth), turns
-them as the camera asked, brings the colors to sRGB, and writes without any metadata: the place where a picture was
-taken stays here.
+libvips decodes only as many pixels as the result needs (JPEG and WebP can be read at a half, a quarter or an eighth),
+applies the camera's orientation, converts the colors to sRGB, and writes no metadata, so that the place where a picture
+was taken is not published.
 """
 
 import math
@@ -18,7 +18,9 @@ from shared.providers.variants import VariantPlan
 T = TypeVar("T")
 
 _BEST_QUALITY = 92
-_LEAST_QUALITY = 72  # below, blocks begin to show: then fewer pixels look better than worse ones
+_LEAST_QUALITY = (
+    72  # below this, blocks become visible, and fewer pixels look better than worse ones
+)
 _GUESSES = 3
 _AIMED_AT, _CLOSE_ENOUGH = 0.97, 0.9
 _PLAIN, _PROFILE = frozenset({"srgb", "b-w"}), "icc-profile-data"
@@ -27,17 +29,17 @@ _LEAST_SHRINK = 0.9
 _WEBP_EFFORT = 2  # of 6: half the time of the usual 4, for a few percent more bytes
 _WHITE = [255, 255, 255]
 
-# One picture at a time: libvips's cache would keep decoded ones, and each of its threads holds rows of its own.
+# One picture at a time: libvips's cache would keep decoded pictures, and each of its threads holds its own rows.
 pyvips.cache_set_max(0)
 pyvips.concurrency_set(1)
-# Decoders that are not hardened against files from strangers are switched off.
+# Decoders that are not hardened against untrusted files are switched off.
 pyvips.block_untrusted_set(True)
 # Plain rows need no decoder; only `_bitmap` and `Decoded` ask for them.
 pyvips.operation_block_set("VipsForeignLoadRaw", False)
 
 
 class Unreadable(Exception):
-    """The decoder gave up: the file is damaged, whatever its header says."""
+    """The decoder failed: the file is damaged, whatever its header says."""
 
 
 class WillNotFit(Exception):
@@ -64,7 +66,7 @@ class Decoded:
     bands: int
 
     def opened(self, width: int, height: int) -> pyvips.Image:
-        """Open it at most so large. Only the rows that are asked for are read."""
+        """Open it at no more than this size. Only the rows that are needed are read."""
         rows = pyvips.Image.rawload(
             str(self.path), self.width, self.height, self.bands, access="sequential"
         )
@@ -75,7 +77,7 @@ class Decoded:
 
 
 def decode(source: Path, to: Path, *, width: int, height: int) -> Decoded:
-    """Decode a picture at most so large, and write its rows to `to`: every copy is made from them.
+    """Decode a picture at no more than this size, and write its rows to `to`: every copy is made from them.
 
     Raises:
         Unreadable: the picture is damaged.
@@ -86,9 +88,9 @@ def decode(source: Path, to: Path, *, width: int, height: int) -> Decoded:
 
 
 def convert(picture: Decoded, plan: VariantPlan, to: Path) -> Converted:
-    """Write the copy of a picture that `plan` describes, losing no more than its limits demand.
+    """Write the copy of a picture that `plan` describes, losing no more than its limits require.
 
-    Quality gives way first, down to where it begins to show, then the number of pixels.
+    Quality is reduced first, down to where the loss becomes visible, then the number of pixels.
 
     Raises:
         Unreadable: the picture cannot be written.
@@ -106,9 +108,9 @@ def convert(picture: Decoded, plan: VariantPlan, to: Path) -> Converted:
 
 
 def _best_at(picture: Decoded, plan: VariantPlan, to: Path, width: int, height: int) -> Converted:
-    """Write at the best quality that keeps the limit, or at the least one when none does.
+    """Write at the best quality within the limit, or at the lowest quality if none is.
 
-    The size grows about exponentially with the quality, so the right one is guessed between two that are known.
+    The size grows about exponentially with the quality, so the next guess is interpolated between two known ones.
     """
 
     def at(quality: int) -> Converted:
@@ -136,7 +138,7 @@ def _best_at(picture: Decoded, plan: VariantPlan, to: Path, width: int, height: 
 
 
 def _guess(good: tuple[int, int], bad: tuple[int, int], limit: int) -> int:
-    """Return the quality between two, each with its size in bytes, that comes just below `limit`."""
+    """Return the quality between two, each with its size in bytes, that should come just below `limit`."""
     aimed = math.log(limit * _AIMED_AT)
     least, most = math.log(good[1]), math.log(bad[1])
     share = max(0.0, (aimed - least) / (most - least))
@@ -153,9 +155,9 @@ def _write(
 
 
 def _opened(source: Path, width: int, height: int) -> pyvips.Image:
-    """Open a picture that is at most so large, upright and in sRGB. Nothing is decoded yet.
+    """Open a picture at no more than this size, upright and in sRGB. Nothing is decoded yet.
 
-    Colors are converted only where the picture is not plainly in sRGB: doing it needlessly takes longer than all else.
+    Colors are converted only if the picture is not clearly in sRGB, because converting takes longer than everything else.
     """
     if (bitmap := _bitmap(source)) is not None:
         return bitmap.thumbnail_image(width, height=height, size="down")
@@ -170,7 +172,7 @@ def _opened(source: Path, width: int, height: int) -> pyvips.Image:
 def _jpeg(image: pyvips.Image, to: Path, quality: int) -> None:
     if image.hasalpha():
         image = image.flatten(background=_WHITE[: image.bands - 1])
-    # Neither progressive nor with its own tables: both would keep the whole picture until the end.
+    # Neither progressive nor with optimized tables: both would hold the whole picture until the end.
     image.jpegsave(str(to), Q=quality, keep="none")
 
 
@@ -183,9 +185,9 @@ def _webp(image: pyvips.Image, to: Path, quality: int) -> None:
 
 
 def _bitmap(source: Path) -> pyvips.Image | None:
-    """Open an uncompressed BMP, which libvips does not know: rows of blue, green and red, usually from the bottom up.
+    """Open an uncompressed BMP, which libvips does not support: rows of blue, green and red, usually from the bottom up.
 
-    Source: learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapinfoheader, read 2026-11. None: it is no BMP.
+    Source: learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapinfoheader, read 2026-11. None: it is not a BMP.
     """
     with source.open("rb") as file:
         head = file.read(34)

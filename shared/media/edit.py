@@ -15,7 +15,7 @@ from shared.media.schemas import MediaEdit
 
 
 class ThumbnailNotFound(InvalidInput):
-    """What was named as a thumbnail is no picture of the library."""
+    """The thumbnail is not a picture in the library."""
 
     code = "thumbnail_not_found"
 
@@ -27,11 +27,11 @@ class ThumbnailNotFound(InvalidInput):
 def edit_media(
     session: Session, organization_id: OrganizationId, media_id: MediaId, edit: MediaEdit
 ) -> Media:
-    """Change what was given; what was left out stays.
+    """Change the fields that were given; the others stay unchanged.
 
     Raises:
         MediaNotFound: there is no such file.
-        ThumbnailNotFound: the thumbnail is no picture of the library.
+        ThumbnailNotFound: the thumbnail is not a picture in the library.
     """
     given = edit.model_fields_set
     values: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def edit_media(
 
 
 def delete_media(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
-    """Remove a file from the library. Its bytes stay until no post that waits needs them (`sweep.py`).
+    """Remove a file from the library. Its bytes stay until no waiting post needs them (`sweep.py`).
 
     Raises:
         MediaNotFound: there is no such file.

@@ -25,7 +25,7 @@ class MediaNotFound(NotFound):
 
 
 class UploadIsOver(Conflict):
-    """The upload was completed, aborted, refused, or left alone for too long."""
+    """The upload was completed, aborted or refused, or has expired."""
 
     code = "upload_is_over"
 

@@ -1,7 +1,7 @@
-"""How a file that was stored under earlier rules is examined by the present ones before it goes out anywhere.
+"""How a file that was stored under earlier rules is examined by the current ones before it is published.
 
-Such a file may still hold metadata about place and people, and nobody knows whether only a note in it turns the picture.
-It is examined when a post is about to go out with it, and all of them are in the end (`sweep.request_examinations`).
+Such a file may still contain metadata about location and people, and it is unknown whether Exif rotates the picture. It
+is examined when a post is about to publish it; the sweep examines the rest (`sweep.request_examinations`).
 """
 
 from shared.aws import storage
@@ -22,13 +22,13 @@ _REFUSED = "it fails the checks that new uploads pass"
 
 
 def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
-    """Take the metadata out of a stored file where it lies, and record its facts.
+    """Remove the metadata from a stored file in place, and record its facts.
 
-    A file that would not be accepted today is marked damaged, so that it does not go out with what it holds. Doing so
-    twice is harmless.
+    A file that would not be accepted today is marked damaged, so that its metadata are not published. Doing this twice
+    is harmless.
 
     Raises:
-        ObjectMissing: another process examined it at this moment; there is nothing left to do for this one.
+        ObjectMissing: another process examined it at the same time, so nothing is left to do.
     """
     media_id, key = MediaId(file.id), file.original.key
     try:
@@ -55,7 +55,7 @@ def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
         "duration_ms": facts.duration_ms,
         "moves": facts.moves,
         "turned": facts.turned,
-        # The earlier copies may not be enough; the caller sees to them.
+        # The earlier copies may not be enough; the caller makes the missing ones.
         "variants_made": facts.damage is not None or is_video(facts.content_type),
     }
     with unit_of_work() as session:

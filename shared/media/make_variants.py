@@ -2,8 +2,8 @@
 
 A file that was stored under earlier rules is examined first (`examine_again`), a video too.
 
-The message that asks for them may come twice, late, or for a file that is gone. Copies lie under keys that follow from
-the original's key and the plan's name, so a repetition writes the same ones.
+The message that requests them may come twice, late, or for a deleted file. A copy's key is made from the original's key
+and the plan's name, so a repetition writes the same copies.
 """
 
 import math
@@ -30,7 +30,7 @@ _RANGE_BYTES = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What was made of a picture. `damage` is a clause that says why it was nothing."""
+    """The copies that were made of a picture. `damage` is a clause that says why none could be made."""
 
     variants: Sequence[StoredVariant] = ()
     thumbnail: StoredFile | None = None
@@ -40,12 +40,12 @@ class Copies:
 def make_variants(
     organization_id: OrganizationId, media_id: MediaId, *, also: VariantPlan | None = None
 ) -> None:
-    """Make what is missing of a picture's copies and its thumbnail, and record it.
+    """Make and record the missing copies of a picture and its thumbnail.
 
-    `also` is a copy that no platform's table asks for, but a server of one.
+    `also` is a copy that no platform's table requires, but one of its servers does.
 
-    A picture that moves gets a thumbnail only, because its copies would stand still. One that cannot be decoded is
-    marked damaged, so that composing refuses it and posts that hold it already say why they fail.
+    An animated picture only gets a thumbnail, because its copies would be still. One that cannot be decoded is marked
+    damaged, so that composing refuses it and posts that already hold it say why they fail.
     """
     file = _read(organization_id, media_id)
     if file is not None and not file.is_examined:
@@ -94,7 +94,7 @@ def _make_all(file: MediaFile, folder: Path, also: VariantPlan | None) -> Copies
         wanted = (*wanted, also)
     plans = _missing(wanted, file.variants)
     if not plans and file.thumbnail_key == thumbnail_key(file.original.key):
-        return Copies()  # its own thumbnail shows that it could be decoded
+        return Copies()  # its thumbnail proves that it could be decoded
     try:
         _download(file.original, source)
         largest = [_SMALL, *plans]
@@ -123,7 +123,7 @@ def _make_all(file: MediaFile, folder: Path, also: VariantPlan | None) -> Copies
 
 
 def _missing(plans: Sequence[VariantPlan], there: Sequence[StoredVariant]) -> Sequence[VariantPlan]:
-    """List the plans that no copy carries out, those with the most room first: their copies often serve others too."""
+    """List the plans that no copy fulfills, highest byte limit first: their copies often fulfill others too."""
     missing = [
         plan
         for plan in plans
@@ -133,7 +133,7 @@ def _missing(plans: Sequence[VariantPlan], there: Sequence[StoredVariant]) -> Se
 
 
 def _serves(copy: StoredFile, plan: VariantPlan) -> bool:
-    """Return whether a copy is as good as the one that `plan` describes: as large, of the same type, light enough."""
+    """Return whether a copy fulfills `plan`: it has the same dimensions and type and is small enough in bytes."""
     is_alike = (copy.content_type, copy.width, copy.height) == (
         plan.content_type,
         plan.width,
@@ -143,7 +143,7 @@ def _serves(copy: StoredFile, plan: VariantPlan) -> bool:
 
 
 def _make(file: MediaFile, picture: Decoded, plan: VariantPlan, key: str) -> StoredFile | None:
-    """Convert and store one copy; None: it cannot be made small enough."""
+    """Convert and store one copy; None: it cannot be made small enough in bytes."""
     try:
         converted = convert(picture, plan, picture.path.with_name("copy"))
     except WillNotFit:

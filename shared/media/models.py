@@ -1,4 +1,4 @@
-"""Which tables describe uploaded files and their converted copies. The bytes are in object storage under `key`."""
+"""The tables of uploaded files and their converted copies. The bytes are in object storage under `key`."""
 
 import uuid
 from datetime import datetime
@@ -13,7 +13,7 @@ from shared.db.types import text_enum
 
 
 class MediaState(StrEnum):
-    """`uploading` until completed; `rejected` when the bytes were not what may be stored."""
+    """`uploading` until completed; `rejected` if the bytes may not be stored."""
 
     UPLOADING = "uploading"
     READY = "ready"
@@ -23,10 +23,10 @@ class MediaState(StrEnum):
 class Media(Timestamps, SoftDelete, Base):
     """An uploaded file. Sizes in bytes, pixels and milliseconds; `content_type` was sniffed from the bytes.
 
-    `moves`: a picture of more than one frame. `turned`: a note in the file turns it to how it is shown. `damage`: a
-    clause that says what is wrong with the bytes, if anything is. `examined`: the facts were read and the metadata
-    removed by the present rules; a file that was stored before them is examined again before it goes out.
-    `variants_due_at` is when copies that are still missing are requested once more; None: a few minutes after the upload.
+    `moves`: a picture with more than one frame. `turned`: Exif rotates or mirrors it for display. `damage`: a clause
+    that says what is wrong with the bytes, if anything. `examined`: the facts were read and the metadata removed under
+    the current rules; a file stored under earlier rules is examined again before it is published.
+    `variants_due_at` is when missing copies are requested again; None: a few minutes after the upload.
     """
 
     __tablename__ = "media"
@@ -56,7 +56,7 @@ class Media(Timestamps, SoftDelete, Base):
             "thumbnail_key",
             postgresql_where=text("thumbnail_key is not null"),
         ),
-        Index(  # what an organization has stored is counted by the index alone
+        Index(  # the storage that an organization uses is counted from the index alone
             "ix_media_stored_bytes",
             "organization_id",
             postgresql_include=["size_bytes", "deleted_at"],
@@ -94,7 +94,7 @@ class Media(Timestamps, SoftDelete, Base):
 
 
 class MediaVariant(Timestamps, Base):
-    """A converted copy of a picture. `name` says what it is good for (`jpeg-1000000`)."""
+    """A converted copy of a picture. `name` says which plan it fulfills (`jpeg-1000000`)."""
 
     __tablename__ = "media_variants"
     __table_args__ = (UniqueConstraint("media_id", "name"), UniqueConstraint("key"))

@@ -1,4 +1,4 @@
-"""Which of a file's copies goes out to a platform: the original where it fits, else the copy made for it."""
+"""Which of a file's copies is sent to a platform: the original if it fits, otherwise the copy made for it."""
 
 import uuid
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from shared.providers.variants import fits, needed_variant
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Bytes in the storage. Size in bytes, pixels as shown, length in milliseconds."""
+    """A stored object. Size in bytes, pixels as shown, length in milliseconds."""
 
     key: str
     content_type: str
@@ -23,7 +23,7 @@ class StoredFile:
 
     @property
     def url(self) -> str:
-        """The address under which everybody can read it."""
+        """The public address."""
         return public_url(self.key)
 
 
@@ -39,9 +39,9 @@ class StoredVariant:
 class MediaFile:
     """A file of the library with its copies.
 
-    `variants_made`: there will be no further copies. `is_deleted`: a member removed it from the library; posts that
-    hold it already still go out with it. `is_examined`: what is said of it here is true by the present rules, and its
-    metadata are gone.
+    `variants_made`: there will be no more copies. `is_deleted`: a member removed it from the library; posts that
+    already hold it are still published with it. `is_examined`: its facts were read under the current rules, and its
+    metadata are removed.
     """
 
     id: uuid.UUID
@@ -60,7 +60,7 @@ class MediaFile:
 
     @property
     def facts(self) -> MediaFacts:
-        """What a platform's rules look at."""
+        """The facts that a platform's rules check."""
         file = self.original
         return MediaFacts(
             content_type=file.content_type,
@@ -76,7 +76,7 @@ class MediaFile:
 
 
 def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
-    """Choose what of `file` a platform gets; None: nothing fits, now or, once `variants_made`, at all."""
+    """Choose the copy of `file` that a platform gets; None: nothing fits yet, or ever once `variants_made`."""
     facts = file.facts
     if facts.damage is not None or not file.is_examined:
         return None
@@ -88,13 +88,13 @@ def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     for variant in file.variants:
         if plan is not None and variant.name == plan.name:
             return variant.file
-    # Another copy does as well, or the rules have changed since the copies were made: the largest that fits them.
+    # Another copy may fit too, or the rules changed after the copies were made: take the largest that fits.
     fitting = [v.file for v in file.variants if fits(_facts_of(v.file), rules.images)]
     return max(fitting, key=lambda copy: (_pixels(copy), copy.size_bytes), default=None)
 
 
 def pick_spare(file: MediaFile, rules: MediaRules) -> StoredFile | None:
-    """Choose the smaller copy for servers that refuse the one of `pick`; None: no smaller one is there."""
+    """Choose the smaller copy for servers that refuse the one from `pick`; None: there is no smaller one."""
     spare = rules.images.spare
     if spare is None or file.facts.is_video:
         return None

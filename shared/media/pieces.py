@@ -1,4 +1,4 @@
-"""How a file is rebuilt from the pieces that stay, without holding all of it in memory."""
+"""How a file is rebuilt from the pieces that are kept, without holding all of it in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from shared.core.ranges import Assembled, Blank, Broken, Ranges, Scattered, Span
 
 _COMPARED_BYTES = 4_096
 _MAX_PIECES = 1_000  # each piece of the old file may be one request to the storage
-# What stays where it lies is read over small gaps (`Assembled.read`), so pieces of such a file cost little.
+# Pieces that keep their distances are read across small gaps (`Assembled.read`), so they cost little.
 _MAX_PATCHES = 20_000
 
 
@@ -16,8 +16,8 @@ class Cleaned:
     """A file without its metadata, and what was learned on the way.
 
     `changed`: it is not byte for byte the file that was uploaded. `moves`: it has more than one frame. `damage` is a
-    clause ("it ends in the middle of ..."); None: the file is whole. `orientation` is how the note that stays turns the
-    picture (Exif's, 1 to 8); None: the cleaner leaves such a note as it is.
+    clause ("it ends in the middle of ..."); None: the file is complete. `orientation` is the Exif orientation that is
+    kept (1 to 8); None: the cleaner leaves the orientation as it is.
     """
 
     content: Assembled
@@ -28,7 +28,7 @@ class Cleaned:
 
 
 class Kept:
-    """Collects the pieces of a file that stay, in order; what is not named leaves."""
+    """Collects the pieces of a file that are kept, in order; everything else is removed."""
 
     def __init__(self, file: Ranges) -> None:
         self._file = file
@@ -46,33 +46,33 @@ class Kept:
             self._pieces.append((start, end))
 
     def add(self, content: bytes) -> int:
-        """Put something in; the number of the piece, for `replace`."""
+        """Insert new content; return the number of the piece, for `replace`."""
         self._pieces.append(content)
         return len(self._pieces) - 1
 
     def replace(self, number: int, content: bytes) -> None:
-        """Put something else where `add` put something."""
+        """Replace content that `add` inserted."""
         self._pieces[number] = content
 
     @property
     def size_bytes(self) -> int:
-        """How long all of it is so far."""
+        """The total length so far."""
         return sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in self._pieces)
 
     def cleaned(
         self, *, moves: bool = False, damage: str | None = None, orientation: int | None = None
     ) -> Cleaned:
-        """Return the file that the pieces make.
+        """Return the file made of the pieces.
 
         Raises:
-            Scattered: they are more than are worth the requests.
+            Scattered: there are too many pieces to be worth the requests.
         """
         changed = not self._is_the_file()
         pieces = [p if isinstance(p, bytes) else self._file.span(*p) for p in self._pieces]
         return Cleaned(_assembled(pieces), changed, moves, damage, orientation)
 
     def _is_the_file(self) -> bool:
-        """Return whether the pieces are the whole file, in its order, whatever was put in."""
+        """Return whether the pieces are the whole file, in order, apart from what was inserted."""
         at = 0
         for piece in self._pieces:
             if isinstance(piece, tuple):
@@ -87,7 +87,7 @@ class Kept:
 
 
 class Patched:
-    """Collects what is overwritten in a file; its length and the place of everything else stay."""
+    """Collects what is overwritten in a file. Its length and the position of everything else stay the same."""
 
     def __init__(self, file: Ranges) -> None:
         self._file = file
@@ -100,7 +100,7 @@ class Patched:
             self._patches.append((start, end, None))
 
     def blank_unread(self, start: int, end: int) -> None:
-        """Overwrite bytes with zeros without looking at what is there: for what lies in thousands of places."""
+        """Overwrite bytes with zeros without reading them first: for data in thousands of places."""
         end = min(end, self._file.size)
         if start < end:
             self._patches.append((start, end, None))
@@ -115,13 +115,13 @@ class Patched:
 
         Raises:
             Broken: two patches overlap, so the file's structure names the same bytes twice.
-            Scattered: it has more patches than are worth the requests.
+            Scattered: there are too many patches to be worth the requests.
         """
         pieces: list[bytes | Span | Blank] = []
         at = 0
         for start, end, content in sorted(self._patches, key=lambda patch: patch[:2]):
             if start < at:
-                if end <= at and content is None:  # inside of what is blank already
+                if end <= at and content is None:  # inside what is already blank
                     continue
                 raise Broken(f"two of its parts overlap at {start}")
             if start > at:
@@ -134,7 +134,7 @@ class Patched:
         return Cleaned(written, bool(self._patches), moves, damage)
 
     def _is_there(self, start: int, content: bytes, end: int) -> bool:
-        """Return whether the bytes are there already; not asked of what is long."""
+        """Return whether the bytes are already there; long content is not compared."""
         if end - start > _COMPARED_BYTES:
             return False
         return self._file.at(start, end - start) == content

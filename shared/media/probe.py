@@ -18,10 +18,10 @@ MAX_DECODING_BYTES = 96 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or not said).
+    """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or unknown).
 
-    `orientation` is how a note in the file turns a picture to how it is shown (Exif's, 1 to 8). `moves`: a picture of more
-    than one frame. `damage` is a clause that says what is wrong; None: the file is whole.
+    `orientation` is the picture's Exif orientation (1 to 8). `moves`: a picture with more than one frame. `damage` is a
+    clause that says what is wrong; None: the file is complete.
     """
 
     content_type: str
@@ -35,15 +35,15 @@ class Facts:
 
     @property
     def turned(self) -> bool:
-        """Whether a note in the file turns or mirrors the picture."""
+        """Whether Exif's orientation rotates or mirrors the picture."""
         return self.orientation != UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """An uploaded file: its facts once its metadata are gone, and what is stored of it.
+    """An uploaded file: its facts without its metadata, and the content to store.
 
-    `changed`: that is not byte for byte what was uploaded.
+    `changed`: the content is not byte for byte what was uploaded.
     """
 
     facts: Facts
@@ -52,10 +52,10 @@ class Examined:
 
 
 def examine(file: Ranges) -> Examined:
-    """Read what a file is and take its metadata out.
+    """Read what a file is and remove its metadata.
 
     Raises:
-        FileRefused: as `probe`, or its metadata cannot be taken out.
+        FileRefused: as `probe`, or its metadata cannot be removed.
     """
     facts = probe(file)
     cleaned = clean(file, facts.content_type)
@@ -71,7 +71,7 @@ def examine(file: Ranges) -> Examined:
 
 
 def _turned(facts: Facts, orientation: int) -> Facts:
-    """Return the facts of a picture whose note is found where its header's reader does not look, or not at all."""
+    """Return the facts with the orientation that the cleaner found, which the header reader may have missed."""
     if (orientation in ON_ITS_SIDE) != (facts.orientation in ON_ITS_SIDE):
         facts = replace(facts, width=facts.height, height=facts.width)
     return replace(facts, orientation=orientation)
@@ -81,7 +81,7 @@ def probe(file: Ranges) -> Facts:
     """Read what a file is.
 
     Raises:
-        FileRefused: it is of another type than may be stored, too large, or damaged.
+        FileRefused: it has a type that may not be stored, is too large, or is damaged.
     """
     if not file.size:
         raise FileRefused("empty", "The file is empty. Choose another file.")
@@ -107,17 +107,17 @@ def probe(file: Ranges) -> Facts:
 
 
 def max_bytes(content_type: str) -> int:
-    """Say how large a file of a sniffed type may be here."""
+    """Return how many bytes a file of a sniffed type may have in this installation."""
     limits = settings()
     video = is_video(content_type)
     return limits.media_max_video_bytes if video else limits.media_max_image_bytes
 
 
 def check_size(content_type: str, size_bytes: int) -> None:
-    """Refuse what is larger than this installation stores of its kind.
+    """Check that a file is not larger than this installation stores.
 
     Raises:
-        FileRefused: it is.
+        FileRefused: it is too large.
     """
     limit = max_bytes(content_type)
     if size_bytes > limit:

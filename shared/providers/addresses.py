@@ -1,4 +1,4 @@
-"""Which page of a platform an address that a member pastes leads to."""
+"""Which platform page a pasted address leads to."""
 
 import urllib.parse
 
@@ -11,7 +11,7 @@ def page_at(url: str, host: str, *others: str) -> urllib.parse.SplitResult | Non
     written = url.strip()
     try:
         parts = urllib.parse.urlsplit(written if "://" in written else f"https://{written}")
-    except ValueError:  # square brackets that hold no address
+    except ValueError:  # square brackets without an address
         return None
     place = parts.netloc.casefold()
     known = any(place == name or place.endswith(f".{name}") for name in (host, *others))
@@ -21,7 +21,7 @@ def page_at(url: str, host: str, *others: str) -> urllib.parse.SplitResult | Non
 
 
 def comparable(url: str) -> str:
-    """Reduce an address to host and path, so that two ways to write it are equal: `social.example/@ada/1`."""
+    """Reduce an address to host and path, so that two spellings of it are equal: `social.example/@ada/1`."""
     written = url.strip()
     try:
         parts = urllib.parse.urlsplit(written if "://" in written else f"https://{written}")

@@ -1,7 +1,7 @@
-"""How is a platform's answer read? As JSON of bounded depth whose texts can be stored, and whose ids and tokens are texts.
+"""How a platform's answer is read: as JSON of bounded depth, with strings that can be stored and readable ids and tokens.
 
-Anybody may run an instance, so an answer is as untrusted as a request. What cannot be read is a `ValueError`, whatever
-is wrong with it; the size is bounded where the answer is received (`shared/core/net.py`).
+Anybody can run an instance, so an answer is as untrusted as a request. Whatever is wrong with an unreadable answer, it
+raises `ValueError`; its size is bounded where it is received (`shared/core/net.py`).
 """
 
 import json
@@ -36,10 +36,11 @@ _OBJECTS = frozenset({"blob"})
 def read_json(response: httpx.Response) -> Any:
     """Read an answer as JSON.
 
-    Half of a surrogate pair becomes U+FFFD: what arrives belongs to something that already happened.
+    Half of a surrogate pair becomes U+FFFD instead of an error, because the answer reports something that already
+    happened.
 
     Raises:
-        ValueError: it is no JSON, or nested more than `MAX_ANSWER_DEPTH` levels deep.
+        ValueError: it is not JSON, or is nested more than `MAX_ANSWER_DEPTH` levels deep.
     """
     text = response.content.decode(json.detect_encoding(response.content), errors="replace")
     if is_too_deep(text.encode(), most=MAX_ANSWER_DEPTH):
@@ -49,7 +50,7 @@ def read_json(response: httpx.Response) -> Any:
 
 
 def is_readable(name: str, value: Any) -> bool:
-    """Return whether the value of a required field is set, and of the type that its name promises."""
+    """Return whether the value of a required field is set and has the type that its name implies."""
     if name in _TOKENS:
         return is_token(value)
     if name in _TEXTS:
@@ -66,25 +67,25 @@ def is_readable(name: str, value: Any) -> bool:
 
 
 def objects_in(body: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
-    """Return the objects of a list in an answer; empty where there is no such list. `path` is dotted."""
+    """Return the objects of a list in an answer; empty if there is no such list. `path` is dotted."""
     found = _at(body, path)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def object_in(body: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Return an object in an answer; empty where there is none. `path` is dotted."""
+    """Return an object in an answer; empty if there is none. `path` is dotted."""
     found = _at(body, path)
     return found if isinstance(found, dict) else {}
 
 
 def text_in(body: Mapping[str, Any], path: str) -> str:
-    """Return a text in an answer; empty where there is none. `path` is dotted."""
+    """Return a string in an answer; empty if there is none. `path` is dotted."""
     found = _at(body, path)
     return found if isinstance(found, str) else ""
 
 
 def number_in(body: Mapping[str, Any], path: str) -> float | None:
-    """Return a number in an answer; None where there is none that counts something. `path` is dotted."""
+    """Return a number in an answer; None if there is none that can be a count. `path` is dotted."""
     found = _at(body, path)
     if not isinstance(found, int | float) or isinstance(found, bool):
         return None
@@ -92,14 +93,14 @@ def number_in(body: Mapping[str, Any], path: str) -> float | None:
 
 
 def moment_in(body: Mapping[str, Any], path: str) -> datetime | None:
-    """Return a moment in an answer, in UTC: ISO 8601, or milliseconds since 1970; None where there is none."""
+    """Return a time in an answer, in UTC: ISO 8601, or milliseconds since 1970; None if there is none."""
     found = _at(body, path)
     try:
         if isinstance(found, str):
             return clock.as_utc(datetime.fromisoformat(found))
         if isinstance(found, int | float) and not isinstance(found, bool):
             return datetime.fromtimestamp(found / 1000, UTC)
-    except (ValueError, OverflowError, OSError):  # no date, or one outside the calendar
+    except (ValueError, OverflowError, OSError):  # not a date, or one outside the calendar
         pass
     return None
 

@@ -1,8 +1,8 @@
 """What a provider is: one table, one method, and powers it may add.
 
-A provider translates: our post into the platform's request, its answer into `Released` or `Processing`. It knows no
-database, no queue and no clock but `Api`'s; it never sleeps, and never loops to wait: it returns `Processing`, and
-the publisher calls `resume` later. See `docs/adding-a-provider.md`.
+A provider translates: our post into the platform's request, and its answer into `Released` or `Processing`. It uses no
+database, no queue and no clock except `Api`'s. It never sleeps or loops to wait: it returns `Processing`, and the
+publisher calls `resume` later. See `docs/adding-a-provider.md`.
 """
 
 import json
@@ -27,14 +27,14 @@ from shared.providers.spec import Idempotency, MediaRules, ProviderSpec, TextRul
 
 
 def _clean(answer: Any, **fields: Any) -> None:
-    """Set fields of an answer that is being made: whatever a platform says is cut and cleaned here, and only here."""
+    """Set fields of an answer during construction. Everything a platform sends is cut and cleaned here, and only here."""
     for name, value in fields.items():
         object.__setattr__(answer, name, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a platform gave us to act for an account. `expires_at` is UTC; None: it does not expire, or never said."""
+    """A platform's tokens for acting for an account. `expires_at` is UTC; None: they do not expire, or it did not say."""
 
     access: str = field(repr=False)
     refresh: str | None = field(default=None, repr=False)
@@ -44,7 +44,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a channel is on its platform. `remote_id` is stable there; `username` is what people see after the @."""
+    """A channel's account on its platform. `remote_id` never changes; `username` is what people see after the @."""
 
     remote_id: str
     name: str
@@ -67,7 +67,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A finished connection. `details` are what later calls need beside tokens (instance, DID); sealed at rest."""
+    """A finished connection. `details` are what later calls need besides tokens (instance, DID); sealed at rest."""
 
     account: Account
     tokens: Tokens
@@ -76,7 +76,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Where to send the member's browser, and what must be remembered until it comes back.
+    """Where to send the member's browser, and what to remember until it comes back.
 
     `remember` is sealed and returned to `finish` unchanged (PKCE verifier, request-token secret, client of an
     instance). `state` is what the platform will send back; for OAuth 1.0a it is the request token.
@@ -127,7 +127,7 @@ class MediaFacts:
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a film: everything else is a picture."""
+        """Whether it is a video. Everything else is a picture."""
         return self.content_type.startswith("video/")
 
 
@@ -165,18 +165,18 @@ class OutgoingMedia:
 
     @property
     def is_video(self) -> bool:
-        """Whether it moves: everything else is a picture."""
+        """Whether it is a video. Everything else is a picture."""
         return self.content_type.startswith("video/")
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingPost:
-    """One part on its way out.
+    """One part that is about to be published.
 
     `html` is what the member wrote, sanitized; `text` is the same in the form of the provider's `Editor`.
-    `settings` is validated by the provider's model. `key` names part and generation, never the try: the same for
-    every repetition. `setting_media` are files by the setting that names them; only a root has some. `staged` is what
-    `stage` returned, empty when there is no media.
+    `settings` is validated by the provider's model. `key` identifies part and generation, not the try, so it is the
+    same for every retry. `setting_media` are files by the setting that names them; only a root has any. `staged` is
+    what `stage` returned, empty if there is no media.
     """
 
     part_id: str
@@ -195,7 +195,7 @@ class OutgoingPost:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A post as it exists on the platform. `data` is what a reply needs to name it (a CID), stored with it."""
+    """A post as it exists on the platform. `data` is what a reply needs to refer to it (a CID) and is stored with it."""
 
     id: str
     url: str
@@ -217,7 +217,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class ThreadPosition:
-    """What a reply answers to: the thread's root and the part just before."""
+    """What a reply responds to: the thread's root and the part just before."""
 
     root: Released
     parent: Released
@@ -225,7 +225,7 @@ class ThreadPosition:
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """Not yet: call `resume` with `state` (small, JSON, no secrets) once `after` has passed."""
+    """The post is not ready: call `resume` with `state` (small, JSON, no secrets) once `after` has passed."""
 
     state: Mapping[str, Any]
     after: timedelta
@@ -236,7 +236,7 @@ class Processing:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The part's media wait on the platform. `data` (JSON) goes into `OutgoingPost.staged`; unused after `expires_at`."""
+    """The part's media are on the platform. `data` (JSON) goes into `OutgoingPost.staged`; unused after `expires_at`."""
 
     data: Mapping[str, Any]
     expires_at: datetime | None = None
@@ -281,7 +281,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class ToolField:
-    """One value that a tool takes. `type` is what programs see; every value is sent as a text."""
+    """One value that a tool takes. `type` is what programs see; every value is sent as text."""
 
     key: str
     description: str
@@ -290,7 +290,7 @@ class ToolField:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A question that programs may put to a platform while they compose; it changes nothing there."""
+    """A query that programs can send to a platform while composing. It changes nothing there."""
 
     name: str
     description: str
@@ -298,7 +298,7 @@ class Tool:
 
 
 class Provider(ABC):
-    """A platform. Writing nothing but `spec` and `publish` means: no replies, no media staging, no refresh."""
+    """A platform. A provider with only `spec` and `publish` has no replies, no media staging and no refresh."""
 
     spec: ClassVar[ProviderSpec]
 
@@ -309,7 +309,7 @@ class Provider(ABC):
     def resume(
         self, api: Api, post: OutgoingPost, state: Mapping[str, Any]
     ) -> Released | Processing:
-        """Go on after `Processing`; only for a provider that returns it."""
+        """Continue after `Processing`; only for a provider that returns it."""
         raise LookupError(f"{self.spec.slug} returned Processing and cannot resume")
 
     # Connecting. `OAuth2Provider`, `OAuth1Provider` and `FormProvider` (shared/providers/oauth.py) fill these in.
@@ -339,12 +339,12 @@ class Provider(ABC):
         """Get new tokens. An empty `refresh` in the result means: keep the old one.
 
         Raises:
-            GrantRejected: the platform says for good that the grant is void; a server that is silent says nothing.
+            GrantRejected: the platform finally refuses the grant. A server that does not answer has not refused it.
         """
         raise LookupError(f"{self.spec.slug} has nothing to refresh")
 
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
-        """Say how long a text of this account may be; `account` is what `Account.settings` said of it."""
+        """Return how long a text of this account may be; `account` is its `Account.settings`."""
         return self.spec.text
 
     def media_rules(self, account: Mapping[str, Any], settings: Mapping[str, Any]) -> MediaRules:
@@ -352,22 +352,22 @@ class Provider(ABC):
         return self.spec.media_for(settings)
 
     def promise(self, account: Mapping[str, Any], *, at: datetime) -> Idempotency:
-        """Return what is promised about a repeated request to this account's server, as of `at`.
+        """Return what this account's server promises about a repeated request, as of `at`.
 
-        The table's promise, unless who makes it depends on the server that the account is on.
+        This is the table's promise unless the promise depends on the account's server.
         """
         return self.spec.idempotency
 
     def part_rules(
         self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
     ) -> TextRules:
-        """Say how long the text of the part at `position` may be; `settings` are as the member sent them."""
+        """Return how long the text of the part at `position` may be; `settings` are as the member sent them."""
         return self.text_rules(account)
 
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
     ) -> Sequence[FieldRefused]:
-        """Name what the table cannot express and the platform would refuse; `settings` are validated already."""
+        """List what the platform would refuse and the table cannot express; `settings` are already validated."""
         return ()
 
     def release_from_url(
@@ -375,26 +375,26 @@ class Provider(ABC):
     ) -> Released | None:
         """Read which post an address names; `remote_id` and `username` are the account's.
 
-        None: it names no post, or another account's. The platform is not asked, so whether the post is there is not
-        known, and `data` is empty; `CanFindRelease` asks.
+        None: it names no post, or another account's. The platform is not asked, so the post may not exist, and `data`
+        is empty; `CanFindRelease` asks.
         """
         return None
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
-        """Read what is peculiar to this platform in a refusal; None leaves it to the general table."""
+        """Classify a refusal that is specific to this platform; None leaves it to the general table."""
         return None
 
 
 class CanReply(ABC):
-    """Threads: every further part answers the one before."""
+    """Threads: each part after the root replies to the one before it."""
 
     @abstractmethod
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released | Processing:
-        """Create the part as an answer."""
+        """Create the part as a reply."""
 
 
 class CanStage(ABC):
-    """Media are moved to the platform ahead of time, in ranges, by a function of its own."""
+    """Media are moved to the platform ahead of time, in ranges, by a separate function."""
 
     @abstractmethod
     def stage(
@@ -408,18 +408,18 @@ class CanStage(ABC):
 
 
 class CanLookUp(ABC):
-    """The platform can be asked whether a post is there."""
+    """The platform can be asked whether a post exists."""
 
     @abstractmethod
     def look_up(
         self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
     ) -> Sequence[Found]:
-        """List what the account has there since `since` whose content is this part's, newest first.
+        """List the account's posts since `since` that have this part's content, newest first.
 
-        `to` is what the part answers, as in `reply`; None: it is the root.
+        `to` is what the part replies to, as in `reply`; None: it is the root.
 
         Raises:
-            Unsupported: too little can be read to know whether what was found is the only one.
+            Unsupported: too few posts can be read to know whether a match is the only one.
         """
 
 
@@ -438,12 +438,12 @@ class CanFindRelease(ABC):
 class CanReadServer(ABC):
     """The account's server is one of many, and reports its software and its limits.
 
-    That is kept with the channel, in what `Account.settings` brought, and is read again before something is sent.
+    They are stored with the channel, in `Account.settings`, and read again before a post is sent.
     """
 
     @abstractmethod
     def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
-        """Return whether what is kept of the server is recent enough to rely on, as of `at`."""
+        """Return whether the stored facts about the server are recent enough to rely on, as of `at`."""
 
     @abstractmethod
     def read_server(self, api: Api) -> Mapping[str, Any] | None:
@@ -459,7 +459,7 @@ class CanListPages(ABC):
 
     @abstractmethod
     def choose_page(self, api: Api, page_id: str) -> Connection:
-        """Turn the account's connection into the page's.
+        """Exchange the account's connection for the page's.
 
         Raises:
             ChannelDisconnected: the account may not post to that page.
@@ -475,11 +475,11 @@ class CanMention(ABC):
 
     @abstractmethod
     def format_mention(self, mention_id: str, label: str) -> str:
-        """Write a mention as the platform wants it in a text."""
+        """Write a mention the way the platform expects it in a text."""
 
 
 class CanReport(ABC):
-    """Numbers of the account and of single posts."""
+    """Metrics of the account and of single posts."""
 
     @abstractmethod
     def account_series(self, api: Api, *, days: int) -> Sequence[Series]:
@@ -491,10 +491,10 @@ class CanReport(ABC):
 
 
 class CanRunTools(ABC):
-    """Programs that compose may ask the platform more: which boards there are, how a company is mentioned."""
+    """Programs can query the platform while composing: which boards exist, how a company is mentioned."""
 
     tools: ClassVar[tuple[Tool, ...]]
 
     @abstractmethod
     def run_tool(self, api: Api, name: str, data: Mapping[str, str]) -> Any:
-        """Put the question `name` of `tools`; `data` holds what was sent of its fields. Returns what JSON can say."""
+        """Run the tool `name` of `tools`; `data` holds the fields that were sent. Returns a JSON value."""

@@ -1,7 +1,7 @@
-"""What a platform's refusal means to us: each class is named by what is done next, not by what went wrong.
+"""What a platform's refusal means to us: each class stands for what we do next, not for what went wrong.
 
-`shared/publishing/outcome.py` is the one place that acts on them. A message is for the member, and is never empty;
-`Evidence` keeps the platform's own words beside it.
+`shared/publishing/outcome.py` is the one place that acts on them. A message is for the member and is never empty;
+`Evidence` keeps the platform's own words.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MOST_URLS = 5  # of equal posts that a message names
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the platform answered, trimmed and without secrets, as the attempt's log keeps it.
+    """The platform's answer as the attempt's log keeps it, trimmed and without secrets.
 
     `status` is None when no complete answer came. `body` is at most 2,000 characters. `path` is the URL's path
     without its query.
@@ -46,7 +46,7 @@ class Evidence:
 
 
 class ProviderError(Exception):
-    """A platform did not do what was asked. `code` is stable; the message is for the member."""
+    """A platform did not do what we asked. `code` is stable; the message is for the member."""
 
     code: ClassVar[str] = "provider_error"
 
@@ -60,7 +60,7 @@ class ProviderError(Exception):
 
 
 class TokenExpired(ProviderError):
-    """The token is no longer good. We refresh once and try again."""
+    """The token is no longer valid. We refresh it once and try again."""
 
     code = "token_expired"
 
@@ -90,7 +90,7 @@ class MediaRejected(ProviderError):
 
 
 class RateLimited(ProviderError):
-    """Too many requests. We try again after `retry_after`; `whole_app` holds the provider for every channel."""
+    """Too many requests. We try again after `retry_after`; `whole_app` pauses the provider for every channel."""
 
     code = "rate_limited"
 
@@ -116,8 +116,8 @@ class PlatformUnavailable(ProviderError):
 class OutcomeUnknown(ProviderError):
     """No answer, a broken answer or a 5xx after a request that cannot be taken back.
 
-    We look the post up, repeat the request only under a live idempotency key, else say `unconfirmed`. Never resent
-    blindly. `request_ended`: the application itself answered with an error, so the request is not running any more.
+    We look the post up, or repeat the request if its idempotency key is still valid, or mark it `unconfirmed`. It is
+    never resent blindly. `request_ended`: the application itself answered with an error, so the request has ended.
     """
 
     code = "outcome_unknown"
@@ -135,9 +135,9 @@ class OutcomeUnknown(ProviderError):
 
 
 class SeveralFound(OutcomeUnknown):
-    """The look-up found several posts that could each be ours. `urls` are theirs, newest first.
+    """The look-up found several posts, each of which could be ours. `urls` are theirs, newest first.
 
-    Which one is ours nobody can tell but the member, so the outcome stays unknown.
+    Only the member can tell which one is ours, so the outcome stays unknown.
     """
 
     code = "several_found"
@@ -152,21 +152,21 @@ class SeveralFound(OutcomeUnknown):
 
 
 class AppMisconfigured(ProviderError):
-    """The platform refuses our application (client id, secret, product). It alarms us; the member cannot fix it."""
+    """The platform refuses our application (client id, secret, product). It raises an alarm; the member cannot fix it."""
 
     code = "app_misconfigured"
 
 
 class Unsupported(ProviderError):
-    """The platform has no such thing; refused while composing, because the spec says so."""
+    """The platform does not support this. It is refused while composing, because the spec says so."""
 
     code = "unsupported"
 
 
 class GrantRejected(ProviderError):
-    """The platform refused a refresh token or a code for good (`invalid_grant`). We disconnect the channel.
+    """The platform finally refused a refresh token or a code (`invalid_grant`). We disconnect the channel.
 
-    Of what a renewal of tokens can raise, only this disconnects; while posting, `ChannelDisconnected` does too.
+    While renewing tokens, this is the only error that disconnects; while posting, `ChannelDisconnected` does too.
     """
 
     code = "invalid_grant"

@@ -1,7 +1,7 @@
-"""How a provider talks to its platform: every request, its time limit, the mark before the irrevocable one, and what a refusal means.
+"""How a provider calls its platform: requests, time limits, the mark before an irrevocable one, and what refusals mean.
 
-One `Api` is one channel's line for one task. Platform files never see `httpx.Client`, the database or a token that is
-not theirs.
+One `Api` is one channel's connection to its platform for one task. Platform files never see `httpx.Client`, the
+database or another channel's token.
 """
 
 import copy
@@ -38,7 +38,7 @@ from shared.providers.spec import ProviderSpec
 CONNECT_TIMEOUT = timedelta(seconds=5)
 READ_TIMEOUT = timedelta(seconds=25)  # for the whole of a request that can be repeated
 LONGEST_SILENCE = timedelta(minutes=5)  # between two bytes of a long upload
-ROOM_FOR_RECORD = timedelta(seconds=7)  # of a task's time: what a post came to must be written down
+ROOM_FOR_RECORD = timedelta(seconds=7)  # of a task's time: the outcome of a post must be recorded
 LEAST_TIME_TO_ANSWER = timedelta(seconds=5)
 # With less, an irrevocable request could not be answered, or its answer not recorded.
 LEAST_TIME_TO_SEND = LEAST_TIME_TO_ANSWER + ROOM_FOR_RECORD
@@ -46,7 +46,7 @@ DEFAULT_RETRY_AFTER = timedelta(minutes=1)
 _MOST_DIGITS = 11  # three thousand years in seconds
 REDIRECTS = frozenset({301, 302, 307, 308})
 MAX_BODY_IN_EVIDENCE = 2_000
-MAX_BODY_READ = 20_000  # searched for secrets, so that none is cut in two and kept in part
+MAX_BODY_READ = 20_000  # searched for secrets before it is cut, so that no part of one is kept
 MAX_WORDS = 300
 SHORT_SECRET = 6  # characters
 _SECRET_IN_JSON = re.compile(
@@ -65,9 +65,9 @@ class AppCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ChannelAccess:
-    """What acting for one account takes. Never logged, never part of an error.
+    """What is needed to act for one account. Never logged, never part of an error.
 
-    `details` is the connection's; under `base` it may hold the address of the account's own server.
+    `details` is the connection's; its `base` may hold the address of the account's own server.
     """
 
     remote_id: str = ""
@@ -80,28 +80,28 @@ class ChannelAccess:
 
 
 class MediaReader(Protocol):
-    """Reads a range of a stored file. `length` at most 8 MiB, so that memory stays flat whatever the file's size."""
+    """Reads a range of a stored file. `length` is at most 8 MiB, so that memory does not grow with the file's size."""
 
     def __call__(self, key: str, start: int, length: int) -> bytes: ...
 
 
 def no_media(key: str, start: int, length: int) -> bytes:
-    """Stand in where a task carries no media; reading some is a mistake of ours."""
+    """Stand in for the reader in tasks without media, where reading any is a bug."""
     raise LookupError(f"this task carries no media: {key} {start}+{length}")
 
 
 def nothing_irrevocable() -> None:
-    """Stand in for the mark where a task can be repeated (connecting, staging, reading)."""
+    """Stand in for the mark in tasks that can be repeated (connecting, staging, reading)."""
 
 
 class Api:
-    """One channel's line to its platform.
+    """One channel's connection to its platform.
 
     Args:
         spec: the provider's table.
         client: shared connection pool; tests replace its transport.
-        base_url: the platform's address; None: `configured_base_url`. An account's own server goes before both.
-        classify: the provider's own reading of a refusal; None leaves it to the general table.
+        base_url: the platform's address; None: `configured_base_url`. An account's own server takes precedence over both.
+        classify: the provider's own classification of a refusal; None leaves it to the general table.
         mark_sending: called right before a request that cannot be taken back; raises when the lease is lost.
         read_media: see `MediaReader`.
         deadline: `time.monotonic()` value at which the task must have ended.
@@ -127,7 +127,7 @@ class Api:
             self.access.details.get("base") or base_url or configured_base_url(spec)
         ).rstrip("/")
         self.read_media = read_media
-        # One post may take several requests that cannot be taken back: the refusal of one says nothing of the others.
+        # One post may take several requests that cannot be taken back: refusing one says nothing about the others.
         self._unrefused: set[httpx.Request] = set()
         self._hidden: set[str] = set()
         self._client = client
@@ -141,14 +141,14 @@ class Api:
         return bool(self._unrefused)
 
     def acting_as(self, access: ChannelAccess, app: AppCredentials | None = None) -> "Api":
-        """Return this line with another account's access, as connecting needs once it has a token."""
+        """Return this connection with another account's access, as connecting needs once it has a token."""
         other = copy.copy(self)
         other.access, other.app = access, app or self.app
         other.base_url = (access.details.get("base") or self.base_url).rstrip("/")
         return other
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Keep what is sent once, while connecting, out of errors and logs: some platforms echo the request."""
+        """Keep secrets that are sent only while connecting out of errors and logs: some platforms echo the request."""
         for secret in filter(None, secrets):
             self._hidden |= {
                 secret,
@@ -158,7 +158,7 @@ class Api:
             }
 
     def address(self, declared: str) -> str:
-        """Complete an address of the table: `{base}`, and another origin where the base address is overridden."""
+        """Complete an address of the table: fill in `{base}`, and change the origin if the base address is overridden."""
         overridden = settings().provider_base_urls.get(self.spec.slug)
         if overridden and "://" in declared:
             path = declared.split("://", 1)[1].partition("/")[2]
@@ -166,11 +166,11 @@ class Api:
         return declared.replace("{base}", self.base_url)
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         return clock.now()
 
     def time_left(self) -> timedelta:
-        """Return how long this task may still take; an hour where nobody set a limit."""
+        """Return how long this task may still take; an hour if there is no limit."""
         if self._deadline is None:
             return timedelta(hours=1)
         return timedelta(seconds=max(0.0, self._deadline - time.monotonic()))
@@ -193,10 +193,10 @@ class Api:
     ) -> httpx.Response:
         """Send one request and return its answer if it is a 2xx or listed in `accept`.
 
-        `url` is absolute, or a path under the base address. `timeout` bounds the whole exchange, from looking up the
-        name to the last byte of the answer. An `irrevocable` request is marked in the database first; from then on an
-        answer that does not come is `OutcomeUnknown`. Its answer is awaited for as long as the task has time, whatever
-        `timeout` says, because an answer that comes late is worth more than a doubt.
+        `url` is absolute, or a path under the base address. `timeout` bounds the whole exchange, from the DNS lookup
+        to the last byte of the answer. An `irrevocable` request is marked in the database first; from then on a missing
+        answer is `OutcomeUnknown`. The task waits for its answer as long as it has time, whatever `timeout` says, because
+        a late answer is better than none.
 
         Raises:
             ProviderError: the class says what to do next.
@@ -219,7 +219,7 @@ class Api:
                 ),
                 extensions={ENDS_AT: time.monotonic() + longest.total_seconds()},
             )
-        except httpx.InvalidURL as error:  # a part of it is the platform's word: an id, a path
+        except httpx.InvalidURL as error:  # part of it came from the platform: an id, a path
             raise PlatformUnavailable(
                 f"{self.spec.name} returned an address that cannot be used.",
                 evidence=Evidence(method=method, body=self._without_secrets(str(error))),
@@ -242,7 +242,7 @@ class Api:
                 evidence=self._evidence(request, None, str(error)),
             ) from error
         except AnswerUnreadable as error:
-            # The server has answered: its status says whether it refused, though not what it made.
+            # The server has answered: its status shows whether it refused, but not what it created.
             response = httpx.Response(
                 error.status, headers=_without_body(error.headers), request=request
             )
@@ -254,7 +254,7 @@ class Api:
         raise self.read_refusal(response, irrevocable=irrevocable)
 
     def _longest(self, timeout: timedelta, *, irrevocable: bool) -> timedelta:
-        """Return how long an exchange may take, until the task must write down what came of it."""
+        """Return how long an exchange may take before the task must record its outcome."""
         left = self.time_left()
         longest = left - ROOM_FOR_RECORD if irrevocable else min(timeout, left)
         return max(timedelta(milliseconds=1), longest)
@@ -262,7 +262,7 @@ class Api:
     def read(self, response: httpx.Response, *required: str) -> dict[str, Any]:
         """Read an answer as a JSON object in which `required` keys (dotted: `data.id`) are set and not empty.
 
-        Required ids are texts or integers, names are texts, and tokens fit in a header (`is_readable`).
+        Required ids are strings or integers, names are strings, and tokens fit in a header (`is_readable`).
 
         Raises:
             OutcomeUnknown: the answer to an irrevocable request is broken: the post may exist.
@@ -300,14 +300,14 @@ class Api:
         )
 
     def read_refusal(self, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
-        """Turn a refusal into the error that says what to do next; the provider's own reading comes first."""
+        """Turn a refusal into the error that says what to do next; the provider's own classification comes first."""
         error = self._classify(response) or classify_generally(
             self.spec.name, response, irrevocable=irrevocable
         )
         return self.with_evidence(error, response)
 
     def with_evidence(self, error: ProviderError, response: httpx.Response) -> ProviderError:
-        """Add what was answered to an error that a provider raised, and take secrets out of its message."""
+        """Add the answer to an error that a provider raised, and remove secrets from its message."""
         if not isinstance(error, OutcomeUnknown):
             self._unrefused.discard(response.extensions.get("irrevocable"))
         if not error.evidence.method:
@@ -348,17 +348,17 @@ class Api:
         )
 
     def _without_secrets(self, text: str) -> str:
-        """Blank what we sent as a secret and what the platform names as one: some echo the request."""
+        """Redact the secrets we sent and those the platform labels as such: some platforms echo the request."""
         held = [self.access.access_token, self.access.refresh_token, self.app.client_secret]
         held += [value for key, value in self.access.details.items() if names_a_secret(key)]
-        # The longest first: one may be a part of another.
+        # Longest first: one may be part of another.
         for secret in sorted(filter(None, (*held, *self._hidden)), key=len, reverse=True):
             text = _blank(text, secret)
         return _SECRET_IN_JSON.sub(r'\1"[redacted]"', text)
 
 
 def _blank(text: str, secret: str) -> str:
-    """Replace a secret wherever it stands; a short one only as a word, or every word with its letters would go."""
+    """Replace a secret wherever it occurs; a short one only as a whole word, since its letters occur in other words."""
     if len(secret) >= SHORT_SECRET:
         return text.replace(secret, "[redacted]")
     return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "[redacted]", text)
@@ -378,7 +378,7 @@ _REQUEST_ID_HEADERS = ("x-request-id", "x-li-uuid", "x-transaction-id", "x-fb-tr
 
 
 def configured_base_url(spec: ProviderSpec) -> str:
-    """Return the platform's address: overridden for its slug, else a setting's, else the table's."""
+    """Return the platform's address: the override for its slug, else the setting's, else the table's."""
     overridden = settings().provider_base_urls.get(spec.slug)
     configured = str(getattr(settings(), spec.base_url_setting)) if spec.base_url_setting else ""
     return overridden or configured or spec.base_url
@@ -391,7 +391,7 @@ def _at(body: Any, dotted: str) -> Any:
 
 
 def _redirected(name: str, response: httpx.Response) -> str:
-    """Explain a redirect; the address it leads to is the server's word, so it is cut."""
+    """Explain a redirect. The server chooses the address, so it is cut."""
     to = response.headers.get("location", "")[:200]
     return (
         f"{name} redirects to another address{f' ({to})' if to else ''}, and nothing was created. "
@@ -400,11 +400,11 @@ def _redirected(name: str, response: httpx.Response) -> str:
 
 
 def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool) -> ProviderError:
-    """Read a refusal by its status alone.
+    """Classify a refusal by its status alone.
 
     A 5xx after the mark is unknown unless the provider's `classify` knows better, because some platforms answer 5xx
-    for what they have accepted. A redirect is a refusal: we follow none, so the server it leads to was not asked. The
-    one exception is 303, which answers a request that was carried out (RFC 9110, section 15.4.4, read 2026-11).
+    to posts they have accepted. A redirect is a refusal: we do not follow it, so the server it points to got no request.
+    The exception is 303, which answers a request that was carried out (RFC 9110, section 15.4.4, read 2026-11).
     """
     status, words = response.status_code, said(response)
     if status == 401:
@@ -430,8 +430,8 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
 def _is_applications_own_failure(response: httpx.Response) -> bool:
     """Return whether a 500 comes from the application itself, and not from a gateway that gave up waiting for it.
 
-    Only a JSON object with a sentence under `error` counts: what Rails answers who asks for JSON, and what the programs of
-    Mastodon's API and Bluesky answer. Gateways send a page, or JSON of another form.
+    Only a JSON object with a sentence under `error` counts: Rails answers requests for JSON that way, and so do the
+    servers that speak Mastodon's API and Bluesky's. Gateways send HTML, or JSON in another form.
     """
     if response.status_code != 500:
         return False
@@ -451,11 +451,11 @@ def said(response: httpx.Response) -> str:
         words = "" if text.startswith("<") else text
     if len(words) <= MAX_WORDS:
         return words
-    return f"{words[:MAX_WORDS].rpartition(' ')[0]} ..."  # never half a word: it could be half a secret
+    return f"{words[:MAX_WORDS].rpartition(' ')[0]} ..."  # never part of a word: it could be part of a secret
 
 
 def platform_code(response: httpx.Response) -> str | None:
-    """Return the platform's own short code for a refusal (`invalid_grant`), where it gives one."""
+    """Return the platform's own short code for a refusal (`invalid_grant`), if it gives one."""
     try:
         body = read_json(response)
     except ValueError:
@@ -488,7 +488,7 @@ def _find_words(body: Any) -> str:
 
 
 def retry_after(response: httpx.Response) -> timedelta:
-    """Read `Retry-After` (seconds or a date) or a reset header (epoch seconds, or a date); a minute when silent."""
+    """Read `Retry-After` (seconds or a date) or a reset header (epoch seconds or a date); a minute if there is neither."""
     value = response.headers.get("retry-after", "").strip()
     if (seconds := _number(value)) is not None:
         return timedelta(seconds=seconds)
@@ -516,7 +516,7 @@ def _moment(value: str) -> datetime | None:
 
 
 def _number(value: str) -> int | None:
-    """Read digits, as many of them as dates can be reckoned with: who sent them may be anybody."""
+    """Read digits, at most as many as a date calculation can take: the sender is not trusted."""
     return int(value[:_MOST_DIGITS]) if value.isascii() and value.isdigit() else None
 
 

@@ -1,8 +1,8 @@
 """How a channel is connected and its token renewed: OAuth 2.0, OAuth 1.0a, or a form.
 
-A provider inherits one of `OAuth2Provider`, `OAuth1Provider`, `FormProvider` and says who the account is; addresses,
-scopes and fields come from `spec.auth`. Which answer of a token endpoint is final is decided here: one of the
-`invalid_grant` kind, which disconnects the channel. While posting, a provider's `ChannelDisconnected` does so too.
+A provider inherits from `OAuth2Provider`, `OAuth1Provider` or `FormProvider` and reads the account; addresses, scopes
+and fields come from `spec.auth`. This module decides which answer of a token endpoint is final: an `invalid_grant` or
+its equivalent, which disconnects the channel. While posting, a provider's `ChannelDisconnected` does so too.
 """
 
 import base64
@@ -45,21 +45,21 @@ from shared.providers.http import (
 )
 from shared.providers.spec import Fields, OAuth1, OAuth2, ProviderSpec
 
-# RFC 6749 section 5.2; `invalid_refresh_token` and `token_expired` are what some platforms say instead of it.
+# RFC 6749 section 5.2; some platforms send `invalid_refresh_token` or `token_expired` instead.
 GRANT_REJECTED = frozenset(
     {"invalid_grant", "invalid_refresh_token", "token_expired", "bad_verification_code"}
 )
 APP_REFUSED = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
 _HIGHEST_PORT = 65_535
-_LONGEST_LIFETIME = timedelta(days=3_650)  # a longer one is no date that can be reckoned with
+_LONGEST_LIFETIME = timedelta(days=3_650)  # a longer one leads to dates outside the calendar
 _LONGEST_SCOPES = 2_000  # characters
 
 
 def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
-    """Take our application's credentials for a platform from the providers' secret.
+    """Read our application's credentials for a platform from the providers' secret.
 
     Raises:
-        AppMisconfigured: they are not there; the message names the missing keys.
+        AppMisconfigured: they are missing; the message names the missing keys.
     """
     auth = spec.auth
     if isinstance(auth, Fields) or not auth.client_id_setting:
@@ -78,12 +78,14 @@ def server_address(given: str, *, field: str) -> str:
     """Read the address of a server that a member named, as an origin without a trailing slash.
 
     Raises:
-        InvalidInput: it is not an https address of a public name. That the name leads to a public address is
+        InvalidInput: it is not an https address with a public name. Whether the name resolves to a public address is
             checked when the connection is made.
     """
     try:
         url = httpx.URL(given.strip() if "://" in given else f"https://{given.strip()}")
-        host = url.raw_host.decode("ascii").casefold()  # a name in other letters as it is looked up
+        host = url.raw_host.decode(
+            "ascii"
+        ).casefold()  # an internationalized name in the form used for DNS
     except (httpx.InvalidURL, ValueError):
         raise _not_a_server(field) from None
     if (url.port or 0) > _HIGHEST_PORT:
@@ -144,7 +146,7 @@ class OAuth2Provider(Provider):
         remember: Mapping[str, str] | None = None,
         scopes: Sequence[str] | None = None,
     ) -> Authorization:
-        """Build the consent page's address for `api.app`, adding to what must be remembered."""
+        """Build the consent page's address for `api.app`, and add to what must be remembered."""
         state, kept = secrets.token_urlsafe(24), dict(remember or {})
         query = {
             "response_type": "code",
@@ -165,7 +167,7 @@ class OAuth2Provider(Provider):
     def connect(
         self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
     ) -> Connection:
-        """Exchange the code, compare the scopes, and ask who it is."""
+        """Exchange the code, compare the scopes, and read the account."""
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         if "verifier" in remember:
             form["code_verifier"] = remember["verifier"]
@@ -177,7 +179,7 @@ class OAuth2Provider(Provider):
         return Connection(checked(self.spec, account), tokens, details)
 
     def refresh(self, api: Api) -> Tokens:
-        """Use the refresh token; a platform that sends no new one keeps the old one."""
+        """Use the refresh token. If the platform sends no new one, the old one stays valid."""
         if not self.auth.refreshable or not api.access.refresh_token:
             raise GrantRejected(
                 f"{self.spec.name} cannot renew this channel's access. Connect it again."
@@ -187,7 +189,7 @@ class OAuth2Provider(Provider):
         )
 
     def details(self, api: Api, remember: Mapping[str, str]) -> Mapping[str, str]:
-        """Return what later calls need beside tokens; most platforms need nothing."""
+        """Return what later calls need besides tokens; most platforms need nothing."""
         del api, remember
         return {}
 
@@ -195,9 +197,9 @@ class OAuth2Provider(Provider):
         """Send a request to the token endpoint and read its answer.
 
         Raises:
-            GrantRejected: the code or refresh token is refused for good.
+            GrantRejected: the code or refresh token is finally refused.
             AppMisconfigured: our client id or secret is refused.
-            PlatformUnavailable: anything else; worth another try.
+            PlatformUnavailable: anything else; worth a retry.
         """
         address = api.address(self.auth.token_url)
         credentials = {"client_id": api.app.client_id, "client_secret": api.app.client_secret}
@@ -212,7 +214,7 @@ class OAuth2Provider(Provider):
             raise token_refusal(api, response)
         body = api.read(response, "access_token")
         if body.get("refresh_token"):
-            api.read(response, "refresh_token")  # which is optional, but not of any type
+            api.read(response, "refresh_token")  # optional, but of the right type if present
         lifetime = seconds(body.get("expires_in"))
         granted = clean_name(body.get("scope"), max_length=_LONGEST_SCOPES)
         return Tokens(
@@ -223,7 +225,7 @@ class OAuth2Provider(Provider):
         )
 
     def compare_scopes(self, tokens: Tokens) -> None:
-        """Check that everything we need was granted; a platform that does not say is believed.
+        """Check that everything we need was granted. If the platform lists no scopes, we assume it was.
 
         Where scopes are written in two parts, the first one covers both: `read` grants `read:accounts`.
 
@@ -244,7 +246,7 @@ class OAuth2Provider(Provider):
 
 
 def token_refusal(api: Api, response: httpx.Response) -> ProviderError:
-    """Read a token endpoint's refusal. Whatever is not clearly final is worth another try."""
+    """Classify a token endpoint's refusal. Anything that is not clearly final is worth a retry."""
     name, code, words = api.spec.name, _error_code(response), said(response)
     error: ProviderError
     if code in GRANT_REJECTED:
@@ -276,7 +278,7 @@ def _error_code(response: httpx.Response) -> str:
 def access_with(
     tokens: Tokens, details: Mapping[str, str], *, remote_id: str = ""
 ) -> ChannelAccess:
-    """Turn fresh tokens into an access, before a channel exists."""
+    """Build the access from new tokens, before a channel exists."""
     return ChannelAccess(
         remote_id=remote_id,
         access_token=tokens.access,
@@ -287,14 +289,14 @@ def access_with(
 
 
 def checked(spec: ProviderSpec, account: Account) -> Account:
-    """Check that the platform said who it is: a channel without an id could never be posted to."""
+    """Check that the platform sent the account's id: a channel without one could never be posted to."""
     if not account.remote_id:
         raise PlatformUnavailable(f"{spec.name} did not say whose account this is. Connect again.")
     return account
 
 
 def seconds(value: Any) -> timedelta | None:
-    """Read a lifetime in seconds, given as a number or digits, of ten years at most; None where there is none."""
+    """Read a lifetime in seconds, given as a number or digits, at most ten years; None if there is none."""
     digits = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not (digits.isascii() and digits.isdigit()):
         return None
@@ -307,7 +309,7 @@ def seconds(value: Any) -> timedelta | None:
 
 
 class OAuth1Auth(httpx.Auth):
-    """Signs a request with HMAC-SHA1 (RFC 5849). Reading a body that is not a form is never needed."""
+    """Signs a request with HMAC-SHA1 (RFC 5849). Bodies that are not forms are not part of the signature."""
 
     def __init__(
         self,
@@ -366,8 +368,8 @@ def _quote(value: str) -> str:
 class OAuth1Provider(Provider):
     """The three-legged flow of OAuth 1.0a.
 
-    The access token is the channel's token; its secret lies in the connection's details under `tokenSecret`, because
-    it is no refresh token: it neither expires nor renews anything.
+    The access token is the channel's token. Its secret is `tokenSecret` in the connection's details, because it is not a
+    refresh token: it neither expires nor renews anything.
     """
 
     @abstractmethod
@@ -390,7 +392,7 @@ class OAuth1Provider(Provider):
         )
 
     def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
-        """Get a request token; the platform names it again when the member comes back, so it is the state."""
+        """Get a request token. The platform sends it back with the member, so it serves as the state."""
         del instance
         signer = OAuth1Auth(api.app, extra={"oauth_callback": redirect_uri})
         body = self._ask(api, self.auth.request_token_url, signer, refused=AppMisconfigured)
@@ -404,7 +406,7 @@ class OAuth1Provider(Provider):
     def connect(
         self, api: Api, *, code: str, redirect_uri: str, remember: Mapping[str, str]
     ) -> Connection:
-        """Exchange the verifier (`code`) for an access token, and ask who it is."""
+        """Exchange the verifier (`code`) for an access token, and read the account."""
         del redirect_uri
         api.hide((code, remember.get("token", ""), remember.get("secret", "")))
         signer = OAuth1Auth(
@@ -420,7 +422,7 @@ class OAuth1Provider(Provider):
         return Connection(checked(self.spec, account), tokens, details)
 
     def refresh(self, api: Api) -> Tokens:
-        """Refuse: a token of OAuth 1.0a lives until it is revoked, so one that is refused is gone for good."""
+        """Refuse: an OAuth 1.0a token is valid until it is revoked, so a refused token cannot be renewed."""
         raise GrantRejected(f"Access to {api.spec.name} was revoked. Reconnect the channel.")
 
     def _ask(
@@ -444,18 +446,18 @@ class OAuth1Provider(Provider):
 
 
 class FormProvider(Provider):
-    """Connecting by what the member types: a password made for us, an API key."""
+    """Connecting with what the member enters: an app password, an API key."""
 
     @abstractmethod
     def log_in(self, api: Api, fields: Mapping[str, str]) -> Connection:
         """Turn the form's fields into a connection.
 
         Raises:
-            GrantRejected: the platform refuses what was typed.
+            GrantRejected: the platform refuses what the member entered.
         """
 
     def authorize(self, api: Api, *, redirect_uri: str, instance: str | None) -> Authorization:
-        """Need no page: the empty address says that the form is shown instead."""
+        """Return an empty address: there is no consent page, and the form is shown instead."""
         del api, redirect_uri, instance
         return Authorization("", secrets.token_urlsafe(24))
 
@@ -475,7 +477,7 @@ class FormProvider(Provider):
         """Read the form from `code`: its JSON, as it is or in base64.
 
         Raises:
-            InvalidInput: a field is missing or does not look as it must.
+            InvalidInput: a field is missing or does not match its pattern.
         """
         if not isinstance(self.spec.auth, Fields):
             raise TypeError(f"{self.spec.slug} declares no form")
@@ -505,6 +507,6 @@ def _json_object(code: str) -> dict[str, Any]:
             text = "{}"
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):  # the second for a text nested thousands deep
+    except (ValueError, RecursionError):  # the second for JSON nested thousands of levels deep
         value = {}
     return value if isinstance(value, dict) else {}

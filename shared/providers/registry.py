@@ -1,4 +1,4 @@
-"""Which providers there are, and where the code of each lies; nothing is imported before it is asked for."""
+"""Which providers exist and where their code is. A provider is imported only when it is requested."""
 
 import functools
 import importlib
@@ -20,7 +20,7 @@ PROVIDERS: dict[str, str] = {
 
 
 class UnknownProvider(LookupError):
-    """There is no provider of that name; callers turn it into their own refusal."""
+    """There is no provider with that name; callers turn this into their own refusal."""
 
 
 def slugs() -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def slugs() -> tuple[str, ...]:
 
 @functools.cache
 def provider(slug: str) -> Provider:
-    """Import the one provider that `slug` names.
+    """Import and return the provider that `slug` names.
 
     Raises:
         UnknownProvider: there is none.
@@ -50,11 +50,11 @@ def specs() -> Iterator[ProviderSpec]:
         yield provider(slug).spec
 
 
-# Markup, character references and addresses that count less than they are long take room besides the words.
+# Markup, character references, and addresses that count as less than their length need space beyond the words.
 _ROOM_FOR_MARKUP = 20
 
 
 @functools.cache
 def longest_text() -> int:
-    """Return how many characters a composed text may have, whichever platform it is for. Imports all platforms."""
+    """Return the maximum number of characters of a composed text, for any platform. Imports all platforms."""
     return _ROOM_FOR_MARKUP * max(spec.longest_text for spec in specs())

@@ -41,9 +41,9 @@ def check(
     *,
     account: Mapping[str, Any] | None = None,
 ) -> list[FieldRefused]:
-    """List every reason why the draft cannot go out, in the order of the parts; empty: it can.
+    """List every reason why the draft cannot be published, in the order of the parts; empty: it can.
 
-    `account` is what the platform said of the channel when it was connected (`Account.settings`).
+    `account` is what the platform reported about the channel when it was connected (`Account.settings`).
     """
     spec = provider.spec
     refused = list(_count_of_parts(provider, parts))
@@ -109,7 +109,7 @@ def _text(
 class _Files:
     """Which files a part may carry: `rules` are those of the account's server.
 
-    `name` is the platform, and `holder` what refusals call the part.
+    `name` is the platform; `holder` is what refusals call the part.
     """
 
     name: str
@@ -194,7 +194,7 @@ def _damaged(media: MediaFacts, path: str) -> FieldRefused:
 
 
 def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldRefused:
-    """Refuse a picture that does not go out as it is and of which no copy is made."""
+    """Refuse a picture that cannot be sent unchanged and for which no copy is made."""
     if media.turned and is_within(media, rules):
         return _refused(
             path,

@@ -33,10 +33,10 @@ class Editor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """How long a text may be. `link_length` is what every link counts, None where it counts as written.
+    """How long a text may be. `link_length` is what every link counts as; None: links count as written.
 
-    `short_mentions`: `@name@server` counts as `@name`. `used` is what counts besides the text, such as the post's content
-    warning.
+    `short_mentions`: `@name@server` counts as `@name`. `used` is the length of what counts in addition to the text, such
+    as the post's content warning.
     """
 
     max_length: int
@@ -50,9 +50,9 @@ class TextRules:
 
 @dataclass(frozen=True, slots=True)
 class ImageRules:
-    """Which pictures one part may carry. Sizes in bytes and pixels; `types` are MIME types the platform takes.
+    """Which pictures one part may carry. Sizes in bytes and pixels; `types` are the MIME types that the platform accepts.
 
-    `spare_bytes`: some servers of the platform take no more than this, so a copy of that size is made too
+    `spare_bytes`: some servers of the platform accept no more than this, so a copy of that size is made too
     (`OutgoingMedia.spare`).
     """
 
@@ -67,7 +67,7 @@ class ImageRules:
 
     @property
     def spare(self) -> "ImageRules | None":
-        """The rules for a second, smaller copy; None: there is none."""
+        """The rules for a second, smaller copy; None: no second copy is made."""
         if self.spare_bytes is None:
             return None
         return replace(self, max_bytes=self.spare_bytes, spare_bytes=None)
@@ -75,7 +75,7 @@ class ImageRules:
 
 @dataclass(frozen=True, slots=True)
 class VideoRules:
-    """Which videos one part may carry. Sizes in bytes and in pixels of one frame; `types` are MIME types."""
+    """Which videos one part may carry. Sizes in bytes and pixels per frame; `types` are MIME types."""
 
     max_count: int = 0
     max_bytes: int | None = None
@@ -99,7 +99,7 @@ class MediaRules:
 
 @dataclass(frozen=True, slots=True)
 class MediaMode:
-    """Rules that hold instead of the table's `media` while `setting`, a boolean, is on. `name` is what refusals call it."""
+    """Rules that replace the table's `media` while `setting`, a boolean, is on. Refusals call the mode `name`."""
 
     setting: str
     name: str
@@ -108,7 +108,7 @@ class MediaMode:
 
 @dataclass(frozen=True, slots=True)
 class TextMode:
-    """Rules that hold for a root's text, instead of the table's `text`, while `setting` is `value`."""
+    """Rules that replace the table's `text` for a root's text while `setting` is `value`."""
 
     setting: str
     value: str
@@ -128,10 +128,10 @@ class IdempotencyForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """The platform's promise. After `lifetime` (None: for ever) an attempt counts as one without a key.
+    """The platform's promise. After `lifetime` (None: forever) an attempt counts as one without a key.
 
-    `source` is where the promise is written, and when it was read: a link and a month. A promise without one is refused,
-    because a post is sent a second time on its word.
+    `source` is where the promise is documented and when it was read: a link and a month. A promise without a source is
+    refused, because we resend posts in reliance on it.
     """
 
     form: IdempotencyForm = IdempotencyForm.NONE
@@ -145,7 +145,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class OAuth2:
-    """The authorization-code flow. URLs may hold `{base}`, the instance or the configured base address."""
+    """The authorization code flow. URLs may contain `{base}`: the instance or the configured base address."""
 
     authorize_url: str
     token_url: str
@@ -183,13 +183,13 @@ class FormField:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Connecting by a form (an app password, an API key)."""
+    """Connecting with a form (an app password, an API key)."""
 
     fields: tuple[FormField, ...]
 
 
 class MediaSetting(BaseModel):
-    """A file of the library that a setting names, by its id or by its public address."""
+    """A library file named by a setting, by its id or its public address."""
 
     id: str | None = None
     path: str | None = None
@@ -202,7 +202,7 @@ class NoSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """One platform's table. Everything a front end, the validator and the documentation know of it is here."""
+    """One platform's table: everything the front end, the validator and the documentation know about it."""
 
     slug: str
     name: str  # as in a sentence: "Mastodon allows at most 500 characters"
@@ -241,7 +241,7 @@ class ProviderSpec:
         return self.instance or isinstance(self.auth, Fields)
 
     def named_host(self, details: Mapping[str, str]) -> str | None:
-        """Return the host that a connection's member named; None where the server is the platform's own."""
+        """Return the host that the connecting member named; None if the server is the platform's own."""
         host = urllib.parse.urlsplit(details.get("base", "")).hostname
         if not self.members_name_servers or host is None:
             return None
@@ -252,30 +252,30 @@ class ProviderSpec:
 
     @property
     def longest_text(self) -> int:
-        """The longest text that any post may have, in whichever unit it is counted."""
+        """The maximum text length of any post, in the unit in which it is counted."""
         return max(
             rules.max_length for rules in (self.text, *(one.text for one in self.text_modes))
         )
 
     def text_mode(self, settings: Mapping[str, Any]) -> TextMode | None:
-        """Return the mode that a post's settings choose for its root's text; None: the usual rules hold."""
+        """Return the mode that a post's settings choose for its root's text; None: the usual rules apply."""
         chosen = (one for one in self.text_modes if settings.get(one.setting) == one.value)
         return next(chosen, None)
 
     @property
     def all_media(self) -> tuple[MediaRules, ...]:
-        """Every set of rules that a post may have to keep: copies of pictures are made for each."""
+        """Every set of rules that may apply to a post. Copies of pictures are made for each."""
         return (self.media, *(mode.media for mode in self.media_modes))
 
     def with_title(self, settings: Mapping[str, Any], title: str | None) -> Mapping[str, Any]:
-        """Return a post's settings, its title among them where the platform has a setting for it that is empty."""
+        """Return a post's settings, with its title filled in where the platform's setting for it is empty."""
         own = settings.get(self.title_setting)
         if not self.title_setting or not title or (own and not is_blank(str(own))):
             return settings
         return {**settings, self.title_setting: title}
 
     def media_mode(self, settings: Mapping[str, Any]) -> MediaMode | None:
-        """Return the mode that a post's settings choose; None: the table's `media` hold, as they do for invalid settings."""
+        """Return the mode that a post's settings choose; None: the table's `media` apply, as for invalid settings."""
         if not self.media_modes:
             return None
         try:
@@ -285,6 +285,6 @@ class ProviderSpec:
         return next((mode for mode in self.media_modes if getattr(chosen, mode.setting)), None)
 
     def media_for(self, settings: Mapping[str, Any]) -> MediaRules:
-        """Return the rules that hold for a post's files."""
+        """Return the rules that apply to a post's files."""
         mode = self.media_mode(settings)
         return mode.media if mode else self.media

@@ -1,8 +1,8 @@
 """How a stored file reaches a platform: in ranges, with flat memory, and only while there is time.
 
-Two ways: `chunks` for platforms that take numbered pieces (the position can be stored and taken up again), and
-`RangeFile` for those that want one body, which is read range by range as the connection takes it. The body may also be
-put together from several files.
+There are two ways: `chunks` for platforms that accept numbered pieces (the position can be stored and resumed), and
+`RangeFile` for platforms that need one body, which is read range by range as it is sent. The body may also be assembled
+from several files.
 """
 
 import io
@@ -36,7 +36,7 @@ def is_time_short(api: Api, *, needed: timedelta = TIME_TO_STOP) -> bool:
 
 
 def chunks(api: Api, media: OutgoingMedia, *, size: int, first: int = 0) -> Iterator[Chunk]:
-    """Yield a file's pieces of `size` bytes from number `first`; ends early, after any piece, when time is short."""
+    """Yield a file's pieces of `size` bytes from number `first`; stop early, after any piece, when time is short."""
     if not 0 < size <= MAX_RANGE:
         raise ValueError(f"a piece has 1 to {MAX_RANGE} bytes, not {size}")
     for index, start in enumerate(range(first * size, media.size_bytes, size), first):
@@ -52,7 +52,7 @@ def read_range(api: Api, media: OutgoingMedia, start: int, length: int) -> bytes
     """Read `length` bytes from `start`.
 
     Raises:
-        PlatformUnavailable: the storage gave less; the file may be in the middle of being replaced.
+        PlatformUnavailable: the storage returned less; the file may be being replaced.
     """
     data = api.read_media(media.key, start, length)
     if len(data) != length:
@@ -63,9 +63,9 @@ def read_range(api: Api, media: OutgoingMedia, start: int, length: int) -> bytes
 
 
 class RangeFile(io.RawIOBase):
-    """A stored file, or what is put together from some, as a readable, seekable file object; holds one range at a time.
+    """A stored file, or one assembled from several, as a readable, seekable file object; holds one range at a time.
 
-    httpx sends it as a request's body or as a part of a multipart form, and learns its length by seeking.
+    httpx sends it as a request's body or as part of a multipart form, and finds its length by seeking.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class RangeFile(io.RawIOBase):
         self._held, self._held_from = b"", 0
 
     def readable(self) -> bool:
-        """Always: that is what it is for."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Always: httpx rewinds before it sends."""
+        """Return True: httpx rewinds before it sends."""
         return True
 
     def tell(self) -> int:
@@ -97,10 +97,10 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, from the range that is held, else from the next one.
+        """Return up to `size` bytes, from the held range or the next one.
 
         Raises:
-            PlatformUnavailable: there is no time left to go on; nothing was created, so the upload is repeated.
+            PlatformUnavailable: there is no time left to continue; nothing was created, so the upload is repeated.
         """
         left = self._size - self._position
         if left <= 0 or size == 0:

@@ -1,10 +1,10 @@
 """Which converted copy of a picture a platform needs, if any.
 
-The same facts and rules always give the same plan, so the copy made when an upload completes and the file picked
-when its post goes out are found under one name.
+The same facts and rules always give the same plan, so the copy made when an upload completes and the file picked when
+its post is sent have the same name.
 
-Every platform gets an upright copy of a picture that only a note in the file turns (Exif's orientation). Image servers
-that write their own copies often drop the note without turning the picture: Bluesky's shows it on its side
+Every platform gets an upright copy of a picture that is rotated only by Exif's orientation. Image servers that write
+their own copies often drop that tag without rotating the picture: Bluesky's shows it on its side
 (github.com/bluesky-social/social-app/issues/10714, open since June 2026) and so did Pixelfed
 (github.com/pixelfed/pixelfed/issues/75); X and LinkedIn do not say what they do. Read 2026-11-30.
 """
@@ -26,7 +26,7 @@ MAKEABLE = frozenset(
 class VariantPlan:
     """A copy to make: its type, its largest size in pixels (the ratio is kept) and in bytes.
 
-    Quality gives way first and size second, and only as far as `max_bytes` demands.
+    Quality is reduced first, then size, and only as far as `max_bytes` requires.
     """
 
     content_type: str
@@ -36,18 +36,18 @@ class VariantPlan:
 
     @property
     def name(self) -> str:
-        """Name the copy among those of one picture: `1600x1200-1000000.jpg`."""
+        """The copy's name among the copies of one picture: `1600x1200-1000000.jpg`."""
         limit = f"-{self.max_bytes}" if self.max_bytes else ""
         return f"{self.width}x{self.height}{limit}.{EXTENSIONS[self.content_type]}"
 
 
 def fits(image: MediaFacts, rules: ImageRules) -> bool:
-    """Return whether a picture goes out as it is."""
+    """Return whether a picture can be sent unchanged."""
     return not image.turned and is_within(image, rules)
 
 
 def is_within(image: MediaFacts, rules: ImageRules) -> bool:
-    """Return whether a picture keeps a platform's limits, whichever way up it is."""
+    """Return whether a picture is within a platform's limits, whatever its orientation."""
     width, height = image.width or 0, image.height or 0
     return (
         image.content_type in rules.types
@@ -57,9 +57,9 @@ def is_within(image: MediaFacts, rules: ImageRules) -> bool:
 
 
 def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
-    """Return the copy of `image` that fits `rules`; None: the file goes out as it is, or nothing we make would help.
+    """Return the copy of `image` that fits `rules`; None: the file is sent unchanged, or no copy would help.
 
-    A picture that moves is never converted, because its copies would stand still.
+    An animated picture is never converted, because its copies would be still.
     """
     if image.is_video or image.width is None or image.height is None or rules.max_count == 0:
         return None
@@ -72,7 +72,7 @@ def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
 
 
 def needed_variants(image: MediaFacts, all_rules: Iterable[ImageRules]) -> tuple[VariantPlan, ...]:
-    """List the copies that any of `all_rules` asks for, each once, in a stable order."""
+    """List the copies that any of `all_rules` requires, each once, in a stable order."""
     every = [one for rules in all_rules for one in (rules, rules.spare) if one is not None]
     plans = {plan for rules in every if (plan := needed_variant(image, rules))}
     return tuple(sorted(plans, key=lambda plan: plan.name))
@@ -91,7 +91,7 @@ def _fitting(width: int, height: int, rules: ImageRules) -> tuple[int, int]:
 
 
 def _type_for(image: MediaFacts, rules: ImageRules, *, too_heavy: bool) -> str | None:
-    """Keep the type where it can be; a PNG too heavy becomes a JPEG, since only a lossy type can be made lighter."""
+    """Keep the type if possible. A PNG that is too large becomes a JPEG, since only a lossy type can be made smaller."""
     keeps = image.content_type in rules.types and image.content_type in MAKEABLE
     if keeps and not (too_heavy and image.content_type == "image/png"):
         return image.content_type

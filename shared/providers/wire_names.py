@@ -1,6 +1,6 @@
-"""What is a platform called on the wire? `mastodon` for every Mastodon server: `mastodon-custom` is internal.
+"""What a platform is called on the wire: `mastodon` for every Mastodon server, since `mastodon-custom` is internal.
 
-On the wires that existing programs speak (the public API, webhooks and the tools) one name stands for both.
+The interfaces that existing programs use (the public API, webhooks and the tools) have one name for both.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,6 @@ def wire_name(slug: str) -> str:
 
 
 def wire_name_of(column: str) -> str:
-    """Write the SQL expression of the same."""
+    """Return the SQL expression for the same."""
     names = " ".join(f"when '{slug}' then '{name}'" for slug, name in WIRE_NAMES.items())
     return f"case {column} {names} else {column} end"

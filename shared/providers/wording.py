@@ -1,4 +1,4 @@
-"""Which text a platform receives for what a member composed, and how long the platform says it is."""
+"""Which text a platform receives for what a member composed, and how long it is by the platform's count."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,6 +1,6 @@
-"""Which addresses may a webhook have? What is obviously nobody's on the internet is refused before it is stored.
+"""Which addresses a webhook may have: those that are clearly not public are refused before they are stored.
 
-Whether a name leads somewhere public is asked at every connection, by the guarded client (`shared/core/net.py`).
+Whether a name resolves to a public address is checked at every connection by the guarded client (`shared/core/net.py`).
 """
 
 import re
@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from shared.core.net import AddressRefused, check_url
 
 _LONGEST = 2_000
-_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")  # once it is written in ASCII
+_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")  # after conversion to ASCII
 
 
 def _check(value: str) -> str:

@@ -1,4 +1,4 @@
-"""How an event becomes messages to its receivers: rows with its content, SQS after the commit."""
+"""How an event becomes messages to its receivers: rows with its content, and SQS messages after the commit."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -15,14 +15,14 @@ from shared.db.statement import Sql, sql
 
 KEPT = timedelta(days=30)  # the log of what was sent
 _BODY_KEPT = KEPT + timedelta(days=1)
-# As many messages as one batch of SQS takes go out before a request is answered; what is more, its consumer spreads.
+# A request sends at most one SQS batch of messages before it is answered; the consumer spreads the rest.
 _AT_ONCE = 10
 _IDS_A_MESSAGE = 600  # ten such messages are under the 256 KiB of a batch
 _IDS = "deliveryIds"
 
 
 def body_kept_until() -> Sql:
-    """Return the expression of when the body of a message sent now may be deleted: after the log that shows it."""
+    """Return the expression for when a body sent now may be deleted: after the log entry that shows it."""
     return sql("now() + make_interval(days => {days})", days=_BODY_KEPT.days)
 
 
@@ -58,7 +58,7 @@ def messages_of_events() -> Sql:
 def send_after_commit(
     session: Session, organization_id: UUID, delivery_ids: Sequence[UUID] | None
 ) -> None:
-    """Put messages on the queue once the transaction has committed. What gets lost there, reconcile finds."""
+    """Put messages on the queue once the transaction has committed. Reconcile finds those that are lost."""
     if delivery_ids:
         ids = list(delivery_ids)
         after_commit(session, lambda: send(organization_id, ids))
@@ -78,7 +78,7 @@ def send(organization_id: UUID, delivery_ids: Sequence[UUID], *, delay_seconds: 
 
 
 def spread(listed: Mapping[str, Any]) -> None:
-    """Put a message on the queue for each delivery that a message lists. Twice the same does no harm: one is sent."""
+    """Queue a message for each delivery that a message lists. Duplicates are harmless: only one is sent."""
     organization_id = UUID(listed["organizationId"])
     ids = [UUID(one) for one in listed[_IDS]]
     queues.send(settings().webhooks_queue_url, [_message(organization_id, one, 0) for one in ids])
@@ -95,7 +95,7 @@ def send_all(due: Sequence[tuple[UUID, UUID]]) -> None:
 
 
 def fits_a_queue(delay_seconds: float) -> bool:
-    """Return whether a queue can hold a message back for as long; longer waits are reconcile's."""
+    """Return whether a queue can delay a message that long; reconcile handles longer waits."""
     return delay_seconds <= MAX_DELAY_SECONDS
 
 

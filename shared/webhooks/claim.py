@@ -1,4 +1,4 @@
-"""Which message to a webhook is sent now, and which has to wait for its turn."""
+"""Which message to a webhook is sent now, and which must wait for its turn."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that this process, and no other, is to send now. Secrets are sealed, newest first."""
+    """A message that this process alone sends now. Secrets are sealed, newest first."""
 
     id: UUID
     organization_id: UUID
@@ -41,7 +41,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Crowded:
-    """A message that is over a bound of its organization. `turn` is how long it waits, without having used up a try."""
+    """A message that is over a bound of its organization. It waits for `turn` without using up a try."""
 
     organization_id: UUID
     turn: timedelta
@@ -50,7 +50,7 @@ class Crowded:
 def claim_delivery(
     session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
 ) -> Claimed | Crowded | None:
-    """Take a message that is due. None: it is not, or another process has it, or its webhook is gone."""
+    """Claim a message that is due. None: it is not due, another process has it, or its webhook was deleted."""
     row = queries.CLAIM.find(
         session,
         delivery_id=delivery_id,

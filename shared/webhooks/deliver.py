@@ -1,7 +1,7 @@
-"""What happens when a message to a webhook is due: claimed, signed, sent once, and what the receiver said written down.
+"""What happens when a message to a webhook is due: it is claimed, signed and sent once, and the answer is recorded.
 
-A receiver may get an event twice, never not at all while it answers: a process that dies after the request leaves a
-lease, and when that is over the message is sent again, under the same id.
+A receiver that answers may get an event twice, but never misses one: if a process dies after the request, its lease
+expires and the message is sent again under the same id.
 """
 
 import math
@@ -29,13 +29,13 @@ from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause
 from shared.webhooks.signing import sign
 
 LEASE = timedelta(seconds=75)  # longer than the function may run
-LEAST_TIME = LONGEST_REQUEST + timedelta(seconds=3)  # to send it and to write down what came of it
-_QUEUE_MARGIN_SECONDS = 1  # a message must not come before what it is about is due
+LEAST_TIME = LONGEST_REQUEST + timedelta(seconds=3)  # to send it and to record the outcome
+_QUEUE_MARGIN_SECONDS = 1  # a message must not arrive before its delivery is due
 _NOT_SENT = "The webhook was disabled before this was sent."
 
 
 class NoTimeLeft(Unavailable):
-    """The function will be stopped before the receiver would have to answer; the message comes again."""
+    """The function would be stopped before the receiver has to answer; the message comes again."""
 
 
 def deliver(delivery_id: UUID, *, deadline: float) -> None:
@@ -122,7 +122,7 @@ def _record(session: Session, claimed: Claimed, answer: Answer) -> None:
 
 
 def _pause(claimed: Claimed, answer: Answer) -> timedelta | None:
-    """Say how long to wait, a little longer for some than for others; a test is tried once, for a member who watches."""
+    """Return how long to wait, with some jitter. A test is tried only once, because a member is watching."""
     pause = None if claimed.event == TEST_EVENT else pause_after(answer, claimed.tries)
     share = claimed.id.int % 997 / 997
     return pause and pause * (1 + SPREAD * share)
@@ -133,7 +133,7 @@ def _delay_seconds(pause: timedelta) -> int:
 
 
 def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
-    """End what else waits for a webhook that was just disabled, and tell the members."""
+    """Fail what is waiting for a webhook that was just disabled, and notify the members."""
     organization_id = OrganizationId(claimed.organization_id)
     queries.END_WAITING_DELIVERIES.run(
         session, organization_id=organization_id, webhook_id=claimed.webhook_id, error=_NOT_SENT

@@ -1,4 +1,4 @@
-"""Which refusals concern webhooks."""
+"""The refusals of webhooks."""
 
 from shared.core.errors import Conflict, NotFound
 
@@ -20,7 +20,7 @@ class NoSuchDelivery(NotFound):
 
 
 class TooManyWebhooks(Conflict):
-    """The organization holds as many webhooks as it may."""
+    """The organization already has the maximum number of webhooks."""
 
     code = "too_many_webhooks"
 
@@ -40,7 +40,7 @@ class WebhookIsDisabled(Conflict):
 
 
 class StillTried(Conflict):
-    """The delivery is under way or waits for its next try."""
+    """The delivery is in progress or waiting for its next try."""
 
     code = "still_tried"
 

@@ -1,4 +1,4 @@
-"""How members make, change, try out and remove webhooks, and see what was sent to them."""
+"""How members create, change, test and remove webhooks, and see what was sent to them."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -41,9 +41,9 @@ from shared.webhooks.schemas import (
 from shared.webhooks.signing import new_signing_secret
 
 UnknownChannels: TypeAlias = Callable[[Session, OrganizationId, Sequence[UUID]], set[UUID]]
-"""Which of the ids are no channels of the organization. Channels are a feature above webhooks, so callers bring it."""
+"""Returns the ids that are not the organization's channels. Channels are a higher feature, so callers pass it in."""
 
-MOST_WEBHOOKS = 50  # each is notified of every post: what an organization may have sent out for one
+MOST_WEBHOOKS = 50  # each is notified of every post, so this bounds the messages of one post
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 _BY_A_MEMBER = "A member disabled it."
 _NOT_SENT = "The webhook was disabled before this was sent."
@@ -66,7 +66,7 @@ _TEST_BODY = [
 
 
 def list_webhooks(session: Session, organization_id: OrganizationId) -> list[WebhookOut]:
-    """List an organization's webhooks, the first made first."""
+    """List an organization's webhooks, oldest first."""
     return [_out(row) for row in queries.LIST_WEBHOOKS.all(session, organization_id)]
 
 
@@ -82,11 +82,11 @@ def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: U
 def add_webhook(
     organization_id: OrganizationId, wanted: WebhookIn, *, unknown_channels: UnknownChannels
 ) -> WebhookMade:
-    """Create a webhook. The answer shows its secret, and no other does.
+    """Create a webhook. Only this answer shows its secret.
 
     Raises:
         InvalidInput: a channel is not the organization's.
-        TooManyWebhooks: the organization holds `MOST_WEBHOOKS`.
+        TooManyWebhooks: the organization already has `MOST_WEBHOOKS`.
     """
     with read_only() as session:
         channel_ids = _channel_ids(session, organization_id, wanted.integrations, unknown_channels)
@@ -117,7 +117,7 @@ def change_webhook(
     *,
     unknown_channels: UnknownChannels,
 ) -> WebhookOut:
-    """Change a webhook, or switch it off and on; what was not sent yet when it goes off is given up.
+    """Change a webhook, or switch it off and on. Switching it off drops what was not sent yet.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
@@ -141,7 +141,7 @@ def change_webhook(
 
 
 def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookMade:
-    """Give a webhook another secret. For a day the old one signs as well.
+    """Give a webhook a new secret. For a day, the old one signs too.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
@@ -163,7 +163,7 @@ def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookM
 
 
 def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
-    """Remove a webhook, its secrets at once; what was not sent yet is given up.
+    """Remove a webhook and, at once, its secrets. What was not sent yet is dropped.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
@@ -174,7 +174,7 @@ def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id
 
 
 def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> DeliveryOut:
-    """Send a message that looks like one of a published post, once; the log says how it went.
+    """Send a message that looks like that of a published post, once. The log shows the outcome.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
@@ -187,7 +187,7 @@ def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUI
 
 
 def try_address(url: str, body: Any) -> AddressTried:
-    """Send a body to an address that need not be a webhook's, unsigned, once. Not for use inside a transaction."""
+    """Send an unsigned body once to an address, which need not be a webhook's. Not for use inside a transaction."""
     answer = post(url, as_json(body), {"webhook-event": TEST_EVENT})
     return AddressTried(
         send=answer.is_taken,
@@ -200,7 +200,7 @@ def try_address(url: str, body: Any) -> AddressTried:
 def redeliver(
     session: Session, organization_id: OrganizationId, webhook_id: UUID, delivery_id: UUID
 ) -> DeliveryOut:
-    """Send what was sent before again, as a delivery of its own with the same event id.
+    """Send a delivery again, as a new delivery with the same event id.
 
     Raises:
         NoSuchDelivery: the webhook has no such delivery, or the organization no such webhook.
@@ -289,7 +289,7 @@ def _channel_ids(
     """Return the ids as they are stored.
 
     Raises:
-        InvalidInput: some are no channels of the organization.
+        InvalidInput: some are not the organization's channels.
     """
     ids = list(dict.fromkeys(channel.id for channel in wanted))
     unknown = unknown_channels(session, organization_id, ids) if ids else set()

@@ -1,4 +1,4 @@
-"""Which tables hold webhooks: who receives what, and every message that was or will be sent to them."""
+"""The tables of webhooks: who receives what, and every message that was or will be sent to them."""
 
 import uuid
 from datetime import datetime
@@ -14,7 +14,7 @@ from shared.db.types import text_enum
 
 
 class Event(StrEnum):
-    """What a webhook can receive. `failed` is sent for an unconfirmed post too, and says which of the two it is."""
+    """What a webhook can receive. `failed` is also sent for an unconfirmed post, and says which of the two it is."""
 
     CREATED = "post.created"
     UPDATED = "post.updated"
@@ -23,11 +23,11 @@ class Event(StrEnum):
     DELETED = "post.deleted"
 
 
-TEST_EVENT = "webhook.test"  # what a member asks for; nobody subscribes to it
+TEST_EVENT = "webhook.test"  # sent at a member's request; nobody subscribes to it
 
 
 class DeliveryState(StrEnum):
-    """Where a message to a webhook stands. `waiting` is tried again at `next_at`."""
+    """The state of a message to a webhook. `waiting` is tried again at `next_at`."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -41,9 +41,9 @@ class Webhook(Timestamps, SoftDelete, Base):
     """An address that is notified of an organization's posts. `host` is the server in its `url`.
 
     `events` and `channel_ids` choose which; empty means all. `secret` is sealed with the organization's id as
-    associated data; until `previous_ends_at` the one before it signs too. `failing_since` is the first failure without
-    a success after it; `disabled_at` is set when that has lasted too long, or by a member, and `disabled_reason` says
-    why.
+    associated data; until `previous_ends_at`, the previous one signs too. `failing_since` is the first failure without
+    a success after it; `disabled_at` is set when failures have lasted too long, or by a member, and `disabled_reason`
+    says why.
     """
 
     __tablename__ = "webhooks"
@@ -75,8 +75,8 @@ class Webhook(Timestamps, SoftDelete, Base):
 class WebhookBody(Base):
     """An event's content, stored once for all webhooks that receive it.
 
-    Deliveries name it by their `event_id`, without a foreign key: those that were written before this table hold their
-    body themselves. `kept_until` moves on when a delivery is repeated; then the sweep deletes it.
+    Deliveries refer to it by their `event_id`, without a foreign key: those written before this table existed hold their
+    own body. `kept_until` is extended when a delivery is repeated; after it, the sweep deletes the body.
     """
 
     __tablename__ = "webhook_bodies"
@@ -93,11 +93,11 @@ class WebhookBody(Base):
 class WebhookDelivery(Base):
     """One message to one webhook, written in the transaction of the change it reports, and the log of its outcome.
 
-    `event_id` is the same for all webhooks that receive one event, and for a redelivery. `next_at` is when it is to be
-    sent (again), and while it is being sent the end of the lease; None: never. `lease_until` is that end too, and None
-    while nobody sends it: until then it takes a place of its organization. `enqueued_at`, a hint, is when the
-    message about that reaches the queue's consumer; None: there is none. `response_status` and `response_text` (its
-    beginning) are the last answer's. `body` is empty where a `WebhookBody` holds it.
+    `event_id` is the same for all webhooks that receive one event, and for a redelivery. `next_at` is when it is sent
+    (again), or the end of the lease while it is being sent; None: never. `lease_until` is also that end, and None while
+    nobody is sending it; until then it takes one of its organization's places. `enqueued_at`, a hint, is when its
+    message reaches the queue's consumer; None: there is no message. `response_status` and `response_text` (its
+    beginning) are from the last answer. `body` is empty if a `WebhookBody` holds it.
     """
 
     __tablename__ = "webhook_deliveries"

@@ -1,4 +1,4 @@
-"""How one request to a webhook's address is made, and what is kept of what its server said."""
+"""How a request to a webhook's address is made, and how much of the server's answer is kept."""
 
 import functools
 import json
@@ -19,12 +19,12 @@ _BYTES_A_CHARACTER = 4
 
 
 def as_json(body: Any) -> bytes:
-    """Write a body as it is sent."""
+    """Serialize a body as it is sent."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Send a message. Not for use inside a transaction: it waits for somebody else's server."""
+    """Send a message. Not for use inside a transaction: it waits for someone else's server."""
     try:
         with client().stream("POST", url, content=body, headers=_USUAL | dict(headers)) as response:
             asked = retry_after(response) if "retry-after" in response.headers else None
@@ -45,7 +45,7 @@ def client() -> httpx.Client:
 
 
 def _beginning(response: httpx.Response) -> str:
-    """Read as much as is kept. How an answer ends changes nothing: its status has said it."""
+    """Read as much of the answer as is kept. If it breaks off, that changes nothing: its status decides."""
     read = b""
     try:
         for chunk in response.iter_raw():

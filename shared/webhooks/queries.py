@@ -288,7 +288,7 @@ class Claim(NamedTuple):
 
 
 class ClaimRow(NamedTuple):
-    """What is claimed is null where `is_crowded`, and `turn_seconds` where not."""
+    """The claimed columns are null if `is_crowded`; otherwise `turn_seconds` is."""
 
     id: UUID
     organization_id: UUID
@@ -306,7 +306,7 @@ class ClaimRow(NamedTuple):
 
 
 # How long a message over a limit waits: one to three seconds at first, spread by a hash, and longer the longer it has
-# waited already, so that a long line costs few claims. Messages to webhooks promise no second.
+# waited, so that a long backlog costs few claims. Messages to webhooks do not promise a second.
 _TURN_SHARE, _LONGEST_TURN_SECONDS = 8, 60
 _TURN = sql(
     """make_interval(secs => least({longest_seconds},
@@ -369,7 +369,7 @@ class Taken(NamedTuple):
     text: str | None
 
 
-# A success ends a webhook's failing, and counts whichever process brings it: a holder that lost its lease was heard all the same.
+# A success ends a webhook's failing, whichever process reports it: the receiver got the message even if the lease was lost.
 RECORD_TAKEN = Statement(
     "record_taken",
     sql("""
@@ -463,8 +463,8 @@ class DueRow(NamedTuple):
     goes_on: bool
 
 
-# What is due and has no message: the wait was too long for a queue, the message was lost, or its holder vanished. What
-# nobody may send any more ends here.
+# What is due and has no message: the wait was too long for a queue, the message was lost, or its process died. Messages
+# that may no longer be sent end here.
 TAKE_DUE = Statement(
     "take_due",
     sql("""

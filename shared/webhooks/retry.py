@@ -1,11 +1,11 @@
-"""When is a message tried again, and when never? A pure table over what its receiver answered."""
+"""When a message is retried, and when it is not: a pure table over the receiver's answer."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.core.cleaning import clean_text
 
-KEPT_CHARACTERS = 1_000  # of what a receiver says
+KEPT_CHARACTERS = 1_000  # of a receiver's answer
 # After each try but the last: eight tries within 24 hours.
 BACK_OFF = (
     timedelta(seconds=10),
@@ -17,9 +17,9 @@ BACK_OFF = (
     timedelta(hours=15),
 )
 MOST_TRIES = len(BACK_OFF) + 1
-LONGEST_WAIT = timedelta(hours=24)  # whatever a receiver asks for
-SPREAD = 0.1  # of a pause: what failed together does not come back together
-FAILING_FOR = timedelta(days=3)  # then a webhook is disabled
+LONGEST_WAIT = timedelta(hours=24)  # even if a receiver asks for more
+SPREAD = 0.1  # of a pause, so that messages that failed together are not retried together
+FAILING_FOR = timedelta(days=3)  # after that, a webhook is disabled
 _GONE = 410
 
 
@@ -27,7 +27,7 @@ _GONE = 410
 class Answer:
     """A receiver's answer. Without one, `status` is None and `error` says why. `retry_after` is how long it asks us to wait.
 
-    Both texts are cleaned and cut here: the receiver is somebody else's server, and the delivery log shows them.
+    Both texts are cleaned and cut here: they come from someone else's server, and the delivery log shows them.
     """
 
     status: int | None = None
@@ -43,22 +43,22 @@ class Answer:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the receiver has the message. A redirect is not that: its address is to be corrected."""
+        """Whether the receiver has the message. A redirect does not count: the webhook's address must be corrected."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver wants to hear nothing any more."""
+        """Whether the receiver wants no more messages."""
         return self.status == _GONE
 
     @property
     def reason(self) -> str:
-        """Say in a sentence why it does not count as delivered."""
+        """A sentence that says why the message does not count as delivered."""
         return self.error or f"The server answered {self.status}."
 
 
 def pause_after(answer: Answer, tries: int) -> timedelta | None:
-    """Say how long to wait after the try number `tries`; None: it was the last."""
+    """Return how long to wait after try number `tries`; None: it was the last."""
     if answer.is_taken or answer.is_gone or tries >= MOST_TRIES:
         return None
     return max(BACK_OFF[tries - 1], min(answer.retry_after or timedelta(0), LONGEST_WAIT))

@@ -11,11 +11,11 @@ import secrets
 from collections.abc import Sequence
 
 _PREFIX = "whsec_"
-_SECRET_BYTES = 32  # the specification wants 24 to 64
+_SECRET_BYTES = 32  # the specification requires 24 to 64
 
 
 def new_signing_secret() -> str:
-    """Make a secret, as its holder is shown it."""
+    """Create a secret in the form that its owner sees."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 

@@ -1,4 +1,4 @@
-"""What the sweep does for webhooks: have sent what is due and on no queue, and forget what is old."""
+"""What the sweep does for webhooks: send what is due and not queued, and delete what is old."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ _MOST_PAGES = 100
 
 
 def send_due_deliveries() -> int:
-    """Send one page of what is due: pauses too long for a queue are over, or a message or its holder was lost."""
+    """Send one page of what is due: pauses too long for a queue have ended, or a message or its process was lost."""
     with unit_of_work() as session:
         rows = queries.TAKE_DUE.all(
             session,
@@ -30,7 +30,7 @@ def send_due_deliveries() -> int:
 
 
 def forget_old_deliveries() -> int:
-    """Delete messages that are older than `KEPT`, and bodies that no message shows any more, in pages; how many."""
+    """Delete messages older than `KEPT`, and bodies that no message shows anymore, in pages; return how many."""
     return sum(
         in_pages(delete_page, most_pages=_MOST_PAGES)
         for delete_page in (_delete_messages, _delete_bodies)
