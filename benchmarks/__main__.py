@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    answers,
     growth,
     imports,
     lateness,
@@ -44,6 +45,7 @@ class Sizes:
     of_program: int
     few: int
     many: int
+    of_large_month: int
     posts: int
     bursts: int
     starts_system: bool
@@ -51,8 +53,8 @@ class Sizes:
     organizations: int
 
 
-FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, of_program=100_000, few=1_000, many=1_000_000, posts=2_000, bursts=3, starts_system=True, growth_posts=200_000, organizations=20_000)  # fmt: skip
-QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, of_program=300, few=300, many=600, posts=20, bursts=1, starts_system=False, growth_posts=2_000, organizations=200)  # fmt: skip
+FULL = Sizes(starts=7, functions=tuple(imports.functions()), rounds=10, each=30, of_program=100_000, few=1_000, many=1_000_000, of_large_month=5_000, posts=2_000, bursts=3, starts_system=True, growth_posts=200_000, organizations=20_000)  # fmt: skip
+QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, of_program=300, few=300, many=600, of_large_month=300, posts=20, bursts=1, starts_system=False, growth_posts=2_000, organizations=200)  # fmt: skip
 
 
 def measure(sizes: Sizes) -> dict[str, Any]:
@@ -69,6 +71,8 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         )
         _say("statements")
         results["statements"] = statements.measure(publisher)
+        _say("bytes")
+        results["bytes"] = answers.measure(sizes.of_large_month)
         _say("publishing")
         trips = publishing.trips_a_post(publisher)
         throughput = publishing.measure(publisher, posts=sizes.posts)

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks import requests
+from benchmarks import answers, publishing, requests
 from benchmarks.imports import BARE, EMPTY, FIRST_BATCH, HEAVY
 from benchmarks.lateness import POSTS
-from benchmarks.publishing import TRIPS
 from benchmarks.start import KILLED, QUEUED, SECOND
 from benchmarks.timing import Row
 
@@ -13,18 +12,28 @@ Results = Mapping[str, Sequence[Row]]
 MEMORY_MB = 256
 CALENDAR_INDEX = "ix_posts_calendar"
 SAME = 1.2  # two times that differ by less are the same
-# Milliseconds at p50, on a machine with two cores on which nothing else runs.
-REQUESTS_MS = {
-    requests.CREATE: 7.0,
-    requests.MONTH: 6.0,
-    requests.CHANNELS: 2.5,
-    requests.SELF: 2.0,
-    requests.PUBLIC_MONTH: 6.0,
-    requests.PUBLIC_CREATE: 7.0,
+# p50 against that of the bare route, in one run. Half of what they were at 001338c, or less: 16.24 times for creating a post,
+# 14.85 through the public API, 2.74 for who am I, 9.71 for the month, 11.39 through the public API, 5.65 for the channels.
+P50_TO_BARE = {
+    requests.CREATE: 8.0,
+    requests.PUBLIC_CREATE: 8.0,
+    requests.PUBLIC_CHANNELS: 2.5,
+    requests.CHANNELS: 2.8,
+    requests.SELF: 1.6,
+    requests.MONTH: 6.5,
+    requests.PUBLIC_MONTH: 7.6,
 }
-LAST_OF_BURST_SECONDS = 2.0
-CPU_A_POST_MS = 35.0
+# Processor time of function and database, in milliseconds: for orientation, on a quiet machine with two cores.
+CREATE_CPU_MS = 4.5
+CPU_A_POST_MS = 3.3
 TRIPS_A_POST = 4
+# Of function and database, at ff22aa0: this case in milliseconds, and in the same minutes the import of the bare function, which
+# none of our code changes. A slower machine is slower at both.
+CREATE_MANY_FORMER_MS, BARE_IMPORT_FORMER_MS = 12.2, 387.0
+CREATE_MANY_SHARE = 0.65
+LARGE_MONTH_KB = 260.0
+LAST_OF_BURST_SECONDS = 0.8
+NOT_MEASURED = "not measured"
 PLATFORM_SECONDS = 0.6
 READY_SECONDS = {SECOND: 4.5, QUEUED: 6.0, KILLED: 6.0}
 P99_SECONDS = {"default scaling": 20.0, "40 pollers": 5.0}
@@ -37,6 +46,8 @@ def judge(results: Results) -> list[Row]:
         _month(results["month"]),
         *_imports(results["imports"]),
         *_requests(results["requests"]),
+        _create_many(results["requests"], results["imports"]),
+        _bytes(results.get("bytes", ())),
         *_publishing(results["publishing"], results["burst"]),
         *_lateness(results["lateness"]),
         *_start(results["start"]),
@@ -84,35 +95,73 @@ def _imports(rows: Sequence[Row]) -> Iterable[Row]:
 
 def _requests(rows: Sequence[Row]) -> Iterable[Row]:
     by_name = {str(row["request"]): row for row in rows}
-    for name, budget in REQUESTS_MS.items():
-        row = by_name[name]
-        measured = _number(row, "p50 ms")
-        yield _line(
-            f"p50: {name}",
-            f"under {budget:g} ms",
-            f"{measured} ms, {row['p50 / bare']} times the bare route",
-            measured < budget,
-            f"{row['CPU ms']} ms of it are processor time of the function",
-        )
+    for name, times in P50_TO_BARE.items():
+        yield _request(name, by_name.get(name), times)
+
+
+def _request(name: str, row: Row | None, times: float) -> Row:
+    """Judge by the ratio; milliseconds are shown for orientation."""
+    orientation = f" ({CREATE_CPU_MS:g} ms of CPU)" if name == requests.CREATE else ""
+    what, budget = f"p50: {name}", f"at most {times:g} times the bare route{orientation}"
+    if row is None:
+        return _missing(what, budget)
+    measured = _number(row, "p50 / bare")
+    return _line(
+        what,
+        budget,
+        f"{measured:g} times: {row['p50 ms']} ms{_cpu(row)}",
+        measured <= times,
+        f"{row['CPU ms']} ms of it are processor time of the function",
+    )
+
+
+def _create_many(rows: Sequence[Row], imported: Sequence[Row]) -> Row:
+    """Judge by what it was; the import of the bare function tells how fast this machine is today."""
+    what, budget = f"CPU: {requests.CREATE_MANY}", f"at most {CREATE_MANY_SHARE:.0%} of what it was"
+    row = next((row for row in rows if row["request"] == requests.CREATE_MANY), None)
+    if row is None:
+        return _missing(what, budget)
+    bare = next(row for row in imported if row["function"] == BARE)
+    machine = _number(bare, "CPU ms") / BARE_IMPORT_FORMER_MS
+    share = _number(row, requests.BOTH) / machine / CREATE_MANY_FORMER_MS
+    return _line(what, budget, f"{share:.0%}{_cpu(row)}", share <= CREATE_MANY_SHARE)
+
+
+def _cpu(row: Row) -> str:
+    """Show the processor time of function and database for orientation, where a run has it."""
+    return f", {row[requests.BOTH]} ms of CPU with the database" if requests.BOTH in row else ""
+
+
+def _bytes(rows: Sequence[Row]) -> Row:
+    what, budget = "bytes of a month of 5,000, gzipped", f"at most {LARGE_MONTH_KB:g} kB"
+    if not rows:
+        return _missing(what, budget)
+    packed = {str(row["texts"]): _number(row, "gzipped, kB") for row in rows}
+    measured = ", ".join(f"{kilobytes:g} kB with {kind}" for kind, kilobytes in packed.items())
+    return _line(what, budget, measured, packed[answers.ALIKE] <= LARGE_MONTH_KB)
 
 
 def _publishing(throughput: Sequence[Row], burst: Sequence[Row]) -> Iterable[Row]:
-    last = _figure(burst, "last one out, seconds late")
+    last = _figure(burst, publishing.LAST_OUT)
     yield _line(
         "100 posts due in one second, one environment: last one out",
-        f"under {LAST_OF_BURST_SECONDS:g} s late",
+        f"at most {LAST_OF_BURST_SECONDS:g} s late",
         f"{last} s",
-        last < LAST_OF_BURST_SECONDS,
+        last <= LAST_OF_BURST_SECONDS,
     )
-    cpu = _figure(throughput, "both, ms")
+    cpu = _figure(throughput, publishing.BOTH)
     yield _line(
         "CPU of publishing a post, function and database",
-        f"under {CPU_A_POST_MS:g} ms",
+        f"at most {CPU_A_POST_MS:g} ms",
         f"{cpu} ms",
-        cpu < CPU_A_POST_MS,
+        cpu <= CPU_A_POST_MS,
     )
-    trips = _figure(throughput, TRIPS)
-    yield _line(TRIPS, f"at most {TRIPS_A_POST}", f"{trips:g}", trips <= TRIPS_A_POST)
+    what, budget = publishing.TRIPS, f"at most {TRIPS_A_POST}"
+    if not any(row["what"] == publishing.TRIPS for row in throughput):
+        yield _missing(what, budget)
+        return
+    trips = _figure(throughput, publishing.TRIPS)
+    yield _line(what, budget, f"{trips:g}", trips <= TRIPS_A_POST)
 
 
 def _lateness(rows: Sequence[Row]) -> Iterable[Row]:
@@ -147,6 +196,11 @@ def _start(rows: Sequence[Row]) -> Iterable[Row]:
 def _line(what: str, budget: str, measured: str, met: bool, why: str = "") -> Row:
     verdict = "met" if met else f"missed: {why}" if why else "missed"
     return {"what": what, "budget": budget, "measured": measured, "verdict": verdict}
+
+
+def _missing(what: str, budget: str) -> Row:
+    """Judge what an older run does not have: it is not met."""
+    return _line(what, budget, NOT_MEASURED, met=False)
 
 
 def _number(row: Row, name: str) -> float:

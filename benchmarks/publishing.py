@@ -36,6 +36,8 @@ from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.counting import Cost, count_statements
 from tests.fakes.platform import Platform, fake_platform
 
+BOTH = "both, ms"
+LAST_OUT = "last one out, seconds late"
 BATCH = 10
 TRIPS = "round trips a post, without media and replies"
 BURST = 100
@@ -117,7 +119,7 @@ class Throughput:
             {"what": "posts a second, one environment", "figure": round(self.posts / self.seconds)},
             {"what": "handler's CPU a post, ms", "figure": round(handlers, 2)},
             {"what": "database's CPU a post, ms", "figure": round(database, 2)},
-            {"what": "both, ms", "figure": round(handlers + database, 2)},
+            {"what": BOTH, "figure": round(handlers + database, 2)},
             {"what": "database's share of it", "figure": round(database / (handlers + database), 2)},
         ]  # fmt: skip
 
@@ -176,7 +178,7 @@ def measure_burst(on: Publisher, *, times: int) -> list[Row]:
     return [
         {"what": "posts due in one second, one environment", "figure": BURST},
         {"what": "p50, seconds late", "figure": round(statistics.median(map(statistics.median, late)), 2)},
-        {"what": "last one out, seconds late", "figure": round(statistics.median(map(max, late)), 2)},
+        {"what": LAST_OUT, "figure": round(statistics.median(map(max, late)), 2)},
         {"what": "last one out, the worst of the runs", "figure": round(max(map(max, late)), 2)},
         {"what": "runs", "figure": times},
     ]  # fmt: skip

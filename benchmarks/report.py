@@ -51,6 +51,10 @@ SECTIONS = {
         "Counted. Statements are without BEGIN and COMMIT; BEGIN rides with a transaction's first statement, so a round "
         "trip more than statements is a COMMIT.",
     ),
+    "bytes": Section(
+        "Bytes of a large month",
+        "What the posts function answers for a month, without and with `Accept-Encoding: gzip`.",
+    ),
     "month": Section(
         "The month of a calendar",
         "The same month, holding as many posts, in an organization with few posts and in one with many.",

@@ -9,11 +9,14 @@ from benchmarks.callers import MONTH_POSTS, Caller, a_caller, backend, forget_ra
 from benchmarks.month import fill
 from benchmarks.timing import Case, Row, Samples, interleave, ratio
 
+BOTH = "CPU with the database, ms"
 BARE = "(bare route, one SELECT)"
 CREATE, MONTH, CHANNELS = "create a post", f"month of {MONTH_POSTS} posts", "list 5 channels"
 SELF, CONTEXT = "who am I", "request context alone"
-PUBLIC_CREATE = "public API: create a post"
+CREATE_MANY = f"{CREATE} on 5 channels, 3 parts each"
+PUBLIC_CREATE, PUBLIC_CHANNELS = "public API: create a post", "public API: list 5 channels"
 PUBLIC_MONTH = f"public API: month of {MONTH_POSTS} posts"
+_PUBLIC_CHANNELS_PATH = "/public/v1/integrations"
 _SHIFT = 2**32  # ids apart from those of the calendar's own measurement
 
 
@@ -42,6 +45,8 @@ def _requests(
         CREATE: ("posts", caller.compose),
         f"{CREATE} on 5 channels": ("posts", lambda: caller.compose(channels=5)),
         f"{CREATE} with a thread of 5": ("posts", lambda: caller.compose(parts=5)),
+        CREATE_MANY: ("posts", lambda: caller.compose(channels=5, parts=3)),
+        PUBLIC_CHANNELS: ("public_api", lambda: program.get(_PUBLIC_CHANNELS_PATH, by_key=True)),
         PUBLIC_MONTH: ("public_api", program.public_month),
         PUBLIC_CREATE: ("public_api", program.public_compose),
     }
@@ -62,4 +67,5 @@ def _row(name: str, samples: Samples, bare: Samples) -> Row:
         "p50 ms": round(samples.p50_ms, 2),
         "p95 ms": round(samples.p95_ms, 2),
         "CPU ms": round(samples.cpu_ms, 2),
+        BOTH: round(samples.cpu_ms + samples.database_cpu_ms, 2),
     }

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import budgets, report
+from benchmarks import budgets, publishing, report, requests
 from benchmarks.assumptions import Lambda, in_lambda
+from benchmarks.imports import BARE
 from benchmarks.lateness import simulate
 from benchmarks.publishing import Throughput
 from benchmarks.timing import Samples, percentile, ratio
@@ -72,6 +73,34 @@ class TestBudgets:
         assert budgets._month(rows)["verdict"] == "met"
         rows[1]["index"] = "posts_pkey"
         assert str(budgets._month(rows)["verdict"]).startswith("missed")
+
+    @pytest.mark.parametrize(("times", "verdict"), [(8.0, "met"), (8.01, "missed")])
+    def test_requests_are_judged_by_their_ratio(self, times: float, verdict: str) -> None:
+        """Milliseconds depend on the machine."""
+        row: Any = {"p50 / bare": times, "p50 ms": 900.0, "CPU ms": 400.0}
+        assert str(budgets._request(requests.CREATE, row, 8.0)["verdict"]).startswith(verdict)
+
+    @pytest.mark.parametrize(("machine", "share"), [(1.0, 50), (2.0, 25)])
+    def test_former_figures_are_compared_on_a_machine_as_fast(
+        self, machine: float, share: int
+    ) -> None:
+        row: Any = {
+            "request": requests.CREATE_MANY,
+            requests.BOTH: budgets.CREATE_MANY_FORMER_MS / 2,
+        }
+        bare: Any = {"function": BARE, "CPU ms": budgets.BARE_IMPORT_FORMER_MS * machine}
+        judged = budgets._create_many([row], [bare])
+        assert str(judged["measured"]).startswith(f"{share}%")
+        assert judged["verdict"] == "met"
+
+    def test_what_was_not_measured_is_not_met(self) -> None:
+        assert budgets._request(requests.CREATE, None, 8.0)["verdict"] == "missed"
+        assert budgets._create_many([], [])["verdict"] == "missed"
+        assert budgets._bytes([])["verdict"] == "missed"
+        burst: Any = [{"what": publishing.LAST_OUT, "figure": 0.1}]
+        throughput: Any = [{"what": publishing.BOTH, "figure": 1.0}]
+        *_, trips = budgets._publishing(throughput, burst)
+        assert (trips["measured"], trips["verdict"]) == (budgets.NOT_MEASURED, "missed")
 
 
 class TestReport:
