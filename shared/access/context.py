@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, Uuid, bindparam, text
+from sqlalchemy import Connection, TextClause, Uuid, bindparam, text
 from sqlalchemy.orm import Session
 
 from shared.access.errors import (
@@ -142,7 +142,7 @@ class Caller:
     profile: Profile | None = None
 
 
-def identify(session: Session, credentials: Credentials, rule: Rule) -> Caller:
+def identify(session: Session | Connection, credentials: Credentials, rule: Rule) -> Caller:
     """Identify the caller, refuse what `rule` does not allow them, and count the call if it is limited.
 
     Raises:
@@ -162,7 +162,7 @@ def identify(session: Session, credentials: Credentials, rule: Rule) -> Caller:
     return caller
 
 
-def count_public(session: Session, subject: str, rate: Rate) -> Quota:
+def count_public(session: Session | Connection, subject: str, rate: Rate) -> Quota:
     """Count a call of a public route by `subject`: the caller's network (`network_of`), or the session it concerns.
 
     Raises:
@@ -173,7 +173,7 @@ def count_public(session: Session, subject: str, rate: Rate) -> Quota:
     return _quota(row, rate)
 
 
-def _by_session(session: Session, credentials: Credentials, rule: Rule) -> Caller:
+def _by_session(session: Session | Connection, credentials: Credentials, rule: Rule) -> Caller:
     claims = read_access_token(credentials.access_token or "")
     if claims is None:
         raise SessionOver
@@ -199,7 +199,7 @@ def _by_session(session: Session, credentials: Credentials, rule: Rule) -> Calle
     return _caller(row, Via.SESSION, rule)
 
 
-def _by_program(session: Session, credentials: Credentials, rule: Rule) -> Caller:
+def _by_program(session: Session | Connection, credentials: Credentials, rule: Rule) -> Caller:
     key = credentials.api_key or ""
     via = Via.OAUTH if key.startswith(GRANT_PREFIX) else Via.API_KEY
     values = {"key_hash": hash_secret(key), **_rate_values(_counted_rate(rule))}

@@ -1,8 +1,9 @@
 """Which fields of a JSON value are unknown to a model? Listed by path, to refuse them or to warn about them."""
 
 import difflib
+import functools
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -91,12 +92,19 @@ def names_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or key for key, field in model.model_fields.items()]
 
 
+@functools.cache
+def _types_of(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Return the type of each field by its names."""
+    types_by_name: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        types_by_name[name] = types_by_name[field.alias or name] = field.annotation
+    return types_by_name
+
+
 def _of_model(model: type[BaseModel], value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, dict):
         return
-    known = {}
-    for name, field in model.model_fields.items():
-        known[name] = known[field.alias or name] = field.annotation
+    known = _types_of(model)
     for name, inner in value.items():
         where = f"{path}{name}"
         if name in known:

@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -48,7 +49,7 @@ from shared.core.unknown_fields import (
     unknown_fields,
     unknown_parameter,
 )
-from shared.db.session import read_only, unit_of_work
+from shared.db.session import autocommit, read_only, unit_of_work
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
 from shared.web.bodies import is_json
@@ -84,7 +85,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
         if rule.who is not Who.PUBLIC:
             request.state.counted = True
             caller = _again_if_disconnected(
-                lambda session: identify(session, credentials_of(request), rule)
+                lambda connection: identify(connection, credentials_of(request), rule)
             )
             request.state.caller, request.state.quota = caller, caller.quota
             note(organization_id=caller.member.organization_id, **_who(caller))
@@ -112,7 +113,7 @@ def _count_public(request: Request, rate: Rate) -> None:
         count_in_memory(rate, subject)
     else:
         request.state.quota = _again_if_disconnected(
-            lambda session: count_public(session, subject, rate)
+            lambda connection: count_public(connection, subject, rate)
         )
 
 
@@ -281,20 +282,20 @@ Writing = Annotated[Session, Depends(_writing, scope="function")]
 """A session that is the request's one transaction."""
 
 
-def _again_if_disconnected(work: Callable[[Session], T]) -> T:
+def _again_if_disconnected(work: Callable[[Session | Connection], T]) -> T:
     """Run the request's first statement, once more on a fresh connection if the container slept through its end.
 
     All it may write is how often somebody called and when, so it is `repeatable`: counted twice does no harm.
     """
     try:
-        with read_only() as session:
-            return work(session)
+        with autocommit() as connection:
+            return work(connection)
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
         log.warning("database.reconnected")
-    with read_only() as session:
-        return work(session)
+    with autocommit() as connection:
+        return work(connection)
 
 
 def _caller_of(request: Request) -> Caller:

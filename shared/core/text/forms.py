@@ -26,6 +26,9 @@ SCHEMES = frozenset({"http", "https", "mailto"})
 # nh3 0.3 copies all of a text so far at each `&amp;`, so it is given this noncharacter, which texts do not have, instead.
 _AMPERSAND = "\ufdd0"
 
+# A text is written several times in one request: to count it on each channel, and to know it again.
+_REMEMBERED, _REMEMBERED_CHARACTERS = 64, 20_000
+
 Mention = Callable[[str, str], str]
 """Writes a mention, given the platform's id of the mentioned and the label shown."""
 
@@ -61,6 +64,12 @@ def to_plain(composed: str, *, mention: Mention | None = None) -> str:
     Paragraphs and headings are separated by a blank line, list items begin with `- ` or their number, a link stands as its address,
     after its words where those say something else.
     """
+    write = _plain if len(composed) <= _REMEMBERED_CHARACTERS else _plain.__wrapped__
+    return write(composed, mention)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _plain(composed: str, mention: Mention | None) -> str:
     return _render(composed, _Plain(mention))
 
 
