@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from shared.channels.line import OpenedChannel, get_opened_channel
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId, new_id
+from shared.core.log import log
+from shared.db.session import CommitUnknown
 from shared.posts.hints import Hint, Schedule, publish_hint
 from shared.posts.lifecycle import PostState
 from shared.posts.obstacles import CROWDED, Obstacle, Step, named, sentence
@@ -102,17 +104,21 @@ def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Cl
     """Claim a part for publishing; None when the message is stale or a duplicate.
 
     Without a session the statement is a transaction of its own.
+
+    Raises:
+        CommitUnknown: the answer was lost, and no attempt of this claim is there (yet).
     """
+    attempt_id = new_id()
     values: _ClaimValues = {
         "part_id": part_id,
         "revision": revision,
-        "attempt_id": new_id(),
+        "attempt_id": attempt_id,
         "lease_seconds": float(settings().lease_seconds),
         "max_late_seconds": settings().max_late.total_seconds(),
         "crowded_message": sentence(CROWDED, Step.CLAIM),
     }
     if session is None:
-        rows = queries.CLAIM.alone(**values, **_bounds())
+        rows = _claim_alone(values, attempt_id)
     else:
         rows = queries.CLAIM.all(session, **values, **_bounds())
     for row in rows:  # one at most
@@ -122,6 +128,18 @@ def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Cl
             attempt_id=row.attempt_id, step=1, number=row.number, part=part_from(row), progress={}
         )
     return None
+
+
+def _claim_alone(values: "_ClaimValues", attempt_id: UUID) -> list[ClaimRow]:
+    """Claim in autocommit. Where the answer is lost, go on with the attempt that was made."""
+    try:
+        return queries.CLAIM.alone(**values, **_bounds())
+    except CommitUnknown:
+        found = queries.CLAIMED.alone(attempt_id=attempt_id)
+        if not found:
+            raise
+        log.warning("publish.claimed_before", extra={"attempt_id": attempt_id})
+        return found
 
 
 def _not_now(row: ClaimRow) -> NotNow:

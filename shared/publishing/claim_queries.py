@@ -159,6 +159,37 @@ One statement, so that what was checked is still true when the part moves, and t
 """
 
 
+class Claimed(NamedTuple):
+    attempt_id: UUID
+
+
+CLAIMED = Statement(
+    "claimed",
+    sql(
+        """
+        with own as (
+            select id, post_id, number from attempts
+            where id = :attempt_id and step = 1 and state = 'running' and lease_until > now()
+        ), candidate as (
+            {candidate}
+            join own on own.post_id = p.id
+            where p.state = 'publishing'
+        )
+        select {part}, null::text as verdict, own.id as attempt_id, own.number, null::float8 as turn_seconds
+        from candidate join own on own.post_id = candidate.id
+        """,
+        candidate=CANDIDATE,
+        part=columns_in("candidate", PartRow),
+    ),
+    params=Claimed,
+    row=ClaimRow,
+)
+"""Return what a claim whose answer was lost has come to; no row: nothing, or not yet.
+
+Nobody else knows the id of its attempt, and its step shows whether somebody has taken it over.
+"""
+
+
 class Resume(NamedTuple):
     attempt_id: UUID
     step: int

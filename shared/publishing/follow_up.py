@@ -1,13 +1,16 @@
 """What is written after a try, and what follows from it: one transaction, then messages, mails and metrics.
 
+A release is recorded by one statement, which is a transaction of its own.
+
 Every write is conditional on attempt, step and a live lease. A holder that has lost its lease and still brings a release
 leaves it on its own row, where reconcile finds it.
 """
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Protocol, TypedDict
 from uuid import UUID
 
@@ -20,10 +23,10 @@ from shared.core import metrics
 from shared.core.config import settings
 from shared.core.log import log
 from shared.db.insist import insist
-from shared.db.session import after_commit, run, unit_of_work
+from shared.db.session import after_commit, follow, run, unit_of_work
 from shared.db.statement import Json
 from shared.db.wire import constraint_of
-from shared.posts.hints import Queued, arm_after_commit, attempt_hint, send_after_commit
+from shared.posts.hints import Queued, arm, arm_after_commit, attempt_hint, send_after_commit
 from shared.posts.obstacles import PREDECESSOR_FAILED, Obstacle, Step, sentence
 from shared.providers.base import Released
 from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderError, RateLimited
@@ -86,7 +89,7 @@ def _record(claimed: Claim, next_: Next) -> None:
 
 def _record_released(claimed: Claim, released: Released) -> None:
     try:
-        run(lambda session: _write_release(session, claimed, released))
+        _write_release(claimed, released)
     except IntegrityError as error:
         if constraint_of(error) != "uq_posts_release":
             raise
@@ -96,21 +99,20 @@ def _record_released(claimed: Claim, released: Released) -> None:
         run(lambda session: _record_unconfirmed(session, claimed, taken))
 
 
-def _write_release(session: Session, claimed: Claim, released: Released) -> None:
+def _write_release(claimed: Claim, released: Released) -> None:
+    """Record a release by one statement in autocommit. Repeated after a lost answer, it changes nothing."""
     data = released.data_to_store
-    row = queries.RECORD_RELEASED.find(
-        session,
+    recorded = queries.RECORD_RELEASED.alone(
         **_held(claimed),
         release_id=released.id,
         release_url=released.url or None,
         release_data=data,
         **notices.published(claimed.part, released.url).values,
     )
-    if row is not None:
-        _follow_release(session, claimed.part, row)
+    if recorded:
+        follow(_after_release(claimed.part, recorded[0]))
         return
-    queries.KEEP_LATE_RELEASE.run(
-        session,
+    queries.KEEP_LATE_RELEASE.alone(
         attempt_id=claimed.attempt_id,
         release_id=released.id,
         release_url=released.url or None,
@@ -119,13 +121,13 @@ def _write_release(session: Session, claimed: Claim, released: Released) -> None
     log.warning("publish.released_late", extra={"attempt_id": claimed.attempt_id})
 
 
-def _follow_release(session: Session, part: DuePart, row: RecordReleasedRow) -> None:
-    """Send the next part's hint and the webhooks' messages, and count."""
+def _after_release(part: DuePart, row: RecordReleasedRow) -> Iterator[Callable[[], object]]:
+    """Yield what follows a release: the next part's hint, the webhooks' messages, and the count."""
     if row.id is not None:
-        arm_after_commit(session, [Queued.from_row(row)])
-    announce.send_after_commit(session, part.organization_id, row.messages)
-    late = timedelta(seconds=row.late_seconds)
-    after_commit(session, lambda: _count_published(part, late))
+        yield partial(arm, [Queued.from_row(row)])
+    if row.messages:
+        yield partial(announce.send, part.organization_id, list(row.messages))
+    yield partial(_count_published, part, timedelta(seconds=row.late_seconds))
 
 
 def _count_published(part: DuePart, late: timedelta) -> None:
