@@ -15,13 +15,15 @@ from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from shared.aws.queues import MessagesNotTaken
 from shared.core import metrics
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import request_missing_variants
 from shared.notifications.mails import mail_overdue
-from shared.posts.hints import arm, attempt_hint, publish_hint, send, stage_hint
+from shared.posts.hints import Hint, arm, attempt_hint, publish_hint, send, stage_hint
 from shared.publishing import notices, outcome, prepare_queries
 from shared.publishing import sweep_queries as queries
 from shared.publishing.bulk_notices import Told, mail_bulk, tell_bulk
@@ -37,7 +39,6 @@ from shared.publishing.sweep_queries import (
     TakeLimitedRow,
     TakeLostRow,
     TakeOverdueRow,
-    TakeUnsentRow,
 )
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.sweep import send_due_deliveries
@@ -172,31 +173,42 @@ def send_unsent() -> int:
     """Send the on-the-second message of parts whose schedule has not fired. What the queue refuses is sent next time."""
     with unit_of_work() as session:
         rows = queries.TAKE_UNSENT.all(session, PAGE_SIZE)
-    try:
-        send(publish_hint(row, wait=timedelta(seconds=row.wait_seconds)) for row in rows)
-    except MessagesNotTaken as error:
-        _unmark_sent([rows[index] for index in error.failed])
-        raise
-    except Exception:  # whatever it was, none is known to be on the queue
-        _unmark_sent(rows)
-        raise
+    hints = [publish_hint(row, wait=timedelta(seconds=row.wait_seconds)) for row in rows]
+    _send_each([row.id for row in rows], hints, give_back=prepare_queries.UNMARK_ENQUEUED.run)
     send(stage_hint(row) for row in rows if row.has_media)
     return len(rows)
 
 
-def _unmark_sent(rows: Sequence[TakeUnsentRow]) -> None:
-    with unit_of_work() as session:
-        prepare_queries.UNMARK_ENQUEUED.run(session, [row.id for row in rows])
+def _send_each(
+    ids: list[UUID], hints: Sequence[Hint], *, give_back: Callable[[Session, list[UUID]], object]
+) -> None:
+    """Send the hint of each part; `give_back` is called for the parts whose hint the queue did not take."""
+    refused = ids  # whatever goes wrong, none is known to be on the queue
+    try:
+        send(hints)
+    except Exception as error:
+        if isinstance(error, MessagesNotTaken):
+            refused = [ids[index] for index in error.failed]
+        with unit_of_work() as session:
+            give_back(session, refused)
+        raise
 
 
 def send_overdue(sweep: _Sweep) -> int:
-    """Send overdue parts again, and note whom to notify of those that are more than five minutes late."""
+    """Note whom to notify of parts that are more than five minutes late, and send overdue parts again."""
     with unit_of_work() as session:
         rows = queries.TAKE_OVERDUE.all(
             session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
         )
+    _note_late(sweep, rows)  # first: while the queue is away, members are notified all the same
     due = [row for row in rows if row.paused_until is None]
-    send([publish_hint(row) for row in due] + [stage_hint(row) for row in due if row.has_media])
+    hints = [publish_hint(row) for row in due]
+    _send_each([row.id for row in due], hints, give_back=queries.LOOK_AGAIN_SOON.run)
+    send(stage_hint(row) for row in due if row.has_media)
+    return len(rows)
+
+
+def _note_late(sweep: _Sweep, rows: Sequence[TakeOverdueRow]) -> None:
     for row in rows:
         if (row.late_seconds or 0) < TOLD_WHEN_LATE_BY.total_seconds():
             continue
@@ -206,7 +218,6 @@ def send_overdue(sweep: _Sweep) -> int:
             )
         elif (row.paused_seconds or 0) > LIMITED_FOR.total_seconds():
             sweep.limited.append(_limited(row, row.paused_until))
-    return len(rows)
 
 
 def settle_lost_attempts() -> int:

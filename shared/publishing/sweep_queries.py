@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared.db.statement import NoParams, Statement, columns_in, sql
+from shared.db.statement import NoParams, NoRow, Statement, columns_in, sql
 from shared.posts.announce import announcing
 from shared.posts.hints import QUEUED_COLUMNS, Queued
 from shared.posts.lifecycle import Hand, PostState, where_may_become
@@ -144,6 +144,22 @@ TAKE_OVERDUE = Statement(
     row=TakeOverdueRow,
 )
 """Take a page of overdue parts, to send each again at growing intervals."""
+
+
+class LookAgainSoon(NamedTuple):
+    ids: list[UUID]
+
+
+LOOK_AGAIN_SOON = Statement(
+    "look_again_soon",
+    sql("""
+        update posts set next_check_at = now() + interval '30 seconds'
+        where id = any(cast(:ids as uuid[])) and state = 'queued'
+    """),
+    params=LookAgainSoon,
+    row=NoRow,
+)
+"""Have the next sweep look at parts again, however late they are: the queue did not take their messages."""
 
 
 class TakeLost(NamedTuple):

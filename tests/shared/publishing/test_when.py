@@ -1,5 +1,6 @@
 """When a post goes out after a hint was lost: on its second, not only some time."""
 
+import contextlib
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -89,6 +90,34 @@ class TestOnTheSecond:
         each_minute(world, until=155)
         assert len(moments) == 1
         assert moments[0] - 150 <= 2
+
+
+class TestQueueAway:
+    """For hours, and then it is back: what was due meanwhile goes out within two minutes, and nobody was left unaware."""
+
+    @pytest.mark.parametrize("which", ["all", "some"])
+    def test_what_is_overdue_goes_out_soon_after(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, which: str
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=SOON)
+        world.messages.clear()
+        world.schedules.clear()
+
+        def away(_queue_url: str, messages: list[Message]) -> None:
+            if messages:
+                raise MessagesNotTaken([0]) if which == "some" else ConnectionError("away")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(queues, "send", away)
+            for _ in range(60):
+                world.pass_time(61)
+                with contextlib.suppress(ExceptionGroup):
+                    reconcile()
+        with world.engine.connect() as connection:
+            told = text("select count(*) from notifications where dedupe_key like 'late:%'")
+            assert connection.execute(told).scalar_one() == 1
+        world.run(until=180)  # two sweeps, a minute apart
+        assert world.states(root.id)[0] == "published"
 
 
 class TestPutBack:
