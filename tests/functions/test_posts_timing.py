@@ -22,7 +22,7 @@ LATER = (NOW + timedelta(minutes=10)).isoformat()
 
 
 def ago(**units: float) -> datetime:
-    return NOW - timedelta(**units)
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(**units)
 
 
 def entry(channel: Channel, **more: Any) -> dict[str, Any]:
