@@ -1,6 +1,6 @@
-"""Which analytics does the public API return for a channel and a post? `[]`: the platform provides none.
+"""Which analytics the public API returns for a channel and a post. `[]`: the platform provides none.
 
-Existing clients take totals as texts.
+Existing clients expect totals as strings.
 """
 
 from collections.abc import Callable, Sequence

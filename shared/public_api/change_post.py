@@ -1,4 +1,4 @@
-"""How programs change a post that is there: its parts, its settings, and whether it goes out."""
+"""How programs change an existing post: its parts, its settings, and whether it is published."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ from shared.public_api.warnings import of_settings, of_tags, warning
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A post as it is now, and what its sender may want to look at."""
+    """A post as it is now, and warnings for its sender."""
 
     thread: PublicThread
     warnings: Sequence[str]
@@ -55,14 +55,14 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class SettingsPut:
-    """A post whose settings were changed, and what its sender may want to look at."""
+    """A post whose settings were changed, and warnings for its sender."""
 
     shown: PublicSettings
     warnings: Sequence[str]
 
 
 def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
-    """Change a post. It opens transactions of its own: none is open while files are fetched.
+    """Change a post. It opens its own transactions: none is open while files are fetched.
 
     Raises:
         PostNotFound: there is none.
@@ -101,11 +101,11 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
 def change_settings(
     session: Session, author: Author, post_id: UUID, body: NewSettings
 ) -> SettingsPut:
-    """Put settings over those of a post that is still to go out.
+    """Merge settings into those of a post that is not published yet.
 
     Raises:
         PostNotFound: there is none.
-        Refused: it is a reply, is on its way, or the platform would refuse it so.
+        Refused: it is a reply, is being published, or the platform would refuse the settings.
     """
     try:
         before = lock_post(session, author.organization_id, post_id)
@@ -130,7 +130,7 @@ def change_settings(
 def change_status(
     session: Session, author: Author, post_id: UUID, body: StatusWanted
 ) -> PublicStatus:
-    """Queue a post for its time, or take it back to a draft.
+    """Queue a post for its time, or make it a draft again.
 
     Raises:
         Refused: there is none, or the platform would refuse it as it is.
@@ -146,13 +146,13 @@ def change_status(
 
 
 def name_release_of(author: Author, post_id: UUID, body: NewReleaseId) -> PublicRelease:
-    """Record which post of the platform a post is, where the platform did not say. No transaction may be open.
+    """Record the release of a post whose platform did not report it. No transaction may be open.
 
     Raises:
         PostNotFound: there is none.
-        Refused: that is known, it is not published, or the platform has no such post of the channel.
+        Refused: its release is known, it is not published, or the platform has no such post of the channel.
         CannotCheck: the platform does not answer.
-        ReleaseTaken: another post is that one.
+        ReleaseTaken: another post already has that release.
     """
     try:
         release_id = name_release(author, post_id, body.release_id)
@@ -164,7 +164,7 @@ def name_release_of(author: Author, post_id: UUID, body: NewReleaseId) -> Public
 
 
 def post_not_found() -> Refused:
-    """Report that there is no such post, where the contract has another status for it than 404."""
+    """Report that there is no such post, where the contract has a status other than 404."""
     return bad_request("Post not found")
 
 

@@ -1,4 +1,4 @@
-"""How does the public API show, connect, ask and delete channels? As its contract words it; there they are integrations."""
+"""How the public API shows, connects, queries and deletes channels. Its contract calls them integrations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
@@ -114,12 +114,12 @@ def get_channel(session: Session, organization_id: OrganizationId, channel_id: s
 
 
 def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) -> Started:
-    """Begin connecting an account; `refresh` names the channel that is connected again.
+    """Start connecting an account; `refresh` names the channel to reconnect.
 
     Raises:
-        ChannelNotFound: there is none to be connected again.
+        ChannelNotFound: there is no such channel to reconnect.
         Refused: there is no such platform, it needs more than its own page, or it refused.
-        PersonNeeded: the member who made the key is gone, so nobody would have started it.
+        PersonNeeded: the member who created the key was deleted, so the connection would belong to nobody.
     """
     try:
         spec = offered(slug).spec
@@ -137,20 +137,20 @@ def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) ->
 
 
 def delete_channel(session: Session, author: Author, channel_id: str) -> PublicChannelRef:
-    """Delete a channel and what was still to be published through it.
+    """Delete a channel and its unpublished posts.
 
     Raises:
         ChannelNotFound: the organization has no such channel.
     """
     channel = get_channel(session, author.organization_id, channel_id)
-    # Posts before their channel: the order in which the publisher locks them too.
+    # Posts before their channel, in the same order as the publisher locks them.
     delete_posts_of_channel(session, author, channel.id)
     queries.delete_channel(session, author.organization_id, channel.id)
     return PublicChannelRef(id=channel.id)
 
 
 def show_guide(session: Session, organization_id: OrganizationId, channel_id: str) -> GuideOut:
-    """Say what to know before writing for a channel.
+    """Describe what to know before writing for a channel.
 
     Raises:
         ChannelNotFound: the organization has no such channel.
@@ -160,7 +160,7 @@ def show_guide(session: Session, organization_id: OrganizationId, channel_id: st
 
 
 def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -> ToolAnswer:
-    """Run one of the platform's tools for a channel, with a renewed token if the old one has ended.
+    """Run one of the platform's tools for a channel, with a renewed token if the old one has expired.
 
     Raises:
         ChannelNotFound: the organization has no such channel.

@@ -1,4 +1,4 @@
-"""What happens when a program composes: its body is read, files from elsewhere are fetched, and everybody's use case runs."""
+"""What happens when a program composes: its body is read, external files are fetched, and the common use case runs."""
 
 import hashlib
 import json
@@ -45,9 +45,9 @@ SCOPE = "POST /public/v1/posts"
 def compose_posts(
     author: Author, body: PublicDraft, *, key: str | None = None
 ) -> list[CreatedPost]:
-    """Store a group of posts, in the order of the body's entries. With `key` the same request is carried out once.
+    """Store a group of posts, in the order of the body's entries. With `key`, the same request is carried out only once.
 
-    It opens transactions of its own: none is open while files are fetched.
+    It opens its own transactions: none is open while files are fetched.
 
     Raises:
         InvalidInput: something in the body was refused; nothing is stored.
@@ -90,7 +90,7 @@ def channels_of(body: PublicDraft) -> list[UUID]:
 
 
 def images_of(body: PublicDraft) -> list[Elsewhere]:
-    """List the images of a body that are not in the library, as far as their addresses tell."""
+    """List the images of a body that, by their addresses, are not in the library."""
     return [
         image
         for number, entry in enumerate(body.posts)
@@ -119,9 +119,9 @@ def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> Pos
 
 
 def _kind(body: PublicDraft) -> PostType:
-    """Say what is to become of a post: one whose time is just over goes out at once, as it does for programs that exist.
+    """Return what to do with a post. One whose time has just passed is published at once, as existing programs expect.
 
-    They send it after a pause of their own, or send it again.
+    They send it after a delay of their own, or send it again.
 
     Raises:
         TooLateToSchedule: it is more than 24 hours in the past (`MAX_LATE_HOURS`).
@@ -133,7 +133,7 @@ def _kind(body: PublicDraft) -> PostType:
 
 
 def refuse_if_too_late(date: datetime) -> None:
-    """Refuse a time that passed longer ago than a post may be late.
+    """Check that a time is not further in the past than a post may be late.
 
     Raises:
         TooLateToSchedule: it is.
@@ -146,7 +146,7 @@ def refuse_if_too_late(date: datetime) -> None:
 def store(
     session: Session, author: Author, body: PublicDraft, draft: PostDraft
 ) -> list[CreatedPost]:
-    """Compose a draft that was made of `body`, and word what is refused as the public API does.
+    """Compose a draft made from `body`, and word refusals as the public API does.
 
     Raises:
         InvalidInput: something in the body was refused.
@@ -172,7 +172,7 @@ def store(
 
 
 def _compose(session: Session, author: Author, draft: PostDraft) -> list[CreatedPost]:
-    """Compose, with the stored parts that the draft does not name. Each entry is a group of its own on this wire."""
+    """Compose, with the stored parts that the draft does not name. In this API, each entry is its own group."""
     entries = list(draft.posts or ())
     tags, unknown = known_tags(session, author.organization_id, draft.tags or [])
     named = {i: one for i, entry in enumerate(entries) if (one := as_uuid(entry.value[0].id))}
@@ -208,7 +208,7 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
 def _with_kept(
     entry: ChannelPostIn, parts: Sequence[StoredPart], prefix: str
 ) -> tuple[ChannelPostIn, Merged | None]:
-    """Add the parts that an entry does not name, unless it names their group or they are out already."""
+    """Add the parts that an entry does not name, unless it names their group or they are already published."""
     root = parts[0]
     if as_uuid(entry.group) == root.group_id or is_out(parts):
         first = entry.value[0].model_copy(update={"id": str(root.id)})
@@ -232,10 +232,10 @@ def _channel_id(body: PublicDraft, number: int) -> UUID:
 def require_channels(
     session: Session, organization_id: OrganizationId, channels: Sequence[UUID]
 ) -> None:
-    """Refuse channels of others, before anything is fetched.
+    """Check that the channels are the organization's, before anything is fetched.
 
     Raises:
-        Refused: some are not the organization's.
+        Refused: some are not.
     """
     try:
         get_channels(session, organization_id, set(channels))
@@ -253,7 +253,7 @@ def _no_such_channel(numbers: Sequence[int]) -> Refused:
 
 
 def _hash(body: PublicDraft) -> bytes:
-    """Hash what was read of the body: how it was written does not count."""
+    """Hash the parsed body, so that its formatting does not matter."""
     written = body.model_dump(mode="json", exclude_unset=True)
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).digest()
 

@@ -1,4 +1,4 @@
-"""Which refusals the public API has its own words for: bodies that existing clients read `msg` or `message` from."""
+"""The refusals that the public API words differently: existing clients read `msg` or `message` from their bodies."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -8,9 +8,9 @@ from shared.core.errors import AppError, FieldProblem
 
 
 class Refused(AppError):
-    """A refusal with a status of its own; clients read `msg` or `message`, so the body has both.
+    """A refusal with its own status. Clients read `msg` or `message`, so the body has both.
 
-    `also` are further fields of the body, `error` the name of the kind of refusal where the contract has one.
+    `also` are additional fields of the body; `error` is the name of the kind of refusal, if the contract has one.
     """
 
     code = "refused"
@@ -31,7 +31,7 @@ class Refused(AppError):
 
 
 def bad_request(message: str, *problems: FieldProblem) -> Refused:
-    """Refuse what the request asks for."""
+    """Report a bad request."""
     return Refused(
         HTTPStatus.BAD_REQUEST, message, error=HTTPStatus.BAD_REQUEST.phrase, problems=problems
     )

@@ -1,6 +1,6 @@
-"""What is a program told that writes for a platform? Its rules in words, its longest text, its settings and its tools.
+"""What a program needs to know to write for a platform: its rules in words, maximum text length, settings and tools.
 
-Everything is made from the provider's table, so it says what the check of a post does.
+Everything is made from the provider's table, so it agrees with the check of a post.
 """
 
 from collections.abc import Iterator, Mapping
@@ -72,9 +72,9 @@ class GuideOut(WireModel):
 
 
 def guide(slug: str, account: Mapping[str, Any]) -> Guide:
-    """Describe a platform; `account` is what it said of the account when that was connected.
+    """Describe a platform; `account` is what it reported about the account when that was connected.
 
-    Of a platform that is not, or no longer, here there is nothing to say.
+    The description of a platform that is not, or no longer, offered is empty.
     """
     try:
         acting = provider(slug)
@@ -89,7 +89,7 @@ def guide(slug: str, account: Mapping[str, Any]) -> Guide:
 
 
 def tools_of(acting: Provider) -> list[ToolOut]:
-    """List what a platform can be asked."""
+    """List a platform's tools."""
     if not isinstance(acting, CanRunTools):
         return []
     return [
@@ -106,7 +106,7 @@ def tools_of(acting: Provider) -> list[ToolOut]:
 
 
 def rules_in_words(acting: Provider, account: Mapping[str, Any]) -> str:
-    """Write a platform's rules, a line for each subject."""
+    """Describe a platform's rules, one line per subject."""
     spec = acting.spec
     lines = [_parts(acting), _text(acting, acting.text_rules(account))]
     lines.append(f"Files of a part: {_files(acting.media_rules(account, {}))}")

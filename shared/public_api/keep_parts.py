@@ -1,7 +1,7 @@
-"""Which stored parts does a thread keep when a request does not name them?
+"""Which stored parts a thread keeps if a request does not name them.
 
-On this wire a part is named by its id. A program that changes the text of a post often sends that post alone, so the
-replies that are stored stay unless the request names the group that holds them, which means the whole thread.
+In this API, a part is named by its id. A program that changes a post's text often sends only that post, so stored replies
+stay unless the request names their group, which means the whole thread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,20 @@ from shared.posts.standing import living
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A thread with the parts that it keeps. `origins` holds each part's place in the request; None: it was kept."""
+    """A thread with the parts that it keeps. `origins` is each part's position in the request; None: it was kept."""
 
     parts: Sequence[PartIn]
     origins: Sequence[int | None]
 
 
 def keep_unnamed(sent: Sequence[PartIn], stored: Sequence[StoredPart], *, prefix: str) -> Merged:
-    """Add to `sent` the stored parts that it does not name, each behind the part that it follows now.
+    """Add to `sent` the stored parts that it does not name, each after the part that it follows now.
 
     The first part of `sent` is the root unless it names another part. Parts without an id of the thread are new and
     come after those that are kept. `prefix` is the request's path to `value`, such as `posts.0.`.
 
     Raises:
-        InvalidInput: two parts name the same one.
+        InvalidInput: two parts have the same id.
     """
     known = {part.id: part for part in living(stored)}
     root_id = next(iter(known))
@@ -53,7 +53,7 @@ def keep_unnamed(sent: Sequence[PartIn], stored: Sequence[StoredPart], *, prefix
 
 
 def path_in_request(problem: FieldProblem, merged: Merged, prefix: str) -> FieldProblem:
-    """Name the field of a refused part as the request does; of a part that was kept, say that it is one."""
+    """Name the field of a refused part as the request does; if the part was kept, say so."""
     before = f"{prefix}value."
     number, _, field = problem.path.removeprefix(before).partition(".")
     if not problem.path.startswith(before) or not number.isdigit():

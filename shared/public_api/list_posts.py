@@ -1,4 +1,4 @@
-"""Which posts does the public API list? Roots of living channels in a range, as the database writes them."""
+"""Which posts the public API lists: the roots of existing channels in a range, serialized by the database."""
 
 import json
 from collections.abc import Sequence
@@ -112,7 +112,7 @@ def list_posts_json(
     customer: str | None = None,
     cursor: str | None = None,
 ) -> tuple[str, str | None]:
-    """List the posts of a range as the JSON of `PublicPosts`, and the cursor of the rest where there are too many.
+    """List the posts of a range as the JSON of `PublicPosts`, and the cursor of the rest if there are too many.
 
     Both ends are included, and the range may be of any length.
     """
@@ -125,7 +125,7 @@ def list_posts_json(
         after_time=after_time,
         after_id=after_id,
         customer_id=(as_uuid(customer) or _NOBODY) if customer else None,
-        size=MAX_RANGE_POSTS + 1,  # one more than is shown, to see whether there is a rest
+        size=MAX_RANGE_POSTS + 1,  # one more than is shown, to see whether there are more
     )
     if row.number <= MAX_RANGE_POSTS and row.characters <= MAX_RANGE_CHARACTERS:
         return f'{{"posts":{row.posts}}}', None
@@ -137,7 +137,7 @@ def list_posts_json(
 
 
 def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cut a list where it is too long for one answer; its first post is shown whatever it is."""
+    """Cut a list that is too long for one answer; its first post is always included."""
     characters, shown = 0, list[dict[str, Any]]()
     for post in posts[:MAX_RANGE_POSTS]:
         characters += len(post["content"])
@@ -148,6 +148,6 @@ def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) -> str:
-    """Make the cursor of a post; its time on the wire lacks the microseconds that the order needs."""
+    """Return the cursor of a post. Its time in the response lacks the microseconds that the order needs."""
     moment = _TIME_OF.one(session, organization_id, UUID(post_id)).publish_at
     return write_cursor(clock.as_utc(moment).isoformat(), post_id)

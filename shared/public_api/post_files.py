@@ -1,4 +1,4 @@
-"""Which file of the library does each image of a body mean? Its path says it; what is not here yet is fetched."""
+"""Which library file each image of a body means: its path decides, and files that are not stored yet are fetched."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ class Elsewhere:
 
 
 def images_elsewhere(parts: Sequence[PublicPart], prefix: str = "") -> Iterator[Elsewhere]:
-    """Find the images that are not in the library, as far as their addresses tell."""
+    """Find the images that, by their addresses, are not in the library."""
     for number, part in enumerate(parts):
         for index, image in enumerate(part.image):
             if not _is_ours(image.path):
@@ -64,13 +64,13 @@ def fetch(
     *,
     uploaded_by: UserId | None = None,
 ) -> Taken:
-    """Take images into the library, each address once, beside those that are `known`; all within the time of one.
+    """Fetch images into the library, each address once, in addition to those that are `known`; all within the time of one.
 
     Not for use inside a transaction: it waits for other people's servers.
 
     Raises:
-        InvalidInput: an address cannot be fetched, or they are too many.
-        RateLimitReached: the organization has had too many fetched in this minute.
+        InvalidInput: an address cannot be fetched, or there are too many.
+        RateLimitReached: too many were fetched for the organization in this minute.
     """
     first_named = {one.image.path: one for one in reversed(images)}
     wanted = [

@@ -1,4 +1,4 @@
-"""How the public API tells why a post was refused: of all reasons the first, with its channel, as its clients show it."""
+"""How the public API explains why a post was refused: with the first reason and its channel, as its clients show it."""
 
 import re
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ def refused(
     error: InvalidInput,
     channels: Sequence[UUID],
 ) -> AppError:
-    """Render a refusal. `channels` are those of the body's entries; of a body without `posts`, its one channel.
+    """Render a refusal. `channels` are those of the body's entries; for a body without `posts`, its one channel.
 
-    What is wrong with the body itself is listed; what a platform would refuse is reported for the first post alone.
+    Problems of the body itself are all listed; what a platform would refuse is reported for the first post only.
     """
     of_body = [_in_public(one) for one in error.problems if _is_of_body(one)]
     if of_body or not error.problems:
@@ -39,7 +39,7 @@ def refused(
 
 
 def first_empty(parts: Sequence[PublicPart], prefix: str = "") -> FieldProblem | None:
-    """Find the first part that says nothing and shows nothing: not even a draft may hold it."""
+    """Find the first part without text and files, which not even a draft may contain."""
     for number, part in enumerate(parts):
         if not part.image and is_blank(to_plain(sanitize(part.content))):
             path = f"{prefix}value.{number}.content"
@@ -55,7 +55,7 @@ def _is_of_body(problem: FieldProblem) -> bool:
 
 
 def _in_public(problem: FieldProblem) -> FieldProblem:
-    """Name the field that says which file it is, which here is its path."""
+    """Name the field that identifies the file, which in this API is its path."""
     if problem.code != "media_not_found":
         return problem
     return replace(problem, path=re.sub(r"(image\.\d+)\.id$", r"\1.path", problem.path))
@@ -67,7 +67,7 @@ def _number(problem: FieldProblem) -> int:
 
 
 def _rank(problem: FieldProblem) -> int:
-    """Order reasons as the contract does: nothing in it, settings, files, length, and then all others."""
+    """Order reasons as the contract does: empty, settings, files, length, and then all others."""
     relative = _ENTRY.sub("", problem.path, count=1)
     if problem.code == "empty":
         return 0

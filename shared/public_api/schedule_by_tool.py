@@ -1,4 +1,4 @@
-"""What happens when a language model schedules: each entry becomes a group of its own, and all are stored or none."""
+"""What happens when a language model schedules: each entry becomes its own group, and either all are stored or none."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _PART = re.compile(r"value\.(\d+)(?:\.image\.(\d+)(?:\.(?:path|id))?)?")
 
 
 def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[PublicCreated]:
-    """Store one post for each entry, in their order. It opens transactions of its own: none is open while files are fetched.
+    """Store one post for each entry, in order. It opens its own transactions: none is open while files are fetched.
 
     Raises:
         InvalidInput: something in it was refused; nothing is stored.
@@ -61,7 +61,7 @@ def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[Publi
 
 
 def settings_of(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Put settings together that came as a list; of those named twice the last one counts."""
+    """Merge settings that came as a list; if one is named twice, the last one counts."""
     return {pair.key: pair.value for pair in pairs}
 
 

@@ -1,6 +1,6 @@
-"""Which tools do language models have? A table: what each takes and gives, what it needs, and the function behind it.
+"""Which tools language models have: a table of what each takes and returns, what it needs, and the function behind it.
 
-The functions are those of the public API. What makes pictures, videos or texts needs a vendor and is not here.
+The functions are those of the public API. Tools that generate pictures, videos or texts need a vendor and do not exist.
 """
 
 import functools
@@ -114,13 +114,13 @@ def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) ->
 
 
 def unknown_arguments(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
-    """Name the arguments that a tool does not know, in one text; None: it knows all."""
+    """List the arguments that a tool does not know in one string; None: it knows all of them."""
     unknown = unknown_fields(tool.takes, dict(arguments))
     return f"Unknown arguments were ignored: {', '.join(unknown)}." if unknown else None
 
 
 def in_words(error: AppError) -> str:
-    """Render a refusal in one text: which field or channel, and why."""
+    """Render a refusal as one string: which field or channel, and why."""
     if isinstance(error, Refused) and "provider" in error.also:
         return f"{error.also['name']} ({error.also['provider']}): {error.message}"
     if error.problems:
@@ -245,7 +245,7 @@ SCHEDULE = Tool(
     run=_schedule,
     needs=Role.MEMBER,
     writes=True,
-    destroys=True,  # what is published was seen by others
+    destroys=True,  # others have seen what was published
     asks_others=True,
     failed=lambda words: Scheduled(output=ToolErrors(errors=words)),
 )

@@ -1,7 +1,7 @@
-"""How programs put files into the library: a small one in the request, or any by the address that it has somewhere.
+"""How programs put files into the library: a small file in the request, or any file by its address.
 
-What is larger than a function's request can be is uploaded as the console does it, with the same key: `POST /media`
-signs addresses for its parts. Refusals that a program can get round that way say so.
+A file that is too large for a function's request is uploaded as the console does it, with the same key: `POST /media`
+signs addresses for its parts. Refusals that a program can avoid that way say so.
 """
 
 import functools
@@ -91,7 +91,7 @@ class PublicMedia(WireModel):
 
     @classmethod
     def of(cls, media_id: uuid.UUID, key: str, original_name: str | None) -> "PublicMedia":
-        """Show a file that has nothing yet but its name."""
+        """Show a file that has only a name so far."""
         stored = stored_name(key)
         return cls(
             id=media_id,
@@ -104,7 +104,7 @@ class PublicMedia(WireModel):
 
 
 def too_large_to_send(_max_bytes: int) -> Refused:
-    """Refuse a request that is larger than a function's can be, and say how it goes instead."""
+    """Refuse a request that is too large for a function, and say what to do instead."""
     message = (
         f"A file sent this way may have at most {MAX_FILE_BYTES:,} bytes. {_IN_PARTS} "
         f"Or give its address to {_BY_ADDRESS}."
@@ -128,7 +128,7 @@ def upload(
     uploaded_by: UserId | None,
     key: str | None,
 ) -> PublicMedia:
-    """Put a file of a request into the library. With `key` the same file is put there once.
+    """Put a file of a request into the library. With `key`, the same file is stored only once.
 
     Raises:
         Refused: it may not be stored.
@@ -145,7 +145,7 @@ def upload(
             media = queries.get_upload(session, organization_id, MediaId(shown.id))
             if media.state is MediaState.READY:
                 return shown
-            # The request that began it has died, or is still at it: both lead to the same file.
+            # The request that began it has died or is still running: both lead to the same file.
             expected = Expected(MediaId(media.id), media.key)
         else:
             name = given_name(file_name)
@@ -166,7 +166,7 @@ def upload_from_url(
     uploaded_by: UserId | None,
     key: str | None,
 ) -> PublicMedia:
-    """Fetch a file into the library. With `key` the same address is fetched once.
+    """Fetch a file into the library. With `key`, the same address is fetched only once.
 
     Raises:
         InvalidInput: the address is not one that is fetched.
@@ -187,7 +187,7 @@ def upload_from_url(
     if request:
         with unit_of_work() as session:
             if answer := earlier_answer(session, organization_id, request):
-                # Another request with the key was faster: what both fetched is there once.
+                # Another request with the key was faster: the file that both fetched is stored once.
                 queries.mark_deleted(session, organization_id, MediaId(media.id), MediaState.READY)
                 return PublicMedia.model_validate_json(answer)
             _keep(session, organization_id, request, shown)
@@ -201,9 +201,9 @@ def import_from_url(
     uploaded_by: UserId | None = None,
     within: timedelta = MAX_FETCH_TIME,
 ) -> MediaOut:
-    """Fetch a file from a public https address into the library; `id` and `path` say which it is and where.
+    """Fetch a file from a public https address into the library; `id` and `path` say which file it is and where.
 
-    Not for use inside a transaction: it waits for other people's servers, and has transactions of its own.
+    Not for use inside a transaction: it waits for other people's servers, and opens its own transactions.
 
     Raises:
         InvalidInput: the address is not one that is fetched.
@@ -254,7 +254,7 @@ def _client(max_bytes: int) -> httpx.Client:
 
 
 def _read(url: str) -> httpx.URL:
-    """Check what an address says by itself; where its name leads is checked when it is called."""
+    """Check an address by its text alone. Where its name resolves to is checked when it is fetched."""
     try:
         address = httpx.URL(url)
         check_url(address, only_port=_HTTPS)
@@ -304,7 +304,7 @@ def _too_large(max_bytes: int) -> FileRefused:
 
 
 def _told(refused: FileRefused) -> Refused:
-    """Tell why a file is not stored in the words that programs know."""
+    """Explain why a file is not stored in the words that programs know."""
     known = {"unsupported_type": _UNSUPPORTED, "too_large": _TOO_LARGE}.get(refused.reason)
     message = _UNSUPPORTED if known == _UNSUPPORTED else refused.message
     return Refused(

@@ -1,4 +1,4 @@
-"""Whom may an operator's program look up? Members of any organization, if a super admin made its key."""
+"""Which users an operator's program may look up: members of any organization, if a super admin created its key."""
 
 from typing import Any
 from uuid import UUID
@@ -46,9 +46,9 @@ class FoundMember(WireModel):
 def find_users(session: Session, member: ActingMember, words: str) -> list[FoundMember]:
     """List members of any organization by a part of a user's name or address, or by the user's id; at most 20.
 
-    A super admin must have made the key, with every right: a key for reading is given to programs that read one
-    organization, and this reads everybody's addresses. For the same reason a colleague's key is refused, and so is what
-    a super admin allowed a third-party app.
+    A super admin must have created the key, with every right: a read-only key is given to programs that read one
+    organization, and this reads everybody's addresses. For the same reason a colleague's key is refused, and so is a
+    super admin's grant to a third-party app.
 
     Raises:
         Refused: it is not such a key of a super admin who is a member of the organization.

@@ -1,4 +1,4 @@
-"""What does a `Warning` header say? It reports likely mistakes in a request that succeeded.
+"""What a `Warning` header says: it reports likely mistakes in a request that succeeded.
 
 Source of the form: rfc-editor.org/rfc/rfc7234, section 5.5, read 2026-11: a code, an agent and a quoted text. 299 is
 "Miscellaneous Persistent Warning". RFC 9111 no longer describes the header; it stays the contract of this wire.
@@ -19,12 +19,12 @@ _NOT_IN_A_HEADER = re.compile(r"[^ -~]|[\"\\\\]")
 
 
 def warning(words: str) -> str:
-    """Write the value of one header."""
+    """Return the value of one header."""
     return f'299 roost "{_NOT_IN_A_HEADER.sub("?", words)}"'
 
 
 def of_posts(created: Sequence[CreatedPost]) -> list[str]:
-    """Warn of each post of which there is something to say, and of the tags that were left out."""
+    """Warn about each post that has warnings, and about the tags that were left out."""
     told = [
         (f"posts.{number}", [one.message for one in post.warnings if one.code != UNKNOWN_TAG])
         for number, post in enumerate(created)
@@ -36,7 +36,7 @@ def of_posts(created: Sequence[CreatedPost]) -> list[str]:
 
 
 def of_tags(unknown: Sequence[str]) -> WarningOut | None:
-    """Warn of tags that the organization does not have; None: it has all."""
+    """Warn about tags that the organization does not have; None: it has all of them."""
     if not unknown:
         return None
     names = ", ".join(f"'{name[:100]}'" for name in unknown[:MOST_NAMED])
@@ -45,7 +45,7 @@ def of_tags(unknown: Sequence[str]) -> WarningOut | None:
 
 
 def of_delays(parts: Iterable[tuple[str, PublicPart]]) -> list[str]:
-    """Warn of each delay that is longer than a schedule can hold; `parts` come with their paths."""
+    """Warn about each delay that is too long for a schedule; `parts` come with their paths."""
     return [
         warning(f"{path}.delay: The longest delay is {MAX_DELAY_MINUTES} minutes, so that is used.")
         for path, part in parts
@@ -54,7 +54,7 @@ def of_delays(parts: Iterable[tuple[str, PublicPart]]) -> list[str]:
 
 
 def of_settings(slug: str, settings: Mapping[str, Any]) -> list[str]:
-    """Warn of each setting that a platform does not have."""
+    """Warn about each setting that a platform does not have."""
     unknown = unknown_fields(provider(slug).spec.settings, dict(settings))
     return [
         warning(f"settings.{name}: {wire_name(slug)} has no such setting.")

@@ -2,7 +2,7 @@
 
 from shared.core.errors import FieldProblem
 
-# By the code of the problem; every other one is told by its own sentence.
+# By the code of the problem; every other problem has its own sentence.
 RULES = {
     "missing": "should not be null or undefined",
     "too_short": "should not be empty",
@@ -23,6 +23,6 @@ RULES = {
 
 
 def rule_of(problem: FieldProblem) -> str:
-    """Say what a field must be, beginning with its path."""
+    """Return what a field must be, beginning with its path."""
     rule = RULES.get(problem.code)
     return f"{problem.path} {rule}" if rule else f"{problem.path}: {problem.message}"
