@@ -1,4 +1,4 @@
-"""How large a picture is when shown, and what decoding it takes, from its header alone.
+"""How large a picture is when shown, and how much memory decoding needs, from its header alone.
 
 Sources: W3C PNG 3rd edition, GIF89a section 18, RFC 9649 (WebP), AVIF 1.1 with ISO/IEC 23008-12 (HEIF), TIFF 6.0
 section 2, Microsoft's BITMAPINFOHEADER page; read 2026-11.
@@ -19,8 +19,8 @@ _MAX_SEGMENTS = 2_000  # PNG and WebP chunks: real files have a few dozen before
 class Picture:
     """What a header says.
 
-    `width` and `height` are in pixels as shown, turned as the camera asked; `orientation` is how it asked (Exif's, 1 to
-    8). `decoding_bytes` is what a decoder holds at once beyond a few rows: nothing for what can be read row by row.
+    `width` and `height` are in pixels as shown, after rotation; `orientation` is Exif's (1 to 8). `decoding_bytes` is what
+    a decoder holds at once beyond a few rows: zero if the picture can be read row by row.
     """
 
     width: int
@@ -180,7 +180,7 @@ def _avif(file: Ranges) -> Picture:
 
 
 def _avif_properties(file: Ranges, meta: Box) -> list[int]:
-    """List the numbers of the primary item's properties, counted from 1; empty where that is not said."""
+    """List the numbers of the primary item's properties, counted from 1; empty if the file names none."""
     primary, table = find_box(file, meta, "pitm"), find_box(file, meta, "iprp", "ipma")
     if primary is None or table is None:
         return []

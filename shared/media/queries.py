@@ -76,7 +76,7 @@ def get_upload(session: Session, organization_id: OrganizationId, media_id: Medi
 def list_library(
     session: Session, organization_id: OrganizationId, wanted: MediaFilter
 ) -> MediaList:
-    """Read one page of the library in the form that was asked for: by cursor, or by number."""
+    """Read one page of the library in the requested form: by cursor, or by number."""
     if wanted.page is not None:
         pages, found = list_media_by_number(session, organization_id, wanted, page=wanted.page)
         return MediaList(results=[MediaOut.of(media) for media in found], pages=pages)
@@ -151,7 +151,7 @@ def get_media_files(
 
 
 def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
-    """Put a row and its copies together."""
+    """Combine a row with its copies."""
     return MediaFile(
         id=media.id,
         name=media.name,
@@ -184,7 +184,7 @@ def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
 def finish_upload(
     session: Session, organization_id: OrganizationId, media_id: MediaId, values: Mapping[str, Any]
 ) -> Media | None:
-    """End an upload with its result; None: it has ended already."""
+    """End an upload with its result; None: it has already ended."""
     return session.scalar(
         update(Media)
         .where(
@@ -206,7 +206,7 @@ def find_key(
     media_id: uuid.UUID | None,
     key: str | None,
 ) -> str | None:
-    """Find the key of a picture of the library that is meant by its id or by its key."""
+    """Find the object key of a library picture, given its id or its key."""
     return session.scalar(
         select(Media.key).where(
             *_in_library(organization_id),
@@ -263,9 +263,9 @@ def keep_variants(
     thumbnail_key: str | None,
     damage: str | None,
 ) -> bool:
-    """Record the copies that were made or the damage that was found, and that no more are to come; False: it is gone.
+    """Record the copies that were made or the damage that was found, and that the copies are complete; False: it is gone.
 
-    A member's own thumbnail stays. Copies that another delivery of the message recorded are the same ones.
+    A member's own thumbnail stays. Copies that another delivery of the message recorded are identical.
     """
     kept = session.scalar(
         update(Media)

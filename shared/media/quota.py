@@ -1,4 +1,4 @@
-"""How much storage may an organization use, and how much does it use?"""
+"""How much storage an organization may use, and how much it uses."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class StorageFull(PlanLimit):
 
 
 def count_stored(session: Session, organization_id: OrganizationId) -> Stored:
-    """Count files of the library and uploads on their way, and deleted files that are still there."""
+    """Count library files, unfinished uploads, and deleted files that are still stored."""
     row = session.execute(
         select(
             func.coalesce(func.sum(Media.size_bytes).filter(Media.deleted_at.is_(None)), 0),

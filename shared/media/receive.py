@@ -1,8 +1,8 @@
-"""How a file gets into the library through a function: one that is at hand, or one that is still being read.
+"""How a file gets into the library through a function: one that is complete, or one that is still being read.
 
 Its type is known from its first bytes before anything is stored, so it goes straight to the key it is served from;
-nobody learns that key before the file is part of the library. Whatever dies on the way leaves a row that was never
-completed, and the sweep removes that with all that lies under its key.
+nobody learns that key before the file is in the library. If a process dies on the way, it leaves an incomplete row, and
+the sweep removes that with everything under its key.
 """
 
 import hashlib
@@ -49,13 +49,13 @@ class Expected:
 
 
 def given_name(said: str | None) -> str | None:
-    """Read the name that a client says a file has; None: it says none, or only what kind of file it is."""
+    """Read the file name that a client sends; None: it sends none, or only the kind of file."""
     name = file_name(said or "")
     return None if name.lower() in _NO_NAMES else name
 
 
 def look_at(file: IO[bytes]) -> Examined:
-    """Read what a file at hand is, and what is stored of it.
+    """Examine a complete file: its facts, and the content to store.
 
     Raises:
         FileRefused: it may not be stored.
@@ -70,7 +70,7 @@ def look_at(file: IO[bytes]) -> Examined:
 
 
 def hash_of(file: IO[bytes]) -> bytes:
-    """Hash a file at hand, in pieces."""
+    """Hash a complete file in pieces."""
     file.seek(0)
     digest = hashlib.sha256()
     while piece := file.read(_PIECE_BYTES):
@@ -100,12 +100,12 @@ def expect_file(
 
 
 def store_file(organization_id: OrganizationId, expected: Expected, examined: Examined) -> Media:
-    """Store a file that was looked at and is still open, and make it part of the library.
+    """Store a file that was examined and is still open, and add it to the library.
 
-    Doing so twice is harmless.
+    Doing this twice is harmless.
 
     Raises:
-        UploadIsOver: it was given up meanwhile.
+        UploadIsOver: it was aborted in the meantime.
     """
     facts = examined.facts
     content = examined.content.read(0, facts.size_bytes)  # a few megabytes: it came in one request
@@ -123,9 +123,9 @@ def receive(
     name: str | None,
     uploaded_by: UserId | None,
 ) -> Media:
-    """Store a file while it is read: however large it is, no more than a few parts of it are held.
+    """Store a file while it is read: only a few of its parts are held, however large it is.
 
-    An error of `pieces` is passed on, and nothing stays. Not for use inside a transaction.
+    An error from `pieces` is passed on, and nothing stays stored. Not for use inside a transaction.
 
     Raises:
         FileRefused: it may not be stored.
@@ -194,7 +194,7 @@ def _receive_in_parts(
 def _send(
     key: str, upload_id: str, content_type: str, parts: Iterator[bytes]
 ) -> tuple[list[UploadedPart], int]:
-    """Send parts while the next one is read; what the storage confirmed, and how many bytes that were."""
+    """Send parts while the next one is read; return what the storage confirmed, and how many bytes it was."""
     limit = max_bytes(content_type)
     sent: list[UploadedPart] = []
     under_way: deque[Future[UploadedPart]] = deque()
@@ -217,7 +217,7 @@ def _send(
 
 
 def _in_parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Put pieces, each smaller than a part, together to parts of `PART_BYTES`, and a last one with what is left."""
+    """Combine pieces, each smaller than a part, into parts of `PART_BYTES`, and a last one with the rest."""
     held: list[bytes] = []
     size_bytes = 0
     for piece in pieces:

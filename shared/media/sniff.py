@@ -47,7 +47,7 @@ def sniff(head: bytes) -> str:
     """Return which of `EXTENSIONS` the file is; `head` is its first `HEAD_BYTES` bytes, or all of a smaller file.
 
     Raises:
-        FileRefused: it is something else; the message says what, where that can be told.
+        FileRefused: it is something else; the message says what, if that is known.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
@@ -67,12 +67,12 @@ def sniff(head: bytes) -> str:
 
 
 def is_video(content_type: str) -> bool:
-    """Return whether a stored type moves and has a length."""
+    """Return whether a stored type is a video."""
     return content_type.startswith("video/")
 
 
 def _iso_media(head: bytes) -> str:
-    """Tell the many families apart that begin with a `ftyp` box: its main brand, then the compatible ones."""
+    """Distinguish the many formats that begin with a `ftyp` box: by its main brand, then by the compatible ones."""
     end = min(int.from_bytes(head[:4]), len(head))
     fields = [head[8:12]] + [head[at : at + 4] for at in range(16, end - 3, 4)]
     brands = [field.decode("latin-1").strip() for field in fields]

@@ -1,7 +1,7 @@
-"""What is cleaned up behind members: bytes of deleted files, uploads that never ended, copies that were never made.
+"""What is cleaned up for members: bytes of deleted files, uploads that never ended, copies that were never made.
 
-Files that were stored under earlier rules are examined again. It runs for all organizations at once, called by a rate.
-Nothing here knows posts: the caller, who does, says which files are still needed.
+Files that were stored under earlier rules are examined again. It runs for all organizations at once, on a schedule.
+Nothing here knows about posts: the caller says which files are still needed.
 """
 
 import uuid
@@ -49,10 +49,10 @@ _EXAMINED_AN_HOUR = 500
 
 
 def remove_unneeded_files(needed: Select[uuid.UUID]) -> int:
-    """Remove the bytes and rows of files that nobody can reach any more; how many files that were.
+    """Remove the bytes and rows of files that nobody can reach anymore; return how many files.
 
-    `needed` selects the ids that posts still hold which may go out. Objects go first, then their rows: a crash in
-    between leaves rows that the next call finds again.
+    `needed` selects the ids of files in posts that may still be published. Objects are removed first, then their rows: a
+    crash in between leaves rows that the next call finds again.
     """
     with read_only() as session:
         files = session.execute(_unneeded(needed)).all()
@@ -68,7 +68,7 @@ def remove_unneeded_files(needed: Select[uuid.UUID]) -> int:
 
 
 def request_missing_variants() -> int:
-    """Request copies again that should be there by now; how many files lack them."""
+    """Request missing copies again that should exist by now; return how many files lack them."""
     due = (
         select(Media.id)
         .where(
@@ -95,9 +95,9 @@ def request_missing_variants() -> int:
 
 
 def request_examinations() -> int:
-    """Have a page of files examined that were stored under earlier rules; how many that were.
+    """Request the examination of a page of files that were stored under earlier rules; return how many.
 
-    Those that were asked for last come last, so that one that cannot be examined holds up no other.
+    The most recently requested ones come last, so that a file that cannot be examined does not hold up others.
     """
     page = (
         select(Media.id)

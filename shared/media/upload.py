@@ -1,7 +1,7 @@
-"""How a file gets into the library: begun here, uploaded in parts straight to the storage, and looked at on completion.
+"""How a file gets into the library: begun here, uploaded in parts straight to the storage, and examined on completion.
 
-No transaction is open while the storage is asked for something. Completing can be repeated after any crash: it goes on
-from what the storage has, and every step leads to the same key.
+No transaction is open during requests to the storage. Completing can be repeated after any crash: it continues from what
+the storage has, and every step leads to the same key.
 """
 
 import math
@@ -42,8 +42,8 @@ def start_upload(
     """Start an upload and sign the addresses of its first parts.
 
     Raises:
-        FileRefused: what the browser reports is enough to know that it will not be stored.
-        StorageFull: the organization may not store so much.
+        FileRefused: what the browser reports already shows that the file cannot be stored.
+        StorageFull: the organization may not store that much.
     """
     _check_claim(new)
     media_id = MediaId(new_id())
@@ -99,7 +99,7 @@ def sign_parts(
 def complete_upload(
     organization_id: OrganizationId, media_id: MediaId, parts: Sequence[UploadedPart]
 ) -> Media:
-    """Put the parts together, look at the file, and move it to where it is served; or refuse and remove it.
+    """Assemble the parts, examine the file, and move it to where it is served; or refuse and remove it.
 
     Completing a completed upload returns the file.
 
@@ -125,7 +125,7 @@ def complete_upload(
     key = served_key(upload.key, facts.content_type)
     try:
         store_examined(upload.key, key, examined, source=stored)
-    except ObjectMissing as error:  # completed or aborted by another request at this moment
+    except ObjectMissing as error:  # another request completed or aborted it at the same time
         raise UploadIsOver from error
     return add_to_library(organization_id, media_id, facts, key=key, arrived_under=upload.key)
 
@@ -151,12 +151,12 @@ def add_to_library(
     key: str,
     arrived_under: str,
 ) -> Media:
-    """Make a file that lies under `key`, where it is served, part of the library, and have its copies made.
+    """Add a file that is stored under `key`, where it is served, to the library, and request its copies.
 
-    What else it arrived under is removed.
+    The object that arrived is removed.
 
     Raises:
-        UploadIsOver: the upload was aborted meanwhile.
+        UploadIsOver: the upload was aborted in the meantime.
     """
     with unit_of_work() as session:
         media = queries.finish_upload(
@@ -198,7 +198,7 @@ def add_to_library(
 def refuse_upload(
     organization_id: OrganizationId, media_id: MediaId, key: str, refused: FileRefused
 ) -> None:
-    """Remove what arrived under `key`, and remember that it was refused."""
+    """Remove what arrived under `key`, and record that it was refused."""
     storage.delete(key)
     with unit_of_work() as session:
         queries.finish_upload(session, organization_id, media_id, {"state": MediaState.REJECTED})
@@ -206,10 +206,10 @@ def refuse_upload(
 
 
 def abort_upload(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
-    """Give an upload up and free what arrived of it.
+    """Abort an upload and delete what has arrived.
 
     Raises:
-        MediaNotFound: there is no upload going on.
+        MediaNotFound: there is no upload in progress.
     """
     upload = queries.mark_deleted(session, organization_id, media_id, MediaState.UPLOADING)
     if upload is None:
@@ -218,13 +218,13 @@ def abort_upload(session: Session, organization_id: OrganizationId, media_id: Me
 
 
 def part_size(size_bytes: int) -> int:
-    """Say how large the parts of a file are: whole mebibytes, at least 8, and few enough for the storage."""
+    """Return how large the parts of a file are: whole mebibytes, at least 8, and few enough for the storage."""
     wanted = min(max(size_bytes / MAX_URLS, _LEAST_PART_BYTES), _USUAL_PART_BYTES)
     return math.ceil(max(wanted, size_bytes / MAX_PARTS) / _MEBIBYTE) * _MEBIBYTE
 
 
 def part_count(size_bytes: int) -> int:
-    """Say in how many parts a file is uploaded."""
+    """Return in how many parts a file is uploaded."""
     return math.ceil(size_bytes / part_size(size_bytes))
 
 
@@ -242,7 +242,7 @@ def _check_claim(new: NewUpload) -> None:
             "or TIFF picture, or an MP4 video.",
             path="contentType",
         )
-    # What is not said to be a picture may be a video, which may be larger; completion knows.
+    # A file that is not declared as a picture may be a video, which may be larger; completion checks.
     check_size(claimed if claimed in EXTENSIONS else "video/mp4", new.size)
 
 
@@ -276,7 +276,7 @@ def _put_together(upload: Media, parts: Sequence[UploadedPart]) -> StoredObject:
         )
         raise PartsDoNotMatch(message) from error
     except ObjectMissing:
-        # Over, in the storage's eyes: completed by a request that died before it could record it, or expired.
+        # For the storage it is over: completed by a request that died before it could record that, or expired.
         log.info("upload.completed_before", extra={"media_id": str(upload.id)})
     try:
         return storage.head(upload.key)
@@ -308,7 +308,7 @@ def _request_variants(media: Media) -> None:
 
 
 def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> Media:
-    """Another request ended the upload meanwhile: by completing it, which is as good, or by aborting it."""
+    """Handle an upload that another request ended: by completing it, which is fine, or by aborting it."""
     with read_only() as session:
         try:
             media = queries.get_upload(session, organization_id, media_id)

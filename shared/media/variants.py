@@ -1,4 +1,4 @@
-"""How the copies of a picture are asked for: by a message, after the commit that made the file known."""
+"""How the copies of a picture are requested: by a message, after the commit that added the file."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,9 +12,9 @@ from shared.providers.variants import VariantPlan
 def request_variants(
     files: Iterable[tuple[OrganizationId, MediaId]], *, also: VariantPlan | None = None
 ) -> None:
-    """Put a message for each file, of each organization, on the variants queue; a second one for a file does nothing.
+    """Queue a message for each file of each organization for the variants function. A second one for a file does nothing.
 
-    `also` is a copy that no platform's table asks for, but a server of one.
+    `also` is a copy that no platform's table requires, but one of its servers does.
     """
     queues.send(
         settings().variants_queue_url,
@@ -26,7 +26,7 @@ def request_variants(
 
 
 def read_plan(body: Mapping[str, Any]) -> VariantPlan | None:
-    """Read the further plan of a message; None: it has none."""
+    """Read the additional plan of a message; None: it has none."""
     said = body.get("also")
     if said is None:
         return None

@@ -1,4 +1,4 @@
-"""How large and how long an MP4 is, from its `moov` box, wherever in the file that lies.
+"""How large and how long an MP4 is, from its `moov` box, wherever in the file it is.
 
 Source: ISO/IEC 14496-12, sections 8.2.2 (mvhd), 8.3.2 (tkhd), 8.4.3 (hdlr), 8.8.2 (mehd), 8.16.3 (sidx).
 """
@@ -11,7 +11,7 @@ from shared.media.boxes import Box, boxes, find_box, whole
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """Pixels as shown, turned as the camera asked. `duration_ms` is None where the file does not say."""
+    """Pixels as shown, after rotation. `duration_ms` is None if the file does not say."""
 
     width: int
     height: int
@@ -22,7 +22,7 @@ def read_video(file: Ranges) -> Video:
     """Read an MP4's header.
 
     Raises:
-        Broken: it has none, or no track with pictures.
+        Broken: it has none, or no video track.
     """
     movie = find_box(file, whole(file), "moov")
     if movie is None:
@@ -64,7 +64,7 @@ def _duration_ms(file: Ranges, movie: Box) -> int | None:
 
 
 def _fragments_ms(file: Ranges, movie: Box, scale: int) -> int | None:
-    """Return a fragmented film's length, which stands in `mehd`, or is the sum of an index, or nowhere."""
+    """Return a fragmented video's length: from `mehd`, or from the sum of an index; None if the file has neither."""
     extended = find_box(file, movie, "mvex", "mehd")
     if extended is not None:
         size = 8 if file.number(extended.start, 1) == 1 else 4

@@ -1,4 +1,4 @@
-"""What is a composed text in Draft.js's form? X takes articles so: a block for each paragraph, with ranges over its text.
+"""A composed text in Draft.js's format, which X uses for articles: a block for each paragraph, with ranges over its text.
 
 Names and values: X's OpenAPI description 2.168 and docs.x.com/x-api/articles/writing-guide, read 2026-11. They differ from
 Draft.js's own: names are in snake_case, and entities are a list.
@@ -24,7 +24,7 @@ _NUMBERED = "ordered-list-item"
 _LISTS = frozenset({"ul", "ol"})
 _PARAGRAPH = "unstyled"
 _BETWEEN_PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
-# The guide marks handles and hashtags wherever they stand, by their words without the sign.
+# The guide marks handles and hashtags wherever they occur, by their text without the sign.
 _MENTION = re.compile(r"(?<![\w@#/.&])@(\w{1,15})(?![\w@])", re.ASCII)
 _HASHTAG = re.compile(r"(?<![\w@#/&])#(\w*[^\W\d_]\w*)")
 
@@ -40,7 +40,7 @@ class _Span:
 
 @dataclass(slots=True)
 class _Unread:
-    """A block that is being read: its words as they come, and how long they are together."""
+    """A block that is being read: its words in order, and their total length."""
 
     type: str
     words: list[str] = field(default_factory=list)
@@ -178,7 +178,7 @@ class _Reader:
 
 
 def _after_words(words: str, address: str) -> str:
-    """Say what is to follow a link's words, so that an address which cannot be one is not lost."""
+    """Return the text to put after a link's words, so that an address that cannot be a link is not lost."""
     if address in words:
         return ""
     return f" {address}" if words.strip() else address
@@ -230,7 +230,7 @@ def _written(block: _Block, entities: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _links(block: _Block) -> list[_Span]:
-    """List the links, and the addresses that stand in the text as such."""
+    """List the links, and the addresses that are written out in the text."""
     links = [span for span in block.spans if span.url is not None]
     addresses = [
         _Span(one.start, one.end, one.url) for one in text.find_links(block.text, bare=False)
@@ -249,7 +249,7 @@ def _found(
 
 
 def _free_of(taken: Sequence[_Span]) -> Callable[[_Span], bool]:
-    """Return the question whether a span lies over none of `taken`, which are apart from each other."""
+    """Return a predicate: whether a span overlaps none of `taken`, which are disjoint."""
     in_order = sorted(taken, key=lambda one: one.start)
     starts = [one.start for one in in_order]
 

@@ -1,9 +1,9 @@
 """Bluesky and any other AT Protocol server. Source: the lexicons in bluesky-social/atproto, docs.bsky.app, read 2026-11.
 
 Quirks: the account's own server (PDS) is named in its DID document, which is fetched from the DID's own directory, and
-takes every request (a login may go through another one, bsky.social for Bluesky's own); a refresh answers with a
-new pair of tokens, and an access token says itself when it ends; we choose the record's key and write only where there
-is none, so a repeat finds what the first try made (a server answers InvalidSwap: packages/pds/src/api/com/atproto/repo/
+handles every request (a login may go through another one, bsky.social for Bluesky's own); a refresh returns a new pair
+of tokens, and an access token contains its expiry; we choose the record's key and write only if it does not exist, so a
+repeat finds what the first try created (a server answers InvalidSwap: packages/pds/src/api/com/atproto/repo/
 putRecord.ts at 05c4bca8); links, mentions and hashtags are marked by UTF-8 byte ranges; blobs that no record names may
 be removed after an hour (atproto.com/specs/blob); feeds sort by a record's `createdAt`, so it is the time of sending.
 """
@@ -78,7 +78,7 @@ PROCESSING_PAUSE = timedelta(seconds=5)
 BLOB_LIFETIME = timedelta(minutes=50)
 # Some servers check a picture's size only when a record names it: "blob too big (maximum 1000000, got 1500000)" is what
 # @atproto/pds 0.4.217 answers, tried 2026-11-30; older ones answered `BlobTooLarge`. A text that is too long is refused in
-# like words, so the blob or the file has to be named.
+# similar words, so the refusal must mention the blob or the file.
 _TOO_LARGE = "blob_too_large"
 _BLOB_TOO_LARGE = re.compile(r"\b(?:blob|file)\b.{0,20}\btoo (?:big|large)\b", re.IGNORECASE)
 _RECORD_KEY = re.compile(r"(?!\.{1,2}$)[\w.:~-]{1,512}", re.ASCII)
@@ -106,7 +106,7 @@ class BlueskySettings(BaseModel):
 
 
 class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention):
-    """An account on any server of the network, by an app password."""
+    """An account on any server of the network, connected with an app password."""
 
     spec = ProviderSpec(
         slug="bluesky",
@@ -168,7 +168,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
     )
 
     def log_in(self, api: Api, fields: Mapping[str, str]) -> Connection:
-        """Open a session at the named server and go on at the account's own."""
+        """Open a session at the named server and continue at the account's own."""
         service = server_address(fields["service"], field="service")
         answer = api.request(
             "POST",
@@ -191,7 +191,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         return Connection(self._account(there, identity.did, handle), tokens, details)
 
     def refresh(self, api: Api) -> Tokens:
-        """Trade the refresh token for a new pair."""
+        """Exchange the refresh token for a new pair."""
         answer = api.request(
             "POST",
             "/xrpc/com.atproto.server.refreshSession",
@@ -207,7 +207,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         return self._write(api, post, reply=None)
 
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
-        """Write the record as an answer; it names the thread's root too."""
+        """Write the record as a reply; it names the thread's root too."""
         return self._write(
             api,
             post,
@@ -217,7 +217,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
     def stage(
         self, api: Api, post: OutgoingPost, progress: Mapping[str, Any]
     ) -> Staged | Processing:
-        """Turn every file into a blob; a video is made into one by the video service."""
+        """Turn every file into a blob; the video service does that for a video."""
         blobs, job = list(progress.get("blobs", [])), progress.get("job")
         for media in post.media[len(blobs) :]:
             if is_time_short(api):
@@ -235,16 +235,16 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
     def look_up(
         self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
     ) -> Sequence[Found]:
-        """Read the record of the part's key."""
+        """Read the record that has the part's key."""
         del (
             to,
             since,
-        )  # the key says that it is ours, whatever it answers and whenever it was written
+        )  # the key proves that it is ours, whatever it replies to and whenever it was written
         found = self._existing(api, post)
         return [found] if found else []
 
     def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
-        """Search people by handle or name."""
+        """Search for people by handle or name."""
         params = {"q": query, "limit": 10}
         answer = api.request(
             "GET", "/xrpc/app.bsky.actor.searchActorsTypeahead", params=params, headers=_bearer(api)
@@ -281,12 +281,12 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         )
 
     def find_release(self, api: Api, url: str) -> Released | None:
-        """Read the record that an address names. A handle may have changed, so only a DID must be the account's."""
+        """Read the record that an address names. A handle may have changed, so only a DID must match the account's."""
         named = self.release_from_url(url, remote_id=api.access.remote_id)
         return self.find_release_by_id(api, named.id) if named else None
 
     def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
-        """Read the record of an AT URI, or of its key alone, from the account's own repository.
+        """Read a record by its AT URI, or by its key alone, from the account's own repository.
 
         Source: https://atproto.com/specs/at-uri-scheme and /specs/record-key, read 2026-11-30.
         """
@@ -424,7 +424,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
             record["reply"] = reply
         answer = self._put(api, post, record)
         if not answer.is_success and (smaller := self._smaller_blobs(api, post, answer)):
-            # Nothing was written, and the key is the same: whatever happens, there is one post.
+            # Nothing was written, and the key is the same, so there is one post whatever happens.
             answer = self._put(api, post, {**record, "embed": _embed(post, smaller)})
         if answer.is_success:
             written = api.read(answer, "uri", "cid")
@@ -448,7 +448,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
                 "collection": POSTS,
                 "rkey": record_key(post),
                 "record": record,
-                "swapRecord": None,  # only where there is none: a repeat is refused, never doubled or overwritten
+                "swapRecord": None,  # only if there is none, so a repeat is refused and never creates or overwrites a post
             },
             headers=_bearer(api),
             irrevocable=True,
@@ -474,11 +474,11 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         ]
 
     def _existing(self, api: Api, post: OutgoingPost) -> Found | None:
-        """Read the record of the part's key; None: there is none, or it says something else."""
+        """Read the record that has the part's key; None: there is none, or its content differs."""
         body = self._record(api, record_key(post))
         if body is None or object_in(body, "value").get("text") != post.text:
             return None
-        # The key says that it is ours, whatever time the record has.
+        # The key proves that it is ours, whatever time the record has.
         created_at = moment_in(body, "value.createdAt") or api.now()
         return Found(_released(body["uri"], body["cid"]), created_at)
 
@@ -529,12 +529,12 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
 
 
 def _languages_of(post: OutgoingPost, tokens: Sequence[text.Token]) -> list[str]:
-    """List the languages that the member chose, else the one that the text's script alone decides."""
+    """List the languages that the member chose, or else the one that the text's script determines."""
     if chosen := codes_in(BlueskySettings.model_validate(post.settings).language):
         return chosen
     words, position = [], 0
     for token in tokens:
-        if token.kind is not text.Kind.HASHTAG:  # addresses and handles are of no language
+        if token.kind is not text.Kind.HASHTAG:  # addresses and handles have no language
             words.append(post.text[position : token.start])
             position = token.end
     found = language_of(" ".join([*words, post.text[position:]]))
@@ -596,7 +596,7 @@ def _released(uri: str, cid: str) -> Released:
 
 
 def _reference(api: Api, release: Released) -> dict[str, str]:
-    """Name a record by its address and content; a release that a member confirmed by its address lacks the latter."""
+    """Refer to a record by its address and CID; a release that a member confirmed by its address has no CID."""
     cid = release.data.get("cid")
     if cid is None:
         repo, collection, key = release.id.removeprefix("at://").split("/")
@@ -620,7 +620,7 @@ def _tokens(session: Mapping[str, Any]) -> Tokens:
 
 
 def _expiry(token: str) -> datetime | None:
-    """Read when a JWT ends; unverified, because only its server has the key and nothing here trusts it."""
+    """Read when a JWT expires. It is not verified, because only its server has the key and nothing here trusts it."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -630,12 +630,12 @@ def _expiry(token: str) -> datetime | None:
 
 
 def _session_at(api: Api, identity: Identity, service: str) -> dict[str, Any]:
-    """Ask the account's own server whether the login at `service` is one of the account.
+    """Ask the account's own server whether the login at `service` belongs to the account.
 
-    bsky.social logs in for the servers behind it, and any server could claim to; only the account's own one knows.
+    bsky.social logs in for the servers behind it, and any server could claim to; only the account's own server knows.
 
     Raises:
-        GrantRejected: it does not accept the login, or says that it is another account's.
+        GrantRejected: it does not accept the login, or says that it belongs to another account.
     """
     answer = api.request(
         "GET",
@@ -662,7 +662,7 @@ def _agreed_handle(session: Mapping[str, Any], identity: Identity) -> str | None
     """Return the account's handle; None where it has none that resolves.
 
     Raises:
-        GrantRejected: the server says another one than the account's document.
+        GrantRejected: the server reports a different handle than the account's document.
     """
     said_to_be = str(session["handle"]).casefold()
     if said_to_be == _NO_HANDLE:
@@ -676,7 +676,7 @@ def _agreed_handle(session: Mapping[str, Any], identity: Identity) -> str | None
 
 
 def _uses_video_service(api: Api) -> bool:
-    """Only servers of the public network can be reached by it; others, and tests, take the file as it is."""
+    """Return whether the video service can reach the server. Others, and tests, accept the file as it is."""
     return api.base_url.startswith("https://") and "bluesky" not in settings().provider_base_urls
 
 

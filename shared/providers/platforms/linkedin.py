@@ -1,4 +1,4 @@
-"""LinkedIn Page. Source: learn.microsoft.com/en-us/linkedin, the pages named below, read 2026-11; what none says is marked.
+"""LinkedIn Page. Source: learn.microsoft.com/en-us/linkedin, the pages named below, read 2026-11; other claims are marked.
 
 Quirks: every request names a version; lists and URNs in queries are Rest.li, not ordinary parameters; a post's id is
 in a header; special characters in a text are escaped, or the post is cut at the first; further parts of a thread are
@@ -202,11 +202,11 @@ class LinkedInPage(
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
     ) -> Sequence[FieldRefused]:
-        """Refuse long comments, and files that make no carousel where one is asked for."""
+        """Refuse long comments, and files that cannot be a carousel when one is requested."""
         refused = []
         for position, part in enumerate(parts[1:], 1):
             length = text.utf16(comment_text(text_for(self, part.html)))
-            # Beyond a post's length the table refuses it already.
+            # Beyond a post's length, the table already refuses it.
             if MAX_COMMENT_LENGTH < length <= self.spec.text.max_length:
                 message = (
                     "Every part after the first is a comment, and LinkedIn allows at most "
@@ -223,7 +223,7 @@ class LinkedInPage(
     # Connecting: first the person, then the page
 
     def account(self, api: Api) -> Account:
-        """Read who the person is."""
+        """Read the person's account."""
         me = api.read(api.request("GET", "/v2/me", headers=headers(api)), "id")
         names = (text_in(me, "localizedFirstName"), text_in(me, "localizedLastName"))
         name = " ".join(names).strip()
@@ -249,7 +249,7 @@ class LinkedInPage(
         ]
 
     def choose_page(self, api: Api, page_id: str) -> Connection:
-        """Make the connection the page's; its token stays the person's."""
+        """Turn the connection into the page's; its token stays the person's."""
         if page_id not in self._page_ids(api):
             raise ChannelDisconnected(
                 "This LinkedIn account cannot post to that page.", code="page_not_allowed"
@@ -303,7 +303,7 @@ class LinkedInPage(
         return released(created_id(api, answer))
 
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
-        """Comment on the thread's root: comments there stay in the order they were made."""
+        """Comment on the thread's root, where comments stay in the order in which they were made."""
         urn = to.root.id
         body = {
             "actor": page_urn(api),
@@ -334,7 +334,7 @@ class LinkedInPage(
     # Mentions and numbers
 
     def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
-        """Look a company up by its address or the last part of it."""
+        """Look up a company by its address or the last part of it."""
         vanity = urllib.parse.urlsplit(query.strip()).path.rstrip("/").rsplit("/", 1)[-1]
         if not vanity:
             return []
@@ -347,11 +347,11 @@ class LinkedInPage(
         ]
 
     def format_mention(self, mention_id: str, label: str) -> str:
-        """Write the mention as little text does; the label must be the company's name."""
+        """Write the mention in LinkedIn's little text format; the label must be the company's name."""
         return f"@[{label.removeprefix('@')}]({mention_id})"
 
     def run_tool(self, api: Api, name: str, data: Mapping[str, str]) -> Any:
-        """Name the companies that an address is of: one, or none."""
+        """List the companies that an address belongs to: one, or none."""
         del name  # there is one tool
         return [
             {"label": found.label, "value": self.format_mention(found.id, found.label)}
@@ -369,7 +369,7 @@ class LinkedInPage(
     def release_from_url(
         self, url: str, *, remote_id: str, username: str | None = None
     ) -> Released | None:
-        """Read which post or comment an address names; it does not say whose."""
+        """Read which post or comment an address names; the address does not say whose it is."""
         del remote_id, username
         return release_at(url)
 
@@ -385,7 +385,7 @@ class LinkedInPage(
         return self._own(api, named) if named else None
 
     def find_release_by_id(self, api: Api, release_id: str) -> Released | None:
-        """Ask LinkedIn for the post or comment of a URN; where it cannot be asked, as `find_release`."""
+        """Ask LinkedIn for the post or comment with a URN; if it cannot be asked, do as `find_release` does."""
         if _POST_URN.fullmatch(release_id):
             return self._own(api, released(release_id))
         comment = _COMMENT_URN.fullmatch(release_id)

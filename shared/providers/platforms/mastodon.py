@@ -74,7 +74,7 @@ UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=2)
 UNATTACHED_LIFETIME = timedelta(hours=23)
 SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses")
-# For servers that know no finer ones, or want these for what the finer ones are for.
+# For servers without finer scopes, or that require these where finer ones should do.
 COARSE_SCOPES = ("read", "write")
 
 # What an instance of version 4.7 reports about itself by default: the example answer of GET /api/v2/instance in the OpenAPI
@@ -95,7 +95,7 @@ MEDIA = MediaRules(
     ),
     max_count=4,
 )
-_SERVER_FIELD = "externalUrl"  # where the request that begins to connect names the server
+_SERVER_FIELD = "externalUrl"  # the field with which a request to connect names the server
 # GoToSocial says the first with status 400, Mastodon the others with 401 and, behind some proxies, 403.
 _DEAD_TOKEN = (
     "invalid bearer token",
@@ -153,14 +153,14 @@ class Mastodon(
         media=MEDIA,
         max_parts=50,
         settings=MastodonSettings,
-        # Mastodon's own; which server keeps it is said by `promise`.
+        # Mastodon's own promise; `promise` decides which servers keep it.
         idempotency=software.promise_of(software.Software(software.MASTODON, "4.5.0")),
         base_url="https://mastodon.social",
         base_url_setting="mastodon_url",
     )
 
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
-        """Take the server's own maximum, where it told one, and its way to count links."""
+        """Use the server's own maximum, if it reported one, and its way of counting links."""
         return instance.text_rules_of(account, self.spec.text)
 
     def part_rules(
@@ -174,11 +174,11 @@ class Mastodon(
         )
 
     def media_rules(self, account: Mapping[str, Any], settings: Mapping[str, Any]) -> MediaRules:
-        """Narrow the table to what the server says that it takes."""
+        """Narrow the table to what the server reports that it accepts."""
         return instance.media_rules_of(account, self.spec.media_for(settings))
 
     def promise(self, account: Mapping[str, Any], *, at: datetime) -> Idempotency:
-        """Return what the server's software promises; nothing where what it runs was not read lately."""
+        """Return what the server's software promises; nothing if the software was not read recently."""
         if not self.knows_server(account, at=at):
             return Idempotency()
         return software.promise_of(instance.software_in(account))
@@ -209,7 +209,7 @@ class Mastodon(
         return self._create(api, post, in_reply_to=None)
 
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
-        """Create the status as an answer to the part before."""
+        """Create the status as a reply to the part before."""
         return self._create(api, post, in_reply_to=to.parent.id)
 
     def stage(
@@ -231,7 +231,7 @@ class Mastodon(
     def look_up(
         self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
     ) -> Sequence[Found]:
-        """Compare the account's latest statuses, letter by letter: the instance adds markup of its own."""
+        """Compare the account's latest statuses by their letters, because the instance adds its own markup."""
         del to  # answers are among them
         wanted = (_letters(post.text), len(post.media))
         found = []
@@ -246,7 +246,7 @@ class Mastodon(
         return found
 
     def find_mentions(self, api: Api, query: str) -> Sequence[Mention]:
-        """Search the accounts the instance knows."""
+        """Search the accounts that the instance knows."""
         params = {"q": query, "limit": 10, "resolve": "false"}
         answer = api.request("GET", "/api/v1/accounts/search", params=params, headers=_bearer(api))
         return [
@@ -341,7 +341,7 @@ class Mastodon(
             # Where members can choose Markdown as their default, our plain text would be read as markup.
             **({"content_type": "text/plain"} if api.access.settings.get("plainText") else {}),
         }
-        # Without `Accept`, Rails answers its own failures with a page, as a gateway would: `request.formats` in
+        # Without `Accept`, Rails answers its own failures with HTML, as a gateway would: `request.formats` in
         # actionpack/lib/action_dispatch/middleware/public_exceptions.rb of rails/rails, read 2026-11-30.
         headers = {**_bearer(api), "Idempotency-Key": post.key, "Accept": "application/json"}
         try:
@@ -366,7 +366,7 @@ class Mastodon(
         return self._released(api, api.read(answer, "id"))
 
     def _is_token_dead(self, api: Api) -> bool:
-        """Ask whose token it is: a request without content, which only a bad token can make a server refuse."""
+        """Ask whose token it is, with a request without content, which a server refuses only for a bad token."""
         try:
             api.request("GET", "/api/v1/accounts/verify_credentials", headers=_bearer(api))
         except TokenExpired:
@@ -395,8 +395,8 @@ class Mastodon(
         return [name for name in reversed(names[-2:]) if _STATUS_ID.fullmatch(name)]
 
     def _status(self, api: Api, status_id: str) -> dict[str, Any] | None:
-        """Read one status; None: there is none of that id, or none that this account may see."""
-        absent = (400, 404, 410, 422)  # some programs refuse an id that is not of their kind
+        """Read one status; None: there is none with that id, or this account may not see it."""
+        absent = (400, 404, 410, 422)  # some servers refuse ids of another format
         answer = api.request(
             "GET", f"/api/v1/statuses/{status_id}", headers=_bearer(api), accept=absent
         )
@@ -407,7 +407,7 @@ class Mastodon(
         return Released(id=str(status["id"]), url=url)
 
     def _upload(self, api: Api, media: OutgoingMedia) -> tuple[str, bool]:
-        """Send one file; the answer is its id, and whether it is processed already."""
+        """Send one file; return its id, and whether it is already processed."""
         name = urllib.parse.quote(media.key.rsplit("/", 1)[-1])
         answer = api.request(
             "POST",
@@ -457,7 +457,7 @@ class MastodonCustom(Mastodon):
         try:
             return self._begin(api, base, redirect_uri, SCOPES)
         except ContentRejected:
-            pass  # it may know no scopes as fine as these
+            pass  # it may not know such fine scopes
         try:
             return self._begin(api, base, redirect_uri, COARSE_SCOPES)
         except ContentRejected as error:
@@ -467,7 +467,7 @@ class MastodonCustom(Mastodon):
     def ask_wider(
         self, api: Api, *, redirect_uri: str, remember: Mapping[str, str]
     ) -> Authorization | None:
-        """Register once more with coarse scopes, unless that was done."""
+        """Register again with coarse scopes, unless that was already done."""
         if remember.get("scopes"):
             return None
         return self._begin(api, remember["base"], redirect_uri, COARSE_SCOPES)
@@ -510,7 +510,7 @@ class MastodonCustom(Mastodon):
         """Finish with the application that was registered at the instance.
 
         Raises:
-            ScopesTooNarrow: the server wants coarse scopes, which were not asked for yet.
+            ScopesTooNarrow: the server requires coarse scopes, which were not requested yet.
         """
         there = _at_instance(api, remember)
         try:
@@ -544,7 +544,7 @@ def _bearer(api: Api) -> dict[str, str]:
 
 
 def _says_token_is_dead(response: httpx.Response, words: str) -> bool:
-    """Recognize what programs answer instead of 401 (RFC 6750, section 3.1: `error="invalid_token"`)."""
+    """Recognize what servers answer instead of 401 (RFC 6750, section 3.1: `error="invalid_token"`)."""
     challenge = response.headers.get("www-authenticate", "").casefold()
     return "invalid_token" in challenge or any(said in words for said in _DEAD_TOKEN)
 

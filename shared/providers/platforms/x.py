@@ -1,4 +1,4 @@
-"""X (Twitter). Source: docs.x.com/x-api and X's OpenAPI description 2.167, read 2026-11; what neither says is marked.
+"""X (Twitter). Source: docs.x.com/x-api and X's OpenAPI description 2.167, read 2026-11; other claims are marked.
 
 Quirks: every request is signed (OAuth 1.0a), tokens do not expire; there are no idempotency keys, so a post without
 an answer is looked up among the account's latest; links count 23 and CJK and emoji 2; how long a text may be depends
@@ -76,7 +76,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 IMAGE_CATEGORY = "tweet_image"
 UPLOAD_TIMEOUT = timedelta(minutes=1)
 PROCESSING_PAUSE = timedelta(seconds=5)
-LONGEST_PAUSE = timedelta(minutes=10)  # between two questions how far the processing is
+LONGEST_PAUSE = timedelta(minutes=10)  # between two checks of the processing
 CAP_PAUSE = timedelta(hours=1)
 # Not confirmed by X; 4,000 at first and 25,000 since July 2023 by the press
 # (spidersweb.pl/2024/03/artykuly-na-x-twitterze.html, read 2026-11).
@@ -203,7 +203,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
     def part_rules(
         self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
     ) -> TextRules:
-        """Give an article its own length; what answers it is an ordinary post."""
+        """Give an article its own length; its replies are ordinary posts."""
         mode = self.spec.text_mode(settings) if position == 0 else None
         return mode.text if mode else self.text_rules(account)
 
@@ -223,11 +223,11 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
             for position, part in enumerate(parts)
             if len(part.media) > 1
             and any(media.content_type == "image/gif" for media in part.media)
-            and not (chosen.is_article and position == 0)  # refused there already
+            and not (chosen.is_article and position == 0)  # already refused there
         ]
 
     def account(self, api: Api) -> Account:
-        """Read whose token it is and what it may do."""
+        """Read the account that the token belongs to, and what it may do."""
         fields = {"user.fields": "username,verified,verified_type,profile_image_url,name"}
         answer = api.request("GET", "/2/users/me", params=fields, auth=self.signer(api))
         me = api.read(answer, "data.id", "data.username")["data"]
@@ -259,7 +259,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return self._create(api, post, settings)
 
     def resume(self, api: Api, post: OutgoingPost, state: Mapping[str, Any]) -> Released:
-        """Publish the article whose draft `state` names, so that no try makes a second one."""
+        """Publish the article whose draft `state` names, so that no retry creates a second one."""
         del post  # is in the draft
         answer = api.request(
             "POST",
@@ -270,7 +270,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return self._released(api, api.read(answer, "data.post_id")["data"]["post_id"])
 
     def reply(self, api: Api, post: OutgoingPost, *, to: ThreadPosition) -> Released:
-        """Create the post as an answer to the part before; the root has chosen who may reply."""
+        """Create the post as a reply to the part before; the root already decides who may reply."""
         return self._create(api, post, {"reply": {"in_reply_to_tweet_id": to.parent.id}})
 
     def stage(
@@ -300,7 +300,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
     def look_up(
         self, api: Api, post: OutgoingPost, *, to: ThreadPosition | None, since: datetime
     ) -> Sequence[Found]:
-        """Compare the account's posts since then; X shortens links and escapes text, both are undone.
+        """Compare the account's posts since then. X shortens links and escapes text; both are undone.
 
         An article is known by its title (`article.title`: github.com/browser-use/browser-harness/pull/778, read 2026-11;
         the OpenAPI description says only that it is an object). A draft cannot be found.
@@ -354,7 +354,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return f"@{(mention_id or label).removeprefix('@')}"
 
     def account_series(self, api: Api, *, days: int) -> Sequence[Series]:
-        """Sum the metrics of the posts of each day; X tells no history of an account."""
+        """Sum the metrics of each day's posts, because X has no history of an account."""
         start = api.now() - timedelta(days=min(days, 100))
         params = {
             "max_results": 100,
@@ -512,7 +512,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return self._released(api, api.read(answer, "data.id")["data"]["id"])
 
     def _draft(self, api: Api, post: OutgoingPost, chosen: XSettings) -> Released | Processing:
-        """Make the draft. One that is to be published may be made again: nobody but the member sees what is left over."""
+        """Create the draft. It may be created again if it is to be published: only the member sees a leftover draft."""
         stays = chosen.article_status == "draft"
         media_ids = _staged_ids(post)
         of_text, of_cover = media_ids[: len(post.media)], media_ids[len(post.media) :]
@@ -559,7 +559,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return str(api.read(answer, "data.id")["data"]["id"])
 
     def _append(self, api: Api, media: OutgoingMedia, upload: str, first: int) -> tuple[int, bool]:
-        """Send segments from number `first`; the answer is the next number, and whether the file is whole."""
+        """Send segments from number `first`; return the next number, and whether the file is complete."""
         following, is_whole = first, first * CHUNK_BYTES >= media.size_bytes
         for chunk in chunks(api, media, size=CHUNK_BYTES, first=first):
             api.request(
@@ -574,7 +574,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return following, is_whole
 
     def _finish(self, api: Api, media: OutgoingMedia, upload: str) -> bool:
-        """Close the upload and describe it; the answer is whether X still works on it."""
+        """Close the upload and describe it; return whether X is still processing it."""
         answer = api.request(
             "POST",
             f"/2/media/upload/{upload}/finalize",
@@ -587,7 +587,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         return "processing_info" in object_in(api.read(answer), "data")
 
     def _pause(self, api: Api, media_id: str) -> timedelta | None:
-        """Ask how far the processing is; None: it is done."""
+        """Ask for the progress of the processing; None: it is done."""
         params = {"command": "STATUS", "media_id": media_id}
         answer = api.request("GET", "/2/media/upload", params=params, auth=self.signer(api))
         info = object_in(api.read(answer), "data.processing_info")
@@ -602,7 +602,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
 
 
 def _files(post: OutgoingPost) -> list[OutgoingMedia]:
-    """List what has to be on X before the post: what is shown in it, then an article's cover."""
+    """List what must be on X before the post: the files shown in it, then an article's cover."""
     chosen = XSettings.model_validate(post.settings)
     named = post.setting_media if chosen.is_article else {}
     return [*post.media, *named.values()]
