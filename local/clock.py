@@ -20,7 +20,7 @@ _TICK = timedelta(microseconds=1)
 
 
 class SharedOffset:
-    """How far the time is ahead of the machine's clock, shared with whoever has the same file."""
+    """How far the time is ahead of the machine's clock, shared by all processes that map the same file."""
 
     def __init__(self, path: Path) -> None:
         """Map the file, which is made, with no offset, if there is none."""
@@ -44,7 +44,7 @@ def follow(offset: SharedOffset) -> None:
 
 
 def sign_by_the_clock() -> None:
-    """Have requests to AWS and presigned addresses carry the clock's time, as whoever checks them does."""
+    """Have requests to AWS and presigned addresses carry the clock's time, which is what they are checked against."""
     auth: Any = importlib.import_module("botocore.auth")  # only functions sign
 
     def current(remove_tzinfo: bool = True) -> datetime:

@@ -3,7 +3,7 @@
 The offset stands in the function's body, because PostgreSQL then writes it into each statement as a constant: plans and
 costs stay those of the plain `now()`. A function that reads a table is called for each row (20 times as slow over
 200,000 rows), and a database setting reaches new connections only. When the body is replaced, PostgreSQL tells all open
-connections to plan anew, prepared statements as well. Within an open transaction the next statement on a table sees it.
+connections to plan again, prepared statements as well. Within an open transaction the next statement on a table sees it.
 
 The search path is set on the role, in this database alone, so it holds from a connection's first statement.
 """

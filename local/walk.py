@@ -114,7 +114,7 @@ class MovableClock:
         own_addresses: Mapping[str, str],
         moved: Callable[[timedelta], object] = lambda _offset: None,
     ) -> None:
-        """`own_addresses`: where a platform's own servers are, by provider. `moved` is told of every move that ended."""
+        """`own_addresses`: where a platform's own servers are, by provider. `moved` is called after every move."""
         self._offset, self._database_url, self._busy = offset, database_url, busy
         self._own_addresses = own_addresses
         self.moved = moved
@@ -208,7 +208,7 @@ def _first(moments: Iterable[datetime | None]) -> datetime | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Say whether a host is this machine by its very name."""
+    """Return whether a host's name alone shows that it is this machine."""
     if host == "localhost":
         return True
     try:

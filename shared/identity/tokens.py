@@ -137,7 +137,7 @@ def _read(token: str, use: str, required: list[str]) -> dict[str, Any] | None:
 
 
 def _is_still_good(expiry: object) -> bool:
-    """Say whether a token that expires at this many seconds since 1970 is good yet."""
+    """Return whether a token that expires at this many seconds since 1970 is still valid."""
     return isinstance(expiry, int) and expiry > (clock.now() - _LEEWAY).timestamp()
 
 

@@ -358,7 +358,7 @@ LIST_API_KEYS = Statement(
 
 
 class RotatedKey(NamedTuple):
-    """`kept_seconds` None: the key of before stops at once."""
+    """`kept_seconds` None: the previous key stops at once."""
 
     organization_id: OrganizationId
     key_id: UUID

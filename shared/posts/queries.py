@@ -55,10 +55,9 @@ class WriteRow(NamedTuple):
     messages: list[UUID]
 
 
-# A part is (root, position): writing a thread anew keeps the ids, drops the parts that are no longer there, and brings
-# back one that had been dropped. What had been sent before in vain gets a new generation, and so a new idempotency key.
-# One statement whatever the number of channels and parts; what it must not touch is left out, and the caller sees it
-# by the missing row.
+# A part is (root, position): rewriting a thread keeps the ids, drops the parts that are gone, and restores one that had
+# been dropped. A part that was sent before without success gets a new generation, and so a new idempotency key. It is one
+# statement for any number of channels and parts; it skips what it must not touch, and the caller sees the missing row.
 WRITE = Statement(
     "write_threads",
     sql(

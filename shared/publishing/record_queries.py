@@ -290,7 +290,7 @@ class FailSuccessors(NamedTuple):
     position: int
 
 
-# The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks hear of the one that failed by itself.
+# The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks are sent for the part that failed by itself.
 FAIL_SUCCESSORS = Statement(
     "fail_successors",
     sql(

@@ -17,8 +17,8 @@ class TakeUnarmed(NamedTuple):
     page_size: int
 
 
-# Queued and not armed at its revision: the arming after a commit failed, or the process stopped before it. Whoever raises
-# a revision clears the mark, so the few that lack it have an index of their own, beside hundreds of thousands that wait.
+# Queued and not armed at its revision: arming failed after the commit, or the process stopped before it. Every statement
+# that raises a revision clears the mark, so the few parts without it have a small index of their own.
 TAKE_UNARMED = Statement(
     "take_unarmed",
     sql(
@@ -106,10 +106,10 @@ class TakeOverdueRow(NamedTuple):
     has_media: bool
 
 
-# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour. One whose platform is
-# paused is not sent; it is looked at when it is late enough to be told of, and when the pause is over. Either way the row
-# leaves the stretch of the index that this reads, so that many overdue parts cost no more than those of one page. A reply is
-# late by its own time; null: the part before it is not there yet.
+# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour. A part whose platform
+# is paused is not sent; it is checked when it is late enough to notify members, and when the pause ends. Either way the row
+# leaves the range of the index that this reads, so many overdue parts cost no more than one page. A reply's lateness counts
+# from its own time; null: the part before it is not published yet.
 TAKE_OVERDUE = Statement(
     "take_overdue",
     sql("""
