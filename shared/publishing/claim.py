@@ -131,11 +131,18 @@ def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Cl
 
 
 def _claim_alone(values: "_ClaimValues", attempt_id: UUID) -> list[ClaimRow]:
-    """Claim in autocommit. Where the answer is lost, go on with the attempt that was made."""
+    """Claim in autocommit. If the answer is lost, go on with the attempt that was made, or claim again.
+
+    Claiming again is safe: the statement finds only a queued part, and waits for a first claim that is still running.
+    """
     try:
         return queries.CLAIM.alone(**values, **_bounds())
     except CommitUnknown:
-        found = queries.CLAIMED.alone(attempt_id=attempt_id)
+        found = (
+            queries.CLAIMED.alone(attempt_id=attempt_id)
+            or queries.CLAIM.alone(**values, **_bounds())
+            or queries.CLAIMED.alone(attempt_id=attempt_id)
+        )
         if not found:
             raise
         log.warning("publish.claimed_before", extra={"attempt_id": attempt_id})

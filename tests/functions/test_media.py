@@ -109,6 +109,11 @@ class TestUpload:
         assert len(served["content"]) == file["fileSize"]
         assert (served["ContentType"], keys("incoming/")) == (file["contentType"], [])
 
+    def test_how_a_photo_is_turned_is_stored(self, session: Session, browser: Gateway) -> None:
+        """Its copies are made upright by it."""
+        file = upload_file(browser, a_picture(".jpg", orientation=6)).json
+        assert session.get_one(Media, uuid.UUID(file["id"])).turned
+
     @pytest.mark.parametrize("moov_last", [False, True])
     def test_metadata_leave_a_large_film_whose_parts_are_copied(
         self, browser: Gateway, moov_last: bool

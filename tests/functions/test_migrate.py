@@ -15,6 +15,7 @@ import respx
 from botocore.exceptions import EndpointConnectionError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from functions.migrate import app
 from functions.migrate.app import DeploymentNotAnswered, handler
@@ -90,6 +91,19 @@ class TestHandler:
         handler(UPDATE, a_context())
         assert told(cloudformation)["Status"] == "FAILED"
         assert len(cloudformation.calls.last.request.content) <= 4_096
+
+    def test_revision_that_the_database_fails_is_not_repeated(
+        self, cloudformation: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs = []
+
+        def fails(_longest: object) -> None:
+            runs.append(1)
+            raise OperationalError("alter table posts", {}, Exception("out of shared memory"))
+
+        monkeypatch.setattr(app, "_migrate", fails)
+        handler(UPDATE, a_context())
+        assert (told(cloudformation)["Status"], len(runs)) == ("FAILED", 1)
 
     def test_reason_with_half_of_a_surrogate_pair_is_sent(
         self, cloudformation: respx.MockRouter

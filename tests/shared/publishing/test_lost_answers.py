@@ -69,6 +69,23 @@ class TestClaim:
             states = connection.execute(text("select state from attempts")).scalars().all()
         assert states == ["released"]
 
+    def test_claims_again_what_was_not_claimed(
+        self, world: World, proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The connection was cut before the server had worked, as a failover cuts it."""
+
+        def undo() -> None:
+            with world.engine.begin() as connection:
+                connection.execute(text("delete from attempts"))
+                connection.execute(text("alter table posts disable trigger user"))
+                connection.execute(text("update posts set state = 'queued' where position = 0"))
+                connection.execute(text("alter table posts enable trigger user"))
+
+        asked = losing_answer(proxy, monkeypatch, CLAIM, undo)
+        publish(world)
+        assert asked[:3] == [CLAIM.executable, CLAIMED.executable, CLAIM.executable]
+        assert world.platform.texts() == ["one"]
+
     def test_of_another_attempt_it_takes_nothing(
         self, world: World, proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:

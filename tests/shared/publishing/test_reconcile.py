@@ -15,7 +15,8 @@ from sqlalchemy.exc import InterfaceError
 from shared.aws import scheduler
 from shared.core import metrics
 from shared.core.ids import new_id
-from shared.db.session import connect, run, unit_of_work
+from shared.db import statement
+from shared.db.session import connect, execute_alone, unit_of_work
 from shared.db.statement import Statement
 from shared.providers.base import Processing, Released
 from shared.providers.errors import PlatformUnavailable, RateLimited
@@ -40,7 +41,7 @@ from shared.publishing.stage import stage_due
 from shared.publishing.sweep import delete_old_stagings
 from tests.builders import any_state
 from tests.fakes.platform import Keyless, refuse
-from tests.shared.publishing.world import STAGE, Stopped, World, a_thread
+from tests.shared.publishing.world import PUBLISH, STAGE, Stopped, World, a_thread
 
 NOW, SOON = timedelta(0), timedelta(seconds=30)
 DAY = 24 * 3600
@@ -177,6 +178,19 @@ class TestLateness:
         assert claimed.number == 1
 
 
+class TestScheduleThatNeverFires:
+    def test_the_message_and_the_media_are_sent_ahead_all_the_same(self, world: World) -> None:
+        world.schedules_fire = False
+        root = a_thread(world, "keyless", due_in=timedelta(hours=1), media=True)
+        assert world.messages == []
+        world.pass_time(3600 - 150)
+        reconcile()
+        assert {(held.queue, held.body["partId"]) for held in world.messages} == {
+            (PUBLISH, str(root.id)),
+            (STAGE, str(root.id)),
+        }
+
+
 class TestStrayMessages:
     def test_for_a_reply_that_waits_for_the_part_before_it(self, world: World) -> None:
         root = a_thread(world, "keyless", due_in=timedelta(hours=1))
@@ -245,14 +259,15 @@ class TestBrokenConnection:
     ) -> None:
         """Finding 8.3: the record is tried until the function's time ends, and nothing is asked or sent again."""
         root = a_thread(world, "keyless", due_in=NOW)
-        write, left, pauses = run, iter(range(6)), list[float]()
+        left, pauses = iter(range(6)), list[float]()
 
-        def away(work: Any) -> Any:
-            if next(left, None) is not None:
+        def away(executed: Any, values: Any = None) -> Any:
+            is_record = executed is record_queries.RECORD_RELEASED.executable
+            if is_record and next(left, None) is not None:
                 raise InterfaceError("update", {}, Exception("network error"))
-            return write(work)
+            return execute_alone(executed, values)
 
-        monkeypatch.setattr(follow_up, "run", away)
+        monkeypatch.setattr(statement, "execute_alone", away)
         monkeypatch.setattr(run_module, "record", partial(record, pause=pauses.append))
         publish_due(root.id, root.revision, deadline=time.monotonic() + 55)
         assert world.states(root.id)[0] == "published"

@@ -75,6 +75,12 @@ class TestClaim:
         assert whole.statements == 2 + 1 + 2
         assert one(world, "state") == "published"
 
+    def test_a_release_is_a_success_which_the_digest_sums_up(self, world: World) -> None:
+        """Any other kind would be an email for each post."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert one(world, "kind", "notifications", "created_at") == "success"
+
     def test_a_post_alone_takes_three_round_trips(self, world: World) -> None:
         """The claim, the mark, the record."""
         root = a_thread(world, "keyless", due_in=NOW)
