@@ -95,15 +95,18 @@ class TestHandler:
     def test_revision_that_the_database_fails_is_not_repeated(
         self, cloudformation: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        runs = []
-
         def fails(_longest: object) -> None:
-            runs.append(1)
             raise OperationalError("alter table posts", {}, Exception("out of shared memory"))
 
+        def waits(_seconds: float) -> None:
+            raise AssertionError("it waits for the next try")
+
         monkeypatch.setattr(app, "_migrate", fails)
+        monkeypatch.setattr(app.time, "sleep", waits)
         handler(UPDATE, a_context())
-        assert (told(cloudformation)["Status"], len(runs)) == ("FAILED", 1)
+        answer = told(cloudformation)
+        assert answer["Status"] == "FAILED"
+        assert "out of shared memory" in answer["Reason"]
 
     def test_reason_with_half_of_a_surrogate_pair_is_sent(
         self, cloudformation: respx.MockRouter
