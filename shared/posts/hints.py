@@ -116,12 +116,17 @@ def send(hints: Iterable[Hint]) -> None:
     """Send hints: as messages, those of one queue together, or by schedules. The same schedule twice is one."""
     hints = list(hints)
     near = [hint for hint in hints if hint.schedule is None or is_near(hint.wait)]
-    for target in Target:
-        if messages := [hint.message for hint in near if hint.target is target]:
-            queues.send(target.queue_url, messages)
+    send_messages(near)
     for hint in hints:
         if hint not in near:
             create_schedule(hint)
+
+
+def send_messages(hints: Sequence[Hint]) -> None:
+    """Send hints as messages, those of one queue together. A function that only does this may not create schedules."""
+    for target in Target:
+        if messages := [hint.message for hint in hints if hint.target is target]:
+            queues.send(target.queue_url, messages)
 
 
 def send_after_commit(session: Session, hint: Hint) -> None:

@@ -14,7 +14,7 @@ from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
 from shared.core.log import log, note
 from shared.db.session import read_only, unit_of_work
-from shared.posts.hints import Hint, attempt_hint, publish_hint, send, stage_hint
+from shared.posts.hints import Hint, attempt_hint, publish_hint, send_messages, stage_hint
 from shared.posts.obstacles import Obstacle, Step, Then, named, sentence
 from shared.providers import registry
 from shared.providers.errors import ProviderError
@@ -38,7 +38,7 @@ def prepare(part_id: UUID, revision: int) -> None:
             if near
             else queries.WAITS.all(session, part_id, revision, threshold_seconds=threshold_seconds)
         )
-    send(_hint_of(wait) for wait in waits)
+    send_messages([_hint_of(wait) for wait in waits])
     if row is None or not near:
         log.info(
             "prepare.woken" if waits else "prepare.stale",
@@ -48,7 +48,7 @@ def prepare(part_id: UUID, revision: int) -> None:
     note(organization_id=row.organization_id, post_id=row.root_id)
     _send_for_the_second(row)
     if row.thread_has_media:  # now, or when a staging that waits is to go on
-        send([stage_hint(row, wait=timedelta(seconds=row.staging_wait_seconds or 0))])
+        send_messages([stage_hint(row, wait=timedelta(seconds=row.staging_wait_seconds or 0))])
     obstacle = named(row.verdict) if row.verdict else None
     if obstacle and obstacle.then is Then.FAIL:
         _notify(row, obstacle)
