@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,7 +103,7 @@ class TestHandler:
             raise AssertionError("it waits for the next try")
 
         monkeypatch.setattr(app, "_migrate", fails)
-        monkeypatch.setattr(app.time, "sleep", waits)
+        monkeypatch.setattr(time, "sleep", waits)
         handler(UPDATE, a_context())
         answer = told(cloudformation)
         assert answer["Status"] == "FAILED"
