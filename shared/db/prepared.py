@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# What `tests/database/test_prepared.py` measures of the server's memory allows for this many on each connection.
+# The server has the memory for this many on each connection: `tests/database/test_plans.py` measures it.
 MOST_PREPARED = 64
 # Statements that were used once; a text is remembered by its hash and is a few kilobytes long.
 _MOST_SEEN = 256

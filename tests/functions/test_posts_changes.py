@@ -38,7 +38,7 @@ CHANGES = [
     ("PUT", "/status", {"status": "draft"}),
     ("DELETE", "", None),
 ]
-LATER = (datetime.now(UTC) + timedelta(minutes=10)).replace(microsecond=0)
+LATER = (datetime.now(UTC) + timedelta(minutes=13)).replace(microsecond=0)
 
 
 def waiting() -> int:

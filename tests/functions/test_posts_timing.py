@@ -18,7 +18,7 @@ from tests.gateway import Gateway, by_key
 
 pytestmark = pytest.mark.usefixtures("queues")
 NOW = datetime.now(UTC).replace(microsecond=0)
-LATER = (NOW + timedelta(minutes=10)).isoformat()
+LATER = (NOW + timedelta(minutes=13)).isoformat()
 
 
 def ago(**units: float) -> datetime:

@@ -22,7 +22,7 @@ from tests.builders import a_post
 from tests.gateway import Answer, Gateway, as_member
 
 pytestmark = pytest.mark.usefixtures("queues")
-SOON = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+SOON = (datetime.now(UTC) + timedelta(minutes=13)).isoformat()
 
 
 def refused(answer: Answer) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ from shared.providers.base import Released
 from tests.builders import a_channel, a_post, an_organization
 from tests.conftest import Configure
 
-SOON = datetime.now(UTC) + timedelta(minutes=10)
+SOON = datetime.now(UTC) + timedelta(minutes=13)
 LATER = SOON + timedelta(minutes=1)
 
 
