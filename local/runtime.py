@@ -6,16 +6,14 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import format_datetime
 from functools import partial
 from typing import Any
 
 import pg8000.dbapi
-import uvicorn
 
 from local import database_clock
 from local.aws import LocalAws
@@ -42,6 +40,7 @@ from local.rearming import Rearming
 from local.sandbox.app import Sandbox, make_sandbox
 from local.schedules import Timers
 from local.seed import Demo, SeedContext, seed
+from local.serving import serve
 from local.starters import ROOT, Starter
 from local.storage.front import Storage
 from local.storage.objects import ObjectStore
@@ -50,7 +49,6 @@ from local.system import FunctionSpec, System
 from local.template import read_parameters, read_system
 from local.walk import Busy, MovableClock
 from local.workers import FunctionPool, LogBook
-from shared.core import clock
 
 MIGRATE, RECONCILE = "MigrateFunction", "ReconcileFunction"
 _HTTP_WORKERS = 2
@@ -283,9 +281,9 @@ def _servers(
     stack.callback(store.close)
     gateway = Gateway(parts.system.routes, parts.pools, parts.mailbox, parts.system.api_cors)
     return (
-        _serve(gateway, listeners.api, stop),
-        _serve(WithClock(parts.sandbox, parts.clock), listeners.sandbox, stop),
-        _serve(_storage(store, parts.system), listeners.objects, stop),
+        serve(gateway, listeners.api, stop),
+        serve(WithClock(parts.sandbox, parts.clock), listeners.sandbox, stop),
+        serve(_storage(store, parts.system), listeners.objects, stop),
     )
 
 
@@ -343,41 +341,6 @@ async def _background(
         await asyncio.gather(*tasks, return_exceptions=True)
         if failures:
             raise failures[0]
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the supervisor."""
-        yield
-
-    async def on_tick(self, _counter: int) -> bool:
-        """Keep the `Date` of all answers by the clock, ten times a second."""
-        date = format_datetime(clock.now(), usegmt=True).encode()
-        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
-        return await super().on_tick(1)  # at each tenth, it would write the machine's date
-
-
-async def _serve(app: Any, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve an ASGI application until the end."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            timeout_keep_alive=65,
-            timeout_graceful_shutdown=1,
-            server_header=False,
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await stop.wait()
-    finally:
-        server.should_exit = True
-        await serving
 
 
 async def _reconcile(pools: Mapping[str, FunctionPool]) -> None:
