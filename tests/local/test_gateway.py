@@ -11,7 +11,7 @@ import uvicorn
 
 from local.gateway import Gateway, Match, Request, Router, event_from_request, response_from_outcome
 from local.home import listen
-from local.runtime import _serve
+from local.serving import serve
 from local.system import Route
 from local.workers import Outcome
 from tests.local.conftest import Running, running
@@ -197,7 +197,7 @@ async def serving(up: Running, **options: Any) -> AsyncIterator[httpx.AsyncClien
         uvicorn.Config(gateway, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     )
     with listen(0, what="the test", variable="PORT") as listener:
-        task = asyncio.create_task(server._serve([listener]))
+        task = asyncio.create_task(server.serve([listener]))
         while not server.started:
             await asyncio.sleep(0.005)
         async with httpx.AsyncClient(
@@ -231,7 +231,7 @@ def test_a_web_socket_is_answered_like_any_request() -> None:
     async def main() -> int:
         stop = asyncio.Event()
         with listen(0, what="the test", variable="PORT") as listener:
-            server = asyncio.create_task(_serve(app, listener, stop))
+            server = asyncio.create_task(serve(app, listener, stop))
             address = f"http://127.0.0.1:{listener.getsockname()[1]}/egress/connect"
             headers = {**asked, "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
             async with httpx.AsyncClient(timeout=20) as client:
