@@ -420,7 +420,7 @@ def _shown(consent: Consent) -> AppShown:
 
 def _maker(consent: Consent) -> Maker | None:
     row = consent.program.row
-    if not consent.program.is_app:
+    if row.organization_name is None or row.organization_since is None:
         return None
     return Maker(name=row.organization_name, since=row.organization_since)
 

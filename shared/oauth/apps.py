@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from shared.core.crypto import hash_secret
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
-from shared.db.types import AnyRow
+from shared.core.ids import OrganizationId, new_id
+from shared.db.statement import to_json
 from shared.oauth import queries
 from shared.oauth.credentials import new_client_id, new_client_secret
 from shared.oauth.errors import AppExists, NoApp
@@ -20,7 +20,7 @@ def get_app(session: Session, organization_id: OrganizationId) -> AppOut:
     Raises:
         NoApp: it has made none.
     """
-    return _out(queries.find_app(session, organization_id))
+    return _out(queries.FIND_APP.find(session, organization_id))
 
 
 def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> AppMade:
@@ -30,15 +30,17 @@ def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> A
         AppExists: there is one already.
     """
     secret = new_client_secret()
-    values = {
-        "client_id": new_client_id(),
-        "secret_hash": hash_secret(secret),
-        "name": app.name,
-        "description": app.description,
-        "picture_url": app.picture,
-        "redirect_uris": [app.redirect_url],
-    }
-    row = queries.add_app(session, organization_id, values)
+    row = queries.ADD_APP.find(
+        session,
+        organization_id=organization_id,
+        app_id=new_id(),
+        client_id=new_client_id(),
+        secret_hash=hash_secret(secret),
+        name=app.name,
+        description=app.description,
+        picture_url=app.picture,
+        redirect_uris=[app.redirect_url],
+    )
     if row is None:
         raise AppExists
     return AppMade(**_out(row).model_dump(), client_secret=secret)
@@ -65,7 +67,7 @@ def change_app(session: Session, organization_id: OrganizationId, change: AppCha
     values = {_COLUMNS[name]: value for name, value in given.items()}
     if "redirect_uris" in values:
         values["redirect_uris"] = [values["redirect_uris"]]
-    return _out(queries.update_app(session, organization_id, values))
+    return _out(queries.CHANGE_APP.find(session, organization_id, to_json(values)))
 
 
 def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecret:
@@ -75,7 +77,7 @@ def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecre
         NoApp: there is none.
     """
     secret = new_client_secret()
-    row = queries.update_app(session, organization_id, {"secret_hash": hash_secret(secret)})
+    row = queries.ROTATE_SECRET.find(session, organization_id, hash_secret(secret))
     if row is None:
         raise NoApp
     return AppSecret(client_id=row.client_id, client_secret=secret)
@@ -87,10 +89,10 @@ def delete_app(session: Session, organization_id: OrganizationId) -> UUID:
     Raises:
         NoApp: there is none.
     """
-    deleted = queries.delete_app(session, organization_id)
+    deleted = queries.DELETE_APP.find(session, organization_id)
     if deleted is None:
         raise NoApp
-    return deleted
+    return deleted.id
 
 
 _COLUMNS = {
@@ -102,7 +104,7 @@ _COLUMNS = {
 _WIRE = {"redirect_url": "redirectUrl"}
 
 
-def _out(row: AnyRow | None) -> AppOut:
+def _out(row: queries.AppRow | None) -> AppOut:
     if row is None:
         raise NoApp
     return AppOut(

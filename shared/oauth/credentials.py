@@ -4,6 +4,7 @@ import secrets
 import string
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
 from shared.identity.tokens import derived_from
 
@@ -67,6 +68,15 @@ class Pair:
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
+
+
+class NewToken(NamedTuple):
+    """What is kept of a token. The last three are None where the program does not refresh it."""
+
+    token_hash: bytes
+    life_seconds: float | None = None
+    family_hash: bytes | None = None
+    refresh_hash: bytes | None = None
 
 
 def successors_of(refresh_token: str) -> list[Pair]:

@@ -6,14 +6,13 @@ there is one such program, and at an address of its own.
 
 from datetime import timedelta
 
-from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import OrganizationId, UserId, new_id
 from shared.oauth import queries
-from shared.oauth.credentials import new_token, new_user_code, read_user_code
+from shared.oauth.credentials import NewToken, new_token, new_user_code, read_user_code
 from shared.oauth.errors import NoSuchUserCode, OAuthRefused
 from shared.oauth.schemas import DeviceStarted, DeviceToken
 from shared.oauth.scopes import SCOPES, scope_text
@@ -24,12 +23,8 @@ INTERVAL = timedelta(seconds=5)
 _JITTER = timedelta(
     seconds=1
 )  # a program that waits exactly the interval may arrive a little sooner
-_PROGRAM = {
-    "client_id": CLIENT_ID,
-    "name": "Command-line program",
-    "description": "A program on one of your computers, without a browser.",
-    "redirect_uris": [],
-}
+_NAME = "Command-line program"
+_DESCRIPTION = "A program on one of your computers, without a browser."
 _TRIES = 5  # a user code is taken once in a million million times
 
 
@@ -38,12 +33,17 @@ def start_device(session: Session) -> DeviceStarted:
     device_code = new_secret()
     for _ in range(_TRIES):
         user_code = new_user_code()
-        values = {
-            "device_code_hash": hash_secret(device_code),
-            "user_code": user_code,
-            "life": LIFE,
-        }
-        if queries.add_device(session, _PROGRAM, values):
+        added = queries.ADD_DEVICE.find(
+            session,
+            app_id=new_id(),
+            client_id=CLIENT_ID,
+            name=_NAME,
+            description=_DESCRIPTION,
+            device_code_hash=hash_secret(device_code),
+            user_code=user_code,
+            life_seconds=LIFE.total_seconds(),
+        )
+        if added:
             break
     address = f"{settings().public_url}/device"
     return DeviceStarted(
@@ -64,7 +64,7 @@ def approve_device(
     Raises:
         NoSuchUserCode: none waits with it.
     """
-    _settle(session, organization_id, user_id, typed, "approved_at")
+    _settle(session, organization_id, user_id, typed, approves=True)
 
 
 def deny_device(
@@ -75,7 +75,7 @@ def deny_device(
     Raises:
         NoSuchUserCode: none waits with it.
     """
-    _settle(session, organization_id, user_id, typed, "denied_at")
+    _settle(session, organization_id, user_id, typed, approves=False)
 
 
 def poll_device(session: Session, device_code: str) -> DeviceToken:
@@ -87,7 +87,7 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
         OAuthRefused: not yet, too soon, denied, or over, as RFC 8628 section 3.5 names it.
     """
     device_code_hash = hash_secret(device_code)
-    row = queries.ask_device(session, device_code_hash, not_within=INTERVAL - _JITTER)
+    row = queries.POLL_DEVICE.find(session, device_code_hash, (INTERVAL - _JITTER).total_seconds())
     if row is None or row.is_over:
         raise OAuthRefused("expired_token", "The code has expired. Start again.")
     if row.is_denied:
@@ -101,7 +101,13 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
             "authorization_pending", "No member has approved the device yet. Keep asking."
         )
     token = new_token()
-    grant = queries.exchange_device(session, device_code_hash, hash_secret(token), SCOPES)
+    grant = queries.EXCHANGE_DEVICE.find(
+        session,
+        grant_id=new_id(),
+        device_code_hash=device_code_hash,
+        scopes=list(SCOPES),
+        **NewToken(hash_secret(token))._asdict(),
+    )
     if grant is None:
         raise OAuthRefused("expired_token", "The code has expired. Start again.")
     return DeviceToken(
@@ -114,9 +120,13 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
 
 
 def _settle(
-    session: Session, organization_id: OrganizationId, user_id: UserId, typed: str, column: str
+    session: Session,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    typed: str,
+    *,
+    approves: bool,
 ) -> None:
-    values = {column: func.now()}
     user_code = read_user_code(typed)
-    if not queries.settle_device(session, organization_id, user_id, user_code, values):
+    if not queries.SETTLE_DEVICE.run(session, organization_id, user_id, user_code, approves):
         raise NoSuchUserCode

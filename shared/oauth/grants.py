@@ -14,7 +14,7 @@ def list_grants(
     session: Session, organization_id: OrganizationId, *, of_user: UserId | None
 ) -> GrantList:
     """List what a member allowed programs, the latest first; None: what every member did."""
-    rows = queries.list_grants(session, organization_id, of_user=of_user)
+    rows = queries.LIST_GRANTS.all(session, organization_id, of_user=of_user)
     return GrantList(
         grants=[
             GrantOut(
@@ -44,5 +44,5 @@ def revoke_grant(
     Raises:
         NoSuchGrant: the member gave none with this id; None: no member did.
     """
-    if not queries.revoke_grant(session, organization_id, grant_id, of_user=of_user):
+    if not queries.REVOKE_GRANT.run(session, organization_id, grant_id, of_user=of_user):
         raise NoSuchGrant

@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from shared.core.crypto import hash_secret
+from shared.core.ids import new_id
 from shared.oauth import queries
 from shared.oauth.credentials import new_client_secret, new_registered_client_id
 from shared.oauth.errors import OAuthRefused
@@ -30,16 +31,17 @@ def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
         )
     is_public = asked.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
     secret = None if is_public else new_client_secret()
-    values = {
-        "client_id": new_registered_client_id(),
-        "secret_hash": hash_secret(secret) if secret else None,
-        "name": asked.client_name,
-        "picture_url": asked.logo_uri,
-        "redirect_uris": asked.redirect_uris,
-        "scopes": list(scopes),
-        "refreshes": refreshes,
-    }
-    row = queries.add_registered_program(session, values)
+    row = queries.ADD_PROGRAM.one(
+        session,
+        app_id=new_id(),
+        client_id=new_registered_client_id(),
+        secret_hash=hash_secret(secret) if secret else None,
+        name=asked.client_name,
+        picture_url=asked.logo_uri,
+        redirect_uris=asked.redirect_uris,
+        scopes=list(scopes),
+        refreshes=refreshes,
+    )
     return RegisteredProgram(
         client_id=row.client_id,
         client_secret=secret,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NoReturn
+from uuid import UUID
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
@@ -27,14 +28,14 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy.orm import Session
 
 from shared.core.crypto import hash_secret
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import OrganizationId, UserId, new_id
 from shared.core.log import log
-from shared.db.types import AnyRow
 from shared.identity.sessions import GRACE
 from shared.oauth import queries
 from shared.oauth.credentials import (
     CODE_CHARACTERS,
     TOKEN_LIFE,
+    NewToken,
     Pair,
     family_of,
     new_code,
@@ -77,7 +78,7 @@ class Consenter:
 class Program(ClientMixin):
     """A program, as Authlib asks about it."""
 
-    def __init__(self, row: AnyRow) -> None:
+    def __init__(self, row: queries.ProgramRow) -> None:
         self.row = row
 
     @property
@@ -92,13 +93,13 @@ class Program(ClientMixin):
 
     def redirect_uri(self, asked: str | None) -> str | None:
         """Return where browsers are sent back to: the address asked for if it is registered, else an app's own."""
-        known: list[str] = self.row.redirect_uris
+        known = self.row.redirect_uris
         if asked and any(is_same(asked, one) for one in known):
             return asked
         return known[0] if self.is_app else None
 
     def get_client_id(self) -> str:
-        return str(self.row.client_id)
+        return self.row.client_id
 
     def get_default_redirect_uri(self) -> str:
         return ""
@@ -114,7 +115,7 @@ class Program(ClientMixin):
         return granted_scopes(asked, self.row.scopes)
 
     def check_client_secret(self, client_secret: str) -> bool:
-        known: bytes | None = self.row.secret_hash
+        known = self.row.secret_hash
         return known is not None and hmac.compare_digest(hash_secret(client_secret), known)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
@@ -126,7 +127,7 @@ class Program(ClientMixin):
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == "authorization_code" or (
-            grant_type == "refresh_token" and bool(self.row.refreshes)
+            grant_type == "refresh_token" and self.row.refreshes
         )
 
 
@@ -135,14 +136,14 @@ class _Code(AuthorizationCodeMixin):
 
     code_challenge_method = "S256"
 
-    def __init__(self, row: AnyRow, *, compares_address: bool) -> None:
+    def __init__(self, row: queries.CodeRow, *, compares_address: bool) -> None:
         self.row = row
-        self.code_challenge: str | None = row.code_challenge
+        self.code_challenge = row.code_challenge
         self._compares_address = compares_address
 
     def get_redirect_uri(self) -> str | None:
         """Return the address that the exchange must name again; an app's is ours to know, so it need not."""
-        return str(self.row.redirect_uri) if self._compares_address else None
+        return self.row.redirect_uri if self._compares_address else None
 
     def get_scope(self) -> str:
         return scope_text(self.row.scopes)
@@ -191,19 +192,20 @@ class _CodeGrant(AuthorizationCodeGrant):
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         who: Consenter = request.user
-        values = {
-            "code_hash": hash_secret(code),
-            "app_id": request.client.row.id,
-            "redirect_uri": self.redirect_uri,
-            "code_challenge": request.payload.data.get("code_challenge"),
-            "scopes": list(request.client.granted(request.scope)),
-        }
-        queries.add_code(
-            self.server.session, who.organization_id, who.user_id, values, life=CODE_LIFE
+        queries.ADD_CODE.run(
+            self.server.session,
+            who.organization_id,
+            who.user_id,
+            code_hash=hash_secret(code),
+            app_id=request.client.row.id,
+            redirect_uri=self.redirect_uri,
+            code_challenge=request.payload.data.get("code_challenge"),
+            scopes=list(request.client.granted(request.scope)),
+            life_seconds=CODE_LIFE.total_seconds(),
         )
 
     def query_authorization_code(self, code: str, client: Program) -> _Code | None:
-        row = queries.find_code(self.server.session, client.row.id, hash_secret(code))
+        row = queries.FIND_CODE.find(self.server.session, client.row.id, hash_secret(code))
         if row is None:
             return None
         if row.is_used:
@@ -216,7 +218,9 @@ class _CodeGrant(AuthorizationCodeGrant):
     def save_token(self, token: dict[str, Any]) -> None:
         """Use the code up and store its token, in one statement."""
         code_hash: bytes = self.request.authorization_code.row.code_hash
-        row = queries.exchange_code(self.server.session, code_hash, _kept(token))
+        row = queries.EXCHANGE_CODE.find(
+            self.server.session, grant_id=new_id(), code_hash=code_hash, **_kept(token)._asdict()
+        )
         if row is None:
             self._came_twice(code_hash)
         else:
@@ -227,7 +231,7 @@ class _CodeGrant(AuthorizationCodeGrant):
 
     def _came_twice(self, code_hash: bytes) -> None:
         """Revoke what the code gave, since one of two who have it is not the program. RFC 6749 section 4.1.2."""
-        revoked = queries.revoke_what_code_gave(self.server.session, code_hash)
+        revoked = queries.REVOKE_WHAT_CODE_GAVE.run(self.server.session, code_hash) > 0
         log.warning(
             "oauth.code_came_twice",
             extra={"client_id": self.request.payload.client_id, "revoked": revoked},
@@ -238,7 +242,7 @@ class _CodeGrant(AuthorizationCodeGrant):
 class _Refreshed:
     """A grant that is refreshed, as Authlib asks about it; `app_id` was part of the search."""
 
-    def __init__(self, row: AnyRow, pair: Pair, *, is_replay: bool) -> None:
+    def __init__(self, row: queries.RefreshedRow, pair: Pair, *, is_replay: bool) -> None:
         self.row = row
         self.pair = pair
         self.is_replay = is_replay
@@ -265,7 +269,7 @@ class _RefreshGrant(RefreshTokenGrant):
     def authenticate_refresh_token(self, refresh_token: str) -> _Refreshed | None:
         family = family_of(refresh_token)
         app_id = self.request.client.row.id
-        row = queries.find_refreshed(self.server.session, app_id, hash_secret(family), grace=GRACE)
+        row = _find_refreshed(self.server.session, app_id, family)
         if row is None:
             return None
         successors = successors_of(refresh_token)
@@ -291,31 +295,28 @@ class _RefreshGrant(RefreshTokenGrant):
         if refreshed.is_replay:
             token["id"] = str(row.organization_id)
             return
-        saved = queries.rotate_refreshed(
-            self.server.session, row.id, row.refresh_hash, _kept(token)
-        )
-        if saved is None:
-            saved = self._saved_by_another(refreshed.pair)
+        saved = queries.ROTATE.find(
+            self.server.session,
+            grant_id=row.id,
+            old_refresh_hash=row.refresh_hash,
+            **_kept(token)._asdict(),
+        ) or self._saved_by_another(refreshed.pair)
         if saved is None:
             self._came_twice(row)
         token["id"] = str(saved.organization_id)
 
-    def _saved_by_another(self, pair: Pair) -> AnyRow | None:
+    def _saved_by_another(self, pair: Pair) -> queries.RefreshedRow | None:
         """Find the grant if another request exchanged the same token a moment ago."""
-        row = queries.find_refreshed(
-            self.server.session,
-            self.request.client.row.id,
-            hash_secret(family_of(pair.refresh)),
-            grace=GRACE,
-        )
+        app_id = self.request.client.row.id
+        row = _find_refreshed(self.server.session, app_id, family_of(pair.refresh))
         is_same = row is not None and row.is_fresh and row.refresh_hash == hash_secret(pair.refresh)
         return row if is_same else None
 
     def revoke_old_credential(self, refresh_token: _Refreshed) -> None:
         """It went with `save_token`."""
 
-    def _came_twice(self, row: AnyRow) -> NoReturn:
-        revoked = queries.revoke_refreshed(self.server.session, row.id)
+    def _came_twice(self, row: queries.RefreshedRow) -> NoReturn:
+        revoked = queries.REVOKE_REFRESHED.run(self.server.session, row.id) > 0
         log.warning(
             "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
         )
@@ -344,7 +345,7 @@ class _Server(AuthorizationServer):
 
     def query_client(self, client_id: str) -> Program | None:
         if client_id not in self._known:
-            row = queries.find_program(self.session, client_id)
+            row = queries.FIND_PROGRAM.find(self.session, client_id)
             self._known[client_id] = None if row is None else Program(row)
         return self._known[client_id]
 
@@ -448,7 +449,7 @@ def revoke(session: Session, values: Mapping[str, str], *, authorization: str | 
         raise OAuthRefused("invalid_client", answer=_UNAUTHORIZED) from error
     token = values["token"]
     token_hash, family_hash = hash_secret(token), hash_secret(family_of(token))
-    if queries.revoke_token(session, program.row.id, token_hash, family_hash):
+    if queries.REVOKE_TOKEN.run(session, program.row.id, token_hash, family_hash):
         log.info("oauth.token_revoked", extra={"client_id": program.row.client_id})
 
 
@@ -492,13 +493,19 @@ def _refreshing(scope: str, pair: Pair, life: timedelta) -> dict[str, Any]:
     }
 
 
-def _kept(token: Mapping[str, Any]) -> queries.NewToken:
+def _find_refreshed(session: Session, app_id: UUID, family: str) -> queries.RefreshedRow | None:
+    """Find a grant; it `is_fresh` if its tokens were replaced less than `GRACE` ago."""
+    fresh_seconds = (TOKEN_LIFE - GRACE).total_seconds()
+    return queries.FIND_REFRESHED.find(session, app_id, hash_secret(family), fresh_seconds)
+
+
+def _kept(token: Mapping[str, Any]) -> NewToken:
     token_hash = hash_secret(token["access_token"])
     refresh: str | None = token.get("refresh_token")
     if refresh is None:
-        return queries.NewToken(token_hash)
+        return NewToken(token_hash)
     family_hash = hash_secret(family_of(refresh))
-    return queries.NewToken(token_hash, token["expires_in"], family_hash, hash_secret(refresh))
+    return NewToken(token_hash, token["expires_in"], family_hash, hash_secret(refresh))
 
 
 def _headers(authorization: str | None) -> dict[str, str]:
