@@ -1,12 +1,38 @@
 """Which platforms asked our whole application to wait, and until when. They belong to no organization."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import case, func
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from shared.channels.models import ProviderPause
+from shared.db.statement import Statement, sql
+
+
+class Pause(NamedTuple):
+    slug: str
+    wait_seconds: float
+    reason: str
+
+
+class PauseEnd(NamedTuple):
+    until: datetime
+
+
+_HOLD = Statement(
+    "hold_provider",
+    sql("""
+        insert into provider_pauses as p (provider, until, reason)
+        values (:slug, now() + make_interval(secs => :wait_seconds), :reason)
+        on conflict (provider) do update set
+            until = greatest(p.until, excluded.until),
+            reason = case when excluded.until > p.until then excluded.reason else p.reason end,
+            updated_at = now()
+        returning until
+    """),
+    params=Pause,
+    row=PauseEnd,
+)
+"""Pause a platform by the database's clock; a longer pause stays as it is. Return when the pause ends."""
 
 
 def hold_provider(session: Session, slug: str, *, wait: timedelta, reason: str) -> datetime:
@@ -15,14 +41,4 @@ def hold_provider(session: Session, slug: str, *, wait: timedelta, reason: str) 
     Returns:
         When the hold ends.
     """
-    held = insert(ProviderPause).values(provider=slug, until=func.now() + wait, reason=reason)
-    longer = held.excluded.until > ProviderPause.until
-    statement = held.on_conflict_do_update(
-        index_elements=[ProviderPause.provider],
-        set_={
-            "until": func.greatest(ProviderPause.until, held.excluded.until),
-            "reason": case((longer, held.excluded.reason), else_=ProviderPause.reason),
-            "updated_at": func.now(),
-        },
-    ).returning(ProviderPause.until)
-    return session.execute(statement).scalar_one()
+    return _HOLD.one(session, slug, wait.total_seconds(), reason).until

@@ -1,20 +1,33 @@
 """How close is the database to its connection limit? The limit depends on its capacity, so only the database knows it."""
 
-from sqlalchemy import text
+from typing import NamedTuple
+
 from sqlalchemy.orm import Session
 
 from shared.core.metrics import gauge_connections
 from shared.db.session import read_only
+from shared.db.statement import NoParams, Statement, sql
 
-_CONNECTIONS = text(
-    "SELECT 100.0 * count(*) / current_setting('max_connections')::int FROM pg_stat_activity"
-    " WHERE backend_type = 'client backend'"
+
+class Share(NamedTuple):
+    percent: float
+
+
+_CONNECTIONS = Statement(
+    "connections_percent",
+    sql("""
+        select cast(100.0 * count(*) / current_setting('max_connections')::int as float8) as percent
+        from pg_stat_activity where backend_type = 'client backend'
+    """),
+    params=NoParams,
+    row=Share,
 )
+"""Return the share of the accepted connections that are open."""
 
 
 def connections_percent(session: Session) -> float:
     """Return the share of the accepted connections that are open, in percent. It reads no table."""
-    return float(session.execute(_CONNECTIONS).scalar_one())
+    return _CONNECTIONS.one(session).percent
 
 
 def measure_connections() -> None:

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.core.unknown_fields import unknown_field, unknown_fields
 from shared.posts.draft import Thread
-from shared.posts.models import Tag
 from shared.posts.schemas import TagIn
+from shared.posts.tag_queries import FIND_TAGS
 from shared.providers.registry import provider
 
 
@@ -51,12 +50,8 @@ def unknown_tags(
     }
     if not named:
         return []
-    known = select(Tag.name).where(
-        Tag.organization_id == organization_id,
-        Tag.name.in_(set(named.values())),
-        Tag.deleted_at.is_(None),
-    )
-    found = set(session.scalars(known))
+    rows = FIND_TAGS.all(session, organization_id, names=list(set(named.values())))
+    found = {row.name for row in rows}
     return [
         FieldProblem(
             f"tags.{number}",

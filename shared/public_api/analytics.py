@@ -19,8 +19,8 @@ from shared.posts.draft import as_uuid
 from shared.posts.release import MISSING
 from shared.providers.base import CanReport, Released, Series
 from shared.providers.registry import UnknownProvider, provider
-from shared.public_api import queries
 from shared.public_api.channels import get_channel
+from shared.public_api.queries import FIND_RELEASE
 
 
 class Point(WireModel):
@@ -77,7 +77,7 @@ def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSe
     if known is None:
         return []
     with read_only() as session:
-        release = queries.find_release(session, organization_id, known)
+        release = FIND_RELEASE.find(session, organization_id, known)
     if release is None:
         return []
     if release.release_id == MISSING:

@@ -1,40 +1,34 @@
 """Which statements of its own the public API has: what it shows that nothing else asks for."""
 
-from collections.abc import Collection
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from shared.channels.models import Channel
-from shared.db.types import AnyRow
-from shared.posts.models import Post, Tag
+from shared.core.ids import OrganizationId
+from shared.db.statement import Statement, sql
 
 
-def find_release(session: Session, organization_id: UUID, post_id: UUID) -> AnyRow | None:
-    """Find where a post went out: its release, its channel and that one's platform; None if it did not."""
-    return session.execute(
-        select(
-            Post.release_id,
-            Post.release_url,
-            Post.release_data,
-            Post.channel_id,
-            Channel.provider,
-        )
-        .join(Channel, Channel.id == Post.channel_id)
-        .where(
-            Post.organization_id == organization_id,
-            Post.id == post_id,
-            Post.release_id.is_not(None),
-            Post.deleted_at.is_(None),
-            Channel.deleted_at.is_(None),
-        )
-    ).one_or_none()
+class OnePost(NamedTuple):
+    organization_id: OrganizationId
+    post_id: UUID
 
 
-def find_tags(session: Session, organization_id: UUID, names: Collection[str]) -> set[str]:
-    """Return those of the names that are tags of the organization."""
-    known = select(Tag.name).where(
-        Tag.organization_id == organization_id, Tag.name.in_(names), Tag.deleted_at.is_(None)
-    )
-    return set(session.scalars(known))
+class ReleaseRow(NamedTuple):
+    release_id: str
+    release_url: str | None
+    release_data: dict[str, Any] | None
+    channel_id: UUID
+    provider: str
+
+
+FIND_RELEASE = Statement(
+    "find_release",
+    sql("""
+        select p.release_id, p.release_url, p.release_data, p.channel_id, c.provider
+        from posts p join channels c on c.id = p.channel_id
+        where p.organization_id = :organization_id and p.id = :post_id and p.release_id is not null
+            and p.deleted_at is null and c.deleted_at is null
+    """),
+    params=OnePost,
+    row=ReleaseRow,
+)
+"""Find where a post went out: its release, its channel and the channel's platform; no row: it did not, or either is deleted."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId
 from shared.posts.draft import labels_of
 from shared.posts.schemas import TagIn
-from shared.public_api import queries
+from shared.posts.tag_queries import FIND_TAGS
 
 T = TypeVar("T", bound=TagIn)
 
@@ -18,6 +18,6 @@ def known_tags(
 ) -> tuple[list[T], list[str]]:
     """Return the tags that the organization has, and the names of those that it does not have."""
     names = labels_of(tags) or []
-    known = queries.find_tags(session, organization_id, names) if names else set()
+    known = {row.name for row in FIND_TAGS.all(session, organization_id, names)} if names else set()
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     return [tag for tag in tags if (tag.label or tag.value) in known], unknown

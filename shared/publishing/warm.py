@@ -11,19 +11,27 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.aws.queues import Message
 from shared.core.errors import AppError
 from shared.db.session import read_only
+from shared.db.statement import NoParams, Statement, sql
 
 AHEAD = timedelta(minutes=1)
 _BODY: Mapping[str, Any] = {"warm": True}
 # Minutes for which this process has sent one: many posts due together need one warm environment, not one each.
 _sent: deque[datetime] = deque(maxlen=64)
+
+
+class Warmed(NamedTuple):
+    one: int
+
+
+_WARM = Statement("warm", sql("select 1 as one"), params=NoParams, row=Warmed)
+"""Return at once; what matters is that the connection is open then."""
 
 
 def warm_ahead(due_at: datetime, *, wait_seconds: float) -> list[Message]:
@@ -44,4 +52,4 @@ def is_warming(body: Mapping[str, Any]) -> bool:
 def warm() -> None:
     """Open the connection that the next post will use. Without a database there is nothing to warm, and nothing failed."""
     with suppress(AppError, SQLAlchemyError), read_only() as session:
-        session.execute(text("select 1"))
+        _WARM.one(session)
