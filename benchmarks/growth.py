@@ -28,7 +28,7 @@ from shared.core import clock
 from shared.core.ids import OrganizationId
 from shared.db.session import engine, read_only, unit_of_work
 from shared.db.statement import Statement
-from shared.media.queries import list_media
+from shared.media.library import list_media
 from shared.media.schemas import MediaFilter
 from shared.posts.find_slot import find_slot
 from tests.builders import a_channel, a_member, an_organization

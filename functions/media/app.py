@@ -7,7 +7,7 @@ from fastapi import Query
 from shared.aws.storage import UploadedPart
 from shared.core.config import settings
 from shared.core.ids import MediaId
-from shared.media import queries
+from shared.media import library
 from shared.media.edit import delete_media, edit_media
 from shared.media.quota import count_stored
 from shared.media.schemas import (
@@ -86,7 +86,7 @@ def list_media(
 
     List files, newest first: by cursor, or, with `page`, 18 a page with the number of pages.
     """
-    return queries.list_library(session, member.organization_id, wanted)
+    return library.list_library(session, member.organization_id, wanted)
 
 
 @media.get("/storage")
@@ -101,7 +101,7 @@ def get_media_storage(member: Acting, session: Reading) -> StorageOut:
 @media.get("/{media_id}")
 def get_media(media_id: MediaId, member: Acting, session: Reading) -> MediaOut:
     """Read a file. Read what is known of a file."""
-    return MediaOut.of(queries.get_media(session, member.organization_id, media_id))
+    return MediaOut.of(library.get_media(session, member.organization_id, media_id))
 
 
 @media.put("/{media_id}")

@@ -8,9 +8,12 @@ from sqlalchemy.orm import Session
 from shared.aws.storage import key_of
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId
+from shared.db.statement import to_json
 from shared.media import queries
 from shared.media.errors import MediaNotFound
-from shared.media.models import Media, MediaState
+from shared.media.library import get_media
+from shared.media.models import MediaState
+from shared.media.queries import MediaRow
 from shared.media.schemas import MediaEdit
 
 
@@ -26,7 +29,7 @@ class ThumbnailNotFound(InvalidInput):
 
 def edit_media(
     session: Session, organization_id: OrganizationId, media_id: MediaId, edit: MediaEdit
-) -> Media:
+) -> MediaRow:
     """Change the fields that were given; the others stay unchanged.
 
     Raises:
@@ -44,8 +47,11 @@ def edit_media(
     if "thumbnail" in given:
         values["thumbnail_key"] = _thumbnail_key(session, organization_id, edit.thumbnail)
     if not values:
-        return queries.get_media(session, organization_id, media_id)
-    return queries.change_media(session, organization_id, media_id, values)
+        return get_media(session, organization_id, media_id)
+    changed = queries.CHANGE_MEDIA.find(session, organization_id, media_id, to_json(values))
+    if changed is None:
+        raise MediaNotFound
+    return changed
 
 
 def delete_media(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
@@ -54,7 +60,7 @@ def delete_media(session: Session, organization_id: OrganizationId, media_id: Me
     Raises:
         MediaNotFound: there is no such file.
     """
-    if queries.mark_deleted(session, organization_id, media_id, MediaState.READY) is None:
+    if queries.MARK_DELETED.find(session, organization_id, media_id, MediaState.READY) is None:
         raise MediaNotFound
 
 
@@ -69,7 +75,7 @@ def _thumbnail_key(
         media_id, key = None, key_of(named)
     if media_id is None and key is None:
         raise ThumbnailNotFound
-    found = queries.find_key(session, organization_id, media_id=media_id, key=key)
+    found = queries.FIND_PICTURE.find(session, organization_id, media_id=media_id, key=key)
     if found is None:
         raise ThumbnailNotFound
-    return found
+    return found.key

@@ -10,10 +10,10 @@ from shared.core.ids import MediaId, OrganizationId
 from shared.core.log import log
 from shared.core.ranges import Ranges
 from shared.db.session import unit_of_work
-from shared.media import queries
 from shared.media.errors import FileRefused
 from shared.media.pick import MediaFile
 from shared.media.probe import examine
+from shared.media.queries import RECORD_DAMAGE, RECORD_EXAMINATION
 from shared.media.sniff import is_video
 from shared.media.upload import store_examined
 
@@ -48,18 +48,21 @@ def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
         return
     store_examined(key, key, examined, source=stored)
     facts = examined.facts
-    values = {
-        "size_bytes": facts.size_bytes,
-        "width": facts.width,
-        "height": facts.height,
-        "duration_ms": facts.duration_ms,
-        "moves": facts.moves,
-        "turned": facts.turned,
-        # The earlier copies may not be enough; the caller makes the missing ones.
-        "variants_made": facts.damage is not None or is_video(facts.content_type),
-    }
     with unit_of_work() as session:
-        queries.record_examination(session, organization_id, media_id, values, damage=facts.damage)
+        RECORD_EXAMINATION.run(
+            session,
+            organization_id,
+            media_id,
+            size_bytes=facts.size_bytes,
+            width=facts.width,
+            height=facts.height,
+            duration_ms=facts.duration_ms,
+            moves=facts.moves,
+            turned=facts.turned,
+            # The earlier copies may not be enough; the caller makes the missing ones.
+            variants_made=facts.damage is not None or is_video(facts.content_type),
+            damage=facts.damage,
+        )
     log.info(
         "media.examined",
         extra={"media_id": str(media_id), "changed": examined.changed, "turned": facts.turned},
@@ -68,4 +71,4 @@ def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
 
 def _record_damage(organization_id: OrganizationId, media_id: MediaId, damage: str) -> None:
     with unit_of_work() as session:
-        queries.record_examination(session, organization_id, media_id, {}, damage=damage)
+        RECORD_DAMAGE.run(session, organization_id, media_id, damage)

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.aws import storage
-from shared.core.ids import MediaId, OrganizationId
+from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.core.log import log
 from shared.db.session import read_only, unit_of_work
-from shared.media import queries
+from shared.db.statement import to_json
 from shared.media.convert import Decoded, Unreadable, WillNotFit, convert, decode
 from shared.media.examine_again import examine_again
 from shared.media.keys import thumbnail_key, variant_key
+from shared.media.library import get_media_files
 from shared.media.pick import MediaFile, StoredFile, StoredVariant
+from shared.media.queries import KEEP_VARIANTS
 from shared.providers.registry import specs
 from shared.providers.variants import VariantPlan, needed_variants
 
@@ -62,13 +64,13 @@ def make_variants(
     with tempfile.TemporaryDirectory() as folder:
         copies = _make_all(file, Path(folder), also)
     with unit_of_work() as session:
-        kept = queries.keep_variants(
+        kept = KEEP_VARIANTS.find(
             session,
             organization_id,
             media_id,
-            copies.variants,
             thumbnail_key=copies.thumbnail.key if copies.thumbnail else None,
             damage=copies.damage,
+            variants=to_json([_columns(variant) for variant in copies.variants]),
         )
     made = [variant.file for variant in copies.variants]
     if not kept:  # the sweep removed the file meanwhile
@@ -82,8 +84,21 @@ def make_variants(
 
 def _read(organization_id: OrganizationId, media_id: MediaId) -> MediaFile | None:
     with read_only() as session:
-        files = queries.get_media_files(session, organization_id, [media_id])
+        files = get_media_files(session, organization_id, [media_id])
     return files[0] if files else None
+
+
+def _columns(variant: StoredVariant) -> dict[str, str | int | None]:
+    file = variant.file
+    return {
+        "id": str(new_id()),
+        "name": variant.name,
+        "key": file.key,
+        "content_type": file.content_type,
+        "size_bytes": file.size_bytes,
+        "width": file.width,
+        "height": file.height,
+    }
 
 
 def _make_all(file: MediaFile, folder: Path, also: VariantPlan | None) -> Copies:

@@ -1,360 +1,471 @@
 """Which statements read and write files. Each belongs to one organization."""
 
-import uuid
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, true, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
-
-from shared.core import clock
-from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import MediaId, OrganizationId, UserId
-from shared.core.page import Page, read_cursor, write_cursor
-from shared.media.errors import MediaNotFound
-from shared.media.models import Media, MediaState, MediaVariant
-from shared.media.pick import MediaFile, StoredFile, StoredVariant
-from shared.media.schemas import Kind, MediaFilter, MediaList, MediaOut
-
-PAGES_OF = 18  # of the list that is asked for by page number
+from shared.core.ids import OrganizationId, UserId
+from shared.db.statement import Json, NoRow, Statement, columns_in, sql
 
 
-def add_upload(
-    session: Session,
-    organization_id: OrganizationId,
-    *,
-    media_id: uuid.UUID,
-    uploaded_by: UserId | None,
-    key: str,
-    upload_id: str | None,
-    name: str,
-    size_bytes: int,
-) -> None:
-    """Add a file whose bytes are on their way."""
-    session.execute(
-        insert(Media).values(
-            id=media_id,
-            organization_id=organization_id,
-            uploaded_by=uploaded_by,
-            key=key,
-            upload_id=upload_id,
-            name=name,
-            original_name=name,
-            size_bytes=size_bytes,
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class MediaRow:
+    id: UUID
+    organization_id: UUID
+    state: str
+    key: str
+    upload_id: str | None
+    name: str
+    original_name: str
+    content_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    alt: str | None
+    thumbnail_key: str | None
+    thumbnail_at_ms: int | None
+    variants_made: bool
+    moves: bool
+    damage: str | None
+    created_at: datetime
+    updated_at: datetime
 
 
-def get_media(session: Session, organization_id: OrganizationId, media_id: MediaId) -> Media:
-    """Read a file of the library.
+_SHOWN = columns_in("m", MediaRow)
+_IN_LIBRARY = sql(
+    "m.organization_id = :organization_id and m.state = 'ready' and m.deleted_at is null"
+)
 
-    Raises:
-        MediaNotFound: there is none, it was deleted, or its upload is not complete.
+
+class OneFile(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+
+
+FIND_MEDIA = Statement(
+    "find_media",
+    sql(
+        "select {shown} from media m where {in_library} and m.id = :media_id",
+        shown=_SHOWN,
+        in_library=_IN_LIBRARY,
+    ),
+    params=OneFile,
+    row=MediaRow,
+)
+"""Find a file of the library."""
+
+FIND_UPLOAD = Statement(
+    "find_upload",
+    sql(
+        """
+        select {shown} from media m
+        where m.organization_id = :organization_id and m.id = :media_id and m.deleted_at is null
+        """,
+        shown=_SHOWN,
+    ),
+    params=OneFile,
+    row=MediaRow,
+)
+"""Find a file whatever has become of its upload."""
+
+
+class Listed(NamedTuple):
+    """`search`: part of a name; `kind`: the word before the slash of a type. None: whichever."""
+
+    organization_id: OrganizationId
+    search: str | None
+    kind: str | None
+    before_time: datetime | None
+    before_id: UUID | None
+    limit: int
+
+
+# Not LIKE: for a rare word the planner would then read every organization's files at once, instead of walking through
+# this one's by their index.
+_WANTED = sql(
     """
-    found = session.scalar(select(Media).where(*_in_library(organization_id), Media.id == media_id))
-    if found is None:
-        raise MediaNotFound
-    return found
+    {in_library}
+    and (cast(:search as text) is null or strpos(lower(m.name), lower(cast(:search as text))) > 0
+        or strpos(lower(m.original_name), lower(cast(:search as text))) > 0)
+    and (cast(:kind as text) is null or starts_with(m.content_type, cast(:kind as text) || '/'))
+    """,
+    in_library=_IN_LIBRARY,
+)
+
+LIST_MEDIA = Statement(
+    "list_media",
+    sql(
+        """
+        select {shown} from media m
+        where {wanted} and (cast(:before_time as timestamptz) is null
+            or (m.created_at, m.id) < (cast(:before_time as timestamptz), cast(:before_id as uuid)))
+        order by m.created_at desc, m.id desc
+        limit :limit
+        """,
+        shown=_SHOWN,
+        wanted=_WANTED,
+    ),
+    params=Listed,
+    row=MediaRow,
+    custom_plan=True,
+)
+"""List the library, newest first, from a position on."""
 
 
-def get_upload(session: Session, organization_id: OrganizationId, media_id: MediaId) -> Media:
-    """Read a file whatever has become of its upload.
+class Numbered(NamedTuple):
+    """As `Listed`, by the number of files that come before."""
 
-    Raises:
-        MediaNotFound: there is none.
-    """
-    found = session.scalar(
-        select(Media).where(Media.organization_id == organization_id, Media.id == media_id)
-    )
-    if found is None or found.deleted_at is not None:
-        raise MediaNotFound
-    return found
+    organization_id: OrganizationId
+    search: str | None
+    kind: str | None
+    skipped: int
+    limit: int
 
 
-def list_library(
-    session: Session, organization_id: OrganizationId, wanted: MediaFilter
-) -> MediaList:
-    """Read one page of the library in the requested form: by cursor, or by number."""
-    if wanted.page is not None:
-        pages, found = list_media_by_number(session, organization_id, wanted, page=wanted.page)
-        return MediaList(results=[MediaOut.of(media) for media in found], pages=pages)
-    page = list_media(session, organization_id, wanted)
-    return MediaList(
-        results=[MediaOut.of(media) for media in page.items], next_cursor=page.next_cursor
-    )
+@dataclass(frozen=True, slots=True)
+class NumberedRow(MediaRow):
+    """`total` comes even when the page is past the end: then no row `is_file`, and the only one is otherwise null."""
+
+    total: int
+    is_file: bool
 
 
-def list_media(
-    session: Session, organization_id: OrganizationId, wanted: MediaFilter
-) -> Page[Media]:
-    """List the library, newest first."""
-    statement = _listed(organization_id, wanted).limit(wanted.limit + 1)
-    if wanted.cursor:
-        created_at, media_id = _read_position(wanted.cursor)
-        statement = statement.where(tuple_(Media.created_at, Media.id) < (created_at, media_id))
-    rows = session.scalars(statement).all()
-    items, more = rows[: wanted.limit], len(rows) > wanted.limit
-    last = items[-1] if more else None
-    return Page(items, write_cursor(last.created_at.isoformat(), str(last.id)) if last else None)
+LIST_MEDIA_BY_NUMBER = Statement(
+    "list_media_by_number",
+    sql(
+        """
+        select counted.total, m.id is not null as is_file, {shown}
+        from (select count(*) as total from media m where {wanted}) counted
+        left join lateral (
+            select {shown} from media m where {wanted}
+            order by m.created_at desc, m.id desc
+            limit :limit offset :skipped
+        ) m on true
+        order by m.created_at desc, m.id desc
+        """,
+        shown=_SHOWN,
+        wanted=_WANTED,
+    ),
+    params=Numbered,
+    row=NumberedRow,
+    custom_plan=True,
+)
+"""List a page of the library, newest first, and count all of its files. One statement, since both are of one moment."""
 
 
-def list_media_by_number(
-    session: Session, organization_id: OrganizationId, wanted: MediaFilter, *, page: int
-) -> tuple[int, Sequence[Media]]:
-    """List page number `page`, counted from 1, of the library; first how many pages there are."""
-    matching = _listed(organization_id, wanted)
-    total = select(func.count()).select_from(matching.order_by(None).subquery()).scalar_subquery()
-    shown = matching.limit(PAGES_OF).offset((page - 1) * PAGES_OF).subquery()
-    # The count comes even when the page is past the end: it is the left side of the join.
-    counted = select(total.label("total")).subquery()
-    rows = session.execute(
-        select(counted.c.total, Media)
-        .select_from(counted)
-        .outerjoin(shown, onclause=true())
-        .outerjoin(Media, Media.id == shown.c.id)
-        .order_by(shown.c.created_at.desc(), shown.c.id.desc())
-    ).all()
-    found = [media for _, media in rows if media is not None]
-    return -(-rows[0][0] // PAGES_OF), found
+class GivenFiles(NamedTuple):
+    organization_id: OrganizationId
+    ids: list[UUID]
 
 
-def get_media_files(
-    session: Session, organization_id: OrganizationId, ids: Sequence[MediaId]
-) -> Sequence[MediaFile]:
-    """Read completed files with their copies, in one statement.
+class FileRow(NamedTuple):
+    """A file with one of its copies, or none."""
 
-    In no order; ids that name nothing in this organization are left out. Deleted files are among them, marked, because
-    a post that was composed before still goes out with them: a new composition must refuse them.
-    """
-    rows = session.execute(
-        select(Media, MediaVariant)
-        .outerjoin(
-            MediaVariant,
-            (MediaVariant.media_id == Media.id)
-            & (MediaVariant.organization_id == Media.organization_id),
+    id: UUID
+    name: str
+    key: str
+    content_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    alt: str | None
+    thumbnail_key: str | None
+    thumbnail_at_ms: int | None
+    variants_made: bool
+    is_deleted: bool
+    moves: bool
+    damage: str | None
+    turned: bool
+    examined: bool
+    variant_name: str | None
+    variant_key: str
+    variant_content_type: str
+    variant_size_bytes: int
+    variant_width: int
+    variant_height: int
+
+
+# Deleted files are among them, marked, because a post that was composed before still goes out with them: a new
+# composition must refuse them.
+FIND_FILES = Statement(
+    "find_files",
+    sql("""
+        select m.id, m.name, m.key, m.content_type, m.size_bytes, m.width, m.height, m.duration_ms, m.alt,
+            m.thumbnail_key, m.thumbnail_at_ms, m.variants_made, m.deleted_at is not null as is_deleted, m.moves,
+            m.damage, m.turned, m.examined, v.name as variant_name, v.key as variant_key,
+            v.content_type as variant_content_type, v.size_bytes as variant_size_bytes,
+            v.width as variant_width, v.height as variant_height
+        from media m
+        left join media_variants v on v.media_id = m.id and v.organization_id = m.organization_id
+        where m.organization_id = :organization_id and m.id = any(cast(:ids as uuid[])) and m.state = 'ready'
+    """),
+    params=GivenFiles,
+    row=FileRow,
+)
+"""Find completed files, a row for each copy; ids that name nothing in this organization are left out."""
+
+
+class NewUpload(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+    uploaded_by: UserId | None
+    key: str
+    upload_id: str | None
+    name: str
+    size_bytes: int
+
+
+ADD_UPLOAD = Statement(
+    "add_upload",
+    sql("""
+        insert into media (id, organization_id, uploaded_by, state, key, upload_id, name, original_name, content_type,
+            size_bytes, variants_made)
+        values (:media_id, :organization_id, :uploaded_by, 'uploading', :key, :upload_id, :name, :name,
+            'application/octet-stream', :size_bytes, false)
+    """),
+    params=NewUpload,
+    row=NoRow,
+)
+"""Add a file whose bytes are on their way."""
+
+
+class FinishedUpload(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+    key: str
+    content_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    moves: bool
+    damage: str | None
+    turned: bool
+    variants_made: bool
+
+
+_UPLOADING = sql("""
+    m.organization_id = :organization_id and m.id = :media_id and m.state = 'uploading' and m.deleted_at is null
+""")
+
+FINISH_UPLOAD = Statement(
+    "finish_upload",
+    sql(
+        """
+        update media m set state = 'ready', upload_id = null, key = :key, content_type = :content_type,
+            size_bytes = :size_bytes, width = :width, height = :height, duration_ms = :duration_ms, moves = :moves,
+            damage = :damage, turned = :turned, examined = true, variants_made = :variants_made, updated_at = now()
+        where {uploading}
+        returning {shown}
+        """,
+        uploading=_UPLOADING,
+        shown=_SHOWN,
+    ),
+    params=FinishedUpload,
+    row=MediaRow,
+)
+"""Add an examined file to the library; no row: its upload has already ended."""
+
+REFUSE_UPLOAD = Statement(
+    "refuse_upload",
+    sql(
+        "update media m set state = 'rejected', upload_id = null, updated_at = now() where {uploading}",
+        uploading=_UPLOADING,
+    ),
+    params=OneFile,
+    row=NoRow,
+)
+"""Record that what was uploaded is refused, unless the upload has already ended."""
+
+
+class Picture(NamedTuple):
+    """One of the two is given."""
+
+    organization_id: OrganizationId
+    media_id: UUID | None
+    key: str | None
+
+
+class Key(NamedTuple):
+    key: str
+
+
+FIND_PICTURE = Statement(
+    "find_picture",
+    sql(
+        """
+        select m.key from media m
+        where {in_library} and (m.id = :media_id or m.key = :key) and starts_with(m.content_type, 'image/')
+        """,
+        in_library=_IN_LIBRARY,
+    ),
+    params=Picture,
+    row=Key,
+    custom_plan=True,
+)
+"""Find the object key of a library picture, by its id or its key."""
+
+
+class FileChanges(NamedTuple):
+    """`changes`: the columns to change, with their values."""
+
+    organization_id: OrganizationId
+    media_id: UUID
+    changes: Json
+
+
+CHANGE_MEDIA = Statement(
+    "change_media",
+    sql(
+        """
+        update media m set updated_at = now(), (name, alt, thumbnail_key, thumbnail_at_ms) = (
+            select changed.name, changed.alt, changed.thumbnail_key, changed.thumbnail_at_ms
+            from jsonb_populate_record(m, cast(:changes as jsonb)) changed)
+        where {in_library} and m.id = :media_id
+        returning {shown}
+        """,
+        in_library=_IN_LIBRARY,
+        shown=_SHOWN,
+    ),
+    params=FileChanges,
+    row=MediaRow,
+)
+"""Change how a member describes a file; no row: there is none."""
+
+
+class FileInState(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+    state: str
+
+
+class Freed(NamedTuple):
+    key: str
+    upload_id: str | None
+
+
+MARK_DELETED = Statement(
+    "mark_media_deleted",
+    sql("""
+        update media set deleted_at = now(), updated_at = now()
+        where organization_id = :organization_id and id = :media_id and state = :state and deleted_at is null
+        returning key, upload_id
+    """),
+    params=FileInState,
+    row=Freed,
+)
+"""Mark a file as deleted that is in `state`; no row: there is none."""
+
+
+class MadeVariants(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+    thumbnail_key: str | None
+    damage: str | None
+    variants: Json
+
+
+class Id(NamedTuple):
+    id: UUID
+
+
+# A member's own thumbnail stays. Copies that another delivery of the message recorded are identical.
+KEEP_VARIANTS = Statement(
+    "keep_variants",
+    sql("""
+        with kept as (
+            update media set variants_made = true, thumbnail_key = coalesce(thumbnail_key, cast(:thumbnail_key as text)),
+                damage = coalesce(damage, cast(:damage as text)), updated_at = now()
+            where organization_id = :organization_id and id = :media_id
+            returning id, organization_id
+        ), added as (
+            insert into media_variants
+                (id, organization_id, media_id, name, key, content_type, size_bytes, width, height)
+            select made.id, kept.organization_id, kept.id, made.name, made.key, made.content_type, made.size_bytes,
+                made.width, made.height
+            from kept, jsonb_to_recordset(cast(:variants as jsonb)) as made(
+                id uuid, name text, key text, content_type text, size_bytes bigint, width integer, height integer)
+            on conflict (media_id, name) do nothing
         )
-        .where(
-            Media.organization_id == organization_id,
-            Media.id.in_(ids),
-            Media.state == MediaState.READY,
-        )
-    ).all()
-    variants: dict[uuid.UUID, list[MediaVariant]] = {}
-    files: dict[uuid.UUID, Media] = {}
-    for media, joined in rows:
-        variant: MediaVariant | None = joined  # an outer join: None where there is no copy
-        files[media.id] = media
-        variants.setdefault(media.id, []).extend([] if variant is None else [variant])
-    return [as_file(media, variants[media.id]) for media in files.values()]
+        select id from kept
+    """),
+    params=MadeVariants,
+    row=Id,
+)
+"""Record the copies that were made or the damage that was found, and that the copies are complete; no row: the file is gone.
+
+One statement, so that a file whose copies are complete has them.
+"""
 
 
-def as_file(media: Media, variants: Sequence[MediaVariant]) -> MediaFile:
-    """Combine a row with its copies."""
-    return MediaFile(
-        id=media.id,
-        name=media.name,
-        original=StoredFile(
-            key=media.key,
-            content_type=media.content_type,
-            size_bytes=media.size_bytes,
-            width=media.width,
-            height=media.height,
-            duration_ms=media.duration_ms,
-        ),
-        variants=[
-            StoredVariant(
-                v.name, StoredFile(v.key, v.content_type, v.size_bytes, v.width, v.height)
-            )
-            for v in variants
-        ],
-        alt=media.alt,
-        thumbnail_key=media.thumbnail_key,
-        variants_made=media.variants_made,
-        is_deleted=media.deleted_at is not None,
-        moves=media.moves,
-        damage=media.damage,
-        turned=media.turned,
-        is_examined=media.examined,
-        thumbnail_at_ms=media.thumbnail_at_ms,
-    )
+class Examination(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+    size_bytes: int
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    moves: bool
+    turned: bool
+    variants_made: bool
+    damage: str | None
 
 
-def finish_upload(
-    session: Session, organization_id: OrganizationId, media_id: MediaId, values: Mapping[str, Any]
-) -> Media | None:
-    """End an upload with its result; None: it has already ended."""
-    return session.scalar(
-        update(Media)
-        .where(
-            Media.organization_id == organization_id,
-            Media.id == media_id,
-            Media.state == MediaState.UPLOADING,
-            Media.deleted_at.is_(None),
-        )
-        .values(upload_id=None, **values)
-        .returning(Media)
-        .execution_options(populate_existing=True)
-    )
+RECORD_EXAMINATION = Statement(
+    "record_examination",
+    sql("""
+        update media set examined = true, size_bytes = :size_bytes, width = :width, height = :height,
+            duration_ms = :duration_ms, moves = :moves, turned = :turned, variants_made = :variants_made,
+            damage = coalesce(damage, cast(:damage as text)), updated_at = now()
+        where organization_id = :organization_id and id = :media_id
+    """),
+    params=Examination,
+    row=NoRow,
+)
+"""Record what examining a stored file again found. Damage that was known before stays."""
 
 
-def find_key(
-    session: Session,
-    organization_id: OrganizationId,
-    *,
-    media_id: uuid.UUID | None,
-    key: str | None,
-) -> str | None:
-    """Find the object key of a library picture, given its id or its key."""
-    return session.scalar(
-        select(Media.key).where(
-            *_in_library(organization_id),
-            Media.id == media_id if media_id else Media.key == key,
-            _of_kind(Kind.IMAGE),
-        )
-    )
+class Damage(NamedTuple):
+    organization_id: OrganizationId
+    media_id: UUID
+    damage: str
 
 
-def change_media(
-    session: Session, organization_id: OrganizationId, media_id: MediaId, values: Mapping[str, Any]
-) -> Media:
-    """Change a file's description.
-
-    Raises:
-        MediaNotFound: there is none.
-    """
-    changed = session.scalar(
-        update(Media)
-        .where(*_in_library(organization_id), Media.id == media_id)
-        .values(**values)
-        .returning(Media)
-        .execution_options(populate_existing=True)
-    )
-    if changed is None:
-        raise MediaNotFound
-    return changed
+RECORD_DAMAGE = Statement(
+    "record_damage",
+    sql("""
+        update media set examined = true, damage = coalesce(damage, :damage), updated_at = now()
+        where organization_id = :organization_id and id = :media_id
+    """),
+    params=Damage,
+    row=NoRow,
+)
+"""Record that a stored file does not pass the examination. Damage that was known before stays."""
 
 
-def mark_deleted(
-    session: Session, organization_id: OrganizationId, media_id: MediaId, state: MediaState
-) -> Media | None:
-    """Mark a file in `state` deleted; None: there is none."""
-    return session.scalar(
-        update(Media)
-        .where(
-            Media.organization_id == organization_id,
-            Media.id == media_id,
-            Media.state == state,
-            Media.deleted_at.is_(None),
-        )
-        .values(deleted_at=func.now())
-        .returning(Media)
-        .execution_options(populate_existing=True)
-    )
+class OfOrganization(NamedTuple):
+    organization_id: OrganizationId
 
 
-def keep_variants(
-    session: Session,
-    organization_id: OrganizationId,
-    media_id: MediaId,
-    made: Sequence[StoredVariant],
-    *,
-    thumbnail_key: str | None,
-    damage: str | None,
-) -> bool:
-    """Record the copies that were made or the damage that was found, and that the copies are complete; False: it is gone.
+class Stored(NamedTuple):
+    """What an organization has stored, in bytes; `used` counts, `deleted` only waits to be removed."""
 
-    A member's own thumbnail stays. Copies that another delivery of the message recorded are identical.
-    """
-    kept = session.scalar(
-        update(Media)
-        .where(Media.organization_id == organization_id, Media.id == media_id)
-        .values(
-            variants_made=True,
-            thumbnail_key=func.coalesce(Media.thumbnail_key, thumbnail_key),
-            damage=func.coalesce(Media.damage, damage),
-        )
-        .returning(Media.id)
-    )
-    if kept is None:
-        return False
-    if made:
-        session.execute(
-            insert(MediaVariant)
-            .values(
-                [
-                    {
-                        "organization_id": organization_id,
-                        "media_id": media_id,
-                        "name": variant.name,
-                        "key": variant.file.key,
-                        "content_type": variant.file.content_type,
-                        "size_bytes": variant.file.size_bytes,
-                        "width": variant.file.width,
-                        "height": variant.file.height,
-                    }
-                    for variant in made
-                ]
-            )
-            .on_conflict_do_nothing(index_elements=["media_id", "name"])
-        )
-    return True
+    used: int
+    deleted: int
 
 
-def record_examination(
-    session: Session,
-    organization_id: OrganizationId,
-    media_id: MediaId,
-    values: Mapping[str, Any],
-    *,
-    damage: str | None,
-) -> None:
-    """Record what examining a stored file again found. Damage that was known before stays."""
-    session.execute(
-        update(Media)
-        .where(Media.organization_id == organization_id, Media.id == media_id)
-        .values(examined=True, damage=func.coalesce(Media.damage, damage), **values)
-    )
-
-
-def _in_library(organization_id: OrganizationId) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Media.organization_id == organization_id,
-        Media.state == MediaState.READY,
-        Media.deleted_at.is_(None),
-    )
-
-
-def _listed(organization_id: OrganizationId, wanted: MediaFilter) -> Select[Media]:
-    statement = (
-        select(Media)
-        .where(*_in_library(organization_id))
-        .order_by(Media.created_at.desc(), Media.id.desc())
-    )
-    if wanted.search:
-        # Not LIKE: for a rare word the planner would then read every organization's files at once, instead of walking
-        # through this one's by their index.
-        word = func.lower(wanted.search)
-        statement = statement.where(
-            or_(
-                func.strpos(func.lower(Media.name), word) > 0,
-                func.strpos(func.lower(Media.original_name), word) > 0,
-            )
-        )
-    return statement.where(_of_kind(wanted.kind)) if wanted.kind else statement
-
-
-def _of_kind(kind: Kind) -> ColumnElement[bool]:
-    return Media.content_type.startswith(f"{kind}/")
-
-
-def _read_position(cursor: str) -> tuple[datetime, uuid.UUID]:
-    created_at, media_id = read_cursor(cursor, parts=2)
-    try:
-        return clock.as_utc(datetime.fromisoformat(created_at)), uuid.UUID(media_id)
-    except (ValueError, OverflowError) as error:
-        problem = FieldProblem(
-            "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."
-        )
-        raise InvalidInput("The cursor is not valid.", problems=[problem]) from error
+COUNT_STORED = Statement(
+    "count_stored",
+    sql("""
+        select cast(coalesce(sum(size_bytes) filter (where deleted_at is null), 0) as bigint) as used,
+            cast(coalesce(sum(size_bytes) filter (where deleted_at is not null), 0) as bigint) as deleted
+        from media
+        where organization_id = :organization_id and state <> 'rejected'
+    """),
+    params=OfOrganization,
+    row=Stored,
+)
+"""Count library files, unfinished uploads, and deleted files that are still stored."""

@@ -1,26 +1,15 @@
 """How much storage an organization may use, and how much it uses."""
 
-from dataclasses import dataclass
-
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
 from shared.core.errors import PlanLimit
 from shared.core.ids import OrganizationId
-from shared.media.models import Media, MediaState
+from shared.media.queries import COUNT_STORED, Stored
 from shared.organizations.queries import lock_organization
 
 # What members deleted stays for a month. It does not count, until there is as much of it as of everything that does.
 _WITH_DELETED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What an organization has stored, in bytes; `used` counts, `deleted` only waits to be removed."""
-
-    used: int
-    deleted: int
 
 
 class StorageFull(PlanLimit):
@@ -31,16 +20,7 @@ class StorageFull(PlanLimit):
 
 def count_stored(session: Session, organization_id: OrganizationId) -> Stored:
     """Count library files, unfinished uploads, and deleted files that are still stored."""
-    row = session.execute(
-        select(
-            func.coalesce(func.sum(Media.size_bytes).filter(Media.deleted_at.is_(None)), 0),
-            func.coalesce(func.sum(Media.size_bytes).filter(Media.deleted_at.is_not(None)), 0),
-        ).where(
-            Media.organization_id == organization_id,
-            Media.state != MediaState.REJECTED,
-        )
-    ).one()
-    return Stored(int(row[0]), int(row[1]))
+    return COUNT_STORED.one(session, organization_id)
 
 
 def check_quota(session: Session, organization_id: OrganizationId, size_bytes: int) -> None:

@@ -23,11 +23,10 @@ from shared.aws.storage import UploadedPart
 from shared.core.ids import MediaId, OrganizationId, UserId, new_id
 from shared.core.ranges import Ranges
 from shared.db.session import unit_of_work
-from shared.media import queries
 from shared.media.errors import FileRefused
 from shared.media.keys import incoming_key, served_key, stored_name
-from shared.media.models import Media
 from shared.media.probe import Examined, Facts, check_size, examine, max_bytes
+from shared.media.queries import ADD_UPLOAD, MediaRow
 from shared.media.quota import check_quota
 from shared.media.schemas import file_name
 from shared.media.sniff import EXTENSIONS, HEAD_BYTES, sniff
@@ -99,7 +98,7 @@ def expect_file(
     return expected
 
 
-def store_file(organization_id: OrganizationId, expected: Expected, examined: Examined) -> Media:
+def store_file(organization_id: OrganizationId, expected: Expected, examined: Examined) -> MediaRow:
     """Store a file that was examined and is still open, and add it to the library.
 
     Doing this twice is harmless.
@@ -122,7 +121,7 @@ def receive(
     announced_bytes: int | None,
     name: str | None,
     uploaded_by: UserId | None,
-) -> Media:
+) -> MediaRow:
     """Store a file while it is read: only a few of its parts are held, however large it is.
 
     An error from `pieces` is passed on, and nothing stays stored. Not for use inside a transaction.
@@ -159,7 +158,7 @@ def _receive_in_parts(
     *,
     name: str | None,
     uploaded_by: UserId | None,
-) -> Media:
+) -> MediaRow:
     """Store parts as they come. The row is added once all have come: until then there is nothing but parts."""
     expected = _place(organization_id, content_type)
     key = expected.key
@@ -252,7 +251,7 @@ def _add(
     uploaded_by: UserId | None,
 ) -> None:
     check_quota(session, organization_id, size_bytes)
-    queries.add_upload(
+    ADD_UPLOAD.run(
         session,
         organization_id,
         media_id=expected.media_id,

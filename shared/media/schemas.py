@@ -11,7 +11,7 @@ from shared.aws.storage import MAX_PARTS, public_url
 from shared.core.cleaning import clean_name
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import RequestModel, WireModel, WireTime
-from shared.media.models import Media
+from shared.media.queries import MediaRow
 from shared.media.sniff import is_video
 
 MAX_URLS = 100  # signed in one answer
@@ -119,7 +119,7 @@ class MediaOut(WireModel):
     updated_at: WireTime
 
     @classmethod
-    def of(cls, media: Media) -> "MediaOut":
+    def of(cls, media: MediaRow) -> "MediaOut":
         """Show a row."""
         return cls(
             id=media.id,

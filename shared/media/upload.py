@@ -22,8 +22,10 @@ from shared.db.session import after_commit, read_only, unit_of_work
 from shared.media import queries
 from shared.media.errors import FileRefused, MediaNotFound, PartsDoNotMatch, UploadIsOver
 from shared.media.keys import incoming_key, served_key
-from shared.media.models import Media, MediaState
+from shared.media.library import get_upload
+from shared.media.models import MediaState
 from shared.media.probe import Examined, Facts, check_size, examine
+from shared.media.queries import MediaRow
 from shared.media.quota import check_quota
 from shared.media.schemas import MAX_URLS, NewUpload, PartUrl, PartUrls, UploadStarted
 from shared.media.sniff import EXTENSIONS, is_video
@@ -50,7 +52,7 @@ def start_upload(
     key = incoming_key(organization_id, media_id)
     check_quota(session, organization_id, new.size)
     upload_id = storage.create_multipart(key)
-    queries.add_upload(
+    queries.ADD_UPLOAD.run(
         session,
         organization_id,
         media_id=media_id,
@@ -82,8 +84,8 @@ def sign_parts(
         UploadIsOver: it was completed or refused.
         InvalidInput: it has fewer parts.
     """
-    upload = queries.get_upload(session, organization_id, media_id)
-    if upload.state is not MediaState.UPLOADING or upload.upload_id is None:
+    upload = get_upload(session, organization_id, media_id)
+    if upload.state != MediaState.UPLOADING or upload.upload_id is None:
         raise UploadIsOver
     count = part_count(upload.size_bytes)
     if beyond := [index for index, number in enumerate(numbers) if number > count]:
@@ -98,7 +100,7 @@ def sign_parts(
 
 def complete_upload(
     organization_id: OrganizationId, media_id: MediaId, parts: Sequence[UploadedPart]
-) -> Media:
+) -> MediaRow:
     """Assemble the parts, examine the file, and move it to where it is served; or refuse and remove it.
 
     Completing a completed upload returns the file.
@@ -110,10 +112,10 @@ def complete_upload(
         FileRefused: the file may not be stored; it is removed.
     """
     with read_only() as session:
-        upload = queries.get_upload(session, organization_id, media_id)
-    if upload.state is MediaState.READY:
+        upload = get_upload(session, organization_id, media_id)
+    if upload.state == MediaState.READY:
         return upload
-    if upload.state is MediaState.REJECTED or upload.upload_id is None:
+    if upload.state == MediaState.REJECTED or upload.upload_id is None:
         raise UploadIsOver
     stored = _put_together(upload, parts)
     try:
@@ -150,7 +152,7 @@ def add_to_library(
     *,
     key: str,
     arrived_under: str,
-) -> Media:
+) -> MediaRow:
     """Add a file that is stored under `key`, where it is served, to the library, and request its copies.
 
     The object that arrived is removed.
@@ -159,24 +161,20 @@ def add_to_library(
         UploadIsOver: the upload was aborted in the meantime.
     """
     with unit_of_work() as session:
-        media = queries.finish_upload(
+        media = queries.FINISH_UPLOAD.find(
             session,
             organization_id,
             media_id,
-            {
-                "state": MediaState.READY,
-                "key": key,
-                "content_type": facts.content_type,
-                "size_bytes": facts.size_bytes,
-                "width": facts.width,
-                "height": facts.height,
-                "duration_ms": facts.duration_ms,
-                "moves": facts.moves,
-                "damage": facts.damage,
-                "turned": facts.turned,
-                "examined": True,
-                "variants_made": facts.damage is not None or is_video(facts.content_type),
-            },
+            key=key,
+            content_type=facts.content_type,
+            size_bytes=facts.size_bytes,
+            width=facts.width,
+            height=facts.height,
+            duration_ms=facts.duration_ms,
+            moves=facts.moves,
+            damage=facts.damage,
+            turned=facts.turned,
+            variants_made=facts.damage is not None or is_video(facts.content_type),
         )
         if media is not None:
             after_commit(session, partial(_request_variants, media))
@@ -201,7 +199,7 @@ def refuse_upload(
     """Remove what arrived under `key`, and record that it was refused."""
     storage.delete(key)
     with unit_of_work() as session:
-        queries.finish_upload(session, organization_id, media_id, {"state": MediaState.REJECTED})
+        queries.REFUSE_UPLOAD.run(session, organization_id, media_id)
     log.info("upload.refused", extra={"media_id": str(media_id), "reason": refused.reason})
 
 
@@ -211,7 +209,7 @@ def abort_upload(session: Session, organization_id: OrganizationId, media_id: Me
     Raises:
         MediaNotFound: there is no upload in progress.
     """
-    upload = queries.mark_deleted(session, organization_id, media_id, MediaState.UPLOADING)
+    upload = queries.MARK_DELETED.find(session, organization_id, media_id, MediaState.UPLOADING)
     if upload is None:
         raise MediaNotFound
     after_commit(session, partial(_free, upload.key, upload.upload_id))
@@ -265,7 +263,7 @@ def _sign(key: str, upload_id: str, size_bytes: int, numbers: Sequence[int]) -> 
     return PartUrls(parts=urls, expires_at=expires_at)
 
 
-def _put_together(upload: Media, parts: Sequence[UploadedPart]) -> StoredObject:
+def _put_together(upload: MediaRow, parts: Sequence[UploadedPart]) -> StoredObject:
     assert upload.upload_id is not None
     try:
         storage.complete_multipart(upload.key, upload.upload_id, parts)
@@ -284,7 +282,7 @@ def _put_together(upload: Media, parts: Sequence[UploadedPart]) -> StoredObject:
         raise UploadIsOver from error
 
 
-def _look_at(upload: Media, stored: StoredObject) -> Examined:
+def _look_at(upload: MediaRow, stored: StoredObject) -> Examined:
     if stored.size_bytes != upload.size_bytes:
         raise FileRefused(
             "size_differs",
@@ -302,20 +300,20 @@ def _look_at(upload: Media, stored: StoredObject) -> Examined:
         raise UploadIsOver from error
 
 
-def _request_variants(media: Media) -> None:
+def _request_variants(media: MediaRow) -> None:
     if not media.variants_made:
         request_variants([(OrganizationId(media.organization_id), MediaId(media.id))])
 
 
-def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> Media:
+def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> MediaRow:
     """Handle an upload that another request ended: by completing it, which is fine, or by aborting it."""
     with read_only() as session:
         try:
-            media = queries.get_upload(session, organization_id, media_id)
+            media = get_upload(session, organization_id, media_id)
         except MediaNotFound as error:
             storage.delete(key)
             raise UploadIsOver from error
-    if media.state is not MediaState.READY:
+    if media.state != MediaState.READY:
         raise UploadIsOver
     return media
 

@@ -1,28 +1,14 @@
 """Which files of the media library posts still hold that may go out."""
 
-import uuid
+from shared.db.statement import sql
 
-from sqlalchemy import Select, Uuid, cast, column, func, select, true
+MEDIA_STILL_NEEDED = sql("""
+    select (held.value->>'id')::uuid
+    from posts p cross join lateral jsonb_array_elements(p.media) as held(value)
+    where p.state <> 'published' and p.deleted_at is null and jsonb_array_length(p.media) > 0
+        and (held.value->>'id')::uuid is not null
+""")
+"""Selects the ids of files in posts that are not published yet, of every organization; without nulls.
 
-from shared.posts.lifecycle import PostState
-from shared.posts.models import Post
-
-
-def media_still_needed() -> Select[uuid.UUID]:
-    """Select the ids of files in posts that are not published yet, of every organization; without NULLs.
-
-    The partial index `ix_posts_unpublished_media` holds exactly these posts, which are few beside the published ones.
-    """
-    held = func.jsonb_array_elements(Post.media).table_valued(column("value"), name="held")
-    media_id = cast(held.c.value.op("->>")("id"), Uuid)
-    return (
-        select(media_id)
-        .select_from(Post)
-        .join(held, true())
-        .where(
-            Post.state != PostState.PUBLISHED,
-            Post.deleted_at.is_(None),
-            func.jsonb_array_length(Post.media) > 0,
-            media_id.is_not(None),
-        )
-    )
+The partial index `ix_posts_unpublished_media` holds exactly these posts, which are few beside the published ones.
+"""

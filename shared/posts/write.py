@@ -14,7 +14,7 @@ from shared.channels.queries import ChannelFacts, get_channels
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId, new_id
-from shared.media.queries import get_media_files
+from shared.media.library import get_media_files
 from shared.posts.check import Files, check_thread, media_ids, missing_files
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import PostChanged

@@ -15,7 +15,7 @@ from shared.aws.storage import key_of
 from shared.core.errors import InvalidInput
 from shared.core.ids import MediaId, OrganizationId, UserId
 from shared.db.session import read_only
-from shared.media.queries import get_media_files
+from shared.media.library import get_media_files
 from shared.posts.draft import as_uuid, id_in_address, refusal
 from shared.posts.schemas import MAX_DELAY_MINUTES, ImageIn, PartIn
 from shared.public_api.errors import Refused, bad_request

@@ -31,10 +31,11 @@ from shared.core.net import (
 )
 from shared.core.wire import RequestModel, WireModel
 from shared.db.session import unit_of_work
-from shared.media import queries
 from shared.media.errors import FileRefused
 from shared.media.keys import stored_name
-from shared.media.models import Media, MediaState
+from shared.media.library import get_upload
+from shared.media.models import MediaState
+from shared.media.queries import MARK_DELETED, MediaRow
 from shared.media.receive import (
     Expected,
     expect_file,
@@ -142,8 +143,8 @@ def upload(
     with unit_of_work() as session:
         if request and (answer := earlier_answer(session, organization_id, request)):
             shown = PublicMedia.model_validate_json(answer)
-            media = queries.get_upload(session, organization_id, MediaId(shown.id))
-            if media.state is MediaState.READY:
+            media = get_upload(session, organization_id, MediaId(shown.id))
+            if media.state == MediaState.READY:
                 return shown
             # The request that began it has died or is still running: both lead to the same file.
             expected = Expected(MediaId(media.id), media.key)
@@ -188,7 +189,7 @@ def upload_from_url(
         with unit_of_work() as session:
             if answer := earlier_answer(session, organization_id, request):
                 # Another request with the key was faster: the file that both fetched is stored once.
-                queries.mark_deleted(session, organization_id, MediaId(media.id), MediaState.READY)
+                MARK_DELETED.run(session, organization_id, media.id, MediaState.READY)
                 return PublicMedia.model_validate_json(answer)
             _keep(session, organization_id, request, shown)
     return shown
@@ -214,7 +215,7 @@ def import_from_url(
 
 def _import(
     organization_id: OrganizationId, url: str, *, uploaded_by: UserId | None, within: timedelta
-) -> Media:
+) -> MediaRow:
     address = _read(url)
     client = _client(settings().media_max_video_bytes)
     ends_at = time.monotonic() + within.total_seconds()

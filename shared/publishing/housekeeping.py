@@ -11,6 +11,7 @@ from shared.core.errors_report import report
 from shared.core.log import log
 from shared.identity.sweep import delete_old_mailed_codes, delete_old_sessions
 from shared.media.sweep import remove_unneeded_files, request_examinations
+from shared.media.sweep_queries import unneeded_files
 from shared.oauth.sweep import (
     delete_expired_device_codes,
     delete_old_codes,
@@ -24,14 +25,17 @@ from shared.organizations.sweep import (
     forget_never_activated,
     take_hour,
 )
-from shared.posts.media_use import media_still_needed
+from shared.posts.media_use import MEDIA_STILL_NEEDED
 from shared.publishing.sweep import delete_old_stagings
 from shared.webhooks.sweep import forget_old_deliveries
+
+_UNNEEDED_FILES = unneeded_files(MEDIA_STILL_NEEDED)
+"""List a page of the files that no post needs and no member can reach anymore."""
 
 
 def remove_unneeded_media() -> int:
     """Remove files that no post needs any more."""
-    return remove_unneeded_files(media_still_needed())
+    return remove_unneeded_files(_UNNEEDED_FILES)
 
 
 STEPS: tuple[Callable[[], int], ...] = (

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.core.ids import MediaId, OrganizationId
+from shared.media.library import get_media_files
 from shared.media.pick import MediaFile, StoredFile, pick, pick_spare
-from shared.media.queries import get_media_files
 from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
 from shared.providers.errors import MediaRejected, PlatformUnavailable
 from shared.providers.spec import MediaRules

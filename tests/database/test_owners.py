@@ -74,7 +74,7 @@ FOREIGN: dict[str, Uses] = {
         # The statement of every request: what it was used for last, and how often it came.
         writes={"api_keys", "oauth_grants", "rate_limits"},
     ),
-    "public_api": Uses(reads={"channels", "media", "post_tags", "posts", "tags"}, writes=set()),
+    "public_api": Uses(reads={"channels", "post_tags", "posts", "tags"}, writes=set()),
 }
 
 WRITING = {"insert", "upsert", "pg_insert", "update", "delete"}

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
 from shared.channels.schemas import catalogue
 from shared.organizations.models import Organization
-from shared.posts.media_use import media_still_needed
+from shared.posts.media_use import MEDIA_STILL_NEEDED
 from shared.posts.models import Post
 from shared.providers.registry import provider, slugs
 from tests.builders import a_channel, a_media
@@ -76,7 +76,7 @@ class TestSettingMedia:
             {"id": str(shown.id)},
             {"id": str(cover.id), "setting": "article_cover"},
         ]
-        assert {shown.id, cover.id} <= set(session.scalars(media_still_needed()))
+        assert {shown.id, cover.id} <= set(session.scalars(text(MEDIA_STILL_NEEDED)))
         read = caller.get(f"/posts/{created['postId']}").json
         assert [image["id"] for image in read["posts"][0]["image"]] == [str(shown.id)]
         assert read["settings"]["article_cover"]["id"] == str(cover.id)

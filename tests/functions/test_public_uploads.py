@@ -26,10 +26,11 @@ from shared.core.config import settings
 from shared.core.ids import MediaId, OrganizationId
 from shared.media import receive
 from shared.media.models import Media, MediaState
+from shared.media.queries import MediaRow
 from shared.media.quota import StorageFull
-from shared.media.sweep import remove_unneeded_files
 from shared.organizations.models import Member
 from shared.public_api import uploads
+from shared.publishing.housekeeping import remove_unneeded_media
 from tests.answering import Answer as Answering
 from tests.answering import says, serving
 from tests.builders import a_member, an_organization
@@ -415,7 +416,7 @@ class TestUploadThatDies:
             assert send(program, a_picture()).status == 503
         assert len(keys("files/")) == 1
         session.execute(update(Media).values(created_at=datetime.now(UTC) - timedelta(days=4)))
-        assert remove_unneeded_files(select(Media.id).where(Media.id.is_(None))) == 1
+        assert remove_unneeded_media() == 1
         assert (rows(session), keys()) == (0, [])
 
 
@@ -510,7 +511,7 @@ class TestUploadFromUrl:
             organization_id = OrganizationId(member.organization_id)
             return uploads.upload_from_url(organization_id, address, uploaded_by=None, key="a")
 
-        def overtaken(*args: Any, **options: Any) -> Media:
+        def overtaken(*args: Any, **options: Any) -> MediaRow:
             media = real(*args, **options)
             monkeypatch.setattr(uploads, "receive", real)
             faster.append(upload(url))

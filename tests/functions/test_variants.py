@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from functions.variants.app import handler
 from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.media.library import get_media_files
 from shared.media.models import Media, MediaVariant
 from shared.media.pick import MediaFile, pick
 from shared.media.probe import probe
-from shared.media.queries import get_media_files
 from shared.organizations.models import Organization
 from shared.providers.registry import provider, specs
 from shared.providers.spec import ImageRules, MediaRules
@@ -160,11 +160,11 @@ class TestMade:
         assert read(session, file) == first
         assert keys() == objects
 
-    def test_costs_three_statements(self, session: Session, organization: Organization) -> None:
+    def test_costs_two_statements(self, session: Session, organization: Organization) -> None:
         file = uploaded(session, organization, a_picture(".tif"), "image/tiff", width=64, height=48)
         with count_statements() as cost:
             deliver(file)
-        assert cost.statements == 3
+        assert cost.statements == 2
 
 
 class TestNotMade:

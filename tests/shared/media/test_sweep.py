@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
+from shared.db.statement import sql
 from shared.media import sweep
 from shared.media.keys import thumbnail_key
 from shared.media.models import Media, MediaState, MediaVariant
@@ -17,12 +18,13 @@ from shared.media.sweep import (
     request_examinations,
     request_missing_variants,
 )
+from shared.media.sweep_queries import unneeded_files
 from shared.organizations.models import Organization
 from tests.builders import a_media, an_organization
 from tests.conftest import Configure
 from tests.shared.media.storage import BUCKET, asked_for_variants, keys, make_storage
 
-NOTHING = select(Media.id).where(Media.id.is_(None))
+NOTHING = unneeded_files(sql("select cast(null as uuid) where false"))
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +69,9 @@ class TestRemove:
     def test_file_that_a_post_needs_stays(
         self, session: Session, organization: Organization
     ) -> None:
-        file = a_stored(session, organization, "old", deleted_at=ago(days=31))
-        assert remove_unneeded_files(select(Media.id).where(Media.id == file.id)) == 0
+        a_stored(session, organization, "old", deleted_at=ago(days=31))
+        needed = sql("select id from media where key = 'files/old.png'")
+        assert remove_unneeded_files(unneeded_files(needed)) == 0
         assert len(keys()) == 3
 
     def test_recently_deleted_file_stays(

@@ -8,10 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.media.models import Media
-from shared.media.sweep import remove_unneeded_files
 from shared.organizations.models import Organization
 from shared.posts.lifecycle import PostState
-from shared.posts.media_use import media_still_needed
+from shared.publishing.housekeeping import remove_unneeded_media
 from tests.builders import a_channel, a_media, a_post, an_organization
 from tests.conftest import Configure
 from tests.shared.media.storage import BUCKET, keys, make_storage
@@ -51,7 +50,7 @@ class TestSweep:
         else:
             a_post(session, channel, state=state, media=media)
         is_published = state is PostState.PUBLISHED
-        assert remove_unneeded_files(media_still_needed()) == is_published
+        assert remove_unneeded_media() == is_published
         assert bool(keys()) != is_published
         assert bool(session.scalars(select(Media.id)).all()) != is_published
 
@@ -59,14 +58,14 @@ class TestSweep:
         file = a_deleted_file(session, organization)
         entry = {"id": str(file.id), "setting": "article_cover"}
         a_post(session, a_channel(session, organization), state=PostState.DRAFT, media=[entry])
-        assert remove_unneeded_files(media_still_needed()) == 0
+        assert remove_unneeded_media() == 0
 
     def test_one_of_two_posts_is_enough(self, session: Session, organization: Organization) -> None:
         file, channel = a_deleted_file(session, organization), a_channel(session, organization)
         media = [{"id": str(file.id)}]
         a_post(session, channel, state=PostState.PUBLISHED, media=media)
         a_post(session, channel, state=PostState.FAILED, media=media)
-        assert remove_unneeded_files(media_still_needed()) == 0
+        assert remove_unneeded_media() == 0
 
     def test_file_of_a_deleted_post_goes(
         self, session: Session, organization: Organization
@@ -74,10 +73,10 @@ class TestSweep:
         file, channel = a_deleted_file(session, organization), a_channel(session, organization)
         media = [{"id": str(file.id)}]
         a_post(session, channel, state=PostState.DRAFT, media=media, deleted_at=LONG_AGO)
-        assert remove_unneeded_files(media_still_needed()) == 1
+        assert remove_unneeded_media() == 1
 
     def test_file_that_is_not_deleted_stays_whoever_holds_it(
         self, session: Session, organization: Organization
     ) -> None:
         a_media(session, organization, created_at=LONG_AGO, updated_at=LONG_AGO)
-        assert remove_unneeded_files(media_still_needed()) == 0
+        assert remove_unneeded_media() == 0

@@ -19,7 +19,8 @@ from shared.channels import queries as channel_queries
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId
 from shared.db.all_models import Base
-from shared.media.sweep import VARIANTS_TAKE, request_missing_variants
+from shared.media.sweep import request_missing_variants
+from shared.media.sweep_queries import VARIANTS_TAKE
 from shared.notifications import mails
 from shared.notifications.models import Notification, NotificationKind
 from shared.organizations.models import Organization

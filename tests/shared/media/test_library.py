@@ -3,8 +3,9 @@
 from sqlalchemy.orm import Session
 
 from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.media.library import get_media_files
 from shared.media.models import MediaState, MediaVariant
-from shared.media.queries import get_media_files, mark_deleted
+from shared.media.queries import MARK_DELETED
 from tests.builders import a_media, an_organization
 from tests.counting import count_statements
 
@@ -34,7 +35,7 @@ class TestGetMediaFiles:
         organization = an_organization(session)
         organization_id = OrganizationId(organization.id)
         deleted = a_media(session, organization)
-        mark_deleted(session, organization_id, MediaId(deleted.id), MediaState.READY)
+        MARK_DELETED.run(session, organization_id, deleted.id, MediaState.READY)
         unfinished = a_media(session, organization, state=MediaState.UPLOADING)
         ids = [MediaId(deleted.id), MediaId(unfinished.id)]
         (file,) = get_media_files(session, organization_id, ids)
