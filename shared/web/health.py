@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.aws.ready import ask_queue, ask_storage
@@ -19,7 +20,6 @@ from shared.core.errors import Unavailable
 from shared.core.log import log
 from shared.core.wire import WireModel, WireTime
 from shared.db.session import unit_of_work
-from shared.db.statement import NoParams, NoRow, Statement, sql
 
 _PATIENCE = timedelta(seconds=5)
 _STARTED = time.monotonic()
@@ -105,19 +105,10 @@ def _ask_all() -> Readiness:
     )
 
 
-_WRITE_PAGE = Statement(
-    "write_page",
-    sql("create temporary table ready on commit drop as select 1 as n"),
-    params=NoParams,
-    row=NoRow,
-)
-"""Write a table that ends with the transaction."""
-
-
 def _ask_database() -> None:
     """Write a page inside a transaction that is rolled back: a full disk and a demoted writer both still answer reads."""
     with unit_of_work() as session:
-        _WRITE_PAGE.run(session)
+        session.execute(text("create temporary table ready on commit drop as select 1 as n"))
 
 
 def _memory() -> Memory:
