@@ -30,7 +30,7 @@ HEAVY = ("fastapi", "starlette", "mangum", "stripe", "jinja2", "PIL", "pyvips", 
 # What the first batch needs beyond the import: a platform, its HTTP client, and the connection to the database.
 _FIRST_BATCH = """
 import functions.publish.app
-from shared.channels.line import http_client
+from shared.channels.connection import http_client
 from shared.db.session import engine
 from shared.providers.registry import provider
 http_client(provider("mastodon").spec)

@@ -22,7 +22,7 @@ from benchmarks.callers import backend
 from benchmarks.surroundings import LambdaContext, backend_cpu_ns, quiet
 from benchmarks.timing import Row
 from functions.publish.app import handler
-from shared.channels import line
+from shared.channels import connection
 from shared.channels.models import Channel
 from shared.core import clock
 from shared.core.crypto import Sealer
@@ -128,7 +128,7 @@ class Throughput:
 def publisher(patch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """Connect twenty organizations' channels to a platform in memory."""
     sealer = Sealer(KeysInMemory())
-    patch.setattr(line, "open_sealed", sealer.open)
+    patch.setattr(connection, "open_sealed", sealer.open)
     with fake_platform(patch) as platform:
         with unit_of_work() as session:
             channels = []

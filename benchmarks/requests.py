@@ -39,8 +39,8 @@ def _requests(
     """Name the requests: the function that answers, and how its event is made."""
     return {
         CONTEXT: ("posts", caller.nothing),
-        SELF: ("auth", lambda: caller.get("/user/self")),
-        CHANNELS: ("integrations", lambda: caller.get("/integrations/list")),
+        SELF: ("identity", lambda: caller.get("/user/self")),
+        CHANNELS: ("channels", lambda: caller.get("/integrations/list")),
         MONTH: ("posts", caller.month),
         CREATE: ("posts", caller.compose),
         f"{CREATE} on 5 channels": ("posts", lambda: caller.compose(channels=5)),

@@ -2,7 +2,7 @@
 
     python -m layers.build                       everything below build/, with a template that `sam deploy` takes
     python -m layers.build --host                the same below build-host/, with wheels for this machine's processor
-    python -m layers.build AuthFunction FOLDER   one artefact; `sam build` calls this through `make build-AuthFunction`
+    python -m layers.build IdentityFunction FOLDER   one artefact; `sam build` calls this through `make build-IdentityFunction`
 
 A function's folder holds its own `app.py` and the whole of `shared/`. `shared/` is not a layer because a version, and
 so a SnapStart snapshot, is rebuilt only when the function's own folder changes: for the same reason the digest of

@@ -1,8 +1,8 @@
-"""How a stage is deployed: what `make build` made, with the stage's parameters, by the SAM CLI.
+"""How an environment is deployed: what `make build` made, with the environment's parameters, by the SAM CLI.
 
     python -m layers.deploy STAGE [Name=Value ...] [--option of sam ...]
 
-`samconfig.toml` stays the place of a stage's parameters. SAM does not get that file but one that is made from it,
+`samconfig.toml` stays the place of an environment's parameters. SAM does not get that file but one that is made from it,
 for two reasons: SAM looks for its configuration beside the template, and it cuts a value such as `rate(1 hour)` at the
 blank when it stands in a list. The made file also carries the release: a digest of everything that is deployed, from which
 SAM names the version that each alias moves to. SAM itself sees no difference when only a parameter's value changes.
@@ -39,12 +39,12 @@ _ASKING = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts
 
 
 class DeployRefused(Exception):
-    """The stage cannot be deployed like this; the message says what to change."""
+    """The environment cannot be deployed like this; the message says what to change."""
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of `samconfig.toml`: SAM's options for it and the template's parameters."""
+class Environment:
+    """One environment of `samconfig.toml`: SAM's options for it and the template's parameters."""
 
     name: str
     options: Mapping[str, Any]
@@ -62,43 +62,45 @@ class Stage:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Deploy the stage that the first argument names; return the exit status."""
+    """Deploy the environment that the first argument names; return the exit status."""
     overrides = [given for given in arguments[1:] if not given.startswith("-")]
     options = [given for given in arguments[1:] if given.startswith("-")]
     try:
-        stage = read_stage(arguments[0] if arguments else "", overrides=overrides)
+        environment = read_environment(arguments[0] if arguments else "", overrides=overrides)
         template = json.loads(_built_template().read_text())
-        check_parameters(stage.parameters, template)
-        print(concurrency_note(stage.parameters, template, limit=_account_limit(stage)))
-        config = write_config(stage, write_release(BUILD, stage.parameters))
-        deploying = (*command(stage, config), *options)
+        check_parameters(environment.parameters, template)
+        print(concurrency_note(environment.parameters, template, limit=_account_limit(environment)))
+        config = write_config(environment, write_digest(BUILD, environment.parameters))
+        deploying = (*command(environment, config), *options)
     except DeployRefused as refused:
         print(refused, file=sys.stderr)
         return 1
     return subprocess.run(deploying, check=False).returncode
 
 
-def read_stage(name: str, *, overrides: Sequence[str] = (), samconfig: Path = SAMCONFIG) -> Stage:
-    """Read a stage's options and parameters, each override (`Name=Value`) in place of the file's value.
+def read_environment(
+    name: str, *, overrides: Sequence[str] = (), samconfig: Path = SAMCONFIG
+) -> Environment:
+    """Read an environment's options and parameters, each override (`Name=Value`) in place of the file's value.
 
     Raises:
-        DeployRefused: the file has no such stage, or an override is no `Name=Value`.
+        DeployRefused: the file has no such environment, or an override is no `Name=Value`.
     """
-    stages = {
+    environments = {
         found: each["deploy"]["parameters"]
         for found, each in tomllib.loads(samconfig.read_text(encoding="utf-8")).items()
         if isinstance(each, dict) and "deploy" in each
     }
-    if name not in stages:
+    if name not in environments:
         raise DeployRefused(
-            f"samconfig.toml has no stage {name!r}. Name one of {', '.join(stages)}: make deploy stage={next(iter(stages))}"
+            f"samconfig.toml has no environment {name!r}. Name one of {', '.join(environments)}: make deploy stage={next(iter(environments))}"
         )
-    options = dict(stages[name])
+    options = dict(environments[name])
     pairs = [*options.pop("parameter_overrides", []), *overrides]
     if wrong := [pair for pair in overrides if "=" not in pair]:
         raise DeployRefused(f"{wrong[0]!r} is not a parameter. Write it as Name=Value.")
     parameters = dict(pair.split("=", 1) for pair in pairs)
-    return Stage(name=name, options=options, parameters=parameters)
+    return Environment(name=name, options=options, parameters=parameters)
 
 
 def check_parameters(parameters: Mapping[str, str], template: Mapping[str, Any]) -> None:
@@ -123,13 +125,13 @@ def check_parameters(parameters: Mapping[str, str], template: Mapping[str, Any])
     for name, found in declared.items():
         if "Default" not in found and name not in parameters:
             raise DeployRefused(
-                f"{name} is missing. Add it to the stage's parameters in samconfig.toml. {found['Description']}"
+                f"{name} is missing. Add it to the environment's parameters in samconfig.toml. {found['Description']}"
             )
     if parameters.get("MailTransport") == "smtp" and not parameters.get("SmtpHost"):
         raise DeployRefused("SmtpHost is missing. MailTransport=smtp needs the mail server's name.")
 
 
-def release(folder: Path, parameters: Mapping[str, str]) -> str:
+def build_digest(folder: Path, parameters: Mapping[str, str]) -> str:
     """Return the digest of what is deployed: every built file, its place, and every parameter.
 
     An earlier release in the template and SAM's configuration are no part of it.
@@ -144,17 +146,17 @@ def release(folder: Path, parameters: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def write_release(folder: Path, parameters: Mapping[str, str]) -> str:
+def write_digest(folder: Path, parameters: Mapping[str, str]) -> str:
     """Write the release into the built template, as the default of its parameter; return it."""
-    made = release(folder, parameters)
+    made = build_digest(folder, parameters)
     path = folder / _TEMPLATE
     path.write_text(_stamped(path, made))
     return made
 
 
-def _stamped(path: Path, release: str) -> str:
+def _stamped(path: Path, digest: str) -> str:
     template = json.loads(path.read_text())
-    template["Parameters"]["Release"]["Default"] = release
+    template["Parameters"]["Release"]["Default"] = digest
     return json.dumps(template, indent=1)
 
 
@@ -162,16 +164,16 @@ _CONFIG = "samconfig.yaml"
 _TEMPLATE = "template.yaml"
 
 
-def write_config(stage: Stage, release: str) -> Path:
-    """Write SAM's configuration of the stage beside the built template; JSON is YAML too."""
-    parameters = {**stage.parameters, "Release": release}
-    deploy = {"parameters": {**stage.options, "parameter_overrides": parameters}}
+def write_config(environment: Environment, digest: str) -> Path:
+    """Write SAM's configuration of the environment beside the built template; JSON is YAML too."""
+    parameters = {**environment.parameters, "Release": digest}
+    deploy = {"parameters": {**environment.options, "parameter_overrides": parameters}}
     path = BUILD / _CONFIG
-    path.write_text(json.dumps({"version": 0.1, stage.name: {"deploy": deploy}}, indent=1))
+    path.write_text(json.dumps({"version": 0.1, environment.name: {"deploy": deploy}}, indent=1))
     return path
 
 
-def command(stage: Stage, config: Path) -> tuple[str, ...]:
+def command(environment: Environment, config: Path) -> tuple[str, ...]:
     """Return the command that deploys, every path in it absolute.
 
     Raises:
@@ -182,7 +184,7 @@ def command(stage: Stage, config: Path) -> tuple[str, ...]:
         raise DeployRefused("The SAM CLI is missing. `make deploy` installs it into .venv-sam.")
     return (
         *(sam, "deploy", "--template-file", str(_built_template())),
-        *("--config-file", str(config), "--config-env", stage.name),
+        *("--config-file", str(config), "--config-env", environment.name),
     )
 
 
@@ -209,16 +211,12 @@ def concurrency_note(
         )
     needed = UNRESERVED + (reserved(parameters, template) if reserves else publishing)
     if limit is None:
-        return (
-            f"The account's limit of concurrent executions is unknown; this stage needs {needed}."
-        )
+        return f"The account's limit of concurrent executions is unknown; this environment needs {needed}."
     if needed <= limit:
-        return (
-            f"The account allows {limit} concurrent executions; this stage needs {needed} of them."
-        )
+        return f"The account allows {limit} concurrent executions; this environment needs {needed} of them."
     ask = (
         f"Request {max(needed, USUAL_LIMIT)} under Service Quotas > AWS Lambda > Concurrent executions"
-        f" (the account has {limit}, this stage needs {needed})"
+        f" (the account has {limit}, this environment needs {needed})"
     )
     if reserves:
         raise DeployRefused(f"{ask}, or set ReserveConcurrency=off until it is granted.")
@@ -239,10 +237,10 @@ def reserved(parameters: Mapping[str, str], template: Mapping[str, Any]) -> int:
     return total
 
 
-def _account_limit(stage: Stage) -> int | None:
+def _account_limit(environment: Environment) -> int | None:
     """Ask for the account's limit; None where there are no credentials or the question is not allowed."""
     try:
-        asked = boto3.client("lambda", region_name=stage.region, config=_ASKING)
+        asked = boto3.client("lambda", region_name=environment.region, config=_ASKING)
         return int(asked.get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
     except (BotoCoreError, ClientError) as error:
         print(

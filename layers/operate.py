@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from layers.deploy import DeployRefused, read_stage
+from layers.deploy import DeployRefused, read_environment
 from shared.db.session import connect
 from shared.identity.errors import unknown_address
 from shared.identity.queries import make_super_admin
@@ -55,7 +55,7 @@ def deployed(email: str, stage_name: str) -> str | None:
     Raises:
         DeployRefused: there is no such stage, or it could not be asked.
     """
-    stage = read_stage(stage_name)
+    stage = read_environment(stage_name)
     try:
         answer = boto3.client("lambda", region_name=stage.region, config=_WAITING).invoke(
             FunctionName=f"{stage.stack}-migrate", Payload=json.dumps({"superAdmin": email})

@@ -55,7 +55,7 @@ _HTTP_WORKERS = 2
 _QUEUE_WORKERS = 4
 _OTHER_WORKERS = 2
 # What the demo account is made with, or looked for, before the system is ready.
-_ASKED_FIRST = ("AuthFunction", "IntegrationsFunction")
+_ASKED_FIRST = ("IdentityFunction", "ChannelsFunction")
 
 
 @dataclass(frozen=True, slots=True)

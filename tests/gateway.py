@@ -21,14 +21,14 @@ import httpx
 from botocore.exceptions import ClientError
 from sqlalchemy.orm import Session
 
+from shared.apps.credentials import GRANT_PREFIX
+from shared.apps.models import OAuthApp, OAuthGrant
 from shared.aws.secrets import forget_secrets, secret
 from shared.core.config import settings
 from shared.core.crypto import hash_secret
 from shared.core.ids import SessionId, UserId, new_id
 from shared.identity import queries as identity
 from shared.identity.tokens import SessionClaims, sign_access_token
-from shared.oauth.credentials import GRANT_PREFIX
-from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
 from shared.web.bodies import is_json

@@ -12,8 +12,8 @@ from shared.core.wire import TimezoneName
 from shared.posts import delete, edit, read, resolve, tags
 from shared.posts.compose import compose
 from shared.posts.find_slot import find_slot
+from shared.posts.html import body_of, title_of
 from shared.posts.listing import Filter
-from shared.posts.page import body_of, title_of
 from shared.posts.schemas import (
     CheckedOut,
     Confirmation,
@@ -42,7 +42,7 @@ from shared.posts.valid import dry_run
 from shared.publishing.history import HistoryOut, list_history
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
-from shared.web.pages import page
+from shared.web.html import html_response
 from shared.web.routing import Router, refusals
 
 posts = Router(prefix="/posts", tags=["Posts"])
@@ -309,7 +309,7 @@ def get_post_page(post_id: UUID, member: Acting, session: Reading) -> HTMLRespon
     What mails link to until there is a console; visitors are asked to sign in.
     """
     thread = read.get_thread(session, member.organization_id, post_id)
-    return page(title_of(thread), body_of(thread, member.timezone))
+    return html_response(title_of(thread), body_of(thread, member.timezone))
 
 
 def _revision(if_match: str | None, in_body: int | None = None) -> int | None:

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from shared.web import reference
 from shared.web.app import as_handler, make_app
 from shared.web.health import Health, Readiness, health, readiness
-from shared.web.pages import start_page
+from shared.web.html import start_page
 from shared.web.routing import Router
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"

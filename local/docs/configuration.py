@@ -30,7 +30,7 @@ whatever you export before `make run` wins. Secrets are never settings: a settin
 """
 
 
-def page() -> str:
+def markdown() -> str:
     """Return the page's text, one row a setting in the order of the code."""
     return _HEAD + "".join(_row(name, field) for name, field in Settings.model_fields.items())
 
@@ -38,9 +38,9 @@ def page() -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` say whether it is current; return the exit status."""
     if list(arguments) != ["--check"]:
-        PAGE.write_text(page())
+        PAGE.write_text(markdown())
         return 0
-    if not PAGE.exists() or PAGE.read_text() != page():
+    if not PAGE.exists() or PAGE.read_text() != markdown():
         print("docs/configuration.md is not what the code says; run `make docs`.", file=sys.stderr)
         return 1
     return 0

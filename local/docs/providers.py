@@ -55,7 +55,7 @@ _POWERS: Mapping[type, str] = {
 }
 
 
-def page() -> str:
+def markdown() -> str:
     """Return the page's text: one table over all, then one section each, in the order they are offered."""
     all_providers = [provider(slug) for slug in slugs()]
     rows = "".join(_row(one) for one in all_providers)
@@ -65,9 +65,9 @@ def page() -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` say whether it is current; return the exit status."""
     if list(arguments) != ["--check"]:
-        PAGE.write_text(page())
+        PAGE.write_text(markdown())
         return 0
-    if not PAGE.exists() or PAGE.read_text() != page():
+    if not PAGE.exists() or PAGE.read_text() != markdown():
         print("docs/providers.md is not what the code says; run `make docs`.", file=sys.stderr)
         return 1
     return 0

@@ -33,12 +33,12 @@ _AREAS = {
     "shared/db": "Any request",
     "shared/aws": "Any request",
     "shared/access": "Who is calling",
-    "functions/auth": "Accounts",
+    "functions/identity": "Accounts",
     "shared/identity": "Accounts",
     "shared/organizations": "The organization",
     "shared/notifications": "Notifications",
-    "shared/oauth": "Third-party apps",
-    "functions/oauth_provider": "Third-party apps",
+    "shared/apps": "Third-party apps",
+    "functions/apps": "Third-party apps",
     "shared/media": "Files",
     "shared/webhooks": "Webhooks",
     "shared/channels": "Channels",
@@ -65,7 +65,7 @@ _REMEDY = re.compile(
 )
 
 
-def page() -> str:
+def markdown() -> str:
     """Return the page's text."""
     rows = [row for row in found_in_code() if row.words]
     return "".join(
@@ -90,9 +90,9 @@ def parts_of(refusal: Refusal) -> tuple[str, str]:
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` report whether it is current; return the exit status."""
     if list(arguments) != ["--check"]:
-        PAGE.write_text(page())
+        PAGE.write_text(markdown())
         return 0
-    if not PAGE.exists() or PAGE.read_text() != page():
+    if not PAGE.exists() or PAGE.read_text() != markdown():
         print("docs/refusals.md does not match the code; run `make docs`.", file=sys.stderr)
         return 1
     return 0

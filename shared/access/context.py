@@ -30,6 +30,9 @@ from shared.access.errors import (
     UnknownGrant,
 )
 from shared.access.policy import Per, Quota, Rate, Rule, Who, reaches
+from shared.apps.credentials import GRANT_PREFIX
+from shared.apps.queries import LIVE_GRANT
+from shared.apps.scopes import WRITE
 from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, SessionId, UserId
 from shared.db.statement import Sql, sql
@@ -37,9 +40,6 @@ from shared.db.types import AnyRow
 from shared.identity.errors import SessionOver
 from shared.identity.queries import LIVE_LOGIN
 from shared.identity.tokens import read_access_token
-from shared.oauth.credentials import GRANT_PREFIX
-from shared.oauth.queries import LIVE_GRANT
-from shared.oauth.scopes import WRITE
 from shared.organizations.models import Role
 from shared.organizations.queries import KEY_WRITES, LIVE_KEY
 

@@ -340,35 +340,35 @@ AUTOMATION = {
     "GET /webhooks/{webhook_id}/deliveries": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
     "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": _WEBHOOKS,
 }
-_OAUTH = Feature.OAUTH_PROVIDER
-_APPS = Rule(Who.ADMIN, rate=CONSENT, person=True, feature=_OAUTH)
+_APPS_FEATURE = Feature.APPS
+_MANAGE_APPS = Rule(Who.ADMIN, rate=CONSENT, person=True, feature=_APPS_FEATURE)
 _USERINFO = Rule(
-    Who.VIEWER, program=True, consent=True, reads_profile=True, writes=False, feature=_OAUTH
+    Who.VIEWER, program=True, consent=True, reads_profile=True, writes=False, feature=_APPS_FEATURE
 )
-OAUTH_PROVIDER = {
-    "GET /oauth/authorize": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
-    "GET /oauth/authorize/{issuer}": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
-    "POST /oauth/authorize": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_OAUTH),
-    "POST /oauth/token": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
-    "POST /oauth/revoke": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
-    "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_OAUTH),
+APPS = {
+    "GET /oauth/authorize": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
+    "GET /oauth/authorize/{issuer}": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
+    "POST /oauth/authorize": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_APPS_FEATURE),
+    "POST /oauth/token": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
+    "POST /oauth/revoke": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
+    "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_APPS_FEATURE),
     "GET /oauth/userinfo": _USERINFO,
     "POST /oauth/userinfo": _USERINFO,
-    "GET /oauth/app": Rule(Who.ADMIN, person=True, feature=_OAUTH),
-    "POST /oauth/app": _APPS,
-    "PUT /oauth/app": _APPS,
-    "DELETE /oauth/app": _APPS,
-    "POST /oauth/app/rotate": _APPS,
-    "GET /oauth/grants": Rule(Who.VIEWER, person=True, feature=_OAUTH),
-    "DELETE /oauth/grants/{grant_id}": Rule(Who.VIEWER, person=True, feature=_OAUTH),
-    "POST /device/code": Rule(Who.PUBLIC, rate=DEVICES, feature=_OAUTH),
-    "POST /device/token": Rule(Who.PUBLIC, rate=DEVICE_POLLS, feature=_OAUTH),
-    "GET /device": Rule(Who.PUBLIC, rate=TOKENS, feature=_OAUTH),
-    "POST /device/approve": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_OAUTH),
-    "GET /.well-known/oauth-protected-resource": Rule(Who.PUBLIC, feature=_OAUTH),
-    "GET /.well-known/oauth-protected-resource/{name}": Rule(Who.PUBLIC, feature=_OAUTH),
-    "GET /.well-known/oauth-authorization-server": Rule(Who.PUBLIC, feature=_OAUTH),
-    "GET /.well-known/oauth-authorization-server/{name}": Rule(Who.PUBLIC, feature=_OAUTH),
+    "GET /oauth/app": Rule(Who.ADMIN, person=True, feature=_APPS_FEATURE),
+    "POST /oauth/app": _MANAGE_APPS,
+    "PUT /oauth/app": _MANAGE_APPS,
+    "DELETE /oauth/app": _MANAGE_APPS,
+    "POST /oauth/app/rotate": _MANAGE_APPS,
+    "GET /oauth/grants": Rule(Who.VIEWER, person=True, feature=_APPS_FEATURE),
+    "DELETE /oauth/grants/{grant_id}": Rule(Who.VIEWER, person=True, feature=_APPS_FEATURE),
+    "POST /device/code": Rule(Who.PUBLIC, rate=DEVICES, feature=_APPS_FEATURE),
+    "POST /device/token": Rule(Who.PUBLIC, rate=DEVICE_POLLS, feature=_APPS_FEATURE),
+    "GET /device": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
+    "POST /device/approve": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_APPS_FEATURE),
+    "GET /.well-known/oauth-protected-resource": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
+    "GET /.well-known/oauth-protected-resource/{name}": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
+    "GET /.well-known/oauth-authorization-server": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
+    "GET /.well-known/oauth-authorization-server/{name}": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
 }
 _READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True)
 _WRITES = Rule(Who.MEMBER, rate=PUBLIC_WRITE, program=True)
@@ -429,7 +429,7 @@ _ROWS = {
     **MEDIA,
     **POSTS,
     **AUTOMATION,
-    **OAUTH_PROVIDER,
+    **APPS,
     **PUBLIC_API,
     **MCP,
 }

@@ -7,8 +7,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from shared.channels import queries
+from shared.channels.connection import OpenedChannel, open_connection
 from shared.channels.errors import PlatformSilent, refusal
-from shared.channels.line import OpenedChannel, open_line
 from shared.channels.tokens import Disconnected, RefreshingElsewhere, refresh_tokens
 from shared.db.session import read_only
 from shared.providers.base import Provider
@@ -33,7 +33,7 @@ def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, A
     channel = _read(organization_id, channel_id)
     try:
         try:
-            return question(*open_line(channel, deadline=until))
+            return question(*open_connection(channel, deadline=until))
         except TokenExpired:
             outcome = refresh_tokens(
                 organization_id, channel_id, sent_version=channel.token_version
@@ -43,7 +43,7 @@ def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, A
             if isinstance(outcome, RefreshingElsewhere):
                 message = f"Access to {channel.name} is being renewed. Try again in a moment."
                 raise PlatformSilent(message) from None
-            return question(*open_line(_read(organization_id, channel_id), deadline=until))
+            return question(*open_connection(_read(organization_id, channel_id), deadline=until))
     except ProviderError as error:
         raise refusal(error) from error
 

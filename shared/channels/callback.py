@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from shared.channels import callback_page as pages
+from shared.channels import callback_html as html
 from shared.channels.connect import (
     Finished,
     ask_wider,
@@ -19,7 +19,7 @@ from shared.channels.connect import (
     was_started_by,
 )
 from shared.channels.errors import AskAgain, NotStarted, PlatformRefused
-from shared.channels.queries import ChannelFacts, PendingConnection
+from shared.channels.queries import ChannelSummary, PendingConnection
 from shared.core.errors import AppError, FieldProblem
 from shared.providers.spec import Fields, ProviderSpec
 
@@ -30,7 +30,7 @@ _SCOPES_REFUSED = "invalid_scope"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class HtmlAnswer:
     """A page and its status; with `location`, the browser goes on there."""
 
     html: str
@@ -38,7 +38,7 @@ class Shown:
     location: str | None = None
 
 
-def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown:
+def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> HtmlAnswer:
     """Answer a browser that a platform, or our own start, has sent here.
 
     `query` is the address's; `browser` the secret in the browser's cookie.
@@ -57,18 +57,18 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> Shown
         pending = find_pending(slug, state)
         if isinstance(spec.auth, Fields):
             check_form_browser(pending, browser)
-            return Shown(_form(spec, spec.auth, pending, browser))
+            return HtmlAnswer(_form(spec, spec.auth, pending, browser))
         require_code(spec, code)
         if not was_started_by(pending, browser):
             hidden = {"state": state, "code": code}
-            return Shown(pages.consent_page(spec.name, _asking(pending), hidden))
+            return HtmlAnswer(html.consent_page(spec.name, _asking(pending), hidden))
         return _finished(spec, finish(slug, state, code))
     except AskAgain as error:
-        return Shown("", HTTPStatus.SEE_OTHER, error.url)
+        return HtmlAnswer("", HTTPStatus.SEE_OTHER, error.url)
     except NotStarted as error:
         return _not_started(spec, state, error)
     except AppError as error:
-        return Shown(pages.refused_page(spec.name, error), error.status)
+        return HtmlAnswer(html.refused_page(spec.name, error), error.status)
 
 
 def _ask_wider(slug: str, state: str, browser: str | None) -> None:
@@ -78,7 +78,7 @@ def _ask_wider(slug: str, state: str, browser: str | None) -> None:
         ask_wider(pending)
 
 
-def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
+def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> HtmlAnswer:
     """Answer a page's form: the consent to go on, the fields of an account, or the chosen page.
 
     `browser` is the secret in the browser's cookie.
@@ -92,21 +92,21 @@ def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> Shown:
         pending = find_pending(slug, state)
         if "pageId" in form:
             channel = choose_page_by_state(slug, state, form["pageId"])
-            return Shown(pages.connected_page(channel.name, spec.name, return_url=None))
+            return HtmlAnswer(html.connected_page(channel.name, spec.name, return_url=None))
         if isinstance(spec.auth, Fields):
             check_form_browser(pending, browser)
             return _fields_given(spec, spec.auth, pending, form, browser)
         return _finished(spec, finish(slug, state, form.get("code", "")))
     except AskAgain as error:
-        return Shown("", HTTPStatus.SEE_OTHER, error.url)
+        return HtmlAnswer("", HTTPStatus.SEE_OTHER, error.url)
     except NotStarted as error:
         return _not_started(spec, state, error)
     except AppError as error:
-        return Shown(pages.refused_page(spec.name, error), error.status)
+        return HtmlAnswer(html.refused_page(spec.name, error), error.status)
 
 
-def _asking(pending: PendingConnection) -> pages.Asking:
-    return pages.Asking(pending.organization_name, pending.organization_since)
+def _asking(pending: PendingConnection) -> html.Asking:
+    return html.Asking(pending.organization_name, pending.organization_since)
 
 
 def _form(
@@ -116,7 +116,7 @@ def _form(
     browser: str | None,
     refused: AppError | None = None,
 ) -> str:
-    return pages.form_page(
+    return html.form_page(
         spec.name,
         _asking(pending),
         auth.fields,
@@ -132,7 +132,7 @@ def _fields_given(
     pending: PendingConnection,
     form: Mapping[str, str],
     browser: str | None,
-) -> Shown:
+) -> HtmlAnswer:
     fields = {
         name.removeprefix(FIELD_PREFIX): value
         for name, value in form.items()
@@ -143,26 +143,28 @@ def _fields_given(
     except NotStarted:
         raise
     except AppError as error:
-        return Shown(_form(spec, auth, pending, browser, refused=error), error.status)
+        return HtmlAnswer(_form(spec, auth, pending, browser, refused=error), error.status)
 
 
-def _finished(spec: ProviderSpec, finished: Finished) -> Shown:
+def _finished(spec: ProviderSpec, finished: Finished) -> HtmlAnswer:
     channel = finished.channel
     if finished.page_state:
         hidden = {"state": finished.page_state}
-        return Shown(pages.choose_page_page(spec.name, finished.pages, hidden))
-    return Shown(pages.connected_page(_shown(channel), spec.name, return_url=finished.return_url))
+        return HtmlAnswer(html.choose_page_page(spec.name, finished.pages, hidden))
+    return HtmlAnswer(
+        html.connected_page(_shown(channel), spec.name, return_url=finished.return_url)
+    )
 
 
-def _not_started(spec: ProviderSpec, state: str, error: NotStarted) -> Shown:
+def _not_started(spec: ProviderSpec, state: str, error: NotStarted) -> HtmlAnswer:
     """Tell a page that is loaded again after it was finished, where all is well, from a state that does not hold."""
     channel = find_finished(spec.slug, state)
     if channel is None:
-        return Shown(pages.refused_page(spec.name, error), error.status)
-    return Shown(pages.finished_page(_shown(channel), spec.name, needs_page=channel.needs_page))
+        return HtmlAnswer(html.refused_page(spec.name, error), error.status)
+    return HtmlAnswer(html.finished_page(_shown(channel), spec.name, needs_page=channel.needs_page))
 
 
-def _shown(channel: ChannelFacts) -> str:
+def _shown(channel: ChannelSummary) -> str:
     return f"{channel.name} (@{channel.username})" if channel.username else channel.name
 
 

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from shared.aws.keys import open_sealed, seal
 from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
+from shared.channels.connection import open_new_connection
 from shared.channels.connectors import Connector, may_connect, require_may_connect
 from shared.channels.errors import (
     AlreadyConnected,
@@ -42,8 +43,7 @@ from shared.channels.errors import (
     ProviderNotFound,
     refusal,
 )
-from shared.channels.line import open_new_line
-from shared.channels.queries import ChannelFacts, PendingConnection
+from shared.channels.queries import ChannelSummary, PendingConnection
 from shared.channels.slots import default_posting_times
 from shared.channels.tokens import sealed_tokens
 from shared.core.config import settings
@@ -53,7 +53,14 @@ from shared.core.log import log
 from shared.db.session import read_only, run
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
-from shared.providers.base import Account, Authorization, CanListPages, Connection, Page, Provider
+from shared.providers.base import (
+    Account,
+    Authorization,
+    CanListPages,
+    Connection,
+    PlatformPage,
+    Provider,
+)
 from shared.providers.errors import PlatformUnavailable, ProviderError, ScopesTooNarrow
 from shared.providers.http import Api
 from shared.providers.oauth import access_with
@@ -100,8 +107,8 @@ class Finished:
     `page_state` is the right to choose one without being signed in, as the state was.
     """
 
-    channel: ChannelFacts
-    pages: Sequence[Page] = ()
+    channel: ChannelSummary
+    pages: Sequence[PlatformPage] = ()
     page_state: str | None = None
     return_url: str | None = None
 
@@ -137,7 +144,7 @@ def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
     organization_id = connector.organization_id
     again = _to_reconnect(organization_id, slug, wanted.reconnects)
     try:
-        acting, api = open_new_line(slug)
+        acting, api = open_new_connection(slug)
         authorization = acting.authorize(
             api,
             redirect_uri=redirect_uri(slug),
@@ -173,7 +180,7 @@ def ask_wider(pending: PendingConnection) -> None:
     """
     remembered = _remembered(pending)
     try:
-        acting, api = open_new_line(
+        acting, api = open_new_connection(
             pending.provider, deadline=time.monotonic() + MEMBER_WAITS.total_seconds()
         )
         authorization = acting.ask_wider(
@@ -222,7 +229,7 @@ def find_pending(slug: str, state: str) -> PendingConnection:
     return pending
 
 
-def find_finished(slug: str, state: str) -> ChannelFacts | None:
+def find_finished(slug: str, state: str) -> ChannelSummary | None:
     """Find the channel that a state was finished as; None: it was not, or the channel does not work any more."""
     pending = _find_state(slug, state)
     if pending is None or _remembered(pending)["step"] != _Step.FINISHED:
@@ -323,7 +330,7 @@ def finish(
     )
     sealed = _sealed_step(_Step.FINISHED, pending.organization_id)
 
-    def save(session: Session) -> ChannelFacts:
+    def save(session: Session) -> ChannelSummary:
         if is_form and not queries.use_state(session, state, slug):
             raise NotStarted
         if not is_form and not may_connect(session, pending.connector):
@@ -369,7 +376,7 @@ def connect_by_form(
     )
     chosen = _Chosen(organization_id, zone, again.id if again else None)
 
-    def save(session: Session) -> ChannelFacts:
+    def save(session: Session) -> ChannelSummary:
         require_may_connect(session, connector)
         return _save(session, made, chosen, connector.user_id)
 
@@ -378,7 +385,7 @@ def connect_by_form(
     return _finished(channel, connector, None)
 
 
-def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
+def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[PlatformPage]:
     """List the pages that a channel can post to.
 
     Raises:
@@ -388,7 +395,7 @@ def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[Page]:
     return ask(organization_id, channel_id, lambda acting, api: _with_pages(acting).pages(api))
 
 
-def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> ChannelFacts:
+def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> ChannelSummary:
     """Make a channel the page that the member chose.
 
     Raises:
@@ -415,7 +422,7 @@ def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> Channel
         "needs_page": False,
     }
 
-    def save(session: Session) -> ChannelFacts:
+    def save(session: Session) -> ChannelSummary:
         require_may_connect(session, connector)
         other = queries.lock_account(
             session, organization_id, pending.provider, made.account.remote_id
@@ -432,7 +439,7 @@ def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> Channel
     return channel
 
 
-def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelFacts:
+def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelSummary:
     """Choose a page with the right that `Finished.page_state` gives.
 
     Raises:
@@ -471,7 +478,7 @@ class _Chosen:
     reconnects: UUID | None
 
 
-def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> ChannelFacts | None:
+def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> ChannelSummary | None:
     if not name:
         return None
     with read_only() as session:
@@ -481,7 +488,7 @@ def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> Channel
     return found
 
 
-def _instance_of(organization_id: UUID, channel: ChannelFacts) -> str | None:
+def _instance_of(organization_id: UUID, channel: ChannelSummary) -> str | None:
     """Return the server a channel lives on, so that connecting it again goes there."""
     with read_only() as session:
         opened = queries.get_channel_to_open(session, organization_id, channel.id)
@@ -515,13 +522,15 @@ def _connect(
     *,
     uri: str,
     remember: Mapping[str, str],
-    again: ChannelFacts | None,
+    again: ChannelSummary | None,
 ) -> _Made:
     try:
         seal(
             "", organization_id
         )  # fetches the data key: a code that was used up is not there twice
-        acting, api = open_new_line(slug, deadline=time.monotonic() + MEMBER_WAITS.total_seconds())
+        acting, api = open_new_connection(
+            slug, deadline=time.monotonic() + MEMBER_WAITS.total_seconds()
+        )
         connection = _valid(
             acting.connect(api, code=code, redirect_uri=uri, remember=remember), acting
         )
@@ -547,7 +556,7 @@ def _connect(
 
 
 def _same_account(
-    acting: Provider, api: Api, connection: Connection, channel: ChannelFacts
+    acting: Provider, api: Api, connection: Connection, channel: ChannelSummary
 ) -> tuple[Connection, str | None]:
     """Check that a channel that is connected again is what it was; a page is reached through its account.
 
@@ -579,7 +588,7 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
     raise PlatformUnavailable(f"{acting.spec.name} did not return the {missing}. Connect again.")
 
 
-def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> ChannelFacts:
+def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> ChannelSummary:
     organization_id = chosen.organization_id
     if chosen.reconnects:
         renewed = queries.renew_channel(session, organization_id, chosen.reconnects, made.columns)
@@ -603,7 +612,7 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
     return added
 
 
-def _tell_renewed(session: Session, channel: ChannelFacts, made: _Made, user_id: UUID) -> None:
+def _tell_renewed(session: Session, channel: ChannelSummary, made: _Made, user_id: UUID) -> None:
     """Notify the team, so that a channel cannot be taken over unnoticed."""
     who = queries.find_user_name(session, user_id) or "Somebody"
     words = (
@@ -642,7 +651,7 @@ def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[s
     }
 
 
-def _finished(channel: ChannelFacts, connector: Connector, return_url: str | None) -> Finished:
+def _finished(channel: ChannelSummary, connector: Connector, return_url: str | None) -> Finished:
     """Add the pages to choose from. That they cannot be listed just now undoes nothing: they can be asked for again."""
     if not channel.needs_page:
         return Finished(channel, return_url=return_url)
@@ -665,7 +674,7 @@ def _sealed_step(step: _Step, organization_id: UUID) -> bytes:
 
 
 def _add_state_of(
-    session: Session, channel: ChannelFacts, connector: Connector, state: str, remember: bytes
+    session: Session, channel: ChannelSummary, connector: Connector, state: str, remember: bytes
 ) -> None:
     """Keep a state that stands for a channel which is there already."""
     values = {
@@ -701,7 +710,7 @@ def _refused(error: ProviderError, slug: str, step: str) -> AppError:
     return refusal(error)
 
 
-def _note(channel: ChannelFacts) -> None:
+def _note(channel: ChannelSummary) -> None:
     log.info(
         "channel.connected",
         extra={

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.apps.queries import LIVE_GRANT
+from shared.apps.scopes import WRITE
 from shared.channels.errors import MayNotConnect
 from shared.db.statement import Sql, Statement, literals, sql
 from shared.identity.queries import LIVE_LOGIN
-from shared.oauth.queries import LIVE_GRANT
-from shared.oauth.scopes import WRITE
 from shared.organizations.models import Role
 from shared.organizations.queries import KEY_WRITES, LIVE_KEY
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels import queries
 from shared.channels.errors import CustomerNameTaken, TooManyCustomers
-from shared.channels.queries import ChannelFacts
+from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
@@ -52,7 +52,7 @@ def rename_customer(
 
 def change_customer(
     session: Session, organization_id: UUID, channel_id: UUID, wanted: ChangeCustomer
-) -> ChannelFacts:
+) -> ChannelSummary:
     """Set a channel's customer; a name that no customer has yet makes one.
 
     Raises:

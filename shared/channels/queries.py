@@ -25,18 +25,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.channels.connection import (
+    OPENED_CHANNEL,
+    OpenedChannel,
+    OpenedChannelRow,
+    get_opened_channel,
+)
 from shared.channels.connectors import Connector, still_may_connect
 from shared.channels.errors import (
     ChannelNotFound,
     ChannelsNotFound,
     CustomerNameTaken,
     CustomerNotFound,
-)
-from shared.channels.line import (
-    OPENED_CHANNEL,
-    OpenedChannel,
-    OpenedChannelRow,
-    get_opened_channel,
 )
 from shared.channels.models import Channel, ChannelReport, Customer, OAuthState
 from shared.core.ids import ChannelId, OrganizationId
@@ -52,7 +52,7 @@ REPORT_LIFETIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelFacts:
+class ChannelSummary:
     """A channel without its tokens: what members see, and what composing looks at."""
 
     id: ChannelId
@@ -88,7 +88,7 @@ _CUSTOMER_NAME = (
 )
 _FACTS = tuple(
     _CUSTOMER_NAME if name == "customer_name" else _C[name]
-    for name in ChannelFacts.__dataclass_fields__
+    for name in ChannelSummary.__dataclass_fields__
 )
 # Built once: building a SELECT of twenty columns takes longer than everything else a short list costs this process.
 _OF_ORGANIZATION = select(*_FACTS).where(
@@ -106,17 +106,17 @@ _BY_NAME = _OF_ORGANIZATION.where(
 
 def list_channels(
     session: Session, organization_id: UUID, *, customer_id: UUID | None = None
-) -> Sequence[ChannelFacts]:
+) -> Sequence[ChannelSummary]:
     """List the organization's channels, or those of one of its customers, oldest first."""
     values = {"organization_id": organization_id}
     if customer_id:
         rows = session.execute(_LISTED_OF_CUSTOMER, {**values, "customer_id": customer_id})
     else:
         rows = session.execute(_LISTED, values)
-    return [ChannelFacts(*row) for row in rows]
+    return [ChannelSummary(*row) for row in rows]
 
 
-def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelFacts:
+def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelSummary:
     """Return one channel.
 
     Raises:
@@ -126,12 +126,12 @@ def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> Ch
     row = session.execute(_BY_ID, values).one_or_none()
     if row is None:
         raise ChannelNotFound
-    return ChannelFacts(*row)
+    return ChannelSummary(*row)
 
 
 def get_channels(
     session: Session, organization_id: UUID, ids: Collection[UUID]
-) -> Mapping[UUID, ChannelFacts]:
+) -> Mapping[UUID, ChannelSummary]:
     """Return the channels of `ids` by id, in one statement.
 
     Raises:
@@ -139,7 +139,7 @@ def get_channels(
     """
     values = {"organization_id": organization_id, "ids": list(ids)}
     rows = session.execute(_BY_IDS, values)
-    found: dict[UUID, ChannelFacts] = {row.id: ChannelFacts(*row) for row in rows}
+    found: dict[UUID, ChannelSummary] = {row.id: ChannelSummary(*row) for row in rows}
     if missing := set(ids) - found.keys():
         raise ChannelsNotFound(missing)
     return found
@@ -147,7 +147,7 @@ def get_channels(
 
 def find_channel_by_name(
     session: Session, organization_id: UUID, provider: str, name: str
-) -> ChannelFacts | None:
+) -> ChannelSummary | None:
     """Find a platform's channel by our id or by the account's id there."""
     values = {
         "organization_id": organization_id,
@@ -156,7 +156,7 @@ def find_channel_by_name(
         "id_text": name.lower(),
     }
     row = session.execute(_BY_NAME, values).one_or_none()
-    return ChannelFacts(*row) if row else None
+    return ChannelSummary(*row) if row else None
 
 
 class OneChannel(NamedTuple):
@@ -270,7 +270,7 @@ def get_channel_to_open(session: Session, organization_id: UUID, channel_id: UUI
 
 def change_channel(
     session: Session, organization_id: UUID, channel_id: UUID, changes: Mapping[str, Any]
-) -> ChannelFacts:
+) -> ChannelSummary:
     """Set columns of a channel and return it as it is then.
 
     Raises:
@@ -288,10 +288,10 @@ def change_channel(
     )
     if row is None:
         raise ChannelNotFound
-    return ChannelFacts(**row)
+    return ChannelSummary(**row)
 
 
-def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelFacts:
+def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelSummary:
     """Mark a channel as deleted and forget its tokens; what was published through it keeps pointing at it.
 
     Raises:
@@ -485,7 +485,7 @@ def find_user_name(session: Session, user_id: UUID) -> str | None:
 
 def renew_channel(
     session: Session, organization_id: UUID, channel_id: UUID, values: Mapping[str, Any]
-) -> ChannelFacts:
+) -> ChannelSummary:
     """Give a channel a new connection, wherever it was: deleted, disconnected, or fine."""
     fresh = {
         "token_version": Channel.token_version + 1,
@@ -498,7 +498,7 @@ def renew_channel(
     row = session.execute(
         _change(organization_id, channel_id).values(**values, **fresh).returning(*_FACTS)
     ).mappings()
-    return ChannelFacts(**row.one())
+    return ChannelSummary(**row.one())
 
 
 def keep_account_settings(
@@ -519,7 +519,7 @@ def keep_named_host(
 
 def add_channel(
     session: Session, organization_id: UUID, values: Mapping[str, Any]
-) -> ChannelFacts | None:
+) -> ChannelSummary | None:
     """Add a channel; None where the same account was added meanwhile, whose channel stays as it is."""
     row = (
         session.execute(
@@ -534,7 +534,7 @@ def add_channel(
         .mappings()
         .one_or_none()
     )
-    return ChannelFacts(**row) if row else None
+    return ChannelSummary(**row) if row else None
 
 
 def add_state(session: Session, organization_id: UUID, values: Mapping[str, Any]) -> None:
@@ -559,7 +559,7 @@ class PendingConnection:
     redirect_uri: str
     remember: bytes = field(repr=False)
     return_url: str | None
-    again: ChannelFacts | None
+    again: ChannelSummary | None
 
 
 def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
@@ -591,7 +591,7 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
     )
     if row is None or (row["state_reconnects"] and row["id"] is None):
         return None  # the channel to connect again was deleted meanwhile
-    facts = {name: row[name] for name in ChannelFacts.__dataclass_fields__}
+    facts = {name: row[name] for name in ChannelSummary.__dataclass_fields__}
     return PendingConnection(
         state=row["state_state"],
         organization_id=row["state_organization_id"],
@@ -609,7 +609,7 @@ def find_state(session: Session, state: str, provider: str) -> PendingConnection
         redirect_uri=row["state_redirect_uri"],
         remember=row["state_remember"],
         return_url=row["state_return_url"],
-        again=ChannelFacts(**facts) if row["id"] else None,
+        again=ChannelSummary(**facts) if row["id"] else None,
     )
 
 
@@ -653,14 +653,14 @@ def claim_refresh(
 
 
 @dataclass(frozen=True, slots=True)
-class TokenStanding:
+class TokenStatus:
     """How a channel's token stands. `disconnected_reason` is None while the channel is connected."""
 
     token_version: int
     disconnected_reason: str | None
 
 
-def get_token_standing(session: Session, organization_id: UUID, channel_id: UUID) -> TokenStanding:
+def get_token_status(session: Session, organization_id: UUID, channel_id: UUID) -> TokenStatus:
     """Return how a channel's token stands.
 
     Raises:
@@ -676,7 +676,7 @@ def get_token_standing(session: Session, organization_id: UUID, channel_id: UUID
     if row is None:
         raise ChannelNotFound
     reason = row.disconnected_reason or "" if row.disconnected_at else None
-    return TokenStanding(row.token_version, reason)
+    return TokenStatus(row.token_version, reason)
 
 
 def store_tokens(
@@ -717,7 +717,7 @@ def release_refresh(
 
 def disconnect_channel(
     session: Session, organization_id: UUID, channel_id: UUID, *, token_version: int, reason: str
-) -> ChannelFacts | None:
+) -> ChannelSummary | None:
     """Note that the member must connect again; None when the verdict was on an old token, or is known already."""
     row = (
         session.execute(
@@ -731,7 +731,7 @@ def disconnect_channel(
         .mappings()
         .one_or_none()
     )
-    return ChannelFacts(**row) if row else None
+    return ChannelSummary(**row) if row else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import from_json
 
 from shared.channels.connect import Finished
-from shared.channels.queries import ChannelFacts
+from shared.channels.queries import ChannelSummary
 from shared.channels.slots import MINUTES_A_DAY, is_timezone
 from shared.core.wire import RequestModel, VisibleName, WebAddress, WireModel, WireTime
-from shared.providers.base import CanMention, CanReply, CanReport, Mention, Page
+from shared.providers.base import CanMention, CanReply, CanReport, Mention, PlatformPage
 from shared.providers.registry import provider
 from shared.providers.spec import (
     Fields,
@@ -357,12 +357,12 @@ class MentionOut(WireModel):
     image: str | None
 
 
-def channel_out(channel: ChannelFacts) -> ChannelOut:
+def channel_out(channel: ChannelSummary) -> ChannelOut:
     """Write a channel as members see it."""
     return ChannelOut(**_channel_fields(channel))
 
 
-def channels_out(channels: Sequence[ChannelFacts]) -> ChannelsOut:
+def channels_out(channels: Sequence[ChannelSummary]) -> ChannelsOut:
     """Write the organization's channels."""
     return ChannelsOut(integrations=[channel_out(channel) for channel in channels])
 
@@ -377,14 +377,14 @@ def connected_out(finished: Finished) -> ConnectedOut:
     )
 
 
-def customer_of(channel: ChannelFacts) -> CustomerOut | None:
+def customer_of(channel: ChannelSummary) -> CustomerOut | None:
     """Return for whom a channel is."""
     if channel.customer_id is None or channel.customer_name is None:
         return None
     return CustomerOut(id=channel.customer_id, name=channel.customer_name)
 
 
-def pages_out(pages: Sequence[Page]) -> list[PageOut]:
+def pages_out(pages: Sequence[PlatformPage]) -> list[PageOut]:
     """Write the pages an account manages."""
     return [
         PageOut(id=page.id, name=page.name, username=page.username, picture=page.picture_url)
@@ -397,7 +397,7 @@ def mentions_out(mentions: Sequence[Mention]) -> list[MentionOut]:
     return [MentionOut(id=one.id, label=one.label, image=one.picture_url) for one in mentions]
 
 
-def _channel_fields(channel: ChannelFacts) -> Mapping[str, Any]:
+def _channel_fields(channel: ChannelSummary) -> Mapping[str, Any]:
     acting = provider(channel.provider)
     spec = acting.spec
     return {

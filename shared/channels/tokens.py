@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
 from shared.channels import queries
-from shared.channels.line import OpenedChannel, open_line
-from shared.channels.queries import ChannelFacts
+from shared.channels.connection import OpenedChannel, open_connection
+from shared.channels.queries import ChannelSummary
 from shared.core import clock
 from shared.core.log import about, log
 from shared.db.insist import insist
@@ -198,7 +198,7 @@ def _standing(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     """Explain why there was nothing to claim."""
-    now = queries.get_token_standing(session, organization_id, channel_id)
+    now = queries.get_token_status(session, organization_id, channel_id)
     if now.disconnected_reason is not None:
         return Disconnected(now.disconnected_reason)
     if now.token_version != sent_version:
@@ -211,7 +211,7 @@ def _ask(channel: OpenedChannel) -> Mapping[str, Any]:
         name = provider(channel.provider).spec.name
         raise GrantRejected(f"{name} no longer accepts this authorization. Reconnect the channel.")
     seal("", channel.organization_id)  # fetches the data key, which then seals the answer
-    acting, api = open_line(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
+    acting, api = open_connection(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
     return {
         **sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),
         "named_host": acting.spec.named_host(api.access.details),
@@ -273,7 +273,7 @@ def _give_up(
     return run(note)
 
 
-def _tell(session: Session, channel: ChannelFacts, reason: str, version: int) -> None:
+def _tell(session: Session, channel: ChannelSummary, reason: str, version: int) -> None:
     notify(
         session,
         channel.organization_id,

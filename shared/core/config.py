@@ -27,7 +27,7 @@ class Feature(StrEnum):
 
     API_KEYS = "api_keys"
     IMPERSONATION = "impersonation"
-    OAUTH_PROVIDER = "oauth_provider"
+    APPS = "apps"
     REFERENCE = "reference"
     WEBHOOKS = "webhooks"
 
@@ -216,11 +216,11 @@ class Settings(BaseSettings):
 
     # Accounts
     disable_registration: bool = _setting(
-        False, "Refuse new accounts once the first exists.", "auth"
+        False, "Refuse new accounts once the first exists.", "identity"
     )
-    disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "auth")
-    access_token_seconds: int = _setting(900, "Life of the session's access token.", "auth")
-    session_days: int = _setting(30, "Life of a session that is not renewed.", "auth")
+    disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "identity")
+    access_token_seconds: int = _setting(900, "Life of the session's access token.", "identity")
+    session_days: int = _setting(30, "Life of a session that is not renewed.", "identity")
 
     # Publishing
     arm_threshold_seconds: int = _setting(
@@ -286,7 +286,7 @@ class Settings(BaseSettings):
     disabled_features: Annotated[frozenset[Feature], NoDecode] = _setting(
         frozenset(),
         "Features (comma-separated) switched off, their routes answering 404: `api_keys` (making "
-        "and listing them), `impersonation`, `oauth_provider` (third-party apps), `reference` "
+        "and listing them), `impersonation`, `apps` (third-party apps), `reference` "
         "(`/docs`, `/openapi.json`), `webhooks` (making and changing them).",
         "HTTP functions",
     )

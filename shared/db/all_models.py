@@ -1,10 +1,10 @@
 """Which modules define tables: migrations compare the database with all of them."""
 
+import shared.apps.models
 import shared.channels.models
 import shared.identity.models
 import shared.media.models
 import shared.notifications.models
-import shared.oauth.models
 import shared.organizations.models
 import shared.posts.models
 import shared.publishing.models

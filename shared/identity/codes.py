@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from shared.aws.mail import Mail, MailNotSent, send_mail
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
+from shared.core.formats.email import Letter, Link
 from shared.core.ids import UserId
-from shared.core.letters import Letter, Link
 from shared.db.session import after_commit
 from shared.identity import queries
 from shared.identity.errors import ActivationNotSent, CodeRefused

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shared.core.exif import UPRIGHT, orientation, orientation_alone
-from shared.core.jpeg import Segment, segments
+from shared.core.formats.exif import UPRIGHT, orientation, orientation_alone
+from shared.core.formats.jpeg import Segment, segments
 from shared.core.ranges import Broken, Ranges, Scattered
 from shared.media.pieces import Cleaned, Kept
 

@@ -22,7 +22,7 @@ _REFUSED = "it fails the checks that new uploads pass"
 
 
 def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
-    """Remove the metadata from a stored file in place, and record its facts.
+    """Remove the metadata from a stored file in place, and record its properties.
 
     A file that would not be accepted today is marked damaged, so that its metadata are not published. Doing this twice
     is harmless.
@@ -47,25 +47,25 @@ def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
         _record_damage(organization_id, media_id, _REFUSED)
         return
     store_examined(key, key, examined, source=stored)
-    facts = examined.facts
+    info = examined.info
     with unit_of_work() as session:
         RECORD_EXAMINATION.run(
             session,
             organization_id,
             media_id,
-            size_bytes=facts.size_bytes,
-            width=facts.width,
-            height=facts.height,
-            duration_ms=facts.duration_ms,
-            moves=facts.moves,
-            turned=facts.turned,
+            size_bytes=info.size_bytes,
+            width=info.width,
+            height=info.height,
+            duration_ms=info.duration_ms,
+            moves=info.moves,
+            turned=info.turned,
             # The earlier copies may not be enough; the caller makes the missing ones.
-            variants_made=facts.damage is not None or is_video(facts.content_type),
-            damage=facts.damage,
+            variants_made=info.damage is not None or is_video(info.content_type),
+            damage=info.damage,
         )
     log.info(
         "media.examined",
-        extra={"media_id": str(media_id), "changed": examined.changed, "turned": facts.turned},
+        extra={"media_id": str(media_id), "changed": examined.changed, "turned": info.turned},
     )
 
 

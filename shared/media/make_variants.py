@@ -55,7 +55,7 @@ def make_variants(
         file = _read(organization_id, media_id)
     if (
         file is None
-        or file.facts.is_video
+        or file.info.is_video
         or file.damage is not None
         or (file.variants_made and not also)
     ):
@@ -104,7 +104,7 @@ def _columns(variant: StoredVariant) -> dict[str, str | int | None]:
 def _make_all(file: MediaFile, folder: Path, also: VariantPlan | None) -> Copies:
     source = folder / "source"
     rules = {rules.images for spec in specs() for rules in spec.all_media}
-    wanted = needed_variants(file.facts, rules)
+    wanted = needed_variants(file.info, rules)
     if also is not None and not file.moves:
         wanted = (*wanted, also)
     plans = _missing(wanted, file.variants)

@@ -24,7 +24,7 @@ class Media(Timestamps, SoftDelete, Base):
     """An uploaded file. Sizes in bytes, pixels and milliseconds; `content_type` was sniffed from the bytes.
 
     `moves`: a picture with more than one frame. `turned`: Exif rotates or mirrors it for display. `damage`: a clause
-    that says what is wrong with the bytes, if anything. `examined`: the facts were read and the metadata removed under
+    that says what is wrong with the bytes, if anything. `examined`: the properties were read and the metadata removed under
     the current rules; a file stored under earlier rules is examined again before it is published.
     `variants_due_at` is when missing copies are requested again; None: a few minutes after the upload.
     """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.aws.storage import public_url
-from shared.providers.base import MediaFacts
+from shared.providers.base import MediaInfo
 from shared.providers.spec import MediaRules, VideoRules
 from shared.providers.variants import fits, needed_variant
 
@@ -40,7 +40,7 @@ class MediaFile:
     """A file of the library with its copies.
 
     `variants_made`: there will be no more copies. `is_deleted`: a member removed it from the library; posts that
-    already hold it are still published with it. `is_examined`: its facts were read under the current rules, and its
+    already hold it are still published with it. `is_examined`: its properties were read under the current rules, and its
     metadata are removed.
     """
 
@@ -59,10 +59,10 @@ class MediaFile:
     thumbnail_at_ms: int | None = None
 
     @property
-    def facts(self) -> MediaFacts:
-        """The facts that a platform's rules check."""
+    def info(self) -> MediaInfo:
+        """The properties that a platform's rules check."""
         file = self.original
-        return MediaFacts(
+        return MediaInfo(
             content_type=file.content_type,
             size_bytes=file.size_bytes,
             width=file.width,
@@ -77,26 +77,26 @@ class MediaFile:
 
 def pick(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     """Choose the copy of `file` that a platform gets; None: nothing fits yet, or ever once `variants_made`."""
-    facts = file.facts
-    if facts.damage is not None or not file.is_examined:
+    info = file.info
+    if info.damage is not None or not file.is_examined:
         return None
-    if facts.is_video:
+    if info.is_video:
         return file.original if _video_fits(file.original, rules.videos) else None
-    if fits(facts, rules.images):
+    if fits(info, rules.images):
         return file.original
-    plan = needed_variant(facts, rules.images)
+    plan = needed_variant(info, rules.images)
     for variant in file.variants:
         if plan is not None and variant.name == plan.name:
             return variant.file
     # Another copy may fit too, or the rules changed after the copies were made: take the largest that fits.
-    fitting = [v.file for v in file.variants if fits(_facts_of(v.file), rules.images)]
+    fitting = [v.file for v in file.variants if fits(_info_of(v.file), rules.images)]
     return max(fitting, key=lambda copy: (_pixels(copy), copy.size_bytes), default=None)
 
 
 def pick_spare(file: MediaFile, rules: MediaRules) -> StoredFile | None:
     """Choose the smaller copy for servers that refuse the one from `pick`; None: there is no smaller one."""
     spare = rules.images.spare
-    if spare is None or file.facts.is_video:
+    if spare is None or file.info.is_video:
         return None
     smaller = pick(file, replace(rules, images=spare))
     return None if smaller == pick(file, rules) else smaller
@@ -111,8 +111,8 @@ def _video_fits(file: StoredFile, rules: VideoRules) -> bool:
     )
 
 
-def _facts_of(copy: StoredFile) -> MediaFacts:
-    return MediaFacts(copy.content_type, copy.size_bytes, copy.width, copy.height)
+def _info_of(copy: StoredFile) -> MediaInfo:
+    return MediaInfo(copy.content_type, copy.size_bytes, copy.width, copy.height)
 
 
 def _pixels(file: StoredFile) -> int:

@@ -7,8 +7,8 @@ section 2, Microsoft's BITMAPINFOHEADER page; read 2026-11.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from shared.core.exif import ON_ITS_SIDE, UPRIGHT, orientation, oriented, tiff_tags
-from shared.core.jpeg import read_jpeg
+from shared.core.formats.exif import ON_ITS_SIDE, UPRIGHT, orientation, oriented, tiff_tags
+from shared.core.formats.jpeg import read_jpeg
 from shared.core.ranges import Broken, Ranges
 from shared.media.boxes import Box, boxes, find_box, whole
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from shared.core.config import settings
-from shared.core.exif import ON_ITS_SIDE, UPRIGHT
+from shared.core.formats.exif import ON_ITS_SIDE, UPRIGHT
 from shared.core.ranges import Assembled, Broken, Ranges
 from shared.media.clean import clean
 from shared.media.errors import FileRefused
@@ -17,7 +17,7 @@ MAX_DECODING_BYTES = 96 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FileInfo:
     """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or unknown).
 
     `orientation` is the picture's Exif orientation (1 to 8). `moves`: a picture with more than one frame. `damage` is a
@@ -41,12 +41,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """An uploaded file: its facts without its metadata, and the content to store.
+    """An uploaded file: its properties without its metadata, and the content to store.
 
     `changed`: the content is not byte for byte what was uploaded.
     """
 
-    facts: Facts
+    info: FileInfo
     content: Assembled
     changed: bool
 
@@ -57,27 +57,27 @@ def examine(file: Ranges) -> Examined:
     Raises:
         FileRefused: as `probe`, or its metadata cannot be removed.
     """
-    facts = probe(file)
-    cleaned = clean(file, facts.content_type)
-    facts = replace(
-        facts,
+    info = probe(file)
+    cleaned = clean(file, info.content_type)
+    info = replace(
+        info,
         size_bytes=cleaned.content.size_bytes,
         moves=cleaned.moves,
         damage=cleaned.damage,
     )
     if cleaned.orientation is not None:
-        facts = _turned(facts, cleaned.orientation)
-    return Examined(facts, cleaned.content, cleaned.changed)
+        info = _turned(info, cleaned.orientation)
+    return Examined(info, cleaned.content, cleaned.changed)
 
 
-def _turned(facts: Facts, orientation: int) -> Facts:
-    """Return the facts with the orientation that the cleaner found, which the header reader may have missed."""
-    if (orientation in ON_ITS_SIDE) != (facts.orientation in ON_ITS_SIDE):
-        facts = replace(facts, width=facts.height, height=facts.width)
-    return replace(facts, orientation=orientation)
+def _turned(info: FileInfo, orientation: int) -> FileInfo:
+    """Return the properties with the orientation that the cleaner found, which the header reader may have missed."""
+    if (orientation in ON_ITS_SIDE) != (info.orientation in ON_ITS_SIDE):
+        info = replace(info, width=info.height, height=info.width)
+    return replace(info, orientation=orientation)
 
 
-def probe(file: Ranges) -> Facts:
+def probe(file: Ranges) -> FileInfo:
     """Read what a file is.
 
     Raises:
@@ -90,14 +90,14 @@ def probe(file: Ranges) -> Facts:
         check_size(content_type, file.size)
         if is_video(content_type):
             video = read_video(file)
-            return Facts(content_type, file.size, video.width, video.height, video.duration_ms)
+            return FileInfo(content_type, file.size, video.width, video.height, video.duration_ms)
         picture = read_picture(file, content_type)
     except Broken as error:
         raise FileRefused(
             "unreadable", f"The file cannot be read: {error}. Save a new copy and upload that."
         ) from error
     _check_pixels(picture, content_type)
-    return Facts(
+    return FileInfo(
         content_type,
         file.size,
         picture.width,

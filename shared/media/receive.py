@@ -25,7 +25,7 @@ from shared.core.ranges import Ranges
 from shared.db.session import unit_of_work
 from shared.media.errors import FileRefused
 from shared.media.keys import incoming_key, served_key, stored_name
-from shared.media.probe import Examined, Facts, check_size, examine, max_bytes
+from shared.media.probe import Examined, FileInfo, check_size, examine, max_bytes
 from shared.media.queries import ADD_UPLOAD, MediaRow
 from shared.media.quota import check_quota
 from shared.media.schemas import file_name
@@ -54,7 +54,7 @@ def given_name(said: str | None) -> str | None:
 
 
 def look_at(file: IO[bytes]) -> Examined:
-    """Examine a complete file: its facts, and the content to store.
+    """Examine a complete file: its properties, and the content to store.
 
     Raises:
         FileRefused: it may not be stored.
@@ -80,18 +80,18 @@ def hash_of(file: IO[bytes]) -> bytes:
 def expect_file(
     session: Session,
     organization_id: OrganizationId,
-    facts: Facts,
+    info: FileInfo,
     *,
     name: str | None,
     uploaded_by: UserId | None,
 ) -> Expected:
     """Add the row of a file, which is stored after the commit. Without a name it is called as it is stored."""
-    expected = _place(organization_id, facts.content_type)
+    expected = _place(organization_id, info.content_type)
     _add(
         session,
         organization_id,
         expected,
-        size_bytes=facts.size_bytes,
+        size_bytes=info.size_bytes,
         name=name,
         uploaded_by=uploaded_by,
     )
@@ -106,11 +106,11 @@ def store_file(organization_id: OrganizationId, expected: Expected, examined: Ex
     Raises:
         UploadIsOver: it was aborted in the meantime.
     """
-    facts = examined.facts
-    content = examined.content.read(0, facts.size_bytes)  # a few megabytes: it came in one request
-    storage.put(expected.key, content, content_type=facts.content_type)
+    info = examined.info
+    content = examined.content.read(0, info.size_bytes)  # a few megabytes: it came in one request
+    storage.put(expected.key, content, content_type=info.content_type)
     return add_to_library(
-        organization_id, expected.media_id, facts, key=expected.key, arrived_under=expected.key
+        organization_id, expected.media_id, info, key=expected.key, arrived_under=expected.key
     )
 
 
@@ -139,7 +139,7 @@ def receive(
         examined = look_at(file)
         with unit_of_work() as session:
             expected = expect_file(
-                session, organization_id, examined.facts, name=name, uploaded_by=uploaded_by
+                session, organization_id, examined.info, name=name, uploaded_by=uploaded_by
             )
         return store_file(organization_id, expected, examined)
     return _receive_in_parts(
@@ -186,7 +186,7 @@ def _receive_in_parts(
         raise
     store_examined(key, key, examined, source=stored)
     return add_to_library(
-        organization_id, expected.media_id, examined.facts, key=key, arrived_under=key
+        organization_id, expected.media_id, examined.info, key=key, arrived_under=key
     )
 
 

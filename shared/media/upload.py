@@ -24,7 +24,7 @@ from shared.media.errors import FileRefused, MediaNotFound, PartsDoNotMatch, Upl
 from shared.media.keys import incoming_key, served_key
 from shared.media.library import get_upload
 from shared.media.models import MediaState
-from shared.media.probe import Examined, Facts, check_size, examine
+from shared.media.probe import Examined, FileInfo, check_size, examine
 from shared.media.queries import MediaRow
 from shared.media.quota import check_quota
 from shared.media.schemas import MAX_URLS, NewUpload, PartUrl, PartUrls, UploadStarted
@@ -123,13 +123,13 @@ def complete_upload(
     except FileRefused as refused:
         refuse_upload(organization_id, media_id, upload.key, refused)
         raise
-    facts = examined.facts
-    key = served_key(upload.key, facts.content_type)
+    info = examined.info
+    key = served_key(upload.key, info.content_type)
     try:
         store_examined(upload.key, key, examined, source=stored)
     except ObjectMissing as error:  # another request completed or aborted it at the same time
         raise UploadIsOver from error
-    return add_to_library(organization_id, media_id, facts, key=key, arrived_under=upload.key)
+    return add_to_library(organization_id, media_id, info, key=key, arrived_under=upload.key)
 
 
 def store_examined(key: str, to: str, examined: Examined, *, source: StoredObject) -> None:
@@ -138,7 +138,7 @@ def store_examined(key: str, to: str, examined: Examined, *, source: StoredObjec
     Raises:
         ObjectMissing: it is no longer there, or another by now.
     """
-    content_type = examined.facts.content_type
+    content_type = examined.info.content_type
     if examined.changed:
         storage.put_together(key, to, examined.content, source=source, content_type=content_type)
     elif to != key:
@@ -148,7 +148,7 @@ def store_examined(key: str, to: str, examined: Examined, *, source: StoredObjec
 def add_to_library(
     organization_id: OrganizationId,
     media_id: MediaId,
-    facts: Facts,
+    info: FileInfo,
     *,
     key: str,
     arrived_under: str,
@@ -166,15 +166,15 @@ def add_to_library(
             organization_id,
             media_id,
             key=key,
-            content_type=facts.content_type,
-            size_bytes=facts.size_bytes,
-            width=facts.width,
-            height=facts.height,
-            duration_ms=facts.duration_ms,
-            moves=facts.moves,
-            damage=facts.damage,
-            turned=facts.turned,
-            variants_made=facts.damage is not None or is_video(facts.content_type),
+            content_type=info.content_type,
+            size_bytes=info.size_bytes,
+            width=info.width,
+            height=info.height,
+            duration_ms=info.duration_ms,
+            moves=info.moves,
+            damage=info.damage,
+            turned=info.turned,
+            variants_made=info.damage is not None or is_video(info.content_type),
         )
         if media is not None:
             after_commit(session, partial(_request_variants, media))
@@ -186,8 +186,8 @@ def add_to_library(
         "upload.completed",
         extra={
             "media_id": str(media_id),
-            "content_type": facts.content_type,
-            "size_bytes": facts.size_bytes,
+            "content_type": info.content_type,
+            "size_bytes": info.size_bytes,
         },
     )
     return media

@@ -13,7 +13,7 @@ from uuid import UUID
 from shared.aws.mail import Mail, MailNotSent, mail_is_on, send_mail
 from shared.core.cleaning import one_line
 from shared.core.config import settings
-from shared.core.letters import Letter, Link
+from shared.core.formats.email import Letter, Link
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.identity.models import MailKind

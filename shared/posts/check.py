@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from shared.channels.queries import ChannelFacts
+from shared.channels.queries import ChannelSummary
 from shared.core.errors import FieldProblem
 from shared.media.pick import MediaFile
 from shared.posts.draft import Part, Thread, as_uuid
@@ -20,7 +20,7 @@ Files = Mapping[UUID, MediaFile]
 
 
 def check_thread(
-    thread: Thread, channel: ChannelFacts, files: Files, *, kept: Collection[str] = ()
+    thread: Thread, channel: ChannelSummary, files: Files, *, kept: Collection[str] = ()
 ) -> list[FieldProblem]:
     """List every reason why a thread cannot go out on its channel; empty: it can.
 
@@ -67,14 +67,14 @@ def _is_usable(file: MediaFile | None, kept: bool) -> bool:
     return file is not None and (kept or not file.is_deleted)
 
 
-def _channel(thread: Thread, channel: ChannelFacts) -> Iterator[FieldProblem]:
+def _channel(thread: Thread, channel: ChannelSummary) -> Iterator[FieldProblem]:
     for one in checked_at(Step.COMPOSE):
         if one.holds(channel):
             words = sentence(one, Step.COMPOSE, channel=channel.name)
             yield FieldProblem(thread.path(one.path), one.verdict, words)
 
 
-def _platform(thread: Thread, channel: ChannelFacts, files: Files) -> Iterator[FieldProblem]:
+def _platform(thread: Thread, channel: ChannelSummary, files: Files) -> Iterator[FieldProblem]:
     parts = [_draft_part(part, files) for part in thread.parts]
     acting = provider(channel.provider)
     settings = acting.spec.with_title(thread.settings, thread.title)
@@ -84,15 +84,15 @@ def _platform(thread: Thread, channel: ChannelFacts, files: Files) -> Iterator[F
 
 
 def _draft_part(part: Part, files: Files) -> DraftPart:
-    facts = [
-        (entry.get("setting"), replace(file.facts, alt=entry.get("alt") or file.alt))
+    chosen = [
+        (entry.get("setting"), replace(file.info, alt=entry.get("alt") or file.alt))
         for entry in part.media
         if (file := _file(entry, files))
     ]
     return DraftPart(
         part.content,
-        media=[one for setting, one in facts if setting is None],
-        setting_media={setting: one for setting, one in facts if setting is not None},
+        media=[one for setting, one in chosen if setting is None],
+        setting_media={setting: one for setting, one in chosen if setting is not None},
     )
 
 

@@ -13,11 +13,11 @@ from shared.core.ids import OrganizationId, new_id
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.draft import PAST_GRACE, Composition, Thread, read_draft, refusal
+from shared.posts.guards import is_out, require_editable, require_settled
 from shared.posts.lifecycle import PostState
 from shared.posts.obstacles import Step, checked_at, sentence
 from shared.posts.parts import Author, StoredPart
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
-from shared.posts.standing import is_out, require_editable, require_settled
 from shared.posts.store import lock_threads
 from shared.posts.timing import leaves_alone, timing_after
 from shared.posts.unknown import refuse_unknown_tags

@@ -6,8 +6,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.posts.errors import GroupNotFound, PostNotFound, ReplyNotPost
-from shared.posts.parts import Author, StoredPart
-from shared.posts.standing import (
+from shared.posts.guards import (
     is_out,
     living,
     lock_thread,
@@ -15,6 +14,7 @@ from shared.posts.standing import (
     require_rest_editable,
     require_writer,
 )
+from shared.posts.parts import Author, StoredPart
 from shared.posts.store import delete_rest, delete_threads, lock_threads
 from shared.posts.write import disarm_old
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from shared.posts.draft import Thread, media_entry
+from shared.posts.guards import living
 from shared.posts.parts import StoredPart
 from shared.posts.setting_media import shown_media
-from shared.posts.standing import living
 from shared.providers.registry import provider
 
 Entry = Mapping[str, Any]

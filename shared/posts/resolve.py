@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.ask import ask
 from shared.channels.errors import PlatformSilent
-from shared.channels.queries import ChannelFacts, get_channel
+from shared.channels.queries import ChannelSummary, get_channel
 from shared.core.config import settings
 from shared.core.ids import OrganizationId
 from shared.db.session import read_only, run
@@ -26,13 +26,13 @@ from shared.posts.errors import (
     ReleaseKnown,
     ReleaseTaken,
 )
+from shared.posts.guards import living, lock_thread, require_writer
 from shared.posts.hints import arm_after_commit
 from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
 from shared.posts.parts import Author, StoredPart
 from shared.posts.read import get_thread
 from shared.posts.read_queries import THREAD, ThreadPart
 from shared.posts.schemas import ResentOut, ThreadOut
-from shared.posts.standing import living, lock_thread, require_writer
 from shared.providers.base import CanFindRelease, Released
 from shared.providers.http import Api
 from shared.providers.registry import provider
@@ -89,7 +89,7 @@ def _part(rows: Sequence[ThreadPart], part_id: UUID) -> ThreadPart:
     return found
 
 
-def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> ChannelFacts:
+def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> ChannelSummary:
     rows = THREAD.all(session, author.organization_id, part_id)
     row = _part(rows, part_id)
     state = PostState(row.state)
@@ -170,7 +170,7 @@ def _lock_part(
     raise PostNotFound  # an edit dropped it while we waited for the lock
 
 
-def _find_release(channel: ChannelFacts, url: str) -> Released:
+def _find_release(channel: ChannelSummary, url: str) -> Released:
     """Find which post an address names; the platform is asked where it can be. Not for use inside a transaction."""
     platform = provider(channel.provider)
     if isinstance(platform, CanFindRelease):
@@ -185,7 +185,7 @@ def _find_release(channel: ChannelFacts, url: str) -> Released:
     return released
 
 
-def _find_by_id(channel: ChannelFacts, release_id: str) -> Released:
+def _find_by_id(channel: ChannelSummary, release_id: str) -> Released:
     """Find the channel's post of an id; where its platform cannot be asked, the id is taken as it is."""
     platform = provider(channel.provider)
     if not isinstance(platform, CanFindRelease):
@@ -197,7 +197,7 @@ def _find_by_id(channel: ChannelFacts, release_id: str) -> Released:
     return released
 
 
-def _ask(channel: ChannelFacts, question: Callable[[Api], Released | None]) -> Released | None:
+def _ask(channel: ChannelSummary, question: Callable[[Api], Released | None]) -> Released | None:
     try:
         return ask(channel.organization_id, channel.id, lambda _, api: question(api))
     except PlatformSilent as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from shared.channels.queries import ChannelFacts
+from shared.channels.queries import ChannelSummary
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
 from shared.posts.check import Files, check_thread
@@ -34,7 +34,7 @@ def dry_run(session: Session, organization_id: OrganizationId, draft: PostDraft)
     )
 
 
-def _checked(thread: Thread, channel: ChannelFacts, files: Files) -> CheckedPost:
+def _checked(thread: Thread, channel: ChannelSummary, files: Files) -> CheckedPost:
     problems = [
         *unknown_settings(thread, channel.provider),
         *check_thread(thread, channel, files),

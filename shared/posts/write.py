@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
-from shared.channels.queries import ChannelFacts, get_channels
+from shared.channels.queries import ChannelSummary, get_channels
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId, new_id
@@ -18,12 +18,12 @@ from shared.media.library import get_media_files
 from shared.posts.check import Files, check_thread, media_ids, missing_files
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import PostChanged
+from shared.posts.guards import living, require_move, require_writer
 from shared.posts.hints import arm_after_commit, disarm_after_commit
 from shared.posts.keep_details import with_kept_details, with_kept_setting_details
 from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
 from shared.posts.setting_media import shown_media, with_setting_media
-from shared.posts.standing import living, require_move, require_writer
 from shared.posts.store import write_threads
 from shared.posts.unknown import unknown_settings
 
@@ -72,7 +72,7 @@ class Stored:
     """A plan that was carried out."""
 
     plan: Plan
-    channel: ChannelFacts
+    channel: ChannelSummary
     root: WrittenRoot
 
     @property
@@ -148,7 +148,7 @@ def thread_from(parts: Sequence[StoredPart]) -> Thread:
 
 def read_channels(
     session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
-) -> Mapping[UUID, ChannelFacts]:
+) -> Mapping[UUID, ChannelSummary]:
     """Read the channels of threads.
 
     Raises:
@@ -196,7 +196,7 @@ def _require_moves(plan: Plan) -> None:
             raise LookupError(f"no part begins as {state}")
 
 
-def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelFacts]) -> Plan:
+def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelSummary]) -> Plan:
     slug, thread = channels[plan.thread.channel_id].provider, plan.thread
     if plan.before and plan.before[0].channel_id == thread.channel_id:
         thread = with_kept_setting_details(thread, plan.before[0].settings, slug)
@@ -204,7 +204,7 @@ def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelFacts]) -> Pl
 
 
 def _problems(
-    plan: Plan, channels: Mapping[UUID, ChannelFacts], files: Files
+    plan: Plan, channels: Mapping[UUID, ChannelSummary], files: Files
 ) -> list[FieldProblem]:
     """Hold what is to be published to the platform's limits; a draft may be unfinished."""
     if plan.state is not PostState.QUEUED:
@@ -214,7 +214,7 @@ def _problems(
 
 
 def _unknown_settings(
-    plans: Sequence[Plan], channels: Mapping[UUID, ChannelFacts]
+    plans: Sequence[Plan], channels: Mapping[UUID, ChannelSummary]
 ) -> Iterator[FieldProblem]:
     for plan in plans:
         kept = plan.before[0].settings if plan.before else None

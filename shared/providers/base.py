@@ -88,7 +88,7 @@ class Authorization:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PlatformPage:
     """One of the pages an account manages, offered after connecting."""
 
     id: str
@@ -107,7 +107,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaFacts:
+class MediaInfo:
     """What the rules look at in a file. Sizes in bytes, pixels, milliseconds; None: not known.
 
     `moves`: a picture of several frames, which no copy that we make would keep. `turned`: only a note in the file
@@ -139,8 +139,8 @@ class DraftPart:
     """
 
     html: str
-    media: Sequence[MediaFacts] = ()
-    setting_media: Mapping[str, MediaFacts] = field(default_factory=dict)
+    media: Sequence[MediaInfo] = ()
+    setting_media: Mapping[str, MediaInfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +454,7 @@ class CanListPages(ABC):
     """After connecting, the member chooses which page the channel is."""
 
     @abstractmethod
-    def pages(self, api: Api) -> Sequence[Page]:
+    def pages(self, api: Api) -> Sequence[PlatformPage]:
         """List the pages the account may post to."""
 
     @abstractmethod

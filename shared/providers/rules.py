@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from shared.core import text
 from shared.core.sentences import field_at, sentence
-from shared.providers.base import CanReply, DraftPart, MediaFacts, Provider
+from shared.providers.base import CanReply, DraftPart, MediaInfo, Provider
 from shared.providers.errors import FieldRefused
 from shared.providers.spec import (
     ImageRules,
@@ -159,14 +159,14 @@ def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterat
         yield from _file(limits, media, f"{path}.{index}")
 
 
-def _file(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
+def _file(limits: _Files, media: MediaInfo, path: str) -> Iterator[FieldRefused]:
     if media.is_video:
         yield from _video(limits.name, media, limits.rules.videos, path)
     else:
         yield from _picture(limits, media, path)
 
 
-def _picture(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefused]:
+def _picture(limits: _Files, media: MediaInfo, path: str) -> Iterator[FieldRefused]:
     name, rules = limits.name, limits.rules.images
     if rules.max_count == 0:
         return
@@ -184,7 +184,7 @@ def _picture(limits: _Files, media: MediaFacts, path: str) -> Iterator[FieldRefu
         )  # fmt: skip
 
 
-def _damaged(media: MediaFacts, path: str) -> FieldRefused:
+def _damaged(media: MediaInfo, path: str) -> FieldRefused:
     kind = "video" if media.is_video else "picture"
     return _refused(
         path,
@@ -193,7 +193,7 @@ def _damaged(media: MediaFacts, path: str) -> FieldRefused:
     )
 
 
-def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldRefused:
+def _unfit(name: str, media: MediaInfo, rules: ImageRules, path: str) -> FieldRefused:
     """Refuse a picture that cannot be sent unchanged and for which no copy is made."""
     if media.turned and is_within(media, rules):
         return _refused(
@@ -220,7 +220,7 @@ def _unfit(name: str, media: MediaFacts, rules: ImageRules, path: str) -> FieldR
     return replace(refused, code="moving_picture", message=f"{refused.message} {remedy}")
 
 
-def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterator[FieldRefused]:
+def _video(name: str, media: MediaInfo, rules: VideoRules, path: str) -> Iterator[FieldRefused]:
     if rules.max_count == 0:
         return
     if media.damage is not None:
@@ -253,7 +253,7 @@ def _video(name: str, media: MediaFacts, rules: VideoRules, path: str) -> Iterat
 
 
 def _type_and_size(
-    name: str, media: MediaFacts, types: tuple[str, ...], max_bytes: int | None, path: str
+    name: str, media: MediaInfo, types: tuple[str, ...], max_bytes: int | None, path: str
 ) -> Iterator[FieldRefused]:
     if media.content_type not in types:
         known = ", ".join(kind.split("/")[1] for kind in types)

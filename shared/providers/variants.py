@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.providers.base import MediaFacts
+from shared.providers.base import MediaInfo
 from shared.providers.spec import ImageRules
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
@@ -41,12 +41,12 @@ class VariantPlan:
         return f"{self.width}x{self.height}{limit}.{EXTENSIONS[self.content_type]}"
 
 
-def fits(image: MediaFacts, rules: ImageRules) -> bool:
+def fits(image: MediaInfo, rules: ImageRules) -> bool:
     """Return whether a picture can be sent unchanged."""
     return not image.turned and is_within(image, rules)
 
 
-def is_within(image: MediaFacts, rules: ImageRules) -> bool:
+def is_within(image: MediaInfo, rules: ImageRules) -> bool:
     """Return whether a picture is within a platform's limits, whatever its orientation."""
     width, height = image.width or 0, image.height or 0
     return (
@@ -56,7 +56,7 @@ def is_within(image: MediaFacts, rules: ImageRules) -> bool:
     )
 
 
-def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
+def needed_variant(image: MediaInfo, rules: ImageRules) -> VariantPlan | None:
     """Return the copy of `image` that fits `rules`; None: the file is sent unchanged, or no copy would help.
 
     An animated picture is never converted, because its copies would be still.
@@ -71,7 +71,7 @@ def needed_variant(image: MediaFacts, rules: ImageRules) -> VariantPlan | None:
     return VariantPlan(content_type, width, height, rules.max_bytes) if content_type else None
 
 
-def needed_variants(image: MediaFacts, all_rules: Iterable[ImageRules]) -> tuple[VariantPlan, ...]:
+def needed_variants(image: MediaInfo, all_rules: Iterable[ImageRules]) -> tuple[VariantPlan, ...]:
     """List the copies that any of `all_rules` requires, each once, in a stable order."""
     every = [one for rules in all_rules for one in (rules, rules.spare) if one is not None]
     plans = {plan for rules in every if (plan := needed_variant(image, rules))}
@@ -90,7 +90,7 @@ def _fitting(width: int, height: int, rules: ImageRules) -> tuple[int, int]:
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _type_for(image: MediaFacts, rules: ImageRules, *, too_heavy: bool) -> str | None:
+def _type_for(image: MediaInfo, rules: ImageRules, *, too_heavy: bool) -> str | None:
     """Keep the type if possible. A PNG that is too large becomes a JPEG, since only a lossy type can be made smaller."""
     keeps = image.content_type in rules.types and image.content_type in MAKEABLE
     if keeps and not (too_heavy and image.content_type == "image/png"):

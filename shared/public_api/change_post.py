@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.channels.queries import ChannelFacts, get_channel
+from shared.channels.queries import ChannelSummary, get_channel
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import AppError, FieldProblem, InvalidInput
@@ -16,12 +16,12 @@ from shared.posts import edit
 from shared.posts.check import check_thread
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
+from shared.posts.guards import lock_post
 from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.parts import Author, StoredPart
 from shared.posts.resolve import name_release
 from shared.posts.schemas import PostEdit
 from shared.posts.setting_media import with_setting_media
-from shared.posts.standing import lock_post
 from shared.posts.write import Unknown, read_files, thread_from
 from shared.public_api.compose_posts import refuse_if_too_late
 from shared.public_api.errors import Refused, bad_request
@@ -219,7 +219,7 @@ def _of_settings(
     session: Session,
     before: Sequence[StoredPart],
     settings: dict[str, object],
-    channel: ChannelFacts,
+    channel: ChannelSummary,
 ) -> FieldProblem | None:
     """Find what the platform would refuse in settings, of a draft too."""
     stored = thread_from(before)

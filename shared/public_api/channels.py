@@ -18,7 +18,7 @@ from shared.channels.errors import (
     ChannelNotFound,
     ProviderNotFound,
 )
-from shared.channels.queries import ChannelFacts
+from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import CustomerOut, customer_of
 from shared.core.errors import AppError
 from shared.core.ids import OrganizationId
@@ -87,7 +87,7 @@ def list_channels(
 
 def find_channels(
     session: Session, organization_id: OrganizationId, *, group: str | None
-) -> Sequence[ChannelFacts]:
+) -> Sequence[ChannelSummary]:
     """Find the organization's channels, or those of the customer `group`, oldest first."""
     customer_id = as_uuid(group) if group else None
     if group and customer_id is None:
@@ -101,7 +101,9 @@ def list_groups(session: Session, organization_id: OrganizationId) -> list[Custo
     return [CustomerOut.model_validate(row) for row in rows]
 
 
-def get_channel(session: Session, organization_id: OrganizationId, channel_id: str) -> ChannelFacts:
+def get_channel(
+    session: Session, organization_id: OrganizationId, channel_id: str
+) -> ChannelSummary:
     """Return the channel that a path names.
 
     Raises:
@@ -186,7 +188,7 @@ def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -
         _not_run(channel, call, error)
 
 
-def _not_run(channel: ChannelFacts, call: ToolCall, error: AppError) -> NoReturn:
+def _not_run(channel: ChannelSummary, call: ToolCall, error: AppError) -> NoReturn:
     log.warning(
         "channel.tool_failed",
         extra={"channel_id": channel.id, "tool": call.method_name, "detail": error.message},
@@ -197,7 +199,7 @@ def _not_run(channel: ChannelFacts, call: ToolCall, error: AppError) -> NoReturn
     raise Refused(500, "Unexpected error", problems=error.problems) from error
 
 
-def _public(channel: ChannelFacts) -> PublicChannel:
+def _public(channel: ChannelSummary) -> PublicChannel:
     fields: Mapping[str, Any] = {
         "id": channel.id,
         "name": channel.name,

@@ -19,9 +19,9 @@ from shared.organizations.idempotency import RequestKey, earlier_answer, find_an
 from shared.posts.compose import Grouping, compose
 from shared.posts.draft import as_uuid
 from shared.posts.errors import PostIsPublished, TooLateToSchedule
+from shared.posts.guards import is_out, living
 from shared.posts.parts import Author, StoredPart
 from shared.posts.schemas import ChannelPostIn, CreatedPost, IntegrationIn, PostDraft, PostType
-from shared.posts.standing import is_out, living
 from shared.posts.store import lock_threads
 from shared.posts.write import Unknown
 from shared.public_api.errors import Refused, bad_request

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.posts.draft import as_uuid, refusal
+from shared.posts.guards import living
 from shared.posts.parts import StoredPart
 from shared.posts.schemas import ImageIn, PartIn
 from shared.posts.setting_media import shown_media
-from shared.posts.standing import living
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def upload(
         else:
             name = given_name(file_name)
             expected = expect_file(
-                session, organization_id, examined.facts, name=name, uploaded_by=uploaded_by
+                session, organization_id, examined.info, name=name, uploaded_by=uploaded_by
             )
             shown = PublicMedia.of(expected.media_id, expected.key, name)
             if request:

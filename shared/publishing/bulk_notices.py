@@ -17,14 +17,14 @@ _MAILED_TOGETHER = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BulkNotice:
     """A notice, and the organization it is for."""
 
     organization_id: UUID
     notice: Notice
 
 
-def tell_bulk(session: Session, page: Sequence[Told]) -> list[UUID]:
+def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
     """Add the new notices, and return the notifications to mail: at most one per organization.
 
     Of an organization with several, one that counts them is mailed, at most once an hour.
@@ -38,7 +38,7 @@ def tell_bulk(session: Session, page: Sequence[Told]) -> list[UUID]:
     added = add_notifications(session, [_new(told) for told in together], mailed=True)
     hour = f"{clock.now():%Y-%m-%dT%H}"
     counts = Counter(organization_id for _id, organization_id in added)
-    sums = [Told(of, notices.many_late(count, hour)) for of, count in counts.items()]
+    sums = [BulkNotice(of, notices.many_late(count, hour)) for of, count in counts.items()]
     mails += add_notifications(session, [_new(told) for told in sums], mailed=False)
     return [notification_id for notification_id, _organization_id in mails]
 
@@ -52,7 +52,7 @@ def mail_bulk(notification_ids: Sequence[UUID], *, go_on: Callable[[], bool]) ->
     return 0
 
 
-def _new(told: Told) -> NewNotification:
+def _new(told: BulkNotice) -> NewNotification:
     notice = told.notice
     return NewNotification(
         told.organization_id, notice.kind, notice.title, notice.content, notice.link, notice.key

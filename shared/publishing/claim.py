@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.channels.line import OpenedChannel, get_opened_channel
+from shared.channels.connection import OpenedChannel, get_opened_channel
 from shared.core.config import settings
 from shared.core.ids import ChannelId, OrganizationId, new_id
 from shared.core.log import log

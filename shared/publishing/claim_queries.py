@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared.channels.line import OPENED_CHANNEL, OpenedChannelRow
+from shared.channels.connection import OPENED_CHANNEL, OpenedChannelRow
 from shared.db.statement import Sql, Statement, columns_in, sql
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import CROWDED, Step, first_in_sql

@@ -6,19 +6,19 @@ a bounded amount of work, commits by itself, and may be stopped between two tran
 
 from collections.abc import Callable
 
-from shared.channels.sweep import delete_expired_oauth_states, delete_old_pauses
-from shared.core.errors_report import report
-from shared.core.log import log
-from shared.identity.sweep import delete_old_mailed_codes, delete_old_sessions
-from shared.media.sweep import remove_unneeded_files, request_examinations
-from shared.media.sweep_queries import unneeded_files
-from shared.oauth.sweep import (
+from shared.apps.sweep import (
     delete_expired_device_codes,
     delete_old_codes,
     delete_revoked_grants,
     delete_unused_apps,
     delete_unused_grants,
 )
+from shared.channels.sweep import delete_expired_oauth_states, delete_old_pauses
+from shared.core.errors_report import report
+from shared.core.log import log
+from shared.identity.sweep import delete_old_mailed_codes, delete_old_sessions
+from shared.media.sweep import remove_unneeded_files, request_examinations
+from shared.media.sweep_queries import unneeded_files
 from shared.organizations.sweep import (
     delete_expired_idempotency_keys,
     delete_old_rate_limits,

@@ -62,7 +62,7 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AttemptContext:
     """What is known of an attempt when its try ends.
 
     `sent`: in this step the request that cannot be taken back was marked, and no clean refusal of it followed.
@@ -126,7 +126,7 @@ class Wait:
     state: Mapping[str, Any] | None = None  # None: keep what the provider said last
     unknown: bool = False  # a request of this step may have been accepted
     accepted: bool = False
-    request_ended: bool = False  # these two as in `Facts`
+    request_ended: bool = False  # these two as in `AttemptContext`
     repetitions: int = 0
     error: ProviderError | None = None
 
@@ -165,102 +165,102 @@ class Unconfirmed:
 Next = Publish | Wait | Retry | Refresh | Fail | Unconfirmed
 
 
-def after(result: Released | Processing | ProviderError, facts: Facts) -> Next:
+def after(result: Released | Processing | ProviderError, context: AttemptContext) -> Next:
     """Decide what happens next."""
     if isinstance(result, Released):
         return Publish(result)
     if isinstance(result, Processing):
-        return _after_processing(result, facts)
-    if isinstance(result, OutcomeUnknown) or facts.sent:
-        return _resolve(result, facts, unknown=True)
-    if isinstance(result, TokenExpired) and not facts.refreshed:
+        return _after_processing(result, context)
+    if isinstance(result, OutcomeUnknown) or context.sent:
+        return _resolve(result, context, unknown=True)
+    if isinstance(result, TokenExpired) and not context.refreshed:
         return Refresh(result)
     if isinstance(result, ChannelDisconnected | GrantRejected) or _is_passing(result):
-        return without_asking(result, facts)  # says nothing of a post that was taken before
-    if facts.doubt_age is not None:
-        return _resolve(result, facts, unknown=False)
-    return _after_clean_refusal(result, facts)
+        return without_asking(result, context)  # says nothing of a post that was taken before
+    if context.doubt_age is not None:
+        return _resolve(result, context, unknown=False)
+    return _after_clean_refusal(result, context)
 
 
-def without_asking(error: ProviderError, facts: Facts) -> Next:
+def without_asking(error: ProviderError, context: AttemptContext) -> Next:
     """Decide when the platform was not asked at all: no token, no credentials, a file that is gone.
 
     That is not its word on the post: what it has taken may appear, whatever happened on this side.
     """
-    if facts.task is Task.RESUME and _is_passing(error):
-        return _ask_again(error, facts)
-    if facts.in_doubt:
-        return _resolve(error, facts, unknown=False)
-    return _after_clean_refusal(error, facts)
+    if context.task is Task.RESUME and _is_passing(error):
+        return _ask_again(error, context)
+    if context.in_doubt:
+        return _resolve(error, context, unknown=False)
+    return _after_clean_refusal(error, context)
 
 
-def while_paused(pause: timedelta, facts: Facts) -> Next:
+def while_paused(pause: timedelta, context: AttemptContext) -> Next:
     """Decide for a continuation whose platform is held for everybody: the same again when that is over, in `pause`.
 
     Nobody was asked, so no round is used up. Where the same could not be done then, it is as if a limit had been met.
     """
     error = RateLimited("The platform is limiting all of Roost for now.", retry_after=pause)
-    lapses = facts.task is Task.REPEAT and not facts.key_outlives(pause)
-    if facts.task is None or not facts.in_doubt or lapses or pause > LONGEST_PAUSE:
-        return without_asking(error, facts)
+    lapses = context.task is Task.REPEAT and not context.key_outlives(pause)
+    if context.task is None or not context.in_doubt or lapses or pause > LONGEST_PAUSE:
+        return without_asking(error, context)
     return Wait(
-        facts.task,
+        context.task,
         pause,
-        facts.rounds,
-        accepted=facts.accepted,
-        request_ended=facts.request_ended,
-        repetitions=facts.repetitions,
+        context.rounds,
+        accepted=context.accepted,
+        request_ended=context.request_ended,
+        repetitions=context.repetitions,
         error=error,
     )
 
 
-def after_lapsed_key(facts: Facts) -> Next:
+def after_lapsed_key(context: AttemptContext) -> Next:
     """Decide for a repetition whose time came when the platform had forgotten the key: it would be a second post."""
     error = OutcomeUnknown(
         "The platform did not answer, and sending the post again could publish it twice."
     )
-    return _resolve(error, facts, unknown=False)
+    return _resolve(error, context, unknown=False)
 
 
-def after_lost_lease(facts: Facts) -> Next:
+def after_lost_lease(context: AttemptContext) -> Next:
     """Decide for an attempt whose holder vanished: killed, out of time, or cut off from the database."""
-    if facts.task is Task.RESUME and not facts.sent and facts.age <= LONGEST_PROCESSING:
-        return Wait(Task.RESUME, timedelta(0), facts.rounds, accepted=facts.accepted)
-    if facts.in_doubt:
+    if context.task is Task.RESUME and not context.sent and context.age <= LONGEST_PROCESSING:
+        return Wait(Task.RESUME, timedelta(0), context.rounds, accepted=context.accepted)
+    if context.in_doubt:
         return _resolve(
-            OutcomeUnknown("Roost was interrupted after the post was sent."), facts, unknown=True
+            OutcomeUnknown("Roost was interrupted after the post was sent."), context, unknown=True
         )
     error = PlatformUnavailable("Roost was interrupted before the post was sent.")
-    return Retry(timedelta(0), error) if facts.number < MAX_TRIES else Fail(error)
+    return Retry(timedelta(0), error) if context.number < MAX_TRIES else Fail(error)
 
 
-def _after_processing(result: Processing, facts: Facts) -> Next:
-    if facts.age > LONGEST_PROCESSING:
+def _after_processing(result: Processing, context: AttemptContext) -> Next:
+    if context.age > LONGEST_PROCESSING:
         error = OutcomeUnknown("The platform has been processing the post for an hour.")
-        return _resolve(error, facts, unknown=facts.sent) if facts.in_doubt else Fail(error)
+        return _resolve(error, context, unknown=context.sent) if context.in_doubt else Fail(error)
     return Wait(
-        Task.RESUME, result.after, state=result.state, accepted=facts.sent or facts.accepted
+        Task.RESUME, result.after, state=result.state, accepted=context.sent or context.accepted
     )
 
 
-def _ask_again(error: ProviderError, facts: Facts) -> Next:
+def _ask_again(error: ProviderError, context: AttemptContext) -> Next:
     """Go on from the same state later; give up into doubt, or start over where nothing can have been created."""
     pause = _pause(error)
-    if facts.rounds >= MAX_TRIES or pause > LONGEST_PAUSE:
-        if not facts.in_doubt:
-            return _after_clean_refusal(error, facts)
-        return _resolve(error, facts, unknown=False)
-    delay = max(pause, BACK_OFF[min(facts.rounds, len(BACK_OFF) - 1)])
-    return Wait(Task.RESUME, delay, facts.rounds + 1, accepted=facts.accepted, error=error)
+    if context.rounds >= MAX_TRIES or pause > LONGEST_PAUSE:
+        if not context.in_doubt:
+            return _after_clean_refusal(error, context)
+        return _resolve(error, context, unknown=False)
+    delay = max(pause, BACK_OFF[min(context.rounds, len(BACK_OFF) - 1)])
+    return Wait(Task.RESUME, delay, context.rounds + 1, accepted=context.accepted, error=error)
 
 
-def _after_clean_refusal(error: ProviderError, facts: Facts) -> Next:
+def _after_clean_refusal(error: ProviderError, context: AttemptContext) -> Next:
     if isinstance(error, RateLimited):
         return Retry(_pause(error), error, counts=False)
     if isinstance(error, PlatformUnavailable | AppMisconfigured):
-        if facts.number >= MAX_TRIES:
+        if context.number >= MAX_TRIES:
             return Fail(error)
-        return Retry(BACK_OFF[min(facts.number, len(BACK_OFF)) - 1], error)
+        return Retry(BACK_OFF[min(context.number, len(BACK_OFF)) - 1], error)
     return Fail(error, disconnects=isinstance(error, ChannelDisconnected | GrantRejected))
 
 
@@ -272,7 +272,7 @@ def _is_passing(error: ProviderError) -> bool:
     return isinstance(error, RateLimited | PlatformUnavailable | AppMisconfigured | TokenExpired)
 
 
-def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
+def _resolve(error: ProviderError, context: AttemptContext, *, unknown: bool) -> Next:
     """Go on from doubt: look it up and repeat it under a live key, or leave it to the member.
 
     A repetition that is refused for good does not end the doubt about the request before it. What the platform accepted
@@ -282,21 +282,21 @@ def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     if pause > LONGEST_PAUSE:
         return Unconfirmed(error)
     now = replace(
-        facts,
-        request_ended=_requests_ended(error, facts, unknown=unknown),
-        repetitions=facts.repetitions + (facts.task is Task.REPEAT),
+        context,
+        request_ended=_requests_ended(error, context, unknown=unknown),
+        repetitions=context.repetitions + (context.task is Task.REPEAT),
     )
-    wants_repetition = facts.task is not Task.LOOK_UP and (unknown or _is_passing(error))
-    if wants_repetition and _can_repeat_unseen(facts, unknown=unknown):
-        rounds = facts.rounds + 1 if facts.task is Task.REPEAT else 0
+    wants_repetition = context.task is not Task.LOOK_UP and (unknown or _is_passing(error))
+    if wants_repetition and _can_repeat_unseen(context, unknown=unknown):
+        rounds = context.rounds + 1 if context.task is Task.REPEAT else 0
         delay = max(pause, REPEAT_AFTER[min(rounds, len(REPEAT_AFTER) - 1)])
-        if rounds < len(REPEAT_AFTER) and facts.key_outlives(delay):
-            again = _repeating(error, facts, delay, unknown=unknown or facts.accepted)
+        if rounds < len(REPEAT_AFTER) and context.key_outlives(delay):
+            again = _repeating(error, context, delay, unknown=unknown or context.accepted)
             return replace(again, rounds=rounds)
-    unknown = unknown or facts.accepted
-    if not facts.can_look_up:
+    unknown = unknown or context.accepted
+    if not context.can_look_up:
         return _repetition(error, now, pause=pause, unknown=unknown) or Unconfirmed(error)
-    rounds = facts.rounds + 1 if facts.task is Task.LOOK_UP else 0
+    rounds = context.rounds + 1 if context.task is Task.LOOK_UP else 0
     if rounds >= len(LOOK_UP_AFTER):
         return Unconfirmed(error)
     at_once = rounds == 0 and now.request_ended and now.key_is_live and not now.repetitions
@@ -304,71 +304,82 @@ def _resolve(error: ProviderError, facts: Facts, *, unknown: bool) -> Next:
     return _looking_up(error, now, max(pause, delay), rounds, unknown=unknown)
 
 
-def _can_repeat_unseen(facts: Facts, *, unknown: bool) -> bool:
+def _can_repeat_unseen(context: AttemptContext, *, unknown: bool) -> bool:
     """Return whether a repetition needs no look-up: it cannot make a second post, and no request is left running.
 
     The name of a record can be taken only once. Otherwise the request before must have been answered completely: the
     platform accepted it, or it was a repetition that the platform put off, and the one before that was waited for.
     """
-    if facts.key_is_record:
+    if context.key_is_record:
         return True
-    was_accepted = facts.accepted and facts.doubt_age is None
-    return not unknown and (facts.task is Task.REPEAT or was_accepted)
+    was_accepted = context.accepted and context.doubt_age is None
+    return not unknown and (context.task is Task.REPEAT or was_accepted)
 
 
-def _requests_ended(error: ProviderError, facts: Facts, *, unknown: bool) -> bool:
+def _requests_ended(error: ProviderError, context: AttemptContext, *, unknown: bool) -> bool:
     """Return whether the application has answered every request in doubt, the one of this step included."""
     if not unknown:
-        return facts.request_ended
+        return context.request_ended
     has_ended = isinstance(error, OutcomeUnknown) and error.request_ended
-    is_first = facts.doubt_age is None and not facts.accepted
-    return has_ended and (is_first or facts.request_ended)
+    is_first = context.doubt_age is None and not context.accepted
+    return has_ended and (is_first or context.request_ended)
 
 
 def _repetition(
-    error: ProviderError, facts: Facts, *, pause: timedelta = timedelta(0), unknown: bool = False
+    error: ProviderError,
+    context: AttemptContext,
+    *,
+    pause: timedelta = timedelta(0),
+    unknown: bool = False,
 ) -> Wait | None:
     """Repeat the request when it cannot be running any more; None where the platform might take it twice.
 
     It is repeated once, and once more if the application answered every request so far with an error.
     """
-    age = facts.doubt_age or timedelta(0)
-    left = timedelta(0) if facts.request_ended else LONGEST_RUN - age
+    age = context.doubt_age or timedelta(0)
+    left = timedelta(0) if context.request_ended else LONGEST_RUN - age
     delay = max(pause, left, timedelta(0))
-    most = MOST_REPETITIONS if facts.request_ended else 1
-    if facts.repetitions >= most or not facts.key_outlives(delay):
+    most = MOST_REPETITIONS if context.request_ended else 1
+    if context.repetitions >= most or not context.key_outlives(delay):
         return None
-    return _repeating(error, facts, delay, unknown=unknown)
+    return _repeating(error, context, delay, unknown=unknown)
 
 
-def _repeating(error: ProviderError, facts: Facts, delay: timedelta, *, unknown: bool) -> Wait:
+def _repeating(
+    error: ProviderError, context: AttemptContext, delay: timedelta, *, unknown: bool
+) -> Wait:
     return Wait(
         Task.REPEAT,
         delay,
         unknown=unknown,
-        request_ended=facts.request_ended,
-        repetitions=facts.repetitions,
+        request_ended=context.request_ended,
+        repetitions=context.repetitions,
         error=error,
     )
 
 
 def _looking_up(
-    error: ProviderError, facts: Facts, delay: timedelta, rounds: int, *, unknown: bool = False
+    error: ProviderError,
+    context: AttemptContext,
+    delay: timedelta,
+    rounds: int,
+    *,
+    unknown: bool = False,
 ) -> Wait:
     return Wait(
         Task.LOOK_UP,
         delay,
         rounds,
         unknown=unknown,
-        request_ended=facts.request_ended,
-        repetitions=facts.repetitions,
+        request_ended=context.request_ended,
+        repetitions=context.repetitions,
         error=error,
     )
 
 
 def after_look_up(
     found: Released | None,
-    facts: Facts,
+    context: AttemptContext,
     error: ProviderError | None,
     *,
     several: Sequence[Released] = (),
@@ -382,35 +393,35 @@ def after_look_up(
     if len(several) > 1:
         return Unconfirmed(SeveralFound([candidate.url for candidate in several]))
     if error is not None and _is_passing(error):
-        if isinstance(error, TokenExpired) and not facts.refreshed:
+        if isinstance(error, TokenExpired) and not context.refreshed:
             return Refresh(error)
-        return _resolve(error, facts, unknown=False)
-    return Unconfirmed(error) if error is not None else _after_nothing_found(facts)
+        return _resolve(error, context, unknown=False)
+    return Unconfirmed(error) if error is not None else _after_nothing_found(context)
 
 
-def _after_nothing_found(facts: Facts) -> Next:
+def _after_nothing_found(context: AttemptContext) -> Next:
     """Look again while the request may still be running; after that repeat it under a live key."""
     error = OutcomeUnknown("The platform did not confirm the post, and it was not found there.")
-    delay = _look_again_after(facts)
+    delay = _look_again_after(context)
     if delay is not None:
-        return _looking_up(error, facts, delay, facts.rounds + 1)
-    return _repetition(error, facts) or Unconfirmed(error)
+        return _looking_up(error, context, delay, context.rounds + 1)
+    return _repetition(error, context) or Unconfirmed(error)
 
 
-def _look_again_after(facts: Facts) -> timedelta | None:
+def _look_again_after(context: AttemptContext) -> timedelta | None:
     """Return the pause before the next look-up; None if the request can be repeated now, or never.
 
     The last look-up is made only if a repetition can follow it. When a repetition was sent is not known here, so after
     one every other look-up is made.
     """
-    rounds = facts.rounds + 1
+    rounds = context.rounds + 1
     is_last = rounds == len(LOOK_UP_AFTER) - 1
-    if rounds >= len(LOOK_UP_AFTER) or (is_last and facts.repetitions):
+    if rounds >= len(LOOK_UP_AFTER) or (is_last and context.repetitions):
         return None
-    if facts.repetitions:
+    if context.repetitions:
         return LOOK_UP_AFTER[rounds]
-    left = LONGEST_RUN - (facts.doubt_age or timedelta(0))
-    if (facts.request_ended and facts.key_is_live) or left <= timedelta(0):
+    left = LONGEST_RUN - (context.doubt_age or timedelta(0))
+    if (context.request_ended and context.key_is_live) or left <= timedelta(0):
         return None
     delay = min(LOOK_UP_AFTER[rounds], left)
-    return None if is_last and not facts.key_outlives(delay) else delay
+    return None if is_last and not context.key_outlives(delay) else delay

@@ -41,7 +41,7 @@ class StillConverting(PlatformUnavailable):
 
 
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
-    """Read the facts of a part's files; no statement where it has none."""
+    """Read the properties of a part's files; no statement where it has none."""
     ids = [MediaId(UUID(entry["id"])) for entry in part.media]
     return get_media_files(session, OrganizationId(part.organization_id), ids) if ids else ()
 
@@ -108,15 +108,15 @@ def _outgoing_media(
             f"{file.name} is still being converted for {provider.spec.name}.",
             media_id=file.id,
         )
-    plan = needed_variant(file.facts, rules.images)
-    if picked is None and plan is not None and plan != needed_variant(file.facts, usual.images):
+    plan = needed_variant(file.info, rules.images)
+    if picked is None and plan is not None and plan != needed_variant(file.info, usual.images):
         raise StillConverting(
             f"{file.name} is being converted for the server of this {provider.spec.name} channel.",
             media_id=file.id,
             is_requested=False,
             plan=plan,
         )
-    if picked is None and file.facts.is_video:
+    if picked is None and file.info.is_video:
         raise MediaRejected(
             f"{file.name} is too large for the server of this {provider.spec.name} channel, or of "
             "a type it does not accept. Choose another video."

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS
+from shared.channels.connection import get_opened_channel
 from shared.channels.errors import ChannelNotFound
-from shared.channels.line import get_opened_channel
 from shared.channels.tokens import refresh_ahead
 from shared.core.log import log, note
 from shared.db.session import read_only, unit_of_work

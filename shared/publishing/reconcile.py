@@ -26,10 +26,10 @@ from shared.notifications.mails import mail_overdue
 from shared.posts.hints import Hint, arm, attempt_hint, publish_hint, send, stage_hint
 from shared.publishing import notices, outcome, prepare_queries
 from shared.publishing import sweep_queries as queries
-from shared.publishing.bulk_notices import Told, mail_bulk, tell_bulk
+from shared.publishing.attempt_context import attempt_context
+from shared.publishing.bulk_notices import BulkNotice, mail_bulk, notify_bulk
 from shared.publishing.claim import Claim, part_from
 from shared.publishing.claim_queries import PartRow
-from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.housekeeping import guarded, keep_house
 from shared.publishing.notices import tell
@@ -83,8 +83,8 @@ class _Sweep:
 
     deadline: float
     errors: list[Exception] = field(default_factory=list)
-    late: list[Told] = field(default_factory=list)
-    limited: list[Told] = field(default_factory=list)
+    late: list[BulkNotice] = field(default_factory=list)
+    limited: list[BulkNotice] = field(default_factory=list)
 
     def has(self, room: timedelta) -> bool:
         """Return whether there is more time left than `room`."""
@@ -214,7 +214,7 @@ def _note_late(sweep: _Sweep, rows: Sequence[TakeOverdueRow]) -> None:
             continue
         if row.paused_until is None:
             sweep.late.append(
-                Told(row.organization_id, notices.late(row.id, row.revision, row.root_id))
+                BulkNotice(row.organization_id, notices.late(row.id, row.revision, row.root_id))
             )
         elif (row.paused_seconds or 0) > LIMITED_FOR.total_seconds():
             sweep.limited.append(_limited(row, row.paused_until))
@@ -282,9 +282,9 @@ def _tell(sweep: _Sweep) -> int:
     return len(sweep.limited)
 
 
-def _tell_page(page: Sequence[Told], mails: list[UUID]) -> int:
+def _tell_page(page: Sequence[BulkNotice], mails: list[UUID]) -> int:
     with unit_of_work() as session:
-        added = tell_bulk(session, page)
+        added = notify_bulk(session, page)
     mails += added
     return len(added)
 
@@ -305,23 +305,25 @@ def _note_crowded(sweep: _Sweep) -> int:
             session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
         )
     sweep.late += [
-        Told(row.organization_id, notices.crowded(row.id, row.revision, row.root_id, host=row.host))
+        BulkNotice(
+            row.organization_id, notices.crowded(row.id, row.revision, row.root_id, host=row.host)
+        )
         for row in rows
     ]
     return len(rows)
 
 
-def _limited(row: LimitedRow, until: datetime) -> Told:
+def _limited(row: LimitedRow, until: datetime) -> BulkNotice:
     notice = notices.limited(
         row.id, row.generation, row.root_id, channel_name=row.channel_name, until=until
     )
-    return Told(row.organization_id, notice)
+    return BulkNotice(row.organization_id, notice)
 
 
 def _settle(row: TakeLostRow, part: PartRow) -> int:
     claimed = _claim_of_lost(row, part)
     with about(attempt_id=claimed.attempt_id, **claimed.part.ids):
-        next_ = outcome.after_lost_lease(facts_of(claimed, sent=row.sent, refreshed=True))
+        next_ = outcome.after_lost_lease(attempt_context(claimed, sent=row.sent, refreshed=True))
         log.warning("attempt.lost", extra={"next": type(next_).__name__})
         record(claimed, next_)
     return 1

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.channels.line import open_line
+from shared.channels.connection import open_connection
 from shared.core.errors_report import report
 from shared.core.log import log, note
 from shared.db.session import read_only, run, unit_of_work
@@ -28,8 +28,8 @@ from shared.providers.errors import (
 )
 from shared.providers.http import Api
 from shared.publishing import claim_queries, outcome, record_queries
+from shared.publishing.attempt_context import attempt_context, task_of
 from shared.publishing.claim import Claim, NotNow, claim, resume
-from shared.publishing.facts import facts_of, task_of
 from shared.publishing.follow_up import record, refuse
 from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post
@@ -109,8 +109,8 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
         if isinstance(renewed, ProviderError):
             if not renewed.evidence.method:
                 renewed.evidence = next_.error.evidence  # the refusal that made us ask for a token
-            facts = facts_of(claimed, sent=False, refreshed=True)
-            record(claimed, outcome.without_asking(renewed, facts), deadline=deadline)
+            context = attempt_context(claimed, sent=False, refreshed=True)
+            record(claimed, outcome.without_asking(renewed, context), deadline=deadline)
             return
         claimed, refreshed = dataclasses.replace(claimed, part=renewed), True
 
@@ -128,16 +128,16 @@ def _decide(
     claimed: Claim, files: Sequence[MediaFile], *, deadline: float, refreshed: bool
 ) -> outcome.Next:
     """Make one try and return what follows from it."""
-    facts = facts_of(claimed, sent=False, refreshed=refreshed)
-    if facts.task is Task.REPEAT and not facts.key_is_live:
-        return outcome.after_lapsed_key(facts)
-    if facts.task is not None and claimed.part.paused:
-        return outcome.while_paused(claimed.part.paused, facts)
+    context = attempt_context(claimed, sent=False, refreshed=refreshed)
+    if context.task is Task.REPEAT and not context.key_is_live:
+        return outcome.after_lapsed_key(context)
+    if context.task is not None and claimed.part.paused:
+        return outcome.while_paused(claimed.part.paused, context)
     try:
         provider, api, post = _open(claimed, files, deadline=deadline)
     except ProviderError as error:
-        return outcome.without_asking(error, facts)
-    looks_up = facts.task is Task.LOOK_UP
+        return outcome.without_asking(error, context)
+    looks_up = context.task is Task.LOOK_UP
     found: Released | Processing | None = None
     candidates: Sequence[Released] = ()
     failure: ProviderError | None = None
@@ -147,7 +147,7 @@ def _decide(
         else:
             name_host(claimed, provider, api)
             claimed, api = know_server(claimed, provider, api)
-            facts = facts_of(claimed, sent=False, refreshed=refreshed)
+            context = attempt_context(claimed, sent=False, refreshed=refreshed)
             found = _send_part(claimed, provider, api, post)
     except ProviderError as error:
         failure = error
@@ -156,23 +156,23 @@ def _decide(
     except Exception as error:  # noqa: BLE001  the one place that turns a mistake of ours into a part's failure
         report(error, part_id=str(claimed.part.id), attempt_id=str(claimed.attempt_id))
         failure = _our_mistake(error, sent=api.sent)
-    facts = dataclasses.replace(facts, sent=api.sent)
+    context = dataclasses.replace(context, sent=api.sent)
     if looks_up:
         alone = candidates[0] if len(candidates) == 1 else None
-        return outcome.after_look_up(alone, facts, failure, several=candidates)
+        return outcome.after_look_up(alone, context, failure, several=candidates)
     if failure is not None:
-        return outcome.after(failure, facts)
+        return outcome.after(failure, context)
     if found is None:
         raise LookupError(f"{provider.spec.slug} returned neither a release nor an error")
-    return outcome.after(found, facts)
+    return outcome.after(found, context)
 
 
 def _open(
     claimed: Claim, files: Sequence[MediaFile], *, deadline: float
 ) -> tuple[Provider, Api, OutgoingPost]:
-    """Open the line, and put together what goes over it. Nothing has been sent yet, whatever goes wrong here."""
+    """Open the connection, and put together what is sent over it. Nothing has been sent yet, whatever goes wrong here."""
     try:
-        provider, api = open_line(
+        provider, api = open_connection(
             claimed.part.channel, mark_sending=lambda: mark_sending(claimed), deadline=deadline
         )
         return provider, api, outgoing_post(provider, claimed.part, files)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from shared.channels.line import OpenedChannel, open_line
+from shared.channels.connection import OpenedChannel, open_connection
 from shared.channels.queries import keep_account_settings, keep_named_host
 from shared.core.log import log
 from shared.db.session import run
@@ -32,7 +32,7 @@ def know_server_ahead(channel: OpenedChannel, *, at: datetime) -> None:
     if provider.knows_server(channel.account_settings, at=at):
         return
     try:
-        _, api = open_line(channel)
+        _, api = open_connection(channel)
     except ProviderError as error:
         log.warning("server.not_asked", extra={"channel_id": channel.id, "code": error.detail_code})
         return

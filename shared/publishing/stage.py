@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.aws import storage
-from shared.channels.line import open_line
+from shared.channels.connection import open_connection
 from shared.channels.tokens import disconnect
 from shared.core.config import settings
 from shared.core.errors_report import report
@@ -180,7 +180,7 @@ def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
 
 def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
     part = held.part
-    provider, api = open_line(
+    provider, api = open_connection(
         part.channel, read_media=_renewing_reader(held, files), deadline=deadline
     )
     post = outgoing_post(provider, part, files)

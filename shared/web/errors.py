@@ -37,7 +37,7 @@ from shared.core.wire import WireModel
 from shared.db.session import Clashed
 from shared.db.wire import sqlstate_of
 from shared.web.bodies import is_json
-from shared.web.pages import refusal_page
+from shared.web.html import refusal_page
 from shared.web.paths import answers_head
 
 PROBLEM_JSON = "application/problem+json"

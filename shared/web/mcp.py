@@ -288,6 +288,6 @@ def _taking_json(scope: Scope) -> Scope:
 
 
 def _where_to_get_a_token() -> str:
-    if Feature.OAUTH_PROVIDER in settings().disabled_features:
+    if Feature.APPS in settings().disabled_features:
         return "Bearer"
     return f'Bearer resource_metadata="{base_address()}{METADATA_PATH}"'

@@ -15,10 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from shared.access.policy import Rule
+from shared.apps.errors import OAuthRefused
 from shared.core.errors import AppError, NotFound, TooManyRequests
 from shared.core.phrases import phrase_of
 from shared.core.sentences import field_at, sentence
-from shared.oauth.errors import OAuthRefused
 from shared.web.errors import PROBLEM_JSON, headers_of, problem_response
 from shared.web.routing import PROBLEM_SCHEMA, Route, Router
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from shared.apps.scopes import READ, WRITE
 from shared.core.phrases import phrase_of
-from shared.oauth.scopes import READ, WRITE
 from shared.web.errors import Problem
 
 TITLE = "Roost"

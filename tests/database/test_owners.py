@@ -39,7 +39,7 @@ FOREIGN: dict[str, Uses] = {
         reads={"members"},
         writes={"users"},  # when a member last looked
     ),
-    "oauth": Uses(reads={"members", "organizations", "users"}, writes=set()),
+    "apps": Uses(reads={"members", "organizations", "users"}, writes=set()),
     "organizations": Uses(
         reads={"mailed_codes"},
         writes={"users"},  # accounts that were never activated go with their organizations

@@ -135,7 +135,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             SecretString=json.dumps({"username": known.username, "password": known.password}),
         )
         patch.setattr(deploy, "BUILD", build.HOST_BUILD)
-        stage = deploy.read_stage(STAGE)
+        stage = deploy.read_environment(STAGE)
         made = System(stage.stack, database_url, secret["ARN"], sandbox_url)
         assert made.deploy() == 0
         yield made
@@ -199,7 +199,7 @@ def _emulator(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     url = f"http://127.0.0.1:{port}"
     for name, value in {
         "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": deploy.read_stage(STAGE).region, "SAM_CLI_TELEMETRY": "0",
+        "AWS_DEFAULT_REGION": deploy.read_environment(STAGE).region, "SAM_CLI_TELEMETRY": "0",
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():  # fmt: skip
         patch.setenv(name, value)

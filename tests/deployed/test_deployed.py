@@ -29,14 +29,14 @@ ACCOUNT = {
 LOGIN = {name: ACCOUNT[name] for name in ("provider", "email", "password")}
 PATIENCE = timedelta(seconds=90)
 HTTP = (
-    "auth",
+    "identity",
     "organizations",
     "posts",
-    "integrations",
+    "channels",
     "media",
     "automation",
     "public-api",
-    "oauth-provider",
+    "apps",
     "mcp",
     "root",
 )
@@ -54,7 +54,7 @@ class TestFirstDeployment:
         self, system: System, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Finding 7.9: register, become the operator by the command, log in, compose, read."""
-        browser = Browser(system, "auth")
+        browser = Browser(system, "identity")
         registered = browser.post("/auth/register", ACCOUNT)
         assert (registered.status, registered.json) == (200, {"activate": True})
         (mail,) = _mails()
@@ -65,13 +65,13 @@ class TestFirstDeployment:
         assert "No account has the address" in capsys.readouterr().err
         assert operate.main(["super-admin", ACCOUNT["email"], STAGE]) == 0
         member = _member(system)
-        assert member["auth"].get("/user/self").json["admin"] is True
+        assert member["identity"].get("/user/self").json["admin"] is True
         assert member["posts"].get("/posts/list").status == 200
 
     def test_posts_near_and_far_appear_at_their_time(self, system: System) -> None:
         """Connect a channel by OAuth; one post goes by a delayed message, one by schedule, prepare and queue."""
         member = _member(system)
-        channel = _connect(member["integrations"], system)
+        channel = _connect(member["channels"], system)
         member["posts"].get("/posts/list")  # a cold start now, not between now and the near post
         now = datetime.now(UTC).replace(microsecond=0)
         due = {
@@ -96,7 +96,7 @@ class TestFirstDeployment:
         """Upload to the bucket, let the variants function make its copy, and publish by the public API with a key."""
         member = _member(system)
         media = _upload(member["media"], a_picture(".png"), alt="A square")
-        program = _program(member["auth"], system, "public-api")
+        program = _program(member["identity"], system, "public-api")
         (channel,) = program.get("/public/v1/integrations").json
         value = [{"content": "with a picture", "image": [media]}]
         body = {
@@ -115,7 +115,7 @@ class TestFirstDeployment:
         assert attached["description"] == "A square"
 
     def test_a_language_model_lists_channels(self, system: System) -> None:
-        program = _program(_member(system)["auth"], system, "mcp")
+        program = _program(_member(system)["identity"], system, "mcp")
         call = {"name": "integrationList", "arguments": {}}
         answer = program.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})  # fmt: skip
         assert answer.status == 200, answer.text
@@ -124,7 +124,7 @@ class TestFirstDeployment:
 
     def test_a_function_may_do_no_more_than_its_role(self, system: System) -> None:
         """The functions' own roles are enforced: the one that signs sessions may read the keys, the one that answers `/` not."""
-        assert _as_function(system, "auth").get_secret_value(SecretId=f"{system.stack}/app")
+        assert _as_function(system, "identity").get_secret_value(SecretId=f"{system.stack}/app")
         with pytest.raises(ClientError, match="AccessDenied"):
             _as_function(system, "root").get_secret_value(SecretId=f"{system.stack}/app")
 
@@ -139,7 +139,7 @@ class TestSecondDeployment:
         assert len(before) == 12
         assert {name for name in before if before[name] != after[name]} == set(before)
         assert system.variables("posts")["DISABLE_REGISTRATION"] == "true"
-        refused = Browser(system, "auth").post(
+        refused = Browser(system, "identity").post(
             "/auth/register", {**ACCOUNT, "email": "b@example.org"}
         )
         assert refused.json["code"] == "registration_closed"
@@ -174,7 +174,7 @@ class TestBuilds:
 
 def _member(system: System) -> Mapping[str, Browser]:
     """Log in; one browser for each function, all with the same cookies."""
-    signed_in = Browser(system, "auth")
+    signed_in = Browser(system, "identity")
     answer = signed_in.post("/auth/login", LOGIN)
     assert answer.status == 200, answer.text
     return {function: Browser(system, function, signed_in.cookies) for function in HTTP}

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.channels import line
+from shared.channels import connection
 from shared.core import clock
 from shared.providers import registry
 from shared.providers.base import (
@@ -264,9 +264,9 @@ def fake_platform(patch: pytest.MonkeyPatch) -> Iterator[Platform]:
     def provider(slug: str) -> Provider:
         return instances[slug] if slug in instances else known(slug)
 
-    for module in ("shared.channels.line", "shared.channels.tokens"):
+    for module in ("shared.channels.connection", "shared.channels.tokens"):
         patch.setattr(f"{module}.provider", provider)
     patch.setattr(registry, "provider", provider)
-    patch.setattr(line, "http_client", lambda _spec: client)
+    patch.setattr(connection, "http_client", lambda _spec: client)
     yield platform
     client.close()

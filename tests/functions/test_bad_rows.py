@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from functions.integrations.app import app as integrations
+from functions.channels.app import app as integrations
 from functions.organizations.app import app as organizations
 from functions.posts.app import app as posts
 from functions.public_api.app import app as public_api

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from functions.auth.app import app as auth
-from functions.integrations.app import app as integrations
+from functions.apps.app import app as oauth
+from functions.channels.app import app as integrations
+from functions.identity.app import app as auth
 from functions.mcp.app import app as mcp
-from functions.oauth_provider.app import app as oauth
 from functions.posts.app import app as posts
 from functions.public_api.app import app as public_api
 from shared.channels.models import Channel

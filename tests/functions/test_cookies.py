@@ -8,9 +8,9 @@ import time_machine
 from sqlalchemy import select
 from sqlalchemy.orm import Session as DbSession
 
-from functions.auth.app import app
-from functions.integrations.app import app as integrations
-from functions.oauth_provider.app import app as oauth
+from functions.apps.app import app as oauth
+from functions.channels.app import app as integrations
+from functions.identity.app import app
 from shared.identity.models import User
 from shared.organizations.models import ApiKey, Member
 from shared.web.cookies import PLAIN_RENEW_ENDS

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from functions.integrations.app import app as integrations
+from functions.channels.app import app as integrations
 from functions.organizations.app import app as organizations
 from shared.channels import customers
 from shared.channels.models import Channel, Customer

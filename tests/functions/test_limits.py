@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session as DbSession
 
-from functions.auth.app import app
+from functions.identity.app import app
 from functions.organizations.app import app as organizations
 from shared.channels.models import Channel
 from shared.organizations.models import Member, Organization

@@ -17,12 +17,12 @@ from mcp_types import CallToolResult
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from functions.apps.app import app as apps
 from functions.mcp.app import app
-from functions.oauth_provider.app import app as oauth_provider
+from shared.apps.models import OAuthApp, OAuthGrant
 from shared.channels.models import Channel
 from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
-from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import CreationMethod, Post
@@ -174,7 +174,7 @@ class TestProtocol:
 
     def test_the_document_says_how(self, session: Session, configure: Configure) -> None:
         configure(PUBLIC_URL="https://roost.example")
-        told = Gateway(oauth_provider).get(METADATA_PATH).json
+        told = Gateway(apps).get(METADATA_PATH).json
         assert told["resource"] == "https://roost.example/mcp"
         assert told["authorization_servers"]
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from functions.integrations.app import app as integrations
+from functions.channels.app import app as integrations
 from functions.organizations.app import app as organizations
 from functions.posts.app import app as posts
 from functions.posts.app import handler

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from local.docs.openapi import apps
 from shared.access.policy import Who, rule_for
+from shared.apps.models import OAuthApp, OAuthGrant
 from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
 from shared.media.models import MediaState
 from shared.notifications.models import Notification, NotificationKind
-from shared.oauth.models import OAuthApp, OAuthGrant
 from shared.organizations.models import ApiKey, Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Tag

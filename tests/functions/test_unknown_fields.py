@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from functions.auth.app import app as auth_app
+from functions.identity.app import app as auth_app
 from functions.media.app import app as media_app
 from functions.posts.app import app as posts_app
 from shared.access.policy import POLICY

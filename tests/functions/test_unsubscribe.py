@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from functions.auth.app import app
+from functions.identity.app import app
 from shared.core import clock
 from shared.core.config import settings
 from shared.identity.models import MailKind

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from functions.automation.app import app
+from functions.channels.app import app as integrations_app
 from functions.deliver_webhooks.app import handler as worker
-from functions.integrations.app import app as integrations_app
 from functions.posts.app import app as posts_app
 from shared.aws.keys import open_sealed, seal
 from shared.channels.models import Channel

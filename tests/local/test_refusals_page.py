@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.docs.found_refusals import Refusal, found_in_code, notifications
-from local.docs.refusals import page, parts_of
+from local.docs.refusals import markdown, parts_of
 from shared.access.errors import RateLimitReached
 from shared.access.policy import Quota
 from shared.core.sentences import sentence
@@ -122,7 +122,7 @@ class TestPage:
         ],
     )
     def test_shows_code_status_sentence_and_remedy(self, row: str) -> None:
-        assert row in page().splitlines()
+        assert row in markdown().splitlines()
 
 
 class TestStyleGuide:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from local.docs.providers import PAGE, page
+from local.docs.providers import PAGE, markdown
 from shared.core.log import log
 from shared.providers import rules
 from shared.providers.base import (
@@ -21,7 +21,7 @@ from shared.providers.base import (
     CanRunTools,
     CanStage,
     DraftPart,
-    MediaFacts,
+    MediaInfo,
     OutgoingPost,
     Provider,
     Released,
@@ -224,14 +224,14 @@ class TestRefusedBeforeSending:
     @every_provider
     def test_too_many_files(self, slug: str) -> None:
         one = provider(slug)
-        picture = MediaFacts(one.spec.media.images.types[0], 1, 1, 1)
+        picture = MediaInfo(one.spec.media.images.types[0], 1, 1, 1)
         draft = [DraftPart("a", [picture] * (one.spec.media.images.max_count + 1))]
         assert "too_many_media" in [refused.code for refused in rules.check(one, draft, {})]
 
     @every_provider
     def test_every_reason_is_a_sentence(self, slug: str) -> None:
         one = provider(slug)
-        draft = [DraftPart("x" * 200_000, [MediaFacts("application/pdf", 1)] * 30)] * (
+        draft = [DraftPart("x" * 200_000, [MediaInfo("application/pdf", 1)] * 30)] * (
             one.spec.max_parts + 1
         )
         for refused in rules.check(one, draft, {}):
@@ -362,7 +362,7 @@ class TestSecrets:
 
 class TestDocumentation:
     def test_the_page_is_current(self) -> None:
-        assert PAGE.read_text() == page(), "run make docs"
+        assert PAGE.read_text() == markdown(), "run make docs"
 
     @every_provider
     def test_the_file_names_its_source_and_when_it_was_read(self, slug: str) -> None:

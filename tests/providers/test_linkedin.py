@@ -15,9 +15,9 @@ from pypdf import PdfReader
 from shared.providers import rules
 from shared.providers.base import (
     DraftPart,
-    MediaFacts,
+    MediaInfo,
     OutgoingPost,
-    Page,
+    PlatformPage,
     Processing,
     Released,
     Staged,
@@ -97,7 +97,7 @@ class TestPages:
         lookup = platform.get(url__startswith=f"{HOST}/rest/organizationsLookup").mock(
             sample("linkedin-page", "lookup")
         )
-        assert LinkedInPage().pages(line()) == [Page("2414183", "Roost", "roost")]
+        assert LinkedInPage().pages(line()) == [PlatformPage("2414183", "Roost", "roost")]
         assert str(lookup.calls.last.request.url).endswith("?ids=List(2414183)")
         body_of(lookup, described="community")
 
@@ -256,7 +256,7 @@ class TestReply:
         assert released.url != ROOT.url
 
     def test_takes_no_files(self) -> None:
-        parts = [DraftPart("a"), DraftPart("b", [MediaFacts("image/png", 9, 9, 9)])]
+        parts = [DraftPart("a"), DraftPart("b", [MediaInfo("image/png", 9, 9, 9)])]
         assert [one.code for one in rules.check(LinkedInPage(), parts, {})] == ["media_in_replies"]
 
 
@@ -471,9 +471,9 @@ class TestCarousel:
         "post_as_images_carousel": True,
         "carousel_name": "Owls at dusk",
     }
-    PICTURE = MediaFacts("image/jpeg", 400_000, 1_080, 1_350)
+    PICTURE = MediaInfo("image/jpeg", 400_000, 1_080, 1_350)
 
-    def refused(self, *media: MediaFacts, **settings: Any) -> list[tuple[str, str]]:
+    def refused(self, *media: MediaInfo, **settings: Any) -> list[tuple[str, str]]:
         found = rules.check(LinkedInPage(), [DraftPart("a", media)], {**self.ON, **settings})
         return [(one.path, one.code) for one in found]
 
@@ -496,7 +496,7 @@ class TestCarousel:
         [
             ([PICTURE] * 2, []),
             ([PICTURE] * 100, []),
-            ([PICTURE, MediaFacts("image/png", 9_000_000, 7_000, 4_000)], []),
+            ([PICTURE, MediaInfo("image/png", 9_000_000, 7_000, 4_000)], []),
             ([], [("value.0.image", "too_few_media")]),
             ([PICTURE], [("value.0.image", "too_few_media")]),
             (
@@ -504,23 +504,23 @@ class TestCarousel:
                 [("value.0.image", "too_many_media"), ("value.0.image", "too_large")],
             ),
             (
-                [PICTURE, PICTURE, MediaFacts("video/mp4", 9, duration_ms=9_000)],
+                [PICTURE, PICTURE, MediaInfo("video/mp4", 9, duration_ms=9_000)],
                 [("value.0.image", "too_many_media")],
             ),
             (
-                [PICTURE, PICTURE, MediaFacts("image/gif", 9, 9, 9, moves=True)],
+                [PICTURE, PICTURE, MediaInfo("image/gif", 9, 9, 9, moves=True)],
                 [("value.0.image.2", "moving_picture")],
             ),
-            ([MediaFacts("image/jpeg", 9_000_000, 9, 9)] * 12, [("value.0.image", "too_large")]),
+            ([MediaInfo("image/jpeg", 9_000_000, 9, 9)] * 12, [("value.0.image", "too_large")]),
         ],
     )
     def test_what_makes_none_is_refused(
-        self, media: list[MediaFacts], problems: list[tuple[str, str]]
+        self, media: list[MediaInfo], problems: list[tuple[str, str]]
     ) -> None:
         assert self.refused(*media) == problems
 
     def test_refusals_speak_of_a_carousel(self) -> None:
-        video = MediaFacts("video/mp4", 9, duration_ms=9_000)
+        video = MediaInfo("video/mp4", 9, duration_ms=9_000)
         media = [self.PICTURE, self.PICTURE, video]
         (one,) = rules.check(LinkedInPage(), [DraftPart("a", media)], self.ON)
         assert one.message == "LinkedIn Page allows no videos in a carousel; there are 1."

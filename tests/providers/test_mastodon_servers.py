@@ -11,7 +11,7 @@ import respx
 
 from shared.core import clock
 from shared.providers import rules
-from shared.providers.base import DraftPart, MediaFacts
+from shared.providers.base import DraftPart, MediaInfo
 from shared.providers.families.mastodon_api import instance
 from shared.providers.families.mastodon_api.software import (
     KEEPS_KEYS,
@@ -37,7 +37,7 @@ def with_media(**limits: Any) -> dict[str, Any]:
     return kept(document)
 
 
-def codes(account: Mapping[str, Any], *media: MediaFacts, text: str = "x") -> list[str]:
+def codes(account: Mapping[str, Any], *media: MediaInfo, text: str = "x") -> list[str]:
     found = rules.check(Mastodon(), [DraftPart(text, media)], {}, account=account)
     return [one.code for one in found]
 
@@ -250,8 +250,8 @@ class TestPlainText:
 
 
 class TestMedia:
-    PICTURE = MediaFacts("image/jpeg", 9_000_000, 4_000, 3_000)
-    VIDEO = MediaFacts("video/mp4", 50_000_000, 1_920, 1_080, 10_000)
+    PICTURE = MediaInfo("image/jpeg", 9_000_000, 4_000, 3_000)
+    VIDEO = MediaInfo("video/mp4", 50_000_000, 1_920, 1_080, 10_000)
 
     @pytest.mark.parametrize(
         "limits",
@@ -274,18 +274,18 @@ class TestMedia:
             ({"video_matrix_limit": 2_073_599}, VIDEO, "too_many_pixels"),
             (
                 {"image_size_limit": 900},
-                MediaFacts("image/gif", 1_000, 9, 9, moves=True),
+                MediaInfo("image/gif", 1_000, 9, 9, moves=True),
                 "moving_picture",
             ),
             (
                 {"description_limit": 3},
-                MediaFacts("image/png", 1, 1, 1, alt="owls"),
+                MediaInfo("image/png", 1, 1, 1, alt="owls"),
                 "alt_too_long",
             ),
         ],
     )
     def test_its_smaller_limits_hold(
-        self, limits: Mapping[str, Any], media: MediaFacts, code: str
+        self, limits: Mapping[str, Any], media: MediaInfo, code: str
     ) -> None:
         """Finding 4.2d: only our own table was looked at."""
         assert codes(with_media(**limits), media) == [code]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from shared.media.pick import MediaFile, StoredFile, StoredVariant, pick
-from shared.providers.base import DraftPart, MediaFacts
+from shared.providers.base import DraftPart, MediaInfo
 from shared.providers.registry import provider, specs
 from shared.providers.rules import check
 from shared.providers.spec import MediaRules
@@ -35,7 +35,7 @@ def combinations() -> Iterator[object]:
                     yield pytest.param(spec.slug, rules, kind, moves, id=name)
 
 
-def stored(facts: MediaFacts) -> MediaFile:
+def stored(facts: MediaInfo) -> MediaFile:
     """The file with every copy that the variants function would make of it."""
     plans = needed_variants(facts, {rules.images for spec in specs() for rules in spec.all_media})
     copies = [
@@ -48,7 +48,7 @@ def stored(facts: MediaFacts) -> MediaFile:
     return MediaFile(uuid4(), "a", original, copies, moves=facts.moves, damage=facts.damage)
 
 
-def refusals(slug: str, rules: MediaRules, media: MediaFacts) -> list[str]:
+def refusals(slug: str, rules: MediaRules, media: MediaInfo) -> list[str]:
     mode = next((m for m in provider(slug).spec.media_modes if m.media == rules), None)
     # A carousel wants several; only what is said of one of them counts here.
     settings = {mode.setting: True, "carousel_name": "a"} if mode else {}
@@ -64,7 +64,7 @@ class TestEveryCombination:
         self, slug: str, rules: MediaRules, kind: str, moves: bool
     ) -> None:
         for size, width, height in SIZES:
-            media = MediaFacts(kind, size, width, height, moves=moves)
+            media = MediaInfo(kind, size, width, height, moves=moves)
             refused = refusals(slug, rules, media)
             picked = pick(stored(media), rules)
             assert bool(refused) == (picked is None), (media, refused, picked)
@@ -74,7 +74,7 @@ class TestEveryCombination:
     @pytest.mark.parametrize(("slug", "rules", "kind", "moves"), list(combinations()))
     def test_damaged_is_refused(self, slug: str, rules: MediaRules, kind: str, moves: bool) -> None:
         """Finding 1.9: with a sentence, and nothing goes out that was composed before it was known."""
-        media = MediaFacts(
+        media = MediaInfo(
             kind, 1_000, 64, 48, moves=moves, damage="it ends before the picture does"
         )
         assert refusals(slug, rules, media) == ["damaged"]
@@ -83,14 +83,14 @@ class TestEveryCombination:
 
 def test_a_moving_picture_that_lies_on_its_side_is_refused() -> None:
     """No upright copy of it can be made, because copies stand still."""
-    webp = MediaFacts("image/webp", 1_000, 64, 48, moves=True, turned=True)
+    webp = MediaInfo("image/webp", 1_000, 64, 48, moves=True, turned=True)
     [refused] = check(provider("bluesky"), [DraftPart("a", [webp])], {})
     assert refused.code == "moving_picture"
     assert "lies on its side" in refused.message
 
 
 def test_a_moving_picture_is_refused_with_the_way_out() -> None:
-    gif = MediaFacts("image/gif", 1_000, 64, 48, moves=True)
+    gif = MediaInfo("image/gif", 1_000, 64, 48, moves=True)
     (refused,) = check(provider("bluesky"), [DraftPart("a", [gif])], {})
     assert refused.code == "moving_picture"
     assert "MP4" in refused.message
@@ -98,7 +98,7 @@ def test_a_moving_picture_is_refused_with_the_way_out() -> None:
 
 
 def test_a_damaged_film_is_refused() -> None:
-    film = MediaFacts("video/mp4", 1_000, 64, 48, 1_000, damage="it ends before the sound does")
+    film = MediaInfo("video/mp4", 1_000, 64, 48, 1_000, damage="it ends before the sound does")
     (refused,) = check(provider("mastodon"), [DraftPart("a", [film])], {})
     assert (refused.code, refused.path) == ("damaged", "value.0.image.0")
     assert "it ends before the sound does" in refused.message

@@ -10,7 +10,7 @@ from shared.providers.base import (
     CanMention,
     CanReply,
     DraftPart,
-    MediaFacts,
+    MediaInfo,
     Mention,
     OutgoingPost,
     Provider,
@@ -80,8 +80,8 @@ def nest(**changes: Any) -> Nest:
     return provider
 
 
-PNG = MediaFacts("image/png", 500_000, 100, 100)
-MP4 = MediaFacts("video/mp4", 1_000_000, 100, 100, duration_ms=5_000)
+PNG = MediaInfo("image/png", 500_000, 100, 100)
+MP4 = MediaInfo("video/mp4", 1_000_000, 100, 100, duration_ms=5_000)
 
 
 def refused(
@@ -104,31 +104,31 @@ class TestCheck:
             (DraftPart("a", [MP4] * 2), [("value.0.image", "too_many_media")]),
             (DraftPart("a", [PNG, MP4]), [("value.0.image", "mixed_media")]),
             (
-                DraftPart("a", [MediaFacts("image/png", 1, 1, 1, alt="123456")]),
+                DraftPart("a", [MediaInfo("image/png", 1, 1, 1, alt="123456")]),
                 [("value.0.image.0.alt", "alt_too_long")],
             ),
             (
-                DraftPart("a", [MediaFacts("image/gif", 2_000_000, 9, 9, moves=True)]),
+                DraftPart("a", [MediaInfo("image/gif", 2_000_000, 9, 9, moves=True)]),
                 [("value.0.image.0", "moving_picture")],
             ),
             (
-                DraftPart("a", [MediaFacts("image/bmp", 9, None, None)]),
+                DraftPart("a", [MediaInfo("image/bmp", 9, None, None)]),
                 [("value.0.image.0", "unsupported_type")],
             ),
             (
-                DraftPart("a", [MediaFacts("video/webm", 1)]),
+                DraftPart("a", [MediaInfo("video/webm", 1)]),
                 [("value.0.image.0", "unsupported_type")],
             ),
             (
-                DraftPart("a", [MediaFacts("video/mp4", 3_000_000)]),
+                DraftPart("a", [MediaInfo("video/mp4", 3_000_000)]),
                 [("value.0.image.0", "too_large")],
             ),
             (
-                DraftPart("a", [MediaFacts("video/mp4", 1, duration_ms=61_000)]),
+                DraftPart("a", [MediaInfo("video/mp4", 1, duration_ms=61_000)]),
                 [("value.0.image.0", "video_too_long")],
             ),
             (
-                DraftPart("a", [MediaFacts("video/mp4", 1, duration_ms=500)]),
+                DraftPart("a", [MediaInfo("video/mp4", 1, duration_ms=500)]),
                 [("value.0.image.0", "video_too_short")],
             ),
         ],
@@ -144,7 +144,7 @@ class TestCheck:
         )
         assert (
             refused(
-                DraftPart("a", [MediaFacts("image/png", 9_000_000, 4_000, 3_000)]),
+                DraftPart("a", [MediaInfo("image/png", 9_000_000, 4_000, 3_000)]),
                 provider=provider,
             )
             == []

@@ -11,7 +11,7 @@ import time_machine
 from shared.providers import rules
 from shared.providers.base import (
     DraftPart,
-    MediaFacts,
+    MediaInfo,
     Processing,
     Released,
     Series,
@@ -261,12 +261,12 @@ class TestRules:
 
     @pytest.mark.parametrize(("minutes", "codes"), [(20, []), (21, ["video_too_long"])])
     def test_a_video_ends_where_every_account_s_does(self, minutes: int, codes: list[str]) -> None:
-        video = MediaFacts("video/mp4", 1_000, 640, 360, minutes * 60_000)
+        video = MediaInfo("video/mp4", 1_000, 640, 360, minutes * 60_000)
         refused = rules.check(X(), [DraftPart("a", [video])], {})
         assert [one.code for one in refused] == codes
 
     def test_a_gif_goes_alone(self) -> None:
-        gif, png = MediaFacts("image/gif", 9, 9, 9), MediaFacts("image/png", 9, 9, 9)
+        gif, png = MediaInfo("image/gif", 9, 9, 9), MediaInfo("image/png", 9, 9, 9)
         (one,) = rules.check(X(), [DraftPart("a", [gif, png])], {})
         assert (one.path, one.code) == ("value.0.image", "mixed_media")
 

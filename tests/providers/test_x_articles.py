@@ -11,7 +11,7 @@ import respx
 import time_machine
 
 from shared.providers import rules
-from shared.providers.base import DraftPart, MediaFacts, OutgoingPost, Processing, Released, Staged
+from shared.providers.base import DraftPart, MediaInfo, OutgoingPost, Processing, Released, Staged
 from shared.providers.errors import (
     ContentRejected,
     OutcomeUnknown,
@@ -34,8 +34,8 @@ PUBLISHED = {
     "article_status": "published",
 }
 DRAFT = {**PUBLISHED, "article_status": "draft"}
-PNG, GIF = MediaFacts("image/png", 9, 9, 9), MediaFacts("image/gif", 9, 9, 9)
-VIDEO = MediaFacts("video/mp4", 9, 9, 9, 4_000)
+PNG, GIF = MediaInfo("image/png", 9, 9, 9), MediaInfo("image/gif", 9, 9, 9)
+VIDEO = MediaInfo("video/mp4", 9, 9, 9, 4_000)
 
 
 def an_article(

@@ -140,8 +140,8 @@ class TestFunctions:
 
     def test_too_large_is_refused(self) -> None:
         layer = build.Artefact("DependenciesLayer", (), build.MAX_UNZIPPED_BYTES, 1)
-        function = build.Artefact("AuthFunction", ("DependenciesLayer",), 1, 1)
-        with pytest.raises(build.BuildRefused, match="AuthFunction"):
+        function = build.Artefact("IdentityFunction", ("DependenciesLayer",), 1, 1)
+        with pytest.raises(build.BuildRefused, match="IdentityFunction"):
             build._check_sizes({each.name: each for each in (layer, function)})
 
 

@@ -24,8 +24,8 @@ exit 7
 def built(tmp_path: Path, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A build that holds the template and one file of code."""
     folder = tmp_path / "build"
-    (folder / "AuthFunction").mkdir(parents=True)
-    (folder / "AuthFunction" / "app.py").write_text("one")
+    (folder / "IdentityFunction").mkdir(parents=True)
+    (folder / "IdentityFunction" / "app.py").write_text("one")
     build._write_template(template, folder)
     monkeypatch.setattr(deploy, "BUILD", folder)
     return folder
@@ -94,7 +94,7 @@ class TestTarget:
         ("arguments", "words"),
         [
             ([], "Name one of dev, prod"),
-            (["staging"], "no stage 'staging'"),
+            (["staging"], "no environment 'staging'"),
             (["dev", "egress=gateway"], "no parameter egress"),
             (["dev", "Egress=both"], "must be one of gateway, instance"),
             (["dev", "PublicUrl=http://x"], "must match https://"),
@@ -128,23 +128,23 @@ class TestRelease:
     def test_it_follows_code_template_and_every_parameter(self, built: Path) -> None:
         """Finding 7.3: the digest that names the versions."""
         given = {"Stage": "dev", "LogLevel": "INFO"}
-        first = deploy.release(built, given)
-        assert deploy.release(built, dict(reversed(given.items()))) == first
-        assert deploy.release(built, {**given, "LogLevel": "DEBUG"}) != first
-        (built / "AuthFunction" / "app.py").write_text("two")
-        second = deploy.release(built, given)
+        first = deploy.build_digest(built, given)
+        assert deploy.build_digest(built, dict(reversed(given.items()))) == first
+        assert deploy.build_digest(built, {**given, "LogLevel": "DEBUG"}) != first
+        (built / "IdentityFunction" / "app.py").write_text("two")
+        second = deploy.build_digest(built, given)
         assert second != first
         template = json.loads((built / "template.yaml").read_text())
         del template["Outputs"]
         (built / "template.yaml").write_text(json.dumps(template))
-        assert deploy.release(built, given) != second
+        assert deploy.build_digest(built, given) != second
 
     def test_what_is_written_for_sam_is_no_part_of_it(self, built: Path) -> None:
         """Finding 7.3: a deployment that changes nothing makes no version."""
-        stage = deploy.read_stage("dev")
-        first = deploy.release(built, stage.parameters)
+        stage = deploy.read_environment("dev")
+        first = deploy.build_digest(built, stage.parameters)
         deploy.write_config(stage, first)
-        assert deploy.release(built, stage.parameters) == first
+        assert deploy.build_digest(built, stage.parameters) == first
 
     def test_the_template_carries_it_and_it_does_not_follow_itself(
         self, built: Path, sam: Path

@@ -14,7 +14,7 @@ OfType = Callable[[str], Resources]
 
 # Which function answers which path; the longest prefix wins. The architecture's table, as far as it is built.
 PATHS = {
-    "AuthFunction": ["/auth/*", "/user/*"],
+    "IdentityFunction": ["/auth/*", "/user/*"],
     "OrganizationsFunction": [
         "/settings/*",
         "/organizations/*",
@@ -22,11 +22,11 @@ PATHS = {
         "/customers/*",
     ],
     "PostsFunction": ["/posts/*", "/app/posts/*"],
-    "IntegrationsFunction": ["/integrations/*", "/app/integrations/social/*"],
+    "ChannelsFunction": ["/integrations/*", "/app/integrations/social/*"],
     "MediaFunction": ["/media/*"],
     "AutomationFunction": ["/webhooks/*"],
     "PublicApiFunction": ["/public/v1/*", "/api/public/v1/*", "$default"],
-    "OauthProviderFunction": [
+    "AppsFunction": [
         *("/oauth/*", "/device/*", "/.well-known/*"),
         *("/api/oauth/*", "/api/device/*", "/api/.well-known/*"),
     ],

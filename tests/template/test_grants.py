@@ -108,7 +108,7 @@ GRANTS = {
         ("secretsmanager:GetSecretValue", "AppSecret"),
         ("sqs:SendMessage", "WebhooksQueue"),
     },
-    "IntegrationsFunctionRole": {
+    "ChannelsFunctionRole": {
         ("secretsmanager:GetSecretValue", "AppSecret"),
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
         ("sqs:SendMessage", "WebhooksQueue"),

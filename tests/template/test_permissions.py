@@ -30,14 +30,14 @@ OF_THE_RESOURCE_ITSELF = {"TokenKey", "AlarmKey"}
 # Which functions hold a power that is worth a second look: changing these tables is meant to be noticed.
 POWERS = {
     "DatabasePolicy": {
-        *("AuthFunction", "OrganizationsFunction", "PostsFunction", "IntegrationsFunction"),
+        *("IdentityFunction", "OrganizationsFunction", "PostsFunction", "ChannelsFunction"),
         *("MediaFunction", "RootFunction", "PrepareFunction", "Publish", "Stage", "Variants"),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
-        *("AutomationFunction", "PublicApiFunction", "OauthProviderFunction", "McpFunction"),
+        *("AutomationFunction", "PublicApiFunction", "AppsFunction", "McpFunction"),
         "DeliverWebhooks",
     },
     "TokenPolicy": {
-        *("PostsFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
+        *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
         "DeliverWebhooks",
     },
@@ -49,7 +49,7 @@ POWERS = {
     "MediaWritePolicy": {"Variants"},
     "LibraryPolicy": {"MediaFunction", "PublicApiFunction", "McpFunction"},
     "MailPolicy": {
-        *("AuthFunction", "PostsFunction", "IntegrationsFunction", "PrepareFunction"),
+        *("IdentityFunction", "PostsFunction", "ChannelsFunction", "PrepareFunction"),
         *(
             "Publish",
             "Stage",
@@ -64,13 +64,13 @@ POWERS = {
 # Which functions read which secret.
 SECRETS = {
     "AppSecret": {
-        *("AuthFunction", "OrganizationsFunction", "PostsFunction", "IntegrationsFunction"),
-        *("MediaFunction", "AutomationFunction", "OauthProviderFunction"),
+        *("IdentityFunction", "OrganizationsFunction", "PostsFunction", "ChannelsFunction"),
+        *("MediaFunction", "AutomationFunction", "AppsFunction"),
     },
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's
     "SmtpSecret": {"MailPolicy"},
     "ProvidersSecret": {
-        *("PostsFunction", "IntegrationsFunction", "PrepareFunction", "Publish", "Stage"),
+        *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "PublicApiFunction", "McpFunction"),
     },
 }

@@ -34,30 +34,14 @@ TWO_MEANINGS = {"page", "stage", "release", "key", "told", "shown", "line", "sta
 KEPT_MODULES = {
     "functions/stage",
     "shared/core/page.py",
-    "shared/posts/page.py",
     "shared/posts/release.py",
-    "shared/posts/standing.py",
-    "shared/publishing/facts.py",
     "shared/publishing/stage.py",
-    "shared/channels/line.py",
 }
 KEPT_NAMES = {
-    "layers/deploy.py Stage",
-    "layers/deploy.py release",
-    "local/docs/configuration.py page",
-    "local/docs/providers.py page",
-    "local/docs/refusals.py page",
-    "shared/channels/callback.py Shown",
     "shared/core/page.py Page",
     "shared/db/sweep.py Page",
     "shared/webhooks/queries.py Page",
-    "shared/media/probe.py Facts",
-    "shared/oauth/pages.py Shown",
-    "shared/providers/base.py Page",
     "shared/public_api/notifications.py Told",
-    "shared/publishing/bulk_notices.py Told",
-    "shared/publishing/outcome.py Facts",
-    "shared/web/pages.py page",
 }
 
 

@@ -35,7 +35,7 @@ from shared.providers.base import (
     Found,
     Mention,
     OutgoingPost,
-    Page,
+    PlatformPage,
     Processing,
     Released,
     Series,
@@ -231,7 +231,7 @@ class LinkedInPage(
             remote_id=str(me["id"]), name=name or str(me["id"]), username=me.get("vanityName")
         )
 
-    def pages(self, api: Api) -> Sequence[Page]:
+    def pages(self, api: Api) -> Sequence[PlatformPage]:
         """List the pages that the person may post to."""
         ids = self._page_ids(api)
         if not ids:
@@ -239,7 +239,7 @@ class LinkedInPage(
         path = f"/rest/organizationsLookup?ids=List({','.join(ids)})"
         found = object_in(api.read(api.request("GET", path, headers=headers(api))), "results")
         return [
-            Page(
+            PlatformPage(
                 id=page_id,
                 name=text_in(page, "localizedName") or page_id,
                 username=page.get("vanityName"),

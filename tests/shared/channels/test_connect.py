@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, object_session
 from shared.aws.keys import open_sealed
 from shared.channels import connect, queries
 from shared.channels.connect import Finished, NewConnection, finish, start
+from shared.channels.connection import open_new_connection
 from shared.channels.connectors import Connector
 from shared.channels.errors import (
     AlreadyConnected,
@@ -33,7 +34,6 @@ from shared.channels.errors import (
     PlatformSilent,
     ProviderNotFound,
 )
-from shared.channels.line import open_new_line
 from shared.channels.models import Channel, OAuthState
 from shared.core.errors import AppError, InvalidInput
 from shared.organizations.models import Organization
@@ -184,9 +184,9 @@ class TestFinish:
 
         def noted(slug: str, *, deadline: float | None = None) -> Any:
             deadlines.append(deadline)
-            return open_new_line(slug, deadline=deadline)
+            return open_new_connection(slug, deadline=deadline)
 
-        monkeypatch.setattr(connect, "open_new_line", noted)
+        monkeypatch.setattr(connect, "open_new_connection", noted)
         finish("mastodon", state, "a-code")
         [deadline] = deadlines
         assert deadline is not None

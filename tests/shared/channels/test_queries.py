@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels import queries
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
-from shared.channels.queries import ChannelFacts
+from shared.channels.queries import ChannelSummary
 from shared.core.ids import new_id
 from tests.builders import a_channel, an_organization
 from tests.counting import count_statements
@@ -47,5 +47,5 @@ class TestGetChannel:
 
     def test_no_token_is_read(self) -> None:
         assert not {"access_token", "refresh_token", "details"} & set(
-            ChannelFacts.__dataclass_fields__
+            ChannelSummary.__dataclass_fields__
         )

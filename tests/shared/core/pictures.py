@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, ImageCms
 
-from shared.core.jpeg import Jpeg, read_jpeg
+from shared.core.formats.jpeg import Jpeg, read_jpeg
 from shared.core.ranges import Ranges
 
 CORNERS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))  # from left to right, then below

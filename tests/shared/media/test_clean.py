@@ -34,8 +34,8 @@ def cleaned(content: bytes) -> bytes:
 
 
 def stored(examined: Examined) -> bytes:
-    content = examined.content.read(0, examined.facts.size_bytes)
-    assert len(content) == examined.facts.size_bytes
+    content = examined.content.read(0, examined.info.size_bytes)
+    assert len(content) == examined.info.size_bytes
     return content
 
 
@@ -67,7 +67,7 @@ class TestPictures:
         at, end = noted.index(b"eXIf") - 4, upright.index(b"IEND") - 4
         chunk = noted[at : at + 12 + int.from_bytes(noted[at : at + 4])]
         examined = examine(a_file(upright[:end] + chunk + upright[end:]))
-        assert (examined.facts.turned, examined.facts.width, examined.facts.height) == (
+        assert (examined.info.turned, examined.info.width, examined.info.height) == (
             True,
             48,
             64,
@@ -149,7 +149,7 @@ class TestFilms:
         assert SECRET not in clean
         assert len(clean) == len(content)
         assert clean.index(b"mdat") == content.index(b"mdat")
-        assert examine(a_file(clean)).facts == examine(a_file(content)).facts
+        assert examine(a_file(clean)).info == examine(a_file(content)).info
         assert cleaned(clean) == clean
 
     def test_how_a_film_for_glasses_is_projected_stays(self) -> None:
@@ -236,7 +236,7 @@ class TestFilms:
         clean = cleaned(content)
         at = content.index(b"mdat")
         assert clean[at : at + 4] == b"mdat"
-        assert examine(a_file(clean)).facts == examine(a_file(content)).facts
+        assert examine(a_file(clean)).info == examine(a_file(content)).info
 
     def test_little_of_a_large_film_is_read(self) -> None:
         content = an_mp4(in_moov=box(b"udta", PLACE), moov_last=True, media_bytes=30_000_000)
@@ -260,17 +260,17 @@ class TestDamage:
             if suffix == ".bmp"
             else a_picture(suffix, width=640, height=480)
         )
-        assert examine(a_file(content)).facts.damage is None
+        assert examine(a_file(content)).info.damage is None
         if suffix == ".tif":
             content = _directory_first(content)
-        damage = examine(a_file(content[: len(content) * 2 // 3])).facts.damage
+        damage = examine(a_file(content[: len(content) * 2 // 3])).info.damage
         assert damage is not None
         assert damage.startswith("it ends")
 
     def test_half_of_a_fast_start_film(self) -> None:
         content = an_mp4(media_bytes=100_000)
-        facts = examine(a_file(content[:50_000])).facts
-        assert facts.damage == "it ends before its picture and sound do"
+        info = examine(a_file(content[:50_000])).info
+        assert info.damage == "it ends before its picture and sound do"
 
     def test_half_of_a_film_whose_data_name_no_length(self) -> None:
         offsets = box(b"stco", struct.pack(">IIII", 0, 2, 1_000, 90_000))
@@ -281,8 +281,8 @@ class TestDamage:
         content = an_mp4(media_bytes=100_000, in_moov=box(b"trak", table))
         at = content.index(b"mdat") - 4
         content = content[:at] + bytes(4) + content[at + 4 :]
-        assert examine(a_file(content)).facts.damage is None
-        assert examine(a_file(content[:50_000])).facts.damage is not None
+        assert examine(a_file(content)).info.damage is None
+        assert examine(a_file(content[:50_000])).info.damage is not None
 
     def test_what_is_cut_off_says_nothing_either(self) -> None:
         content = an_mp4(behind=box(b"uuid", SECRET * 10))
@@ -309,9 +309,9 @@ class TestDamage:
 class TestMoves:
     @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif"])
     def test_a_picture_of_several_frames_does(self, suffix: str) -> None:
-        """Finding 1.8: media facts know `moves`."""
-        assert examine(a_file(an_animation(suffix))).facts.moves
-        assert not examine(a_file(a_picture(suffix))).facts.moves
+        """Finding 1.8: the properties of a file include `moves`."""
+        assert examine(a_file(an_animation(suffix))).info.moves
+        assert not examine(a_file(a_picture(suffix))).info.moves
 
 
 def _directory_first(content: bytes) -> bytes:

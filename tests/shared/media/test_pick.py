@@ -23,7 +23,7 @@ def images(**rules: object) -> MediaRules:
 
 def planned(original: StoredFile, rules: MediaRules) -> StoredVariant:
     """The copy that the variants function would have made for these rules, a little smaller than allowed."""
-    plan = needed_variant(a_file(original).facts, rules.images)
+    plan = needed_variant(a_file(original).info, rules.images)
     assert plan is not None
     copy = StoredFile("copy", plan.content_type, plan.max_bytes or 1_000, plan.width, plan.height)
     return StoredVariant(plan.name, copy)
@@ -35,7 +35,7 @@ class TestSpare:
     RULES = images(max_bytes=2_000_000, spare_bytes=1_000_000)
 
     def with_copies(self, original: StoredFile) -> MediaFile:
-        plans = needed_variants(a_file(original).facts, [self.RULES.images])
+        plans = needed_variants(a_file(original).info, [self.RULES.images])
         return a_file(
             original,
             *(

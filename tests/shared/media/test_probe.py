@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.core.ranges import MAX_READS, WINDOW, Ranges
 from shared.media.errors import FileRefused
-from shared.media.probe import Facts, probe
+from shared.media.probe import FileInfo, probe
 from tests.conftest import Configure
 from tests.shared.media.files import a_bitmap, a_file, a_picture, an_animation, an_mp4
 
@@ -31,16 +31,16 @@ class TestPictures:
     @pytest.mark.parametrize("name", PICTURES)
     def test_type_and_size_are_read(self, name: str) -> None:
         content, content_type = PICTURES[name]
-        assert probe(a_file(content)) == Facts(content_type, len(content), 64, 48)
+        assert probe(a_file(content)) == FileInfo(content_type, len(content), 64, 48)
 
     @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
     @pytest.mark.parametrize(
         ("orientation", "turned"), [(1, False), (3, False), (6, True), (8, True)]
     )
     def test_size_is_as_shown(self, suffix: str, orientation: int, turned: bool) -> None:
-        facts = probe(a_file(a_picture(suffix, orientation=orientation)))
-        assert (facts.width, facts.height) == ((48, 64) if turned else (64, 48))
-        assert facts.turned == (orientation != 1)
+        info = probe(a_file(a_picture(suffix, orientation=orientation)))
+        assert (info.width, info.height) == ((48, 64) if turned else (64, 48))
+        assert info.turned == (orientation != 1)
 
     def test_more_than_40_megapixels_are_refused(self) -> None:
         with pytest.raises(FileRefused, match=r"at most 40 megapixels; this one has 41\.0"):
@@ -63,7 +63,7 @@ class TestPictures:
 class TestVideos:
     def test_size_and_length_are_read(self) -> None:
         content = an_mp4(width=1920, height=1080, duration_ms=61_500)
-        assert probe(a_file(content)) == Facts("video/mp4", len(content), 1920, 1080, 61_500)
+        assert probe(a_file(content)) == FileInfo("video/mp4", len(content), 1920, 1080, 61_500)
 
     def test_header_behind_the_film_is_found_without_reading_the_film(self) -> None:
         content = an_mp4(moov_last=True, media_bytes=30_000_000, large_sizes=True)
@@ -77,8 +77,8 @@ class TestVideos:
         assert sum(read) <= 3 * WINDOW
 
     def test_upright_phone_video_is_upright(self) -> None:
-        facts = probe(a_file(an_mp4(width=1920, height=1080, turned=True)))
-        assert (facts.width, facts.height) == (1080, 1920)
+        info = probe(a_file(an_mp4(width=1920, height=1080, turned=True)))
+        assert (info.width, info.height) == (1080, 1920)
 
     def test_length_of_fragments_is_added_up(self) -> None:
         assert probe(a_file(an_mp4(fragments=[4_000, 4_000, 1_500]))).duration_ms == 9_500

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.aws import storage
-from shared.channels import line
+from shared.channels import connection
 from shared.core import clock
 from shared.posts.hints import Queued, arm
 from shared.providers.http import AppCredentials
@@ -69,7 +69,7 @@ class Site:
 def site(world: World, monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site()
     monkeypatch.setattr(world.platform, "behave", site.behave)
-    monkeypatch.setattr(line, "our_application", lambda _spec: AppCredentials("id", "secret"))
+    monkeypatch.setattr(connection, "our_application", lambda _spec: AppCredentials("id", "secret"))
     monkeypatch.setattr(storage, "read_range", lambda _key, _start, length: bytes(length))
     return site
 

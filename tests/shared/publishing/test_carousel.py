@@ -13,7 +13,7 @@ from pypdf import PdfReader
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.channels import line
+from shared.channels import connection
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.make_variants import make_variants
 from shared.organizations.models import Organization
@@ -65,7 +65,7 @@ def linkedin(
     )
     platform = LinkedIn()
     client = httpx.Client(transport=httpx.MockTransport(platform.answer))
-    monkeypatch.setattr(line, "http_client", lambda _spec: client)
+    monkeypatch.setattr(connection, "http_client", lambda _spec: client)
     yield platform
     client.close()
 

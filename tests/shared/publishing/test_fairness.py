@@ -16,8 +16,8 @@ from shared.organizations.models import Organization
 from shared.posts.models import Post
 from shared.providers.base import Processing, Released
 from shared.providers.registry import provider
+from shared.publishing.attempt_context import attempt_context
 from shared.publishing.claim import Claim, NotNow, claim
-from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
 from shared.publishing.reconcile import reconcile
@@ -190,7 +190,7 @@ class TestContinuations:
         [claimed] = taken(world, channel, 1)
         record(
             claimed,
-            after(Processing({"job": "1"}, timedelta(0)), facts_of(claimed, sent=True, refreshed=False)),
+            after(Processing({"job": "1"}, timedelta(0)), attempt_context(claimed, sent=True, refreshed=False)),
         )  # fmt: skip
         world.messages.clear()
         return claimed

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.channels import line
+from shared.channels import connection
 from shared.channels.models import Channel
 from shared.organizations.models import Organization
 from shared.providers.http import AppCredentials
@@ -53,8 +53,8 @@ A_SERVER_OF_ITS_OWN = [(slug, keeps) for slug, keeps in A_SERVER if slug != "mas
 @contextlib.contextmanager
 def served(server: StandIn, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     with httpx.Client(transport=Transport(server)) as client, patch.context() as here:
-        here.setattr(line, "http_client", lambda _spec: client)
-        here.setattr(line, "our_application", lambda _spec: AppCredentials("id", "secret"))
+        here.setattr(connection, "http_client", lambda _spec: client)
+        here.setattr(connection, "our_application", lambda _spec: AppCredentials("id", "secret"))
         yield server
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.orm import Session
 
-from shared.channels import line
+from shared.channels import connection
 from shared.core.ids import OrganizationId
 from shared.media.receive import receive
 from shared.posts.hints import Queued, arm
@@ -71,7 +71,7 @@ def linkedin(
     )
     platform = LinkedIn()
     client = httpx.Client(transport=httpx.MockTransport(platform.answer))
-    monkeypatch.setattr(line, "http_client", lambda _spec: client)
+    monkeypatch.setattr(connection, "http_client", lambda _spec: client)
     yield platform
     client.close()
 

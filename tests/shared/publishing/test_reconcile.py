@@ -30,9 +30,9 @@ from shared.publishing import (
 )
 from shared.publishing import reconcile as reconcile_module
 from shared.publishing import run as run_module
+from shared.publishing.attempt_context import attempt_context
 from shared.publishing.claim import Claim, claim
 from shared.publishing.dead_letter import settle_dead_letter
-from shared.publishing.facts import facts_of
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
 from shared.publishing.reconcile import arm_unarmed, reconcile
@@ -215,7 +215,7 @@ class TestWholeApp:
         waiting = Processing({"job": "1"}, timedelta(0))
         record(
             claimed,
-            after(waiting, facts_of(claimed, sent=True, refreshed=False)),
+            after(waiting, attempt_context(claimed, sent=True, refreshed=False)),
         )
         with (
             mock.patch.object(Keyless, "resume", side_effect=self.LIMITED, create=True),
@@ -387,13 +387,13 @@ class TestBadDays:
             a_thread(world, "keyless", due_in=-timedelta(minutes=10))
         world.messages.clear()
         when_told: list[int] = []
-        tell = bulk_notices.tell_bulk
+        tell = bulk_notices.notify_bulk
 
         def watched(session: Any, page: Any) -> Any:
             when_told.append(len(world.messages))
             return tell(session, page)
 
-        monkeypatch.setattr(reconcile_module, "tell_bulk", watched)
+        monkeypatch.setattr(reconcile_module, "notify_bulk", watched)
         assert reconcile().overdue == 5
         assert when_told == [5, 5, 5]
 

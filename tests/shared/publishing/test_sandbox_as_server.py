@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from local.sandbox import gate
 from local.sandbox.app import Sandbox, make_sandbox
 from local.sandbox.faults import Action, ConnectionDropped, Fault, Kind, Trait
-from shared.channels import line
+from shared.channels import connection
 from shared.providers.http import AppCredentials
 from tests.builders import a_channel, a_post, an_organization
 from tests.fakes.in_process import InProcess
@@ -42,8 +42,10 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
     opened = make_sandbox(tmp_path, public_url=URL)
     with httpx.Client(transport=Caller(opened)) as client:
         monkeypatch.setattr(gate, "_hold", longer_than_anybody_waits)
-        monkeypatch.setattr(line, "http_client", lambda _spec: client)
-        monkeypatch.setattr(line, "our_application", lambda _spec: AppCredentials("id", "secret"))
+        monkeypatch.setattr(connection, "http_client", lambda _spec: client)
+        monkeypatch.setattr(
+            connection, "our_application", lambda _spec: AppCredentials("id", "secret")
+        )
         yield opened
     opened.close()
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sqlalchemy.orm import Session
 
-from shared.channels import line
+from shared.channels import connection
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.make_variants import make_variants
 from shared.posts.hints import Queued, arm
@@ -71,7 +71,7 @@ def server(
     )
     server = Server()
     client = httpx.Client(transport=httpx.MockTransport(server.answer))
-    monkeypatch.setattr(line, "http_client", lambda _spec: client)
+    monkeypatch.setattr(connection, "http_client", lambda _spec: client)
     yield server
     client.close()
 

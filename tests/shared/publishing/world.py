@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
-from shared.channels import line, tokens
+from shared.channels import connection, tokens
 from shared.core.ids import MediaId, OrganizationId
 from shared.db import session as db_session
 from shared.media.make_variants import make_variants
@@ -233,7 +233,7 @@ def a_world(engine: Engine, platform: Platform, patch: pytest.MonkeyPatch) -> It
     patch.setattr(scheduler, "create_schedule", world.create_schedule)
     patch.setattr(scheduler, "delete_schedule", lambda name: world.schedules.pop(name, None))
     patch.setattr(tokens, "seal", lambda plain, _organization_id: plain.encode())
-    patch.setattr(line, "open_sealed", lambda sealed, _organization_id: sealed.decode())
+    patch.setattr(connection, "open_sealed", lambda sealed, _organization_id: sealed.decode())
     platform.around = world.tick
     yield world
 

@@ -169,6 +169,7 @@ class TestProblem:
         assert (answer.status, answer.json["code"]) == (400, "unreadable")
         assert "without `Content-Encoding`" in answer.json["detail"]
 
+    @pytest.mark.usefixtures("session")
     def test_of_nobody_asks_for_a_login(self, gateway: Gateway) -> None:
         answer = gateway.get("/items/mine")
         assert answer.status == 401

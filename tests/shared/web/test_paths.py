@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from functions.auth.app import app as auth
+from functions.apps.app import app as apps
+from functions.identity.app import app as auth
 from functions.mcp.app import app as mcp
-from functions.oauth_provider.app import app as oauth_provider
 from functions.posts.app import app as posts
 from functions.public_api.app import app as public_api
 from functions.root.app import app as root
@@ -140,7 +140,7 @@ class TestMetadata:
         assert refused.status == 401
         named = f"https://roost.example{base}/.well-known/oauth-protected-resource/mcp"
         assert refused.headers["www-authenticate"] == f'Bearer resource_metadata="{named}"'
-        server = Gateway(oauth_provider)
+        server = Gateway(apps)
         resource = server.get(named.removeprefix("https://roost.example")).json
         assert resource["resource"] == f"https://roost.example{base}/mcp"
         issuer = f"https://roost.example{base}"
@@ -159,6 +159,6 @@ class TestMetadata:
         self, session: Session, aws: None, configure: Configure
     ) -> None:
         configure(PUBLIC_URL="https://roost.example")
-        server, path = Gateway(oauth_provider), "/.well-known/oauth-authorization-server"
+        server, path = Gateway(apps), "/.well-known/oauth-authorization-server"
         issuers = [server.get(one).json["issuer"] for one in (path, f"/api{path}", path)]
         assert issuers == [f"https://roost.example{base}" for base in ("", "/api", "")]

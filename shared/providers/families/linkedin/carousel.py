@@ -10,8 +10,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from shared.core.jpeg import Jpeg, read_jpeg
-from shared.core.pdf import pdf_of
+from shared.core.formats.jpeg import Jpeg, read_jpeg
+from shared.core.formats.pdf import pdf_of
 from shared.core.ranges import Assembled, Broken, Ranges
 from shared.providers.base import DraftPart, OutgoingMedia, OutgoingPost, Processing, Staged
 from shared.providers.errors import FieldRefused, MediaRejected

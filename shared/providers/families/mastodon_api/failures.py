@@ -4,7 +4,7 @@ Mastodon answers 503 with one of three sentences: it could not fetch remote data
 a lock, an open circuit breaker or a silent storage. Source: app/controllers/api/base_controller.rb and, since 4.3,
 app/controllers/concerns/api/error_handling.rb of mastodon/mastodon, read 2026-11-30. The status may have been created
 by then, so it is looked up before the request is repeated. The lock may be held by an earlier copy of the request, so
-this counts only while every copy was answered (`Facts.request_ended`).
+this counts only while every copy was answered (`AttemptContext.request_ended`).
 
 Gateways answer 503 in JSON too (`{"error": "Service Unavailable"}`), while the request goes on behind them. Therefore the
 sentence must be one of Mastodon's. An instance whose default language is not English may translate them; there the

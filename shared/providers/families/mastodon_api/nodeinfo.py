@@ -1,7 +1,7 @@
 """What software a server says it runs in its NodeInfo document, which most programs of the fediverse have.
 
 Source: nodeinfo.diaspora.software/protocol.html and its schemas 2.0 and 2.1, read 2026-11-30. The document is named by a
-list of links; only one on the server itself is followed. Both answers are bounded by the line, and are as untrusted as
+list of links; only one on the server itself is followed. Both answers are bounded by `Api`, and are as untrusted as
 the instance document.
 """
 

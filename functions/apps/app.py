@@ -1,0 +1,447 @@
+"""Programs of other people: consent, tokens, registration, and the flow of devices without a browser."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from shared.access.context import ActingMember, Via, identify
+from shared.access.errors import UnknownGrant
+from shared.access.policy import Rule, Who, reaches
+from shared.apps import device, grants, html, manage
+from shared.apps.errors import OAuthRefused, UnknownProgram
+from shared.apps.metadata import issuer as issuer_of
+from shared.apps.metadata import resource_metadata, server_metadata
+from shared.apps.register import register
+from shared.apps.schemas import (
+    AppChange,
+    AppDeleted,
+    AppIn,
+    AppMade,
+    AppOut,
+    AppSecret,
+    AppShown,
+    Asked,
+    AskedFor,
+    ClientMetadata,
+    Decision,
+    DeviceDecision,
+    DeviceRequest,
+    DeviceSettled,
+    DeviceStarted,
+    DeviceToken,
+    GrantList,
+    GrantRevoked,
+    Maker,
+    Redirect,
+    RegisteredProgram,
+    ResourceMetadata,
+    Revocation,
+    Revoked,
+    ServerMetadata,
+    Token,
+    TokenRequest,
+    UserInfo,
+)
+from shared.apps.scopes import scope_text
+from shared.apps.server import Consent, Consenter, answer_consent, check_consent, exchange, revoke
+from shared.core import clock
+from shared.core.config import settings
+from shared.core.errors import AppError, Forbidden, Unauthenticated
+from shared.core.ids import UserId
+from shared.organizations.models import Role
+from shared.organizations.settings import list_organizations
+from shared.web.app import as_handler, make_app
+from shared.web.bodies import URL_ENCODED, media_type
+from shared.web.deps import (
+    Acting,
+    Autocommit,
+    Consenting,
+    OwnProfile,
+    Reading,
+    Writing,
+    credentials_of,
+)
+from shared.web.errors import PROBLEM_JSON
+from shared.web.html import html_response, sign_in_page
+from shared.web.oauth import OAuthProblem, RegistrationRoute, oauth_response, protocol_router
+from shared.web.paths import base_address
+from shared.web.routing import PROBLEM_SCHEMA, Router
+
+M = TypeVar("M", bound=BaseModel)
+_TAGS = ["Third-party apps"]
+# What a page says in place of "Invalid client_id".
+_NOT_KNOWN = "The app that sent you here is not registered. Connect again from the app itself."
+_SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
+"""Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {
+        "model": OAuthProblem,
+        "description": "As the protocol names it, or an unknown client id",
+        "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
+    }
+}
+
+programs = Router(tags=_TAGS)
+protocol = protocol_router(tags=_TAGS)
+registration = protocol_router(tags=_TAGS, route_class=RegistrationRoute)
+
+
+def _fields_of(model: type[Any]) -> dict[str, Any]:
+    """Describe a body that may be JSON or a form."""
+    schema = model.model_json_schema()
+    return {
+        "requestBody": {
+            "content": {kind: {"schema": schema} for kind in ("application/json", URL_ENCODED)}
+        }
+    }
+
+
+_PAGES: dict[int | str, dict[str, Any]] = {
+    **_REFUSED,
+    200: {"content": {"text/html": {}}},
+    403: {"content": {"text/html": {}}},
+}
+
+
+@programs.get("/oauth/authorize/{issuer}", response_model=Asked, responses=_PAGES)
+def get_issuer_oauth_authorization(
+    issuer: str, asked: Annotated[AskedFor, Query()], request: Request, session: Reading
+) -> Asked | HTMLResponse:
+    """Show what an app requests (named). For programs that know the server by the document of this name."""
+    return _ask_for_consent(asked, issuer_of(issuer, base_address()), request, session)
+
+
+@programs.get("/oauth/authorize", response_model=Asked, responses=_PAGES)
+def get_oauth_authorization(
+    asked: Annotated[AskedFor, Query()], request: Request, session: Reading
+) -> Asked | HTMLResponse:
+    """Show what an app requests.
+
+    Answers a browser with the page on which a member allows it or not, everybody else with JSON. `redirect_uri` must be
+    one that the program registered, on its own machine with any port; an organization's app has one only, which is used
+    unless that one is asked for. A program that registered itself needs `code_challenge` with S256. The answer to the
+    program carries `iss` (RFC 9207).
+    """
+    return _ask_for_consent(asked, base_address(), request, session)
+
+
+def _ask_for_consent(
+    asked: AskedFor, issuer: str, request: Request, session: Session
+) -> Asked | HTMLResponse:
+    values = {**asked.model_dump(exclude_none=True), "issuer": issuer}
+    if "text/html" not in request.headers.get("accept", ""):
+        consent = check_consent(session, values)
+        return Asked(
+            app=_shown(consent),
+            made_at=consent.program.row.created_at,
+            made_by=_maker(consent),
+            state=asked.state or None,
+            scope=scope_text(consent.scopes),
+        )
+    try:
+        consent = check_consent(session, values)
+    except OAuthRefused as error:
+        shown = html.refused_page(
+            "This request is not valid", error.message, return_to=error.return_to
+        )
+        return _page(shown, status=error.answer)
+    except AppError as error:
+        words = _NOT_KNOWN if isinstance(error, UnknownProgram) else error.message
+        return _page(html.refused_page("This app is not known", words), status=error.status)
+    return _page_for_somebody(
+        session,
+        request,
+        lambda who: html.consent_page(
+            _shown(consent),
+            consent.scopes,
+            values,
+            who,
+            html.Made(consent.program.row.created_at, _maker(consent), clock.now()),
+        ),
+        why=f"Sign in to decide whether {consent.program.row.name} may act for you.",
+    )
+
+
+@programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
+def submit_oauth_authorization(body: Decision, member: Consenting, session: Writing) -> Redirect:
+    """Allow or deny an app access to the organization.
+
+    Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
+    the refusal.
+    """
+    consenter = (
+        Consenter(member.organization_id, member.person_id) if body.action == "approve" else None
+    )
+    values = body.model_dump(exclude_none=True, exclude={"action"})
+    return Redirect(redirect=answer_consent(session, values, consenter))
+
+
+@protocol.post(
+    "/oauth/token",
+    response_model=Token,
+    response_model_exclude_unset=True,
+    responses={201: {"model": Token, "description": "The same, to a request in JSON"}},
+    openapi_extra=_fields_of(TokenRequest),
+)
+async def create_oauth_token(request: Request, response: Response, session: Autocommit) -> Token:
+    """Exchange a code or a refresh token for an access token.
+
+    Takes a form, as the protocol has it (200), or JSON, as existing clients send it (201). The program's secret goes
+    into the body, or into Basic credentials. A code, or a refresh token, that comes a second time ends what
+    it gave. Only a program that registered for `refresh_token` gets one, and an access token of an hour.
+    """
+    is_form = _is_form(request)
+    asked = _read_request(TokenRequest, await request.body(), is_form=is_form)
+    token = exchange(
+        session,
+        asked.model_dump(exclude_none=True),
+        authorization=request.headers.get("authorization"),
+    )
+    response.status_code = 200 if is_form else 201
+    return Token(**token)
+
+
+@protocol.post("/oauth/revoke", openapi_extra=_fields_of(Revocation))
+async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
+    """End a token (RFC 7009).
+
+    The program proves itself as at `POST /oauth/token`. Either of its tokens ends both, and the consent. A token that is
+    unknown or ended is answered the same.
+    """
+    asked = _read_request(Revocation, await request.body(), is_form=_is_form(request))
+    revoke(
+        session,
+        asked.model_dump(exclude_none=True),
+        authorization=request.headers.get("authorization"),
+    )
+    return Revoked()
+
+
+@registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
+def register_oauth_client(body: ClientMetadata, session: Writing) -> RegisteredProgram:
+    """Register a program (RFC 7591).
+
+    Anybody may: what a program can do, a member must consent to. One that nobody lets in is forgotten after 30 days.
+    """
+    return register(session, body)
+
+
+@programs.get("/oauth/userinfo")
+def get_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
+    """Return the user who consented. For tokens that were got by consent."""
+    return _user_info(member, profile)
+
+
+@programs.post("/oauth/userinfo")
+def post_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
+    """Return the user who consented (alias). The same as `GET /oauth/userinfo`."""
+    return _user_info(member, profile)
+
+
+@programs.get("/oauth/app")
+def get_oauth_app(member: Acting, session: Reading) -> AppOut:
+    """Return the organization's app. Its secret is never shown again."""
+    return manage.get_app(session, member.organization_id)
+
+
+@programs.post("/oauth/app", status_code=201)
+def create_oauth_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
+    """Create the organization's app. There is one; the answer is the only place that ever shows its secret."""
+    return manage.make_app(session, member.organization_id, body)
+
+
+@programs.put("/oauth/app")
+def update_oauth_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
+    """Change the organization's app; omitted fields stay."""
+    return manage.change_app(session, member.organization_id, body)
+
+
+@programs.delete("/oauth/app")
+def delete_oauth_app(member: Acting, session: Writing) -> AppDeleted:
+    """Delete the organization's app. Every token that it was given ends."""
+    return AppDeleted(id=manage.delete_app(session, member.organization_id))
+
+
+@programs.post("/oauth/app/rotate")
+def rotate_oauth_app_secret(member: Acting, session: Writing) -> AppSecret:
+    """Rotate the app's secret. The one before is refused at once; tokens stay in force."""
+    return manage.rotate_secret(session, member.organization_id)
+
+
+@programs.get("/oauth/grants")
+def list_oauth_grants(member: Acting, session: Reading) -> GrantList:
+    """List the apps that members allowed, latest first. Administrators see everybody's, others their own."""
+    return grants.list_grants(session, member.organization_id, of_user=_whose(member))
+
+
+@programs.delete("/oauth/grants/{grant_id}")
+def revoke_oauth_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
+    """Revoke a consent. One's own; an administrator any."""
+    grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
+    return GrantRevoked(id=grant_id)
+
+
+@protocol.post("/device/code")
+def create_device_code(session: Writing) -> DeviceStarted:
+    """Start the authorization of a device without a browser.
+
+    It shows `user_code` and `verification_uri` to the member, and asks at `POST /device/token` every `interval` seconds.
+    """
+    return device.start_device(session)
+
+
+@programs.get("/device", response_class=HTMLResponse)
+def get_device_page(
+    request: Request, session: Reading, code: Annotated[str, Query(max_length=50)] = ""
+) -> HTMLResponse:
+    """Show the page where a member allows a device."""
+    return _page_for_somebody(
+        session,
+        request,
+        lambda who: html.device_page(code, who),
+        why="Sign in to decide whether a device may act for you.",
+    )
+
+
+@programs.post("/device/approve")
+def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
+    """Allow the device that shows a code, or deny it."""
+    decide = device.approve_device if body.approve else device.deny_device
+    decide(session, member.organization_id, member.person_id, body.code)
+    return DeviceSettled(approved=body.approve)
+
+
+@protocol.post("/device/token")
+def create_device_token(body: DeviceRequest, session: Autocommit) -> DeviceToken:
+    """Poll for a device's token, returned once."""
+    return device.poll_device(session, body.device_code)
+
+
+@programs.get("/.well-known/oauth-authorization-server")
+def get_authorization_server() -> ServerMetadata:
+    """Describe the authorization server (RFC 8414)."""
+    return ServerMetadata(**server_metadata("", base_address()))
+
+
+@programs.get("/.well-known/oauth-authorization-server/{name}")
+def get_named_authorization_server(name: str) -> ServerMetadata:
+    """Describe the authorization server of a named resource (RFC 8414)."""
+    return ServerMetadata(**server_metadata(name, base_address()))
+
+
+@programs.get("/.well-known/oauth-protected-resource")
+def get_protected_resource() -> ResourceMetadata:
+    """Describe the protected resource (RFC 9728)."""
+    return ResourceMetadata(**resource_metadata("", base_address()))
+
+
+@programs.get("/.well-known/oauth-protected-resource/{name}")
+def get_named_protected_resource(name: str) -> ResourceMetadata:
+    """Describe the protected resource at an address (RFC 9728)."""
+    return ResourceMetadata(**resource_metadata(name, base_address()))
+
+
+app = make_app(
+    "apps",
+    routers=[programs, protocol, registration],
+    render=oauth_response,
+    below_api=True,
+)
+handler = as_handler(app)
+
+
+def _is_form(request: Request) -> bool:
+    return media_type(request.headers.get("content-type", "")) == URL_ENCODED
+
+
+def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:
+    """Read a request of the protocol, which may be a form or JSON."""
+    try:
+        if not is_form:
+            return _without_nul(model.model_validate_json(body))
+        pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            raise OAuthRefused(
+                "invalid_request", "A parameter is repeated. Send each parameter once."
+            )
+        return _without_nul(model.model_validate(fields))
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
+        ) from error
+
+
+def _without_nul(asked: M) -> M:
+    """Refuse what cannot be looked up, whatever type the body says it has."""
+    if any("\0" in value for value in asked.model_dump(exclude_none=True).values()):
+        raise OAuthRefused("invalid_request", "A parameter contains a NUL character. Remove it.")
+    return asked
+
+
+def _page_for_somebody(
+    session: Session,
+    request: Request,
+    make: Callable[[html.Somebody], html.PageContent],
+    *,
+    why: str,
+) -> HTMLResponse:
+    """Show a page to the signed-in user, or have them sign in first."""
+    try:
+        caller = identify(session, credentials_of(request), _SOMEBODY)
+    except Unauthenticated:
+        return sign_in_page(why)
+    except Forbidden as error:
+        return _page(html.refused_page("You cannot do this", error.message), status=error.status)
+    member, profile = caller.member, caller.profile
+    assert profile is not None
+    seats = list_organizations(session, member.person_id)
+    open_to_them = [(seat.id, seat.name) for seat in seats if not seat.users[0].disabled]
+    return _page(make(html.Somebody(profile.email, member.organization_id, open_to_them)))
+
+
+def _page(shown: html.PageContent, *, status: int = 200) -> HTMLResponse:
+    return html_response(shown.title, shown.body, script=shown.script, status=status)
+
+
+def _shown(consent: Consent) -> AppShown:
+    row = consent.program.row
+    return AppShown(
+        name=row.name,
+        description=row.description,
+        picture=row.picture_url,
+        client_id=row.client_id,
+        redirect_url=consent.redirect_uri,
+    )
+
+
+def _maker(consent: Consent) -> Maker | None:
+    row = consent.program.row
+    if row.organization_name is None or row.organization_since is None:
+        return None
+    return Maker(name=row.organization_name, since=row.organization_since)
+
+
+def _user_info(member: ActingMember, profile: OwnProfile) -> UserInfo:
+    if member.via is not Via.OAUTH:
+        raise UnknownGrant
+    return UserInfo(
+        sub=member.person_id,
+        email=profile.email,
+        email_verified=settings().mail_transport != "none",  # else accounts are active unproven
+        name=profile.name,
+        picture=profile.picture_url,
+        organization_id=member.organization_id,
+        organization_name=profile.organization_name,
+    )
+
+
+def _whose(member: ActingMember) -> UserId | None:
+    return None if reaches(member.role, Role.ADMIN) else member.person_id

@@ -1,0 +1,374 @@
+"""Channels over HTTP: which platforms there are, connecting accounts, and changing what was connected."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from shared.access.author import author_of
+from shared.access.connector import connector_of
+from shared.access.context import ActingMember, Via
+from shared.channels import queries
+from shared.channels.callback import HtmlAnswer, agreed, came_back
+from shared.channels.callback_html import SECURITY_HEADERS
+from shared.channels.connect import (
+    NewConnection,
+    choose_page,
+    connect_by_form,
+    finish,
+    list_pages,
+    start,
+)
+from shared.channels.customers import change_customer
+from shared.channels.mentions import find_mentions
+from shared.channels.schemas import (
+    CatalogueOut,
+    ChangeCustomer,
+    ChangeNickname,
+    ChangePostingTimes,
+    ChangeSettings,
+    ChannelOut,
+    ChannelRef,
+    ChannelsOut,
+    ChoosePage,
+    ConnectChannel,
+    ConnectedOut,
+    FindMentions,
+    MentionOut,
+    PageOut,
+    StartedOut,
+    Zone,
+    catalogue,
+    channel_out,
+    channels_out,
+    connected_out,
+    mentions_out,
+    pages_out,
+)
+from shared.core.config import settings
+from shared.core.crypto import new_secret
+from shared.core.wire import WebAddress
+from shared.posts.store import delete_posts_of_channel
+from shared.providers.registry import slugs
+from shared.web import cookies
+from shared.web.app import as_handler, make_app
+from shared.web.deps import Acting, Reading, Writing
+from shared.web.routing import Router
+
+BROWSER_COOKIE_LIFE = timedelta(hours=1)  # as long as a state lives
+BROWSER_SECRET = re.compile(r"[\w-]{43}")  # what `new_secret` makes
+
+
+def _browser(request: Request) -> str | None:
+    return cookies.read(request, cookies.CONNECTING)
+
+
+Browser = Annotated[str | None, Depends(_browser)]
+"""The secret that identifies the browser that started connecting."""
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+# A read asks the platform too, which may refuse.
+ASKS_THE_PLATFORM: dict[int | str, dict[str, Any]] = {
+    409: {"description": "The platform refused, in its own words", "content": _PROBLEM},
+}
+# What goes wrong while connecting is a page; what is wrong with the request itself is a problem, as everywhere.
+PAGES: dict[int | str, dict[str, Any]] = {
+    status: {"description": said, "content": {**_PROBLEM, "text/html": {}}}
+    for status, said in (
+        (403, "Another browser started the connection"),
+        (404, "There is no such platform"),
+        (409, "Not connected: the platform's words, or a state that does not hold"),
+        (422, "A field of the form is missing or does not look right"),
+        (429, "The platform asks to wait, or too many requests came from this address"),
+        (503, "The platform cannot be reached"),
+    )
+}
+FORM_BODY = {
+    "requestBody": {
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "state": {"type": "string"},
+                        "code": {"type": "string"},
+                        "pageId": {"type": "string"},
+                    },
+                    "additionalProperties": {"type": "string"},
+                }
+            }
+        }
+    }
+}
+
+integrations = Router(prefix="/integrations", tags=["Channels"])
+callback = Router(prefix="/app/integrations/social", tags=["Channels"])
+
+
+@integrations.get("")
+def list_integrations(member: Acting, session: Reading) -> ChannelsOut:
+    """List the organization's channels. Oldest first, without any token."""
+    return channels_out(queries.list_channels(session, member.organization_id))
+
+
+@integrations.get("/list")
+def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
+    """List the organization's channels (alias).
+
+    The same as `GET /integrations`, for clients that know it by this name.
+    """
+    return channels_out(queries.list_channels(session, member.organization_id))
+
+
+@integrations.get("/providers")
+def list_integration_providers() -> CatalogueOut:
+    """List the platforms whose accounts can be connected.
+
+    Each with its table: how to connect, how it counts text, which media it takes, and its settings.
+    """
+    hidden = settings().hidden_providers
+    return catalogue([slug for slug in slugs() if slug not in hidden])
+
+
+@integrations.get("/social/{provider}", responses=ASKS_THE_PLATFORM)
+def start_social_integration(
+    provider: str,
+    member: Acting,
+    response: Response,
+    browser: Browser = None,
+    refresh: Annotated[
+        str | None, Query(max_length=500, description="The channel to reconnect.")
+    ] = None,
+    external_url: Annotated[
+        str | None,
+        Query(
+            alias="externalUrl",
+            max_length=500,
+            description=("The server, for platforms with many."),
+        ),
+    ] = None,
+    redirect_url: Annotated[
+        WebAddress | None, Query(alias="redirectUrl", description="Where to go afterwards.")
+    ] = None,
+    timezone: Annotated[Zone | None, Query(description="The time zone of posting times.")] = None,
+) -> StartedOut:
+    """Start connecting an account.
+
+    Answers the address that the member's browser must go to; the platform then sends it back to our page.
+    """
+    kept = _keep_browser(response, member, browser)
+    wanted = NewConnection(
+        zone=member.timezone if timezone is None else timezone,
+        instance=external_url,
+        reconnects=refresh,
+        return_url=redirect_url,
+        browser=kept,
+    )
+    return StartedOut(url=start(connector_of(member), provider, wanted))
+
+
+@integrations.post("/social/{provider}/connect", status_code=201)
+def connect_social_integration(provider: str, body: ConnectChannel, member: Acting) -> ConnectedOut:
+    """Finish connecting an account.
+
+    Takes the platform's `state` and `code`, or the `fields` of a platform that is connected by a form.
+    """
+    return _connect(provider, body, member)
+
+
+@integrations.post("/social-connect/{provider}", status_code=201)
+def connect_social_integration_alias(
+    provider: str, body: ConnectChannel, member: Acting
+) -> ConnectedOut:
+    """Finish connecting an account (alias).
+
+    The same as `POST /integrations/social/{provider}/connect`, for clients that know it by this name.
+    """
+    return _connect(provider, body, member)
+
+
+@integrations.post("/provider/{channel_id}/connect")
+def choose_integration_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
+    """Choose a channel's page.
+
+    Ends what connecting began where an account manages several pages.
+    """
+    return channel_out(choose_page(connector_of(member), channel_id, body.page_id))
+
+
+@integrations.post("/disable")
+def disable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
+    """Pause a channel. Posts that fall due while a channel is disabled fail with that reason."""
+    return _changed(session, member, body.id, {"disabled": True})
+
+
+@integrations.post("/enable")
+def enable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
+    """Resume a paused channel. Posts that fall due from now on are published again."""
+    return _changed(session, member, body.id, {"disabled": False})
+
+
+@integrations.post("/mentions")
+def search_integration_mentions(body: FindMentions, member: Acting) -> list[MentionOut]:
+    """Find people to mention. Asks the channel's platform; best match first."""
+    return mentions_out(find_mentions(member.organization_id, body.id, body.data.query))
+
+
+@integrations.delete("")
+def delete_integration_by_body(body: ChannelRef, member: Acting, session: Writing) -> ChannelRef:
+    """Delete a channel, named in the body. The same as `DELETE /integrations/{channel_id}`."""
+    return _deleted(session, member, body.id)
+
+
+@integrations.get("/{channel_id}")
+def get_integration(channel_id: UUID, member: Acting, session: Reading) -> ChannelOut:
+    """Read one channel. Without any token."""
+    return channel_out(queries.get_channel(session, member.organization_id, channel_id))
+
+
+@integrations.delete("/{channel_id}")
+def delete_integration(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
+    """Delete a channel.
+
+    Its tokens are forgotten; what was published through it stays where it is.
+    """
+    return _deleted(session, member, channel_id)
+
+
+@integrations.get(
+    "/{channel_id}/pages",
+    responses=ASKS_THE_PLATFORM,
+)
+def list_integration_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
+    """List the pages that a channel can post to. Asks the channel's platform."""
+    return pages_out(list_pages(member.organization_id, channel_id))
+
+
+@integrations.post("/{channel_id}/settings")
+def update_integration_settings(
+    channel_id: UUID, body: ChangeSettings, member: Acting, session: Writing
+) -> ChannelOut:
+    """Change a channel's settings. Replaces the list of the account's own settings."""
+    kept = [setting.model_dump(by_alias=True) for setting in body.additional_settings]
+    return _changed(session, member, channel_id, {"additional_settings": kept})
+
+
+@integrations.post("/{channel_id}/time", status_code=201)
+def update_integration_times(
+    channel_id: UUID, body: ChangePostingTimes, member: Acting, session: Writing
+) -> ChannelOut:
+    """Change a channel's posting times.
+
+    Replaces the list; an empty one means that the queue never places a post here.
+    """
+    times = [time.model_dump(exclude_none=True) for time in body.time]
+    changes: dict[str, Any] = {"posting_times": times}
+    if body.timezone:
+        changes["timezone"] = body.timezone
+    return _changed(session, member, channel_id, changes)
+
+
+@integrations.post("/{channel_id}/nickname")
+def update_integration_nickname(
+    channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
+) -> ChannelOut:
+    """Change a channel's nickname. Without a picture, the one it has stays."""
+    changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
+    return _changed(session, member, channel_id, changes)
+
+
+@integrations.put("/{channel_id}/customer")
+def update_integration_customer(
+    channel_id: UUID, body: ChangeCustomer, member: Acting, session: Writing
+) -> ChannelOut:
+    """Set a channel's customer. A name that no customer has yet makes one; null is nobody."""
+    return channel_out(change_customer(session, member.organization_id, channel_id, body))
+
+
+@callback.get(
+    "/{provider}",
+    response_class=HTMLResponse,
+    responses=PAGES,
+)
+def get_social_integration_page(
+    provider: str, request: Request, browser: Browser = None
+) -> Response:
+    """Return from a platform.
+
+    A page: which account was connected, what is still to be chosen, or the platform's own words.
+    """
+    return _page(came_back(provider, request.query_params, browser))
+
+
+@callback.post(
+    "/{provider}",
+    response_class=HTMLResponse,
+    responses=PAGES,
+    openapi_extra=FORM_BODY,
+)
+async def submit_social_integration_page(
+    provider: str, request: Request, browser: Browser = None
+) -> Response:
+    """Submit a form of the page that a platform returned to.
+
+    Goes on with the consent, the account's fields, or the chosen page.
+    """
+    form = dict(parse_qsl((await request.body()).decode(errors="replace")))
+    return _page(agreed(provider, form, browser))
+
+
+def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> ConnectedOut:
+    connector = connector_of(member)
+    if body.state is not None:
+        finished = finish(
+            provider,
+            body.state,
+            body.platform_code(),
+            caller=connector,
+            zone=body.timezone,
+        )
+    else:
+        finished = connect_by_form(
+            connector,
+            provider,
+            body.platform_code(),
+            zone=member.timezone if body.timezone is None else body.timezone,
+            reconnects=body.refresh,
+        )
+    return connected_out(finished)
+
+
+def _changed(
+    session: Writing, member: ActingMember, channel_id: UUID, changes: dict[str, Any]
+) -> ChannelOut:
+    return channel_out(queries.change_channel(session, member.organization_id, channel_id, changes))
+
+
+def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
+    # Posts before their channel: the order in which the publisher locks them too.
+    delete_posts_of_channel(session, author_of(member), channel_id)
+    deleted = queries.delete_channel(session, member.organization_id, channel_id)
+    return ChannelRef(id=deleted.id)
+
+
+def _keep_browser(response: Response, member: ActingMember, browser: str | None) -> str | None:
+    """Give the starting browser the secret by which it is known when it comes back; a program gets none."""
+    if member.via is not Via.SESSION:
+        return None
+    secret = browser if browser and BROWSER_SECRET.fullmatch(browser) else new_secret()
+    cookies.set_connecting(response, secret, BROWSER_COOKIE_LIFE)
+    return secret
+
+
+def _page(shown: HtmlAnswer) -> Response:
+    if shown.location is not None:
+        return RedirectResponse(shown.location, shown.status, headers=SECURITY_HEADERS)
+    return HTMLResponse(shown.html, shown.status, headers=SECURITY_HEADERS)
+
+
+app = make_app("channels", routers=[integrations, callback])
+handler = as_handler(app)

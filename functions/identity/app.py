@@ -1,0 +1,421 @@
+"""`/auth/*` and `/user/*`: coming in, staying in, and who one is."""
+
+import hmac
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from shared.access.register import can_register, register
+from shared.access.schemas import OwnSelf, own_self
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import SessionId
+from shared.core.log import log
+from shared.identity import codes, sessions
+from shared.identity import queries as identity
+from shared.identity.errors import NoSuchSession, SessionOver
+from shared.identity.schemas import (
+    Activated,
+    Activation,
+    CanRegister,
+    ForgotAnswer,
+    LoggedIn,
+    LoggedOut,
+    Login,
+    MailPreferences,
+    MailRequest,
+    MailRequested,
+    PasswordReset,
+    PasswordWasReset,
+    PersonalIn,
+    PersonalOut,
+    PictureOut,
+    Registered,
+    Registration,
+    Renewed,
+    SessionList,
+    SessionOut,
+)
+from shared.identity.tokens import read_expired_access_token
+from shared.identity.unsubscribe import kind_of, unsubscribe
+from shared.organizations import queries as organizations
+from shared.organizations.api_keys import (
+    change_api_key,
+    make_api_key,
+    revoke_api_key,
+    rotate_api_key,
+)
+from shared.organizations.errors import NoSuchMember
+from shared.organizations.schemas import (
+    ApiKeyChange,
+    ApiKeyIn,
+    ApiKeyList,
+    ApiKeyMade,
+    ApiKeyOut,
+    ApiKeyRevoked,
+    ApiKeyRotation,
+    Impersonation,
+    ImpersonationCandidate,
+    ImpersonationCandidates,
+    Membership,
+    OrganizationChoice,
+)
+from shared.organizations.settings import check_membership, list_organizations
+from shared.web import cookies
+from shared.web.app import as_handler, make_app
+from shared.web.deps import (
+    Acting,
+    Autocommit,
+    OwnProfile,
+    Reading,
+    Writing,
+    client_address,
+    credentials_of,
+)
+from shared.web.html import (
+    activation_page,
+    password_page,
+    unsubscribe_page,
+    unsubscribed_page,
+)
+from shared.web.routing import Router, refusals
+
+Mailed = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="What the mailed link ends with. Open the complete link from the mail, or "
+        "request another mail.",
+    ),
+]
+# A link is opened by a browser, which is answered a page; a program is answered a problem.
+OF_A_LINK: dict[int | str, dict[str, Any]] = {
+    status: {**said, "content": {**said["content"], "text/html": {}}}
+    for status, said in refusals(422, 429, 503).items()
+}
+
+auth = Router(prefix="/auth", tags=["Signing in"])
+user = Router(prefix="/user", tags=["User"])
+
+
+@auth.get("/can-register")
+def get_can_register(session: Reading) -> CanRegister:
+    """Return whether this server accepts new accounts."""
+    return CanRegister(register=can_register(session))
+
+
+@auth.post("/register", response_model_exclude_none=True, responses=refusals(403, 503))
+def register_account(
+    body: Registration, response: Response, request: Request, session: Writing
+) -> Registered:
+    """Register with an address and a password, as the owner of a new organization.
+
+    Where mails leave, the answer is `{"activate": true}` and the account waits for the mailed link. Where they do
+    not, the account is active and the browser signed in: `{"register": true}`. A mail that its server refuses is a 503
+    with the code `activation_not_sent`: the account is stored, and `/auth/resend-activation` mails the link again.
+    """
+    newcomer = register(session, body)
+    if not newcomer.is_active:
+        response.headers["activate"] = "true"
+        return Registered(activate=True)
+    tokens = sessions.open_session(session, newcomer.user_id, _device(request))
+    cookies.set_session(response, tokens)
+    response.headers["onboarding"] = "true"
+    return Registered(register=True)
+
+
+@auth.get("/activate", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_activate_page(code: Mailed) -> HTMLResponse:
+    """Show the page where the mailed link activates an account.
+
+    Opening it changes nothing: mail programs and scanners open links too.
+    """
+    return activation_page(code)
+
+
+@auth.post("/activate")
+def activate_account(
+    body: Activation, response: Response, request: Request, session: Writing
+) -> Activated:
+    """Activate an account by the mailed code, and sign the browser in."""
+    user_id = codes.activate(session, body.code)
+    cookies.set_session(response, sessions.open_session(session, user_id, _device(request)))
+    return Activated(can=True)
+
+
+@auth.post("/resend-activation")
+def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
+    """Email the activation link again. The answer does not say whether there is such an account."""
+    codes.resend_activation(session, body.email)
+    return MailRequested()
+
+
+@auth.post("/login", responses=refusals(401, 403))
+def login(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
+    """Sign in with an address and a password.
+
+    After ten wrong passwords in a row the account is locked for 15 minutes; the answer is the same as to a wrong
+    password.
+    """
+    tokens = sessions.log_in(
+        session, email=body.email, password=body.password, device=_device(request)
+    )
+    cookies.set_session(response, tokens)
+    response.headers["reload"] = "true"
+    return LoggedIn()
+
+
+@auth.post("/renew", responses=refusals(401))
+def renew_session(request: Request, response: Response, session: Autocommit) -> Renewed:
+    """Exchange the cookie `renew` (`__Host-renew` on https) for a new access token and a new cookie.
+
+    The old cookie is good for another 30 seconds, for requests that were under way. After that its use ends the
+    session: somebody has a copy.
+    """
+    token = cookies.read_renew(request)
+    if not token:
+        raise SessionOver
+    cookies.set_session(response, sessions.renew(session, token))
+    return Renewed()
+
+
+@auth.post("/forgot")
+def forgot_password(body: MailRequest, session: Writing) -> ForgotAnswer:
+    """Email a link to set a new password. The answer does not say whether there is such an account."""
+    codes.send_reset(session, body.email)
+    return ForgotAnswer()
+
+
+@auth.get("/forgot-return", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_forgot_return_page(token: Mailed) -> HTMLResponse:
+    """Show the page where the mailed link sets a new password."""
+    return password_page(token)
+
+
+@auth.post("/forgot-return")
+def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
+    """Set a new password by the mailed code. Every session of the user ends."""
+    if not hmac.compare_digest(body.password.encode(), body.repeat_password.encode()):
+        problem = FieldProblem(
+            "repeatPassword",
+            "differs",
+            "The passwords do not match. Enter the same password twice.",
+        )
+        raise InvalidInput(
+            "The passwords do not match. Enter the same password twice.", problems=[problem]
+        )
+    codes.reset_password(session, body.token, body.password)
+    return PasswordWasReset()
+
+
+@user.get("/self")
+def get_self(member: Acting, profile: OwnProfile) -> OwnSelf:
+    """Return the caller, their organization and their role."""
+    return own_self(member, profile)
+
+
+@user.get("/personal")
+def get_personal(member: Acting, profile: OwnProfile) -> PersonalOut:
+    """Return the user's profile."""
+    return PersonalOut(
+        id=member.person_id,
+        email=profile.email,
+        name=profile.name,
+        bio=profile.bio,
+        picture=PictureOut(path=profile.picture_url) if profile.picture_url else None,
+        timezone=member.timezone,
+    )
+
+
+@user.post("/personal")
+def update_personal(body: PersonalIn, member: Acting, session: Writing) -> PersonalOut:
+    """Change the user's profile; a time zone that is left out stays."""
+    row = identity.update_personal(
+        session,
+        member.person_id,
+        name=body.fullname,
+        bio=body.bio,
+        picture_url=body.picture.path if body.picture else None,
+        timezone=body.timezone,
+    )
+    return PersonalOut(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        bio=row.bio,
+        picture=PictureOut(path=row.picture_url) if row.picture_url else None,
+        timezone=row.timezone,
+    )
+
+
+@user.get("/email-notifications")
+def get_email_notifications(member: Acting, session: Reading) -> MailPreferences:
+    """Return which mails the user wants."""
+    row = identity.get_mail_preferences(session, member.person_id)
+    return MailPreferences(
+        send_success_emails=row.sends_success_mails, send_failure_emails=row.sends_failure_mails
+    )
+
+
+@user.post("/email-notifications")
+def update_email_notifications(
+    body: MailPreferences, member: Acting, session: Writing
+) -> MailPreferences:
+    """Choose which emails to get. Mails about the account itself always come."""
+    identity.set_mail_preferences(
+        session,
+        member.person_id,
+        success=body.send_success_emails,
+        failure=body.send_failure_emails,
+    )
+    return body
+
+
+@user.get("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
+    """Show the page where a mailed link turns off one kind of email.
+
+    Opening it changes nothing: mail programs and scanners open links too.
+    """
+    return unsubscribe_page(kind_of(token))
+
+
+@user.post(
+    "/unsubscribe", operation_id="unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK
+)
+def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
+    """Turn off one kind of email for a user, with the link from such an email.
+
+    Nobody needs to be signed in. Mail programs send this for their users, with the body
+    `List-Unsubscribe=One-Click` (RFC 8058); the body is not read. The link never expires.
+    """
+    return unsubscribed_page(unsubscribe(session, token))
+
+
+@user.get("/organizations", operation_id="listOrganizations")
+def get_organizations(member: Acting, session: Reading) -> list[Membership]:
+    """List the user's organizations, first joined first."""
+    return list_organizations(session, member.person_id)
+
+
+@user.post("/change-org")
+def change_organization(
+    body: OrganizationChoice, response: Response, member: Acting, session: Reading
+) -> OrganizationChoice:
+    """Select the organization of further requests with the cookie `showorg`."""
+    check_membership(session, body.id, member.person_id)
+    cookies.choose_organization(response, body.id)
+    return body
+
+
+@user.post("/logout")
+def logout(request: Request, response: Response, session: Autocommit) -> LoggedOut:
+    """End the session, if there is one, and clear the cookies."""
+    claims = read_expired_access_token(credentials_of(request).access_token or "")
+    if claims:
+        identity.revoke_session_of(session, claims.user_id, claims.session_id)
+    cookies.clear_session(response)
+    response.headers["logout"] = "true"
+    return LoggedOut()
+
+
+@user.get("/sessions")
+def list_sessions(member: Acting, session: Reading) -> SessionList:
+    """List the user's sessions, last used first."""
+    return SessionList(
+        sessions=[
+            SessionOut(**row._asdict(), current=row.id == member.session_id)
+            for row in identity.list_sessions(session, member.person_id)
+        ]
+    )
+
+
+@user.delete("/sessions/{session_id}")
+def delete_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut:
+    """End one of the user's sessions."""
+    if not identity.revoke_session_of(session, member.person_id, SessionId(session_id)):
+        raise NoSuchSession
+    return LoggedOut()
+
+
+@user.get("/impersonate")
+def find_members_to_impersonate(
+    name: Annotated[str, Query(min_length=1, max_length=200)], session: Reading
+) -> ImpersonationCandidates:
+    """Search members of any organization by name or address; for super admins."""
+    return ImpersonationCandidates(
+        members=[
+            ImpersonationCandidate.model_validate(row)
+            for row in organizations.search_members(session, name)
+        ]
+    )
+
+
+@user.post("/impersonate")
+def impersonate_user(
+    body: Impersonation, response: Response, member: Acting, session: Reading
+) -> Impersonation:
+    """Act as a member with the cookie `impersonate`; for super admins. Every request made so is logged."""
+    if body.id and not organizations.member_exists(session, body.id):
+        raise NoSuchMember
+    log.info(
+        "impersonation.chosen",
+        extra={"by": str(member.impersonated_by or member.user_id), "member_id": str(body.id)},
+    )
+    cookies.impersonate(response, body.id)
+    return body
+
+
+@user.get("/api-key")
+def list_api_keys(member: Acting, session: Reading) -> ApiKeyList:
+    """List the organization's API keys, newest first. The keys themselves are never shown again."""
+    rows = organizations.LIST_API_KEYS.all(session, member.organization_id)
+    return ApiKeyList(keys=[ApiKeyOut.model_validate(row) for row in rows])
+
+
+@user.post("/api-key", status_code=201)
+def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMade:
+    """Create an API key. The answer is the only place that ever shows it."""
+    return make_api_key(
+        session,
+        member.organization_id,
+        member.person_id,
+        name=body.name,
+        scopes=tuple(sorted(body.scopes)),
+        expires_at=body.expires_at,
+    )
+
+
+@user.put("/api-key/{key_id}")
+def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Writing) -> ApiKeyOut:
+    """Change an API key's name, scopes or expiry."""
+    return change_api_key(session, member.organization_id, key_id, body)
+
+
+@user.post("/api-key/{key_id}/rotate", operation_id="rotateApiKey", status_code=201)
+def replace_api_key(
+    key_id: UUID, member: Acting, session: Writing, body: ApiKeyRotation | None = None
+) -> ApiKeyMade:
+    """Rotate an API key. The old one is refused at once, unless it is to do for some hours more."""
+    hours = (body or ApiKeyRotation()).keep_old_for_hours
+    return rotate_api_key(
+        session, member.organization_id, key_id, keep_old_for=timedelta(hours=hours)
+    )
+
+
+@user.delete("/api-key/{key_id}")
+def delete_api_key(key_id: UUID, member: Acting, session: Writing) -> ApiKeyRevoked:
+    """Revoke an API key: the next request with it is refused."""
+    revoke_api_key(session, member.organization_id, key_id)
+    return ApiKeyRevoked(id=key_id)
+
+
+app = make_app("identity", routers=[auth, user])
+handler = as_handler(app)
+
+
+def _device(request: Request) -> sessions.Device:
+    return sessions.Device(client_address(request), request.headers.get("user-agent"))

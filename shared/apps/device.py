@@ -1,0 +1,132 @@
+"""How a program without a browser gets a token: it shows a code, a member types it elsewhere, and it asks until then.
+
+As the command-line program does that existing installations have, and close to RFC 8628: without a client id, since
+there is one such program, and at an address of its own.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from shared.apps import queries
+from shared.apps.credentials import NewToken, new_token, new_user_code, read_user_code
+from shared.apps.errors import NoSuchUserCode, OAuthRefused
+from shared.apps.schemas import DeviceStarted, DeviceToken
+from shared.apps.scopes import SCOPES, scope_text
+from shared.core.config import settings
+from shared.core.crypto import hash_secret, new_secret
+from shared.core.ids import OrganizationId, UserId, new_id
+
+CLIENT_ID = "roost_device"
+LIFE = timedelta(minutes=15)
+INTERVAL = timedelta(seconds=5)
+_JITTER = timedelta(
+    seconds=1
+)  # a program that waits exactly the interval may arrive a little sooner
+_NAME = "Command-line program"
+_DESCRIPTION = "A program on one of your computers, without a browser."
+_TRIES = 5  # a user code is taken once in a million million times
+
+
+def start_device(session: Session) -> DeviceStarted:
+    """Begin: make the code that the device keeps, and the one that it shows."""
+    device_code = new_secret()
+    for _ in range(_TRIES):
+        user_code = new_user_code()
+        added = queries.ADD_DEVICE.find(
+            session,
+            app_id=new_id(),
+            client_id=CLIENT_ID,
+            name=_NAME,
+            description=_DESCRIPTION,
+            device_code_hash=hash_secret(device_code),
+            user_code=user_code,
+            life_seconds=LIFE.total_seconds(),
+        )
+        if added:
+            break
+    address = f"{settings().public_url}/device"
+    return DeviceStarted(
+        device_code=device_code,
+        user_code=user_code,
+        verification_uri=address,
+        verification_uri_complete=f"{address}?code={user_code}",
+        expires_in=int(LIFE.total_seconds()),
+        interval=int(INTERVAL.total_seconds()),
+    )
+
+
+def approve_device(
+    session: Session, organization_id: OrganizationId, user_id: UserId, typed: str
+) -> None:
+    """Let the device that shows a code act for the organization.
+
+    Raises:
+        NoSuchUserCode: none waits with it.
+    """
+    _settle(session, organization_id, user_id, typed, approves=True)
+
+
+def deny_device(
+    session: Session, organization_id: OrganizationId, user_id: UserId, typed: str
+) -> None:
+    """Turn the device away that shows a code.
+
+    Raises:
+        NoSuchUserCode: none waits with it.
+    """
+    _settle(session, organization_id, user_id, typed, approves=False)
+
+
+def poll_device(session: Session, device_code: str) -> DeviceToken:
+    """Give a device its token, once a member has approved.
+
+    The session must not be a transaction: that it asked is noted although the answer is a refusal.
+
+    Raises:
+        OAuthRefused: not yet, too soon, denied, or over, as RFC 8628 section 3.5 names it.
+    """
+    device_code_hash = hash_secret(device_code)
+    row = queries.POLL_DEVICE.find(session, device_code_hash, (INTERVAL - _JITTER).total_seconds())
+    if row is None or row.is_over:
+        raise OAuthRefused("expired_token", "The code has expired. Start again.")
+    if row.is_denied:
+        raise OAuthRefused("access_denied", "The member denied access.")
+    if not row.is_approved:
+        if row.too_soon:
+            raise OAuthRefused(
+                "slow_down", f"This is too often. Ask every {INTERVAL.seconds} seconds."
+            )
+        raise OAuthRefused(
+            "authorization_pending", "No member has approved the device yet. Keep asking."
+        )
+    token = new_token()
+    grant = queries.EXCHANGE_DEVICE.find(
+        session,
+        grant_id=new_id(),
+        device_code_hash=device_code_hash,
+        scopes=list(SCOPES),
+        **NewToken(hash_secret(token))._asdict(),
+    )
+    if grant is None:
+        raise OAuthRefused("expired_token", "The code has expired. Start again.")
+    return DeviceToken(
+        access_token=token,
+        token_type="bearer",  # noqa: S106  a type's name
+        scope=scope_text(grant.scopes),
+        api_url=settings().public_url,
+        organization_id=grant.organization_id,
+    )
+
+
+def _settle(
+    session: Session,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    typed: str,
+    *,
+    approves: bool,
+) -> None:
+    user_code = read_user_code(typed)
+    if not queries.SETTLE_DEVICE.run(session, organization_id, user_id, user_code, approves):
+        raise NoSuchUserCode

@@ -1,0 +1,48 @@
+"""Which programs members let in, and how one is shown out again."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.apps import queries
+from shared.apps.errors import NoSuchGrant
+from shared.apps.schemas import GrantApp, GrantList, GrantOut, GrantUser
+from shared.core.ids import OrganizationId, UserId
+
+
+def list_grants(
+    session: Session, organization_id: OrganizationId, *, of_user: UserId | None
+) -> GrantList:
+    """List what a member allowed programs, the latest first; None: what every member did."""
+    rows = queries.LIST_GRANTS.all(session, organization_id, of_user=of_user)
+    return GrantList(
+        grants=[
+            GrantOut(
+                id=row.id,
+                app=GrantApp(
+                    name=row.name,
+                    description=row.description,
+                    picture=row.picture_url,
+                    client_id=row.client_id,
+                ),
+                user=GrantUser(id=row.user_id, name=row.user_name, email=row.email),
+                device=row.device or None,
+                scopes=row.scopes,
+                granted_at=row.granted_at,
+                last_used_at=row.last_used_at,
+            )
+            for row in rows
+        ]
+    )
+
+
+def revoke_grant(
+    session: Session, organization_id: OrganizationId, grant_id: UUID, *, of_user: UserId | None
+) -> None:
+    """Revoke a consent: the next request with its token is refused.
+
+    Raises:
+        NoSuchGrant: the member gave none with this id; None: no member did.
+    """
+    if not queries.REVOKE_GRANT.run(session, organization_id, grant_id, of_user=of_user):
+        raise NoSuchGrant

@@ -1,0 +1,177 @@
+"""What a browser is shown that a program sends here: who asks, for what, and a way to say yes or no.
+
+Each page is a title, a body, and one script that is always the same text: what differs is in the body's attributes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from uuid import UUID
+
+from shared.apps.redirects import origin_of
+from shared.apps.schemas import AppShown, Maker
+from shared.apps.scopes import READ, WRITE
+
+_MAY = {
+    READ: "see your name and address, channels and the customers they belong to, posts, files and notifications",
+    WRITE: "write, change, publish and delete posts, upload files, and connect or remove channels",
+}
+_MAY_NOT = "It cannot administer the organization: its settings, members, keys and webhooks."
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """What a page consists of."""
+
+    title: str
+    body: str
+    script: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """Who is signed in, and for which organizations they could answer: id and name."""
+
+    email: str
+    organization_id: UUID
+    organizations: Sequence[tuple[UUID, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Since when a program is here, which organization made it (None: it registered itself), and what time it is."""
+
+    at: datetime
+    by: Maker | None
+    now: datetime
+
+
+def consent_page(
+    app: AppShown,
+    scopes: Sequence[str],
+    asked: Mapping[str, str],
+    who: Somebody,
+    made: Made,
+) -> PageContent:
+    """Ask whether a program may act for an organization."""
+    name = escape(app.name)
+    body = f"""
+<p><strong>{name}</strong> asks to act for you. {escape(app.description)}</p>
+{_maker(made)}
+<p>It may, with your role:</p>
+<ul>{"".join(f"<li>{_MAY[scope]}</li>" for scope in scopes)}</ul>
+<p>{_MAY_NOT}</p>
+<form id="form" data-asked="{escape(json.dumps(dict(asked)))}">
+{_choice(who)}
+<button name="answer" value="approve">Allow</button>
+<button name="answer" value="deny" class="second">Do not allow</button>
+</form>
+<p id="said" role="status"></p>
+<p>You are signed in as {escape(who.email)}. After you answer, you go to {escape(origin_of(app.redirect_url))}. You can
+withdraw permission at any time.</p>
+"""
+    return PageContent(f"Allow {app.name} to act for you?", body, _SEND + _CONSENT)
+
+
+def device_page(user_code: str, who: Somebody) -> PageContent:
+    """Ask whether the device that shows a code may act for an organization."""
+    body = f"""
+<p>A program on a computer asks to act for you. <strong>Go on only if you have started it yourself, and it shows this
+code.</strong></p>
+<p>It may, with your role:</p>
+<ul>{"".join(f"<li>{may}</li>" for may in _MAY.values())}</ul>
+<p>{_MAY_NOT}</p>
+<form id="form">
+<label>Code<input name="code" value="{escape(user_code)}" autocomplete="off" autocapitalize="characters"
+  spellcheck="false" maxlength="20" required></label>
+{_choice(who)}
+<button name="answer" value="approve">Allow</button>
+<button name="answer" value="deny" class="second">Do not allow</button>
+</form>
+<p id="said" role="status"></p>
+<p>You are signed in as {escape(who.email)}. You can withdraw permission at any time.</p>
+"""
+    return PageContent("Allow a device to act for you?", body, _SEND + _DEVICE)
+
+
+def refused_page(title: str, why: str, *, return_to: str | None = None) -> PageContent:
+    """Explain why nothing can be asked. Nobody is sent on without a click: the address is the program's own choice."""
+    onward = (
+        f'<p><a href="{escape(return_to)}">Go back to {escape(origin_of(return_to))}</a></p>'
+        if return_to
+        else ""
+    )
+    return PageContent(title, f"<p>{escape(why)}</p>{onward}")
+
+
+def _maker(made: Made) -> str:
+    """Name who made a program, since when they are here, and that nobody has checked it: its name proves nothing."""
+    unchecked = "<strong>Nobody has checked who they are.</strong> The app chose its name itself."
+    if made.by is None:
+        return (
+            f"<p>This app registered itself {_ago(made.at, made.now)}. {unchecked} "
+            "Go on only if you have just started it.</p>"
+        )
+    return (
+        f"<p>The organization <strong>{escape(made.by.name)}</strong>, here since {_day(made.by.since)}, made this app "
+        f"{_ago(made.at, made.now)}. {unchecked} Go on only if you know this organization.</p>"
+    )
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    days = (now - at).days
+    if days < 1:
+        return "today"
+    return f"{days} day{'s' if days > 1 else ''} ago"
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {at:%B %Y}"
+
+
+def _choice(who: Somebody) -> str:
+    options = "".join(
+        f'<option value="{key}"{" selected" if key == who.organization_id else ""}>{escape(name)}</option>'
+        for key, name in who.organizations
+    )
+    return f'<label>Organization<select name="organization">{options}</select></label>'
+
+
+# A session that has run out is renewed once, as the console does.
+_SEND = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+const renew = async () => (await fetch("/auth/renew", {method: "POST"})).ok;
+const post = (path, body, headers = {}) => fetch(path, {
+  method: "POST",
+  headers: {"content-type": "application/json", ...headers},
+  body: JSON.stringify(body),
+});
+const send = async (path, body, headers) => {
+  let answer = await post(path, body, headers);
+  if (answer.status === 401 && await renew()) answer = await post(path, body, headers);
+  const told = await answer.json();
+  if (!answer.ok) said.textContent = told.detail || told.error_description || told.error;
+  return answer.ok ? told : null;
+};
+"""
+_CONSENT = """
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const asked = JSON.parse(form.dataset.asked);
+  const told = await send("/oauth/authorize", {...asked, action: event.submitter.value},
+    {showorg: form.organization.value});
+  if (told) location.assign(told.redirect);
+});
+"""
+_DEVICE = """
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const told = await send("/device/approve",
+    {code: form.code.value, approve: event.submitter.value === "approve"}, {showorg: form.organization.value});
+  if (!told) return;
+  said.textContent = told.approved ? "The device is allowed. You can close this page." : "The device was denied.";
+  form.remove();
+});
+"""

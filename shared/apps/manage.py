@@ -1,0 +1,123 @@
+"""How an organization keeps the app that others may consent to: made once, its secret shown once, gone with all it was given."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.apps import queries
+from shared.apps.credentials import new_client_id, new_client_secret
+from shared.apps.errors import AppExists, NoApp
+from shared.apps.schemas import AppChange, AppIn, AppMade, AppOut, AppSecret
+from shared.core.crypto import hash_secret
+from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import OrganizationId, new_id
+from shared.db.statement import to_json
+
+
+def get_app(session: Session, organization_id: OrganizationId) -> AppOut:
+    """Return the organization's app.
+
+    Raises:
+        NoApp: it has made none.
+    """
+    return _out(queries.FIND_APP.find(session, organization_id))
+
+
+def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> AppMade:
+    """Create the organization's app. The answer is the only place that ever shows its secret.
+
+    Raises:
+        AppExists: there is one already.
+    """
+    secret = new_client_secret()
+    row = queries.ADD_APP.find(
+        session,
+        organization_id=organization_id,
+        app_id=new_id(),
+        client_id=new_client_id(),
+        secret_hash=hash_secret(secret),
+        name=app.name,
+        description=app.description,
+        picture_url=app.picture,
+        redirect_uris=[app.redirect_url],
+    )
+    if row is None:
+        raise AppExists
+    return AppMade(**_out(row).model_dump(), client_secret=secret)
+
+
+def change_app(session: Session, organization_id: OrganizationId, change: AppChange) -> AppOut:
+    """Change what is given and leave the rest.
+
+    Raises:
+        InvalidInput: nothing is given, or null for what cannot be missing.
+        NoApp: there is none.
+    """
+    given = {name: getattr(change, name) for name in change.model_fields_set}
+    if nulls := [name for name, value in given.items() if value is None and name != "picture"]:
+        _refuse(
+            nulls[0], "missing", "This must not be empty. Leave it out to keep the current value."
+        )
+    if not given:
+        _refuse(
+            "name",
+            "missing",
+            "There is nothing to change. Send a name, a description, a picture or a redirect URL.",
+        )
+    values = {_COLUMNS[name]: value for name, value in given.items()}
+    if "redirect_uris" in values:
+        values["redirect_uris"] = [values["redirect_uris"]]
+    return _out(queries.CHANGE_APP.find(session, organization_id, to_json(values)))
+
+
+def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecret:
+    """Rotate the app's secret; the one before is refused at once, tokens stay in force.
+
+    Raises:
+        NoApp: there is none.
+    """
+    secret = new_client_secret()
+    row = queries.ROTATE_SECRET.find(session, organization_id, hash_secret(secret))
+    if row is None:
+        raise NoApp
+    return AppSecret(client_id=row.client_id, client_secret=secret)
+
+
+def delete_app(session: Session, organization_id: OrganizationId) -> UUID:
+    """Delete the app, and revoke every token it was given.
+
+    Raises:
+        NoApp: there is none.
+    """
+    deleted = queries.DELETE_APP.find(session, organization_id)
+    if deleted is None:
+        raise NoApp
+    return deleted.id
+
+
+_COLUMNS = {
+    "name": "name",
+    "description": "description",
+    "picture": "picture_url",
+    "redirect_url": "redirect_uris",
+}
+_WIRE = {"redirect_url": "redirectUrl"}
+
+
+def _out(row: queries.AppRow | None) -> AppOut:
+    if row is None:
+        raise NoApp
+    return AppOut(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        picture=row.picture_url,
+        client_id=row.client_id,
+        redirect_url=row.redirect_uris[0],
+        created_at=row.created_at,
+    )
+
+
+def _refuse(name: str, code: str, message: str) -> None:
+    problem = FieldProblem(_WIRE.get(name, name), code, message)
+    raise InvalidInput("Some fields were refused.", problems=[problem])

@@ -1,0 +1,90 @@
+"""What programs read first: where to ask for consent, where for a token, and what there is to ask for.
+
+RFC 8414 for the server that gives tokens, RFC 9728 for the tools that take them. Each document names itself: a program
+refuses one whose `issuer` or `resource` is not what it asked for.
+"""
+
+from typing import Any
+
+from shared.apps.scopes import SCOPES
+from shared.core.config import settings
+from shared.core.errors import NotFound
+
+# `""` and `mcp` are ours; the others are addresses that existing programs know.
+_TOOLS = frozenset({"mcp", "mcp-oauth", "mcp-oauth-claude"})
+_DOCS = "{}/docs"
+_KNOWN_AS_ISSUER = frozenset({"mcp-oauth", "mcp-oauth-claude"})
+
+
+class NoSuchDocument(NotFound):
+    """Nothing here has this address."""
+
+    def __init__(self) -> None:
+        super().__init__("This document does not exist. Check its address.")
+
+
+def server_metadata(name: str, base: str) -> dict[str, Any]:
+    """Describe the authorization server, under the name that `name` adds to `base`.
+
+    `base` is the public address as the program knows it, with or without `/api`: everything is named below it.
+
+    Raises:
+        NoSuchDocument: it has no such name.
+    """
+    return {
+        "issuer": issuer(name, base),
+        "authorization_endpoint": f"{base}/oauth/authorize{f'/{name}' if name else ''}",
+        "authorization_response_iss_parameter_supported": True,
+        "token_endpoint": f"{base}/oauth/token",
+        "revocation_endpoint": f"{base}/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": ["client_secret_post", "none"],
+        "registration_endpoint": f"{base}/oauth/register",
+        "userinfo_endpoint": f"{base}/oauth/userinfo",
+        "service_documentation": _DOCS.format(settings().public_url),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
+        "scopes_supported": list(SCOPES),
+    }
+
+
+def issuer(name: str, base: str) -> str:
+    """Return what the server that gives tokens calls itself, in the document that has this name below `base`.
+
+    Raises:
+        NoSuchDocument: it has no such name.
+    """
+    if name not in {"", *_TOOLS}:
+        raise NoSuchDocument
+    return _address(name, base)
+
+
+def known_issuer(said: str) -> str:
+    """Return `said` if the server that gives tokens calls itself so anywhere, else its usual name."""
+    public = settings().public_url
+    names = {_address(name, base) for name in ("", *_TOOLS) for base in (public, f"{public}/api")}
+    return said if said in names else public
+
+
+def resource_metadata(name: str, base: str) -> dict[str, Any]:
+    """Describe what takes the tokens: the tools at `name`, or everything at `base`.
+
+    Raises:
+        NoSuchDocument: nothing there takes them.
+    """
+    if name not in {"", *_TOOLS}:
+        raise NoSuchDocument
+    return {
+        "resource": _address(name, base),
+        "authorization_servers": [_address(name if name in _KNOWN_AS_ISSUER else "", base)],
+        "scopes_supported": list(SCOPES),
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Roost",
+        "resource_documentation": _DOCS.format(settings().public_url),
+    }
+
+
+def _address(name: str, base: str) -> str:
+    return f"{base}/{name}" if name else base

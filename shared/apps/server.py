@@ -1,0 +1,521 @@
+"""Which tokens does a request get? Authlib's code and refresh token grants (RFC 6749, 7636) on our tables.
+
+Authlib decides; this file answers what it asks. The only file that imports it: docs/adr/0007 says what it costs.
+"""
+
+import base64
+import binascii
+import hmac
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Payload, OAuth2Request
+from authlib.oauth2.rfc6749.errors import (
+    AccessDeniedError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+)
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin, ClientMixin
+from authlib.oauth2.rfc7636 import CodeChallenge
+from sqlalchemy.orm import Session
+
+from shared.apps import queries
+from shared.apps.credentials import (
+    CODE_CHARACTERS,
+    TOKEN_LIFE,
+    NewToken,
+    Pair,
+    family_of,
+    new_code,
+    new_family,
+    new_refresh_token,
+    new_token,
+    successors_of,
+)
+from shared.apps.errors import OAuthRefused, UnknownProgram
+from shared.apps.metadata import known_issuer
+from shared.apps.redirects import is_same
+from shared.apps.scopes import granted_scopes, scope_text
+from shared.core.crypto import hash_secret
+from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.log import log
+from shared.identity.sessions import GRACE
+
+# It writes tokens into its log at DEBUG, whatever our own level is.
+logging.getLogger("authlib").setLevel(logging.WARNING)
+_BARE = frozenset(
+    {"invalid_client", "unsupported_grant_type"}
+)  # existing clients know no description of these
+_UNAUTHORIZED = 401
+CODE_LIFE = timedelta(minutes=10)  # the most that RFC 6749 section 4.1.2 recommends
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a program asks for, checked: with what, and where a browser goes afterwards."""
+
+    program: "Program"
+    redirect_uri: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consenter:
+    """Who allows it, and for which organization."""
+
+    organization_id: OrganizationId
+    user_id: UserId
+
+
+class Program(ClientMixin):
+    """A program, as Authlib asks about it."""
+
+    def __init__(self, row: queries.ProgramRow) -> None:
+        self.row = row
+
+    @property
+    def is_public(self) -> bool:
+        """It keeps no secret; PKCE takes its place."""
+        return self.row.secret_hash is None
+
+    @property
+    def is_app(self) -> bool:
+        """An organization made it, with the one address that browsers are sent back to."""
+        return self.row.organization_id is not None
+
+    def redirect_uri(self, asked: str | None) -> str | None:
+        """Return where browsers are sent back to: the address asked for if it is registered, else an app's own."""
+        known = self.row.redirect_uris
+        if asked and any(is_same(asked, one) for one in known):
+            return asked
+        return known[0] if self.is_app else None
+
+    def get_client_id(self) -> str:
+        return self.row.client_id
+
+    def get_default_redirect_uri(self) -> str:
+        return ""
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        return self.redirect_uri(redirect_uri) is not None
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        return scope_text(self.granted(scope))
+
+    def granted(self, asked: str | None) -> tuple[str, ...]:
+        """Return the scopes it gets of those it asks for: no more than it registered."""
+        return granted_scopes(asked, self.row.scopes)
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        known = self.row.secret_hash
+        return known is not None and hmac.compare_digest(hash_secret(client_secret), known)
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        del endpoint
+        return bool(self.is_public == (method == "none"))
+
+    def check_response_type(self, response_type: str) -> bool:
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type == "authorization_code" or (
+            grant_type == "refresh_token" and self.row.refreshes
+        )
+
+
+class _Code(AuthorizationCodeMixin):
+    """A stored code, as Authlib asks about it."""
+
+    code_challenge_method = "S256"
+
+    def __init__(self, row: queries.CodeRow, *, compares_address: bool) -> None:
+        self.row = row
+        self.code_challenge = row.code_challenge
+        self._compares_address = compares_address
+
+    def get_redirect_uri(self) -> str | None:
+        """Return the address that the exchange must name again; an app's is ours to know, so it need not."""
+        return self.row.redirect_uri if self._compares_address else None
+
+    def get_scope(self) -> str:
+        return scope_text(self.row.scopes)
+
+
+class _S256(CodeChallenge):
+    DEFAULT_CODE_CHALLENGE_METHOD = "S256"
+    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]  # noqa: RUF012  as Authlib declares it
+
+    def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
+        super().validate_code_challenge(grant, redirect_uri)
+        request = grant.request
+        # An organization's app keeps to a contract that has no PKCE; it may use it, and then must.
+        if not request.client.is_app and not request.payload.data.get("code_challenge"):
+            raise InvalidRequestError("Missing 'code_challenge': use PKCE with S256.")
+
+
+class _CodeGrant(AuthorizationCodeGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above
+    AUTHORIZATION_CODE_LENGTH = CODE_CHARACTERS
+    server: "_Server"
+
+    @staticmethod
+    def validate_authorization_redirect_uri(request: OAuth2Request, client: Program) -> str:
+        uri = client.redirect_uri(request.payload.redirect_uri)
+        if uri is None:
+            # Authlib's own sentence quotes the address, and fails on characters that a sentence may not have.
+            raise InvalidRequestError(
+                "This redirect_uri is not registered for the app. Use a registered one."
+            )
+        return uri
+
+    def validate_requested_scope(self) -> None:
+        program = self.server.query_client(self.request.payload.client_id)
+        if program is None or not program.granted(self.request.payload.scope):
+            raise InvalidScopeError
+
+    def generate_authorization_code(self) -> str:
+        return new_code()
+
+    def create_authorization_response(self, redirect_uri: str, grant_user: Consenter | None) -> Any:
+        if grant_user is None:
+            raise AccessDeniedError("", redirect_uri=redirect_uri)
+        self.redirect_uri = redirect_uri
+        return super().create_authorization_response(redirect_uri, grant_user)
+
+    def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
+        who: Consenter = request.user
+        queries.ADD_CODE.run(
+            self.server.session,
+            who.organization_id,
+            who.user_id,
+            code_hash=hash_secret(code),
+            app_id=request.client.row.id,
+            redirect_uri=self.redirect_uri,
+            code_challenge=request.payload.data.get("code_challenge"),
+            scopes=list(request.client.granted(request.scope)),
+            life_seconds=CODE_LIFE.total_seconds(),
+        )
+
+    def query_authorization_code(self, code: str, client: Program) -> _Code | None:
+        row = queries.FIND_CODE.find(self.server.session, client.row.id, hash_secret(code))
+        if row is None:
+            return None
+        if row.is_used:
+            self._came_twice(row.code_hash)
+        return _Code(row, compares_address=not client.is_app)
+
+    def authenticate_user(self, authorization_code: _Code) -> _Code:
+        return authorization_code  # whose it is, is in the code's row
+
+    def save_token(self, token: dict[str, Any]) -> None:
+        """Use the code up and store its token, in one statement."""
+        code_hash: bytes = self.request.authorization_code.row.code_hash
+        row = queries.EXCHANGE_CODE.find(
+            self.server.session, grant_id=new_id(), code_hash=code_hash, **_kept(token)._asdict()
+        )
+        if row is None:
+            self._came_twice(code_hash)
+        else:
+            token["id"] = str(row.organization_id)
+
+    def delete_authorization_code(self, authorization_code: _Code) -> None:
+        """Keep it, so that it is known if it comes again; it went with `save_token`."""
+
+    def _came_twice(self, code_hash: bytes) -> None:
+        """Revoke what the code gave, since one of two who have it is not the program. RFC 6749 section 4.1.2."""
+        revoked = queries.REVOKE_WHAT_CODE_GAVE.run(self.server.session, code_hash) > 0
+        log.warning(
+            "oauth.code_came_twice",
+            extra={"client_id": self.request.payload.client_id, "revoked": revoked},
+        )
+        raise InvalidGrantError("Invalid 'code' in request.")
+
+
+class _Refreshed:
+    """A grant that is refreshed, as Authlib asks about it; `app_id` was part of the search."""
+
+    def __init__(self, row: queries.RefreshedRow, pair: Pair, *, is_replay: bool) -> None:
+        self.row = row
+        self.pair = pair
+        self.is_replay = is_replay
+
+    def check_client(self, client: Program) -> bool:
+        del client
+        return True
+
+    def get_scope(self) -> str:
+        return scope_text(self.row.scopes)
+
+
+class _RefreshGrant(RefreshTokenGrant):
+    """Each refresh token is good once; one that comes again was stolen, or its successor was (RFC 9700 section 4.14.2).
+
+    Two workers of one program may refresh at once, so the previous token gets the same answer for `GRACE` after it was
+    replaced. A thief has the same tokens then, and the next exchange of either shows it.
+    """
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    server: "_Server"
+
+    def authenticate_refresh_token(self, refresh_token: str) -> _Refreshed | None:
+        family = family_of(refresh_token)
+        app_id = self.request.client.row.id
+        row = _find_refreshed(self.server.session, app_id, family)
+        if row is None:
+            return None
+        successors = successors_of(refresh_token)
+        if hmac.compare_digest(hash_secret(refresh_token), row.refresh_hash):
+            return _Refreshed(row, successors[0], is_replay=False)
+        for pair in successors:
+            if row.is_fresh and hmac.compare_digest(hash_secret(pair.refresh), row.refresh_hash):
+                return _Refreshed(row, pair, is_replay=True)
+        return self._came_twice(row)
+
+    def authenticate_user(self, refresh_token: _Refreshed) -> _Refreshed:
+        return refresh_token  # whose it is, is in the grant's row
+
+    def issue_token(self, user: _Refreshed, refresh_token: _Refreshed) -> dict[str, Any]:
+        del user
+        life = TOKEN_LIFE - GRACE if refresh_token.is_replay else TOKEN_LIFE
+        return _refreshing(refresh_token.get_scope(), refresh_token.pair, life)
+
+    def save_token(self, token: dict[str, Any]) -> None:
+        """Replace both tokens, in one statement."""
+        refreshed: _Refreshed = self.request.refresh_token
+        row = refreshed.row
+        if refreshed.is_replay:
+            token["id"] = str(row.organization_id)
+            return
+        saved = queries.ROTATE.find(
+            self.server.session,
+            grant_id=row.id,
+            old_refresh_hash=row.refresh_hash,
+            **_kept(token)._asdict(),
+        ) or self._saved_by_another(refreshed.pair)
+        if saved is None:
+            self._came_twice(row)
+        token["id"] = str(saved.organization_id)
+
+    def _saved_by_another(self, pair: Pair) -> queries.RefreshedRow | None:
+        """Find the grant if another request exchanged the same token a moment ago."""
+        app_id = self.request.client.row.id
+        row = _find_refreshed(self.server.session, app_id, family_of(pair.refresh))
+        is_same = row is not None and row.is_fresh and row.refresh_hash == hash_secret(pair.refresh)
+        return row if is_same else None
+
+    def revoke_old_credential(self, refresh_token: _Refreshed) -> None:
+        """It went with `save_token`."""
+
+    def _came_twice(self, row: queries.RefreshedRow) -> NoReturn:
+        revoked = queries.REVOKE_REFRESHED.run(self.server.session, row.id) > 0
+        log.warning(
+            "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
+        )
+        raise InvalidGrantError(
+            "This refresh token was already used. Ask the member for consent again."
+        )
+
+
+@dataclass(slots=True)
+class _Told:
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class _Server(AuthorizationServer):
+    """Authlib's server for one request."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self._known: dict[str, Program | None] = {}  # Authlib asks again when it answers
+        self.register_grant(_CodeGrant, [_S256(required=True)])
+        self.register_grant(_RefreshGrant)
+        self.register_token_generator("default", _token)
+
+    def query_client(self, client_id: str) -> Program | None:
+        if client_id not in self._known:
+            row = queries.FIND_PROGRAM.find(self.session, client_id)
+            self._known[client_id] = None if row is None else Program(row)
+        return self._known[client_id]
+
+    def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
+        return request
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Nobody listens."""
+
+    def handle_response(self, status: int, body: Any, headers: Any) -> _Told:
+        return _Told(status, body, dict(headers))
+
+
+class _Payload(OAuth2Payload):
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    @property
+    def data(self) -> dict[str, str]:
+        return self._values
+
+    @property
+    def datalist(self) -> Any:
+        return {name: [value] for name, value in self._values.items()}
+
+
+class _Request(OAuth2Request):
+    def __init__(self, method: str, values: Mapping[str, str], authorization: str | None) -> None:
+        # Whether the connection is secure is the gateway's business; of the address nothing else is looked at.
+        super().__init__(method, "https://localhost/", headers=_headers(authorization))
+        self.payload = _Payload(values)
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(self.payload.data)
+
+
+def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
+    """Show what an app requests, by the parameters that it sent a browser with.
+
+    Raises:
+        UnknownProgram: no program has the client id.
+        OAuthRefused: something else about it is wrong.
+    """
+    grant, request = _asked(_Server(session), values)
+    return Consent(
+        program=request.client,
+        redirect_uri=grant.redirect_uri,
+        scopes=request.client.granted(request.scope),
+    )
+
+
+def answer_consent(session: Session, values: Mapping[str, str], consenter: Consenter | None) -> str:
+    """Return where the browser goes: back to the program with a code, or with its refusal if nobody consents.
+
+    Raises:
+        UnknownProgram: no program has the client id.
+        OAuthRefused: something else about it is wrong.
+    """
+    server = _Server(session)
+    grant, request = _asked(server, values)
+    told: _Told = server.create_authorization_response(request, consenter, grant)
+    return _from_us(told.headers["Location"], values)
+
+
+def exchange(
+    session: Session, values: Mapping[str, str], *, authorization: str | None
+) -> dict[str, Any]:
+    """Exchange a code or a refresh token for an access token. `authorization` is the header, if the program proves itself by it.
+
+    The session must not be a transaction: what came twice is revoked although the request is refused.
+
+    Raises:
+        OAuthRefused: as RFC 6749 section 5.2 names it.
+    """
+    told: _Told = _Server(session).create_token_response(_Request("POST", values, authorization))
+    body: dict[str, Any] = told.body
+    if "error" not in body:
+        return body
+    error = body["error"]
+    raise OAuthRefused(
+        error,
+        "" if error in _BARE else body.get("error_description", ""),
+        answer=_UNAUTHORIZED if error == "invalid_client" else told.status,
+    )
+
+
+def revoke(session: Session, values: Mapping[str, str], *, authorization: str | None) -> None:
+    """End the token of the program that asks, whichever of the grant's tokens it sends (RFC 7009).
+
+    A token that is unknown, or another program's, is no error: it is not in force for this one.
+
+    Raises:
+        OAuthRefused: the program does not prove who it is.
+    """
+    request = _Request("POST", values, authorization)
+    methods = _RefreshGrant.TOKEN_ENDPOINT_AUTH_METHODS
+    try:
+        program: Program = _Server(session).authenticate_client(request, methods, "revocation")
+    except OAuth2Error as error:
+        raise OAuthRefused("invalid_client", answer=_UNAUTHORIZED) from error
+    token = values["token"]
+    token_hash, family_hash = hash_secret(token), hash_secret(family_of(token))
+    if queries.REVOKE_TOKEN.run(session, program.row.id, token_hash, family_hash):
+        log.info("oauth.token_revoked", extra={"client_id": program.row.client_id})
+
+
+def _from_us(address: str, values: Mapping[str, str]) -> str:
+    """Add `iss`, so that a program that uses several servers knows which one answered (RFC 9207)."""
+    return str(add_params_to_uri(address, [("iss", known_issuer(values.get("issuer", "")))]))
+
+
+def _asked(server: _Server, values: Mapping[str, str]) -> tuple[Any, _Request]:
+    if values.get("response_type", "code") != "code":
+        raise OAuthRefused("unsupported_response_type", "The response_type must be code.")
+    request = _Request("GET", {**values, "response_type": "code"}, None)
+    try:
+        return server.get_consent_grant(request), request
+    except OAuth2Error as error:
+        if error.error == "invalid_client":
+            raise UnknownProgram from error
+        return_to = _from_us(error()[2][0][1], values) if error.redirect_uri else None
+        description = error.get_error_description()
+        raise OAuthRefused(error.error, description, return_to=return_to) from error
+
+
+def _token(scope: str, client: Program, **_given: Any) -> dict[str, Any]:
+    """Make what a program gets, in the order in which existing clients know it."""
+    if client.row.refreshes:
+        family = new_family()
+        return _refreshing(scope, Pair(new_token(), new_refresh_token(family)), TOKEN_LIFE)
+    token = new_token()
+    return {"id": None, "cus": None, "access_token": token, "token_type": "bearer", "scope": scope}
+
+
+def _refreshing(scope: str, pair: Pair, life: timedelta) -> dict[str, Any]:
+    return {
+        "id": None,
+        "cus": None,
+        "access_token": pair.access,
+        "token_type": "bearer",
+        "scope": scope,
+        "expires_in": int(life.total_seconds()),
+        "refresh_token": pair.refresh,
+    }
+
+
+def _find_refreshed(session: Session, app_id: UUID, family: str) -> queries.RefreshedRow | None:
+    """Find a grant; it `is_fresh` if its tokens were replaced less than `GRACE` ago."""
+    fresh_seconds = (TOKEN_LIFE - GRACE).total_seconds()
+    return queries.FIND_REFRESHED.find(session, app_id, hash_secret(family), fresh_seconds)
+
+
+def _kept(token: Mapping[str, Any]) -> NewToken:
+    token_hash = hash_secret(token["access_token"])
+    refresh: str | None = token.get("refresh_token")
+    if refresh is None:
+        return NewToken(token_hash)
+    family_hash = hash_secret(family_of(refresh))
+    return NewToken(token_hash, token["expires_in"], family_hash, hash_secret(refresh))
+
+
+def _headers(authorization: str | None) -> dict[str, str]:
+    """Pass on Basic credentials that can be read: Authlib fails on others instead of refusing them."""
+    kind, _, encoded = (authorization or "").partition(" ")
+    if kind.lower() != "basic":
+        return {}
+    try:
+        readable = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return {}
+    is_readable = ":" in readable and "%00" not in readable and "\0" not in readable
+    return {"Authorization": f"Basic {encoded}"} if is_readable else {}
