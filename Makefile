@@ -93,7 +93,7 @@ deploy: build $(SAM) ## Deploy a stage: make deploy stage=dev (needs an AWS acco
 super-admin: .venv/.local ## Activate an account and make it the operator's: make super-admin email=you@example.com [stage=dev]
 	@$(BIN)/python -m layers.operate super-admin "$(email)" $(stage)
 
-build-%: # `sam build` asks for its artefacts by these names
+build-%: # `sam build` asks for its artifacts by these names
 	@$(BIN)/python -m layers.build $* $(ARTIFACTS_DIR)
 
 # Environments. A stamp is older than its lock file exactly when the lock file has changed since.

@@ -1,10 +1,10 @@
 """`make bench`: measure everything in one run, write results.json and results.md, print the tables.
 
-python -m benchmarks            some four minutes
-python -m benchmarks --quick    tiny numbers, to see that it works
+python -m benchmarks            takes about four minutes
+python -m benchmarks --quick    tiny sizes, to check that it works
 python -m benchmarks --only growth    how each statement's time grows with the rows; prints its table and writes nothing
-python -m benchmarks --only imports   which modules of a cold start take longest; the same
-python -m benchmarks --only start     how long `make run` takes until it is ready; the same
+python -m benchmarks --only imports   which modules of a cold start take longest; also only printed
+python -m benchmarks --only start     how long `make run` takes until it is ready; also only printed
 """
 
 import argparse
@@ -36,7 +36,7 @@ from benchmarks.timing import Row
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured."""
+    """The size of each measurement."""
 
     starts: int
     functions: tuple[str, ...]
@@ -58,7 +58,7 @@ QUICK = Sizes(starts=1, functions=("publish",), rounds=1, each=3, of_program=300
 
 
 def measure(sizes: Sizes) -> dict[str, Any]:
-    """Measure everything; each part says when it begins."""
+    """Measure everything and print when each part starts."""
     results: dict[str, Any] = {"run": _run()}
     with surroundings() as around, publishing.publisher(around.patch) as publisher:
         _say("imports")
@@ -114,7 +114,7 @@ def _slowest_imports(sizes: Sizes) -> list[Row]:
 
 
 def measure_growth(sizes: Sizes) -> list[Row]:
-    """Measure how the time of each statement grows with the rows."""
+    """Measure how the time of each statement grows with the number of rows."""
     with surroundings() as around:
         return growth.measure(around, posts=sizes.growth_posts, organizations=sizes.organizations)
 
@@ -133,7 +133,7 @@ def _run() -> dict[str, str | int | float | None]:
 
 
 def _environment() -> dict[str, str]:
-    """Return what a function's process is started with: this one's, and bytecode is written and read."""
+    """Return the environment of a function's process: that of this process, with bytecode enabled."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -143,10 +143,10 @@ def _say(what: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure everything.")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
-    parser.add_argument("--to", type=Path, default=report.HERE, help="the folder to write to")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that it works")
+    parser.add_argument("--to", type=Path, default=report.HERE, help="folder for the results")
     parser.add_argument(
-        "--only", choices=["growth", "imports", "start"], help="measure this alone and print it"
+        "--only", choices=["growth", "imports", "start"], help="measure only this and print it"
     )
     given = parser.parse_args()
     sizes = QUICK if given.quick else FULL

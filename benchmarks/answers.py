@@ -1,7 +1,7 @@
-"""How many bytes does a large month take on the wire, plain and gzipped?
+"""Measures the bytes of a large month on the wire, plain and gzipped.
 
-The ids are random, as no ids in use are more so. The texts are alike in one month and random words in the other: what
-people write lies between.
+The ids are random, which is the worst case for compression. The texts are almost equal in one month and random words in the
+other; real texts lie in between.
 """
 
 import base64
@@ -37,7 +37,7 @@ _FILL = """
 
 
 def measure(posts: int) -> list[Row]:
-    """Ask for a month of `posts` with and without gzip, once for each kind of text."""
+    """Request a month of `posts` with and without gzip, once for each kind of text."""
     return [_row(kind, posts) for kind in _TEXTS]
 
 

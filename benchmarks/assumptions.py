@@ -1,4 +1,4 @@
-"""How does what was measured on this machine become what it takes in Lambda? By a few named assumptions, and no others."""
+"""Estimates the times in Lambda from the measurements on this machine, with a few named assumptions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +10,25 @@ from benchmarks.timing import Row
 from local.intrinsics import read_yaml
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
-# A function's share of a processor grows with its memory, one whole at this size.
+# A function's share of a processor grows with its memory; this size has one full processor.
 # Source: docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html, read 2026-11.
 MB_PER_PROCESSOR = 1_769
-# What an empty Python function takes to start, as the maintainers of Powertools measured it at p50 (python3.13, arm64).
+# The start of an empty Python function, as measured by the maintainers of Powertools at p50 (python3.13, arm64).
 EMPTY_START_SECONDS = 0.115
-# To the database in another availability zone of the region, and back.
+# A round trip to the database in another availability zone of the region.
 TRIP_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Lambda:
-    """The publish function as the template has it."""
+    """The publish function's settings in the template."""
 
     memory_mb: int
     max_concurrency: int
 
     @classmethod
     def of_template(cls) -> "Lambda":
-        """Read the template."""
+        """Read them from the template."""
         template: dict[str, Any] = read_yaml(TEMPLATE)
         own = template["Resources"]["PublishFunction"]["Properties"]
         memory = own.get("MemorySize", template["Globals"]["Function"]["MemorySize"])
@@ -41,7 +41,7 @@ class Lambda:
 
 @dataclass(frozen=True, slots=True)
 class LambdaCost:
-    """What a batch and a cold start take there, beside the platform's own time, and how that was reckoned."""
+    """The estimated times of a batch and a cold start in Lambda, without the platform's own time, and the assumptions."""
 
     batch_seconds: float
     cold_start_seconds: float
@@ -52,9 +52,9 @@ class LambdaCost:
 def in_lambda(
     throughput: Throughput, *, trips_a_post: int, first_batch_cpu_seconds: float, function: Lambda
 ) -> LambdaCost:
-    """Reckon what was measured here up to the function's share of a processor.
+    """Scale the measurements to the function's share of a processor.
 
-    A batch's threads share one connection, so that their round trips come one after the other.
+    A batch's threads share one connection, so their round trips are sequential.
     """
     batch_cpu = throughput.batch_cpu_seconds / function.processors
     trips = BATCH * trips_a_post * TRIP_SECONDS

@@ -1,4 +1,4 @@
-"""What a function costs that does nothing: FastAPI and Mangum, one route."""
+"""A function that does nothing, for comparison: FastAPI and Mangum with one route."""
 
 from fastapi import FastAPI
 from mangum import Mangum

@@ -1,6 +1,6 @@
-"""What a route costs that does almost nothing: FastAPI, Mangum, and one SELECT by key on our driver and connection.
+"""A route that does almost nothing, for comparison: FastAPI, Mangum, and one SELECT by primary key on our driver and connection.
 
-A coroutine although it blocks, as our own are: a thread for each request would make this one look worse than it is.
+It is a coroutine although it blocks, like our own routes: a thread for each request would make it look slower than it is.
 """
 
 from fastapi import FastAPI

@@ -1,4 +1,4 @@
-"""Which budgets are met? Each with what was measured, in words; a missed one says why, and nothing fails by it."""
+"""Compares the measurements with the budgets. A missed budget gives the reason; it does not fail the run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,9 +11,9 @@ from benchmarks.timing import Row
 Results = Mapping[str, Sequence[Row]]
 MEMORY_MB = 256
 CALENDAR_INDEX = "ix_posts_calendar"
-SAME = 1.2  # two times that differ by less are the same
-# p50 against that of the bare route, in one run. Half of what they were at 001338c, or less: 16.24 times for creating a post,
-# 14.85 through the public API, 2.74 for who am I, 9.71 for the month, 11.39 through the public API, 5.65 for the channels.
+SAME = 1.2  # two times that differ by less count as equal
+# p50 relative to the bare route, in one run. At most half of the ratios at 001338c: 16.24 for creating a post, 14.85 through
+# the public API, 2.74 for who am I, 9.71 for the month, 11.39 through the public API, 5.65 for the channels.
 P50_TO_BARE = {
     requests.CREATE: 8.0,
     requests.PUBLIC_CREATE: 8.0,
@@ -27,8 +27,8 @@ P50_TO_BARE = {
 CREATE_CPU_MS = 4.5
 CPU_A_POST_MS = 3.3
 TRIPS_A_POST = 4
-# Of function and database, at ff22aa0: this case in milliseconds, and in the same minutes the import of the bare function, which
-# none of our code changes. A slower machine is slower at both.
+# CPU of function and database at ff22aa0 in milliseconds, and that of importing the bare function in the same minutes. Our code
+# does not change the latter, so it shows how fast the machine is.
 CREATE_MANY_FORMER_MS, BARE_IMPORT_FORMER_MS = 12.2, 387.0
 CREATE_MANY_SHARE = 0.65
 LARGE_MONTH_KB = 260.0
@@ -40,7 +40,7 @@ P99_SECONDS = {"default scaling": 20.0, "40 pollers": 5.0}
 
 
 def judge(results: Results) -> list[Row]:
-    """Put each budget beside what was measured."""
+    """Compare each budget with the measurement."""
     return [
         *_statements(results["statements"]),
         _month(results["month"]),
@@ -63,7 +63,7 @@ def _statements(rows: Sequence[Row]) -> Iterable[Row]:
 
 
 def _month(rows: Sequence[Row]) -> Row:
-    """Judge by index and time: with few posts a bitmap over the same range is as good to the database as a plain scan."""
+    """Judge by index and time. With few posts, the database may use a bitmap scan of the same range instead of an index scan."""
     few, many = rows
     times = _number(many, "p50 / with few")
     by_range = few["index"] == many["index"] == CALENDAR_INDEX
@@ -100,7 +100,7 @@ def _requests(rows: Sequence[Row]) -> Iterable[Row]:
 
 
 def _request(name: str, row: Row | None, times: float) -> Row:
-    """Judge by the ratio; milliseconds are shown for orientation."""
+    """Judge by the ratio; the milliseconds are for orientation."""
     orientation = f" ({CREATE_CPU_MS:g} ms of CPU)" if name == requests.CREATE else ""
     what, budget = f"p50: {name}", f"at most {times:g} times the bare route{orientation}"
     if row is None:
@@ -111,13 +111,16 @@ def _request(name: str, row: Row | None, times: float) -> Row:
         budget,
         f"{measured:g} times: {row['p50 ms']} ms{_cpu(row)}",
         measured <= times,
-        f"{row['CPU ms']} ms of it are processor time of the function",
+        f"{row['CPU ms']} ms of it are the function's processor time",
     )
 
 
 def _create_many(rows: Sequence[Row], imported: Sequence[Row]) -> Row:
-    """Judge by what it was; the import of the bare function tells how fast this machine is today."""
-    what, budget = f"CPU: {requests.CREATE_MANY}", f"at most {CREATE_MANY_SHARE:.0%} of what it was"
+    """Judge relative to the earlier value, scaled by the import time of the bare function on this machine."""
+    what, budget = (
+        f"CPU: {requests.CREATE_MANY}",
+        f"at most {CREATE_MANY_SHARE:.0%} of the earlier value",
+    )
     row = next((row for row in rows if row["request"] == requests.CREATE_MANY), None)
     if row is None:
         return _missing(what, budget)
@@ -128,7 +131,7 @@ def _create_many(rows: Sequence[Row], imported: Sequence[Row]) -> Row:
 
 
 def _cpu(row: Row) -> str:
-    """Show the processor time of function and database for orientation, where a run has it."""
+    """Show the processor time of function and database for orientation, if the run has it."""
     return f", {row[requests.BOTH]} ms of CPU with the database" if requests.BOTH in row else ""
 
 
@@ -180,7 +183,7 @@ def _lateness(rows: Sequence[Row]) -> Iterable[Row]:
 
 
 def _start(rows: Sequence[Row]) -> Iterable[Row]:
-    """Judge each start that was measured; an older run has fewer."""
+    """Judge each measured start; an older run has fewer."""
     measured = {str(row["what"]) for row in rows}
     for what, budget in READY_SECONDS.items():
         if what in measured:
@@ -199,7 +202,7 @@ def _line(what: str, budget: str, measured: str, met: bool, why: str = "") -> Ro
 
 
 def _missing(what: str, budget: str) -> Row:
-    """Judge what an older run does not have: it is not met."""
+    """Judge a measurement that an older run lacks as not met."""
     return _line(what, budget, NOT_MEASURED, met=False)
 
 

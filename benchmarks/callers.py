@@ -1,4 +1,4 @@
-"""Who calls the functions: a member of an organization with channels, through each function's real handler."""
+"""The caller of the functions: a member of an organization with channels, through each function's real handler."""
 
 import importlib
 import itertools
@@ -16,7 +16,7 @@ from shared.db.session import engine, unit_of_work
 from tests.builders import a_channel, a_member, a_post, an_organization
 from tests.gateway import as_member, by_key
 
-# A calendar month that holds as many posts as a busy team's.
+# The calendar month of the measurements, with as many posts as a busy team has.
 MONTH_POSTS = 300
 MONTH = (datetime(2031, 3, 1, tzinfo=UTC), datetime(2031, 3, 31, tzinfo=UTC))
 _MONTH_QUERY = f"startDate={MONTH[0]:%Y-%m-%d}&endDate={MONTH[1]:%Y-%m-%d}"
@@ -24,7 +24,7 @@ _MONTH_QUERY = f"startDate={MONTH[0]:%Y-%m-%d}&endDate={MONTH[1]:%Y-%m-%d}"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in member, their organization's channels, and the headers that prove who they are."""
+    """A signed-in member, their organization's channels, and the headers that authenticate them."""
 
     organization_id: UUID
     channel_ids: Sequence[UUID]
@@ -33,20 +33,20 @@ class Caller:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def month(self) -> dict[str, Any]:
-        """Ask for the month."""
+        """Request the month."""
         return http_event("GET", "/posts", headers=self.headers, query=_MONTH_QUERY)
 
     def public_month(self) -> dict[str, Any]:
-        """Ask the public API for the month."""
+        """Request the month from the public API."""
         return http_event("GET", "/public/v1/posts", headers=self.key_headers, query=_MONTH_QUERY)
 
     def nothing(self, *, by_key: bool = False) -> dict[str, Any]:
-        """Ask what is answered without looking anything up: what remains is who is calling."""
+        """Request a route that looks nothing up, so that only the request context remains."""
         headers = self.key_headers if by_key else self.headers
         return http_event("POST", "/posts/should-shortlink", headers=headers, body="{}")
 
     def get(self, path: str, *, by_key: bool = False) -> dict[str, Any]:
-        """Ask for anything."""
+        """Send a GET request."""
         return http_event("GET", path, headers=self.key_headers if by_key else self.headers)
 
     def compose(self, **options: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Caller:
     def _draft(
         self, number: int, *, channels: int = 1, parts: int = 1, tags: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Make a post that no other is the same as, five minutes ahead."""
+        """Make a unique post, five minutes ahead."""
         when = datetime.now(UTC) + timedelta(minutes=5)
         value = [{"content": f"Post {number}, part {part}", "image": []} for part in range(parts)]
         return {
@@ -82,13 +82,13 @@ class Caller:
         }
 
     def bare(self) -> dict[str, Any]:
-        """Ask the bare route for the organization's name."""
+        """Request the organization's name from the bare route."""
         return http_event("GET", f"/organizations/{self.organization_id}", headers={})
 
 
 def a_caller(*, channels: int, posts: int) -> Caller:
-    """Store an organization with channels and, in the month, posts."""
-    app = importlib.import_module("functions.root.app").app  # any: only the headers are wanted
+    """Store an organization with channels, and with posts in the month."""
+    app = importlib.import_module("functions.root.app").app  # any path: only the headers are used
     with unit_of_work() as session:
         organization = an_organization(session)
         member = a_member(session, organization)
@@ -105,7 +105,7 @@ def a_caller(*, channels: int, posts: int) -> Caller:
 
 
 def call(function: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Call a function's handler with an event; an answer that is no success is a mistake of the measurement."""
+    """Call a function's handler with an event. Any answer but a success is an error of the measurement."""
     module = importlib.import_module(f"functions.{function}.app")
     return succeeded(module.handler(event, None))
 
@@ -117,12 +117,12 @@ def succeeded(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def backend() -> int:
-    """Return the id of the database's process that serves this process's one connection."""
+    """Return the id of the database process that serves this process's only connection."""
     with engine().connect() as connection:
         return int(connection.execute(text("select pg_backend_pid()")).scalar_one())
 
 
 def forget_rates() -> None:
-    """Reset the rate limits, so that they do not end a measurement."""
+    """Reset the rate limits, so that they do not stop a measurement."""
     with unit_of_work() as session:
         session.execute(text("truncate rate_limits"))

@@ -1,10 +1,10 @@
-"""Does what a list, a count, a search or a sweep reads grow with an organization, or with the others?
+"""Measures whether lists, counts, searches and sweeps read more as an organization grows, or as others do.
 
-Two databases, one with a tenth of the rows of the other: in the organization that asks, and in the number of
-organizations beside it. Every named statement of the features below is run in both as the planner has it run for real
-values, and rolled back; the tables show which indexes it used and how its time grew. Around 1 is flat; 10 is linear.
-Then the sweeps once more, on a backlog in which everything queued is overdue, with the platform free and paused; and a few
-uses whose statements depend on what is asked for.
+There are two databases, one with a tenth of the other's rows, both in the asking organization and in the number of other
+organizations. Every named statement of the features below runs in both with real values and is rolled back. The tables
+show which indexes it used and how its time grew: around 1 is flat, 10 is linear. Then the sweeps run on a backlog in which
+everything queued is overdue, with the platform free and paused, and so do a few use cases whose statements depend on the
+request.
 
 python -m benchmarks --only growth
 """
@@ -47,13 +47,13 @@ MODULES = (
     "shared.publishing.stuck",
     "shared.webhooks.queries",
 )
-# What a minute's sweep asks, and counts.
+# The statements of the sweep that runs every minute, with its counts.
 _SWEEPS = re.compile(
     r"publishing\.(\w+_queries|stuck)\.(TAKE|LATE|LIMITED|CROWDED|LOST|WAITS|ADOPT)"
 )
 _EACH = 5
-_OTHERS_POSTS = 10  # of each other organization
-# The others are copies of the organization that asks, and of its channel.
+_OTHERS_POSTS = 10  # in each of the other organizations
+# The others are copies of the asking organization and its channel.
 _ORGANIZATIONS = text("""
     insert into organizations
     select (jsonb_populate_record(o, jsonb_build_object('id', gen_random_uuid(), 'name', 'other ' || n))).*
@@ -64,7 +64,7 @@ _CHANNELS = text("""
     select (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'organization_id', o.id))).*
     from channels c cross join organizations o where c.id = :channel_id and o.name like 'other %'
 """)
-# One in a thousand failed, one in ten is queued for later, the rest is out; tags and files lie on some.
+# One in a thousand failed, one in ten is queued for later, and the rest is published; some have tags and files.
 _POSTS = text("""
     insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content, media,
         settings, content_hash, publish_at, delay_seconds, due_at, armed_revision, revision, generation, arm_count,
@@ -94,7 +94,7 @@ _OTHER_ROWS = (
         select gen_random_uuid(), organization_id, id, id, channel_id, 1, 1, 1, 'released', 1, now(), true, now()
         from posts where state = 'published'""",
 )
-# A library as large as the calendar, with a rare word; and a calendar so full that fifty channels share no free slot soon.
+# A library as large as the calendar with a rare word, and a calendar so full that fifty channels share no free slot soon.
 _FILES = """insert into media (id, organization_id, state, key, name, original_name, content_type, size_bytes,
         variants_made, created_at)
     select gen_random_uuid(), organization_id, 'ready', id::text,
@@ -131,7 +131,7 @@ _TABLES = (
     "attempts",
     "media",
 )
-# Lists are asked for without a filter, or with the one that a statement is made for.
+# Lists are requested without a filter, or with the one for which a statement is made.
 _UNFILTERED: Mapping[str, Any] = {"states": None}
 _FILTERS: Mapping[str, Mapping[str, Any]] = {
     "posts.read_queries.LATEST_BY_STATE": {"states": ["failed"]}
@@ -141,7 +141,7 @@ _INDEX = re.compile(r'"Index Name": "(\w+)"')
 
 
 def measure(around: Surroundings, *, posts: int, organizations: int) -> list[Row]:
-    """Run every statement in both databases, the large one as given and the small one with a tenth of it."""
+    """Run every statement in both databases; the small one has a tenth of the large one's rows."""
     found: dict[str, dict[str, tuple[float, str]]] = {}
     for name, share in (("growth_tenth", 10), ("growth_whole", 1)):
         around.make_database(name, template="roost")
@@ -162,13 +162,13 @@ def measure(around: Surroundings, *, posts: int, organizations: int) -> list[Row
 
 
 def _measure_here(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[float, str]]]:
-    """Run everything in the database in use: as it was filled, on a full calendar, and on a backlog."""
+    """Run everything in the current database: as filled, on a full calendar, and on a backlog."""
     for statement, sql in statements().items():
         own = _own(statement, values)
         yield statement, _run(sql, {**values, **_UNFILTERED, **_FILTERS.get(statement, {}), **own})
     organization = OrganizationId(values["organization_id"])
-    yield "the library, its newest", _time(lambda: _files(organization, ""))
-    yield "the library, by a rare word", _time(lambda: _files(organization, "walrus"))
+    yield "the library, newest files", _time(lambda: _files(organization, ""))
+    yield "the library, search for a rare word", _time(lambda: _files(organization, "walrus"))
     yield "a free slot of one channel", _time(lambda: _slot(organization, values["channel_id"]))
     _change(_FIFTY_CHANNELS, _TAKEN, values={**values, "days": 32})
     yield "a free slot of fifty channels, 33 days taken", _time(lambda: _slot(organization, None))
@@ -195,14 +195,14 @@ def _slot(organization_id: OrganizationId, channel_id: UUID | None) -> None:
 
 
 def _time(work: Callable[[], None]) -> tuple[float, str]:
-    """Return the median time of a use in milliseconds, the program's share included."""
+    """Return the median time of a use case in milliseconds, including Python's share."""
     work()
     times = []
     for _ in range(_EACH):
         before = time.perf_counter()
         work()
         times.append((time.perf_counter() - before) * 1000)
-    return median(times), "a whole use"
+    return median(times), "a whole use case"
 
 
 def _change(*changes: str, values: Mapping[str, Any]) -> None:
@@ -227,7 +227,7 @@ def statements() -> Mapping[str, TextClause]:
 
 
 def _own(statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a list of posts is asked for: of every channel, and of a tag only where it is made for that."""
+    """Return the filter of a list of posts: every channel, and a tag only if the statement is made for it."""
     if not _LISTS.match(statement):
         return {}
     by_tag = statement.endswith("_BY_TAG")
@@ -270,7 +270,7 @@ def _fill(posts: int, organizations: int) -> dict[str, Any]:
 
 
 def _values(known: Mapping[str, Any], post: UUID, group: UUID, tag: UUID) -> dict[str, Any]:
-    """Return a value for each parameter that the measured statements have."""
+    """Return a value for each parameter of the measured statements."""
     now = clock.now()
     return {
         **known,
@@ -292,7 +292,7 @@ def _values(known: Mapping[str, Any], post: UUID, group: UUID, tag: UUID) -> dic
 
 
 def _run(sql: TextClause, values: Mapping[str, Any]) -> tuple[float, str]:
-    """Return the median time of a statement in milliseconds, and the indexes that it used."""
+    """Return a statement's median time in milliseconds and the indexes that it used."""
     bound = sql.compile().params
     if missing := sorted(set(bound) - set(values)):
         return 0.0, f"not measured: {', '.join(missing)}"

@@ -1,6 +1,6 @@
-"""What does a cold start cost: processor time, modules and memory of importing each function, in processes of their own.
+"""Measures a cold start: the processor time, modules and memory of importing each function, each in its own process.
 
-What is installed here for development only is hidden from them: some libraries load more where they find more.
+Packages that are installed only for development are hidden, because some libraries load more if they find more.
 """
 
 import functools
@@ -25,9 +25,9 @@ EMPTY, BARE, FIRST_BATCH = (
     "(bare FastAPI and Mangum)",
     "publish, first batch",
 )
-# What no function but those that need it may load, by the first words of a module's name.
+# Modules (by prefix) that only the functions that need them may load.
 HEAVY = ("fastapi", "starlette", "mangum", "stripe", "jinja2", "PIL", "pyvips", "shared.providers.platforms")  # fmt: skip
-# What the first batch needs beyond the import: a platform, its HTTP client, and the connection to the database.
+# What the first batch needs after the import: a platform, its HTTP client, and the connection to the database.
 _FIRST_BATCH = """
 import functions.publish.app
 from shared.channels.connection import http_client
@@ -37,7 +37,7 @@ http_client(provider("mastodon").spec)
 engine().connect().close()
 """
 _HIDE = "import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
-# The process reports what it used, at its end.
+# At its end, the process reports what it used.
 _TELL = """
 import json, resource, sys, time
 used, names = time.process_time(), [name for name, module in sys.modules.items() if module]
@@ -48,7 +48,7 @@ except OSError:
 print(json.dumps({"cpu": used, "modules": names, "peak_kb": peak}))
 """
 _TIMEOUT_SECONDS = 60
-# Functions whose imports are listed module by module, and how many modules of each, slowest first.
+# The functions whose imports are listed module by module, and the number of modules for each, slowest first.
 LISTED = ("posts", "publish")
 SLOWEST = 15
 _IMPORT_TIME = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \| +(\S+)")
@@ -72,18 +72,18 @@ class Imports:
 
 
 def functions() -> list[str]:
-    """List the functions there are."""
+    """List all functions."""
     return sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 
 def measure(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]) -> Imports:
-    """Start every function, the empty interpreter and the bare function in turn, `rounds` times; medians."""
+    """Start every function, the empty interpreter and the bare function in turn, `rounds` times; return medians."""
     programs = {EMPTY: "", BARE: "import benchmarks.bare"}
     programs |= {name: f"import functions.{name}.app" for name in names}
     programs[FIRST_BATCH] = _FIRST_BATCH
     programs = {name: _HIDE.format(names=_hidden_from(name)) + program for name, program in programs.items()}  # fmt: skip
     for program in programs.values():
-        _start(program, environment)  # writes what is missing of the bytecode
+        _start(program, environment)  # writes missing bytecode
     taken: dict[str, list[Start]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, program in programs.items():
@@ -94,9 +94,9 @@ def measure(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]
 
 
 def slowest(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]) -> list[Row]:
-    """List the modules of each function that take longest to import, by own time: medians of fresh processes.
+    """List each function's slowest modules by their own import time (medians of fresh processes).
 
-    The interpreter itself measures (`-X importtime`), which slows it; the shares of the whole are what counts.
+    The interpreter measures itself (`-X importtime`), which slows it, so only the shares count.
     """
     rows: list[Row] = []
     for name in names:
@@ -112,13 +112,13 @@ def slowest(names: Sequence[str], *, rounds: int, environment: Mapping[str, str]
                 "module": module,
                 "own ms": round(own[module] / 1000, 1),
                 "share of the import": round(own[module] / whole, 3),
-                "ms with what it imports first": round(below / 1000, 1),
+                "ms with its first imports": round(below / 1000, 1),
             })  # fmt: skip
     return rows
 
 
 def _import_times(program: str, environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Return each module's microseconds, alone and with the modules that it was the first to import."""
+    """Return each module's microseconds, alone and with the modules that it imported first."""
     done = _run(["-X", "importtime", "-c", program], environment)
     found = map(_IMPORT_TIME.match, done.stderr.splitlines())
     return {each[3]: (int(each[1]), int(each[2])) for each in found if each}
@@ -126,7 +126,7 @@ def _import_times(program: str, environment: Mapping[str, str]) -> dict[str, tup
 
 @functools.cache
 def _hidden_from(function: str) -> list[str]:
-    """List the packages that are installed here and do not go to Lambda with a function."""
+    """List the installed packages that are not deployed to Lambda."""
     pinned = re.findall(r"^([\w.-]+)==", _SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
     shipped = {_normal(name) for name in pinned} - (frozenset() if function == "mcp" else TOOLS)
     return sorted(

@@ -1,8 +1,8 @@
-"""How late is a burst? 10,000 posts due in the same second, through Scheduler, queue and Lambda as AWS documents them.
+"""Simulates the lateness of a burst: 10,000 posts due in the same second, through Scheduler, queue and Lambda as documented.
 
-A discrete simulation: real post ids go through the real lead, spread and delay code; AWS's side is its documented limits,
-below. A batch costs what it was measured to cost, plus the platform's latency. How large the database is, is not
-simulated: the table says how many processors it would have to have. Sources, read 2026-11:
+Real post ids go through the real code for lead, spread and delay; AWS's side is modeled by its documented limits below.
+A batch takes the measured time plus the platform's latency. The size of the database is not simulated; the table says
+how many processors it would need. Sources, read 2026-11:
 docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html (firings) and .../schedule-types.html (precision);
 docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html (scaling) and .../services-sqs-parameters.html (pollers).
 """
@@ -19,12 +19,12 @@ from shared.core.ids import new_id
 from shared.posts.hints import Hint, Target, starts_at
 
 POSTS = 10_000
-BATCH = 10  # messages a batch, worked off in parallel threads
-SCHEDULER_PRECISION_SECONDS = 60.0  # a firing comes within the minute it was asked for
+BATCH = 10  # messages per batch, processed in parallel threads
+SCHEDULER_PRECISION_SECONDS = 60.0  # a schedule fires within the requested minute
 SCHEDULER_FIRINGS_PER_SECOND = 1_000.0
 FIRST_BATCHES, MORE_PER_SECOND, MOST_BATCHES = 5, 5.0, 1_250  # an SQS event source's own scaling
 INVOKES_PER_POLLER = 10  # a provisioned poller's concurrent invocations
-POLL_SECONDS = 0.05  # from a message's becoming visible to the function
+POLL_SECONDS = 0.05  # from the moment when a message becomes visible to the function's start
 DUE = datetime(2027, 1, 4, 9, 0, tzinfo=UTC)
 
 
@@ -47,7 +47,7 @@ def simulate(
     max_concurrency: int = MOST_BATCHES,
     posts: int = POSTS,
 ) -> Lateness:
-    """Let `posts` fall due in one second. `pollers` 0: the event source scales by itself."""
+    """Simulate `posts` due in one second. With `pollers=0` the event source scales by itself."""
     visible = sorted(_visible_at(posts))
     return _work_off(
         visible,
@@ -90,9 +90,9 @@ def _work_off(
     pollers: int,
     max_concurrency: int,
 ) -> Lateness:
-    """Hand batches to environments as the event source may, and note when each post is published."""
+    """Pass batches to environments within the event source's limits, and record when each post is published."""
     begin = visible[0]
-    idle: list[float] = []  # when each existing environment is free
+    idle: list[float] = []  # the time at which each existing environment is free
     late: list[float] = []
     position = 0
     while position < len(visible):
@@ -138,9 +138,9 @@ def table(
     max_concurrency: int,
     database_seconds: float,
 ) -> list[Row]:
-    """Simulate several latencies of the platform; the default scaling also capped as the template has it.
+    """Simulate several platform latencies, and the default scaling also with the template's limit.
 
-    `database_seconds` is the processor time that the database needs for all the posts.
+    `database_seconds` is the database's processor time for all posts.
     """
     rows: list[Row] = []
     ways = (

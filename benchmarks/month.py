@@ -1,7 +1,7 @@
-"""Does the calendar of a month cost the same in an organization with a thousand posts and in one with a million?
+"""Compares a calendar month's cost in an organization with a thousand posts and in one with a million.
 
-Two databases on one server, alike but for the number of posts; the month asked for holds as many in both. The other posts
-are spread over ten years, and lie in the table in no order: the worst case for reading a range.
+Two databases on one server differ only in the number of posts; the requested month has equally many in both. The other
+posts are spread over ten years and stored in random order, which is the worst case for reading a range.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from shared.db import migrate
 from shared.db.session import engine
 
 _CHUNK = 100_000
-# Every `:every`-th post is in the month; the others, by a walk through all numbers that is in no order, before it.
+# Every `:every`-th post is in the month; the others are before it, in a pseudo-random order.
 _FILL = text("""
     insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content, media,
         settings, content_hash, publish_at, delay_seconds, due_at, revision, generation, arm_count, creation_method,
@@ -44,7 +44,7 @@ _FILL = text("""
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the database reads the posts of the month, and how many pages it touches for that."""
+    """How the database reads the month's posts, and how many disk pages it touches."""
 
     scan: str
     index: str
@@ -53,7 +53,7 @@ class Plan:
 
 
 def measure(around: Surroundings, *, few: int, many: int, rounds: int, each: int) -> list[Row]:
-    """Time the month in both databases in turn, through the posts function's handler."""
+    """Time the month alternately in both databases, through the posts function's handler."""
     around.make_database("few", template="roost")
     caller = a_caller(channels=1, posts=0)
     around.make_database("many", template="few")
@@ -88,9 +88,9 @@ def measure(around: Surroundings, *, few: int, many: int, rounds: int, each: int
 
 
 def fill(caller: Caller, count: int, *, shift: int = 0) -> None:
-    """Store posts, as many as a busy month's in the month; their ids begin after `shift`.
+    """Store posts, a busy month's number of them in the month; their ids begin after `shift`.
 
-    Their foreign keys are right and are not checked one by one.
+    Their foreign keys are valid and are not checked one by one.
     """
     with migrate.migrating() as connection:
         connection.execute(text("set session_replication_role = replica"))
@@ -125,7 +125,7 @@ def _time(caller: Caller, samples: Samples, each: int) -> None:
 
 
 def _plan(caller: Caller) -> Plan:
-    """Ask the database how it carries out the very statement that the handler sends."""
+    """Ask the database for its plan of the statement that the handler sends."""
     sent: list[tuple[str, Any]] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:

@@ -1,10 +1,10 @@
-"""How late is a quiet organization beside one whose server is slow? A simulation of the queue that they share.
+"""Simulates a shared queue: how late is a quiet organization beside one whose server is slow?
 
-The slow organization queues many posts for the same second at a server that takes almost all of a publish function's time to
-answer. The quiet one has a post every second on a platform that answers as usual. Environments appear as AWS documents
-it (`lateness`), batches are made from whatever is visible, in order: SQS's fair queues, which serve the quiet one first,
-are left out, so the truth is better. The bounds are those of the settings; how long one waits for its turn is as in
-`shared/publishing/claim_queries.py`.
+The slow organization queues many posts for the same second at a server that needs almost all of a publish function's time
+to answer. The quiet one has a post every second on a platform with normal response times. Environments start as AWS
+documents (`lateness`), and batches are taken from the visible messages in order. SQS's fair queues would serve the quiet
+one first; they are left out, so real results are better. The limits are those of the settings, and a crowded post waits as
+in `shared/publishing/claim_queries.py`.
 """
 
 import heapq
@@ -20,12 +20,12 @@ from shared.core.config import Settings
 
 SLOW_POSTS, SLOW_SECONDS = 200, 28.0
 QUIET_POSTS, QUIET_SECONDS = 120, 0.6
-CLAIM_SECONDS = 0.01  # what a part costs that is put back
+CLAIM_SECONDS = 0.01  # the time of a part that is put back
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many of one organization's posts are on their way at once; None: without a bound."""
+    """How many of one organization's posts may be published at the same time; None means no limit."""
 
     per_host: int | None
     per_organization: int | None
@@ -33,7 +33,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """How late the quiet organization's posts were, in seconds, and how many environments the slow one held at most."""
+    """The lateness of the quiet organization's posts in seconds, and the most environments that the slow one used."""
 
     p50: float
     p99: float
@@ -43,7 +43,7 @@ class Neighbors:
 
 @dataclass(slots=True)
 class _Queue:
-    """The shared queue and its environments. A message is (visible at, number, host); host None is the quiet one's."""
+    """The shared queue and its environments. A message is (visible at, number, host); its host is None for the quiet one."""
 
     bounds: Bounds
     cold_start_seconds: float
@@ -57,7 +57,7 @@ class _Queue:
     held: int = 0
 
     def work_off(self, due: Sequence[float]) -> None:
-        """Hand batches to environments until every quiet post is out."""
+        """Pass batches to environments until every post of the quiet organization is published."""
         while len(self.late) < len(due):
             start, is_new = self._next_environment(self.messages[0][0] + POLL_SECONDS)
             begin = start + (self.cold_start_seconds if is_new else 0.0)
@@ -83,7 +83,7 @@ class _Queue:
     def _publish(
         self, message: tuple[float, int, int | None], begin: float, due: Sequence[float]
     ) -> float:
-        """Carry one message out, and return when its thread is done."""
+        """Process one message, and return when its thread is done."""
         _visible, number, host = message
         if host is None:
             end = begin + self.batch_cpu_seconds + QUIET_SECONDS
@@ -116,12 +116,12 @@ def simulate_neighbors(
     cold_start_seconds: float = 1.0,
     max_concurrency: int = 100,
 ) -> Neighbors:
-    """Let the slow organization's posts fall due at once, at `hosts` servers, and one of the quiet one's each second."""
+    """Simulate the slow organization's posts due at once on `hosts` servers, with one post of the quiet one each second."""
     due = [float(second) for second in range(QUIET_POSTS)]
     messages = [(0.0, number, number % hosts) for number in range(slow_posts)]
     queue = _Queue(bounds, cold_start_seconds, batch_cpu_seconds, max_concurrency,
                    [*messages, *((moment, number, None) for number, moment in enumerate(due))])  # fmt: skip
-    queue.messages.sort(key=lambda message: message[0])  # the slow one's come first
+    queue.messages.sort(key=lambda message: message[0])  # the slow organization's posts come first
     queue.work_off(due)
     late = sorted(queue.late)
     return Neighbors(
@@ -133,7 +133,7 @@ def simulate_neighbors(
 
 
 def declared_bounds() -> Bounds:
-    """Return the bounds that the settings have by default."""
+    """Return the limits of the default settings."""
     fields = Settings.model_fields
     return Bounds(
         fields["publish_at_once_per_host"].default,
@@ -144,7 +144,7 @@ def declared_bounds() -> Bounds:
 def table(
     *, batch_cpu_seconds: float, cold_start_seconds: float, max_concurrency: int
 ) -> list[Row]:
-    """Simulate one slow server and many of them, with the bounds and without."""
+    """Simulate one slow server and many, with and without limits."""
     rows: list[Row] = []
     for name, bounds in (("as set", declared_bounds()), ("none", Bounds(None, None))):
         for hosts in (1, 20):

@@ -1,7 +1,7 @@
-"""How many posts a second does one environment publish, at what cost, and when is the last of a hundred out?
+"""Measures publishing in one environment: posts per second, their cost, and the lateness of a hundred at once.
 
-Batches of ten go through the publish function's own handler, one after the other, each in parallel threads as in Lambda. The
-platform answers in memory at once, so what is left is ours: claim, mark, record, and the HTTP client.
+Batches of ten go through the publish function's handler in sequence, each in parallel threads as in Lambda. The platform
+answers immediately in memory, so only our own cost remains: claim, mark, record, and the HTTP client.
 """
 
 import json
@@ -45,7 +45,7 @@ _SOON = timedelta(seconds=1)
 
 
 class KeysInMemory:
-    """A key service that keeps its keys as they are; each is asked for once in five minutes, as from KMS."""
+    """A KMS replacement with plain keys in memory; each is requested once in five minutes, as from KMS."""
 
     def new_key(self, _context: dict[str, str]) -> tuple[bytes, bytes]:
         key = os.urandom(32)
@@ -57,7 +57,7 @@ class KeysInMemory:
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Channels on a platform that costs nothing."""
+    """Channels on a platform that answers immediately."""
 
     channels: Sequence[Channel]
     platform: Platform
@@ -70,7 +70,7 @@ class Publisher:
         return [post.id for post in posts]
 
     def queue_thread_with_picture(self) -> UUID:
-        """Store a due post with a picture, which is on the platform already, and a reply."""
+        """Store a due post with a reply and a picture that is already on the platform."""
         channel = self.channels[0]
         with unit_of_work() as session:
             picture = a_media(session, session.get_one(Organization, channel.organization_id))
@@ -101,7 +101,7 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What one environment did."""
+    """The result of one environment."""
 
     posts: int
     seconds: float
@@ -142,7 +142,7 @@ def publisher(patch: pytest.MonkeyPatch) -> Iterator[Publisher]:
 
 
 def measure(on: Publisher, *, posts: int) -> Throughput:
-    """Publish `posts`, ten a batch."""
+    """Publish `posts` in batches of ten."""
     _work_off(on.queue_posts(2 * BATCH))
     ids = on.queue_posts(posts)
     batches = list(_batches(ids))
@@ -159,7 +159,7 @@ def measure(on: Publisher, *, posts: int) -> Throughput:
 
 
 def measure_burst(on: Publisher, *, times: int) -> list[Row]:
-    """Let a hundred posts fall due in one second and hand them to one environment at that second."""
+    """Publish a hundred posts that are due in one second, in one environment at that second."""
     late: list[list[float]] = []
     for _ in range(times):
         ids = on.queue_posts(BURST)
@@ -185,14 +185,14 @@ def measure_burst(on: Publisher, *, times: int) -> list[Row]:
 
 
 def trips_a_post(on: Publisher) -> int:
-    """Count the round trips of a post without media and replies."""
+    """Count the round trips for a post without media and replies."""
     return len(_trips_of(on, on.queue_posts(1)))
 
 
 def claim_mark_record(on: Publisher) -> tuple[Cost, Cost, Cost]:
-    """Count what a post with a picture and a reply sends before its mark, as its mark, and after it.
+    """Count the statements of a post with a picture and a reply before its mark, for its mark, and after it.
 
-    What follows the record after its commit, that the reply is armed, counts as the record's.
+    Arming the reply after the record's commit counts as part of the record.
     """
     trips = _trips_of(on, [on.queue_thread_with_picture()])
     mark = next(number for number, trip in enumerate(trips) if "set state = 'sending'" in trip)
@@ -235,7 +235,7 @@ def _handle(batch: dict[str, Any]) -> None:
 
 
 def _late(ids: Sequence[UUID]) -> list[float]:
-    """Return by how many seconds each post was late; that one is not published is a mistake of the measurement."""
+    """Return each post's lateness in seconds. An unpublished post is an error of the measurement."""
     with unit_of_work() as session:
         late = session.execute(
             text("""

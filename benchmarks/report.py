@@ -1,7 +1,7 @@
-"""How results are shown: as tables for people, and as a section of docs/performance.md, both from results.json alone.
+"""Writes the results as tables and as a section of docs/performance.md, both from results.json alone.
 
-python -m benchmarks.report            write results.md and the section again
-python -m benchmarks.report --check    say whether they are current
+python -m benchmarks.report            rewrite results.md and the section
+python -m benchmarks.report --check    report whether they are current
 """
 
 import argparse
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- measured: python -m benchmarks.report -->", "<!-- end of meas
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table's title, and what has to be known to read it."""
+    """A table's title, and the explanation above it."""
 
     title: str
     note: str = ""
@@ -87,7 +87,7 @@ def render(results: Mapping[str, Any], *, sections: Sequence[str], level: int) -
     rows = {**results, "budgets": judge(results)}
     parts = []
     for name in sections:
-        if not rows.get(name):  # not measured, or an older run
+        if not rows.get(name):  # not measured in this run
             continue
         section = SECTIONS[name]
         parts += [f"{'#' * level} {section.title}", section.note]
@@ -98,19 +98,19 @@ def render(results: Mapping[str, Any], *, sections: Sequence[str], level: int) -
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """Write everything."""
+    """Write all tables."""
     sections = [name for name in SECTIONS if name != "assumptions"]
     return f"# Measured\n\n{_run(results)}\n\n{render(results, sections=sections, level=2)}"
 
 
 def section_of_page(results: Mapping[str, Any]) -> str:
-    """Write what docs/performance.md quotes."""
+    """Write the section of docs/performance.md."""
     shown = render(results, sections=("budgets", "imports", "requests", "lateness"), level=3)
     return f"{BEGIN}\n{_run(results)}\n\n{shown}{END}"
 
 
 def page_with(page: str, results: Mapping[str, Any]) -> str:
-    """Return the page with its section rewritten."""
+    """Return the document with its section rewritten."""
     before, _, rest = page.partition(BEGIN)
     return before + section_of_page(results) + rest.partition(END)[2]
 
@@ -126,7 +126,7 @@ def _run(results: Mapping[str, Any]) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Write rows as a table of Markdown."""
+    """Write rows as a Markdown table."""
     heads = list(rows[0])
     lines = [heads, ["---" if _is_text(rows, head) else "---:" for head in heads]]
     lines += [[_cell(row[head]) for head in heads] for row in rows]
@@ -145,7 +145,7 @@ def _cell(value: object) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the tables from benchmarks/results.json.")
-    parser.add_argument("--check", action="store_true", help="write nothing; say what is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; report what is stale")
     check = parser.parse_args().check
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     wanted = {

@@ -1,4 +1,4 @@
-"""What do requests take, through the real handlers, against a bare route that runs one SELECT on the same connection?"""
+"""Measures requests through the real handlers, relative to a bare route that runs one SELECT on the same connection."""
 
 import importlib
 from collections.abc import Callable
@@ -17,11 +17,11 @@ CREATE_MANY = f"{CREATE} on 5 channels, 3 parts each"
 PUBLIC_CREATE, PUBLIC_CHANNELS = "public API: create a post", "public API: list 5 channels"
 PUBLIC_MONTH = f"public API: month of {MONTH_POSTS} posts"
 _PUBLIC_CHANNELS_PATH = "/public/v1/integrations"
-_SHIFT = 2**32  # ids apart from those of the calendar's own measurement
+_SHIFT = 2**32  # ids that differ from those of the calendar's own measurement
 
 
 def measure(*, rounds: int, each: int, posts: int) -> list[Row]:
-    """Time each request in turn with the bare route; an organization with `posts` asks the public API."""
+    """Time each request alternately with the bare route; an organization with `posts` calls the public API."""
     caller = a_caller(channels=5, posts=MONTH_POSTS)
     program = a_caller(channels=5, posts=0)
     fill(program, posts, shift=_SHIFT)
@@ -36,7 +36,7 @@ def measure(*, rounds: int, each: int, posts: int) -> list[Row]:
 def _requests(
     caller: Caller, program: Caller
 ) -> dict[str, tuple[str, Callable[[], dict[str, Any]]]]:
-    """Name the requests: the function that answers, and how its event is made."""
+    """Return the requests by name, each with its function and its event's factory."""
     return {
         CONTEXT: ("posts", caller.nothing),
         SELF: ("identity", lambda: caller.get("/user/self")),

@@ -1,7 +1,7 @@
-"""How long does `make run` take until the whole system is ready: the first time, on a home that it knows, and with many posts?
+"""Measures how long `make run` takes until the system is ready: the first time, on an existing home, and with many posts.
 
-The posts are queued and armed, as they are after days of planning. Twice the system starts with them: after it was
-stopped, and after it was killed. Processor time is that of the system and everything below it until it is ready.
+The posts are queued and armed. The system starts with them twice: after it was stopped, and after it was killed.
+Processor time is that of the system and all its child processes until it is ready.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.02
 _PARENT, _TIMES = 1, slice(11, 15)
 
 
-# Due over the next thirty days, the first in a quarter of an hour, on all channels in turn.
+# Due over the next thirty days, the first in fifteen minutes, on all channels in turn.
 _FILL = """
     insert into posts (id, organization_id, channel_id, group_id, root_id, position, state, review, content, media,
         settings, content_hash, publish_at, delay_seconds, due_at, revision, generation, armed_revision, arm_count,
@@ -85,7 +85,7 @@ def _start(
     last: Callable[[str], None] | None = None,
     end: signal.Signals = signal.SIGINT,
 ) -> Start:
-    """Start it, wait until it has written down its addresses, do the last thing with its database, and end it."""
+    """Start the system, wait until it has written its addresses, call the last argument with its database, and stop it."""
     told = home / "local.json"
     told.unlink(missing_ok=True)
     environment = os.environ | {"PORT": str(_free_port()), "ROOST_HOME": str(home)}
@@ -100,7 +100,7 @@ def _start(
     try:
         while not told.exists():
             if running.poll() is not None or time.perf_counter() - begin > _READY_TIMEOUT_SECONDS:
-                raise RuntimeError("make run did not get ready")
+                raise RuntimeError("make run did not become ready")
             time.sleep(_POLL_SECONDS)
         taken = Start(time.perf_counter() - begin, _cpu_seconds(running.pid))
         if last:
@@ -118,7 +118,7 @@ def _fill(database_url: str) -> None:
 
 
 def _cpu_seconds(root: int) -> float | None:
-    """Add up what a process and everything below it have used; None where the system does not show it (Linux does)."""
+    """Return the processor time of a process and its children; None if the operating system does not show it (Linux does)."""
     ticks: dict[int, int] = {}
     below: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

@@ -1,4 +1,4 @@
-"""How many SQL statements and round trips does each route, and each step of publishing, take? Counted, not timed."""
+"""Counts the SQL statements and round trips of each route and each step of publishing."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ CLAIM, RECORD = 2, 2
 
 
 def measure(publisher: Publisher) -> list[Row]:
-    """Count each route once, after a first call that makes what is made once a process."""
+    """Count each route once, after a first call that initializes the process."""
     caller = a_caller(channels=5, posts=MONTH_POSTS)
     with unit_of_work() as session:
         session.add(Tag(organization_id=caller.organization_id, name="news", color="#336699"))
@@ -45,7 +45,7 @@ def measure(publisher: Publisher) -> list[Row]:
 def _routes(
     caller: Caller,
 ) -> Sequence[tuple[str, int, str, Callable[[], dict[str, Any]]]]:
-    """List what is called: its name, its budget of statements without BEGIN and COMMIT, the function, the event."""
+    """List the calls: name, budget of statements without BEGIN and COMMIT, function, event."""
     post_id = _a_post_id(caller)
     return (
         ("context by session", CONTEXT, "posts", caller.nothing),

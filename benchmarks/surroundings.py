@@ -1,7 +1,7 @@
-"""On what do the measurements run: a PostgreSQL of their own, the real functions, and nothing of AWS in the timing.
+"""The environment of the measurements: their own PostgreSQL, the real functions, and no AWS in the timing.
 
-What stands in for AWS: moto for Secrets Manager (asked once in five minutes), keys in memory for KMS, and lists for what
-would go to SQS and to the Scheduler. The functions themselves, the driver and the database are the real ones.
+AWS is replaced by moto for Secrets Manager (asked once in five minutes), keys in memory for KMS, and lists for SQS and
+Scheduler. The functions, the driver and the database are real.
 """
 
 import os
@@ -48,7 +48,7 @@ ENVIRONMENT = {
 
 @dataclass(slots=True)
 class Surroundings:
-    """The server's databases, and what would have gone to AWS."""
+    """The server's databases, and the requests that would have gone to AWS."""
 
     server_url: str
     patch: pytest.MonkeyPatch
@@ -56,14 +56,14 @@ class Surroundings:
     schedules: list[str] = field(default_factory=list)
 
     def use_database(self, name: str) -> None:
-        """Point the settings at a database of the server; the next statement opens a connection to it."""
+        """Set the database in the settings; the next statement opens a connection to it."""
         dispose()
         url = make_url(self.server_url).set(database=name)
         self.patch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
         settings.cache_clear()
 
     def make_database(self, name: str, *, template: str) -> None:
-        """Make a database, a copy of another one."""
+        """Create a database as a copy of another."""
         self.use_database("postgres")
         with migrate.migrating() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(
@@ -74,7 +74,7 @@ class Surroundings:
 
 @contextmanager
 def surroundings() -> Iterator[Surroundings]:
-    """Start the server, bring its database up to date, and put the stand-ins in place."""
+    """Start the server, migrate its database, and install the stand-ins."""
     folder = Path(tempfile.mkdtemp(prefix="roost-benchmarks-"))
     folder.chmod(0o755)  # the server is not root
     server = EmbeddedPostgres(folder / "postgres", folder / "postgres.log")
@@ -105,7 +105,7 @@ def surroundings() -> Iterator[Surroundings]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let metrics, which are printed, be written to nowhere, at the same cost."""
+    """Discard the printed metrics, at the same cost."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         yield
 
@@ -121,7 +121,7 @@ def _unheard() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class LambdaContext:
-    """What a function reads of Lambda's context."""
+    """The fields of Lambda's context that functions read."""
 
     function_name: str = "publish"
     memory_limit_in_mb: int = 1024
@@ -133,7 +133,7 @@ class LambdaContext:
 
 
 def backend_cpu_ns(pid: int) -> int | None:
-    """Return the processor time that the database's process for one connection has used; None where Linux is not."""
+    """Return the processor time of the database process for one connection; None outside Linux."""
     stat = Path(f"/proc/{pid}/schedstat")
     return int(stat.read_text().split()[0]) if stat.exists() else None
 
@@ -146,7 +146,7 @@ def http_event(
     query: str = "",
     body: str | None = None,
 ) -> dict[str, Any]:
-    """Make the event that API Gateway would send."""
+    """Create the event that API Gateway would send."""
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": "$default",

@@ -1,4 +1,4 @@
-"""How long do calls take, side by side: A B A B, each call with its wall and processor time."""
+"""Times calls side by side (A B A B), with wall and processor time for each call."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ WARM_UP = 5
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A call to be timed: `work` is, making its argument by `prepare` is not. `before` runs ahead of each block."""
+    """A timed call. `work` is timed; `prepare`, which makes its argument, is not. `before` runs ahead of each block."""
 
     prepare: Callable[[], Any]
     work: Callable[[Any], object]
@@ -24,7 +24,7 @@ class Case:
 
 @dataclass(slots=True)
 class Samples:
-    """What the calls of one case took."""
+    """The measured times of one case."""
 
     wall_ns: list[int] = field(default_factory=list)
     cpu_ns: list[int] = field(default_factory=list)
@@ -48,14 +48,14 @@ class Samples:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the values do not exceed."""
+    """Return the smallest value such that at least `share` of the values do not exceed it."""
     return sorted(values)[math.ceil(len(values) * share) - 1]
 
 
 def interleave(
     cases: Mapping[str, Case], *, rounds: int, each: int, backend: Callable[[], int]
 ) -> dict[str, Samples]:
-    """Call each case `each` times, then the next, and all that `rounds` times. `backend` names the database's process."""
+    """Call each case `each` times in turn, for `rounds` rounds. `backend` is the id of the database process."""
     found = {name: Samples() for name in cases}
     for case in cases.values():
         _block(case, Samples(), WARM_UP, backend)
@@ -79,5 +79,5 @@ def _block(case: Case, samples: Samples, count: int, backend: Callable[[], int])
 
 
 def ratio(value: float, reference: float, *, digits: int = 2) -> float | None:
-    """Return how many times `reference` fits into `value`; None where the reference was not measurable."""
+    """Return `value` divided by `reference`; None if the reference was not measurable."""
     return round(value / reference, digits) if reference else None

@@ -1,7 +1,7 @@
-"""What API Gateway, queues and schedules call: one package for each function, one file in it.
+"""The Lambda functions that API Gateway, queues and schedules invoke: one package with one file for each.
 
-A cold start makes many objects that all stay, and looking through them for garbage takes a tenth of its processor time.
-So the collector runs less often (docs/performance.md, "Cold starts").
+A cold start creates many objects that all stay, and searching them for garbage takes a tenth of its processor time.
+So the garbage collector runs less often (docs/performance.md, "Cold starts").
 """
 
 import gc

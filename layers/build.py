@@ -1,12 +1,12 @@
-"""How the artefacts that Lambda runs are made: one folder per function, and the layers with what they import.
+"""Builds the artifacts that Lambda runs: one folder per function, and the layers with their libraries.
 
     python -m layers.build                       everything below build/, with a template that `sam deploy` takes
     python -m layers.build --host                the same below build-host/, with wheels for this machine's processor
-    python -m layers.build IdentityFunction FOLDER   one artefact; `sam build` calls this through `make build-IdentityFunction`
+    python -m layers.build IdentityFunction FOLDER   one artifact; `sam build` calls this through `make build-IdentityFunction`
 
-A function's folder holds its own `app.py` and the whole of `shared/`. `shared/` is not a layer because a version, and
-so a SnapStart snapshot, is rebuilt only when the function's own folder changes: for the same reason the digest of
-the lock file lies in it. Wheels are fetched for the runtime's Python and processor, whatever those of this machine are.
+A function's folder contains its own `app.py` and the whole of `shared/`. `shared/` is not a layer, because a version, and
+so a SnapStart snapshot, is rebuilt only when the function's own folder changes. For the same reason the folder contains the
+digest of the lock file. Wheels are fetched for the Python and processor of the Lambda runtime, not for those of this machine.
 """
 
 import functools
@@ -35,7 +35,7 @@ LOCK = ROOT / "requirements" / "runtime.txt"
 CERTIFICATES = ROOT / "layers" / "rds-ca.pem"
 
 RUNTIME = "3.13"
-# What the runtime's Amazon Linux 2023 can load (glibc 2.34). Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html, read 2026-11.
+# The wheel tags that the runtime's Amazon Linux 2023 can load (glibc 2.34). Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html, read 2026-11.
 LIBRARIES = ("manylinux_2_34", "manylinux_2_28", "manylinux2014")
 PROCESSOR = "aarch64"
 # Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, read 2026-11.
@@ -43,9 +43,9 @@ MAX_UNZIPPED_BYTES = 250 * 1024**2
 
 # botocore carries a description of every AWS service; these are the ones that `shared/aws` calls.
 AWS_SERVICES = frozenset({"kms", "s3", "scheduler", "secretsmanager", "sesv2", "sqs"})
-# Which distributions a layer holds; DependenciesLayer holds the others.
+# The distributions in each layer; DependenciesLayer has the others.
 PICTURES = frozenset({"pyvips", "pyvips-binary"})
-# What the SDK of the Model Context Protocol needs and nothing else does.
+# Needed only by the SDK of the Model Context Protocol.
 TOOLS = frozenset(
     {
         "attrs", "click", "httpcore2", "httpx2", "jsonschema", "jsonschema-specifications", "mcp", "mcp-types",
@@ -55,19 +55,19 @@ TOOLS = frozenset(
 SPECIAL_LAYERS = {"PicturesLayer": PICTURES, "ToolsLayer": TOOLS}
 # Published as source only. Its package is plain Python; the compiled half is in pyvips-binary.
 PLAIN_SOURCES = frozenset({"pyvips"})
-# What a function reads beside its code.
+# The data files that functions read.
 FILES = {"root": ("docs/openapi.json",)}
 NOT_RUN = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h")
 FOLDERS_NOT_RUN = ("tests", "testing/suite", "bin")
 
 
 class BuildRefused(Exception):
-    """What was asked for cannot be built; the message says why."""
+    """The requested artifact cannot be built; the message says why."""
 
 
 @dataclass(frozen=True)
-class Artefact:
-    """A built folder and what Lambda will count: the bytes of its files, and those of their archive."""
+class Artifact:
+    """A built folder with the sizes that Lambda counts: the bytes of its files, and those of their archive."""
 
     name: str
     layers: tuple[str, ...]
@@ -77,14 +77,14 @@ class Artefact:
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """One distribution of the lock file: its name and its lines, hashes included."""
+    """One distribution of the lock file: its name and its lines, including hashes."""
 
     name: str
     text: str
 
 
 def main(arguments: list[str]) -> int:
-    """Build one artefact or all of them; return the exit status."""
+    """Build one artifact or all of them; return the exit status."""
     try:
         if arguments == ["--host"]:
             build_all(HOST_BUILD, processor=_own_processor())
@@ -101,10 +101,10 @@ def main(arguments: list[str]) -> int:
 
 
 def build_all(target: Path, *, processor: str = PROCESSOR) -> None:
-    """Build every artefact that the template names, write `template.yaml` beside them and print the sizes.
+    """Build every artifact of the template, write `template.yaml` beside them and print the sizes.
 
     Raises:
-        BuildRefused: a function would be larger than Lambda takes.
+        BuildRefused: a function would exceed Lambda's size limit.
     """
     template = read_template()
     shutil.rmtree(target, ignore_errors=True)
@@ -112,12 +112,12 @@ def build_all(target: Path, *, processor: str = PROCESSOR) -> None:
     for name in names:
         build(name, target / name, template, processor=processor)
     _write_template(template, target)
-    artefacts = {name: _measured(name, template, target) for name in names}
-    print(_table(artefacts))
-    _check_sizes(artefacts)
+    artifacts = {name: _measured(name, template, target) for name in names}
+    print(_table(artifacts))
+    _check_sizes(artifacts)
     if _interpreter() is None:
         print(
-            f"No Python {RUNTIME} on this machine: the bytecode is left out, and a cold start takes 3 to 4 times longer."
+            f"No Python {RUNTIME} on this machine, so the bytecode is left out. A cold start takes 3 to 4 times as long."
         )
 
 
@@ -127,10 +127,10 @@ def read_template() -> dict[str, Any]:
 
 
 def build(name: str, folder: Path, template: dict[str, Any], *, processor: str = PROCESSOR) -> None:
-    """Build the artefact of the resource `name` in `folder`, which is made when it is not there.
+    """Build the artifact of the resource `name` in `folder`, which is created if it does not exist.
 
     Raises:
-        BuildRefused: the template has no such function or layer, or something it needs is missing.
+        BuildRefused: the template has no such function or layer, or a needed file is missing.
     """
     resource = template["Resources"].get(name)
     if resource is None or name not in _built_resources(template):
@@ -179,7 +179,7 @@ def _build_layer(folder: Path, pins: set[Pin], processor: str) -> None:
 
 
 def _copy_source(pin: Pin, python: Path) -> None:
-    """Copy the package's files out of its source archive, and nothing that lies elsewhere in it."""
+    """Copy only the package's files out of its source archive."""
     with tempfile.TemporaryDirectory() as fetched:
         _pip("download", "--no-binary", pin.name, "--dest", fetched, pins={pin})
         (source,) = Path(fetched).iterdir()
@@ -222,7 +222,7 @@ def _trim(python: Path) -> None:
 
 
 def _compile(folder: Path, *, runs_at: str) -> None:
-    """Write bytecode that is used whatever the files' times are; Lambda's code folder is read-only, so nothing else would."""
+    """Write bytecode that is valid whatever the files' times are: Lambda's code folder is read-only, so it cannot be rewritten."""
     interpreter = _interpreter()
     if interpreter is not None:
         _run(
@@ -241,7 +241,7 @@ def _compile(folder: Path, *, runs_at: str) -> None:
 
 @functools.cache
 def _interpreter() -> str | None:
-    """Find a Python of the runtime's minor version: this one, or one of that name that answers."""
+    """Find a Python of the runtime's minor version: this one, or a working one with that name."""
     asked = ("-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     for command in (sys.executable, f"python{RUNTIME}"):
         if (path := shutil.which(command)) is None:
@@ -260,19 +260,21 @@ def _interpreter() -> str | None:
 
 
 def _own_processor() -> str:
-    """Return this machine's processor as wheels name it.
+    """Return this machine's processor in the spelling of wheel tags.
 
     Raises:
-        BuildRefused: wheels of Lambda's system do not run on this one.
+        BuildRefused: wheels for Lambda's system do not run on this one.
     """
     processor = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
     if sys.platform != "linux":
-        raise BuildRefused("layers.build --host needs Linux: the artefacts run on this machine.")
+        raise BuildRefused(
+            "layers.build --host needs Linux, because the artifacts run on this machine."
+        )
     return processor
 
 
 def _environment() -> dict[str, str]:
-    """Name the version to pyenv, whose shims refuse to start one that is not selected."""
+    """Select the version for pyenv, whose shims do not start another version."""
     return {**os.environ, "PYENV_VERSION": RUNTIME}
 
 
@@ -287,7 +289,7 @@ def _built_resources(template: dict[str, Any]) -> Iterator[str]:
 
 
 def _write_template(template: dict[str, Any], target: Path) -> None:
-    """Write the template with each artefact's folder in place of the source; JSON is YAML too."""
+    """Write the template with each artifact's folder in place of the source; JSON is valid YAML."""
     built = json.loads(json.dumps(template))
     del built["Globals"]["Function"]["CodeUri"]
     for name in _built_resources(template):
@@ -298,7 +300,7 @@ def _write_template(template: dict[str, Any], target: Path) -> None:
     (target / "template.yaml").write_text(json.dumps(built, indent=1))
 
 
-def _measured(name: str, template: dict[str, Any], target: Path) -> Artefact:
+def _measured(name: str, template: dict[str, Any], target: Path) -> Artifact:
     files = [path for path in sorted((target / name).rglob("*")) if path.is_file()]
     with tempfile.TemporaryFile() as zipped:
         with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -307,7 +309,7 @@ def _measured(name: str, template: dict[str, Any], target: Path) -> Artefact:
         zipped_bytes = zipped.tell()
     own = template["Resources"][name]["Properties"].get("Layers", [])
     layers = () if name.endswith("Layer") else (*template["Globals"]["Function"]["Layers"], *own)
-    return Artefact(
+    return Artifact(
         name=name,
         layers=tuple(layer["Ref"] for layer in layers),
         unzipped_bytes=sum(path.stat().st_size for path in files),
@@ -315,18 +317,18 @@ def _measured(name: str, template: dict[str, Any], target: Path) -> Artefact:
     )
 
 
-def _table(artefacts: dict[str, Artefact]) -> str:
-    lines = [f"{'artefact':<24}{'unzipped MB':>12}{'zipped MB':>12}"]
-    for each in artefacts.values():
+def _table(artifacts: dict[str, Artifact]) -> str:
+    lines = [f"{'artifact':<24}{'unzipped MB':>12}{'zipped MB':>12}"]
+    for each in artifacts.values():
         lines.append(
             f"{each.name:<24}{each.unzipped_bytes / 1e6:>12.1f}{each.zipped_bytes / 1e6:>12.1f}"
         )
     return "\n".join(lines)
 
 
-def _check_sizes(artefacts: dict[str, Artefact]) -> None:
-    for each in artefacts.values():
-        total = each.unzipped_bytes + sum(artefacts[layer].unzipped_bytes for layer in each.layers)
+def _check_sizes(artifacts: dict[str, Artifact]) -> None:
+    for each in artifacts.values():
+        total = each.unzipped_bytes + sum(artifacts[layer].unzipped_bytes for layer in each.layers)
         if total > MAX_UNZIPPED_BYTES:
             raise BuildRefused(
                 f"{each.name} is {total} bytes with its layers; Lambda takes {MAX_UNZIPPED_BYTES}."

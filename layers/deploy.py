@@ -30,7 +30,7 @@ from layers.build import BUILD, ROOT
 
 SAMCONFIG = ROOT / "samconfig.toml"
 SAM_ENVIRONMENT = ROOT / ".venv-sam" / "bin" / "sam"
-# Lambda keeps this much of an account's limit for functions that reserve nothing.
+# Lambda keeps this many concurrent executions of an account's limit for functions without a reservation.
 # Source: docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html, read 2026-11.
 UNRESERVED = 100
 USUAL_LIMIT = 1000
@@ -107,7 +107,7 @@ def check_parameters(parameters: Mapping[str, str], template: Mapping[str, Any])
     """Check the parameters against the template before anything is uploaded.
 
     Raises:
-        DeployRefused: one is unknown, missing, or has a value that the template does not take.
+        DeployRefused: a parameter is unknown or missing, or its value is not allowed by the template.
     """
     declared = template["Parameters"]
     for name, value in parameters.items():
@@ -128,13 +128,15 @@ def check_parameters(parameters: Mapping[str, str], template: Mapping[str, Any])
                 f"{name} is missing. Add it to the environment's parameters in samconfig.toml. {found['Description']}"
             )
     if parameters.get("MailTransport") == "smtp" and not parameters.get("SmtpHost"):
-        raise DeployRefused("SmtpHost is missing. MailTransport=smtp needs the mail server's name.")
+        raise DeployRefused(
+            "SmtpHost is missing. MailTransport=smtp needs the name of the SMTP server."
+        )
 
 
 def build_digest(folder: Path, parameters: Mapping[str, str]) -> str:
-    """Return the digest of what is deployed: every built file, its place, and every parameter.
+    """Return the digest of the deployment: every built file, its path, and every parameter.
 
-    An earlier release in the template and SAM's configuration are no part of it.
+    An earlier digest in the template and SAM's configuration are left out.
     """
     digest = hashlib.sha256(json.dumps(sorted(parameters.items())).encode())
     for path in sorted(found for found in folder.rglob("*") if found.is_file()):
@@ -147,7 +149,7 @@ def build_digest(folder: Path, parameters: Mapping[str, str]) -> str:
 
 
 def write_digest(folder: Path, parameters: Mapping[str, str]) -> str:
-    """Write the release into the built template, as the default of its parameter; return it."""
+    """Write the digest into the built template as the default of its parameter, and return it."""
     made = build_digest(folder, parameters)
     path = folder / _TEMPLATE
     path.write_text(_stamped(path, made))
@@ -174,10 +176,10 @@ def write_config(environment: Environment, digest: str) -> Path:
 
 
 def command(environment: Environment, config: Path) -> tuple[str, ...]:
-    """Return the command that deploys, every path in it absolute.
+    """Return the deployment command, with absolute paths.
 
     Raises:
-        DeployRefused: there is no SAM CLI.
+        DeployRefused: the SAM CLI is missing.
     """
     sam = shutil.which("sam") or (str(SAM_ENVIRONMENT) if SAM_ENVIRONMENT.exists() else None)
     if sam is None:
@@ -191,10 +193,10 @@ def command(environment: Environment, config: Path) -> tuple[str, ...]:
 def concurrency_note(
     parameters: Mapping[str, str], template: Mapping[str, Any], *, limit: int | None
 ) -> str:
-    """Return whether the account's limit of concurrent executions is enough; `limit` is None where nobody could be asked.
+    """Return a note on whether the account's limit of concurrent executions is high enough; `limit` is None if it is unknown.
 
     Raises:
-        DeployRefused: more would be reserved than the limit has.
+        DeployRefused: the reservations exceed the limit.
     """
 
     def value(name: str) -> str:
@@ -207,7 +209,7 @@ def concurrency_note(
     if reserves and publishing > int(value("PublishConcurrency")):
         raise DeployRefused(
             f"PublishConcurrency is {value('PublishConcurrency')}. With ReserveConcurrency=on and PublishPollers="
-            f"{value('PublishPollers')} it must be at least {publishing}, or the pollers are refused."
+            f"{value('PublishPollers')} it must be at least {publishing}, or AWS refuses the pollers."
         )
     needed = UNRESERVED + (reserved(parameters, template) if reserves else publishing)
     if limit is None:
@@ -224,7 +226,7 @@ def concurrency_note(
 
 
 def reserved(parameters: Mapping[str, str], template: Mapping[str, Any]) -> int:
-    """Add up what the functions reserve where `ReserveConcurrency` is on."""
+    """Return the total reservation of all functions if `ReserveConcurrency` is on."""
     total = 0
     for resource in template["Resources"].values():
         given = resource.get("Properties", {}).get("ReservedConcurrentExecutions")
@@ -238,13 +240,13 @@ def reserved(parameters: Mapping[str, str], template: Mapping[str, Any]) -> int:
 
 
 def _account_limit(environment: Environment) -> int | None:
-    """Ask for the account's limit; None where there are no credentials or the question is not allowed."""
+    """Read the account's limit; None without credentials or permission."""
     try:
         asked = boto3.client("lambda", region_name=environment.region, config=_ASKING)
         return int(asked.get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
     except (BotoCoreError, ClientError) as error:
         print(
-            f"The account could not be asked for its limits ({type(error).__name__}).",
+            f"The account's limits could not be read ({type(error).__name__}).",
             file=sys.stderr,
         )
         return None

@@ -1,9 +1,9 @@
-"""How an operator makes an account a super admin on a running system.
+"""Makes an account a super admin on a running system.
 
     python -m layers.operate super-admin ADDRESS [STAGE]
 
-With a stage it asks the stage's migrate function, which logs in as the owner of the tables. Without one it asks the
-system that `make run` has started here.
+With an environment's name, it invokes that environment's migrate function, which logs in as the owner of the tables.
+Without one, it asks the system that `make run` has started here.
 """
 
 import json
@@ -28,7 +28,7 @@ _WAITING = Config(connect_timeout=5, read_timeout=120, retries={"total_max_attem
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command of this module's help; return the exit status."""
+    """Run one of the commands above; return the exit status."""
     try:
         command, email, *stage = arguments or ("",)
     except ValueError:
@@ -43,17 +43,17 @@ def main(arguments: Sequence[str]) -> int:
     except DeployRefused as error:
         refused = str(error)
     print(
-        refused or f"{email} is active and a super admin now.",
+        refused or f"{email} is now active and a super admin.",
         file=sys.stderr if refused else sys.stdout,
     )
     return 1 if refused else 0
 
 
 def deployed(email: str, stage_name: str) -> str | None:
-    """Ask a stage's migrate function; return why it refused, None when it is done.
+    """Invoke an environment's migrate function. Return why it refused, or None on success.
 
     Raises:
-        DeployRefused: there is no such stage, or it could not be asked.
+        DeployRefused: there is no such environment, or the function could not be invoked.
     """
     stage = read_environment(stage_name)
     try:
@@ -61,7 +61,7 @@ def deployed(email: str, stage_name: str) -> str | None:
             FunctionName=f"{stage.stack}-migrate", Payload=json.dumps({"superAdmin": email})
         )
     except (BotoCoreError, ClientError) as error:
-        raise DeployRefused(f"{stage.stack}-migrate could not be asked. {error}") from error
+        raise DeployRefused(f"{stage.stack}-migrate could not be invoked. {error}") from error
     said: Mapping[str, Any] = json.loads(answer["Payload"].read() or "{}")
     if "FunctionError" in answer:
         return f"{stage.stack}-migrate failed: {said.get('errorMessage', 'see its log')}"
@@ -73,11 +73,13 @@ def deployed(email: str, stage_name: str) -> str | None:
 
 
 def local(email: str) -> str | None:
-    """Ask the system that runs here; return why it refused, None when it is done."""
+    """Ask the system that runs here. Return why it refused, or None on success."""
     home = Path(os.environ.get("ROOST_HOME", ".roost"))
     file = home / "local.json"
     if not file.exists():
-        return f"Nothing runs on {home}. Start it with `make run`, or name a stage: stage=dev"
+        return (
+            f"Nothing runs on {home}. Start it with `make run`, or name an environment: stage=dev"
+        )
     os.environ["DATABASE_URL"] = json.loads(file.read_text())["databaseUrl"]
     engine = create_engine("postgresql+wire://", creator=connect)
     with Session(engine) as session:

@@ -1,4 +1,4 @@
-"""`python -m local` (`make run`): see `local/supervise.py`. Ctrl-C is quiet from the first moment on, also during the imports."""
+"""`python -m local` (`make run`): see `local/supervise.py`. Ctrl-C ends it without a traceback, even during the imports."""
 
 import os
 import signal

@@ -1,8 +1,8 @@
-"""What stands in for AWS's services: moto inside this process, with what it forgets kept in the runtime's home.
+"""The stand-in for AWS's services: moto inside this process, with the state that it would lose kept in the runtime's home.
 
 Functions reach it over HTTP at `AWS_ENDPOINT_URL`; the runtime itself uses moto's back ends directly, through subclasses
-that tell it of every new message and schedule, so that nothing is ever polled for. Key material and secrets survive a
-restart, because channels' tokens and members' sessions depend on them; queues and schedules are hints, and do not.
+that notify it of every new message and schedule, so nothing is ever polled. Key material and secrets survive a
+restart, because channels' tokens and members' sessions depend on them. Queues and schedules are hints and do not survive.
 """
 
 import base64
@@ -70,7 +70,7 @@ def _due_ms(message: Message) -> float:
 
 
 class WatchedQueue(Queue):
-    """A queue that tells when its next message is due, and is safe to use from several threads."""
+    """A queue that knows when its next message is due. Safe to use from several threads."""
 
     visibility_timeout: int  # moto sets it from the attributes, by a name made at run time
 
@@ -80,21 +80,21 @@ class WatchedQueue(Queue):
         super().__init__(name, region=REGION, account_id=ACCOUNT, **attributes)
 
     def watch(self, call: Callable[[], object]) -> None:
-        """Call `call`, from whatever thread, when a message was added or its visibility changed."""
+        """Have `call` called, on any thread, when a message is added or its visibility changes."""
         self._watchers.append(call)
 
     def next_due_ms(self) -> float | None:
-        """When, in Unix milliseconds, a message may next be received; None if there is none."""
+        """Return when a message can next be received, in Unix milliseconds; None if there is none."""
         with self._messages_lock:
             return self._due_at_ms[0] if self._due_at_ms else None
 
     def first_due_ms(self) -> float | None:
-        """As `next_due_ms`, without those that were deleted meanwhile; reads every message."""
+        """Like `next_due_ms`, but ignores messages deleted in the meantime; reads every message."""
         with self._messages_lock:
             return min(map(_due_ms, self._messages), default=None)
 
     def receive(self, count: int) -> list[Message]:
-        """Take up to `count` due messages into flight; those received too often go to the dead-letter queue."""
+        """Receive up to `count` due messages; those received too often go to the dead-letter queue."""
         now = _unix_time_ms()
         with self._messages_lock:
             while self._due_at_ms and self._due_at_ms[0] <= now:
@@ -110,27 +110,27 @@ class WatchedQueue(Queue):
             return found
 
     def expect_soon(self) -> None:
-        """Look again at once: a message's visibility was changed."""
+        """Look again at once, because a message's visibility was changed."""
         with self._messages_lock:
             for message in self._messages:
                 self._expect(message)
         self._tell()
 
     def add_message(self, message: Message) -> None:
-        """Take a message in."""
+        """Add a message."""
         super().add_message(message)
         with self._messages_lock:
             self._expect(message)
         self._tell()
 
     def delete_message(self, receipt_handle: str) -> None:
-        """Forget a message; under the lock, since moto rebuilds its list and would lose what is added meanwhile."""
+        """Delete a message under the lock: moto rebuilds its list and would lose a message added at the same time."""
         with self._messages_lock:
             super().delete_message(receipt_handle)
 
     @property
     def messages(self) -> list[Message]:
-        """What may be received now; one look at the clock instead of two for every message."""
+        """The messages that can be received now. Reads the clock once instead of twice for every message."""
         now = _unix_time_ms()
         return [
             message
@@ -139,7 +139,7 @@ class WatchedQueue(Queue):
         ]
 
     def is_created(self) -> bool:
-        """Whether CloudFormation may go on; moto asks it of every resource."""
+        """True: moto asks this of every resource before CloudFormation continues."""
         return True
 
     def _expect(self, message: Message) -> None:
@@ -151,12 +151,12 @@ class WatchedQueue(Queue):
 
 
 _TRACE_HEADER = "AWSTraceHeader"
-# The trace header of the request that is being answered; each has a thread of its own.
+# The trace header of the current request; each request has its own thread.
 _trace: ContextVar[str] = ContextVar("trace", default="")
 
 
 def trace_header(message: Message) -> str:
-    """Return the trace header that a message was sent with; empty where there was none."""
+    """Return the trace header that a message was sent with; empty if there was none."""
     return str((message.system_attributes or {}).get(_TRACE_HEADER, {}).get("StringValue", ""))
 
 
@@ -169,7 +169,7 @@ class WatchedQueues(SQSBackend):
     def send_message(
         self, queue_name: str, message_body: str, *args: Any, **kwargs: Any
     ) -> Message:
-        """Take a message in, with the trace header of the request that brings it."""
+        """Add a message with the trace header of the request that sends it."""
         if _trace.get() and not kwargs.get("system_attributes"):
             value = {"DataType": "String", "StringValue": _trace.get()}
             kwargs["system_attributes"] = {_TRACE_HEADER: value}
@@ -197,7 +197,7 @@ class WatchedScheduler(EventBridgeSchedulerBackend):
         return self._told(super().create_schedule(*args, **kwargs))
 
     def update_schedule(self, *args: Any, **kwargs: Any) -> Schedule:
-        """Replace a schedule's contents; a state that is left out is the default again, which moto overlooks."""
+        """Replace a schedule's contents. A state that is left out resets to the default, which moto overlooks."""
         schedule = super().update_schedule(*args, **kwargs)
         schedule.state = schedule.state or "ENABLED"
         return self._told(schedule)
@@ -226,7 +226,7 @@ class _KeptSecrets(SecretsManagerBackend):
         return result
 
     def restore(self, specs: Iterable[SecretSpec]) -> None:
-        """Create the template's secrets: as they were kept, or else as the template says."""
+        """Create the template's secrets, with their kept values if there are any."""
         assert self.file is not None
         kept: dict[str, str] = json.loads(self.file.read_text()) if self.file.exists() else {}
         for spec in specs:
@@ -234,7 +234,7 @@ class _KeptSecrets(SecretsManagerBackend):
             self.create_secret(
                 spec.name, text, None, None, None, None, None, [], force_overwrite=False
             )
-            # The ARN must be the one the template's reader gave to functions.
+            # The ARN must be the one that functions were given when the template was read.
             self.secrets[spec.name].arn = secret_arn(spec.name)
         self.keep()
 
@@ -272,7 +272,7 @@ class _KeptSecrets(SecretsManagerBackend):
         )
 
     def _referred(self, match: re.Match[str]) -> str:
-        """Resolve `{{resolve:secretsmanager:id}}`, with `:SecretString:key` behind it or not."""
+        """Resolve `{{resolve:secretsmanager:id}}`, with or without a following `:SecretString:key`."""
         parts = match.group(1).split(":")
         id_length = 7 if parts[0] == "arn" else 1
         name, rest = ":".join(parts[:id_length]), parts[id_length:]
@@ -281,10 +281,10 @@ class _KeptSecrets(SecretsManagerBackend):
 
 
 class LocalAws:
-    """Queues, schedules, secrets, keys and mail of one system."""
+    """Queues, schedules, secrets, keys and email of one system."""
 
     def __init__(self, home: Path, mailbox: Mailbox) -> None:
-        """Listen on a free port of the loopback; requests are answered after `create`."""
+        """Listen on a free loopback port. Requests are answered after `create`."""
         self._home = home
         self._mailbox = mailbox
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -311,7 +311,7 @@ class LocalAws:
         self._thread = threading.Thread(target=self._server.serve_forever, name="aws", daemon=True)
 
     def create(self, system: System) -> None:
-        """Make the template's resources, those that were kept as they were, and begin to answer."""
+        """Create the template's resources, restore the kept ones, and start to answer requests."""
         for queue in sorted(
             system.queues, key=lambda one: "RedrivePolicy" in one.attributes
         ):  # dead-letter queues first
@@ -332,21 +332,21 @@ class LocalAws:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it began to answer and does so no more."""
+        """True if it started and has stopped answering."""
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def queue(self, arn: str) -> WatchedQueue:
         """Find a queue by its ARN.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no queue has this ARN.
         """
         queue = self.queues.queues[arn.rsplit(":", 1)[-1]]
         assert isinstance(queue, WatchedQueue)
         return queue
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop answering requests."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -382,7 +382,7 @@ class LocalAws:
         )
 
     def _restore_keys(self, system: System) -> None:
-        """Give each key of the template the material it had: what was sealed with it must open again."""
+        """Restore each key's material, so that what was encrypted with it can be decrypted again."""
         file = self._home / "keys.json"
         kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
         for key_id in system.key_ids:
@@ -403,7 +403,7 @@ class LocalAws:
     def _answer(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer a request; a mail is also put into the mailbox, since moto forgets its text when it has HTML."""
+        """Answer a request. An email is also put into the mailbox, because moto drops the text of an email that has HTML."""
         _trace.set(unquote(environ.get("HTTP_X_AMZN_TRACE_ID", "")))
         if environ.get("PATH_INFO") != "/v2/email/outbound-emails":
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
@@ -422,18 +422,18 @@ class LocalAws:
 
 
 class _RequestHandler(MotoRequestHandler):
-    """Keeps connections, and sends small answers at once."""
+    """Keeps connections open and sends small answers without delay."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Write the time that an answer is given the `Date` of."""
+        """Format the time for the answer's `Date` header."""
         return super().date_time_string(_unix_time() if timestamp is None else timestamp)
 
 
 class _Replayed:
-    """A request body that was read already."""
+    """A request body that has already been read."""
 
     def __init__(self, body: bytes) -> None:
         self._stream = io.BytesIO(body)

@@ -1,6 +1,6 @@
-"""What time a system on this machine has: the machine's clock, and how far it was moved ahead.
+"""The time of a system on this machine: the machine's clock plus the offset by which it was moved ahead.
 
-The offset lies in a file of eight bytes that every process of the system maps, so that all of them see a move at once. The
+The offset is stored in an eight-byte file that every process of the system maps, so all of them see a move at once. The
 database has the same offset in a function of its own (`local/database_clock.py`).
 """
 
@@ -14,37 +14,37 @@ from typing import Any
 from shared.core import clock
 
 VARIABLE = "ROOST_CLOCK_FILE"
-"""Tells a function's process where the file is."""
+"""Names the offset's file to the process of a function."""
 _FORMAT = struct.Struct("<q")  # microseconds
 _TICK = timedelta(microseconds=1)
 
 
 class SharedOffset:
-    """How far the time is ahead of the machine's clock, shared by all processes that map the same file."""
+    """The offset from the machine's clock, shared by all processes that map the same file."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file, which is made, with no offset, if there is none."""
+        """Map the file. A missing file is created with an offset of zero."""
         with path.open("a+b") as file:
             if file.seek(0, 2) < _FORMAT.size:
                 file.truncate(_FORMAT.size)
             self._shared = mmap.mmap(file.fileno(), _FORMAT.size)
 
     def read(self) -> timedelta:
-        """Return it."""
+        """Return the offset."""
         return _TICK * int(_FORMAT.unpack_from(self._shared)[0])
 
     def write(self, offset: timedelta) -> None:
-        """Change it for everybody."""
+        """Change the offset for all processes."""
         _FORMAT.pack_into(self._shared, 0, offset // _TICK)
 
 
 def follow(offset: SharedOffset) -> None:
-    """Have this process's clock follow the offset."""
+    """Make this process's clock follow the offset."""
     clock.read_from(lambda: clock.machine_time() + offset.read())
 
 
 def sign_by_the_clock() -> None:
-    """Have requests to AWS and presigned addresses carry the clock's time, which is what they are checked against."""
+    """Sign requests to AWS and presigned URLs with the clock's time, because they are checked against it."""
     auth: Any = importlib.import_module("botocore.auth")  # only functions sign
 
     def current(remove_tzinfo: bool = True) -> datetime:

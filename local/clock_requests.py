@@ -1,8 +1,8 @@
-"""What a program may ask of a running system's clock, beside what it may ask of the sandbox.
+"""The HTTP requests that read and move a running system's clock.
 
-GET  /_clock    what time it is, and how far ahead of the machine's clock
+GET  /_clock    the time, and how far it is ahead of the machine's clock
 POST /_clock    {"advance": "P40D", "steps": 10000}
-walk through everything that falls due in 40 days, in at most so many steps
+walk through everything that falls due in 40 days, in at most `steps` steps
 POST /_clock    {"jump": "P40D"}
 move at once, as if the machine had slept
 Both need the header `X-Roost-Clock: 1`, which no page of another site can send.
@@ -38,7 +38,7 @@ class _Move:
 
 
 class _BadInput(Exception):
-    """A field of the body cannot be taken as it is; the message says what to send."""
+    """A field of the body is invalid; the message says what to send."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -46,13 +46,13 @@ class _BadInput(Exception):
 
 
 class WithClock:
-    """An application beside the clock's own address."""
+    """Wraps an application and adds `/_clock`."""
 
     def __init__(self, app: ASGIApp, movable: MovableClock) -> None:
         self._app, self._movable = app, movable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is asked of the clock; the application answers the rest."""
+        """Answer requests for the clock and pass all others to the application."""
         if scope["type"] != "http" or scope["path"].rstrip("/") != PATH:
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The database by its address, embedded or not: a connection of the runtime's own, and whether one can be had."""
+"""The runtime's own connection to the database, embedded or not, and the check whether it can connect."""
 
 import pg8000.dbapi
 from sqlalchemy.engine import make_url
@@ -14,11 +14,11 @@ def check_database(address: str) -> None:
     """Connect once to the database that `DATABASE_URL` names.
 
     Raises:
-        CannotStart: the address is none of a PostgreSQL server, or the server does not let us in.
+        CannotStart: the address is not a PostgreSQL address, or the server refuses the connection.
     """
     try:
         url = make_url(address)
-    except (ArgumentError, ValueError):  # a port that is no number is the latter
+    except (ArgumentError, ValueError):  # a port that is not a number raises ValueError
         url = None
     if url is None or url.drivername not in _SCHEMES or not (url.username and url.database):
         raise CannotStart(
@@ -53,7 +53,7 @@ def connect(address: str) -> pg8000.dbapi.Connection:
 
 
 def why(error: pg8000.dbapi.Error) -> str:
-    """Return what the server said, or why it could not be reached."""
+    """Return the server's message, or why it could not be reached."""
     said = error.args[0] if error.args else ""
     if isinstance(said, dict):
         return str(said.get("M", "it refuses")).rstrip(".")

@@ -1,7 +1,7 @@
-"""The database's clock, on a laptop and in tests: a `now()` of our own, in a schema that is searched before PostgreSQL's.
+"""The database's clock on a laptop and in tests: our own `now()` in a schema that is searched before PostgreSQL's.
 
-The offset stands in the function's body, because PostgreSQL then writes it into each statement as a constant: plans and
-costs stay those of the plain `now()`. A function that reads a table is called for each row (20 times as slow over
+The offset is written into the function's body, so PostgreSQL inlines it into each statement as a constant: plans and
+costs stay those of the plain `now()`. A function that reads a table would be called for each row (20 times as slow over
 200,000 rows), and a database setting reaches new connections only. When the body is replaced, PostgreSQL tells all open
 connections to plan again, prepared statements as well. Within an open transaction the next statement on a table sees it.
 
@@ -45,7 +45,7 @@ _RESET_PATH = """
     end $$
 """
 _BODY = "select prosrc from pg_proc where oid = to_regprocedure('roost_clock.now()')"
-# Read with PostgreSQL's own functions alone in sight, the schema's are named in full.
+# While only PostgreSQL's own functions are on the search path, the schema's appear with their full names.
 _PLAIN_DEFAULTS = r"""
     select attrelid::regclass::text, attname, pg_get_expr(adbin, adrelid) as expression
     from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum join pg_class on pg_class.oid = adrelid
@@ -55,9 +55,9 @@ _PLAIN_DEFAULTS = r"""
 
 
 def install(address: str) -> timedelta:
-    """Let the role of this address log in with the clock; the offset, which outlives a run.
+    """Make the role of this address log in with the clock, and return the offset, which outlives a run.
 
-    Tables must be migrated with `public` alone in sight, so this may come before or after.
+    Migrations run with `public` as their only search path, so this may run before or after them.
     """
     with _connected(address) as cursor:
         for statement in (*_INSTALL, _SET_PATH):
@@ -66,13 +66,13 @@ def install(address: str) -> timedelta:
 
 
 def uninstall(address: str) -> None:
-    """Let the role of this address log in without the clock again. Defaults that call it still do."""
+    """Make the role of this address log in without the clock again. Column defaults that call it still do."""
     with _connected(address) as cursor:
         cursor.execute(_RESET_PATH)
 
 
 def bind_defaults(address: str) -> int:
-    """Have the defaults of all columns ask the clock that ask PostgreSQL's; how many there were."""
+    """Bind all column defaults that call PostgreSQL's `now()` to the clock, and return how many there were."""
     with _connected(address) as cursor:
         cursor.execute("set local search_path = public")
         cursor.execute(_PLAIN_DEFAULTS)
@@ -103,7 +103,7 @@ class DatabaseClock:
         self._connection.commit()
 
     def rows(self, statement: str) -> list[Any]:
-        """Run a statement that reads."""
+        """Run a reading statement and return its rows."""
         self._cursor.execute(statement)
         found = list(self._cursor.fetchall())
         self._connection.commit()

@@ -1,12 +1,13 @@
-"""Does it work? A newcomer's whole way on a running system, checked on the network where the posts appear.
+"""Check that everything works: a newcomer's first steps on a running system, checked on the network where the posts appear.
 
 Registers, connects two sandbox accounts, uploads a picture, schedules a thread of two parts to both for 45 seconds ahead,
 lets one of them answer 500 once, waits, and prints where the threads are and how late they were. It fails (exit code 1)
-when anything is missing, doubled, out of order or late: more than two seconds, and on a busy machine ten times what
-it took at the worst to answer the simplest request while the demo waited, or two seconds for each program that wants
-a processor. Without a running system it starts one of its own, on free ports and in a folder that is removed afterwards;
-`--far` turns lead and threshold down on that one, so that the thread goes by schedule, prepare and queue instead of by a delayed message. With an address (`--url`) it publishes one post
-by any deployment's public API instead (`local/demo_remote.py`).
+when anything is missing, duplicated, out of order or late. Late means more than two seconds; on a busy machine, more than ten
+times the slowest answer to a simple request while the demo waited, or two seconds for each program that waits for
+a processor. Without a running system it starts its own, on free ports and in a folder that is removed afterwards.
+`--far` lowers lead and threshold on that system, so that the thread is published through schedule, prepare and queue instead
+of by a delayed message. With an address (`--url`) it publishes one post through that deployment's public API instead
+(`local/demo_remote.py`).
 """
 
 import argparse
@@ -43,10 +44,12 @@ FAR = {"ARM_THRESHOLD_SECONDS": "10", "ARM_LEAD_SECONDS": "12", "ARM_SPREAD_SECO
 
 
 def main() -> int:
-    """Run the demo and say how it went."""
+    """Run the demo, print the result, and return the exit status."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--far", action="store_true", help="go by schedule, on a system of its own")
-    parser.add_argument("--url", help="publish one post by the API at this address")
+    parser.add_argument(
+        "--far", action="store_true", help="publish through schedules, on its own system"
+    )
+    parser.add_argument("--url", help="publish one post through the API at this address")
     parser.add_argument("--channel", default="", help="with --url: the channel's id or name")
     options = parser.parse_args()
     if options.channel and not options.url:
@@ -105,16 +108,16 @@ def _walk(system: Mapping[str, Any]) -> int:
 
 
 def allowed_seconds(slowest_answer: float, load: float) -> float:
-    """Return how late a post may be on a machine with this response time to the simplest request and this load.
+    """Return how late a post may be on a machine with this response time and load.
 
-    `load` is how many programs want each processor: a function that has to be started takes that many times as long,
-    which a request to one that runs does not show.
+    `load` is the number of programs that compete for each processor. Starting a function takes that many times as long,
+    which a request to a running function does not show.
     """
     return max(MAX_LATE_SECONDS, STEPS_TO_PUBLISH * slowest_answer, MAX_LATE_SECONDS * load)
 
 
 def _wait_for(me: Newcomer, root: str, *, until: datetime) -> Mapping[str, Any]:
-    """Wait for a thread to end one way or the other."""
+    """Wait until every part of a thread is published or failed."""
     while True:
         post = me.post(root)
         states = {part["state"] for part in post["posts"]}
@@ -126,7 +129,7 @@ def _wait_for(me: Newcomer, root: str, *, until: datetime) -> Mapping[str, Any]:
 def _check(
     sandbox: str, name: str, post: Mapping[str, Any], due: datetime, *, allowed: float
 ) -> Iterator[str]:
-    """Compare what Roost says with what the network shows; say what is wrong."""
+    """Compare Roost's answers with what the network shows, and return what is wrong."""
     for part in post["posts"]:
         if part["state"] != "PUBLISHED":
             yield f"@{name}: a part is {part['state']}: {part.get('error') or part.get('code')}"
@@ -157,7 +160,7 @@ def _check(
 
 @contextlib.contextmanager
 def _system(*, far: bool) -> Iterator[Mapping[str, Any]]:
-    """Use the running system, or start one for as long as this takes."""
+    """Use the running system, or start one for the duration of the block."""
     running = None if far else _running(Path(os.environ.get("ROOST_HOME", ".roost")))
     if running:
         print(f"running system   {running['url']}")
@@ -198,7 +201,7 @@ def _start(home: Path, overrides: Mapping[str, str]) -> Iterator[Mapping[str, An
 
 
 def _running(home: Path) -> Mapping[str, Any] | None:
-    """Return the facts of the system that runs in `home`, if one answers."""
+    """Return the content of `local.json` in `home`, if that system answers."""
     try:
         facts: Mapping[str, Any] = json.loads((home / "local.json").read_text())
         answer = httpx.get(f"{facts['url']}/health", timeout=5)

@@ -1,10 +1,10 @@
-"""Does a deployment publish? One post through the public API of any address, on one channel that the caller names.
+"""Check that a deployment publishes: one post through the public API of any address, on a channel that the caller names.
 
     ROOST_API_KEY=roost_... make demo URL=https://roost.example.com CHANNEL=<id or name>
 
 The post is real and public: it is scheduled `AHEAD` from now on that channel and stays there. Nothing is registered,
-connected or deleted, so the key needs the scopes `read` and `write` and nothing more. It fails (exit code 1) when the
-post does not go out, or is seen later than the bound allows; that includes the time between two looks.
+connected or deleted, so the API key needs only the scopes `read` and `write`. It fails (exit code 1) when the
+post is not published, or is seen too late; the limit includes the time between two checks.
 """
 
 import os
@@ -22,11 +22,11 @@ AHEAD = timedelta(seconds=30)
 PATIENCE = timedelta(minutes=5)
 LOOK_EVERY_SECONDS = 2.0
 MAX_LATE = timedelta(seconds=10)
-_TIMEOUT_SECONDS = 40.0  # a little more than the gateway's own
+_TIMEOUT_SECONDS = 40.0  # a little more than the gateway's own timeout
 
 
 def main(url: str, channel: str) -> int:
-    """Publish one post by the address and the key in the environment; return the exit status.
+    """Publish one post with the address and API key from the environment; return the exit status.
 
     Raises:
         StepFailed: the key or the channel is missing, or a call was refused.
@@ -82,10 +82,10 @@ def publish(
 
 
 def choose(channels: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, Any]:
-    """Return the channel with this id or name. There is no default: what is published is public.
+    """Return the channel with this id or name. There is no default, because the post is public.
 
     Raises:
-        StepFailed: none or several have it; the message lists what there is.
+        StepFailed: no channel or several match; the message lists the channels.
     """
     found = [
         channel for channel in channels if wanted and wanted in (channel["id"], channel["name"])
@@ -100,7 +100,7 @@ def choose(channels: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, A
             f"{len(found)} channels are named {wanted!r}. Set CHANNEL to an id:{known}"
         )
     if not known:
-        raise StepFailed("The organization has no channel. Connect one whose posts nobody minds.")
+        raise StepFailed("The organization has no channel. Connect one that may carry test posts.")
     what = f"No channel has the id or name {wanted!r}." if wanted else "CHANNEL is missing."
     raise StepFailed(f"{what} Set it to one of these:{known}")
 

@@ -1,4 +1,4 @@
-"""When a schedule fires: `at(...)`, `rate(...)` and `cron(...)` as EventBridge Scheduler reads them.
+"""Computes when a schedule fires: `at(...)`, `rate(...)` and `cron(...)` as EventBridge Scheduler reads them.
 
 Source: docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html, read 2026-11.
 """
@@ -30,10 +30,10 @@ def next_firing(
     """Return when a schedule fires next, in UTC; None if never again.
 
     `created` anchors rates. `after` is the last firing, None if it has not fired. A one-time schedule whose time has
-    passed fires at once. A recurring one that has fired goes on after `now`: what it missed meanwhile, it fires once.
+    passed fires at once. A recurring one that has fired continues after `now`; it fires once for everything it missed.
 
     Raises:
-        ExpressionRefused: the expression is none that is known here.
+        ExpressionRefused: the expression is not known here.
     """
     if expression.startswith("at(") and expression.endswith(")"):
         try:
@@ -51,7 +51,7 @@ def next_firing(
 
 
 def rate_step(expression: str) -> timedelta | None:
-    """Return how far apart the firings of `rate(...)` are; None where the expression is none."""
+    """Return the interval of `rate(...)`; None if the expression is not a rate."""
     match = _RATE.fullmatch(expression)
     return int(match[1]) * _UNITS[match[2]] or None if match else None
 

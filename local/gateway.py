@@ -1,7 +1,7 @@
-"""How HTTP requests become Lambda events and answers become HTTP again: API Gateway's HTTP API, payload format 2.0.
+"""Turns HTTP requests into Lambda events and answers back into HTTP, as API Gateway's HTTP API does (payload format 2.0).
 
 Sources: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html and
-http-api-quotas.html, read 2026-11; that `rawPath` arrives percent-decoded is what live captures of HTTP APIs show.
+http-api-quotas.html, read 2026-11. Live captures of HTTP APIs show that `rawPath` arrives percent-decoded.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _TEXT_SUFFIXES = ("+json", "+xml")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came in. Header names are in lower case; `path` is percent-encoded."""
+    """A request as received. Header names are in lower case; `path` is percent-encoded."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back."""
+    """The HTTP answer."""
 
     status: int
     headers: Headers
@@ -61,7 +61,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route that takes a request, and what its path's variables stand for."""
+    """The route of a request, with the values of its path parameters."""
 
     route: Route
     parameters: Mapping[str, str]
@@ -95,7 +95,7 @@ def _specificity(route: Route) -> tuple[tuple[int, ...], bool]:
 
 
 def _parameters(pattern: str, segments: Sequence[str]) -> Mapping[str, str] | None:
-    """Hold a request's path against a route's; None if they do not match."""
+    """Return the path parameters if a request's path matches a route's; None if it does not."""
     if pattern == "$default":
         return {}
     wanted = pattern.strip("/").split("/") if pattern.strip("/") else []
@@ -114,7 +114,7 @@ def _parameters(pattern: str, segments: Sequence[str]) -> Mapping[str, str] | No
 
 
 def event_from_request(request: Request, match: Match, *, now: float) -> dict[str, Any]:
-    """Write a request as the event that API Gateway hands to a function."""
+    """Write a request as the event that API Gateway passes to a function."""
     names = dict.fromkeys(name for name, _ in request.headers if name != "cookie")
     headers = {name: request.header(name) or "" for name in names}
     cookies = [
@@ -173,7 +173,7 @@ def event_from_request(request: Request, match: Match, *, now: float) -> dict[st
 
 
 def _written_body(request: Request) -> tuple[str, bool]:
-    """Write a body as text where its type is text, else (forms too) in base64."""
+    """Write a body as text if its type is text, otherwise (forms too) in base64."""
     kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if kind.startswith(_TEXT_TYPES) or kind.endswith(_TEXT_SUFFIXES):
         try:
@@ -206,7 +206,7 @@ def response_from_outcome(outcome: Outcome) -> Response:
 
 
 class Gateway:
-    """An ASGI application: the HTTP API, and below `/_local/` what only a laptop has."""
+    """An ASGI application: the HTTP API, and below `/_local/` the routes that exist only on a laptop."""
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ class Gateway:
         event = json.dumps(event_from_request(request, match, now=clock.now().timestamp())).encode()
         if len(event) > MAX_PAYLOAD_BYTES:
             return _said(413, "Request Entity Too Large")
-        # The function keeps running when the gateway gives up on it, as in AWS: the task is not cancelled.
+        # As in AWS, the function keeps running after the gateway has timed out: the task is not cancelled.
         task = asyncio.create_task(self._pools[match.route.function].invoke(event))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -282,7 +282,7 @@ class Gateway:
         return self._without_cors(response_from_outcome(task.result()))
 
     def _without_cors(self, response: Response) -> Response:
-        """Drop a function's CORS headers, as API Gateway does where the API itself has a configuration."""
+        """Drop a function's CORS headers, as API Gateway does if the API has its own CORS configuration."""
         if self._cors is None:
             return response
         headers = [pair for pair in response.headers if not pair[0].startswith("access-control-")]
@@ -317,7 +317,7 @@ class Gateway:
 
 
 async def _read_request(scope: Scope, receive: Receive) -> Request | None:
-    """Read a request whole; None if it is larger than API Gateway takes."""
+    """Read a whole request; None if it is larger than API Gateway accepts."""
     headers = [
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in scope["headers"]

@@ -1,4 +1,4 @@
-"""Where the runtime keeps what must outlive it, and who may use that folder: one runtime at a time."""
+"""The folder in which the runtime keeps what must outlive it. One runtime at a time may use it."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ class Home:
         """Take the folder.
 
         Raises:
-            CannotStart: it cannot be a folder of ours, or another runtime uses it.
+            CannotStart: the folder cannot be created or written to, or another runtime uses it.
         """
         self.path = path.resolve()
         try:
@@ -44,7 +44,7 @@ class Home:
         self._lock.flush()
 
     def remembered_ports(self) -> Mapping[str, int]:
-        """Return the ports that an earlier run on this folder was given by chance; none where the file is damaged."""
+        """Return the random ports of an earlier run on this folder; none if the file is damaged."""
         try:
             ports = json.loads((self.path / "ports.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -54,24 +54,24 @@ class Home:
         return {name: port for name, port in ports.items() if type(port) is int}
 
     def remember_ports(self, ports: Mapping[str, int]) -> None:
-        """Keep ports that were given by chance: stored addresses (media, connected channels) hold only while they stay."""
+        """Keep the random ports, because stored addresses (media, connected channels) are valid only while the ports stay."""
         write_private(self.path / "ports.json", json.dumps(dict(ports)))
 
     def publish(self, facts: Mapping[str, Any]) -> None:
-        """Write `local.json`, whole or not at all: that the system is ready, and where."""
+        """Write `local.json` atomically: it tells that the system is ready, and its addresses."""
         write_private(self.path / "local.json", json.dumps(facts, indent=2))
 
     def withdraw(self) -> None:
-        """Remove `local.json`: the system is not ready."""
+        """Remove `local.json`, because the system is no longer ready."""
         (self.path / "local.json").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         self._lock.close()
 
 
 def _why(error: OSError) -> str:
-    """Say in plain words why a folder cannot be made or written to."""
+    """Explain why a folder cannot be created or written to."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return "it, or a folder above it, is a file"
     if isinstance(error, PermissionError):
@@ -80,7 +80,7 @@ def _why(error: OSError) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -92,13 +92,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def listen(port: int, *, what: str, variable: str) -> socket.socket:
-    """Listen on a port of the loopback; 0 chooses a free one.
+    """Listen on a loopback port; 0 chooses a free one.
 
     Raises:
         CannotStart: the port is taken, or only the administrator may use it.
     """
-    # asyncio switches off Nagle's algorithm only for sockets that name their protocol; with it, a kept connection waits
-    # 40 ms for every answer.
+    # asyncio disables Nagle's algorithm only for sockets with an explicit protocol. With the algorithm, a kept connection
+    # waits 40 ms for every answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

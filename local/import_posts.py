@@ -1,15 +1,16 @@
-"""How do posts come here from an installation that speaks the same public API?
+"""Imports posts from an installation that has the same public API.
 
     OLD_KEY=… NEW_KEY=… python -m local.import_posts --from https://old.example --to https://new.example \
         --map OLD_CHANNEL=NEW_CHANNEL [--map …] [--export posts.json] [--take-over] [--dry-run]
 
-It reads what is still to go out, and drafts, from the old installation and makes drafts of it here. Started again, it
-makes nothing twice: each request carries an `Idempotency-Key` made of the old post's id, and `--done` remembers for longer
-than keys live how far each post has come.
+It reads queued posts and drafts from the old installation and creates drafts of them here. A second run creates
+nothing twice: each request carries an `Idempotency-Key` made from the old post's id, and `--done` records each post's
+progress for longer than idempotency keys are kept.
 
-`--take-over` moves the responsibility too, post by post: draft here, taken back there, queued here, in this order. Stopped
-anywhere in between, a post is queued in one place at most, and the next run goes on there. It needs `--export`, since the old installation's list tells
-neither pictures nor replies; docs/migrating.md says how to write that file.
+`--take-over` also moves the publishing, post by post and in this order: create a draft here, unschedule it there, queue it
+here. If it stops in between, a post is queued in at most one place, and the next run continues from there. It needs
+`--export`, because the old installation's list contains neither pictures nor replies; docs/migrating.md says how to write
+that file.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from typing import Any
 import httpx
 
 PATIENCE = timedelta(minutes=1)  # pictures are fetched while a post is composed
-# Taking back what is about to go out is a race that nobody wins.
+# A post that is about to be published cannot be unscheduled safely.
 TOO_SOON = timedelta(minutes=10)
 AHEAD = timedelta(days=365)
 MAX_TRIES = 5
@@ -36,12 +37,12 @@ LONGEST_WAIT = timedelta(hours=1)  # the window in which composing is counted
 
 
 class ImportRefused(Exception):
-    """Why nothing, or nothing more, is imported."""
+    """The import cannot start or continue; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class OldPost:
-    """A post as the old installation lists it; `value` has its parts, all of them only if it is whole."""
+    """A post as the old installation lists it. `value` has its parts; only a `whole` post has all of them."""
 
     id: str
     channel_id: str
@@ -56,7 +57,7 @@ class OldPost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which channel here stands for which there, and what to do."""
+    """Which old channel maps to which channel here, and what to do."""
 
     channels: Mapping[str, str]
     take_over: bool = False
@@ -64,7 +65,7 @@ class Plan:
 
 
 class Step(StrEnum):
-    """How far a post has come."""
+    """A post's progress."""
 
     MADE_OF_THE_LIST = "made of the list"
     MADE = "made"
@@ -73,7 +74,7 @@ class Step(StrEnum):
 
 
 class Done:
-    """What was done, a line for each step: with a file, also in earlier runs."""
+    """The steps that were done, one per line; with a file, including those of earlier runs."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -84,11 +85,11 @@ class Done:
                 self._steps[said["old"]] = (Step(said["step"]), said["new"])
 
     def step_of(self, post: OldPost) -> tuple[Step, str] | None:
-        """Return the last step and the id that the post has here; None before the first."""
+        """Return the last step and the post's id here; None before the first step."""
         return self._steps.get(post.id)
 
     def note(self, post: OldPost, step: Step, made: str) -> None:
-        """Remember a step, before anything else is done."""
+        """Record a step before doing anything else."""
         self._steps[post.id] = (step, made)
         if self._path is not None:
             with self._path.open("a") as file:
@@ -97,7 +98,7 @@ class Done:
 
 @dataclass(slots=True)
 class Result:
-    """How many posts there were of each kind."""
+    """The number of posts for each result."""
 
     drafts: int = 0
     queued: int = 0
@@ -106,7 +107,7 @@ class Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Import; 1 if something could not be."""
+    """Run the import; return 1 if a post could not be imported."""
     options = _options(arguments)
     now = datetime.now(UTC)
     try:
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def api(address: str, key: str, transport: httpx.BaseTransport | None = None) -> httpx.Client:
-    """Open the public API of an installation, whose address may end in `/api`."""
+    """Open a client for an installation's public API. The address may end in `/api`."""
     return httpx.Client(
         base_url=f"{address.rstrip('/')}/public/v1",
         headers={"authorization": key},
@@ -147,7 +148,7 @@ def read_posts(
     until: datetime,
     export: Mapping[str, list[dict[str, Any]]],
 ) -> list[OldPost]:
-    """List what is queued or a draft for a time within these, the first one first; a repeated post by its next time."""
+    """List queued posts and drafts in this period, earliest first; a repeated post counts at its next time."""
     found: dict[str, OldPost] = {}
     for begins, ends in _months(since, until):
         for row in _read(old, begins, ends):
@@ -168,7 +169,7 @@ def import_posts(
     now: datetime,
     done: Done,
 ) -> Result:
-    """Make each post here, and report the result of each."""
+    """Create each post here, and report each result."""
     result = Result()
     for post in posts:
         where = f"{post.publish_at:%Y-%m-%d %H:%M} {post.id}"
@@ -199,25 +200,25 @@ def _why_left(
     post: OldPost, plan: Plan, step: Step | None, now: datetime, *, takes_over: bool
 ) -> str | None:
     if post.channel_id not in plan.channels:
-        return f"--map names nothing for the channel {post.channel_id}"
+        return f"--map has no entry for the channel {post.channel_id}"
     if step is Step.QUEUED:
-        return "it is queued here already"
+        return "it is already queued here"
     if takes_over and not post.is_whole:
-        return "the export does not have it"
+        return "it is not in the export"
     if takes_over and step is not Step.TAKING_BACK and post.publish_at - now < TOO_SOON:
-        return "it goes out within minutes"
+        return "it will be published within minutes"
     return None
 
 
 def _make(new: httpx.Client, post: OldPost, plan: Plan, done: Done) -> str:
-    """Return the id that the post has here, and make it unless it is there."""
+    """Return the post's id here, and create the post if it does not exist."""
     step, made = done.step_of(post) or (None, "")
     if step is None:
         made = _compose(new, post, plan.channels[post.channel_id])
     elif step is Step.MADE_OF_THE_LIST and post.is_whole:
         answer = _send(new, "PUT", f"/posts/{made}", {"value": post.value})
         if answer.is_error:
-            raise ImportRefused(f"draft {made} here takes no pictures and replies, {_said(answer)}")
+            raise ImportRefused(f"draft {made} here has no pictures and replies, {_said(answer)}")
     else:
         return made
     done.note(post, Step.MADE if post.is_whole else Step.MADE_OF_THE_LIST, made)
@@ -225,7 +226,7 @@ def _make(new: httpx.Client, post: OldPost, plan: Plan, done: Done) -> str:
 
 
 def _compose(new: httpx.Client, post: OldPost, channel_id: str) -> str:
-    """Make a draft and return its id; made before, it is the same one."""
+    """Create a draft and return its id; a draft that already exists is returned again."""
     body = {
         "type": "draft",
         "date": f"{post.publish_at:{_TIME}}",
@@ -242,15 +243,15 @@ def _compose(new: httpx.Client, post: OldPost, channel_id: str) -> str:
 
 
 def _take_over(old: httpx.Client, new: httpx.Client, post: OldPost, made: str, done: Done) -> None:
-    """Take the post back there, and only then queue it here."""
+    """Unschedule the post there, and only then queue it here."""
     done.note(post, Step.TAKING_BACK, made)
     if post.is_queued:
         answer = _send(old, "PUT", f"/posts/{post.id}/status", {"status": "draft"})
         if answer.is_error or answer.json().get("state") != "DRAFT":
-            raise ImportRefused(f"draft {made} here, and still queued there, {_said(answer)}")
+            raise ImportRefused(f"draft {made} here, and is still queued there, {_said(answer)}")
     answer = _send(new, "PUT", f"/posts/{made}/status", {"status": "schedule"})
     if answer.is_error:
-        raise ImportRefused(f"draft {made} here, and a draft there now, {_said(answer)}")
+        raise ImportRefused(f"draft {made} here, and is now a draft there, {_said(answer)}")
     done.note(post, Step.QUEUED, made)
 
 
@@ -261,7 +262,7 @@ def _send(
     body: Mapping[str, Any],
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """Send what may be repeated, and wait where too much was sent."""
+    """Send a repeatable request, and wait at a rate limit."""
     for number in range(1, MAX_TRIES + 1):
         answer = client.request(method, path, json=body, headers=headers)
         wait = timedelta(seconds=int(answer.headers.get("retry-after") or 1))
@@ -307,7 +308,7 @@ def _old_post(row: Mapping[str, Any], export: Mapping[str, list[dict[str, Any]]]
 
 
 def _read_export(path: Path | None) -> dict[str, list[dict[str, Any]]]:
-    """Read the parts of each post, by its id: a line for each, as docs/migrating.md has it written."""
+    """Read the parts of each post by its id, one post per line in the format of docs/migrating.md."""
     if path is None:
         return {}
     try:
@@ -340,7 +341,7 @@ def _said(answer: httpx.Response) -> str:
 def _key(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise ImportRefused(f"put the API key into {name}; arguments can be read by everybody")
+        raise ImportRefused(f"put the API key into {name}; other users can read arguments")
     return value
 
 
@@ -360,7 +361,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--from", dest="source", required=True, help="the old installation's address"
     )
-    parser.add_argument("--to", dest="target", required=True, help="the address of this one")
+    parser.add_argument("--to", dest="target", required=True, help="the new installation's address")
     parser.add_argument("--map", action="append", default=[], metavar="OLD=NEW", help="channel ids")
     parser.add_argument("--days", type=int, default=AHEAD.days, help="how far ahead to look")
     parser.add_argument("--export", type=Path, help="pictures and replies, from the old database")
@@ -368,10 +369,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--done",
         type=Path,
         default=Path("imported-posts.jsonl"),
-        help="where it is kept what was done",
+        help="file that records what was done",
     )
-    parser.add_argument("--take-over", action="store_true", help="take back there, queue here")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--take-over", action="store_true", help="unschedule there, queue here")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done")
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
-"""How the functions of a CloudFormation template (`!Ref`, `!Sub`, `!If` and their kin) become values.
+"""Evaluates the functions of a CloudFormation template (`!Ref`, `!Sub`, `!If` and others).
 
-Only what is asked for is resolved: a value that nothing local reads may use resources that exist in AWS alone.
+Only values that are read are resolved, so the others may use resources that exist only in AWS.
 """
 
 import re
@@ -17,7 +17,7 @@ class TemplateRefused(Exception):
 
 
 class _NoValue:
-    """What `AWS::NoValue` stands for: the property that holds it is as if absent."""
+    """The value of `AWS::NoValue`: a property with it counts as absent."""
 
 
 NO_VALUE = _NoValue()
@@ -26,13 +26,13 @@ _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a resource answers to `Ref`, and to `GetAtt` by attribute."""
+    """The value of a resource's `Ref`, and of `GetAtt` by attribute."""
 
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-# The loader in C reads the template in a tenth of the time; it is not in every build of PyYAML.
+# The C loader takes a tenth of the time; not every build of PyYAML has it.
 _SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -59,7 +59,7 @@ _Loader.add_multi_constructor("!", _short_tag)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a template, its short tags turned into their long forms.
+    """Read a template and expand its short tags.
 
     Raises:
         TemplateRefused: it is not YAML, or not a mapping.
@@ -74,7 +74,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class Resolver:
-    """Turns a template's expressions into values, asking `refer` what a resource is called here."""
+    """Evaluates a template's expressions; `refer` returns a resource's local name."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Resolver:
         }
 
     def resolve(self, node: Any, where: str) -> Any:
-        """Return `node` with every function in it replaced by its value.
+        """Return `node` with every function replaced by its value.
 
         Raises:
             TemplateRefused: a function, parameter, resource or attribute is not known here; `where` is in the message.
@@ -130,7 +130,7 @@ class Resolver:
         return {key: value for key, value in resolved.items() if value is not NO_VALUE}
 
     def holds(self, condition: str, where: str) -> bool:
-        """Return whether a named condition of the template holds."""
+        """Return whether a named condition of the template is true."""
         if condition not in self._conditions:
             raise TemplateRefused(f"{where}: there is no condition {condition}")
         return self._truth(self._conditions[condition], f"Conditions.{condition}")
@@ -165,7 +165,7 @@ class Resolver:
         reference = self._refer(str(name))
         if reference is None:
             raise TemplateRefused(
-                f"{where}: {name} exists only in AWS; give the value that uses it a local one"
+                f"{where}: {name} exists only in AWS; set a local value for what uses it"
             )
         return reference
 

@@ -1,4 +1,4 @@
-"""What the runtime does when a supporting process ends: restarts it and says so, or stops with an explanation."""
+"""Watches the supporting processes: restarts one that ended and reports it, or stops with an explanation."""
 
 import asyncio
 import shutil
@@ -17,11 +17,11 @@ DISK_CHECK_SECONDS = 10.0
 
 
 class PartEnded(Exception):
-    """A part of the system ended and could not be started again; the message says which and what to do."""
+    """A part of the system ended and could not be restarted; the message says which one and what to do."""
 
 
 class Database(Protocol):
-    """What of `EmbeddedPostgres` is needed here."""
+    """The part of `EmbeddedPostgres` that this module uses."""
 
     @property
     def has_ended(self) -> bool: ...
@@ -30,7 +30,7 @@ class Database(Protocol):
 
 
 class Aws(Protocol):
-    """What of `LocalAws` is needed here."""
+    """The part of `LocalAws` that this module uses."""
 
     @property
     def has_ended(self) -> bool: ...
@@ -42,10 +42,10 @@ async def keep_database(
     say: Callable[[str], None] = lambda text: print(text, flush=True),
     check_seconds: float = CHECK_SECONDS,
 ) -> None:
-    """Start PostgreSQL again whenever it has ended. Functions connect again by themselves: its address stays.
+    """Restart PostgreSQL whenever it has ended. Its address stays, so functions reconnect by themselves.
 
     Raises:
-        PartEnded: it ended too often, or does not start any more.
+        PartEnded: it ended too often or cannot be restarted.
     """
     restarts: list[float] = []
     while True:
@@ -70,7 +70,7 @@ async def keep_database(
 
 
 async def keep_aws(aws: Aws, *, check_seconds: float = CHECK_SECONDS) -> None:
-    """End when the stand-in for AWS's services has ended: what it held in memory is rebuilt only by a start.
+    """Stop when the stand-in for AWS's services has ended, because only a start rebuilds its memory.
 
     Raises:
         PartEnded: it has ended.
@@ -89,7 +89,7 @@ async def watch_disk(
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     check_seconds: float = DISK_CHECK_SECONDS,
 ) -> None:
-    """Say when the disk that holds the data is nearly full, and when there is room again."""
+    """Report when the data's disk is nearly full, and when it has room again."""
     low = False
     while True:
         free = free_bytes(folder)
@@ -99,6 +99,6 @@ async def watch_disk(
                 "uploads, new posts and logs cannot be stored on a full disk."
             )
         elif low and free >= LEAST_FREE_BYTES:
-            say("There is room on the disk again.")
+            say("The disk has room again.")
         low = free < LEAST_FREE_BYTES
         await asyncio.sleep(check_seconds)

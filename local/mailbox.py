@@ -1,4 +1,4 @@
-"""Where the mails go that functions send: a page that shows them, kept below the runtime's home."""
+"""The mailbox for emails that functions send: kept below the runtime's home and shown as html."""
 
 import email
 import email.policy
@@ -15,15 +15,15 @@ from local.home import write_private
 from shared.core import clock
 
 _KEPT = 500
-# SES writes Date and Message-ID itself, the id at this domain.
+# SES writes Date and Message-ID itself; the id ends in this domain.
 _SES_DOMAIN = "email.amazonses.com"
 
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """One mail as it was handed to SES. `number` counts from 1.
+    """One email as passed to SES. `number` counts from 1.
 
-    `headers` are pairs in the order in which a mail has them, with those that SES writes itself.
+    `headers` are pairs in the order of the email, including those that SES writes itself.
     """
 
     number: int
@@ -37,10 +37,10 @@ class SentMail:
 
 
 class Mailbox:
-    """The last mails, newest last."""
+    """The latest emails, newest last."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the mailbox below `folder`, with what it held before."""
+        """Open the mailbox below `folder` and load its kept emails."""
         self._folder = folder
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class Mailbox:
         self._mails = [SentMail(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
     def keep(self, request: dict[str, Any]) -> None:
-        """Keep what a `SendEmail` request carried, written to disk before this returns."""
+        """Store the email of a `SendEmail` request on disk before returning."""
         addresses = [
             address for kind in request.get("Destination", {}).values() for address in kind
         ]
@@ -88,21 +88,21 @@ class Mailbox:
             del self._mails[:-_KEPT]
 
     def newest_first(self) -> list[SentMail]:
-        """Return what is kept."""
+        """Return the kept emails."""
         with self._lock:
             return list(reversed(self._mails))
 
     def as_json(self) -> bytes:
-        """Return what is kept as a JSON array, newest first."""
+        """Return the kept emails as a JSON array, newest first."""
         return json.dumps(
             [asdict(mail) for mail in self.newest_first()], ensure_ascii=False
         ).encode()
 
     def as_page(self) -> bytes:
-        """Return what is kept as a page, newest first."""
+        """Return the kept emails as html, newest first."""
         mails = (
             "\n".join(_article(mail) for mail in self.newest_first())
-            or "<p>No mail was sent yet.</p>"
+            or "<p>No email has been sent yet.</p>"
         )
         return _PAGE.replace("{mails}", mails).encode()
 
@@ -143,7 +143,7 @@ def _article(mail: SentMail) -> str:
     )
 
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mails</title><link rel="icon" href="data:,">
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Emails</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width">
 <style>
  :root { color-scheme: light dark }
@@ -153,6 +153,6 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mails</ti
  summary { cursor: pointer } time { color: #888; float: right }
  iframe { width: 100%; height: 22rem; border: 0; background: #fff; margin-top: .6rem } pre { white-space: pre-wrap; overflow-wrap: anywhere }
 </style>
-<h1>Mails that were sent</h1>
+<h1>Sent emails</h1>
 {mails}
 </html>"""

@@ -1,9 +1,9 @@
-"""How a provider is begun: writes its file and its tests with what only a person can fill in left open.
+"""Starts a new provider: writes its file and its tests, and leaves open what only a person can fill in.
 
 python -m local.new_provider example
 
-What it writes does not pass the checks until the table is filled in and `publish` is written: a provider that is not
-finished must not look as if it were.
+The files fail the checks until the table is filled in and `publish` is written, so that an unfinished provider
+cannot pass for a finished one.
 """
 
 import re
@@ -88,7 +88,7 @@ def begin(slug: str, *, root: Path = ROOT) -> list[Path]:
     """Write the provider's files below `root` and return them.
 
     Raises:
-        CannotBegin: the slug is no slug, or there is such a provider.
+        CannotBegin: the slug is invalid, or the provider already exists.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
         raise CannotBegin(
@@ -116,7 +116,7 @@ def begin(slug: str, *, root: Path = ROOT) -> list[Path]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Begin the provider that the one argument names and say what is next; return the exit status."""
+    """Start the provider that the argument names, print the next steps, and return the exit status."""
     try:
         written = begin(arguments[0] if len(arguments) == 1 else "")
     except CannotBegin as refused:

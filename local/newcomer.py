@@ -1,4 +1,4 @@
-"""What a newcomer does in a browser, done by a program through the same API: register, connect an account, upload, schedule."""
+"""The steps of a newcomer in a browser, through the same API: register, connect an account, upload, schedule."""
 
 import re
 import time
@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 PROVIDER = "mastodon-custom"
-_TIMEOUT_SECONDS = 40.0  # a little more than the gateway's own
+_TIMEOUT_SECONDS = 40.0  # a little more than the gateway's own timeout
 _MAIL_SECONDS = 10.0
 _ACTIVATION_LINK = re.compile(r"/auth/activate\?code=([\w.~-]+)")
 
 
 class StepFailed(Exception):
-    """The API refused a step; the message has its answer."""
+    """The API refused a step; the message contains its answer."""
 
 
 class Newcomer:
@@ -40,18 +40,18 @@ class Newcomer:
         self._api.close()
 
     def log_in(self, email: str, password: str) -> bool:
-        """Log in; False when address or password are refused."""
+        """Log in. Return False if the address or password is wrong."""
         body = {"provider": "LOCAL", "email": email, "password": password}
         return self._api.post("/auth/login", json=body).is_success
 
     def register(self, email: str, password: str, company: str) -> None:
-        """Register and follow the mailed link; an account that was registered before is activated."""
+        """Register and follow the emailed link. An account that is already registered is activated."""
         body = {"provider": "LOCAL", "email": email, "password": password, "company": company}
         self._api.post("/auth/register", json=body)
         self.call("POST", "/auth/activate", {"code": self._mailed_code(email)})
 
     def connect(self, account: str) -> str:
-        """Connect a sandbox account by OAuth, playing the person who allows it; the channel's id."""
+        """Connect a sandbox account by OAuth, approve the request, and return the channel's id."""
         path = f"/integrations/social/{PROVIDER}"
         address = self.call("GET", path, params={"externalUrl": self._sandbox_url})["url"]
         asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
@@ -69,7 +69,7 @@ class Newcomer:
         return str(self.call("POST", f"{path}/connect", body)["id"])
 
     def upload(self, file: Path, *, alt: str) -> str:
-        """Upload a file straight to the storage, describe it, and wait until its copies are made; its id."""
+        """Upload a file directly to the storage, describe it, wait for its variants, and return its id."""
         content = file.read_bytes()
         started = self.call("POST", "/media", {"name": file.name, "size": len(content)})
         size, parts = started["partSize"], []
@@ -88,7 +88,7 @@ class Newcomer:
     def schedule(
         self, channel_ids: list[str], parts: list[dict[str, Any]], *, at: datetime
     ) -> list[str]:
-        """Schedule one thread on every channel; the ids of its roots, in the order of the channels."""
+        """Schedule one thread on every channel. Return the ids of its roots in the order of the channels."""
         body = {
             "type": "schedule",
             "date": at.isoformat(),
@@ -131,4 +131,4 @@ class Newcomer:
                 if email in mail["to"] and (match := _ACTIVATION_LINK.search(mail["text"])):
                     return match[1]
             time.sleep(0.1)
-        raise StepFailed(f"No activation mail arrived for {email}.")
+        raise StepFailed(f"No activation email arrived for {email}.")

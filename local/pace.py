@@ -1,4 +1,4 @@
-"""How slow is this machine right now? Measures the slowest response to a request that needs no database."""
+"""Measures how slow this machine is right now: the slowest response to a request that needs no database."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ class Pace:
 
     def _measure(self) -> None:
         with httpx.Client(timeout=_TIMEOUT_SECONDS) as client:
-            client.get(self._address)  # the first one may start the function
+            client.get(self._address)  # the first request may start the function
             while not self._ended.wait(_EVERY_SECONDS):
                 began = time.monotonic()
                 client.get(self._address)

@@ -1,11 +1,11 @@
-"""How a PostgreSQL runs on a machine that has none: from a Python package, as an unprivileged user, for one folder.
+"""Runs PostgreSQL on a machine without it: from a Python package, as an unprivileged user, for one folder.
 
-PostgreSQL refuses to run as root, so root hands it to `nobody`. Nothing else on the machine is changed: no user is
-made, no folder above is opened up. Where `nobody` cannot get into a folder (a home with mode 0700), the files go below
-/var/lib/roost and the folder becomes a link to them.
+PostgreSQL refuses to run as root, so root runs it as `nobody`. Nothing else on the machine changes: no user is
+created, and no parent folder gets other permissions. If `nobody` cannot enter a folder (a home with mode 0700), the files
+go below /var/lib/roost and the folder becomes a link to them.
 
-What was committed survives `kill -9` of every process: a commit has been handed to the operating system by then. It
-does not wait for the disk (`fsync` is off), so it may not survive the loss of power; this is a developer's database.
+Committed data survives `kill -9` of every process, because a commit is passed to the operating system. It does not wait
+for the disk (`fsync` is off), so it may not survive a power loss; this is a developer's database.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ from local.postgres_programs import NoPrograms, Programs, find_programs
 USER = "roost"
 DATABASE = "roost"
 
-# Only root can write here, and only root needs it.
+# Only root can write to this folder, and only root needs it.
 _STATE = Path("/var/lib/roost")
 _INIT_TIMEOUT = timedelta(seconds=60)
-_READY_TIMEOUT = timedelta(seconds=60)  # after a crash the log is replayed first
+_READY_TIMEOUT = timedelta(seconds=60)  # after a crash, PostgreSQL first replays its log
 _STOP_TIMEOUT = timedelta(seconds=10)
 _POLL_SECONDS = 0.01
 _TRIES = 3
@@ -49,11 +49,11 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For a database that nobody will miss: the tests'.
+# For a disposable database, such as the tests'.
 _THROWAWAY = {"synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
-# The shell holds the server's life to ours. When this process ends, however it ends, the pipe closes, `read` returns
-# and the server is told to stop (SIGINT: end the sessions, shut down). When the server ends, so does the shell.
+# The shell ties the server's lifetime to this process. When this process ends for any reason, the pipe closes, `read`
+# returns and the server gets SIGINT (end the sessions, shut down). When the server ends, so does the shell.
 _KEEPER = """
 exec 3<&0
 "$@" 3<&- & server=$!
@@ -69,10 +69,10 @@ class PostgresFailed(Exception):
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL server on the files below `data_dir`, stopped at the latest when this process ends."""
+    """One PostgreSQL server on the files below `data_dir`. It stops when this process ends, if not before."""
 
     def __init__(self, data_dir: Path, log: Path, *, durable: bool = True) -> None:
-        """Name the folder and the log file, which need not exist. Without `durable`, a crash may spoil the files.
+        """Set the folder and the log file, which need not exist. Without `durable`, a crash may damage the files.
 
         Raises:
             PostgresFailed: the folder belongs to another user.
@@ -89,8 +89,8 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Start the server and return its URL, with user, password and the database `roost`.
 
-        The first start makes the files. A server that an earlier process left running on them is stopped first. Started
-        again, it keeps its port, and so its URL.
+        The first start creates the files. A server that an earlier process left running on them is stopped first. After a
+        restart, the server keeps its port and so its URL.
 
         Raises:
             PostgresFailed: it cannot be started here.
@@ -106,14 +106,14 @@ class EmbeddedPostgres:
                 return f"postgresql://{USER}:{self._password()}@127.0.0.1:{port}/{DATABASE}"
             time.sleep(
                 1
-            )  # what a killed server left behind is still ending, or somebody took the port
+            )  # the processes of a killed server are still ending, or another program took the port
         raise PostgresFailed(
             f"PostgreSQL did not start on {self._files}. {self._log} ends:\n{self.last_lines()}"
         )
 
     @property
     def has_ended(self) -> bool:
-        """Whether the server was started, was not stopped, and runs no more."""
+        """True if the server was started, was not stopped, and no longer runs."""
         return self._keeper is not None and self._keeper.poll() is not None
 
     def last_lines(self) -> str:
@@ -121,7 +121,7 @@ class EmbeddedPostgres:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
-        """Stop the server; its sessions are ended. Does nothing when it is not running."""
+        """Stop the server and end its sessions. Does nothing if it is not running."""
         if self._keeper is None:
             return
         assert self._keeper.stdin is not None
@@ -134,7 +134,7 @@ class EmbeddedPostgres:
         self._keeper = None
 
     def _make_files(self) -> None:
-        """Make the files under another name first, so that a start that was cut short leaves nothing half made."""
+        """Create the files under another name and rename them, so that an interrupted start leaves nothing incomplete."""
         password, unfinished = self._place / "password", self._place / "data.unfinished"
         if unfinished.exists():
             shutil.rmtree(unfinished)
@@ -160,10 +160,10 @@ class EmbeddedPostgres:
         return (self._place / "password").read_text().strip()
 
     def _stop_leftover(self) -> None:
-        """Stop a server that still runs on these files: politely, then as a crash that it recovers from.
+        """Stop a server that still runs on these files: first cleanly, then by a kill from which it recovers.
 
-        A lock file that none holds any more is removed: a server run by our own user would take another program of that
-        user's, which has the number by now, for its holder, and not start.
+        A stale lock file is removed. Its process id may by now belong to another program of the same user, and the
+        server would take that program for a running server and refuse to start.
         """
         for how in (signal.SIGINT, signal.SIGQUIT):
             give_up = time.monotonic() + _STOP_TIMEOUT.total_seconds()
@@ -177,20 +177,20 @@ class EmbeddedPostgres:
     def _running_server(self) -> int | None:
         """Return the id of the process that serves these files.
 
-        The lock file may name one that is long gone, or whose number has by now been given to another program.
+        The lock file may name a process that has ended, or whose id now belongs to another program.
         """
         lines = self._lock_file()
         return int(lines[0]) if lines and str(self._files) in _command_line(lines[0]) else None
 
     def _lock_file(self) -> list[str]:
-        """Return the lines of the server's lock file: process, folder, start, port, ..., and at last its state."""
+        """Return the lines of the server's lock file: process, folder, start, port, ..., and finally its state."""
         try:
             return (self._files / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return []
 
     def _launch(self, port: int) -> bool:
-        """Start the server and tell whether it got ready."""
+        """Start the server and return whether it became ready."""
         before = self._lock_file()
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         server = [str(self._bin / "postgres"), "-D", str(self._files), f"-p{port}", *options]
@@ -200,7 +200,7 @@ class EmbeddedPostgres:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for us: the server is stopped when everything else has stopped
+                start_new_session=True,  # Ctrl-C must reach only this process, which stops the server last
                 **self._surroundings(),
             )
         give_up = time.monotonic() + _READY_TIMEOUT.total_seconds()
@@ -228,7 +228,7 @@ class EmbeddedPostgres:
             raise PostgresFailed(f"{tool} failed on {self._place}:\n{done.stdout}")
 
     def _surroundings(self) -> dict[str, Any]:
-        """Return how a process is started: where, as whom, and with nothing of our environment."""
+        """Return the arguments that start a process: its folder and user, and an environment without our variables."""
         surroundings: dict[str, Any] = {
             "cwd": self._place,
             "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
@@ -249,7 +249,7 @@ class _User:
 
 
 def _user_for(folder: Path) -> _User | None:
-    """Return as whom the server runs: `None` is ourselves; for root, the folder's owner, else `nobody`."""
+    """Return the user that runs the server: `None` is the current user; root uses the folder's owner or `nobody`."""
     if os.geteuid() != 0:
         return None
     owner = folder.stat() if folder.exists() else None
@@ -260,7 +260,7 @@ def _user_for(folder: Path) -> _User | None:
 
 
 def _accessible_place(folder: Path, user: _User | None) -> Path:
-    """Return the folder that the server can work in: `folder`, or what it links to."""
+    """Return the folder in which the server can work: `folder` or its link target."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if user is not None and not _can_reach(folder.parent, user):
         return _linked_place(folder, user)
@@ -276,7 +276,7 @@ def _accessible_place(folder: Path, user: _User | None) -> Path:
 def _linked_place(folder: Path, user: _User) -> Path:
     if folder.is_symlink() and folder.exists():
         return folder.resolve()
-    folder.unlink(missing_ok=True)  # its files are gone
+    folder.unlink(missing_ok=True)  # the link's target is gone
     _STATE.mkdir(mode=0o755, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="data-", dir=_STATE))
     _give(place, user)
@@ -285,7 +285,7 @@ def _linked_place(folder: Path, user: _User) -> Path:
 
 
 def _readable_binaries(user: _User | None) -> Path:
-    """Return where the server's programs are; a copy when `user` cannot read the installed ones."""
+    """Return the folder of the server's programs; a copy if `user` cannot read the installed ones."""
     programs = _installed()
     installed = programs.folder
     program = installed / "bin" / "postgres"
@@ -299,7 +299,7 @@ def _readable_binaries(user: _User | None) -> Path:
         for path in (unfinished, *unfinished.rglob("*")):
             runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
             path.chmod(0o755 if runs else 0o644)
-        with contextlib.suppress(OSError):  # somebody else has just made it
+        with contextlib.suppress(OSError):  # another process has just created it
             unfinished.rename(copy)
         shutil.rmtree(unfinished, ignore_errors=True)
     return copy
@@ -328,7 +328,7 @@ def _give(path: Path, user: _User | None) -> None:
 
 
 def _command_line(process: str) -> list[str]:
-    """Return the words with which a process was started; none when there is no such process."""
+    """Return the command line of a process as a list; empty if the process does not exist."""
     if Path("/proc/self/cmdline").exists():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             return Path(f"/proc/{process}/cmdline").read_text().split("\0")

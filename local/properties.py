@@ -1,9 +1,9 @@
-"""Which resource types and properties of a template the local runtime knows.
+"""The resource types and properties of a template that the local runtime knows.
 
-What is in neither table is refused by name, so that the template and the local system cannot drift apart unseen.
+A type or property in neither table is refused by name, so that the local system cannot silently differ from the template.
 """
 
-# What exists in AWS only: networks, rights, alarms, the database cluster (an embedded server here), the content network.
+# Exist only in AWS: networks, permissions, alarms, the database cluster (an embedded server here), the CDN.
 AWS_ONLY = (
     "AWS::ApiGatewayV2::", "AWS::ApplicationAutoScaling::", "AWS::Budgets::", "AWS::CertificateManager::", "AWS::CloudFormation::",
     "AWS::CloudFront::", "AWS::CloudTrail::", "AWS::CloudWatch::", "AWS::EC2::", "AWS::IAM::", "AWS::Lambda::Alias", "AWS::Lambda::Permission",
@@ -12,7 +12,7 @@ AWS_ONLY = (
     "AWS::SecretsManager::SecretTargetAttachment", "AWS::Serverless::LayerVersion", "AWS::WAFv2::", "AWS::XRay::", "Custom::",
 )  # fmt: skip
 
-# For each type that is provided: the properties that are honoured, and those that change nothing on a laptop.
+# For each supported type: the properties that have an effect, and those that change nothing on a laptop.
 HONOURED: dict[str, set[str]] = {
     "AWS::Serverless::Function": {
         "AutoPublishAlias", "CodeUri", "DeadLetterQueue", "Environment", "EventInvokeConfig", "Events", "FunctionName", "Handler", "MemorySize",

@@ -1,4 +1,4 @@
-"""Where the keys of real platforms go on a laptop: `providers.json` in the runtime's home, read at each start."""
+"""Reads the app keys of real platforms on a laptop: `providers.json` in the runtime's home, read at each start."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ KEYS_FILE = "providers.json"
 
 
 def read_keys(path: Path) -> Mapping[str, str] | None:
-    """Return the keys in the file, by name; None where there is no file.
+    """Return the keys in the file by name; None if there is no file.
 
     Raises:
-        CannotStart: the file is not a JSON object of texts, or has a name that no platform uses.
+        CannotStart: the file is not a JSON object of strings, or has a name that no platform uses.
     """
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def read_keys(path: Path) -> Mapping[str, str] | None:
             f'{path} cannot be read: {error}. Write {{"X_API_KEY": "..."}}.'
         ) from error
     if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
-        raise CannotStart(f'{path} has to be a JSON object of texts: {{"X_API_KEY": "..."}}.')
+        raise CannotStart(f'{path} must be a JSON object of strings: {{"X_API_KEY": "..."}}.')
     known = key_names()
     if unknown := sorted(set(read) - set(known)):
         raise CannotStart(f"{path}: no platform uses {', '.join(unknown)}. Use {', '.join(known)}.")

@@ -1,7 +1,7 @@
-"""How queues feed functions: batches, partial failures and redrive, as Lambda's event source mappings do it.
+"""Feeds functions from queues: batches, partial failures and redrive, like Lambda's event source mappings.
 
-A message that was not processed simply stays invisible until its visibility timeout ends; what was received too often
-moves to the dead-letter queue at the next receive. Nothing is polled: the queue tells when something is due.
+A message that was not processed stays invisible until its visibility timeout ends. A message that was received too often
+moves to the dead-letter queue at the next receive. Nothing is polled: the queue reports when a message is due.
 Source: docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, read 2026-11.
 """
 
@@ -23,13 +23,11 @@ from local.system import REGION, QueueSource
 from local.workers import FunctionPool, Outcome
 from shared.core import clock
 
-_LONGEST_WAIT_SECONDS = (
-    5.0  # nothing depends on it: a wake-up that was missed costs no more than this
-)
+_LONGEST_WAIT_SECONDS = 5.0  # a safety net: a missed wake-up is delayed by at most this
 
 
 class QueueFeed:
-    """One event source mapping: takes what is due from a queue to a function's workers."""
+    """One event source mapping: passes due messages from a queue to a function's workers."""
 
     def __init__(self, source: QueueSource, queue: WatchedQueue, pool: FunctionPool) -> None:
         self._source, self._queue, self._pool = source, queue, pool
@@ -39,22 +37,22 @@ class QueueFeed:
         self._is_taking = False
 
     def wake(self) -> None:
-        """Look at the clock again: it was moved."""
+        """Read the clock again, because it was moved."""
         self._woken.set()
 
     @property
     def is_busy(self) -> bool:
-        """Whether a message is due, or was taken and is not worked off."""
+        """True if a message is due or is being processed."""
         due = self.next_moment()
         return self._is_taking or bool(self._under_way) or (due is not None and due <= clock.now())
 
     def next_moment(self) -> datetime | None:
-        """When a message may next be received; None if there is none."""
+        """Return when a message can next be received; None if there is none."""
         due = self._queue.first_due_ms()
         return None if due is None else datetime.fromtimestamp(due / 1000, UTC)
 
     async def run(self) -> None:
-        """Feed until cancelled."""
+        """Feed the function until cancelled."""
         loop = asyncio.get_running_loop()
         self._queue.watch(lambda: loop.call_soon_threadsafe(self._woken.set))
         try:
@@ -72,7 +70,7 @@ class QueueFeed:
                 task.cancel()
 
     async def _batch(self) -> Sequence[Message]:
-        """Take what is due, waiting for more only where the mapping has a batching window."""
+        """Receive the due messages. Wait for more only if the mapping has a batching window."""
         batch = self._queue.receive(self._source.batch_size)
         if batch and self._source.window_seconds:
             self._is_taking = True
@@ -90,7 +88,7 @@ class QueueFeed:
         try:
             async with asyncio.timeout(
                 seconds
-            ):  # wait_for of 3.11 can lose a cancellation that meets the wake-up
+            ):  # Python 3.11's wait_for can lose a cancellation that coincides with the wake-up
                 await self._woken.wait()
         except TimeoutError:
             return True
@@ -114,14 +112,14 @@ class QueueFeed:
                 " its messages lead back to it and it has no RecursiveLoop: Allow.",
                 flush=True,
             )
-            return  # the messages come again, and end in the dead-letter queue
+            return  # the messages are received again and end in the dead-letter queue
         event = {"Records": [_record(message, self._source.queue_arn) for message in batch]}
         outcome = await self._pool.invoke(json.dumps(event).encode(), trace=trace)
         failed = failed_messages(
             outcome, [message.id for message in batch], partial=self._source.reports_failures
         )
         for message in batch:
-            # Invalid: its visibility ended while it was processed, and it was taken away since.
+            # Invalid: its visibility timeout ended while it was processed, and it has been deleted since.
             if message.id not in failed and message.receipt_handle:
                 with contextlib.suppress(ReceiptHandleIsInvalid):
                     self._queue.delete_message(message.receipt_handle)
@@ -136,8 +134,8 @@ class QueueFeed:
 def failed_messages(outcome: Outcome, ids: Sequence[str], *, partial: bool) -> frozenset[str]:
     """Read from a function's answer which messages of a batch were not processed.
 
-    Empty or null means all were. Anything unreadable, an empty or unknown identifier, or a failed function means none
-    was. Without `partial` (`ReportBatchItemFailures`) only the function's failure counts.
+    An empty or null answer means that all were processed. An unreadable answer, an empty or unknown identifier, or a
+    failed function means that none was. Without `partial` (`ReportBatchItemFailures`) only the function's failure counts.
     """
     everything = frozenset(ids)
     if outcome.failed:
@@ -163,7 +161,7 @@ def failed_messages(outcome: Outcome, ids: Sequence[str], *, partial: bool) -> f
 
 
 def _record(message: Message, queue_arn: str) -> Mapping[str, Any]:
-    """Write one message as a record of the event that Lambda makes of a batch."""
+    """Write one message as a record of Lambda's event for a batch."""
     attributes = {
         "ApproximateReceiveCount": str(message.approximate_receive_count),
         "SentTimestamp": str(message.sent_timestamp),

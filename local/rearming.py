@@ -1,9 +1,9 @@
-"""How queued posts get their schedules and messages back after a start.
+"""Restores the schedules and messages of queued posts after a start.
 
-Queues and schedules live in memory, so none survives the end of a run, while the database still says that posts are armed.
-Once the system is ready, this clears that mark from what is due within the hour, soonest first and a page at a time,
-and has reconcile arm each page. What is due later follows when its hour comes: a start with many posts costs no more than
-one with few. Reconcile sends whatever this misses three minutes before its time.
+Queues and schedules live in memory and are lost at the end of a run, while the database still says that posts are armed.
+Once the system is ready, this module marks posts due within the hour as not armed, earliest first and a page at a time,
+and reconcile arms each page. Later posts follow when they are an hour away, so a start with many posts costs no more than
+one with few. If this misses a post, reconcile sends its message three minutes before its time.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ import pg8000.dbapi
 from local.database import connect
 
 PAGE_SIZE = 200
-# Far above what a schedule fires ahead of its post, and what a queue holds a message back: no lost hint is due later.
+# Much longer than a schedule's lead and a queue's longest delay: no lost hint is due later.
 AHEAD = timedelta(hours=1)
 LOOK_EVERY = timedelta(minutes=5)
 RETRY_AFTER = timedelta(seconds=2)
 
-# A post that was written since the start was armed by this run, and one that is locked is being worked on. The others are
-# made to look a minute old: reconcile does not arm what was just written.
+# A post written since the start was armed by this run, and a locked one is being processed. The others get an `updated_at`
+# one minute ago, because reconcile does not arm a post that was just written.
 _FORGET = """
     with forgotten as (
         select id, due_at from posts
@@ -43,7 +43,7 @@ _FORGET = """
 
 
 class _Place(NamedTuple):
-    """The last post of a page; pages are in this order."""
+    """The last post of a page, in the order of the pages."""
 
     due_at: datetime
     post_id: UUID
@@ -53,7 +53,7 @@ _BEGINNING = _Place(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
 class Rearming:
-    """Gives the posts of one database their hints back, each once."""
+    """Restores the hints of one database's posts, once each."""
 
     def __init__(
         self,
@@ -68,17 +68,17 @@ class Rearming:
         self._reached = _BEGINNING
 
     async def run(self) -> None:
-        """Rearm what is due soon, then go on as time passes, until cancelled."""
+        """Rearm posts that are due soon, and later ones as time passes, until cancelled."""
         while True:
             pause = self._look_every
             try:
                 await self.rearm()
-            except pg8000.dbapi.Error:  # the database is being started again; the place is kept
+            except pg8000.dbapi.Error:  # the database is being restarted; the position is kept
                 pause = RETRY_AFTER
             await asyncio.sleep(pause.total_seconds())
 
     async def rearm(self) -> int:
-        """Rearm everything within the hour that was not yet, and return how many posts; reconcile runs at least once."""
+        """Rearm the remaining posts of the next hour and return their number; reconcile runs at least once."""
         count = 0
         while True:
             page = await asyncio.to_thread(self._forget_page)

@@ -1,4 +1,4 @@
-"""How the whole system comes up on one machine, and goes down: the composition of everything else in `local/`."""
+"""Starts and stops the whole system on one machine; it composes everything else in `local/`."""
 
 import asyncio
 import contextlib
@@ -54,13 +54,13 @@ MIGRATE, RECONCILE = "MigrateFunction", "ReconcileFunction"
 _HTTP_WORKERS = 2
 _QUEUE_WORKERS = 4
 _OTHER_WORKERS = 2
-# What the demo account is made with, or looked for, before the system is ready.
+# The functions that the demo account needs before the system is ready.
 _ASKED_FIRST = ("IdentityFunction", "ChannelsFunction")
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """The sockets that are served; taken before anything is started, so that a taken port costs nothing."""
+    """The listening sockets, opened before anything is started, so that a port in use fails early."""
 
     api: socket.socket
     sandbox: socket.socket
@@ -69,7 +69,7 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What is up before anything is served."""
+    """The parts that run before any request is served."""
 
     system: System
     aws: LocalAws
@@ -89,11 +89,11 @@ class _StoppedEarly(Exception):
 
 
 async def run(home: Home, listeners: Listeners, starter: Starter, stop: asyncio.Event) -> None:
-    """Bring the system up, say so, and take it down when `stop` is set; `starter` is closed with it.
+    """Start the system, announce that it is ready, and stop it when `stop` is set. `starter` is closed with it.
 
     Raises:
-        CannotStart: a part of it did not come up; the message says which and why.
-        PartEnded: a part of it ended later and could not be started again.
+        CannotStart: a part did not start; the message says which and why.
+        PartEnded: a part ended later and could not be restarted.
     """
     with contextlib.suppress(_StoppedEarly):
         await _run(home, listeners, starter, stop)
@@ -137,7 +137,7 @@ async def _bring_up(
     stack: AsyncExitStack,
     stop: asyncio.Event,
 ) -> _Parts:
-    """Start the database, make the template's resources, and migrate; the reverse is left on `stack`."""
+    """Start the database, create the template's resources, and migrate; `stack` undoes it."""
     postgres, database_url = await _database(home, stack)
     offset = await asyncio.to_thread(_follow_the_database, home, database_url)
     _go_on(stop)
@@ -190,7 +190,7 @@ async def _bring_up(
 
 
 def _follow_the_database(home: Home, database_url: str) -> SharedOffset:
-    """Have everything follow the database's clock, which keeps from run to run how far it was moved."""
+    """Make every part follow the database's clock, which keeps its offset from run to run."""
     try:
         ahead = database_clock.install(database_url)
     except pg8000.dbapi.Error as error:
@@ -205,24 +205,24 @@ def _follow_the_database(home: Home, database_url: str) -> SharedOffset:
 
 
 async def _seeded(context: SeedContext, stop: asyncio.Event) -> Demo:
-    """Register the demo account by our own API."""
+    """Register the demo account through our own API."""
     try:
         demo = await asyncio.to_thread(seed, context)
     except Exception:
-        _go_on(stop)  # nobody answers its requests any more
+        _go_on(stop)  # its requests are no longer answered
         raise
     _go_on(stop)
     return demo
 
 
 def _go_on(stop: asyncio.Event) -> None:
-    """Abort the start if a stop was requested."""
+    """Raise `_StoppedEarly` if a stop was requested."""
     if stop.is_set():
         raise _StoppedEarly
 
 
 async def _database(home: Home, stack: AsyncExitStack) -> tuple[EmbeddedPostgres | None, str]:
-    """Return the address of the database: the one that is given, or an embedded one that ends with us."""
+    """Return the database's address: the configured one, or an embedded one that ends with this process."""
     if given := os.environ.get("DATABASE_URL"):
         await asyncio.to_thread(check_database, given)
         return None, given
@@ -276,7 +276,7 @@ async def _migrate(pools: Mapping[str, FunctionPool]) -> None:
 def _servers(
     home: Home, parts: _Parts, listeners: Listeners, stack: AsyncExitStack, stop: asyncio.Event
 ) -> Sequence[Coroutine[Any, Any, None]]:
-    """Return what serves the API, the sandbox and the object storage."""
+    """Return the servers of the API, the sandbox and the object storage."""
     store = ObjectStore(home.path / "objects")
     stack.callback(store.close)
     gateway = Gateway(parts.system.routes, parts.pools, parts.mailbox, parts.system.api_cors)
@@ -300,12 +300,12 @@ def _storage(store: ObjectStore, system: System) -> Storage:
 
 
 def _consumers(parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
-    """Return what fires schedules and feeds queues to functions."""
+    """Return the timers and the queue feeds."""
     return (parts.timers.run(), *(feed.run() for feed in parts.feeds))
 
 
 def _keepers(home: Home, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
-    """Return what watches the parts that run beside us, and the disk."""
+    """Return the tasks that watch the supporting processes and the disk."""
     database = [keep_database(parts.postgres)] if parts.postgres else []
     return (*database, keep_aws(parts.aws), watch_disk(home.path))
 
@@ -314,7 +314,7 @@ def _keepers(home: Home, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
 async def _background(
     coroutines: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event, *, patience_seconds: float
 ) -> AsyncIterator[None]:
-    """Run what goes on until `stop`, and is then given some patience; one of them failing is the end of all."""
+    """Run background tasks until `stop`, then wait briefly for them to end. If one fails, all are stopped."""
     failures: list[BaseException] = []
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -344,14 +344,14 @@ async def _background(
 
 
 async def _reconcile(pools: Mapping[str, FunctionPool]) -> None:
-    """Look for what is due or unarmed at once, not only when the rate comes round."""
+    """Run reconcile now instead of waiting for its schedule."""
     outcome = await pools[RECONCILE].invoke(b"{}")
     if outcome.failed:
-        print(f"Reconcile failed; it is tried again every minute. {outcome.error()}", flush=True)
+        print(f"Reconcile failed; it runs again every minute. {outcome.error()}", flush=True)
 
 
 async def _warm(parts: _Parts) -> None:
-    """Start a worker of each function that somebody waits for, one after the other; first those with a second to keep."""
+    """Start a worker of each function that people wait for, one at a time; time-critical functions first."""
     fed = (source.function for source in parts.system.sources)
     asked = (route.function for route in parts.system.routes)
     for name in dict.fromkeys([*fed, *asked]):

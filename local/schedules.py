@@ -1,7 +1,7 @@
-"""How schedules fire: the template's rates, and the one-time schedules that functions create.
+"""Fires schedules: the template's rates, and the one-time schedules that functions create.
 
-A schedule fires within milliseconds of its time (AWS promises the minute). A Lambda target is invoked asynchronously:
-Scheduler's part ends when Lambda has taken the event, and Lambda itself repeats what the function failed at.
+A schedule fires within milliseconds of its time (AWS guarantees the minute). A Lambda target is invoked asynchronously:
+Scheduler is done when Lambda has accepted the event, and Lambda retries a failed function.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ from shared.core import clock
 
 THINNED_BELOW = timedelta(hours=1)
 _LONGEST_WAIT_SECONDS = 5.0
-# Lambda waits a minute before it repeats an asynchronous invocation, and two before the second time.
+# Lambda waits one minute before it first retries an asynchronous invocation, and two before the second retry.
 _ASYNC_RETRIES = (timedelta(minutes=1), timedelta(minutes=2))
 
 
 class _CannotDeliver(Exception):
-    """A target does not exist or did not take the event."""
+    """A target does not exist or did not accept the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Firing:
 
 
 class Timers:
-    """Fires what Scheduler holds."""
+    """Fires Scheduler's schedules."""
 
     def __init__(self, aws: LocalAws, system: System, pools: Mapping[str, FunctionPool]) -> None:
         self._aws, self._system, self._pools = aws, system, pools
@@ -49,10 +49,10 @@ class Timers:
         self._woken = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
         self._apart = timedelta()
-        self._waiting = 0  # of those under way: for the time of a retry
+        self._waiting = 0  # how many deliveries in progress wait for a retry
 
     async def run(self) -> None:
-        """Fire until cancelled."""
+        """Fire schedules until cancelled."""
         loop = asyncio.get_running_loop()
         self._aws.scheduler.watcher = lambda schedule: loop.call_soon_threadsafe(
             self._expect, schedule
@@ -68,22 +68,22 @@ class Timers:
                 task.cancel()
 
     def wake(self) -> None:
-        """Look at the clock again: it was moved."""
+        """Read the clock again, because it was moved."""
         self._woken.set()
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is due, or was handed over and is not done."""
+        """True if a schedule is due or a delivery is in progress."""
         is_due = bool(self._heap) and self._heap[0][0] <= clock.now()
         return is_due or len(self._under_way) > self._waiting
 
     def next_moment(self) -> datetime | None:
-        """When something is due next; None if nothing is."""
+        """Return when the next schedule is due; None if there is none."""
         return min((at for at, _, what in self._heap if self._holds(what)), default=None)
 
     @contextlib.contextmanager
     def thinned(self, apart: timedelta) -> Iterator[None]:
-        """Fire rates of less than an hour only once in `apart`, as long as the block lasts."""
+        """Within the block, fire rates shorter than an hour only once per `apart`."""
         self._apart = apart
         try:
             yield
@@ -92,11 +92,11 @@ class Timers:
             self._bring_forward(lambda step: step)
 
     def fire_thinned(self) -> None:
-        """Fire the rates of less than an hour now."""
+        """Fire the rates shorter than an hour now."""
         self._bring_forward(lambda step: timedelta() if step < THINNED_BELOW else step)
 
     def _bring_forward(self, at_most: Callable[[timedelta], timedelta]) -> None:
-        """Plan each rate, whose step `at_most` is given, no later than so much from now."""
+        """Plan each rate no later than `at_most` of its interval from now."""
         now, heap = clock.now(), self._heap
         self._heap = []
         for at, _, what in heap:
@@ -110,14 +110,14 @@ class Timers:
                 self._push(at, what)
 
     def _holds(self, what: "_Firing | asyncio.Future[None]") -> bool:
-        """Whether a firing's schedule is still there, unchanged since it was planned."""
+        """True if a firing's schedule still exists unchanged since it was planned."""
         if not isinstance(what, _Firing):
             return True
         group = self._aws.scheduler.schedule_groups.get(what.schedule.group_name)
         return group is not None and group.schedules.get(what.schedule.name) is what.schedule
 
     async def _fire_what_is_due(self) -> None:
-        """Fire it, and wait for the next time or a new schedule."""
+        """Fire the due schedules, then wait for the next time or a new schedule."""
         self._woken.clear()
         while self._heap and self._heap[0][0] <= clock.now():
             what = heapq.heappop(self._heap)[2]
@@ -132,7 +132,7 @@ class Timers:
             else _LONGEST_WAIT_SECONDS
         )
         with contextlib.suppress(TimeoutError):
-            # wait_for of 3.11 can lose a cancellation that meets the wake-up
+            # Python 3.11's wait_for can lose a cancellation that coincides with the wake-up
             async with asyncio.timeout(max(0.0, min(wait, _LONGEST_WAIT_SECONDS))):
                 await self._woken.wait()
 
@@ -161,14 +161,14 @@ class Timers:
         self._woken.set()
 
     async def _pass(self, pause: timedelta) -> None:
-        """Wait until so much time has passed, by the clock."""
+        """Wait until this much time has passed by the system's clock."""
         passed = asyncio.get_running_loop().create_future()
         self._waiting += 1
         self._push(clock.now() + pause, passed)
         await passed
 
     def _fire(self, firing: _Firing) -> None:
-        """Fire a schedule that is still there, unchanged since this firing was planned, and enabled."""
+        """Fire a schedule if it is enabled and unchanged since this firing was planned."""
         schedule = firing.schedule
         if not self._holds(firing):
             return
@@ -192,7 +192,7 @@ class Timers:
         task.add_done_callback(self._under_way.discard)
 
     async def _deliver(self, firing: _Firing) -> None:
-        """Hand the event to the target; what no target takes goes to the schedule's dead-letter queue."""
+        """Deliver the event to the target; an undeliverable event goes to the schedule's dead-letter queue."""
         schedule = firing.schedule
         target = schedule.target
         event = _event(firing, target.get("Input"))
@@ -222,7 +222,7 @@ class Timers:
             raise _CannotDeliver(f"the local runtime does not know targets such as {arn}")
 
     async def invoke_later(self, spec: FunctionSpec, event: bytes, arn: str) -> None:
-        """Invoke a function as Lambda does asynchronously: repeated when it fails, then put aside if it has a place for that."""
+        """Invoke a function asynchronously, like Lambda: retry failures, then send the event to its failure destination, if any."""
         for attempt in range(spec.async_retries + 1):
             if attempt:
                 await self._pass(_ASYNC_RETRIES[min(attempt, len(_ASYNC_RETRIES)) - 1])
@@ -272,7 +272,7 @@ class Timers:
 
 
 def _event(firing: _Firing, given: str | None) -> str:
-    """Write what the target gets: the schedule's input, its context attributes filled in, or Scheduler's own event."""
+    """Write the target's event: the schedule's input with its context attributes filled in, or Scheduler's default event."""
     at = firing.at.strftime("%Y-%m-%dT%H:%M:%SZ")
     if given is None:
         return json.dumps(

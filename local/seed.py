@@ -1,7 +1,7 @@
-"""What a newcomer finds: a demo organization with a login, an API key and two connected sandbox channels.
+"""Creates the demo organization: a login, an API key and two connected sandbox channels.
 
-All of it is made through the API, as a member would: registering, the mailed link, connecting by OAuth. Each step looks
-first whether it was done, so that a start that was cut short is completed by the next one.
+Everything is created through the API, as by a member: registration, the emailed link, connecting by OAuth. Each step first
+checks whether it is already done, so the next start completes an interrupted one.
 """
 
 import json
@@ -29,7 +29,7 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class SeedContext:
-    """The running system's addresses, and the folder where what was made is remembered."""
+    """The running system's addresses, and the folder that remembers what was created."""
 
     home: Path
     api_url: str
@@ -38,7 +38,7 @@ class SeedContext:
 
 
 def seed(context: SeedContext) -> Demo:
-    """Make the demo organization, or what of it is missing.
+    """Create the demo organization, or its missing parts.
 
     Raises:
         CannotStart: the API refused a step; the message has its answer.
@@ -50,7 +50,7 @@ def seed(context: SeedContext) -> Demo:
         ) as me:
             return _seed(me, memory)
     except StepFailed as error:
-        raise CannotStart(f"The demo organization could not be made. {error}") from error
+        raise CannotStart(f"The demo organization could not be created. {error}") from error
 
 
 def _seed(me: Newcomer, memory: "_Memory") -> Demo:
@@ -71,7 +71,7 @@ def _seed(me: Newcomer, memory: "_Memory") -> Demo:
 
 
 class _Memory:
-    """A private file that remembers what was made."""
+    """A private file that remembers what was created."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

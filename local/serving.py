@@ -1,4 +1,4 @@
-"""How an ASGI application of a running system is served: until the end, and dated by the system's clock."""
+"""Serves an ASGI application of a running system, with `Date` headers by the system's clock."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ from shared.core import clock
 
 
 class Dated:
-    """An application whose answers carry the `Date` of the system's clock, unless they bring one.
+    """Adds a `Date` header by the system's clock to answers that have none.
 
-    uvicorn writes it ahead, ten times a second at the most: after a move of the clock an answer would carry the old one.
+    uvicorn caches the header and refreshes it at most ten times a second, so after a move of the clock it would be stale.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve an ASGI application until the end."""
+    """Serve an ASGI application until cancelled."""
     server = _Server(
         uvicorn.Config(
             Dated(app),

@@ -1,4 +1,4 @@
-"""How a worker process comes to be: forked from a prepared process, or executed afresh where forking is not safe."""
+"""Starts worker processes: forked from a prepared process, or executed where forking is not safe."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,12 @@ _END_SECONDS = 3.0
 
 
 class WorkerNotStarted(Exception):
-    """A worker process could not be made; the message says why."""
+    """A worker process could not be started; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a worker is to run. `environment` is complete: nothing else is inherited."""
+    """The program of a worker. `environment` is complete: nothing else is inherited."""
 
     handler: str
     paths: Sequence[str]
@@ -38,14 +38,14 @@ class Starter(Protocol):
         """Start a worker that owns copies of `channel` and `log`; return its process id."""
 
     async def end(self, pid: int) -> None:
-        """Kill a worker that this starter started; nothing happens if it is gone."""
+        """Kill a worker of this starter; do nothing if it has ended."""
 
     async def close(self) -> None:
-        """End every worker and whatever the starter itself runs."""
+        """End every worker and the starter's own processes."""
 
 
 def make_starter() -> Starter:
-    """Choose: fork on Linux, execute elsewhere (system libraries of macOS do not survive a fork) or when ROOST_WORKERS=exec."""
+    """Choose a starter: fork on Linux; execute elsewhere (macOS system libraries do not survive a fork) or if ROOST_WORKERS=exec."""
     return (
         ForkServer()
         if sys.platform == "linux" and os.environ.get("ROOST_WORKERS") != "exec"
@@ -54,7 +54,7 @@ def make_starter() -> Starter:
 
 
 class _Life:
-    """A pipe whose write end only this process holds: it ends with us, however we end."""
+    """A pipe whose write end only this process holds. It closes when this process ends for any reason."""
 
     def __init__(self) -> None:
         self.read_end, self._write_end = os.pipe()
@@ -65,7 +65,7 @@ class _Life:
 
 
 class ForkServer:
-    """Workers forked from `local.zygote`, which has imported the libraries already."""
+    """Workers forked from `local.zygote`, which has already imported the libraries."""
 
     def __init__(self) -> None:
         self._life = _Life()
@@ -87,7 +87,7 @@ class ForkServer:
             )
 
     async def start(self, program: Program, channel: socket.socket, log: int) -> int:
-        """Ask for a fork; the libraries' import, at the very first one, is waited for."""
+        """Request a fork. The first request waits until the libraries are imported."""
         request = {
             "do": "start",
             "handler": program.handler,
@@ -98,7 +98,7 @@ class ForkServer:
         return int(reply["pid"])
 
     async def end(self, pid: int) -> None:
-        """Have a worker killed by its parent, who alone knows whether the number is still its own."""
+        """Have the zygote kill a worker: only the parent knows whether the process id is still the worker's."""
         with contextlib.suppress(WorkerNotStarted):
             await self._ask({"do": "end", "pid": pid}, [])
 
@@ -113,7 +113,7 @@ class ForkServer:
         self._life.close()
 
     async def _ask(self, request: Mapping[str, object], descriptors: list[int]) -> dict[str, int]:
-        """Ask the zygote; one that has ended, its workers with it, is started again once."""
+        """Send a request to the zygote. If it has ended, and its workers with it, restart it once."""
         async with self._one_at_a_time:
             for _ in range(2):
                 if self._process.poll() is not None:
@@ -129,7 +129,7 @@ class ForkServer:
                     reply: dict[str, int] = json.loads(answer)
                     return reply
                 await asyncio.to_thread(self._end_zygote)
-        raise WorkerNotStarted("the process that workers are forked from ends again and again")
+        raise WorkerNotStarted("the process from which workers are forked ends repeatedly")
 
     def _end_zygote(self) -> None:
         self._process.kill()
@@ -137,7 +137,7 @@ class ForkServer:
 
 
 class Executor:
-    """Workers that each start an interpreter of their own: slower, and free of what a fork inherits."""
+    """Workers that each start their own interpreter: slower, but without inherited state."""
 
     def __init__(self) -> None:
         self._life = _Life()

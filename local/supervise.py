@@ -1,7 +1,7 @@
 """The command `make run`: the whole system on this machine, until Ctrl-C.
 
-PORT (3000) is the API's; the sandbox and the object storage take the two after it, unless SANDBOX_PORT and OBJECTS_PORT
-say otherwise. With PORT=0 free ones are taken, and taken again by the next run on the same ROOST_HOME (.roost).
+The API uses PORT (3000). The sandbox and the object storage use the next two ports unless SANDBOX_PORT and OBJECTS_PORT
+are set. With PORT=0 the system chooses free ports, and the next run on the same ROOST_HOME (.roost) reuses them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from local.starters import Starter, make_starter
 EXIT_CANNOT_START = 2
 DEFAULT_PORT = 3000
 _HIGHEST_PORT = 65_535
-# What listens where: the variable that says so, and how far after PORT it is without one.
+# Each server's port variable, and its default distance from PORT.
 _PORTS = {
     "the API": ("PORT", 0),
     "the sandbox": ("SANDBOX_PORT", 1),
@@ -82,7 +82,10 @@ def _port(variable: str, otherwise: int) -> int:
 
 
 async def _supervise(home: Home, sockets: Sequence[socket.socket], starter: Starter) -> None:
-    from local.runtime import Listeners, run  # meanwhile the starter imports what functions need
+    from local.runtime import (
+        Listeners,
+        run,
+    )  # meanwhile the starter imports the functions' libraries
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -91,8 +94,8 @@ async def _supervise(home: Home, sockets: Sequence[socket.socket], starter: Star
 
 
 def _asked(stop: asyncio.Event) -> None:
-    """Stop in order; asked a second time, at once."""
+    """Stop in order; at the second request, stop immediately."""
     if stop.is_set():
         os._exit(1)
-    print("\nStopping. Ctrl-C again ends it at once.", flush=True)
+    print("\nStopping. Press Ctrl-C again to stop immediately.", flush=True)
     stop.set()

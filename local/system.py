@@ -1,4 +1,4 @@
-"""What a system consists of, as far as it exists on a laptop: functions, routes, queues, timers and stores."""
+"""The parts of a system that exist on a laptop: functions, routes, queues, timers and stores."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class FunctionSpec:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method (or `ANY`) and path of the HTTP API, and the function that answers it."""
+    """A method (or `ANY`) and path of the HTTP API, and the function that handles it."""
 
     method: str
     path: str
@@ -42,13 +42,13 @@ class Route:
 
     @property
     def key(self) -> str:
-        """How API Gateway names the route."""
+        """API Gateway's name of the route."""
         return f"{self.method} {self.path}" if self.path != "$default" else "$default"
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSource:
-    """An event source mapping: which queue feeds which function, and how."""
+    """An event source mapping from a queue to a function."""
 
     function: str
     queue_arn: str
@@ -60,7 +60,7 @@ class QueueSource:
 
 @dataclass(frozen=True, slots=True)
 class TimerSpec:
-    """A schedule that the template itself declares. `input` is what the target gets, None: Scheduler's own event."""
+    """A schedule that the template declares. `input` is the target's event; None means Scheduler's default event."""
 
     name: str
     group: str
@@ -96,7 +96,7 @@ class CorsRule:
 
 @dataclass(frozen=True, slots=True)
 class BucketSpec:
-    """One bucket and who may use it from a browser."""
+    """One bucket and the CORS rules for browsers."""
 
     name: str
     cors: Sequence[CorsRule]
@@ -113,7 +113,7 @@ class SecretSpec:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Everything the template describes that exists on a laptop."""
+    """Everything in the template that exists on a laptop."""
 
     functions: Mapping[str, FunctionSpec]
     routes: Sequence[Route]
@@ -129,7 +129,7 @@ class System:
     api_cors: CorsRule | None = None
 
     def function_by_arn(self, arn: str) -> FunctionSpec | None:
-        """Find a function by its ARN, qualified by an alias or version or not."""
+        """Find a function by its ARN, with or without an alias or version."""
         return next(
             (
                 spec
@@ -141,15 +141,15 @@ class System:
 
 
 def secret_arn(name: str) -> str:
-    """Name a secret as Secrets Manager does, but the same in every home."""
+    """Return a secret's ARN in Secrets Manager's format, the same in every home."""
     return arn_of("secretsmanager", f"secret:{name}-{stable_uuid(name)[:6]}")
 
 
 def arn_of(service: str, rest: str) -> str:
-    """Name a resource of this account."""
+    """Return the ARN of a resource of this account."""
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
 
 
 def stable_uuid(name: str) -> str:
-    """Make an id that is the same in every home."""
+    """Return an id that is the same in every home."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{STACK}/{name}"))

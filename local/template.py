@@ -1,7 +1,7 @@
-"""What does `template.yaml` describe: the functions, routes, queues, timers and stores that the runtime is to provide.
+"""Reads `template.yaml`: the functions, routes, queues, timers and stores that the runtime provides.
 
-Nothing of that is written a second time. A resource type or property that is neither provided here nor known to matter
-only in AWS is refused by name, so that the template and the local system cannot drift apart unseen.
+They are declared nowhere else. A resource type or property that is neither provided here nor known to matter only in AWS
+is refused by name, so that the local system cannot silently differ from the template.
 """
 
 import shlex
@@ -33,7 +33,7 @@ from local.system import (
 
 
 def read_parameters(samconfig: Path) -> dict[str, str]:
-    """Read the parameters that `samconfig.toml` gives for the stage `local`; none if it does not have that stage."""
+    """Read the parameters of the environment `local` in `samconfig.toml`; empty if it is not there."""
     if not samconfig.exists():
         return {}
     stages = tomllib.loads(samconfig.read_text(encoding="utf-8"))
@@ -55,13 +55,13 @@ def read_system(
     aws_endpoint: str,
     exports: Mapping[str, str] | None = None,
 ) -> System:
-    """Read a template as the system it describes.
+    """Read the system that a template describes.
 
-    `environment` replaces variables of functions, which are then not resolved at all. `aws_endpoint` is where queue
-    addresses point.
+    `environment` replaces variables of functions, and the template's values are then not resolved. `aws_endpoint` is the
+    base of queue URLs.
 
     Raises:
-        TemplateRefused: something in it is not supported; the message names where it stands.
+        TemplateRefused: the template uses something unsupported; the message names the place.
     """
     return _Reader(path, parameters, environment, aws_endpoint, exports or {}).system()
 
@@ -135,7 +135,7 @@ class _Reader:
             api_cors=cors,
         )
 
-    # Resources: which there are, and what each is called
+    # Resources and their names
 
     def _exists(self, name: str, body: Mapping[str, Any]) -> bool:
         condition = body.get("Condition")
@@ -173,7 +173,7 @@ class _Reader:
         return reference
 
     def _refer(self, name: str) -> Reference | None:
-        """Say what a resource is called here; None if it exists in AWS only."""
+        """Return a resource's local name; None if it exists only in AWS."""
         owner, _, part = name.partition(".")
         if owner not in self._resources:
             raise TemplateRefused(f"{name} is referred to, but the template has no such resource")
@@ -190,7 +190,7 @@ class _Reader:
         if type_name in named:
             return named[type_name](owner)
         if type_name == "AWS::KMS::Key":
-            # Ciphertexts carry the id of their key, so it is the same in every home.
+            # Ciphertexts contain the id of their KMS key, so it is the same in every home.
             key_id = stable_uuid(owner)
             return Reference(key_id, {"Arn": arn_of("kms", f"key/{key_id}"), "KeyId": key_id})
         if type_name == "AWS::KMS::Alias":
@@ -299,7 +299,7 @@ class _Reader:
 
     def _event(self, function: str, where: str, event_name: str, event: Mapping[str, Any]) -> None:
         kind, raw = event["Type"], event.get("Properties", {})
-        # The API and the role an event names are given; resolving them would ask for AWS-only attributes.
+        # An event's API and role are known here; resolving them would need attributes that exist only in AWS.
         given = {
             key: self._resolver.resolve(value, f"{where}.{key}")
             for key, value in raw.items()

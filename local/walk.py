@@ -1,7 +1,7 @@
-"""How a running system is moved ahead in time: through everything that falls due on the way, or past it.
+"""Moves a running system ahead in time: through everything that falls due on the way, or past it.
 
-A walk goes to the next moment at which anything is due, waits until queues and functions are idle, and goes on. A jump moves
-at once, as if the machine had slept: what fell due meanwhile is late.
+A walk goes to the next moment at which anything is due, waits until queues and functions are idle, and continues. A jump
+moves at once, as if the machine had slept: posts that fell due in between are late.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from local.schedules import Timers
 from shared.core import clock
 
 STOPS_FOR_RATES = 100
-"""A rate of less than an hour fires at most so often in a walk; every other one fires at each of its moments."""
+"""In a walk, a rate shorter than an hour fires at most once per this interval; every other rate fires each time."""
 _POLL_SECONDS = 0.002
 
-# When the next post is due; and when reconcile should look, since one of them has no message two minutes ahead.
+# When the next post is due, and when reconcile should look: two minutes before a post that has no message.
 _POSTS = """
     select
         (select min(due_at) from posts where state = 'queued' and deleted_at is null and due_at > now()),
@@ -37,11 +37,11 @@ _CONNECTED = """
 
 
 class Refused(Exception):
-    """The clock may not be moved now; the message says why and what to do."""
+    """The clock cannot be moved now; the message says why and what to do."""
 
 
 class Feed(Protocol):
-    """What of a queue's feed is needed here."""
+    """The part of `QueueFeed` that a walk uses."""
 
     @property
     def is_busy(self) -> bool: ...
@@ -50,7 +50,7 @@ class Feed(Protocol):
 
 
 class Pool(Protocol):
-    """What of a function's workers is needed here."""
+    """The part of `FunctionPool` that a walk uses."""
 
     @property
     def is_busy(self) -> bool: ...
@@ -58,7 +58,7 @@ class Pool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """What has moments, and what must be idle before the clock is moved on."""
+    """The parts with a next moment, and those that must be idle before the clock moves on."""
 
     timers: Timers
     feeds: Sequence[Feed]
@@ -66,13 +66,13 @@ class Busy:
     stand_ins: Sequence[Callable[[], datetime | None]]
 
     def wake(self) -> None:
-        """Have everything that waits look at the clock."""
+        """Make everything that waits read the clock again."""
         self.timers.wake()
         for feed in self.feeds:
             feed.wake()
 
     async def until_idle(self) -> None:
-        """Wait until nothing is due, and nothing is worked on."""
+        """Wait until nothing is due and nothing is being processed."""
         while (
             self.timers.is_busy
             or any(feed.is_busy for feed in self.feeds)
@@ -81,14 +81,14 @@ class Busy:
             await asyncio.sleep(_POLL_SECONDS)
 
     def next_moment(self) -> datetime | None:
-        """When the first of them is due next."""
+        """Return the earliest next moment."""
         moments = (self.timers.next_moment, *(feed.next_moment for feed in self.feeds))
         return _first(moment() for moment in (*moments, *self.stand_ins))
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How far a move came."""
+    """The result of a move."""
 
     steps: int
     arrived: bool
@@ -96,7 +96,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class _Posts:
-    """When the next post is due, and when reconcile should look for one that has no message."""
+    """When the next post is due, and when reconcile should look for a post that has no message."""
 
     due: datetime | None
     unarmed: datetime | None
@@ -114,7 +114,7 @@ class MovableClock:
         own_addresses: Mapping[str, str],
         moved: Callable[[timedelta], object] = lambda _offset: None,
     ) -> None:
-        """`own_addresses`: where a platform's own servers are, by provider. `moved` is called after every move."""
+        """`own_addresses` are the addresses of platforms' own servers by provider. `moved` is called after every move."""
         self._offset, self._database_url, self._busy = offset, database_url, busy
         self._own_addresses = own_addresses
         self.moved = moved
@@ -122,14 +122,14 @@ class MovableClock:
 
     @property
     def offset(self) -> timedelta:
-        """How far the time is ahead of the machine's."""
+        """The offset from the machine's clock."""
         return self._offset.read()
 
     async def advance(self, by: timedelta, *, most_steps: int) -> Moved:
-        """Walk: in at most so many steps.
+        """Walk ahead in at most `steps` steps.
 
         Raises:
-            Refused: it is being moved, or a channel is connected that is not on this machine.
+            Refused: the clock is already being moved, or a channel is connected that is not on this machine.
         """
         async with AsyncExitStack() as stack:
             database = await self._alone(stack)
@@ -148,7 +148,7 @@ class MovableClock:
             return Moved(most_steps, arrived=False)
 
     async def jump(self, by: timedelta) -> Moved:
-        """Move at once.
+        """Move ahead at once.
 
         Raises:
             Refused: as for `advance`.
@@ -159,7 +159,7 @@ class MovableClock:
             return Moved(1, arrived=True)
 
     async def _alone(self, stack: AsyncExitStack) -> DatabaseClock:
-        """Take the clock until `stack` ends, and connect to its database."""
+        """Lock the clock until `stack` ends, and connect to its database."""
         stack.enter_context(self._taken())
         opened = database_clock.opened(self._database_url)
         database = await asyncio.to_thread(stack.enter_context, opened)
@@ -169,7 +169,9 @@ class MovableClock:
     @contextmanager
     def _taken(self) -> Iterator[None]:
         if self._is_moving:
-            raise Refused("The clock is being moved. Try again when that request was answered.")
+            raise Refused(
+                "The clock is already being moved. Try again when that request has been answered."
+            )
         self._is_moving = True
         try:
             yield
@@ -188,16 +190,16 @@ class MovableClock:
                 )
 
     def _next_posts(self, database: DatabaseClock) -> _Posts:
-        """Ask for the posts' moments, and again whether the clock may be moved: channels are connected meanwhile."""
+        """Read the posts' moments, and check again whether the clock may be moved, because channels can be connected meanwhile."""
         self._refuse_other_machines(database)
         ((due, unarmed),) = database.rows(_POSTS)
         return _Posts(due, unarmed)
 
     async def _move_to(self, database: DatabaseClock, moment: datetime) -> None:
-        """Move ahead to a moment, or stay where it has passed by itself."""
+        """Move ahead to a moment; do nothing if it has already passed."""
         offset = moment - clock.machine_time()
         if offset > self.offset:
-            # The database first: a message that is delivered before its time there is put back for the whole difference.
+            # The database first: a message delivered before its time there would be delayed by the whole difference.
             await asyncio.to_thread(database.move, offset)
             self._offset.write(offset)
         self._busy.wake()

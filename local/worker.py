@@ -1,7 +1,7 @@
-"""What runs inside a function's process: AWS's own runtime client, fed over a socket pair instead of HTTP.
+"""The program of a function's process: AWS's own runtime client, fed over a socket pair instead of HTTP.
 
-`awslambdaric` imports the handler, makes the context object, shapes errors and sets up logging, exactly as in Lambda.
-Only its transport is replaced: a socket pair needs no port, costs a tenth of a millisecond, and its end is seen by both.
+`awslambdaric` imports the handler, creates the context object, formats errors and sets up logging, exactly as in Lambda.
+Only its transport is replaced: a socket pair needs no port, costs a tenth of a millisecond, and both ends notice its close.
 """
 
 import json
@@ -19,7 +19,7 @@ from local import frames
 
 
 class _SocketRuntimeClient:
-    """What `awslambdaric.bootstrap.run` asks of a runtime client, over the worker's socket."""
+    """The methods that `awslambdaric.bootstrap.run` calls on a runtime client, over the worker's socket."""
 
     def __init__(self, channel: socket.socket) -> None:
         from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
@@ -71,8 +71,8 @@ class _SocketRuntimeClient:
 def run(channel: socket.socket, life: int, *, handler: str, paths: Sequence[str]) -> None:
     """Serve invocations of `handler` until the supervisor closes the channel.
 
-    `life` is a pipe's read end whose other end only the supervisor holds: when it ends, so does this process, even in
-    the middle of an invocation.
+    `life` is the read end of a pipe whose other end only the supervisor holds. When it closes, this process ends, even
+    in the middle of an invocation.
     """
     threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     sys.path[:0] = [path for path in paths if path not in sys.path]
@@ -83,8 +83,8 @@ def run(channel: socket.socket, life: int, *, handler: str, paths: Sequence[str]
 
 
 def _follow_the_clock() -> None:
-    """Have the time that the system has, where it says how far that is from the machine's."""
-    from local import clock  # imports code of ours, so not before the fork
+    """Follow the system's clock if the environment names its offset."""
+    from local import clock  # imports our own code, so it must run after the fork
 
     if file := os.environ.get(clock.VARIABLE):
         clock.follow(clock.SharedOffset(Path(file)))

@@ -1,6 +1,6 @@
-"""How functions are invoked: each in its own processes, with a real deadline, killed when it passes.
+"""Invokes functions: each in its own processes, which are killed at the deadline.
 
-A worker serves one invocation at a time, as in Lambda; how many workers a function may have is its concurrency.
+As in Lambda, a worker serves one invocation at a time, and a function's concurrency is its number of workers.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from local.system import ACCOUNT, REGION, FunctionSpec
 
 MAX_PAYLOAD_BYTES = (
     6 * 1024 * 1024
-)  # of a synchronous invocation, both ways: AWS Lambda quotas, read 2026-11
+)  # request and response of a synchronous invocation: AWS Lambda quotas, read 2026-11
 _INIT_SECONDS = (
     60.0  # Lambda allows 10; a laptop that compiles bytecode for the first time needs more
 )
@@ -32,17 +32,17 @@ _STREAM_LIMIT = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an invocation came to. If `failed`, the payload is Lambda's error object."""
+    """The outcome of an invocation. If `failed`, the payload is Lambda's error object."""
 
     payload: bytes
     failed: bool
 
     def json(self) -> Any:
-        """The payload as JSON; None where it is empty."""
+        """The payload as JSON; None if it is empty."""
         return json.loads(self.payload) if self.payload else None
 
     def error(self) -> str:
-        """One line that says what went wrong."""
+        """One line that describes the failure."""
         said = self.json() or {}
         return f"{said.get('errorType', 'Error')}: {said.get('errorMessage', '')}"
 
@@ -62,16 +62,16 @@ class Worker:
 
     @property
     def gone(self) -> bool:
-        """Whether the process has ended. The kernel is asked: the event loop may not have read the end of its stream yet."""
+        """True if the process has ended. Asks the kernel, because the event loop may not have read the end of its stream yet."""
         poll = select.poll()
         poll.register(self._writer.get_extra_info("socket"), 0)  # a hang-up is always reported
         return bool(poll.poll(0)) or self._reader.at_eof()
 
     async def receive(self) -> tuple[dict[str, Any], bytes]:
-        """Wait for its next message.
+        """Wait for the worker's next message.
 
         Raises:
-            WorkerLost: it ended.
+            WorkerLost: the worker ended.
         """
         try:
             return await frames.read(self._reader)
@@ -79,7 +79,7 @@ class Worker:
             raise WorkerLost from error
 
     async def exchange(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        """Hand it an invocation and wait for the answer."""
+        """Send an invocation and wait for the answer."""
         try:
             self._writer.write(frames.pack(head, body))
             await self._writer.drain()
@@ -88,13 +88,13 @@ class Worker:
         return await self.receive()
 
     async def end(self) -> None:
-        """Kill it."""
+        """Kill the worker."""
         self._writer.close()
         await self._starter.end(self.pid)
 
 
 class LogBook:
-    """Where workers' output goes: a file per function, and errors to the terminal as well."""
+    """Writes workers' output: a file per function, and errors to the terminal as well."""
 
     _ERROR_SIGNS = (
         '"level":"ERROR"',
@@ -105,18 +105,18 @@ class LogBook:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._failing: set[str] = set()  # functions whose lines cannot be written just now
+        self._failing: set[str] = set()  # functions whose log cannot be written at the moment
         folder.mkdir(parents=True, exist_ok=True)
 
     async def follow(self, function: str, pipe: int) -> None:
-        """Copy a worker's output until it ends; what cannot be written is dropped, so that the worker goes on."""
+        """Copy a worker's output until it ends. Lines that cannot be written are dropped, so that the worker continues."""
         reader = asyncio.StreamReader(limit=_STREAM_LIMIT)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
         )
         try:
             while line := await reader.readline():
-                # Lambda's runtime client keeps a traceback in one entry by carriage returns.
+                # Lambda's runtime client joins a traceback into one entry with carriage returns.
                 line = line.replace(b"\r", b"\n")
                 self._write(function, line)
                 text = line.decode(errors="replace")
@@ -126,12 +126,12 @@ class LogBook:
             transport.close()
 
     def note(self, function: str, text: str) -> None:
-        """Write a line of the runtime's own, as Lambda does when it ends a function, to the file and the terminal."""
+        """Write one of the runtime's own lines to the file and the terminal, as Lambda does when it ends a function."""
         self._write(function, f"{text}\n".encode())
         print(f"[{function}] {text}", flush=True)
 
     def _write(self, function: str, line: bytes) -> None:
-        """Append a line to the function's file. The file is opened each time: it may be moved away or its disk full."""
+        """Append a line to the function's file, which is opened each time because it can be moved or its disk can be full."""
         path = self._folder / f"{function}.log"
         try:
             with path.open("ab", buffering=0) as file:
@@ -145,7 +145,7 @@ class LogBook:
 
 
 class FunctionPool:
-    """The workers of one function, at most `size` of them, started when they are needed."""
+    """The workers of one function: at most `size`, started on demand."""
 
     def __init__(
         self, spec: FunctionSpec, *, size: int, starter: Starter, log_book: LogBook
@@ -164,7 +164,7 @@ class FunctionPool:
     async def invoke(
         self, payload: bytes, *, arn: str | None = None, trace: str | None = None
     ) -> Outcome:
-        """Run one invocation, waiting for a free worker first. `trace` is the header of a chain that it continues."""
+        """Wait for a free worker and run one invocation. `trace` is the header of the chain that it continues."""
         if len(payload) > MAX_PAYLOAD_BYTES:
             return _failure(
                 "RequestEntityTooLargeException",
@@ -179,7 +179,7 @@ class FunctionPool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an invocation is under way, or waits for a worker."""
+        """True if an invocation is in progress or waits for a worker."""
         return self._invocations > 0
 
     async def warm(self) -> None:
@@ -193,7 +193,7 @@ class FunctionPool:
                     self._idle.append(worker)
 
     def pids(self) -> Sequence[int]:
-        """The processes there are, idle or busy."""
+        """The ids of all processes, idle or busy."""
         return [worker.pid for worker in [*self._idle, *self._busy]]
 
     async def close(self) -> None:
@@ -239,7 +239,9 @@ class FunctionPool:
         reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)
         worker = Worker(pid, reader, writer, self._starter)
         try:
-            async with asyncio.timeout(_INIT_SECONDS):  # wait_for of 3.11 can lose a cancellation
+            async with asyncio.timeout(
+                _INIT_SECONDS
+            ):  # Python 3.11's wait_for can lose a cancellation
                 head, body = await worker.receive()
         except (WorkerLost, TimeoutError) as error:
             await worker.end()
@@ -299,7 +301,7 @@ def _failure(error_type: str, message: str) -> Outcome:
 
 
 def _environment(spec: FunctionSpec) -> Mapping[str, str]:
-    """What Lambda sets by itself, and what the template gives; nothing of the supervisor's but where programs are found."""
+    """Return Lambda's own variables and the template's; of the supervisor's, only the search path of programs."""
     inherited = {
         name: os.environ[name]
         for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV")

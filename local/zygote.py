@@ -1,8 +1,8 @@
 """The process that has imported the third-party libraries once, and forks itself for every worker.
 
-It has one thread and holds no connection, so that a fork is safe; our own modules are imported after the fork, because
-they may read the worker's environment. One request is one packet on the control socket, with the worker's channel and
-log pipe attached.
+It has one thread and no connections, so a fork is safe. Our own modules are imported after the fork, because they may
+read the worker's environment. One request is one packet on the control socket, with the worker's channel and log pipe
+attached.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any
 
 from local import worker
 
-# The libraries that functions import, slowest first. A name that is missing costs nothing but speed.
+# The libraries that functions import, slowest first. A missing name only costs speed.
 PRELOADED = (
     "fastapi", "mangum", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql.pg8000", "pg8000.dbapi", "boto3", "botocore.client", "botocore.signers",
     "botocore.httpsession", "botocore.retries.standard", "pydantic_settings", "httpx", "aws_lambda_powertools.utilities.batch",
@@ -59,7 +59,7 @@ def main() -> None:
             children.add(pid)
             control.send(json.dumps({"pid": pid}).encode())
         else:
-            # Only a child that is not reaped yet still owns its number.
+            # Only a child that has not been reaped still owns its process id.
             if request["pid"] in children:
                 os.kill(request["pid"], signal.SIGKILL)
             control.send(b"{}")
@@ -96,7 +96,7 @@ def _fork(
         os.close(log)
         os.environ.clear()
         os.environ.update(request["environment"])
-        sys.dont_write_bytecode = False  # the shell's wish; a worker inherits nothing of the shell
+        sys.dont_write_bytecode = False  # set in the shell; a worker inherits nothing else from it
         worker.run(
             socket.socket(fileno=channel), life, handler=request["handler"], paths=request["paths"]
         )
@@ -110,7 +110,7 @@ def _fork(
 
 
 def _end_with_parent() -> None:
-    """Be killed when the zygote is: only it can end its workers, so none may outlive it (Linux: prctl(2))."""
+    """Have the kernel kill this worker when the zygote ends, because only the zygote can end workers (Linux: prctl(2))."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 

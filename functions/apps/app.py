@@ -1,4 +1,4 @@
-"""Programs of other people: consent, tokens, registration, and the flow of devices without a browser."""
+"""Third-party apps: consent, tokens, registration, and the device flow."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
@@ -76,14 +76,14 @@ from shared.web.routing import PROBLEM_SCHEMA, Router
 
 M = TypeVar("M", bound=BaseModel)
 _TAGS = ["Third-party apps"]
-# What a page says in place of "Invalid client_id".
+# The text of the html page in place of "Invalid client_id".
 _NOT_KNOWN = "The app that sent you here is not registered. Connect again from the app itself."
 _SOMEBODY = Rule(Who.VIEWER, person=True, reads_profile=True)
 """Whom a page may be shown to that asks for consent; the answer has a row of the policy."""
 _REFUSED: dict[int | str, dict[str, Any]] = {
     400: {
         "model": OAuthProblem,
-        "description": "As the protocol names it, or an unknown client id",
+        "description": "An OAuth error, or an unknown client id",
         "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
     }
 }
@@ -114,7 +114,7 @@ _PAGES: dict[int | str, dict[str, Any]] = {
 def get_issuer_oauth_authorization(
     issuer: str, asked: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
-    """Show what an app requests (named). For programs that know the server by the document of this name."""
+    """Show what an app requests (named). For apps that found the server through the document of this name."""
     return _ask_for_consent(asked, issuer_of(issuer, base_address()), request, session)
 
 
@@ -124,10 +124,9 @@ def get_oauth_authorization(
 ) -> Asked | HTMLResponse:
     """Show what an app requests.
 
-    Answers a browser with the page on which a member allows it or not, everybody else with JSON. `redirect_uri` must be
-    one that the program registered, on its own machine with any port; an organization's app has one only, which is used
-    unless that one is asked for. A program that registered itself needs `code_challenge` with S256. The answer to the
-    program carries `iss` (RFC 9207).
+    A browser gets the page on which a member allows or denies it; other clients get JSON. `redirect_uri` must be one that the
+    app registered; for a loopback address any port is accepted. An organization's app has exactly one, which is also the
+    default. An app that registered itself needs `code_challenge` with S256. The answer to the app includes `iss` (RFC 9207).
     """
     return _ask_for_consent(asked, base_address(), request, session)
 
@@ -173,8 +172,8 @@ def _ask_for_consent(
 def submit_oauth_authorization(body: Decision, member: Consenting, session: Writing) -> Redirect:
     """Allow or deny an app access to the organization.
 
-    Answers where the browser is to go: back to the program, with a code of ten minutes that it exchanges once, or with
-    the refusal.
+    Returns the address that the browser must open: the app's, with a code that is valid once within ten minutes, or with the
+    refusal.
     """
     consenter = (
         Consenter(member.organization_id, member.person_id) if body.action == "approve" else None
@@ -187,15 +186,15 @@ def submit_oauth_authorization(body: Decision, member: Consenting, session: Writ
     "/oauth/token",
     response_model=Token,
     response_model_exclude_unset=True,
-    responses={201: {"model": Token, "description": "The same, to a request in JSON"}},
+    responses={201: {"model": Token, "description": "The same, for a request in JSON"}},
     openapi_extra=_fields_of(TokenRequest),
 )
 async def create_oauth_token(request: Request, response: Response, session: Autocommit) -> Token:
     """Exchange a code or a refresh token for an access token.
 
-    Takes a form, as the protocol has it (200), or JSON, as existing clients send it (201). The program's secret goes
-    into the body, or into Basic credentials. A code, or a refresh token, that comes a second time ends what
-    it gave. Only a program that registered for `refresh_token` gets one, and an access token of an hour.
+    Accepts a form, as the protocol requires (200), or JSON, as existing clients send it (201). The app's secret goes into the
+    body or into Basic credentials. A code or refresh token that is used a second time ends all tokens issued from it. Only an
+    app that registered for `refresh_token` gets a refresh token, with access tokens that expire after an hour.
     """
     is_form = _is_form(request)
     asked = _read_request(TokenRequest, await request.body(), is_form=is_form)
@@ -212,8 +211,8 @@ async def create_oauth_token(request: Request, response: Response, session: Auto
 async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
     """End a token (RFC 7009).
 
-    The program proves itself as at `POST /oauth/token`. Either of its tokens ends both, and the consent. A token that is
-    unknown or ended is answered the same.
+    The app authenticates as at `POST /oauth/token`. Revoking either token ends both and the consent. An unknown or ended token
+    gets the same answer.
     """
     asked = _read_request(Revocation, await request.body(), is_form=_is_form(request))
     revoke(
@@ -226,16 +225,16 @@ async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
 
 @registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
 def register_oauth_client(body: ClientMetadata, session: Writing) -> RegisteredProgram:
-    """Register a program (RFC 7591).
+    """Register an app (RFC 7591).
 
-    Anybody may: what a program can do, a member must consent to. One that nobody lets in is forgotten after 30 days.
+    Open to everybody, because a member must consent to what the app may do. An app without a consent is deleted after 30 days.
     """
     return register(session, body)
 
 
 @programs.get("/oauth/userinfo")
 def get_oauth_userinfo(member: Acting, profile: OwnProfile) -> UserInfo:
-    """Return the user who consented. For tokens that were got by consent."""
+    """Return the user who consented. For tokens from a consent."""
     return _user_info(member, profile)
 
 
@@ -253,37 +252,37 @@ def get_oauth_app(member: Acting, session: Reading) -> AppOut:
 
 @programs.post("/oauth/app", status_code=201)
 def create_oauth_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
-    """Create the organization's app. There is one; the answer is the only place that ever shows its secret."""
+    """Create the organization's app. It can have one; only this answer shows its secret."""
     return manage.make_app(session, member.organization_id, body)
 
 
 @programs.put("/oauth/app")
 def update_oauth_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
-    """Change the organization's app; omitted fields stay."""
+    """Change the organization's app. Omitted fields stay unchanged."""
     return manage.change_app(session, member.organization_id, body)
 
 
 @programs.delete("/oauth/app")
 def delete_oauth_app(member: Acting, session: Writing) -> AppDeleted:
-    """Delete the organization's app. Every token that it was given ends."""
+    """Delete the organization's app. All its tokens end."""
     return AppDeleted(id=manage.delete_app(session, member.organization_id))
 
 
 @programs.post("/oauth/app/rotate")
 def rotate_oauth_app_secret(member: Acting, session: Writing) -> AppSecret:
-    """Rotate the app's secret. The one before is refused at once; tokens stay in force."""
+    """Rotate the app's secret. The old one is refused at once; tokens stay valid."""
     return manage.rotate_secret(session, member.organization_id)
 
 
 @programs.get("/oauth/grants")
 def list_oauth_grants(member: Acting, session: Reading) -> GrantList:
-    """List the apps that members allowed, latest first. Administrators see everybody's, others their own."""
+    """List the apps that members allowed, newest first. Administrators see everybody's, other members their own."""
     return grants.list_grants(session, member.organization_id, of_user=_whose(member))
 
 
 @programs.delete("/oauth/grants/{grant_id}")
 def revoke_oauth_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
-    """Revoke a consent. One's own; an administrator any."""
+    """Revoke a consent. Members revoke their own, administrators any."""
     grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
     return GrantRevoked(id=grant_id)
 
@@ -292,7 +291,7 @@ def revoke_oauth_grant(grant_id: UUID, member: Acting, session: Writing) -> Gran
 def create_device_code(session: Writing) -> DeviceStarted:
     """Start the authorization of a device without a browser.
 
-    It shows `user_code` and `verification_uri` to the member, and asks at `POST /device/token` every `interval` seconds.
+    The device shows `user_code` and `verification_uri` to the member, and polls `POST /device/token` every `interval` seconds.
     """
     return device.start_device(session)
 
@@ -312,7 +311,7 @@ def get_device_page(
 
 @programs.post("/device/approve")
 def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
-    """Allow the device that shows a code, or deny it."""
+    """Allow or deny the device that shows a code."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)
     return DeviceSettled(approved=body.approve)
@@ -320,7 +319,7 @@ def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -
 
 @protocol.post("/device/token")
 def create_device_token(body: DeviceRequest, session: Autocommit) -> DeviceToken:
-    """Poll for a device's token, returned once."""
+    """Poll for a device's token, which is returned once."""
     return device.poll_device(session, body.device_code)
 
 
@@ -380,7 +379,7 @@ def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:
 
 
 def _without_nul(asked: M) -> M:
-    """Refuse what cannot be looked up, whatever type the body says it has."""
+    """Refuse NUL characters, which cannot be looked up, whatever the body's type."""
     if any("\0" in value for value in asked.model_dump(exclude_none=True).values()):
         raise OAuthRefused("invalid_request", "A parameter contains a NUL character. Remove it.")
     return asked
@@ -393,7 +392,7 @@ def _page_for_somebody(
     *,
     why: str,
 ) -> HTMLResponse:
-    """Show a page to the signed-in user, or have them sign in first."""
+    """Show a page to the signed-in user, or the sign-in first."""
     try:
         caller = identify(session, credentials_of(request), _SOMEBODY)
     except Unauthenticated:
@@ -435,7 +434,8 @@ def _user_info(member: ActingMember, profile: OwnProfile) -> UserInfo:
     return UserInfo(
         sub=member.person_id,
         email=profile.email,
-        email_verified=settings().mail_transport != "none",  # else accounts are active unproven
+        email_verified=settings().mail_transport
+        != "none",  # otherwise accounts are active without a confirmed address
         name=profile.name,
         picture=profile.picture_url,
         organization_id=member.organization_id,

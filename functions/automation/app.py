@@ -1,4 +1,4 @@
-"""`/webhooks/*`: who is notified of an organization's posts, and the log of deliveries."""
+"""`/webhooks/*`: an organization's webhooks and the log of their deliveries."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -34,9 +34,9 @@ def list_webhooks(member: Acting, session: Reading) -> list[WebhookOut]:
 
 @webhooks.post("", status_code=201, responses=refusals(409))
 def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
-    """Create a webhook. The answer shows the secret that its messages are signed with, once.
+    """Create a webhook. Only this answer shows the secret that signs its messages.
 
-    Without `events` it receives published posts alone. An organization may have 50.
+    Without `events` it receives only published posts. An organization can have 50 webhooks.
     """
     return manage.add_webhook(member.organization_id, body, unknown_channels=find_unknown_channels)
 
@@ -53,7 +53,7 @@ def update_webhook_alias(body: WebhookEditById, member: Acting, session: Writing
 def send_webhook(
     url: Annotated[WebhookUrl, Query()], body: Annotated[dict[str, Any] | list[Any], Body()]
 ) -> AddressTried:
-    """Test an address before creating a webhook. It is sent the body, unsigned, once, and the answer says how it went."""
+    """Test an address before creating a webhook. Sends the body once, unsigned, and returns the result."""
     return manage.try_address(url, body)
 
 
@@ -67,9 +67,10 @@ def get_webhook(webhook_id: UUID, member: Acting, session: Reading) -> WebhookOu
 def update_webhook(
     webhook_id: UUID, body: WebhookEdit, member: Acting, session: Writing
 ) -> WebhookOut:
-    """Change, disable or enable a webhook; omitted fields stay.
+    """Change, disable or enable a webhook. Omitted fields stay unchanged.
 
-    While it is off nothing is kept for it, and what was not sent yet is given up; its log can be delivered again.
+    While a webhook is disabled, its events are not kept, and unsent messages are dropped. Deliveries in its log can be sent
+    again.
     """
     return manage.change_webhook(
         session, member.organization_id, webhook_id, body, unknown_channels=find_unknown_channels
@@ -78,20 +79,20 @@ def update_webhook(
 
 @webhooks.delete("/{webhook_id}")
 def delete_webhook(webhook_id: UUID, member: Acting, session: Writing) -> WebhookRemoved:
-    """Delete a webhook; unsent messages are dropped."""
+    """Delete a webhook. Unsent messages are dropped."""
     manage.remove_webhook(session, member.organization_id, webhook_id)
     return WebhookRemoved(id=webhook_id)
 
 
 @webhooks.post("/{webhook_id}/rotate")
 def rotate_webhook_secret(webhook_id: UUID, member: Acting) -> WebhookMade:
-    """Rotate a webhook's secret, shown once. For a day its messages carry a signature by the old one as well."""
+    """Rotate a webhook's secret. Only this answer shows the new one. For a day messages are also signed with the old one."""
     return manage.rotate_secret(member.organization_id, webhook_id)
 
 
 @webhooks.post("/{webhook_id}/test", status_code=201, responses=refusals(409))
 def test_webhook(webhook_id: UUID, member: Acting, session: Writing) -> DeliveryOut:
-    """Send a test message, once. It has the event `webhook.test` and the body of a published post that is none."""
+    """Send a test message once. It has the event `webhook.test` and the body of an invented published post."""
     return manage.send_test(session, member.organization_id, webhook_id)
 
 
@@ -103,7 +104,7 @@ def list_webhook_deliveries(
     cursor: Annotated[str | None, Query(max_length=500)] = None,
     limit: Annotated[int, Query(ge=1, le=50)] = 20,
 ) -> DeliveryList:
-    """List a webhook's deliveries of the last 30 days and those still to be sent, newest first."""
+    """List a webhook's deliveries of the last 30 days and its unsent ones, newest first."""
     return manage.list_deliveries(
         session, member.organization_id, webhook_id, cursor=cursor, limit=limit
     )
@@ -115,7 +116,7 @@ def list_webhook_deliveries(
 def redeliver_webhook_delivery(
     webhook_id: UUID, delivery_id: UUID, member: Acting, session: Writing
 ) -> DeliveryOut:
-    """Redeliver a message, with the same event id, as a new delivery."""
+    """Send a message again as a new delivery with the same event id."""
     return manage.redeliver(session, member.organization_id, webhook_id, delivery_id)
 
 

@@ -1,4 +1,4 @@
-"""Channels over HTTP: which platforms there are, connecting accounts, and changing what was connected."""
+"""Channels over HTTP: listing platforms, connecting accounts, and changing channels."""
 
 import re
 from datetime import timedelta
@@ -59,8 +59,8 @@ from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
 
-BROWSER_COOKIE_LIFE = timedelta(hours=1)  # as long as a state lives
-BROWSER_SECRET = re.compile(r"[\w-]{43}")  # what `new_secret` makes
+BROWSER_COOKIE_LIFE = timedelta(hours=1)  # the lifetime of a connection's state
+BROWSER_SECRET = re.compile(r"[\w-]{43}")  # the format of `new_secret`
 
 
 def _browser(request: Request) -> str | None:
@@ -71,19 +71,19 @@ Browser = Annotated[str | None, Depends(_browser)]
 """The secret that identifies the browser that started connecting."""
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-# A read asks the platform too, which may refuse.
+# Some reads ask the platform, which may refuse.
 ASKS_THE_PLATFORM: dict[int | str, dict[str, Any]] = {
-    409: {"description": "The platform refused, in its own words", "content": _PROBLEM},
+    409: {"description": "The platform refused; the text is the platform's", "content": _PROBLEM},
 }
-# What goes wrong while connecting is a page; what is wrong with the request itself is a problem, as everywhere.
+# An error while connecting is html; an error in the request itself is problem details, as everywhere.
 PAGES: dict[int | str, dict[str, Any]] = {
     status: {"description": said, "content": {**_PROBLEM, "text/html": {}}}
     for status, said in (
-        (403, "Another browser started the connection"),
+        (403, "Another browser started connecting"),
         (404, "There is no such platform"),
-        (409, "Not connected: the platform's words, or a state that does not hold"),
-        (422, "A field of the form is missing or does not look right"),
-        (429, "The platform asks to wait, or too many requests came from this address"),
+        (409, "Not connected: the platform's reason, or an invalid or expired state"),
+        (422, "A field of the form is missing or invalid"),
+        (429, "Rate limit of the platform, or too many requests from this address"),
         (503, "The platform cannot be reached"),
     )
 }
@@ -111,7 +111,7 @@ callback = Router(prefix="/app/integrations/social", tags=["Channels"])
 
 @integrations.get("")
 def list_integrations(member: Acting, session: Reading) -> ChannelsOut:
-    """List the organization's channels. Oldest first, without any token."""
+    """List the organization's channels. Oldest first, without tokens."""
     return channels_out(queries.list_channels(session, member.organization_id))
 
 
@@ -128,7 +128,7 @@ def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
 def list_integration_providers() -> CatalogueOut:
     """List the platforms whose accounts can be connected.
 
-    Each with its table: how to connect, how it counts text, which media it takes, and its settings.
+    Each with how to connect, how it counts text, which media it accepts, and its settings.
     """
     hidden = settings().hidden_providers
     return catalogue([slug for slug in slugs() if slug not in hidden])
@@ -158,7 +158,7 @@ def start_social_integration(
 ) -> StartedOut:
     """Start connecting an account.
 
-    Answers the address that the member's browser must go to; the platform then sends it back to our page.
+    Returns the address that the member's browser must open. The platform then redirects the browser back to Roost.
     """
     kept = _keep_browser(response, member, browser)
     wanted = NewConnection(
@@ -195,20 +195,20 @@ def connect_social_integration_alias(
 def choose_integration_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
     """Choose a channel's page.
 
-    Ends what connecting began where an account manages several pages.
+    The last step of connecting an account that manages several pages.
     """
     return channel_out(choose_page(connector_of(member), channel_id, body.page_id))
 
 
 @integrations.post("/disable")
 def disable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
-    """Pause a channel. Posts that fall due while a channel is disabled fail with that reason."""
+    """Disable a channel. Posts that fall due while it is disabled fail."""
     return _changed(session, member, body.id, {"disabled": True})
 
 
 @integrations.post("/enable")
 def enable_integration(body: ChannelRef, member: Acting, session: Writing) -> ChannelOut:
-    """Resume a paused channel. Posts that fall due from now on are published again."""
+    """Enable a disabled channel. Posts that fall due from now on are published again."""
     return _changed(session, member, body.id, {"disabled": False})
 
 
@@ -226,7 +226,7 @@ def delete_integration_by_body(body: ChannelRef, member: Acting, session: Writin
 
 @integrations.get("/{channel_id}")
 def get_integration(channel_id: UUID, member: Acting, session: Reading) -> ChannelOut:
-    """Read one channel. Without any token."""
+    """Read one channel. Without tokens."""
     return channel_out(queries.get_channel(session, member.organization_id, channel_id))
 
 
@@ -234,7 +234,7 @@ def get_integration(channel_id: UUID, member: Acting, session: Reading) -> Chann
 def delete_integration(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
     """Delete a channel.
 
-    Its tokens are forgotten; what was published through it stays where it is.
+    Its tokens are deleted. Published posts stay on the platform.
     """
     return _deleted(session, member, channel_id)
 
@@ -252,7 +252,7 @@ def list_integration_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
 def update_integration_settings(
     channel_id: UUID, body: ChangeSettings, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Change a channel's settings. Replaces the list of the account's own settings."""
+    """Change a channel's settings. Replaces the whole list of settings."""
     kept = [setting.model_dump(by_alias=True) for setting in body.additional_settings]
     return _changed(session, member, channel_id, {"additional_settings": kept})
 
@@ -263,7 +263,7 @@ def update_integration_times(
 ) -> ChannelOut:
     """Change a channel's posting times.
 
-    Replaces the list; an empty one means that the queue never places a post here.
+    Replaces the list. With an empty list, the queue never places a post on this channel.
     """
     times = [time.model_dump(exclude_none=True) for time in body.time]
     changes: dict[str, Any] = {"posting_times": times}
@@ -276,7 +276,7 @@ def update_integration_times(
 def update_integration_nickname(
     channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Change a channel's nickname. Without a picture, the one it has stays."""
+    """Change a channel's nickname. Without a picture, the current one stays."""
     changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
     return _changed(session, member, channel_id, changes)
 
@@ -285,7 +285,7 @@ def update_integration_nickname(
 def update_integration_customer(
     channel_id: UUID, body: ChangeCustomer, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Set a channel's customer. A name that no customer has yet makes one; null is nobody."""
+    """Set a channel's customer. A new name creates the customer; null removes it from the channel."""
     return channel_out(change_customer(session, member.organization_id, channel_id, body))
 
 
@@ -299,7 +299,7 @@ def get_social_integration_page(
 ) -> Response:
     """Return from a platform.
 
-    A page: which account was connected, what is still to be chosen, or the platform's own words.
+    An HTML page that shows which account was connected, what the member must still choose, or the platform's error.
     """
     return _page(came_back(provider, request.query_params, browser))
 
@@ -315,7 +315,7 @@ async def submit_social_integration_page(
 ) -> Response:
     """Submit a form of the page that a platform returned to.
 
-    Goes on with the consent, the account's fields, or the chosen page.
+    Continues with the consent, the account's fields, or the chosen page.
     """
     form = dict(parse_qsl((await request.body()).decode(errors="replace")))
     return _page(agreed(provider, form, browser))
@@ -349,14 +349,14 @@ def _changed(
 
 
 def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
-    # Posts before their channel: the order in which the publisher locks them too.
+    # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author_of(member), channel_id)
     deleted = queries.delete_channel(session, member.organization_id, channel_id)
     return ChannelRef(id=deleted.id)
 
 
 def _keep_browser(response: Response, member: ActingMember, browser: str | None) -> str | None:
-    """Give the starting browser the secret by which it is known when it comes back; a program gets none."""
+    """Set the cookie with the secret that identifies the starting browser when it returns; a program gets none."""
     if member.via is not Via.SESSION:
         return None
     secret = browser if browser and BROWSER_SECRET.fullmatch(browser) else new_secret()

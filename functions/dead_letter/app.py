@@ -1,4 +1,4 @@
-"""Messages that nobody could work off, from every dead-letter queue."""
+"""Handles the messages of every dead-letter queue: those whose processing failed repeatedly."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from shared.publishing.dead_letter import settle_dead_letter
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Make each message's part visible."""
+    """Report the part of each message."""
     queue = str(event["Records"][0].get("eventSourceARN", "")).rpartition(":")[2]
 
     def settle(body: Mapping[str, Any], deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Messages to webhooks: `{"deliveryId"}`, or a list of many `{"organizationId", "deliveryIds"}` that is spread first."""
+"""Sends messages to webhooks: one `{"deliveryId"}`, or many `{"organizationId", "deliveryIds"}`, which are first split up."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from shared.db.invocations import closes_connections
 from shared.webhooks.announce import is_list, spread
 from shared.webhooks.deliver import deliver
 
-_PARALLEL = 5  # a whole batch: they wait for other people's servers
+_PARALLEL = 5  # a whole batch in parallel, because deliveries wait for other servers
 
 
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Send what each message names."""
+    """Send the deliveries of each message."""
     return run_batch(event, context, _send, parallel=_PARALLEL)
 
 

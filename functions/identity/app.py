@@ -1,4 +1,4 @@
-"""`/auth/*` and `/user/*`: coming in, staying in, and who one is."""
+"""`/auth/*` and `/user/*`: registration, login, sessions, profiles and API keys."""
 
 import hmac
 from datetime import timedelta
@@ -87,11 +87,11 @@ Mailed = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="What the mailed link ends with. Open the complete link from the mail, or "
-        "request another mail.",
+        description="The end of the emailed link. Open the complete link from the email, or "
+        "request another email.",
     ),
 ]
-# A link is opened by a browser, which is answered a page; a program is answered a problem.
+# A link is opened in a browser, which gets html; a program gets problem details.
 OF_A_LINK: dict[int | str, dict[str, Any]] = {
     status: {**said, "content": {**said["content"], "text/html": {}}}
     for status, said in refusals(422, 429, 503).items()
@@ -113,9 +113,9 @@ def register_account(
 ) -> Registered:
     """Register with an address and a password, as the owner of a new organization.
 
-    Where mails leave, the answer is `{"activate": true}` and the account waits for the mailed link. Where they do
-    not, the account is active and the browser signed in: `{"register": true}`. A mail that its server refuses is a 503
-    with the code `activation_not_sent`: the account is stored, and `/auth/resend-activation` mails the link again.
+    If the server sends email, the answer is `{"activate": true}` and the account waits for the emailed link. If it does
+    not, the account is active and the browser is signed in: `{"register": true}`. If the email is refused, the answer is a
+    503 with the code `activation_not_sent`: the account is stored, and `/auth/resend-activation` sends the link again.
     """
     newcomer = register(session, body)
     if not newcomer.is_active:
@@ -129,9 +129,9 @@ def register_account(
 
 @auth.get("/activate", response_class=HTMLResponse, responses=OF_A_LINK)
 def get_activate_page(code: Mailed) -> HTMLResponse:
-    """Show the page where the mailed link activates an account.
+    """Show the page where the emailed link activates an account.
 
-    Opening it changes nothing: mail programs and scanners open links too.
+    Opening it changes nothing, because mail programs and scanners also open links.
     """
     return activation_page(code)
 
@@ -140,7 +140,7 @@ def get_activate_page(code: Mailed) -> HTMLResponse:
 def activate_account(
     body: Activation, response: Response, request: Request, session: Writing
 ) -> Activated:
-    """Activate an account by the mailed code, and sign the browser in."""
+    """Activate an account with the emailed code, and sign the browser in."""
     user_id = codes.activate(session, body.code)
     cookies.set_session(response, sessions.open_session(session, user_id, _device(request)))
     return Activated(can=True)
@@ -157,7 +157,7 @@ def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
 def login(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
     """Sign in with an address and a password.
 
-    After ten wrong passwords in a row the account is locked for 15 minutes; the answer is the same as to a wrong
+    After ten wrong passwords in a row the account is locked for 15 minutes, with the same answer as for a wrong
     password.
     """
     tokens = sessions.log_in(
@@ -172,8 +172,8 @@ def login(body: Login, response: Response, request: Request, session: Autocommit
 def renew_session(request: Request, response: Response, session: Autocommit) -> Renewed:
     """Exchange the cookie `renew` (`__Host-renew` on https) for a new access token and a new cookie.
 
-    The old cookie is good for another 30 seconds, for requests that were under way. After that its use ends the
-    session: somebody has a copy.
+    The old cookie works for another 30 seconds, for requests in progress. Using it after that ends the session,
+    because it means that somebody has a copy.
     """
     token = cookies.read_renew(request)
     if not token:
@@ -191,13 +191,13 @@ def forgot_password(body: MailRequest, session: Writing) -> ForgotAnswer:
 
 @auth.get("/forgot-return", response_class=HTMLResponse, responses=OF_A_LINK)
 def get_forgot_return_page(token: Mailed) -> HTMLResponse:
-    """Show the page where the mailed link sets a new password."""
+    """Show the page where the emailed link sets a new password."""
     return password_page(token)
 
 
 @auth.post("/forgot-return")
 def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
-    """Set a new password by the mailed code. Every session of the user ends."""
+    """Set a new password with the emailed code. Every session of the user ends."""
     if not hmac.compare_digest(body.password.encode(), body.repeat_password.encode()):
         problem = FieldProblem(
             "repeatPassword",
@@ -232,7 +232,7 @@ def get_personal(member: Acting, profile: OwnProfile) -> PersonalOut:
 
 @user.post("/personal")
 def update_personal(body: PersonalIn, member: Acting, session: Writing) -> PersonalOut:
-    """Change the user's profile; a time zone that is left out stays."""
+    """Change the user's profile. A time zone that is left out stays unchanged."""
     row = identity.update_personal(
         session,
         member.person_id,
@@ -253,7 +253,7 @@ def update_personal(body: PersonalIn, member: Acting, session: Writing) -> Perso
 
 @user.get("/email-notifications")
 def get_email_notifications(member: Acting, session: Reading) -> MailPreferences:
-    """Return which mails the user wants."""
+    """Return which emails the user wants."""
     row = identity.get_mail_preferences(session, member.person_id)
     return MailPreferences(
         send_success_emails=row.sends_success_mails, send_failure_emails=row.sends_failure_mails
@@ -264,7 +264,7 @@ def get_email_notifications(member: Acting, session: Reading) -> MailPreferences
 def update_email_notifications(
     body: MailPreferences, member: Acting, session: Writing
 ) -> MailPreferences:
-    """Choose which emails to get. Mails about the account itself always come."""
+    """Choose which emails to get. Emails about the account itself are always sent."""
     identity.set_mail_preferences(
         session,
         member.person_id,
@@ -276,9 +276,9 @@ def update_email_notifications(
 
 @user.get("/unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK)
 def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
-    """Show the page where a mailed link turns off one kind of email.
+    """Show the page where an emailed link turns off one kind of email.
 
-    Opening it changes nothing: mail programs and scanners open links too.
+    Opening it changes nothing, because mail programs and scanners also open links.
     """
     return unsubscribe_page(kind_of(token))
 
@@ -289,8 +289,8 @@ def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
 def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
     """Turn off one kind of email for a user, with the link from such an email.
 
-    Nobody needs to be signed in. Mail programs send this for their users, with the body
-    `List-Unsubscribe=One-Click` (RFC 8058); the body is not read. The link never expires.
+    No sign-in is needed. Mail programs send this for their users, with the body `List-Unsubscribe=One-Click` (RFC 8058);
+    the body is not read. The link never expires.
     """
     return unsubscribed_page(unsubscribe(session, token))
 
@@ -305,7 +305,7 @@ def get_organizations(member: Acting, session: Reading) -> list[Membership]:
 def change_organization(
     body: OrganizationChoice, response: Response, member: Acting, session: Reading
 ) -> OrganizationChoice:
-    """Select the organization of further requests with the cookie `showorg`."""
+    """Select the organization for later requests with the cookie `showorg`."""
     check_membership(session, body.id, member.person_id)
     cookies.choose_organization(response, body.id)
     return body
@@ -345,7 +345,7 @@ def delete_session(session_id: UUID, member: Acting, session: Writing) -> Logged
 def find_members_to_impersonate(
     name: Annotated[str, Query(min_length=1, max_length=200)], session: Reading
 ) -> ImpersonationCandidates:
-    """Search members of any organization by name or address; for super admins."""
+    """Search members of any organization by name or address. For super admins."""
     return ImpersonationCandidates(
         members=[
             ImpersonationCandidate.model_validate(row)
@@ -358,7 +358,7 @@ def find_members_to_impersonate(
 def impersonate_user(
     body: Impersonation, response: Response, member: Acting, session: Reading
 ) -> Impersonation:
-    """Act as a member with the cookie `impersonate`; for super admins. Every request made so is logged."""
+    """Act as a member with the cookie `impersonate`. For super admins. Every such request is logged."""
     if body.id and not organizations.member_exists(session, body.id):
         raise NoSuchMember
     log.info(
@@ -378,7 +378,7 @@ def list_api_keys(member: Acting, session: Reading) -> ApiKeyList:
 
 @user.post("/api-key", status_code=201)
 def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMade:
-    """Create an API key. The answer is the only place that ever shows it."""
+    """Create an API key. Only this answer shows it."""
     return make_api_key(
         session,
         member.organization_id,
@@ -399,7 +399,7 @@ def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Wr
 def replace_api_key(
     key_id: UUID, member: Acting, session: Writing, body: ApiKeyRotation | None = None
 ) -> ApiKeyMade:
-    """Rotate an API key. The old one is refused at once, unless it is to do for some hours more."""
+    """Rotate an API key. The old one is refused at once, unless you keep it valid for some more hours."""
     hours = (body or ApiKeyRotation()).keep_old_for_hours
     return rotate_api_key(
         session, member.organization_id, key_id, keep_old_for=timedelta(hours=hours)
@@ -408,7 +408,7 @@ def replace_api_key(
 
 @user.delete("/api-key/{key_id}")
 def delete_api_key(key_id: UUID, member: Acting, session: Writing) -> ApiKeyRevoked:
-    """Revoke an API key: the next request with it is refused."""
+    """Revoke an API key. The next request with it is refused."""
     revoke_api_key(session, member.organization_id, key_id)
     return ApiKeyRevoked(id=key_id)
 

@@ -1,4 +1,4 @@
-"""The tools that language models call, by the Model Context Protocol."""
+"""The tools for language models, over the Model Context Protocol."""
 
 from typing import Annotated
 
@@ -14,8 +14,8 @@ mcp = tools_router()
 async def send_mcp_message(request: Request) -> Response:
     """Exchange one message of the Model Context Protocol.
 
-    Streamable HTTP without sessions: each request holds one JSON-RPC message and is answered with one, as JSON. The
-    header `Authorization` carries an API key or the token of a program. `tools/list` says which tools there are.
+    Streamable HTTP without sessions: each request contains one JSON-RPC message, and the answer is one in JSON. The
+    header `Authorization` contains an API key or the token of an app. `tools/list` lists the tools.
     """
     return await answer(request)
 
@@ -24,11 +24,11 @@ async def send_mcp_message(request: Request) -> Response:
 async def send_mcp_message_by_key(
     request: Request, api_key: Annotated[str, Path(max_length=200)]
 ) -> Response:
-    """Exchange one message, with the key in the address.
+    """Exchange one message, with the API key in the address.
 
-    For programs that cannot send a header. Addresses are written down in more places than headers are: prefer those.
+    For programs that cannot send a header. Prefer headers: addresses are logged in more places.
     """
-    assert api_key, "the guard has read it"
+    assert api_key, "the guard has already read it"
     return await answer(request)
 
 

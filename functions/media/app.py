@@ -1,4 +1,4 @@
-"""Files of the library: uploads straight to storage, the list, and a file's description."""
+"""Files of the library: direct uploads to storage, the list, and a file's description."""
 
 from typing import Annotated
 
@@ -36,7 +36,7 @@ media = Router(prefix="/media", tags=["Media"])
 def create_media(body: NewUpload, member: Acting, session: Writing) -> UploadStarted:
     """Start an upload.
 
-    Sign addresses for the parts of a file, which are then PUT straight to the storage.
+    Returns signed addresses for the parts of a file, which the client then PUTs directly to the storage.
     """
     return start_upload(session, member.organization_id, body, uploaded_by=member.user_id)
 
@@ -45,7 +45,7 @@ def create_media(body: NewUpload, member: Acting, session: Writing) -> UploadSta
 def update_media_information(body: MediaInformation, member: Acting, session: Writing) -> MediaOut:
     """Change a file named in the body.
 
-    Set name, alternative text and thumbnail; the same as `PUT /media/{media_id}`.
+    Sets name, alternative text and thumbnail. The same as `PUT /media/{media_id}`.
     """
     return MediaOut.of(edit_media(session, member.organization_id, MediaId(body.id), body))
 
@@ -56,7 +56,7 @@ def sign_media_parts(
 ) -> PartUrls:
     """Sign further parts of an upload.
 
-    Sign addresses of parts that were not signed yet, or whose addresses have expired.
+    For parts that have no signed address yet or whose address has expired.
     """
     return sign_parts(session, member.organization_id, media_id, body.numbers)
 
@@ -65,7 +65,7 @@ def sign_media_parts(
 def complete_media_upload(media_id: MediaId, body: CompletedUpload, member: Acting) -> MediaOut:
     """Complete an upload.
 
-    Look at the uploaded bytes and add the file to the library, or refuse and remove it.
+    Checks the uploaded bytes, and adds the file to the library or refuses and deletes it.
     """
     parts = [UploadedPart(part.number, part.etag) for part in body.parts]
     return MediaOut.of(complete_upload(member.organization_id, media_id, parts))
@@ -73,7 +73,7 @@ def complete_media_upload(media_id: MediaId, body: CompletedUpload, member: Acti
 
 @media.delete("/{media_id}/upload")
 def abort_media_upload(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
-    """Abort an upload. Give an upload up and free what has arrived of it."""
+    """Abort an upload. Deletes its uploaded parts."""
     abort_upload(session, member.organization_id, media_id)
     return MediaRemoved(id=media_id)
 
@@ -84,7 +84,7 @@ def list_media(
 ) -> MediaList:
     """List the library.
 
-    List files, newest first: by cursor, or, with `page`, 18 a page with the number of pages.
+    Newest first, with a cursor; or, with `page`, 18 files a page and the number of pages.
     """
     return library.list_library(session, member.organization_id, wanted)
 
@@ -100,7 +100,7 @@ def get_media_storage(member: Acting, session: Reading) -> StorageOut:
 
 @media.get("/{media_id}")
 def get_media(media_id: MediaId, member: Acting, session: Reading) -> MediaOut:
-    """Read a file. Read what is known of a file."""
+    """Read a file's description."""
     return MediaOut.of(library.get_media(session, member.organization_id, media_id))
 
 
@@ -108,7 +108,7 @@ def get_media(media_id: MediaId, member: Acting, session: Reading) -> MediaOut:
 def update_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Writing) -> MediaOut:
     """Change a file.
 
-    Set name, alternative text and thumbnail. A field that is left out stays; null clears it.
+    Sets name, alternative text and thumbnail. A field that is left out stays unchanged; null clears it.
     """
     return MediaOut.of(edit_media(session, member.organization_id, media_id, body))
 
@@ -117,7 +117,7 @@ def update_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Wr
 def remove_media(media_id: MediaId, member: Acting, session: Writing) -> MediaRemoved:
     """Remove a file from the library.
 
-    Remove a file. Posts that hold it already still go out with it; its bytes are removed once none does.
+    Posts that already use it are still published with it. Its bytes are deleted when no post uses it.
     """
     delete_media(session, member.organization_id, media_id)
     return MediaRemoved(id=media_id)

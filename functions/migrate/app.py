@@ -1,6 +1,6 @@
-"""A step of every deployment: brings the schema to the code's, as a custom resource of the stack or invoked with `{}`.
+"""Migrates the schema in every deployment, as a custom resource of the stack or invoked with `{}`.
 
-Invoked with `{"superAdmin": address}` it makes an account a super admin, so the first account needs no mail.
+Invoked with `{"superAdmin": address}`, it makes an account a super admin, so the first account needs no email.
 """
 
 import functools
@@ -29,22 +29,22 @@ from shared.identity.queries import make_super_admin
 
 T = TypeVar("T")
 
-# Kept back from the function's own time, so that CloudFormation learns of a failure instead of waiting an hour.
+# Reserved from the function's timeout, so that CloudFormation is notified of a failure instead of waiting an hour.
 _RESERVE = timedelta(seconds=45)
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _ANSWER_TRIES = 3
-# A new stage's way out, name resolution and database may take minutes after CloudFormation calls them complete.
+# A new environment's network, name resolution and database can take minutes after CloudFormation reports them complete.
 _PAUSE_SECONDS = 10.0
 _NOT_YET = (BotoCoreError, InterfaceError, OperationalError, pg8000.InterfaceError)
-_MAX_REASON = 800  # CloudFormation reads 4 KB in all
+_MAX_REASON = 800  # CloudFormation reads at most 4 KB
 
 
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Migrate. To CloudFormation, which waits for a message at `ResponseURL`, success and failure are both told.
+    """Migrate, and report success or failure to CloudFormation, which waits for a message at `ResponseURL`.
 
-    Deleting the stack's resource deletes nothing: the data outlive the stack in the cluster's last snapshot.
+    Deleting the stack's resource deletes no data; it stays in the cluster's last snapshot.
     """
     longest = timedelta(milliseconds=context.get_remaining_time_in_millis()) - _RESERVE
     if "superAdmin" in event:
@@ -63,9 +63,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _patiently(work: Callable[[], T], *, until: float) -> T:
-    """Do `work`, again and again while what it needs cannot be reached; `until` is a `time.monotonic()` value.
+    """Do `work`, and retry while it cannot connect; `until` is a `time.monotonic()` value.
 
-    Only a failure to connect is repeated: one inside a revision is a mistake that time does not fix.
+    Only a failure to connect is retried, because an error in a revision would only happen again.
     """
     while True:
         try:
@@ -78,14 +78,14 @@ def _patiently(work: Callable[[], T], *, until: float) -> T:
 
 
 def _has_connected(error: Exception) -> bool:
-    """Return whether a statement was under way, so that the database was there."""
+    """Return whether a statement had started, so the database was reachable."""
     return getattr(error, "statement", None) is not None
 
 
 def _make_super_admin(email: str) -> dict[str, Any]:
     """Activate the account with this address and make it a super admin.
 
-    There is no second factor yet; once there is, it is asked for before somebody becomes an operator.
+    There is no second factor yet. Once there is, it is required before somebody becomes an operator.
     """
     login = _administrator()
     with (
@@ -101,7 +101,7 @@ def _make_super_admin(email: str) -> dict[str, Any]:
 
 
 def _migrate(longest: timedelta) -> str | None:
-    """Bring the schema to the newest revision and the functions' role to what it needs; the revision."""
+    """Migrate the schema to the newest revision, grant the functions' role its permissions, and return the revision."""
     login = _administrator()
     with migrate.migrating(functools.partial(_connect, login), longest=longest) as connection:
         migrate.upgrade(connection)
@@ -113,7 +113,7 @@ def _migrate(longest: timedelta) -> str | None:
 
 
 def _administrator() -> Login | None:
-    """Return the cluster's administrator; `None` where one role does everything, as on a laptop."""
+    """Return the cluster's administrator; `None` if one role does everything, as on a laptop."""
     name = settings().database_admin_secret_name
     if not name:
         return None
@@ -126,7 +126,7 @@ def _connect(login: Login | None, longest: timedelta) -> WireConnection:
 
 
 def _answer(event: Mapping[str, Any], context: Any, status: str, reason: str) -> None:
-    """Tell CloudFormation how it went.
+    """Report the result to CloudFormation.
 
     Source: docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html, read 2026-11.
     """
@@ -138,7 +138,7 @@ def _answer(event: Mapping[str, Any], context: Any, status: str, reason: str) ->
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
-    # Not escaped: six bytes for a letter beyond ASCII would be more than CloudFormation reads.
+    # Not escaped: six bytes for each non-ASCII letter could exceed what CloudFormation reads.
     body = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
     for attempt in range(_ANSWER_TRIES):
         try:
@@ -152,8 +152,10 @@ def _answer(event: Mapping[str, Any], context: Any, status: str, reason: str) ->
         log.warning(
             "deployment.answer_refused", extra={"attempt": attempt, "status": sent.status_code}
         )
-    raise DeploymentNotAnswered("CloudFormation could not be told how the migration ended.")
+    raise DeploymentNotAnswered(
+        "The result of the migration could not be reported to CloudFormation."
+    )
 
 
 class DeploymentNotAnswered(Exception):
-    """CloudFormation was not reached; it gives up when the resource's `ServiceTimeout` is over."""
+    """CloudFormation could not be reached; it fails when the resource's `ServiceTimeout` ends."""

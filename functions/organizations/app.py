@@ -1,4 +1,4 @@
-"""`/settings/*`, `/customers/*`, `/notifications/*`: the organization, its members and customers, and what it is told."""
+"""`/settings/*`, `/customers/*`, `/notifications/*`: the organization, its members, customers and notifications."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,7 +32,7 @@ def get_organization(member: Acting, session: Reading) -> OrganizationOut:
 
 @settings.put("/organization")
 def update_organization(body: OrganizationIn, member: Acting, session: Writing) -> OrganizationOut:
-    """Change the organization's name, description or time zone; omitted fields stay."""
+    """Change the organization's name, description or time zone; omitted fields stay unchanged."""
     return change_organization(session, member.organization_id, body)
 
 
@@ -50,7 +50,7 @@ def list_customers(member: Acting, session: Reading) -> CustomerList:
 
 @clients.post("", status_code=201)
 def create_customer(body: CustomerIn, member: Acting, session: Writing) -> CustomerOut:
-    """Add a customer. No other one may have the same name."""
+    """Add a customer. Its name must be unique."""
     return customers.add_customer(session, member.organization_id, body.name)
 
 
@@ -64,7 +64,7 @@ def update_customer(
 
 @clients.delete("/{customer_id}", operation_id="deleteCustomer")
 def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> CustomerRef:
-    """Delete a customer. Its channels stay, and are nobody's then."""
+    """Delete a customer. Its channels stay, without a customer."""
     delete_customer(session, member.organization_id, customer_id)
     return CustomerRef(id=customer_id)
 
@@ -83,7 +83,7 @@ def get_notifications(
     cursor: Annotated[str | None, Query(max_length=500)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> NotificationList:
-    """List notifications, newest first. Looking at the first page marks everything as read."""
+    """List notifications, newest first. Reading the first page marks all of them as read."""
     return list_notifications(
         session, member.organization_id, member.person_id, cursor=cursor, limit=limit
     )

@@ -1,4 +1,4 @@
-"""Posts over HTTP: composing, the calendar, and what members do with a post until it is published."""
+"""Posts over HTTP: composing, the calendar, and changing posts until they are published."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -48,7 +48,7 @@ from shared.web.routing import Router, refusals
 posts = Router(prefix="/posts", tags=["Posts"])
 shown = Router(prefix="/app/posts", tags=["Posts"])
 
-# A browser sees a refusal on a page too.
+# A browser gets a refusal as html.
 PAGES: dict[int | str, dict[str, Any]] = {
     status: {**said, "content": {**said["content"], "text/html": {}}}
     for status, said in refusals(401, 403, 404, 422, 503).items()
@@ -63,7 +63,7 @@ IfMatch = Annotated[
     Header(
         alias="If-Match",
         pattern=r'^"?\d{1,9}"?$',
-        description=("The revision that the change is based on."),
+        description=("The revision on which the change is based."),
     ),
 ]
 
@@ -83,7 +83,7 @@ def list_posts(
 ) -> Response:
     """List the posts of a date range.
 
-    First to go out first, both ends included. Days are whole days on the clock of `timezone`.
+    Earliest first, both ends included. Days are whole days in `timezone`.
 
     At most 62 days and 5,000 posts; the header `Link` leads to the rest.
     """
@@ -103,7 +103,7 @@ def create_posts(
 ) -> list[CreatedPost]:
     """Compose posts.
 
-    Stores one post for each channel, or nothing; with an `Idempotency-Key` once, however often it is sent.
+    Stores one post for each channel, or none at all. With an `Idempotency-Key`, a repeated request stores nothing more.
     """
     return compose(session, author_of(member, body.creation_method), body, key=key)
 
@@ -118,7 +118,7 @@ def list_post_pages(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
 ) -> PostPage:
-    """List posts, one page at a time. Last to go out first."""
+    """List posts, one page at a time. Latest first."""
     wanted = Filter(channel, read.read_states(state), tag)
     return read.list_page(
         session, member.organization_id, wanted=wanted, cursor=cursor, page_size=limit
@@ -127,16 +127,16 @@ def list_post_pages(
 
 @posts.post("/valid")
 def validate_posts(body: PostDraft, member: Acting, session: Reading) -> CheckedOut:
-    """Check what composing would refuse.
+    """Check posts without storing them.
 
-    A dry run: for each channel, part and field what would be refused and why. Nothing is stored.
+    A dry run: returns for each channel, part and field what composing would refuse and why.
     """
     return dry_run(session, member.organization_id, body)
 
 
 @posts.post("/should-shortlink")
 def should_shortlink(body: ShortLinkQuestion) -> ShortLinkAnswer:
-    """Return whether to ask about short links. Never: links are sent as they were written."""
+    """Return whether to ask about short links. Never: links are sent as written."""
     del body
     return ShortLinkAnswer(ask=False)
 
@@ -145,7 +145,7 @@ def should_shortlink(body: ShortLinkQuestion) -> ShortLinkAnswer:
 def find_any_slot(member: Acting, session: Reading) -> SlotOut:
     """Find a free slot of any channel.
 
-    The next posting time of a channel that is switched on which no post holds yet.
+    The next free posting time of any enabled channel.
     """
     return SlotOut(date=find_slot(session, member.organization_id))
 
@@ -154,7 +154,7 @@ def find_any_slot(member: Acting, session: Reading) -> SlotOut:
 def find_integration_slot(channel_id: UUID, member: Acting, session: Reading) -> SlotOut:
     """Find a free slot of a channel.
 
-    The channel's next posting time that none of its posts holds yet.
+    The channel's next posting time that none of its posts has taken.
     """
     return SlotOut(date=find_slot(session, member.organization_id, channel_id))
 
@@ -167,26 +167,26 @@ def list_tags(member: Acting, session: Reading) -> TagsOut:
 
 @posts.post("/tags", status_code=201)
 def create_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
-    """Add a tag. Its name is the organization's own."""
+    """Add a tag. Its name must be unique in the organization."""
     return tags.add_tag(session, member.organization_id, body)
 
 
 @posts.put("/tags/{tag_id}")
 def update_tag(tag_id: UUID, body: TagWrite, member: Acting, session: Writing) -> TagOut:
-    """Change a tag. Posts that carry it show it so."""
+    """Change a tag. Its posts show the change."""
     return tags.change_tag(session, member.organization_id, tag_id, body)
 
 
 @posts.delete("/tags/{tag_id}")
 def delete_tag(tag_id: UUID, member: Acting, session: Writing) -> PostRef:
-    """Delete a tag. Posts lose it."""
+    """Delete a tag. It is removed from its posts."""
     tags.delete_tag(session, member.organization_id, tag_id)
     return PostRef(id=tag_id)
 
 
 @posts.get("/group/{group_id}")
 def get_post_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
-    """Read a group of posts. First to go out first."""
+    """Read a group of posts. Earliest first."""
     return read.get_group(session, member.organization_id, group_id)
 
 
@@ -194,7 +194,7 @@ def get_post_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut
 def delete_post_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGroup:
     """Delete a group of posts.
 
-    All of them, or none if one is being published or was.
+    Deletes all of them, or none if one is being published or is published.
     """
     deleted = delete.delete_group(session, author_of(member), group_id)
     return DeletedGroup(id=group_id, posts=deleted)
@@ -202,7 +202,7 @@ def delete_post_group(group_id: UUID, member: Acting, session: Writing) -> Delet
 
 @posts.get("/{post_id}")
 def get_post(post_id: UUID, member: Acting, session: Reading) -> ThreadOut:
-    """Read a post. With all its parts; a reply's id names its whole post."""
+    """Read a post. With all its parts; a reply's id returns the whole post."""
     return read.get_thread(session, member.organization_id, post_id)
 
 
@@ -210,7 +210,7 @@ def get_post(post_id: UUID, member: Acting, session: Reading) -> ThreadOut:
 def update_post(
     post_id: UUID, body: PostEdit, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> ThreadOut:
-    """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
+    """Change a post. Omitted fields stay unchanged. Refused once a part is being published or is published."""
     revision = _revision(if_match, body.revision)
     edit.edit(session, author_of(member), post_id, body, revision=revision)
     return read.get_thread(session, member.organization_id, post_id)
@@ -222,7 +222,7 @@ def update_post_date(
 ) -> StatusOut:
     """Move a post to another time.
 
-    `schedule` also queues it, unless it is a draft; `update` moves it and no more.
+    `schedule` also queues it, unless it is a draft; `update` only changes the time.
     """
     revision = _revision(if_match, body.revision)
     moved = edit.reschedule(
@@ -237,7 +237,7 @@ def update_post_status(
 ) -> StatusOut:
     """Queue a post, or turn it back into a draft.
 
-    `draft` cancels what is queued; `schedule` queues it for its time.
+    `draft` takes it out of the queue; `schedule` queues it for its time.
     """
     revision = _revision(if_match, body.revision)
     changed = edit.change_status(
@@ -250,7 +250,7 @@ def update_post_status(
 def duplicate_post(
     post_id: UUID, member: Acting, session: Writing, body: Duplicate | None = None
 ) -> CreatedPost:
-    """Copy a post. As a draft, or to be published at another time."""
+    """Copy a post. As a draft, or queued for another time."""
     return edit.duplicate(session, author_of(member), post_id, body or Duplicate())
 
 
@@ -258,8 +258,8 @@ def duplicate_post(
 def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut:
     """Confirm an unconfirmed post by its address.
 
-    Where the platform can be asked, it is asked whether that post is there and the channel's own. The post is then
-    published, and the next part of its thread goes on its way.
+    If Roost can look posts up on the platform, it checks that the post exists and belongs to the channel. The part is then
+    published, and the next part of its thread is queued.
     """
     return resolve.confirm_address(author_of(member), post_id, body.release_url)
 
@@ -268,8 +268,8 @@ def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut
 def resend_post(post_id: UUID, member: Acting, session: Writing) -> ResentOut:
     """Resend a failed or unconfirmed post.
 
-    At once, with the parts of its thread that failed because it did. Of an unconfirmed post this makes another copy,
-    whether or not the first one is there: `resent` says so, and the post's `error` names the copies that were found.
+    Sends it at once, with the parts of its thread that failed because of it. For an unconfirmed post this can create a second
+    copy on the platform: `resent` says so, and the post's `error` lists the copies that were found.
     """
     return resolve.resend(session, author_of(member), post_id)
 
@@ -284,7 +284,7 @@ def get_post_history(
 ) -> HistoryOut:
     """Read a post's history.
 
-    Who changed what, and what the platform answered to each try; newest first.
+    Who changed what, and the platform's answer to each attempt. Newest first.
     """
     return list_history(session, member.organization_id, post_id, cursor=cursor, page_size=limit)
 
@@ -295,8 +295,8 @@ def delete_post(
 ) -> PostRef:
     """Delete a post.
 
-    On its channel, with its replies; the group's posts on other channels stay. The id of a reply deletes that reply and
-    those after it, where parts before it are published already.
+    With its replies; the group's posts on other channels stay. If earlier parts are already published, a reply's id deletes
+    that reply and those after it.
     """
     delete.delete_post(session, author_of(member), post_id, revision=_revision(if_match))
     return PostRef(id=post_id)
@@ -306,7 +306,7 @@ def delete_post(
 def get_post_page(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
     """Show a post on a page.
 
-    What mails link to until there is a console; visitors are asked to sign in.
+    Emails link to this page until there is a console. Visitors are asked to sign in.
     """
     thread = read.get_thread(session, member.organization_id, post_id)
     return html_response(title_of(thread), body_of(thread, member.timezone))

@@ -1,6 +1,6 @@
-"""The public API that existing clients speak: `/public/v1`, and the same below `/api`.
+"""The public API for existing clients: `/public/v1`, and the same below `/api`.
 
-Its wire contract is kept to the letter in `shared/public_api`; the rules behind it are everybody's.
+`shared/public_api` keeps its wire contract exactly; the rules behind it are those of our own API.
 """
 
 import contextlib
@@ -74,14 +74,14 @@ api = public_router()
 
 
 class Connected(WireModel):
-    """The key works."""
+    """The API key is valid."""
 
     connected: bool
 
 
 @api.get("/is-connected")
 def is_connected() -> Connected:
-    """Check that the key works."""
+    """Check that the API key is valid."""
     return Connected(connected=True)
 
 
@@ -93,7 +93,7 @@ Days = Annotated[
     int,
     BeforeValidator(lambda text: text or "7"),
     AfterValidator(lambda days: min(max(days, 1), MAX_DAYS)),
-    Query(description="How many days back: 1 for 0, and at most 365."),
+    Query(description="Number of days back, at most 365; 0 means 1."),
 ]
 
 
@@ -101,7 +101,7 @@ Days = Annotated[
 def public_list_integrations(
     member: Acting, session: Reading, group: Annotated[str | None, Query(max_length=200)] = None
 ) -> list[PublicChannel]:
-    """List the channels. Oldest first, also those that are switched off; `group` is a customer's id."""
+    """List the channels. Oldest first, including disabled ones; `group` is a customer's id."""
     return channels.list_channels(session, member.organization_id, group=group)
 
 
@@ -121,7 +121,7 @@ def get_social_url(
 ) -> Started:
     """Start connecting an account.
 
-    Answers the address that a person must open within the hour, who then consents to it.
+    Returns the address at which a person must consent within an hour.
     """
     return channels.start_connecting(member, provider, refresh=refresh)
 
@@ -130,7 +130,7 @@ def get_social_url(
 def public_delete_integration(
     channel_id: ChannelId, member: Acting, session: Writing
 ) -> PublicChannelRef:
-    """Delete a channel. With all that was still to be published through it."""
+    """Delete a channel. With all its unpublished posts."""
     return channels.delete_channel(session, author_of(member), channel_id)
 
 
@@ -138,7 +138,7 @@ def public_delete_integration(
 def get_integration_settings(channel_id: ChannelId, member: Acting, session: Reading) -> GuideOut:
     """Read a channel's rules, settings and tools.
 
-    Its platform's rules in words, how long a text may be, the JSON Schema of a post's settings, and the tools.
+    Its platform's rules as text, the maximum text length, the JSON Schema of a post's settings, and the tools.
     """
     return channels.show_guide(session, member.organization_id, channel_id)
 
@@ -153,7 +153,7 @@ def trigger_integration_tool(channel_id: ChannelId, body: ToolCall, member: Acti
 def get_integration_analytics(
     channel_id: ChannelId, member: Acting, date: Days = 7
 ) -> list[PublicSeries]:
-    """Read a channel's analytics. Empty where its platform tells none, or does not answer."""
+    """Read a channel's analytics. Empty if its platform has none or does not answer."""
     return analytics.account_numbers(member.organization_id, channel_id, days=date)
 
 
@@ -163,9 +163,9 @@ def get_post_analytics(
 ) -> list[PublicSeries] | Missing:
     """Read a post's current analytics.
 
-    Empty where it is not published, or its platform tells none; `date` changes nothing yet.
+    Empty if it is not published or its platform has none. `date` has no effect yet.
     """
-    del date  # platforms tell what a post has now
+    del date  # platforms only report a post's current numbers
     return analytics.post_numbers(member.organization_id, post_id)
 
 
@@ -173,7 +173,7 @@ def get_post_analytics(
 def list_notifications(
     member: Acting, session: Reading, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0
 ) -> ToldPage:
-    """List the organization's notifications. The newest 10,000, by pages of 100, newest first."""
+    """List the organization's notifications. The newest 10,000, in pages of 100, newest first."""
     return notifications.list_told(session, member.organization_id, page=page)
 
 
@@ -183,21 +183,21 @@ def list_users(
 ) -> list[FoundMember]:
     """Find members of any organization.
 
-    For operators: who made the key must be a super admin. `name` is a part of a user's name or
-    address, or the user's id; at most 20 are found.
+    For operators: the creator of the API key must be a super admin. `name` is a part of a user's name or address, or the
+    user's id. Returns at most 20.
     """
     return users.find_users(session, member, name)
 
 
 @api.post("/generate-video", status_code=201)
 def generate_video(body: VideoWanted) -> None:
-    """Generate a video. Refused: no generator is set up on this server."""
+    """Generate a video. Always refused: this server has no video generator."""
     videos.generate_video(body)
 
 
 @api.post("/video/function", status_code=201)
 def call_video_function(body: VideoCall) -> None:
-    """Call a function of a video generator. Refused: none is exposed on this server."""
+    """Call a function of a video generator. Always refused: this server has no video generator."""
     videos.call_generator(body)
 
 
@@ -209,7 +209,7 @@ def call_video_function(body: VideoCall) -> None:
 Id = Annotated[str, Path(max_length=200)]
 Cursor = Annotated[str | None, Query(max_length=300)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
-# A plus sign that was not escaped in the address arrives as a space.
+# An unescaped plus sign in a URL arrives as a space.
 Moment = Annotated[
     WireTime,
     BeforeValidator(lambda text: text.strip().replace(" ", "+") if "T" in text else text),
@@ -222,7 +222,7 @@ EndOfRange = Annotated[Moment, BeforeValidator(end_of_day)]
 def public_find_slot(member: Acting, session: Reading) -> PublicSlot:
     """Find a free slot of any channel.
 
-    The next posting time of a channel that is switched on which no post holds yet, in UTC.
+    The next free posting time of any enabled channel, in UTC.
     """
     return PublicSlot(date=find_slot(session, member.organization_id))
 
@@ -231,7 +231,7 @@ def public_find_slot(member: Acting, session: Reading) -> PublicSlot:
 def public_find_integration_slot(channel_id: Id, member: Acting, session: Reading) -> PublicSlot:
     """Find a free slot of a channel.
 
-    The channel's next posting time that none of its posts holds yet, in UTC.
+    The channel's next posting time that none of its posts has taken, in UTC.
     """
     known = as_uuid(channel_id)
     if known is None:
@@ -251,8 +251,8 @@ def public_list_posts(
 ) -> Response:
     """List the posts of a range.
 
-    First to go out first, both ends included, in all states; of channels that are still there. An end without a time of
-    day means the whole day, in UTC.
+    Earliest first, both ends included, in all states, without posts of deleted channels. An end without a time of day means
+    the whole day, in UTC.
 
     At most 5,000 posts; the header `Link` leads to the rest.
     """
@@ -271,9 +271,9 @@ def public_create_posts(
 ) -> list[PublicCreated]:
     """Compose posts.
 
-    Stores one post for each entry, or nothing; with an `Idempotency-Key` once, however often it is sent. A header
-    `Warning` names a post whose content its channel has within 24 hours already, of tags that the organization does
-    not have, and of fields that are not known.
+    Stores one post for each entry, or none at all. With an `Idempotency-Key`, a repeated request stores nothing more. The
+    header `Warning` reports a post with the same content as another post of its channel within 24 hours, tags that the
+    organization does not have, and unknown fields.
     """
     created = compose_posts(author_of(member, body.creation_method), body, key=key)
     _warn(response, warnings.of_posts(created))
@@ -285,7 +285,7 @@ def public_create_posts(
 def public_delete_post_group(group_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete all posts of a group.
 
-    All of them, or none if one is being published or was. A group that is not there is deleted already.
+    Deletes all of them, or none if one is being published or is published. A group that does not exist counts as deleted.
     """
     if known := as_uuid(group_id):
         with contextlib.suppress(GroupNotFound):
@@ -295,7 +295,7 @@ def public_delete_post_group(group_id: Id, member: Acting, session: Writing) -> 
 
 @api.get("/posts/{post_id}", response_model_exclude_unset=True)
 def public_get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
-    """Read a post. As in the list, with all its parts; a reply's id names its whole post."""
+    """Read a post. As in the list, with all its parts; a reply's id returns the whole post."""
     return show_post(session, member.organization_id, _known(post_id))
 
 
@@ -303,7 +303,7 @@ def public_get_post(post_id: Id, member: Acting, session: Reading) -> PublicThre
 def public_update_post(
     post_id: Id, body: PublicEdit, member: Acting, response: Response
 ) -> PublicThread:
-    """Change a post. Whatever is left out stays. Refused once a part is being published, or was."""
+    """Change a post. Omitted fields stay unchanged. Refused once a part is being published or is published."""
     edited = change_post.edit_post(author_of(member), _known(post_id), body)
     _warn(response, edited.warnings)
     _warn(response, warnings.of_delays(in_value(body.value or ())))
@@ -314,7 +314,7 @@ def public_update_post(
 def public_delete_post(post_id: Id, member: Acting, session: Writing) -> PublicRef:
     """Delete a post.
 
-    With its thread, on its channel; a reply's id names its whole post. Not once a part is being published, or was.
+    With its thread; a reply's id deletes the whole post. Refused once a part is being published or is published.
     """
     known, author = _known(post_id), author_of(member)
     try:
@@ -326,7 +326,7 @@ def public_delete_post(post_id: Id, member: Acting, session: Writing) -> PublicR
 
 @api.get("/posts/{post_id}/missing")
 def get_missing_content(post_id: Id, member: Acting) -> list[RecentRelease]:
-    """List what a published post could be on its platform. Empty: no platform here is asked for that yet."""
+    """List candidates for a published post on its platform. Always empty: no platform supports it yet."""
     del post_id, member
     return []
 
@@ -335,7 +335,7 @@ def get_missing_content(post_id: Id, member: Acting) -> list[RecentRelease]:
 def update_post_settings(
     post_id: Id, body: NewSettings, member: Acting, session: Writing, response: Response
 ) -> PublicSettings:
-    """Change the settings of a post. Those that are not named stay; not once its time is over."""
+    """Change the settings of a post. Omitted settings stay unchanged. Refused after its time."""
     changed = change_post.change_settings(session, author_of(member), _known(post_id), body)
     _warn(response, changed.warnings)
     return changed.shown
@@ -347,7 +347,7 @@ def public_update_post_status(
 ) -> PublicStatus:
     """Queue a post, or turn it back into a draft.
 
-    `draft` cancels what is queued; `schedule` queues it for its time.
+    `draft` takes it out of the queue; `schedule` queues it for its time.
     """
     known = as_uuid(post_id)
     if known is None:
@@ -357,9 +357,9 @@ def public_update_post_status(
 
 @api.put("/posts/{post_id}/release-id")
 def update_release_id(post_id: Id, body: NewReleaseId, member: Acting) -> PublicRelease:
-    """Return which post of the platform a post is. Only where its `releaseId` is `missing`.
+    """Set the platform's id of a published post. Only if its `releaseId` is `missing`.
 
-    Where the platform can be asked, the post must be there and the channel's own.
+    If Roost can look posts up on the platform, the post must exist and belong to the channel.
     """
     return change_post.name_release_of(author_of(member), _known(post_id), body)
 
@@ -383,7 +383,7 @@ def _known(post_id: str) -> UUID:
 
 
 def _file_of_form(value: Any) -> Any:
-    """Take a text in its place, which programs send for want of a file, for none."""
+    """Treat a text in the field as no file, because some programs send one."""
     return None if isinstance(value, str) else value
 
 
@@ -394,9 +394,9 @@ FileOfForm = Annotated[UploadFile | None, File(), BeforeValidator(_file_of_form)
 def upload_file(member: Acting, file: FileOfForm = None, key: Key = None) -> PublicMedia:
     """Upload a small file.
 
-    A JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF picture or an MP4 video of at most 4,500,000 bytes; the bytes say which,
-    not the name. What is larger goes up in parts, by `POST /media`. With an `Idempotency-Key` the same file is stored
-    once, however often it is sent.
+    A JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF picture or an MP4 video of at most 4,500,000 bytes; the type is detected from
+    the bytes, not from the name. Upload a larger file in parts with `POST /media`. With an `Idempotency-Key`, a repeated
+    upload is stored once.
     """
     if file is None:
         raise uploads.no_file()
@@ -413,8 +413,8 @@ def upload_file(member: Acting, file: FileOfForm = None, key: Key = None) -> Pub
 def upload_from_url(body: FileAddress, member: Acting, key: Key = None) -> PublicMedia:
     """Upload a file from an address.
 
-    It is fetched at once, within 25 seconds, from a public https address. With an `Idempotency-Key` the same address
-    is fetched once, however often it is sent.
+    The file is fetched immediately, within 25 seconds, from a public https address. With an `Idempotency-Key`, a repeated
+    request fetches it once.
     """
     return uploads.upload_from_url(
         member.organization_id, body, uploaded_by=member.user_id, key=key

@@ -1,4 +1,4 @@
-"""Publishing's two entries: `prepare`, fired by a schedule minutes early, and `handler`, fired by the queue on the second."""
+"""Publishing's two entry points: `prepare`, invoked by a schedule minutes early, and `handler`, invoked by the queue on time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from shared.publishing.prepare import prepare as prepare_part
 from shared.publishing.run import go_on, publish_due
 from shared.publishing.warm import is_warming, warm
 
-PARALLEL = 10  # publishing waits for platforms; a batch is worked off side by side
+PARALLEL = 10  # publishing waits for platforms, so a batch is processed in parallel
 
 
 @closes_connections
@@ -27,7 +27,7 @@ def prepare(event: Mapping[str, Any], _context: Any) -> None:
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Publish what is due: a batch of `{"partId", "revision"}` and `{"attemptId", "step"}`, or `{"warm"}`."""
+    """Process a batch of `{"partId", "revision"}` and `{"attemptId", "step"}`, or `{"warm"}`."""
     return run_batch(event, context, _publish, parallel=PARALLEL)
 
 

@@ -1,4 +1,4 @@
-"""The sweep: what messages, schedules and processes left undone."""
+"""Runs the sweeps that do what a lost hint or a dead process should have done."""
 
 import dataclasses
 import time

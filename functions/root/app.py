@@ -1,4 +1,4 @@
-"""`/`: is it running, is it ready, and what can it do."""
+"""`/`: health, readiness and the API reference."""
 
 import functools
 from pathlib import Path
@@ -19,7 +19,7 @@ root = Router(tags=["Running"])
 
 @root.get("/", response_class=PlainTextResponse)
 def get_start_page(request: Request) -> Response:
-    """Show that Roost is running, and where to go on: a page to a browser, a line of text to a program."""
+    """Show that Roost is running, with links: html for a browser, a line of text for other clients."""
     if "text/html" in request.headers.get("accept", ""):
         return start_page()
     return PlainTextResponse("Roost is running. The API is described at /docs.\n")
@@ -27,15 +27,13 @@ def get_start_page(request: Request) -> Response:
 
 @root.get("/health")
 def get_health() -> Health:
-    """Report that this function is alive. Nothing else is asked."""
+    """Report that this function is alive. Checks nothing else."""
     return health()
 
 
 @root.get(
     "/health/ready",
-    responses={
-        503: {"description": "A dependency fails; the answer says which", "model": Readiness}
-    },
+    responses={503: {"description": "A dependency fails; the answer names it", "model": Readiness}},
 )
 def get_health_readiness(response: Response) -> Readiness:
     """Check the database, the queue and the storage, and name the one that does not answer."""
@@ -55,13 +53,13 @@ def get_openapi_document(request: Request) -> Response:
 
 @root.get("/docs", response_class=HTMLResponse)
 def get_docs(request: Request) -> Response:
-    """Show the API reference, where routes can be tried out."""
+    """Show the API reference, where routes can be tried."""
     return reference.show_page(request)
 
 
 @root.get("/docs/{file}", include_in_schema=False)
 def get_file_of_reference(file: str, request: Request) -> Response:
-    """Return what that page loads."""
+    """Return a file of the API reference."""
     return reference.show_file(request, file)
 
 

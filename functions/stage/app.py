@@ -1,4 +1,4 @@
-"""Media on their way to a platform, one message at a time: `{"partId", "revision"}`."""
+"""Stages media on a platform, one message at a time: `{"partId", "revision"}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from shared.publishing.stage import stage_due
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Move the media of the part that the message names."""
+    """Stage the media of the message's part."""
     return run_batch(event, context, _stage)
 
 

@@ -1,4 +1,4 @@
-"""Tokens that end soon: renewed at a rate, or warned of."""
+"""Renews tokens that expire soon, or warns members."""
 
 import time
 from collections.abc import Mapping
@@ -12,6 +12,6 @@ from shared.db.invocations import closes_connections
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """Go through the tokens once and return how many were renewed, warned of, or failed."""
+    """Process the tokens once and return how many were renewed, caused a warning, or failed."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1_000
     return {str(way): count for way, count in renew_expiring(deadline=deadline).items()}

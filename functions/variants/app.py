@@ -1,4 +1,4 @@
-"""Uploads whose copies are to be made, one message a file: `{"mediaId", "organizationId", "also"?}`."""
+"""Makes variants of uploaded files, one message per file: `{"mediaId", "organizationId", "also"?}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from shared.media.variants import read_plan
 @closes_connections
 @log.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Make the copies of the picture that each message names."""
+    """Make the variants of each message's picture."""
     return run_batch(event, context, _make)
 
 

@@ -1,7 +1,7 @@
-"""Which settings there are, as a page: writes `docs/configuration.md` from `shared/core/config.py`.
+"""Writes `docs/configuration.md`, the list of all settings, from `shared/core/config.py`.
 
 python -m local.docs.configuration            write the page
-python -m local.docs.configuration --check    refuse a page that no longer equals the code
+python -m local.docs.configuration --check    fail if the page does not match the code
 """
 
 import json
@@ -21,9 +21,9 @@ _HEAD = """# Configuration
 Made from `shared/core/config.py` by `make docs`; change it there.
 
 Every setting is an environment variable, and the same class reads them in AWS, on a laptop and in tests. A value that
-cannot be used stops the start with a sentence that names the variable. In AWS `template.yaml` sets the variables;
-what an environment may choose is a parameter in `samconfig.toml`. Locally the runtime sets what it provides itself, and
-whatever you export before `make run` wins. Secrets are never settings: a setting names the secret.
+is invalid stops the start with a message that names the variable. In AWS `template.yaml` sets the variables;
+the values that an environment can choose are parameters in `samconfig.toml`. Locally the runtime sets what it provides
+itself, and a variable that you export before `make run` wins. A secret is never a setting: a setting names the secret.
 
 | variable | default | effect | needed by |
 | --- | --- | --- | --- |
@@ -31,17 +31,17 @@ whatever you export before `make run` wins. Secrets are never settings: a settin
 
 
 def markdown() -> str:
-    """Return the page's text, one row a setting in the order of the code."""
+    """Return the page's text, one row per setting in the order of the code."""
     return _HEAD + "".join(_row(name, field) for name, field in Settings.model_fields.items())
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with `--check` say whether it is current; return the exit status."""
+    """Write the page, or with `--check` report whether it is current; return the exit status."""
     if list(arguments) != ["--check"]:
         PAGE.write_text(markdown())
         return 0
     if not PAGE.exists() or PAGE.read_text() != markdown():
-        print("docs/configuration.md is not what the code says; run `make docs`.", file=sys.stderr)
+        print("docs/configuration.md does not match the code; run `make docs`.", file=sys.stderr)
         return 1
     return 0
 
@@ -56,7 +56,7 @@ def _row(name: str, field: FieldInfo) -> str:
 def _choices(annotation: Any) -> str:
     if get_origin(annotation) is not Literal:
         return ""
-    # The empty choice stands for the default, whose effect the description has; nothing can be shown of it.
+    # The empty choice means the default, which the description explains.
     choices = [f"`{choice}`" for choice in get_args(annotation) if choice != ""]
     return f" One of {', '.join(choices)}."
 

@@ -1,10 +1,10 @@
-"""What a stage costs at rest, as a table: writes that section of `README.md` from `template.yaml` and `samconfig.toml`.
+"""Writes the section of `README.md` on what an idle environment costs, from `template.yaml` and `samconfig.toml`.
 
 python -m local.docs.costs            write the section
-python -m local.docs.costs --check    refuse a section that no longer equals the template
+python -m local.docs.costs --check    fail if the section does not match the template
 
-Every quantity is read from what the template declares with a stage's parameters. What no template says (how long a
-sweep runs, how many long polls Lambda keeps) is a named assumption below.
+Every quantity is read from the template with an environment's parameters. What the template does not say (how long a
+sweep runs, how many long polls Lambda keeps open) is a named assumption below.
 """
 
 import re
@@ -30,8 +30,8 @@ BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end of what is made -->\n"
 class Price:
     """A list price in dollars, for one `unit`.
 
-    `source` is the page that shows it today. `compared` names the offer of AWS's Price List that it was compared with and
-    the day that offer was published; empty where nobody has compared it.
+    `source` is the web page that shows it today. `compared` names the offer of AWS's Price List that it was compared with
+    and the offer's publication date; empty if it was not compared.
     """
 
     dollars: float
@@ -43,7 +43,7 @@ class Price:
 REGION = "us-east-1"
 # List prices of that region, without any free tier. Look them up for your region.
 PRICES_AS_OF = "2026-11"
-# AWS's Price List was read in copies that others published, on 2026-11-30; these are the days of the offers copied.
+# AWS's Price List was read from third-party copies on 2026-11-30; these are the dates of the copied offers.
 _EC2, _VPC = "AmazonEC2, 2026-09-24", "AmazonVPC, 2026-08-31"
 _AURORA, _LAMBDA = "AmazonRDS, 2026-09-11", "AWSLambda, 2026-09-19"
 PRICES: Mapping[str, Price] = {
@@ -69,19 +69,19 @@ PRICES: Mapping[str, Price] = {
     "health_check": Price(0.50, "check and month", "aws.amazon.com/route53/pricing"),
     "health_check_https": Price(1.0, "check and month", "aws.amazon.com/route53/pricing"),
 }
-HOURS = 730.0  # a month, as AWS's own calculator takes it
+HOURS = 730.0  # hours a month, as in AWS's own calculator
 SECONDS = HOURS * 3600
 
-# Lambda keeps this many long polls open at each queue without provisioned pollers; each lasts 20 seconds.
+# Without provisioned pollers, Lambda keeps this many long polls open for each queue; each lasts 20 seconds.
 # Sources: docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html and
 # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html, read 2026-11.
 LONG_POLLS = 5
 LONG_POLL_SECONDS = 20
-# Aurora runs with no less than this while it is awake, whatever its least capacity.
+# While awake, Aurora never runs with less than this, whatever its minimum capacity.
 # Source: docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html, read 2026-11.
 LEAST_AWAKE_CAPACITY = 0.5
-SWEEP_SECONDS = 0.5  # assumed: a sweep that finds nothing
-STORED_GB = 1.0  # assumed: nearly nothing is in the database
+SWEEP_SECONDS = 0.5  # assumed: how long a sweep runs that finds nothing
+STORED_GB = 1.0  # assumed: the database is nearly empty
 # API Gateway keeps these for each route: Count, 4xx, 5xx, Latency, IntegrationLatency, DataProcessed.
 # Source: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html, read 2026-11.
 METRICS_OF_A_ROUTE = 6
@@ -89,14 +89,14 @@ METRICS_OF_A_ROUTE = 6
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the bill: what it is for, and the dollars a month in one stage."""
+    """One line of the bill: what it is for, and its dollars a month in one environment."""
 
     label: str
     dollars: float
 
 
 class Stack:
-    """The template with one stage's parameters, as far as costs need it."""
+    """The template with one environment's parameters, as far as costs need it."""
 
     def __init__(self, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self._template = template
@@ -115,18 +115,18 @@ class Stack:
         }
 
     def of_type(self, kind: str) -> Sequence[Mapping[str, Any]]:
-        """Return the properties of every resource of a type that the stage has."""
+        """Return the properties of every resource of a type that the environment has."""
         return [
             body.get("Properties", {}) for body in self.resources.values() if body["Type"] == kind
         ]
 
     def value(self, node: Any, default: Any = None) -> Any:
-        """Return what an expression over parameters gives; `default` where it gives no value."""
+        """Return the value of an expression over parameters; `default` if it has none."""
         found = self._resolver.resolve(node, "costs")
         return default if found is NO_VALUE else found
 
     def holds(self, condition: str) -> bool:
-        """Return whether a condition holds in the stage."""
+        """Return whether a condition is true in the environment."""
         return self._resolver.holds(condition, "costs")
 
     def functions(self) -> Sequence[Mapping[str, Any]]:
@@ -145,7 +145,7 @@ class Stack:
 
 
 def rows(stack: Stack) -> Sequence[Row]:
-    """Return the bill of a stage at rest; each stage has the same lines in the same order."""
+    """Return the bill of an idle environment; every environment has the same lines in the same order."""
     return [
         _way_out(stack),
         Row("its public address", len(stack.of_type("AWS::EC2::EIP")) * _monthly("public_address")),
@@ -163,7 +163,7 @@ def rows(stack: Stack) -> Sequence[Row]:
 
 
 def table(template: Mapping[str, Any], samconfig: Mapping[str, Any]) -> str:
-    """Return the table of all stages, in Markdown."""
+    """Return the table of all environments, in Markdown."""
     bills = [rows(Stack(template, parameters(samconfig, stage))) for stage in STAGES]
     lines = [f"| | {' | '.join(STAGES)} |", f"|{' --- |' * (len(STAGES) + 1)}"]
     for line in zip(*bills, strict=True):
@@ -177,9 +177,9 @@ def table(template: Mapping[str, Any], samconfig: Mapping[str, Any]) -> str:
 
 
 def section(template: Mapping[str, Any], samconfig: Mapping[str, Any]) -> str:
-    """Return the whole section between its two marks."""
+    """Return the whole section between its two markers."""
     return f"""
-Dollars a month while nobody uses it, by the list prices of us-east-1 ({PRICES_AS_OF}) without any free tier, computed from
+Dollars a month while nobody uses it, at the list prices of us-east-1 ({PRICES_AS_OF}) without any free tier, computed from
 `template.yaml` with the parameters in `samconfig.toml` (`local/docs/costs.py` has prices and assumptions). Where both environments
 differ, the text on the left names dev first. Requests, messages, mails, logs, stored media and traffic come on top.
 
@@ -193,7 +193,7 @@ poller (`PublishPollers`) {_monthly("poller"):.2f} dollars each.
 
 
 def _comparison() -> str:
-    """Return which prices were compared with what AWS publishes."""
+    """Return which prices were compared with AWS's Price List."""
     open_ = [name for name, price in PRICES.items() if not price.compared]
     return (
         f"{len(PRICES) - len(open_)} of the {len(PRICES)} prices were compared with AWS's Price List (published August and September "
@@ -202,14 +202,14 @@ def _comparison() -> str:
 
 
 def parameters(samconfig: Mapping[str, Any], stage: str) -> Mapping[str, str]:
-    """Return the template's parameters that a stage sets."""
+    """Return the template's parameters that an environment sets."""
     given = samconfig[stage]["deploy"]["parameters"]["parameter_overrides"]
     pairs = shlex.split(given) if isinstance(given, str) else given
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the section, or with `--check` say whether it is current; return the exit status."""
+    """Write the section, or with `--check` report whether it is current; return the exit status."""
     present = README.read_text()
     before, begin, rest = present.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) != ["--check"]:
         README.write_text(wanted)
     elif present != wanted:
-        print("README.md's costs are not what the template says; run `make docs`.", file=sys.stderr)
+        print("README.md's costs do not match the template; run `make docs`.", file=sys.stderr)
         return 1
     return 0
 
@@ -265,7 +265,7 @@ def _capacity(stack: Stack) -> Row:
 
 
 def _connected_seconds(stack: Stack) -> float:
-    """Return how long a sweep stays connected: for its own time, or until the server ends what a frozen process keeps."""
+    """Return how long a sweep stays connected: while it runs, or until the server closes a frozen process's connection."""
     given = stack.functions()[0]["Environment"]["Variables"]["DATABASE_MAY_SLEEP"]
     closes = stack.value(given) == "true"
     return SWEEP_SECONDS if closes else IDLE_SESSION_TIMEOUT.total_seconds()
@@ -320,7 +320,7 @@ def _sweeps(stack: Stack) -> Row:
 
 
 def _rates(stack: Stack) -> Sequence[float]:
-    """Return how many seconds lie between two firings of each sweep."""
+    """Return the seconds between two runs of each sweep."""
     return [
         _seconds_between(str(stack.value(event["ScheduleExpression"])))
         for _, event in stack.events("ScheduleV2")
@@ -347,7 +347,7 @@ def _alarms(stack: Stack) -> Row:
 
 
 def _metrics(stack: Stack) -> Row:
-    """Return what the gauges cost that every sweep writes. Counters are written, and cost, only where something happens."""
+    """Return the cost of the gauges that every sweep writes. Counters are written, and paid for, only when something happens."""
     source = (ROOT / "shared" / "core" / "metrics.py").read_text()
     count = len(re.findall(r"^def gauge_", source, re.MULTILINE))
     (api,) = stack.of_type("AWS::Serverless::HttpApi")
@@ -379,7 +379,7 @@ def _route_metrics(template: Mapping[str, Any]) -> float:
 
 
 def _monthly(name: str) -> float:
-    """Return what something costs a month that is paid by the hour."""
+    """Return the monthly cost of something that is billed by the hour."""
     return HOURS * PRICES[name].dollars
 
 

@@ -1,7 +1,7 @@
-"""Which refusals the code contains: finds every sentence that reaches a member, where it is written.
+"""Finds every refusal in the code: each sentence that reaches a member, at the place where it is written.
 
-A refusal is a call of a class that carries words to a member, or of a function that returns such a class. Its words are
-read from the source; what is filled in at run time is a name in braces. Tables of sentences are read by import.
+A refusal is a call of a class whose text reaches a member, or of a function that returns such a class. The text is
+read from the source; a value that is filled in at run time is a name in braces. Tables of sentences are imported.
 """
 
 import ast
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _MOST_FORMS = 8  # of one sentence, by what is filled in
 _MOST_DEPTH = 3  # of functions that write a sentence for another one
 _APP, _FIELD, _PLATFORM, _PART, _NOTICE = "app", "field", "platform", "part", "notice"
-# By the name of a class or of one that it is made from, so that a module may move.
+# By the name of a class or of one of its bases, so that a module can move.
 _KINDS: Mapping[str, str] = {
     "FieldProblem": _FIELD,
     "FieldRefused": _FIELD,
@@ -41,7 +41,7 @@ _KINDS: Mapping[str, str] = {
     "Notice": _NOTICE,
     "Letter": _NOTICE,
 }
-# What to do when the text does not say it. The first name that a class or one of its bases has decides.
+# What to do when the text does not say it. The first entry for the class or one of its bases applies.
 _USUAL: Mapping[str, str] = {
     "TokenExpired": "Nothing: Roost renews the token. If that fails, connect the channel again.",
     "RateLimited": "Nothing: Roost publishes when the platform's limit ends. While connecting: try again later.",
@@ -104,7 +104,7 @@ _NOT_READ = ("shared.db.migrations", "shared.core.config")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal. `code` is empty for words that complete another sentence, `status` where no request is answered."""
+    """One refusal. `code` is empty for words that complete another sentence, `status` if no request is answered."""
 
     module: str
     code: str
@@ -115,14 +115,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One notification or mail."""
+    """One notification or email."""
 
     title: str
     text: str
 
 
 def found_in_code() -> list[Refusal]:
-    """List all refusals, in the order of the modules; a sentence of a field and of the whole request comes once."""
+    """List all refusals, in the order of the modules. A sentence that is used for a field and for a whole request is listed once."""
     found = list(_of_obstacles())
     completed: set[tuple[str, str]] = set()
     for module in _modules():
@@ -143,25 +143,25 @@ def found_in_code() -> list[Refusal]:
 
 
 def notifications() -> list[Notification]:
-    """List what members are notified of, in the order of the modules."""
+    """List all notifications to members, in the order of the modules."""
     calls = [call for module in _modules() for call in _calls(module)]
     return [made for call in calls if call.kind == _NOTICE for made in _notifications(call)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The function around a call: what is assigned in it, and the class around that."""
+    """The function around a call, with its assignments and the class around it."""
 
     module: "_Module"
     owner: type | None = None
     assigned: Mapping[str, Sequence[ast.expr]] = field(default_factory=dict)
     added: Mapping[str, Sequence[ast.expr]] = field(default_factory=dict)
-    # By node, the blocks around it; by parameter, the class that it is (`type[ProviderError]`).
+    # The blocks around each node; the class that each parameter stands for (`type[ProviderError]`).
     blocks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
 
     def values_of(self, name: ast.Name) -> list[ast.expr]:
-        """List what a local may hold where it is read: the assignments before it, up to one that is always made."""
+        """List the values that a local can have where it is read: the assignments before it, back to an unconditional one."""
         around = self.blocks.get(id(name), ())
         found: list[ast.expr] = []
         before = sorted(self.assigned.get(name.id, ()), key=lambda value: value.lineno)
@@ -207,10 +207,10 @@ def _module(name: str) -> _Module:
 
 
 def _of_obstacles() -> Iterator[Refusal]:
-    """List the sentences of the table of what keeps a post from going out, as each step writes them."""
+    """List the sentences of the obstacles that keep a post from being published, as each step writes them."""
     for one in OBSTACLES:
         for step in Step:
-            if one.sentence and step in one.at and step is not Step.STAGE:  # which says nothing
+            if one.sentence and step in one.at and step is not Step.STAGE:  # which has no sentence
                 words = obstacles.sentence(one, step, channel="{channel}", reason="{reason}")
                 usual = _BY_CODE.get(one.verdict, "")
                 yield Refusal(obstacles.__name__, one.verdict, _STATUS.get(step, ""), words, usual)
@@ -250,7 +250,7 @@ def _within(function: ast.FunctionDef, scope: _Scope) -> _Scope:
 
 
 def _classes(function: ast.FunctionDef) -> dict[str, str]:
-    """Find the parameters that are classes, with the name of the class that each is made from."""
+    """Find the parameters that are classes, with the name of each class."""
     every = [*function.args.args, *function.args.kwonlyargs]
     return {
         one.arg: one.annotation.slice.id
@@ -305,7 +305,7 @@ def _call(node: ast.Call, scope: _Scope) -> _Call | None:
 
 
 def _resolve(node: ast.expr, scope: _Scope) -> Any:
-    """Find what is called; `super().__init__` is the class itself."""
+    """Resolve the name of the called object; `super().__init__` is the class itself."""
     if isinstance(node, ast.Attribute):
         if ast.unparse(node) == "super().__init__":
             return scope.owner
@@ -326,7 +326,7 @@ def _names_in(values: Sequence[ast.expr]) -> list[ast.Name]:
 
 
 def _returned(target: Any) -> Any:
-    """Return the class that a function returns, without `None` beside it."""
+    """Return the class that a function returns, without `None`."""
     module = str(getattr(target, "__module__", ""))
     if not callable(target) or not module.startswith(("shared.", "functions.")):
         return None
@@ -354,7 +354,7 @@ def _refusals(call: _Call) -> Iterator[Refusal]:
 
 
 def _completed(call: _Call) -> Iterator[str]:
-    """Write a refusal's words; where a function of the module completes a sentence of its own, the whole sentence."""
+    """Write a refusal's text. Where a function of the module completes a sentence, write the whole sentence."""
     arguments = _arguments(call)
     templates = _templates(call)
     if not templates:
@@ -368,7 +368,7 @@ def _completed(call: _Call) -> Iterator[str]:
 
 
 def _templates(call: _Call) -> list[str]:
-    """List the sentences of the called function that one of its own parameters completes."""
+    """List the called function's sentences that one of its parameters completes."""
     if isinstance(call.target, type):
         return []
     function = call.scope.module.functions.get(getattr(call.target, "__name__", ""))
@@ -392,7 +392,7 @@ def _words(call: _Call) -> Iterator[str]:
 
 
 def _fills_in(call: _Call) -> bool:
-    """Return whether the class has a sentence of its own, which its arguments complete."""
+    """Return whether the class has its own sentence, completed by its arguments."""
     made = call.target
     if not isinstance(made, type) or call.kind not in (_APP, _PLATFORM) or made is call.scope.owner:
         return False
@@ -400,7 +400,7 @@ def _fills_in(call: _Call) -> bool:
 
 
 def _arguments(call: _Call) -> list[tuple[str, ast.expr]]:
-    """List a call's arguments with the names of their parameters, where these are known."""
+    """List a call's arguments with the names of their parameters where known."""
     names: list[str] = []
     if call.kind == _FIELD:
         names = ["path", "code", "message"]
@@ -488,7 +488,7 @@ def _texts(node: ast.expr, scope: _Scope) -> list[str]:
 
 
 def _forms(node: ast.expr, scope: _Scope, depth: int = 0) -> list[str]:
-    """Write a text in each form that it can have, with a name in braces for what is filled in."""
+    """Write each form that a text can have, with names in braces for values that are filled in."""
     return _written(node, scope, depth)[:_MOST_FORMS] or [_placeholder(node)]
 
 
@@ -517,7 +517,7 @@ def _written(node: ast.expr, scope: _Scope, depth: int) -> list[str]:
 
 
 def _part(node: ast.expr, scope: _Scope, depth: int) -> list[str]:
-    """Write a piece of a sentence: only what is text itself is filled in here."""
+    """Write a piece of a sentence; only literal text is filled in here."""
     if not isinstance(node, ast.FormattedValue):
         return _forms(node, scope, depth)
     inner = node.value
@@ -562,7 +562,7 @@ def _of_table(node: ast.expr, scope: _Scope) -> list[str]:
 
 
 def _of_call(node: ast.Call, scope: _Scope, depth: int) -> list[str]:
-    """Read what `"...".strip()`, `TABLE.get(...)` or a function that writes a sentence gives."""
+    """Read the result of `"...".strip()`, `TABLE.get(...)` or a function that writes a sentence."""
     if isinstance(node.func, ast.Attribute):
         if node.func.attr in {"strip", "format", "rstrip"}:
             return _forms(node.func.value, scope, depth)
@@ -585,7 +585,7 @@ def _of_call(node: ast.Call, scope: _Scope, depth: int) -> list[str]:
 
 
 def _placeholder(node: ast.expr) -> str:
-    """Name what is filled in by the last name of its expression."""
+    """Name a filled-in value after the last name of its expression."""
     if isinstance(node, ast.Attribute):
         return _placeholder(node.value) if node.attr == "__name__" else f"{{{node.attr}}}"
     if isinstance(node, ast.Name):

@@ -16,7 +16,7 @@ TARGET = ROOT / "docs" / "openapi.json"
 
 
 def apps() -> list[FastAPI]:
-    """Return the application of every function that has one, in the order of their names."""
+    """Return the application of every function that has one, ordered by name."""
     names = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     modules = [importlib.import_module(f"functions.{name}.app") for name in names]
     found = [getattr(module, "app", None) for module in modules]
@@ -24,7 +24,7 @@ def apps() -> list[FastAPI]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check; 1 if the committed document is stale."""
+    """Write or check the document; return 1 if the committed one is stale."""
     text = as_text(describe(apps()))
     if "--check" not in arguments:
         TARGET.write_text(text)

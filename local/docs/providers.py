@@ -1,7 +1,7 @@
-"""What each platform takes, as a page: writes `docs/providers.md` from the providers' tables.
+"""Writes `docs/providers.md`, what each platform accepts, from the providers' tables.
 
 python -m local.docs.providers            write the page
-python -m local.docs.providers --check    refuse a page that no longer equals the code
+python -m local.docs.providers --check    fail if the page does not match the code
 """
 
 import sys
@@ -56,19 +56,19 @@ _POWERS: Mapping[type, str] = {
 
 
 def markdown() -> str:
-    """Return the page's text: one table over all, then one section each, in the order they are offered."""
+    """Return the page's text: one table of all providers, then a section for each, in the order in which they are offered."""
     all_providers = [provider(slug) for slug in slugs()]
     rows = "".join(_row(one) for one in all_providers)
     return _HEAD + rows + "".join(_section(one) for one in all_providers)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with `--check` say whether it is current; return the exit status."""
+    """Write the page, or with `--check` report whether it is current; return the exit status."""
     if list(arguments) != ["--check"]:
         PAGE.write_text(markdown())
         return 0
     if not PAGE.exists() or PAGE.read_text() != markdown():
-        print("docs/providers.md is not what the code says; run `make docs`.", file=sys.stderr)
+        print("docs/providers.md does not match the code; run `make docs`.", file=sys.stderr)
         return 1
     return 0
 
@@ -135,7 +135,7 @@ def _connecting(spec: ProviderSpec) -> str:
         if isinstance(spec.auth, OAuth2)
         else ""
     )
-    page = "; then a page is chosen" if spec.choose_page else ""
+    page = "; then the member chooses a platform page" if spec.choose_page else ""
     return f"{_auth(spec)} with {credentials}{scopes}{page}"
 
 
@@ -194,15 +194,15 @@ def _repeats(one: Provider) -> str:
     if promise.form is IdempotencyForm.HEADER:
         lasting = f" for {_duration(promise.lifetime)}" if promise.lifetime else ""
         where = (
-            " where the server's software is known to; elsewhere a post without an answer is looked up"
+            " if the server's software is known to support it; otherwise a post without an answer is looked up"
             if isinstance(one, CanReadServer)
             else ""
         )
         return f"recognized by a header{lasting}{where} ({promise.source})"
     if promise.form is IdempotencyForm.RECORD_KEY:
-        return f"recognized by the record's key, for ever ({promise.source})"
-    return "would be a second post; without an answer it is " + (
-        "looked up" if isinstance(one, CanLookUp) else "said to be unconfirmed"
+        return f"recognized by the record's key, forever ({promise.source})"
+    return "would create a second post; without an answer, the post is " + (
+        "looked up" if isinstance(one, CanLookUp) else "unconfirmed"
     )
 
 

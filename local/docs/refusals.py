@@ -1,7 +1,7 @@
-"""Which refusals a member can meet, as a page: writes `docs/refusals.md` from the code that raises them.
+"""Writes `docs/refusals.md`, every refusal that a member can meet, from the code that raises them.
 
 python -m local.docs.refusals            write the page
-python -m local.docs.refusals --check    refuse a page that no longer matches the code
+python -m local.docs.refusals --check    fail if the page does not match the code
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How the sandbox runs on its own: `python -m local.sandbox --home DIR --port N`."""
+"""Runs the sandbox alone: `python -m local.sandbox --home DIR --port N`."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 
 
 def main() -> None:
-    """Serve until Ctrl-C. Port 0 takes a free one; the address is printed once it is served."""
+    """Serve until Ctrl-C. Port 0 chooses a free one; the address is printed when the sandbox is ready."""
     arguments = _arguments()
     try:
         listener = listen(arguments.port, what="the sandbox", variable="--port")
@@ -33,9 +33,9 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.sandbox", description=__doc__)
-    parser.add_argument("--home", type=Path, default=Path(".roost"), help="where its state is kept")
+    parser.add_argument("--home", type=Path, default=Path(".roost"), help="folder for its state")
     parser.add_argument("--port", type=int, default=3003, help="0: any free one")
-    parser.add_argument("--public-url", help="its address as others see it, if another")
+    parser.add_argument("--public-url", help="its public address, if it differs")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Who is on the network, which programs act for them, and with which tokens."""
+"""The network's accounts, the programs that act for them, and their tokens."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ NAME = re.compile(r"[a-z0-9_]{1,30}")
 
 
 class NameRefused(ValueError):
-    """The name has characters that no account may have."""
+    """The name has characters that are not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who posts. `name` is what stands after the @."""
+    """An account that posts. `name` is the part after the @."""
 
     id: int
     name: str
@@ -31,7 +31,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that registered itself. `scopes` is what its tokens may have at most."""
+    """A program that registered itself. Its tokens can have at most these `scopes`."""
 
     id: int
     client_id: str
@@ -44,7 +44,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an authorization code stands for."""
+    """The grant behind an authorization code."""
 
     client: int
     account: int
@@ -55,7 +55,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a bearer token allows. `account` is None for a client acting for itself."""
+    """The permissions of a bearer token. `account` is None for a client that acts for itself."""
 
     client: int
     account: Account | None
@@ -63,16 +63,16 @@ class Token:
     revoked: bool
 
     def allows(self, wanted: Sequence[str]) -> bool:
-        """Whether one of `wanted` is granted; `write` includes `write:statuses`."""
+        """True if one of `wanted` is granted; `write` includes `write:statuses`."""
         held = set(self.scopes)
         return any(scope in held or scope.partition(":")[0] in held for scope in wanted)
 
 
 def ensure_account(database: Database, name: str) -> Account:
-    """Return the account called `name`, made now when there is none.
+    """Return the account called `name`; create it if it does not exist.
 
     Raises:
-        NameRefused: something else than a-z, 0-9 and _, or longer than 30.
+        NameRefused: the name has other characters than a-z, 0-9 and _, or more than 30.
     """
     name = name.strip().removeprefix("@").lower()
     if not NAME.fullmatch(name):
@@ -98,7 +98,7 @@ def find_account_by_name(database: Database, name: str) -> Account | None:
 
 
 def list_accounts(database: Database) -> list[Account]:
-    """List everybody, in the order of joining."""
+    """List all accounts in the order of creation."""
     return [_account(row) for row in database.rows("SELECT * FROM accounts ORDER BY id")]
 
 
@@ -124,7 +124,7 @@ def register_client(
     redirect_uris: Sequence[str],
     scopes: Sequence[str],
 ) -> Client:
-    """Make a client with a new id and secret."""
+    """Create a client with a new id and secret."""
     client = Client(
         id=database.new_id(),
         client_id=secrets.token_urlsafe(32),
@@ -167,7 +167,7 @@ def find_client_by_name(
 
 
 def client_names(database: Database, ids: Sequence[int]) -> dict[int, tuple[str, str | None]]:
-    """Map client numbers to name and website."""
+    """Map client ids to name and website."""
     marks = ", ".join("?" for _ in ids)
     rows = database.rows(
         f"SELECT id, name, website FROM clients WHERE id IN ({marks})",  # noqa: S608  # marks only
@@ -189,7 +189,7 @@ def _client(row: sqlite3.Row) -> Client:
 
 
 def issue_code(database: Database, grant: Grant) -> str:
-    """Make an authorization code, good for one exchange within ten minutes."""
+    """Create an authorization code that is valid for one exchange within ten minutes."""
     code = secrets.token_urlsafe(32)
     now = database.now_ms()
     with database.transaction():
@@ -205,7 +205,7 @@ def issue_code(database: Database, grant: Grant) -> str:
 
 
 def find_grant(database: Database, code: str) -> Grant | None:
-    """Return what `code` stands for, unless it is used up, too old or never was ours."""
+    """Return the grant of `code`; None if it is used, expired or unknown."""
     row = database.row(
         "SELECT client, account, redirect_uri, scopes, challenge FROM codes"
         " WHERE code_hash = ? AND expires_ms > ?",
@@ -215,7 +215,7 @@ def find_grant(database: Database, code: str) -> Grant | None:
 
 
 def use_code(database: Database, code: str) -> bool:
-    """Use `code` up; False when somebody was faster."""
+    """Mark `code` as used. Return False if another request already used it."""
     return bool(
         database.rows("DELETE FROM codes WHERE code_hash = ? RETURNING client", _digest(code))
     )
@@ -224,7 +224,7 @@ def use_code(database: Database, code: str) -> bool:
 def issue_token(
     database: Database, *, client: int, account: int | None, scopes: Sequence[str]
 ) -> str:
-    """Make a bearer token. Only its hash is kept."""
+    """Create a bearer token. Only its hash is stored."""
     token = secrets.token_urlsafe(32)
     database.insert(
         "INSERT INTO tokens (token_hash, client, account, scopes, created_ms) VALUES (?, ?, ?, ?, ?)",

@@ -52,7 +52,7 @@ def _account_in_path(call: Call) -> Account:
 
 
 def list_account_statuses(call: Call) -> Response:
-    """Answer with a page of an account's statuses, newest first, and a `Link` to the next and the one before."""
+    """Answer with a page of an account's statuses, newest first, with a `Link` to the next and the previous page."""
     account = _account_in_path(call)
     window = Window(
         limit=call.params.number("limit", default=20, most=40),
@@ -97,7 +97,7 @@ def search(call: Call) -> Response:
 
 
 def search_accounts(call: Call) -> Response:
-    """Answer `GET /api/v1/accounts/search`, what a client asks while somebody types a mention."""
+    """Answer `GET /api/v1/accounts/search`, which clients call while a user types a mention."""
     call.account("read", "read:accounts")
     return JSONResponse(_matching_accounts(call))
 
@@ -117,7 +117,7 @@ def upload_media(call: Call) -> Response:
 
 
 def upload_media_at_once(call: Call) -> Response:
-    """Answer `POST /api/v1/media`, the old way: the file is ready when the answer comes."""
+    """Answer the older `POST /api/v1/media`, which answers when the file is ready."""
     file = _uploaded(call, processing=timedelta(0))
     if not file.readable:
         raise _broken_file()
@@ -213,7 +213,7 @@ def _status_response(call: Call, status: Status) -> Response:
 
 
 def get_status_context(call: Call) -> Response:
-    """Answer with what led to a status and what followed, as far as the caller may see it."""
+    """Answer with a status's ancestors and descendants, as far as the caller may see them."""
     status = statuses.get(call.database, call.path("id"), viewer=call.viewer)
     around = {
         "ancestors": statuses.ancestors(call.database, status),
@@ -253,5 +253,5 @@ def get_old_instance(call: Call) -> Response:
 
 
 def no_such_method(_call: Call) -> Response:
-    """Answer everything else below `/api/`."""
+    """Answer every other path below `/api/`."""
     raise not_found()

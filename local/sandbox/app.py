@@ -1,8 +1,8 @@
-"""The sandbox: a small social network on one machine that speaks Mastodon's API, keeps what it was told, and misbehaves on request.
+"""The sandbox: a small social network on one machine with Mastodon's API, durable state, and faults on request.
 
-In a program: `make_sandbox(home, public_url=...)` is an ASGI application to be served under that address;
-`ensure_account`, `ensure_client` and `issue_token` connect without a browser. On its own: `python -m local.sandbox`.
-State is in `home/sandbox.sqlite3` and `home/sandbox-media/`, committed before a request is answered.
+In a program, `make_sandbox(home, public_url=...)` returns an ASGI application to be served at that address;
+`ensure_account`, `ensure_client` and `issue_token` connect without a browser. `python -m local.sandbox` runs it alone.
+Its state is in `home/sandbox.sqlite3` and `home/sandbox-media/`, and is committed before a request is answered.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ ROOST_SCOPES = ("read:accounts", "read:statuses", "write:media", "write:statuses
 
 
 class Sandbox:
-    """A running network, as an ASGI application and for programs in the same process."""
+    """A running network: an ASGI application with methods for programs in the same process."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -37,16 +37,14 @@ class Sandbox:
         self._web.state.network = network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; the server's transport is kept where a fault can close it.
+        """Serve one connection, and keep the server's transport so that a fault can close it.
 
-        ASGI has no message for closing a connection without an answer, so `uvicorn`'s request cycle, whose method
-        `send` is, is asked for its transport. Elsewhere there is none, and a drop is raised as `ConnectionDropped`.
+        ASGI has no message for closing a connection without an answer, so the transport is taken from uvicorn's request
+        cycle, to which the method `send` belongs. Other servers have no transport, and a drop raises `ConnectionDropped`.
         """
         cycle = getattr(send, "__self__", None)
         scope[TRANSPORT] = getattr(cycle, "transport", None)
-        if (
-            scope["type"] == "http"
-        ):  # Mastodon takes a slash at the end, and there are clients that send it
+        if scope["type"] == "http":  # Mastodon accepts a trailing slash, and some clients send one
             scope["path"] = scope["path"].rstrip("/") or "/"
         await self._web(scope, receive, send)
 
@@ -55,11 +53,11 @@ class Sandbox:
         self.network.database.close()
 
     def next_moment(self) -> datetime | None:
-        """When something that was asked for is done: an uploaded file is ready."""
+        """Return when the next uploaded file is ready."""
         return media.next_ready(self.network.database)
 
     def ensure_account(self, name: str) -> Account:
-        """Return the account called `name`, made now when there is none."""
+        """Return the account called `name`; create it if it does not exist."""
         return accounts.ensure_account(self.network.database, name)
 
     def ensure_client(
@@ -85,7 +83,7 @@ class Sandbox:
     def issue_token(
         self, account: Account, client: Client, *, scopes: Sequence[str] | None = None
     ) -> str:
-        """Make a bearer token of `client` for `account`; with all the client's scopes if none are named."""
+        """Create a bearer token of `client` for `account`, with all the client's scopes if none are given."""
         return accounts.issue_token(
             self.network.database,
             client=client.id,
@@ -101,10 +99,10 @@ def make_sandbox(
     clock: Clock = system_clock.now,
     processing: timedelta = PROCESSING,
 ) -> Sandbox:
-    """Open the network kept in `home`, which is made when it is missing.
+    """Open the network in `home`; create the folder if it does not exist.
 
-    `processing` is how long an uploaded file is unfinished; real servers take longer for films than for pictures, here
-    all take the same.
+    `processing` is how long an uploaded file is unfinished. Real servers take longer for videos than for pictures;
+    here both take the same time.
     """
     media_directory = home / "sandbox-media"
     media_directory.mkdir(parents=True, exist_ok=True)

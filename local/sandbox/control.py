@@ -1,15 +1,15 @@
-"""What a program may tell and ask the sandbox beyond Mastodon's API.
+"""The sandbox's control requests beyond Mastodon's API.
 
 POST   /_faults    {"kind": "statuses", "action": "drop_after_accept", "count": 1, "account": "ada"}
-spoil the next `count` requests of a kind (`faults.py` lists kinds and actions), and only
-those of one account when it is named
+let the next `count` requests of a kind fail (`faults.py` lists kinds and actions); with an
+account, only those of that account
 POST   /_faults    {"trait": "no_keys"}
-differ from Mastodon as other software does, until told to behave again: no_keys,
+differ from Mastodon as other software does, until the next DELETE: no_keys,
 coarse_scopes, odd_addresses, v1_only, slow_forever, compressed
-GET    /_faults    what is still to come
-DELETE /_faults    behave again
-GET    /_log       the last 20,000 API requests in the order they came
-GET    /_statuses  everything that stands, oldest first; with ?deleted=true also what was taken back
+GET    /_faults    the remaining faults
+DELETE /_faults    remove all faults and traits
+GET    /_log       the last 20,000 API requests in the order of arrival
+GET    /_statuses  all statuses, oldest first; with ?deleted=true including deleted ones
 """
 
 from pydantic import ValidationError
@@ -53,7 +53,7 @@ async def clear_faults(request: Request) -> Response:
 
 
 def list_requests(request: Request) -> Response:
-    """Answer `GET /_log`. `status` is null where no answer went out, or none in time."""
+    """Answer `GET /_log`. `status` is null if no answer was sent, or none in time."""
     rows = network_of(request).database.rows("SELECT * FROM requests ORDER BY id")
     entries = [
         {

@@ -1,4 +1,4 @@
-"""Where the sandbox keeps its state: one SQLite file that outlives the process, however that ends."""
+"""The sandbox's state: one SQLite file that survives any end of the process."""
 
 import sqlite3
 import threading
@@ -9,8 +9,8 @@ from pathlib import Path
 
 Clock = Callable[[], datetime]
 
-# `synchronous = NORMAL`: a commit is in the write-ahead log, out of the process's hands, before it returns, so a
-# kill -9 loses nothing; only a power cut may. It spares an fsync for each of several writes a request makes.
+# With `synchronous = NORMAL`, a commit is in the write-ahead log, outside the process, before it returns. So `kill -9`
+# loses nothing; only a power cut may. It saves an fsync for each of a request's writes.
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS requests (
 
 
 class Database:
-    """One connection that threads share in turn, and the sandbox's clock and ids."""
+    """One connection that threads use in turn, with the sandbox's clock and ids."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._clock = clock
@@ -113,13 +113,13 @@ class Database:
         self._last_id = self._highest_id()
 
     def close(self) -> None:
-        """Close the file; whatever was answered is already in it."""
+        """Close the file, which already contains every answered request."""
         with self._lock:
             self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the database alone; commit at the end, or leave no trace when something was raised."""
+        """Lock the database; commit at the end, or roll back on an exception."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -130,7 +130,7 @@ class Database:
             self._connection.execute("COMMIT")
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """Run one statement and return its rows; outside a transaction it commits by itself."""
+        """Run one statement and return its rows; outside a transaction it commits immediately."""
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
 
@@ -139,7 +139,7 @@ class Database:
         return next(iter(self.rows(sql, *values)), None)
 
     def insert(self, sql: str, *values: object) -> int:
-        """Run one INSERT and return the row's number."""
+        """Run one INSERT and return the row's id."""
         with self._lock:
             return self._connection.execute(sql, values).lastrowid or 0
 
@@ -148,7 +148,7 @@ class Database:
         return int(self._clock().timestamp() * 1000)
 
     def new_id(self) -> int:
-        """Make an id as Mastodon does: milliseconds and a counter, always greater than those before."""
+        """Create an id as Mastodon does, from milliseconds and a counter; always greater than all earlier ids."""
         with self._lock:
             self._last_id = max(self.now_ms() << 16, self._last_id + 1)
             return self._last_id

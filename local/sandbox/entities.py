@@ -1,7 +1,7 @@
-"""What accounts, statuses, files and the network look like in Mastodon's JSON.
+"""Mastodon's JSON for accounts, statuses, files and the network.
 
-Source: docs.joinmastodon.org/entities, read 2026-11. Fields of features the sandbox lacks (boosts, polls, follows) are
-there with the value that says "none".
+Source: docs.joinmastodon.org/entities, read 2026-11. Fields of features that the sandbox lacks (boosts, polls, follows)
+have the value that means "none".
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ from shared.core.clock import to_wire
 
 Entity = dict[str, Any]
 
-VERSION = "4.5.0"  # it keeps the promises of this one
-FORGETFUL_VERSION = "0.20.0+git-1a2b3c4"  # as GoToSocial, which keeps no keys, writes it
+VERSION = "4.5.0"  # the version whose behavior the sandbox has
+FORGETFUL_VERSION = (
+    "0.20.0+git-1a2b3c4"  # in the format of GoToSocial, which keeps no idempotency keys
+)
 SCOPES = (
     *("profile", "read", "write", "push", "follow"),
     *("read:accounts", "read:search", "read:statuses", "read:notifications"),
@@ -133,7 +135,7 @@ def _size(width: int, height: int) -> Entity:
 def status_entities(
     network: Network, listed: Sequence[Status], *, viewer: Account | None
 ) -> list[Entity]:
-    """Describe statuses, in their order, with few statements however many they are."""
+    """Describe statuses in their order; the number of statements does not depend on the number of statuses."""
     database = network.database
     ids = [status.id for status in listed]
     files = media.media_of(database, ids)
@@ -223,7 +225,7 @@ def _mention_entity(network: Network, account: Account) -> Entity:
 
 
 def deleted_status_entity(network: Network, status: Status, *, viewer: Account) -> Entity:
-    """Describe a status that is to be deleted: with its source text in place of the HTML."""
+    """Describe a status before its deletion, with its source text instead of the HTML."""
     entity = status_entities(network, [status], viewer=viewer)[0]
     del entity["content"]
     return {**entity, "text": status.text}
@@ -267,7 +269,7 @@ def _configuration() -> Entity:
             "video_frame_rate_limit": 120,
             "video_matrix_limit": 8_294_400,
         },
-        "polls": {  # the shape demands them; a status with a poll is refused
+        "polls": {  # required by the format; a status with a poll is refused
             "max_options": 4,
             "max_characters_per_option": 50,
             "min_expiration": 300,

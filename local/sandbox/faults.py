@@ -1,6 +1,6 @@
-"""How the sandbox is told to misbehave, so that a publisher can be seen to cope.
+"""Faults that the sandbox produces on request, to test how a publisher handles them.
 
-Faults are tried in the order they were asked for, and one request meets at most one. They are gone after a restart.
+Faults are tried in the order in which they were added, and one request meets at most one. A restart removes them.
 """
 
 import threading
@@ -14,25 +14,25 @@ from starlette.types import Receive, Scope, Send
 
 from local.sandbox.refusals import Refused, invalid_grant, token_invalid
 
-# Where the ASGI scope holds the server's transport (`app.py` puts it there).
+# The ASGI scope's entry for the server's transport, set by `app.py`.
 TRANSPORT = "roost.sandbox.transport"
 
 
 class Kind(StrEnum):
-    """Which requests a fault may hit."""
+    """The kinds of requests that a fault can hit."""
 
     STATUSES = "statuses"  # POST /api/v1/statuses
     MEDIA = "media"  # an upload, or a change of its description
     PROCESSING = "processing"  # GET /api/v1/media/:id
     TOKEN = "token"  # POST /oauth/token  # noqa: S105  # a kind, no secret
     VERIFY = "verify"  # GET /api/v1/accounts/verify_credentials
-    READ = "read"  # every other request that changes nothing
-    OTHER = "other"  # every other request that does: apps, revoke, delete
+    READ = "read"  # every other request without side effects
+    OTHER = "other"  # every other request with side effects: apps, revoke, delete
     ANY = "any"
 
 
 class Action(StrEnum):
-    """What happens to a request that a fault hits. Nothing is carried out unless it says so."""
+    """What happens to a request that a fault hits. The request is not carried out unless stated."""
 
     INTERNAL_ERROR = "500"
     UNAVAILABLE = "503"
@@ -41,30 +41,30 @@ class Action(StrEnum):
     INVALID_GRANT = "invalid_grant"
     DROP_BEFORE = "drop_before"  # the connection closes without an answer
     DROP_AFTER_ACCEPT = "drop_after_accept"  # carried out; the connection closes without an answer
-    ERROR_AFTER_ACCEPT = "500_after_accept"  # carried out; the answer is 500 all the same
-    TIMEOUT = "timeout"  # carried out; the answer is held back for `seconds`
+    ERROR_AFTER_ACCEPT = "500_after_accept"  # carried out, but the answer is 500
+    TIMEOUT = "timeout"  # carried out; the answer is delayed by `seconds`
 
     @property
     def carries_out(self) -> bool:
-        """Whether the request takes effect although its caller does not learn of it."""
+        """True if the request takes effect although its caller gets no success answer."""
         return self in (Action.DROP_AFTER_ACCEPT, Action.ERROR_AFTER_ACCEPT, Action.TIMEOUT)
 
 
 class Trait(StrEnum):
-    """How the whole server differs from Mastodon, as other software does, until it behaves again."""
+    """A difference of the whole server from Mastodon, as in other software, until it is removed."""
 
-    NO_KEYS = "no_keys"  # it keeps no idempotency keys, and names itself as GoToSocial does
-    COARSE_SCOPES = "coarse_scopes"  # it knows `read` and `write`, and nothing finer
-    ODD_ADDRESSES = "odd_addresses"  # its posts have addresses of another form
+    NO_KEYS = "no_keys"  # keeps no idempotency keys, and reports a version like GoToSocial's
+    COARSE_SCOPES = "coarse_scopes"  # knows only the scopes `read` and `write`
+    ODD_ADDRESSES = "odd_addresses"  # its posts' addresses have another form
     V1_ONLY = (
-        "v1_only"  # it has the first version of the instance document, without a configuration
+        "v1_only"  # has only the first version of the instance document, without a configuration
     )
-    SLOW = "slow_forever"  # it carries every post out and never answers
-    COMPRESSED = "compressed"  # it packs every answer, whatever the request allows
+    SLOW = "slow_forever"  # carries out every post and never answers
+    COMPRESSED = "compressed"  # compresses every answer, whatever the request accepts
 
 
 class NewTrait(BaseModel):
-    """What `POST /_faults` takes instead of a fault."""
+    """The other body of `POST /_faults`: a trait."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,7 +72,7 @@ class NewTrait(BaseModel):
 
 
 class Fault(BaseModel):
-    """What `POST /_faults` takes. `retry_after` (seconds) goes with 429 and 503, `seconds` with timeout."""
+    """The body of `POST /_faults`. `retry_after` (seconds) goes with 429 and 503, `seconds` with timeout."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,7 +84,7 @@ class Fault(BaseModel):
     account: str | None = None
 
     def hits(self, kind: Kind, account: str | None) -> bool:
-        """Whether a request of `kind` by `account` is meant."""
+        """True if the fault applies to a request of `kind` by `account`."""
         return self.kind in (kind, Kind.ANY) and self.account in (account, None)
 
 
@@ -98,7 +98,7 @@ class _Pending:
 
 
 class Faults:
-    """The faults still to come; threads may share it."""
+    """The remaining faults. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,27 +106,27 @@ class Faults:
         self._traits: set[Trait] = set()
 
     def become(self, trait: Trait) -> None:
-        """Differ in this from now on."""
+        """Add a trait."""
         with self._lock:
             self._traits.add(trait)
 
     def has(self, trait: Trait) -> bool:
-        """Return whether the server differs in this."""
+        """Return whether the server has the trait."""
         with self._lock:
             return trait in self._traits
 
     def traits(self) -> list[str]:
-        """List in what the server differs."""
+        """List the server's traits."""
         with self._lock:
             return sorted(self._traits)
 
     def add(self, fault: Fault) -> None:
-        """Let `fault` hit the next `fault.count` requests it means."""
+        """Apply `fault` to the next `fault.count` matching requests."""
         with self._lock:
             self._pending.append(_Pending(fault, fault.count))
 
     def take(self, kind: Kind, account: str | None) -> Fault | None:
-        """Use up one hit and return its fault, if the request meets one."""
+        """Return the first fault that applies to the request, and reduce its count; None if none applies."""
         with self._lock:
             for pending in self._pending:
                 if pending.fault.hits(kind, account):
@@ -139,7 +139,7 @@ class Faults:
         return None
 
     def listed(self) -> list[dict[str, object]]:
-        """List what is still to come, in the order it is tried."""
+        """List the remaining faults in the order in which they are tried."""
         with self._lock:
             return [
                 {**pending.fault.model_dump(mode="json"), "remaining": pending.remaining}
@@ -147,14 +147,14 @@ class Faults:
             ]
 
     def clear(self) -> None:
-        """Behave again."""
+        """Remove all faults and traits."""
         with self._lock:
             self._pending.clear()
             self._traits.clear()
 
 
 def refusal(fault: Fault) -> Refused:
-    """Say what a fault that answers says. A real server's 500 has no more words than this."""
+    """Return the refusal of a fault that answers. A real server's 500 has no more text than this."""
     match fault.action:
         case Action.UNAUTHORIZED:
             return token_invalid()
@@ -172,14 +172,14 @@ def refusal(fault: Fault) -> Refused:
 
 
 class ConnectionDropped(ConnectionError):
-    """What a caller in this process sees instead of a closed socket."""
+    """Raised to a caller in this process instead of closing a socket."""
 
 
 class Dropped(Response):
-    """No answer at all: the socket closes."""
+    """Closes the socket without an answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
-        """Close the connection under the server's feet, and wait until it has noticed."""
+        """Close the connection's transport, and wait until the server has noticed."""
         transport = scope.get(TRANSPORT)
         if transport is None:
             raise ConnectionDropped("The sandbox was told to drop this connection.")

@@ -1,6 +1,6 @@
-"""What every API request passes on its way: it is noted, perhaps spoiled, carried out, and its answer noted.
+"""The path of every API request: it is logged, may meet a fault, is carried out, and its answer is logged.
 
-The note is committed before anything else happens, so `GET /_log` counts a request even when the process died in it.
+The log entry is committed first, so `GET /_log` contains a request even if the process died during it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ KEPT_ENTRIES = 20_000
 
 
 def gated(kind: Kind, handler: Handler) -> Endpoint:
-    """Make an endpoint of `handler`, whose requests are of `kind`."""
+    """Make an endpoint from `handler` for requests of `kind`."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -71,7 +71,7 @@ def _answer(
 
 
 def _account_name(call: Call, kind: Kind) -> str | None:
-    """Name whose request it is; for a token request, whose code it brings."""
+    """Return the name of the request's account; for a token request, the account of its code."""
     if call.viewer is not None:
         return call.viewer.name
     code = call.params.text("code") if kind == Kind.TOKEN else None
@@ -88,7 +88,7 @@ def _carried_out(call: Call, handler: Handler) -> Response:
 
 
 def refused_response(error: Refused) -> Response:
-    """Write a refusal as Mastodon does."""
+    """Write a refusal in Mastodon's format."""
     body = {"error": error.error}
     if error.description:
         body["error_description"] = error.description
@@ -110,7 +110,7 @@ def _spoiled(database: Database, fault: Fault) -> Response:
 
 
 async def _hold(request: Request, seconds: float) -> None:
-    """Wait, unless the caller leaves first."""
+    """Wait until the delay or the caller's connection ends."""
     try:
         async with asyncio.timeout(seconds):
             while (await request.receive())["type"] != "http.disconnect":
@@ -126,7 +126,7 @@ def _note_unreadable(request: Request, error: Refused) -> Response:
 
 
 def note(database: Database, request: Request, *, account: str | None, fault: Fault | None) -> int:
-    """Write down that a request came, and return the note's number."""
+    """Log a request and return the entry's id."""
     entry = database.insert(
         "INSERT INTO requests (received_ms, method, path, account, idempotency_key, fault)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -139,5 +139,5 @@ def note(database: Database, request: Request, *, account: str | None, fault: Fa
 
 
 def note_answer(database: Database, entry: int, status: int) -> None:
-    """Write down what a request was answered with; a note without it was never answered, or too late."""
+    """Log a request's answer. An entry without one was never answered, or too late."""
     database.rows("UPDATE requests SET status = ? WHERE id = ?", status, entry)

@@ -1,7 +1,7 @@
-"""What happens to an uploaded file until it is part of a status.
+"""Uploaded files until they are part of a status.
 
-A file is kept, looked at and given its small copy before the upload is answered; that it is *processing* for a while
-after that is a moment stored with it, not a job, so nothing is left behind when the process dies.
+A file is stored and decoded, and its small copy is created, before the upload is answered. The *processing* after that is
+a time stored with the file, not a job, so nothing is left behind if the process dies.
 """
 
 import shutil
@@ -26,7 +26,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One file. Sizes in pixels, None for films; `readable` is whether it could be decoded."""
+    """One file. Sizes are in pixels, None for videos; `readable` is true if it could be decoded."""
 
     id: int
     account: int
@@ -45,12 +45,12 @@ class Media:
 
     @property
     def file_name(self) -> str:
-        """The file as it was uploaded, below `sandbox-media/`."""
+        """The uploaded file's name below `sandbox-media/`."""
         return f"{self.id}.{pictures.EXTENSIONS[self.content_type]}"
 
     @property
     def small_file_name(self) -> str:
-        """Its small copy, below `sandbox-media/`."""
+        """The small copy's name below `sandbox-media/`."""
         return f"{self.id}-small.jpg"
 
 
@@ -64,7 +64,7 @@ def upload(
     focus: str | None,
     processing: timedelta,
 ) -> Media:
-    """Keep a file, ready for use after `processing`.
+    """Store a file, which is ready for use after `processing`.
 
     Raises:
         Refused: its type is not known, it is too large, or the description is too long.
@@ -121,7 +121,7 @@ def get_unattached(database: Database, account: Account, media_id: int | str) ->
     """Return a file of `account` that no status carries yet.
 
     Raises:
-        Refused: there is none; Mastodon too forgets a file here once it is posted.
+        Refused: there is none; like Mastodon, this does not find a file that is already posted.
     """
     row = database.row(
         f"SELECT {_COLUMNS} FROM media WHERE id = ? AND account = ? AND status IS NULL",  # noqa: S608
@@ -140,7 +140,7 @@ def describe(
     description: str | None,
     focus: str | None,
 ) -> Media:
-    """Change what `None` does not leave alone."""
+    """Change the description and the focus; `None` leaves a value unchanged."""
     _check_description(description)
     media = get_unattached(database, account, media_id)
     database.rows(
@@ -157,12 +157,12 @@ def _check_description(description: str | None) -> None:
 
 
 def is_ready(database: Database, media: Media) -> bool:
-    """Whether processing has ended, well or badly."""
+    """True if processing has ended, successfully or not."""
     return media.ready_ms <= database.now_ms()
 
 
 def next_ready(database: Database) -> datetime | None:
-    """When the next file is ready whose processing has not ended; None if there is none."""
+    """Return when the next file in processing is ready; None if there is none."""
     row = database.row(
         "SELECT MIN(ready_ms) AS ms FROM media WHERE ready_ms > ?", database.now_ms()
     )
@@ -170,10 +170,10 @@ def next_ready(database: Database) -> datetime | None:
 
 
 def attachable(database: Database, account: Account, ids: Sequence[str]) -> list[Media]:
-    """Return the files that `ids` name, in that order, fit to be posted together.
+    """Return the files with these `ids` in that order, after checking that they can be posted together.
 
     Raises:
-        Refused: too many, unknown or used ones, unfinished ones, or a film that is not alone.
+        Refused: too many, unknown, already posted or unfinished files, or a video beside another file.
     """
     if len(ids) > MAX_PER_STATUS:
         raise Refused(422, f"Cannot attach more than {MAX_PER_STATUS} files")
@@ -204,7 +204,7 @@ def _unattached(database: Database, account: Account, ids: Sequence[str]) -> lis
 
 
 def attach(database: Database, chosen: Sequence[Media], status: int) -> None:
-    """Make the files part of a status, in this order."""
+    """Attach the files to a status in this order."""
     for position, media in enumerate(chosen):
         database.rows(
             "UPDATE media SET status = ?, position = ? WHERE id = ?", status, position, media.id
@@ -212,7 +212,7 @@ def attach(database: Database, chosen: Sequence[Media], status: int) -> None:
 
 
 def media_of(database: Database, statuses: Sequence[int]) -> dict[int, list[Media]]:
-    """Map each status that carries files to them, in their order."""
+    """Map each status that has files to its files in order."""
     marks = ", ".join("?" for _ in statuses)
     rows = database.rows(
         f"SELECT {_COLUMNS} FROM media WHERE status IN ({marks}) ORDER BY status, position",  # noqa: S608
@@ -222,7 +222,7 @@ def media_of(database: Database, statuses: Sequence[int]) -> dict[int, list[Medi
 
 
 def media_of_all(database: Database) -> dict[int, list[Media]]:
-    """Map every status that carries files to them, in their order."""
+    """Map every status that has files to its files in order."""
     return _by_status(
         database.rows(
             f"SELECT {_COLUMNS} FROM media WHERE status IS NOT NULL ORDER BY status, position"  # noqa: S608

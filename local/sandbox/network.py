@@ -1,4 +1,4 @@
-"""What the parts of the sandbox share: its state, its address, and one request as they all see it."""
+"""Shared by the sandbox's modules: its state, its address, and a request."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One running sandbox. `public_url` has no slash at its end."""
+    """One running sandbox. `public_url` has no trailing slash."""
 
     database: Database
     faults: Faults
@@ -41,7 +41,7 @@ def network_of(request: Request) -> Network:
 class Params:
     """A request's fields, from its query and its JSON or form body; the body wins.
 
-    `media_ids[]=1&media_ids[]=2` and `{"media_ids": ["1", "2"]}` read the same.
+    `media_ids[]=1&media_ids[]=2` and `{"media_ids": ["1", "2"]}` are equivalent.
     """
 
     def __init__(self, values: Mapping[str, Sequence[Any]]) -> None:
@@ -62,7 +62,7 @@ class Params:
         return (self.text(name) or "").lower() in ("1", "true", "on", "yes")
 
     def number(self, name: str, *, default: int, most: int) -> int:
-        """Return a count from 1 to `most`; what is no number counts as absent."""
+        """Return a count from 1 to `most`; a value that is not a number counts as absent."""
         value = self.text(name) or ""
         return min(max(int(value), 1), most) if _NUMBER.fullmatch(value) else default
 
@@ -74,7 +74,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request with its body read, which can be carried out in any thread."""
+    """One request whose body has been read; it can be processed in any thread."""
 
     request: Request
     network: Network
@@ -87,7 +87,7 @@ class Call:
 
     @property
     def viewer(self) -> Account | None:
-        """Who is looking; None without a good token."""
+        """The calling account; None without a valid token."""
         return self.token.account if self.token and not self.token.revoked else None
 
     @property
@@ -95,11 +95,11 @@ class Call:
         return self.request.headers.get("Idempotency-Key") or None
 
     def path(self, name: str) -> str:
-        """Return a part of the path."""
+        """Return a path parameter."""
         return str(self.request.path_params[name])
 
     def authorized(self, *scopes: str) -> Token:
-        """Return the token, if it is good for one of `scopes`.
+        """Return the token if it has one of `scopes`.
 
         Raises:
             Refused: 401 or 403, with Mastodon's words.
@@ -113,10 +113,10 @@ class Call:
         return self.token
 
     def account(self, *scopes: str) -> Account:
-        """Return the account that acts, with a token good for one of `scopes`.
+        """Return the calling account if its token has one of `scopes`.
 
         Raises:
-            Refused: also when the token is a client's own and stands for nobody.
+            Refused: also if the token belongs to a client and not to an account.
         """
         account = self.authorized(*scopes).account
         if account is None:
@@ -170,7 +170,7 @@ def bearer(request: Request) -> str | None:
 
 
 def call_of(request: Request, params: Params) -> Call:
-    """Put together who calls, and with what."""
+    """Read the request's caller and parameters."""
     network = network_of(request)
     token = bearer(request)
     return Call(

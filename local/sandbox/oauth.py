@@ -1,11 +1,11 @@
-"""How a program registers, is let in by a person, and trades its code for a token.
+"""OAuth: a program registers, a person authorizes it, and it exchanges its code for a token.
 
-A person sees a page at `GET /oauth/authorize`. A program approves by posting the same form itself, and reads `code`
-and `state` from the redirect it gets:
+A person sees a form at `GET /oauth/authorize`. A program can approve by posting the same form, and reads `code`
+and `state` from the redirect:
 
-    POST /oauth/authorize   the fields of the request: response_type=code, client_id, redirect_uri, and, where it
-                            has them, scope, state, code_challenge, code_challenge_method=S256;
-                            and the decision: decision=allow|deny, account=ada (made when there is none)
+    POST /oauth/authorize   the fields of the request: response_type=code, client_id, redirect_uri, and optionally
+                                                    scope, state, code_challenge, code_challenge_method=S256;
+                                                    and the decision: decision=allow|deny, account=ada (created if it does not exist)
 
 Source: docs.joinmastodon.org/methods/oauth and /methods/apps, RFC 6749, RFC 7636; read 2026-11.
 """
@@ -93,7 +93,7 @@ def verify_app(call: Call) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A request to be let in, checked."""
+    """A checked authorization request."""
 
     client: Client
     redirect_uri: str
@@ -102,7 +102,7 @@ class Wish:
     challenge: str | None
 
     def fields(self) -> dict[str, str]:
-        """Return what the form on the page must send back."""
+        """Return the fields that the form must send back."""
         fields = {
             "response_type": "code",
             "client_id": self.client.client_id,
@@ -120,7 +120,7 @@ Step = Callable[[Network, Wish, Params], Response]
 
 
 class SentBack(Exception):
-    """The person is sent back to the program, which learns why not."""
+    """The person is redirected to the program with an error."""
 
     def __init__(self, redirect_uri: str, error: str, state: str | None) -> None:
         super().__init__(error)
@@ -129,7 +129,7 @@ class SentBack(Exception):
 
 
 async def authorize_page(request: Request) -> Response:
-    """Answer `GET /oauth/authorize`: who is to let the program in?"""
+    """Answer `GET /oauth/authorize` with the form for the decision."""
     return await _authorize(request, _show_choice)
 
 
@@ -203,7 +203,7 @@ def _choice(network: Network, wish: Wish, *, problem: str | None) -> Response:
 def _decide(network: Network, wish: Wish, params: Params) -> Response:
     if params.text("decision") != "allow":
         raise SentBack(wish.redirect_uri, "access_denied", wish.state)
-    # A name somebody typed is what they want, even where the choice beside it was forgotten.
+    # A typed name counts even if the radio button beside it was not selected.
     name = params.text("new_account") or params.text("account") or ""
     try:
         account = accounts.ensure_account(network.database, name)
@@ -220,7 +220,7 @@ def _decide(network: Network, wish: Wish, params: Params) -> Response:
 
 
 def _is_cross_site(request: Request) -> bool:
-    """Whether a browser says that another site's page sent the form."""
+    """True if the browser reports that another site sent the form."""
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
 
@@ -287,7 +287,7 @@ def _token_for_code(call: Call, client: Client) -> Response:
 
 
 def _proves(verifier: str | None, challenge: str | None) -> bool:
-    """Whether the verifier belongs to the challenge; none is wanted where none was given."""
+    """True if the verifier matches the challenge, or if there is no challenge."""
     if challenge is None:
         return True
     digest = hashlib.sha256((verifier or "").encode()).digest()
@@ -315,7 +315,7 @@ def _issued(call: Call, client: Client, *, account: int | None, scopes: Sequence
 
 
 def revoke(call: Call) -> Response:
-    """Answer `POST /oauth/revoke`; a token nobody issued is as good as revoked (RFC 7009, section 2.2)."""
+    """Answer `POST /oauth/revoke`; an unknown token counts as revoked (RFC 7009, section 2.2)."""
     not_allowed = Refused(403, "unauthorized_client", "You are not authorized to revoke this token")
     try:
         client = _authenticated_client(call)

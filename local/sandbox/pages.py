@@ -1,7 +1,7 @@
-"""What people see in a browser: every page as a function from what it shows to HTML.
+"""The html for browsers: a function for each page, from its content to HTML.
 
-Statuses come as the API's own entities, so that a page cannot show anything else than a client would get. Addresses on
-a page are paths: it works under whatever name the machine is reached.
+Statuses are the API's own entities, so people see exactly what a client would get. Links are paths, so they work under
+any name of the machine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ _SEEN_BY = {
 _MEANING = {
     "profile": "know who you are",
     "read": "read what you see",
-    "read:accounts": "know who you are, and find people",
+    "read:accounts": "know who you are and find people",
     "read:statuses": "read your posts",
-    "write": "post, and change what you posted",
+    "write": "post, and change your posts",
     "write:statuses": "post for you",
     "write:media": "upload pictures and videos",
 }
 
 
 def home(everybody: Sequence[Account], threads: Sequence[Thread]) -> str:
-    """Show who is here and what was posted last."""
+    """Show all accounts and the latest posts."""
     people = "".join(f"<li>{_person_link(account)}</li>" for account in everybody)
-    nobody = '<p class="empty">Nobody yet. Accounts are made when a program is let in.</p>'
+    nobody = '<p class="empty">Nobody yet. An account is created when a program is authorized.</p>'
     main = (
         '<section class="intro"><h1>A small social network on your own machine</h1>'
         "<p>Whatever Roost publishes here appears at once, and stays on this computer.</p></section>"
@@ -57,7 +57,7 @@ def profile(account: Account, threads: Sequence[Thread], *, posted: int) -> str:
 
 
 def single(thread: Thread, *, shown_id: str) -> str:
-    """Show one status among what led to it and what followed."""
+    """Show one status with its ancestors and descendants."""
     shown = next(entity for entity in thread if entity["id"] == shown_id)
     author = shown["account"]
     return _layout(f"{author['display_name']}: {shown_id}", _thread(thread, focused=shown_id))
@@ -157,7 +157,7 @@ def authorize(
     fields: Mapping[str, str],
     problem: str | None,
 ) -> str:
-    """Ask who lets `program` in. `fields` are sent back with the answer."""
+    """Ask which account authorizes `program`. `fields` are sent back with the answer."""
     hidden = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in fields.items()
@@ -191,7 +191,7 @@ def authorize(
 
 
 def code(code: str, *, program: str) -> str:
-    """Show a code to copy, for programs that have no address to come back to."""
+    """Show a code to copy, for programs without a redirect address."""
     main = (
         f'<div class="card"><h1>Copy this code to <em>{escape(program)}</em></h1>'
         f'<p class="code"><code>{escape(code)}</code></p></div>'
@@ -200,13 +200,13 @@ def code(code: str, *, program: str) -> str:
 
 
 def refused(sentence: str) -> str:
-    """Explain why not."""
+    """Show why a request was refused."""
     main = f'<div class="card"><h1>That did not work</h1><p>{escape(sentence)}</p></div>'
     return _layout("Refused", main, script=None)
 
 
 def missing() -> str:
-    """Report that there is nothing here."""
+    """Show that nothing was found."""
     main = (
         '<div class="card"><h1>Nothing here</h1><p>The page is not there, or what it showed was'
         ' deleted.</p><p><a href="/">Back to the sandbox</a></p></div>'

@@ -1,4 +1,4 @@
-"""What an uploaded file is, how it looks small, and which face an account has that uploaded none."""
+"""Detects an uploaded file's type, makes its small copy, and draws avatars and headers."""
 
 import colorsys
 import hashlib
@@ -30,12 +30,12 @@ _MOVING_BRANDS = (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42",
 
 
 class TooManyPixels(ValueError):
-    """The picture is larger than the network takes."""
+    """The picture is larger than the network accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What looking at a picture told: its size as displayed, and its small copy as JPEG."""
+    """A decoded picture: its displayed size, and its small copy as JPEG."""
 
     width: int
     height: int
@@ -43,7 +43,7 @@ class Seen:
 
 
 def sniff(head: bytes) -> str | None:
-    """Tell the type from the first bytes; None for what the network does not take."""
+    """Detect the type from the first bytes; None for types that the network does not accept."""
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -62,10 +62,10 @@ def sniff(head: bytes) -> str | None:
 
 
 def look_at(path: Path) -> Seen | None:
-    """Decode the picture at `path`; None when it cannot be decoded to its end.
+    """Decode the picture at `path`; None if it cannot be decoded completely.
 
     Raises:
-        TooManyPixels: it was not even tried.
+        TooManyPixels: the picture is too large, so it was not decoded.
     """
     try:
         with Image.open(path) as image:
@@ -93,7 +93,7 @@ def _jpeg(image: Image.Image) -> bytes:
 
 @lru_cache(maxsize=256)
 def avatar(name: str) -> bytes:
-    """Draw a PNG that is always the same for `name`: a mirrored pattern on a color of its own."""
+    """Draw a PNG avatar that depends only on `name`: a mirrored pattern in a color."""
     digest = hashlib.sha256(name.encode()).digest()
     image = Image.new("RGB", (240, 240), _color(digest[0], lightness=0.90))
     draw = ImageDraw.Draw(image)
@@ -109,7 +109,7 @@ def avatar(name: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def header(name: str) -> bytes:
-    """Draw the PNG banner of `name`: its color, running into the next."""
+    """Draw the PNG banner of `name`: a gradient from its color."""
     digest = hashlib.sha256(name.encode()).digest()
     ends = Image.new("RGB", (2, 1))
     ends.putpixel((0, 0), _color(digest[0], lightness=0.62))
@@ -119,7 +119,7 @@ def header(name: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def film_still() -> bytes:
-    """Draw the small picture that stands for every video: the sandbox does not decode films."""
+    """Draw the placeholder for videos, which the sandbox does not decode."""
     image = Image.new("RGB", (640, 360), (38, 40, 52))
     ImageDraw.Draw(image).polygon([(280, 130), (280, 230), (370, 180)], fill=(235, 236, 242))
     return _jpeg(image)

@@ -1,7 +1,7 @@
-"""How the network says no: one exception, with Mastodon's status and words.
+"""The sandbox's refusals: one exception with Mastodon's status and text.
 
-The sentences are those a real server answers with, since clients recognize some of them by their words. Sources:
-docs.joinmastodon.org/methods (errors of each method) and what users of real servers quote in bug reports, read 2026-11.
+The sentences are those of a real server, because clients recognize some of them by their text. Sources:
+docs.joinmastodon.org/methods (errors of each method) and bug reports that quote real servers, read 2026-11.
 """
 
 
@@ -16,17 +16,17 @@ class Refused(Exception):
 
 
 def invalid(problem: str) -> Refused:
-    """A field of the thing to be made is not acceptable."""
+    """A field of the new object is invalid."""
     return Refused(422, f"Validation failed: {problem}")
 
 
 def not_found() -> Refused:
-    """There is no such thing, or it is not the caller's to see."""
+    """The object does not exist, or the caller may not see it."""
     return Refused(404, "Record not found")
 
 
 def token_invalid() -> Refused:
-    """No token came, or one that nobody issued."""
+    """The token is missing or unknown."""
     return Refused(401, "The access token is invalid")
 
 
@@ -41,7 +41,7 @@ def invalid_client() -> Refused:
 
 
 def invalid_grant() -> Refused:
-    """The code is used up, too old, or was made for another client, address or verifier."""
+    """The code is used, expired, or belongs to another client, address or verifier."""
     return Refused(
         400,
         "invalid_grant",
@@ -51,7 +51,7 @@ def invalid_grant() -> Refused:
 
 
 def invalid_scope() -> Refused:
-    """A scope was asked for that does not exist or that the client did not register."""
+    """A requested scope does not exist or was not registered by the client."""
     return Refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
 
 

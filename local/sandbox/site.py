@@ -1,7 +1,7 @@
-"""Which addresses show what to people: pages, pictures, styles. Nothing here needs a token.
+"""The routes for people: html, pictures and styles. None of them needs a token.
 
-Pages show every status, also those that only followers would see, with a label: a sandbox has no secrets, and somebody
-who follows a link from Roost wants to see what arrived.
+They show every status, including those for followers only, with a label: a sandbox has no secrets, and a person who
+follows a link from Roost wants to see the post.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _entities(network: Network, listed: Sequence[Status]) -> list[Entity]:
 
 
 def missing() -> Response:
-    """Answer 404 with a page."""
+    """Answer 404 with html."""
     return HTMLResponse(pages.missing(), status_code=404, headers=_HEADERS)
 
 
@@ -103,7 +103,7 @@ def _picture(png: bytes) -> Response:
 
 
 def media_file(request: Request) -> Response:
-    """Answer with an uploaded file or its small copy; the route lets only such names through."""
+    """Answer with an uploaded file or its small copy; the route matches only their names."""
     name = request.path_params["name"]
     path = network_of(request).media_directory / name
     content_type = pictures.CONTENT_TYPES.get(path.suffix[1:])

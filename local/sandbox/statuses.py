@@ -1,4 +1,4 @@
-"""What has been posted: how a status comes to be, is found again, and goes."""
+"""Creates, finds, lists and deletes statuses."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One post as it stands."""
+    """One stored post."""
 
     id: int
     account: int
@@ -50,7 +50,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody asks to be posted. `media_ids` in the order they are to be shown."""
+    """A status to create. `media_ids` are in display order."""
 
     text: str
     spoiler_text: str = ""
@@ -63,7 +63,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of a list is asked for; ids are exclusive. `min_id` starts at the old end."""
+    """The requested part of a list. Ids are exclusive; `min_id` starts at the oldest end."""
 
     limit: int = 20
     max_id: str | None = None
@@ -74,10 +74,10 @@ class Window:
 def post(
     database: Database, account: Account, draft: Draft, *, client: int, key: str | None
 ) -> Status:
-    """Create the status, or return the one that `key` made within the last hour.
+    """Create the status, or return the one that was created with `key` within the last hour.
 
     Raises:
-        Refused: a limit is exceeded, a file is not ready, or what it answers is not there.
+        Refused: a limit is exceeded, a file is not ready, or the status to reply to does not exist.
     """
     with database.transaction():
         now = database.now_ms()
@@ -149,29 +149,29 @@ def get(database: Database, status_id: int | str, *, viewer: Account | None) -> 
 
 
 def find(database: Database, status_id: int | str, *, viewer: Account | None) -> Status | None:
-    """Return the status if it is there and `viewer` may see it."""
+    """Return the status if it exists and `viewer` may see it."""
     status = find_shown(database, status_id)
     return status if status and may_see(viewer, status) else None
 
 
 def find_shown(database: Database, status_id: int | str) -> Status | None:
-    """Return the status without a check of the caller, for the pages, which show everything with a label."""
+    """Return the status without checking the caller, for the html, which shows everything with a label."""
     found = _list(database, "s.id = ? AND s.deleted_ms IS NULL", status_id)
     return found[0] if found else None
 
 
 def may_see(viewer: Account | None, status: Status) -> bool:
-    """Whether the API shows the status; nobody follows anybody here."""
+    """True if the API shows the status to the viewer; nobody follows anybody here."""
     if status.visibility in (Visibility.PUBLIC, Visibility.UNLISTED):
         return True
     return viewer is not None and viewer.id == status.account
 
 
 def delete(database: Database, account: Account, status_id: str) -> Status:
-    """Take a status of `account` back; what answered it stays, and answers nothing.
+    """Delete a status of `account`. Replies stay and lose their parent.
 
     Raises:
-        Refused: it is not there, or somebody else's.
+        Refused: it does not exist or belongs to another account.
     """
     with database.transaction():
         status = get(database, status_id, viewer=account)
@@ -200,7 +200,7 @@ def of_account(
     values: list[object] = [account.id]
     if viewer is None or viewer.id != account.id:
         conditions.append("s.visibility IN ('public', 'unlisted')")
-    if exclude_replies:  # answers to oneself, a thread, are not replies in this sense
+    if exclude_replies:  # replies to oneself (a thread) do not count as replies here
         conditions.append("coalesce(in_reply_to_account, s.account) = s.account")
     if only_media:
         conditions.append("EXISTS (SELECT 1 FROM media m WHERE m.status = s.id)")
@@ -226,7 +226,7 @@ def everything(database: Database, *, with_deleted: bool) -> list[Status]:
 
 
 def thread_starts(database: Database, account: Account | None, *, limit: int) -> list[Status]:
-    """List statuses that do not go on a thread of their own author, newest first."""
+    """List statuses that do not continue a thread of their own author, newest first."""
     whose = "s.account = ?" if account else "? IS NULL"
     return _list(
         database,
@@ -248,7 +248,7 @@ def tagged(database: Database, tag: str, *, limit: int) -> list[Status]:
 
 
 def ancestors(database: Database, status: Status) -> list[Status]:
-    """List what led to the status, oldest first."""
+    """List the status's ancestors, oldest first."""
     return _list(
         database,
         "s.id IN (WITH RECURSIVE up (id, parent) AS ("
@@ -260,7 +260,7 @@ def ancestors(database: Database, status: Status) -> list[Status]:
 
 
 def descendants(database: Database, status: Status) -> list[Status]:
-    """List all that answers the status, directly or not, oldest first."""
+    """List the status's direct and indirect replies, oldest first."""
     return _list(
         database,
         "s.id IN (WITH RECURSIVE down (id) AS ("
@@ -273,7 +273,7 @@ def descendants(database: Database, status: Status) -> list[Status]:
 
 
 def reply_counts(database: Database, ids: Sequence[int]) -> dict[int, int]:
-    """Map each status that was answered to the number of direct answers."""
+    """Map each status with replies to the number of its direct replies."""
     marks = ", ".join("?" for _ in ids)
     rows = database.rows(
         "SELECT in_reply_to_id AS id, count(*) AS replies FROM statuses"  # noqa: S608  # marks only

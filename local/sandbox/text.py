@@ -1,7 +1,7 @@
-"""How long a status is, and what it looks like as HTML.
+"""Counts a status's characters and formats it as HTML.
 
-Source: docs.joinmastodon.org/user/posting, "Text", read 2026-11: a link counts 23 characters whatever its length, a
-remote mention counts without its domain, and a character is what a reader takes for one.
+Source: docs.joinmastodon.org/user/posting, "Text", read 2026-11: a link counts as 23 characters, a remote mention counts
+without its domain, and a character is a grapheme cluster.
 """
 
 from collections.abc import Set
@@ -46,7 +46,7 @@ def tags(text: str) -> list[str]:
 
 
 def to_html(text: str, *, public_url: str, names: Set[str]) -> str:
-    """Write `text` as paragraphs with links; only mentions of `names` become links."""
+    """Format `text` as paragraphs with links; only mentions of `names` become links."""
     if not text.strip():
         return ""
     linked = "".join(_linked(text, public_url=public_url, names=names))

@@ -1,7 +1,7 @@
-"""The object storage as browsers and functions see it: S3's protocol over the store of `objects.py`.
+"""The HTTP front of the object storage: S3's protocol over the store of `objects.py`.
 
-It stands where S3 stands, and below `/_public/` where CloudFront stands. Unlike moto's, it refuses forged and
-expired signatures, streams (an upload of gigabytes is never in memory) and forgets nothing.
+It takes the place of S3, and below `/_public/` that of CloudFront. Unlike moto's S3, it refuses forged and expired
+signatures, streams (an upload of gigabytes is never in memory) and keeps objects across restarts.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from shared.core import clock
 
 PUBLIC_PREFIX = "/_public/"
 _MAX_SINGLE_BYTES = 5 * 1024**3
-# What CloudFront adds in front of media (MediaHeaders in template.yaml): an upload never runs as a page.
+# The headers that CloudFront adds to media (MediaHeaders in template.yaml), so that an upload never runs as html.
 _PUBLIC_HEADERS = {
     "access-control-allow-origin": "*",
     "content-security-policy": "default-src 'none'; sandbox",
@@ -145,7 +145,7 @@ class Storage:
         return await self._handler(request)(request)
 
     def _handler(self, request: Request) -> _Handler:
-        """Choose by method and by the query's sub-resource, as S3 does."""
+        """Choose the handler by the method and the query's subresource, as S3 does."""
         on_object = bool(request.key)
         has = request.query.__contains__
         choices: dict[str, list[tuple[bool, _Handler]]] = {
@@ -193,7 +193,7 @@ class Storage:
             )
         stored = await asyncio.to_thread(self._store.find, self._public_bucket, key)
         if stored is None:
-            # As S3 answers those who may not list.
+            # S3's answer to a caller without permission to list.
             raise S3Refusal(403, "AccessDenied", "Access Denied")
         return self._serve(request, stored)
 
@@ -277,7 +277,7 @@ class Storage:
         return Answer(200, {"etag": f'"{blob.md5}"', **checksum})
 
     async def _take(self, request: Request) -> tuple[Any, dict[str, str]]:
-        """Write the body to a blob and hold it against every digest that came with it."""
+        """Write the body to a blob and check every digest that was sent with it."""
         if int(request.headers.get("content-length", "0")) > _MAX_SINGLE_BYTES:
             raise S3Refusal(
                 400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"

@@ -1,4 +1,4 @@
-"""One page of a bucket's keys: `ListObjectsV2` with prefix, delimiter and continuation."""
+"""Lists a page of a bucket's object keys: `ListObjectsV2` with prefix, delimiter and continuation."""
 
 import base64
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from local.storage.protocol import Answer, Request, flag, iso_time, xml_answer
 
 
 def list_page(store: ObjectStore, request: Request) -> Answer:
-    """Answer with up to `max-keys` keys and groups; the continuation token is the last key they cover."""
+    """Answer with up to `max-keys` object keys and groups; the continuation token is the last object key of the page."""
     prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
     limit = min(int(request.query.get("max-keys", "1000")), 1000)
     token = request.query.get("continuation-token")

@@ -1,8 +1,8 @@
-"""How objects are kept on disk: the bytes in files, what is known of them in a small database beside.
+"""Stores objects on disk: their bytes in files, their metadata in a small database.
 
-An object is a sequence of blobs, so that a multipart upload of gigabytes is completed without copying a byte. A blob is
-written under another name, flushed to the disk and renamed; only then does a row name it. Whatever no row names at
-start was left by a crash, and is removed.
+An object is a sequence of blobs, so a multipart upload of gigabytes is completed without copying. A blob is written under
+a temporary name, flushed to the disk and renamed; only then does a row refer to it. At start, a file without a row was
+left by a crash and is removed.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object. `headers` are those it is served with, user metadata included; `etag` has no quotes."""
+    """One object. `headers` are the response headers, including user metadata; `etag` has no quotes."""
 
     key: str
     blobs: Sequence[Blob]
@@ -74,7 +74,7 @@ class Upload:
 
 
 class BlobWriter:
-    """Takes bytes in and, once finished, is a blob on disk. Without `finish` nothing remains."""
+    """Writes bytes to a blob on disk. Without `finish` nothing remains."""
 
     def __init__(self, folder: Path) -> None:
         self._id = uuid.uuid4().hex
@@ -87,7 +87,7 @@ class BlobWriter:
         self.crc32 = 0
 
     def write(self, data: bytes) -> None:
-        """Take bytes in."""
+        """Append bytes."""
         self._file.write(data)
         self._md5.update(data)
         self._sha256.update(data)
@@ -105,7 +105,7 @@ class BlobWriter:
         return self._sha256.digest()
 
     def finish(self) -> Blob:
-        """Bring the blob to the disk."""
+        """Flush the blob to the disk and return it."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -113,7 +113,7 @@ class BlobWriter:
         return Blob(self._id, self.size, self._md5.hexdigest())
 
     def discard(self) -> None:
-        """Forget what was written; does nothing after `finish`."""
+        """Delete the written bytes; does nothing after `finish`."""
         self._file.close()
         self._unfinished.unlink(missing_ok=True)
 
@@ -122,7 +122,7 @@ class ObjectStore:
     """Buckets of objects below one folder. Safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the store, with what it held before."""
+        """Open the store with its existing objects."""
         self._blobs = folder / "blobs"
         self._blobs.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
@@ -149,7 +149,7 @@ class ObjectStore:
     def read(
         self, blobs: Sequence[Blob], start: int, length: int, *, chunk: int
     ) -> Iterator[bytes]:
-        """Yield `length` bytes from `start` on. The files are opened first: an object deleted meanwhile is still read."""
+        """Yield `length` bytes from `start` on. The files are opened first, so an object that is deleted meanwhile is still read."""
         wanted: list[tuple[int, int]] = []
         try:
             for blob in blobs:
@@ -174,7 +174,7 @@ class ObjectStore:
     def put(
         self, bucket: str, key: str, blobs: Sequence[Blob], *, etag: str, headers: Mapping[str, str]
     ) -> StoredObject:
-        """Put an object in place of whatever was there."""
+        """Store an object and replace an existing one."""
         stored = StoredObject(
             key, tuple(blobs), etag, sum(blob.size for blob in blobs), headers, clock.now()
         )
@@ -189,7 +189,7 @@ class ObjectStore:
             return self._find(bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete an object; nothing happens if there is none."""
+        """Delete an object; does nothing if it does not exist."""
         with self._transaction() as database:
             stored = self._find(bucket, key)
             database.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
@@ -198,7 +198,7 @@ class ObjectStore:
     def copy(
         self, source: StoredObject, bucket: str, key: str, *, headers: Mapping[str, str]
     ) -> StoredObject:
-        """Put a copy of an object; the bytes are shared by links."""
+        """Store a copy of an object; both share their bytes through links."""
         blobs = [Blob(uuid.uuid4().hex, blob.size, blob.md5) for blob in source.blobs]
         for old, new in zip(source.blobs, blobs, strict=True):
             self._path(new.id).parent.mkdir(exist_ok=True)
@@ -256,7 +256,7 @@ class ObjectStore:
         ]
 
     def put_part(self, upload: Upload, number: int, blob: Blob) -> None:
-        """Put a part in place of an earlier one of its number."""
+        """Store a part and replace an earlier one with the same number."""
         with self._transaction() as database:
             replaced = database.execute(
                 "SELECT blob FROM parts WHERE upload = ? AND number = ?", (upload.id, number)
@@ -279,7 +279,7 @@ class ObjectStore:
         ]
 
     def complete(self, upload: Upload, parts: Sequence[Part]) -> StoredObject:
-        """Make an object of the chosen parts; the others are forgotten."""
+        """Make an object from the chosen parts and delete the others."""
         digests = b"".join(bytes.fromhex(part.blob.md5) for part in parts)
         etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
         chosen = {part.blob.id for part in parts}
@@ -300,7 +300,7 @@ class ObjectStore:
         return stored
 
     def abort(self, upload: Upload) -> None:
-        """Forget an upload and its parts."""
+        """Delete an upload and its parts."""
         parts = self.parts(upload)
         with self._transaction() as database:
             database.execute("DELETE FROM uploads WHERE id = ?", (upload.id,))
@@ -346,7 +346,7 @@ class ObjectStore:
             self._path(blob.id).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove the files that no row names."""
+        """Remove the files to which no row refers."""
         named = {
             blob["id"]
             for (text,) in self._database.execute("SELECT blobs FROM objects")

@@ -1,4 +1,4 @@
-"""How an S3 request is read, and how an answer is written."""
+"""Reads S3 requests and writes answers."""
 
 import dataclasses
 import xml.etree.ElementTree as ET
@@ -39,12 +39,12 @@ _XML_NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
 class Disconnected(Exception):
-    """The client went away in the middle of its request."""
+    """The client disconnected in the middle of its request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. `raw_path` is as sent; `bucket`, `key` and `query` are decoded, and `pairs` is the query in its order."""
+    """A request. `raw_path` is as sent; `bucket`, `key` and `query` are decoded; `pairs` is the query in its original order."""
 
     method: str
     raw_path: str
@@ -72,7 +72,7 @@ class Request:
                 gathered.clear()
 
     async def small_body(self) -> bytes:
-        """Return the whole body of a request that is only XML."""
+        """Return the whole body of an XML request."""
         whole = bytearray()
         async for piece in self.body():
             whole += piece
@@ -83,7 +83,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: `pieces`, where the body is too large to be held, or `body`."""
+    """An answer with a `body`, or with `pieces` if the body is too large for memory."""
 
     status: int
     headers: Mapping[str, str]
@@ -92,7 +92,7 @@ class Answer:
 
 
 def read_request(scope: Scope, receive: Receive) -> Request:
-    """Read a request's head; its body comes later, by `receive`."""
+    """Read a request's head; `receive` reads the body later."""
     raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
     bucket, _, key = raw_path.lstrip("/").partition("/")
     pairs = parse_qsl(
@@ -120,12 +120,12 @@ def read_request(scope: Scope, receive: Receive) -> Request:
 
 
 def with_hash(request: Request, body_hash: str) -> Request:
-    """Add what the signature states about the body."""
+    """Add the body's hash from the signature."""
     return dataclasses.replace(request, body_hash=body_hash)
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Pick the headers that an object keeps and is served with."""
+    """Select the headers that are stored with an object and served with it."""
     kept = {
         name: value
         for name, value in headers.items()
@@ -138,7 +138,7 @@ def parse_xml(body: bytes) -> ET.Element:
     """Read an XML body.
 
     Raises:
-        S3Refusal: it is none.
+        S3Refusal: the body is not XML.
     """
     try:
         return ET.fromstring(body)  # noqa: S314 (from our own functions, signed, and small)

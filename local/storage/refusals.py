@@ -1,10 +1,10 @@
-"""How the object storage says no: S3's error codes and their XML."""
+"""The object storage's refusals: S3's error codes and their XML."""
 
 from xml.sax.saxutils import escape
 
 
 class S3Refusal(Exception):
-    """A request that S3 would refuse: HTTP status, S3's code and a sentence."""
+    """A refused request: HTTP status, S3's code and a sentence."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What S3 checks of a request against what it holds: digests, parts, conditions and ranges."""
+"""S3's checks of a request against stored data: digests, parts, conditions and ranges."""
 
 import base64
 import contextlib
@@ -16,10 +16,10 @@ _MIN_PART_BYTES = 5 * 1024**2
 
 
 def check_digests(request: Request, writer: BlobWriter) -> None:
-    """Hold what was received against every digest that was sent with it.
+    """Check the received body against every digest that was sent with it.
 
     Raises:
-        S3Refusal: one of them is of something else.
+        S3Refusal: a digest does not match.
     """
     if request.body_hash != UNSIGNED and writer.sha256.hex() != request.body_hash:
         raise S3Refusal(
@@ -40,7 +40,7 @@ def check_digests(request: Request, writer: BlobWriter) -> None:
 
 
 def chosen_parts(asked: Sequence[tuple[int, str]], parts: Sequence[Part]) -> Sequence[Part]:
-    """Find the parts that a completion names.
+    """Find the parts that a completion request lists.
 
     Raises:
         S3Refusal: one is missing, was uploaded again since, is out of order, or is too small and not the last.
@@ -76,7 +76,7 @@ def chosen_parts(asked: Sequence[tuple[int, str]], parts: Sequence[Part]) -> Seq
 
 
 def is_unchanged(request: Request, stored: StoredObject) -> bool:
-    """Return whether the caller has this very object already (`If-None-Match`, else `If-Modified-Since`)."""
+    """Return whether the caller already has this version of the object (`If-None-Match`, else `If-Modified-Since`)."""
     if (none_match := request.headers.get("if-none-match")) is not None:
         return none_match == "*" or stored.etag in [
             tag.strip().removeprefix("W/").strip('"') for tag in none_match.split(",")
@@ -90,7 +90,7 @@ def is_unchanged(request: Request, stored: StoredObject) -> bool:
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int]:
-    """Return the first and last byte asked for; several ranges, or none that can be read, mean everything, as in S3."""
+    """Return the first and last requested byte. As in S3, several ranges or an unreadable one mean the whole object."""
     everything = (0, size - 1)
     if header is None or not header.startswith("bytes=") or "," in header:
         return everything

@@ -1,4 +1,4 @@
-"""Whether a request to the object storage was signed by somebody who knows the key (AWS Signature Version 4).
+"""Verifies that a request to the object storage was signed with the secret access key (AWS Signature Version 4).
 
 Both forms are checked: the `Authorization` header of an SDK, and the query of a presigned URL with its expiry.
 Source: docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html, read 2026-11.
@@ -24,7 +24,7 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What of a request its signature covers. `path` is as sent, percent-encoded; header names are in lower case."""
+    """The signed part of a request. `path` is as sent, percent-encoded; header names are in lower case."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class _Claim:
 
 
 class Verifier:
-    """Checks signatures against the one access key there is."""
+    """Checks signatures against the only access key."""
 
     def __init__(self, access_key: str, secret_key: str) -> None:
         self._access_key = access_key
@@ -52,7 +52,7 @@ class Verifier:
         """Return the SHA-256 that the body must have, in hex, or `UNSIGNED-PAYLOAD`.
 
         Raises:
-            S3Refusal: the request is not signed, signed for another time or key, or was changed after signing.
+            S3Refusal: the request is not signed, was signed for another time or access key, or was changed after signing.
         """
         claim = _read_claim(request)
         access_key, _, scope = claim.credential.partition("/")
@@ -64,7 +64,7 @@ class Verifier:
                 "The credential does not name a day, a region, s3 and aws4_request.",
             )
         if access_key != self._access_key:
-            raise S3Refusal(403, "InvalidAccessKeyId", "The access key is not known here.")
+            raise S3Refusal(403, "InvalidAccessKeyId", "The access key is unknown.")
         _check_time(claim, scope_parts[0], now)
         signed = claim.signed_headers.split(";")
         _check_signed_headers(request, signed)
@@ -74,7 +74,7 @@ class Verifier:
             raise S3Refusal(
                 403,
                 "SignatureDoesNotMatch",
-                "The signature is not that of this request. Check the key and how it was signed.",
+                "The signature does not match the request. Check the secret access key and how the request was signed.",
             )
         return body_hash
 
@@ -129,7 +129,7 @@ def _read_claim(request: SignedRequest) -> _Claim:
             )
         except (KeyError, ValueError) as error:
             raise S3Refusal(
-                400, "AuthorizationQueryParametersError", "The query lacks a part of its signature."
+                400, "AuthorizationQueryParametersError", "The query lacks a part of the signature."
             ) from error
         if (
             query.get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256"
@@ -148,7 +148,7 @@ def _read_claim(request: SignedRequest) -> _Claim:
         raise S3Refusal(
             400,
             "AuthorizationHeaderMalformed",
-            "The Authorization header is not a Signature Version 4.",
+            "The Authorization header is not a Signature Version 4 header.",
         )
     credential, signed_headers, signature = match.groups()
     return _Claim(credential, signed_headers, signature, request.headers["x-amz-date"], None)
@@ -158,10 +158,10 @@ def _check_time(claim: _Claim, day: str, now: datetime) -> None:
     try:
         at = datetime.strptime(claim.at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
-        raise S3Refusal(403, "AccessDenied", "X-Amz-Date is not a time.") from error
+        raise S3Refusal(403, "AccessDenied", "X-Amz-Date is not a valid time.") from error
     if not claim.at.startswith(day):
         raise S3Refusal(
-            403, "SignatureDoesNotMatch", "The credential is of another day than the request."
+            403, "SignatureDoesNotMatch", "The credential's date differs from the request's."
         )
     if claim.expires is None:
         if abs(now - at) > _MAX_SKEW:

@@ -1,4 +1,4 @@
-"""What `make test-deploy` starts: a database, a sandbox network, the emulator, and the built artefacts deployed by SAM."""
+"""What `make test-deploy` starts: a database, a sandbox network, the emulator, and the built artifacts deployed by SAM."""
 
 import contextlib
 import json

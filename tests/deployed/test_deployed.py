@@ -1,4 +1,4 @@
-"""Do the built artefacts work once SAM has deployed them, and does a second deployment reach what serves requests?"""
+"""Do the built artifacts work once SAM has deployed them, and does a second deployment reach what serves requests?"""
 
 import filecmp
 import json
@@ -46,7 +46,7 @@ class TestFirstDeployment:
     def test_the_schema_is_there_before_anything_serves(self, system: System) -> None:
         assert system.invoke("migrate", {})["revision"]
 
-    def test_every_http_function_starts_from_its_artefact(self, system: System) -> None:
+    def test_every_http_function_starts_from_its_artifact(self, system: System) -> None:
         for function in HTTP:
             assert Browser(system, function).get("/no-such-path").status in {401, 404}, function
 

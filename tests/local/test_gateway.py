@@ -319,6 +319,6 @@ class TestGateway:
     def test_mails_have_a_page(self, tmp_path: Path) -> None:
         async def scenario(client: httpx.AsyncClient) -> None:
             assert (await client.get("/_local/mail.json")).json() == []
-            assert "No mail was sent yet." in (await client.get("/_local/mail")).text
+            assert "No email has been sent yet." in (await client.get("/_local/mail")).text
 
         run(tmp_path, scenario)

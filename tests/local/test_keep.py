@@ -103,5 +103,5 @@ class TestWatchDisk:
 
         assert [line.partition("(")[0] for line in said] == [
             f"The disk with {tmp_path} is nearly full ",
-            "There is room on the disk again.",
+            "The disk has room again.",
         ]

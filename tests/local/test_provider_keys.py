@@ -23,8 +23,8 @@ class TestReadKeys:
         ("text", "says"),
         [
             ("{", r"cannot be read: .* Write \{"),
-            ("[]", "has to be a JSON object of texts"),
-            ('{"X_API_KEY": 5}', "has to be a JSON object of texts"),
+            ("[]", "must be a JSON object of strings"),
+            ('{"X_API_KEY": 5}', "must be a JSON object of strings"),
             ('{"X_KEY": "a"}', r"no platform uses X_KEY\. Use LINKEDIN_CLIENT_ID"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Does the build put into each artefact what its function needs, pinned, and nothing that changes by chance?"""
+"""Does the build put into each artifact what its function needs, pinned, and nothing that changes by chance?"""
 
 import importlib.metadata
 import json
@@ -139,14 +139,14 @@ class TestFunctions:
             build.build("NoSuchFunction", tmp_path, template)
 
     def test_too_large_is_refused(self) -> None:
-        layer = build.Artefact("DependenciesLayer", (), build.MAX_UNZIPPED_BYTES, 1)
-        function = build.Artefact("IdentityFunction", ("DependenciesLayer",), 1, 1)
+        layer = build.Artifact("DependenciesLayer", (), build.MAX_UNZIPPED_BYTES, 1)
+        function = build.Artifact("IdentityFunction", ("DependenciesLayer",), 1, 1)
         with pytest.raises(build.BuildRefused, match="IdentityFunction"):
             build._check_sizes({each.name: each for each in (layer, function)})
 
 
 class TestTemplate:
-    def test_the_built_template_points_at_the_artefacts(
+    def test_the_built_template_points_at_the_artifacts(
         self, tmp_path: Path, template: dict[str, Any]
     ) -> None:
         build._write_template(template, tmp_path)
