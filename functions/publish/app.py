@@ -32,9 +32,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _publish(body: Mapping[str, Any], deadline: float) -> None:
-    if is_warming(body):
-        warm()
+    if "partId" in body:
+        publish_due(UUID(body["partId"]), body["revision"], deadline=deadline)
     elif "attemptId" in body:
         go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
+    elif is_warming(body):
+        warm()
     else:
-        publish_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+        raise ValueError("the body has neither `partId` nor `attemptId`")

@@ -21,7 +21,7 @@ from shared.core.ids import ChannelId, OrganizationId
 from shared.core.net import guarded_client, timed_client
 from shared.db.statement import sql
 from shared.providers.base import Provider
-from shared.providers.errors import ChannelDisconnected
+from shared.providers.errors import AppMisconfigured, ChannelDisconnected
 from shared.providers.http import (
     Api,
     AppCredentials,
@@ -30,7 +30,6 @@ from shared.providers.http import (
     no_media,
     nothing_irrevocable,
 )
-from shared.providers.oauth import app_credentials
 from shared.providers.registry import provider
 from shared.providers.spec import Fields, ProviderSpec
 
@@ -179,6 +178,25 @@ def our_application(spec: ProviderSpec) -> AppCredentials:
     if isinstance(spec.auth, Fields) or not spec.auth.client_id_setting:
         return AppCredentials()  # without asking for a secret that may not be there
     return app_credentials(spec, secret(settings().providers_secret_name))
+
+
+def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
+    """Read our application's credentials for a platform from the providers' secret.
+
+    Raises:
+        AppMisconfigured: they are missing; the message names the missing keys.
+    """
+    auth = spec.auth
+    if isinstance(auth, Fields) or not auth.client_id_setting:
+        return AppCredentials()
+    names = (auth.client_id_setting, auth.client_secret_setting)
+    if missing := [name for name in names if not secret.get(name)]:
+        raise AppMisconfigured(
+            f"{spec.name} is not set up on this server: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
+            f"missing. Ask the operator of this server to add the keys of its {spec.name} "
+            "application."
+        )
+    return AppCredentials(secret[names[0]], secret[names[1]])
 
 
 def _access(channel: OpenedChannel, spec: ProviderSpec) -> ChannelAccess:

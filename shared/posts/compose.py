@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId, new_id
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
+from shared.posts.check import refuse_unknown_tags
 from shared.posts.draft import PAST_GRACE, Composition, Thread, read_draft, refusal
 from shared.posts.guards import is_out, require_editable, require_settled
 from shared.posts.lifecycle import PostState
@@ -20,7 +21,6 @@ from shared.posts.parts import Author, StoredPart
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
 from shared.posts.store import lock_threads
 from shared.posts.timing import leaves_alone, timing_after
-from shared.posts.unknown import refuse_unknown_tags
 from shared.posts.write import Plan, Stored, Unknown, write
 from shared.providers.registry import provider
 

@@ -33,8 +33,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 class Part:
     """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?, "thumbnailTimestamp"?, "setting"?}]`).
 
-    Those that a setting names (`setting_media.py`) come last and are not shown in it. Until it is written, what the
-    request leaves out of a file is missing and what it removes is None (`keep_details.py`).
+    Those that a setting names (`thread_files.py`) come last and are not shown in it. Until it is written, what the
+    request leaves out of a file is missing and what it removes is None (`thread_files.py`).
     """
 
     content: str

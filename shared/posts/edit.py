@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.core.ids import new_id
+from shared.posts.check import refuse_unknown_tags
 from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
 from shared.posts.errors import TooLateToSchedule
 from shared.posts.guards import living, lock_post, require_editable, require_settled
-from shared.posts.keep_details import with_kept_details
 from shared.posts.lifecycle import PostState
 from shared.posts.parts import Author, StoredPart
 from shared.posts.schemas import (
@@ -28,8 +28,8 @@ from shared.posts.schemas import (
     StatusAction,
     WarningOut,
 )
+from shared.posts.thread_files import with_kept_details
 from shared.posts.timing import leaves_alone, timing_after
-from shared.posts.unknown import refuse_unknown_tags
 from shared.posts.write import Plan, Stored, Unknown, thread_from, write
 
 

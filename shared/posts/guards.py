@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel
 from shared.core.ids import OrganizationId
+from shared.organizations.models import Role
 from shared.posts.errors import (
     MayNotCompose,
     MoveForbidden,
@@ -21,7 +22,6 @@ from shared.posts.errors import (
 )
 from shared.posts.lifecycle import Hand, PostState, may_move
 from shared.posts.parts import Author, StoredPart
-from shared.posts.policy import may_compose
 from shared.posts.store import lock_threads
 from shared.providers.registry import provider
 
@@ -32,7 +32,7 @@ def require_writer(author: Author) -> None:
     Raises:
         MayNotCompose: the role does not allow it.
     """
-    if not may_compose(author.role):
+    if author.role is Role.VIEWER:
         raise MayNotCompose
 
 

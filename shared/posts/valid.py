@@ -7,11 +7,10 @@ from sqlalchemy.orm import Session
 from shared.channels.queries import ChannelSummary
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId
-from shared.posts.check import Files, check_thread
+from shared.posts.check import Files, check_thread, unknown_settings, unknown_tags
 from shared.posts.draft import Thread, read_date, read_threads
 from shared.posts.schemas import CheckedOut, CheckedPost, PostDraft, ProblemOut
-from shared.posts.setting_media import with_setting_media
-from shared.posts.unknown import unknown_settings, unknown_tags
+from shared.posts.thread_files import with_setting_media
 from shared.posts.write import read_channels, read_files
 from shared.providers.registry import provider
 

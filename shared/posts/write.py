@@ -15,17 +15,20 @@ from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.media.library import get_media_files
-from shared.posts.check import Files, check_thread, media_ids, missing_files
+from shared.posts.check import Files, check_thread, media_ids, missing_files, unknown_settings
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import PostChanged
 from shared.posts.guards import living, require_move, require_writer
 from shared.posts.hints import arm_after_commit, disarm_after_commit
-from shared.posts.keep_details import with_kept_details, with_kept_setting_details
 from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
-from shared.posts.setting_media import shown_media, with_setting_media
 from shared.posts.store import write_threads
-from shared.posts.unknown import unknown_settings
+from shared.posts.thread_files import (
+    shown_media,
+    with_kept_details,
+    with_kept_setting_details,
+    with_setting_media,
+)
 
 # What the history calls the columns: the names that the members' programs know.
 _OF_A_POST = {

@@ -55,25 +55,6 @@ _LONGEST_LIFETIME = timedelta(days=3_650)  # a longer one leads to dates outside
 _LONGEST_SCOPES = 2_000  # characters
 
 
-def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredentials:
-    """Read our application's credentials for a platform from the providers' secret.
-
-    Raises:
-        AppMisconfigured: they are missing; the message names the missing keys.
-    """
-    auth = spec.auth
-    if isinstance(auth, Fields) or not auth.client_id_setting:
-        return AppCredentials()
-    names = (auth.client_id_setting, auth.client_secret_setting)
-    if missing := [name for name in names if not secret.get(name)]:
-        raise AppMisconfigured(
-            f"{spec.name} is not set up on this server: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
-            f"missing. Ask the operator of this server to add the keys of its {spec.name} "
-            "application."
-        )
-    return AppCredentials(secret[names[0]], secret[names[1]])
-
-
 def server_address(given: str, *, field: str) -> str:
     """Read the address of a server that a member named, as an origin without a trailing slash.
 

@@ -1,9 +1,9 @@
-"""What a platform would refuse in a draft, found before anything is sent.
+"""What a platform would refuse in a draft, found before anything is sent; and the text it receives.
 
 Pure: the same draft and table always give the same answer, so composing, the dry run and publishing agree.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from shared.core import text
 from shared.core.sentences import field_at, sentence
-from shared.providers.base import CanReply, DraftPart, MediaInfo, Provider
+from shared.providers.base import CanMention, CanReply, DraftPart, MediaInfo, Provider
 from shared.providers.errors import FieldRefused
 from shared.providers.spec import (
+    Editor,
     ImageRules,
     MediaRules,
     ProviderSpec,
@@ -23,8 +24,14 @@ from shared.providers.spec import (
     VideoRules,
 )
 from shared.providers.variants import fits, is_within, needed_variant
-from shared.providers.wording import length_of, text_for
 
+_COUNTERS: Mapping[TextUnit, Callable[[str], int]] = {
+    TextUnit.CHARACTERS: text.characters,
+    TextUnit.GRAPHEMES: text.graphemes,
+    TextUnit.UTF16: text.utf16,
+    TextUnit.BYTES: text.utf8_bytes,
+    TextUnit.WEIGHTED: text.weighted,
+}
 UNIT_NAMES = {
     TextUnit.CHARACTERS: "characters",
     TextUnit.GRAPHEMES: "characters",
@@ -66,6 +73,35 @@ def check(
     if not of_settings:
         refused += provider.check(parts, settings)
     return refused + of_settings
+
+
+def text_for(provider: Provider, composed: str) -> str:
+    """Write `composed` (HTML, or plain text) in the form the provider's `Editor` names, mentions included."""
+    mention = provider.format_mention if isinstance(provider, CanMention) else None
+    match provider.spec.text.editor:
+        case Editor.MARKDOWN:
+            return text.to_markdown(composed, mention=mention)
+        case Editor.HTML:
+            return text.to_html(composed, mention=mention)
+        case Editor.PLAIN:
+            return text.to_plain(composed, mention=mention)
+
+
+def length_of(written: str, rules: TextRules) -> int:
+    """Count a text, as `text_for` wrote it, the way the platform does."""
+    counted = written
+    if (
+        rules.link_length is not None and rules.unit is not TextUnit.WEIGHTED
+    ):  # which knows links itself
+        counted = text.replace_links(written, rules.link_length)
+    if rules.short_mentions:
+        counted = text.shorten_mentions(counted)
+    return count(counted, rules.unit) + rules.used
+
+
+def count(written: str, unit: TextUnit) -> int:
+    """Count a text in a unit, links and mentions as written."""
+    return _COUNTERS[unit](written)
 
 
 def _count_of_parts(provider: Provider, parts: Sequence[DraftPart]) -> Iterator[FieldRefused]:

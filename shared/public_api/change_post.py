@@ -21,7 +21,7 @@ from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.parts import Author, StoredPart
 from shared.posts.resolve import name_release
 from shared.posts.schemas import PostEdit
-from shared.posts.setting_media import with_setting_media
+from shared.posts.thread_files import with_setting_media
 from shared.posts.write import Unknown, read_files, thread_from
 from shared.public_api.compose_posts import refuse_if_too_late
 from shared.public_api.errors import Refused, bad_request

@@ -13,7 +13,7 @@ from shared.posts.draft import as_uuid, refusal
 from shared.posts.guards import living
 from shared.posts.parts import StoredPart
 from shared.posts.schemas import ImageIn, PartIn
-from shared.posts.setting_media import shown_media
+from shared.posts.thread_files import shown_media
 
 
 @dataclass(frozen=True, slots=True)

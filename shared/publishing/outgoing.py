@@ -12,9 +12,9 @@ from shared.media.library import get_media_files
 from shared.media.pick import MediaFile, StoredFile, pick, pick_spare
 from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
 from shared.providers.errors import MediaRejected, PlatformUnavailable
+from shared.providers.rules import text_for
 from shared.providers.spec import MediaRules
 from shared.providers.variants import VariantPlan, needed_variant
-from shared.providers.wording import text_for
 from shared.publishing.claim import DuePart
 
 

@@ -26,9 +26,8 @@ from shared.notifications.mails import mail_overdue
 from shared.posts.hints import Hint, arm, attempt_hint, publish_hint, send, stage_hint
 from shared.publishing import notices, outcome, prepare_queries
 from shared.publishing import sweep_queries as queries
-from shared.publishing.attempt_context import attempt_context
 from shared.publishing.bulk_notices import BulkNotice, mail_bulk, notify_bulk
-from shared.publishing.claim import Claim, part_from
+from shared.publishing.claim import Claim, attempt_context, part_from
 from shared.publishing.claim_queries import PartRow
 from shared.publishing.follow_up import record
 from shared.publishing.housekeeping import guarded, keep_house

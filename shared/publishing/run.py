@@ -28,8 +28,7 @@ from shared.providers.errors import (
 )
 from shared.providers.http import Api
 from shared.publishing import claim_queries, outcome, record_queries
-from shared.publishing.attempt_context import attempt_context, task_of
-from shared.publishing.claim import Claim, NotNow, claim, resume
+from shared.publishing.claim import Claim, NotNow, attempt_context, claim, resume, task_of
 from shared.publishing.follow_up import record, refuse
 from shared.publishing.outcome import Refresh, Task, Wait
 from shared.publishing.outgoing import files_of, outgoing_post

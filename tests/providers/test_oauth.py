@@ -8,6 +8,7 @@ import httpx
 import pytest
 import respx
 
+from shared.channels.connection import app_credentials
 from shared.core.config import settings
 from shared.core.errors import InvalidInput
 from shared.providers.errors import (
@@ -19,7 +20,7 @@ from shared.providers.errors import (
     RateLimited,
 )
 from shared.providers.http import AppCredentials
-from shared.providers.oauth import OAuth1Auth, app_credentials, server_address, signature_base
+from shared.providers.oauth import OAuth1Auth, server_address, signature_base
 from shared.providers.platforms.bluesky import Bluesky
 from shared.providers.platforms.linkedin import LinkedInPage
 from shared.providers.platforms.mastodon import Mastodon

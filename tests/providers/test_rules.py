@@ -19,6 +19,7 @@ from shared.providers.base import (
 )
 from shared.providers.errors import FieldRefused
 from shared.providers.http import Api
+from shared.providers.rules import length_of, text_for
 from shared.providers.spec import (
     Editor,
     Fields,
@@ -29,7 +30,6 @@ from shared.providers.spec import (
     TextUnit,
     VideoRules,
 )
-from shared.providers.wording import length_of, text_for
 from tests.fakes.unasked import Unasked, asked
 
 

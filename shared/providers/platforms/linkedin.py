@@ -77,6 +77,7 @@ from shared.providers.families.linkedin.rest import (
 from shared.providers.families.linkedin.text import comment_text, little_text
 from shared.providers.http import Api
 from shared.providers.oauth import OAuth2Provider
+from shared.providers.rules import text_for
 from shared.providers.spec import (
     ImageRules,
     MediaMode,
@@ -87,7 +88,6 @@ from shared.providers.spec import (
     TextUnit,
     VideoRules,
 )
-from shared.providers.wording import text_for
 
 # Not confirmed by LinkedIn; from tools that comment there.
 MAX_COMMENT_LENGTH = 1_250

@@ -57,6 +57,7 @@ from shared.providers.families.mastodon_api import failures, instance, software
 from shared.providers.families.mastodon_api.instance import LINK_LENGTH
 from shared.providers.http import Api, AppCredentials, ChannelAccess, said
 from shared.providers.oauth import OAuth2Provider, server_address
+from shared.providers.rules import count
 from shared.providers.spec import (
     Idempotency,
     ImageRules,
@@ -68,7 +69,6 @@ from shared.providers.spec import (
     VideoRules,
 )
 from shared.providers.uploads import RangeFile, is_time_short
-from shared.providers.wording import count
 
 UPLOAD_TIMEOUT = timedelta(minutes=10)  # for a whole file
 PROCESSING_PAUSE = timedelta(seconds=2)

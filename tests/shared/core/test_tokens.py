@@ -13,9 +13,8 @@ from shared.core.text import Kind
 from shared.providers.base import DraftPart
 from shared.providers.families.linkedin.text import little_text
 from shared.providers.platforms.mastodon import Mastodon
-from shared.providers.rules import check
+from shared.providers.rules import check, length_of
 from shared.providers.spec import TextRules, TextUnit
-from shared.providers.wording import length_of
 from tests.providers.published import FOLDER
 
 CONFORMANCE = FOLDER / "x" / "conformance"

@@ -16,8 +16,7 @@ from shared.organizations.models import Organization
 from shared.posts.models import Post
 from shared.providers.base import Processing, Released
 from shared.providers.registry import provider
-from shared.publishing.attempt_context import attempt_context
-from shared.publishing.claim import Claim, NotNow, claim
+from shared.publishing.claim import Claim, NotNow, attempt_context, claim
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after
 from shared.publishing.reconcile import reconcile

@@ -30,8 +30,7 @@ from shared.publishing import (
 )
 from shared.publishing import reconcile as reconcile_module
 from shared.publishing import run as run_module
-from shared.publishing.attempt_context import attempt_context
-from shared.publishing.claim import Claim, claim
+from shared.publishing.claim import Claim, attempt_context, claim
 from shared.publishing.dead_letter import settle_dead_letter
 from shared.publishing.follow_up import record
 from shared.publishing.outcome import Publish, after

@@ -1,22 +1,40 @@
-"""What do the files of a changed post keep where a request does not say it? Their alternative text, and where a cover is.
+"""The files of a thread: those that its settings name, and what the files of a changed post keep.
+
+Files that a setting names go out with the root, beside the files that are shown in it. They are kept in the root's list,
+marked by their setting, so that whatever is done for a file (staging it, keeping it in the library until it is out) is
+done for them too.
 
 Programs send the whole list of files to change a text, each by its id and address alone. What such an item leaves out
-stays as it is stored; null, or an empty text, removes it. An item without it is not a wish to lose it.
+(its alternative text, where a cover is) stays as it is stored; null, or an empty text, removes it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from shared.posts.draft import Thread, media_entry
 from shared.posts.guards import living
 from shared.posts.parts import StoredPart
-from shared.posts.setting_media import shown_media
 from shared.providers.registry import provider
+from shared.providers.spec import MediaSetting
 
 Entry = Mapping[str, Any]
 
 _DETAILS = ("alt", "thumbnailTimestamp")
+
+
+def with_setting_media(thread: Thread, slug: str) -> Thread:
+    """Add the files that the settings name to the root's list."""
+    root, *replies = thread.parts
+    named = _named(thread.settings, provider(slug).spec.media_settings)
+    return replace(thread, parts=[replace(root, media=[*root.media, *named]), *replies])
+
+
+def shown_media(media: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return a stored part's files without those that settings name, as they were composed."""
+    return [entry for entry in media if "setting" not in entry]
 
 
 def with_kept_details(thread: Thread, before: Sequence[StoredPart]) -> Thread:
@@ -65,3 +83,16 @@ def _file_of(setting: Mapping[str, Any]) -> str:
         named if isinstance(named, str) else None, address if isinstance(address, str) else None
     )
     return str(entry["id"])
+
+
+def _named(settings: Mapping[str, Any], names: Sequence[str]) -> list[Mapping[str, str]]:
+    """Read what can be read: what else a setting holds, the check of the settings refuses."""
+    entries: list[Mapping[str, str]] = []
+    for name in names:
+        try:
+            file = MediaSetting.model_validate(settings.get(name))
+        except ValidationError:
+            continue
+        if file.id or file.path:
+            entries.append(media_entry(file.id, file.path, file.alt) | {"setting": name})
+    return entries
