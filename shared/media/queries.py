@@ -289,7 +289,7 @@ class Picture(NamedTuple):
     key: str | None
 
 
-class Key(NamedTuple):
+class PictureKey(NamedTuple):
     key: str
 
 
@@ -303,7 +303,7 @@ FIND_PICTURE = Statement(
         in_library=_IN_LIBRARY,
     ),
     params=Picture,
-    row=Key,
+    row=PictureKey,
     custom_plan=True,
 )
 """Find the object key of a library picture, by its id or its key."""

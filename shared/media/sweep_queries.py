@@ -17,7 +17,7 @@ _PAUSE_SHARE = 2
 _VARIANTS_GIVE_UP = timedelta(days=1)
 
 
-class Page(NamedTuple):
+class Limit(NamedTuple):
     limit: int
 
 
@@ -51,7 +51,7 @@ def unneeded_files(needed: Sql) -> Statement[[int], UnneededRow]:
             upload_days=_UPLOADS_STAY.days,
             needed=needed,
         ),
-        params=Page,
+        params=Limit,
         row=UnneededRow,
     )
 
@@ -95,7 +95,7 @@ TAKE_WITHOUT_VARIANTS = Statement(
         share=_PAUSE_SHARE,
         give_up_days=_VARIANTS_GIVE_UP.days,
     ),
-    params=Page,
+    params=Limit,
     row=FileOfOrganization,
 )
 """Take a page of files whose copies should exist by now. One statement, so that no two sweeps take the same."""
@@ -109,7 +109,7 @@ TAKE_UNEXAMINED = Statement(
             order by updated_at limit :limit)
         returning organization_id, id
     """),
-    params=Page,
+    params=Limit,
     row=FileOfOrganization,
 )
 """Take a page of files that were stored under earlier rules; the most recently taken ones come last.

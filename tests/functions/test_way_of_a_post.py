@@ -56,16 +56,18 @@ def files_run(begin: str) -> Iterator[set[str]]:
         yield seen
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 @pytest.fixture
-def x(world: World, aws: None, configure: Configure) -> None:
+def x(world: World, aws: None, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer as X does; every post has an id of its own."""
     ids = itertools.count(10**15)
-    world.platform.behave = lambda _request: httpx.Response(
-        201, json={"data": {"id": str(next(ids))}}
-    )
+
+    def behave(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(201, json={"data": {"id": str(next(ids))}})
+
+    monkeypatch.setattr(world.platform, "behave", behave)
     configure(PROVIDERS_SECRET_NAME="providers")
     keys = {"X_API_KEY": "key", "X_API_SECRET": "secret"}
     boto3.client("secretsmanager").create_secret(Name="providers", SecretString=json.dumps(keys))
