@@ -1,12 +1,12 @@
-"""How an environment is deployed: what `make build` made, with the environment's parameters, by the SAM CLI.
+"""Deploys an environment: the result of `make build`, with the environment's parameters, through the SAM CLI.
 
     python -m layers.deploy STAGE [Name=Value ...] [--option of sam ...]
 
-`samconfig.toml` stays the place of an environment's parameters. SAM does not get that file but one that is made from it,
-for two reasons: SAM looks for its configuration beside the template, and it cuts a value such as `rate(1 hour)` at the
-blank when it stands in a list. The made file also carries the release: a digest of everything that is deployed, from which
-SAM names the version that each alias moves to. SAM itself sees no difference when only a parameter's value changes.
-The built template carries the release too, as its parameter's default, for tools that expand it without the parameters.
+An environment's parameters are in `samconfig.toml`. SAM gets a file that is generated from it, for two reasons: SAM looks
+for its configuration beside the template, and it cuts a value such as `rate(1 hour)` in a list at the space. The generated
+file also contains the digest of everything that is deployed (the parameter `Release`), from which SAM names the version that
+each alias moves to; SAM itself sees no difference when only a parameter's value changes. The built template contains the
+digest too, as the parameter's default, for tools that expand it without the parameters.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class DeployRefused(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment of `samconfig.toml`: SAM's options for it and the template's parameters."""
+    """One environment of `samconfig.toml`: SAM's options and the template's parameters."""
 
     name: str
     options: Mapping[str, Any]
@@ -81,10 +81,10 @@ def main(arguments: Sequence[str]) -> int:
 def read_environment(
     name: str, *, overrides: Sequence[str] = (), samconfig: Path = SAMCONFIG
 ) -> Environment:
-    """Read an environment's options and parameters, each override (`Name=Value`) in place of the file's value.
+    """Read an environment's options and parameters; an override (`Name=Value`) replaces the file's value.
 
     Raises:
-        DeployRefused: the file has no such environment, or an override is no `Name=Value`.
+        DeployRefused: the file has no such environment, or an override is not `Name=Value`.
     """
     environments = {
         found: each["deploy"]["parameters"]
@@ -167,7 +167,7 @@ _TEMPLATE = "template.yaml"
 
 
 def write_config(environment: Environment, digest: str) -> Path:
-    """Write SAM's configuration of the environment beside the built template; JSON is YAML too."""
+    """Write SAM's configuration of the environment beside the built template; JSON is valid YAML."""
     parameters = {**environment.parameters, "Release": digest}
     deploy = {"parameters": {**environment.options, "parameter_overrides": parameters}}
     path = BUILD / _CONFIG

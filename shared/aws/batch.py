@@ -1,4 +1,4 @@
-"""How a batch of messages is worked off: side by side, each for itself, reporting exactly those that failed.
+"""Processes a batch of messages in parallel and reports exactly those that failed.
 
 Lambda's contract: `batchItemFailures` names the messages that go back to the queue; the others are deleted.
 """
@@ -14,7 +14,7 @@ from shared.core.errors_report import report
 from shared.core.log import correlated, log, note_given
 
 Work = Callable[[Mapping[str, Any], float], None]
-# What a message may name, and what lines call it.
+# The ids in a message, and their names in log lines.
 _IDS = {
     "organizationId": "organization_id",
     "partId": "part_id",
@@ -22,7 +22,7 @@ _IDS = {
     "mediaId": "media_id",
     "deliveryId": "delivery_id",
 }
-_SPARE_SECONDS = 3.0  # of the function's time, kept for recording what a try came to
+_SPARE_SECONDS = 3.0  # of the function's time, reserved for recording the outcome
 
 
 def run_batch(

@@ -1,4 +1,4 @@
-"""Where boto3 clients come from: made at first use, one of each per process, with short time limits."""
+"""boto3 clients: created at first use, one of each per process, with short timeouts."""
 
 import functools
 import threading
@@ -11,7 +11,7 @@ from shared.core.config import settings
 
 _making = (
     threading.Lock()
-)  # boto3's default session is not safe to make clients from in several threads
+)  # boto3's default session cannot safely create clients in several threads
 
 _TIMES = Config(
     connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
@@ -19,7 +19,7 @@ _TIMES = Config(
 
 
 def client(service: str) -> Any:
-    """Return the process's client of an AWS service (`sqs`); its calls give up after some 10 s."""
+    """Return the process's client for an AWS service (`sqs`); its calls time out after some 10 s."""
     with _making:
         return _client(service)
 

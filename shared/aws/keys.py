@@ -1,4 +1,4 @@
-"""Which key service seals tokens: KMS, one data key per organization and five minutes."""
+"""Seals tokens with KMS: one data key per organization and five minutes."""
 
 import functools
 from uuid import UUID
@@ -47,6 +47,6 @@ def open_sealed(sealed: bytes, organization_id: UUID) -> str:
     """Open a text that was sealed for an organization.
 
     Raises:
-        CannotOpen: it was changed, or sealed for another organization.
+        CannotOpen: the value was changed, or sealed for another organization.
     """
     return _sealer().open(sealed, organization_id)

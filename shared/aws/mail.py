@@ -1,11 +1,11 @@
-"""How a mail leaves: by SES, by SMTP, or not at all.
+"""Sends email by SES or SMTP, or not at all.
 
-Every mail says that a program wrote it, so that vacation responders do not answer (RFC 3834, section 5). SES writes `Date`
-and `Message-ID` itself; by SMTP they are ours, the id at the sender's domain (RFC 5322, section 3.6). A mail of a kind that
-its reader can switch off says so in two headers (RFC 2369, section 3.2; RFC 8058): mail programs show a button for them,
-and large providers expect it. The signer of mails (SES, or the SMTP server) must sign these headers too.
+Every email says that it was generated automatically, so that vacation responders do not answer (RFC 3834, section 5). SES
+writes `Date` and `Message-ID` itself; with SMTP they are ours, and the id ends in the sender's domain (RFC 5322, section 3.6).
+An email of a kind that readers can turn off has two headers for that (RFC 2369, section 3.2; RFC 8058): mail programs show a
+button, and large email providers expect it. The signer (SES or the SMTP server) must sign these headers too.
 
-Domains go out in ASCII (`xn--...`, RFC 5891), because few servers take other letters (SMTPUTF8, RFC 6531).
+Domains are sent in ASCII (`xn--...`, RFC 5891), because few servers accept other letters (SMTPUTF8, RFC 6531).
 """
 
 import smtplib
@@ -32,7 +32,7 @@ _LOCAL_PART = "the mail server accepts only plain letters before the @"
 
 
 class MailNotSent(Unavailable):
-    """The transport did not take the mail. `reason`: what the reader can do something about, if that is known."""
+    """The transport refused the email. `reason` is something that the reader can act on, if known."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(
@@ -42,10 +42,10 @@ class MailNotSent(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail to one address, as text and as HTML.
+    """One email to one address, as text and as HTML.
 
-    `unsubscribe_url` is where its reader switches off this kind of mail: by a GET that shows a page, and by a POST. None:
-    mails of this kind always come, as those about the account do.
+    At `unsubscribe_url` its reader turns off this kind of email: a GET shows a page, and a POST does it. None means that this
+    kind is always sent, such as emails about the account.
     """
 
     to: str
@@ -56,7 +56,7 @@ class Mail:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers besides those that every mail has by its transport."""
+        """The headers in addition to those that the transport adds to every email."""
         if self.unsubscribe_url is None:
             return _HEADERS
         return {
@@ -67,9 +67,10 @@ class Mail:
 
 
 class _Policy(EmailPolicy):
-    """Writes the address in `List-Unsubscribe` as it is.
+    """Writes the address in `List-Unsubscribe` unencoded.
 
-    The library writes a word longer than a line as an encoded word (`=?utf-8?q?...?=`), which no mail program reads there.
+    The library writes a word that is longer than a line as an encoded word (`=?utf-8?q?...?=`), which mail programs do not
+    read there.
     """
 
     def fold(self, name: str, value: str) -> str:
@@ -83,12 +84,12 @@ class _Policy(EmailPolicy):
 
 
 def mail_is_on() -> bool:
-    """Return whether mails leave at all; where they do not, accounts need no activation."""
+    """Return whether email is sent at all; if not, accounts need no activation."""
     return settings().mail_transport != "none"
 
 
 def send_mail(mail: Mail) -> None:
-    """Hand a mail to the transport. An address without an @ is passed over, with a log line.
+    """Pass an email to the transport. An address without an @ is skipped with a log line.
 
     Raises:
         MailNotSent: the transport refused it, or does not answer.
@@ -102,7 +103,7 @@ def send_mail(mail: Mail) -> None:
         elif settings().mail_transport == "smtp":
             _send_by_smtp(mail)
     except smtplib.SMTPNotSupportedError as error:
-        # Raised for STARTTLS, login and SMTPUTF8 alike; only the last depends on the mail.
+        # Raised for STARTTLS, login and SMTPUTF8; only the last depends on the email.
         count_mail_not_sent()
         is_plain = mail.to.rpartition("@")[0].isascii()
         raise MailNotSent("" if is_plain else _LOCAL_PART) from error
@@ -155,7 +156,7 @@ def _send_by_smtp(mail: Mail) -> None:
 
 
 def with_ascii_domain(address: str) -> str:
-    """Return an address with its domain in ASCII; one that stands in `Name <address>` too. A wrong domain stays as it is."""
+    """Return an address, or `Name <address>`, with its domain in ASCII. An invalid domain stays unchanged."""
     before, at, after = address.rpartition("@")
     if after.isascii():
         return address

@@ -1,4 +1,4 @@
-"""How messages get on a queue. SQS holds a message back for at most 900 seconds; longer waits are schedules."""
+"""Sends messages to queues. SQS delays a message by at most 900 seconds; longer waits are schedules."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,14 +30,14 @@ class MessagesNotTaken(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What to put on a queue. `tenant` lets SQS serve quiet tenants first while one has a large backlog."""
+    """A message for a queue. `tenant` lets SQS serve quiet tenants first while one has a large backlog."""
 
     body: Mapping[str, Any]
     delay_seconds: int = 0
     tenant: str | None = None
 
     def as_request(self) -> dict[str, Any]:
-        """Return the fields SQS wants, with the delay within its bounds."""
+        """Return the fields of the SQS request, with the delay within its limits."""
         request: dict[str, Any] = {
             "MessageBody": json.dumps(with_correlation(self.body), separators=(",", ":")),
             "DelaySeconds": min(max(self.delay_seconds, 0), MAX_DELAY_SECONDS),
@@ -52,10 +52,10 @@ class Message:
 
 
 def send(queue_url: str, messages: Sequence[Message]) -> None:
-    """Put messages on a queue, ten a request, several requests at a time.
+    """Send messages to a queue, ten per request, with several requests in parallel.
 
     Raises:
-        MessagesNotTaken: some were refused; the others are on the queue.
+        MessagesNotTaken: some were refused; the others are in the queue.
     """
     starts = range(0, len(messages), _BATCH)
     if len(starts) <= 1:

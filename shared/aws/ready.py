@@ -1,4 +1,4 @@
-"""Whether the services that everything depends on answer at all."""
+"""Checks that the queue and the object storage answer."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,7 +21,7 @@ def ask_queue() -> None:
     """Check that the queue answers.
 
     Raises:
-        QueueUnavailable: it does not say.
+        QueueUnavailable: the queue does not answer.
     """
     try:
         client("sqs").get_queue_attributes(
@@ -35,7 +35,7 @@ def ask_storage() -> None:
     """Check that the object storage answers.
 
     Raises:
-        StorageUnavailable: it does not even say that.
+        StorageUnavailable: the storage does not answer.
     """
     try:
         storage.head(_NO_SUCH_KEY)

@@ -1,4 +1,4 @@
-"""How a one-time firing is put on EventBridge Scheduler, and taken off again."""
+"""Creates and deletes one-time schedules of EventBridge Scheduler."""
 
 import json
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from shared.core.log import with_correlation
 from shared.core.trace import with_trace
 
 MAX_FIRING_ATTEMPTS = 10
-MAX_FIRING_AGE_SECONDS = 900  # later than that the reconciler has long sent the message
+MAX_FIRING_AGE_SECONDS = 900  # by then reconcile has sent the message
 
 
 def create_schedule(name: str, *, at: datetime, payload: Mapping[str, Any]) -> None:
     """Fire the prepare function once at `at` (UTC, to the second) with `payload`.
 
-    The same name again is success: the schedule is there.
+    An existing schedule with the same name counts as success.
     """
     scheduler = client("scheduler")
     try:
@@ -44,7 +44,7 @@ def create_schedule(name: str, *, at: datetime, payload: Mapping[str, Any]) -> N
 
 
 def delete_schedule(name: str) -> None:
-    """Take a schedule off; one that is gone already is success."""
+    """Delete a schedule; a missing one counts as success."""
     scheduler = client("scheduler")
     try:
         scheduler.delete_schedule(Name=name, GroupName=settings().schedule_group)

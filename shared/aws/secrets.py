@@ -1,4 +1,4 @@
-"""How a secret is read by its name: from Secrets Manager, kept in memory for five minutes."""
+"""Reads secrets by name from Secrets Manager and keeps them in memory for five minutes."""
 
 import json
 import time
@@ -11,7 +11,7 @@ _kept: dict[str, tuple[float, Mapping[str, str]]] = {}
 
 
 def secret(name: str) -> Mapping[str, str]:
-    """Return the secret's JSON object; keys that are not there are not set."""
+    """Return the secret's JSON object; a missing name is not set."""
     known = _kept.get(name)
     if known and time.monotonic() - known[0] < _KEPT_SECONDS:
         return known[1]
@@ -23,5 +23,5 @@ def secret(name: str) -> Mapping[str, str]:
 
 
 def forget_secrets() -> None:
-    """Read every secret again next time."""
+    """Clear the memory, so that every secret is read again."""
     _kept.clear()

@@ -1,8 +1,8 @@
-"""How files get into object storage and out of it: S3, or anything that speaks its protocol.
+"""Stores and reads files in S3 or a compatible object storage.
 
-A browser uploads in parts straight to the storage, by addresses signed here; what programs send or have fetched passes
-through a function, a part at a time. Reads and copies that must see the very bytes that were looked at before name
-their ETag.
+A browser uploads in parts directly to the storage, with addresses signed here. Files that programs send or have fetched
+pass through a function, one part at a time. Reads and copies that must get exactly the bytes that were checked before
+give their ETag.
 """
 
 import functools
@@ -30,11 +30,11 @@ MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 * 1024**2
 _COPY_PART_BYTES = 256 * 1024**2
 _COPIES_AT_ONCE = 16
-# What is changed on the way is read and sent in parts of this size, or a few larger ones: of 5 GB, 27 MB each.
+# Changed files are read and sent in parts of this size, or in larger ones for large files: 27 MB each for 5 GB.
 _SENT_PART_BYTES = 8 * 1024**2
 _MOST_SENT_PARTS = 200
 _SENT_AT_ONCE = 2
-# Stored files never change under their key.
+# A stored file never changes.
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 _GONE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 _CHANGED = frozenset({"412", "PreconditionFailed"})
@@ -42,7 +42,7 @@ _WRONG_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "
 
 
 class StorageUnavailable(Unavailable):
-    """The object storage does not answer, or not with what we need."""
+    """The object storage does not answer, or its answer is unusable."""
 
     def __init__(self) -> None:
         super().__init__("The file storage does not answer. Try again in a moment.")
@@ -56,16 +56,16 @@ class StorageKeysMissing(Exception):
 
 
 class ObjectMissing(Exception):
-    """Nothing, or something else by now, is stored under the key; or the upload is over."""
+    """The object does not exist or has changed, or the upload has ended."""
 
 
 class PartsRefused(Exception):
-    """The storage could not put the parts together: one is missing, too small, or another than was said."""
+    """The storage could not combine the parts: one is missing, too small, or not the one that was named."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What the storage knows of an object."""
+    """An object's metadata in the storage."""
 
     size_bytes: int
     etag: str
@@ -73,19 +73,19 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class UploadedPart:
-    """A part as the storage confirmed it to its sender."""
+    """A part as confirmed by the storage."""
 
     number: int
     etag: str
 
 
 def public_url(key: str) -> str:
-    """Return the address under which everybody can read an object."""
+    """Return an object's public address."""
     return f"{settings().media_public_url.rstrip('/')}/{quote(key)}"
 
 
 def key_of(url: str) -> str | None:
-    """Find the key that a public address stands for; None: it is not one of ours."""
+    """Return the object key of a public address; None if the address is not ours."""
     prefix = f"{settings().media_public_url.rstrip('/')}/"
     return (
         url.removeprefix(prefix) if settings().media_public_url and url.startswith(prefix) else None
@@ -96,9 +96,9 @@ def key_of(url: str) -> str | None:
 
 
 def create_multipart(key: str, *, content_type: str | None = None) -> str:
-    """Start an upload in parts; its id. What is never completed is removed by the bucket's lifecycle rule.
+    """Start a multipart upload and return its id. The bucket's lifecycle rule removes uploads that are never completed.
 
-    With `content_type` the object can be served as soon as it is complete.
+    With `content_type`, the object can be served as soon as it is complete.
     """
     served = {"ContentType": content_type, "CacheControl": _CACHE_CONTROL} if content_type else {}
     with _failures():
@@ -110,7 +110,7 @@ def upload_part(key: str, upload_id: str, number: int, content: bytes) -> Upload
     """Store one part of an upload; all but the last have at least `MIN_PART_BYTES`.
 
     Raises:
-        ObjectMissing: the upload is over.
+        ObjectMissing: the upload has ended.
     """
     with _failures():
         answer = _client().upload_part(
@@ -122,7 +122,7 @@ def upload_part(key: str, upload_id: str, number: int, content: bytes) -> Upload
 def presign_part(
     key: str, upload_id: str, number: int, *, size_bytes: int, valid_for: timedelta
 ) -> str:
-    """Sign the address for one part of exactly `size_bytes`: the storage refuses any other length. Sends nothing."""
+    """Sign an address for one part of exactly `size_bytes`; the storage refuses any other length. Sends nothing."""
     url = _client().generate_presigned_url(
         "upload_part",
         Params={
@@ -138,10 +138,10 @@ def presign_part(
 
 
 def complete_multipart(key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-    """Put the parts together.
+    """Combine the parts.
 
     Raises:
-        ObjectMissing: the upload was completed before, aborted, or has expired.
+        ObjectMissing: the upload was completed, aborted, or has expired.
         PartsRefused: the parts are not the ones that were uploaded.
     """
     ordered = [
@@ -155,7 +155,7 @@ def complete_multipart(key: str, upload_id: str, parts: Sequence[UploadedPart]) 
 
 
 def abort_multipart(key: str, upload_id: str) -> None:
-    """End an upload and free its parts; one that is over already stays so."""
+    """Abort an upload and delete its parts; does nothing if it has ended."""
     try:
         with _failures():
             _client().abort_multipart_upload(Bucket=_bucket(), Key=key, UploadId=upload_id)
@@ -167,10 +167,10 @@ def abort_multipart(key: str, upload_id: str) -> None:
 
 
 def head(key: str) -> StoredObject:
-    """Ask what is stored under a key.
+    """Return an object's metadata.
 
     Raises:
-        ObjectMissing: nothing is.
+        ObjectMissing: the object does not exist.
     """
     with _failures():
         answer = _client().head_object(Bucket=_bucket(), Key=key)
@@ -178,10 +178,10 @@ def head(key: str) -> StoredObject:
 
 
 def read_range(key: str, start: int, length: int, *, etag: str | None = None) -> bytes:
-    """Read `length` bytes from `start`, fewer at the end of the object.
+    """Read `length` bytes from `start`, or fewer at the end of the object.
 
     Raises:
-        ObjectMissing: it is not there, or no longer the one that `etag` names.
+        ObjectMissing: the object does not exist, or no longer has this `etag`.
     """
     wanted: dict[str, Any] = {"IfMatch": etag} if etag else {}
     with _failures():
@@ -193,7 +193,7 @@ def read_range(key: str, start: int, length: int, *, etag: str | None = None) ->
 
 
 def put(key: str, content: bytes | IO[bytes], *, content_type: str) -> None:
-    """Store a small object, at once; a file object is read in pieces. What was there is replaced."""
+    """Store a small object in one request and replace an existing one; a file object is read in pieces."""
     with _failures():
         _client().put_object(
             Bucket=_bucket(),
@@ -205,10 +205,10 @@ def put(key: str, content: bytes | IO[bytes], *, content_type: str) -> None:
 
 
 def copy(key: str, to: str, *, source: StoredObject, content_type: str) -> None:
-    """Copy an object inside the storage, in parallel parts when it is large, and set its type again.
+    """Copy an object inside the storage, in parallel parts if it is large, and set its type again.
 
     Raises:
-        ObjectMissing: it is no longer the one that `source` describes.
+        ObjectMissing: the object is no longer the one that `source` describes.
     """
     with _failures():
         if source.size_bytes <= _COPY_PART_BYTES:
@@ -225,10 +225,10 @@ def copy(key: str, to: str, *, source: StoredObject, content_type: str) -> None:
 def put_together(
     key: str, to: str, content: Assembled, *, source: StoredObject, content_type: str
 ) -> None:
-    """Store `content`, which is made of pieces of the object under `key` and of bytes.
+    """Store `content`, which consists of pieces of the object `key` and of bytes.
 
-    Parts that are pieces of that object as they are are copied inside the storage; only the others are read and sent,
-    a few at a time. `to` may be `key`. All parts but the last are equally long, because R2 takes no others
+    Parts that are unchanged pieces of that object are copied inside the storage; only the others are read and sent, a few
+    at a time. `to` may be `key`. All parts but the last have the same length, because R2 requires it
     (developers.cloudflare.com/r2/objects/multipart-objects, read 2026-11).
 
     Raises:
@@ -251,7 +251,7 @@ def put_together(
 
 
 def delete(key: str) -> None:
-    """Remove an object; one that is not there is removed already."""
+    """Delete an object; does nothing if it does not exist."""
     with _failures():
         _client().delete_object(Bucket=_bucket(), Key=key)
 
@@ -269,7 +269,7 @@ def _copy_at_once(key: str, to: str, source: StoredObject, content_type: str) ->
 
 
 def _copy_in_parts(key: str, to: str, source: StoredObject, content_type: str) -> None:
-    """Copy ranges side by side: one request for 5 GB would outlast the request that asked for it."""
+    """Copy ranges in parallel: a single copy of 5 GB would take longer than the caller's request."""
     upload_id = _client().create_multipart_upload(
         Bucket=_bucket(), Key=to, ContentType=content_type, CacheControl=_CACHE_CONTROL
     )["UploadId"]
@@ -300,7 +300,7 @@ def _copy_in_parts(key: str, to: str, source: StoredObject, content_type: str) -
 
 
 class _PartWriter:
-    """Stores the parts of `put_together`: by a copy inside the storage, or by reading and sending."""
+    """Stores the parts of `put_together` by copying inside the storage, or by reading and sending."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ class _PartWriter:
         self._sending = threading.Semaphore(_SENT_AT_ONCE)
 
     def store(self, number: int, start: int) -> UploadedPart:
-        """Store the part that begins at `start`."""
+        """Store the part that starts at `start`."""
         length = min(self._part_bytes, self._content.size_bytes - start)
         piece = self._content.source_of(start, length) if self._can_copy else None
         if piece is not None:
@@ -346,7 +346,7 @@ class _PartWriter:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Translate what the storage refuses into the failures that callers act on."""
+    """Translate the storage's errors into those that callers handle."""
     try:
         yield
     except ClientError as error:
@@ -387,9 +387,9 @@ def _client() -> Any:
     )
 
 
-@functools.lru_cache(maxsize=2)  # keys that were rotated make another
+@functools.lru_cache(maxsize=2)  # rotated credentials create another client
 def _client_of(endpoint: str, region: str, addressing: _Addressing, key_id: str, key: str) -> Any:
-    """Make the one client. It has a session of its own, since the default one is not safe to use in several threads."""
+    """Create the client. It has its own session, because the default one is not safe in several threads."""
     session = boto3.Session(key_id or None, key or None)
     return session.client(
         "s3",
@@ -398,7 +398,7 @@ def _client_of(endpoint: str, region: str, addressing: _Addressing, key_id: str,
         config=Config(
             signature_version="s3v4",
             s3={"addressing_style": addressing},
-            # Checksums that only newer S3 knows would make other storages refuse the request.
+            # Other storages would refuse requests with the newer S3 checksums.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             connect_timeout=3,

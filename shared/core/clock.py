@@ -1,7 +1,7 @@
-"""What time it is: the only clock of the process.
+"""The only clock of the process.
 
-Publishing never decides by this clock: due times are compared with the database's `now()` in the statement itself
-(`docs/lifecycle.md`, "When hints are sent"). This clock stamps logs, tokens and everything a member reads.
+Publishing never uses this clock: its statements compare due times with the database's `now()` (`docs/lifecycle.md`, "When
+hints are sent"). This clock is for logs, tokens and everything that members read.
 """
 
 from collections.abc import Callable
@@ -22,16 +22,16 @@ def now() -> datetime:
 
 
 def read_from(read: Callable[[], datetime]) -> None:
-    """Have `now` ask `read` instead of the machine, for the rest of this process."""
+    """Make `now` use `read` instead of the machine's clock for the rest of this process."""
     global _read
     _read = read
 
 
 def as_utc(value: datetime) -> datetime:
-    """Return `value` in UTC; a time without an offset is read as UTC."""
+    """Return `value` in UTC; a time without an offset counts as UTC."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def to_wire(value: datetime) -> str:
-    """Write a time as the API does: `2026-01-15T10:30:00.000Z`."""
+    """Format a time for the API: `2026-01-15T10:30:00.000Z`."""
     return as_utc(value).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,7 +1,7 @@
-"""Which settings there are, what each does, and whether the ones given make sense.
+"""Declares, documents and validates all settings.
 
-The environment is read once; a wrong or missing value stops the start with a sentence. `docs/configuration.md` is
-generated from this file. Secrets are not settings: a setting names the secret, `shared/aws/secrets.py` reads it.
+The environment is read once; an invalid or missing value stops the start with a message. `docs/configuration.md` is
+generated from this file. Secrets are not settings: a setting names the secret, and `shared/aws/secrets.py` reads it.
 """
 
 import functools
@@ -14,16 +14,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class SettingsRefused(Exception):
-    """The environment cannot be used; the message names each variable and what it must be."""
+    """The settings are invalid; the message names each variable and its valid values."""
 
 
 def _setting(default: Any, effect: str, needed_by: str) -> Any:
-    """Declare a setting with its text for the generated documentation."""
+    """Declare a setting with its description for the generated documentation."""
     return Field(default=default, description=effect, json_schema_extra={"needed_by": needed_by})
 
 
 class Feature(StrEnum):
-    """What an operator can turn off; `shared/access/policy.py` lists the routes of each."""
+    """A feature that an operator can turn off; `shared/access/policy.py` lists the routes of each."""
 
     API_KEYS = "api_keys"
     IMPERSONATION = "impersonation"
@@ -33,28 +33,28 @@ class Feature(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Every setting. The variable's name is the field's in capitals."""
+    """All settings. A variable's name is the field's name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     stage: Literal["local", "test", "dev", "prod"] = _setting(
         "local",
-        "Which environment this is. `prod` refuses settings that are only safe on a laptop.",
+        "Name of the environment. `prod` refuses settings that are only safe on a laptop.",
         "all",
     )
     public_url: str = _setting(
         "http://127.0.0.1:3000",
         "Origin of the API and the console, without a trailing slash.",
-        "HTTP functions, mails",
+        "HTTP functions, emails",
     )
     frontend_url: str = _setting(
         "",
-        "Origin and path of the console; empty: `PUBLIC_URL` + `/app`. OAuth callbacks land below it.",
+        "Origin and path of the console; empty: `PUBLIC_URL` + `/app`. OAuth callbacks are below it.",
         "channels, mails",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = _setting(
         (),
-        "Further origins (comma-separated) that may call the API with credentials.",
+        "Additional origins (comma-separated) that may call the API with credentials.",
         "HTTP functions",
     )
     trusted_proxies: int = _setting(
@@ -65,12 +65,12 @@ class Settings(BaseSettings):
     api_limit: int = Field(
         default=90,
         ge=1,
-        description="How many `POST /public/v1/posts` an organization may send in any hour.",
+        description="Rate limit: `POST /public/v1/posts` calls of an organization in any hour.",
         json_schema_extra={"needed_by": "public_api"},
     )
     rate_limits: dict[str, Annotated[int, Field(ge=1)]] = _setting(
         {},
-        'JSON: other numbers for the rate limits that `shared/access/policy.py` names, such as `{"public_read": 1200}`; '
+        'JSON: overrides for the rate limits in `shared/access/policy.py`, such as `{"public_read": 1200}`; '
         "`API_LIMIT` is short for its `public_compose`.",
         "HTTP functions",
     )
@@ -78,10 +78,10 @@ class Settings(BaseSettings):
         "INFO", "Least severe log line written.", "all"
     )
     tracing: bool = _setting(
-        False, "Record traces with X-Ray and hand them on in messages and schedules.", "all"
+        False, "Record traces with X-Ray and continue them through messages and schedules.", "all"
     )
     sentry_dsn: str = _setting(
-        "", "Sentry-compatible address for unexpected errors; empty: none is sent.", "all"
+        "", "Sentry-compatible address for unexpected errors; empty: errors are only logged.", "all"
     )
 
     # Database
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     database_port: int = _setting(5432, "Cluster port.", "everything with a database")
     database_name: str = _setting("roost", "Database.", "everything with a database")
     database_user: str = _setting(
-        "roost", "Role; in AWS it logs in by an IAM token.", "everything with a database"
+        "roost", "Role; in AWS it logs in with an IAM token.", "everything with a database"
     )
     database_pool_size: int = _setting(
         1,
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     )
     database_may_sleep: bool = _setting(
         False,
-        "Close connections at the end of each invocation, so that a cluster whose least capacity is 0 can pause.",
+        "Close connections at the end of each invocation, so that a cluster with a minimum capacity of 0 can pause.",
         "everything with a database",
     )
     database_behind_proxy: bool = _setting(
@@ -113,26 +113,24 @@ class Settings(BaseSettings):
     )
     database_ca_file: str = _setting(
         "",
-        "Bundle that the cluster's certificate is checked against.",
+        "CA bundle to verify the cluster's certificate.",
         "everything with a database",
     )
     database_admin_secret_name: str = _setting(
         "",
-        "Secret with `username` and `password` of the cluster's administrator, who makes the role that the functions log in as.",
+        "Secret with `username` and `password` of the cluster's administrator, who creates the functions' role.",
         "migrate",
     )
 
     # AWS resources
     aws_region: str = _setting("us-east-1", "Region; Lambda sets it.", "all")
     publish_queue_url: str = _setting(
-        "", "Queue of parts due on the second.", "posts, prepare, publish, reconcile"
+        "", "Queue of due parts.", "posts, prepare, publish, reconcile"
     )
     stage_queue_url: str = _setting(
-        "", "Queue of parts whose media are to be moved ahead.", "posts, prepare, reconcile, stage"
+        "", "Queue of parts whose media are staged.", "posts, prepare, reconcile, stage"
     )
-    variants_queue_url: str = _setting(
-        "", "Queue of uploads whose variants are to be made.", "media"
-    )
+    variants_queue_url: str = _setting("", "Queue of uploads that need variants.", "media")
     webhooks_queue_url: str = _setting(
         "", "Queue of messages to webhooks.", "posts, publish, reconcile, automation"
     )
@@ -146,25 +144,23 @@ class Settings(BaseSettings):
         "", "Alias of the prepare function that schedules fire.", "posts, publish, reconcile"
     )
     schedule_dead_letter_arn: str = _setting(
-        "", "Queue for firings that could not be delivered.", "posts, publish, reconcile"
+        "", "Dead-letter queue of the schedules.", "posts, publish, reconcile"
     )
-    kms_key_id: str = _setting("", "Key that seals tokens.", "channels, publish")
+    kms_key_id: str = _setting("", "KMS key that encrypts tokens.", "channels, publish")
     app_secret_name: str = _setting(
         "roost/app",
-        "Secret that holds `jwtKeys` (JSON: key id to key, newest last).",
+        "Secret with `jwtKeys` (JSON: key id to key, newest last).",
         "HTTP functions",
     )
     providers_secret_name: str = _setting(
         "roost/providers",
-        "Secret that holds client ids and secrets of platforms.",
+        "Secret with the platforms' client ids and secrets.",
         "channels, publish",
     )
 
     # Media
     media_bucket: str = _setting("", "Bucket of uploads and variants.", "media, stage, variants")
-    media_public_url: str = _setting(
-        "", "Origin under which the bucket's objects are served to everybody.", "media, publish"
-    )
+    media_public_url: str = _setting("", "Public origin of the bucket's objects.", "media, publish")
     s3_endpoint_url: str = _setting(
         "",
         "Object storage other than S3 (R2, MinIO, any compatible); empty: S3.",
@@ -172,7 +168,7 @@ class Settings(BaseSettings):
     )
     s3_region: str = _setting(
         "",
-        "Region the object storage signs with (R2: `auto`); empty: `AWS_REGION`.",
+        "Region in the object storage's signatures (R2: `auto`); empty: `AWS_REGION`.",
         "media, stage, variants",
     )
     s3_credentials_secret: str = _setting(
@@ -191,13 +187,13 @@ class Settings(BaseSettings):
     media_quota_bytes: int = Field(
         default=100 * 1024**3,
         ge=0,
-        description="How much an organization may have stored; `0`: no limit.",
+        description="Storage limit of an organization; `0`: no limit.",
         json_schema_extra={"needed_by": "media, public_api, mcp"},
     )
 
-    # Mail
+    # Email
     mail_transport: Literal["ses", "smtp", "none"] = _setting(
-        "ses", "How mails leave. `none`: accounts are active at once.", "auth, digest"
+        "ses", "How emails are sent. `none`: accounts are active at once.", "auth, digest"
     )
     mail_from: str = _setting("Roost <roost@localhost>", "Sender.", "auth, digest")
     smtp_host: str = _setting("", "SMTP server, with `MAIL_TRANSPORT=smtp`.", "auth, digest")
@@ -205,13 +201,13 @@ class Settings(BaseSettings):
     smtp_security: Literal["starttls", "tls", "none"] = _setting(
         "starttls", "SMTP transport security.", "auth, digest"
     )
-    smtp_user: str = _setting("", "SMTP user; empty: the server asks for none.", "auth, digest")
+    smtp_user: str = _setting("", "SMTP user; empty: no login.", "auth, digest")
     smtp_secret_name: str = _setting(
-        "", "Secret that holds `smtpPassword`, with `SMTP_USER`.", "everything that sends mail"
+        "", "Secret with `smtpPassword`, needed with `SMTP_USER`.", "everything that sends email"
     )
 
     digest_after_minutes: int = _setting(
-        60, "How long successes are collected before one email lists them.", "digest"
+        60, "How long published posts are collected for one digest.", "digest"
     )
 
     # Accounts
@@ -219,64 +215,66 @@ class Settings(BaseSettings):
         False, "Refuse new accounts once the first exists.", "identity"
     )
     disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "identity")
-    access_token_seconds: int = _setting(900, "Life of the session's access token.", "identity")
-    session_days: int = _setting(30, "Life of a session that is not renewed.", "identity")
+    access_token_seconds: int = _setting(900, "Lifetime of a session's access token.", "identity")
+    session_days: int = _setting(30, "Lifetime of a session that is not renewed.", "identity")
 
     # Publishing
     arm_threshold_seconds: int = _setting(
         840,
-        "A post due sooner gets a delayed message (at most 900), a later one a schedule.",
+        "A post that is due sooner gets a delayed message, a later one a schedule; at most 900.",
         "posts, publish",
     )
     arm_lead_seconds: int = _setting(
         240, "How long before its time a schedule fires.", "posts, publish"
     )
     arm_spread_seconds: int = _setting(
-        480, "By how much more, spread by a hash of the id.", "posts, publish"
+        480, "Maximum additional lead, spread by a hash of the id.", "posts, publish"
     )
     lease_seconds: int = _setting(
-        75, "How long an attempt may be silent; above the publish function's timeout.", "publish"
+        75,
+        "How long an attempt may be silent; must exceed the publish function's timeout.",
+        "publish",
     )
     max_late_hours: int = _setting(
-        24, "A post that is more than this late fails instead of being published.", "publish"
+        24, "A post that is later than this fails instead of being published.", "publish"
     )
 
     publish_at_once_per_host: int = Field(
         default=4,
         ge=1,
-        description="How many posts of one organization are sent at once to one server that its members named.",
+        description="How many posts an organization sends at once to one named server.",
         json_schema_extra={"needed_by": "publish"},
     )
     publish_at_once_per_organization: int = Field(
         default=8,
         ge=1,
-        description="How many posts of one organization are sent at once to all servers that its members named.",
+        description="How many posts an organization sends at once to all named servers.",
         json_schema_extra={"needed_by": "publish"},
     )
     stage_at_once_per_organization: int = Field(
         default=5,
         ge=1,
-        description="How many posts' media of one organization are moved at once; below the stage function's `MaximumConcurrency`.",
+        description="For how many posts an organization's media are staged at once; below the stage function's `MaximumConcurrency`.",
         json_schema_extra={"needed_by": "stage"},
     )
 
     webhooks_at_once_per_host: int = Field(
         default=3,
         ge=1,
-        description="How many webhook messages of one organization are sent at once to one host.",
+        description="How many webhook messages an organization sends at once to one host.",
         json_schema_extra={"needed_by": "deliver_webhooks"},
     )
     webhooks_at_once_per_organization: int = Field(
         default=5,
         ge=1,
-        description="How many webhook messages of one organization are sent at once; below the function's `MaximumConcurrency`.",
+        description="How many webhook messages an organization sends at once; below the function's `MaximumConcurrency`.",
         json_schema_extra={"needed_by": "deliver_webhooks"},
     )
 
     # Providers
     provider_base_urls: dict[str, str] = _setting(
         {},
-        "JSON: base address per provider slug, instead of the platform's. `plc.directory`, and the host of a `did:web` "
+        "JSON: base address per provider slug, instead of the platform's. `plc.directory` and the host of a `did:web` "
         "account, are keys too: where a Bluesky account's document is fetched.",
         "channels, publish",
     )
@@ -285,17 +283,17 @@ class Settings(BaseSettings):
     )
     disabled_features: Annotated[frozenset[Feature], NoDecode] = _setting(
         frozenset(),
-        "Features (comma-separated) switched off, their routes answering 404: `api_keys` (making "
+        "Features (comma-separated) to turn off; their routes answer 404: `api_keys` (creating "
         "and listing them), `impersonation`, `apps` (third-party apps), `reference` "
-        "(`/docs`, `/openapi.json`), `webhooks` (making and changing them).",
+        "(`/docs`, `/openapi.json`), `webhooks` (creating and changing them).",
         "HTTP functions",
     )
     hidden_providers: Annotated[tuple[str, ...], NoDecode] = _setting(
-        (), "Provider slugs (comma-separated) not offered.", "channels"
+        (), "Provider slugs (comma-separated) to turn off.", "channels"
     )
     allow_loopback_addresses: bool = _setting(
         False,
-        "Let members name http addresses on this machine (the sandbox). `prod` refuses it.",
+        "Let members enter http addresses on this machine (the sandbox). `prod` refuses it.",
         "channels, publish",
     )
 
@@ -311,36 +309,36 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         if self.stage == "prod" and self.allow_loopback_addresses:
-            raise ValueError("ALLOW_LOOPBACK_ADDRESSES must not be set where STAGE is prod")
+            raise ValueError("ALLOW_LOOPBACK_ADDRESSES must not be set if STAGE is prod")
         if self.stage == "prod" and not self.public_url.startswith("https://"):
-            raise ValueError("PUBLIC_URL must begin with https:// where STAGE is prod")
+            raise ValueError("PUBLIC_URL must begin with https:// if STAGE is prod")
         if not 0 < self.arm_threshold_seconds <= 900:
             raise ValueError(
-                "ARM_THRESHOLD_SECONDS must be from 1 to 900: a queue holds a message no longer"
+                "ARM_THRESHOLD_SECONDS must be from 1 to 900, the longest delay of a queue"
             )
         if self.mail_transport == "smtp" and not self.smtp_host:
-            raise ValueError("SMTP_HOST must be set where MAIL_TRANSPORT is smtp")
+            raise ValueError("SMTP_HOST must be set if MAIL_TRANSPORT is smtp")
         if self.mail_transport == "smtp" and self.smtp_user and not self.smtp_secret_name:
-            raise ValueError("SMTP_SECRET_NAME must be set where SMTP_USER is")
+            raise ValueError("SMTP_SECRET_NAME must be set if SMTP_USER is set")
         return self
 
     @property
     def console_url(self) -> str:
-        """Where the console is served, without a trailing slash."""
+        """The console's address, without a trailing slash."""
         return (self.frontend_url or f"{self.public_url}/app").rstrip("/")
 
     @property
     def cookies_are_secure(self) -> bool:
-        """Cookies carry `Secure` where the public address is https."""
+        """True if the public address is https, so that cookies are `Secure`."""
         return self.public_url.startswith("https://")
 
     def calls_allowed(self, rate: str, default: int) -> int:
-        """Return how many calls the limit `rate` allows; `default` unless the environment says otherwise."""
+        """Return the number of calls of the rate limit `rate`: `default`, or the operator's override."""
         return {"public_compose": self.api_limit, **self.rate_limits}.get(rate, default)
 
     @property
     def max_late(self) -> timedelta:
-        """How late a post may be and still be sent."""
+        """How late a post may be published."""
         return timedelta(hours=self.max_late_hours)
 
     @property
@@ -368,4 +366,4 @@ def _sentences(error: ValidationError) -> str:
         name = ".".join(str(part) for part in problem["loc"]).upper()
         said = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{name}: {said} (given: {problem['input']!r})" if name else said)
-    return "The settings cannot be used. " + "; ".join(lines)
+    return "The settings are invalid. " + "; ".join(lines)

@@ -1,8 +1,8 @@
-"""How tokens are stored: sealed with AES-256-GCM under a data key that a key service wraps (envelope encryption).
+"""Encrypts ("seals") stored tokens: AES-256-GCM with a data key that a key service wraps (envelope encryption).
 
-A sealed value opens only for the organization it was sealed for: its id is the associated data and part of the key
-service's encryption context. Layout: version (1 byte), length of the wrapped key (2 bytes), wrapped key, nonce (12
-bytes), ciphertext with its tag.
+A sealed value can only be opened for its organization, whose id is the associated data and part of the key service's
+encryption context. Layout: version (1 byte), length of the wrapped data key (2 bytes), wrapped data key, nonce (12 bytes),
+ciphertext with its tag.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _VERSION = 1
 _NONCE_BYTES = 12
 _KEPT_SECONDS = 300.0
-# A key service that does not answer must not lose a token that was renewed a moment ago: the last key seals on meanwhile.
+# If the key service does not answer, a token that was just renewed must not be lost, so the last data key is used longer.
 _KEPT_IN_NEED_SECONDS = 600.0
 
 
@@ -29,17 +29,17 @@ class CannotOpen(Exception):
 
 
 class KeySource(Protocol):
-    """A key service: it makes data keys and unwraps them, bound to a context."""
+    """A key service, which creates and unwraps data keys bound to a context."""
 
     def new_key(self, context: dict[str, str]) -> tuple[bytes, bytes]:
-        """Return a new 32-byte key, plain and wrapped."""
+        """Return a new 32-byte data key, plain and wrapped."""
 
     def open_key(self, wrapped: bytes, context: dict[str, str]) -> bytes:
-        """Unwrap a key. Raises `CannotOpen` for another context."""
+        """Unwrap a data key. Raises `CannotOpen` for another context."""
 
 
 class Sealer:
-    """Seals and opens, keeping data keys in memory for five minutes; for ten while the key service does not answer."""
+    """Seals and opens. Data keys stay in memory for five minutes, or ten while the key service does not answer."""
 
     def __init__(self, keys: KeySource) -> None:
         self._keys = keys
@@ -57,7 +57,7 @@ class Sealer:
         """Open what `seal` made for the same organization.
 
         Raises:
-            CannotOpen: it was changed, or sealed for another organization.
+            CannotOpen: the value was changed, or sealed for another organization.
         """
         version, length = struct.unpack_from(">BH", sealed)
         if version != _VERSION:
@@ -104,10 +104,10 @@ def _context(organization_id: UUID) -> dict[str, str]:
 
 
 def new_secret() -> str:
-    """Make an unguessable text of 43 URL-safe characters (256 bits)."""
+    """Return a random text of 43 URL-safe characters (256 bits)."""
     return secrets.token_urlsafe(32)
 
 
 def hash_secret(value: str) -> bytes:
-    """Return the SHA-256 of an unguessable text, for storing; never for passwords."""
+    """Return the SHA-256 of a random text for storage. Never use it for passwords."""
     return hashlib.sha256(value.encode()).digest()

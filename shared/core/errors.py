@@ -1,4 +1,4 @@
-"""Which failures the application anticipates, and what each means to the caller.
+"""The errors that the application anticipates.
 
 A feature subclasses these with a sentence as the name (`SlotTaken`). `shared/web/errors.py` turns them into RFC 9457
 problem details; nothing else renders them.
@@ -14,7 +14,7 @@ class FieldProblem:
     """One refused field.
 
     `path` is dotted, from the body's root, with list indexes: `posts.0.value.1.content`. `code` is stable and
-    machine-readable (`too_long`); `message` is a sentence that names the remedy.
+    machine-readable (`too_long`); `message` is a sentence that says what to do.
     """
 
     path: str
@@ -23,7 +23,7 @@ class FieldProblem:
 
 
 class AppError(Exception):
-    """A failure the caller can act on. `code` is stable, `status` is HTTP, the message is for the member."""
+    """An error that the caller can act on. `code` is stable, `status` is HTTP's, and the message is for the member."""
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "bad_request"
@@ -35,13 +35,13 @@ class AppError(Exception):
 
 
 class Unreadable(AppError):
-    """The body is not JSON, or not the shape of any request."""
+    """The body is not JSON, or not a request."""
 
     status, code = 400, "unreadable"
 
 
 class InvalidInput(AppError):
-    """A field was refused, a platform's limits included. `problems` names each one."""
+    """A field was refused, for example by a platform's limit. `problems` lists each one."""
 
     status, code = 422, "invalid_input"
 
@@ -53,7 +53,7 @@ class Unauthenticated(AppError):
 
 
 class PlanLimit(AppError):
-    """The plan does not allow it, or its allowance is used up. Raised by nothing until limits are counted."""
+    """The plan does not allow it, or its allowance is used up. Not raised until limits are counted."""
 
     status, code = 402, "plan_limit"
 
@@ -71,13 +71,13 @@ class NotFound(AppError):
 
 
 class Conflict(AppError):
-    """The thing has changed, or is in a state that does not allow this."""
+    """The object has changed, or its state does not allow this."""
 
     status, code = 409, "conflict"
 
 
 class TooManyRequests(AppError):
-    """A rate limit is used up. `retry_after_seconds` says when it opens again."""
+    """A rate limit was reached. The caller can try again after `retry_after_seconds`."""
 
     status, code = 429, "too_many_requests"
 

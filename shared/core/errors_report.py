@@ -1,6 +1,6 @@
-"""Where unexpected errors go besides the log: a Sentry-compatible address, when one is configured.
+"""Reports unexpected errors to the log and, if configured, to a Sentry-compatible address.
 
-The SDK is imported at the first error, so that a start pays nothing for it.
+The SDK is imported at the first error, so that it does not slow the start.
 """
 
 import functools
@@ -11,11 +11,11 @@ from shared.core.ids import new_id
 from shared.core.log import log, redact
 from shared.core.metrics import count_unexpected
 
-_FLUSH_SECONDS = 2.0  # the container may be frozen as soon as the answer is out
+_FLUSH_SECONDS = 2.0  # the container may be frozen right after the answer
 
 
 def report(error: BaseException, **where: str) -> str:
-    """Log an unexpected error with its stack, send it on, and return the incident's id for the member to quote."""
+    """Log an unexpected error with its stack, report it, and return the incident's id, which members can quote."""
     incident = str(new_id())
     count_unexpected()
     log.error("error.unexpected", exc_info=error, extra={"incident": incident, **where})

@@ -1,6 +1,6 @@
-"""How the HTML pages that functions serve look until the console replaces them: one style, one frame.
+"""The style and frame of the HTML pages that functions serve until the console replaces them.
 
-A page loads nothing from anywhere. Its footer leads on to the start page and to the API reference.
+They load no other files. The footer links to the start page and the API reference.
 """
 
 from html import escape
@@ -25,7 +25,7 @@ button.second{margin-top:.5rem;background:transparent;border:1px solid var(--lin
 
 
 def html_page(title: str, body: str, *, script: str = "") -> str:
-    """Return a whole page. `body` is our own HTML; anything from outside in it must already be escaped."""
+    """Return a whole HTML page. `body` is our own HTML, in which outside values must already be escaped."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'

@@ -1,4 +1,4 @@
-"""Where identifiers come from, and their types."""
+"""The types of ids, and how ids are created."""
 
 import uuid
 from typing import NewType
@@ -13,5 +13,5 @@ MediaId = NewType("MediaId", uuid.UUID)
 
 
 def new_id() -> uuid.UUID:
-    """Make a UUIDv7: unique, and ordered by the time it was made, so that keys land at the end of an index."""
+    """Return a UUIDv7: unique and ordered by creation time, so that new rows are at the end of an index."""
     return uuid_utils.compat.uuid7()

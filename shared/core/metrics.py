@@ -1,9 +1,9 @@
-"""What is counted: CloudWatch metrics in the embedded format, written with the log, so that counting costs no request.
+"""Writes CloudWatch metrics to the log in the embedded format, so that a metric costs no request.
 
-Names and dimensions are those of the alarms and the dashboard in `template.yaml`.
+Names and dimensions match the alarms and the dashboard in `template.yaml`.
 
 Source: docs.aws.amazon.com, "Specification: Embedded metric format", read 2026-12. Written here and not by Powertools,
-which makes a line for each metric and each set of dimensions: four for a published part, at eight times the cost.
+which writes a line for each metric and each set of dimensions: four for a published part, at eight times the cost.
 """
 
 import json
@@ -21,7 +21,7 @@ _PROVIDER = "Provider"
 
 
 class Unit(StrEnum):
-    """What CloudWatch calls the units."""
+    """CloudWatch's names of the units."""
 
     COUNT = "Count"
     SECONDS = "Seconds"
@@ -38,7 +38,7 @@ class Metric:
 
 
 def count_published(provider: str, late: timedelta | None) -> None:
-    """Count a published part; `late` is how long after the member's time, None for a thread's further parts."""
+    """Count a published part. `late` is its lateness, None for replies of a thread."""
     metrics = [Metric("Published", 1)]
     if late is not None:
         metrics.append(Metric("LatenessSeconds", max(0.0, late.total_seconds()), Unit.SECONDS))
@@ -56,37 +56,37 @@ def count_unconfirmed(provider: str) -> None:
 
 
 def gauge_late_posts(count: int) -> None:
-    """Write how many queued posts are more than five minutes late."""
+    """Write the number of queued posts that are more than five minutes late."""
     _write(Metric("LatePosts", count))
 
 
 def gauge_connections(percent: float) -> None:
-    """Write what share of the cluster's allowed connections is open."""
+    """Write the open connections in percent of the cluster's limit."""
     _write(Metric("DatabaseConnectionsPercent", percent, Unit.PERCENT))
 
 
 def count_unexpected() -> None:
-    """Count an unanticipated error. Lambda itself counts none: an HTTP function answers 500, a queue takes its message back."""
+    """Count an unanticipated error. Lambda does not count it: an HTTP function answers 500, a message returns to its queue."""
     _write(Metric("UnexpectedErrors", 1))
 
 
 def count_after_commit_failure() -> None:
-    """Count a failed call after a commit: a message or schedule, which a sweep repeats, or a mail, which is lost."""
+    """Count a failed call after a commit: a message or schedule, which a sweep repeats, or an email, which is lost."""
     _write(Metric("AfterCommitFailures", 1))
 
 
 def count_mail_not_sent() -> None:
-    """Count a mail that its transport refused."""
+    """Count an email that its transport refused."""
     _write(Metric("MailsNotSent", 1))
 
 
 def gauge_crowded_posts(count: int) -> None:
-    """Write how many due posts wait because their organization already sends the most it may to one server."""
+    """Write the number of due posts that wait because their organization is at its limit for a named server."""
     _write(Metric("CrowdedPosts", count))
 
 
 def _write(*metrics: Metric, provider: str | None = None) -> None:
-    """Write metrics as one line: for the whole system, which the alarms watch, and also for a provider."""
+    """Write metrics as one line: for the whole system, which the alarms use, and per provider if given."""
     dimensions = {_SERVICE: os.environ.get("POWERTOOLS_SERVICE_NAME", "roost")}
     sets = [[_SERVICE]]
     if provider is not None:
@@ -105,6 +105,6 @@ def _write(*metrics: Metric, provider: str | None = None) -> None:
         **dimensions,
         **{metric.name: metric.value for metric in metrics},
     }
-    # One write: the threads of a batch count side by side, and a line must stay whole.
+    # One write, because the threads of a batch write in parallel and a line must stay whole.
     sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
     sys.stdout.flush()

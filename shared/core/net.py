@@ -1,10 +1,10 @@
-"""How other servers are called: with limits on time and size, and only at public addresses where a user gave the address.
+"""HTTP clients with limits on time and size. Addresses from users must be public.
 
-Every request has one deadline, for looking up the name, connecting, sending, and every read: a server that sends a byte
-now and then cannot hold us. Every answer has a bound, counted after unpacking.
+Every request has one deadline for name resolution, connecting, sending and all reads, so a server that sends a byte now and
+then cannot keep us waiting. Every answer has a size limit after decompression.
 
-What is checked is the address that the connection goes to, at the moment it is made: a name that resolves to another
-address a second later gains nothing, and a redirect is a request like any other.
+The check applies to the IP address of the connection at the moment of connecting, so a name that resolves to another
+address a second later gains nothing. A redirect is checked like any other request.
 """
 
 import contextvars
@@ -33,11 +33,11 @@ _LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# All that IANA has assigned of IPv6 to anybody: what else Python may call global (IPv4 addresses in other clothes, local
-# NAT64, site-local) is nobody's. Source: IANA IPv6 Global Unicast Address Assignments, read 2026-11.
+# All of IPv6 that IANA has assigned as global unicast. Python also calls other ranges global (embedded IPv4 addresses, local
+# NAT64, site-local). Source: IANA IPv6 Global Unicast Address Assignments, read 2026-11.
 _UNICAST = ipaddress.ip_network("2000::/3")
-# Addresses that Python calls global, or that carry another address inside, where an IPv4 network hides behind an
-# IPv6 address. Source: IANA special-purpose address registries, read 2026-11.
+# Addresses that Python calls global but that are not public or contain an IPv4 address. Source: IANA special-purpose
+# address registries, read 2026-11.
 _REFUSED = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -57,7 +57,7 @@ class AddressRefused(httpx.UnsupportedProtocol):
 
 
 class AnswerUnreadable(httpx.ReadError):
-    """A response came whose body we do not read. `status` and `headers` are those of the response."""
+    """The body of a response is not accepted. `status` and `headers` are those of the response."""
 
     def __init__(self, message: str, *, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ class AnswerUnreadable(httpx.ReadError):
 
 
 class AnswerTooLarge(AnswerUnreadable):
-    """The response is larger than we read."""
+    """The response exceeds the size limit."""
 
 
 class AnswerPacked(AnswerUnreadable):
@@ -80,20 +80,22 @@ def guarded_client(
     max_redirects: int = 0,
     only_port: int | None = None,
 ) -> httpx.Client:
-    """Make a client for addresses given by users. Each redirect that is followed is checked again; keep it at 3.
+    """Make a client for addresses from users. Every redirect is checked; follow at most 3.
 
-    `max_time` is what each request may take, redirects being requests of their own; a request's extension `ENDS_AT`, of
-    `time.monotonic()`, ends all of them. With `only_port` no other one is called.
+    `max_time` limits each request, and each redirect is its own request; a request's extension `ENDS_AT`, a
+    `time.monotonic()` value, limits all of them together. With `only_port`, other ports are refused.
 
-    Its requests raise `httpx.HTTPError`: `AddressRefused`, `AnswerUnreadable`, or what any client raises; and, as with
-    any client, `httpx.InvalidURL` for what is not an address at all.
+    Requests raise `httpx.HTTPError` (including `AddressRefused` and `AnswerUnreadable`) and, as with any client,
+    `httpx.InvalidURL` for an invalid address.
     """
     return httpx.Client(
         transport=_GuardedTransport(max_bytes, max_time, only_port),
         timeout=_TIMEOUT,
         follow_redirects=max_redirects > 0,
         max_redirects=max_redirects,
-        headers={"accept-encoding": "identity"},  # what is small on the wire must not be large here
+        headers={
+            "accept-encoding": "identity"
+        },  # a small compressed answer must not become large here
         trust_env=False,
     )
 
@@ -101,7 +103,7 @@ def guarded_client(
 def timed_client(
     *, limits: httpx.Limits, max_bytes: int = MAX_BYTES, max_time: timedelta = MAX_TIME
 ) -> httpx.Client:
-    """Make a client for addresses that are ours to choose: bounded like `guarded_client`, free to call any address.
+    """Make a client for addresses that we choose: with the limits of `guarded_client`, but for any address.
 
     It follows no redirects.
     """
@@ -113,7 +115,7 @@ def timed_client(
 
 
 def is_public(address: IpAddress) -> bool:
-    """Return whether an address is public, and not a way into a private network."""
+    """Return whether an IP address is public and does not lead into a private network."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped
         if inner is None and address in _NAT64:
@@ -127,10 +129,10 @@ def is_public(address: IpAddress) -> bool:
 
 
 def check_url(url: httpx.URL, *, only_port: int | None = None) -> None:
-    """Refuse what an address says without asking for anything; where its name leads is asked at the connection.
+    """Refuse an address by its text alone; its name is resolved and checked when connecting.
 
     Raises:
-        AddressRefused: it is not https, names a user, another port, or this machine or a private network outright.
+        AddressRefused: it is not https, contains a user or another port, or directly names this machine or a private network.
     """
     if not url.host:
         raise AddressRefused("This is not a full address. Enter one that begins with https://.")
@@ -177,7 +179,7 @@ def bounded(response: httpx.Response, max_bytes: int) -> httpx.Response:
     """Decompress a response as it is read, at most `max_bytes` of it.
 
     Raises:
-        AnswerPacked: it is packed in a way that we do not read. Reading it may raise `AnswerUnreadable` too.
+        AnswerPacked: the compression is not supported. Reading may also raise `AnswerUnreadable`.
     """
     try:
         packed = layers(response.headers.get("content-encoding", ""))
@@ -189,8 +191,8 @@ def bounded(response: httpx.Response, max_bytes: int) -> httpx.Response:
     body: httpx.SyncByteStream = response.stream
     if packed:
         body = Unpacked(body, packed)
-        response.headers.pop("content-length", None)  # of the packed body
-    response.headers.pop("content-encoding", None)  # else httpx unpacks, without a bound
+        response.headers.pop("content-length", None)  # of the compressed body
+    response.headers.pop("content-encoding", None)  # otherwise httpx decompresses without a limit
     response.stream = _Measured(body, response, max_bytes)
     return response
 
@@ -240,7 +242,7 @@ class _TimedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Resolve the name, check every address it has, and connect to one of exactly those."""
+        """Resolve the name, check all its IP addresses, and connect to one of them."""
         addresses = _resolve(host, port, _within(timeout, httpcore.ConnectTimeout))
         self.check(host, addresses)
         failure: Exception = httpcore.ConnectError(f"{host} has no address.")
@@ -272,7 +274,7 @@ class _GuardedBackend(_TimedBackend):
 
 
 class _Timed(httpcore.NetworkStream):
-    """A connection on which nothing waits longer than its request may take: an answer can drip."""
+    """A connection on which every wait ends at the request's deadline, even if an answer arrives byte by byte."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -307,7 +309,7 @@ def _within(timeout: float | None, too_late: type[Exception]) -> float:
 
 
 def _literal(host: str) -> IpAddress | None:
-    """Read a host that is an address, in any form that a resolver takes for one: 127.1, 0x7f000001, 2130706433."""
+    """Read a host that is an IP address in any form that a resolver accepts: 127.1, 0x7f000001, 2130706433."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return ipaddress.IPv4Address("127.0.0.1")
@@ -322,7 +324,7 @@ def _literal(host: str) -> IpAddress | None:
 
 
 def _resolve(host: str, port: int, timeout: float) -> list[IpAddress]:
-    """Resolve a name. The system's resolver has no timeout, so its thread is abandoned when the time is up."""
+    """Resolve a name. The system's resolver has no timeout, so its thread is abandoned at the deadline."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""How lists are cut into pages: by a cursor that names the last row seen, never by an offset."""
+"""Pages of results with a cursor that names the last row, never an offset."""
 
 import base64
 import binascii
@@ -23,15 +23,15 @@ class Page(Generic[T]):
 
 
 def write_cursor(*values: str) -> str:
-    """Pack the sort key of the last row of a page."""
+    """Encode the sort key of a page's last row."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, *, parts: int) -> list[str]:
-    """Unpack a cursor that `write_cursor` made from `parts` values.
+    """Decode a cursor that `write_cursor` made from `parts` values.
 
     Raises:
-        InvalidInput: it is not one of ours.
+        InvalidInput: the cursor is not one of ours.
     """
     try:
         values: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

@@ -1,8 +1,8 @@
-"""What an HTTP status is called, the same with every version of Python: 3.13 renamed some of `HTTPStatus`."""
+"""HTTP reason phrases that are the same in every version of Python: 3.13 renamed some in `HTTPStatus`."""
 
 from http import HTTPStatus
 
-# The names before 3.13, which clients have read in answers and in the API's document.
+# The names before Python 3.13, which clients know from answers and the API's document.
 _KEPT = {
     413: "Request Entity Too Large",
     414: "Request-URI Too Long",

@@ -1,32 +1,32 @@
-"""How a stored file is read, or put together with others, without ever holding it as a whole."""
+"""Reads and assembles stored files without holding a whole file in memory."""
 
 import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 WINDOW = 64 * 1024
-MAX_READS = 48  # a file that hides its header behind more than this is not worth the requests
-# Each look costs about two microseconds with what the caller does about it. The largest files that cameras and programs
-# write take some tens of thousands: one per TIFF strip, PNG chunk, GIF frame or box.
+MAX_READS = 48  # a file whose header needs more than this is refused
+# Each look costs about two microseconds including the caller's work. The largest files of cameras and programs need some
+# tens of thousands: one per TIFF strip, PNG chunk, GIF frame or box.
 MAX_LOOKS = 400_000
 
-_READ_OVER = 256 * 1024  # bytes that are cheaper to read than another request
+_READ_OVER = 256 * 1024  # reading this many bytes is cheaper than another request
 
 ReadRange = Callable[[int, int], bytes]
 """Returns `length` bytes from `start`."""
 
 
 class Broken(Exception):
-    """The bytes are not what their type promises; the message says where."""
+    """The bytes do not match their type; the message says where."""
 
 
 class Scattered(Broken):
-    """The parts to read are scattered over too many places; the file may be intact."""
+    """The parts to read are in too many places; the file may be intact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`length` bytes from `start` of what `read` reads; nothing is read yet."""
+    """`length` bytes from `start` that `read` will return; nothing is read yet."""
 
     read: ReadRange
     start: int
@@ -41,10 +41,10 @@ class Blank:
 
 
 class Ranges:
-    """A file of `size` bytes behind `read`, seen through windows wherever they lie. Holds one window at a time.
+    """A file of `size` bytes that `read` returns, read through one window at a time.
 
-    By default only a file's head is read: a few small windows. `max_reads=None` walks through all of it. However a file
-    is built, and however often its parts refer to each other, it is looked at `MAX_LOOKS` times at most.
+    By default only a file's head is read: a few small windows. `max_reads=None` reads through all of it. Whatever its
+    structure and however often its parts refer to each other, a file is looked at at most `MAX_LOOKS` times.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Ranges:
         """Return exactly `length` bytes from `start`.
 
         Raises:
-            Broken: the file ends before.
-            Scattered: finding this took too many reads, or the file was looked at too often.
+            Broken: the file ends before that.
+            Scattered: this needed too many reads or looks.
         """
         self._looks += 1
         if self._looks > MAX_LOOKS:
@@ -86,7 +86,7 @@ class Ranges:
         return int.from_bytes(self.at(start, length), "little" if order == "little" else "big")
 
     def held(self, start: int) -> memoryview:
-        """Return what the window holds from `start` on, at least one byte: for searching without copies.
+        """Return the window's bytes from `start` on, at least one, for searching without copies.
 
         Raises:
             Broken: the file ends before `start`.
@@ -99,7 +99,7 @@ class Ranges:
         return Ranges(self._read, self.size, window=window, max_reads=max_reads)
 
     def span(self, start: int, end: int) -> Span:
-        """Name the bytes from `start` to `end` without reading them."""
+        """Return the span from `start` to `end` without reading it."""
         return Span(self._read, start, end - start)
 
     def _fetch(self, start: int, length: int) -> None:
@@ -115,7 +115,7 @@ class Ranges:
 
 
 class Assembled:
-    """What `pieces` are when put one after the other; their sizes are known, so any range can be read at any time."""
+    """The concatenation of `pieces`. Their sizes are known, so any range can be read at any time."""
 
     def __init__(self, pieces: Iterable[bytes | Span | Blank]) -> None:
         self._pieces = list(pieces)
@@ -126,7 +126,7 @@ class Assembled:
             self.size_bytes += _length(piece)
 
     def source_of(self, start: int, length: int) -> Span | None:
-        """Return the span that holds all of these bytes; None if no single span does."""
+        """Return the span that contains all of these bytes; None if no single span does."""
         index = bisect.bisect_right(self._starts, start) - 1
         piece, offset = self._pieces[index], start - self._starts[index]
         if not isinstance(piece, Span) or offset + length > piece.length:
@@ -136,7 +136,7 @@ class Assembled:
     def read(self, start: int, length: int) -> bytes:
         """Return `length` bytes from `start`, or fewer at the end; no more of the files than that is read.
 
-        Spans of one file that keep their distances, with only short insertions between them, are read at once.
+        Spans of one file at unchanged distances, with only short insertions between them, are read in one request.
         """
         end = min(start + length, self.size_bytes)
         read = []
@@ -157,7 +157,7 @@ class Assembled:
         return b"".join(read)
 
     def _run(self, index: int, piece: Span, stop: int, end: int) -> tuple[int, int]:
-        """Return the last piece that can be read together with piece `index`, and where in all that reading stops."""
+        """Return the last piece that can be read together with piece `index`, and where that read ends."""
         last, moved = index, piece.start - self._starts[index]
         for number in range(index + 1, len(self._pieces)):
             following, start = self._pieces[number], self._starts[number]

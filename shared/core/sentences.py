@@ -1,4 +1,4 @@
-"""Which sentence explains why Pydantic refused a field, in our words instead of its own."""
+"""Our sentences for Pydantic's refusals of a field."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import ErrorType
 
-# By Pydantic's names for what went wrong (docs.pydantic.dev/latest/errors/validation_errors, read 2026-11); the names
-# in braces are those of its context.
+# By Pydantic's error types (docs.pydantic.dev/latest/errors/validation_errors, read 2026-11); the names in braces are
+# from the error's context.
 SENTENCES: Mapping[str, str] = {
     "string_type": "This must be text.",
     "string_sub_type": "This must be text.",
@@ -41,7 +41,7 @@ SENTENCES: Mapping[str, str] = {
     "extra_forbidden": "This field is unknown. Leave it out.",
     "none_required": "This must be null.",
 }
-# Which limit was broken, and what is counted.
+# The error types of exceeded limits, and what they count.
 AT_LEAST = {"string_too_short": "character", "too_short": "item"}
 AT_MOST = {"string_too_long": "character", "too_long": "item"}
 EXPLAINED = frozenset({"missing", "string_pattern_mismatch"})
@@ -50,9 +50,9 @@ _EMAIL = "value is not a valid email address"
 
 
 def sentence(found: Mapping[str, Any], field: FieldInfo | None = None) -> str:
-    """Write what is wrong with a value. `found` is one of Pydantic's errors, `field` the field it is about, if known.
+    """Return the sentence for one of Pydantic's errors; `field` is its field if known.
 
-    Messages of our own validators are kept as they are.
+    Messages of our own validators are unchanged.
     """
     kind, context = found["type"], found.get("ctx") or {}
     if kind == "missing":
@@ -74,9 +74,9 @@ def sentence(found: Mapping[str, Any], field: FieldInfo | None = None) -> str:
 
 
 def field_at(model: Any, path: Sequence[str | int]) -> FieldInfo | None:
-    """Find the field of a model at a path of names on the wire and list indexes.
+    """Find a model's field by a path of wire names and list indexes.
 
-    None: the path ends at an entry of a list, or leads through something that is no model.
+    None if the path ends at a list entry or leads through a value that is not a model.
     """
     found: FieldInfo | None = None
     for step in path:
@@ -103,7 +103,7 @@ def _field_of(model: type[BaseModel], name: str) -> FieldInfo | None:
 
 
 def _missing(found: Mapping[str, Any], field: FieldInfo | None) -> str:
-    """Name the field by its title, or as it is on the wire, and say what it is."""
+    """Return the sentence for a missing field, with its title or wire name and its description."""
     path = found.get("loc") or ("This",)
     name = field.title if field and field.title else f"`{path[-1]}`" if found.get("loc") else "This"
     description = f" {field.description.rstrip('.')}." if field and field.description else ""
@@ -120,7 +120,7 @@ def _mismatched(field: FieldInfo | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Write 2.0 as 2."""
+    """Format 2.0 as 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -1,4 +1,4 @@
-"""Which top-level domains exist: what tells `example.org` from `file.txt` in a text without a scheme.
+"""The existing top-level domains, which distinguish `example.org` from `file.txt` in a text without a scheme.
 
 Source: IANA's root zone, data.iana.org/TLD/tlds-alpha-by-domain.txt, in the snapshot of the npm package tlds
 1.261.0, read 2026-11; internationalized names in Unicode.

@@ -1,8 +1,8 @@
-"""How one X-Ray trace spans a request, its schedule, its messages and the platform's answer, without the X-Ray SDK.
+"""Traces a request, its schedule, its messages and the platform's answer as one X-Ray trace, without the X-Ray SDK.
 
-Lambda gives each invocation a trace header. It goes into schedules (`traceHeader`) and messages (`AWSTraceHeader`), and
-the function that processes those continues the trace it names. What Lambda does not record itself is sent to its X-Ray daemon as a
-segment document, one datagram each. With `TRACING` off nothing is carried and nothing is sent.
+Lambda gives each invocation a trace header. It is added to schedules (`traceHeader`) and messages (`AWSTraceHeader`), and
+the function that processes them continues the trace. Segments that Lambda does not record itself are sent to its X-Ray
+daemon, one document per datagram. With `TRACING` off, nothing is added or sent.
 
 Sources: docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html, xray-api-segmentdocuments.html and
 xray-api-sendingdata.html, read 2026-11.
@@ -28,33 +28,33 @@ _header: ContextVar[str | None] = ContextVar("trace_header", default=None)
 
 @dataclass(slots=True)
 class Call:
-    """A call to another server; the caller fills in the status of the response, if one came."""
+    """A call to another server; the caller sets the response's status, if there is one."""
 
     status: int | None = None
 
 
 def header() -> str | None:
-    """Return the trace header to hand on; None where tracing is off."""
+    """Return the trace header to pass on; None if tracing is off."""
     if not settings().tracing:
         return None
     invocation = os.environ.get("_X_AMZN_TRACE_ID")
     present = _header.get()
     if present is None or invocation is None:
         return present or invocation
-    # Lambda counts a function's loops in it; SQS takes our header instead of the request's, so it has to be in ours.
+    # Lambda counts a function's loops in it. SQS uses our header instead of the request's, so ours must contain it.
     lineage = _fields(invocation).get("Lineage")
     return f"{present};Lineage={lineage}" if lineage else present
 
 
 def with_trace(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `body` with the present trace header under `traceHeader`, if there is one."""
+    """Return `body` with the current trace header under `traceHeader`, if there is one."""
     present = header()
     return dict(body) if present is None else {**body, "traceHeader": present}
 
 
 @contextmanager
 def continued(given: object) -> Iterator[None]:
-    """Continue the trace of a message or schedule, and record the block as a segment of it.
+    """Continue the trace of a message or schedule, and record the block as one of its segments.
 
     Without a header, or with tracing off, the block belongs to the invocation's own trace.
     """
@@ -83,7 +83,7 @@ def continued(given: object) -> Iterator[None]:
 
 @contextmanager
 def call(host: str, method: str) -> Iterator[Call]:
-    """Record a request to another server: its host, method and status. Never its path, which may hold a secret."""
+    """Record a request to another server: its host, method and status, but never its path, which may contain a secret."""
     made, began = Call(), time.time()
     try:
         yield made
@@ -111,7 +111,7 @@ def _fields(given: str) -> dict[str, str]:
 
 
 def _send(document: dict[str, Any], trace: Mapping[str, str]) -> None:
-    """Send one document, ending now, to the daemon. A lost one is only a gap in a trace, so nothing waits for it or fails without it."""
+    """Send one document, ending now, to the daemon. A lost one is only a gap in a trace, so nothing waits for it."""
     host, _, port = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "").rpartition(":")
     if trace.get("Sampled") != "1" or not trace.get("Root") or not port.isdigit():
         return

@@ -1,4 +1,4 @@
-"""Which fields of a JSON value are unknown to a model? Listed by path, to refuse them or to warn about them."""
+"""Lists the fields of a JSON value that a model does not know, by path, to refuse them or to warn about them."""
 
 import difflib
 import functools
@@ -13,13 +13,13 @@ from shared.core.sentences import sentence
 
 MAX_PATH_CHARACTERS = 200
 MOST_NAMED = 20
-"""How many unknown fields one refusal or warning names."""
+"""The maximum number of unknown fields in one refusal or warning."""
 
 
 def unknown_fields(model: type[BaseModel], value: Any, *, most: int = MOST_NAMED) -> list[str]:
     """List the fields of `value` that `model` does not read, at most `most`, in the order of the value.
 
-    A path is dotted from the root: `posts.0.value.1.images`. What a field of any content holds is not looked into.
+    A path is dotted from the root: `posts.0.value.1.images`. Fields that accept any content are not searched.
     """
     found = _of_model(model, value, "")
     return [path[:MAX_PATH_CHARACTERS] for path, _ in zip(found, range(most), strict=False)]
@@ -51,7 +51,7 @@ def _remedy(name: str, names: Iterable[str]) -> str:
 
 
 def missing_fields(model: type[BaseModel], value: Any) -> list[FieldProblem]:
-    """List the fields that `model` requires and `value` lacks, at the top alone: what was meant by the unknown ones."""
+    """List the top-level fields that `model` requires and `value` lacks, which the unknown ones may have been meant for."""
     if not isinstance(value, dict):
         return []
     return [
@@ -75,7 +75,7 @@ def models_in(kind: Any) -> list[type[BaseModel]]:
 
 
 def _names_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """List the fields that there are at a path; empty where it does not lead to one model."""
+    """List the fields at a path; empty if it does not lead to one model."""
     for name in path:
         if name.isdigit():
             continue
@@ -88,7 +88,7 @@ def _names_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def names_of(model: type[BaseModel]) -> list[str]:
-    """List the names that the fields of a model have on the wire."""
+    """List the wire names of a model's fields."""
     return [field.alias or key for key, field in model.model_fields.items()]
 
 

@@ -1,4 +1,4 @@
-"""How a compressed HTTP response is read: piece by piece, so that a small one cannot expand into all of our memory."""
+"""Reads a compressed HTTP response piece by piece, so that a small one cannot fill the memory."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -7,9 +7,11 @@ import httpx
 
 MAX_LAYERS = 2
 _PIECE = 64 * 1024
-_AS_IS = frozenset({"", "identity", "aws-chunked"})  # S3 keeps and serves what an upload declared
+_AS_IS = frozenset(
+    {"", "identity", "aws-chunked"}
+)  # S3 stores and serves the encoding that an upload declared
 _GZIP = frozenset({"gzip", "x-gzip"})
-_EITHER = 32 + zlib.MAX_WBITS  # zlib finds out itself whether the header is gzip's or zlib's
+_EITHER = 32 + zlib.MAX_WBITS  # zlib detects whether the header is gzip's or zlib's
 
 
 class CannotUnpack(Exception):
@@ -20,7 +22,7 @@ def layers(content_encoding: str) -> tuple[str, ...]:
     """Return the compressions of a response in the order in which they were applied; empty if it is not compressed.
 
     Raises:
-        CannotUnpack: it names an unsupported encoding, or too many.
+        CannotUnpack: an encoding is unsupported, or there are too many.
     """
     named = tuple(name.strip().lower() for name in content_encoding.split(","))
     packed = tuple(name for name in named if name not in _AS_IS)
@@ -44,13 +46,13 @@ def unpacked(chunks: Iterable[bytes], packed: tuple[str, ...]) -> Iterator[bytes
 
 
 def _inflated(chunks: Iterable[bytes], *, may_be_raw: bool) -> Iterator[bytes]:
-    """Undo one layer. "deflate" is zlib's format (RFC 9110, section 8.4.1.2); some servers leave its header out."""
+    """Undo one layer. "deflate" is zlib's format (RFC 9110, section 8.4.1.2), but some servers omit its header."""
     inflater = zlib.decompressobj(_EITHER)
     begun = False
     for chunk in chunks:
         waiting = chunk
         while waiting:
-            if inflater.eof:  # gzip may have several members, one after the other
+            if inflater.eof:  # gzip may have several concatenated members
                 inflater = zlib.decompressobj(_EITHER)
             try:
                 piece = inflater.decompress(waiting, _PIECE)

@@ -1,4 +1,4 @@
-"""What JSON looks like on the wire: camelCase names, and times as `2026-01-15T10:30:00.000Z`."""
+"""The JSON format on the wire: camelCase names, and times as `2026-01-15T10:30:00.000Z`."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 from shared.core import clock
 from shared.core.cleaning import MAX_ADDRESS_CHARACTERS, clean_json, one_line, web_address
 
-# Longer texts than any platform takes are refused before anything reads them; a field may set less.
+# Texts longer than any platform accepts are refused before they are read; a field can set a lower limit.
 MAX_TEXT_CHARACTERS = 200_000
 _COLLECTIONS = frozenset({"list", "set", "dict"})
 _INNER_SCHEMAS = ("schema", "items_schema", "values_schema")
@@ -33,9 +33,9 @@ _BEGINS_LIKE_A_DATE = re.compile(r"\d{4}-")
 
 
 def _check_lengths_first(node: dict[str, Any]) -> None:
-    """Change every bounded collection of a schema in place. A model in it that is a reference changes its own."""
+    """Change every bounded collection of a schema in place. A referenced model changes its own schema."""
     if getattr(node.get("function", {}).get("function"), "func", None) is _check_length:
-        return  # pydantic hands out the schema of a finished model again
+        return  # pydantic returns the same schema again for a finished model
     inner = [node[name] for name in _INNER_SCHEMAS if isinstance(node.get(name), dict)]
     fields = node.get("fields", {})
     inner += [field["schema"] for field in fields.values()] if isinstance(fields, dict) else []
@@ -63,16 +63,16 @@ def _check_length(value: Any, *, most: int) -> Any:
 
 
 class WireModel(BaseModel):
-    """An answer, or what bodies and answers share: snake_case here, camelCase there. A time in it is a `WireTime`."""
+    """An answer, or the fields that bodies and answers share: snake_case here, camelCase there. Its times are `WireTime`s."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
 
 
 class RequestModel(WireModel):
-    """A body. Limits are for what is sent to us: an answer shows what is there, whatever was let in before.
+    """A body. Limits apply only to bodies: an answer shows stored values, even if they predate a limit.
 
-    The length of a list is checked before its items are. Pydantic counts only valid items, so a million invalid ones
-    would each cost an error before the list is refused.
+    A list's length is checked before its items. Pydantic counts only valid items, so a million invalid ones would
+    each cost an error before the list is refused.
     """
 
     model_config = ConfigDict(str_max_length=MAX_TEXT_CHARACTERS)
@@ -81,14 +81,14 @@ class RequestModel(WireModel):
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Put the check of its length in front of each bounded list, set and dictionary."""
+        """Check the length of each bounded list, set and dictionary first."""
         schema = handler(source)
         _check_lengths_first(cast("dict[str, Any]", handler.resolve_ref_schema(schema)))
         return schema
 
 
 def _read_time(value: Any) -> Any:
-    """Refuse numbers: a bare 1768472000 would be read as seconds or milliseconds, depending on its size."""
+    """Refuse numbers: 1768472000 would be read as seconds or milliseconds, depending on its size."""
     if isinstance(value, datetime):
         return value
     if isinstance(value, str) and _BEGINS_LIKE_A_DATE.match(value):
@@ -118,7 +118,7 @@ WireTime = Annotated[
     AfterValidator(_in_utc),
     PlainSerializer(clock.to_wire, return_type=str, when_used="json"),
 ]
-"""A time; without an offset it is read as UTC."""
+"""A time; without an offset it counts as UTC."""
 
 
 def _one_line(value: Any) -> Any:
@@ -126,7 +126,7 @@ def _one_line(value: Any) -> Any:
 
 
 VisibleName = Annotated[str, BeforeValidator(_one_line, json_schema_input_type=str)]
-"""A name that people read, cleaned to one line before its length is checked, so a blank one is refused."""
+"""A display name, cleaned to one line before its length is checked, so a blank one is refused."""
 
 
 def _web_address(value: str) -> str:
@@ -143,7 +143,7 @@ WebAddress = Annotated[str, Field(max_length=MAX_ADDRESS_CHARACTERS), AfterValid
 """An http or https address."""
 
 ShownJson = Annotated[dict[str, Any], BeforeValidator(clean_json)]
-"""JSON that was stored, as an answer shows it: what is nested deeper than any request may be is null."""
+"""Stored JSON in an answer: values nested deeper than a request may be are null."""
 
 
 def _known_zone(value: str) -> str:

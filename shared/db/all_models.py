@@ -1,4 +1,4 @@
-"""Which modules define tables: migrations compare the database with all of them."""
+"""Imports every module that defines tables; migrations compare the database with all of them."""
 
 import shared.apps.models
 import shared.channels.models

@@ -1,4 +1,4 @@
-"""What every table has in common: times, names of constraints, and how a Python type is stored."""
+"""Shared by all tables: timestamps, names of constraints, and the storage of Python types."""
 
 import uuid
 from datetime import datetime
@@ -8,7 +8,7 @@ from sqlalchemy import DateTime, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-# A constraint without a name gets one from here, so that a migration can say which one it changes.
+# Names for constraints without one, so that a migration can refer to them.
 _NAMES = {
     "pk": "pk_%(table_name)s",
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
@@ -16,7 +16,7 @@ _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-# `None` in a JSON column is SQL's NULL, never JSON's `null`: one way to say "there is none".
+# `None` in a JSON column is SQL's NULL, never JSON's `null`, so there is only one form of "no value".
 _JSON = JSONB(none_as_null=True)
 
 
@@ -33,12 +33,12 @@ class Base(DeclarativeBase):
         list[str]: _JSON,
         list[dict[str, Any]]: _JSON,
     }
-    # What the database fills in comes back with the same statement instead of with a SELECT at first use.
+    # Values from the database are returned by the same statement, not by a SELECT at first use.
     __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012  SQLAlchemy declares it without ClassVar
 
 
 class Timestamps:
-    """When a row was made and last changed, by the database's clock."""
+    """When a row was created and last changed, by the database's clock."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=900)
     updated_at: Mapped[datetime] = mapped_column(
@@ -47,6 +47,6 @@ class Timestamps:
 
 
 class SoftDelete:
-    """When a row was deleted; `None` while it lives. Every query says which of the two it wants."""
+    """When a row was deleted; `None` if it was not. Every query states which of the two it selects."""
 
     deleted_at: Mapped[datetime | None] = mapped_column(default=None, sort_order=902)

@@ -1,4 +1,4 @@
-"""How close is the database to its connection limit? The limit depends on its capacity, so only the database knows it."""
+"""Measures how close the database is to its connection limit, which depends on its capacity."""
 
 from typing import NamedTuple
 
@@ -26,11 +26,11 @@ _CONNECTIONS = Statement(
 
 
 def connections_percent(session: Session) -> float:
-    """Return the share of the accepted connections that are open, in percent. It reads no table."""
+    """Return the open connections in percent of the limit. Reads no table."""
     return _CONNECTIONS.one(session).percent
 
 
 def measure_connections() -> None:
-    """Write that share as a metric, which an alarm watches."""
+    """Write this percentage as a metric with an alarm."""
     with read_only() as session:
         gauge_connections(connections_percent(session))

@@ -1,4 +1,4 @@
-"""How a write that must not be lost survives a database outage: it is retried until the caller's deadline."""
+"""Retries a write that must not be lost during a database outage, until the caller's deadline."""
 
 import itertools
 import time
@@ -13,7 +13,7 @@ from shared.db.session import Clashed, CommitUnknown
 
 T = TypeVar("T")
 
-# A broken connection is replaced at once; a failover takes half a minute, so the pauses grow, and stay short.
+# A broken connection is replaced immediately; a failover takes half a minute, so the pauses grow but stay short.
 PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -24,13 +24,13 @@ def insist(
     pause: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Run `write`, and retry it while the database is unavailable and the next try would begin before `deadline`.
+    """Run `write`, and retry it while the database is unavailable and the next try starts before `deadline`.
 
-    `deadline` is a value of `now`; without one, `write` is repeated once, at once. `write` opens its own transaction, and
-    written twice must be written once, because a COMMIT that broke may have worked.
+    `deadline` is a value of `now`; without one, `write` is retried once, immediately. `write` opens its own transaction
+    and must be idempotent, because a COMMIT whose connection broke may have worked.
 
     Raises:
-        Exception: what the last try met; at once where the database did answer.
+        Exception: the last try's error; an error from an available database is raised immediately.
     """
     for tried in itertools.count():
         try:
@@ -43,9 +43,9 @@ def insist(
                 raise
             log.warning("database.tried_again", extra={"tries": tried + 1, "reason": repr(error)})
         pause(seconds)
-    raise AssertionError("count() ends never")
+    raise AssertionError("count() never ends")
 
 
 def _is_away(error: DBAPIError) -> bool:
-    """Return whether the same write may succeed later: no connection, a broken one, or a server that is starting or full."""
+    """Return whether the same write may succeed later: the connection failed, or the server is starting or full."""
     return error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)

@@ -1,7 +1,7 @@
-"""When connections close on a deployment whose database may sleep: at the end of each invocation.
+"""Closes connections at the end of each invocation if the database may pause.
 
-Lambda freezes a process with its connection open, and Aurora pauses only when nobody is connected. Elsewhere connections
-stay open from one invocation to the next, since opening one takes longer than most requests.
+Lambda freezes a process with its connection open, and Aurora pauses only without connections. Otherwise connections stay
+open from one invocation to the next, because opening one takes longer than most requests.
 """
 
 import functools
@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 
 def closes_connections(handler: Callable[[Any, Any], Answer]) -> Callable[[Any, Any], Answer]:
-    """Wrap a Lambda handler so that nothing stays connected after it where the database may sleep."""
+    """Wrap a Lambda handler so that it closes its connections if the database may pause."""
 
     @functools.wraps(handler, assigned=("__doc__", "__module__", "__name__"), updated=())
     def closing(event: Any, context: Any) -> Answer:

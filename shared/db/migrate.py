@@ -1,9 +1,9 @@
-"""How the schema is brought to a revision, and compared with the models.
+"""Migrates the schema to a revision, and compares it with the models.
 
-python -m shared.db.migrate revision "add plans"    write the revision that leads from the database to the models
-python -m shared.db.migrate upgrade [REVISION]      the newest, unless one is named
+python -m shared.db.migrate revision "add plans"    write the revision that changes the database to match the models
+python -m shared.db.migrate upgrade [REVISION]      to the newest one by default
 python -m shared.db.migrate downgrade REVISION      `base` empties the database
-python -m shared.db.migrate check                   say what the models have and the database has not
+python -m shared.db.migrate check                   report differences between models and database
 """
 
 import argparse
@@ -26,19 +26,19 @@ from shared.db.session import connect
 from shared.db.wire import WireConnection
 
 _SCRIPTS = Path(__file__).parent / "migrations"
-# Any number; every process that migrates takes the same lock.
+# An arbitrary number: every migrating process takes the same lock.
 _LOCK = 4_201_337_003
 _LOCK_TIMEOUT = timedelta(minutes=5)
-# A revision that waits for a table longer than this fails, instead of holding up everybody who comes after it.
+# A revision that waits longer than this for a table fails, so that it does not block everything behind it.
 _TABLE_LOCK_TIMEOUT = timedelta(seconds=15)
 _LONGEST = timedelta(minutes=14)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, alone: others that migrate wait until this is done.
+    """Upgrade the schema to `revision` under a lock; other migrations wait until this is done.
 
-    A schema that is newer than this code is left as it is. That is so while a failed deployment is rolled back; every
-    revision therefore keeps what the release before it uses.
+    A schema that is newer than this code stays unchanged. That happens when a failed deployment is rolled back, so every
+    revision must keep what the previous version uses.
     """
     with _alone(connection):
         if _is_ahead(connection):
@@ -49,21 +49,21 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 
 def downgrade(connection: Connection, revision: str) -> None:
-    """Bring the schema back down to `revision`; `base` is an empty database. What the revisions dropped is lost."""
+    """Downgrade the schema to `revision`; `base` is an empty database. Dropped data is lost."""
     with _alone(connection):
         command.downgrade(_config(connection), revision)
     log.info("schema.downgraded", extra={"revision": current(connection)})
 
 
 def current(connection: Connection) -> str | None:
-    """Return the revision that the database is at; `None` when it is empty."""
+    """Return the database's revision; `None` if it is empty."""
     found = MigrationContext.configure(connection).get_current_revision()
     connection.rollback()
     return found
 
 
 def differences(connection: Connection) -> list[Any]:
-    """List what would have to change in the database to equal the models; empty when nothing."""
+    """List the changes that the database needs to match the models; empty if there are none."""
     context = MigrationContext.configure(connection, opts={"compare_server_default": True})
     found = compare_metadata(context, Base.metadata)
     connection.rollback()
@@ -83,9 +83,9 @@ def migrating(
     *,
     longest: timedelta = _LONGEST,
 ) -> Iterator[Connection]:
-    """Open a connection whose statements may take as long as `longest`, made by `make`; by the settings unless given.
+    """Open a connection whose statements may take up to `longest`. `make` opens it; by default as the settings say.
 
-    No statement is prepared on it: a revision changes what they return.
+    It prepares no statements, because a revision changes what they return.
     """
     engine = create_engine("postgresql+wire://", creator=lambda: make(longest), poolclass=NullPool)
     with engine.connect() as connection:
@@ -101,7 +101,7 @@ def _alone(connection: Connection) -> Iterator[None]:
     _set_lock_timeout(connection, _LOCK_TIMEOUT)
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
     _set_lock_timeout(connection, _TABLE_LOCK_TIMEOUT)
-    # What a revision makes goes there, and what it calls is found there or is PostgreSQL's own, whatever the role's path.
+    # A revision creates objects there and finds only them and PostgreSQL's own, whatever the role's search path is.
     connection.execute(text("SET search_path = public"))
     connection.commit()
     try:
@@ -129,7 +129,7 @@ def _config(connection: Connection) -> Config:
 
 
 def _formatting(config: Config) -> Config:
-    """Have what is generated look like everything else."""
+    """Format the generated revision."""
     for name, options in (("fix", "check --fix --quiet"), ("layout", "format --quiet")):
         config.set_section_option("post_write_hooks", f"{name}.type", "module")
         config.set_section_option("post_write_hooks", f"{name}.module", "ruff")
@@ -141,7 +141,7 @@ def _formatting(config: Config) -> Config:
 
 
 def main() -> int:
-    """Run one command of this module's help on the database that the settings name."""
+    """Run one of the commands above on the database of the settings."""
     parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("revision").add_argument("message")

@@ -1,32 +1,32 @@
-"""What the role that the functions log in as may do, and how long its statements may take.
+"""The permissions and time limits of the functions' database role.
 
-The administrator owns the tables and migrates them. The functions' role reads and writes rows and can change no table.
-Its limits are set on the role: a limit set on each connection would cost a round trip each time.
+The administrator owns the tables and migrates them. The functions' role reads and writes rows and cannot change tables.
+The limits are set on the role, because setting them on each connection would cost a round trip each time.
 """
 
 from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
-# Below the 29 s of an HTTP function and the 30 s after which our end of the connection gives up.
+# Below the 29 s of an HTTP function and the 30 s after which our end of the connection times out.
 STATEMENT_TIMEOUT = timedelta(seconds=20)
-# A process that was stopped inside a transaction holds its row locks no longer than this.
+# A process that stops inside a transaction keeps its row locks no longer than this.
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
-# Where the database may sleep, an invocation closes its connection (`db/invocations.py`). This ends what a killed or stuck
-# process left open, and elsewhere what a frozen one keeps for nothing. A process that comes back finds out by the ping of
+# If the database may pause, an invocation closes its connection (`db/invocations.py`). This limit closes the connection of a
+# killed or stuck process, and otherwise of a frozen one. A process that resumes notices it through the ping in
 # `db/session.py`.
 IDLE_SESSION_TIMEOUT = timedelta(minutes=4)
 
 
 def prepare_role(connection: Connection, role: str) -> None:
-    """Make `role` if there is none, let it log in by IAM and work on every table, present and future.
+    """Create `role` if it does not exist, and let it log in by IAM and read and write all present and future tables.
 
-    To be run by the owner of the tables, before and after migrations alike.
+    The owner of the tables runs this, before or after migrations.
     """
     name = connection.dialect.identifier_preparer.quote_identifier(role)
     if not _exists(connection, role):
         connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN")
-    if _exists(connection, "rds_iam"):  # Aurora's mark of a role that logs in by a signed token
+    if _exists(connection, "rds_iam"):  # Aurora's role for logging in with a signed token
         connection.exec_driver_sql(f"GRANT rds_iam TO {name}")
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA public TO {name}")
     for what, privileges in (
@@ -42,7 +42,7 @@ def prepare_role(connection: Connection, role: str) -> None:
 
 
 def limit_own_role(connection: Connection) -> None:
-    """Set the time limits on the role that is logged in: where it is the only one there is."""
+    """Set the time limits on the current role, for databases with only one role."""
     _limit(connection, "CURRENT_USER")
     connection.commit()
 

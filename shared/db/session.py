@@ -1,4 +1,4 @@
-"""How code reaches the database: one transaction for what writes, none for what only reads.
+"""Database sessions: one transaction for a use case that writes, autocommit for one that only reads.
 
 with unit_of_work() as session:                 # commits at the end, rolls back on an error
 post = compose(session, member, draft)
@@ -46,10 +46,10 @@ except ImportError:  # only Lambda's Python 3.12 and later bring it
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT = timedelta(seconds=5)
-# Longer than the statement timeout of the role, so that the server gives up first and says why; and than the 15 s or so
-# that a paused cluster takes to wake while the first connection is held.
+# Longer than the role's statement timeout, so that the server ends a statement first and gives the reason; and longer than
+# the 15 s or so that a paused cluster needs to resume while the first connection waits.
 _ANSWER_TIMEOUT = timedelta(seconds=30)
-_POOL_TIMEOUT = timedelta(seconds=30)  # how long the threads of one batch wait for their turn
+_POOL_TIMEOUT = timedelta(seconds=30)  # how long the threads of one batch wait for a connection
 _PING_AFTER = timedelta(minutes=1)
 _PING_TIMEOUT = timedelta(seconds=3)
 _making = threading.Lock()
@@ -61,7 +61,7 @@ _IN_USE = "in_use"
 
 
 class CommitUnknown(Unavailable):
-    """The connection broke while COMMIT, or a statement in autocommit, was on its way: it may be stored or not."""
+    """The connection broke during COMMIT or during a statement in autocommit, so it is unknown whether the data was stored."""
 
     code = "commit_unknown"
 
@@ -74,7 +74,7 @@ class CommitUnknown(Unavailable):
 class Clashed(Unavailable):
     """PostgreSQL aborted the transaction because of a concurrent one: a deadlock or a serialization failure.
 
-    Nothing of it is stored, so work that a rollback undoes may run once more.
+    Nothing was stored, so work that a rollback undoes may run once more.
     """
 
     code = "clashed"
@@ -87,7 +87,7 @@ class Clashed(Unavailable):
 
 
 class SchemaChanged(Clashed):
-    """A migration changed what a prepared statement returns, in the middle of the transaction, which is aborted."""
+    """A migration changed the result of a prepared statement during the transaction, which is aborted."""
 
     code = "schema_changed"
 
@@ -96,12 +96,12 @@ class SchemaChanged(Clashed):
 
 
 class SavedButNotDone(Unavailable):
-    """A call after the commit failed that no sweep repeats, so the caller must be told. Subclasses say which."""
+    """A call after the commit failed and no sweep repeats it, so the caller must be notified. Subclasses name the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A role that logs in by password instead of by IAM."""
+    """A role that logs in with a password instead of IAM."""
 
     user: str
     password: str = field(repr=False)
@@ -109,15 +109,15 @@ class Login:
 
 @contextmanager
 def unit_of_work() -> Iterator[Session]:
-    """Open a session that is one transaction: committed at the end, rolled back when an error leaves the block.
+    """Open a session with one transaction: it commits at the end of the block and rolls back on an error.
 
-    After the commit the calls given to `after_commit` run in order, the connection being free again. One that fails is
-    logged and undoes nothing: what it was to do is found and done again by a sweep.
+    After the commit, the connection is released and the calls given to `after_commit` run in order. A call that fails is
+    logged and undoes nothing: a sweep repeats it.
 
     Raises:
         CommitUnknown: the connection broke during the commit.
-        Clashed: another transaction was in the way, or a migration (`SchemaChanged`).
-        SavedButNotDone: raised by one of the calls; all of them ran.
+        Clashed: another transaction or a migration (`SchemaChanged`) interfered.
+        SavedButNotDone: one of the calls raised it; all of them ran.
     """
     with _telling_clashes(), _open(Session, autocommit=False) as session:
         yield session
@@ -128,10 +128,10 @@ def unit_of_work() -> Iterator[Session]:
 
 @contextmanager
 def read_only() -> Iterator[Session]:
-    """Open a session in autocommit, without BEGIN and COMMIT. It refuses to write objects.
+    """Open a session in autocommit, without BEGIN and COMMIT. It raises when objects are to be written.
 
     Raises:
-        CommitUnknown: the connection broke on a statement that writes all the same and is not `repeatable`.
+        CommitUnknown: the connection broke on a statement that does write and is not `repeatable`.
     """
     with _open(_ReadOnlySession, autocommit=True) as session:
         yield session
@@ -140,15 +140,15 @@ def read_only() -> Iterator[Session]:
 def execute_alone(
     statement: Executable, values: Mapping[str, Any] | None = None
 ) -> Sequence[Row[Any]]:
-    """Run one statement in autocommit, as a transaction of its own, and return its rows.
+    """Run one statement in autocommit, as its own transaction, and return its rows.
 
-    It is run once more if it clashed, or if the connection broke and either it is known not to have been executed, it only
-    reads, or it declares `.execution_options(repeatable=True)`: run again, it stores and returns the same, or what
-    differs does no harm. `tests/database/test_repeatable.py` breaks the connection under each that does.
+    It is run once more if it clashed, or if the connection broke and the statement was certainly not executed, only
+    reads, or declares `.execution_options(repeatable=True)`. A repeatable statement stores and returns the same when it runs
+    again, or the difference does no harm. `tests/database/test_repeatable.py` breaks the connection under each of them.
 
     Raises:
-        CommitUnknown: the connection broke after a statement was sent that writes and is not repeatable.
-        Clashed: another transaction was in the way, twice.
+        CommitUnknown: the connection broke after a writing statement was sent that is not repeatable.
+        Clashed: another transaction interfered twice.
     """
     try:
         return _execute_alone(statement, values)
@@ -169,7 +169,7 @@ def _execute_alone(statement: Executable, values: Mapping[str, Any] | None) -> S
 
 @contextmanager
 def autocommit() -> Iterator[Session | Connection]:
-    """Open a connection in autocommit, for statements alone: a session with its objects costs a third of one more."""
+    """Open a connection in autocommit for statements only: a session costs a third of a statement more."""
     if _bound is None:
         with _autocommit_engine().connect() as connection:
             yield connection
@@ -181,10 +181,10 @@ def autocommit() -> Iterator[Session | Connection]:
 def run(work: Callable[[Session], T]) -> T:
     """Run `work` in a unit of work, and once more if the connection was dead before the commit or the transaction clashed.
 
-    `work` must do nothing that a rollback does not undo.
+    `work` must not do anything that a rollback does not undo.
 
     Raises:
-        CommitUnknown: the connection broke during the commit, so it was not tried again.
+        CommitUnknown: the connection broke during the commit, so the work was not repeated.
     """
     try:
         with unit_of_work() as session:
@@ -200,17 +200,17 @@ def run(work: Callable[[Session], T]) -> T:
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:
-    """Have `call` run once the unit of work of `session` is committed; never if it is rolled back."""
+    """Run `call` after the unit of work of `session` is committed; never if it is rolled back."""
     session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 
 def follow(calls: Iterable[Callable[[], object]]) -> None:
-    """Run `calls`, which follow from something that is stored: after a commit, or after `execute_alone`.
+    """Run `calls` after a commit or after `execute_alone`.
 
-    One that fails is logged and undoes nothing: a sweep finds and repeats what it was to do.
+    A call that fails is logged and undoes nothing: a sweep repeats it.
 
     Raises:
-        SavedButNotDone: raised by one of the calls; all of them ran.
+        SavedButNotDone: one of the calls raised it; all of them ran.
     """
     failures = [_call_and_log(call) for call in calls]
     for failure in failures:
@@ -219,21 +219,21 @@ def follow(calls: Iterable[Callable[[], object]]) -> None:
 
 
 def engine() -> Engine:
-    """Return the process's engine, made at first use."""
-    with _making:  # the threads of one batch may all be the first
+    """Return the process's engine, which is created at first use."""
+    with _making:  # several threads of a batch may call this first
         return _engines().writing
 
 
 def close_connections() -> None:
-    """Close the connections that nobody is using; the next use opens new ones."""
+    """Close the unused connections; the next use opens new ones."""
     if _engines.cache_info().currsize:
         _engines().close()
 
 
 def dispose() -> None:
-    """Close the connections and forget the engine and the credentials; the next use starts afresh.
+    """Close the connections and drop the engine and the credentials; the next use creates them again.
 
-    Runs before a SnapStart snapshot: a restored copy must not share a connection with the others.
+    Runs before a SnapStart snapshot, because restored copies must not share a connection.
     """
     _forget(close=True)
 
@@ -244,12 +244,12 @@ def connect(
     answer_within: timedelta = _ANSWER_TIMEOUT,
     most_prepared: int | None = None,
 ) -> WireConnection:
-    """Open one connection as the settings say; a statement that takes longer than `answer_within` breaks it.
+    """Open one connection as the settings say. A statement that takes longer than `answer_within` breaks it.
 
-    `most_prepared` statements are kept prepared: `MOST_PREPARED` unless given, and none behind a proxy.
+    Up to `most_prepared` statements stay prepared: by default `MOST_PREPARED`, and none behind a proxy.
 
-    With `DATABASE_URL`: its user and password, and TLS when it says `sslmode=verify-full`. Without: the role logs in
-    by an IAM token, and TLS is always verified. `login` takes the place of either.
+    With `DATABASE_URL`, its user and password are used, and TLS if it says `sslmode=verify-full`. Without it, the role logs
+    in with an IAM token, and TLS is always verified. `login` replaces either.
 
     Raises:
         pg8000.Error: the server cannot be reached, its certificate is not trusted, or it refuses the role.
@@ -261,7 +261,7 @@ def connect(
                 (target.host, target.port), _CONNECT_TIMEOUT.total_seconds()
             )
             undo.callback(sock.close)
-            # A statement is one write and then silence: without this, each may wait for the answer to the last.
+            # Without this, Nagle's algorithm may delay a statement until the previous one is acknowledged.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.settimeout(answer_within.total_seconds())
@@ -284,9 +284,9 @@ def connect(
 
 @contextmanager
 def bound_to(connection: Connection) -> Iterator[None]:
-    """Make every unit of work in this process a savepoint on `connection`, whose transaction the caller ends.
+    """Make every unit of work in this process a savepoint on `connection`; the caller ends its transaction.
 
-    For tests, and for trying something out against real data.
+    For tests and for experiments with real data.
     """
     global _bound
     before, _bound = _bound, connection
@@ -302,7 +302,7 @@ _bound: Connection | None = None
 class _ReadOnlySession(Session):
     def flush(self, objects: Any = None) -> None:
         if self.new or self.dirty or self.deleted:
-            raise RuntimeError("a read_only() session was given something to write")
+            raise RuntimeError("a read_only() session cannot write")
         super().flush(objects)
 
 
@@ -316,7 +316,7 @@ def _open(kind: type[Session], *, autocommit: bool) -> Iterator[Session]:
         return
     if _IN_USE in _bound.info:
         raise RuntimeError(
-            "a unit of work inside another would wait for the only connection for ever"
+            "a unit of work inside another would wait forever for the only connection"
         )
     _bound.info[_IN_USE] = True
     mode: Any = "rollback_only" if autocommit else "create_savepoint"
@@ -329,7 +329,7 @@ def _open(kind: type[Session], *, autocommit: bool) -> Iterator[Session]:
 
 @dataclass(frozen=True, slots=True)
 class _Engines:
-    """One pool, and the two ways to use its connections."""
+    """One pool with two engines: with transactions and in autocommit."""
 
     writing: Engine
     autocommit: Engine
@@ -341,7 +341,7 @@ class _Engines:
 
 @functools.cache
 def _engines() -> _Engines:
-    hidden: Any = {  # an error's text goes to the log, and parameters hold hashes of secrets
+    hidden: Any = {  # an error's text is logged, and parameters can contain hashes of secrets
         "hide_parameters": True
     }
     writing = create_engine(
@@ -365,7 +365,7 @@ def _autocommit_engine() -> Engine:
 
 
 def _tell_unknown(broken: ExceptionContext) -> None:
-    """Report that a statement in autocommit may or may not have been executed, if that matters."""
+    """Raise `CommitUnknown` if a statement in autocommit may have been executed and that matters."""
     error, execution = broken.sqlalchemy_exception, broken.execution_context
     if not broken.is_disconnect or not isinstance(error, DBAPIError):
         return
@@ -407,7 +407,7 @@ def _call_and_log(call: Callable[[], object]) -> Exception | None:
 
 
 def _name(call: Callable[[], object]) -> str:
-    """Name a call by its code alone: its arguments may be texts and addresses."""
+    """Return a call's name without its arguments, which may be texts and addresses."""
     function = call.func if isinstance(call, functools.partial) else call
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
 
@@ -419,7 +419,7 @@ def _give_back(connection: WireConnection | None, record: ConnectionPoolEntry) -
 
 
 def _check_idle(connection: WireConnection, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    """Ping a connection that was idle for a while: the container may have slept, and the server hung up."""
+    """Ping a connection after an idle period: the container may have been frozen and the server may have closed it."""
     idle_since = record.info.get("idle_since")
     if idle_since is None or clock.now() - idle_since < _PING_AFTER:
         return
@@ -430,7 +430,7 @@ def _check_idle(connection: WireConnection, record: ConnectionPoolEntry, _proxy:
 
 
 def _most_prepared() -> int:
-    """A proxy gives each transaction any of its connections, and a name is known to one of them alone."""
+    """Return 0 behind a proxy: it uses any of its connections for a transaction, and a name exists on only one of them."""
     return 0 if settings().database_behind_proxy else MOST_PREPARED
 
 
@@ -470,17 +470,17 @@ def _target(login: Login | None) -> _Target:
 
 
 def _tls() -> ssl.SSLContext:
-    """Trust what `DATABASE_CA_FILE` holds, else what the system trusts; the name must match."""
+    """Trust the certificates in `DATABASE_CA_FILE`, or the system's; the host name must match."""
     return ssl.create_default_context(cafile=settings().database_ca_file or None)
 
 
 def _iam_token(target: _Target) -> str:
-    """Sign the password that RDS accepts for the next 15 minutes. Nothing is sent.
+    """Sign a password that RDS accepts for the next 15 minutes. Sends nothing.
 
     The same as boto3's `generate_db_auth_token`, without loading the model of the whole RDS API, which costs more than
     everything else a cold start does for the database.
     """
-    from botocore.auth import SigV4QueryAuth  # only where IAM is used, and there once
+    from botocore.auth import SigV4QueryAuth  # only if IAM is used, and only once
     from botocore.awsrequest import AWSRequest
 
     address = f"https://{target.host}:{target.port}/"
@@ -504,7 +504,7 @@ def _forget(*, close: bool) -> None:
     _aws_session.cache_clear()
 
 
-# A forked child must leave its parent's connections alone, and not even say good-bye on them.
+# A forked child must not use its parent's connections, not even to close them properly.
 os.register_at_fork(after_in_child=functools.partial(_forget, close=False))
 if register_before_snapshot is not None:
     register_before_snapshot(dispose)

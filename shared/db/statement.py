@@ -1,4 +1,4 @@
-"""How a SQL statement is written: a value with a name, its text, and classes for its parameters and its rows.
+"""SQL statements as values: a name, the text, and classes for the parameters and the rows.
 
     class DueBefore(NamedTuple):
         organization_id: OrganizationId
@@ -55,15 +55,15 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 
 class NoParams(NamedTuple):
-    """The parameters of a statement that takes none."""
+    """For a statement without parameters."""
 
 
 class NoRow(NamedTuple):
-    """The row of a statement that returns none."""
+    """For a statement that returns no rows."""
 
 
 class Sql(str):
-    """SQL that is made of constants alone. Only `sql` makes it, so a value from outside never becomes part of a text."""
+    """SQL made only of constants. Only `sql` creates it, so an outside value never becomes part of the text."""
 
     __slots__ = ()
 
@@ -87,21 +87,23 @@ def sql(text: str, **fragments: Sql | int) -> Sql:
 
 
 def literals(*members: StrEnum) -> Sql:
-    """Return the members' values as SQL literals, separated by commas: the list of an `in`."""
+    """Return the members' values as comma-separated SQL literals, for an `in` list."""
     return Sql(", ".join(f"'{member.value}'" for member in members))
 
 
 def columns_in(alias: str, row: type[Any]) -> Sql:
-    """Return the columns of `alias` that fill a row, separated by commas."""
+    """Return the comma-separated columns of `alias` for the fields of a row."""
     return Sql(", ".join(f"{alias}.{name}" for name in fields_of(row)))
 
 
 class Statement(Generic[P, R]):
     """A statement whose text never changes, so that a connection prepares it once.
 
-    `params` is a NamedTuple and `row` one too, or a frozen dataclass where rows of several statements have fields in common.
-    `:name` in `text` stands for the parameter of that name; the columns of the result are the fields of `row`, in any
-    order. `sql` is what is sent; `executable` is the same for SQLAlchemy. `repeatable`: executed twice, it stores and returns the same, or what differs does no harm. `custom_plan`: it is planned each time, for its values.
+    `params` is a NamedTuple; `row` is a NamedTuple, or a frozen dataclass if rows of several statements share fields.
+    `:name` in `text` is the parameter with that name; the columns of the result are the fields of `row` in any order.
+    `sql` is the text that is sent, and `executable` is the same for SQLAlchemy. A `repeatable` statement stores and returns
+    the same when it is executed twice, or the difference does no harm. A `custom_plan` statement is planned each time for
+    its values.
     """
 
     __slots__ = (
@@ -146,7 +148,7 @@ class Statement(Generic[P, R]):
         """Return the row, or None if there is none.
 
         Raises:
-            ValueError: there are several.
+            ValueError: there are several rows.
         """
         rows = self.all(session, *args, **kwargs)
         if len(rows) > 1:
@@ -157,7 +159,7 @@ class Statement(Generic[P, R]):
         """Return the only row.
 
         Raises:
-            ValueError: there is none, or there are several.
+            ValueError: there is no row, or there are several.
         """
         rows = self.all(session, *args, **kwargs)
         if len(rows) != 1:
@@ -165,13 +167,13 @@ class Statement(Generic[P, R]):
         return rows[0]
 
     def run(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> int:
-        """Execute the statement and return how many rows it wrote."""
+        """Execute the statement and return the number of rows it wrote."""
         result = self._execute(session, self.params(*args, **kwargs))
         result.close()
         return result.rowcount
 
     def alone(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
-        """Run the statement in autocommit, as a transaction of its own (`execute_alone`), and return its rows."""
+        """Run the statement in autocommit, as its own transaction (`execute_alone`), and return its rows."""
         values = self.params(*args, **kwargs)
         rows = execute_alone(
             self.executable,
@@ -191,17 +193,17 @@ class Statement(Generic[P, R]):
 
 
 def columns(model: type[Base], row: type[R], **others: ColumnElement[Any]) -> list[Any]:
-    """Return what a statement of SQLAlchemy expressions selects of `model` to fill `row`; `others` are not its own."""
+    """Return the columns of `model` that a SQLAlchemy statement must select for `row`; `others` are from elsewhere."""
     return [others[name] if name in others else getattr(model, name) for name in fields_of(row)]
 
 
 def read(result: Result[Any], row: type[R]) -> list[R]:
-    """Return the rows of a statement that SQLAlchemy expressions made, as `row`, whose fields are its columns."""
+    """Return the rows of a SQLAlchemy statement as `row`, whose fields are the statement's columns."""
     return list(map(_reader(result.keys(), row), result))
 
 
 def _numbered(text: Sql, params: Callable[..., Any]) -> str:
-    """Replace each `:name` by `$n`, n being the place of the field in `params`: its instance is the tuple to send."""
+    """Replace each `:name` by `$n`, where n is the position of the field in `params`; an instance is then the tuple to send."""
     fields: tuple[str, ...] = params._fields  # type: ignore[attr-defined]  # of every NamedTuple
     named = set(_PARAMETER.findall(text))
     if named != set(fields):
@@ -210,10 +212,10 @@ def _numbered(text: Sql, params: Callable[..., Any]) -> str:
 
 
 def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
-    """Return what makes a `row` of the values of `columns`.
+    """Return a function that makes a `row` from the values of `columns`.
 
     Raises:
-        TypeError: the columns are not the fields of `row`.
+        TypeError: the columns differ from the fields of `row`.
     """
     names, wanted = tuple(columns), fields_of(row)
     make: Callable[[Any], R] = (

@@ -1,6 +1,6 @@
-"""How a feature deletes what has lapsed: a page at a time, each in a transaction of its own, so that no lock is held for long.
+"""Deletes expired rows page by page, each page in its own transaction, so that locks are short.
 
-Each feature has its steps in its `sweep.py`, a function each; `shared/publishing/housekeeping.py` runs them once an hour.
+Each feature has its sweep steps in its `sweep.py`, one function each; `shared/publishing/housekeeping.py` runs them hourly.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,12 @@ class Deletion(Statement[[int], NoRow]):
         super().__init__(name, text, params=Page, row=NoRow)
 
     def in_pages(self) -> int:
-        """Delete up to `MOST_PAGES` pages, and return how many rows; the next hour goes on."""
+        """Delete up to `MOST_PAGES` pages and return the number of rows; the next hour continues."""
         return in_pages(lambda session: self.run(session, PAGE_SIZE), most_pages=MOST_PAGES)
 
 
 def in_pages(delete_page: Callable[[Session], int], *, most_pages: int) -> int:
-    """Call `delete_page` until it deletes less than a page, at most `most_pages` times; return how many rows it deleted."""
+    """Call `delete_page` until it deletes less than a page, at most `most_pages` times; return the number of deleted rows."""
     total = 0
     for _ in range(most_pages):
         with unit_of_work() as session:

@@ -1,4 +1,4 @@
-"""What our columns and rows are, where SQLAlchemy does not say: an enum kept as text, a row of a hand-written statement."""
+"""Column and row types that SQLAlchemy lacks: an enum stored as text, and a row of a hand-written statement."""
 
 import re
 from enum import StrEnum
@@ -11,10 +11,10 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
 def text_enum(members: type[StrEnum], *, name: str = "") -> Enum:
-    """Make the column type for `members`: text, with a check that it is one of them.
+    """Make a column type for `members`: text with a check that it is one of them.
 
-    The check is named `ck_<table>_<name>`; `name` is the class's name in snake_case unless given, which a second column
-    of the same enum in one table needs. Text instead of PostgreSQL's own enum: a migration can take a member away.
+    The check is named `ck_<table>_<name>`. `name` defaults to the class's name in snake_case; a second column of the same
+    enum in a table needs its own. Text is used instead of PostgreSQL's enum so that a migration can remove a member.
     """
     return Enum(
         members,

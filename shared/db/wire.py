@@ -1,10 +1,10 @@
-"""How statements travel to PostgreSQL: one round trip each, BEGIN riding along with the first of a transaction.
+"""Sends statements to PostgreSQL in one round trip each; BEGIN is sent together with a transaction's first statement.
 
-pg8000 1.31.6 sends a parameterised statement in three awaited steps (Parse, Describe, then Bind with Execute), because
-it might want to learn the parameters' types from the answer. It never does: it sends text and the statement says the
-type (`$1::UUID`). So all the messages can leave in one flush with a single Sync. A statement that is used again is
-prepared under a name (`db/prepared.py`) and from then on is Bind and Execute alone. `PINNED` names the version whose
-insides this file was written against.
+pg8000 1.31.6 sends a parameterized statement in three steps and waits for each (Parse, Describe, then Bind with Execute),
+so that it could read the parameters' types from the answer. It never does: it sends text, and the statement contains the
+type (`$1::UUID`). So all messages can be sent in one flush with a single Sync. A statement that is used again is prepared
+under a name (`db/prepared.py`) and from then on needs only Bind and Execute. `PINNED` is the version whose internals this
+file uses.
 """
 
 import contextlib
@@ -33,26 +33,26 @@ _SYNC = b"S\x00\x00\x00\x04"
 _EXECUTE = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"  # the unnamed portal, all rows
 _DESCRIBE = b"D\x00\x00\x00\x06P\x00"  # the unnamed portal: the rows it will return
 _READY = b"Z"
-# Rows of one `executemany` sent before their answers are read. Each answers some 30 bytes: hundreds of them fit in the
-# socket's buffers, so neither side ever waits for the other to read.
+# Rows of one `executemany` that are sent before their answers are read. Each answer has some 30 bytes, so hundreds fit in
+# the socket's buffers, and neither side waits for the other to read.
 _ROWS_A_FLUSH = 200
-# With one of these a connection is of no more use. 57P01 to 57P05: the server ends it, or is starting up; 25P03: it idled in
-# a transaction; 25006: the server became a reader in a failover, and stays one; 08: whatever the connection itself met.
+# After one of these, the connection is unusable. 57P01 to 57P05: the server ends it or is starting up; 25P03: it was idle in
+# a transaction; 25006: the server became a reader in a failover, and stays one; 08: connection errors.
 # Source: postgresql.org/docs/17/errcodes-appendix.html, read 2026-11.
 _ENDINGS = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P04", "57P05"})
-# Of these, the ones with which the server says that it did not carry out the statement. After a crash (57P02) nobody knows.
+# Of these, the ones that mean that the statement was not carried out. After a crash (57P02) this is unknown.
 _NOT_CARRIED_OUT = _ENDINGS - {"57P02"}
-# Fields of a reported error that quote rows, parameters or statements: detail, hint, context ("where") and internal query.
+# Fields of an error message that quote rows, parameters or statements: detail, hint, context ("where") and internal query.
 # Source: postgresql.org/docs/17/protocol-error-fields.html, read 2026-11.
 _FIELDS_WITH_VALUES = frozenset("DHWq")
-# How the server says that a prepared statement is of no more use, by SQLSTATE and routine: a migration changed what it
-# returns, or it is gone (DISCARD, a failover behind the same address). Neither was executed. 0A000 alone says more than that.
+# The errors for an unusable prepared statement, by SQLSTATE and routine: a migration changed its result, or it no longer
+# exists (DISCARD, a failover behind the same address). It was not executed. 0A000 alone also has other meanings.
 # Source: PostgreSQL 17, src/backend/utils/cache/plancache.c and commands/prepare.c, read 2026-11.
 _OUTDATED = frozenset({("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")})
-# The message of an error of this class ends with the value that could not be read: `invalid input syntax for ...: "value"`.
+# The message of an error of this class ends with the invalid value: `invalid input syntax for ...: "value"`.
 _BAD_DATA = "22"
 _QUOTED_VALUE = re.compile(r': ".*"', re.DOTALL)
-# The DB-API's class for the first two letters of an SQLSTATE; what is not here is a `ProgrammingError`.
+# The DB-API's class for the first two letters of an SQLSTATE; others are a `ProgrammingError`.
 _CLASSES = {
     "22": pg8000.DataError,
     "23": pg8000.IntegrityError,
@@ -67,32 +67,32 @@ _CLASSES = {
 
 
 def constraint_of(error: IntegrityError) -> str:
-    """Return the name of the constraint that a statement broke; empty when the server named none."""
+    """Return the name of the constraint that a statement violated; empty if the server named none."""
     reported = error.orig.args[0] if error.orig else {}
     return str(reported.get("n", "")) if isinstance(reported, dict) else ""
 
 
 def sqlstate_of(error: DBAPIError) -> str:
-    """Return the SQLSTATE that the server gave for an error; empty when it gave none."""
+    """Return the SQLSTATE of an error; empty if the server sent none."""
     reported = error.orig.args[0] if error.orig and error.orig.args else {}
     return str(reported.get("C", "")) if isinstance(reported, dict) else ""
 
 
 def is_ending(sqlstate: str) -> bool:
-    """Return whether a connection on which the server answered this is to be given up."""
+    """Return whether the connection is unusable after this error."""
     return sqlstate in _ENDINGS or sqlstate.startswith("08")
 
 
 def was_carried_out(error: DBAPIError) -> bool | None:
-    """Return whether the statement that a connection broke on was carried out, where it was its own transaction.
+    """Return whether a statement in its own transaction was carried out when its connection broke.
 
-    None: nobody knows. It was sent, and either no answer came or the server crashed.
+    None means unknown: it was sent, and either no answer came or the server crashed.
     """
     return False if sqlstate_of(error) in _NOT_CARRIED_OUT else None
 
 
 def is_outdated(error: BaseException | None) -> bool:
-    """Return whether the server refused a prepared statement because it must be prepared again."""
+    """Return whether a prepared statement failed because it must be prepared again."""
     reported = error.args[0] if error and error.args else None
     return isinstance(reported, dict) and (reported.get("C"), reported.get("R")) in _OUTDATED
 
@@ -102,10 +102,10 @@ def _message(code: bytes, body: bytes) -> bytes:
 
 
 def _json(stored: str) -> Any:
-    """Read a JSON value. One nested too deeply for what is left of this stack is read on a fresh one.
+    """Read a JSON value. A value that is nested too deeply for the current stack is read on a new one.
 
-    An exception here would end the connection, so one bad row would break every list it is on. None where a value is
-    too deep even for a fresh stack; nothing of ours stores such a value.
+    An exception here would end the connection, so one bad row would break every list that contains it. Returns None if
+    a value is too deep even for a new stack; no code of ours stores such a value.
     """
     try:
         return json.loads(stored)
@@ -132,7 +132,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         self.register_in_adapter(JSONB, _json)
 
     def handle_ERROR_RESPONSE(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000 calls it
-        """Keep of a reported error what holds no values: its text goes to the log, wherever it is logged."""
+        """Keep only the fields of an error that contain no values, because its text may be logged anywhere."""
         super().handle_ERROR_RESPONSE(data, context)
         context.error = pg8000.DatabaseError(_without_values(context.error.args[0]))
 
@@ -140,7 +140,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return WireCursor(self)
 
     def execute_simple(self, statement: str) -> Any:
-        """Run a statement without parameters. A BEGIN is held back until there is something to send it with."""
+        """Run a statement without parameters. A BEGIN is delayed until the next statement."""
         if statement == _BEGIN:
             self._begin_waits = True
             return Context(statement)
@@ -155,7 +155,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         *,
         prepares: bool = True,
     ) -> Any:
-        """Run a statement with parameters. Nothing is sent when a parameter cannot be written."""
+        """Run a statement with parameters. Nothing is sent if a parameter cannot be serialized."""
         if stream is not None:
             if self._begin_waits:
                 self._begin_waits = False
@@ -179,7 +179,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             self.prepared.forget_all()
             if not may_repeat:
                 raise
-        if self._in_transaction:  # which this statement began
+        if self._in_transaction:  # started by this statement
             self.rollback()
             self._begin_waits = True
         return self._execute_described(key, values, self.prepared.name_for(key))
@@ -203,7 +203,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         try:
             context = self._exchange(Context(statement), b"".join(messages))
         except pg8000.DatabaseError:
-            if name:  # parsed or not: nobody knows
+            if name:  # it is unknown whether it was parsed
                 self.prepared.give_up(name)
             raise
         if name:
@@ -214,9 +214,9 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return [_message(b"C", b"S" + name + b"\x00") for name in self.prepared.take_unwanted()]
 
     def execute_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> Any:
-        """Run one statement for each row of parameters; its rows, if it returns any, are dropped.
+        """Run one statement for each row of parameters; returned rows are dropped.
 
-        `row_count` of the result is the sum. The statement is parsed once a flush.
+        The result's `row_count` is the sum. The statement is parsed once per flush.
         """
         total = 0
         for start in range(0, len(rows), _ROWS_A_FLUSH):
@@ -232,7 +232,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return context
 
     def commit(self) -> None:
-        """Commit; a transaction in which nothing was sent takes no round trip."""
+        """Commit. A transaction without statements takes no round trip."""
         if self._begin_waits:
             self._begin_waits = False
         elif self._in_transaction:
@@ -246,18 +246,18 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             self.execute_simple("rollback")
 
     def begin_autocommit(self) -> None:
-        """Make each statement its own transaction. A method, because SQLAlchemy's proxies pass on no assignments."""
+        """Make each statement its own transaction. This is a method because SQLAlchemy's proxies do not forward assignments."""
         self.autocommit = True
 
     def end_autocommit(self) -> None:
-        """Have statements begin a transaction again."""
+        """Make statements start a transaction again."""
         self.autocommit = False
 
     def ping(self, timeout_seconds: float) -> None:
         """Make one round trip outside any transaction.
 
         Raises:
-            InterfaceError: the server is gone, or did not answer in time.
+            InterfaceError: the connection is closed, or the server did not answer in time.
         """
         usual = self._usock.gettimeout()
         self._usock.settimeout(timeout_seconds)
@@ -277,7 +277,7 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return _message(b"P", name + b"\x00" + text + b"\x00" + len(oids).to_bytes(2) + types)
 
     def _written(self, values: Sequence[Any]) -> bytes:
-        """Write the parameters, each as text, with their number ahead of them."""
+        """Serialize the parameters as text, preceded by their number."""
         body = bytearray(len(values).to_bytes(2))
         for text in make_params(self.py_types, values):
             if text is None:
@@ -289,11 +289,11 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
 
     @staticmethod
     def _bind(values: bytes, name: bytes = b"") -> bytes:
-        # The unnamed portal; every parameter is text, and so is every column of the result.
+        # The unnamed portal; all parameters and all result columns are text.
         return _message(b"B", b"\x00" + name + b"\x00\x00\x00" + values + b"\x00\x00")
 
     def close(self) -> None:
-        """Close the connection; one that broke is closed already, or cannot be told."""
+        """Close the connection; a broken one is already closed or cannot be notified."""
         if self._usock is None:
             return
         file = self._sock
@@ -315,10 +315,10 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
                 self._read_answer(begin)
             self._read_answer(context)
         except BaseException as error:
-            # What is left of this answer would be read as the next one's, so the connection is of no more use.
+            # The rest of this answer would be read as the next one's, so the connection is unusable.
             self._abandon()
             if isinstance(error, OSError):
-                # The words by which SQLAlchemy knows a dead connection; pg8000 translates only some of these.
+                # SQLAlchemy recognizes a dead connection by these words; pg8000 translates only some of them.
                 raise InterfaceError("network error") from error
             raise
         _raise_reported(begin)
@@ -326,13 +326,13 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         return context
 
     def _send(self, messages: bytes) -> None:
-        # Straight on the socket: the buffered file in between would cut a long message in pieces.
+        # Directly on the socket: the buffered file would split a long message.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._usock.sendall(messages)
-        # A server that hung up may have said why before it did: the read that follows finds that, or fails in turn.
+        # A server may send the reason before it closes the connection: the following read finds it or fails too.
 
     def _read_answer(self, context: Any) -> None:
-        """Read up to ReadyForQuery. A server that ends the connection says why first: that is raised then."""
+        """Read up to ReadyForQuery. If the server ends the connection, raise the reason that it sent before."""
         read, handlers = self._sock.read, self.message_types
         code = b""
         while code != _READY:
@@ -352,13 +352,13 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
 
 
 def _close_file(file: Any) -> None:
-    """Close the buffered file over a socket, which the system keeps open until then."""
+    """Close the buffered file of a socket; the socket stays open until then."""
     with contextlib.suppress(OSError):
         file.close()
 
 
 def _without_values(reported: dict[str, str]) -> dict[str, str]:
-    """Drop what the server quotes of rows and parameters from an error that it reports."""
+    """Remove quoted rows and parameters from an error message."""
     kept = {field: value for field, value in reported.items() if field not in _FIELDS_WITH_VALUES}
     if kept.get("C", "").startswith(_BAD_DATA) and "M" in kept:
         kept["M"] = _QUOTED_VALUE.sub(': "…"', kept["M"])
@@ -366,7 +366,7 @@ def _without_values(reported: dict[str, str]) -> dict[str, str]:
 
 
 def _raise_reported(context: Any) -> None:
-    """Raise what the server reported for a statement, as the DB-API's class for its SQLSTATE."""
+    """Raise the server's error as the DB-API's class for its SQLSTATE."""
     error = context.error if context else None
     if error is None:
         return
@@ -377,7 +377,7 @@ def _raise_reported(context: Any) -> None:
 
 
 def _timestamptz(text: str) -> Any:
-    """Read a time of the session's zone, which is UTC; ten times as fast as pg8000 does it."""
+    """Read a time in the session's zone, which is UTC; ten times as fast as pg8000."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
@@ -385,7 +385,7 @@ def _timestamptz(text: str) -> Any:
 
 
 class WireCursor(pg8000.Cursor):  # type: ignore[misc]  # pg8000 has no type hints
-    """A cursor for statements whose parameters are numbered already (`$1`), as `WireDialect` compiles them."""
+    """A cursor for statements with numbered parameters (`$1`), as `WireDialect` compiles them."""
 
     _c: WireConnection
     _input_oids: Sequence[int]
@@ -423,17 +423,17 @@ class WireCursor(pg8000.Cursor):  # type: ignore[misc]  # pg8000 has no type hin
 
 
 class WireDialect(PGDialect_pg8000):
-    """SQLAlchemy's dialect for `WireConnection`, without the round trips of its own that we can answer ourselves."""
+    """SQLAlchemy's dialect for `WireConnection`, without its own unnecessary round trips."""
 
     driver = "wire"
     supports_statement_cache = True
     statement_compiler = PGCompiler  # type: ignore[assignment]  # pg8000's own doubles `%`, for `%s`
-    # Several rows leave as one INSERT whether or not something is returned.
+    # Several rows are sent as one INSERT whether or not it returns rows.
     use_insertmanyvalues_wo_returning = True
     _default = "READ COMMITTED"
 
     def __init__(self, **kwargs: Any) -> None:
-        # `$1` is what the server reads: pg8000 would rewrite `%s` letter by letter each time a statement is run.
+        # `$1` is the server's own form: pg8000 would rewrite `%s` letter by letter each time a statement runs.
         super().__init__(**{**kwargs, "paramstyle": "numeric_dollar"})  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -441,13 +441,13 @@ class WireDialect(PGDialect_pg8000):
         return pg8000
 
     def do_execute(self, cursor: Any, statement: Any, parameters: Any, context: Any = None) -> None:
-        """Run a statement. One with `.execution_options(custom_plan=True)` is planned each time, for its values."""
+        """Run a statement. With `.execution_options(custom_plan=True)` it is planned each time for its values."""
         if context is not None and context.execution_options.get("custom_plan"):
             cursor.prepares = False
         cursor.execute(statement, parameters)
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
-        # The server says this, and the next, when a connection opens.
+        # The server reports this and the next value when a connection opens.
         version = _said_at_start(connection, "server_version").split(" ")[0]
         return tuple(int(part) for part in version.split(".") if part.isdigit())
 
@@ -465,20 +465,20 @@ class WireDialect(PGDialect_pg8000):
         return ("AUTOCOMMIT", self._default)
 
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
-        """Switch autocommit on or off: only this side knows of it, so nothing is sent."""
+        """Switch autocommit on or off. It exists only on this side, so nothing is sent."""
         dbapi_connection.autocommit = level == "AUTOCOMMIT"
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
-        """Know a dead connection also by what the server says when it ends one."""
+        """Also recognize a dead connection by the server's final message."""
         reported = e.args[0] if e.args and isinstance(e.args[0], dict) else {}
         gone = super().is_disconnect(e, connection, cursor)  # type: ignore[no-untyped-call]
         return is_ending(str(reported.get("C", ""))) or bool(gone)
 
 
 class AutocommitDialect(WireDialect):
-    """The same, in autocommit. The pool ends that when a connection is given back (`db/session.py`).
+    """The same dialect in autocommit. The pool ends autocommit when a connection is returned (`db/session.py`).
 
-    An `isolation_level` for each connection does this too, and takes as long as half a SELECT by key.
+    An `isolation_level` for each connection has the same effect, but takes half as long as a SELECT by primary key.
     """
 
     driver = "wire_autocommit"

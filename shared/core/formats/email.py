@@ -1,4 +1,4 @@
-"""How a mail looks: the same words as text and as HTML, with at most one button."""
+"""Formats an email as text and as HTML, with at most one button."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _UNSUBSCRIBE = '<p style="font-size:.85rem"><a href="{url}" style="color:#666">{
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a mail leads, and what its button says."""
+    """The link of an email, and the label of its button."""
 
     label: str
     url: str
@@ -29,9 +29,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail's words. The paragraphs are plain text; what looks like HTML in them is shown, not read.
+    """The texts of an email. Paragraphs are plain text; HTML in them is escaped.
 
-    `unsubscribe` is a small link at the end, by which the reader switches off mails of this kind.
+    `unsubscribe` is a small link at the end, with which the reader turns off emails of this kind.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What a JPEG's header says, and which of its bytes are the picture.
+"""Reads a JPEG's header and finds the bytes that are the picture.
 
 Sources: ITU-T T.81 annex B (segments), CIPA DC-008 4.5.4 (Exif in APP1), ICC.1:2022 annex B.4 (profiles in APP2), Adobe's
 technical note 5116 (APP14); read 2026-11.
@@ -17,20 +17,20 @@ _SOS, _EOI, _COMMENT = 0xDA, 0xD9, 0xFE
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _APPLICATION = range(0xE0, 0xF0)
 _JFIF, _EXIF, _ICC, _ADOBE = b"JFIF\x00", b"Exif\x00\x00", b"ICC_PROFILE\x00", b"Adobe"
-_ICC_DATA = len(_ICC) + 2  # behind the piece's number and how many there are
+_ICC_DATA = len(_ICC) + 2  # after the piece's number and the number of pieces
 _HEAD_BYTES = (
     _ICC_DATA + 20
-)  # as far as the profile's color space; a frame of up to four components is shorter
+)  # up to the profile's color space; a frame of up to four components is shorter
 _COLOR_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """A picture as stored, before it is turned as `orientation` (Exif's, 1 to 8) asks.
+    """A picture as stored, before it is rotated by `orientation` (Exif's, 1 to 8).
 
-    `sampling` is each component's share of samples. `profile` are the pieces of its color profile, empty where there is
-    none or it does not fit. `picture` are the pieces that a decoder needs: neither Exif data (place, camera), which tell
-    more than the picture shows, nor comments, nor the profile. `adobe`: written by Adobe's rules, with CMYK inverted.
+    `sampling` is each component's share of samples. `profile` contains the pieces of its color profile, and is empty if there
+    is none or it does not match. `picture` contains the pieces that a decoder needs, without Exif data (such as place and
+    camera, which reveal more than the picture shows), comments and the profile. `adobe` means Adobe's rules: inverted CMYK.
     """
 
     width: int
@@ -45,9 +45,9 @@ class Jpeg:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A marker and what belongs to it, in the file from `start` to `end`.
+    """A marker with its data, in the file from `start` to `end`.
 
-    `head` are the first bytes behind the marker and the length.
+    `head` contains the first bytes after the marker and the length.
     """
 
     marker: int
@@ -56,32 +56,32 @@ class Segment:
     head: bytes
 
     def is_a(self, marker: int, name: bytes) -> bool:
-        """Return whether it is an application's segment of that name."""
+        """Return whether it is an application segment with this name."""
         return self.marker == marker and self.head.startswith(name)
 
     @property
     def is_exif(self) -> bool:
-        """Whether it holds Exif data, which begin at `exif_start`."""
+        """True if it contains Exif data, which begin at `exif_start`."""
         return self.is_a(_APP1, _EXIF)
 
     @property
     def exif_start(self) -> int:
-        """Where in the file its Exif data begin."""
+        """The position of its Exif data in the file."""
         return self.start + 4 + len(_EXIF)
 
     @property
     def is_jfif(self) -> bool:
-        """Whether it is JFIF's own segment, which may hold a thumbnail."""
+        """True if it is JFIF's segment, which can contain a thumbnail."""
         return self.is_a(_APP0, _JFIF)
 
     @property
     def is_profile(self) -> bool:
-        """Whether it is a piece of the color profile."""
+        """True if it is a piece of the color profile."""
         return self.is_a(_APP2, _ICC)
 
     @property
     def is_picture(self) -> bool:
-        """Whether a decoder needs it: what says how colors are stored, and everything that is no metadata."""
+        """True if a decoder needs it: color information, and everything that is not metadata."""
         if self.marker == _COMMENT:
             return False
         if self.marker not in _APPLICATION:
@@ -93,7 +93,7 @@ def read_jpeg(file: Ranges) -> Jpeg:
     """Read a JPEG's header.
 
     Raises:
-        Broken: it is damaged.
+        Broken: the file is damaged.
     """
     found = list(segments(file))
     frame = next((one for one in found if one.marker in _SOF), None)
@@ -118,7 +118,7 @@ def segments(file: Ranges, at: int = 2) -> Iterator[Segment]:
     """Yield the segments from `at` to the picture's data, in one pass: some profiles are longer than several windows.
 
     Raises:
-        Broken: the file ends in between, or something else lies there.
+        Broken: the file ends before, or contains something else.
     """
     for _ in range(_MAX_SEGMENTS):
         if file.number(at, 1) != 0xFF:
@@ -145,7 +145,7 @@ def _sampling(frame: bytes) -> tuple[int, ...]:
 
 
 def _profile(file: Ranges, before: Sequence[Segment], components: int) -> tuple[Span, ...]:
-    """Name the pieces of the color profile, if they are complete, in order, and for these components."""
+    """Return the pieces of the color profile, if they are complete, in order, and match the components."""
     found = [one for one in before if one.is_profile]
     numbers = [one.head[len(_ICC) : _ICC_DATA] for one in found]
     if not found or len(found) > 255:

@@ -1,7 +1,7 @@
-"""How pictures become a PDF, one a page, without being decoded: a PDF takes a JPEG's bytes as they are.
+"""Writes JPEGs into a PDF, one per page, without decoding them: a PDF contains a JPEG's bytes unchanged.
 
-Only headers are held; the pictures are read when their part of the document is. Libraries were looked at: img2pdf, fpdf2 and
-reportlab all load Pillow and put the whole document together in memory.
+Only headers are in memory; a picture is read when its part of the document is read. img2pdf, fpdf2 and reportlab were
+considered, but all of them load Pillow and build the whole document in memory.
 
 Source: ISO 32000-1:2008 sections 7.5 (file structure), 8.6.5.5 (color profiles), 8.9.5 (images), 7.9.2.2 (text); read 2026-11.
 """
@@ -12,11 +12,11 @@ from shared.core.formats.exif import ON_ITS_SIDE
 from shared.core.formats.jpeg import Jpeg
 from shared.core.ranges import Assembled, Broken, Span
 
-_HEADER = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"  # four bytes above 127 say that it is not a text
+_HEADER = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"  # four bytes above 127 mark the file as binary
 _COLOR_SPACES = {1: b"/DeviceGray", 3: b"/DeviceRGB", 4: b"/DeviceCMYK"}
-_PAGES = 1  # the pages' parent is the first object, and the last to be written
+_PAGES = 1  # the pages' parent is the first object, but is written last
 
-# What puts the unit square, in which a PDF draws a picture, onto a page of width w and height h, by Exif's orientation.
+# By Exif's orientation: the matrix that maps the unit square, in which a PDF draws a picture, to a page of width w and height h.
 _MATRICES = {
     1: "{w} 0 0 {h} 0 0",
     2: "-{w} 0 0 {h} {w} 0",
@@ -30,7 +30,7 @@ _MATRICES = {
 
 
 def pdf_of(pictures: Sequence[Jpeg], *, title: str) -> Assembled:
-    """Lay out a document with a page for each picture, as large as it: a pixel is a point. The same pictures give the same bytes.
+    """Build a document with one page per picture, one point per pixel. The same pictures give the same bytes.
 
     Raises:
         Broken: a picture has a number of components that a PDF cannot show.
@@ -78,7 +78,7 @@ def _text(words: str) -> bytes:
 
 
 class _Writer:
-    """A document that grows object by object; each is numbered, and its offset is kept for the table at the end."""
+    """A document that grows object by object. Objects are numbered, and their offsets are kept for the table at the end."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes | Span] = [_HEADER]

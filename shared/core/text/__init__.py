@@ -1,4 +1,4 @@
-"""What a composed text is in each form a platform may take, what in it is a link or a tag, and how long it is there."""
+"""Composed texts: their form for each platform, their links and tags, and their length."""
 
 from shared.core.text.counting import (
     X_LINK_WEIGHT,

@@ -1,4 +1,4 @@
-"""How long is a text, counted as each platform counts?"""
+"""Counts the length of a text as each platform does."""
 
 import functools
 import re
@@ -9,7 +9,7 @@ from shared.core.text.tokens import fediverse_links, fediverse_mentions, regex_m
 
 
 def replace_links(text: str, length: int) -> str:
-    """Return `text` with every address that has a scheme replaced by `length` letters, as Mastodon counts them."""
+    """Return `text` with each address that has a scheme replaced by `length` letters, as Mastodon counts them."""
     out, position = [], 0
     for link in fediverse_links(text):
         out += [text[position : link.start], "x" * length]
@@ -18,7 +18,7 @@ def replace_links(text: str, length: int) -> str:
 
 
 def shorten_mentions(text: str) -> str:
-    """Return `text` with every mention without its server, as Mastodon counts them: app/validators/status_length_validator.rb."""
+    """Return `text` with the server removed from each mention, as Mastodon counts them: app/validators/status_length_validator.rb."""
     out, position = [], 0
     for mention in fediverse_mentions(text):
         out += [text[position : mention.start], f"@{mention.value}"]
@@ -31,8 +31,8 @@ def characters(text: str) -> int:
     return len(text)
 
 
-# Two of these letters are one flag, and what follows them belongs to it as to any other letter (UAX 29, GB12 and GB13). The
-# module counts all those before each one, which takes a minute for 150,000 of them, so flags become letters first.
+# Two of these letters form one flag, and combining characters after them belong to it (UAX 29, GB12 and GB13). The module
+# `regex` counts all such letters before each one, which takes a minute for 150,000 of them, so flags are replaced first.
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{1,2}")
 
 
@@ -53,8 +53,8 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-# twitter-text's configuration version 3: github.com/twitter/twitter-text, config/v3.json at 714cd4d5; that it is what X
-# counts by, after NFC: docs.x.com/fundamentals/counting-characters. Both read 2026-11.
+# twitter-text's configuration version 3: github.com/twitter/twitter-text, config/v3.json at 714cd4d5. X counts by it after
+# NFC: docs.x.com/fundamentals/counting-characters. Both read 2026-11.
 X_LINK_WEIGHT = 23
 _X_LIGHT = (
     (0, 4351),
@@ -66,7 +66,7 @@ _X_EMOJI_WEIGHT = 2
 
 
 def weighted(text: str) -> int:
-    """Count as X does: Latin and similar scripts 1, others 2, an emoji 2 however it is composed, a link 23."""
+    """Count as X does: 1 for Latin and similar scripts, 2 for others, 2 for any emoji, 23 for a link."""
     text = unicodedata.normalize("NFC", text)
     total, position = 0, 0
     for link in x_links(text):
@@ -85,7 +85,7 @@ def _weight(text: str) -> int:
 
 @functools.cache
 def _emoji() -> Any:
-    """Compile the pattern of what X counts as one emoji.
+    """Compile the pattern of one emoji as X counts it.
 
     Keycaps, flags, and pictographs with modifiers joined by ZWJ; `©`, `®`, `™` only with the emoji selector
     (github.com/twitter/twemoji-parser, src/__tests__/index.test.js at 0f4636e6, read 2026-11).

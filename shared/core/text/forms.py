@@ -1,7 +1,7 @@
-"""What is a composed text in each form a platform may take?
+"""Converts a composed text into each form that platforms accept.
 
-Members write HTML; what is stored has passed `sanitize`. Emphasis has no plain-text form: letters that merely look
-bold are read out one by one by screen readers and are not found by search, so `to_plain` leaves emphasis out.
+Members write HTML; stored texts have passed `sanitize`. Emphasis has no plain-text form: screen readers spell out letters
+that merely look bold, and search does not find them, so `to_plain` leaves emphasis out.
 """
 
 import functools
@@ -23,10 +23,10 @@ ATTRIBUTES = {
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _SEEN = re.compile("[!-~]")
 SCHEMES = frozenset({"http", "https", "mailto"})
-# nh3 0.3 copies all of a text so far at each `&amp;`, so it is given this noncharacter, which texts do not have, instead.
+# nh3 0.3 copies the whole text so far at each `&amp;`, so it gets this noncharacter instead, which no text contains.
 _AMPERSAND = "\ufdd0"
 
-# A text is written several times in one request: to count it on each channel, and to know it again.
+# A text is converted several times in one request: to count it for each channel, and to compare it.
 _REMEMBERED, _REMEMBERED_CHARACTERS = 64, 20_000
 
 Mention = Callable[[str, str], str]
@@ -34,11 +34,11 @@ Mention = Callable[[str, str], str]
 
 
 def sanitize(composed: str) -> str:
-    """Return `composed` with nothing but the tags, attributes and link schemes that we keep.
+    """Return `composed` with only the allowed tags, attributes and link schemes.
 
-    Brackets that begin no tag are text, and stay. What nh3 reads is balanced and not deep, so its time is linear.
+    Brackets that do not begin a tag are text and stay. nh3 gets balanced and shallow input, so its time is linear.
     """
-    import nh3  # costs 5 ms at import, which only functions that accept or send texts should pay
+    import nh3  # its import takes 5 ms, which only functions that accept or send texts should spend
 
     cleaned = nh3.clean(
         markup.write(composed, ampersand=_AMPERSAND),
@@ -52,17 +52,17 @@ def sanitize(composed: str) -> str:
 
 
 def _without_opener(tag: str, attribute: str, value: str) -> str | None:
-    """Take `opener` out of a link's `rel`: it lets the page that the link opens replace the page it stands on."""
+    """Remove `opener` from a link's `rel`, because it lets the opened page replace the page with the link."""
     if (tag, attribute) != ("a", "rel"):
         return value
     return " ".join(word for word in value.split() if word.casefold() != "opener") or None
 
 
 def to_plain(composed: str, *, mention: Mention | None = None) -> str:
-    """Write `composed` as plain text.
+    """Convert `composed` to plain text.
 
-    Paragraphs and headings are separated by a blank line, list items begin with `- ` or their number, a link stands as its address,
-    after its words where those say something else.
+    Paragraphs and headings are separated by a blank line, and list items begin with `- ` or their number. A link becomes its
+    address, preceded by its text if that differs.
     """
     write = _plain if len(composed) <= _REMEMBERED_CHARACTERS else _plain.__wrapped__
     return write(composed, mention)
@@ -74,18 +74,18 @@ def _plain(composed: str, mention: Mention | None) -> str:
 
 
 def to_markdown(composed: str, *, mention: Mention | None = None) -> str:
-    """Write `composed` as CommonMark; what only looks like markup in the text is escaped."""
+    """Convert `composed` to CommonMark; text that only looks like markup is escaped."""
     return _render(composed, _Markdown(mention))
 
 
 def to_html(composed: str, *, mention: Mention | None = None) -> str:
-    """Write `composed` as the restricted HTML that HTML-taking platforms accept, without our own spans."""
+    """Convert `composed` to the restricted HTML that platforms with HTML accept, without our own spans."""
     return _render(composed, _Html(mention))
 
 
 @dataclass(slots=True)
 class _Block:
-    """`number` is that of an item of a numbered list."""
+    """A block of text. `number` is set for an item of a numbered list."""
 
     tag: str
     number: int | None = None
@@ -94,7 +94,7 @@ class _Block:
 
 @dataclass
 class _Writer(ABC):
-    """Collects blocks; a subclass says how the pieces of one form are written."""
+    """Collects blocks; a subclass formats the pieces of one form."""
 
     mention: Mention | None
     blocks: list[_Block] = field(default_factory=lambda: [_Block("")])
@@ -117,7 +117,7 @@ class _Writer(ABC):
 
     @abstractmethod
     def link(self, text: str, href: str) -> str:
-        """Write a link whose words are `text`."""
+        """Format a link with the given `text`."""
 
     def mentioned(self, remote_id: str, label: str, text: str) -> str:
         if self.mention is None:
@@ -125,7 +125,7 @@ class _Writer(ABC):
         return self.mention(remote_id, label)
 
     def joined(self) -> str:
-        """Put blocks together: list items on neighbouring lines, everything else apart."""
+        """Join blocks: list items on adjacent lines, all others separated by a blank line."""
         out: list[str] = []
         before = ""
         for block in self.blocks:
@@ -184,7 +184,7 @@ class _Html(_Writer):
 
     def joined(self) -> str:
         out: list[str] = []
-        inside, before = "", 0  # the list that is open, and its last number
+        inside, before = "", 0  # the open list and its last number
         for block in self.blocks:
             text = "".join(block.written).strip(" \t\r\n").replace("\n", "<br>")
             if not text:
@@ -203,13 +203,13 @@ class _Html(_Writer):
 
 
 class _Reader:
-    """Feeds a writer. Inline elements nest, so each open one keeps its own text until it closes."""
+    """Feeds a writer. Inline elements nest, so each open one collects its own text until it closes."""
 
     def __init__(self, writer: _Writer) -> None:
         self.writer = writer
         self.open: list[tuple[str, Mapping[str, str], list[str]]] = []
         self.in_item = False
-        self.lists: list[int | None] = []  # those that are open: a numbered one's last number
+        self.lists: list[int | None] = []  # the open lists; for a numbered one, its last number
 
     def read(self, composed: str) -> None:
         for piece in markup.pieces(composed):
@@ -256,7 +256,7 @@ class _Reader:
                 pass
 
     def _number(self, tag: str) -> int | None:
-        """Count an item of a numbered list; None: it is none."""
+        """Return the next number of a numbered list; None if it is not one."""
         last = self.lists[-1] if tag == "li" and self.lists else None
         if last is None:
             return None
@@ -264,7 +264,7 @@ class _Reader:
         return last + 1
 
     def _read_words(self, data: str) -> None:
-        # A line break in the source is one that the author typed (plain text is welcome); between blocks it is layout.
+        # A line break in the source was typed by the author (plain text is accepted); between blocks it is layout.
         self._put(self.writer.escape(data.replace("\xa0", " ").replace("\r\n", "\n")))
 
     def _close(self) -> str:
@@ -293,16 +293,16 @@ def _render(composed: str, writer: _Writer) -> str:
 
 
 def _start(attributes: Mapping[str, str]) -> int:
-    """Return the number with which a list begins."""
+    """Return the first number of a list."""
     said = attributes.get("start", "")
     return int(said) if _NUMBER.fullmatch(said) else 1
 
 
 def is_blank(written: str) -> bool:
-    """Return whether nothing of a text can be seen: it is space, or of characters that leave no mark.
+    """Return whether a text has only invisible characters.
 
-    Those are controls, what formats others (U+200B, U+FEFF), what Unicode calls default ignorable (U+3164 and other
-    fillers), and Braille without a dot (U+2800). What is not assigned may be a new emoji, so it counts as seen.
+    These are spaces, controls, format characters (U+200B, U+FEFF), default ignorable code points (U+3164 and other
+    fillers), and the blank Braille pattern (U+2800). An unassigned code point may be a new emoji, so it counts as visible.
     """
     if not written or _SEEN.search(written):
         return not written

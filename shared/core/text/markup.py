@@ -1,8 +1,7 @@
-"""Which brackets of a composed text are markup, and which are what somebody wrote?
+"""Decides which brackets of a composed text are markup and which are text.
 
 Members write HTML, plain text, or code that looks like either: `a<b and b>c`, `List<String>`, `Office <a@b.example>`. A
-bracket is markup where it begins a tag that exists, written as a tag is written; every other one is text. Reading takes
-time in proportion to the text.
+bracket is markup if it begins a known tag in valid syntax; every other one is text. Reading takes linear time.
 """
 
 import re
@@ -13,8 +12,8 @@ from html import unescape as _unescaped
 TAGS = frozenset({"p", "br", "strong", "u", "a", "ul", "ol", "li", "h1", "h2", "h3", "span"})
 BLOCKS = frozenset({"p", "h1", "h2", "h3", "ul", "ol", "li"})
 VOID = frozenset({"br", "hr", "img", "input", "wbr"})
-# Elements that editors and web pages write, whose tags are left out and whose words stay: html.spec.whatwg.org, read
-# 2026-11-30. What holds no words of its author (script, style) is left out as a whole, once it is closed.
+# Elements of editors and web pages whose tags are dropped and whose words stay: html.spec.whatwg.org, read 2026-11-30.
+# Elements without words of the author (script, style) are dropped as a whole if they are closed.
 DROPPED = frozenset(
     """
     abbr address article aside b big blockquote body button center cite code dd del details dfn div dl dt em
@@ -22,7 +21,7 @@ DROPPED = frozenset(
     samp section small strike sub summary sup table tbody td tfoot th thead time tr tt var wbr
     """.split()  # noqa: SIM905  a list of quoted names would be longer
 )
-# Those of them that a browser begins a line for: the words before and after one are not one word.
+# Those of them that a browser puts on a line of their own: the words before and after are not joined.
 APART = frozenset(
     """
     address article aside blockquote body center dd details div dl dt figcaption figure footer form h4 h5 h6 header hr
@@ -31,7 +30,7 @@ APART = frozenset(
 )
 UNREAD = frozenset({"script", "style"})
 KNOWN = TAGS | DROPPED | UNREAD
-MAX_DEPTH = 16  # of tags within tags; deeper ones are left out, their words stay
+MAX_DEPTH = 16  # of nested tags; deeper tags are dropped, their words stay
 
 # Bare attributes are words more often than attributes: `<b and b>`.
 _ATTRIBUTE = r"""\s+[a-z][a-z0-9:_.-]*+\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>=`]++)"""
@@ -43,7 +42,7 @@ _ONE_ATTRIBUTE = re.compile(
     r"""([a-z][a-z0-9:_.-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>=`]+))""", re.IGNORECASE
 )
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-# Single letters that are also names of things one compares.
+# Single letters that are also used as names in comparisons.
 _LETTERS = frozenset({"a", "b", "i", "q", "s", "u"})
 
 
@@ -56,7 +55,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A tag that begins an element, or stands alone."""
+    """A start tag, or a tag without an end tag."""
 
     tag: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +63,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A tag that ends an element."""
+    """An end tag."""
 
     tag: str
 
@@ -72,11 +71,11 @@ class Closing:
 Piece = Words | Opening | Closing
 
 _BREAK = Opening("br")
-_EDGE = Opening("")  # where an element of `APART` begins or ends
+_EDGE = Opening("")  # the start or end of an element of `APART`
 
 
 def pieces(composed: str) -> Iterator[Piece]:
-    """Read a composed text: its words, and the tags of `TAGS` among them, balanced and at most `MAX_DEPTH` deep."""
+    """Read a composed text: its words and the tags of `TAGS`, balanced and at most `MAX_DEPTH` deep."""
     open_tags: list[str] = []
     counts = dict.fromkeys(TAGS, 0)
     for piece in _set_apart(_raw(composed)):
@@ -87,7 +86,7 @@ def pieces(composed: str) -> Iterator[Piece]:
                 open_tags.append(piece.tag)
                 counts[piece.tag] += 1
                 yield piece
-            elif piece.tag in BLOCKS:  # too deep to nest; what it sets apart stays apart
+            elif piece.tag in BLOCKS:  # nested too deeply: dropped, but its words stay separate
                 yield _BREAK
         elif isinstance(piece, Closing):
             while counts[piece.tag]:
@@ -103,7 +102,7 @@ def pieces(composed: str) -> Iterator[Piece]:
 
 
 def _set_apart(read: Iterator[Piece]) -> Iterator[Piece]:
-    """Put a line break for the edges between two stretches of words; what stands between edges alone is layout."""
+    """Put a line break for the edges between two runs of words; whitespace between edges alone is layout."""
     is_apart, begins_line = False, True
     for piece in read:
         if piece is _EDGE:
@@ -135,7 +134,7 @@ def _raw(composed: str) -> Iterator[Piece]:
         position = found.end()
         if found["comment"] is not None:
             end = composed.find("-->", position) if comments_end else -1
-            if end < 0:  # it is text, and no later one ends either
+            if end < 0:  # it is text, and no later one can end either
                 comments_end = False
                 continue
             yield from _words(composed[start : found.start()])
@@ -160,7 +159,7 @@ def _raw(composed: str) -> Iterator[Piece]:
 
 
 def _is_meant(found: re.Match[str], tag: str, last_closing: Mapping[str, int]) -> bool:
-    """Return whether a tag without attributes that is also a letter or a word is one: it is where it is closed later."""
+    """Return whether a tag that could also be a letter or a word is meant as a tag: it is if it is closed later."""
     if found["closes"] or found["attributes"] or tag not in last_closing:
         return True
     return last_closing[tag] > found.start()
@@ -179,19 +178,19 @@ def _attributes(written: str) -> dict[str, str]:
 
 
 def unescape(text: str) -> str:
-    """Read character references. One without its semicolon is text: `fish &chips`, `?a=1&copy=2`."""
+    """Decode character references. One without a semicolon is text: `fish &chips`, `?a=1&copy=2`."""
     return _REFERENCE.sub(lambda found: _unescaped(found[0]), text) if "&" in text else text
 
 
 def escape(text: str, *, ampersand: str = "&amp;") -> str:
-    """Write text so that HTML shows it as it is, where `ampersand` stands for `&`."""
+    """Escape text for HTML; `ampersand` replaces `&`."""
     return text.replace("&", ampersand).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def write(composed: str, *, ampersand: str = "&amp;") -> str:
-    """Write a composed text as HTML in which every bracket that is not part of a tag is escaped.
+    """Convert a composed text to HTML in which every bracket that is not part of a tag is escaped.
 
-    `ampersand` is what stands for `&` between tags. It is left out where it is written in the text already.
+    `ampersand` replaces `&` between tags. It is removed if the text already contains it.
     """
     out: list[str] = []
     for piece in pieces(composed if ampersand == "&amp;" else composed.replace(ampersand, "")):

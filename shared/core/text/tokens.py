@@ -1,7 +1,7 @@
-"""Where in a text are links, mentions, hashtags and cashtags, as each platform reads it?
+"""Finds links, mentions, hashtags and cashtags in a text as each platform does.
 
-Platforms differ in what a link may hold and where it ends, so each has a grammar here; the scanning is one. Every
-function takes time in proportion to the text, whatever it holds.
+Platforms differ in what a link may contain and where it ends, so each has a grammar here; they share the scanner. Every
+function takes linear time for any text.
 
 Sources, read 2026-11-30:
 X: the conformance vectors of github.com/twitter/twitter-text (conformance/extract.yml, validate.yml at 714cd4d5).
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What a stretch of text is."""
+    """The kind of a token."""
 
     LINK = "link"
     MENTION = "mention"
@@ -28,9 +28,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A stretch of text, in code points.
+    """A token of a text, with offsets in code points.
 
-    `value` is what it stands for: the address with its scheme, the handle, or the tag, without the sign before it.
+    `value` is the address with its scheme, or the handle or tag without the sign before it.
     """
 
     kind: Kind
@@ -48,23 +48,23 @@ class Link:
     url: str
 
 
-# Letters with marks that X allows in addresses beside ASCII: Latin only.
+# Non-ASCII letters that X allows in addresses: Latin letters with diacritics.
 _LATIN = "À-ÖØ-öø-ÿĀ-ɏɓɔɖɗəɛɣɨɯɲʉʋʻ\u0300-\u036fḀ-ỿ"
 _DIRECTION = "\u202a-\u202e\u061c\u200e\u200f\u2066-\u2069"
 _NO_CHARACTER = "\ufffe\ufeff\uffff"
 _PUNCTUATION = r"!'#%&()*+,\\\-./:;<=>?@\[\]^_{|}~$"
 _IN_LABEL = rf"[^{_PUNCTUATION}\s{_NO_CHARACTER}{_DIRECTION}]"
 _NOT_IN_RUN = _PUNCTUATION.replace("\\-.", "") + rf"\s{_NO_CHARACTER}{_DIRECTION}"
-_MAX_LABEL = 63  # RFC 1035, in the form that is sent
+_MAX_LABEL = 63  # RFC 1035, in the encoded form
 _MAX_URL = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class _Grammar:
-    """What an address of one platform may hold after its host.
+    """What an address may contain after its host on one platform.
 
-    `general` are runs of what stands in a path outside of parentheses, `ending` what it may end with; the same for the
-    query. `bare`: addresses without a scheme are links too.
+    `general` matches characters of a path outside of parentheses, `ending` its possible last characters; the same for the
+    query. With `bare`, addresses without a scheme are links too.
     """
 
     general: re.Pattern[str]
@@ -76,7 +76,7 @@ class _Grammar:
 
 
 def _balanced(general: str) -> re.Pattern[str]:
-    """Match parentheses that close, one pair within another at most."""
+    """Match balanced parentheses, nested at most once."""
     return re.compile(rf"\((?:{general}+|{general}*\({general}+\){general}*)\)", re.IGNORECASE)
 
 
@@ -146,7 +146,7 @@ def _links(text: str, grammar: _Grammar) -> Iterator[Link]:
 def _with_scheme(
     text: str, start: int, host_start: int, grammar: _Grammar
 ) -> tuple[Link | None, int]:
-    """Read the link whose scheme is at `start`; where there is none, the position to go on at."""
+    """Read the link whose scheme is at `start`; if there is none, return the position to continue at."""
     before = text[start - 1] if start else ""
     host = _HOST.match(text, host_start)
     if host is None or _NOT_BEFORE.match(before):
@@ -165,11 +165,11 @@ def _with_scheme(
 
 
 def _without_scheme(text: str, start: int, end: int, grammar: _Grammar) -> Iterator[Link]:
-    """Read the addresses in a run of ASCII and Latin letters, dots and dashes."""
+    """Read the addresses in a run of ASCII and Latin letters, dots and hyphens."""
     before = text[start - 1] if start else ""
     if _NOT_BEFORE.match(before) or _NOT_BEFORE_BARE.match(before):
         return
-    # An underscore ends a host and begins none.
+    # An underscore ends a host and cannot begin one.
     first = text.rfind("_", start, text.find(".", start, end) + 1 or end)
     if first >= 0:
         return
@@ -208,7 +208,7 @@ def _domain_end(text: str, start: int) -> int | None:
 
 
 def _are_labels(host: str) -> bool:
-    """Return whether each label before the top-level domain is one; only sub-domains may hold underscores."""
+    """Return whether each label before the top-level domain is valid; only subdomains may contain underscores."""
     labels = host.split(".")
     if "_" in labels[-1]:
         return False
@@ -224,7 +224,7 @@ def _address_end(text: str, start: int, grammar: _Grammar) -> int:
 
 
 def _path_end(text: str, start: int, grammar: _Grammar) -> int:
-    """Return where the path at `start`, a slash, ends: after a character that ends one, or closed parentheses."""
+    """Return where the path ends whose slash is at `start`: after an ending character or balanced parentheses."""
     position = end = start + 1
     while True:
         if run := grammar.general.match(text, position):
@@ -251,7 +251,7 @@ def _query_end(text: str, start: int, grammar: _Grammar) -> int:
 
 
 def _is_sendable(host: str, url_length: int) -> bool:
-    """Return whether a host is valid: no label, and not the whole, is too long once encoded."""
+    """Return whether a host is valid: neither a label nor the whole is too long when encoded."""
     grown = 0
     for label in host.split("."):
         is_false_code = not label.isascii() and label[:4].casefold() == "xn--"
@@ -269,7 +269,7 @@ def _is_sendable(host: str, url_length: int) -> bool:
 def _top_level_domains() -> frozenset[str]:
     from shared.core.tlds import (
         TOP_LEVEL_DOMAINS,
-    )  # only texts that hold a dot between words need the list
+    )  # only texts with a dot between words need the list
 
     return TOP_LEVEL_DOMAINS
 
@@ -314,7 +314,7 @@ def x_tokens(text: str) -> list[Token]:
 def _x_hashtag() -> Any:
     letter = r"\p{L}\p{M}"
     other = r"\p{Nd}_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c\u309b\u309c\u30a0\u30fb\u3003\u0f0b\u0f0c\u00b7"
-    # A mark after an emoji is its selector, which does not keep a tag from beginning.
+    # A combining mark after an emoji is its selector; a tag can start after it.
     return regex_module().compile(
         rf"(?:(?<=[\ufe0e\ufe0f])|(?<![{letter}{other}&]))([#＃])(?![\ufe0f\u20e3])"
         rf"([{other}]*+[{letter}][{letter}{other}]*+)(?![#＃]|://)"
@@ -383,7 +383,7 @@ def _bluesky_hashtag() -> Any:
 
 @functools.cache
 def _in_tag() -> Any:
-    """Match what makes a tag of it: more than digits and punctuation."""
+    """Match the character that a tag needs besides digits and punctuation."""
     return regex_module().compile(r"[^\d\s\p{P}\ufe0f\u200d]")
 
 
@@ -393,9 +393,9 @@ def _punctuation() -> Any:
 
 
 def find_links(text: str, *, bare: bool) -> Iterator[Link]:
-    """Find the addresses in `text` as a reader would, in order: whole ones, in any script.
+    """Find the addresses in `text` as a reader would, in order, complete and in any script.
 
-    `bare` also finds `example.org/page`, judged by its top-level domain.
+    With `bare`, addresses such as `example.org/page` are found by their top-level domain.
     """
     position = 0
     pattern = _spoken_or_run() if bare else _SPOKEN
@@ -428,11 +428,11 @@ def _spoken_link(text: str, start: int, end: int) -> Link | None:
 
 
 def _bare_link(text: str, start: int, end: int) -> Link | None:
-    """Read the address whose host lies in the run `text[start:end]`; letters of another script stand beside a Latin one."""
+    """Read the address whose host is in the run `text[start:end]`, where letters of another script may adjoin a Latin host."""
     if text.find(".", start, end) < 0:
         return None
     host_end = _host_end(text, start, end)
-    # `The end.So be it` lacks a space: a capital begins a sentence, for which Bluesky's own client makes no link either.
+    # `The end.So be it` lacks a space: the capital begins a sentence. Bluesky's own client makes no link of it either.
     while host_end and text[(dot := text.rindex(".", start, host_end)) + 1 : host_end].istitle():
         host_end = _host_end(text, start, dot)
     if host_end is None:
@@ -450,7 +450,7 @@ def _bare_link(text: str, start: int, end: int) -> Link | None:
 
 
 def _without_trailing(address: str) -> int:
-    """Return the length of an address without what belongs to the sentence around it: `).` in `(see a.org/b).`."""
+    """Return the length of an address without the punctuation of the sentence around it: `).` in `(see a.org/b).`."""
     surplus = {
         closer: address.count(closer) - address.count(opener) for closer, opener in _CLOSERS.items()
     }
@@ -472,7 +472,7 @@ _FEDIVERSE_MENTION = re.compile(rf"(?<![=/\w])@({_USERNAME})@(\w[\w.\-]*+)", re.
 
 
 def fediverse_mentions(text: str) -> Iterator[Token]:
-    """Find mentions that name their server, such as `@ada@social.example`; `value` is the name before it."""
+    """Find mentions with a server, such as `@ada@social.example`; `value` is the name before the server."""
     for one in _FEDIVERSE_MENTION.finditer(text) if "@" in text else ():
         server = one[2].rstrip(".-")
         yield Token(Kind.MENTION, one.start(), one.start(2) + len(server), one[1])
@@ -482,7 +482,7 @@ def fediverse_mentions(text: str) -> Iterator[Token]:
 
 
 def word_hashtags(text: str) -> Iterator[Token]:
-    """Find hashtags of whole words, marks included, at least one letter among them: what LinkedIn makes one of."""
+    """Find hashtags as LinkedIn does: whole words including marks, with at least one letter."""
     if "#" in text:
         for one in _word_hashtag().finditer(text):
             yield Token(Kind.HASHTAG, one.start(), one.end(), one[1])
@@ -495,7 +495,7 @@ def _word_hashtag() -> Any:
 
 
 def _apart(found: Iterable[Token]) -> list[Token]:
-    """Sort tokens and drop those that overlap an earlier one; of two that begin together the link stays."""
+    """Sort tokens and drop those that overlap an earlier one; of two with the same start, the link stays."""
     kept: list[Token] = []
     order = {Kind.LINK: 0}
     for token in sorted(found, key=lambda one: (one.start, order.get(one.kind, 1))):
