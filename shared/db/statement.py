@@ -25,11 +25,11 @@ the migrated schema and compares names and types of its parameters and columns w
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 from sqlalchemy import ColumnElement, CursorResult, Result
 from sqlalchemy import text as text_clause
@@ -212,7 +212,7 @@ def _numbered(text: Sql, params: Callable[..., Any]) -> str:
 
 
 def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
-    """Return a function that makes a `row` from the values of `columns`.
+    """Return a function that makes a `row` from the values of `columns`. A field that is a `StrEnum` gets its member.
 
     Raises:
         TypeError: the columns differ from the fields of `row`.
@@ -223,10 +223,33 @@ def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
     )
     if sorted(names) != sorted(wanted):
         raise TypeError(f"{row} and the columns differ in {sorted(set(names) ^ set(wanted))}")
+    if members := _members(row):
+        make = _with_members(make, members)
     if names == wanted:
         return make
     in_order = itemgetter(*(names.index(name) for name in wanted))
     return lambda values: make(in_order(values))
+
+
+def _members(row: type[Any]) -> list[tuple[int, type[StrEnum]]]:
+    hints = get_type_hints(row)
+    return [
+        (place, hint)
+        for place, name in enumerate(fields_of(row))
+        if isinstance(hint := hints[name], type) and issubclass(hint, StrEnum)
+    ]
+
+
+def _with_members(
+    make: Callable[[Any], R], members: Sequence[tuple[int, type[StrEnum]]]
+) -> Callable[[Any], R]:
+    def read(values: Sequence[Any]) -> R:
+        converted = list(values)
+        for place, enum in members:
+            converted[place] = enum(converted[place])
+        return make(converted)
+
+    return read
 
 
 def fields_of(row: type[Any]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Which statements store, lock and delete posts? Each belongs to one organization; due times are made by the database's clock."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from shared.db.statement import Json, Statement, sql
@@ -17,6 +18,7 @@ from shared.posts.lifecycle import (
     where_may_become,
     where_may_move,
 )
+from shared.posts.parts import StoredPart, WrittenRoot
 from shared.webhooks.models import Event
 
 _STAYS_OPEN = sql(
@@ -42,16 +44,9 @@ class Write(NamedTuple):
     labels: list[str] | None
 
 
-class WriteRow(NamedTuple):
-    id: UUID
+@dataclass(frozen=True, slots=True)
+class WriteRow(WrittenRoot):
     position: int
-    revision: int
-    arm_count: int
-    publish_at: datetime
-    due_at: datetime | None
-    wait_seconds: float | None
-    twin_id: UUID | None
-    has_media: bool
     messages: list[UUID]
 
 
@@ -187,29 +182,6 @@ class LockParts(NamedTuple):
     groups: list[UUID]
 
 
-class LockPartsRow(NamedTuple):
-    id: UUID
-    root_id: UUID
-    channel_id: UUID
-    group_id: UUID
-    position: int
-    state: str
-    content: str
-    media: list[dict[str, Any]]
-    settings: dict[str, Any]
-    title: str | None
-    publish_at: datetime
-    due_at: datetime | None
-    delay_seconds: int
-    revision: int
-    generation: int
-    arm_count: int
-    armed_revision: int | None
-    enqueued_at: datetime | None
-    error_message: str | None
-    is_deleted: bool
-
-
 # A statement of its own: in READ COMMITTED the one that waited for the lock does not see the rows that were added
 # meanwhile, this one does. It looks once more at what is named, and so finds a post that has just joined a group.
 LOCK_PARTS = Statement(
@@ -228,7 +200,7 @@ LOCK_PARTS = Statement(
         named_roots=_NAMED_ROOTS,
     ),
     params=LockParts,
-    row=LockPartsRow,
+    row=StoredPart,
 )
 """Lock and read the parts of threads, deleted ones included, in order."""
 

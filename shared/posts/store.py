@@ -12,7 +12,6 @@ from shared.core.ids import OrganizationId, new_id
 from shared.db.statement import Json
 from shared.posts import queries
 from shared.posts.hints import Queued
-from shared.posts.lifecycle import PostState
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
 from shared.providers.base import Released
 from shared.webhooks.announce import send_after_commit
@@ -42,7 +41,7 @@ def write_threads(
     if len(rows) < len(parts):
         return None
     send_after_commit(session, author.organization_id, rows[0].messages)
-    return {row.id: _written_root(row) for row in rows if row.position == 0}
+    return {row.id: row for row in rows if row.position == 0}
 
 
 def lock_threads(
@@ -64,8 +63,7 @@ def lock_threads(
             break
         # A post joined the group while we waited. Its thread may still have been growing, so read it again.
     threads: dict[UUID, list[StoredPart]] = {}
-    for row in rows:
-        part = StoredPart(**{**row._asdict(), "state": PostState(row.state)})
+    for part in rows:
         threads.setdefault(part.root_id, []).append(part)
     return {root: parts for root, parts in threads.items() if not parts[0].is_deleted}
 
@@ -180,16 +178,3 @@ def _json(rows: Sequence[Mapping[str, Any]]) -> Json:
 
 def _as_text(value: UUID | datetime) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _written_root(row: queries.WriteRow) -> WrittenRoot:
-    return WrittenRoot(
-        id=row.id,
-        revision=row.revision,
-        arm_count=row.arm_count,
-        publish_at=row.publish_at,
-        due_at=row.due_at,
-        wait_seconds=row.wait_seconds,
-        has_media=row.has_media,
-        twin_id=row.twin_id,
-    )

@@ -123,6 +123,33 @@ class TestEveryStatement:
         assert sorted(names) == sorted(set(names))
 
 
+class _Letter(StrEnum):
+    A = "a"
+
+
+class _LetterRow(NamedTuple):
+    number: int
+    letter: _Letter
+
+
+class TestRow:
+    def test_a_field_that_is_an_enum_is_its_member(self, session: Session) -> None:
+        """A text would equal the member, but `is` would not find it."""
+        statement = Statement(
+            "test_letter", sql("select 'a' as letter, 1 as number"), params=NoParams, row=_LetterRow
+        )
+        row = statement.one(session)
+        assert row.letter is _Letter.A
+        assert row.number == 1
+        with pytest.raises(ValueError, match="'b' is not a valid"):
+            Statement(
+                "test_letter_b",
+                sql("select 1 as number, 'b' as letter"),
+                params=NoParams,
+                row=_LetterRow,
+            ).one(session)
+
+
 def trees() -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted((ROOT / "shared").rglob("*.py")):
         if "migrations" not in path.parts:

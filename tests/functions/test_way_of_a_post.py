@@ -141,3 +141,14 @@ def test_it_is_read_in_thirty_files(section: str) -> None:
     files = on_the_way(section)
     assert len(files) == len(set(files)) <= 30
     assert not passed_through(section) & set(files)
+
+
+def test_the_shapes_are_where_the_page_says() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = page.split("## The shapes of a part")[1].split("\n## ")[0].splitlines()
+    shapes = [row.split(" | ")[:2] for row in rows if row.startswith("| `")]
+    assert len(shapes) == 13
+    for names, file in shapes:
+        source = (ROOT / path(file.strip("`"))).read_text()
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"^class {name}\b", source, re.MULTILINE), (name, file)
