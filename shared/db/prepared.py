@@ -31,7 +31,7 @@ class PreparedStatements:
     """The prepared statements of one connection: at most `most`, which may be 0."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._known: OrderedDict[Key, Prepared] = OrderedDict()
         self._seen: OrderedDict[Key, None] = OrderedDict()
         self._unwanted: list[bytes] = []
@@ -49,7 +49,7 @@ class PreparedStatements:
 
     def name_for(self, key: Key) -> bytes | None:
         """Return a new name at the statement's second use, when it is to be prepared; None otherwise."""
-        if not self._most:
+        if not self.most:
             return None
         if key not in self._seen:
             self._seen[key] = None
@@ -63,7 +63,7 @@ class PreparedStatements:
         """Record a prepared statement. If there are too many, drop the least recently used one."""
         self._seen.pop(key, None)
         self._known[key] = prepared
-        if len(self._known) > self._most:
+        if len(self._known) > self.most:
             _, evicted = self._known.popitem(last=False)
             self.give_up(evicted.name)
 

@@ -103,7 +103,7 @@ class Statement(Generic[P, R]):
     `:name` in `text` is the parameter with that name; the columns of the result are the fields of `row` in any order.
     `sql` is the text that is sent, and `executable` is the same for SQLAlchemy. A `repeatable` statement stores and returns
     the same when it is executed twice, or the difference does no harm. A `custom_plan` statement is planned each time for
-    its values.
+    its values; all others are planned once, for any values.
     """
 
     __slots__ = (

@@ -33,6 +33,8 @@ _SYNC = b"S\x00\x00\x00\x04"
 _EXECUTE = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"  # the unnamed portal, all rows
 _DESCRIBE = b"D\x00\x00\x00\x06P\x00"  # the unnamed portal: the rows it will return
 _READY = b"Z"
+# How the server plans statements: each time for their values, or once for any values.
+_CUSTOM, _GENERIC = "force_custom_plan", "force_generic_plan"
 # Rows of one `executemany` that are sent before their answers are read. Each answer has some 30 bytes, so hundreds fit in
 # the socket's buffers, and neither side waits for the other to read.
 _ROWS_A_FLUSH = 200
@@ -126,6 +128,11 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
     def __init__(self, *args: Any, most_prepared: int = MOST_PREPARED, **kwargs: Any) -> None:
         self._begin_waits = False
         self.prepared = PreparedStatements(most_prepared)
+        if most_prepared:
+            kwargs["startup_params"] = {
+                **(kwargs.get("startup_params") or {}),
+                "plan_cache_mode": _GENERIC,
+            }
         super().__init__(*args, **kwargs)
         self.register_in_adapter(TIMESTAMPTZ, _timestamptz)
         self.register_in_adapter(JSON, _json)
@@ -153,9 +160,12 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         oids: Sequence[int] = (),
         stream: Any = None,
         *,
-        prepares: bool = True,
+        custom_plan: bool = False,
     ) -> Any:
-        """Run a statement with parameters. Nothing is sent if a parameter cannot be serialized."""
+        """Run a statement with parameters. Nothing is sent if a parameter cannot be serialized.
+
+        It is prepared and planned once, for any values. With `custom_plan` it is planned each time for its values instead.
+        """
         if stream is not None:
             if self._begin_waits:
                 self._begin_waits = False
@@ -165,8 +175,8 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
             return self.execute_simple(statement)
         key = (statement, tuple(oids))
         values = self._written(vals)
-        if not prepares:
-            return self._execute_described(key, values, None)
+        if custom_plan:
+            return self._execute_planned(key, values)
         prepared = self.prepared.find(key)
         if prepared is None:
             return self._execute_described(key, values, self.prepared.name_for(key))
@@ -191,17 +201,9 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
 
     def _execute_described(self, key: Key, values: bytes, name: bytes | None) -> Any:
         """Parse, describe and run a statement; prepare it if there is a name for it."""
-        statement, oids = key
-        messages = [
-            *self._closing(),
-            self._parse(statement, oids, name or b""),
-            self._bind(values, name or b""),
-            _DESCRIBE,
-            _EXECUTE,
-            _SYNC,
-        ]
+        messages = [*self._closing(), *self._described(key, values, name or b""), _SYNC]
         try:
-            context = self._exchange(Context(statement), b"".join(messages))
+            context = self._exchange(Context(key[0]), b"".join(messages))
         except pg8000.DatabaseError:
             if name:  # it is unknown whether it was parsed
                 self.prepared.give_up(name)
@@ -209,6 +211,19 @@ class WireConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no 
         if name:
             self.prepared.keep(key, Prepared(name, context.columns, context.input_funcs))
         return context
+
+    def _execute_planned(self, key: Key, values: bytes) -> Any:
+        """Run a statement that is planned for its values. If it fails, the server rolls the setting back too."""
+        messages = self._described(key, values)
+        if self.prepared.most:
+            messages = [*self._set_plans(_CUSTOM), *messages, *self._set_plans(_GENERIC)]
+        return self._exchange(Context(key[0]), b"".join([*messages, _SYNC]))
+
+    def _described(self, key: Key, values: bytes, name: bytes = b"") -> list[bytes]:
+        return [self._parse(*key, name), self._bind(values, name), _DESCRIBE, _EXECUTE]
+
+    def _set_plans(self, mode: str) -> list[bytes]:
+        return [self._parse(f"set plan_cache_mode = {mode}", ()), self._bind(bytes(2)), _EXECUTE]
 
     def _closing(self) -> list[bytes]:
         return [_message(b"C", b"S" + name + b"\x00") for name in self.prepared.take_unwanted()]
@@ -389,14 +404,16 @@ class WireCursor(pg8000.Cursor):  # type: ignore[misc]  # pg8000 has no type hin
 
     _c: WireConnection
     _input_oids: Sequence[int]
-    prepares = True
+    custom_plan = False
 
     def execute(self, operation: str, args: Sequence[Any] = (), stream: Any = None) -> "WireCursor":
         connection = self._open_connection()
         if args or stream is not None:
             oids, self._input_oids = self._input_oids, ()
             self._took(
-                connection.execute_unnamed(operation, args, oids, stream, prepares=self.prepares)
+                connection.execute_unnamed(
+                    operation, args, oids, stream, custom_plan=self.custom_plan
+                )
             )
         else:
             self._took(connection.execute_simple(operation))
@@ -443,7 +460,7 @@ class WireDialect(PGDialect_pg8000):
     def do_execute(self, cursor: Any, statement: Any, parameters: Any, context: Any = None) -> None:
         """Run a statement. With `.execution_options(custom_plan=True)` it is planned each time for its values."""
         if context is not None and context.execution_options.get("custom_plan"):
-            cursor.prepares = False
+            cursor.custom_plan = True
         cursor.execute(statement, parameters)
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:

@@ -43,7 +43,7 @@ def list_range(
     session: Session, organization_id: OrganizationId, page: RangePage
 ) -> list[CalendarPost]:
     """List the posts of a range, first to go out first."""
-    found = queries.RANGE.one(session, organization_id, **_range(page))
+    found = queries.RANGE.one(session, organization_id, **_filter(page.wanted), **_range(page))
     return _CALENDAR_POSTS.validate_json(found.posts)
 
 
@@ -51,7 +51,11 @@ def list_range_json(
     session: Session, organization_id: OrganizationId, page: RangePage
 ) -> PostsJson:
     """List the same posts, written for the wire."""
-    return queries.RANGE_JSON.one(session, organization_id, **_range(page))
+    if page.wanted == Filter():
+        return queries.RANGE_JSON.one(session, organization_id, **_range(page))
+    return queries.FILTERED_RANGE_JSON.one(
+        session, organization_id, **_filter(page.wanted), **_range(page)
+    )
 
 
 def list_latest(
@@ -84,7 +88,7 @@ class _Filter(TypedDict):
     tag_id: UUID | None
 
 
-class _Range(_Filter):
+class _Range(TypedDict):
     start: datetime
     end: datetime
     after_time: datetime
@@ -95,7 +99,6 @@ class _Range(_Filter):
 def _range(page: RangePage) -> _Range:
     after_time, after_id = page.after or (page.start, _LOWEST)
     return {
-        **_filter(page.wanted),
         "start": page.start,
         "end": page.end,
         "after_time": after_time,

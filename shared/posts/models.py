@@ -121,7 +121,7 @@ class Post(Timestamps, SoftDelete, Base):
             ),
         ),
         Index("ix_posts_group_id", "group_id"),
-        Index("ix_posts_channel_id", "channel_id", "publish_at"),
+        Index("ix_posts_channel", "channel_id", "publish_at", "content_hash"),
         Index(
             "uq_posts_release",
             "channel_id",

@@ -11,7 +11,7 @@ from shared.core.ids import OrganizationId
 from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
 from shared.posts.read_queries import FILES, WIRE_STATE, OnePost
-from shared.public_api.list_posts import LISTED
+from shared.public_api.list_posts import CHANNEL, LISTED
 from shared.public_api.post_schemas import PublicFile, PublicPartOut, PublicThread
 
 
@@ -37,13 +37,14 @@ _THREAD = Statement(
         """
         select (select to_json(one) from (select {listed}) one) as listed, p.id, p.content, {wire_state} as state,
             p.release_url, p.release_id, p.delay_seconds, p.error_message, p.created_at, p.updated_at, {files} as files
-        from posts p join channels c on c.id = p.channel_id
+        from posts p {channel}
         where p.organization_id = :organization_id and p.deleted_at is null and p.root_id = (
             select named.root_id from posts named
             where named.id = :post_id and named.organization_id = :organization_id and named.deleted_at is null)
         order by p.position
         """,
         listed=LISTED,
+        channel=CHANNEL,
         wire_state=WIRE_STATE,
         files=FILES,
     ),

@@ -1,11 +1,12 @@
 """Whether statements are prepared at their second use, prepared again when they must be, and mean the same throughout."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pg8000
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import URL, Engine, text
 from sqlalchemy.orm import Session
 
 from shared.db.migrate import migrating
@@ -16,12 +17,14 @@ from shared.posts import read_queries as queries
 from tests.conftest import Configure
 from tests.database.proxy import CountingProxy
 from tests.database.test_session import ADD, KEYS, keys, through_proxy
-from tests.database.test_wire import VALUES, proxy, server, wire
+from tests.database.test_wire import VALUES, open_with, proxy, server, wire
 
 __all__ = ["proxy", "server", "through_proxy", "wire"]
 
 ASK = "SELECT id, name FROM things WHERE id > $1::int ORDER BY id"
 LIST = text("SELECT key FROM rate_limits WHERE count > :count ORDER BY key")
+MODE = "SELECT current_setting('plan_cache_mode'), 1 / $1::int"
+CUSTOM, GENERIC = "force_custom_plan", "force_generic_plan"
 NAMED = "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements ORDER BY prepare_time"
 
 
@@ -152,9 +155,50 @@ class TestCustomPlans:
             [(_, uses)] = session.execute(text(NAMED)).all()
         assert uses == 2
 
-    def test_lists_of_posts_are(self) -> None:
-        for statement in (queries.LATEST, queries.LATEST_BY_STATE, queries.LATEST_BY_TAG):
+    def test_lists_of_posts_with_optional_filters_are(self) -> None:
+        for statement in (
+            queries.LATEST,
+            queries.LATEST_BY_STATE,
+            queries.LATEST_BY_TAG,
+            queries.FILTERED_RANGE_JSON,
+            queries.RANGE,
+        ):
             assert statement.options["custom_plan"]
+
+    @pytest.mark.parametrize("autocommit", [True, False])
+    def test_it_alone_is_planned_for_its_values(
+        self, wire: WireConnection, proxy: CountingProxy, autocommit: bool
+    ) -> None:
+        wire.autocommit = autocommit
+        modes = []
+        for custom_plan in (False, True, False, False, True):
+            cursor = wire.cursor()
+            cursor.custom_plan = custom_plan
+            before = proxy.round_trips
+            cursor.execute(MODE, (1,))
+            assert (proxy.round_trips - before, cursor.rowcount) == (1, 1)
+            modes.append(cursor.fetchone()[0])
+        assert modes == [GENERIC, CUSTOM, GENERIC, GENERIC, CUSTOM]
+
+    @pytest.mark.parametrize("autocommit", [True, False])
+    def test_an_error_leaves_the_others_as_they_were(
+        self, wire: WireConnection, autocommit: bool
+    ) -> None:
+        wire.autocommit = autocommit
+        ask(wire, MODE, 1)
+        cursor = wire.cursor()
+        cursor.custom_plan = True
+        with pytest.raises(pg8000.DataError):
+            cursor.execute(MODE, (0,))
+        wire.rollback()
+        assert ask(wire, MODE, 1) == ([GENERIC, 1],)
+
+    def test_behind_a_proxy_the_server_decides(self, server: URL) -> None:
+        with closing(open_with(WireConnection, server, most_prepared=0)) as connection:
+            cursor = connection.cursor()
+            cursor.custom_plan = True
+            cursor.execute(MODE, (1,))
+            assert cursor.fetchone()[0] == "auto"
 
 
 class TestErrors:

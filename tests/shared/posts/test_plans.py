@@ -17,6 +17,8 @@ from shared.posts import read_queries as queries
 from shared.posts.lifecycle import PostState
 from shared.posts.listing import Filter
 from shared.posts.models import Tag
+from shared.posts.queries import WRITE
+from shared.public_api import list_posts
 from shared.public_api import notifications as numbered
 from shared.public_api.notifications import list_told
 from shared.publishing.stuck import TAKE_STUCK
@@ -29,7 +31,7 @@ _POSTS = text("""
         media, settings, content_hash, publish_at, delay_seconds, revision, generation, arm_count, creation_method,
         published_at)
     select id, :organization_id, :channel_id, id, id, 0,
-        case when number % 1000 = 0 then 'failed' else 'published' end, 'none', 'x', '[]', '{}', 'x',
+        case when number % 1000 = 0 then 'failed' else 'published' end, 'none', 'x', '[]', '{}', md5(id::text),
         timestamptz '2020-01-01' + number * interval '1 hour', 0, 1, 1, 1, 'web', now()
     from (select gen_random_uuid() as id, number from generate_series(1, :rows) number) made
 """)
@@ -75,6 +77,14 @@ def known(session: Session) -> Mapping[str, Any]:
 
 def plan(session: Session, statement: str, values: Mapping[str, Any]) -> str:
     rows = session.execute(text(f"explain (analyze, costs off, timing off) {statement}"), values)
+    return "\n".join(row[0] for row in rows)
+
+
+def plan_for_any(session: Session, statement: Statement[..., Any]) -> str:
+    """Return the plan that a connection keeps for any values."""
+    rows = session.connection().exec_driver_sql(
+        f"explain (generic_plan, costs off) {statement.sql}"
+    )
     return "\n".join(row[0] for row in rows)
 
 
@@ -166,17 +176,37 @@ class TestPosts:
             "after_time": "2020-02-01T00:00:00Z",
             "after_id": uuid.UUID(int=0),
         }
-        found = plan(session, queries.RANGE_JSON.text, values)
+        found = plan(session, queries.FILTERED_RANGE_JSON.text, values)
         assert "ix_posts_calendar" in found, found
         assert "Seq Scan on post_tags" not in found, found
         assert "hashed SubPlan" not in found, found
+
+    @pytest.mark.usefixtures("without_clock", "known")
+    @pytest.mark.parametrize("statement", [queries.RANGE_JSON, list_posts._LIST])
+    def test_the_plan_of_a_calendar_for_any_values_is_right(
+        self, session: Session, statement: Statement[..., Any]
+    ) -> None:
+        found = plan_for_any(session, statement)
+        assert "Index Scan using ix_posts_calendar" in found, found
+        assert "Memoize" in found, found
+        assert "Seq Scan on post" not in found, found
+        assert "hashed SubPlan" not in found, found
+
+    @pytest.mark.usefixtures("without_clock", "known")
+    def test_a_twin_is_found_without_reading_the_channels_other_posts(
+        self, session: Session
+    ) -> None:
+        found = plan_for_any(session, WRITE)
+        scan, condition = found.partition("Index Scan using ix_posts_channel on posts twin")[1:]
+        assert scan, found
+        assert "content_hash" in condition.splitlines()[1], found
 
     def test_find_slot_reads_a_range_of_its_channel(
         self, session: Session, known: Mapping[str, Any]
     ) -> None:
         """Finding 8.9."""
         found = plan(session, find_slot.SLOTS_AND_POSTS.text, {**known, "days": 14})
-        assert "ix_posts_channel_id" in found or "ix_posts_calendar" in found, found
+        assert "ix_posts_channel" in found or "ix_posts_calendar" in found, found
         assert "Seq Scan on posts" not in found, found
 
     def test_stuck_parts_are_found_by_their_index(

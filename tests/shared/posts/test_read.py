@@ -265,7 +265,7 @@ class TestCalendar:
                 _calendar(session, channel, stretch, cursor=cursor)
 
     @pytest.mark.usefixtures("without_clock")
-    @pytest.mark.parametrize("statement", [queries.RANGE_JSON, queries.RANGE])
+    @pytest.mark.parametrize("statement", [queries.FILTERED_RANGE_JSON, queries.RANGE])
     def test_it_is_read_by_its_index(
         self, session: Session, channel: Channel, statement: Statement[..., Any]
     ) -> None:
