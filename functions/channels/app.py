@@ -25,6 +25,7 @@ from shared.channels.connect import (
 )
 from shared.channels.customers import change_customer
 from shared.channels.mentions import find_mentions
+from shared.channels.queries import ChannelChanges
 from shared.channels.schemas import (
     CatalogueOut,
     ChangeCustomer,
@@ -266,7 +267,7 @@ def update_integration_times(
     Replaces the list. With an empty list, the queue never places a post on this channel.
     """
     times = [time.model_dump(exclude_none=True) for time in body.time]
-    changes: dict[str, Any] = {"posting_times": times}
+    changes: ChannelChanges = {"posting_times": times}
     if body.timezone:
         changes["timezone"] = body.timezone
     return _changed(session, member, channel_id, changes)
@@ -277,7 +278,9 @@ def update_integration_nickname(
     channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change a channel's nickname. Without a picture, the current one stays."""
-    changes = {"name": body.name, **({"picture_url": body.picture} if body.picture else {})}
+    changes: ChannelChanges = {"name": body.name}
+    if body.picture:
+        changes["picture_url"] = body.picture
     return _changed(session, member, channel_id, changes)
 
 
@@ -343,7 +346,7 @@ def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> Conne
 
 
 def _changed(
-    session: Writing, member: ActingMember, channel_id: UUID, changes: dict[str, Any]
+    session: Writing, member: ActingMember, channel_id: UUID, changes: ChannelChanges
 ) -> ChannelOut:
     return channel_out(queries.change_channel(session, member.organization_id, channel_id, changes))
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query
 
 from shared.channels import customers
-from shared.channels.queries import delete_customer
+from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications

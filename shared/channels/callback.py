@@ -19,7 +19,8 @@ from shared.channels.connect import (
     was_started_by,
 )
 from shared.channels.errors import AskAgain, NotStarted, PlatformRefused
-from shared.channels.queries import ChannelSummary, PendingConnection
+from shared.channels.pending import PendingConnection
+from shared.channels.queries import ChannelSummary
 from shared.core.errors import AppError, FieldProblem
 from shared.providers.spec import Fields, ProviderSpec
 

@@ -18,8 +18,9 @@ Nothing here holds a transaction open while a platform is asked.
 import json
 import time
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,14 @@ from sqlalchemy.orm import Session
 from shared.aws.keys import open_sealed, seal
 from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
+from shared.channels.connect_queries import (
+    ADD_CHANNEL,
+    ADD_STATE,
+    FIND_USER_NAME,
+    LOCK_ACCOUNT,
+    RENEW_CHANNEL,
+    USE_STATE,
+)
 from shared.channels.connection import open_new_connection
 from shared.channels.connectors import Connector, may_connect, require_may_connect
 from shared.channels.errors import (
@@ -43,14 +52,17 @@ from shared.channels.errors import (
     ProviderNotFound,
     refusal,
 )
-from shared.channels.queries import ChannelSummary, PendingConnection
+from shared.channels.pending import PendingConnection, find_state
+from shared.channels.queries import ChannelSummary
 from shared.channels.slots import default_posting_times
 from shared.channels.tokens import sealed_tokens
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import AppError, FieldProblem, InvalidInput
+from shared.core.ids import new_id
 from shared.core.log import log
 from shared.db.session import read_only, run
+from shared.db.statement import to_json
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
 from shared.providers.base import (
@@ -66,6 +78,8 @@ from shared.providers.http import Api
 from shared.providers.oauth import access_with
 from shared.providers.registry import provider, slugs
 from shared.providers.spec import Fields, ProviderSpec
+
+STATE_LIFETIME = timedelta(hours=1)
 
 
 class _Step(StrEnum):
@@ -157,14 +171,17 @@ def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
         "browser": hash_secret(wanted.browser).hex() if wanted.browser else None,
         "step": _Step.CONNECT,
     }
-    values = {
-        **connector.columns(),
-        "provider": slug,
-        "redirect_uri": redirect_uri(slug),
-        "reconnects": again.id if again else None,
-        "return_url": wanted.return_url,
-    }
-    _remember(organization_id, authorization, remember, values)
+    run(
+        _adding_state(
+            connector,
+            authorization.state,
+            _sealed(organization_id, remember, authorization),
+            slug=slug,
+            uri=redirect_uri(slug),
+            reconnects=again.id if again else None,
+            return_url=wanted.return_url,
+        )
+    )
     query = urllib.parse.urlencode({"state": authorization.state})
     return authorization.url or f"{redirect_uri(slug)}?{query}"
 
@@ -190,31 +207,51 @@ def ask_wider(pending: PendingConnection) -> None:
         raise _refused(error, pending.provider, "start") from error
     if authorization is None:
         return
-    values = {
-        **pending.connector.columns(),
-        "provider": pending.provider,
-        "redirect_uri": pending.redirect_uri,
-        "reconnects": pending.again.id if pending.again else None,
-        "return_url": pending.return_url,
-    }
-    _remember(pending.organization_id, authorization, remembered, values)
+    run(
+        _adding_state(
+            pending.connector,
+            authorization.state,
+            _sealed(pending.organization_id, remembered, authorization),
+            slug=pending.provider,
+            uri=pending.redirect_uri,
+            reconnects=pending.again.id if pending.again else None,
+            return_url=pending.return_url,
+        )
+    )
     raise AskAgain(acting.spec.name, authorization.url)
 
 
-def _remember(
-    organization_id: UUID,
-    authorization: Authorization,
-    remember: Mapping[str, Any],
-    values: Mapping[str, Any],
-) -> None:
-    """Keep what is needed when the member's browser comes back."""
+def _sealed(
+    organization_id: UUID, remember: Mapping[str, Any], authorization: Authorization
+) -> bytes:
+    """Seal what is needed when the member's browser comes back."""
     kept = json.dumps({**remember, "provider": dict(authorization.remember)})
-    state = {
-        **values,
-        "state": authorization.state,
-        "remember": seal(kept, organization_id),
-    }
-    run(lambda session: queries.add_state(session, organization_id, state))
+    return seal(kept, organization_id)
+
+
+def _adding_state(
+    connector: Connector,
+    state: str,
+    remember: bytes,
+    *,
+    slug: str,
+    uri: str,
+    reconnects: UUID | None,
+    return_url: str | None = None,
+) -> Callable[[Session], object]:
+    """Return what stores a state; `remember` is sealed already."""
+    return lambda session: ADD_STATE.run(
+        session,
+        connector.organization_id,
+        state,
+        **connector.columns(),
+        provider=slug,
+        redirect_uri=uri,
+        remember=remember,
+        reconnects=reconnects,
+        return_url=return_url,
+        life_seconds=STATE_LIFETIME.total_seconds(),
+    )
 
 
 def find_pending(slug: str, state: str) -> PendingConnection:
@@ -331,7 +368,7 @@ def finish(
     sealed = _sealed_step(_Step.FINISHED, pending.organization_id)
 
     def save(session: Session) -> ChannelSummary:
-        if is_form and not queries.use_state(session, state, slug):
+        if is_form and not USE_STATE.run(session, state, slug):
             raise NotStarted
         if not is_form and not may_connect(session, pending.connector):
             raise NotStarted
@@ -415,24 +452,24 @@ def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> Channel
         lambda acting, api: _valid(_with_pages(acting).choose_page(api, page_id), acting),
     )
     columns = {
-        "refresh_token": pending.refresh_token,
         **_columns(organization_id, pending.provider, made),
-        "remote_id": made.account.remote_id,
         "root_remote_id": pending.remote_id,
         "needs_page": False,
     }
+    # The page is reached with the account's token, where it has none of its own.
+    columns["refresh_token"] = columns["refresh_token"] or pending.refresh_token
 
     def save(session: Session) -> ChannelSummary:
         require_may_connect(session, connector)
-        other = queries.lock_account(
+        other = LOCK_ACCOUNT.find(
             session, organization_id, pending.provider, made.account.remote_id
         )
         if other and other.id != channel_id:
             if not other.is_deleted:
                 raise AlreadyConnected(other.name, other.id)
             queries.delete_channel(session, organization_id, channel_id)
-            return queries.renew_channel(session, organization_id, other.id, columns)
-        return queries.renew_channel(session, organization_id, channel_id, columns)
+            return RENEW_CHANNEL.one(session, organization_id, other.id, **columns)
+        return RENEW_CHANNEL.one(session, organization_id, channel_id, **columns)
 
     channel = run(save)
     _note(channel)
@@ -453,7 +490,7 @@ def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelSummary:
     sealed = _sealed_step(_Step.FINISHED, channel.organization_id)
 
     def save(session: Session) -> None:
-        if queries.use_state(session, state, slug):
+        if USE_STATE.run(session, state, slug):
             _add_state_of(session, channel, pending.connector, state, sealed)
 
     run(save)
@@ -502,7 +539,7 @@ def _find_state(slug: str, state: str) -> PendingConnection | None:
     if "\0" in state:  # which the database could not even look for
         return None
     with read_only() as session:
-        return queries.find_state(session, state, slug)
+        return find_state(session, state, slug)
 
 
 def _remembered(pending: PendingConnection) -> dict[str, Any]:
@@ -511,7 +548,7 @@ def _remembered(pending: PendingConnection) -> dict[str, Any]:
 
 
 def _use_up(pending: PendingConnection) -> None:
-    if not run(lambda session: queries.use_state(session, pending.state, pending.provider)):
+    if not run(lambda session: USE_STATE.run(session, pending.state, pending.provider)):
         raise NotStarted
 
 
@@ -591,22 +628,24 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
 def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> ChannelSummary:
     organization_id = chosen.organization_id
     if chosen.reconnects:
-        renewed = queries.renew_channel(session, organization_id, chosen.reconnects, made.columns)
+        renewed = RENEW_CHANNEL.one(session, organization_id, chosen.reconnects, **made.columns)
         _tell_renewed(session, renewed, made, user_id)
         return renewed
-    known = queries.lock_account(session, organization_id, made.slug, made.remote_id)
+    known = LOCK_ACCOUNT.find(session, organization_id, made.slug, made.remote_id)
     if known and known.is_in_use:
         raise AlreadyConnected(known.name, known.id)
     if known:
-        return queries.renew_channel(session, organization_id, known.id, made.columns)
+        return RENEW_CHANNEL.one(session, organization_id, known.id, **made.columns)
     times, timezone = default_posting_times(chosen.zone)
-    new = {
-        "provider": made.slug,
-        "remote_id": made.remote_id,
-        "posting_times": times,
-        "timezone": timezone,
-    }
-    added = queries.add_channel(session, organization_id, {**made.columns, **new})
+    added = ADD_CHANNEL.find(
+        session,
+        organization_id,
+        channel_id=new_id(),
+        provider=made.slug,
+        posting_times=to_json(times),
+        timezone=timezone,
+        **made.columns,
+    )
     if added is None:  # the same account was added by another request meanwhile
         raise AlreadyConnected(str(made.columns["name"]), None)
     return added
@@ -614,7 +653,8 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
 
 def _tell_renewed(session: Session, channel: ChannelSummary, made: _Made, user_id: UUID) -> None:
     """Notify the team, so that a channel cannot be taken over unnoticed."""
-    who = queries.find_user_name(session, user_id) or "Somebody"
+    user = FIND_USER_NAME.find(session, user_id)
+    who = user.name if user else "Somebody"
     words = (
         f"{who} reconnected {channel.name} ({made.slug}), so Roost now posts there with new access."
     )
@@ -641,13 +681,14 @@ def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[s
     account: Account = connection.account
     details = json.dumps(dict(connection.details)) if connection.details else None
     return {
-        **sealed_tokens(organization_id, connection.tokens, provider(slug).spec),
+        **sealed_tokens(organization_id, connection.tokens, provider(slug).spec)._asdict(),
+        "remote_id": account.remote_id,
         "details": seal(details, organization_id) if details else None,
         "named_host": provider(slug).spec.named_host(connection.details),
         "name": account.name or account.username or account.remote_id,
         "username": account.username,
         "picture_url": account.picture_url,
-        "account_settings": dict(account.settings),
+        "account_settings": to_json(dict(account.settings)),
     }
 
 
@@ -677,15 +718,15 @@ def _add_state_of(
     session: Session, channel: ChannelSummary, connector: Connector, state: str, remember: bytes
 ) -> None:
     """Keep a state that stands for a channel which is there already."""
-    values = {
-        "state": state,
-        **connector.columns(),
-        "provider": channel.provider,
-        "redirect_uri": redirect_uri(channel.provider),
-        "remember": remember,
-        "reconnects": channel.id,
-    }
-    queries.add_state(session, channel.organization_id, values)
+    add = _adding_state(
+        connector,
+        state,
+        remember,
+        slug=channel.provider,
+        uri=redirect_uri(channel.provider),
+        reconnects=channel.id,
+    )
+    add(session)
 
 
 def _with_pages(acting: Provider) -> CanListPages:

@@ -2,14 +2,15 @@
 
 from uuid import UUID
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.channels import queries
-from shared.channels.errors import CustomerNameTaken, TooManyCustomers
-from shared.channels.queries import ChannelSummary
+from shared.channels import customer_queries as queries
+from shared.channels.errors import CustomerNameTaken, CustomerNotFound, TooManyCustomers
+from shared.channels.queries import ChannelSummary, change_channel
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, new_id
 from shared.organizations.queries import lock_organization
 
 MOST_CUSTOMERS = 1_000  # they are listed without pages
@@ -17,7 +18,7 @@ MOST_CUSTOMERS = 1_000  # they are listed without pages
 
 def list_customers(session: Session, organization_id: UUID) -> CustomerList:
     """List the organization's customers, by name."""
-    rows = queries.list_customers(session, organization_id)
+    rows = queries.LIST_CUSTOMERS.all(session, organization_id)
     return CustomerList(customers=[CustomerOut.model_validate(row) for row in rows])
 
 
@@ -29,9 +30,9 @@ def add_customer(session: Session, organization_id: UUID, name: str) -> Customer
         TooManyCustomers: there are as many as there may be.
     """
     lock_organization(session, OrganizationId(organization_id))
-    if queries.count_customers(session, organization_id) >= MOST_CUSTOMERS:
+    if queries.COUNT_CUSTOMERS.one(session, organization_id).total >= MOST_CUSTOMERS:
         raise TooManyCustomers(MOST_CUSTOMERS)
-    row = queries.add_customer(session, organization_id, name)
+    row = queries.ADD_CUSTOMER.find(session, organization_id, new_id(), name)
     if row is None:
         raise CustomerNameTaken(name)
     return CustomerOut.model_validate(row)
@@ -46,8 +47,24 @@ def rename_customer(
         CustomerNotFound: the organization has no such customer.
         CustomerNameTaken: another customer has that name.
     """
-    row = queries.rename_customer(session, organization_id, customer_id, name)
+    try:
+        with session.begin_nested():
+            row = queries.RENAME_CUSTOMER.find(session, organization_id, customer_id, name)
+    except IntegrityError as error:
+        raise CustomerNameTaken(name) from error
+    if row is None:
+        raise CustomerNotFound
     return CustomerOut.model_validate(row)
+
+
+def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) -> None:
+    """Delete a customer; its channels stay, and are nobody's then.
+
+    Raises:
+        CustomerNotFound: the organization has no such customer.
+    """
+    if not queries.DELETE_CUSTOMER.run(session, organization_id, customer_id):
+        raise CustomerNotFound
 
 
 def change_customer(
@@ -71,11 +88,16 @@ def change_customer(
     if wanted.name:
         customer_id = _named(session, organization_id, wanted.name)
     elif customer_id:
-        queries.hold_customer(session, organization_id, customer_id)
-    changes = {"customer_id": customer_id}
-    return queries.change_channel(session, organization_id, channel_id, changes)
+        _hold(session, organization_id, customer_id)
+    kept = str(customer_id) if customer_id else None
+    return change_channel(session, organization_id, channel_id, {"customer_id": kept})
+
+
+def _hold(session: Session, organization_id: UUID, customer_id: UUID) -> None:
+    if queries.HOLD_CUSTOMER.find(session, organization_id, customer_id) is None:
+        raise CustomerNotFound
 
 
 def _named(session: Session, organization_id: UUID, name: str) -> UUID:
-    found = queries.find_customer_by_name(session, organization_id, name)
-    return found or add_customer(session, organization_id, name).id
+    found = queries.HOLD_CUSTOMER_BY_NAME.find(session, organization_id, name)
+    return found.id if found else add_customer(session, organization_id, name).id

@@ -2,15 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.channels import queries
+from shared.channels.connection import OpenedChannel, get_opened_channel
 from shared.channels.errors import ChannelNotFound
-from shared.channels.queries import ExpiringToken
+from shared.channels.token_queries import DUE_REFRESHES
 from shared.channels.tokens import Disconnected, Refreshed, may_refresh, refresh_ahead
 from shared.core.log import log
 from shared.db.session import read_only, run
@@ -35,14 +37,25 @@ class Done(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiringToken:
+    """A channel whose token ends soon. `seconds_left` is by the database's clock, negative once it has ended.
+
+    `paused`: its platform has asked our whole application to wait.
+    """
+
+    channel: OpenedChannel
+    expires_at: datetime
+    seconds_left: float
+    paused: bool
+
+
 def renew_expiring(*, deadline: float) -> Mapping[Done, int]:
     """Renew every token that ends soon and can be renewed; warn of the others. Return how many went which way.
 
     Stops in good time before `deadline`, a `time.monotonic()` value; the next run goes on with what is left, which
     still ends first. One channel's failure is its own.
     """
-    run(queries.delete_expired_states)
-    run(queries.delete_expired_reports)
     ahead = {spec.slug: spec.refresh_ahead for spec in specs()}
     done: Counter[Done] = Counter()
     for token in _expiring(ahead):
@@ -58,13 +71,45 @@ def _expiring(ahead: Mapping[str, timedelta]) -> Iterator[ExpiringToken]:
     after = None
     while True:
         with read_only() as session:
-            page = queries.due_refreshes(
+            page = _due_refreshes(
                 session, ahead, without_refresh=max(WARNINGS), after=after, limit=PAGE_SIZE
             )
         yield from page
         if len(page) < PAGE_SIZE:
             return
         after = (page[-1].expires_at, page[-1].channel.id)
+
+
+def _due_refreshes(
+    session: Session,
+    horizons: Mapping[str, timedelta],
+    *,
+    without_refresh: timedelta,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[ExpiringToken]:
+    """List the next page of tokens, of all organizations, that end within their platform's horizon, first to end first.
+
+    `without_refresh` is the horizon of channels that hold no refresh token. Channels that somebody is renewing at the
+    moment are left out.
+    """
+    seconds = {slug: ahead.total_seconds() for slug, ahead in horizons.items()}
+    without = without_refresh.total_seconds()
+    rows = DUE_REFRESHES.all(
+        session,
+        slugs=list(seconds),
+        seconds=list(seconds.values()),
+        without_refresh=without,
+        longest=max(without, *seconds.values()),
+        after_time=after[0] if after else None,
+        after_id=after[1] if after else None,
+        limit=limit,
+    )
+    return [
+        ExpiringToken(get_opened_channel(row), row.token_expires_at, row.seconds_left, row.paused)
+        for row in rows
+        if row.token_expires_at is not None
+    ]
 
 
 def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:

@@ -1,17 +1,20 @@
 """Which numbers does a platform report for a channel or a post? Asked at most once an hour, since platforms count that."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.channels import queries
 from shared.channels.ask import ask
+from shared.channels.report_queries import FIND_REPORT, KEEP_REPORT
 from shared.db.session import read_only, run
+from shared.db.statement import to_json
 from shared.providers.base import CanReport, Provider, Series
 from shared.providers.errors import Unsupported
 from shared.providers.http import Api
 
+REPORT_LIFETIME = timedelta(hours=1)
 OF_NOW = 0  # for `days`, where the numbers are of no stretch of time
 
 
@@ -32,7 +35,7 @@ def read_report(
         AppError: the platform tells no numbers, or refused; in its own words.
     """
     with read_only() as session:
-        kept = queries.find_report(session, organization_id, subject_id, days)
+        kept = find_report(session, organization_id, subject_id, days)
     if kept is not None:
         return kept
 
@@ -44,7 +47,33 @@ def read_report(
     told = ask(organization_id, channel_id, put)
 
     def keep(session: Session) -> None:
-        queries.keep_report(session, organization_id, subject_id, days, told)
+        keep_report(session, organization_id, subject_id, days, told)
 
     run(keep)
     return told
+
+
+def find_report(
+    session: Session, organization_id: UUID, subject_id: UUID, days: int
+) -> Sequence[Series] | None:
+    """Find the numbers that a platform reported for a channel or a post within the hour."""
+    kept = FIND_REPORT.find(session, organization_id, subject_id, days)
+    if kept is None:
+        return None
+    return [
+        Series(label, [(day, number) for day, number in points], average)
+        for label, points, average in kept.series
+    ]
+
+
+def keep_report(
+    session: Session,
+    organization_id: UUID,
+    subject_id: UUID,
+    days: int,
+    told: Sequence[Series],
+) -> None:
+    """Keep what a platform reported for an hour."""
+    series = [[one.label, [list(point) for point in one.points], one.average] for one in told]
+    life_seconds = REPORT_LIFETIME.total_seconds()
+    KEEP_REPORT.run(session, organization_id, subject_id, days, to_json(series), life_seconds)

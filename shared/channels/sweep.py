@@ -1,4 +1,4 @@
-"""What is deleted of channels: logins at platforms that nobody finished, and pauses that are over."""
+"""What is deleted of channels: logins at platforms that nobody finished, pauses that are over, expired numbers."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
@@ -13,6 +13,11 @@ _OLD_PAUSES = Deletion(
     table=sql("provider_pauses"),
     lapsed=sql("until <= now() - interval '1 day'"),
 )
+_EXPIRED_REPORTS = Deletion(
+    "expired_reports",
+    table=sql("channel_reports"),
+    lapsed=sql("expires_at <= now()"),
+)
 
 
 def delete_expired_oauth_states() -> int:
@@ -23,3 +28,8 @@ def delete_expired_oauth_states() -> int:
 def delete_old_pauses() -> int:
     """Delete pauses of platforms a day after they ended."""
     return _OLD_PAUSES.in_pages()
+
+
+def delete_expired_reports() -> int:
+    """Delete numbers of platforms that are not returned any more."""
+    return _EXPIRED_REPORTS.in_pages()

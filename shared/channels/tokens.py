@@ -5,17 +5,17 @@ that was sent. A network failure disconnects nothing: only the platform's word t
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
-from shared.channels import queries
-from shared.channels.connection import OpenedChannel, open_connection
+from shared.channels import token_queries as queries
+from shared.channels.connection import OpenedChannel, get_opened_channel, open_connection
+from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import ChannelSummary
 from shared.core import clock
 from shared.core.log import about, log
@@ -30,11 +30,12 @@ from shared.providers.registry import provider
 from shared.providers.spec import OAuth2, ProviderSpec
 
 ELSEWHERE_RETRY_AFTER = timedelta(seconds=3)
+LEASE = timedelta(seconds=60)
 # The platform's call must end well before the lease: else a second caller would send the same refresh token.
-CALL_LIMIT = queries.LEASE - timedelta(seconds=10)
+CALL_LIMIT = LEASE - timedelta(seconds=10)
 ROOM_TO_STORE = 8.0  # seconds of the lease for storing, where the caller has no earlier end
-# Answers of platforms that the database did not take yet: the version that was sent, and the columns. Sealed.
-_unstored: dict[UUID, tuple[int, Mapping[str, Any]]] = {}
+# Answers of platforms that the database did not take yet: the version that was sent, and the tokens. Sealed.
+_unstored: dict[UUID, tuple[int, "_Renewed"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,19 @@ class Disconnected:
     """The member must connect the channel again. `reason` is for them, with the platform's words."""
 
     reason: str
+
+
+class SealedTokens(NamedTuple):
+    """Tokens as they are stored. `refresh_token` None: the platform gave none, and a stored one stays."""
+
+    access_token: bytes
+    refresh_token: bytes | None
+    token_expires_at: datetime | None
+
+
+class _Renewed(NamedTuple):
+    tokens: SealedTokens
+    named_host: str | None
 
 
 def may_refresh(channel: OpenedChannel) -> bool:
@@ -103,7 +117,7 @@ def _refresh(
     if kept is not None and kept[0] == sent_version:
         return _store(claimed.channel, kept[1], until=until)
     try:
-        columns = _ask(claimed.channel)
+        renewed = _ask(claimed.channel)
     except GrantRejected as error:
         return _give_up(claimed.channel, error)
     except ProviderError as error:
@@ -122,7 +136,7 @@ def _refresh(
         # A mistake of ours, or a key service that is away: nobody should wait for the lease's end.
         _release(claimed)
         raise
-    return _store(claimed.channel, columns, until=until)
+    return _store(claimed.channel, renewed, until=until)
 
 
 def refresh_ahead(
@@ -146,8 +160,8 @@ def disconnect(
 
     Does nothing, and returns False, when the token that was refused is not the channel's any more.
     """
-    channel = queries.disconnect_channel(
-        session, organization_id, channel_id, token_version=sent_version, reason=reason
+    channel = queries.DISCONNECT.find(
+        session, organization_id, channel_id, sent_version=sent_version, reason=reason
     )
     if channel is None:
         return False
@@ -158,10 +172,10 @@ def disconnect(
     return True
 
 
-def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> Mapping[str, Any]:
-    """Turn tokens into the columns that hold them.
+def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> SealedTokens:
+    """Seal tokens to store them.
 
-    An empty refresh token is left out, so that it never replaces a good one. Where the platform does not say when the
+    An empty refresh token never replaces a good one. Where the platform does not say when the
     token ends, `spec.token_lifetime` does.
 
     Raises:
@@ -170,13 +184,11 @@ def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> 
     if not tokens.access:
         raise PlatformUnavailable(f"{spec.name} sent an empty token. Try again.")
     lifetime = spec.token_lifetime
-    columns: dict[str, Any] = {
-        "access_token": seal(tokens.access, organization_id),
-        "token_expires_at": tokens.expires_at or (clock.now() + lifetime if lifetime else None),
-    }
-    if tokens.refresh:
-        columns["refresh_token"] = seal(tokens.refresh, organization_id)
-    return columns
+    return SealedTokens(
+        access_token=seal(tokens.access, organization_id),
+        refresh_token=seal(tokens.refresh, organization_id) if tokens.refresh else None,
+        token_expires_at=tokens.expires_at or (clock.now() + lifetime if lifetime else None),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +200,25 @@ class _Claim:
 def _claim(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
 ) -> _Claim | Refreshed | RefreshingElsewhere | Disconnected:
-    claimed = queries.claim_refresh(session, organization_id, channel_id, sent_version=sent_version)
-    if claimed:
-        return _Claim(*claimed)
-    return _standing(session, organization_id, channel_id, sent_version=sent_version)
+    row = queries.CLAIM_REFRESH.find(
+        session,
+        organization_id=organization_id,
+        channel_id=channel_id,
+        sent_version=sent_version,
+        lease_seconds=LEASE.total_seconds(),
+    )
+    if row:
+        return _Claim(get_opened_channel(row), row.refresh_lease_until)
+    return _token_status(session, organization_id, channel_id, sent_version=sent_version)
 
 
-def _standing(
+def _token_status(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     """Explain why there was nothing to claim."""
-    now = queries.get_token_status(session, organization_id, channel_id)
+    now = queries.FIND_TOKEN.find(session, organization_id, channel_id)
+    if now is None:
+        raise ChannelNotFound
     if now.disconnected_reason is not None:
         return Disconnected(now.disconnected_reason)
     if now.token_version != sent_version:
@@ -206,51 +226,58 @@ def _standing(
     return RefreshingElsewhere()
 
 
-def _ask(channel: OpenedChannel) -> Mapping[str, Any]:
+def _ask(channel: OpenedChannel) -> _Renewed:
     if not may_refresh(channel):
         name = provider(channel.provider).spec.name
         raise GrantRejected(f"{name} no longer accepts this authorization. Reconnect the channel.")
     seal("", channel.organization_id)  # fetches the data key, which then seals the answer
     acting, api = open_connection(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
-    return {
-        **sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),
-        "named_host": acting.spec.named_host(api.access.details),
-    }
+    return _Renewed(
+        sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),
+        acting.spec.named_host(api.access.details),
+    )
 
 
 def _release(claim: _Claim) -> None:
     channel = claim.channel
 
     def release(session: Session) -> None:
-        queries.release_refresh(session, channel.organization_id, channel.id, lease=claim.lease)
+        queries.RELEASE_REFRESH.run(session, channel.organization_id, channel.id, lease=claim.lease)
 
     run(release)
 
 
 def _store(
-    channel: OpenedChannel, columns: Mapping[str, Any], *, until: float
+    channel: OpenedChannel, renewed: _Renewed, *, until: float
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     """Store the platform's answer, retrying until it succeeds: the old token may no longer be valid."""
 
     def store(session: Session) -> Refreshed | RefreshingElsewhere | Disconnected:
-        version = queries.store_tokens(
-            session,
-            channel.organization_id,
-            channel.id,
-            sent_version=channel.token_version,
-            values=columns,
-        )
-        if version is not None:
-            return Refreshed(version)
-        return _standing(
+        stored = _store_tokens(session, channel, renewed)
+        if stored:
+            return Refreshed(stored.token_version)
+        return _token_status(
             session, channel.organization_id, channel.id, sent_version=channel.token_version
         )
 
-    _unstored[channel.id] = (channel.token_version, columns)
+    _unstored[channel.id] = (channel.token_version, renewed)
     stored = insist(lambda: run(store), deadline=until)
     _unstored.pop(channel.id, None)
     log.info("channel.refreshed", extra={"channel_id": channel.id, "provider": channel.provider})
     return stored
+
+
+def _store_tokens(
+    session: Session, channel: OpenedChannel, renewed: _Renewed
+) -> queries.Version | None:
+    return queries.STORE_TOKENS.find(
+        session,
+        channel.organization_id,
+        channel.id,
+        sent_version=channel.token_version,
+        **renewed.tokens._asdict(),
+        named_host=renewed.named_host,
+    )
 
 
 def _give_up(
@@ -266,7 +293,7 @@ def _give_up(
         )
         if ended:
             return Disconnected(error.message)
-        return _standing(
+        return _token_status(
             session, channel.organization_id, channel.id, sent_version=channel.token_version
         )
 

@@ -12,6 +12,7 @@ from shared.access.context import ActingMember
 from shared.channels import queries
 from shared.channels.ask import ask
 from shared.channels.connect import NewConnection, offered, start
+from shared.channels.customers import list_customers
 from shared.channels.errors import (
     PLATFORM_FAILED,
     AccessEnded,
@@ -97,8 +98,7 @@ def find_channels(
 
 def list_groups(session: Session, organization_id: OrganizationId) -> list[CustomerOut]:
     """List the organization's customers, by name."""
-    rows = queries.list_customers(session, organization_id)
-    return [CustomerOut.model_validate(row) for row in rows]
+    return list_customers(session, organization_id).customers
 
 
 def get_channel(

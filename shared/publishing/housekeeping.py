@@ -13,7 +13,11 @@ from shared.apps.sweep import (
     delete_unused_apps,
     delete_unused_grants,
 )
-from shared.channels.sweep import delete_expired_oauth_states, delete_old_pauses
+from shared.channels.sweep import (
+    delete_expired_oauth_states,
+    delete_expired_reports,
+    delete_old_pauses,
+)
 from shared.core.errors_report import report
 from shared.core.log import log
 from shared.identity.sweep import delete_old_mailed_codes, delete_old_sessions
@@ -47,6 +51,7 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_unused_apps,  # after the consents
     delete_expired_idempotency_keys,
     delete_old_pauses,
+    delete_expired_reports,
     delete_old_rate_limits,
     delete_old_mailed_codes,
     delete_old_sessions,

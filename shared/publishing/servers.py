@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from shared.channels.connection import OpenedChannel, open_connection
-from shared.channels.queries import keep_account_settings, keep_named_host
+from shared.channels.queries import KEEP_ACCOUNT_SETTINGS, KEEP_NAMED_HOST
 from shared.core.log import log
 from shared.db.session import run
+from shared.db.statement import to_json
 from shared.providers import registry
 from shared.providers.base import CanReadServer, Provider
 from shared.providers.errors import ProviderError
@@ -47,7 +48,7 @@ def name_host(claimed: Claim, provider: Provider, api: Api) -> None:
     channel = claimed.part.channel
     host = provider.spec.named_host(api.access.details)
     if channel.named_host is None and host is not None:
-        run(lambda session: keep_named_host(session, channel.organization_id, channel.id, host))
+        run(lambda session: KEEP_NAMED_HOST.run(session, channel.organization_id, channel.id, host))
 
 
 def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Api]:
@@ -75,8 +76,8 @@ def _read(channel: OpenedChannel, provider: CanReadServer, api: Api) -> Mapping[
         log.warning("server.unknown", extra={"channel_id": channel.id})
         return None
     run(
-        lambda session: keep_account_settings(
-            session, channel.organization_id, channel.id, dict(found)
+        lambda session: KEEP_ACCOUNT_SETTINGS.run(
+            session, channel.organization_id, channel.id, to_json(dict(found))
         )
     )
     return found

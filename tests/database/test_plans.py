@@ -24,8 +24,6 @@ from shared.notifications.models import Notification
 from shared.organizations.models import Organization
 from tests.builders import a_channel, a_post, an_organization
 
-# A condition that other statements hold.
-FRAGMENTS = {"channels.queries._STILL_MAY_CONNECT"}
 MIGRATIONS = Path(migrate.__file__).parent / "migrations" / "versions"
 MB = 2**20
 # One Aurora capacity unit. Source: docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html,
@@ -54,11 +52,7 @@ def statements() -> Mapping[str, str]:
                 if isinstance(value, Statement):
                     values[value.name] = value.sql
     dialect = WireDialect()
-    return values | {
-        name: str(value.compile(dialect=dialect))
-        for name, value in found.items()
-        if name not in FRAGMENTS
-    }
+    return values | {name: str(value.compile(dialect=dialect)) for name, value in found.items()}
 
 
 def wire_of(connection: Connection) -> WireConnection:

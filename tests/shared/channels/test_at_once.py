@@ -6,7 +6,6 @@ As in `tests/shared/posts/test_at_once.py`, the first runs up to its commit whil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import boto3
@@ -15,7 +14,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from shared.channels import connect, queries
-from shared.channels.customers import add_customer, change_customer, rename_customer
+from shared.channels.customers import (
+    add_customer,
+    change_customer,
+    delete_customer,
+    rename_customer,
+)
+from shared.channels.queries import ChannelChanges
 from shared.channels.schemas import ChangeCustomer
 from shared.core.errors import Conflict, InvalidInput, NotFound
 from shared.core.ids import OrganizationId
@@ -56,7 +61,20 @@ UseCase = Callable[[Session, Scene], object]
 
 
 def _connect(session: Session, at: Scene, *, again: bool) -> object:
-    columns = {"name": "Ada", "access_token": b"new", "needs_page": False}
+    columns = {
+        "remote_id": at.remote_id,
+        "root_remote_id": None,
+        "needs_page": False,
+        "access_token": b"new",
+        "refresh_token": None,
+        "token_expires_at": None,
+        "details": None,
+        "named_host": None,
+        "name": "Ada",
+        "username": None,
+        "picture_url": None,
+        "account_settings": "{}",
+    }
     made = connect._Made("mastodon", at.remote_id, columns, server=None, server_before=None)
     chosen = connect._Chosen(at.organization, "UTC", at.channel if again else None)
     return connect._save(session, made, chosen, at.user)
@@ -67,10 +85,8 @@ def _delete_channel(session: Session, at: Scene) -> None:
     queries.delete_channel(session, at.organization, at.channel)
 
 
-def _set(name: str, value: Any) -> UseCase:
-    return lambda session, at: queries.change_channel(
-        session, at.organization, at.channel, {name: value}
-    )
+def _set(changes: ChannelChanges) -> UseCase:
+    return lambda session, at: queries.change_channel(session, at.organization, at.channel, changes)
 
 
 def _tagged(session: Session, at: Scene) -> None:
@@ -85,15 +101,15 @@ USE_CASES: dict[str, UseCase] = {
     ),
     "delete the tag": lambda session, at: delete_tag(session, at.organization, at.tag),
     "use the tag": _tagged,
-    "set posting times": _set("posting_times", MORNING),
+    "set posting times": _set({"posting_times": MORNING}),
     "find a slot": lambda session, at: find_slot(session, at.organization, at.channel),
-    "change settings": _set("additional_settings", [{"title": "a", "value": "b"}]),
-    "disable": _set("disabled", True),
+    "change settings": _set({"additional_settings": [{"title": "a", "value": "b"}]}),
+    "disable": _set({"disabled": True}),
     "add a customer": lambda session, at: add_customer(session, at.organization, "Looms"),
     "rename the customer": lambda session, at: rename_customer(
         session, at.organization, at.customer, "Looms"
     ),
-    "delete the customer": lambda session, at: queries.delete_customer(
+    "delete the customer": lambda session, at: delete_customer(
         session, at.organization, at.customer
     ),
     "choose the customer": lambda session, at: change_customer(

@@ -35,6 +35,7 @@ from shared.channels.errors import (
     ProviderNotFound,
 )
 from shared.channels.models import Channel, OAuthState
+from shared.channels.token_queries import DISCONNECT
 from shared.core.errors import AppError, InvalidInput
 from shared.organizations.models import Organization
 from tests.builders import a_channel, a_member, an_organization
@@ -376,7 +377,7 @@ class TestConnectingAgain:
         organization = an_organization(session)
         first = connected(session, organization).channel
         ids = organization.id, first.id
-        queries.disconnect_channel(session, *ids, token_version=1, reason="Revoked.")
+        DISCONNECT.run(session, *ids, sent_version=1, reason="Revoked.")
         queries.change_channel(session, *ids, {"posting_times": [{"time": 1}], "name": "Mine"})
         mastodon(respx_mock, access_token="second-token")
 

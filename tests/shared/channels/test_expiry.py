@@ -10,13 +10,14 @@ import respx
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from shared.channels import expiry, queries
+from shared.channels import expiry
 from shared.channels.expiry import Done, renew_expiring
-from shared.channels.models import Channel, OAuthState, ProviderPause
+from shared.channels.models import Channel, ProviderPause
 from shared.channels.pauses import hold_provider
+from shared.channels.token_queries import CLAIM_REFRESH
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
-from tests.builders import a_user, an_organization
+from tests.builders import an_organization
 from tests.shared.channels.builders import (
     BLUESKY,
     a_bluesky_channel,
@@ -72,7 +73,7 @@ class TestRenewing:
         ending(session, organization, soon, deleted_at=func.now())
         ending(session, organization, soon, disconnected_at=func.now())
         leased = ending(session, organization, soon, remote_id="did:plc:leased")
-        queries.claim_refresh(session, organization.id, leased.id, sent_version=1)
+        assert CLAIM_REFRESH.find(session, organization.id, leased.id, 1, lease_seconds=60)
         assert run() == {}
         assert not respx_mock.calls
 
@@ -179,23 +180,3 @@ class TestWarning:
         ending(session, an_organization(session), timedelta(days=2))
         assert run() == {}
         assert not titles(session)
-
-
-class TestStates:
-    def test_connections_that_nobody_finished_are_deleted(self, session: Session) -> None:
-        organization, user = an_organization(session), a_user(session)
-        for state, lifetime in (("over", timedelta(0)), ("alive", timedelta(minutes=1))):
-            session.add(
-                OAuthState(
-                    state=state,
-                    organization_id=organization.id,
-                    user_id=user.id,
-                    provider="mastodon",
-                    redirect_uri="https://roost.example",
-                    remember=b"",
-                    expires_at=func.now() + lifetime,
-                )
-            )
-        session.flush()
-        run()
-        assert list(session.scalars(select(OAuthState.state))) == ["alive"]

@@ -1,6 +1,5 @@
 """What a platform told is returned again for an hour, to its organization alone, and then forgotten."""
 
-import time
 from uuid import uuid4
 
 import pytest
@@ -8,10 +7,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import PlatformRefused
-from shared.channels.expiry import renew_expiring
 from shared.channels.models import ChannelReport
-from shared.channels.queries import find_report, keep_report
-from shared.channels.report import read_report
+from shared.channels.report import find_report, keep_report, read_report
+from shared.channels.sweep import delete_expired_reports
 from shared.providers.base import Series
 from tests.builders import an_organization
 from tests.conftest import Configure
@@ -45,7 +43,7 @@ class TestKeep:
         keep_report(session, mine, over, 7, TOLD)
         session.execute(update(ChannelReport).values(expires_at=func.now()))
         keep_report(session, mine, alive, 7, TOLD)
-        renew_expiring(deadline=time.monotonic() + 120)
+        assert delete_expired_reports() == 1
         assert session.scalars(select(ChannelReport.subject_id)).all() == [alive]
 
 

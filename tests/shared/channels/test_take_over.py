@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from shared.access.policy import POLICY, complete, reaches
-from shared.channels import connect, queries
+from shared.channels import connect
 from shared.channels.connect import Finished, NewConnection, finish, start
+from shared.channels.connect_queries import USE_STATE
 from shared.channels.errors import (
     AlreadyConnected,
     NotStarted,
@@ -220,7 +222,7 @@ class TestRenewal:
             bluesky(router)
             channel = by_form(member).channel
             bluesky(router, access="second-jwt")
-            monkeypatch.setattr(queries, "lock_account", lambda *_: None)
+            monkeypatch.setattr(connect, "LOCK_ACCOUNT", SimpleNamespace(find=lambda *_: None))
             with pytest.raises(AlreadyConnected):
                 by_form(member)
         assert access_of(session, channel.id) == ("a-jwt", PDS)
@@ -353,6 +355,6 @@ class TestRightToFinish:
         bluesky(respx_mock)
         state = begin(member, "bluesky")
         session.execute(update(Member).values(role=Role.VIEWER))
-        assert not queries.use_state(session, state, "bluesky")
+        assert not USE_STATE.run(session, state, "bluesky")
         session.execute(update(Member).values(role=Role.EDITOR))
-        assert queries.use_state(session, state, "bluesky")
+        assert USE_STATE.run(session, state, "bluesky")

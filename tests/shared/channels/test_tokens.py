@@ -22,6 +22,7 @@ from shared.aws.keys import seal
 from shared.channels import queries, tokens
 from shared.channels.errors import ChannelNotFound
 from shared.channels.models import Channel
+from shared.channels.token_queries import CLAIM_REFRESH
 from shared.channels.tokens import (
     Disconnected,
     Refreshed,
@@ -116,7 +117,7 @@ class TestRefreshTokens:
         self, session: Session, respx_mock: respx.MockRouter
     ) -> None:
         channel = a_bluesky_channel(session, an_organization(session))
-        queries.claim_refresh(session, channel.organization_id, channel.id, sent_version=1)
+        assert CLAIM_REFRESH.find(session, channel.organization_id, channel.id, 1, lease_seconds=60)
         outcome = refresh_tokens(channel.organization_id, channel.id, sent_version=1)
         assert outcome == RefreshingElsewhere()
         assert outcome.retry_after.total_seconds() == 3
@@ -388,14 +389,14 @@ class TestStoring:
         return a_bluesky_channel(session, an_organization(session))
 
     def away(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-        store, left = queries.store_tokens, iter(range(times))
+        store, left = tokens._store_tokens, iter(range(times))
 
         def failing(*arguments: Any, **options: Any) -> Any:
             if next(left, None) is not None:
                 raise InterfaceError("update", {}, Exception("network error"))
             return store(*arguments, **options)
 
-        monkeypatch.setattr(queries, "store_tokens", failing)
+        monkeypatch.setattr(tokens, "_store_tokens", failing)
 
     def test_the_answer_is_stored_when_it_is_back(
         self,
@@ -440,8 +441,11 @@ class TestStoring:
         self.away(monkeypatch, 2)
         with pytest.raises(InterfaceError):
             refresh_tokens(channel.organization_id, channel.id, sent_version=1, deadline=0.0)
-        again = {"refresh_token": seal("connected-again", channel.organization_id)}
-        queries.renew_channel(session, channel.organization_id, channel.id, again)
+        again = seal("connected-again", channel.organization_id)
+        connected = update(Channel).where(Channel.id == channel.id)
+        session.execute(
+            connected.values(refresh_token=again, token_version=2, refresh_lease_until=None)
+        )
         respx_mock.post(REFRESH).mock(return_value=new_session("newest", "newest-refresh"))
         assert refresh_tokens(channel.organization_id, channel.id, sent_version=2) == Refreshed(3)
         session.refresh(channel)

@@ -15,9 +15,9 @@ from sqlalchemy import func, text
 from sqlalchemy.orm import Session
 
 from local.intrinsics import read_yaml
-from shared.channels import queries as channel_queries
+from shared.channels import tokens
+from shared.channels.token_queries import CLAIM_REFRESH
 from shared.core.config import settings
-from shared.core.ids import ChannelId, OrganizationId
 from shared.db.all_models import Base
 from shared.media.sweep import request_missing_variants
 from shared.media.sweep_queries import VARIANTS_TAKE
@@ -97,13 +97,13 @@ def _delivery(session: Session, organization: Organization) -> None:
 
 
 def _refresh(session: Session, organization: Organization) -> None:
-    a_channel(session, organization, refresh_lease_until=func.now() + channel_queries.LEASE)
+    a_channel(session, organization, refresh_lease_until=func.now() + tokens.LEASE)
 
 
 def _renewed(session: Session, organization: Organization) -> int:
     channel_id = session.execute(text("select id from channels")).scalar_one()
-    ids = OrganizationId(organization.id), ChannelId(channel_id)
-    return int(channel_queries.claim_refresh(session, *ids, sent_version=1) is not None)
+    claimed = CLAIM_REFRESH.find(session, organization.id, channel_id, 1, lease_seconds=60)
+    return int(claimed is not None)
 
 
 def _mail(session: Session, organization: Organization) -> None:
@@ -153,7 +153,7 @@ LEASES = [
     ),
     Lease(
         "channels.refresh_lease_until",
-        channel_queries.LEASE,
+        tokens.LEASE,
         "",  # the call to the platform ends before it
         _refresh,
         _renewed,

@@ -1,0 +1,235 @@
+"""Which statements lead from a connection under way to a channel?
+
+The state of a connection is what proves the right to it, so the statements about it cross organizations; and it holds only
+while the member who began may still connect channels.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from shared.channels.connectors import still_may_connect
+from shared.channels.queries import SUMMARY, ChannelSummary
+from shared.core.ids import ChannelId
+from shared.db.statement import Json, NoRow, Statement, sql
+
+
+class NewState(NamedTuple):
+    organization_id: UUID
+    state: str
+    user_id: UUID
+    session_id: UUID | None
+    impersonated_by: UUID | None
+    api_key_id: UUID | None
+    grant_id: UUID | None
+    provider: str
+    redirect_uri: str
+    remember: bytes
+    reconnects: UUID | None
+    return_url: str | None
+    life_seconds: float
+
+
+ADD_STATE = Statement(
+    "add_oauth_state",
+    sql("""
+        insert into oauth_states (state, organization_id, user_id, session_id, impersonated_by, api_key_id, grant_id,
+            provider, redirect_uri, remember, reconnects, return_url, expires_at)
+        values (:state, :organization_id, :user_id, :session_id, :impersonated_by, :api_key_id, :grant_id,
+            :provider, :redirect_uri, :remember, :reconnects, :return_url,
+            now() + make_interval(secs => :life_seconds))
+    """),
+    params=NewState,
+    row=NoRow,
+)
+"""Remember a connection under way."""
+
+
+class OneState(NamedTuple):
+    state: str
+    provider: str
+
+
+class StateRow(NamedTuple):
+    state: str
+    organization_id: UUID
+    organization_name: str
+    organization_since: datetime
+    user_id: UUID
+    session_id: UUID | None
+    impersonated_by: UUID | None
+    api_key_id: UUID | None
+    grant_id: UUID | None
+    provider: str
+    redirect_uri: str
+    remember: bytes
+    reconnects: UUID | None
+    return_url: str | None
+
+
+_IS_ALIVE = sql(
+    """
+    oauth_states.state = :state and oauth_states.provider = :provider and oauth_states.expires_at > now()
+    and {still_may_connect}
+    """,
+    still_may_connect=still_may_connect("oauth_states"),
+)
+
+FIND_STATE = Statement(
+    "find_oauth_state",
+    sql(
+        """
+        select oauth_states.state, oauth_states.organization_id, o.name as organization_name,
+            o.created_at as organization_since, oauth_states.user_id, oauth_states.session_id,
+            oauth_states.impersonated_by, oauth_states.api_key_id, oauth_states.grant_id, oauth_states.provider,
+            oauth_states.redirect_uri, oauth_states.remember, oauth_states.reconnects, oauth_states.return_url
+        from oauth_states join organizations o on o.id = oauth_states.organization_id
+        where {is_alive} and o.deleted_at is null
+        """,
+        is_alive=_IS_ALIVE,
+    ),
+    params=OneState,
+    row=StateRow,
+)
+"""Find a connection under way, without using it up."""
+
+USE_STATE = Statement(
+    "use_oauth_state",
+    sql("delete from oauth_states where {is_alive}", is_alive=_IS_ALIVE),
+    params=OneState,
+    row=NoRow,
+)
+"""Use up a connection under way: of two who try at once, one deletes the row."""
+
+
+class Account(NamedTuple):
+    organization_id: UUID
+    provider: str
+    remote_id: str
+
+
+class KnownAccount(NamedTuple):
+    """The channel that an account is or was. `is_in_use`: posts can go out through it."""
+
+    id: ChannelId
+    name: str
+    is_deleted: bool
+    needs_page: bool
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the channel exists and its connection is complete; one whose page is not chosen yet publishes nothing."""
+        return not self.is_deleted and not self.needs_page
+
+
+LOCK_ACCOUNT = Statement(
+    "lock_account",
+    sql("""
+        select id, name, deleted_at is not null as is_deleted, needs_page from channels
+        where organization_id = :organization_id and provider = :provider and remote_id = :remote_id
+        order by deleted_at desc nulls first limit 1
+        for update
+    """),
+    params=Account,
+    row=KnownAccount,
+)
+"""Find and lock the row of an account, the living one before the last deleted one."""
+
+
+class NewAccess(NamedTuple):
+    """`refresh_token` None: the one that is stored stays."""
+
+    organization_id: UUID
+    channel_id: UUID
+    remote_id: str
+    root_remote_id: str | None
+    needs_page: bool
+    access_token: bytes
+    refresh_token: bytes | None
+    token_expires_at: datetime | None
+    details: bytes | None
+    named_host: str | None
+    name: str
+    username: str | None
+    picture_url: str | None
+    account_settings: Json
+
+
+RENEW_CHANNEL = Statement(
+    "renew_channel",
+    sql(
+        """
+        update channels c set remote_id = :remote_id, root_remote_id = :root_remote_id, needs_page = :needs_page,
+            access_token = :access_token, refresh_token = coalesce(cast(:refresh_token as bytea), c.refresh_token),
+            token_expires_at = :token_expires_at, details = :details, named_host = :named_host, name = :name,
+            username = :username, picture_url = :picture_url, account_settings = cast(:account_settings as jsonb),
+            token_version = c.token_version + 1, refresh_lease_until = null, disconnected_at = null,
+            disconnected_reason = null, disabled = c.disabled and c.deleted_at is null, deleted_at = null,
+            updated_at = now()
+        where c.organization_id = :organization_id and c.id = :channel_id
+        returning {summary}
+        """,
+        summary=SUMMARY,
+    ),
+    params=NewAccess,
+    row=ChannelSummary,
+)
+"""Give a channel a new connection, wherever it was: deleted, disconnected, or fine."""
+
+
+class NewChannel(NamedTuple):
+    organization_id: UUID
+    channel_id: UUID
+    provider: str
+    remote_id: str
+    root_remote_id: str | None
+    needs_page: bool
+    access_token: bytes
+    refresh_token: bytes | None
+    token_expires_at: datetime | None
+    details: bytes | None
+    named_host: str | None
+    name: str
+    username: str | None
+    picture_url: str | None
+    account_settings: Json
+    posting_times: Json
+    timezone: str
+
+
+ADD_CHANNEL = Statement(
+    "add_channel",
+    sql(
+        """
+        insert into channels as c (id, organization_id, provider, remote_id, root_remote_id, needs_page, access_token,
+            refresh_token, token_expires_at, token_version, details, named_host, name, username, picture_url,
+            disabled, account_settings, posting_times, timezone, additional_settings)
+        values (:channel_id, :organization_id, :provider, :remote_id, :root_remote_id, :needs_page, :access_token,
+            :refresh_token, :token_expires_at, 1, :details, :named_host, :name, :username, :picture_url,
+            false, cast(:account_settings as jsonb), cast(:posting_times as jsonb), :timezone, '[]')
+        on conflict (organization_id, provider, remote_id) where deleted_at is null do nothing
+        returning {summary}
+        """,
+        summary=SUMMARY,
+    ),
+    params=NewChannel,
+    row=ChannelSummary,
+)
+"""Add a channel; no row: the same account was added meanwhile, whose channel stays as it is."""
+
+
+class OfUser(NamedTuple):
+    user_id: UUID
+
+
+class UserName(NamedTuple):
+    name: str
+
+
+FIND_USER_NAME = Statement(
+    "find_user_name",
+    sql("select coalesce(nullif(name, ''), email) as name from users where id = :user_id"),
+    params=OfUser,
+    row=UserName,
+)
+"""Find a user's name, or their address if they have none."""

@@ -1,0 +1,114 @@
+"""Which statements read and write an organization's customers?"""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from shared.db.statement import NoRow, Statement, sql
+
+
+class OfOrganization(NamedTuple):
+    organization_id: UUID
+
+
+class CustomerRow(NamedTuple):
+    id: UUID
+    name: str
+
+
+LIST_CUSTOMERS = Statement(
+    "list_customers",
+    sql(
+        "select id, name from customers where organization_id = :organization_id order by lower(name), id"
+    ),
+    params=OfOrganization,
+    row=CustomerRow,
+)
+"""List an organization's customers, by name."""
+
+
+class Count(NamedTuple):
+    total: int
+
+
+COUNT_CUSTOMERS = Statement(
+    "count_customers",
+    sql("select count(*) as total from customers where organization_id = :organization_id"),
+    params=OfOrganization,
+    row=Count,
+)
+"""Count an organization's customers."""
+
+
+class NewCustomer(NamedTuple):
+    organization_id: UUID
+    customer_id: UUID
+    name: str
+
+
+ADD_CUSTOMER = Statement(
+    "add_customer",
+    sql("""
+        insert into customers (id, organization_id, name) values (:customer_id, :organization_id, :name)
+        on conflict (organization_id, name) do nothing
+        returning id, name
+    """),
+    params=NewCustomer,
+    row=CustomerRow,
+)
+"""Add a customer; no row: there is one of that name."""
+
+
+class CustomerName(NamedTuple):
+    organization_id: UUID
+    name: str
+
+
+class Id(NamedTuple):
+    id: UUID
+
+
+HOLD_CUSTOMER_BY_NAME = Statement(
+    "hold_customer_by_name",
+    sql(
+        "select id from customers where organization_id = :organization_id and name = :name for key share"
+    ),
+    params=CustomerName,
+    row=Id,
+)
+"""Find a customer, who stays until the transaction ends."""
+
+
+class OneCustomer(NamedTuple):
+    organization_id: UUID
+    customer_id: UUID
+
+
+HOLD_CUSTOMER = Statement(
+    "hold_customer",
+    sql(
+        "select id from customers where organization_id = :organization_id and id = :customer_id for key share"
+    ),
+    params=OneCustomer,
+    row=Id,
+)
+"""Find a customer by id, who stays until the transaction ends."""
+
+RENAME_CUSTOMER = Statement(
+    "rename_customer",
+    sql("""
+        update customers set name = :name, updated_at = now()
+        where organization_id = :organization_id and id = :customer_id
+        returning id, name
+    """),
+    params=NewCustomer,
+    row=CustomerRow,
+)
+"""Rename a customer; no row: there is none."""
+
+DELETE_CUSTOMER = Statement(
+    "delete_customer",
+    sql("delete from customers where organization_id = :organization_id and id = :customer_id"),
+    params=OneCustomer,
+    row=NoRow,
+)
+"""Delete a customer; its channels stay, and are nobody's then."""

@@ -1,0 +1,63 @@
+"""What is known of a connection under way, while the member's browser is at the platform."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels.connect_queries import FIND_STATE, StateRow
+from shared.channels.connectors import Connector
+from shared.channels.queries import FIND_CHANNEL, ChannelSummary
+
+
+@dataclass(frozen=True, slots=True)
+class PendingConnection:
+    """A connection under way. `remember` is sealed; `again` is the channel that is connected again."""
+
+    state: str
+    organization_id: UUID
+    organization_name: str
+    organization_since: datetime
+    connector: Connector
+    provider: str
+    redirect_uri: str
+    remember: bytes = field(repr=False)
+    return_url: str | None
+    again: ChannelSummary | None
+
+
+def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
+    """Read a connection under way without using it up. The state is what proves the right to it.
+
+    None also if the member who began may no longer connect channels, or the channel to connect again was deleted.
+    """
+    row = FIND_STATE.find(session, state, provider)
+    if row is None:
+        return None
+    if row.reconnects is None:
+        return _pending(row, None)
+    again = FIND_CHANNEL.find(session, row.organization_id, row.reconnects)
+    return _pending(row, again) if again else None
+
+
+def _pending(row: StateRow, again: ChannelSummary | None) -> PendingConnection:
+    return PendingConnection(
+        state=row.state,
+        organization_id=row.organization_id,
+        organization_name=row.organization_name,
+        organization_since=row.organization_since,
+        connector=Connector(
+            row.organization_id,
+            row.user_id,
+            session_id=row.session_id,
+            impersonated_by=row.impersonated_by,
+            api_key_id=row.api_key_id,
+            grant_id=row.grant_id,
+        ),
+        provider=row.provider,
+        redirect_uri=row.redirect_uri,
+        remember=row.remember,
+        return_url=row.return_url,
+        again=again,
+    )

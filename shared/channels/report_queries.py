@@ -1,0 +1,51 @@
+"""Which statements keep the numbers that platforms reported, until they expire?"""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from shared.db.statement import Json, NoRow, Statement, sql
+
+
+class Subject(NamedTuple):
+    organization_id: UUID
+    subject_id: UUID
+    days: int
+
+
+class KeptSeries(NamedTuple):
+    series: list[Any]
+
+
+FIND_REPORT = Statement(
+    "find_report",
+    sql("""
+        select series from channel_reports
+        where organization_id = :organization_id and subject_id = :subject_id and days = :days and expires_at > now()
+    """),
+    params=Subject,
+    row=KeptSeries,
+)
+"""Find the numbers that a platform reported for a channel or a post, while they are kept."""
+
+
+class Report(NamedTuple):
+    organization_id: UUID
+    subject_id: UUID
+    days: int
+    series: Json
+    life_seconds: float
+
+
+KEEP_REPORT = Statement(
+    "keep_report",
+    sql("""
+        insert into channel_reports (organization_id, subject_id, days, series, expires_at)
+        values (:organization_id, :subject_id, :days, cast(:series as jsonb),
+            now() + make_interval(secs => :life_seconds))
+        on conflict (organization_id, subject_id, days) do update set
+            series = excluded.series, expires_at = excluded.expires_at
+    """),
+    params=Report,
+    row=NoRow,
+)
+"""Keep what a platform reported, in place of what it did before."""
