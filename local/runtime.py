@@ -394,4 +394,4 @@ def _greeting(home: Home, addresses: Addresses, demo: Demo, *, seconds: float) -
         ("Data, logs", str(home.path)),
     )
     shown = "\n".join(f"  {name:<16} {value}" for name, value in lines)
-    return f"Roost is ready ({seconds:.1f} s): PostgreSQL, queues, schedules, object storage, mail, functions, sandbox.\n{shown}\nCtrl-C stops it."
+    return f"Roost is ready ({seconds:.1f} s): PostgreSQL, queues, schedules, object storage, email, functions, sandbox.\n{shown}\nCtrl-C stops it."

@@ -181,7 +181,7 @@ def section(template: Mapping[str, Any], samconfig: Mapping[str, Any]) -> str:
     return f"""
 Dollars a month while nobody uses it, at the list prices of us-east-1 ({PRICES_AS_OF}) without any free tier, computed from
 `template.yaml` with the parameters in `samconfig.toml` (`local/docs/costs.py` has prices and assumptions). Where both environments
-differ, the text on the left names dev first. Requests, messages, mails, logs, stored media and traffic come on top.
+differ, the text on the left names dev first. Requests, messages, emails, logs, stored media and traffic come on top.
 
 {table(template, samconfig)}
 `DetailedRouteMetrics=on` adds about {_route_metrics(template):.0f} dollars, `Tracing=on` 5 dollars for each million traces, a provisioned

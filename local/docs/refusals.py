@@ -185,7 +185,7 @@ def _public_words() -> str:
 def _notifications(found: Sequence[Notification]) -> str:
     rows = dict.fromkeys(f"| {_cell(one.title, 1)} | {_cell(one.text, 1)} |\n" for one in found)
     return (
-        "\n## Notifications and mails\n\nWhat Roost tells members by itself.\n\n| title | text |\n| --- | --- |\n"
+        "\n## Notifications and emails\n\nWhat Roost tells members by itself.\n\n| title | text |\n| --- | --- |\n"
         + "".join(rows)
     )
 

@@ -93,7 +93,7 @@ SIGN_IN = Rate("sign_in", 300, timedelta(minutes=10), Per.ADDRESS)
 RENEW = Rate("renew", 30, timedelta(minutes=1), Per.SESSION)
 SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
 MAIL = Rate("mail", 20, timedelta(hours=1), Per.ADDRESS)
-# Mail services send these for all their users, from a few addresses.
+# Email services send these for all their users, from a few addresses.
 UNSUBSCRIBE = Rate("unsubscribe", 600, timedelta(minutes=1), Per.ADDRESS)
 COMPOSE = Rate("compose", 600, timedelta(minutes=1))
 CONNECT = Rate("connect", 120, timedelta(minutes=10))

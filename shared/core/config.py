@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     frontend_url: str = _setting(
         "",
         "Origin and path of the console; empty: `PUBLIC_URL` + `/app`. OAuth callbacks are below it.",
-        "channels, mails",
+        "channels, emails",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = _setting(
         (),

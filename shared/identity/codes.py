@@ -1,4 +1,4 @@
-"""How a user proves an address by a mailed link: to activate an account, and to set a forgotten password."""
+"""How a user proves an address by an emailed link: to activate an account, and to set a forgotten password."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ _PAUSE = timedelta(minutes=1)
 
 
 def send_activation(session: Session, user_id: UserId, email: str) -> None:
-    """Mail the link that activates an account, once the user is stored; not twice within a minute."""
+    """Email the link that activates an account, once the user is stored; not twice within a minute."""
     code = _new_code(session, user_id, MailedCodePurpose.ACTIVATE, ACTIVATION_LIFE)
     if code is None:
         return
@@ -30,7 +30,7 @@ def send_activation(session: Session, user_id: UserId, email: str) -> None:
 
 
 def send_first_activation(session: Session, user_id: UserId, email: str) -> None:
-    """Mail the activation link to a new user. If the mail cannot be sent, the request fails and says so.
+    """Email the activation link to a new user. If the email cannot be sent, the request fails and says so.
 
     Later requests stay silent then: their answer must not say whether there is an account.
     """
@@ -48,7 +48,7 @@ def resend_activation(session: Session, email: str) -> None:
 
 
 def activate(session: Session, code: str) -> UserId:
-    """Activate the account that a code was mailed to.
+    """Activate the account that a code was emailed to.
 
     Raises:
         CodeRefused: it is unknown, used or too old.
@@ -79,7 +79,7 @@ def send_reset(session: Session, email: str) -> None:
 
 
 def reset_password(session: Session, code: str, password: str) -> None:
-    """Set a new password by a mailed code. Every session of the user ends.
+    """Set a new password by an emailed code. Every session of the user ends.
 
     Raises:
         CodeRefused: it is unknown, used or too old.

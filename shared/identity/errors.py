@@ -45,7 +45,7 @@ class NotActivated(Forbidden):
 
 
 class ActivationNotSent(SavedButNotDone):
-    """The account is stored, but its activation mail could not be sent."""
+    """The account is stored, but its activation email could not be sent."""
 
     code = "activation_not_sent"
 
@@ -91,7 +91,7 @@ class PlusRefused(InvalidInput):
 
 
 class CodeRefused(InvalidInput):
-    """The mailed code is unknown, used, or too old."""
+    """The emailed code is unknown, used, or too old."""
 
     def __init__(self, path: str) -> None:
         problem = FieldProblem(
@@ -106,7 +106,7 @@ class CodeRefused(InvalidInput):
 
 
 class UnsubscribeRefused(InvalidInput):
-    """The unsubscribe link is not one that we mailed."""
+    """The unsubscribe link is not one that we emailed."""
 
     def __init__(self) -> None:
         words = (

@@ -1,4 +1,4 @@
-"""Which tables say who somebody is: users, their sessions, and one-time codes that were mailed."""
+"""Which tables say who somebody is: users, their sessions, and one-time codes that were emailed."""
 
 import uuid
 from datetime import datetime
@@ -29,14 +29,14 @@ class LoginProvider(StrEnum):
 
 
 class MailedCodePurpose(StrEnum):
-    """What a mailed code is good for."""
+    """What an emailed code is good for."""
 
     ACTIVATE = "activate"
     RESET_PASSWORD = "reset_password"  # noqa: S105, a purpose
 
 
 class MailKind(StrEnum):
-    """A kind of mail that a user can switch off."""
+    """A kind of email that a user can switch off."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -45,7 +45,7 @@ class MailKind(StrEnum):
 class User(Timestamps, SoftDelete, Base):
     """A user. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers.
 
-    `unsubscribe_seed` is random; the links that switch off mails are made of it (`identity/unsubscribe.py`).
+    `unsubscribe_seed` is random; the links that switch off emails are made of it (`identity/unsubscribe.py`).
     """
 
     __tablename__ = "users"
@@ -119,7 +119,7 @@ class Session(Timestamps, Base):
 
 
 class MailedCode(Base):
-    """A code that was mailed to prove an address; used once. Only its SHA-256 hash is kept."""
+    """A code that was emailed to prove an address; used once. Only its SHA-256 hash is kept."""
 
     __tablename__ = "mailed_codes"
     __table_args__ = (Index("ix_mailed_codes_user_id", "user_id"),)

@@ -1,4 +1,4 @@
-"""Which statements read and write users, sessions and mailed codes.
+"""Which statements read and write users, sessions and emailed codes.
 
 Users and sessions belong to no organization: the user's or the session's own id is what limits each statement.
 """
@@ -350,7 +350,7 @@ ADD_CODE = Statement(
     params=NewCode,
     row=UserRow,
 )
-"""Add a mailed code, unless the user was sent one for the same purpose within the pause; no row then."""
+"""Add an emailed code, unless the user was sent one for the same purpose within the pause; no row then."""
 
 
 def add_code(
@@ -362,7 +362,7 @@ def add_code(
     life: timedelta,
     pause: timedelta,
 ) -> bool:
-    """Add a mailed code; False if the user was sent one for the same purpose less than `pause` ago."""
+    """Add an emailed code; False if the user was sent one for the same purpose less than `pause` ago."""
     added = ADD_CODE.find(
         session,
         user_id,
@@ -452,14 +452,14 @@ REPLACE_PASSWORD = Statement(
     params=NewPassword,
     row=NoRow,
 )
-"""Set a password by a mailed code, which proves the address too, and end every session of the user.
+"""Set a password by an emailed code, which proves the address too, and end every session of the user.
 
 One statement, so that no session outlives the password.
 """
 
 
 def replace_password(session: DbSession, user_id: UserId, password_hash: str) -> None:
-    """Set a password by a mailed code, which proves the address too, and end every session of the user."""
+    """Set a password by an emailed code, which proves the address too, and end every session of the user."""
     REPLACE_PASSWORD.run(session, user_id, password_hash)
 
 
@@ -525,18 +525,18 @@ SET_MAIL_PREFERENCES = Statement(
     params=Choice,
     row=NoRow,
 )
-"""Choose which mails a user gets; null leaves a choice as it is."""
+"""Choose which emails a user gets; null leaves a choice as it is."""
 
 
 def set_mail_preferences(
     session: DbSession, user_id: UserId, *, success: bool, failure: bool
 ) -> None:
-    """Choose which mails a user gets."""
+    """Choose which emails a user gets."""
     SET_MAIL_PREFERENCES.run(session, user_id, success, failure)
 
 
 def switch_mails_off(session: DbSession, user_id: UserId, kind: MailKind) -> None:
-    """Record that a user wants no more mails of a kind."""
+    """Record that a user wants no more emails of a kind."""
     SET_MAIL_PREFERENCES.run(
         session,
         user_id,
@@ -575,9 +575,9 @@ GET_MAIL_PREFERENCES = Statement(
     params=OfUser,
     row=MailPreferences,
 )
-"""Return which mails a user wants."""
+"""Return which emails a user wants."""
 
 
 def get_mail_preferences(session: DbSession, user_id: UserId) -> MailPreferences:
-    """Return which mails a user wants."""
+    """Return which emails a user wants."""
     return GET_MAIL_PREFERENCES.one(session, user_id)

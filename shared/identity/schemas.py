@@ -29,7 +29,7 @@ def _deliverable(value: str) -> str:
 
 
 Email = Annotated[EmailStr, AfterValidator(_lower), Field(examples=["ada@example.com"])]
-# A mail to other letters before the @ needs SMTPUTF8 (RFC 6531), which SES and many servers lack.
+# An email to other letters before the @ needs SMTPUTF8 (RFC 6531), which SES and many servers lack.
 NewEmail = Annotated[Email, AfterValidator(_deliverable)]
 # Other logins are further members of `shared.identity.models.LoginProvider`; this is the only one offered yet.
 Provider = Literal["LOCAL"]
@@ -51,7 +51,7 @@ class Registration(RequestModel):
 
 
 class Registered(WireModel):
-    """Exactly one of the two is there: signed in already, or waiting for the mailed link."""
+    """Exactly one of the two is there: signed in already, or waiting for the emailed link."""
 
     register_: bool | None = Field(default=None, alias="register")
     activate: bool | None = None

@@ -1,4 +1,4 @@
-"""What is deleted of accounts: codes that were mailed, and sessions that are long over."""
+"""What is deleted of accounts: codes that were emailed, and sessions that are long over."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
@@ -16,7 +16,7 @@ _OLD_SESSIONS = Deletion(
 
 
 def delete_old_mailed_codes() -> int:
-    """Delete mailed codes a week after they expired."""
+    """Delete emailed codes a week after they expired."""
     return _OLD_MAILED_CODES.in_pages()
 
 

@@ -1,7 +1,7 @@
-"""How a mail lets its reader switch off that kind of mail, without signing in (RFC 8058).
+"""How an email lets its reader switch off that kind of email, without signing in (RFC 8058).
 
-A token is made of a random value of the user's and of the kind, so the function that sends a mail needs no secret of the
-installation. It allows nothing but switching off one kind of mail for one user. It never expires: a mail may be read years
+A token is made of a random value of the user's and of the kind, so the function that sends an email needs no secret of the
+installation. It allows nothing but switching off one kind of email for one user. It never expires: an email may be read years
 later.
 """
 
@@ -20,13 +20,13 @@ from shared.identity.models import MailKind
 
 
 def unsubscribe_url(user_id: UUID, seed: bytes, kind: MailKind) -> str:
-    """Return the address at which this user switches off this kind of mail. `seed` is `User.unsubscribe_seed`."""
+    """Return the address at which this user switches off this kind of email. `seed` is `User.unsubscribe_seed`."""
     token = f"{kind}.{user_id.hex}.{_proof(seed, kind)}"
     return f"{settings().public_url}/user/unsubscribe?token={token}"
 
 
 def kind_of(token: str) -> MailKind:
-    """Return the kind of mail that a token is about. This does not check that the token is genuine.
+    """Return the kind of email that a token is about. This does not check that the token is genuine.
 
     Raises:
         UnsubscribeRefused: it has not the form of a token.
@@ -35,7 +35,7 @@ def kind_of(token: str) -> MailKind:
 
 
 def unsubscribe(session: Session, token: str) -> MailKind:
-    """Switch off the kind of mail that a token is about, for its user. Doing so again changes nothing.
+    """Switch off the kind of email that a token is about, for its user. Doing so again changes nothing.
 
     Raises:
         UnsubscribeRefused: the token is not genuine.

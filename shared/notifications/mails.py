@@ -1,7 +1,7 @@
-"""Which notifications become mails, when, and for whom.
+"""Which notifications become emails, when, and for whom.
 
-Failures and news are mailed at once; successes are collected into one mail. A notification is claimed by a lease before
-its mails are sent and marked after: if the process dies in between, somebody is told twice rather than never.
+Failures and news are emailed at once; successes are collected into one email. A notification is claimed by a lease before
+its emails are sent and marked after: if the process dies in between, somebody is told twice rather than never.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,17 +22,17 @@ from shared.notifications import queries
 from shared.notifications.models import NotificationKind
 from shared.notifications.queries import Claimed, Recipient
 
-# Each is longer than the functions that mail may run, so a killed one's mails are sent by the sweep after that.
+# Each is longer than the functions that email may run, so a killed one's emails are sent by the sweep after that.
 LEASE = timedelta(minutes=4)
 DIGEST_LEASE = timedelta(minutes=10)
-# A failure is mailed right after its transaction; what still waits after this, nobody is about to mail.
+# A failure is emailed right after its transaction; what still waits after this, nobody is about to email.
 _OVERDUE = timedelta(minutes=2)
-# What was not mailed by then is old news: a mail about it would only puzzle.
+# What was not emailed by then is old news: an email about it would only puzzle.
 _OLDEST = timedelta(days=3)
 _ROUND = 50
 _LISTED = 20
 
-# News come whatever a member chose, so their mails offer no switch.
+# News come whatever a member chose, so their emails offer no switch.
 _SWITCHED_BY = {
     NotificationKind.SUCCESS: MailKind.SUCCESS,
     NotificationKind.FAILURE: MailKind.FAILURE,
@@ -42,14 +42,14 @@ Claim = Callable[[], list[Claimed]]
 
 
 def mail_now(notification_ids: Sequence[UUID]) -> None:
-    """Mail these notifications to the members who want them. What fails is left to the sweep, `mail_overdue`."""
+    """Email these notifications to the members who want them. What fails is left to the sweep, `mail_overdue`."""
     with unit_of_work() as session:
         claimed = queries.CLAIM_THESE.all(session, list(notification_ids), LEASE)
     _send(claimed, _one_mail_each)
 
 
 def mail_overdue(*, go_on: Callable[[], bool]) -> int:
-    """Mail the failures and news that were not mailed; return how many."""
+    """Email the failures and news that were not emailed; return how many."""
     return _rounds(_claim_overdue, _one_mail_each, go_on)
 
 
@@ -104,7 +104,7 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
 
 
 def _mark(sent: Sequence[UUID]) -> None:
-    """Mark each organization's mail immediately, so that a later stop mails nobody twice."""
+    """Mark each organization's email immediately, so that a later stop emails nobody twice."""
     with unit_of_work() as session:
         queries.MARK_MAILED.run(session, list(sent))
 
@@ -118,7 +118,7 @@ def _send_letters(
 ) -> bool:
     """Send each letter to each recipient; False if the transport took none of them, so that all are tried again.
 
-    `switch` is the kind of mail that the recipients can switch off by a link in it; None: they cannot.
+    `switch` is the kind of email that the recipients can switch off by a link in it; None: they cannot.
     A letter that cannot be built never will be: it counts as done, and the others go out.
     """
     if not mail_is_on():
@@ -140,7 +140,7 @@ def _send_letters(
 
 
 def _mail(letter: Letter, recipient: Recipient, switch: MailKind | None) -> Mail:
-    """Write a letter to one recipient, with the link that switches off mails of its kind."""
+    """Write a letter to one recipient, with the link that switches off emails of its kind."""
     url = None
     if switch:
         url = unsubscribe_url(recipient.user_id, recipient.unsubscribe_seed, switch)
@@ -151,7 +151,7 @@ def _mail(letter: Letter, recipient: Recipient, switch: MailKind | None) -> Mail
 
 
 def _wants(recipient: Recipient, kind: NotificationKind) -> bool:
-    """Return whether a member wants mails of a kind; news come whatever they chose."""
+    """Return whether a member wants emails of a kind; news come whatever they chose."""
     if kind is NotificationKind.SUCCESS:
         return recipient.wants_successes
     return recipient.wants_failures or kind is NotificationKind.INFO

@@ -13,7 +13,7 @@ from shared.db.types import text_enum
 
 
 class NotificationKind(StrEnum):
-    """How urgent it is: successes wait for the digest, failures are mailed at once, `info` ignores preferences."""
+    """How urgent it is: successes wait for the digest, failures are emailed at once, `info` ignores preferences."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -23,7 +23,7 @@ class NotificationKind(StrEnum):
 class Notification(Base):
     """One event, for a whole organization. `dedupe_key` keeps one incident from being reported twice.
 
-    `mailed_at` is set when its mail has left (or nobody wanted one): the digest function sends what is not marked.
+    `mailed_at` is set when its email has left (or nobody wanted one): the digest function sends what is not marked.
     """
 
     __tablename__ = "notifications"

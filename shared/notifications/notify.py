@@ -1,4 +1,4 @@
-"""How members are notified of an event: a row in the caller's transaction, and a mail after the commit when it is urgent."""
+"""How members are notified of an event: a row in the caller's transaction, and an email after the commit when it is urgent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def notifying(rows: str, which: Sql) -> Sql:
     """Return the CTE `notified`, which notifies the organizations of those rows of a CTE that meet the condition `which`.
 
     It is for statements that make the event true, which then need no second one, and for successes alone: nothing
-    mails them before the digest. `values_of` returns its parameters.
+    emails them before the digest. `values_of` returns its parameters.
     """
     return sql(
         """
@@ -78,7 +78,7 @@ def add_notifications(
 ) -> list[tuple[UUID, UUID]]:
     """Add those that are new, in one statement; return the id and organization of each.
 
-    `mailed`: another mail lists them. The others are mailed by the caller, or by the digest function.
+    `mailed`: another email lists them. The others are emailed by the caller, or by the digest function.
     """
     if not given:
         return []
@@ -108,7 +108,7 @@ def notify(
 ) -> UUID | None:
     """Notify an organization's members of an event, once per `dedupe_key`.
 
-    Returns None if they were already notified. A success waits for the digest; everything else is mailed right after
+    Returns None if they were already notified. A success waits for the digest; everything else is emailed right after
     the commit.
     """
     added = queries.ADD.find(
@@ -125,7 +125,7 @@ def notify(
         return None
     if kind is not NotificationKind.SUCCESS:
         from shared.notifications.mails import (
-            mail_now,  # a success never mails: the publisher need not load it
+            mail_now,  # a success never emails: the publisher need not load it
         )
 
         after_commit(session, lambda: mail_now([added.id]))

@@ -1,4 +1,4 @@
-"""Which statements add and read notifications, and claim those whose mail is to be sent."""
+"""Which statements add and read notifications, and claim those whose email is to be sent."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -224,7 +224,7 @@ MARK_READ = Statement(
 """Mark everything until now as seen by the user."""
 
 
-# --- mails -----------------------------------------------------------------------------------------------------
+# --- emails -----------------------------------------------------------------------------------------------------
 
 
 class ClaimThese(NamedTuple):
@@ -233,7 +233,7 @@ class ClaimThese(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A notification whose mail this process is to send."""
+    """A notification whose email this process is to send."""
 
     id: UUID
     organization_id: UUID
@@ -262,7 +262,7 @@ CLAIM_THESE = Statement(
     params=ClaimThese,
     row=Claimed,
 )
-"""Claim the mails of those notifications that are neither sent nor claimed."""
+"""Claim the emails of those notifications that are neither sent nor claimed."""
 
 
 class ClaimOverdue(NamedTuple):
@@ -293,7 +293,7 @@ CLAIM_OVERDUE = Statement(
     params=ClaimOverdue,
     row=Claimed,
 )
-"""Claim failures and news that should have been mailed at once, and were not. One statement, so that two sweeps share them."""
+"""Claim failures and news that should have been emailed at once, and were not. One statement, so that two sweeps share them."""
 
 
 class ClaimDigests(NamedTuple):
@@ -341,7 +341,7 @@ MARK_MAILED = Statement(
     params=Ids,
     row=NoRow,
 )
-"""Note that these need no mail any more."""
+"""Note that these need no email any more."""
 
 
 class OfOrganizations(NamedTuple):
@@ -349,7 +349,7 @@ class OfOrganizations(NamedTuple):
 
 
 class Recipient(NamedTuple):
-    """A member who may want a mail."""
+    """A member who may want an email."""
 
     organization_id: UUID
     user_id: UUID
@@ -372,4 +372,4 @@ LIST_RECIPIENTS = Statement(
     params=OfOrganizations,
     row=Recipient,
 )
-"""List the members of these organizations who can be mailed."""
+"""List the members of these organizations who can be emailed."""

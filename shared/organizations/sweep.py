@@ -10,7 +10,7 @@ from shared.db.statement import NoParams, Statement, sql
 from shared.db.sweep import PAGE_SIZE, Deletion
 
 KEPT = timedelta(days=30)
-"""How long an account waits to be activated; a link that was mailed meanwhile stays good."""
+"""How long an account waits to be activated; a link that was emailed meanwhile stays good."""
 
 
 class Hour(NamedTuple):

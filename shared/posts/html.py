@@ -1,4 +1,4 @@
-"""How a post looks as a page, which links in mails lead to where there is no console."""
+"""How a post looks as a page, which links in emails lead to where there is no console."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How members are notified of many posts at once: one notification per post, and one mail per organization."""
+"""How members are notified of many posts at once: one notification per post, and one email per organization."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ class BulkNotice:
 
 
 def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
-    """Add the new notices, and return the notifications to mail: at most one per organization.
+    """Add the new notices, and return the notifications to email: at most one per organization.
 
-    Of an organization with several, one that counts them is mailed, at most once an hour.
+    Of an organization with several, one that counts them is emailed, at most once an hour.
     """
     several = {
         of for of, count in Counter(told.organization_id for told in page).items() if count > 1

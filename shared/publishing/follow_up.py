@@ -1,4 +1,4 @@
-"""What is written after a try, and what follows from it: one transaction, then messages, mails and metrics.
+"""What is written after a try, and what follows from it: one transaction, then messages, emails and metrics.
 
 A release is recorded by one statement, which is a transaction of its own.
 

@@ -191,7 +191,7 @@ def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) ->
 
 
 def many_late(count: int, hour: str) -> Notice:
-    """Report that several posts are late, in one mail instead of one each; once an hour."""
+    """Report that several posts are late, in one email instead of one each; once an hour."""
     return Notice(
         NotificationKind.FAILURE,
         f"{count} posts are late",

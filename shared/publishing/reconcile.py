@@ -265,7 +265,7 @@ def adopt_late_releases() -> int:
 def _tell(sweep: _Sweep) -> int:
     """Notify members of late parts, once for each; return how many wait for their platform's rate limit.
 
-    Members who cannot be notified in this run are notified in the next one: the mails of many are one for an organization.
+    Members who cannot be notified in this run are notified in the next one: the emails of many are one for an organization.
     """
     guarded(partial(_note_limited, sweep), sweep.errors)
     guarded(partial(_note_crowded, sweep), sweep.errors)

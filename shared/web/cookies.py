@@ -106,7 +106,7 @@ def _set(response: Response, name: str, value: str, life: timedelta, path: str =
         path=path,
         secure=settings().cookies_are_secure,
         httponly=True,
-        samesite="lax",  # platforms and mails lead here by links, which `strict` would call foreign
+        samesite="lax",  # platforms and emails lead here by links, which `strict` would call foreign
     )
 
 

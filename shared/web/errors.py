@@ -307,7 +307,7 @@ def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo
 
 
 def _wants_page(request: Request) -> bool:
-    """Return whether a browser has opened a route that answers pages: a link from a mail, say."""
+    """Return whether a browser has opened a route that answers pages: a link from an email, say."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.response_class is not HTMLResponse:
         return False

@@ -63,17 +63,17 @@ form.addEventListener("submit", async (event) => {
   });
   const body = await answer.json();
   said.textContent = answer.ok ? "Your account is active, and you are signed in."
-    : body.detail + " If your account is active already, sign in. Otherwise request another mail.";
+    : body.detail + " If your account is active already, sign in. Otherwise request another email.";
   form.remove();
 });
 """
 
-# What a user stops getting, by the kind of mail.
+# What a user stops getting, by the kind of email.
 _STOPPED = {
     MailKind.SUCCESS: "emails about published posts",
     MailKind.FAILURE: "emails about posts that need attention",
 }
-# A plain form that sends itself here: a program of mail sends the same (RFC 8058), and no script is needed.
+# A plain form that sends itself here: a program of email sends the same (RFC 8058), and no script is needed.
 _UNSUBSCRIBE_FORM = """
 <p>You will get no more {kind}, for any of your organizations. You still get other emails.</p>
 <form method="post"><button name="List-Unsubscribe" value="One-Click">Stop getting them</button></form>
@@ -139,25 +139,25 @@ def start_page() -> HTMLResponse:
 
 
 def password_page(code: str) -> HTMLResponse:
-    """Make the page on which a mailed code lets one set a new password."""
+    """Make the page on which an emailed code lets one set a new password."""
     return html_response("Set a new password", _FORM.format(code=escape(code)), script=_SEND_FORM)
 
 
 def activation_page(code: str) -> HTMLResponse:
-    """Make the page on which a mailed code lets one activate an account."""
+    """Make the page on which an emailed code lets one activate an account."""
     form = _ACTIVATE_FORM.format(code=escape(code))
     return html_response("Activate your account", form, script=_ACTIVATE)
 
 
 def unsubscribe_page(kind: MailKind) -> HTMLResponse:
-    """Make the page on which a link in a mail lets one switch off that kind of mail."""
+    """Make the page on which a link in an email lets one switch off that kind of email."""
     return html_response(
         "Stop getting these emails?", _UNSUBSCRIBE_FORM.format(kind=_STOPPED[kind])
     )
 
 
 def unsubscribed_page(kind: MailKind) -> HTMLResponse:
-    """Make the page that says which kind of mail was switched off."""
+    """Make the page that says which kind of email was switched off."""
     return html_response("Switched off", _UNSUBSCRIBED.format(kind=_STOPPED[kind]))
 
 

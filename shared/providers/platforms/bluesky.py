@@ -121,7 +121,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
                     help="The server the account is on; leave it unless it is your own.",
                 ),
                 FormField(
-                    "identifier", "Handle or e-mail address", help="Such as name.bsky.social."
+                    "identifier", "Handle or email address", help="Such as name.bsky.social."
                 ),
                 FormField(
                     "password",
