@@ -112,15 +112,15 @@ _PAGES: dict[int | str, dict[str, Any]] = {
 
 @programs.get("/oauth/authorize/{issuer}", response_model=Asked, responses=_PAGES)
 def get_issuer_oauth_authorization(
-    issuer: str, asked: Annotated[AskedFor, Query()], request: Request, session: Reading
+    issuer: str, request_in: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
     """Show what an app requests (named). For apps that found the server through the document of this name."""
-    return _ask_for_consent(asked, issuer_of(issuer, base_address()), request, session)
+    return _ask_for_consent(request_in, issuer_of(issuer, base_address()), request, session)
 
 
 @programs.get("/oauth/authorize", response_model=Asked, responses=_PAGES)
 def get_oauth_authorization(
-    asked: Annotated[AskedFor, Query()], request: Request, session: Reading
+    request_in: Annotated[AskedFor, Query()], request: Request, session: Reading
 ) -> Asked | HTMLResponse:
     """Show what an app requests.
 
@@ -128,29 +128,29 @@ def get_oauth_authorization(
     app registered; for a loopback address any port is accepted. An organization's app has exactly one, which is also the
     default. An app that registered itself needs `code_challenge` with S256. The answer to the app includes `iss` (RFC 9207).
     """
-    return _ask_for_consent(asked, base_address(), request, session)
+    return _ask_for_consent(request_in, base_address(), request, session)
 
 
 def _ask_for_consent(
-    asked: AskedFor, issuer: str, request: Request, session: Session
+    request_in: AskedFor, issuer: str, request: Request, session: Session
 ) -> Asked | HTMLResponse:
-    values = {**asked.model_dump(exclude_none=True), "issuer": issuer}
+    values = {**request_in.model_dump(exclude_none=True), "issuer": issuer}
     if "text/html" not in request.headers.get("accept", ""):
         consent = check_consent(session, values)
         return Asked(
-            app=_shown(consent),
+            app=_app_shown(consent),
             made_at=consent.program.row.created_at,
             made_by=_maker(consent),
-            state=asked.state or None,
+            state=request_in.state or None,
             scope=scope_text(consent.scopes),
         )
     try:
         consent = check_consent(session, values)
     except OAuthRefused as error:
-        shown = html.refused_page(
+        page_content = html.refused_page(
             "This request is not valid", error.message, return_to=error.return_to
         )
-        return _page(shown, status=error.answer)
+        return _page(page_content, status=error.answer)
     except AppError as error:
         words = _NOT_KNOWN if isinstance(error, UnknownProgram) else error.message
         return _page(html.refused_page("This app is not known", words), status=error.status)
@@ -158,7 +158,7 @@ def _ask_for_consent(
         session,
         request,
         lambda who: html.consent_page(
-            _shown(consent),
+            _app_shown(consent),
             consent.scopes,
             values,
             who,
@@ -197,10 +197,10 @@ async def create_oauth_token(request: Request, response: Response, session: Auto
     app that registered for `refresh_token` gets a refresh token, with access tokens that expire after an hour.
     """
     is_form = _is_form(request)
-    asked = _read_request(TokenRequest, await request.body(), is_form=is_form)
+    request_in = _read_request(TokenRequest, await request.body(), is_form=is_form)
     token = exchange(
         session,
-        asked.model_dump(exclude_none=True),
+        request_in.model_dump(exclude_none=True),
         authorization=request.headers.get("authorization"),
     )
     response.status_code = 200 if is_form else 201
@@ -214,10 +214,10 @@ async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
     The app authenticates as at `POST /oauth/token`. Revoking either token ends both and the consent. An unknown or ended token
     gets the same answer.
     """
-    asked = _read_request(Revocation, await request.body(), is_form=_is_form(request))
+    request_in = _read_request(Revocation, await request.body(), is_form=_is_form(request))
     revoke(
         session,
-        asked.model_dump(exclude_none=True),
+        request_in.model_dump(exclude_none=True),
         authorization=request.headers.get("authorization"),
     )
     return Revoked()
@@ -378,11 +378,11 @@ def _read_request(model: type[M], body: bytes, *, is_form: bool) -> M:
         ) from error
 
 
-def _without_nul(asked: M) -> M:
+def _without_nul(request_in: M) -> M:
     """Refuse NUL characters, which cannot be looked up, whatever the body's type."""
-    if any("\0" in value for value in asked.model_dump(exclude_none=True).values()):
+    if any("\0" in value for value in request_in.model_dump(exclude_none=True).values()):
         raise OAuthRefused("invalid_request", "A parameter contains a NUL character. Remove it.")
-    return asked
+    return request_in
 
 
 def _page_for_somebody(
@@ -406,11 +406,13 @@ def _page_for_somebody(
     return _page(make(html.Somebody(profile.email, member.organization_id, open_to_them)))
 
 
-def _page(shown: html.PageContent, *, status: int = 200) -> HTMLResponse:
-    return html_response(shown.title, shown.body, script=shown.script, status=status)
+def _page(page_content: html.PageContent, *, status: int = 200) -> HTMLResponse:
+    return html_response(
+        page_content.title, page_content.body, script=page_content.script, status=status
+    )
 
 
-def _shown(consent: Consent) -> AppShown:
+def _app_shown(consent: Consent) -> AppShown:
     row = consent.program.row
     return AppShown(
         name=row.name,

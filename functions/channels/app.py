@@ -78,8 +78,8 @@ ASKS_THE_PLATFORM: dict[int | str, dict[str, Any]] = {
 }
 # An error while connecting is html; an error in the request itself is problem details, as everywhere.
 PAGES: dict[int | str, dict[str, Any]] = {
-    status: {"description": said, "content": {**_PROBLEM, "text/html": {}}}
-    for status, said in (
+    status: {"description": description, "content": {**_PROBLEM, "text/html": {}}}
+    for status, description in (
         (403, "Another browser started connecting"),
         (404, "There is no such platform"),
         (409, "Not connected: the platform's reason, or an invalid or expired state"),
@@ -367,10 +367,10 @@ def _keep_browser(response: Response, member: ActingMember, browser: str | None)
     return secret
 
 
-def _page(shown: HtmlAnswer) -> Response:
-    if shown.location is not None:
-        return RedirectResponse(shown.location, shown.status, headers=SECURITY_HEADERS)
-    return HTMLResponse(shown.html, shown.status, headers=SECURITY_HEADERS)
+def _page(answer: HtmlAnswer) -> Response:
+    if answer.location is not None:
+        return RedirectResponse(answer.location, answer.status, headers=SECURITY_HEADERS)
+    return HTMLResponse(answer.html, answer.status, headers=SECURITY_HEADERS)
 
 
 app = make_app("channels", routers=[integrations, callback])

@@ -93,8 +93,8 @@ Mailed = Annotated[
 ]
 # A link is opened in a browser, which gets html; a program gets problem details.
 OF_A_LINK: dict[int | str, dict[str, Any]] = {
-    status: {**said, "content": {**said["content"], "text/html": {}}}
-    for status, said in refusals(422, 429, 503).items()
+    status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
+    for status, refusal in refusals(422, 429, 503).items()
 }
 
 auth = Router(prefix="/auth", tags=["Signing in"])

@@ -20,7 +20,7 @@ from shared.web.routing import Router
 
 settings = Router(prefix="/settings", tags=["Organization"])
 clients = Router(prefix="/customers", tags=["Customers"])
-told = Router(prefix="/notifications", tags=["Notifications"])
+inbox = Router(prefix="/notifications", tags=["Notifications"])
 
 
 @settings.get("/organization")
@@ -69,14 +69,14 @@ def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> Cust
     return CustomerRef(id=customer_id)
 
 
-@told.get("")
+@inbox.get("")
 def count_unread_notifications(member: Acting, session: Reading) -> UnreadCount:
     """Count unread notifications."""
     total = notifications.COUNT_UNREAD.one(session, member.organization_id, member.person_id).total
     return UnreadCount(total=total)
 
 
-@told.get("/list", operation_id="listNotificationPages")
+@inbox.get("/list", operation_id="listNotificationPages")
 def get_notifications(
     member: Acting,
     session: Reading,
@@ -89,12 +89,12 @@ def get_notifications(
     )
 
 
-@told.post("/read")
+@inbox.post("/read")
 def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
     """Mark all notifications as read."""
     read_at = notifications.MARK_READ.one(session, member.person_id).read_at
     return ReadMark(last_read_notifications=read_at)
 
 
-app = make_app("organizations", routers=[settings, clients, told])
+app = make_app("organizations", routers=[settings, clients, inbox])
 handler = as_handler(app)

@@ -50,8 +50,8 @@ shown = Router(prefix="/app/posts", tags=["Posts"])
 
 # A browser gets a refusal as html.
 PAGES: dict[int | str, dict[str, Any]] = {
-    status: {**said, "content": {**said["content"], "text/html": {}}}
-    for status, said in refusals(401, 403, 404, 422, 503).items()
+    status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
+    for status, refusal in refusals(401, 403, 404, 422, 503).items()
 }
 
 Day = Annotated[str, Query(max_length=40, examples=["2026-03-29", "2026-03-29T00:00:00+02:00"])]

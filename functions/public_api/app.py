@@ -364,8 +364,8 @@ def update_release_id(post_id: Id, body: NewReleaseId, member: Acting) -> Public
     return change_post.name_release_of(author_of(member), _known(post_id), body)
 
 
-def _warn(response: Response, told: Iterable[str]) -> None:
-    for warning in told:
+def _warn(response: Response, warnings: Iterable[str]) -> None:
+    for warning in warnings:
         response.headers.append("warning", warning)
 
 

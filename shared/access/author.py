@@ -5,12 +5,12 @@ from shared.posts.models import CreationMethod
 from shared.posts.parts import Author
 
 
-def author_of(member: ActingMember, said: str | None = None) -> Author:
+def author_of(member: ActingMember, program: str | None = None) -> Author:
     """Return the caller as an author. `said` is what a program calls itself; only `CLI` is believed."""
     if member.via is Via.SESSION:
         door = CreationMethod.WEB
     else:
-        door = CreationMethod.CLI if said == CreationMethod.CLI.upper() else CreationMethod.API
+        door = CreationMethod.CLI if program == CreationMethod.CLI.upper() else CreationMethod.API
     return author_by(member, door)
 
 

@@ -61,11 +61,11 @@ def issuer(name: str, base: str) -> str:
     return _address(name, base)
 
 
-def known_issuer(said: str) -> str:
+def known_issuer(issuer_given: str) -> str:
     """Return `said` if the server that gives tokens calls itself so anywhere, else its usual name."""
     public = settings().public_url
     names = {_address(name, base) for name in ("", *_TOOLS) for base in (public, f"{public}/api")}
-    return said if said in names else public
+    return issuer_given if issuer_given in names else public
 
 
 def resource_metadata(name: str, base: str) -> dict[str, Any]:

@@ -11,34 +11,34 @@ from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
 
 
-def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
+def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
     """Register a program. What it may not have of what it asks for is left out of the answer, as section 3.2.1 allows.
 
     Raises:
         OAuthRefused: it could not use the only flow there is.
     """
-    if "authorization_code" not in asked.grant_types or "code" not in asked.response_types:
+    if "authorization_code" not in metadata.grant_types or "code" not in metadata.response_types:
         raise OAuthRefused(
             "invalid_client_metadata",
             "This grant is not supported. Register for authorization_code with the response type "
             "code.",
         )
-    refreshes = "refresh_token" in asked.grant_types
-    scopes = granted_scopes(asked.scope)
+    refreshes = "refresh_token" in metadata.grant_types
+    scopes = granted_scopes(metadata.scope)
     if not scopes:
         raise OAuthRefused(
             "invalid_client_metadata", "None of these scopes exists. Use mcp:read or mcp:write."
         )
-    is_public = asked.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
+    is_public = metadata.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
     secret = None if is_public else new_client_secret()
     row = queries.ADD_PROGRAM.one(
         session,
         app_id=new_id(),
         client_id=new_registered_client_id(),
         secret_hash=hash_secret(secret) if secret else None,
-        name=asked.client_name,
-        picture_url=asked.logo_uri,
-        redirect_uris=asked.redirect_uris,
+        name=metadata.client_name,
+        picture_url=metadata.logo_uri,
+        redirect_uris=metadata.redirect_uris,
         scopes=list(scopes),
         refreshes=refreshes,
     )
@@ -47,9 +47,9 @@ def register(session: Session, asked: ClientMetadata) -> RegisteredProgram:
         client_secret=secret,
         client_secret_expires_at=0 if secret else None,  # never
         client_id_issued_at=int(row.created_at.timestamp()),
-        client_name=asked.client_name,
-        logo_uri=asked.logo_uri,
-        redirect_uris=asked.redirect_uris,
+        client_name=metadata.client_name,
+        logo_uri=metadata.logo_uri,
+        redirect_uris=metadata.redirect_uris,
         token_endpoint_auth_method="none" if is_public else "client_secret_post",
         grant_types=["authorization_code", *(["refresh_token"] if refreshes else [])],
         response_types=["code"],

@@ -326,7 +326,7 @@ class _RefreshGrant(RefreshTokenGrant):
 
 
 @dataclass(slots=True)
-class _Told:
+class _Response:
     status: int
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
@@ -355,8 +355,8 @@ class _Server(AuthorizationServer):
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens."""
 
-    def handle_response(self, status: int, body: Any, headers: Any) -> _Told:
-        return _Told(status, body, dict(headers))
+    def handle_response(self, status: int, body: Any, headers: Any) -> _Response:
+        return _Response(status, body, dict(headers))
 
 
 class _Payload(OAuth2Payload):
@@ -407,8 +407,8 @@ def answer_consent(session: Session, values: Mapping[str, str], consenter: Conse
     """
     server = _Server(session)
     grant, request = _asked(server, values)
-    told: _Told = server.create_authorization_response(request, consenter, grant)
-    return _from_us(told.headers["Location"], values)
+    response: _Response = server.create_authorization_response(request, consenter, grant)
+    return _from_us(response.headers["Location"], values)
 
 
 def exchange(
@@ -421,15 +421,17 @@ def exchange(
     Raises:
         OAuthRefused: as RFC 6749 section 5.2 names it.
     """
-    told: _Told = _Server(session).create_token_response(_Request("POST", values, authorization))
-    body: dict[str, Any] = told.body
+    response: _Response = _Server(session).create_token_response(
+        _Request("POST", values, authorization)
+    )
+    body: dict[str, Any] = response.body
     if "error" not in body:
         return body
     error = body["error"]
     raise OAuthRefused(
         error,
         "" if error in _BARE else body.get("error_description", ""),
-        answer=_UNAUTHORIZED if error == "invalid_client" else told.status,
+        answer=_UNAUTHORIZED if error == "invalid_client" else response.status,
     )
 
 

@@ -92,15 +92,15 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
             session, sorted({each.organization_id for each in claimed})
         )
     for (organization_id, kind), group in groupby(in_order, key=_audience):
-        told = list(group)
+        notices = list(group)
         wanting = [
             each
             for each in members
             if each.organization_id == organization_id and _wants(each, kind)
         ]
         with about(organization_id=organization_id):
-            if _send_letters(letters(told), wanting, _SWITCHED_BY.get(kind)):
-                _mark([each.id for each in told])
+            if _send_letters(letters(notices), wanting, _SWITCHED_BY.get(kind)):
+                _mark([each.id for each in notices])
 
 
 def _mark(sent: Sequence[UUID]) -> None:
@@ -157,17 +157,19 @@ def _wants(recipient: Recipient, kind: NotificationKind) -> bool:
     return recipient.wants_failures or kind is NotificationKind.INFO
 
 
-def _one_mail_each(told: Sequence[Claimed]) -> list[Letter]:
-    return [Letter(each.title, [each.content], _link(each)) for each in told]
+def _one_mail_each(notices: Sequence[Claimed]) -> list[Letter]:
+    return [Letter(each.title, [each.content], _link(each)) for each in notices]
 
 
-def _one_mail_for_all(told: Sequence[Claimed]) -> list[Letter]:
-    if len(told) == 1:
-        return _one_mail_each(told)
-    lines = [f"{each.title}: {each.link}" if each.link else each.title for each in told[:_LISTED]]
-    if len(told) > _LISTED:
-        lines.append(f"And {len(told) - _LISTED} more.")
-    return [Letter(f"{len(told)} posts were published", lines, _calendar())]
+def _one_mail_for_all(notices: Sequence[Claimed]) -> list[Letter]:
+    if len(notices) == 1:
+        return _one_mail_each(notices)
+    lines = [
+        f"{each.title}: {each.link}" if each.link else each.title for each in notices[:_LISTED]
+    ]
+    if len(notices) > _LISTED:
+        lines.append(f"And {len(notices) - _LISTED} more.")
+    return [Letter(f"{len(notices)} posts were published", lines, _calendar())]
 
 
 def _calendar() -> Link | None:
@@ -176,5 +178,5 @@ def _calendar() -> Link | None:
     return Link("Open the calendar", settings().console_url) if address else None
 
 
-def _link(told: Claimed) -> Link | None:
-    return Link("Look at the post", told.link) if told.link else None
+def _link(notices: Claimed) -> Link | None:
+    return Link("Look at the post", notices.link) if notices.link else None

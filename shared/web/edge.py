@@ -160,8 +160,8 @@ class Edge:
                 request.headers, start["status"], given, body, is_list=is_list
             )
         except AnswerTooLarge as error:
-            told = self._render(error)
-            status, headers, body = told.status_code, told.raw_headers, bytes(told.body)
+            response = self._render(error)
+            status, headers, body = response.status_code, response.raw_headers, bytes(response.body)
         start = {**start, "status": status, "headers": headers}
         return start, {"type": "http.response.body", "body": body}
 

@@ -284,8 +284,8 @@ def _field_problem(request: Request, found: Mapping[str, Any]) -> FieldProblem:
     where, *path = found["loc"]
     dotted = ".".join(str(part) for part in path) or str(where)
     kind = found["type"]
-    said = sentence(found, _field(request, str(where), path))
-    return FieldProblem(dotted, _CODES.get(kind, kind), said)
+    message = sentence(found, _field(request, str(where), path))
+    return FieldProblem(dotted, _CODES.get(kind, kind), message)
 
 
 def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo | None:

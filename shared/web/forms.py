@@ -53,11 +53,11 @@ class _Parser(MultiPartParser):
         """Write a part's file name in the one way that the parser reads, before it decides whether it is a file."""
         part = self._current_part
         if part.content_disposition is not None:
-            said = part.content_disposition.decode("utf-8", "replace")
-            if (name := file_name_in(said)) is not None:
-                others = "".join(f"; {key}={value}" for key, value in _parameters(said))
+            disposition = part.content_disposition.decode("utf-8", "replace")
+            if (name := file_name_in(disposition)) is not None:
+                others = "".join(f"; {key}={value}" for key, value in _parameters(disposition))
                 quoted = name.replace("\\", "/").replace('"', '\\"')
-                written = f'{said.partition(";")[0]}{others}; filename="{quoted}"'
+                written = f'{disposition.partition(";")[0]}{others}; filename="{quoted}"'
                 part.content_disposition = written.encode()
         super().on_headers_finished()
 

@@ -82,13 +82,13 @@ def forget_readiness() -> None:
 
 
 def _ask_all() -> Readiness:
-    asked: dict[str, Callable[[], None]] = {
+    checks: dict[str, Callable[[], None]] = {
         "database": _ask_database,
         "queue": ask_queue,
         "storage": ask_storage,
     }
-    pool = ThreadPoolExecutor(max_workers=len(asked))
-    answers = {name: pool.submit(ask) for name, ask in asked.items()}
+    pool = ThreadPoolExecutor(max_workers=len(checks))
+    answers = {name: pool.submit(ask) for name, ask in checks.items()}
     until = time.monotonic() + _PATIENCE.total_seconds()
     states: dict[str, State] = {}
     for name, answer in answers.items():

@@ -170,8 +170,8 @@ def sign_in_page(why: str, *, status: int = HTTPStatus.OK) -> HTMLResponse:
 
 def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse:
     """Make the page that tells a browser of a refusal: what to do about each refused field, or where to sign in."""
-    said = [problem.message for problem in error.problems] or [error.message]
-    paragraphs = "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(said))
+    messages = [problem.message for problem in error.problems] or [error.message]
+    paragraphs = "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(messages))
     title = _TITLES.get(error.status, _OTHER_TITLE)
     if error.status == HTTPStatus.UNAUTHORIZED:
         made = sign_in_page("Sign in to see this.", status=error.status)

@@ -170,13 +170,13 @@ def error_response(error: AppError) -> Response:
             status = error.answer
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         code = INTERNAL_ERROR
-    told: dict[str, Any] = {"code": code, "message": error.message}
+    problem: dict[str, Any] = {"code": code, "message": error.message}
     if isinstance(error, Unexpected):
-        told["data"] = {"incident": error.incident}
+        problem["data"] = {"incident": error.incident}
     headers = headers_of(error)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = _where_to_get_a_token()
-    body = {"jsonrpc": "2.0", "id": None, "error": told}
+    body = {"jsonrpc": "2.0", "id": None, "error": problem}
     return Response(json.dumps(body), status, headers=headers, media_type="application/json")
 
 

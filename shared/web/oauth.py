@@ -37,11 +37,13 @@ def oauth_response(error: AppError) -> Response:
     """Render a refusal of this function."""
     if isinstance(error, OAuthRefused):
         return _as_protocol(error)
-    told = problem_response(error)
-    body = json.loads(bytes(told.body))
-    body |= {"msg": body["detail"], "error": _name(told.status_code)}
+    response = problem_response(error)
+    body = json.loads(bytes(response.body))
+    body |= {"msg": body["detail"], "error": _name(response.status_code)}
     headers = headers_of(error)
-    return Response(json.dumps(body), told.status_code, headers=headers, media_type=PROBLEM_JSON)
+    return Response(
+        json.dumps(body), response.status_code, headers=headers, media_type=PROBLEM_JSON
+    )
 
 
 class ProtocolRoute(Route):
@@ -55,7 +57,7 @@ class ProtocolRoute(Route):
         """Wrap the route, so that refusals of its own, of its rule and of its body are told alike."""
         handle = super().get_route_handler()
 
-        async def told(request: Request) -> Response:
+        async def response(request: Request) -> Response:
             try:
                 return await handle(request)
             except RequestValidationError as error:
@@ -68,7 +70,7 @@ class ProtocolRoute(Route):
             except NotFound as error:
                 return _as_protocol(OAuthRefused(self.invalid, error.message, answer=error.status))
 
-        return told
+        return response
 
     @staticmethod
     def documented(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
@@ -89,9 +91,11 @@ class ProtocolRoute(Route):
         if found["type"] == "json_invalid" or not path:
             return OAuthRefused(self.invalid, "The body is not a JSON object. Send one.")
         model = self.body_field.field_info.annotation if self.body_field else None
-        said = f"{'.'.join(str(part) for part in path)}: {sentence(found, field_at(model, path))}"
+        message = (
+            f"{'.'.join(str(part) for part in path)}: {sentence(found, field_at(model, path))}"
+        )
         return OAuthRefused(
-            "invalid_redirect_uri" if "redirect_uris" in path else self.invalid, said
+            "invalid_redirect_uri" if "redirect_uris" in path else self.invalid, message
         )
 
 

@@ -299,8 +299,8 @@ def _complete(
     for tag in operation["tags"]:
         if tag not in TAGS:
             raise Undescribed(f"the tag {tag} is not in TAGS")
-    said = operation.get("description", "")
-    operation["description"] = "\n\n".join(filter(None, (said, _who_and_how_often(operation))))
+    words = operation.get("description", "")
+    operation["description"] = "\n\n".join(filter(None, (words, _who_and_how_often(operation))))
     for parameter in operation.get("parameters", ()):
         if "description" not in parameter:
             parameter["description"] = _of_parameter(path, parameter["name"])
@@ -363,21 +363,21 @@ def _drop_defaults(schemas: Mapping[str, Any]) -> None:
                 continue
             default = field.pop("default")
             if default not in (None, [], {}):
-                said = field.get("description", "")
+                words = field.get("description", "")
                 words = f"Left out: `{json.dumps(default)}`."
-                field["description"] = f"{said} {words}".strip()
+                field["description"] = f"{words} {words}".strip()
 
 
 def _who_and_how_often(operation: Mapping[str, Any]) -> str:
     who = operation["x-access"]
-    said = "For anybody" if who == "anybody" else f"For the role *{who}* and those above it"
+    words = "For anybody" if who == "anybody" else f"For the role *{who}* and those above it"
     if who == "super admin":
-        said = "For super admins"
+        words = "For super admins"
     rate = operation.get("x-rate-limit")
     if rate is None:
-        return f"{said}."
+        return f"{words}."
     window = timedelta(seconds=rate["seconds"])
-    return f"{said}; at most {rate['calls']} calls in {_in_words(window)} for each {rate['per']}."
+    return f"{words}; at most {rate['calls']} calls in {_in_words(window)} for each {rate['per']}."
 
 
 def _in_words(window: timedelta) -> str:

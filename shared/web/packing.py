@@ -41,7 +41,7 @@ class AnswerTooLarge(InvalidInput):
 
 
 def finish(
-    asked: Mapping[str, str], status: int, headers: Headers, body: bytes, *, is_list: bool
+    request_headers: Mapping[str, str], status: int, headers: Headers, body: bytes, *, is_list: bool
 ) -> tuple[int, Headers, bytes]:
     """Return an answer as it leaves: its status, headers and body.
 
@@ -58,13 +58,13 @@ def finish(
     if is_list and status == HTTPStatus.OK and b"etag" not in given:
         tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = [*headers, (b"etag", tag.encode())]
-        if is_among(tag, asked.get("if-none-match", "")):
+        if is_among(tag, request_headers.get("if-none-match", "")):
             unsent = (b"content-type", b"content-length")
             return HTTPStatus.NOT_MODIFIED, _without(headers, *unsent), b""
     if len(body) < MIN_BYTES:
         return status, headers, body
     headers = _varying(headers)
-    if takes_gzip(asked.get("accept-encoding", "")):
+    if takes_gzip(request_headers.get("accept-encoding", "")):
         body = zlib.compress(body, LEVEL, _GZIP)
         packed = [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]
         return status, [*_without(headers, b"content-length"), *packed], body

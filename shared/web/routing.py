@@ -120,22 +120,22 @@ def _first_sentence(text: str) -> tuple[str, str]:
 
 def _access(rule: Rule) -> dict[str, Any]:
     """Say in the document who may call the route, and how often."""
-    said: dict[str, Any] = {"x-access": rule.who.value}
+    extra: dict[str, Any] = {"x-access": rule.who.value}
     if rule.who is Who.PUBLIC:
-        said["security"] = []
+        extra["security"] = []
     else:
         ways = [] if rule.program else ["session", "sessionHeader"]
         ways += [] if rule.person else ["apiKey"]
-        said["security"] = [{way: []} for way in ways]
+        extra["security"] = [{way: []} for way in ways]
     if rule.rate:
-        said["x-rate-limit"] = {
+        extra["x-rate-limit"] = {
             "calls": rule.rate.allowed,
             "seconds": int(rule.rate.window.total_seconds()),
             "per": rule.rate.per.value,
         }
     if rule.limit:
-        said["x-plan-limit"] = rule.limit.value
-    return said
+        extra["x-plan-limit"] = rule.limit.value
+    return extra
 
 
 def _refusals(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:

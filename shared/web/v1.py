@@ -147,12 +147,12 @@ class PublicRoute(Route):
 def _example_of(status: int) -> dict[str, Any]:
     """Write a body with which a route refuses by a status."""
     words = _EXAMPLES[status]
-    told: dict[str, Any] = {"message": words, "msg": words, "statusCode": status}
+    body: dict[str, Any] = {"message": words, "msg": words, "statusCode": status}
     if status == HTTPStatus.BAD_REQUEST:
-        told["message"], told["error"] = [words], HTTPStatus.BAD_REQUEST.phrase
+        body["message"], body["error"] = [words], HTTPStatus.BAD_REQUEST.phrase
         problem = {"path": "date", "code": "missing", "message": "Date is required."}
-        told["errors"] = [problem]
-    return told
+        body["errors"] = [problem]
+    return body
 
 
 def public_router() -> Router:
@@ -162,7 +162,7 @@ def public_router() -> Router:
 
 def public_response(error: AppError) -> Response:
     """Render a refusal as the public API does."""
-    status, body = _told(error)
+    status, body = _public_body(error)
     message = body["message"]
     body.setdefault("msg", message if isinstance(message, str) else "; ".join(message))
     body.setdefault("statusCode", status)
@@ -176,7 +176,7 @@ def public_response(error: AppError) -> Response:
     )
 
 
-def _told(error: AppError) -> tuple[int, dict[str, Any]]:
+def _public_body(error: AppError) -> tuple[int, dict[str, Any]]:
     """Return the status and what the contract has of the body."""
     match error:
         case Refused():

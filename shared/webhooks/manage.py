@@ -314,14 +314,14 @@ def _found(row: WebhookRow | None) -> WebhookRow:
 
 
 def _out(row: WebhookRow) -> WebhookOut:
-    return WebhookOut(**_shown(row))
+    return WebhookOut(**_fields_of(row))
 
 
 def _made(row: WebhookRow, secret: str) -> WebhookMade:
-    return WebhookMade(**_shown(row), secret=secret)
+    return WebhookMade(**_fields_of(row), secret=secret)
 
 
-def _shown(row: WebhookRow) -> dict[str, Any]:
+def _fields_of(row: WebhookRow) -> dict[str, Any]:
     values = row._asdict()
     channel_ids = values.pop("channel_ids")
     values["integrations"] = [WebhookChannel(id=UUID(channel_id)) for channel_id in channel_ids]

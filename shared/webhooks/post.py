@@ -27,8 +27,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Send a message. Not for use inside a transaction: it waits for someone else's server."""
     try:
         with client().stream("POST", url, content=body, headers=_USUAL | dict(headers)) as response:
-            asked = retry_after(response) if "retry-after" in response.headers else None
-            return Answer(response.status_code, _beginning(response), retry_after=asked)
+            wait = retry_after(response) if "retry-after" in response.headers else None
+            return Answer(response.status_code, _beginning(response), retry_after=wait)
     except httpx.TimeoutException:
         seconds = LONGEST_REQUEST.total_seconds()
         return Answer(error=f"The server did not answer within {seconds:.0f} seconds.")
