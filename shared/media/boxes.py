@@ -1,4 +1,4 @@
-"""How the boxes of an ISO media file (MP4, AVIF) are read. Source: ISO/IEC 14496-12, sections 4.2 and 8.11."""
+"""Reads the boxes of an ISO media file (MP4, AVIF). Source: ISO/IEC 14496-12, sections 4.2 and 8.11."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _MAX_BOXES = 1_000  # in one container; a fragmented video has one `moof` a seco
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box: its four-character type, where its content begins and ends, and where the box itself begins."""
+    """One box: its four-character type, the start and end of its content, and the start of the box."""
 
     type: str
     start: int

@@ -1,4 +1,4 @@
-"""Which parts of an uploaded file are stored: the picture or video, without metadata about location, people and devices.
+"""Removes metadata about location, people and devices from an uploaded file.
 
 Files are not decoded for this, so the picture itself does not change. The same pass over the file finds out whether it
 is animated and whether it is complete.

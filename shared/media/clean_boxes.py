@@ -1,4 +1,4 @@
-"""How metadata about location, people and devices is removed from MP4 and AVIF files.
+"""Removes metadata about location, people and devices from MP4 and AVIF files.
 
 Everything is overwritten in place: a box becomes a `free` box of the same length, a metadata item becomes zeros. So
 nothing moves, the offsets inside the file stay valid, and all but a few bytes can be copied inside the storage.
@@ -49,7 +49,7 @@ _MAX_EXTENTS = 10_000  # of all items together; in real files each item has one
 def clean_mp4(file: Ranges) -> Cleaned:
     """Overwrite metadata in an MP4, and find out whether the file is complete.
 
-    Tracks that are neither seen nor heard (GPS tracks, subtitles with locations) become `free` too, and their samples
+    Tracks that are neither video nor audio (GPS tracks, subtitles with locations) become `free` too, and their samples
     become zeros.
     """
     patched = Patched(file)

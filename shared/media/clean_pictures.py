@@ -1,7 +1,7 @@
-"""How metadata is removed from JPEG, PNG, GIF, BMP and WebP files without decoding, and whether the files are complete.
+"""Removes metadata from JPEG, PNG, GIF, BMP and WebP files without decoding, and checks whether they are complete.
 
-What a decoder needs stays: the picture, its color profile, and its orientation, in Exif data with nothing else. What is
-not known to be needed is removed, and so is everything after the picture's end (second pictures, videos, trailers).
+Everything that a decoder needs stays: the picture, its color profile, and its orientation, in Exif data with nothing else.
+Other data are removed, and so is everything after the picture's end (second pictures, videos, trailers).
 
 Sources: ITU-T T.81 annex B, W3C PNG 3rd edition, GIF89a, RFC 9649 (WebP); read 2026-11.
 """

@@ -1,4 +1,4 @@
-"""Where the samples of a video's track are, so that the samples of a removed track can be overwritten.
+"""Locates the samples of a video's track, so that the samples of a removed track can be overwritten.
 
 Metadata tracks store their samples in `mdat` between picture and sound: GoPro's GPMF (location, speed, sensors), GPS
 tracks in other cameras' `mett`. Without their track nothing points to them, but they could still be read.

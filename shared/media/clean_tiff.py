@@ -1,4 +1,4 @@
-"""How metadata is removed from a TIFF: what its directories need stays, and every other byte is overwritten.
+"""Removes metadata from a TIFF: data that its directories need stay, and every other byte is overwritten.
 
 The directories are rewritten in place, with the entries that describe the picture. Everything that no such entry
 points to (Exif, locations, XMP, IPTC, previews, maker notes) becomes zeros, so nothing can be overlooked.

@@ -1,4 +1,4 @@
-"""How a picture is converted: as a stream of rows from the decoder to the encoder, so that memory stays flat.
+"""Converts pictures as a stream of rows from the decoder to the encoder, so that memory use stays low.
 
 libvips decodes only as many pixels as the result needs (JPEG and WebP can be read at a half, a quarter or an eighth),
 applies the camera's orientation, converts the colors to sRGB, and writes no metadata, so that the place where a picture

@@ -1,4 +1,4 @@
-"""How members describe a file, and how they remove it from the library."""
+"""Changes a file's description, and removes files from the library."""
 
 import uuid
 from typing import Any

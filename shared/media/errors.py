@@ -1,4 +1,4 @@
-"""Which failures of uploads and files the application anticipates."""
+"""The refusals of uploads and files."""
 
 from shared.core.errors import Conflict, FieldProblem, InvalidInput, NotFound
 

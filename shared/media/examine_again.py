@@ -1,4 +1,4 @@
-"""How a file that was stored under earlier rules is examined by the current ones before it is published.
+"""Examines a file that was stored under earlier rules again before it is published.
 
 Such a file may still contain metadata about location and people, and it is unknown whether Exif rotates the picture. It
 is examined when a post is about to publish it; the sweep examines the rest (`sweep.request_examinations`).

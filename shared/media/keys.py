@@ -1,4 +1,4 @@
-"""Which object keys files have in the storage.
+"""The object keys of files in the storage.
 
 Uploads arrive under `incoming/...`, which cannot be read from outside; a lifecycle rule of the bucket removes what is
 left there. `files/<organization>/<file>/...` is public. The last part of a key is random, so that knowing an id is not
@@ -20,7 +20,7 @@ def incoming_key(organization_id: OrganizationId, media_id: uuid.UUID) -> str:
 
 
 def served_key(incoming: str, content_type: str) -> str:
-    """Return the key that an upload is served from: always the same, so that completing an upload twice is harmless."""
+    """Return the public object key of an upload: always the same, so that completing an upload twice is harmless."""
     return f"{_SERVED}{incoming.removeprefix(_INCOMING)}.{EXTENSIONS[content_type]}"
 
 

@@ -1,4 +1,4 @@
-"""What the media library shows: a file, its files page by page, and files with their copies as posts send them."""
+"""Reads the media library: a file, pages of files, and files with their variants for posts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from shared.media.pick import MediaFile, StoredFile, StoredVariant
 from shared.media.queries import FileRow, MediaRow
 from shared.media.schemas import MediaFilter, MediaList, MediaOut
 
-PAGES_OF = 18  # of the list that is asked for by page number
+PAGES_OF = 18  # for the list by page number
 
 
 def get_media(session: Session, organization_id: OrganizationId, media_id: MediaId) -> MediaRow:
@@ -32,7 +32,7 @@ def get_media(session: Session, organization_id: OrganizationId, media_id: Media
 
 
 def get_upload(session: Session, organization_id: OrganizationId, media_id: MediaId) -> MediaRow:
-    """Read a file whatever has become of its upload.
+    """Read a file, whatever the state of its upload.
 
     Raises:
         MediaNotFound: there is none.
@@ -78,7 +78,7 @@ def list_media(
 def list_media_by_number(
     session: Session, organization_id: OrganizationId, wanted: MediaFilter, *, page: int
 ) -> tuple[int, Sequence[MediaRow]]:
-    """List page number `page`, counted from 1, of the library; first how many pages there are."""
+    """Return the number of pages, and page `page` of the library, counted from 1."""
     rows = queries.LIST_MEDIA_BY_NUMBER.all(
         session,
         organization_id=organization_id,
@@ -93,9 +93,9 @@ def list_media_by_number(
 def get_media_files(
     session: Session, organization_id: OrganizationId, ids: Sequence[MediaId]
 ) -> Sequence[MediaFile]:
-    """Read completed files with their copies, in one statement.
+    """Read completed files with their variants, in one statement.
 
-    In no order; ids that name nothing in this organization are left out. Deleted files are among them, marked.
+    In no order; unknown ids are left out. Deleted files are included and marked.
     """
     copies: dict[UUID, list[FileRow]] = {}
     for row in queries.FIND_FILES.all(session, organization_id, list(ids)):

@@ -1,4 +1,4 @@
-"""How the copies of a picture that platforms need are made: once, when its upload has completed.
+"""Makes the variants of a picture that platforms need, once, when its upload has completed.
 
 A file that was stored under earlier rules is examined first (`examine_again`), a video too.
 
@@ -32,7 +32,7 @@ _RANGE_BYTES = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The copies that were made of a picture. `damage` is a clause that says why none could be made."""
+    """The variants that were made of a picture. `damage` is a clause that says why none could be made."""
 
     variants: Sequence[StoredVariant] = ()
     thumbnail: StoredFile | None = None
@@ -42,9 +42,9 @@ class Copies:
 def make_variants(
     organization_id: OrganizationId, media_id: MediaId, *, also: VariantPlan | None = None
 ) -> None:
-    """Make and record the missing copies of a picture and its thumbnail.
+    """Make and record the missing variants of a picture and its thumbnail.
 
-    `also` is a copy that no platform's table requires, but one of its servers does.
+    `also` is a variant that only one server needs, not a platform's table.
 
     An animated picture only gets a thumbnail, because its copies would be still. One that cannot be decoded is marked
     damaged, so that composing refuses it and posts that already hold it say why they fail.
@@ -148,7 +148,7 @@ def _missing(plans: Sequence[VariantPlan], there: Sequence[StoredVariant]) -> Se
 
 
 def _serves(copy: StoredFile, plan: VariantPlan) -> bool:
-    """Return whether a copy fulfills `plan`: it has the same dimensions and type and is small enough in bytes."""
+    """Return whether a variant fulfills `plan`: it has the same dimensions and type and is small enough in bytes."""
     is_alike = (copy.content_type, copy.width, copy.height) == (
         plan.content_type,
         plan.width,
@@ -158,7 +158,7 @@ def _serves(copy: StoredFile, plan: VariantPlan) -> bool:
 
 
 def _make(file: MediaFile, picture: Decoded, plan: VariantPlan, key: str) -> StoredFile | None:
-    """Convert and store one copy; None: it cannot be made small enough in bytes."""
+    """Convert and store one variant; None if it cannot be made small enough."""
     try:
         converted = convert(picture, plan, picture.path.with_name("copy"))
     except WillNotFit:

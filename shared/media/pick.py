@@ -1,4 +1,4 @@
-"""Which of a file's copies is sent to a platform: the original if it fits, otherwise the copy made for it."""
+"""Picks the file for a platform: the original if it fits, otherwise its variant."""
 
 import uuid
 from collections.abc import Sequence

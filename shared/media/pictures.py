@@ -1,4 +1,4 @@
-"""How large a picture is when shown, and how much memory decoding needs, from its header alone.
+"""Reads a picture's displayed size, and the memory that decoding needs, from its header.
 
 Sources: W3C PNG 3rd edition, GIF89a section 18, RFC 9649 (WebP), AVIF 1.1 with ISO/IEC 23008-12 (HEIF), TIFF 6.0
 section 2, Microsoft's BITMAPINFOHEADER page; read 2026-11.
@@ -17,7 +17,7 @@ _MAX_SEGMENTS = 2_000  # PNG and WebP chunks: real files have a few dozen before
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a header says.
+    """The content of a picture's header.
 
     `width` and `height` are in pixels as shown, after rotation; `orientation` is Exif's (1 to 8). `decoding_bytes` is what
     a decoder holds at once beyond a few rows: zero if the picture can be read row by row.

@@ -1,4 +1,4 @@
-"""How a file is rebuilt from the pieces that are kept, without holding all of it in memory."""
+"""Rebuilds a file from the pieces to keep, without holding all of it in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _MAX_PATCHES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A file without its metadata, and what was learned on the way.
+    """A file without its metadata, and its detected properties.
 
-    `changed`: it is not byte for byte the file that was uploaded. `moves`: it has more than one frame. `damage` is a
+    `changed`: it differs from the uploaded file. `moves`: it has more than one frame. `damage` is a
     clause ("it ends in the middle of ..."); None: the file is complete. `orientation` is the Exif orientation that is
     kept (1 to 8); None: the cleaner leaves the orientation as it is.
     """
@@ -28,7 +28,7 @@ class Cleaned:
 
 
 class Kept:
-    """Collects the pieces of a file that are kept, in order; everything else is removed."""
+    """Collects the pieces of a file to keep, in order; everything else is removed."""
 
     def __init__(self, file: Ranges) -> None:
         self._file = file
@@ -87,7 +87,7 @@ class Kept:
 
 
 class Patched:
-    """Collects what is overwritten in a file. Its length and the position of everything else stay the same."""
+    """Collects bytes to overwrite in a file. Its length and all other bytes stay the same."""
 
     def __init__(self, file: Ranges) -> None:
         self._file = file
@@ -121,7 +121,7 @@ class Patched:
         at = 0
         for start, end, content in sorted(self._patches, key=lambda patch: patch[:2]):
             if start < at:
-                if end <= at and content is None:  # inside what is already blank
+                if end <= at and content is None:  # inside a range that is already blank
                     continue
                 raise Broken(f"two of its parts overlap at {start}")
             if start > at:
@@ -134,7 +134,7 @@ class Patched:
         return Cleaned(written, bool(self._patches), moves, damage)
 
     def _is_there(self, start: int, content: bytes, end: int) -> bool:
-        """Return whether the bytes are already there; long content is not compared."""
+        """Return whether the file already has these bytes; long content is not compared."""
         if end - start > _COMPARED_BYTES:
             return False
         return self._file.at(start, end - start) == content

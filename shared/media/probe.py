@@ -1,4 +1,4 @@
-"""What is an uploaded file, and may it be stored: its type, size and length, read from a few ranges of its bytes."""
+"""Reads an uploaded file's type, size and length from a few ranges, and refuses files that may not be stored."""
 
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,13 @@ from shared.media.sniff import HEAD_BYTES, is_video, sniff
 from shared.media.videos import read_video
 
 MAX_PIXELS = 40_000_000
-# What the variants function may hold for one decoder, so that it stays under 256 MB: see its test.
+# The memory for one decoder in the variants function, so that it stays under 256 MB: see its test.
 MAX_DECODING_BYTES = 96 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What the bytes say. Size in bytes, pixels as shown, length in milliseconds (None: a picture, or unknown).
+    """A file's properties: size in bytes, pixels as displayed, length in milliseconds (None: a picture, or unknown).
 
     `orientation` is the picture's Exif orientation (1 to 8). `moves`: a picture with more than one frame. `damage` is a
     clause that says what is wrong; None: the file is complete.
@@ -35,7 +35,7 @@ class FileInfo:
 
     @property
     def turned(self) -> bool:
-        """Whether Exif's orientation rotates or mirrors the picture."""
+        """True if Exif's orientation rotates or mirrors the picture."""
         return self.orientation != UPRIGHT
 
 
@@ -43,7 +43,7 @@ class FileInfo:
 class Examined:
     """An uploaded file: its properties without its metadata, and the content to store.
 
-    `changed`: the content is not byte for byte what was uploaded.
+    `changed`: the content differs from the uploaded file.
     """
 
     info: FileInfo
@@ -52,10 +52,10 @@ class Examined:
 
 
 def examine(file: Ranges) -> Examined:
-    """Read what a file is and remove its metadata.
+    """Read a file's properties and remove its metadata.
 
     Raises:
-        FileRefused: as `probe`, or its metadata cannot be removed.
+        FileRefused: as for `probe`, or the metadata cannot be removed.
     """
     info = probe(file)
     cleaned = clean(file, info.content_type)
@@ -78,10 +78,10 @@ def _turned(info: FileInfo, orientation: int) -> FileInfo:
 
 
 def probe(file: Ranges) -> FileInfo:
-    """Read what a file is.
+    """Read a file's properties.
 
     Raises:
-        FileRefused: it has a type that may not be stored, is too large, or is damaged.
+        FileRefused: its type may not be stored, or it is too large or damaged.
     """
     if not file.size:
         raise FileRefused("empty", "The file is empty. Choose another file.")
@@ -107,17 +107,17 @@ def probe(file: Ranges) -> FileInfo:
 
 
 def max_bytes(content_type: str) -> int:
-    """Return how many bytes a file of a sniffed type may have in this installation."""
+    """Return the maximum size in bytes of a file of a sniffed type."""
     limits = settings()
     video = is_video(content_type)
     return limits.media_max_video_bytes if video else limits.media_max_image_bytes
 
 
 def check_size(content_type: str, size_bytes: int) -> None:
-    """Check that a file is not larger than this installation stores.
+    """Check that a file is not too large for this installation.
 
     Raises:
-        FileRefused: it is too large.
+        FileRefused: the file is too large.
     """
     limit = max_bytes(content_type)
     if size_bytes > limit:

@@ -188,8 +188,7 @@ class FileRow(NamedTuple):
     variant_height: int
 
 
-# Deleted files are among them, marked, because a post that was composed before still goes out with them: a new
-# composition must refuse them.
+# Deleted files are included and marked: an existing post is still published with them, but a new one must refuse them.
 FIND_FILES = Statement(
     "find_files",
     sql("""
@@ -372,7 +371,7 @@ class Id(NamedTuple):
     id: UUID
 
 
-# A member's own thumbnail stays. Copies that another delivery of the message recorded are identical.
+# A member's own thumbnail stays. Variants that another delivery of the message recorded are identical.
 KEEP_VARIANTS = Statement(
     "keep_variants",
     sql("""

@@ -1,4 +1,4 @@
-"""How much storage an organization may use, and how much it uses."""
+"""An organization's storage quota and its use."""
 
 from sqlalchemy.orm import Session
 
@@ -8,7 +8,7 @@ from shared.core.ids import OrganizationId
 from shared.media.queries import COUNT_STORED, Stored
 from shared.organizations.queries import lock_organization
 
-# What members deleted stays for a month. It does not count, until there is as much of it as of everything that does.
+# Deleted files stay for a month. They do not count until they take as much storage as all files that count.
 _WITH_DELETED = 2
 
 
@@ -29,7 +29,7 @@ def check_quota(session: Session, organization_id: OrganizationId, size_bytes: i
     The lock serializes uploads of one organization: of two that fit one at a time, the second sees the first.
 
     Raises:
-        StorageFull: it does not fit.
+        StorageFull: the file does not fit.
     """
     limit = settings().media_quota_bytes
     if not limit:

@@ -1,8 +1,8 @@
-"""How a file gets into the library through a function: one that is complete, or one that is still being read.
+"""Adds a file to the library through a function: a complete one, or one that is still being read.
 
-Its type is known from its first bytes before anything is stored, so it goes straight to the key it is served from;
-nobody learns that key before the file is in the library. If a process dies on the way, it leaves an incomplete row, and
-the sweep removes that with everything under its key.
+Its type is detected from its first bytes before anything is stored, so it is stored directly under its public object key,
+which nobody learns before the file is in the library. If a process dies on the way, it leaves an incomplete row, which the
+sweep removes with everything under its object key.
 """
 
 import hashlib
@@ -34,27 +34,27 @@ from shared.media.upload import add_to_library, refuse_upload, store_examined
 
 PART_BYTES = 8 * 1024**2
 _PIECE_BYTES = 256 * 1024
-_PARTS_AT_ONCE = 2  # on their way while the next one is read: what is held is one more
-# A client that knows only what kind of file it has names it so.
+_PARTS_AT_ONCE = 2  # being sent while the next one is read; memory holds one more
+# The name that a client sends if it only knows the kind of file.
 _NO_NAMES = frozenset({"", "file", "blob", "jpeg", *EXTENSIONS.values()})
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A file that has its row and its place; `key` is where it is going to be served from."""
+    """A file with a row and an object key, from which it will be served."""
 
     media_id: MediaId
     key: str
 
 
 def given_name(said: str | None) -> str | None:
-    """Read the file name that a client sends; None: it sends none, or only the kind of file."""
+    """Read the client's file name; None if it sends none, or only the kind of file."""
     name = file_name(said or "")
     return None if name.lower() in _NO_NAMES else name
 
 
 def look_at(file: IO[bytes]) -> Examined:
-    """Examine a complete file: its properties, and the content to store.
+    """Examine a complete file: return its properties and the content to store.
 
     Raises:
         FileRefused: it may not be stored.
@@ -85,7 +85,7 @@ def expect_file(
     name: str | None,
     uploaded_by: UserId | None,
 ) -> Expected:
-    """Add the row of a file, which is stored after the commit. Without a name it is called as it is stored."""
+    """Add the row of a file, which is stored after the commit. Without a name it gets its stored name."""
     expected = _place(organization_id, info.content_type)
     _add(
         session,
@@ -107,7 +107,9 @@ def store_file(organization_id: OrganizationId, expected: Expected, examined: Ex
         UploadIsOver: it was aborted in the meantime.
     """
     info = examined.info
-    content = examined.content.read(0, info.size_bytes)  # a few megabytes: it came in one request
+    content = examined.content.read(
+        0, info.size_bytes
+    )  # only a few megabytes, because it arrived in one request
     storage.put(expected.key, content, content_type=info.content_type)
     return add_to_library(
         organization_id, expected.media_id, info, key=expected.key, arrived_under=expected.key
@@ -122,9 +124,9 @@ def receive(
     name: str | None,
     uploaded_by: UserId | None,
 ) -> MediaRow:
-    """Store a file while it is read: only a few of its parts are held, however large it is.
+    """Store a file while it is read, with only a few parts in memory.
 
-    An error from `pieces` is passed on, and nothing stays stored. Not for use inside a transaction.
+    An error from `pieces` is passed on, and nothing stays stored. Do not call this inside a transaction.
 
     Raises:
         FileRefused: it may not be stored.
@@ -159,7 +161,7 @@ def _receive_in_parts(
     name: str | None,
     uploaded_by: UserId | None,
 ) -> MediaRow:
-    """Store parts as they come. The row is added once all have come: until then there is nothing but parts."""
+    """Store parts as they arrive. The row is added when all have arrived; until then only parts exist."""
     expected = _place(organization_id, content_type)
     key = expected.key
     upload_id = storage.create_multipart(key, content_type=content_type)
@@ -193,7 +195,7 @@ def _receive_in_parts(
 def _send(
     key: str, upload_id: str, content_type: str, parts: Iterator[bytes]
 ) -> tuple[list[UploadedPart], int]:
-    """Send parts while the next one is read; return what the storage confirmed, and how many bytes it was."""
+    """Send parts while the next one is read; return the confirmed parts and the number of bytes."""
     limit = max_bytes(content_type)
     sent: list[UploadedPart] = []
     under_way: deque[Future[UploadedPart]] = deque()

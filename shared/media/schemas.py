@@ -1,4 +1,4 @@
-"""What the routes of files take and answer."""
+"""Request and response schemas of files."""
 
 import re
 import uuid
@@ -18,7 +18,7 @@ MAX_URLS = 100  # signed in one answer
 
 
 class Kind(StrEnum):
-    """What a member filters the library by; the word before the slash of a type."""
+    """A filter of the library: the part of a type before the slash."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -28,7 +28,7 @@ MAX_NAME = 255
 
 
 def file_name(given: str) -> str:
-    """Return the last part of a path as a clean name on one line: it is shown, and never used as a path."""
+    """Return the last part of a path as a clean one-line name, which is shown but never used as a path."""
     return clean_name(re.split(r"[/\\]", given)[-1], max_length=MAX_NAME) or "file"
 
 
@@ -39,7 +39,7 @@ AltText = Annotated[str, StringConstraints(max_length=5_000)]
 
 
 class NewUpload(RequestModel):
-    """A file about to be uploaded. Its type is read from its bytes later; `contentType` only spares a vain upload."""
+    """A file to upload. Its type is detected from its bytes later; `contentType` only allows an early refusal."""
 
     name: FileName = Field(examples=["beach.jpg"])
     size: int = Field(gt=0, le=5 * 1024**4, description="Bytes.", examples=[2_483_112])
@@ -47,25 +47,25 @@ class NewUpload(RequestModel):
 
 
 class PartUrl(WireModel):
-    """Where to PUT one part: exactly its bytes, no other headers. The answer's `ETag` is needed at completion."""
+    """The address to PUT one part to, without other headers. Its `ETag` is needed at completion."""
 
     number: int
     url: str
 
 
 class UploadStarted(WireModel):
-    """An upload that has begun. Every part has `partSize` bytes, the last one what is left."""
+    """A started upload. Every part has `partSize` bytes; the last one has the rest."""
 
     id: uuid.UUID
     upload_id: str
     part_size: int
     part_count: int
-    parts: list[PartUrl] = Field(description=f"The first {MAX_URLS} parts; ask for others.")
-    expires_at: WireTime = Field(description="When the addresses stop working; ask for new ones.")
+    parts: list[PartUrl] = Field(description=f"The first {MAX_URLS} parts; request the others.")
+    expires_at: WireTime = Field(description="When the addresses expire; then request new ones.")
 
 
 class WantedParts(RequestModel):
-    """Parts whose addresses are needed, again or for the first time."""
+    """Parts whose addresses are requested, again or for the first time."""
 
     numbers: list[Annotated[int, Field(ge=1, le=MAX_PARTS)]] = Field(
         min_length=1, max_length=MAX_URLS, examples=[[101, 102]]
@@ -80,7 +80,7 @@ class PartUrls(WireModel):
 
 
 class UploadedPartIn(RequestModel):
-    """A part that the storage has, with the `ETag` it answered."""
+    """An uploaded part with the storage's `ETag`."""
 
     number: int = Field(ge=1, le=MAX_PARTS)
     etag: str = Field(
@@ -97,7 +97,7 @@ class CompletedUpload(RequestModel):
 
 
 class MediaOut(WireModel):
-    """A file of the library. Sizes in bytes, pixels as shown, and milliseconds."""
+    """A file of the library. Sizes are in bytes, pixels as displayed, and milliseconds."""
 
     id: uuid.UUID
     name: str
@@ -110,17 +110,17 @@ class MediaOut(WireModel):
     height: int | None
     duration: int | None = Field(description="Milliseconds; null for pictures.")
     alt: str | None
-    thumbnail: str | None = Field(description="Public address of a small picture of it.")
+    thumbnail: str | None = Field(description="Public address of its thumbnail.")
     thumbnail_timestamp: int | None = Field(description="Milliseconds into a video.")
-    moves: bool = Field(description="Whether it is a picture of several frames.")
-    damage: str | None = Field(description="Why posts cannot use the file; null: nothing is wrong.")
-    variants_made: bool = Field(description="Whether the copies that platforms need are ready.")
+    moves: bool = Field(description="Whether it is an animated picture.")
+    damage: str | None = Field(description="Why posts cannot use the file; null if they can.")
+    variants_made: bool = Field(description="Whether the variants for platforms are ready.")
     created_at: WireTime
     updated_at: WireTime
 
     @classmethod
     def of(cls, media: MediaRow) -> "MediaOut":
-        """Show a row."""
+        """Convert a row."""
         return cls(
             id=media.id,
             name=media.name,
@@ -144,7 +144,7 @@ class MediaOut(WireModel):
 
 
 class MediaList(WireModel):
-    """One page of the library, newest first. `pages` is only there when a page was asked for by its number."""
+    """One page of the library, newest first. `pages` is present only if a page was requested by number."""
 
     results: list[MediaOut]
     next_cursor: str | None = None
@@ -152,20 +152,20 @@ class MediaList(WireModel):
 
 
 class StorageOut(WireModel):
-    """How much of an organization's storage its files and uploads take, in bytes."""
+    """The storage that an organization's files and uploads use, in bytes."""
 
     used: int = Field(examples=[2_483_112])
-    limit: int | None = Field(description="Null: there is none.", examples=[107_374_182_400])
+    limit: int | None = Field(description="Null: no limit.", examples=[107_374_182_400])
 
 
 class MediaRemoved(WireModel):
-    """What is gone."""
+    """The removed file."""
 
     id: uuid.UUID
 
 
 class MediaFilter(RequestModel):
-    """Which files of the library are wanted."""
+    """A filter of the library."""
 
     search: str = Field(default="", max_length=255, description="Part of the name.")
     kind: Kind | None = None
@@ -177,7 +177,7 @@ class MediaFilter(RequestModel):
 
 
 class MediaEdit(RequestModel):
-    """How members describe a file. A field that is left out stays; null clears it."""
+    """A file's description. A field that is left out stays unchanged; null clears it."""
 
     name: FileName | None = None
     alt: AltText | None = Field(
@@ -192,11 +192,11 @@ class MediaEdit(RequestModel):
         default=None,
         ge=0,
         le=2**31 - 1,
-        description="Milliseconds into the video, for platforms that take the picture from there.",
+        description="Milliseconds into the video, for platforms that use a frame of the video.",
     )
 
 
 class MediaInformation(MediaEdit):
-    """The same for a file that is named in the body."""
+    """The same with the file's id in the body."""
 
     id: uuid.UUID

@@ -1,4 +1,4 @@
-"""Which type a file is, by its first bytes: neither its name nor what the browser claims is believed.
+"""Detects a file's type from its first bytes; its name and the browser's type are ignored.
 
 Signatures: the PNG, GIF, TIFF and WebP specifications, ISO/IEC 14496-12 for `ftyp`, and mp4ra.org/registered-types/brands
 (read 2026-11).
@@ -16,7 +16,7 @@ EXTENSIONS = {
     "image/tiff": "tiff",
     "video/mp4": "mp4",
 }
-"""The types that may be stored, with the extension each gets. SVG is not among them: it is a program, not a picture."""
+"""The allowed types with their extensions. SVG is not allowed, because it can contain scripts."""
 
 HEAD_BYTES = 4_096
 
@@ -47,7 +47,7 @@ def sniff(head: bytes) -> str:
     """Return which of `EXTENSIONS` the file is; `head` is its first `HEAD_BYTES` bytes, or all of a smaller file.
 
     Raises:
-        FileRefused: it is something else; the message says what, if that is known.
+        FileRefused: it has another type; the message names it if known.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"

@@ -1,4 +1,4 @@
-"""What is cleaned up for members: bytes of deleted files, uploads that never ended, copies that were never made.
+"""The sweep of media: removes deleted files and unfinished uploads, and requests missing variants.
 
 Files that were stored under earlier rules are examined again. It runs for all organizations at once, on a schedule.
 Nothing here knows about posts: the caller says which files are still needed.
@@ -24,7 +24,7 @@ from shared.media.sweep_queries import (
 from shared.media.variants import request_variants
 
 _PAGE = 200
-# About a minute's work for the function that makes copies, so that new uploads hardly wait.
+# About a minute's work for the variants function, so that new uploads hardly wait.
 _EXAMINED_AN_HOUR = 500
 
 
@@ -48,7 +48,7 @@ def remove_unneeded_files(unneeded: Statement[[int], UnneededRow]) -> int:
 
 
 def request_missing_variants() -> int:
-    """Request missing copies again that should exist by now; return how many files lack them."""
+    """Request missing variants again that should exist by now; return how many files lack them."""
     with unit_of_work() as session:
         files = TAKE_WITHOUT_VARIANTS.all(session, _PAGE)
     request_variants(_ids(files))

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from shared.db.statement import NoRow, Sql, Statement, sql
 
-# Long enough to ask for a file back, and for an attempt that is under way to end.
+# Long enough to restore a file, and for a running attempt to end.
 _DELETED_FILES_STAY = timedelta(days=30)
 # The bucket's lifecycle rule ends uploads after two days.
 _UPLOADS_STAY = timedelta(days=3)
-# Longer than the function that makes copies may run: its worker was killed, or the message was lost. A file that kills its
+# Longer than the variants function's timeout: its worker was killed, or the message was lost. A file that kills its
 # worker each time is requested less and less often.
 VARIANTS_TAKE = timedelta(minutes=3)
 _PAUSE_SHARE = 2

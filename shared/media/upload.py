@@ -1,4 +1,4 @@
-"""How a file gets into the library: begun here, uploaded in parts straight to the storage, and examined on completion.
+"""Adds a file to the library: starts its upload, which goes directly to the storage in parts, and examines it on completion.
 
 No transaction is open during requests to the storage. Completing can be repeated after any crash: it continues from what
 the storage has, and every step leads to the same key.
@@ -34,7 +34,7 @@ from shared.media.variants import request_variants
 _URLS_LIVE = timedelta(hours=1)
 _MEBIBYTE = 1024**2
 _LEAST_PART_BYTES = 8 * _MEBIBYTE
-# Larger parts make a broken connection cost more; few enough to need one answer's addresses up to 25 GB.
+# A broken connection costs more with larger parts; this size needs only one answer's addresses up to 25 GB.
 _USUAL_PART_BYTES = 256 * _MEBIBYTE
 
 
@@ -44,7 +44,7 @@ def start_upload(
     """Start an upload and sign the addresses of its first parts.
 
     Raises:
-        FileRefused: what the browser reports already shows that the file cannot be stored.
+        FileRefused: the reported type or size is not allowed.
         StorageFull: the organization may not store that much.
     """
     _check_claim(new)
@@ -82,7 +82,7 @@ def sign_parts(
     Raises:
         MediaNotFound: there is no such upload.
         UploadIsOver: it was completed or refused.
-        InvalidInput: it has fewer parts.
+        InvalidInput: the upload has fewer parts.
     """
     upload = get_upload(session, organization_id, media_id)
     if upload.state != MediaState.UPLOADING or upload.upload_id is None:
@@ -101,7 +101,7 @@ def sign_parts(
 def complete_upload(
     organization_id: OrganizationId, media_id: MediaId, parts: Sequence[UploadedPart]
 ) -> MediaRow:
-    """Assemble the parts, examine the file, and move it to where it is served; or refuse and remove it.
+    """Assemble the parts, examine the file, and move it to its public object key; or refuse and delete it.
 
     Completing a completed upload returns the file.
 
@@ -133,10 +133,10 @@ def complete_upload(
 
 
 def store_examined(key: str, to: str, examined: Examined, *, source: StoredObject) -> None:
-    """Store what was examined under `key` where it is served from, without its metadata. `to` may be `key`.
+    """Store the examined file from `key` under its public object key `to`, without its metadata. Both can be the same.
 
     Raises:
-        ObjectMissing: it is no longer there, or another by now.
+        ObjectMissing: the object does not exist or has changed.
     """
     content_type = examined.info.content_type
     if examined.changed:
@@ -153,9 +153,9 @@ def add_to_library(
     key: str,
     arrived_under: str,
 ) -> MediaRow:
-    """Add a file that is stored under `key`, where it is served, to the library, and request its copies.
+    """Add a file that is stored under its public object key to the library, and request its variants.
 
-    The object that arrived is removed.
+    The uploaded object is deleted.
 
     Raises:
         UploadIsOver: the upload was aborted in the meantime.
@@ -196,7 +196,7 @@ def add_to_library(
 def refuse_upload(
     organization_id: OrganizationId, media_id: MediaId, key: str, refused: FileRefused
 ) -> None:
-    """Remove what arrived under `key`, and record that it was refused."""
+    """Delete the uploaded object `key`, and record that it was refused."""
     storage.delete(key)
     with unit_of_work() as session:
         queries.REFUSE_UPLOAD.run(session, organization_id, media_id)
@@ -204,7 +204,7 @@ def refuse_upload(
 
 
 def abort_upload(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
-    """Abort an upload and delete what has arrived.
+    """Abort an upload and delete its parts.
 
     Raises:
         MediaNotFound: there is no upload in progress.
@@ -216,13 +216,13 @@ def abort_upload(session: Session, organization_id: OrganizationId, media_id: Me
 
 
 def part_size(size_bytes: int) -> int:
-    """Return how large the parts of a file are: whole mebibytes, at least 8, and few enough for the storage."""
+    """Return the part size for a file: whole mebibytes, at least 8, and few enough parts for the storage."""
     wanted = min(max(size_bytes / MAX_URLS, _LEAST_PART_BYTES), _USUAL_PART_BYTES)
     return math.ceil(max(wanted, size_bytes / MAX_PARTS) / _MEBIBYTE) * _MEBIBYTE
 
 
 def part_count(size_bytes: int) -> int:
-    """Return in how many parts a file is uploaded."""
+    """Return the number of parts of a file."""
     return math.ceil(size_bytes / part_size(size_bytes))
 
 
@@ -274,7 +274,7 @@ def _put_together(upload: MediaRow, parts: Sequence[UploadedPart]) -> StoredObje
         )
         raise PartsDoNotMatch(message) from error
     except ObjectMissing:
-        # For the storage it is over: completed by a request that died before it could record that, or expired.
+        # The storage has no such upload: it expired, or a request that died completed it before recording that.
         log.info("upload.completed_before", extra={"media_id": str(upload.id)})
     try:
         return storage.head(upload.key)
@@ -306,7 +306,7 @@ def _request_variants(media: MediaRow) -> None:
 
 
 def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> MediaRow:
-    """Handle an upload that another request ended: by completing it, which is fine, or by aborting it."""
+    """Handle an upload that another request ended: a completed one is fine, an aborted one raises."""
     with read_only() as session:
         try:
             media = get_upload(session, organization_id, media_id)

@@ -1,4 +1,4 @@
-"""How the copies of a picture are requested: by a message, after the commit that added the file."""
+"""Requests variants of a picture by a message, after the commit that added the file."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def request_variants(
 ) -> None:
     """Queue a message for each file of each organization for the variants function. A second one for a file does nothing.
 
-    `also` is a copy that no platform's table requires, but one of its servers does.
+    `also` is a variant that only one server needs, not a platform's table.
     """
     queues.send(
         settings().variants_queue_url,
@@ -26,7 +26,7 @@ def request_variants(
 
 
 def read_plan(body: Mapping[str, Any]) -> VariantPlan | None:
-    """Read the additional plan of a message; None: it has none."""
+    """Read a message's additional plan; None if it has none."""
     said = body.get("also")
     if said is None:
         return None

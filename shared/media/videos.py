@@ -1,4 +1,4 @@
-"""How large and how long an MP4 is, from its `moov` box, wherever in the file it is.
+"""Reads an MP4's size and length from its `moov` box, wherever that is in the file.
 
 Source: ISO/IEC 14496-12, sections 8.2.2 (mvhd), 8.3.2 (tkhd), 8.4.3 (hdlr), 8.8.2 (mehd), 8.16.3 (sidx).
 """
@@ -11,7 +11,7 @@ from shared.media.boxes import Box, boxes, find_box, whole
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """Pixels as shown, after rotation. `duration_ms` is None if the file does not say."""
+    """Pixels as displayed, after rotation. `duration_ms` is None if the file does not contain it."""
 
     width: int
     height: int
@@ -22,7 +22,7 @@ def read_video(file: Ranges) -> Video:
     """Read an MP4's header.
 
     Raises:
-        Broken: it has none, or no video track.
+        Broken: the file has no header or no video track.
     """
     movie = find_box(file, whole(file), "moov")
     if movie is None:

@@ -1,4 +1,4 @@
-"""Which platform page a pasted address leads to."""
+"""Reads pasted addresses of platform pages."""
 
 import urllib.parse
 
@@ -6,7 +6,7 @@ import urllib.parse
 def page_at(url: str, host: str, *others: str) -> urllib.parse.SplitResult | None:
     """Split the address of a page on one of the hosts or below it (`www.`, `mobile.`), its path decoded.
 
-    A missing scheme is taken for https, because browsers hide it. None: it leads elsewhere, or nowhere.
+    A missing scheme counts as https, because browsers hide it. None means that the address is on another host or invalid.
     """
     written = url.strip()
     try:

@@ -1,7 +1,7 @@
-"""How a platform's answer is read: as JSON of bounded depth, with strings that can be stored and readable ids and tokens.
+"""Reads a platform's answer as JSON of limited depth, with strings that can be stored and readable ids and tokens.
 
-Anybody can run an instance, so an answer is as untrusted as a request. Whatever is wrong with an unreadable answer, it
-raises `ValueError`; its size is bounded where it is received (`shared/core/net.py`).
+Anybody can run an instance, so an answer is as untrusted as a request. An unreadable answer raises `ValueError`; its size
+is limited where it is received (`shared/core/net.py`).
 """
 
 import json
@@ -18,7 +18,7 @@ from shared.core.depth import is_too_deep
 
 MAX_ANSWER_DEPTH = 64
 MAX_TOKEN_CHARACTERS = 10_000
-_MOST_COUNTED = 1e15  # whole numbers below it are exact; NaN is below nothing
+_MOST_COUNTED = 1e15  # integers below it are exact; NaN is not below it
 _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # RFC 6749, appendix A.12 (read 2026-11-30): the characters of an access token are visible ASCII.
@@ -85,7 +85,7 @@ def text_in(body: Mapping[str, Any], path: str) -> str:
 
 
 def number_in(body: Mapping[str, Any], path: str) -> float | None:
-    """Return a number in an answer; None if there is none that can be a count. `path` is dotted."""
+    """Return a count in an answer; None if there is none. `path` is dotted."""
     found = _at(body, path)
     if not isinstance(found, int | float) or isinstance(found, bool):
         return None

@@ -1,4 +1,4 @@
-"""What a provider is: one table, one method, and powers it may add.
+"""The provider interface: one table, one method, and optional powers.
 
 A provider translates: our post into the platform's request, and its answer into `Released` or `Processing`. It uses no
 database, no queue and no clock except `Api`'s. It never sleeps or loops to wait: it returns `Processing`, and the
@@ -27,14 +27,14 @@ from shared.providers.spec import Idempotency, MediaRules, ProviderSpec, TextRul
 
 
 def _clean(answer: Any, **fields: Any) -> None:
-    """Set fields of an answer during construction. Everything a platform sends is cut and cleaned here, and only here."""
+    """Set fields of an answer during construction. Values from a platform are cut and cleaned only here."""
     for name, value in fields.items():
         object.__setattr__(answer, name, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A platform's tokens for acting for an account. `expires_at` is UTC; None: they do not expire, or it did not say."""
+    """A platform's tokens for an account. `expires_at` is UTC; None: they do not expire, or the platform did not say."""
 
     access: str = field(repr=False)
     refresh: str | None = field(default=None, repr=False)
@@ -76,7 +76,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Where to send the member's browser, and what to remember until it comes back.
+    """The address for the member's browser, and the values to keep until it returns.
 
     `remember` is sealed and returned to `finish` unchanged (PKCE verifier, request-token secret, client of an
     instance). `state` is what the platform will send back; for OAuth 1.0a it is the request token.
@@ -108,11 +108,10 @@ class PlatformPage:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What the rules look at in a file. Sizes in bytes, pixels, milliseconds; None: not known.
+    """The properties of a file that the rules check. Sizes are in bytes, pixels and milliseconds; None: not known.
 
-    `moves`: a picture of several frames, which no copy that we make would keep. `turned`: only a note in the file
-    (Exif's orientation) turns or mirrors it to how it is shown. `damage` is a clause that says what is wrong with the
-    bytes; None: nothing is known to be.
+    `moves`: a picture with several frames, which our variants would lose. `turned`: metadata (Exif's orientation) rotate or
+    mirror it for display. `damage` is a clause that describes the damage; None: no known damage.
     """
 
     content_type: str
@@ -133,9 +132,9 @@ class MediaInfo:
 
 @dataclass(frozen=True, slots=True)
 class DraftPart:
-    """One part as composed: sanitized HTML (or plain text) and its files, in the order they are shown.
+    """One part as composed: sanitized HTML (or plain text) and its files in display order.
 
-    `setting_media` are files that are not shown in the part, by the setting that names them; only a root has some.
+    `setting_media` are files that are not shown in the part, by the setting that names them; only a root can have some.
     """
 
     html: str
@@ -145,14 +144,14 @@ class DraftPart:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMedia:
-    """One file of a part, already in the variant the platform takes. Sizes in bytes, pixels, milliseconds.
+    """One file of a part, in the variant for the platform. Sizes are in bytes, pixels and milliseconds.
 
-    `cover_at_ms` is where in a video its cover is. `spare` is a smaller copy of a picture, for servers that refuse this
+    `cover_at_ms` is the position of a video's cover. `spare` is a smaller variant of a picture for servers that refuse this
     one as too large (`ImageRules.spare_bytes`); None: there is none, or this one is small enough.
     """
 
     id: str
-    key: str  # where it lies in our storage; read through `Api.read_media`
+    key: str  # the object key in our storage; read through `Api.read_media`
     url: str  # public address, for platforms that fetch
     content_type: str
     size_bytes: int
@@ -173,7 +172,7 @@ class OutgoingMedia:
 class OutgoingPost:
     """One part that is about to be published.
 
-    `html` is what the member wrote, sanitized; `text` is the same in the form of the provider's `Editor`.
+    `html` is the member's text, sanitized; `text` is the same in the form of the provider's `Editor`.
     `settings` is validated by the provider's model. `key` identifies part and generation, not the try, so it is the
     same for every retry. `setting_media` are files by the setting that names them; only a root has any. `staged` is
     what `stage` returned, empty if there is no media.
@@ -188,7 +187,7 @@ class OutgoingPost:
     setting_media: Mapping[str, OutgoingMedia] = field(default_factory=dict)
     staged: Mapping[str, Any] = field(default_factory=dict)
     created_at: datetime | None = (
-        None  # of the part and generation; deterministic record keys are made of it
+        None  # of the part and generation; deterministic record keys are made from it
     )
     position: int = 0
 
@@ -331,7 +330,7 @@ class Provider(ABC):
         """Finish connecting with the platform's code, or with the form's fields as JSON for `Fields`.
 
         Raises:
-            GrantRejected: the code is used up or was never ours.
+            GrantRejected: the code is used or unknown.
             ChannelDisconnected: a scope is missing; the message names it.
         """
 
@@ -344,15 +343,15 @@ class Provider(ABC):
         raise LookupError(f"{self.spec.slug} has nothing to refresh")
 
     def text_rules(self, account: Mapping[str, Any]) -> TextRules:
-        """Return how long a text of this account may be; `account` is its `Account.settings`."""
+        """Return the text rules of this account; `account` is its `Account.settings`."""
         return self.spec.text
 
     def media_rules(self, account: Mapping[str, Any], settings: Mapping[str, Any]) -> MediaRules:
-        """Return which files a part of this account may carry; `account` as in `text_rules`, `settings` the post's."""
+        """Return the media rules for a part of this account; `account` as in `text_rules`, `settings` the post's."""
         return self.spec.media_for(settings)
 
     def promise(self, account: Mapping[str, Any], *, at: datetime) -> Idempotency:
-        """Return what this account's server promises about a repeated request, as of `at`.
+        """Return the idempotency promise of this account's server, as of `at`.
 
         This is the table's promise unless the promise depends on the account's server.
         """
@@ -361,22 +360,22 @@ class Provider(ABC):
     def part_rules(
         self, account: Mapping[str, Any], settings: Mapping[str, Any], *, position: int
     ) -> TextRules:
-        """Return how long the text of the part at `position` may be; `settings` are as the member sent them."""
+        """Return the text rules for the part at `position`; `settings` are as the member sent them."""
         return self.text_rules(account)
 
     def check(
         self, parts: Sequence[DraftPart], settings: Mapping[str, Any]
     ) -> Sequence[FieldRefused]:
-        """List what the platform would refuse and the table cannot express; `settings` are already validated."""
+        """List refusals that the table cannot express; `settings` are already validated."""
         return ()
 
     def release_from_url(
         self, url: str, *, remote_id: str, username: str | None = None
     ) -> Released | None:
-        """Read which post an address names; `remote_id` and `username` are the account's.
+        """Read a release from an address; `remote_id` and `username` are the account's.
 
-        None: it names no post, or another account's. The platform is not asked, so the post may not exist, and `data`
-        is empty; `CanFindRelease` asks.
+        None: the address is not a post's, or belongs to another account. The platform is not asked, so the post may not exist,
+        and `data` is empty; `CanFindRelease` asks the platform.
         """
         return None
 
@@ -424,7 +423,7 @@ class CanLookUp(ABC):
 
 
 class CanFindRelease(ABC):
-    """The platform can be asked which post an address names, and whose it is."""
+    """The platform can be asked for the post at an address and its account."""
 
     @abstractmethod
     def find_release(self, api: Api, url: str) -> Released | None:
@@ -436,18 +435,18 @@ class CanFindRelease(ABC):
 
 
 class CanReadServer(ABC):
-    """The account's server is one of many, and reports its software and its limits.
+    """The account's server is one of many, and reports its own software and limits.
 
     They are stored with the channel, in `Account.settings`, and read again before a post is sent.
     """
 
     @abstractmethod
     def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
-        """Return whether the stored facts about the server are recent enough to rely on, as of `at`."""
+        """Return whether the stored data about the server are recent enough to rely on, as of `at`."""
 
     @abstractmethod
     def read_server(self, api: Api) -> Mapping[str, Any] | None:
-        """Ask the server, and return what to store; None if it does not answer properly."""
+        """Ask the server, and return the values to store; None if it gives no valid answer."""
 
 
 class CanListPages(ABC):
@@ -479,7 +478,7 @@ class CanMention(ABC):
 
 
 class CanReport(ABC):
-    """Metrics of the account and of single posts."""
+    """Reads metrics of the account and of single posts."""
 
     @abstractmethod
     def account_series(self, api: Api, *, days: int) -> Sequence[Series]:

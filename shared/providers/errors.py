@@ -1,4 +1,4 @@
-"""What a platform's refusal means to us: each class stands for what we do next, not for what went wrong.
+"""A platform's errors. Each class stands for what we do next, not for what went wrong.
 
 `shared/publishing/outcome.py` is the one place that acts on them. A message is for the member and is never empty;
 `Evidence` keeps the platform's own words.
@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 from shared.core.cleaning import clean_text
 
-MOST_URLS = 5  # of equal posts that a message names
+MOST_URLS = 5  # the most equal posts that a message lists
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The platform's answer as the attempt's log keeps it, trimmed and without secrets.
+    """The platform's answer as stored in the attempt's log, cut and without secrets.
 
     `status` is None when no complete answer came. `body` is at most 2,000 characters. `path` is the URL's path
     without its query.

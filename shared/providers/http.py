@@ -1,4 +1,4 @@
-"""How a provider calls its platform: requests, time limits, the mark before an irrevocable one, and what refusals mean.
+"""A provider's HTTP requests: time limits, the mark before an irrevocable request, and the meaning of refusals.
 
 One `Api` is one channel's connection to its platform for one task. Platform files never see `httpx.Client`, the
 database or another channel's token.
@@ -40,13 +40,13 @@ READ_TIMEOUT = timedelta(seconds=25)  # for the whole of a request that can be r
 LONGEST_SILENCE = timedelta(minutes=5)  # between two bytes of a long upload
 ROOM_FOR_RECORD = timedelta(seconds=7)  # of a task's time: the outcome of a post must be recorded
 LEAST_TIME_TO_ANSWER = timedelta(seconds=5)
-# With less, an irrevocable request could not be answered, or its answer not recorded.
+# With less time, an irrevocable request might not be answered, or its answer not recorded.
 LEAST_TIME_TO_SEND = LEAST_TIME_TO_ANSWER + ROOM_FOR_RECORD
 DEFAULT_RETRY_AFTER = timedelta(minutes=1)
 _MOST_DIGITS = 11  # three thousand years in seconds
 REDIRECTS = frozenset({301, 302, 307, 308})
 MAX_BODY_IN_EVIDENCE = 2_000
-MAX_BODY_READ = 20_000  # searched for secrets before it is cut, so that no part of one is kept
+MAX_BODY_READ = 20_000  # secrets are removed before it is cut, so that no part of one is kept
 MAX_WORDS = 300
 SHORT_SECRET = 6  # characters
 _SECRET_IN_JSON = re.compile(
@@ -65,7 +65,7 @@ class AppCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ChannelAccess:
-    """What is needed to act for one account. Never logged, never part of an error.
+    """The credentials of one account. Never logged and never part of an error.
 
     `details` is the connection's; its `base` may hold the address of the account's own server.
     """
@@ -86,12 +86,12 @@ class MediaReader(Protocol):
 
 
 def no_media(key: str, start: int, length: int) -> bytes:
-    """Stand in for the reader in tasks without media, where reading any is a bug."""
+    """The reader of tasks without media, in which reading is a bug."""
     raise LookupError(f"this task carries no media: {key} {start}+{length}")
 
 
 def nothing_irrevocable() -> None:
-    """Stand in for the mark in tasks that can be repeated (connecting, staging, reading)."""
+    """The mark of repeatable tasks (connecting, staging, reading)."""
 
 
 class Api:
@@ -127,7 +127,7 @@ class Api:
             self.access.details.get("base") or base_url or configured_base_url(spec)
         ).rstrip("/")
         self.read_media = read_media
-        # One post may take several requests that cannot be taken back: refusing one says nothing about the others.
+        # One post may need several irrevocable requests; a refusal of one does not apply to the others.
         self._unrefused: set[httpx.Request] = set()
         self._hidden: set[str] = set()
         self._client = client

@@ -1,4 +1,4 @@
-"""How a channel is connected and its token renewed: OAuth 2.0, OAuth 1.0a, or a form.
+"""Connects channels and renews tokens: OAuth 2.0, OAuth 1.0a, or a form.
 
 A provider inherits from `OAuth2Provider`, `OAuth1Provider` or `FormProvider` and reads the account; addresses, scopes
 and fields come from `spec.auth`. This module decides which answer of a token endpoint is final: an `invalid_grant` or
@@ -431,7 +431,7 @@ class FormProvider(Provider):
 
     @abstractmethod
     def log_in(self, api: Api, fields: Mapping[str, str]) -> Connection:
-        """Turn the form's fields into a connection.
+        """Create a connection from the form's fields.
 
         Raises:
             GrantRejected: the platform refuses what the member entered.
@@ -455,7 +455,7 @@ class FormProvider(Provider):
         return connection
 
     def read_form(self, code: str) -> dict[str, str]:
-        """Read the form from `code`: its JSON, as it is or in base64.
+        """Read the form from `code`: JSON, plain or in base64.
 
         Raises:
             InvalidInput: a field is missing or does not match its pattern.

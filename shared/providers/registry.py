@@ -1,4 +1,4 @@
-"""Which providers exist and where their code is. A provider is imported only when it is requested."""
+"""The list of providers and their modules. A provider is imported only when it is requested."""
 
 import functools
 import importlib
@@ -33,7 +33,7 @@ def provider(slug: str) -> Provider:
     """Import and return the provider that `slug` names.
 
     Raises:
-        UnknownProvider: there is none.
+        UnknownProvider: there is no such provider.
     """
     if slug not in PROVIDERS:
         raise UnknownProvider(slug)
@@ -50,7 +50,7 @@ def specs() -> Iterator[ProviderSpec]:
         yield provider(slug).spec
 
 
-# Markup, character references, and addresses that count as less than their length need space beyond the words.
+# Markup, character references, and addresses that count as less than their length need additional characters.
 _ROOM_FOR_MARKUP = 20
 
 

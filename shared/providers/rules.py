@@ -1,4 +1,4 @@
-"""What a platform would refuse in a draft, found before anything is sent; and the text it receives.
+"""Finds a platform's refusals of a draft before anything is sent, and writes the text that it receives.
 
 Pure: the same draft and table always give the same answer, so composing, the dry run and publishing agree.
 """
@@ -48,7 +48,7 @@ def check(
     *,
     account: Mapping[str, Any] | None = None,
 ) -> list[FieldRefused]:
-    """List every reason why the draft cannot be published, in the order of the parts; empty: it can.
+    """List every reason why the draft cannot be published, in the order of the parts; empty if it can.
 
     `account` is what the platform reported about the channel when it was connected (`Account.settings`).
     """
@@ -76,7 +76,7 @@ def check(
 
 
 def text_for(provider: Provider, composed: str) -> str:
-    """Write `composed` (HTML, or plain text) in the form the provider's `Editor` names, mentions included."""
+    """Convert `composed` (HTML, or plain text), including mentions, to the form of the provider's `Editor`."""
     mention = provider.format_mention if isinstance(provider, CanMention) else None
     match provider.spec.text.editor:
         case Editor.MARKDOWN:
@@ -88,11 +88,11 @@ def text_for(provider: Provider, composed: str) -> str:
 
 
 def length_of(written: str, rules: TextRules) -> int:
-    """Count a text, as `text_for` wrote it, the way the platform does."""
+    """Count a text from `text_for` as the platform does."""
     counted = written
     if (
         rules.link_length is not None and rules.unit is not TextUnit.WEIGHTED
-    ):  # which knows links itself
+    ):  # which finds links itself
         counted = text.replace_links(written, rules.link_length)
     if rules.short_mentions:
         counted = text.shorten_mentions(counted)
@@ -143,9 +143,9 @@ def _text(
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Which files a part may carry: `rules` are those of the account's server.
+    """Checks a part's files; `rules` are those of the account's server.
 
-    `name` is the platform; `holder` is what refusals call the part.
+    `name` is the platform; `holder` is the part's name in refusals.
     """
 
     name: str
@@ -230,13 +230,13 @@ def _damaged(media: MediaInfo, path: str) -> FieldRefused:
 
 
 def _unfit(name: str, media: MediaInfo, rules: ImageRules, path: str) -> FieldRefused:
-    """Refuse a picture that cannot be sent unchanged and for which no copy is made."""
+    """Refuse a picture that cannot be sent unchanged and has no variant."""
     if media.turned and is_within(media, rules):
         return _refused(
             path,
             "moving_picture",
-            f"This animated picture lies on its side, and {name} would show it so. Turn it with an image editor, or upload "
-            "it as an MP4 video.",
+            f"This animated picture is rotated by metadata, which {name} would ignore. Rotate it with an image editor, or "
+            "upload it as an MP4 video.",
         )
     refused = next(_type_and_size(name, media, rules.types, rules.max_bytes, path), None)
     if refused is None:

@@ -1,4 +1,4 @@
-"""What a platform is, as data: the table from which validation, settings forms, documentation and OAuth are made."""
+"""A platform's table: the data for validation, settings forms, documentation and OAuth."""
 
 import re
 import urllib.parse
@@ -17,14 +17,14 @@ class TextUnit(StrEnum):
     """How a platform counts the length of a text."""
 
     CHARACTERS = "characters"  # Unicode code points
-    GRAPHEMES = "graphemes"  # what a reader counts as one character
+    GRAPHEMES = "graphemes"  # grapheme clusters
     UTF16 = "utf16"  # UTF-16 code units
     BYTES = "bytes"  # UTF-8 bytes
     WEIGHTED = "weighted"  # X: most scripts count one, CJK and emoji two, a link 23
 
 
 class Editor(StrEnum):
-    """Which form of the composed text a platform receives."""
+    """The form of the composed text that a platform receives."""
 
     PLAIN = "plain"
     MARKDOWN = "markdown"
@@ -33,10 +33,10 @@ class Editor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """How long a text may be. `link_length` is what every link counts as; None: links count as written.
+    """The limits of a text. Every link counts as `link_length`; None: links count as written.
 
-    `short_mentions`: `@name@server` counts as `@name`. `used` is the length of what counts in addition to the text, such
-    as the post's content warning.
+    `short_mentions`: `@name@server` counts as `@name`. `used` is the length that counts in addition to the text, such as
+    that of the post's content warning.
     """
 
     max_length: int
@@ -50,9 +50,9 @@ class TextRules:
 
 @dataclass(frozen=True, slots=True)
 class ImageRules:
-    """Which pictures one part may carry. Sizes in bytes and pixels; `types` are the MIME types that the platform accepts.
+    """The limits of a part's pictures. Sizes are in bytes and pixels; `types` are the accepted MIME types.
 
-    `spare_bytes`: some servers of the platform accept no more than this, so a copy of that size is made too
+    `spare_bytes`: some servers of the platform accept no more than this, so a variant of that size is made too
     (`OutgoingMedia.spare`).
     """
 
@@ -75,7 +75,7 @@ class ImageRules:
 
 @dataclass(frozen=True, slots=True)
 class VideoRules:
-    """Which videos one part may carry. Sizes in bytes and pixels per frame; `types` are MIME types."""
+    """The limits of a part's videos. Sizes are in bytes and pixels per frame; `types` are MIME types."""
 
     max_count: int = 0
     max_bytes: int | None = None
@@ -87,7 +87,7 @@ class VideoRules:
 
 @dataclass(frozen=True, slots=True)
 class MediaRules:
-    """Which files one part may carry. `mixed`: pictures and videos together. `replies`: parts after the root too."""
+    """The limits of a part's files. `mixed`: pictures and videos together. `replies`: parts after the root too."""
 
     images: ImageRules = field(default_factory=ImageRules)
     videos: VideoRules = field(default_factory=VideoRules)
@@ -128,7 +128,7 @@ class IdempotencyForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """The platform's promise. After `lifetime` (None: forever) an attempt counts as one without a key.
+    """The platform's promise about repeated requests. After `lifetime` (None: forever) an attempt has no idempotency key.
 
     `source` is where the promise is documented and when it was read: a link and a month. A promise without a source is
     refused, because we resend posts in reliance on it.
@@ -216,28 +216,26 @@ class ProviderSpec:
     settings: type[BaseModel] = NoSettings
     media_settings: tuple[str, ...] = ()  # those that are a `MediaSetting`
     title_setting: str = (
-        ""  # the one that a post's title fills where it is empty; "": no title is sent
+        ""  # the setting that the post's title fills if it is empty; "": no title is sent
     )
     idempotency: Idempotency = field(default_factory=Idempotency)
     base_url: str = ""  # the API's address; `PROVIDER_BASE_URLS` overrides it
     base_url_setting: str = ""  # the setting that holds the address instead (`mastodon_url`)
-    listed_as: str = ""  # in a list of platforms, where `name` alone would name two of them
+    listed_as: str = ""  # the name in a list of platforms, if two have the same `name`
     instance: bool = False  # the member names the server to connect to
     own_hosts: tuple[
         str, ...
-    ] = ()  # the platform's own servers, where a member may name others; `.x` is every host below x
+    ] = ()  # the platform's own servers, if members can enter others; `.x` is every host below x
     choose_page: bool = False  # a page is chosen after connecting
     article: bool = False
     web3: bool = False
     tool_tip: str = ""
-    token_lifetime: timedelta | None = (
-        None  # where the platform does not say; None: does not expire
-    )
+    token_lifetime: timedelta | None = None  # if the platform does not say; None: does not expire
     refresh_ahead: timedelta = timedelta(minutes=10)
 
     @property
     def members_name_servers(self) -> bool:
-        """Whether a member can name the server: an instance, or an address in the form."""
+        """True if a member can choose the server: an instance, or an address in the form."""
         return self.instance or isinstance(self.auth, Fields)
 
     def named_host(self, details: Mapping[str, str]) -> str | None:
@@ -264,11 +262,11 @@ class ProviderSpec:
 
     @property
     def all_media(self) -> tuple[MediaRules, ...]:
-        """Every set of rules that may apply to a post. Copies of pictures are made for each."""
+        """Every set of rules that can apply to a post. Variants of pictures are made for each."""
         return (self.media, *(mode.media for mode in self.media_modes))
 
     def with_title(self, settings: Mapping[str, Any], title: str | None) -> Mapping[str, Any]:
-        """Return a post's settings, with its title filled in where the platform's setting for it is empty."""
+        """Return a post's settings; its title fills the platform's title setting if that is empty."""
         own = settings.get(self.title_setting)
         if not self.title_setting or not title or (own and not is_blank(str(own))):
             return settings

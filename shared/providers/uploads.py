@@ -1,4 +1,4 @@
-"""How a stored file reaches a platform: in ranges, with flat memory, and only while there is time.
+"""Sends stored files to a platform in ranges, with little memory, and only while there is time.
 
 There are two ways: `chunks` for platforms that accept numbered pieces (the position can be stored and resumed), and
 `RangeFile` for platforms that need one body, which is read range by range as it is sent. The body may also be assembled

@@ -1,7 +1,7 @@
-"""Which converted copy of a picture a platform needs, if any.
+"""Decides which variant of a picture a platform needs, if any.
 
-The same facts and rules always give the same plan, so the copy made when an upload completes and the file picked when
-its post is sent have the same name.
+The same properties and rules always give the same plan, so the variant that is made when an upload completes and the one
+that is picked when its post is sent have the same name.
 
 Every platform gets an upright copy of a picture that is rotated only by Exif's orientation. Image servers that write
 their own copies often drop that tag without rotating the picture: Bluesky's shows it on its side

@@ -1,6 +1,6 @@
-"""What a platform is called on the wire: `mastodon` for every Mastodon server, since `mastodon-custom` is internal.
+"""A platform's name on the wire: `mastodon` for every Mastodon server, because `mastodon-custom` is internal.
 
-The interfaces that existing programs use (the public API, webhooks and the tools) have one name for both.
+The interfaces for existing programs (the public API, webhooks and the tools) have one name for both.
 """
 
 from collections.abc import Mapping

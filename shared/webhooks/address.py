@@ -1,4 +1,4 @@
-"""Which addresses a webhook may have: those that are clearly not public are refused before they are stored.
+"""Checks webhook addresses: those that are clearly not public are refused before they are stored.
 
 Whether a name resolves to a public address is checked at every connection by the guarded client (`shared/core/net.py`).
 """
@@ -40,4 +40,4 @@ WebhookUrl = Annotated[
     AfterValidator(_check),
     Field(max_length=_LONGEST, examples=["https://hooks.example.org/roost"]),
 ]
-"""Where messages go."""
+"""The receiver's address."""

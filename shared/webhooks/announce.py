@@ -1,4 +1,4 @@
-"""How an event becomes messages to its receivers: rows with its content, and SQS messages after the commit."""
+"""Creates the messages of an event: rows with its content, and SQS messages after the commit."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Which message to a webhook is sent now, and which must wait for its turn."""
+"""Claims a message to a webhook, or makes it wait for its turn."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ CROWDED = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many messages of one organization are sent at once, to all hosts and to one."""
+    """The maximum number of an organization's messages that are sent at once, to all hosts and to one host."""
 
     per_organization: int
     per_host: int
@@ -25,7 +25,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that this process alone sends now. Secrets are sealed, newest first."""
+    """A message that only this process sends now. Secrets are sealed, newest first."""
 
     id: UUID
     organization_id: UUID
@@ -41,7 +41,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Crowded:
-    """A message that is over a bound of its organization. It waits for `turn` without using up a try."""
+    """A message over a limit of its organization. It waits for `turn` without using up a try."""
 
     organization_id: UUID
     turn: timedelta
@@ -50,7 +50,7 @@ class Crowded:
 def claim_delivery(
     session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
 ) -> Claimed | Crowded | None:
-    """Claim a message that is due. None: it is not due, another process has it, or its webhook was deleted."""
+    """Claim a due message. None: it is not due, another process has it, or its webhook was deleted."""
     row = queries.CLAIM.find(
         session,
         delivery_id=delivery_id,

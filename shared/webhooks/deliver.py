@@ -1,7 +1,7 @@
-"""What happens when a message to a webhook is due: it is claimed, signed and sent once, and the answer is recorded.
+"""Delivers a due message to a webhook: claims it, signs it, sends it once, and records the answer.
 
-A receiver that answers may get an event twice, but never misses one: if a process dies after the request, its lease
-expires and the message is sent again under the same id.
+A receiver can get an event twice, but does not miss one: if a process dies after the request, its lease expires and the
+message is sent again with the same id.
 """
 
 import math
@@ -35,14 +35,14 @@ _NOT_SENT = "The webhook was disabled before this was sent."
 
 
 class NoTimeLeft(Unavailable):
-    """The function would be stopped before the receiver has to answer; the message comes again."""
+    """The function would be stopped before the receiver's timeout; the message is received again."""
 
 
 def deliver(delivery_id: UUID, *, deadline: float) -> None:
-    """Send a message that is due; nothing if it is not, or was sent. `deadline` is a `time.monotonic()` value.
+    """Send a due message; do nothing if it is not due or was sent. `deadline` is a `time.monotonic()` value.
 
     Raises:
-        NoTimeLeft: nothing was done.
+        NoTimeLeft: there is not enough time; nothing was sent.
     """
     if deadline - time.monotonic() < LEAST_TIME.total_seconds():
         raise NoTimeLeft("There is no time left to deliver it now. Wait: Roost tries again.")
@@ -133,7 +133,7 @@ def _delay_seconds(pause: timedelta) -> int:
 
 
 def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
-    """Fail what is waiting for a webhook that was just disabled, and notify the members."""
+    """Fail the waiting messages of a webhook that was just disabled, and notify the members."""
     organization_id = OrganizationId(claimed.organization_id)
     queries.END_WAITING_DELIVERIES.run(
         session, organization_id=organization_id, webhook_id=claimed.webhook_id, error=_NOT_SENT

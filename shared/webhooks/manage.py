@@ -1,4 +1,4 @@
-"""How members create, change, test and remove webhooks, and see what was sent to them."""
+"""Creates, changes, tests and deletes webhooks, and lists their deliveries."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ from shared.webhooks.signing import new_signing_secret
 UnknownChannels: TypeAlias = Callable[[Session, OrganizationId, Sequence[UUID]], set[UUID]]
 """Returns the ids that are not the organization's channels. Channels are a higher feature, so callers pass it in."""
 
-MOST_WEBHOOKS = 50  # each is notified of every post, so this bounds the messages of one post
+MOST_WEBHOOKS = 50  # each receives every post, so this limits the messages of one post
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 _BY_A_MEMBER = "A member disabled it."
 _NOT_SENT = "The webhook was disabled before this was sent."
@@ -117,7 +117,7 @@ def change_webhook(
     *,
     unknown_channels: UnknownChannels,
 ) -> WebhookOut:
-    """Change a webhook, or switch it off and on. Switching it off drops what was not sent yet.
+    """Change, disable or enable a webhook. Disabling it drops unsent messages.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
@@ -163,7 +163,7 @@ def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookM
 
 
 def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
-    """Remove a webhook and, at once, its secrets. What was not sent yet is dropped.
+    """Delete a webhook and its secrets. Unsent messages are dropped.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
@@ -204,7 +204,7 @@ def redeliver(
 
     Raises:
         NoSuchDelivery: the webhook has no such delivery, or the organization no such webhook.
-        StillTried: it is not over yet.
+        StillTried: the delivery is still being tried.
         WebhookIsDisabled: it is switched off.
     """
     row = queries.FIND_DELIVERY.find(session, organization_id, webhook_id, delivery_id)
@@ -289,7 +289,7 @@ def _channel_ids(
     """Return the ids as they are stored.
 
     Raises:
-        InvalidInput: some are not the organization's channels.
+        InvalidInput: some ids are not the organization's channels.
     """
     ids = list(dict.fromkeys(channel.id for channel in wanted))
     unknown = unknown_channels(session, organization_id, ids) if ids else set()

@@ -1,4 +1,4 @@
-"""The tables of webhooks: who receives what, and every message that was or will be sent to them."""
+"""The tables of webhooks and of their deliveries."""
 
 import uuid
 from datetime import datetime
@@ -14,7 +14,7 @@ from shared.db.types import text_enum
 
 
 class Event(StrEnum):
-    """What a webhook can receive. `failed` is also sent for an unconfirmed post, and says which of the two it is."""
+    """The events that a webhook can receive. `failed` is also sent for an unconfirmed post; its body says which it is."""
 
     CREATED = "post.created"
     UPDATED = "post.updated"

@@ -1,4 +1,4 @@
-"""How a request to a webhook's address is made, and how much of the server's answer is kept."""
+"""Sends a request to a webhook's address, and keeps the beginning of the answer."""
 
 import functools
 import json
@@ -19,12 +19,12 @@ _BYTES_A_CHARACTER = 4
 
 
 def as_json(body: Any) -> bytes:
-    """Serialize a body as it is sent."""
+    """Serialize a body."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Send a message. Not for use inside a transaction: it waits for someone else's server."""
+    """Send a message. Do not call this inside a transaction: it waits for another server."""
     try:
         with client().stream("POST", url, content=body, headers=_USUAL | dict(headers)) as response:
             wait = retry_after(response) if "retry-after" in response.headers else None
@@ -45,7 +45,7 @@ def client() -> httpx.Client:
 
 
 def _beginning(response: httpx.Response) -> str:
-    """Read as much of the answer as is kept. If it breaks off, that changes nothing: its status decides."""
+    """Read the kept beginning of the answer. An interrupted answer is fine, because its status decides."""
     read = b""
     try:
         for chunk in response.iter_raw():

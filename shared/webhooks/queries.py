@@ -305,8 +305,8 @@ class ClaimRow(NamedTuple):
     turn_seconds: float
 
 
-# How long a message over a limit waits: one to three seconds at first, spread by a hash, and longer the longer it has
-# waited, so that a long backlog costs few claims. Messages to webhooks do not promise a second.
+# The wait of a message over a limit: one to three seconds at first, spread by a hash, and longer the longer it has waited,
+# so that a long backlog costs few claims. Webhook messages need not arrive on the second.
 _TURN_SHARE, _LONGEST_TURN_SECONDS = 8, 60
 _TURN = sql(
     """make_interval(secs => least({longest_seconds},
@@ -316,8 +316,8 @@ _TURN = sql(
     share=_TURN_SHARE,
 )
 
-# Of two messages about one delivery, the second finds the first one's lease. A holder that vanishes has used up a try.
-# The limit is checked last, since asking takes a lock.
+# Of two messages about one delivery, the second finds the first one's lease. A process that dies has used up a try. The
+# limit is checked last, because the check takes a lock.
 CLAIM = Statement(
     "claim_delivery",
     sql(

@@ -1,4 +1,4 @@
-"""When a message is retried, and when it is not: a pure table over the receiver's answer."""
+"""Decides by the receiver's answer whether a message is retried. Pure."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,7 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A receiver's answer. Without one, `status` is None and `error` says why. `retry_after` is how long it asks us to wait.
+    """A receiver's answer. Without one, `status` is None and `error` says why. `retry_after` is the requested wait.
 
     Both texts are cleaned and cut here: they come from someone else's server, and the delivery log shows them.
     """
@@ -43,17 +43,17 @@ class Answer:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the receiver has the message. A redirect does not count: the webhook's address must be corrected."""
+        """True if the receiver accepted the message. A redirect does not count: the webhook's address must be corrected."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver wants no more messages."""
+        """True if the receiver wants no more messages."""
         return self.status == _GONE
 
     @property
     def reason(self) -> str:
-        """A sentence that says why the message does not count as delivered."""
+        """The reason why the message does not count as delivered."""
         return self.error or f"The server answered {self.status}."
 
 

@@ -9,8 +9,8 @@ from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 from shared.webhooks.address import WebhookUrl
 from shared.webhooks.models import DeliveryState, Event
 
-_EVENTS = "Which events it receives; an empty list: all of them."
-_CHANNELS = "Whose posts it receives; an empty list: those of every channel."
+_EVENTS = "Events to receive; an empty list means all."
+_CHANNELS = "Channels whose posts it receives; an empty list means all."
 
 
 class WebhookChannel(WireModel):
@@ -18,7 +18,7 @@ class WebhookChannel(WireModel):
 
 
 class WebhookIn(RequestModel):
-    """Programs that know webhooks from elsewhere name no events and expect published posts alone."""
+    """A new webhook. Existing programs send no events and expect only published posts."""
 
     name: VisibleName = Field(min_length=1, max_length=100, examples=["Zapier"])
     url: WebhookUrl
@@ -42,13 +42,13 @@ class WebhookEdit(RequestModel):
 
 
 class WebhookEditById(WebhookEdit):
-    """As programs send it that know the route without an id in its address."""
+    """The same with the id in the body, for existing programs."""
 
     id: UUID
 
 
 class AddressTried(WireModel):
-    """What an address made of a body. `send`: it answered that it has it."""
+    """An address's answer to a test. `send` is true if it accepted the message."""
 
     send: bool
     response_status: int | None
@@ -84,7 +84,7 @@ class WebhookRemoved(WireModel):
 
 
 class DeliveryOut(WireModel):
-    """`eventId` is the header `webhook-id`: the same in every try, and when it is delivered again."""
+    """`eventId` is the header `webhook-id`: the same in every try and in a redelivery."""
 
     id: UUID
     event: str = Field(examples=["post.published"])
@@ -101,7 +101,7 @@ class DeliveryOut(WireModel):
 
 
 class DeliveryList(WireModel):
-    """The newest first."""
+    """Newest first."""
 
     deliveries: list[DeliveryOut]
     next_cursor: str | None

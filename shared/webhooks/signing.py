@@ -1,7 +1,7 @@
-"""How a receiver knows that a message is ours: secrets and signatures of the Standard Webhooks specification.
+"""Secrets and signatures of webhook messages, by the Standard Webhooks specification.
 
 Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md, version 1.0.0, read 2026-11. The
-symmetric scheme: HMAC-SHA256 over `{id}.{timestamp}.{body}`, the secret as base64 behind `whsec_`.
+symmetric scheme: HMAC-SHA256 over `{id}.{timestamp}.{body}`; the secret is base64 after `whsec_`.
 """
 
 import base64

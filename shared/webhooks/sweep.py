@@ -1,4 +1,4 @@
-"""What the sweep does for webhooks: send what is due and not queued, and delete what is old."""
+"""The sweep of webhooks: sends due deliveries that are not queued, and deletes old ones."""
 
 from datetime import timedelta
 
@@ -10,14 +10,12 @@ from shared.webhooks import queries
 from shared.webhooks.announce import KEPT, send_all
 from shared.webhooks.retry import MOST_TRIES
 
-GRACE = timedelta(
-    minutes=5
-)  # within which a message that is on the queue is expected to be worked off
+GRACE = timedelta(minutes=5)  # a queued message is expected to be processed within this time
 _MOST_PAGES = 100
 
 
 def send_due_deliveries() -> int:
-    """Send one page of what is due: pauses too long for a queue have ended, or a message or its process was lost."""
+    """Send one page of due deliveries that have no message: their pause was too long for a queue, or a message was lost."""
     with unit_of_work() as session:
         rows = queries.TAKE_DUE.all(
             session,

@@ -86,7 +86,7 @@ def test_a_moving_picture_that_lies_on_its_side_is_refused() -> None:
     webp = MediaInfo("image/webp", 1_000, 64, 48, moves=True, turned=True)
     [refused] = check(provider("bluesky"), [DraftPart("a", [webp])], {})
     assert refused.code == "moving_picture"
-    assert "lies on its side" in refused.message
+    assert "rotated by metadata" in refused.message
 
 
 def test_a_moving_picture_is_refused_with_the_way_out() -> None:

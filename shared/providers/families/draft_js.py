@@ -1,4 +1,4 @@
-"""A composed text in Draft.js's format, which X uses for articles: a block for each paragraph, with ranges over its text.
+"""Converts a composed text to Draft.js's format, which X uses for articles: one block per paragraph, with ranges in its text.
 
 Names and values: X's OpenAPI description 2.168 and docs.x.com/x-api/articles/writing-guide, read 2026-11. They differ from
 Draft.js's own: names are in snake_case, and entities are a list.
@@ -24,14 +24,14 @@ _NUMBERED = "ordered-list-item"
 _LISTS = frozenset({"ul", "ol"})
 _PARAGRAPH = "unstyled"
 _BETWEEN_PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
-# The guide marks handles and hashtags wherever they occur, by their text without the sign.
+# The guide marks every handle and hashtag by its text without the sign.
 _MENTION = re.compile(r"(?<![\w@#/.&])@(\w{1,15})(?![\w@])", re.ASCII)
 _HASHTAG = re.compile(r"(?<![\w@#/&])#(\w*[^\W\d_]\w*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A stretch of a block's text, in code points. `url` of a link; None: it is bold."""
+    """A range of a block's text, in code points. `url` is a link's address; None: the range is bold."""
 
     start: int
     end: int
@@ -54,7 +54,7 @@ class _Unread:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A tag that is not closed: where in the block's text it began, and before which of its words."""
+    """An open tag: its start in the block's text, and the index of its first word."""
 
     tag: str
     start: int
@@ -63,7 +63,7 @@ class _Open:
 
 
 class _Block:
-    """A block as it is written. `wide` are the places of code points that are two UTF-16 units."""
+    """A finished block. `wide` lists the positions of code points that are two UTF-16 units."""
 
     def __init__(self, type_: str, words: str, spans: Sequence[_Span]) -> None:
         self.type, self.text, self.spans = type_, words, spans
@@ -74,9 +74,9 @@ class _Block:
 def content_state(
     composed: str, *, mention: text.Mention, images: Sequence[str], media_category: str
 ) -> dict[str, Any]:
-    """Write `composed` (sanitized HTML, or plain text) as blocks and entities; `images` (media ids) follow the text.
+    """Convert `composed` (sanitized HTML, or plain text) to blocks and entities; `images` (media ids) follow the text.
 
-    Underlining has no form there and is left out. A line break within a paragraph stays one.
+    Underlining does not exist there and is left out. A line break within a paragraph is kept.
     """
     reader = _Reader(mention)
     reader.read(composed)
@@ -93,15 +93,15 @@ def content_state(
 
 
 class _Reader:
-    """Collects blocks, and where in them bold and links begin and end."""
+    """Collects blocks with the ranges of bold text and links."""
 
     def __init__(self, mention: text.Mention) -> None:
         self.blocks = [_Unread(_PARAGRAPH)]
         self._mention = mention
         self._open: list[_Open] = []
         self._in_item = False
-        self._lists: list[str] = []  # those that are open
-        self._mentioned = False  # within a mention, whose words the platform's own form replaces
+        self._lists: list[str] = []  # the open tags
+        self._mentioned = False  # within a mention, whose words are replaced by the platform's form
 
     def read(self, composed: str) -> None:
         """Read a text to its end."""
@@ -185,12 +185,12 @@ def _after_words(words: str, address: str) -> str:
 
 
 def _pieces(block: _Unread) -> Iterator[_Block]:
-    """Split a paragraph at blank lines (plain text is welcome), without space around the pieces and without empty ones."""
+    """Split a paragraph at blank lines (plain text is accepted), and strip and drop empty pieces."""
     start, words = 0, "".join(block.words)
     gaps = _BETWEEN_PARAGRAPHS.finditer(words) if block.type == _PARAGRAPH else iter(())
     ends = [*((gap.start(), gap.end()) for gap in gaps), (len(words), len(words))]
     ahead = deque(sorted(block.spans, key=lambda span: span.start))
-    here: list[_Span] = []  # a few: tags are nested `MAX_DEPTH` deep at most
+    here: list[_Span] = []  # only a few, because tags nest at most `MAX_DEPTH` deep
     for end, following in ends:
         piece = words[start:end]
         first = start + len(piece) - len(piece.lstrip())
@@ -230,7 +230,7 @@ def _written(block: _Block, entities: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _links(block: _Block) -> list[_Span]:
-    """List the links, and the addresses that are written out in the text."""
+    """List the links, and the addresses in the text."""
     links = [span for span in block.spans if span.url is not None]
     addresses = [
         _Span(one.start, one.end, one.url) for one in text.find_links(block.text, bare=False)
@@ -249,7 +249,7 @@ def _found(
 
 
 def _free_of(taken: Sequence[_Span]) -> Callable[[_Span], bool]:
-    """Return a predicate: whether a span overlaps none of `taken`, which are disjoint."""
+    """Return a predicate: true if a span overlaps none of `taken`, which are disjoint."""
     in_order = sorted(taken, key=lambda one: one.start)
     starts = [one.start for one in in_order]
 

@@ -1,1 +1,1 @@
-"""What servers of the AT Protocol share."""
+"""Shared code for servers of the AT Protocol."""

@@ -1,7 +1,7 @@
-"""Which server and handle belong to an account, by the document of its DID and not by the server that claims it.
+"""Finds an account's server and handle by its DID document, not by the server that claims the account.
 
-Anybody can run a server that answers a login with the DID of somebody else. The DID's own document names the one server
-that acts for it. Sources: atproto.com/specs/did (the two methods, `#atproto_pds`, `alsoKnownAs`), atproto.com/specs/handle,
+Anybody can run a server that answers a login with somebody else's DID. The DID document names the only server that acts
+for it. Sources: atproto.com/specs/did (the two methods, `#atproto_pds`, `alsoKnownAs`), atproto.com/specs/handle,
 w3c-ccg.github.io/did-method-web (`/.well-known/did.json`), web.plc.directory (404: unknown, 410: deactivated), read 2026-11-30.
 """
 
@@ -18,14 +18,14 @@ from shared.providers.oauth import server_address
 
 PLC_DIRECTORY = "plc.directory"
 _PLC = re.compile(r"did:plc:[a-z2-7]{24}")
-# No path, and no port, which atproto allows for localhost only: both would be written with a colon.
+# No path, and no port, which atproto allows only for localhost: both would be written with a colon.
 _WEB = re.compile(r"did:web:([a-z0-9-]+(?:\.[a-z0-9-]+)+)")
 _NO_ACCOUNT = (400, 404, 410)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a DID's document says: `server` is the origin of its PDS, `handle` is None where it names none."""
+    """The content of a DID document: `server` is the origin of its PDS; `handle` is None if it names none."""
 
     did: str
     server: str
@@ -68,7 +68,7 @@ def _document_address(did: str) -> str:
 
 
 def _origin(host: str) -> str:
-    """Return where a host is asked: `PROVIDER_BASE_URLS` may name another address for it."""
+    """Return a host's origin, which `PROVIDER_BASE_URLS` can override."""
     overridden = settings().provider_base_urls.get(host)
     return overridden.rstrip("/") if overridden else server_address(host, field="service")
 
@@ -82,7 +82,7 @@ def _server(document: Mapping[str, Any]) -> str | None:
 
 
 def _handle(document: Mapping[str, Any]) -> str | None:
-    """Return the first handle: the others say nothing."""
+    """Return the first handle; the others have no meaning."""
     names = document.get("alsoKnownAs")
     for name in names if isinstance(names, list) else []:
         if isinstance(name, str) and name.startswith("at://"):
@@ -95,5 +95,5 @@ def _dicts(value: Any) -> list[Mapping[str, Any]]:
 
 
 def server_name(address: str) -> str:
-    """Return a server's name as members read it."""
+    """Return a server's name as shown to members."""
     return urllib.parse.urlsplit(address).netloc

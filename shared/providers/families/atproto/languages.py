@@ -1,6 +1,6 @@
-"""Which languages a post is in: those that the member chose, or the one that the text's script alone decides.
+"""A post's languages: those that the member chose, or the one that the text's script implies.
 
-Latin, Cyrillic, Arabic and Han letters serve many languages each, so a text in them stays without a label. The blocks are
+Latin, Cyrillic, Arabic and Han letters are used by many languages, so a text in them gets no language. The blocks are
 those of unicode.org/Public/UCD/latest/ucd/Blocks.txt, read 2026-11-30.
 """
 
@@ -26,7 +26,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def codes_in(written: str) -> list[str]:
-    """Split codes that commas separate, each once."""
+    """Split comma-separated codes and remove duplicates."""
     return list(dict.fromkeys(code for one in written.split(",") if (code := one.strip())))
 
 
@@ -34,7 +34,7 @@ def check_codes(written: str) -> None:
     """Check that `written` names at most three languages by BCP 47 codes.
 
     Raises:
-        ValueError: it does not; the message is for the member.
+        ValueError: the codes are invalid or too many; the message is for the member.
     """
     codes = codes_in(written)
     if len(codes) > MAX_LANGUAGES:
@@ -47,7 +47,7 @@ def check_codes(written: str) -> None:
 
 
 def language_of(words: str) -> str | None:
-    """Return the language to which most letters of `words` belong; None where no script has most of them.
+    """Return the language of most letters of `words`; None if no script has most of them.
 
     A few words of another script, such as a Greek letter in a formula or a brand's name in a Korean text, change nothing.
     """

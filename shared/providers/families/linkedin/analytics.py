@@ -1,4 +1,4 @@
-"""What LinkedIn counts: a page's days, and one post as of now."""
+"""Reads LinkedIn's numbers: a platform page's daily ones, and one post's current ones."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -58,7 +58,7 @@ def page_series(api: Api, *, days: int) -> Sequence[Series]:
 
 
 def post_series(api: Api, release: Released) -> Sequence[Series]:
-    """Read one post's statistics; LinkedIn tells none under an activity's name, or of a comment."""
+    """Read one post's statistics; LinkedIn has none for an activity's URN or a comment."""
     if not release.id.startswith(("urn:li:share:", "urn:li:ugcPost:")):
         return []
     kind = "ugcPosts" if ":ugcPost:" in release.id else "shares"

@@ -1,8 +1,7 @@
-"""How pictures become a LinkedIn carousel: the pages of one document, which is uploaded while it is put together.
+"""Makes a LinkedIn carousel: pictures become the pages of one document, which is uploaded while it is assembled.
 
 Source: marketing/community-management/shares/documents-api on learn.microsoft.com/en-us/linkedin, read 2026-11: "The file
-size cannot exceed 100MB and 300 pages"; a title's length is not limited there. That at
-least two pictures make a carousel is ours.
+size cannot exceed 100MB and 300 pages"; it names no limit for a title. The minimum of two pictures is ours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +22,12 @@ from shared.providers.variants import needed_variant
 
 MIN_PAGES = 2
 MAX_PAGES = 300
-MAX_BYTES = 100_000_000  # MB, not MiB: the smaller is meant here
-PAGE_TYPE = "image/jpeg"  # what a PDF takes as it is
+MAX_BYTES = 100_000_000  # MB, not MiB, to be safe
+PAGE_TYPE = "image/jpeg"  # the type that a PDF contains unchanged
 
 
 def check_pages(root: DraftPart, rules: ImageRules) -> Iterator[FieldRefused]:
-    """Name what keeps a post's files from being a carousel, beyond what its table says."""
+    """List refusals of a post's files as a carousel, in addition to the table's."""
     path = "value.0.image"
     count = sum(not media.is_video for media in root.media)
     if count < MIN_PAGES:
@@ -38,7 +37,7 @@ def check_pages(root: DraftPart, rules: ImageRules) -> Iterator[FieldRefused]:
             f"A carousel is made of at least {MIN_PAGES} pictures; there are {count}. Add some, or switch it off.",
             {"limit": MIN_PAGES, "actual": count},
         )
-    # Of pictures that are converted it is not known yet how large the copies are.
+    # The sizes of variants are not known yet.
     as_they_are = [
         media.size_bytes
         for media in root.media
@@ -56,7 +55,7 @@ def stage_carousel(
     """Upload the pictures as one document and wait until LinkedIn has made its pages.
 
     Raises:
-        MediaRejected: a picture is damaged, or the document is larger than LinkedIn takes.
+        MediaRejected: a picture is damaged, or the document is larger than LinkedIn accepts.
     """
     if progress.get("urns"):
         return wait_for(api, progress["urns"], progress)
@@ -67,7 +66,7 @@ def stage_carousel(
 
 
 def document_of(api: Api, pictures: Sequence[OutgoingMedia], title: str) -> Assembled:
-    """Lay out the document; of each picture only the header is read.
+    """Build the document; only the header of each picture is read.
 
     Raises:
         MediaRejected: as `stage_carousel`.

@@ -1,8 +1,8 @@
-"""Which of a page's posts, or of a post's comments, may be the one whose sending LinkedIn left unanswered.
+"""Looks for an unanswered post among a page's posts, or among a post's comments.
 
 Source: marketing/community-management/shares/{posts,comments}-api on learn.microsoft.com/en-us/linkedin, read 2026-11.
-Comments are read with `r_organization_social`. In which order they come is not said, nor how many at once, so all are
-read. A program that LinkedIn has not approved may not read them at all: it answers 403 whatever the scopes are
+Comments are read with `r_organization_social`. Their order and number per request are not documented, so all are read. An
+app that LinkedIn has not approved cannot read them: LinkedIn answers 403 whatever the scopes are
 (`partnerApiSocialActions.GET_ALL`, as quoted by @nasdigital/linkedin-mcp on npm).
 """
 
@@ -59,7 +59,7 @@ def find_comments(api: Api, written: str, *, on: Released, since: datetime) -> S
 
 
 def find_own_post(api: Api, urn: str) -> Released | None:
-    """Read a post by its URN; None if it is not there, or not the page's.
+    """Read a post by its URN; None if it does not exist or is not the page's.
 
     Raises:
         Unsupported: LinkedIn does not let us read it.
@@ -69,7 +69,7 @@ def find_own_post(api: Api, urn: str) -> Released | None:
 
 
 def find_own_comment(api: Api, name: str, *, on: Released) -> Released | None:
-    """Find a comment on the post `on` by its URN; None if it is not there, or not the page's.
+    """Find a comment on the post `on` by its URN; None if it does not exist or is not the page's.
 
     Raises:
         Unsupported: LinkedIn does not let us read them, or there are too many.
@@ -82,7 +82,7 @@ def find_own_comment(api: Api, name: str, *, on: Released) -> Released | None:
 
 
 def _comments(api: Api, on: Released) -> Iterator[Mapping[str, Any]]:
-    """Read all comments, each once. A short page need not be the last; one that brings nothing new is."""
+    """Read all comments once each. A page without new comments is the last; a short one need not be."""
     seen: set[str] = set()
     read = 0
     for _ in range(MAX_PAGES):
@@ -103,10 +103,12 @@ def _comments(api: Api, on: Released) -> Iterator[Mapping[str, Any]]:
 def _read(
     api: Api, path: str, more_headers: Mapping[str, str], *, accept: tuple[int, ...] = ()
 ) -> dict[str, Any]:
-    """Read an answer; one of a status in `accept` is empty."""
+    """Read an answer; an answer with a status in `accept` is empty."""
     try:
         answer = api.request("GET", path, headers={**headers(api), **more_headers}, accept=accept)
         return api.read(answer) if answer.is_success else {}
-    except ChannelDisconnected as error:  # not to read says nothing of whether the channel may post
+    except (
+        ChannelDisconnected
+    ) as error:  # a refusal to read does not mean that the channel cannot post
         message = "LinkedIn did not answer, and does not let Roost check whether the post is there."
         raise Unsupported(message, evidence=error.evidence) from error

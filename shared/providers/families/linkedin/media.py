@@ -1,4 +1,4 @@
-"""How files get to LinkedIn: pictures and documents whole, a video in the pieces it asks for, and all waited for.
+"""Uploads files to LinkedIn (pictures and documents in one request, a video in pieces) and waits until they are processed.
 
 Source: marketing/community-management/shares/{images,videos,documents}-api on learn.microsoft.com/en-us/linkedin, read
 2026-11.
@@ -19,13 +19,13 @@ from shared.providers.uploads import RangeFile, is_time_short, read_range
 
 UPLOAD_TIMEOUT = timedelta(minutes=2)
 PROCESSING_PAUSE = timedelta(seconds=5)
-# Ours, so that memory stays flat; LinkedIn asks for pieces of 4 MiB.
+# Our own limit, to keep memory use low; LinkedIn requests pieces of 4 MiB.
 MAX_PIECE_BYTES = 8 * 1024 * 1024
 _KINDS = {"image": "images", "video": "videos", "document": "documents"}
 
 
 def stage_files(api: Api, post: OutgoingPost, progress: Mapping[str, Any]) -> Staged | Processing:
-    """Upload each file, from where the last holder stopped, then wait until all are available."""
+    """Upload each file, continuing where the last attempt stopped, then wait until all are available."""
     urns, video = list(progress.get("urns", [])), progress.get("video")
     for media in post.media[len(urns) :]:
         if is_time_short(api):
@@ -42,12 +42,12 @@ def stage_files(api: Api, post: OutgoingPost, progress: Mapping[str, Any]) -> St
 
 
 def upload_document(api: Api, document: Assembled, content_type: str) -> str:
-    """Upload a document in one request, as LinkedIn takes it, and return its URN."""
+    """Upload a document in one request, and return its URN."""
     return _upload(api, "document", RangeFile(api, document), content_type)
 
 
 def wait_for(api: Api, urns: list[str], progress: Mapping[str, Any]) -> Staged | Processing:
-    """Ask which of `urns` are available; those that were at the last time are not asked for again.
+    """Ask which of `urns` are available; those that already were are not requested again.
 
     Raises:
         MediaRejected: LinkedIn could not process a file.
@@ -87,7 +87,7 @@ def _begin_video(api: Api, media: OutgoingMedia) -> dict[str, Any]:
 
 
 def _continue_video(api: Api, media: OutgoingMedia, video: Mapping[str, Any]) -> dict[str, Any]:
-    """Send pieces until none is left or time is short; `etags` says how many are there."""
+    """Send pieces until none is left or time is short; there is one entry in `etags` per sent piece."""
     etags = list(video["etags"])
     for url, first, last in video["pieces"][len(etags) :]:
         answer = api.request(
@@ -120,10 +120,10 @@ def _finish_video(api: Api, video: Mapping[str, Any]) -> None:
 def _initialize(
     api: Api, kind: str, wish: Mapping[str, Any], *, size: int | None = None
 ) -> tuple[dict[str, Any], list[list[Any]]]:
-    """Ask where a file goes. With a `size` it goes in pieces: the address, first and last byte of each.
+    """Ask for a file's upload address. With a `size`, return its pieces: the address, first and last byte of each.
 
     Raises:
-        PlatformUnavailable: the answer names no file of that kind, or pieces that are not those of the file.
+        PlatformUnavailable: the answer has no such address, or its pieces do not match the file.
     """
     answer = api.request(
         "POST",
@@ -141,7 +141,7 @@ def _initialize(
 
 
 def _pieces(upload: Mapping[str, Any], size: int) -> list[list[Any]] | None:
-    """Read in which pieces a file is wanted; None if they are not the whole file, in order."""
+    """Read the requested pieces of a file; None if they are not the whole file in order."""
     pieces: list[list[Any]] = []
     at = 0
     for piece in objects_in(upload, "uploadInstructions"):

@@ -1,4 +1,4 @@
-"""How a LinkedIn post or comment is named, and which one an address names."""
+"""The ids and addresses of LinkedIn posts and comments."""
 
 import re
 import urllib.parse
@@ -15,26 +15,26 @@ _COMMENT = re.compile(r"urn:li:comment:\((?:urn:li:)?(?:share|ugcPost|activity):
 
 
 def released(urn: str) -> Released:
-    """Name a post."""
+    """Return the release of a post."""
     return Released(id=urn, url=f"https://www.linkedin.com/feed/update/{urn}")
 
 
 def released_comment(urn: str, *, on: Released) -> Released:
-    """Name a comment on the post `on`."""
+    """Return the release of a comment on the post `on`."""
     return Released(id=urn, url=f"{on.url}?commentUrn={quoted(urn)}")
 
 
 def named_comment(name: str, *, on: Released) -> Released:
-    """Name a comment on the post `on` by its number or its URN, of which LinkedIn says either.
+    """Return the release of a comment on the post `on` from its number or its URN: LinkedIn returns either.
 
-    The URN names the post by its activity, which a release does not know; one comment must have one name here.
+    The URN contains the post's activity, which a release does not know, so it is reduced to one form.
     """
     number = name.removesuffix(")").rsplit(",", 1)[-1]
     return released_comment(f"urn:li:comment:({on.id.removeprefix('urn:li:')},{number})", on=on)
 
 
 def release_at(url: str) -> Released | None:
-    """Read `/feed/update/<urn>` and `/posts/<words>-activity-<number>-<letters>`, or the comment either names.
+    """Read `/feed/update/<urn>` and `/posts/<words>-activity-<number>-<letters>`, or the comment in either.
 
     An address does not say whose post it is.
     """

@@ -1,7 +1,7 @@
-"""How LinkedIn is spoken to: headers, names of things, and what its refusals mean.
+"""LinkedIn's REST protocol: headers, URNs, and the meaning of its refusals.
 
 Source: learn.microsoft.com/en-us/linkedin, the pages named below, read 2026-11. Every request names a version; a URN in
-a path or a query is quoted; what was created is named by a header.
+a path or a query is quoted; a header contains the id of a created object.
 """
 
 import urllib.parse
@@ -22,34 +22,34 @@ from shared.providers.http import Api, misconfigured, said
 
 # A version lives at least a year (marketing/versioning) and ends in the middle of its month: 202601 on 15 January 2027
 # (marketing/integrations/migrations). Raise this before June 2027; a version that has ended answers 426.
-VERSION = "202606"  # the pages have it (`?view=li-lms-2026-06`), so it is out
+VERSION = "202606"  # the documentation has it (`?view=li-lms-2026-06`), so it is released
 
 
 def headers(api: Api) -> dict[str, str]:
-    """Return what every request to the API carries."""
+    """Return the headers of every request to the API."""
     return {**bearer(api), "LinkedIn-Version": VERSION, "X-Restli-Protocol-Version": "2.0.0"}
 
 
 def bearer(api: Api) -> dict[str, str]:
-    """Return what an upload carries, which knows no versions."""
+    """Return the headers of an upload, which has no version."""
     return {"Authorization": f"Bearer {api.access.access_token}"}
 
 
 def quoted(urn: str) -> str:
-    """Write a URN as a path or a query takes it."""
+    """Quote a URN for a path or a query."""
     return urllib.parse.quote(urn, safe="")
 
 
 def page_urn(api: Api) -> str:
-    """Name the page that this line is of."""
+    """Return the URN of this connection's page."""
     return f"urn:li:organization:{api.access.remote_id}"
 
 
 def created_id(api: Api, answer: httpx.Response) -> str:
-    """Read the id of what was created from the header that carries it.
+    """Read a created object's id from its header.
 
     Raises:
-        OutcomeUnknown: nothing is named, so what was created cannot be told.
+        OutcomeUnknown: the header is missing, so the created object is unknown.
     """
     created = urllib.parse.unquote(
         answer.headers.get("x-restli-id") or answer.headers.get("x-linkedin-id", "")
@@ -62,7 +62,7 @@ def created_id(api: Api, answer: httpx.Response) -> str:
 
 
 def read_refusal(response: httpx.Response) -> ProviderError | None:
-    """Read LinkedIn's sentences; its codes are shared by unlike failures."""
+    """Classify a refusal by LinkedIn's sentences, because different errors share its codes."""
     words, status = said(response), response.status_code
     if status == 429:
         is_daily = "DAY limit" in words

@@ -1,15 +1,15 @@
-"""How a text is written for LinkedIn: posts are "little text", in which markup must be escaped; comments are plain.
+"""Writes texts for LinkedIn: posts are "little text", in which markup must be escaped; comments are plain text.
 
 Source: marketing/community-management/shares/little-text-format on learn.microsoft.com/en-us/linkedin ("all reserved
 characters need to be escaped"), the list as quoted in github.com/xorbitsai/xagent/issues/2555, both read 2026-11. The
-page's example of a hashtag has the sign bare; we escape it there too, as its rule says and other programs do.
+documentation's example of a hashtag does not escape the sign; we do, as its rule says and other programs do.
 """
 
 import re
 
 from shared.core.text import word_hashtags
 
-# Names are bounded, so that signs that begin no mention cost no more than others.
+# Names have a maximum length, so that signs that do not begin a mention are no slower than others.
 _MENTION = re.compile(r"@\[([^\]]{1,300})\]\((urn:li:(?:organization|person):[\w-]+)\)")
 _SPECIAL = re.compile(r"([\\|{}@\[\]()<>#*_~])")
 
@@ -37,5 +37,5 @@ def _escaped(plain: str) -> str:
 
 
 def comment_text(written: str) -> str:
-    """Write a text as a comment shows it: nothing is escaped there, and a mention is its name."""
+    """Write a text for a comment: nothing is escaped, and a mention becomes its name."""
     return _MENTION.sub(r"\1", written)

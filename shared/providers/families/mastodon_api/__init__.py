@@ -1,1 +1,1 @@
-"""What servers that speak Mastodon's API report about themselves, and what their software promises."""
+"""Shared code for servers with Mastodon's API: their instance documents and their software's promises."""

@@ -1,7 +1,7 @@
-"""Which 503 answers come from Mastodon itself, so that the request they answer is over?
+"""Recognizes 503 answers from Mastodon itself, after which the request has ended.
 
 Mastodon answers 503 with one of three sentences: it could not fetch remote data, could not verify a certificate, or met
-a lock, an open circuit breaker or a silent storage. Source: app/controllers/api/base_controller.rb and, since 4.3,
+a lock, an open circuit breaker or an unavailable storage. Source: app/controllers/api/base_controller.rb and, since 4.3,
 app/controllers/concerns/api/error_handling.rb of mastodon/mastodon, read 2026-11-30. The status may have been created
 by then, so it is looked up before the request is repeated. The lock may be held by an earlier copy of the request, so
 this counts only while every copy was answered (`AttemptContext.request_ended`).
@@ -25,7 +25,7 @@ _SENTENCES = frozenset(
 
 
 def has_ended(response: httpx.Response) -> bool:
-    """Return whether Mastodon itself answered 503, after which nothing of the request runs any more."""
+    """Return whether Mastodon itself answered 503, after which the request no longer runs."""
     if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
         return False
     try:

@@ -1,7 +1,7 @@
-"""What a server reports about itself in its instance document, and what of that is kept with a channel.
+"""Reads a server's instance document and keeps the needed values with a channel.
 
-Source: docs.joinmastodon.org/entities/Instance and /entities/V1_Instance, read 2026-11. Servers leave fields out, set
-them to null or to 0; whatever is not a positive number counts as not said.
+Source: docs.joinmastodon.org/entities/Instance and /entities/V1_Instance, read 2026-11. Servers leave fields out, or set
+them to null or 0; a value that is not a positive number counts as missing.
 """
 
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ _PLAIN = "text/plain"
 
 
 def read_instance(api: Api, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Ask the server for its document, and return what a channel keeps of it; {} when it cannot be read.
+    """Request the server's document, and return the values to keep; {} if it cannot be read.
 
     A document that does not clearly say what the server runs is compared with NodeInfo.
 
-    The document's second version is asked for first. Where it is missing, or does not say how long a post may be, the
-    first version, which older servers and many other programs have, fills the gaps.
+    The document's second version is requested first. If it is missing or lacks the maximum length of a post, the first
+    version, which older servers and many other programs have, fills the gaps.
     """
     document = _document(api, "/api/v2/instance", headers)
     if not document or not _configuration(document, "statuses").get("max_characters"):
@@ -57,9 +57,9 @@ def read_instance(api: Api, headers: Mapping[str, str]) -> dict[str, Any]:
 def kept(
     document: Mapping[str, Any], *, read_at: datetime, software: Software | None = None
 ) -> dict[str, Any]:
-    """Return what a channel keeps of a document: the software, its limits, and when that was read.
+    """Return the values of a document to keep: the software, its limits, and the time of reading.
 
-    `software` is known better than by the document; None: the document alone says it.
+    `software` is better known than from the document; None: only the document names it.
     """
     software, statuses = software or software_of(document), _configuration(document, "statuses")
     longest = _positive(statuses.get("max_characters")) or _positive(document.get("max_toot_chars"))
@@ -76,7 +76,7 @@ def kept(
 
 
 def is_stale(account: Mapping[str, Any], *, at: datetime) -> bool:
-    """Return whether the server should be asked again who it is; `at` is the present time."""
+    """Return whether the document should be read again; `at` is the current time."""
     try:
         read_at = clock.as_utc(datetime.fromisoformat(account["serverReadAt"]))
     except (KeyError, TypeError, ValueError):
@@ -85,12 +85,12 @@ def is_stale(account: Mapping[str, Any], *, at: datetime) -> bool:
 
 
 def software_in(account: Mapping[str, Any]) -> Software:
-    """Return the software that a channel's account was last seen on."""
+    """Return the last known software of a channel's server."""
     return Software(str(account.get("software") or ""), str(account.get("softwareVersion") or ""))
 
 
 def text_rules_of(account: Mapping[str, Any], table: TextRules) -> TextRules:
-    """Return how long a text may be there, and how it is counted.
+    """Return the server's text rules: the maximum length and how it is counted.
 
     Only Mastodon and its forks are known to count graphemes, a link as 23 and a mention without its server.
     """
@@ -104,7 +104,7 @@ def text_rules_of(account: Mapping[str, Any], table: TextRules) -> TextRules:
 
 
 def media_rules_of(account: Mapping[str, Any], table: MediaRules) -> MediaRules:
-    """Return which files a part may carry there: the table, narrowed by what the server says."""
+    """Return the server's media rules: the table, narrowed by the server's own limits."""
     said = account.get("media")
     if not isinstance(said, Mapping):
         return table
@@ -132,7 +132,7 @@ def media_rules_of(account: Mapping[str, Any], table: MediaRules) -> MediaRules:
 
 
 def _media(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the rules for files. A video limit of 0 says that there are no videos; other limits of 0 say nothing."""
+    """Read the rules for files. A video limit of 0 means no videos; other limits of 0 have no meaning."""
     said = _configuration(document, "media_attachments")
     upload = document.get("upload_limit")  # Pleroma's, for any file
     types = said.get("supported_mime_types")
@@ -154,7 +154,7 @@ def _media(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _document(api: Api, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Read one document; {} when there is none, or none that can be read. Nothing depends on it that cannot wait."""
+    """Read one document; {} if it is missing or unreadable, because it is needed only later."""
     try:
         return api.read(api.request("GET", path, headers=headers, timeout=LONGEST_ANSWER))
     except ProviderError:
@@ -168,7 +168,7 @@ def _configuration(document: Mapping[str, Any], section: str) -> Mapping[str, An
 
 
 def _formats(document: Mapping[str, Any]) -> list[Any]:
-    """List the forms in which a post may be written, where the server says; Mastodon itself says nothing.
+    """List the server's text formats, if it reports any; Mastodon itself does not.
 
     glitch-soc and GoToSocial: `configuration.statuses.supported_mime_types`
     (github.com/superseriousbusiness/gotosocial/pull/1370, read 2026-11); Pleroma: `pleroma.metadata.post_formats`.

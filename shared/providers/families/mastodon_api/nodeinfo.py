@@ -1,8 +1,8 @@
-"""What software a server says it runs in its NodeInfo document, which most programs of the fediverse have.
+"""Reads a server's software from its NodeInfo document, which most programs of the fediverse have.
 
-Source: nodeinfo.diaspora.software/protocol.html and its schemas 2.0 and 2.1, read 2026-11-30. The document is named by a
-list of links; only one on the server itself is followed. Both answers are bounded by `Api`, and are as untrusted as
-the instance document.
+Source: nodeinfo.diaspora.software/protocol.html and its schemas 2.0 and 2.1, read 2026-11-30. A list of
+links names the document; only links to the server itself are followed. `Api` limits both answers, and they are as
+untrusted as the instance document.
 """
 
 import re
@@ -20,7 +20,7 @@ _SCHEMA = re.compile(r"https?://nodeinfo\.diaspora\.software/ns/schema/(\d)\.(\d
 
 
 def read_software(api: Api) -> Software | None:
-    """Ask the server; None if it does not answer, or names no software."""
+    """Ask the server; None if it does not answer or names no software."""
     try:
         path = _path(api)
         if path is None:

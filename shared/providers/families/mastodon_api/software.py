@@ -1,7 +1,7 @@
-"""Which software a server of Mastodon's API runs, by its own document, and what that software is known to promise.
+"""Recognizes a server's software from its own document, and lists what that software promises.
 
-A promise holds for the software that makes it. Many programs answer under Mastodon's API, with a version that begins
-like Mastodon's; only the name says which it is.
+A promise is valid only for its own software. Many programs have Mastodon's API, with a version that begins like
+Mastodon's; only the name distinguishes them.
 """
 
 import re
@@ -19,7 +19,7 @@ MAX_LENGTH = 100  # of a name or version that is kept
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """The program behind a server. `name` is in lower case, and empty where the document does not tell."""
+    """The program behind a server. `name` is in lower case, and empty if the document does not have it."""
 
     name: str = ""
     version: str = ""
@@ -27,7 +27,7 @@ class Software:
 
 @dataclass(frozen=True, slots=True)
 class KeyPromise:
-    """A program that keeps the keys of the Idempotency-Key header, from a version on, for `lifetime`."""
+    """A program that keeps idempotency keys for `lifetime`, from a version on."""
 
     name: str
     since: tuple[int, int]
@@ -37,14 +37,14 @@ class KeyPromise:
 
 @dataclass(frozen=True, slots=True)
 class NoPromise:
-    """A program that is known, and known not to keep keys that can be relied on: `why`, by what was read."""
+    """A known program without reliable idempotency keys; `why` is from the source that was read."""
 
     name: str
     why: str
     source: str
 
 
-# The one place that says who keeps keys. What is not listed keeps none: its posts are looked up, never repeated.
+# The only list of programs with idempotency keys. For a program that is not listed, posts are looked up, never repeated.
 KEEPS_KEYS = (
     KeyPromise(
         MASTODON,
@@ -62,7 +62,7 @@ _PLEROMA_CACHE = (
     "each after its request has ended, so it recognizes neither a request beside it nor one of some time ago"
 )
 NOT_READ = "its source was not read, so nothing is known"
-# These programs are recognized, so that nobody takes them for Mastodon.
+# These programs are recognized so that they do not count as Mastodon.
 KEEPS_NONE = (
     NoPromise(
         "pleroma",
@@ -100,8 +100,8 @@ KEEPS_NONE = (
     NoPromise("sharkey", NOT_READ, "https://activitypub.software/TransFem-org/Sharkey"),
 )
 
-# What Mastodon's own builds and its forks write behind the plus of a version, such as `4.3.0+glitch`. These forks leave
-# app/services/post_status_service.rb, where keys are kept, as it is. `pr` is Mastodon's own build of a pull request.
+# The part after the plus in versions of Mastodon's own builds and its forks, such as `4.3.0+glitch`. These forks do not
+# change app/services/post_status_service.rb, which keeps the keys. `pr` is Mastodon's own build of a pull request.
 _FORKS = frozenset(
     {"glitch", "hometown", "ecko", "chuckya", "kmyblue", "fedibird", "nightly", "pr"}
 )
@@ -118,9 +118,9 @@ _OWN_SOURCE = "github.com/mastodon/mastodon"
 
 
 def software_of(document: Mapping[str, Any]) -> Software:
-    """Read which program wrote an instance document (of `/api/v1/instance` or `/api/v2/instance`).
+    """Return the program of an instance document (`/api/v1/instance` or `/api/v2/instance`).
 
-    Mastodon is assumed only where the version is one of Mastodon's or of a listed fork, and no other name is given.
+    Mastodon is assumed only if the version has the form of Mastodon's or a listed fork's, and no other name is given.
     """
     version = _text(document.get("version"))
     if found_name := named(document.get("software")):
@@ -141,9 +141,9 @@ def software_of(document: Mapping[str, Any]) -> Software:
 
 
 def is_clear(document: Mapping[str, Any]) -> bool:
-    """Return whether a document names its software, or that of Mastodon's own source code.
+    """Return whether a document names its software explicitly, or Mastodon's source code.
 
-    A version of Mastodon's form alone is no name: other programs write one too.
+    A version in Mastodon's form alone is not enough, because other programs write one too.
     """
     software = software_of(document)
     return bool(software.name) and (
@@ -156,9 +156,9 @@ def is_clear(document: Mapping[str, Any]) -> bool:
 def agreed(software: Software, nodeinfo: Software | None) -> Software:
     """Return the software that two documents of a server agree on.
 
-    `software` is the instance document's, which leaves it open or has no more than a version of Mastodon's form. If
-    NodeInfo names another program, that is what the server runs. If NodeInfo alone names Mastodon, nothing is known: the
-    instance document has no version of Mastodon's, and contradicts it.
+    `software` is from the instance document, which does not name it or only has a version in Mastodon's form. If NodeInfo
+    names another program, the server runs that one. If only NodeInfo names Mastodon, the software is unknown, because the
+    instance document has no version of Mastodon's and contradicts it.
     """
     if nodeinfo is None:
         return software
@@ -181,7 +181,7 @@ def named(software: Any) -> Software | None:
 
 
 def promise_of(software: Software) -> Idempotency:
-    """Return what a program is known to promise about a repeated request."""
+    """Return a program's known idempotency promise."""
     for promise in KEEPS_KEYS:
         if software.name == promise.name and _at_least(software.version, promise.since):
             return Idempotency(IdempotencyForm.HEADER, promise.lifetime, promise.source)
