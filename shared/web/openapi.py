@@ -363,9 +363,9 @@ def _drop_defaults(schemas: Mapping[str, Any]) -> None:
                 continue
             default = field.pop("default")
             if default not in (None, [], {}):
-                words = field.get("description", "")
+                description = field.get("description", "")
                 words = f"Left out: `{json.dumps(default)}`."
-                field["description"] = f"{words} {words}".strip()
+                field["description"] = f"{description} {words}".strip()
 
 
 def _who_and_how_often(operation: Mapping[str, Any]) -> str:
