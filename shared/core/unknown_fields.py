@@ -94,10 +94,11 @@ def names_of(model: type[BaseModel]) -> list[str]:
 
 @functools.cache
 def _types_of(model: type[BaseModel]) -> Mapping[str, Any]:
-    """Return the type of each field by its names."""
+    """Return the type of each field by its names; None for one that holds no model, which is not searched."""
     types_by_name: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        types_by_name[name] = types_by_name[field.alias or name] = field.annotation
+        kind = field.annotation if models_in(field.annotation) else None
+        types_by_name[name] = types_by_name[field.alias or name] = kind
     return types_by_name
 
 
@@ -108,7 +109,8 @@ def _of_model(model: type[BaseModel], value: Any, path: str) -> Iterator[str]:
     for name, inner in value.items():
         where = f"{path}{name}"
         if name in known:
-            yield from _of_type(known[name], inner, f"{where}.")
+            if known[name] is not None:
+                yield from _of_type(known[name], inner, f"{where}.")
         elif model.model_config.get("extra") != "allow":
             yield where
 

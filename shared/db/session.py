@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pg8000
-from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
@@ -138,9 +138,13 @@ def read_only() -> Iterator[Session]:
 
 
 def execute_alone(
-    statement: Executable, values: Mapping[str, Any] | None = None
+    statement: Executable | str,
+    values: Mapping[str, Any] | Sequence[Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Sequence[Row[Any]]:
     """Run one statement in autocommit, as its own transaction, and return its rows.
+
+    A `str` is sent as it is, with `values` in the order of its parameters and its execution `options`.
 
     It is run once more if it clashed, or if the connection broke and the statement was certainly not executed, only
     reads, or declares `.execution_options(repeatable=True)`. A repeatable statement stores and returns the same when it runs
@@ -151,31 +155,37 @@ def execute_alone(
         Clashed: another transaction interfered twice.
     """
     try:
-        return _execute_alone(statement, values)
+        return _execute_alone(statement, values, options)
     except Clashed:
         log.warning("database.clashed")
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
         log.warning("database.reconnected")
-    return _execute_alone(statement, values)
+    return _execute_alone(statement, values, options)
 
 
-def _execute_alone(statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+def _execute_alone(
+    statement: Executable | str, values: Any, options: Mapping[str, Any] | None
+) -> Sequence[Row[Any]]:
     with _telling_clashes(), autocommit() as connection:
-        found: Any = connection.execute(statement, values)
+        found: CursorResult[Any]
+        if isinstance(statement, str):
+            found = connection.exec_driver_sql(statement, values, execution_options=options)
+        else:
+            found = connection.execute(statement, values)
         return found.all() if found.returns_rows else ()
 
 
 @contextmanager
-def autocommit() -> Iterator[Session | Connection]:
+def autocommit() -> Iterator[Connection]:
     """Open a connection in autocommit for statements only: a session costs a third of a statement more."""
     if _bound is None:
         with _autocommit_engine().connect() as connection:
             yield connection
         return
     with _open(Session, autocommit=True) as session:
-        yield session
+        yield session.connection()
 
 
 def run(work: Callable[[Session], T]) -> T:

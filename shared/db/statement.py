@@ -32,7 +32,6 @@ from operator import itemgetter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 from sqlalchemy import ColumnElement, CursorResult, Result
-from sqlalchemy import text as text_clause
 from sqlalchemy.orm import Session
 
 from shared.db.base import Base
@@ -101,14 +100,13 @@ class Statement(Generic[P, R]):
 
     `params` is a NamedTuple; `row` is a NamedTuple, or a frozen dataclass if rows of several statements share fields.
     `:name` in `text` is the parameter with that name; the columns of the result are the fields of `row` in any order.
-    `sql` is the text that is sent, and `executable` is the same for SQLAlchemy. A `repeatable` statement stores and returns
-    the same when it is executed twice, or the difference does no harm. A `custom_plan` statement is planned each time for
-    its values; all others are planned once, for any values.
+    `sql` is the text that is sent. A `repeatable` statement stores and returns the same when it is executed twice, or the
+    difference does no harm. A `custom_plan` statement is planned each time for its values; all others are planned once, for
+    any values.
     """
 
     __slots__ = (
         "_read",
-        "executable",
         "name",
         "options",
         "params",
@@ -130,7 +128,6 @@ class Statement(Generic[P, R]):
         self.name, self.text, self.params, self.row = name, text, params, row
         self.sql = _numbered(text, params)
         self.options = {"repeatable": repeatable, "custom_plan": custom_plan}
-        self.executable = text_clause(text).execution_options(**self.options)
         self._read: Callable[[Any], R] | None = None
 
     def __repr__(self) -> str:
@@ -175,10 +172,7 @@ class Statement(Generic[P, R]):
     def alone(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
         """Run the statement in autocommit, as its own transaction (`execute_alone`), and return its rows."""
         values = self.params(*args, **kwargs)
-        rows = execute_alone(
-            self.executable,
-            values._asdict(),  # type: ignore[attr-defined]  # of every NamedTuple
-        )
+        rows = execute_alone(self.sql, values or None, self.options)
         return list(map(self._read or _reader(rows[0]._fields, self.row), rows)) if rows else []
 
     def _execute(self, session: Session, values: tuple[Any, ...]) -> CursorResult[Any]:

@@ -193,12 +193,17 @@ class Queued:
         return cls(*(getattr(row, name) for name in cls.__slots__))
 
     @property
+    def wait(self) -> timedelta:
+        """How long it waits, as `wait_seconds` says."""
+        return timedelta(seconds=self.wait_seconds)
+
+    @property
     def hint(self) -> Hint:
         """The hint that publishes it. Its schedule has another name for every revision and every arming."""
         name = schedule_name(self.id, self.revision, self.arm_count)
         return publish_hint(
             self,
-            wait=timedelta(seconds=self.wait_seconds),
+            wait=self.wait,
             schedule=Schedule(name=name, at=self.due_at),
         )
 
@@ -219,8 +224,8 @@ def arm(parts: Sequence[Queued]) -> None:
 
     A part that is near and carries media is also handed to `stage`; a far one's media wait for `prepare`.
     """
-    near = [part for part in parts if is_near(part.hint.wait)]
-    far = [part for part in parts if not is_near(part.hint.wait)]
+    near = [part for part in parts if is_near(part.wait)]
+    far = [part for part in parts if not is_near(part.wait)]
     if near:
         media = [stage_hint(part) for part in near if part.has_media]
         send([*(part.hint for part in near), *media])

@@ -27,8 +27,10 @@ _DETAILS = ("alt", "thumbnailTimestamp")
 
 def with_setting_media(thread: Thread, slug: str) -> Thread:
     """Add the files that the settings name to the root's list."""
-    root, *replies = thread.parts
     named = _named(thread.settings, provider(slug).spec.media_settings)
+    if not named:
+        return thread
+    root, *replies = thread.parts
     return replace(thread, parts=[replace(root, media=[*root.media, *named]), *replies])
 
 
@@ -42,6 +44,8 @@ def with_kept_details(thread: Thread, before: Sequence[StoredPart]) -> Thread:
 
     A file is looked for in the part of the same place first, then in the others: parts and files may have moved.
     """
+    if not any(part.media for part in thread.parts):
+        return thread
     stored = [[*shown_media(part.media)] for part in living(before)] if before else []
     parts = []
     for number, part in enumerate(thread.parts):

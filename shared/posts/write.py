@@ -77,11 +77,12 @@ class Stored:
     plan: Plan
     channel: ChannelSummary
     root: WrittenRoot
+    content_hash: str
 
     @property
     def says(self) -> tuple[UUID, str]:
         """Where it says what: the same of two posts that a reader would take for one."""
-        return self.channel.id, self.plan.thread.parts[0].content_hash
+        return self.channel.id, self.content_hash
 
 
 def write(
@@ -130,7 +131,12 @@ def write(
         raise _overtaken(plans)
     _arm(session, author.organization_id, plans, written.values())
     return [
-        Stored(plan, channels[plan.thread.channel_id], written[thread[0].id])
+        Stored(
+            plan,
+            channels[plan.thread.channel_id],
+            written[thread[0].id],
+            thread[0].content_hash,
+        )
         for plan, thread in zip(plans, rows, strict=True)
     ]
 

@@ -26,7 +26,7 @@ SCHEMES = frozenset({"http", "https", "mailto"})
 # nh3 0.3 copies the whole text so far at each `&amp;`, so it gets this noncharacter instead, which no text contains.
 _AMPERSAND = "\ufdd0"
 
-# A text is converted several times in one request: to count it for each channel, and to compare it.
+# A text is converted several times in one request: once for each channel, to count it, and to compare it.
 _REMEMBERED, _REMEMBERED_CHARACTERS = 64, 20_000
 
 Mention = Callable[[str, str], str]
@@ -38,6 +38,12 @@ def sanitize(composed: str) -> str:
 
     Brackets that do not begin a tag are text and stay. nh3 gets balanced and shallow input, so its time is linear.
     """
+    clean = _sanitized if len(composed) <= _REMEMBERED_CHARACTERS else _sanitized.__wrapped__
+    return clean(composed)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _sanitized(composed: str) -> str:
     import nh3  # its import takes 5 ms, which only functions that accept or send texts should spend
 
     cleaned = nh3.clean(

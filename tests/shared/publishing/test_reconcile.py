@@ -260,11 +260,11 @@ class TestBrokenConnection:
         root = a_thread(world, "keyless", due_in=NOW)
         left, pauses = iter(range(6)), list[float]()
 
-        def away(executed: Any, values: Any = None) -> Any:
-            is_record = executed is record_queries.RECORD_RELEASED.executable
+        def away(executed: str, *rest: Any) -> Any:
+            is_record = executed == record_queries.RECORD_RELEASED.sql
             if is_record and next(left, None) is not None:
                 raise InterfaceError("update", {}, Exception("network error"))
-            return execute_alone(executed, values)
+            return execute_alone(executed, *rest)
 
         monkeypatch.setattr(statement, "execute_alone", away)
         monkeypatch.setattr(run_module, "record", partial(record, pause=pauses.append))
