@@ -29,6 +29,7 @@ from shared.providers.spec import (
 MAX_POSTING_TIMES = 100
 MAX_ADDITIONAL_SETTINGS = 100
 FURTHEST_OFFSET = 14 * 60  # Kiribati is 14 hours ahead of UTC; nothing is further behind than 12
+_REMEMBERED = 256
 
 
 def _known_timezone(name: str) -> str:
@@ -232,10 +233,13 @@ def _form_field(field: FormField) -> FormFieldOut:
     )
 
 
+# Most channels have the rules of their platform or of one of a few servers.
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _text(rules: TextRules) -> TextOut:
     return TextOut.model_validate(rules)
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _media(rules: MediaRules) -> MediaRulesOut:
     images, videos = rules.images, rules.videos
     return MediaRulesOut(
