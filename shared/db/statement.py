@@ -31,7 +31,7 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
-from sqlalchemy import ColumnElement, CursorResult, Result
+from sqlalchemy import ColumnElement, Connection, CursorResult, Result
 from sqlalchemy.orm import Session
 
 from shared.db.base import Base
@@ -133,7 +133,7 @@ class Statement(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Statement {self.name}>"
 
-    def all(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> list[R]:
+    def all(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> list[R]:
         """Return all rows."""
         result = self._execute(session, self.params(*args, **kwargs))
         rows = result.cursor.fetchall()
@@ -141,7 +141,7 @@ class Statement(Generic[P, R]):
         result.close()
         return list(map(read, rows))
 
-    def find(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> R | None:
+    def find(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> R | None:
         """Return the row, or None if there is none.
 
         Raises:
@@ -152,7 +152,7 @@ class Statement(Generic[P, R]):
             raise ValueError(f"{self.name} returned {len(rows)} rows, not one")
         return rows[0] if rows else None
 
-    def one(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> R:
+    def one(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the only row.
 
         Raises:
@@ -163,7 +163,7 @@ class Statement(Generic[P, R]):
             raise ValueError(f"{self.name} returned {len(rows)} rows, not one")
         return rows[0]
 
-    def run(self, session: Session, *args: P.args, **kwargs: P.kwargs) -> int:
+    def run(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> int:
         """Execute the statement and return the number of rows it wrote."""
         result = self._execute(session, self.params(*args, **kwargs))
         result.close()
@@ -175,11 +175,11 @@ class Statement(Generic[P, R]):
         rows = execute_alone(self.sql, values or None, self.options)
         return list(map(self._read or _reader(rows[0]._fields, self.row), rows)) if rows else []
 
-    def _execute(self, session: Session, values: tuple[Any, ...]) -> CursorResult[Any]:
-        session.flush()
-        return session.connection().exec_driver_sql(
-            self.sql, values or None, execution_options=self.options
-        )
+    def _execute(self, session: Session | Connection, values: tuple[Any, ...]) -> CursorResult[Any]:
+        if isinstance(session, Session):
+            session.flush()
+            session = session.connection()
+        return session.exec_driver_sql(self.sql, values or None, execution_options=self.options)
 
     def _reader(self, result: CursorResult[Any]) -> Callable[[Any], R]:
         self._read = _reader(result.keys(), self.row)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, TextClause, text
 
 import shared
-from shared.access import context
+from shared.access.context_queries import By, identify_by
 from shared.core.ids import new_id
 from shared.db import migrate
 from shared.db.base import Base
@@ -40,10 +40,11 @@ PLANS = text("""
 
 def statements() -> Mapping[str, str]:
     """Return every statement that a module of `shared` names, and those that say who is calling, as they are sent."""
-    found: dict[str, TextClause] = {
-        f"access.context, by {by}": context._written(by, None, True) for by in context._SEATS
+    found: dict[str, TextClause] = {}
+    values = {
+        statement.name: statement.sql
+        for statement in (identify_by(by, None, reads_profile=True) for by in By)
     }
-    values = {}
     for module in pkgutil.walk_packages(shared.__path__, "shared."):
         if ".migrations" not in module.name:
             for name, value in vars(importlib.import_module(module.name)).items():

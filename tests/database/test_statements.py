@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import shared
+from shared.access.context_queries import every_way
 from shared.db.statement import NoParams, NoRow, Sql, Statement, literals, sql
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def modules() -> Iterator[ModuleType]:
 
 
 def statements() -> list[Statement[..., Any]]:
-    found: dict[int, Statement[..., Any]] = {}
+    found: dict[int, Statement[..., Any]] = {id(one): one for one in every_way()}
     for module in modules():
         for value in vars(module).values():
             for one in value if isinstance(value, tuple) else (value,):

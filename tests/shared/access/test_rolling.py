@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from shared.access.context import PARTS_OF_WINDOW, Credentials, identify
+from shared.access.context import Credentials, identify
+from shared.access.context_queries import PARTS_OF_WINDOW
 from shared.access.errors import RateLimitReached
 from shared.access.give_back import give_back
 from shared.access.policy import Quota, Rate, Rule, Who
