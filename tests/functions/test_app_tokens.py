@@ -159,7 +159,9 @@ class TestRefresh:
         assert form(Gateway(app), asked).json["error"] == "invalid_grant"
         assert may(access) == 401
 
-    @pytest.mark.parametrize("wrong", ["other_program", "invented", "access_token", "who_left"])
+    @pytest.mark.parametrize(
+        "wrong", ["other_program", "invented", "access_token", "who_left", "who_left_and_returned"]
+    )
     def test_refuses(
         self, session: Session, browser: Gateway, refreshing: AProgram, wrong: str
     ) -> None:
@@ -174,6 +176,8 @@ class TestRefresh:
                 token = access
             case "who_left":
                 session.execute(text("update members set disabled = true"))
+            case "who_left_and_returned":
+                session.execute(text("update members set created_at = now() + interval '1 second'"))
         answer = refresh(program, token)
         assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
 
@@ -209,6 +213,14 @@ class TestUnused:
             )
             assert may(token) == status
         assert browser.get("/oauth/grants").json["grants"] == []
+
+    def test_consent_given_again_begins_its_ninety_days_anew(
+        self, session: Session, browser: Gateway
+    ) -> None:
+        program = a_registered_program(session)
+        token_of(browser, program)
+        session.execute(text("update oauth_grants set last_used_at = now() - interval '91 days'"))
+        assert may(token_of(browser, program)) == 200
 
 
 class TestRevoke:

@@ -248,9 +248,22 @@ class TestConsentPage:
         session.add(
             Member(id=new_id(), organization_id=other.id, user_id=member.user_id, role=Role.EDITOR)
         )
+        closed = an_organization(session, name="Third Ltd")
+        session.add(
+            Member(
+                id=new_id(),
+                organization_id=closed.id,
+                user_id=member.user_id,
+                role=Role.EDITOR,
+                disabled=True,
+            )
+        )
         session.flush()
         answer = self.ask(browser, static.asks())
         assert answer.status == 200
+        assert (
+            "Third Ltd" not in answer.text
+        )  # where the member is shut out, nothing can be allowed
         for part in (
             "Newsroom", "Writes news.", "publish and delete", "cannot administer", "https://newsroom.example",
         ):  # fmt: skip

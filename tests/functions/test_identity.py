@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from botocore.exceptions import EndpointConnectionError
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session as DbSession
@@ -396,6 +397,20 @@ class TestForgottenPassword:
         assert stranger.post("/auth/login", login).json == {"login": True}
         assert stranger.post("/auth/forgot-return", new).status == 422
 
+    def test_new_password_opens_an_account_that_wrong_ones_locked(
+        self, browser: Gateway, session: DbSession
+    ) -> None:
+        """Else whoever forgot it, tried ten and set a new one is told for a quarter of an hour that it is wrong."""
+        user = a_user(session)
+        for _ in range(sessions.WRONG_PASSWORDS_ALLOWED):
+            browser.post("/auth/login", {"email": user.email, "password": "wrong"})
+        browser.post("/auth/forgot", {"email": user.email})
+        code = mailed_code("token")
+        new = {"token": code, "password": "new password", "repeatPassword": "new password"}
+        assert browser.post("/auth/forgot-return", new).json == {"reset": True}
+        login = {"email": user.email, "password": "new password"}
+        assert browser.post("/auth/login", login).json == {"login": True}
+
     def test_passwords_must_be_the_same(self, browser: Gateway) -> None:
         body = {"token": "x", "password": "new password", "repeatPassword": "another one"}
         answer = browser.post("/auth/forgot-return", body)
@@ -516,6 +531,16 @@ class TestLogout:
         assert (answer.json, answer.headers["logout"]) == ({"logout": True}, "true")
         assert not browser.cookies
         assert copy.get("/user/self").status == 401
+        assert copy.post("/auth/renew").status == 401
+
+    def test_ends_the_session_by_a_token_that_has_expired(
+        self, browser: Gateway, session: DbSession
+    ) -> None:
+        """Who comes back after an hour and leaves is gone too: a copy of what renews is good for nothing."""
+        log_in(session, browser)
+        copy = Gateway(app, cookies=dict(browser.cookies))
+        with time_machine.travel(clock.now() + timedelta(days=1), tick=False):
+            assert browser.post("/user/logout").status == 200
         assert copy.post("/auth/renew").status == 401
 
     def test_without_a_session_it_clears_the_cookies_all_the_same(self, browser: Gateway) -> None:

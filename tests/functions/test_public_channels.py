@@ -670,6 +670,14 @@ class TestUsers:
         session.execute(update(Member).values(disabled=True))
         refused(api.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
 
+    def test_not_by_a_key_that_an_operator_left_behind_in_another_organization(
+        self, session: Session, api: Gateway, member: Member
+    ) -> None:
+        self.make_operator(session)
+        session.execute(update(Member).values(disabled=True))
+        a_member(session, an_organization(session), session.get_one(User, member.user_id))
+        refused(api.get(f"{V1}/users", query={"name": "a"}), 403, "Unauthorized")
+
     def test_a_name_is_needed(self, session: Session, api: Gateway) -> None:
         answer = api.get(f"{V1}/users")
         assert answer.status == 400

@@ -168,6 +168,19 @@ class TestGiveBack:
         assert caller.holds() == ([], [])
         assert caller.call().remaining == 2
 
+    def test_a_call_by_the_key_of_before_is_taken_off_while_that_is_good(
+        self, session: Session, caller: Caller
+    ) -> None:
+        caller.call()
+        replaced = (
+            "update api_keys set previous_hash = key_hash, key_hash = '\\x00',"
+            " previous_ends_at = now() + make_interval(secs => :left)"
+        )
+        session.execute(text(replaced), {"left": 1})
+        assert caller.give_back() == 0
+        session.execute(text("update api_keys set previous_ends_at = now()"))
+        assert caller.give_back() is None
+
 
 def test_two_at_once_do_not_take_the_last_place_twice(committed: Engine, aws: None) -> None:
     with unit_of_work() as session:
