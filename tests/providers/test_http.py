@@ -66,6 +66,7 @@ class TestRequest:
             (httpx.PoolTimeout("busy"), PlatformUnavailable),
             (httpx.ReadTimeout("silence"), OutcomeUnknown),
             (httpx.WriteTimeout("stuck"), OutcomeUnknown),
+            (httpx.WriteError("broken pipe"), OutcomeUnknown),
             (httpx.RemoteProtocolError("half an answer"), OutcomeUnknown),
             (httpx.ReadError("reset"), OutcomeUnknown),
         ],

@@ -10,9 +10,19 @@ import pytest
 from sqlalchemy import text
 
 from shared.core import clock
-from shared.providers.base import Found, OutgoingPost, Processing, Released, ThreadPosition
+from shared.providers import registry
+from shared.providers.base import (
+    CanReadServer,
+    Found,
+    OutgoingPost,
+    Processing,
+    Released,
+    ThreadPosition,
+)
 from shared.providers.http import Api
+from shared.providers.spec import Idempotency
 from shared.publishing.outcome import LONGEST_RUN
+from shared.publishing.reconcile import reconcile
 from shared.publishing.run import publish_due
 from tests.fakes.platform import Answer, Keyed, Keyless, Searchable, Slow, no_connection, refuse
 from tests.shared.publishing.world import Stopped, World, a_thread
@@ -221,6 +231,45 @@ class TestAccepted:
         root = a_thread(world, "slow", due_in=SOON)
         world.run(until=2 * TWO_HOURS)
         assert world.states(root.id)[0] == "unconfirmed"
+
+
+class TestServerJustRead:
+    """What a server promises may be known only once it was asked, right before the post is sent."""
+
+    def test_its_keys_count_at_once(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Federated(Keyed, CanReadServer):
+            def knows_server(self, account: Mapping[str, Any], *, at: datetime) -> bool:
+                return "keys" in account
+
+            def read_server(self, api: Api) -> Mapping[str, Any]:
+                return {"keys": True}
+
+            def promise(self, account: Mapping[str, Any], *, at: datetime) -> Idempotency:
+                return self.spec.idempotency if account.get("keys") else Idempotency()
+
+        monkeypatch.setattr(registry.provider("keyed"), "__class__", Federated)
+        world.platform.answers.append(world.platform.accept_and_drop)
+        root = a_thread(world, "keyed", due_in=NOW)
+        world.run()
+        assert world.states(root.id)[0] == "published"
+        assert world.platform.texts().count("one") == 1
+
+
+class TestVanished:
+    def test_the_doubt_is_as_old_as_the_mark(self, world: World) -> None:
+        """A publisher that was lost a while ago asks no more than the rest of the time in which its request may run."""
+        world.platform.answers.append(stop)
+        root = a_thread(world, "keyed", due_in=NOW)
+        with pytest.raises(Stopped):
+            publish_due(root.id, root.revision, deadline=time.monotonic() + 20)
+        gone = timedelta(minutes=8)
+        world.pass_time(gone.total_seconds())
+        reconcile()
+        with world.engine.connect() as connection:
+            left = connection.execute(
+                text("select extract(epoch from resume_at - now())::float8 from attempts")
+            ).scalar_one()
+        assert left <= (LONGEST_RUN - gone).total_seconds()
 
 
 class TestRepeated:

@@ -118,6 +118,19 @@ class TestGenerations:
             ).scalars()
         assert release == "post-1"
 
+    def test_members_are_notified_of_a_doubt_again(self, world: World) -> None:
+        """Whoever has just sent it again waits for the word on that, and the first one says nothing of it."""
+        root, _of_before = lost(world)
+        run_module.mark_sending(taken(root))
+        world.pass_time(80)
+        reconcile()
+        assert world.states(root.id)[0] == "unconfirmed"
+        with world.engine.connect() as connection:
+            told = connection.execute(
+                text("select count(*) from notifications where title like 'Check whether%'")
+            ).scalar_one()
+        assert told == 2
+
     @pytest.mark.parametrize("phase", ["queued", "publishing"])
     def test_a_late_refusal_of_before_changes_nothing(self, world: World, phase: str) -> None:
         """Finding 8.12."""

@@ -213,6 +213,24 @@ class TestAfter:
         assert "7 posts like it are there" in next_.error.message
         assert "https://example.org/4 and 2 more" in next_.error.message
 
+    @pytest.mark.parametrize(
+        ("age", "expected"),
+        [(HOUR - KEY_MARGIN - SECOND, "wait:repeat"), (HOUR - KEY_MARGIN, "unconfirmed")],
+    )
+    def test_what_was_accepted_is_repeated_only_while_its_key_lasts(
+        self, age: timedelta, expected: str
+    ) -> None:
+        """The key is as old as the attempt; later the platform would take the repetition for another post."""
+        context = AttemptContext(
+            accepted=True,
+            task=Task.RESUME,
+            rounds=MAX_TRIES,
+            has_key=True,
+            key_lifetime=HOUR,
+            age=age,
+        )
+        assert kind(after(PlatformUnavailable("503"), context)) == expected
+
     def test_repetitions_end(self) -> None:
         context = AttemptContext(
             sent=True, has_key=True, task=Task.REPEAT, rounds=len(REPEAT_AFTER) - 1

@@ -152,6 +152,15 @@ class TestStage:
         world.run()
         assert world.states(root.id) == ["published", "published"]
 
+    def test_a_due_post_fails_as_soon_as_its_media_are_refused(self, world: World) -> None:
+        """Members read it at once, and not when a sweep, which may be hourly, finds the post overdue."""
+        root = a_thread(world, "keyless", due_in=NOW, media=True)
+        world.platform.answers.append(refuse(415, message="too many pixels"))
+        while world.deliver_due():
+            pass
+        assert staging(world).state == "failed"
+        assert world.states(root.id) == ["failed", "failed"]
+
     def test_a_platform_that_is_away_is_asked_again(self, world: World) -> None:
         world.platform.answers += [no_connection, no_connection]
         root = a_thread(world, "keyless", due_in=SOON, media=True)
