@@ -144,6 +144,22 @@ class TestFunctions:
         with pytest.raises(build.BuildRefused, match="IdentityFunction"):
             build._check_sizes({each.name: each for each in (layer, function)})
 
+    @pytest.mark.parametrize(
+        ("name", "layers"),
+        [
+            ("IdentityFunction", ("DependenciesLayer",)),
+            ("VariantsFunction", ("DependenciesLayer", "PicturesLayer")),
+            ("PicturesLayer", ()),
+        ],
+    )
+    def test_layers_count_with_the_functions_that_have_them(
+        self, name: str, layers: tuple[str, ...], tmp_path: Path, template: dict[str, Any]
+    ) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "code.py").write_text("pass")
+        measured = build._measured(name, template, tmp_path)
+        assert (measured.layers, measured.unzipped_bytes) == (layers, 4)
+
 
 class TestTemplate:
     def test_the_built_template_points_at_the_artifacts(

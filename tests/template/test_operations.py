@@ -61,6 +61,14 @@ class TestAlarms:
         # An hourly sweep of a stage that may sleep, and a late minute of one that does not, are no reason to ring.
         assert alarm["Period"] == {"Fn::If": ["MaySleep", 7200, 180]}
 
+    def test_a_sweep_that_does_not_run_rings_and_one_that_comes_hourly_does_not(
+        self, of_type: OfType
+    ) -> None:
+        """A period as long as the rate holds no sweep whenever one begins a second late."""
+        alarm = of_type("AWS::CloudWatch::Alarm")["ReconcileSilentAlarm"]
+        assert alarm["TreatMissingData"] == "breaching"
+        assert alarm["Period"] == {"Fn::If": ["MaySleep", 7200, 900]}
+
     def test_every_alarm_tells_somebody_and_says_what_to_do(self, of_type: OfType) -> None:
         guide = (ROOT / "docs" / "operations.md").read_text()
         anchors = {
