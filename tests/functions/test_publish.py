@@ -119,8 +119,13 @@ def test_the_sweep_says_what_it_found(world: World, platform: Platform) -> None:
     assert found["overdue"] == 1
 
 
-def test_a_message_that_only_warms_is_taken_and_publishes_nothing(platform: Platform) -> None:
+@pytest.mark.parametrize(
+    "body", ['{"warm": true}', '{"warm": true, "correlationId": "of-the-request"}']
+)
+def test_a_message_that_only_warms_is_taken_and_publishes_nothing(
+    platform: Platform, body: str
+) -> None:
     """Finding 7.13."""
-    record = {**event("publish_batch")["Records"][0], "body": '{"warm": true}'}
+    record = {**event("publish_batch")["Records"][0], "body": body}
     assert publish.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
     assert platform.requests == []

@@ -152,6 +152,20 @@ class TestReady:
         answer = gateway.get("/health/ready")
         assert answer.json["dependencies"]["queue"] == "failing"
 
+    def test_waits_no_longer_when_several_hang(
+        self,
+        gateway: Gateway,
+        session: Session,
+        services: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Whoever asks gives up after some seconds, and would be told nothing."""
+        monkeypatch.setattr(health, "_PATIENCE", timedelta(seconds=0.5))
+        monkeypatch.setattr(health, "ask_queue", lambda: time.sleep(1.5))
+        monkeypatch.setattr(health, "ask_storage", lambda: time.sleep(0.9))
+        answer = gateway.get("/health/ready")
+        assert answer.json["dependencies"]["storage"] == "failing"
+
 
 class TestDocument:
     def test_is_the_committed_one_and_current(self, gateway: Gateway) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Query
 from pydantic import Field
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
 from shared.access.policy import PERSON, POLICY, SIGN_UP, Rule, Who
 from shared.core.errors import Conflict, FieldProblem, InvalidInput, TooManyRequests
@@ -99,6 +99,10 @@ _FAILURES: dict[str, Exception] = {
     "unforeseen": Broken("the password is hunter2"),
     "connection": InterfaceError("select 1", {}, Exception("gone")),
     "server": OperationalError("select 1", {}, Exception("gone")),
+    # A writer that became a reader refuses every write and is no class of its own.
+    "reader": ProgrammingError(
+        "insert", {}, Exception({"C": "25006"}), connection_invalidated=True
+    ),
     "full": OperationalError("insert", {}, Exception({"C": "53100", "M": "No space left"})),
 }
 
@@ -131,7 +135,7 @@ class TestProblem:
         answer = gateway.get("/items/fails/often")
         assert (answer.status, answer.headers["retry-after"]) == (429, "7")
 
-    @pytest.mark.parametrize("how", ["connection", "server"])
+    @pytest.mark.parametrize("how", ["connection", "server", "reader"])
     def test_of_a_database_that_does_not_answer_is_503(self, gateway: Gateway, how: str) -> None:
         answer = gateway.get(f"/items/fails/{how}")
         assert (answer.status, answer.json["code"]) == (503, "unavailable")
@@ -328,8 +332,9 @@ class TestHeaders:
         assert gateway.get("/items").headers["x-request-id"] == "request-from-gateway"
         given = gateway.get("/items", headers={"x-request-id": "from-client-1"})
         assert given.headers["x-request-id"] == "from-client-1"
-        forged = gateway.get("/items", headers={"x-request-id": "a b\n{}"})
-        assert forged.headers["x-request-id"] == "request-from-gateway"
+        for forged in ("a b\n{}", "from-client-1\n{}", "from-client-1" * 10):
+            answer = gateway.get("/items", headers={"x-request-id": forged})
+            assert answer.headers["x-request-id"] == "request-from-gateway"
 
     def test_request_id_stands_in_the_log(self, gateway: Gateway, log_lines: io.StringIO) -> None:
         gateway.get("/items/fails/unforeseen", headers={"x-request-id": "from-client-2"})
