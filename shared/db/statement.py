@@ -31,10 +31,9 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Result
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.orm import Session
 
-from shared.db.base import Base
 from shared.db.session import execute_alone
 
 P = ParamSpec("P")
@@ -184,16 +183,6 @@ class Statement(Generic[P, R]):
     def _reader(self, result: CursorResult[Any]) -> Callable[[Any], R]:
         self._read = _reader(result.keys(), self.row)
         return self._read
-
-
-def columns(model: type[Base], row: type[R], **others: ColumnElement[Any]) -> list[Any]:
-    """Return the columns of `model` that a SQLAlchemy statement must select for `row`; `others` are from elsewhere."""
-    return [others[name] if name in others else getattr(model, name) for name in fields_of(row)]
-
-
-def read(result: Result[Any], row: type[R]) -> list[R]:
-    """Return the rows of a SQLAlchemy statement as `row`, whose fields are the statement's columns."""
-    return list(map(_reader(result.keys(), row), result))
 
 
 def _numbered(text: Sql, params: Callable[..., Any]) -> str:

@@ -1,13 +1,9 @@
-"""Column and row types that SQLAlchemy lacks: an enum stored as text, and a row of a hand-written statement."""
+"""How an enum is stored: as text, with a check that it is one of its members."""
 
 import re
 from enum import StrEnum
-from typing import Any, TypeAlias
 
-from sqlalchemy import Enum, Row
-
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-"""A row whose columns its statement names."""
+from sqlalchemy import Enum
 
 
 def text_enum(members: type[StrEnum], *, name: str = "") -> Enum:

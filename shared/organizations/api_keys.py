@@ -10,6 +10,7 @@ from shared.core import clock
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId, new_id
+from shared.db.statement import to_json
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
 from shared.organizations.schemas import ApiKeyChange, ApiKeyMade, ApiKeyOut
@@ -67,8 +68,9 @@ def change_api_key(
     if wanted.scopes:
         values["scopes"] = sorted(wanted.scopes)
     if "expires_at" in wanted.model_fields_set:
-        values["expires_at"] = wanted.expires_at
-    row = queries.change_api_key(session, organization_id, key_id, values)
+        ends = wanted.expires_at
+        values["expires_at"] = ends.isoformat() if ends else None
+    row = queries.CHANGE_API_KEY.find(session, organization_id, key_id, to_json(values))
     if row is None:
         raise NoSuchApiKey
     return ApiKeyOut.model_validate(row)

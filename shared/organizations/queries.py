@@ -1,16 +1,14 @@
 """Which statements read and write organizations, their members and their API keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, UserId, new_id
-from shared.db.statement import NoRow, Statement, columns, read, sql
-from shared.organizations.models import ApiKey, Organization
+from shared.db.statement import Json, NoRow, Statement, sql
 
 KEY_WRITES = "write"  # the scope of an API key that may change something
 LIVE_KEY = sql("k.revoked_at is null and (k.expires_at is null or k.expires_at > now())")
@@ -108,20 +106,26 @@ def lock_organization(session: Session, organization_id: OrganizationId) -> None
     LOCK_ORGANIZATION.all(session, organization_id)
 
 
-def update_organization(
-    session: Session, organization_id: OrganizationId, values: dict[str, Any]
-) -> OrganizationRow:
-    """Change an organization and return it."""
-    [row] = read(
-        session.execute(
-            update(Organization)
-            .where(Organization.id == organization_id)
-            .values(**values)
-            .returning(*columns(Organization, OrganizationRow))
-        ),
-        OrganizationRow,
-    )
-    return row
+class OrganizationChanges(NamedTuple):
+    """`changes`: the columns to change, with their values."""
+
+    organization_id: OrganizationId
+    changes: Json
+
+
+CHANGE_ORGANIZATION = Statement(
+    "change_organization",
+    sql("""
+        update organizations o set updated_at = now(), (name, description, timezone) = (
+            select changed.name, changed.description, changed.timezone
+            from jsonb_populate_record(o, cast(:changes as jsonb)) changed)
+        where o.id = :organization_id
+        returning o.id, o.name, o.description, o.timezone, o.plan
+    """),
+    params=OrganizationChanges,
+    row=OrganizationRow,
+)
+"""Change an organization and return it."""
 
 
 class MemberRow(NamedTuple):
@@ -402,21 +406,30 @@ REVOKE_API_KEY = Statement(
 """Revoke a key."""
 
 
-def change_api_key(
-    session: Session, organization_id: OrganizationId, key_id: UUID, values: Mapping[str, Any]
-) -> KeyRow | None:
-    """Change a key's name, scopes or end, and return its row; None if there is no such key."""
-    changed = session.execute(
-        update(ApiKey)
-        .where(
-            ApiKey.organization_id == organization_id,
-            ApiKey.id == key_id,
-            ApiKey.revoked_at.is_(None),
-        )
-        .values(**values)
-        .returning(*columns(ApiKey, KeyRow))
-    )
-    return next(iter(read(changed, KeyRow)), None)
+class KeyChanges(NamedTuple):
+    """`changes`: the columns to change, with their values."""
+
+    organization_id: OrganizationId
+    key_id: UUID
+    changes: Json
+
+
+CHANGE_API_KEY = Statement(
+    "change_api_key",
+    sql(
+        """
+        update api_keys k set updated_at = now(), (name, scopes, expires_at) = (
+            select changed.name, changed.scopes, changed.expires_at
+            from jsonb_populate_record(k, cast(:changes as jsonb)) changed)
+        where k.organization_id = :organization_id and k.id = :key_id and k.revoked_at is null
+        returning {key}
+        """,
+        key=_KEY,
+    ),
+    params=KeyChanges,
+    row=KeyRow,
+)
+"""Change a key's name, scopes or end; no row: there is no such key."""
 
 
 def _uuid(words: str) -> UUID | None:

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId
+from shared.db.statement import to_json
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchOrganization
 from shared.organizations.schemas import (
@@ -39,7 +40,7 @@ def change_organization(
             problems=[problem],
         )
     return OrganizationOut.model_validate(
-        queries.update_organization(session, organization_id, values)
+        queries.CHANGE_ORGANIZATION.one(session, organization_id, to_json(values))
     )
 
 

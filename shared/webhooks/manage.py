@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
@@ -25,7 +24,7 @@ from shared.webhooks.errors import (
     TooManyWebhooks,
     WebhookIsDisabled,
 )
-from shared.webhooks.models import TEST_EVENT, DeliveryState, Webhook
+from shared.webhooks.models import TEST_EVENT, DeliveryState
 from shared.webhooks.post import as_json, post
 from shared.webhooks.queries import WebhookRow
 from shared.webhooks.schemas import (
@@ -132,9 +131,15 @@ def change_webhook(
         )
     if wanted.url is not None or wanted.disabled is False:
         values["failing_since"] = None
-    if wanted.disabled is not None:
-        values |= _switched(off=wanted.disabled)
-    row = _found(queries.change_webhook(session, organization_id, webhook_id, **values))
+    changed = queries.CHANGE_WEBHOOK.find(
+        session,
+        organization_id,
+        webhook_id,
+        changes=to_json(values),
+        disabled=wanted.disabled,
+        reason=_BY_A_MEMBER,
+    )
+    row = _found(changed)
     if wanted.disabled:
         _end_waiting(session, organization_id, webhook_id)
     return _out(row)
@@ -151,13 +156,12 @@ def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookM
     secret = new_signing_secret()
     sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
     with unit_of_work() as session:
-        row = queries.change_webhook(
+        row = queries.ROTATE_SECRET.find(
             session,
             organization_id,
             webhook_id,
             secret=sealed,
-            previous_secret=Webhook.secret,
-            previous_ends_at=func.now() + OLD_SECRET_SIGNS_FOR,
+            old_signs_seconds=OLD_SECRET_SIGNS_FOR.total_seconds(),
         )
     return _made(_found(row), secret)
 
@@ -168,8 +172,8 @@ def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id
     Raises:
         NoSuchWebhook: the organization has no such webhook.
     """
-    values = {"deleted_at": func.now(), "secret": b"", "previous_secret": None}
-    _found(queries.change_webhook(session, organization_id, webhook_id, **values))
+    if not queries.DELETE_WEBHOOK.run(session, organization_id, webhook_id):
+        raise NoSuchWebhook
     _end_waiting(session, organization_id, webhook_id)
 
 
@@ -231,12 +235,18 @@ def list_deliveries(
         NoSuchWebhook: the organization has no such webhook.
         InvalidInput: the cursor is not one of ours.
     """
-    before = _read(cursor) if cursor else None
-    rows = queries.list_deliveries(
-        session, organization_id, webhook_id, before=before, limit=limit + 1
+    before_time, before_id = _read(cursor) if cursor else (None, None)
+    found = queries.LIST_DELIVERIES.all(
+        session,
+        organization_id,
+        webhook_id,
+        before_time=before_time,
+        before_id=before_id,
+        limit=limit + 1,
     )
-    if rows is None:
+    if not found:
         raise NoSuchWebhook
+    rows = [row for row in found if row.is_delivery]
     page, more = rows[:limit], len(rows) > limit
     return DeliveryList(
         deliveries=[DeliveryOut.model_validate(row) for row in page],
@@ -248,15 +258,6 @@ def list_deliveries(
 
 def _end_waiting(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
     queries.END_WAITING_DELIVERIES.run(session, organization_id, webhook_id, error=_NOT_SENT)
-
-
-def _switched(*, off: bool) -> dict[str, Any]:
-    if off:
-        return {
-            "disabled_at": func.coalesce(Webhook.disabled_at, func.now()),
-            "disabled_reason": func.coalesce(Webhook.disabled_reason, _BY_A_MEMBER),
-        }
-    return {"disabled_at": None, "disabled_reason": None}
 
 
 def _send(

@@ -1,16 +1,13 @@
 """Which statements read and write webhooks, and the messages to them. Times are compared by the database's clock."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_, update
-from sqlalchemy.orm import Session
-
 from shared.core.ids import OrganizationId
-from shared.db.statement import Json, NoRow, Statement, columns, read, sql
+from shared.db.statement import Json, NoRow, Statement, sql
 from shared.webhooks.announce import body_kept_until
-from shared.webhooks.models import Webhook, WebhookBody, WebhookDelivery
 
 
 class OfOrganization(NamedTuple):
@@ -113,27 +110,79 @@ ADD_WEBHOOK = Statement(
 """Add a webhook and return it."""
 
 
-def change_webhook(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID, **values: Any
-) -> WebhookRow | None:
-    """Change a webhook and return it, or None if there is none."""
-    changed = session.execute(
-        update(Webhook)
-        .where(
-            Webhook.organization_id == organization_id,
-            Webhook.id == webhook_id,
-            Webhook.deleted_at.is_(None),
-        )
-        .values(updated_at=func.now(), **values)
-        .returning(*columns(Webhook, WebhookRow))
-    )
-    return next(iter(read(changed, WebhookRow)), None)
+class WebhookChanges(NamedTuple):
+    """`changes`: the columns to change, with their values. `disabled` None: it stays as it is."""
+
+    organization_id: OrganizationId
+    webhook_id: UUID
+    changes: Json
+    disabled: bool | None
+    reason: str
+
+
+CHANGE_WEBHOOK = Statement(
+    "change_webhook",
+    sql(
+        """
+        update webhooks w set updated_at = now(),
+            disabled_at = case cast(:disabled as boolean)
+                when true then coalesce(w.disabled_at, now()) when false then null else w.disabled_at end,
+            disabled_reason = case cast(:disabled as boolean)
+                when true then coalesce(w.disabled_reason, :reason) when false then null else w.disabled_reason end,
+            (name, url, events, channel_ids, failing_since) = (
+                select changed.name, changed.url, changed.events, changed.channel_ids, changed.failing_since
+                from jsonb_populate_record(w, cast(:changes as jsonb)) changed)
+        where w.organization_id = :organization_id and w.id = :webhook_id and w.deleted_at is null
+        returning {shown}
+        """,
+        shown=_SHOWN,
+    ),
+    params=WebhookChanges,
+    row=WebhookRow,
+)
+"""Change a webhook, and disable or enable it; no row: there is none."""
+
+
+class NewSecret(NamedTuple):
+    organization_id: OrganizationId
+    webhook_id: UUID
+    secret: bytes
+    old_signs_seconds: float
+
+
+ROTATE_SECRET = Statement(
+    "rotate_webhook_secret",
+    sql(
+        """
+        update webhooks set secret = :secret, previous_secret = secret,
+            previous_ends_at = now() + make_interval(secs => :old_signs_seconds), updated_at = now()
+        where organization_id = :organization_id and id = :webhook_id and deleted_at is null
+        returning {shown}
+        """,
+        shown=_SHOWN,
+    ),
+    params=NewSecret,
+    row=WebhookRow,
+)
+"""Replace a webhook's secret; the old one signs for a while. No row: there is none."""
+
+DELETE_WEBHOOK = Statement(
+    "delete_webhook",
+    sql("""
+        update webhooks set deleted_at = now(), secret = '', previous_secret = null, updated_at = now()
+        where organization_id = :organization_id and id = :webhook_id and deleted_at is null
+    """),
+    params=OfWebhook,
+    row=NoRow,
+)
+"""Mark a webhook as deleted, and forget its secrets."""
 
 
 # --- the log ---------------------------------------------------------------------------------------------------
 
 
-class DeliveryRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
     id: UUID
     event: str
     event_id: UUID
@@ -148,51 +197,47 @@ class DeliveryRow(NamedTuple):
     finished_at: datetime | None
 
 
-_BODY = func.coalesce(WebhookBody.body, WebhookDelivery.body).label("body")
+class Log(NamedTuple):
+    """The page begins before a position, or with the newest."""
+
+    organization_id: OrganizationId
+    webhook_id: UUID
+    before_time: datetime | None
+    before_id: UUID | None
+    limit: int
 
 
-def list_deliveries(
-    session: Session,
-    organization_id: OrganizationId,
-    webhook_id: UUID,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-) -> list[DeliveryRow] | None:
-    """List the messages to a webhook, the newest first, `before` a position; None if there is no such webhook."""
-    messages = (
-        select(*columns(WebhookDelivery, DeliveryRow, body=_BODY))
-        .outerjoin(WebhookBody, WebhookBody.event_id == WebhookDelivery.event_id)
-        .where(
-            WebhookDelivery.organization_id == organization_id,
-            WebhookDelivery.webhook_id == webhook_id,
-        )
-    )
-    if before:
-        position = tuple_(WebhookDelivery.created_at, WebhookDelivery.id)
-        messages = messages.where(position < tuple_(*before))
-    page = (
-        messages.order_by(WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc())
-        .limit(limit)
-        .subquery()
-    )
-    webhook = (
-        select(Webhook.id.label("webhook_id"))
-        .where(
-            Webhook.organization_id == organization_id,
-            Webhook.id == webhook_id,
-            Webhook.deleted_at.is_(None),
-        )
-        .subquery()
-    )
-    found = session.execute(
-        select(page)
-        .select_from(webhook)
-        .outerjoin(page, webhook.c.webhook_id.is_not(None))
-        .order_by(page.c.created_at.desc(), page.c.id.desc())
-    ).all()
-    # A webhook without messages is one row of nulls.
-    return [DeliveryRow._make(row) for row in found if row.id is not None] if found else None
+@dataclass(frozen=True, slots=True)
+class LoggedRow(DeliveryRow):
+    """Of a webhook without deliveries the only row is none: `is_delivery` is false, and the rest null."""
+
+    is_delivery: bool
+
+
+LIST_DELIVERIES = Statement(
+    "list_deliveries",
+    sql("""
+        select page.id, page.event, page.event_id, page.state, page.tries, page.next_at, page.response_status,
+            page.response_text, page.error, page.body, page.created_at, page.finished_at,
+            page.id is not null as is_delivery
+        from webhooks w left join lateral (
+            select d.id, d.event, d.event_id, d.state, d.tries, d.next_at, d.response_status, d.response_text,
+                d.error, coalesce(b.body, d.body) as body, d.created_at, d.finished_at
+            from webhook_deliveries d left join webhook_bodies b on b.event_id = d.event_id
+            where d.organization_id = :organization_id and d.webhook_id = :webhook_id
+                and (cast(:before_time as timestamptz) is null
+                    or (d.created_at, d.id) < (cast(:before_time as timestamptz), cast(:before_id as uuid)))
+            order by d.created_at desc, d.id desc
+            limit :limit
+        ) page on true
+        where w.organization_id = :organization_id and w.id = :webhook_id and w.deleted_at is null
+        order by page.created_at desc, page.id desc
+    """),
+    params=Log,
+    row=LoggedRow,
+    custom_plan=True,
+)
+"""List the messages to a webhook, the newest first; no row: there is no such webhook."""
 
 
 class OneDelivery(NamedTuple):
