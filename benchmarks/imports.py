@@ -160,8 +160,8 @@ def _is_below(module: str, package: str) -> bool:
 
 def _start(program: str, environment: Mapping[str, str]) -> Start:
     done = _run(["-c", program + _TELL], environment)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Start(told["cpu"], tuple(told["modules"]), told["peak_kb"] / 1024)
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Start(measured["cpu"], tuple(measured["modules"]), measured["peak_kb"] / 1024)
 
 
 def _run(

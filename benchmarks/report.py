@@ -105,8 +105,8 @@ def tables(results: Mapping[str, Any]) -> str:
 
 def section_of_page(results: Mapping[str, Any]) -> str:
     """Write the section of docs/performance.md."""
-    shown = render(results, sections=("budgets", "imports", "requests", "lateness"), level=3)
-    return f"{BEGIN}\n{_run(results)}\n\n{shown}{END}"
+    tables = render(results, sections=("budgets", "imports", "requests", "lateness"), level=3)
+    return f"{BEGIN}\n{_run(results)}\n\n{tables}{END}"
 
 
 def page_with(page: str, results: Mapping[str, Any]) -> str:

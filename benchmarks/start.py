@@ -86,8 +86,8 @@ def _start(
     end: signal.Signals = signal.SIGINT,
 ) -> Start:
     """Start the system, wait until it has written its addresses, call the last argument with its database, and stop it."""
-    told = home / "local.json"
-    told.unlink(missing_ok=True)
+    details = home / "local.json"
+    details.unlink(missing_ok=True)
     environment = os.environ | {"PORT": str(_free_port()), "ROOST_HOME": str(home)}
     begin = time.perf_counter()
     running = subprocess.Popen(
@@ -98,13 +98,13 @@ def _start(
         stderr=subprocess.DEVNULL,
     )
     try:
-        while not told.exists():
+        while not details.exists():
             if running.poll() is not None or time.perf_counter() - begin > _READY_TIMEOUT_SECONDS:
                 raise RuntimeError("make run did not become ready")
             time.sleep(_POLL_SECONDS)
         taken = Start(time.perf_counter() - begin, _cpu_seconds(running.pid))
         if last:
-            last(json.loads(told.read_text(encoding="utf-8"))["databaseUrl"])
+            last(json.loads(details.read_text(encoding="utf-8"))["databaseUrl"])
         return taken
     finally:
         running.send_signal(end)

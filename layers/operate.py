@@ -62,13 +62,13 @@ def deployed(email: str, stage_name: str) -> str | None:
         )
     except (BotoCoreError, ClientError) as error:
         raise DeployRefused(f"{stage.stack}-migrate could not be invoked. {error}") from error
-    said: Mapping[str, Any] = json.loads(answer["Payload"].read() or "{}")
+    result: Mapping[str, Any] = json.loads(answer["Payload"].read() or "{}")
     if "FunctionError" in answer:
-        return f"{stage.stack}-migrate failed: {said.get('errorMessage', 'see its log')}"
-    if "superAdmin" in said:
+        return f"{stage.stack}-migrate failed: {result.get('errorMessage', 'see its log')}"
+    if "superAdmin" in result:
         return None
     return str(
-        said.get("refused") or f"{stage.stack} runs code that cannot do this yet. Deploy first."
+        result.get("refused") or f"{stage.stack} runs code that cannot do this yet. Deploy first."
     )
 
 

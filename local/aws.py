@@ -194,15 +194,15 @@ class WatchedScheduler(EventBridgeSchedulerBackend):
 
     def create_schedule(self, *args: Any, **kwargs: Any) -> Schedule:
         """Create a schedule."""
-        return self._told(super().create_schedule(*args, **kwargs))
+        return self._announced(super().create_schedule(*args, **kwargs))
 
     def update_schedule(self, *args: Any, **kwargs: Any) -> Schedule:
         """Replace a schedule's contents. A state that is left out resets to the default, which moto overlooks."""
         schedule = super().update_schedule(*args, **kwargs)
         schedule.state = schedule.state or "ENABLED"
-        return self._told(schedule)
+        return self._announced(schedule)
 
-    def _told(self, schedule: Schedule) -> Schedule:
+    def _announced(self, schedule: Schedule) -> Schedule:
         if self.watcher:
             self.watcher(schedule)
         return schedule

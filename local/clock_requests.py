@@ -61,7 +61,7 @@ class WithClock:
 
     async def _answer(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
-            return JSONResponse(self._told())
+            return JSONResponse(self._state())
         if request.method != "POST":
             return _refusal(405, "Send GET or POST.", headers={"allow": "GET, HEAD, POST"})
         if request.headers.get(HEADER) != "1":
@@ -74,7 +74,7 @@ class WithClock:
             return JSONResponse({"error": "Not a move of the clock", "problems": [problem]}, 422)
         except Refused as refused:
             return _refusal(409, str(refused))
-        return JSONResponse({**self._told(), "steps": moved.steps, "arrived": moved.arrived})
+        return JSONResponse({**self._state(), "steps": moved.steps, "arrived": moved.arrived})
 
     async def _move(self, move: _Move) -> Moved:
         if self._movable.offset + move.by > LONGEST:
@@ -84,7 +84,7 @@ class WithClock:
             return await self._movable.jump(move.by)
         return await self._movable.advance(move.by, most_steps=move.steps)
 
-    def _told(self) -> Mapping[str, Any]:
+    def _state(self) -> Mapping[str, Any]:
         return {
             "now": clock.to_wire(clock.now()),
             "offsetSeconds": self._movable.offset.total_seconds(),

@@ -54,8 +54,8 @@ def connect(address: str) -> pg8000.dbapi.Connection:
 
 def why(error: pg8000.dbapi.Error) -> str:
     """Return the server's message, or why it could not be reached."""
-    said = error.args[0] if error.args else ""
-    if isinstance(said, dict):
-        return str(said.get("M", "it refuses")).rstrip(".")
-    reason = error.__cause__ or said
+    message = error.args[0] if error.args else ""
+    if isinstance(message, dict):
+        return str(message.get("M", "it refuses")).rstrip(".")
+    reason = error.__cause__ or message
     return str(reason).rstrip(".")

@@ -133,27 +133,27 @@ def _check(
     for part in post["posts"]:
         if part["state"] != "PUBLISHED":
             yield f"@{name}: a part is {part['state']}: {part.get('error') or part.get('code')}"
-    shown = [
+    statuses = [
         status
         for status in httpx.get(f"{sandbox}/_statuses", timeout=10).json()["statuses"]
         if status["account"] == name
     ]
-    shown.sort(key=lambda status: status["created_at"])
-    if len(shown) != len(TEXTS):
-        yield f"@{name}: {len(shown)} posts on the network, not {len(TEXTS)}"
+    statuses.sort(key=lambda status: status["created_at"])
+    if len(statuses) != len(TEXTS):
+        yield f"@{name}: {len(statuses)} posts on the network, not {len(TEXTS)}"
         return
-    for status, text in zip(shown, TEXTS, strict=True):
+    for status, text in zip(statuses, TEXTS, strict=True):
         if status["text"] != text:
             yield f"@{name}: {text!r} is not where it should be"
-    if shown[1]["in_reply_to_id"] != shown[0]["id"]:
+    if statuses[1]["in_reply_to_id"] != statuses[0]["id"]:
         yield f"@{name}: the second part does not answer the first"
-    if [media.get("description") for media in shown[0]["media"]] != [ALT]:
+    if [media.get("description") for media in statuses[0]["media"]] != [ALT]:
         yield f"@{name}: the picture or its description is missing"
     urls = [part.get("releaseURL") for part in post["posts"]]
-    if urls != [status["url"] for status in shown]:
+    if urls != [status["url"] for status in statuses]:
         yield f"@{name}: the addresses differ: {urls}"
-    late = (datetime.fromisoformat(shown[0]["created_at"]) - due).total_seconds()
-    print(f"published        {shown[0]['url']}   {late:.2f} s late")
+    late = (datetime.fromisoformat(statuses[0]["created_at"]) - due).total_seconds()
+    print(f"published        {statuses[0]['url']}   {late:.2f} s late")
     if not 0 <= late < allowed:
         yield f"@{name}: {late:.2f} seconds from its time"
 
@@ -203,11 +203,11 @@ def _start(home: Path, overrides: Mapping[str, str]) -> Iterator[Mapping[str, An
 def _running(home: Path) -> Mapping[str, Any] | None:
     """Return the content of `local.json` in `home`, if that system answers."""
     try:
-        facts: Mapping[str, Any] = json.loads((home / "local.json").read_text())
-        answer = httpx.get(f"{facts['url']}/health", timeout=5)
+        details: Mapping[str, Any] = json.loads((home / "local.json").read_text())
+        answer = httpx.get(f"{details['url']}/health", timeout=5)
     except (OSError, ValueError, httpx.HTTPError):
         return None
-    return facts if answer.is_success else None
+    return details if answer.is_success else None
 
 
 def _picture(width: int, height: int) -> bytes:

@@ -186,11 +186,11 @@ def _written_body(request: Request) -> tuple[str, bool]:
 def response_from_outcome(outcome: Outcome) -> Response:
     """Read a function's answer as API Gateway does: format 2.0, or anything else as a JSON body with status 200."""
     if outcome.failed:
-        return _said(500, "Internal Server Error")
+        return _json_answer(500, "Internal Server Error")
     try:
         answer = outcome.json()
     except ValueError:
-        return _said(500, "Internal Server Error")
+        return _json_answer(500, "Internal Server Error")
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return Response(200, [("content-type", "application/json")], outcome.payload)
     headers: Headers = [
@@ -228,7 +228,7 @@ class Gateway:
             return
         request = await _read_request(scope, receive)
         response = (
-            _said(413, "Request Entity Too Large")
+            _json_answer(413, "Request Entity Too Large")
             if request is None
             else await self._answer(request)
         )
@@ -268,17 +268,17 @@ class Gateway:
             return self._preflight(request)
         match = self._router.match(request.method, request.path)
         if match is None:
-            return _said(404, "Not Found")
+            return _json_answer(404, "Not Found")
         event = json.dumps(event_from_request(request, match, now=clock.now().timestamp())).encode()
         if len(event) > MAX_PAYLOAD_BYTES:
-            return _said(413, "Request Entity Too Large")
+            return _json_answer(413, "Request Entity Too Large")
         # As in AWS, the function keeps running after the gateway has timed out: the task is not cancelled.
         task = asyncio.create_task(self._pools[match.route.function].invoke(event))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         done, _ = await asyncio.wait({task}, timeout=self._integration_seconds)
         if not done:
-            return _said(503, "Service Unavailable")
+            return _json_answer(503, "Service Unavailable")
         return self._without_cors(response_from_outcome(task.result()))
 
     def _without_cors(self, response: Response) -> Response:
@@ -345,7 +345,7 @@ async def _read_request(scope: Scope, receive: Receive) -> Request | None:
     )
 
 
-def _said(status: int, message: str) -> Response:
+def _json_answer(status: int, message: str) -> Response:
     return Response(
         status, [("content-type", "application/json")], json.dumps({"message": message}).encode()
     )

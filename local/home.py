@@ -57,9 +57,9 @@ class Home:
         """Keep the random ports, because stored addresses (media, connected channels) are valid only while the ports stay."""
         write_private(self.path / "ports.json", json.dumps(dict(ports)))
 
-    def publish(self, facts: Mapping[str, Any]) -> None:
+    def publish(self, details: Mapping[str, Any]) -> None:
         """Write `local.json` atomically: it tells that the system is ready, and its addresses."""
-        write_private(self.path / "local.json", json.dumps(facts, indent=2))
+        write_private(self.path / "local.json", json.dumps(details, indent=2))
 
     def withdraw(self) -> None:
         """Remove `local.json`, because the system is no longer ready."""

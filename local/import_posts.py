@@ -81,8 +81,8 @@ class Done:
         self._steps: dict[str, tuple[Step, str]] = {}
         if path is not None and path.is_file():
             for line in path.read_text().splitlines():
-                said = json.loads(line)
-                self._steps[said["old"]] = (Step(said["step"]), said["new"])
+                done = json.loads(line)
+                self._steps[done["old"]] = (Step(done["step"]), done["new"])
 
     def step_of(self, post: OldPost) -> tuple[Step, str] | None:
         """Return the last step and the post's id here; None before the first step."""
@@ -218,7 +218,9 @@ def _make(new: httpx.Client, post: OldPost, plan: Plan, done: Done) -> str:
     elif step is Step.MADE_OF_THE_LIST and post.is_whole:
         answer = _send(new, "PUT", f"/posts/{made}", {"value": post.value})
         if answer.is_error:
-            raise ImportRefused(f"draft {made} here has no pictures and replies, {_said(answer)}")
+            raise ImportRefused(
+                f"draft {made} here has no pictures and replies, {_answer_text(answer)}"
+            )
     else:
         return made
     done.note(post, Step.MADE if post.is_whole else Step.MADE_OF_THE_LIST, made)
@@ -238,7 +240,7 @@ def _compose(new: httpx.Client, post: OldPost, channel_id: str) -> str:
     }
     answer = _send(new, "POST", "/posts", body, {"idempotency-key": f"import {post.id}"})
     if answer.is_error:
-        raise ImportRefused(f"refused here, {_said(answer)}")
+        raise ImportRefused(f"refused here, {_answer_text(answer)}")
     return str(answer.json()[0]["postId"])
 
 
@@ -248,10 +250,12 @@ def _take_over(old: httpx.Client, new: httpx.Client, post: OldPost, made: str, d
     if post.is_queued:
         answer = _send(old, "PUT", f"/posts/{post.id}/status", {"status": "draft"})
         if answer.is_error or answer.json().get("state") != "DRAFT":
-            raise ImportRefused(f"draft {made} here, and is still queued there, {_said(answer)}")
+            raise ImportRefused(
+                f"draft {made} here, and is still queued there, {_answer_text(answer)}"
+            )
     answer = _send(new, "PUT", f"/posts/{made}/status", {"status": "schedule"})
     if answer.is_error:
-        raise ImportRefused(f"draft {made} here, and is now a draft there, {_said(answer)}")
+        raise ImportRefused(f"draft {made} here, and is now a draft there, {_answer_text(answer)}")
     done.note(post, Step.QUEUED, made)
 
 
@@ -277,7 +281,7 @@ def _read(old: httpx.Client, begins: datetime, ends: datetime) -> list[dict[str,
     asked = {"startDate": f"{begins:{_TIME}}", "endDate": f"{ends:{_TIME}}"}
     answer = old.get("/posts", params=asked)
     if answer.is_error:
-        raise ImportRefused(f"the old installation does not list its posts, {_said(answer)}")
+        raise ImportRefused(f"the old installation does not list its posts, {_answer_text(answer)}")
     rows: list[dict[str, Any]] = answer.json()["posts"]
     return rows
 
@@ -334,7 +338,7 @@ def _repeats(post: OldPost) -> str:
     return f" (once; there it repeats every {post.repeats_every_days} days)"
 
 
-def _said(answer: httpx.Response) -> str:
+def _answer_text(answer: httpx.Response) -> str:
     return f"it said {answer.status_code}: {answer.text[:300]}"
 
 

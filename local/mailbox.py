@@ -129,7 +129,7 @@ def _raw_parts(data: str) -> tuple[str, str, str, list[list[str]]]:
 
 
 def _article(mail: SentMail) -> str:
-    shown = (
+    content = (
         f'<iframe sandbox="allow-popups allow-popups-to-escape-sandbox" srcdoc="{html.escape(mail.html)}"></iframe>'
         if mail.html
         else f"<pre>{html.escape(mail.text)}</pre>"
@@ -138,7 +138,7 @@ def _article(mail: SentMail) -> str:
     return (
         f"<details{' open' if mail.number else ''}><summary><b>{html.escape(mail.subject)}</b> "
         f"to {html.escape(', '.join(mail.to))} <time>{html.escape(mail.sent_at)}</time></summary>"
-        f"{shown}<details class=text><summary>as text</summary><pre>{html.escape(mail.text)}</pre></details>"
+        f"{content}<details class=text><summary>as text</summary><pre>{html.escape(mail.text)}</pre></details>"
         f"<details class=text><summary>headers</summary><pre>{html.escape(headers)}</pre></details></details>"
     )
 

@@ -333,14 +333,14 @@ def _command_line(process: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             return Path(f"/proc/{process}/cmdline").read_text().split("\0")
         return []
-    shown = subprocess.run(  # noqa: S603  a number that PostgreSQL wrote
+    listing = subprocess.run(  # noqa: S603  a number that PostgreSQL wrote
         ["ps", "-o", "args=", "-p", process],  # noqa: S607  wherever the system keeps it
         capture_output=True,
         text=True,
         timeout=5,
         check=False,
     )
-    return shown.stdout.split()
+    return listing.stdout.split()
 
 
 def _free_port() -> int:

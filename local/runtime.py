@@ -117,7 +117,7 @@ async def _run(home: Home, listeners: Listeners, starter: Starter, stop: asyncio
         demo = await _seeded(context, stop)
 
         def publish(offset: timedelta) -> None:
-            home.publish(_facts(addresses, demo, parts.database_url, offset))
+            home.publish(_details(addresses, demo, parts.database_url, offset))
 
         publish(parts.clock.offset)
         parts.clock.moved = publish
@@ -362,7 +362,7 @@ def _url(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _facts(
+def _details(
     addresses: Addresses, demo: Demo, database_url: str, offset: timedelta
 ) -> Mapping[str, Any]:
     return {
@@ -393,5 +393,5 @@ def _greeting(home: Home, addresses: Addresses, demo: Demo, *, seconds: float) -
         ("Demo login", f"{demo.email} / {demo.password}"),
         ("Data, logs", str(home.path)),
     )
-    shown = "\n".join(f"  {name:<16} {value}" for name, value in lines)
-    return f"Roost is ready ({seconds:.1f} s): PostgreSQL, queues, schedules, object storage, email, functions, sandbox.\n{shown}\nCtrl-C stops it."
+    listed = "\n".join(f"  {name:<16} {value}" for name, value in lines)
+    return f"Roost is ready ({seconds:.1f} s): PostgreSQL, queues, schedules, object storage, email, functions, sandbox.\n{listed}\nCtrl-C stops it."

@@ -43,8 +43,8 @@ class Outcome:
 
     def error(self) -> str:
         """One line that describes the failure."""
-        said = self.json() or {}
-        return f"{said.get('errorType', 'Error')}: {said.get('errorMessage', '')}"
+        answer = self.json() or {}
+        return f"{answer.get('errorType', 'Error')}: {answer.get('errorMessage', '')}"
 
 
 class WorkerLost(Exception):

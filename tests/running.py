@@ -1,7 +1,7 @@
 """How tests start the whole system as a developer does, and end it.
 
 system = RunningSystem(home)
-system.facts["url"]
+system.details["url"]
 system.end(signal.SIGINT)
 """
 
@@ -45,7 +45,7 @@ class RunningSystem:
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.05)
-        self.facts: dict[str, Any] = json.loads((home / "local.json").read_text())
+        self.details: dict[str, Any] = json.loads((home / "local.json").read_text())
 
     def said(self) -> str:
         self.output.flush()

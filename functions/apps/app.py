@@ -138,7 +138,7 @@ def _ask_for_consent(
     if "text/html" not in request.headers.get("accept", ""):
         consent = check_consent(session, values)
         return Asked(
-            app=_app_shown(consent),
+            app=_app_for(consent),
             made_at=consent.program.row.created_at,
             made_by=_maker(consent),
             state=request_in.state or None,
@@ -158,7 +158,7 @@ def _ask_for_consent(
         session,
         request,
         lambda who: html.consent_page(
-            _app_shown(consent),
+            _app_for(consent),
             consent.scopes,
             values,
             who,
@@ -412,7 +412,7 @@ def _page(page_content: html.PageContent, *, status: int = 200) -> HTMLResponse:
     )
 
 
-def _app_shown(consent: Consent) -> AppShown:
+def _app_for(consent: Consent) -> AppShown:
     row = consent.program.row
     return AppShown(
         name=row.name,

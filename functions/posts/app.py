@@ -46,7 +46,7 @@ from shared.web.html import html_response
 from shared.web.routing import Router, refusals
 
 posts = Router(prefix="/posts", tags=["Posts"])
-shown = Router(prefix="/app/posts", tags=["Posts"])
+content = Router(prefix="/app/posts", tags=["Posts"])
 
 # A browser gets a refusal as html.
 PAGES: dict[int | str, dict[str, Any]] = {
@@ -89,12 +89,12 @@ def list_posts(
     """
     stretch = read.read_range(start_date, end_date, timezone)
     wanted = Filter(channel, read.read_states(state), tag)
-    shown, rest = read.list_calendar_json(
+    content, rest = read.list_calendar_json(
         session, member.organization_id, stretch, wanted=wanted, cursor=cursor
     )
     query = request.query_params.multi_items()
     headers = {"link": read.link_to_rest(query, rest)} if rest else {}
-    return Response(shown, headers=headers, media_type="application/json")
+    return Response(content, headers=headers, media_type="application/json")
 
 
 @posts.post("", status_code=201)
@@ -302,7 +302,7 @@ def delete_post(
     return PostRef(id=post_id)
 
 
-@shown.get("/{post_id}", response_class=HTMLResponse, responses=PAGES)
+@content.get("/{post_id}", response_class=HTMLResponse, responses=PAGES)
 def get_post_page(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
     """Show a post on a page.
 
@@ -316,5 +316,5 @@ def _revision(if_match: str | None, in_body: int | None = None) -> int | None:
     return int(if_match.strip('"')) if if_match else in_body
 
 
-app = make_app("posts", routers=[posts, shown])
+app = make_app("posts", routers=[posts, content])
 handler = as_handler(app)

@@ -174,7 +174,7 @@ def list_notifications(
     member: Acting, session: Reading, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0
 ) -> ToldPage:
     """List the organization's notifications. The newest 10,000, in pages of 100, newest first."""
-    return notifications.list_told(session, member.organization_id, page=page)
+    return notifications.list_public_notifications(session, member.organization_id, page=page)
 
 
 @api.get("/users")
@@ -257,12 +257,12 @@ def public_list_posts(
     At most 5,000 posts; the header `Link` leads to the rest.
     """
     stretch = Range(start_date, end_date)
-    shown, rest = list_posts_json(
+    content, rest = list_posts_json(
         session, member.organization_id, stretch, customer=customer, cursor=cursor
     )
     query = request.query_params.multi_items()
     headers = {"link": link_to_rest(query, rest, path="/public/v1/posts")} if rest else {}
-    return Response(shown, headers=headers, media_type="application/json")
+    return Response(content, headers=headers, media_type="application/json")
 
 
 @api.post("/posts", status_code=201)
@@ -338,7 +338,7 @@ def update_post_settings(
     """Change the settings of a post. Omitted settings stay unchanged. Refused after its time."""
     changed = change_post.change_settings(session, author_of(member), _known(post_id), body)
     _warn(response, changed.warnings)
-    return changed.shown
+    return changed.settings_out
 
 
 @api.put("/posts/{post_id}/status")

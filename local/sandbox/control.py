@@ -35,14 +35,14 @@ async def add_fault(request: Request) -> Response:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         return JSONResponse({"error": "Not a fault", "problems": problems}, status_code=422)
-    return JSONResponse(_told(faults), status_code=201)
+    return JSONResponse(_as_json(faults), status_code=201)
 
 
 async def list_faults(request: Request) -> Response:
-    return JSONResponse(_told(network_of(request).faults))
+    return JSONResponse(_as_json(network_of(request).faults))
 
 
-def _told(faults: Faults) -> dict[str, object]:
+def _as_json(faults: Faults) -> dict[str, object]:
     traits = faults.traits()
     return {"faults": faults.listed(), **({"traits": traits} if traits else {})}
 

@@ -56,11 +56,11 @@ def profile(account: Account, threads: Sequence[Thread], *, posted: int) -> str:
     return _layout(f"{account.display_name} (@{account.name})", main)
 
 
-def single(thread: Thread, *, shown_id: str) -> str:
+def single(thread: Thread, *, focused_id: str) -> str:
     """Show one status with its ancestors and descendants."""
-    shown = next(entity for entity in thread if entity["id"] == shown_id)
-    author = shown["account"]
-    return _layout(f"{author['display_name']}: {shown_id}", _thread(thread, focused=shown_id))
+    focused = next(entity for entity in thread if entity["id"] == focused_id)
+    author = focused["account"]
+    return _layout(f"{author['display_name']}: {focused_id}", _thread(thread, focused=focused_id))
 
 
 def tag(name: str, found: Sequence[Entity]) -> str:
@@ -119,11 +119,11 @@ def _figure(file: Entity) -> str:
     alt = escape(file["description"] or "")
     source, small = _path(file["url"] or ""), _path(file["preview_url"])
     if file["type"] == "video":
-        shown = f'<video controls preload="metadata" src="{source}" poster="{small}" title="{alt}"></video>'
+        element = f'<video controls preload="metadata" src="{source}" poster="{small}" title="{alt}"></video>'
     else:
-        shown = f'<a href="{source}"><img src="{source}" alt="{alt}" loading="lazy"></a>'
+        element = f'<a href="{source}"><img src="{source}" alt="{alt}" loading="lazy"></a>'
     caption = f"<figcaption><b>ALT</b> {alt}</figcaption>" if alt else ""
-    return f"<figure>{shown}{caption}</figure>"
+    return f"<figure>{element}{caption}</figure>"
 
 
 def _footer(entity: Entity) -> str:

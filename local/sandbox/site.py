@@ -58,7 +58,7 @@ def _threads(network: Network, starts: Sequence[Status]) -> list[list[Entity]]:
 
 def status(request: Request) -> Response:
     network = network_of(request)
-    found = statuses.find_shown(network.database, request.path_params["id"])
+    found = statuses.find_for_html(network.database, request.path_params["id"])
     account = accounts.find_account(network.database, found.account) if found else None
     if found is None or account is None or account.name != request.path_params["name"].lower():
         return missing()
@@ -67,7 +67,7 @@ def status(request: Request) -> Response:
         found,
         *statuses.descendants(network.database, found),
     ]
-    return _page(pages.single(_entities(network, around), shown_id=str(found.id)))
+    return _page(pages.single(_entities(network, around), focused_id=str(found.id)))
 
 
 def tag(request: Request) -> Response:

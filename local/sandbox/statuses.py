@@ -150,11 +150,11 @@ def get(database: Database, status_id: int | str, *, viewer: Account | None) -> 
 
 def find(database: Database, status_id: int | str, *, viewer: Account | None) -> Status | None:
     """Return the status if it exists and `viewer` may see it."""
-    status = find_shown(database, status_id)
+    status = find_for_html(database, status_id)
     return status if status and may_see(viewer, status) else None
 
 
-def find_shown(database: Database, status_id: int | str) -> Status | None:
+def find_for_html(database: Database, status_id: int | str) -> Status | None:
     """Return the status without checking the caller, for the html, which shows everything with a label."""
     found = _list(database, "s.id = ? AND s.deleted_ms IS NULL", status_id)
     return found[0] if found else None

@@ -65,13 +65,13 @@ def _linked(text: str, *, public_url: str, names: Set[str]) -> list[str]:
 
 
 def _token_html(token: "regex.Match[str]", *, public_url: str, names: Set[str]) -> str:
-    shown = escape(token[0])
+    escaped = escape(token[0])
     if token["link"]:
         rel = "nofollow noopener noreferrer"
-        return f'<a href="{shown}" target="_blank" rel="{rel}">{shown}</a>'
+        return f'<a href="{escaped}" target="_blank" rel="{rel}">{escaped}</a>'
     if token["tag"]:
         href = f"{public_url}/tags/{escape(token['tag'].lower())}"
-        return f'<a href="{href}" class="mention hashtag" rel="tag">{shown}</a>'
+        return f'<a href="{href}" class="mention hashtag" rel="tag">{escaped}</a>'
     if token["domain"] or token["name"].lower() not in names:
-        return shown
-    return f'<a href="{public_url}/@{token["name"].lower()}" class="u-url mention">{shown}</a>'
+        return escaped
+    return f'<a href="{public_url}/@{token["name"].lower()}" class="u-url mention">{escaped}</a>'

@@ -371,7 +371,7 @@ class Storage:
             for part in await asyncio.to_thread(self._store.parts, upload)
             if part.number > after
         ]
-        shown = "".join(
+        entries = "".join(
             f"<Part><PartNumber>{part.number}</PartNumber><LastModified>{iso_time(part.modified)}</LastModified>"
             f"<ETag>&quot;{part.blob.md5}&quot;</ETag><Size>{part.blob.size}</Size></Part>"
             for part in parts[:limit]
@@ -383,7 +383,8 @@ class Storage:
         )
         paging = f"<PartNumberMarker>{after}</PartNumberMarker>{following}<MaxParts>{limit}</MaxParts><IsTruncated>{flag(len(parts) > limit)}</IsTruncated>"
         return xml_answer(
-            "ListPartsResult", f"{names_of(upload)}<UploadId>{upload.id}</UploadId>{paging}{shown}"
+            "ListPartsResult",
+            f"{names_of(upload)}<UploadId>{upload.id}</UploadId>{paging}{entries}",
         )
 
     def _upload(self, request: Request) -> Upload:
@@ -409,12 +410,12 @@ class Storage:
     # Buckets
 
     def _list_buckets(self) -> Answer:
-        shown = "".join(
+        entries = "".join(
             f"<Bucket><Name>{name}</Name><CreationDate>2026-01-01T00:00:00.000Z</CreationDate></Bucket>"
             for name in sorted(self._buckets)
         )
         return xml_answer(
-            "ListAllMyBucketsResult", f"<Owner><ID>local</ID></Owner><Buckets>{shown}</Buckets>"
+            "ListAllMyBucketsResult", f"<Owner><ID>local</ID></Owner><Buckets>{entries}</Buckets>"
         )
 
     async def _head_bucket(self, _request: Request) -> Answer:
@@ -430,13 +431,13 @@ class Storage:
             for upload in await asyncio.to_thread(self._store.uploads, request.bucket)
             if upload.key.startswith(prefix)
         ]
-        shown = "".join(
+        entries = "".join(
             f"<Upload><Key>{escape(upload.key)}</Key><UploadId>{upload.id}</UploadId><Initiated>{iso_time(upload.started)}</Initiated></Upload>"
             for upload in uploads
         )
         return xml_answer(
             "ListMultipartUploadsResult",
-            f"<Bucket>{request.bucket}</Bucket><IsTruncated>false</IsTruncated>{shown}",
+            f"<Bucket>{request.bucket}</Bucket><IsTruncated>false</IsTruncated>{entries}",
         )
 
     async def _list(self, request: Request) -> Answer:

@@ -16,7 +16,7 @@ def list_page(store: ObjectStore, request: Request) -> Answer:
     after = (
         base64.urlsafe_b64decode(token).decode() if token else request.query.get("start-after", "")
     )
-    shown: list[str] = []
+    entries: list[str] = []
     groups: list[str] = []
     last = after
     for stored in store.list(request.bucket, prefix=prefix, after=after):
@@ -25,13 +25,13 @@ def list_page(store: ObjectStore, request: Request) -> Answer:
         if group is not None and (group in groups[-1:] or after.startswith(group)):
             last = stored.key
             continue
-        if len(shown) + len(groups) == limit:
+        if len(entries) + len(groups) == limit:
             break
         last = stored.key
         if group is not None:
             groups.append(group)
         else:
-            shown.append(_contents(stored, _written(request, stored.key)))
+            entries.append(_contents(stored, _written(request, stored.key)))
     else:
         last = ""
     common = "".join(
@@ -48,8 +48,8 @@ def list_page(store: ObjectStore, request: Request) -> Answer:
     )
     return xml_answer(
         "ListBucketResult",
-        f"<Name>{request.bucket}</Name><Prefix>{_written(request, prefix)}</Prefix><KeyCount>{len(shown) + len(groups)}</KeyCount>"
-        f"<MaxKeys>{limit}</MaxKeys>{encoding}<IsTruncated>{flag(bool(last))}</IsTruncated>{following}{''.join(shown)}{common}",
+        f"<Name>{request.bucket}</Name><Prefix>{_written(request, prefix)}</Prefix><KeyCount>{len(entries) + len(groups)}</KeyCount>"
+        f"<MaxKeys>{limit}</MaxKeys>{encoding}<IsTruncated>{flag(bool(last))}</IsTruncated>{following}{''.join(entries)}{common}",
     )
 
 

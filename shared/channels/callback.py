@@ -153,7 +153,7 @@ def _finished(spec: ProviderSpec, finished: Finished) -> HtmlAnswer:
         hidden = {"state": finished.page_state}
         return HtmlAnswer(html.choose_page_page(spec.name, finished.pages, hidden))
     return HtmlAnswer(
-        html.connected_page(_shown(channel), spec.name, return_url=finished.return_url)
+        html.connected_page(_display_name(channel), spec.name, return_url=finished.return_url)
     )
 
 
@@ -162,10 +162,12 @@ def _not_started(spec: ProviderSpec, state: str, error: NotStarted) -> HtmlAnswe
     channel = find_finished(spec.slug, state)
     if channel is None:
         return HtmlAnswer(html.refused_page(spec.name, error), error.status)
-    return HtmlAnswer(html.finished_page(_shown(channel), spec.name, needs_page=channel.needs_page))
+    return HtmlAnswer(
+        html.finished_page(_display_name(channel), spec.name, needs_page=channel.needs_page)
+    )
 
 
-def _shown(channel: ChannelSummary) -> str:
+def _display_name(channel: ChannelSummary) -> str:
     return f"{channel.name} (@{channel.username})" if channel.username else channel.name
 
 

@@ -629,7 +629,7 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
     organization_id = chosen.organization_id
     if chosen.reconnects:
         renewed = RENEW_CHANNEL.one(session, organization_id, chosen.reconnects, **made.columns)
-        _tell_renewed(session, renewed, made, user_id)
+        _notify_renewed(session, renewed, made, user_id)
         return renewed
     known = LOCK_ACCOUNT.find(session, organization_id, made.slug, made.remote_id)
     if known and known.is_in_use:
@@ -651,7 +651,7 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
     return added
 
 
-def _tell_renewed(session: Session, channel: ChannelSummary, made: _Made, user_id: UUID) -> None:
+def _notify_renewed(session: Session, channel: ChannelSummary, made: _Made, user_id: UUID) -> None:
     """Notify the team, so that a channel cannot be taken over unnoticed."""
     user = FIND_USER_NAME.find(session, user_id)
     who = user.name if user else "Somebody"

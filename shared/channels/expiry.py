@@ -146,7 +146,7 @@ def _warn(token: ExpiringToken) -> Done:
     else:
         when = f"ends on {token.expires_at:%d %B %Y}"
 
-    def tell(session: Session) -> None:
+    def notify_expiring(session: Session) -> None:
         notify(
             session,
             channel.organization_id,
@@ -159,5 +159,5 @@ def _warn(token: ExpiringToken) -> Done:
             dedupe_key=f"channel-expiring:{channel.id}:{channel.token_version}:{level}",
         )
 
-    run(tell)
+    run(notify_expiring)
     return Done.WARNED

@@ -44,13 +44,13 @@ def read_report(
             raise Unsupported(f"{acting.spec.name} does not provide analytics.")
         return question(acting, api)
 
-    told = ask(organization_id, channel_id, put)
+    series_read = ask(organization_id, channel_id, put)
 
     def keep(session: Session) -> None:
-        keep_report(session, organization_id, subject_id, days, told)
+        keep_report(session, organization_id, subject_id, days, series_read)
 
     run(keep)
-    return told
+    return series_read
 
 
 def find_report(
@@ -71,9 +71,11 @@ def keep_report(
     organization_id: UUID,
     subject_id: UUID,
     days: int,
-    told: Sequence[Series],
+    series_read: Sequence[Series],
 ) -> None:
     """Keep what a platform reported for an hour."""
-    series = [[one.label, [list(point) for point in one.points], one.average] for one in told]
+    series = [
+        [one.label, [list(point) for point in one.points], one.average] for one in series_read
+    ]
     life_seconds = REPORT_LIFETIME.total_seconds()
     KEEP_REPORT.run(session, organization_id, subject_id, days, to_json(series), life_seconds)

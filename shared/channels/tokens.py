@@ -165,7 +165,7 @@ def disconnect(
     )
     if channel is None:
         return False
-    _tell(session, channel, reason, sent_version)
+    _notify(session, channel, reason, sent_version)
     log.warning(
         "channel.disconnected", extra={"channel_id": channel_id, "provider": channel.provider}
     )
@@ -300,7 +300,7 @@ def _give_up(
     return run(note)
 
 
-def _tell(session: Session, channel: ChannelSummary, reason: str, version: int) -> None:
+def _notify(session: Session, channel: ChannelSummary, reason: str, version: int) -> None:
     notify(
         session,
         channel.organization_id,

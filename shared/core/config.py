@@ -364,6 +364,6 @@ def _sentences(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"]).upper()
-        said = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{name}: {said} (given: {problem['input']!r})" if name else said)
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {message} (given: {problem['input']!r})" if name else message)
     return "The settings are invalid. " + "; ".join(lines)

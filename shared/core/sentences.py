@@ -65,12 +65,12 @@ def sentence(found: Mapping[str, Any], field: FieldInfo | None = None) -> str:
         return f"This must have at most {counted(context['max_length'], AT_MOST[kind])}."
     if kind in SENTENCES:
         return SENTENCES[kind].format(**{name: _plain(value) for name, value in context.items()})
-    said: str = found["msg"].removeprefix("Value error, ")
-    if said.startswith(_EMAIL):
+    message: str = found["msg"].removeprefix("Value error, ")
+    if message.startswith(_EMAIL):
         return f"This is not an email address. {context.get('reason', '')}".strip()
     if kind in _OF_PYDANTIC and kind not in {"value_error", "assertion_error"}:
         return "This value has the wrong type."
-    return said
+    return message
 
 
 def field_at(model: Any, path: Sequence[str | int]) -> FieldInfo | None:

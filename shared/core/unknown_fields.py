@@ -39,9 +39,9 @@ def unknown_field(model: type[BaseModel], path: str, *, prefix: str = "") -> Fie
 
 def unknown_parameter(name: str, known: Iterable[str]) -> FieldProblem:
     """Return the refusal of an unknown query parameter, with the most similar of the known names as a suggestion."""
-    shown = name[:MAX_PATH_CHARACTERS]
-    words = f"The query parameter `{shown}` is unknown. {_remedy(shown, known)}"
-    return FieldProblem(shown, "unknown_parameter", words)
+    parameter = name[:MAX_PATH_CHARACTERS]
+    words = f"The query parameter `{parameter}` is unknown. {_remedy(parameter, known)}"
+    return FieldProblem(parameter, "unknown_parameter", words)
 
 
 def _remedy(name: str, names: Iterable[str]) -> str:

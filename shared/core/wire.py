@@ -142,7 +142,7 @@ def _web_address(value: str) -> str:
 WebAddress = Annotated[str, Field(max_length=MAX_ADDRESS_CHARACTERS), AfterValidator(_web_address)]
 """An http or https address."""
 
-ShownJson = Annotated[dict[str, Any], BeforeValidator(clean_json)]
+DisplayedJson = Annotated[dict[str, Any], BeforeValidator(clean_json)]
 """Stored JSON in an answer: values nested deeper than a request may be are null."""
 
 

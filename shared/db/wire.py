@@ -465,12 +465,12 @@ class WireDialect(PGDialect_pg8000):
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
         # The server reports this and the next value when a connection opens.
-        version = _said_at_start(connection, "server_version").split(" ")[0]
+        version = _parameter_at_start(connection, "server_version").split(" ")[0]
         return tuple(int(part) for part in version.split(".") if part.isdigit())
 
     def _set_backslash_escapes(self, connection: Any) -> None:
-        said = _said_at_start(connection, "standard_conforming_strings")
-        self._backslash_escapes = said == "off"
+        setting = _parameter_at_start(connection, "standard_conforming_strings")
+        self._backslash_escapes = setting == "off"
 
     def _get_default_schema_name(self, _connection: Any) -> str:
         return "public"
@@ -506,7 +506,7 @@ class AutocommitDialect(WireDialect):
         dbapi_connection.begin_autocommit()
 
 
-def _said_at_start(connection: Any, name: str) -> str:
+def _parameter_at_start(connection: Any, name: str) -> str:
     return str(connection.connection.dbapi_connection.parameter_statuses[name])
 
 

@@ -124,15 +124,15 @@ def _clean_movie(
             tracks.append(box)
         elif box.type == "mvhd":
             _blank_times(file, patched, box)
-    shown = [track for track in tracks if _handler(file, track) in _SHOWN_OR_HEARD]
-    hidden = [track for track in tracks if track not in shown]
+    kept_tracks = [track for track in tracks if _handler(file, track) in _SHOWN_OR_HEARD]
+    hidden = [track for track in tracks if track not in kept_tracks]
     ranges = sample_ranges(file, hidden, data)
     if len(ranges) > _FEW_RANGES and file.size > _MOST_REWRITTEN:
         raise Scattered("a metadata track, such as locations, is spread over more than 1 GiB")
     for start, end in ranges:
         patched.blank_unread(start, end)
     numbers = {track_id(file, track) for track in hidden}
-    for track in shown:
+    for track in kept_tracks:
         _clean_track(file, patched, track, has_all_references=not hidden)
     for track in hidden:
         _free(patched, track)

@@ -117,8 +117,8 @@ def _groups(file: Ranges, named: dict[str, Box], count: int, left: _Left) -> Ite
         raise Broken(_NOT_SAID)
     entries = file.number(box.start + 4, 4)
     left.take(chunks=entries)
-    said = list(_numbers(file, box, 8, 3 * entries, 4))
-    firsts, samples = said[::3], said[1::3]
+    entries_read = list(_numbers(file, box, 8, 3 * entries, 4))
+    firsts, samples = entries_read[::3], entries_read[1::3]
     if not firsts or firsts[0] != 1 or firsts != sorted(firsts):
         raise Broken(_NOT_SAID)
     ends = [*firsts[1:], count + 1]

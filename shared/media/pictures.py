@@ -52,7 +52,7 @@ def _jpeg(file: Ranges) -> Picture:
     if jpeg.progressive:
         samples = jpeg.width * jpeg.height * sum(jpeg.sampling) // max(jpeg.sampling)
         decoding = samples * _COEFFICIENT_BYTES
-    return _shown(jpeg.width, jpeg.height, turned=jpeg.orientation, decoding_bytes=decoding)
+    return _displayed(jpeg.width, jpeg.height, turned=jpeg.orientation, decoding_bytes=decoding)
 
 
 # PNG
@@ -69,7 +69,7 @@ def _png(file: Ranges) -> Picture:
     if channels is None:
         raise Broken(f"PNG color type {color} does not exist")
     decoding = width * height * channels * max(1, depth // 8) if interlaced else 0
-    return _shown(width, height, turned=turned, decoding_bytes=decoding)
+    return _displayed(width, height, turned=turned, decoding_bytes=decoding)
 
 
 def _png_chunks(file: Ranges) -> Iterator[tuple[bytes, int, int]]:
@@ -130,7 +130,7 @@ def _webp(file: Ranges) -> Picture:
 def _webp_picture(width: int, height: int, *, turned: int = UPRIGHT) -> Picture:
     # libwebp keeps the frame, the canvas it is drawn on, and for lossless files as much again for a while.
     decoding = width * height * _RGBA * 5 // 2
-    return _shown(width, height, turned=turned, decoding_bytes=decoding)
+    return _displayed(width, height, turned=turned, decoding_bytes=decoding)
 
 
 def _webp_orientation(file: Ranges) -> int:
@@ -171,7 +171,7 @@ def _avif(file: Ranges) -> Picture:
         raise Broken("its size is missing")
     width, height = file.number(sizes[0].start + 4, 4), file.number(sizes[0].start + 8, 4)
     turns = [file.number(box.start, 1) & 3 for box in chosen if box.type == "irot"]
-    return _shown(
+    return _displayed(
         width,
         height,
         turned=_QUARTER_TURNS[turns[0]] if turns else UPRIGHT,
@@ -213,10 +213,10 @@ def _tiff(file: Ranges) -> Picture:
     # A strip or a row of tiles is decoded at once; up to 16 bits a sample, since the list of depths lies elsewhere.
     rows = min(tags.get(_TILE_HEIGHT) or tags.get(_ROWS_A_STRIP) or height, height)
     decoding = width * rows * tags.get(_SAMPLES, 1) * 2
-    return _shown(width, height, turned=oriented(tags), decoding_bytes=decoding)
+    return _displayed(width, height, turned=oriented(tags), decoding_bytes=decoding)
 
 
-def _shown(width: int, height: int, *, turned: int, decoding_bytes: int) -> Picture:
+def _displayed(width: int, height: int, *, turned: int, decoding_bytes: int) -> Picture:
     if turned in ON_ITS_SIDE:
         width, height = height, width
     return Picture(width, height, decoding_bytes, turned)

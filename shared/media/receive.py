@@ -47,9 +47,9 @@ class Expected:
     key: str
 
 
-def given_name(said: str | None) -> str | None:
+def given_name(given: str | None) -> str | None:
     """Read the client's file name; None if it sends none, or only the kind of file."""
-    name = file_name(said or "")
+    name = file_name(given or "")
     return None if name.lower() in _NO_NAMES else name
 
 

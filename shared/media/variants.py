@@ -27,10 +27,10 @@ def request_variants(
 
 def read_plan(body: Mapping[str, Any]) -> VariantPlan | None:
     """Read a message's additional plan; None if it has none."""
-    said = body.get("also")
-    if said is None:
+    plan = body.get("also")
+    if plan is None:
         return None
-    return VariantPlan(said["contentType"], said["width"], said["height"], said["maxBytes"])
+    return VariantPlan(plan["contentType"], plan["width"], plan["height"], plan["maxBytes"])
 
 
 def _message(organization_id: str, media_id: str, also: VariantPlan | None) -> queues.Message:

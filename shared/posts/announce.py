@@ -22,12 +22,12 @@ _STATES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in
 _BODY = sql(
     """
     jsonb_build_object(
-        'id', told.id, 'content', left(told.content, {max_content}),
-        'publishDate', to_char(told.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-        'releaseURL', told.release_url, 'state', case told.state {states} end,
+        'id', announced.id, 'content', left(announced.content, {max_content}),
+        'publishDate', to_char(announced.publish_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'releaseURL', announced.release_url, 'state', case announced.state {states} end,
         'integration', jsonb_build_object('id', c.id, 'name', c.name, 'providerIdentifier', {wire_name},
             'picture', c.picture_url, 'type', 'social'))
-    || case when length(told.content) > {max_content} then '{"contentTruncated": true}' else '{}' end::jsonb
+    || case when length(announced.content) > {max_content} then '{"contentTruncated": true}' else '{}' end::jsonb
     """,
     max_content=MAX_CONTENT,
     states=_STATES,
@@ -36,18 +36,18 @@ _BODY = sql(
 # Any part may fail, and `id` is that part's; of which post, `rootId` says. `code` tells unconfirmed from failed.
 _BODY_OF_FAILURE = sql(
     """
-    {body} || jsonb_build_object('rootId', told.root_id, 'code', told.state, 'errorCode', told.error_code,
-        'error', told.error_message)
+    {body} || jsonb_build_object('rootId', announced.root_id, 'code', announced.state, 'errorCode', announced.error_code,
+        'error', announced.error_message)
     """,
     body=_BODY,
 )
-_EVERY_PART, _ROOTS = sql("true"), sql("told.position = 0")
+_EVERY_PART, _ROOTS = sql("true"), sql("announced.position = 0")
 
 
 def announcing(rows: str, event: Event) -> Sql:
     """Return the CTEs `events` and `messages`, which report the posts in the CTE `rows` in their new state.
 
-    `rows` has the columns of `posts`. Of failures, every part's is told; of the rest, only the roots'. Where nobody
+    `rows` has the columns of `posts`. Of failures, every part's is announced; of the rest, only the roots'. Where nobody
     listens, nothing is made.
     """
     if event is Event.FAILED:
@@ -58,7 +58,7 @@ def announcing(rows: str, event: Event) -> Sql:
 def announcing_written(rows: str) -> Sql:
     """Return the same for posts that were stored whole: one at its first revision was created."""
     event = sql(
-        "case told.revision when 1 then {created} else {updated} end",
+        "case announced.revision when 1 then {created} else {updated} end",
         created=literals(Event.CREATED),
         updated=literals(Event.UPDATED),
     )
@@ -70,12 +70,12 @@ def _announcing(rows: str, event: Sql, body: Sql, which: Sql) -> Sql:
     return sql(
         """
         events as materialized (
-            select told.organization_id, told.channel_id, cast({event} as text) as event,
+            select announced.organization_id, announced.channel_id, cast({event} as text) as event,
                 gen_random_uuid() as event_id, jsonb_build_array({body}) as body
-            from {rows} told join channels c on c.id = told.channel_id
+            from {rows} announced join channels c on c.id = announced.channel_id
             where {which} and exists (
                 select 1 from webhooks w
-                where w.organization_id = told.organization_id and w.deleted_at is null and w.disabled_at is null)
+                where w.organization_id = announced.organization_id and w.deleted_at is null and w.disabled_at is null)
         ), {messages}
         """,
         event=event,

@@ -10,7 +10,7 @@ from shared.posts.lifecycle import PostState
 from shared.posts.schemas import PartOut, ThreadOut
 from shared.providers.registry import provider, slugs
 
-_STANDING = {
+_STATE_SENTENCES = {
     PostState.DRAFT: "A draft. It is published once somebody schedules it.",
     PostState.QUEUED: "Scheduled.",
     PostState.PUBLISHING: "It is being published right now.",
@@ -30,7 +30,7 @@ def body_of(thread: ThreadOut, zone: str) -> str:
 
     Times are told on the clock of `zone` (IANA).
     """
-    planned = _told(thread.publish_date, zone)
+    planned = _local_time(thread.publish_date, zone)
     late = (
         "<p><strong>It is late: it should have been published by now.</strong></p>"
         if thread.late
@@ -53,15 +53,15 @@ def _lines(part: PartOut, zone: str) -> Iterator[str]:
     yield escape(to_plain(part.content)).replace("\n", "<br>") or "(no text)"
     if part.image:
         yield f"With {len(part.image)} {'file' if len(part.image) == 1 else 'files'}."
-    yield f"<strong>{part.state}</strong>: {_STANDING[PostState(part.code)]}"
+    yield f"<strong>{part.state}</strong>: {_STATE_SENTENCES[PostState(part.code)]}"
     if part.published_at:
-        yield f"Published at {_told(part.published_at, zone)}."
+        yield f"Published at {_local_time(part.published_at, zone)}."
     if part.error:
         yield escape(part.error)
     if part.release_url and part.release_url.startswith(("https://", "http://")):
         yield f'<a href="{escape(part.release_url)}">See it on the platform</a>'
 
 
-def _told(moment: datetime, zone: str) -> str:
+def _local_time(moment: datetime, zone: str) -> str:
     local = moment.astimezone(ZoneInfo(zone))
     return f"{local:%Y-%m-%d %H:%M:%S} ({escape(zone)})"

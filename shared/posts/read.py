@@ -105,8 +105,8 @@ def list_calendar(
 ) -> tuple[PostsOut, str | None]:
     """List the posts of a range, and the cursor of the rest where they are more than fit one answer."""
     rows = listing.list_range(session, organization_id, _page_of(stretch, wanted, cursor))
-    shown = list(_that_fit(rows))
-    return PostsOut(posts=shown), _cursor_of(shown[-1]) if len(shown) < len(rows) else None
+    page = list(_that_fit(rows))
+    return PostsOut(posts=page), _cursor_of(page[-1]) if len(page) < len(rows) else None
 
 
 def list_calendar_json(
@@ -121,8 +121,8 @@ def list_calendar_json(
     written = listing.list_range_json(session, organization_id, _page_of(stretch, wanted, cursor))
     if written.number <= MAX_RANGE_POSTS and written.characters <= MAX_RANGE_CHARACTERS:
         return f'{{"posts":{written.posts}}}', None
-    shown, rest = list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
-    return shown.model_dump_json(by_alias=True), rest
+    page, rest = list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
+    return page.model_dump_json(by_alias=True), rest
 
 
 def link_to_rest(query: Sequence[tuple[str, str]], cursor: str, *, path: str = "/posts") -> str:
@@ -148,11 +148,11 @@ def list_page(
         after=read_position(cursor),
         page_size=page_size + 1,
     )
-    shown = rows[:page_size]
+    page = rows[:page_size]
     more = len(rows) > page_size
     return PostPage(
-        posts=shown,
-        next_cursor=_cursor_of(shown[-1]) if more else None,
+        posts=page,
+        next_cursor=_cursor_of(page[-1]) if more else None,
     )
 
 
@@ -253,7 +253,7 @@ def _cursor_of(post: CalendarPost) -> str:
     return write_cursor(post.publish_date.isoformat(), str(post.id))
 
 
-def _standing(row: ThreadPart) -> dict[str, Any]:
+def _status_of(row: ThreadPart) -> dict[str, Any]:
     state = PostState(row.state)
     return {
         "id": row.id,
@@ -283,13 +283,13 @@ def _tags(row: ThreadPart) -> list[TaggedOut]:
 
 def _thread(rows: Sequence[ThreadPart]) -> ThreadOut:
     root = rows[0]
-    standing = _standing(root)
+    status = _status_of(root)
     return ThreadOut(
         id=root.id,
         group=root.group_id,
         revision=root.revision,
-        state=standing["state"],
-        code=standing["code"],
+        state=status["state"],
+        code=status["code"],
         late=root.late,
         publish_date=root.publish_at,
         title=root.title,
@@ -307,7 +307,7 @@ def _thread(rows: Sequence[ThreadPart]) -> ThreadOut:
 
 def _part(row: ThreadPart) -> PartOut:
     return PartOut(
-        **_standing(row),
+        **_status_of(row),
         content=row.content,
         image=[_image(file) for file in row.files],
         delay=row.delay_seconds / 60,

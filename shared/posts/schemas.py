@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from shared.core.wire import RequestModel, ShownJson, VisibleName, WireModel, WireTime
+from shared.core.wire import DisplayedJson, RequestModel, VisibleName, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.models import CreationMethod
 from shared.providers.registry import longest_text
@@ -284,7 +284,7 @@ class ImageOut(WireModel):
     thumbnail: str | None
 
 
-class _Standing(WireModel):
+class _PartStatus(WireModel):
     """Where a part stands."""
 
     id: UUID
@@ -298,7 +298,7 @@ class _Standing(WireModel):
     error: str | None
 
 
-class CalendarPost(_Standing):
+class CalendarPost(_PartStatus):
     """A post in the calendar or a list."""
 
     content: str
@@ -324,7 +324,7 @@ class PostPage(WireModel):
     next_cursor: str | None
 
 
-class PartOut(_Standing):
+class PartOut(_PartStatus):
     """One part of a thread."""
 
     content: str
@@ -345,7 +345,7 @@ class ThreadOut(WireModel):
     late: bool
     publish_date: WireTime
     title: str | None
-    settings: ShownJson
+    settings: DisplayedJson
     creation_method: CreationMethod
     tags: list[TaggedOut]
     integration: UUID

@@ -34,7 +34,7 @@ def with_setting_media(thread: Thread, slug: str) -> Thread:
     return replace(thread, parts=[replace(root, media=[*root.media, *named]), *replies])
 
 
-def shown_media(media: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def displayed_media(media: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return a stored part's files without those that settings name, as they were composed."""
     return [entry for entry in media if "setting" not in entry]
 
@@ -46,7 +46,7 @@ def with_kept_details(thread: Thread, before: Sequence[StoredPart]) -> Thread:
     """
     if not any(part.media for part in thread.parts):
         return thread
-    stored = [[*shown_media(part.media)] for part in living(before)] if before else []
+    stored = [[*displayed_media(part.media)] for part in living(before)] if before else []
     parts = []
     for number, part in enumerate(thread.parts):
         places = [*stored[number : number + 1], *stored[:number], *stored[number + 1 :]]

@@ -24,7 +24,7 @@ from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
 from shared.posts.store import write_threads
 from shared.posts.thread_files import (
-    shown_media,
+    displayed_media,
     with_kept_details,
     with_kept_setting_details,
     with_setting_media,
@@ -147,7 +147,7 @@ def thread_from(parts: Sequence[StoredPart]) -> Thread:
     return Thread(
         channel_id=root.channel_id,
         parts=[
-            Part(part.content, shown_media(part.media), part.delay_seconds)
+            Part(part.content, displayed_media(part.media), part.delay_seconds)
             for part in living(parts)
         ],
         settings=root.settings,
@@ -268,17 +268,18 @@ def _differences(before: Sequence[StoredPart], rows: Sequence[NewPart]) -> dict[
     old = {part.position: part for part in living(before)}
     new = {part.position: part for part in rows}
     found = {
-        name: [_told(side[0], column) for side in (old, new)] for column, name in _OF_A_POST.items()
+        name: [_for_history(side[0], column) for side in (old, new)]
+        for column, name in _OF_A_POST.items()
     }
     for position in sorted({*old, *new}):
         for column, name in _OF_A_PART.items():
             found[f"value.{position}.{name}"] = [
-                _told(side.get(position), column) for side in (old, new)
+                _for_history(side.get(position), column) for side in (old, new)
             ]
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
-def _told(part: StoredPart | NewPart | None, column: str) -> Any:
+def _for_history(part: StoredPart | NewPart | None, column: str) -> Any:
     value = getattr(part, column, None)
     if isinstance(value, datetime):
         return clock.to_wire(value)

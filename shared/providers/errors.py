@@ -143,10 +143,10 @@ class SeveralFound(OutcomeUnknown):
     code = "several_found"
 
     def __init__(self, urls: Sequence[str]) -> None:
-        shown = ", ".join(urls[:MOST_URLS])
+        addresses = ", ".join(urls[:MOST_URLS])
         more = f" and {len(urls) - MOST_URLS} more" if len(urls) > MOST_URLS else ""
         super().__init__(
-            f"The platform did not confirm the post, and {len(urls)} posts like it are there: {shown}{more}."
+            f"The platform did not confirm the post, and {len(urls)} posts like it are there: {addresses}{more}."
         )
         self.urls = tuple(urls)
 

@@ -406,7 +406,7 @@ def classify_generally(name: str, response: httpx.Response, *, irrevocable: bool
     to posts they have accepted. A redirect is a refusal: we do not follow it, so the server it points to got no request.
     The exception is 303, which answers a request that was carried out (RFC 9110, section 15.4.4, read 2026-11).
     """
-    status, words = response.status_code, said(response)
+    status, words = response.status_code, reason_in(response)
     if status == 401:
         return TokenExpired(f"{name} no longer accepts the channel's token. {words}")
     if status == 429:
@@ -442,7 +442,7 @@ def _is_applications_own_failure(response: httpx.Response) -> bool:
     return isinstance(body, dict) and isinstance(body.get("error"), str) and bool(body["error"])
 
 
-def said(response: httpx.Response) -> str:
+def reason_in(response: httpx.Response) -> str:
     """Return the platform's own words, at most 300 characters, from wherever APIs usually put them."""
     try:
         words = _find_words(read_json(response))

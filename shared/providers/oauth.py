@@ -40,8 +40,8 @@ from shared.providers.http import (
     AppCredentials,
     ChannelAccess,
     misconfigured,
+    reason_in,
     retry_after,
-    said,
 )
 from shared.providers.spec import Fields, OAuth1, OAuth2, ProviderSpec
 
@@ -228,7 +228,7 @@ class OAuth2Provider(Provider):
 
 def token_refusal(api: Api, response: httpx.Response) -> ProviderError:
     """Classify a token endpoint's refusal. Anything that is not clearly final is worth a retry."""
-    name, code, words = api.spec.name, _error_code(response), said(response)
+    name, code, words = api.spec.name, _error_code(response), reason_in(response)
     error: ProviderError
     if code in GRANT_REJECTED:
         error = GrantRejected(
@@ -413,7 +413,7 @@ class OAuth1Provider(Provider):
         body = dict(urllib.parse.parse_qsl(response.text)) if response.is_success else {}
         if body.get("oauth_token") and body.get("oauth_token_secret"):
             return body
-        words = said(response) if not response.is_success else ""
+        words = reason_in(response) if not response.is_success else ""
         if not response.is_success:
             raise api.with_evidence(
                 refused(f"{api.spec.name} refused to connect. {words}".strip()), response

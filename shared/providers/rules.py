@@ -312,8 +312,8 @@ def _settings(spec: ProviderSpec, settings: Mapping[str, Any]) -> Iterator[Field
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             path = ".".join(["settings", *(str(part) for part in problem["loc"])])
-            said = sentence(problem, field_at(spec.settings, problem["loc"]))
-            yield FieldRefused(path, problem["type"], said)
+            message = sentence(problem, field_at(spec.settings, problem["loc"]))
+            yield FieldRefused(path, problem["type"], message)
 
 
 def _refused(

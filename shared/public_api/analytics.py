@@ -59,7 +59,7 @@ def account_numbers(
         channel = get_channel(session, organization_id, channel_id)
     if not _reports(channel.provider):
         return []
-    return _told(
+    return _public_series(
         channel.id,
         lambda: read_report(
             organization_id,
@@ -85,7 +85,7 @@ def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSe
     if not _reports(release.provider):
         return []
     released = Released(release.release_id, release.release_url or "", release.release_data or {})
-    return _told(
+    return _public_series(
         release.channel_id,
         lambda: read_report(
             organization_id,
@@ -97,7 +97,7 @@ def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSe
     )
 
 
-def _told(channel_id: UUID, read: Callable[[], Sequence[Series]]) -> list[PublicSeries]:
+def _public_series(channel_id: UUID, read: Callable[[], Sequence[Series]]) -> list[PublicSeries]:
     try:
         return [_public(series) for series in read()]
     except (*PLATFORM_FAILED, ChannelNotFound) as error:

@@ -57,7 +57,7 @@ class Edited:
 class SettingsPut:
     """A post whose settings were changed, and warnings for its sender."""
 
-    shown: PublicSettings
+    settings_out: PublicSettings
     warnings: Sequence[str]
 
 
@@ -123,8 +123,8 @@ def change_settings(
     except InvalidInput as error:
         problem = error.problems[0]
         raise bad_request(f"{channel.name}: {problem.message}", *error.problems) from error
-    shown = PublicSettings(post_id=post_id, publish_date=root.publish_at)
-    return SettingsPut(shown, of_settings(channel.provider, body.settings))
+    settings_out = PublicSettings(post_id=post_id, publish_date=root.publish_at)
+    return SettingsPut(settings_out, of_settings(channel.provider, body.settings))
 
 
 def change_status(
@@ -195,8 +195,8 @@ def _edit(
             unknown=Unknown.KEPT,
         )
     except InvalidInput as error:
-        told = in_request(error, kept)
-        raise _refused(session, author.organization_id, post_id, told) from error
+        located = in_request(error, kept)
+        raise _refused(session, author.organization_id, post_id, located) from error
 
 
 def _refused(

@@ -178,9 +178,9 @@ def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -
     if call.method_name not in {tool.name for tool in tools}:
         raise not_found("Tool not found")
 
-    def run(asked: Provider, api: Api) -> Any:
-        assert isinstance(asked, CanRunTools)
-        return asked.run_tool(api, call.method_name, call.data)
+    def run(acting: Provider, api: Api) -> Any:
+        assert isinstance(acting, CanRunTools)
+        return acting.run_tool(api, call.method_name, call.data)
 
     try:
         return ToolAnswer(output=ask(organization_id, channel.id, run))

@@ -137,30 +137,30 @@ def _parts(acting: Provider) -> str:
 
 
 def _text(acting: Provider, rules: TextRules) -> str:
-    said = f"The text of a part may have at most {rules.max_length:,} {_COUNTED[rules.unit]}."
+    words = f"The text of a part may have at most {rules.max_length:,} {_COUNTED[rules.unit]}."
     if rules.link_length is not None:
-        said += f" Every link counts {rules.link_length}, however long it is."
+        words += f" Every link counts {rules.link_length}, however long it is."
     if rules.max_bytes is not None:
-        said += f" Nor more than {rules.max_bytes:,} bytes of UTF-8."
+        words += f" Nor more than {rules.max_bytes:,} bytes of UTF-8."
     if type(acting).part_rules is not Provider.part_rules:
-        said += " Settings of the post may allow another length."
-    return f"{said} {_KEPT[rules.editor]}"
+        words += " Settings of the post may allow another length."
+    return f"{words} {_KEPT[rules.editor]}"
 
 
 def _files(rules: MediaRules) -> str:
     kinds = [*_pictures(rules.images), *_videos(rules.videos)]
     if not kinds:
         return "none."
-    said = "; ".join(kinds)
+    words = "; ".join(kinds)
     if len(kinds) > 1:
-        said += "; both together" if rules.mixed else "; not both together"
+        words += "; both together" if rules.mixed else "; not both together"
         if rules.mixed and rules.max_count:
-            said += f", at most {rules.max_count}"
+            words += f", at most {rules.max_count}"
     if rules.required:
-        said += "; the first part needs one"
+        words += "; the first part needs one"
     if not rules.replies:
-        said += "; none in further parts"
-    return f"{said}."
+        words += "; none in further parts"
+    return f"{words}."
 
 
 def _pictures(rules: ImageRules) -> Iterator[str]:

@@ -13,7 +13,7 @@ from shared.posts.draft import as_uuid, refusal
 from shared.posts.guards import living
 from shared.posts.parts import StoredPart
 from shared.posts.schemas import ImageIn, PartIn
-from shared.posts.thread_files import shown_media
+from shared.posts.thread_files import displayed_media
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _kept(known: Mapping[UUID, StoredPart], part_id: UUID | None) -> PartIn:
                 alt=file.get("alt"),
                 thumbnail_timestamp=file.get("thumbnailTimestamp"),
             )
-            for file in shown_media(part.media)
+            for file in displayed_media(part.media)
         ],
     )
 

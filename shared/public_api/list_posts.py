@@ -143,22 +143,22 @@ def list_posts_json(
     )
     if row.number <= MAX_RANGE_POSTS and row.characters <= MAX_RANGE_CHARACTERS:
         return f'{{"posts":{row.posts}}}', None
-    shown = _that_fit(json.loads(row.posts))
-    posts = json.dumps({"posts": shown}, ensure_ascii=False, separators=(",", ":"))
-    if len(shown) == row.number:
+    fitting = _that_fit(json.loads(row.posts))
+    posts = json.dumps({"posts": fitting}, ensure_ascii=False, separators=(",", ":"))
+    if len(fitting) == row.number:
         return posts, None
-    return posts, _cursor_of(session, organization_id, shown[-1]["id"])
+    return posts, _cursor_of(session, organization_id, fitting[-1]["id"])
 
 
 def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cut a list that is too long for one answer; its first post is always included."""
-    characters, shown = 0, list[dict[str, Any]]()
+    characters, fitting = 0, list[dict[str, Any]]()
     for post in posts[:MAX_RANGE_POSTS]:
         characters += len(post["content"])
-        if shown and characters > MAX_RANGE_CHARACTERS:
+        if fitting and characters > MAX_RANGE_CHARACTERS:
             break
-        shown.append(post)
-    return shown
+        fitting.append(post)
+    return fitting
 
 
 def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) -> str:

@@ -31,7 +31,9 @@ class ToldPage(WireModel):
     has_more: bool
 
 
-def list_told(session: Session, organization_id: OrganizationId, *, page: int) -> ToldPage:
+def list_public_notifications(
+    session: Session, organization_id: OrganizationId, *, page: int
+) -> ToldPage:
     """List one page of what the organization was told; nothing is marked as read by it."""
     offset = min(page * PAGE_SIZE, MOST_NUMBERED)
     rows = queries.NUMBERED_PAGE.all(
@@ -42,7 +44,7 @@ def list_told(session: Session, organization_id: OrganizationId, *, page: int) -
         most=MOST_NUMBERED,
     )
     total = rows[0].total
-    told = [
+    items = [
         # Here a notification is one text, so what it is about comes with it.
         Told(
             id=row.id,
@@ -54,7 +56,7 @@ def list_told(session: Session, organization_id: OrganizationId, *, page: int) -
         if row.is_there
     ]
     return ToldPage(
-        notifications=told,
+        notifications=items,
         total=total,
         page=page,
         limit=PAGE_SIZE,

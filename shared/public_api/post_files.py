@@ -106,13 +106,13 @@ def part_in(part: PublicPart, taken: Taken) -> PartIn:
 def _image_in(image: PublicImage, taken: Taken) -> ImageIn:
     """Say the same of a file; omitted fields stay left out, so that a stored file keeps it."""
     media_id = taken.get(image.path) or id_in_address(image.path)
-    said: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     if "alt" in image.model_fields_set:
-        said["alt"] = image.alt or None
+        details["alt"] = image.alt or None
     if "thumbnail_timestamp" in image.model_fields_set:
         moment = image.thumbnail_timestamp
-        said["thumbnail_timestamp"] = None if moment is None else round(moment)
-    return ImageIn(id=str(media_id) if media_id else None, **said)
+        details["thumbnail_timestamp"] = None if moment is None else round(moment)
+    return ImageIn(id=str(media_id) if media_id else None, **details)
 
 
 def _is_ours(address: str) -> bool:

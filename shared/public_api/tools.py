@@ -224,7 +224,7 @@ def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsCh
     settings = read_as(NewSettings, {"settings": settings_of(wanted.settings)})
     author = author_by(member, CreationMethod.MCP)
     changed = run(lambda session: change_post.change_settings(session, author, post_id, settings))
-    return SettingsChanged(output=changed.shown)
+    return SettingsChanged(output=changed.settings_out)
 
 
 def _upload(member: ActingMember, wanted: OfAddress) -> Uploaded:

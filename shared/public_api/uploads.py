@@ -138,14 +138,14 @@ def upload(
     try:
         examined = look_at(file)
     except FileRefused as refused:
-        raise _told(refused) from refused
+        raise _as_refused(refused) from refused
     request = RequestKey(_SCOPE, key, hash_of(file)) if key else None
     with unit_of_work() as session:
         if request and (answer := earlier_answer(session, organization_id, request)):
-            shown = PublicMedia.model_validate_json(answer)
-            media = get_upload(session, organization_id, MediaId(shown.id))
+            media_out = PublicMedia.model_validate_json(answer)
+            media = get_upload(session, organization_id, MediaId(media_out.id))
             if media.state == MediaState.READY:
-                return shown
+                return media_out
             # The request that began it has died or is still running: both lead to the same file.
             expected = Expected(MediaId(media.id), media.key)
         else:
@@ -153,11 +153,11 @@ def upload(
             expected = expect_file(
                 session, organization_id, examined.info, name=name, uploaded_by=uploaded_by
             )
-            shown = PublicMedia.of(expected.media_id, expected.key, name)
+            media_out = PublicMedia.of(expected.media_id, expected.key, name)
             if request:
-                _keep(session, organization_id, request, shown)
+                _keep(session, organization_id, request, media_out)
     store_file(organization_id, expected, examined)
-    return shown
+    return media_out
 
 
 def upload_from_url(
@@ -184,15 +184,15 @@ def upload_from_url(
             if answer := earlier_answer(session, organization_id, request):
                 return PublicMedia.model_validate_json(answer)
     media = _import(organization_id, address.url, uploaded_by=uploaded_by, within=MAX_FETCH_TIME)
-    shown = PublicMedia.of(media.id, media.key, media.original_name)
+    media_out = PublicMedia.of(media.id, media.key, media.original_name)
     if request:
         with unit_of_work() as session:
             if answer := earlier_answer(session, organization_id, request):
                 # Another request with the key was faster: the file that both fetched is stored once.
                 MARK_DELETED.run(session, organization_id, media.id, MediaState.READY)
                 return PublicMedia.model_validate_json(answer)
-            _keep(session, organization_id, request, shown)
-    return shown
+            _keep(session, organization_id, request, media_out)
+    return media_out
 
 
 def import_from_url(
@@ -231,11 +231,11 @@ def _import(
                 uploaded_by=uploaded_by,
             )
     except FileRefused as refused:
-        raise _told(refused) from refused
+        raise _as_refused(refused) from refused
     except AnswerPacked as error:
         raise _not_fetched("Its server compresses the file in an unsupported way.") from error
     except AnswerTooLarge as error:
-        raise _told(_too_large(settings().media_max_video_bytes)) from error
+        raise _as_refused(_too_large(settings().media_max_video_bytes)) from error
     except httpx.TimeoutException as error:
         raise _too_slow(within, is_over=time.monotonic() >= ends_at) from error
     except AddressRefused as error:
@@ -276,8 +276,8 @@ def _bad_url(message: str) -> InvalidInput:
 
 
 def _announced(response: httpx.Response) -> int | None:
-    said = response.headers.get("content-length", "")
-    return int(said) if said.isascii() and said.isdigit() else None
+    length_given = response.headers.get("content-length", "")
+    return int(length_given) if length_given.isascii() and length_given.isdigit() else None
 
 
 def _not_fetched(reason: str) -> Refused:
@@ -304,7 +304,7 @@ def _too_large(max_bytes: int) -> FileRefused:
     return FileRefused("too_large", message, path="size")
 
 
-def _told(refused: FileRefused) -> Refused:
+def _as_refused(refused: FileRefused) -> Refused:
     """Explain why a file is not stored in the words that programs know."""
     known = {"unsupported_type": _UNSUPPORTED, "too_large": _TOO_LARGE}.get(refused.reason)
     message = _UNSUPPORTED if known == _UNSUPPORTED else refused.message
@@ -318,12 +318,12 @@ def _told(refused: FileRefused) -> Refused:
 
 
 def _keep(
-    session: Session, organization_id: OrganizationId, request: RequestKey, shown: PublicMedia
+    session: Session, organization_id: OrganizationId, request: RequestKey, media_out: PublicMedia
 ) -> None:
     keep_answer(
         session,
         organization_id,
         request,
         status=HTTPStatus.CREATED,
-        response=shown.model_dump_json(by_alias=True),
+        response=media_out.model_dump_json(by_alias=True),
     )

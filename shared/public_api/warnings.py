@@ -25,13 +25,15 @@ def warning(words: str) -> str:
 
 def of_posts(created: Sequence[CreatedPost]) -> list[str]:
     """Warn about each post that has warnings, and about the tags that were left out."""
-    told = [
+    by_field = [
         (f"posts.{number}", [one.message for one in post.warnings if one.code != UNKNOWN_TAG])
         for number, post in enumerate(created)
     ]
     tags = [one.message for post in created for one in post.warnings if one.code == UNKNOWN_TAG]
     return [
-        warning(f"{where}: {' '.join(words)}") for where, words in [*told, ("tags", tags)] if words
+        warning(f"{where}: {' '.join(words)}")
+        for where, words in [*by_field, ("tags", tags)]
+        if words
     ]
 
 

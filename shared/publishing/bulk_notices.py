@@ -30,16 +30,18 @@ def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
     Of an organization with several, one that counts them is emailed, at most once an hour.
     """
     several = {
-        of for of, count in Counter(told.organization_id for told in page).items() if count > 1
+        of
+        for of, count in Counter(notice_for.organization_id for notice_for in page).items()
+        if count > 1
     }
-    alone = [told for told in page if told.organization_id not in several]
-    together = [told for told in page if told.organization_id in several]
-    mails = add_notifications(session, [_new(told) for told in alone], mailed=False)
-    added = add_notifications(session, [_new(told) for told in together], mailed=True)
+    alone = [notice_for for notice_for in page if notice_for.organization_id not in several]
+    together = [notice_for for notice_for in page if notice_for.organization_id in several]
+    mails = add_notifications(session, [_new(notice_for) for notice_for in alone], mailed=False)
+    added = add_notifications(session, [_new(notice_for) for notice_for in together], mailed=True)
     hour = f"{clock.now():%Y-%m-%dT%H}"
     counts = Counter(organization_id for _id, organization_id in added)
     sums = [BulkNotice(of, notices.many_late(count, hour)) for of, count in counts.items()]
-    mails += add_notifications(session, [_new(told) for told in sums], mailed=False)
+    mails += add_notifications(session, [_new(notice_for) for notice_for in sums], mailed=False)
     return [notification_id for notification_id, _organization_id in mails]
 
 
@@ -52,8 +54,13 @@ def mail_bulk(notification_ids: Sequence[UUID], *, go_on: Callable[[], bool]) ->
     return 0
 
 
-def _new(told: BulkNotice) -> NewNotification:
-    notice = told.notice
+def _new(notice_for: BulkNotice) -> NewNotification:
+    notice = notice_for.notice
     return NewNotification(
-        told.organization_id, notice.kind, notice.title, notice.content, notice.link, notice.key
+        notice_for.organization_id,
+        notice.kind,
+        notice.title,
+        notice.content,
+        notice.link,
+        notice.key,
     )

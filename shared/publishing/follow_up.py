@@ -33,7 +33,7 @@ from shared.providers.errors import ContentRejected, OutcomeUnknown, ProviderErr
 from shared.publishing import notices
 from shared.publishing import record_queries as queries
 from shared.publishing.claim import Claim, DuePart, channel_ids
-from shared.publishing.notices import refusal, tell
+from shared.publishing.notices import notify_members, refusal
 from shared.publishing.outcome import Fail, Next, Publish, Retry, Unconfirmed, Wait
 from shared.publishing.record_queries import EndedRow, RecordReleasedRow
 from shared.webhooks import announce
@@ -207,14 +207,14 @@ def _record_failed(
             sent_version=part.channel.token_version,
             reason=error.message,
         )
-    _tell_of_failure(session, part, error.message)
+    _notify_of_failure(session, part, error.message)
 
 
 def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) -> None:
     part = claimed.part
     if not _end(session, claimed, queries.RECORD_UNCONFIRMED.find, error):
         return
-    tell(session, part.organization_id, notices.unconfirmed(part, error))
+    notify_members(session, part.organization_id, notices.unconfirmed(part, error))
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
 
 
@@ -242,10 +242,10 @@ def refuse(part: DuePart, obstacle: Obstacle) -> None:
         )
         if row is not None:
             announce.send_after_commit(session, part.organization_id, row.messages)
-            _tell_of_failure(session, part, message)
+            _notify_of_failure(session, part, message)
 
 
-def _tell_of_failure(session: Session, part: DuePart, message: str) -> None:
+def _notify_of_failure(session: Session, part: DuePart, message: str) -> None:
     """Fail the rest of the thread, tell the members at once, and count."""
     queries.FAIL_SUCCESSORS.run(
         session,
@@ -253,7 +253,7 @@ def _tell_of_failure(session: Session, part: DuePart, message: str) -> None:
         position=part.position,
         error_message=sentence(PREDECESSOR_FAILED, Step.CLAIM),
     )
-    tell(session, part.organization_id, notices.not_published(part, message))
+    notify_members(session, part.organization_id, notices.not_published(part, message))
     after_commit(session, lambda: metrics.count_failed(part.channel.provider))
 
 

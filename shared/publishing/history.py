@@ -169,10 +169,10 @@ def list_history(
     if not rows:
         raise PostNotFound
     events = [row for row in rows if row.is_there]
-    shown, more = events[:page_size], len(events) > page_size
-    last = shown[-1] if more else None
+    listed, more = events[:page_size], len(events) > page_size
+    last = listed[-1] if more else None
     return HistoryOut(
-        history=[_event(row) for row in shown],
+        history=[_event(row) for row in listed],
         next_cursor=write_cursor(last.at.isoformat(), str(last.id)) if last else None,
     )
 
@@ -213,15 +213,15 @@ def _event(row: EventRow) -> EventOut:
 
 def _changes(stored: dict[str, Any] | None) -> dict[str, Any] | None:
     """Name states as everywhere on the wire, and beside them in full: ERROR is both what failed and what is in doubt."""
-    shown: dict[str, Any] = {}
+    listed: dict[str, Any] = {}
     for field, pair in (stored or {}).items():
         path, dot, name = field.rpartition(".")
         if name == "state":
-            shown[field] = [wire_state(PostState(one)) for one in pair]
-            shown[f"{path}{dot}code"] = pair
+            listed[field] = [wire_state(PostState(one)) for one in pair]
+            listed[f"{path}{dot}code"] = pair
         else:
-            shown[field] = pair
-    return shown if stored is not None else None
+            listed[field] = pair
+    return listed if stored is not None else None
 
 
 def _answer(evidence: dict[str, Any]) -> AnswerOut:

@@ -33,7 +33,7 @@ class Notice:
         )
 
 
-def tell(session: Session, organization_id: UUID, notice: Notice) -> None:
+def notify_members(session: Session, organization_id: UUID, notice: Notice) -> None:
     """Notify the members, in the caller's transaction."""
     notify(
         session,

@@ -21,7 +21,7 @@ from shared.providers.errors import ProviderError
 from shared.providers.registry import UnknownProvider
 from shared.publishing import notices
 from shared.publishing import prepare_queries as queries
-from shared.publishing.notices import tell
+from shared.publishing.notices import notify_members
 from shared.publishing.prepare_queries import PrepareRow, WaitsRow
 from shared.publishing.servers import know_server_ahead
 from shared.publishing.warm import warm_ahead
@@ -112,4 +112,4 @@ def _notify(row: PrepareRow, obstacle: Obstacle) -> None:
         problem=sentence(obstacle, Step.PREPARE, channel=name, reason=reason),
     )
     with unit_of_work() as session:
-        tell(session, row.organization_id, notice)
+        notify_members(session, row.organization_id, notice)

@@ -31,7 +31,7 @@ from shared.publishing.claim import Claim, attempt_context, part_from
 from shared.publishing.claim_queries import PartRow
 from shared.publishing.follow_up import record
 from shared.publishing.housekeeping import guarded, keep_house
-from shared.publishing.notices import tell
+from shared.publishing.notices import notify_members
 from shared.publishing.stuck import free_stuck
 from shared.publishing.sweep_queries import (
     LimitedAttemptsRow,
@@ -100,7 +100,7 @@ def reconcile(*, deadline: float | None = None) -> Reconciled:
     late = guarded(_gauge, sweep.errors)
     found = _put_right(sweep)
     copies = guarded(request_missing_variants, sweep.errors)
-    limited = _tell(sweep)
+    limited = _notify(sweep)
     guarded(lambda: mail_overdue(go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
     if sweep.has(ROOM_TO_KEEP_HOUSE):
         guarded(lambda: keep_house(has_time=lambda: sweep.has(ROOM_TO_END)), sweep.errors)
@@ -118,7 +118,7 @@ def put_right(*, deadline: float | None = None) -> None:
     """
     sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
     _put_right(sweep)
-    _tell(sweep)
+    _notify(sweep)
     _raise(sweep.errors)
 
 
@@ -255,14 +255,14 @@ def adopt_late_releases() -> int:
         rows = queries.ADOPT_LATE.all(session, PAGE_SIZE)
         for row in rows:
             notice = notices.published_after_all(row.id, row.generation, row.root_id)
-            tell(session, row.organization_id, notice)
+            notify_members(session, row.organization_id, notice)
         messages = {row.organization_id: row.messages for row in rows}  # each row has all of them
         for organization_id, delivery_ids in messages.items():
             send_after_commit(session, organization_id, delivery_ids)
     return len(rows)
 
 
-def _tell(sweep: _Sweep) -> int:
+def _notify(sweep: _Sweep) -> int:
     """Notify members of late parts, once for each; return how many wait for their platform's rate limit.
 
     Members who cannot be notified in this run are notified in the next one: the emails of many are one for an organization.
@@ -270,18 +270,18 @@ def _tell(sweep: _Sweep) -> int:
     guarded(partial(_note_limited, sweep), sweep.errors)
     guarded(partial(_note_crowded, sweep), sweep.errors)
     mails: list[UUID] = []
-    for told in (sweep.limited, sweep.late):
-        for start in range(0, len(told), PAGE_SIZE):
+    for kind in (sweep.limited, sweep.late):
+        for start in range(0, len(kind), PAGE_SIZE):
             if not sweep.has(ROOM_TO_MAIL):
-                log.warning("reconcile.out_of_time", extra={"untold": len(told) - start})
+                log.warning("reconcile.out_of_time", extra={"untold": len(kind) - start})
                 break
-            page = partial(_tell_page, told[start : start + PAGE_SIZE], mails)
+            page = partial(_notify_page, kind[start : start + PAGE_SIZE], mails)
             guarded(page, sweep.errors)
     guarded(lambda: mail_bulk(mails, go_on=lambda: sweep.has(ROOM_TO_KEEP_HOUSE)), sweep.errors)
     return len(sweep.limited)
 
 
-def _tell_page(page: Sequence[BulkNotice], mails: list[UUID]) -> int:
+def _notify_page(page: Sequence[BulkNotice], mails: list[UUID]) -> int:
     with unit_of_work() as session:
         added = notify_bulk(session, page)
     mails += added

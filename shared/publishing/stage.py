@@ -56,7 +56,7 @@ from shared.publishing import stage_queries as queries
 from shared.publishing.claim import DuePart, channel_ids, part_from
 from shared.publishing.follow_up import hold_for
 from shared.publishing.models import StagingState
-from shared.publishing.notices import tell
+from shared.publishing.notices import notify_members
 from shared.publishing.outgoing import StillConverting, files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
 from shared.publishing.stage_queries import ClaimStagingRow
@@ -290,7 +290,7 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
         )
     if kept.state is StagingState.FAILED and kept.error is not None:
         notice = notices.media_refused(part, kept.error.message)
-        tell(session, part.organization_id, notice)
+        notify_members(session, part.organization_id, notice)
     log.info("stage.kept", extra={"part_id": part.id, "state": kept.state, "step": held.step})
 
 
@@ -301,7 +301,7 @@ def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_d
     """
     part = held.part
     if is_due:
-        tell(session, part.organization_id, notices.waits_for_copy(part, error.message))
+        notify_members(session, part.organization_id, notices.waits_for_copy(part, error.message))
     if held.tries > 1 or not error.is_requested:
         owner, media_id = OrganizationId(part.organization_id), MediaId(error.media_id)
         after_commit(session, lambda: request_variants([(owner, media_id)], also=error.plan))

@@ -14,7 +14,7 @@ from shared.posts.announce import announcing
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import PREDECESSOR_FAILED, PREDECESSOR_MISSING, Step, sentence
 from shared.publishing import notices
-from shared.publishing.notices import tell
+from shared.publishing.notices import notify_members
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.models import Event
 
@@ -73,10 +73,10 @@ TAKE_STUCK = Statement(
                 and posts.due_at is null
             returning posts.*
         ), {events}
-        select told.id, told.root_id, told.organization_id, told.generation, told.position, told.state = 'queued' as goes_on,
-            array(select messages.id from messages where messages.organization_id = told.organization_id) as messages
-        from (select * from going union all select * from broken) told
-        order by told.root_id, told.position
+        select part.id, part.root_id, part.organization_id, part.generation, part.position, part.state = 'queued' as goes_on,
+            array(select messages.id from messages where messages.organization_id = part.organization_id) as messages
+        from (select * from going union all select * from broken) part
+        order by part.root_id, part.position
         """,
         predecessor_missing=Sql(f"'{PREDECESSOR_MISSING.verdict}'"),
         predecessor_failed=Sql(f"'{PREDECESSOR_FAILED.verdict}'"),
@@ -103,7 +103,7 @@ def free_stuck(page_size: int) -> int:
         )
         for row in rows:
             notice = notices.stuck(row.id, row.generation, row.root_id, goes_on=row.goes_on)
-            tell(session, row.organization_id, notice)
+            notify_members(session, row.organization_id, notice)
             log.error(
                 "post.stuck",
                 extra={

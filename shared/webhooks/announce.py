@@ -36,15 +36,15 @@ def messages_of_events() -> Sql:
     return sql(
         """
         heard as materialized (
-            select told.organization_id, hears.id as webhook_id, told.event, told.event_id
-            from events told join webhooks hears on hears.organization_id = told.organization_id
+            select announced.organization_id, hears.id as webhook_id, announced.event, announced.event_id
+            from events announced join webhooks hears on hears.organization_id = announced.organization_id
             where hears.deleted_at is null and hears.disabled_at is null
-                and (hears.events = '[]' or hears.events @> to_jsonb(told.event))
-                and (hears.channel_ids = '[]' or hears.channel_ids @> to_jsonb(cast(told.channel_id as text)))
+                and (hears.events = '[]' or hears.events @> to_jsonb(announced.event))
+                and (hears.channel_ids = '[]' or hears.channel_ids @> to_jsonb(cast(announced.channel_id as text)))
         ), bodies as (
             insert into webhook_bodies (event_id, organization_id, body, kept_until)
-            select told.event_id, told.organization_id, told.body, {kept_until}
-            from events told where told.event_id in (select heard.event_id from heard)
+            select announced.event_id, announced.organization_id, announced.body, {kept_until}
+            from events announced where announced.event_id in (select heard.event_id from heard)
         ), messages as (
             insert into webhook_deliveries (id, organization_id, webhook_id, event, event_id, next_at, enqueued_at)
             select gen_random_uuid(), organization_id, webhook_id, event, event_id, now(), now() from heard

@@ -227,11 +227,11 @@ class TestTurned:
     ) -> None:
         """Image servers drop Exif data without turning the picture. Upside down and mirrored count too."""
         content = a_picture(suffix, orientation=orientation)
-        facts = probe(a_file(content))
-        assert facts.turned
+        info = probe(a_file(content))
+        assert info.turned
         file = uploaded(
-            session, organization, content, facts.content_type,
-            width=facts.width, height=facts.height, turned=True,
+            session, organization, content, info.content_type,
+            width=info.width, height=info.height, turned=True,
         )  # fmt: skip
         deliver(file)
         found = read(session, file)

@@ -39,8 +39,8 @@ def system() -> Iterator[RunningSystem]:
 def here(text: str, system: RunningSystem) -> str:
     """Put this system's addresses and home in the place of those on the page."""
     return (
-        text.replace("http://127.0.0.1:3000", system.facts["url"])
-        .replace("http://127.0.0.1:3001", system.facts["sandboxUrl"])
+        text.replace("http://127.0.0.1:3000", system.details["url"])
+        .replace("http://127.0.0.1:3001", system.details["sandboxUrl"])
         .replace(".roost/local.json", str(system.home / "local.json"))
     )
 

@@ -30,7 +30,7 @@ def system() -> Iterator[RunningSystem]:
 
 def move(system: RunningSystem, **how: object) -> dict[str, Any]:
     answer = httpx.post(
-        system.facts["clock"]["url"], json=how, headers={"x-roost-clock": "1"}, timeout=300
+        system.details["clock"]["url"], json=how, headers={"x-roost-clock": "1"}, timeout=300
     )
     assert answer.is_success, answer.text
     told: dict[str, Any] = answer.json()
@@ -39,7 +39,9 @@ def move(system: RunningSystem, **how: object) -> dict[str, Any]:
 
 
 def now(system: RunningSystem) -> datetime:
-    return datetime.fromisoformat(httpx.get(system.facts["clock"]["url"], timeout=10).json()["now"])
+    return datetime.fromisoformat(
+        httpx.get(system.details["clock"]["url"], timeout=10).json()["now"]
+    )
 
 
 def schedule(me: Newcomer, text: str, at: datetime) -> str:
@@ -73,7 +75,7 @@ def test_walked(system: RunningSystem) -> None:
         # A post, to the second.
         assert timedelta() <= written(system, "in ten days") - at < SECONDS
         # A digest: collected for a while, then sent by a rate that comes every hour.
-        mails = httpx.get(f"{system.facts['mailUrl']}.json", timeout=10).json()
+        mails = httpx.get(f"{system.details['mailUrl']}.json", timeout=10).json()
         digests = [mail for mail in mails if "published" in mail["subject"].lower()]
         (sent_at,) = [datetime.fromisoformat(mail["sent_at"]) for mail in digests]
         assert timedelta() < sent_at - at < 3 * HOUR
@@ -89,10 +91,10 @@ def test_walked(system: RunningSystem) -> None:
         move(system, advance="P9D")
         assert abs(now(system) - begun - 40 * DAY) < timedelta(minutes=5)
         for url in ("url", "sandboxUrl"):
-            date = httpx.get(f"{system.facts[url]}/_local/mail.json", timeout=10).headers["date"]
+            date = httpx.get(f"{system.details[url]}/_local/mail.json", timeout=10).headers["date"]
             assert abs(parsedate_to_datetime(date) - now(system)) < SECONDS
-        facts = json.loads((system.home / "local.json").read_text())
-        assert facts["clock"]["offsetSeconds"] == pytest.approx(40 * 86400, abs=300)
+        details = json.loads((system.home / "local.json").read_text())
+        assert details["clock"]["offsetSeconds"] == pytest.approx(40 * 86400, abs=300)
         assert not is_renewed(idle)
 
 

@@ -42,17 +42,19 @@ def start() -> Iterator[Callable[[], RunningSystem]]:
 
 @contextlib.contextmanager
 def logged_in(system: RunningSystem) -> Iterator[Newcomer]:
-    facts = system.facts
+    details = system.details
     with Newcomer(
-        facts["url"], sandbox_url=facts["sandboxUrl"], mail_json_url=f"{facts['mailUrl']}.json"
+        details["url"],
+        sandbox_url=details["sandboxUrl"],
+        mail_json_url=f"{details['mailUrl']}.json",
     ) as me:
-        assert me.log_in(facts["demo"]["email"], facts["demo"]["password"])
+        assert me.log_in(details["demo"]["email"], details["demo"]["password"])
         yield me
 
 
 def published(system: RunningSystem) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = httpx.get(
-        f"{system.facts['sandboxUrl']}/_statuses", timeout=10
+        f"{system.details['sandboxUrl']}/_statuses", timeout=10
     ).json()["statuses"]
     return found
 
@@ -69,13 +71,13 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
 ) -> None:
     first = start()
     with logged_in(first) as me:
-        assert me.call("GET", "/user/self")["orgId"] == first.facts["demo"]["organizationId"]
+        assert me.call("GET", "/user/self")["orgId"] == first.details["demo"]["organizationId"]
         channels = me.call("GET", "/integrations")["integrations"]
         assert [channel["identifier"] for channel in channels] == ["mastodon-custom"] * 2
         # The network takes the post and keeps its answer back: we are killed before we learn of it.
         fault = {"kind": "statuses", "action": "timeout", "seconds": 60}
         httpx.post(
-            f"{first.facts['sandboxUrl']}/_faults", json=fault, timeout=10
+            f"{first.details['sandboxUrl']}/_faults", json=fault, timeout=10
         ).raise_for_status()
         (root,) = me.schedule(
             [channels[0]["id"]],
@@ -93,8 +95,8 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
     time.sleep(LEASE_SECONDS)  # the sweep at the start finds it, not the one a minute later
     second = start()
     passing = {"databaseUrl"}  # its port is another one each time
-    assert {k: v for k, v in second.facts.items() if k not in passing} == {
-        k: v for k, v in first.facts.items() if k not in passing
+    assert {k: v for k, v in second.details.items() if k not in passing} == {
+        k: v for k, v in first.details.items() if k not in passing
     }
     with logged_in(second) as me:
         assert me.call("GET", "/integrations")["integrations"] == channels
@@ -124,7 +126,7 @@ def test_posts_queued_before_a_restart_go_out_and_far_ones_cost_nothing(
 
     assert [status["text"] for status in published(second)] == ["during"]
     assert late < timedelta(seconds=15)  # a loaded machine; the sweep's minute would be more
-    with contextlib.closing(connect(second.facts["databaseUrl"])) as connection:
+    with contextlib.closing(connect(second.details["databaseUrl"])) as connection:
         cursor = connection.cursor()
         cursor.execute(
             "select arm_count, armed_revision = revision from posts where state = 'queued'"
@@ -151,7 +153,7 @@ def test_database_that_is_killed_comes_back(start: Callable[[], RunningSystem]) 
 
 
 def ready(system: RunningSystem) -> bool:
-    return httpx.get(f"{system.facts['url']}/health/ready", timeout=10).is_success
+    return httpx.get(f"{system.details['url']}/health/ready", timeout=10).is_success
 
 
 def stop_in_order(system: RunningSystem) -> None:

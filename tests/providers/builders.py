@@ -33,24 +33,22 @@ class Storage:
         self.reads.append((key, start, length))
         return self.files[key][start : start + length]
 
-    def picture(
-        self, name: str = "roof.png", content: bytes = PIXEL, **facts: Any
-    ) -> OutgoingMedia:
+    def picture(self, name: str = "roof.png", content: bytes = PIXEL, **info: Any) -> OutgoingMedia:
         return self._file(
-            name, content, {"content_type": "image/png", "width": 1, "height": 1, **facts}
+            name, content, {"content_type": "image/png", "width": 1, "height": 1, **info}
         )
 
     def video(
-        self, name: str = "clip.mp4", content: bytes = b"v" * 1000, **facts: Any
+        self, name: str = "clip.mp4", content: bytes = b"v" * 1000, **info: Any
     ) -> OutgoingMedia:
         known = {"content_type": "video/mp4", "width": 640, "height": 360, "duration_ms": 4000}
-        return self._file(name, content, {**known, **facts})
+        return self._file(name, content, {**known, **info})
 
-    def _file(self, name: str, content: bytes, facts: Mapping[str, Any]) -> OutgoingMedia:
+    def _file(self, name: str, content: bytes, info: Mapping[str, Any]) -> OutgoingMedia:
         key = f"media/{name}"
         self.files[key] = content
         url = f"https://media.example.org/{key}"
-        return OutgoingMedia(id=name, key=key, url=url, size_bytes=len(content), **facts)
+        return OutgoingMedia(id=name, key=key, url=url, size_bytes=len(content), **info)
 
 
 def an_access(**changes: Any) -> ChannelAccess:

@@ -15,7 +15,7 @@ from shared.providers.errors import (
     PlatformUnavailable,
     ProviderError,
 )
-from shared.providers.http import said
+from shared.providers.http import reason_in
 from shared.providers.oauth import seconds
 from shared.providers.platforms.mastodon import Mastodon
 from tests.providers.builders import an_api
@@ -53,7 +53,7 @@ class TestDepth:
             read_json(httpx.Response(200, content=b"[" + at_limit + b"]"))
 
     def test_a_deep_answer_has_few_words(self) -> None:
-        assert len(said(httpx.Response(422, content=DEEP))) <= 304
+        assert len(reason_in(httpx.Response(422, content=DEEP))) <= 304
 
 
 class TestTexts:

@@ -35,17 +35,17 @@ def combinations() -> Iterator[object]:
                     yield pytest.param(spec.slug, rules, kind, moves, id=name)
 
 
-def stored(facts: MediaInfo) -> MediaFile:
+def stored(info: MediaInfo) -> MediaFile:
     """The file with every copy that the variants function would make of it."""
-    plans = needed_variants(facts, {rules.images for spec in specs() for rules in spec.all_media})
+    plans = needed_variants(info, {rules.images for spec in specs() for rules in spec.all_media})
     copies = [
         StoredVariant(
             p.name, StoredFile(p.name, p.content_type, p.max_bytes or 1, p.width, p.height)
         )
         for p in plans
     ]
-    original = StoredFile("o", facts.content_type, facts.size_bytes, facts.width, facts.height)
-    return MediaFile(uuid4(), "a", original, copies, moves=facts.moves, damage=facts.damage)
+    original = StoredFile("o", info.content_type, info.size_bytes, info.width, info.height)
+    return MediaFile(uuid4(), "a", original, copies, moves=info.moves, damage=info.damage)
 
 
 def refusals(slug: str, rules: MediaRules, media: MediaInfo) -> list[str]:

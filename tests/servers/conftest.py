@@ -26,5 +26,5 @@ def system() -> Iterator[RunningSystem]:
 
 def statuses_on(system: RunningSystem) -> list[dict[str, Any]]:
     """Return what the sandbox network shows, the oldest first."""
-    shown = httpx.get(f"{system.facts['sandboxUrl']}/_statuses", timeout=10).json()["statuses"]
+    shown = httpx.get(f"{system.details['sandboxUrl']}/_statuses", timeout=10).json()["statuses"]
     return sorted(shown, key=lambda status: str(status["created_at"]))

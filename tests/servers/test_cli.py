@@ -70,15 +70,15 @@ class Cli:
 @pytest.fixture
 def cli(system: RunningSystem, tmp_path: Path) -> Cli:
     """The program with the demo organization's key."""
-    return _cli(system, tmp_path, POSTIZ_API_KEY=system.facts["demo"]["apiKey"])
+    return _cli(system, tmp_path, POSTIZ_API_KEY=system.details["demo"]["apiKey"])
 
 
 @pytest.fixture
 def api(system: RunningSystem) -> Iterator[httpx.Client]:
     """Our own API, to see what we hold."""
-    key = system.facts["demo"]["apiKey"]
+    key = system.details["demo"]["apiKey"]
     with httpx.Client(
-        base_url=system.facts["url"], headers={"authorization": key}, timeout=30
+        base_url=system.details["url"], headers={"authorization": key}, timeout=30
     ) as client:
         yield client
 
@@ -221,7 +221,7 @@ class TestAuthentication:
         assert "Invalid API key" in stranger("integrations:list").output
 
     def test_device_is_let_in_by_a_member(self, system: RunningSystem, tmp_path: Path) -> None:
-        cli = _cli(system, tmp_path, POSTIZ_AUTH_SERVER=system.facts["url"])
+        cli = _cli(system, tmp_path, POSTIZ_AUTH_SERVER=system.details["url"])
         with subprocess.Popen(
             cli.command("auth:login"), env=cli.environment, stdout=subprocess.PIPE, text=True
         ) as waiting:
@@ -244,7 +244,7 @@ def _cli(system: RunningSystem, home: Path, **settings: str) -> Cli:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
-        "POSTIZ_API_URL": system.facts["url"],
+        "POSTIZ_API_URL": system.details["url"],
         **settings,
     }
     return Cli(home, environment)
@@ -252,9 +252,9 @@ def _cli(system: RunningSystem, home: Path, **settings: str) -> Cli:
 
 def _approve(system: RunningSystem, code: str) -> None:
     """Let the device in, as the member does who is logged in in a browser."""
-    demo = system.facts["demo"]
+    demo = system.details["demo"]
     on_our_page = {"sec-fetch-site": "same-origin"}
-    with httpx.Client(base_url=system.facts["url"], timeout=30, headers=on_our_page) as browser:
+    with httpx.Client(base_url=system.details["url"], timeout=30, headers=on_our_page) as browser:
         who = {"provider": "LOCAL", "email": demo["email"], "password": demo["password"]}
         browser.post("/auth/login", json=who).raise_for_status()
         browser.post("/device/approve", json={"code": code, "approve": True}).raise_for_status()

@@ -29,9 +29,9 @@ def test_a_thread_goes_out_that_a_tool_scheduled(system: RunningSystem) -> None:
 
 
 async def _schedule(system: RunningSystem) -> None:
-    headers = {"authorization": f"Bearer {system.facts['demo']['apiKey']}"}
+    headers = {"authorization": f"Bearer {system.details['demo']['apiKey']}"}
     async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
-        server = streamable_http_client(f"{system.facts['url']}/mcp", http_client=http)
+        server = streamable_http_client(f"{system.details['url']}/mcp", http_client=http)
         async with Client(server) as client:
             channels = await client.call_tool("integrationList", {})
             channel = channels.structured_content["output"][0]

@@ -35,8 +35,8 @@ def call(system: RunningSystem, method: str, *arguments: Any) -> Any:
         cwd=FOLDER,
         env={
             "PATH": os.environ["PATH"],
-            "SDK_KEY": system.facts["demo"]["apiKey"],
-            "SDK_BASE": system.facts["url"],
+            "SDK_KEY": system.details["demo"]["apiKey"],
+            "SDK_BASE": system.details["url"],
         },
         capture_output=True,
         text=True,

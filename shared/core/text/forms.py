@@ -300,8 +300,8 @@ def _render(composed: str, writer: _Writer) -> str:
 
 def _start(attributes: Mapping[str, str]) -> int:
     """Return the first number of a list."""
-    said = attributes.get("start", "")
-    return int(said) if _NUMBER.fullmatch(said) else 1
+    start = attributes.get("start", "")
+    return int(start) if _NUMBER.fullmatch(start) else 1
 
 
 def is_blank(written: str) -> bool:

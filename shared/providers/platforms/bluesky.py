@@ -54,7 +54,7 @@ from shared.providers.errors import (
 )
 from shared.providers.families.atproto.identity import Identity, resolve, server_name
 from shared.providers.families.atproto.languages import check_codes, codes_in, language_of
-from shared.providers.http import Api, platform_code, said
+from shared.providers.http import Api, platform_code, reason_in
 from shared.providers.oauth import FormProvider, access_with, server_address
 from shared.providers.spec import (
     Fields,
@@ -298,7 +298,7 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read the error names of XRPC; an expired token is a 400 there."""
-        name, words = platform_code(response), said(response)
+        name, words = platform_code(response), reason_in(response)
         if name in {"ExpiredToken", "InvalidToken"}:
             return TokenExpired(f"Bluesky no longer accepts the channel's token. {words}")
         if name in {"AccountTakedown", "AccountDeactivated", "AccountSuspended"}:
@@ -664,15 +664,15 @@ def _agreed_handle(session: Mapping[str, Any], identity: Identity) -> str | None
     Raises:
         GrantRejected: the server reports a different handle than the account's document.
     """
-    said_to_be = str(session["handle"]).casefold()
-    if said_to_be == _NO_HANDLE:
+    claimed = str(session["handle"]).casefold()
+    if claimed == _NO_HANDLE:
         return None
-    if said_to_be != identity.handle:
+    if claimed != identity.handle:
         raise GrantRejected(
-            f"{server_name(identity.server)} says that this account is @{said_to_be[:253]}, but the account's public record "
+            f"{server_name(identity.server)} says that this account is @{claimed[:253]}, but the account's public record "
             f"says @{(identity.handle or 'nobody')[:253]}. After a change of the handle, wait an hour and connect again."
         )
-    return said_to_be
+    return claimed
 
 
 def _uses_video_service(api: Api) -> bool:
@@ -681,7 +681,7 @@ def _uses_video_service(api: Api) -> bool:
 
 
 def _login_refusal(answer: httpx.Response) -> ProviderError:
-    words = said(answer)
+    words = reason_in(answer)
     if platform_code(answer) == "AuthFactorTokenRequired":
         return GrantRejected(
             "Bluesky requires a code sent by email. Use an app password instead of the account's "
@@ -691,7 +691,7 @@ def _login_refusal(answer: httpx.Response) -> ProviderError:
 
 
 def _refresh_refusal(answer: httpx.Response) -> ProviderError:
-    words = said(answer)
+    words = reason_in(answer)
     if platform_code(answer) in {"ExpiredToken", "InvalidToken", "AccountTakedown", "AuthMissing"}:
         return GrantRejected(f"Bluesky ended the session. Reconnect the channel. {words}".strip())
     return PlatformUnavailable(

@@ -55,7 +55,7 @@ from shared.providers.errors import (
 )
 from shared.providers.families.mastodon_api import failures, instance, software
 from shared.providers.families.mastodon_api.instance import LINK_LENGTH
-from shared.providers.http import Api, AppCredentials, ChannelAccess, said
+from shared.providers.http import Api, AppCredentials, ChannelAccess, reason_in
 from shared.providers.oauth import OAuth2Provider, server_address
 from shared.providers.rules import count
 from shared.providers.spec import (
@@ -233,12 +233,12 @@ class Mastodon(
     ) -> Sequence[Found]:
         """Compare the account's latest statuses by their letters, because the instance adds its own markup."""
         del to  # answers are among them
-        wanted = (_letters(post.text), len(post.media))
+        wanted = (_comparable(post.text), len(post.media))
         found = []
         for status in self._latest(api):
             created_at = moment_in(status, "created_at")
             seen = (
-                _letters(_without_markup(text_in(status, "content"))),
+                _comparable(_without_markup(text_in(status, "content"))),
                 len(objects_in(status, "media_attachments")),
             )
             if created_at and created_at >= since and seen == wanted and clean_id(status.get("id")):
@@ -311,7 +311,7 @@ class Mastodon(
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read Mastodon's sentences: it gives no codes."""
-        words = said(response)
+        words = reason_in(response)
         lowered = words.casefold()
         if response.status_code in {400, 403} and _says_token_is_dead(response, lowered):
             return TokenExpired(f"Mastodon no longer accepts the channel's token. {words}")
@@ -546,7 +546,7 @@ def _bearer(api: Api) -> dict[str, str]:
 def _says_token_is_dead(response: httpx.Response, words: str) -> bool:
     """Recognize what servers answer instead of 401 (RFC 6750, section 3.1: `error="invalid_token"`)."""
     challenge = response.headers.get("www-authenticate", "").casefold()
-    return "invalid_token" in challenge or any(said in words for said in _DEAD_TOKEN)
+    return "invalid_token" in challenge or any(phrase in words for phrase in _DEAD_TOKEN)
 
 
 def _author(status: Mapping[str, Any]) -> str:
@@ -562,7 +562,7 @@ def _without_markup(content: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<br[^>]*>|</p>", "\n", content)))
 
 
-def _letters(words: str) -> str:
+def _comparable(words: str) -> str:
     """Reduce a text to what the instance leaves unchanged: no white space, no server part of a handle."""
     local_handles = re.sub(r"(@[\w.-]+)@[\w.-]+", r"\1", words)
     return re.sub(r"\s+", "", local_handles).casefold()

@@ -55,7 +55,7 @@ from shared.providers.errors import (
     TokenExpired,
 )
 from shared.providers.families.draft_js import content_state
-from shared.providers.http import Api, misconfigured, retry_after, said
+from shared.providers.http import Api, misconfigured, reason_in, retry_after
 from shared.providers.oauth import OAuth1Provider
 from shared.providers.spec import (
     ImageRules,
@@ -455,7 +455,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
 
     def classify(self, response: httpx.Response) -> ProviderError | None:
         """Read X's problem types and sentences."""
-        words, body, status = said(response), response.text, response.status_code
+        words, body, status = reason_in(response), response.text, response.status_code
         if status == 429 and response.headers.get("x-app-limit-24hour-remaining") == "0":
             return RateLimited(
                 f"This server has reached X's limit of posts for today. {words}",
@@ -593,7 +593,7 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
         info = object_in(api.read(answer), "data.processing_info")
         state = info.get("state", "succeeded")
         if state == "failed":
-            words = said(answer) or text_in(info, "error.message") or "no reason was given"
+            words = reason_in(answer) or text_in(info, "error.message") or "no reason was given"
             raise api.with_evidence(MediaRejected(f"X could not process the file: {words}"), answer)
         if state == "succeeded":
             return None

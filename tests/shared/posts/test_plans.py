@@ -20,7 +20,7 @@ from shared.posts.models import Tag
 from shared.posts.queries import WRITE
 from shared.public_api import list_posts
 from shared.public_api import notifications as numbered
-from shared.public_api.notifications import list_told
+from shared.public_api.notifications import list_public_notifications
 from shared.publishing.stuck import TAKE_STUCK
 from tests.builders import a_channel, a_member, an_organization, any_state
 
@@ -252,7 +252,9 @@ class TestNotifications:
     ) -> None:
         """Finding 8.9: counting and skipping grew with the organization, 100 ms at 140,000 notifications."""
         monkeypatch.setattr(numbered, "MOST_NUMBERED", 1_550)
-        told = list_told(session, OrganizationId(known["organization_id"]), page=page)
+        told = list_public_notifications(
+            session, OrganizationId(known["organization_id"]), page=page
+        )
         assert told.total == 1_550
         assert len(told.notifications) == {0: 100, 14: 100, 15: 50}.get(page, 0)
         assert told.has_more is (page < 15)

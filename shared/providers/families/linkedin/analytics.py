@@ -41,9 +41,9 @@ def page_series(api: Api, *, days: int) -> Sequence[Series]:
     of_entity = f"q=organizationalEntity&organizationalEntity={page}&{span}"
     shares = _daily(api, f"/rest/organizationalEntityShareStatistics?{of_entity}")
     followers = _daily(api, f"/rest/organizationalEntityFollowerStatistics?{of_entity}")
-    shown = ("totalPageStatistics", "views", "allPageViews", "pageViews")
+    path = ("totalPageStatistics", "views", "allPageViews", "pageViews")
     return [
-        Series("Page Views", _points(views, *shown)),
+        Series("Page Views", _points(views, *path)),
         *(
             Series(
                 label,

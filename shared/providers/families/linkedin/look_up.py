@@ -52,8 +52,8 @@ def find_comments(api: Api, written: str, *, on: Released, since: datetime) -> S
     for entry in _comments(api, on):
         created_at = moment_in(entry, "created.time")
         is_ours = entry.get("actor") == page_urn(api)
-        said = text_in(entry, "message.text").split()
-        if is_ours and created_at and created_at >= since and said == wanted:
+        words = text_in(entry, "message.text").split()
+        if is_ours and created_at and created_at >= since and words == wanted:
             found.append(Found(named_comment(str(entry["id"]), on=on), created_at))
     return sorted(found, key=lambda one: one.created_at, reverse=True)
 

@@ -18,7 +18,7 @@ from shared.providers.errors import (
     ProviderError,
     RateLimited,
 )
-from shared.providers.http import Api, misconfigured, said
+from shared.providers.http import Api, misconfigured, reason_in
 
 # A version lives at least a year (marketing/versioning) and ends in the middle of its month: 202601 on 15 January 2027
 # (marketing/integrations/migrations). Raise this before June 2027; a version that has ended answers 426.
@@ -63,7 +63,7 @@ def created_id(api: Api, answer: httpx.Response) -> str:
 
 def read_refusal(response: httpx.Response) -> ProviderError | None:
     """Classify a refusal by LinkedIn's sentences, because different errors share its codes."""
-    words, status = said(response), response.status_code
+    words, status = reason_in(response), response.status_code
     if status == 429:
         is_daily = "DAY limit" in words
         return RateLimited(

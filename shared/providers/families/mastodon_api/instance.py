@@ -63,7 +63,7 @@ def kept(
     """
     software, statuses = software or software_of(document), _configuration(document, "statuses")
     longest = _positive(statuses.get("max_characters")) or _positive(document.get("max_toot_chars"))
-    facts = {
+    known = {
         "software": software.name,
         "softwareVersion": software.version,
         "serverReadAt": clock.to_wire(read_at),
@@ -72,7 +72,7 @@ def kept(
         "plainText": _PLAIN in _formats(document) or None,
         "media": _media(document) or None,
     }
-    return {name: value for name, value in facts.items() if value is not None}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def is_stale(account: Mapping[str, Any], *, at: datetime) -> bool:
@@ -105,50 +105,50 @@ def text_rules_of(account: Mapping[str, Any], table: TextRules) -> TextRules:
 
 def media_rules_of(account: Mapping[str, Any], table: MediaRules) -> MediaRules:
     """Return the server's media rules: the table, narrowed by the server's own limits."""
-    said = account.get("media")
-    if not isinstance(said, Mapping):
+    media = account.get("media")
+    if not isinstance(media, Mapping):
         return table
     images, videos = table.images, table.videos
-    types = said.get("types")
+    types = media.get("types")
     if isinstance(types, list):
         images = replace(images, types=tuple(kind for kind in images.types if kind in types))
         videos = replace(videos, types=tuple(kind for kind in videos.types if kind in types))
-    most = _positive(said.get("maxCount")) or table.max_count
+    most = _positive(media.get("maxCount")) or table.max_count
     images = replace(
         images,
         max_count=most if images.types else 0,
-        max_bytes=_smaller(images.max_bytes, said.get("imageBytes")),
-        max_pixels=_smaller(images.max_pixels, said.get("imagePixels")),
-        max_alt_length=_positive(said.get("altLength")) or images.max_alt_length,
+        max_bytes=_smaller(images.max_bytes, media.get("imageBytes")),
+        max_pixels=_smaller(images.max_pixels, media.get("imagePixels")),
+        max_alt_length=_positive(media.get("altLength")) or images.max_alt_length,
     )
-    takes_videos = bool(videos.types) and not said.get("noVideos")
+    takes_videos = bool(videos.types) and not media.get("noVideos")
     videos = replace(
         videos,
         max_count=videos.max_count if takes_videos else 0,
-        max_bytes=_smaller(videos.max_bytes, said.get("videoBytes")),
-        max_pixels=_smaller(videos.max_pixels, said.get("videoPixels")),
+        max_bytes=_smaller(videos.max_bytes, media.get("videoBytes")),
+        max_pixels=_smaller(videos.max_pixels, media.get("videoPixels")),
     )
     return replace(table, images=images, videos=videos, max_count=most)
 
 
 def _media(document: Mapping[str, Any]) -> dict[str, Any]:
     """Read the rules for files. A video limit of 0 means no videos; other limits of 0 have no meaning."""
-    said = _configuration(document, "media_attachments")
+    media = _configuration(document, "media_attachments")
     upload = document.get("upload_limit")  # Pleroma's, for any file
-    types = said.get("supported_mime_types")
+    types = media.get("supported_mime_types")
     listed = types[:_MOST_TYPES] if isinstance(types, list) else []
     known = [name for kind in listed if (name := clean_name(kind, max_length=_LONGEST_TYPE))]
-    video_bytes = said.get("video_size_limit")
+    video_bytes = media.get("video_size_limit")
     count = _positive(_configuration(document, "statuses").get("max_media_attachments"))
     rules = {
         "types": [kind.lower() for kind in known] or None,
         "maxCount": min(count, MOST_MEDIA) if count else None,
-        "imageBytes": _positive(said.get("image_size_limit")) or _positive(upload),
-        "imagePixels": _positive(said.get("image_matrix_limit")),
+        "imageBytes": _positive(media.get("image_size_limit")) or _positive(upload),
+        "imagePixels": _positive(media.get("image_matrix_limit")),
         "videoBytes": _positive(video_bytes) or _positive(upload),
-        "videoPixels": _positive(said.get("video_matrix_limit")),
+        "videoPixels": _positive(media.get("video_matrix_limit")),
         "noVideos": True if video_bytes == 0 and not isinstance(video_bytes, bool) else None,
-        "altLength": _positive(said.get("description_limit")),
+        "altLength": _positive(media.get("description_limit")),
     }
     return {name: value for name, value in rules.items() if value is not None}
 
