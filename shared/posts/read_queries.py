@@ -48,12 +48,38 @@ _WANTED = sql(
 )
 
 
-def _listed(publish_date: Sql, posts: Sql = _POSTS, wanted: Sql = _WANTED) -> Sql:
+_INTEGRATION = sql("""
+    json_build_object('id', c.id, 'providerIdentifier', c.provider, 'name', c.name, 'picture', c.picture_url)
+        as integration
+""")
+# For a list that is cut after it is sorted: the JSON is only made for the posts that are left.
+_CHANNEL_OF_EACH = sql("join channels c on c.id = p.channel_id")
+# For a calendar, which shows all that it reads: `offset 0` lets the planner keep the JSON for the channel's next post.
+_CHANNEL_KEPT = sql(
+    """
+    cross join lateral (
+        select {integration} from channels c where c.id = p.channel_id offset 0
+    ) c
+    """,
+    integration=_INTEGRATION,
+)
+
+
+def _calendar(publish_date: Sql, wanted: Sql) -> Sql:
+    return _listed(publish_date, _POSTS, wanted, _CHANNEL_KEPT, sql("c.integration"))
+
+
+def _listed(
+    publish_date: Sql,
+    posts: Sql,
+    wanted: Sql = _WANTED,
+    channel: Sql = _CHANNEL_OF_EACH,
+    integration: Sql = _INTEGRATION,
+) -> Sql:
     """Return the select of `CalendarPost`s from `posts`, named as on the wire; more conditions may follow.
 
     Most posts carry no tag, and to ask for that first takes a third of what an aggregate of no rows does. `offset 0`
-    keeps the planner from answering that question by reading all tags of all organizations once, and lets it keep a
-    channel's JSON for the next post of that channel.
+    keeps the planner from answering that question by reading all tags of all organizations once.
     """
     return sql(
         """
@@ -62,12 +88,8 @@ def _listed(publish_date: Sql, posts: Sql = _POSTS, wanted: Sql = _WANTED) -> Sq
             p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
             p.creation_method as "creationMethod", null as "intervalInDays",
             case when exists (select 1 from post_tags pt where pt.post_id = p.id offset 0) then {tags} else '[]' end as tags,
-            c.integration
-        from {posts} p cross join lateral (
-            select json_build_object('id', c.id, 'providerIdentifier', c.provider, 'name', c.name,
-                'picture', c.picture_url) as integration
-            from channels c where c.id = p.channel_id offset 0
-        ) c
+            {integration}
+        from {posts} p {channel}
         where {wanted}
         """,
         wire_state=WIRE_STATE,
@@ -76,6 +98,8 @@ def _listed(publish_date: Sql, posts: Sql = _POSTS, wanted: Sql = _WANTED) -> Sq
         tags=_TAGS,
         posts=posts,
         wanted=wanted,
+        channel=channel,
+        integration=integration,
     )
 
 
@@ -132,7 +156,7 @@ def _range_json(wanted: Sql) -> Sql:
             coalesce(sum(length(content)), 0) as characters
         from ({listed} {in_range}) listed
         """,
-        listed=_listed(_WRITTEN, wanted=wanted),
+        listed=_calendar(_WRITTEN, wanted),
         in_range=_IN_RANGE,
     )
 
@@ -156,7 +180,7 @@ RANGE = Statement(
     "range_of_posts",
     sql(
         "select cast(coalesce(json_agg(listed), '[]') as text) as posts from ({listed} {in_range}) listed",
-        listed=_listed(_EXACT),
+        listed=_calendar(_EXACT, _WANTED),
         in_range=_IN_RANGE,
     ),
     params=FilteredRange,
