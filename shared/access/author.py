@@ -1,4 +1,4 @@
-"""In whose name a post is written, and through which interface it came."""
+"""The author of a post, and the interface that was used."""
 
 from shared.access.context import ActingMember, Via
 from shared.posts.models import CreationMethod

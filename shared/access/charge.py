@@ -1,4 +1,4 @@
-"""How a request is charged for more than one call: what we do elsewhere on its behalf has its own limit."""
+"""Charges a request for several calls: requests to other servers on its behalf have their own limit."""
 
 from typing import NamedTuple
 

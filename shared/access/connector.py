@@ -1,4 +1,4 @@
-"""In whose name a channel is connected, and how they authenticated."""
+"""The member who connects a channel, and how they authenticated."""
 
 from shared.access.context import ActingMember, Via
 from shared.channels.connectors import Connector
@@ -8,7 +8,7 @@ def connector_of(member: ActingMember) -> Connector:
     """Return the caller as a connector.
 
     Raises:
-        PersonNeeded: the member who made the API key is gone.
+        PersonNeeded: the member who created the API key was deleted.
     """
     return Connector(
         member.organization_id,

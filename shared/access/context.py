@@ -1,4 +1,4 @@
-"""Who is calling, for which organization, in which role, and how often so far: answered by one statement.
+"""Identifies the caller, their organization and role, and counts the call, with one statement.
 
 It runs in autocommit, before the request's unit of work: the process has one connection, and a transaction should not
 stay open while idle.
@@ -295,7 +295,7 @@ def _counted_rate(rule: Rule) -> Rate | None:
 
 
 def network_of(address: str) -> str:
-    """Return what an address is counted as: for IPv6 its network, since a subscriber has all of its addresses."""
+    """Return the subject of an address's count: for IPv6 the network, because a subscriber has all of its addresses."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How many reads a caller has made in this minute. Counted in this process, so that a read does not become a write."""
+"""Counts a caller's reads of the current minute in this process, so that a read does not need a write."""
 
 from collections import OrderedDict
 from dataclasses import dataclass

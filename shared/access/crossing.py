@@ -1,7 +1,7 @@
-"""Whether a browser may send this request, given the page it comes from: decides cross-site requests and prefetches.
+"""Refuses browser requests from other sites' pages and prefetches.
 
-Whether a route writes is a column of its policy row (`shared/access/policy.py`), which key scopes are also checked
-against. Reads are accepted from anywhere: they change nothing, and the browser hides the answer from other origins.
+A policy row (`shared/access/policy.py`) says whether its route writes; API key scopes are checked against the same value.
+Reads are accepted from anywhere: they change nothing, and the browser hides the answer from other origins.
 
 Source: w3.org/TR/fetch-metadata, fetch.spec.whatwg.org section 3.2 (Origin header), read 2026-11-30.
 """

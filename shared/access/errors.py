@@ -1,4 +1,4 @@
-"""Which refusals come from who the caller is."""
+"""The refusals that depend on the caller."""
 
 from datetime import timedelta
 

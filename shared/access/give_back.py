@@ -1,6 +1,6 @@
-"""How a call that created nothing (refused, or a replay) is subtracted from a rolling limit of the public API.
+"""Subtracts a call that created nothing (refused, or a replay) from a rolling limit of the public API.
 
-Such calls are still bounded: beyond `MAX_GIVEN_BACK` of them in a minute, they count.
+Such calls have their own limit: beyond `MAX_GIVEN_BACK` in a minute, they count.
 """
 
 from datetime import timedelta
@@ -62,7 +62,7 @@ _GIVE_BACK = Statement(
     params=Call,
     row=CallsLeft,
 )
-"""Take one of the newest calls of a caller off a rate, unless it was refused too often; no row: the call still counts.
+"""Subtract one of a caller's newest calls from a rate, unless it was refused too often; no row: the call still counts.
 
 One statement, whose lock on the row serializes callers.
 """

@@ -1,8 +1,8 @@
-"""Who may call each route, whether it changes anything, which plan limit it belongs to, and how often it may be called.
+"""The policy of each route: who may call it, whether it writes, its plan limit, and its rate limit.
 
 Every route has exactly one row: `shared/web/routing.py` refuses to create a route without a row, and a test finds rows
-without a route. A feature adds its rows in its own section, and its section to `POLICY`. If a row does not say, the
-method decides (`complete`): whether the route writes, and a default rate limit.
+without a route. A feature adds its rows in its own section, and its section to `POLICY`. Defaults for `writes` and the rate
+limit follow from the method (`complete`).
 
 Plan limits are declared and shown in the API's document; nothing is counted against them and no route enforces one.
 """
@@ -29,7 +29,7 @@ class Who(StrEnum):
 
 
 class Limit(StrEnum):
-    """The plan allowance that a route belongs to. Only declared: none is counted yet."""
+    """The plan allowance of a route. Only declared: nothing is counted yet."""
 
     CHANNELS = "channels"
     POSTS_PER_MONTH = "posts_per_month"
@@ -68,13 +68,13 @@ class Rate:
 
     @property
     def allowed(self) -> int:
-        """How many calls this installation allows."""
+        """The number of calls that this installation allows."""
         return settings().calls_allowed(self.name, self.times)
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How much of a rate limit is left."""
+    """The remaining calls of a rate limit."""
 
     limit: int
     remaining: int

@@ -1,4 +1,4 @@
-"""How a user registers: an account, an organization of their own, and an email that verifies the address."""
+"""Registers a user: creates an account and an organization, and sends an email that verifies the address."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the ids, secrets, codes and tokens look like that programs are given."""
+"""Creates the ids, secrets, codes and tokens of apps."""
 
 import secrets
 import string
@@ -10,68 +10,68 @@ from shared.identity.tokens import derived_from
 
 _ALPHABET = string.ascii_letters + string.digits
 _USER_CODE_ALPHABET = (
-    "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without I, O, 0 and 1, which look like others
+    "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without I, O, 0 and 1, which are easily confused
 )
 
 REGISTERED_PREFIX = "pcd_"
-"""How the client id of a program begins that registered itself."""
+"""The prefix of the client id of an app that registered itself."""
 CODE_CHARACTERS = 32
 GRANT_PREFIX = "pos_"
-"""What the token of a third-party app begins with; API keys do not."""
+"""The prefix of a third-party app's token; API keys do not have it."""
 UNUSED_LIFE = timedelta(days=90)
-"""After how long without use a token ends, and with it the consent."""
+"""A token that is not used for this long ends, and the consent with it."""
 TOKEN_LIFE = timedelta(hours=1)
-"""How long the access token of a program that refreshes it is good."""
+"""The lifetime of an access token that can be refreshed."""
 _REFRESH_PREFIX = "por_"
 _FAMILY_CHARACTERS = 32
 _TOKEN_CHARACTERS = 40
 
 
 def new_client_id() -> str:
-    """Make the client id of an organization's app."""
+    """Create the client id of an organization's app."""
     return "pca_" + _random(32)
 
 
 def new_registered_client_id() -> str:
-    """Make the client id of a program that registers itself."""
+    """Create the client id of an app that registers itself."""
     return REGISTERED_PREFIX + _random(32)
 
 
 def new_client_secret() -> str:
-    """Make the secret of a program."""
+    """Create an app's secret."""
     return "pcs_" + _random(48)
 
 
 def new_code() -> str:
-    """Make the code that a consent is exchanged by."""
+    """Create an authorization code."""
     return _random(CODE_CHARACTERS)
 
 
 def new_token() -> str:
-    """Make a token; `shared/access/context.py` recognizes it by its prefix."""
+    """Create an access token; `shared/access/context.py` recognizes it by its prefix."""
     return GRANT_PREFIX + _random(_TOKEN_CHARACTERS)
 
 
 def new_family() -> str:
-    """Make the part of a refresh token that stays when it is rotated."""
+    """Create a family: the part of a refresh token that stays when it is rotated."""
     return _REFRESH_PREFIX + _random(_FAMILY_CHARACTERS)
 
 
 def new_refresh_token(family: str) -> str:
-    """Make a refresh token of a family."""
+    """Create a refresh token of a family."""
     return family + _random(_TOKEN_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An access token and the refresh token that was given with it."""
+    """An access token and its refresh token."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
 
 
 class NewToken(NamedTuple):
-    """What is kept of a token. The last three are None where the program does not refresh it."""
+    """The stored values of a token. The last three are None if the app does not refresh it."""
 
     token_hash: bytes
     life_seconds: float | None = None
@@ -80,10 +80,10 @@ class NewToken(NamedTuple):
 
 
 def successors_of(refresh_token: str) -> list[Pair]:
-    """Return what a refresh token is exchanged for, by each of our keys, newest first.
+    """Return the successors of a refresh token, one pair for each of our token keys, newest first.
 
-    It follows from the token and a key of ours, so two who exchange it at the same moment get the same pair, and nobody who
-    only knows an old token can make it.
+    A pair is derived from the token and a token key, so two concurrent exchanges get the same pair, and knowing an old token
+    is not enough to compute it.
     """
     family = family_of(refresh_token)
     return [
@@ -97,24 +97,24 @@ def successors_of(refresh_token: str) -> list[Pair]:
 
 
 def family_of(refresh_token: str) -> str:
-    """Return the part of a refresh token that stays."""
+    """Return the family of a refresh token."""
     return refresh_token[: len(_REFRESH_PREFIX) + _FAMILY_CHARACTERS]
 
 
 def new_user_code() -> str:
-    """Make what a member reads from one screen and types at another: `XXXX-XXXX`, 40 bits."""
+    """Create a code that a member reads on one screen and types on another: `XXXX-XXXX`, 40 bits."""
     letters = _random(8, _USER_CODE_ALPHABET)
     return f"{letters[:4]}-{letters[4:]}"
 
 
 def read_user_code(typed: str) -> str:
-    """Return a typed code as it was made: small letters, blanks and dashes do not matter."""
+    """Normalize a typed code: lower case, spaces and hyphens do not matter."""
     letters = "".join(char for char in typed.upper() if char.isalnum())
     return f"{letters[:4]}-{letters[4:]}"
 
 
 def _written(secret: bytes) -> str:
-    """Write bytes as the end of a token; each letter keeps almost all of its 5.95 bits."""
+    """Encode bytes as the end of a token, with almost 5.95 bits per letter."""
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in secret[:_TOKEN_CHARACTERS])
 
 

@@ -1,7 +1,7 @@
-"""How a program without a browser gets a token: it shows a code, a member types it elsewhere, and it asks until then.
+"""The device flow for apps without a browser: the device shows a code and polls until a member has typed it elsewhere.
 
-As the command-line program does that existing installations have, and close to RFC 8628: without a client id, since
-there is one such program, and at an address of its own.
+It is the flow of the existing command-line program and close to RFC 8628, but without a client id, because there is only
+one such program, and at its own address.
 """
 
 from datetime import timedelta
@@ -20,16 +20,14 @@ from shared.core.ids import OrganizationId, UserId, new_id
 CLIENT_ID = "roost_device"
 LIFE = timedelta(minutes=15)
 INTERVAL = timedelta(seconds=5)
-_JITTER = timedelta(
-    seconds=1
-)  # a program that waits exactly the interval may arrive a little sooner
+_JITTER = timedelta(seconds=1)  # a device that waits exactly the interval may arrive slightly early
 _NAME = "Command-line program"
 _DESCRIPTION = "A program on one of your computers, without a browser."
-_TRIES = 5  # a user code is taken once in a million million times
+_TRIES = 5  # the chance that a user code is taken is one in 10^12
 
 
 def start_device(session: Session) -> DeviceStarted:
-    """Begin: make the code that the device keeps, and the one that it shows."""
+    """Start the flow: create the device's code, and the user code that it shows."""
     device_code = new_secret()
     for _ in range(_TRIES):
         user_code = new_user_code()
@@ -62,7 +60,7 @@ def approve_device(
     """Let the device that shows a code act for the organization.
 
     Raises:
-        NoSuchUserCode: none waits with it.
+        NoSuchUserCode: no device waits with this code.
     """
     _settle(session, organization_id, user_id, typed, approves=True)
 
@@ -70,10 +68,10 @@ def approve_device(
 def deny_device(
     session: Session, organization_id: OrganizationId, user_id: UserId, typed: str
 ) -> None:
-    """Turn the device away that shows a code.
+    """Deny the device that shows a code.
 
     Raises:
-        NoSuchUserCode: none waits with it.
+        NoSuchUserCode: no device waits with this code.
     """
     _settle(session, organization_id, user_id, typed, approves=False)
 
@@ -81,10 +79,10 @@ def deny_device(
 def poll_device(session: Session, device_code: str) -> DeviceToken:
     """Give a device its token, once a member has approved.
 
-    The session must not be a transaction: that it asked is noted although the answer is a refusal.
+    The session must not be a transaction, because the poll is recorded even if the answer is a refusal.
 
     Raises:
-        OAuthRefused: not yet, too soon, denied, or over, as RFC 8628 section 3.5 names it.
+        OAuthRefused: pending, too soon, denied or expired, as in RFC 8628 section 3.5.
     """
     device_code_hash = hash_secret(device_code)
     row = queries.POLL_DEVICE.find(session, device_code_hash, (INTERVAL - _JITTER).total_seconds())
@@ -95,10 +93,10 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
     if not row.is_approved:
         if row.too_soon:
             raise OAuthRefused(
-                "slow_down", f"This is too often. Ask every {INTERVAL.seconds} seconds."
+                "slow_down", f"Too many requests. Poll every {INTERVAL.seconds} seconds."
             )
         raise OAuthRefused(
-            "authorization_pending", "No member has approved the device yet. Keep asking."
+            "authorization_pending", "No member has approved the device yet. Keep polling."
         )
     token = new_token()
     grant = queries.EXCHANGE_DEVICE.find(

@@ -1,13 +1,13 @@
-"""Which refusals concern third-party apps: the protocol's own, which programs read, and those that members read."""
+"""The refusals of third-party apps: the protocol's own, for apps, and those for members."""
 
 from shared.core.errors import AppError, Conflict, NotFound
 
 
 class OAuthRefused(AppError):
-    """A refusal that the protocol has a name for.
+    """A refusal that the protocol defines.
 
-    `error` is that name, `answer` the HTTP status. Without a description the body has the name alone. `return_to` is
-    where a browser may be sent back to with it, once the program and its address are known to be right.
+    `error` is its name, `answer` the HTTP status. Without a description, the body has only the name. `return_to` is the
+    address to which the browser is redirected with it, set after the app and its address were checked.
     """
 
     code = "oauth_refused"
@@ -23,7 +23,7 @@ class OAuthRefused(AppError):
 
 
 class UnknownProgram(AppError):
-    """No program has this client id. Existing clients know the sentence."""
+    """No app has this client id. Existing clients know the sentence."""
 
     status, code = 400, "invalid_client_id"
 
@@ -32,7 +32,7 @@ class UnknownProgram(AppError):
 
 
 class NoApp(NotFound):
-    """The organization has made no app."""
+    """The organization has no app."""
 
     code = "no_app"
 
@@ -41,7 +41,7 @@ class NoApp(NotFound):
 
 
 class AppExists(Conflict):
-    """The organization has its app already."""
+    """The organization already has an app."""
 
     code = "app_exists"
 
@@ -52,14 +52,14 @@ class AppExists(Conflict):
 
 
 class NoSuchGrant(NotFound):
-    """There is no such consent to take back, or it is another member's."""
+    """The consent does not exist, or it is another member's."""
 
     def __init__(self) -> None:
         super().__init__("This permission does not exist. It may have been revoked already.")
 
 
 class NoSuchUserCode(NotFound):
-    """No device waits with this code any more."""
+    """No device waits with this code."""
 
     code = "no_such_code"
 

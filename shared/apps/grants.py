@@ -1,4 +1,4 @@
-"""Which programs members let in, and how one is shown out again."""
+"""Lists and revokes the consents that members gave to apps."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from shared.core.ids import OrganizationId, UserId
 def list_grants(
     session: Session, organization_id: OrganizationId, *, of_user: UserId | None
 ) -> GrantList:
-    """List what a member allowed programs, the latest first; None: what every member did."""
+    """List a member's consents, newest first; None lists those of all members."""
     rows = queries.LIST_GRANTS.all(session, organization_id, of_user=of_user)
     return GrantList(
         grants=[
@@ -42,7 +42,7 @@ def revoke_grant(
     """Revoke a consent: the next request with its token is refused.
 
     Raises:
-        NoSuchGrant: the member gave none with this id; None: no member did.
+        NoSuchGrant: the member (None: any member) has no such consent.
     """
     if not queries.REVOKE_GRANT.run(session, organization_id, grant_id, of_user=of_user):
         raise NoSuchGrant

@@ -1,6 +1,6 @@
-"""What a browser is shown that a program sends here: who asks, for what, and a way to say yes or no.
+"""The HTML on which a member allows or denies an app: who asks for what.
 
-Each page is a title, a body, and one script that is always the same text: what differs is in the body's attributes.
+Each HTML page has a title, a body, and a constant script; variable values are in the body's attributes.
 """
 
 import json
@@ -23,7 +23,7 @@ _MAY_NOT = "It cannot administer the organization: its settings, members, keys a
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """What a page consists of."""
+    """The content of an HTML page."""
 
     title: str
     body: str
@@ -32,7 +32,7 @@ class PageContent:
 
 @dataclass(frozen=True, slots=True)
 class Somebody:
-    """Who is signed in, and for which organizations they could answer: id and name."""
+    """The signed-in user, and the organizations (id and name) for which they can answer."""
 
     email: str
     organization_id: UUID
@@ -41,7 +41,7 @@ class Somebody:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Since when a program is here, which organization made it (None: it registered itself), and what time it is."""
+    """An app's registration time, its organization (None: it registered itself), and the current time."""
 
     at: datetime
     by: Maker | None
@@ -55,7 +55,7 @@ def consent_page(
     who: Somebody,
     made: Made,
 ) -> PageContent:
-    """Ask whether a program may act for an organization."""
+    """Ask whether an app may act for an organization."""
     name = escape(app.name)
     body = f"""
 <p><strong>{name}</strong> asks to act for you. {escape(app.description)}</p>
@@ -78,7 +78,7 @@ withdraw permission at any time.</p>
 def device_page(user_code: str, who: Somebody) -> PageContent:
     """Ask whether the device that shows a code may act for an organization."""
     body = f"""
-<p>A program on a computer asks to act for you. <strong>Go on only if you have started it yourself, and it shows this
+<p>A program on a computer asks to act for you. <strong>Continue only if you started it yourself and it shows this
 code.</strong></p>
 <p>It may, with your role:</p>
 <ul>{"".join(f"<li>{may}</li>" for may in _MAY.values())}</ul>
@@ -97,7 +97,7 @@ code.</strong></p>
 
 
 def refused_page(title: str, why: str, *, return_to: str | None = None) -> PageContent:
-    """Explain why nothing can be asked. Nobody is sent on without a click: the address is the program's own choice."""
+    """Explain why the request is refused. The browser is not redirected, because the app chose the address itself."""
     onward = (
         f'<p><a href="{escape(return_to)}">Go back to {escape(origin_of(return_to))}</a></p>'
         if return_to
@@ -107,16 +107,18 @@ def refused_page(title: str, why: str, *, return_to: str | None = None) -> PageC
 
 
 def _maker(made: Made) -> str:
-    """Name who made a program, since when they are here, and that nobody has checked it: its name proves nothing."""
-    unchecked = "<strong>Nobody has checked who they are.</strong> The app chose its name itself."
+    """Describe the maker of an app and since when it exists, and warn that it is not verified: a name proves nothing."""
+    unchecked = (
+        "<strong>The maker of this app is not verified.</strong> The app chose its name itself."
+    )
     if made.by is None:
         return (
             f"<p>This app registered itself {_ago(made.at, made.now)}. {unchecked} "
-            "Go on only if you have just started it.</p>"
+            "Continue only if you have just started it.</p>"
         )
     return (
         f"<p>The organization <strong>{escape(made.by.name)}</strong>, here since {_day(made.by.since)}, made this app "
-        f"{_ago(made.at, made.now)}. {unchecked} Go on only if you know this organization.</p>"
+        f"{_ago(made.at, made.now)}. {unchecked} Continue only if you know this organization.</p>"
     )
 
 
@@ -139,7 +141,7 @@ def _choice(who: Somebody) -> str:
     return f'<label>Organization<select name="organization">{options}</select></label>'
 
 
-# A session that has run out is renewed once, as the console does.
+# An expired session is renewed once, as in the console.
 _SEND = """
 const form = document.getElementById("form"), said = document.getElementById("said");
 const renew = async () => (await fetch("/auth/renew", {method: "POST"})).ok;

@@ -1,4 +1,4 @@
-"""How an organization keeps the app that others may consent to: made once, its secret shown once, gone with all it was given."""
+"""Creates, changes and deletes an organization's app. Its secret is shown only once."""
 
 from uuid import UUID
 
@@ -18,16 +18,16 @@ def get_app(session: Session, organization_id: OrganizationId) -> AppOut:
     """Return the organization's app.
 
     Raises:
-        NoApp: it has made none.
+        NoApp: the organization has no app.
     """
     return _out(queries.FIND_APP.find(session, organization_id))
 
 
 def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> AppMade:
-    """Create the organization's app. The answer is the only place that ever shows its secret.
+    """Create the organization's app. Only this answer shows its secret.
 
     Raises:
-        AppExists: there is one already.
+        AppExists: the organization already has an app.
     """
     secret = new_client_secret()
     row = queries.ADD_APP.find(
@@ -47,10 +47,10 @@ def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> A
 
 
 def change_app(session: Session, organization_id: OrganizationId, change: AppChange) -> AppOut:
-    """Change what is given and leave the rest.
+    """Change the given fields; the others stay unchanged.
 
     Raises:
-        InvalidInput: nothing is given, or null for what cannot be missing.
+        InvalidInput: no field is given, or null for a required one.
         NoApp: there is none.
     """
     given = {name: getattr(change, name) for name in change.model_fields_set}
@@ -71,7 +71,7 @@ def change_app(session: Session, organization_id: OrganizationId, change: AppCha
 
 
 def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecret:
-    """Rotate the app's secret; the one before is refused at once, tokens stay in force.
+    """Rotate the app's secret. The old one is refused at once; tokens stay valid.
 
     Raises:
         NoApp: there is none.
@@ -84,7 +84,7 @@ def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecre
 
 
 def delete_app(session: Session, organization_id: OrganizationId) -> UUID:
-    """Delete the app, and revoke every token it was given.
+    """Delete the app and revoke all its tokens.
 
     Raises:
         NoApp: there is none.

@@ -1,7 +1,7 @@
-"""What programs read first: where to ask for consent, where for a token, and what there is to ask for.
+"""The discovery documents for apps: the addresses for consent and tokens, and the scopes.
 
-RFC 8414 for the server that gives tokens, RFC 9728 for the tools that take them. Each document names itself: a program
-refuses one whose `issuer` or `resource` is not what it asked for.
+RFC 8414 describes the authorization server, RFC 9728 the tools. Each document contains its own name: an app refuses a
+document whose `issuer` or `resource` differs from the requested one.
 """
 
 from typing import Any
@@ -10,26 +10,26 @@ from shared.apps.scopes import SCOPES
 from shared.core.config import settings
 from shared.core.errors import NotFound
 
-# `""` and `mcp` are ours; the others are addresses that existing programs know.
+# `""` and `mcp` are ours; existing apps know the others.
 _TOOLS = frozenset({"mcp", "mcp-oauth", "mcp-oauth-claude"})
 _DOCS = "{}/docs"
 _KNOWN_AS_ISSUER = frozenset({"mcp-oauth", "mcp-oauth-claude"})
 
 
 class NoSuchDocument(NotFound):
-    """Nothing here has this address."""
+    """There is no document at this address."""
 
     def __init__(self) -> None:
         super().__init__("This document does not exist. Check its address.")
 
 
 def server_metadata(name: str, base: str) -> dict[str, Any]:
-    """Describe the authorization server, under the name that `name` adds to `base`.
+    """Describe the authorization server with the name that `name` adds to `base`.
 
-    `base` is the public address as the program knows it, with or without `/api`: everything is named below it.
+    `base` is the public address that the app used, with or without `/api`; all addresses are below it.
 
     Raises:
-        NoSuchDocument: it has no such name.
+        NoSuchDocument: there is no such name.
     """
     return {
         "issuer": issuer(name, base),
@@ -51,10 +51,10 @@ def server_metadata(name: str, base: str) -> dict[str, Any]:
 
 
 def issuer(name: str, base: str) -> str:
-    """Return what the server that gives tokens calls itself, in the document that has this name below `base`.
+    """Return the authorization server's issuer in the document with this name below `base`.
 
     Raises:
-        NoSuchDocument: it has no such name.
+        NoSuchDocument: there is no such name.
     """
     if name not in {"", *_TOOLS}:
         raise NoSuchDocument
@@ -62,17 +62,17 @@ def issuer(name: str, base: str) -> str:
 
 
 def known_issuer(issuer_given: str) -> str:
-    """Return `said` if the server that gives tokens calls itself so anywhere, else its usual name."""
+    """Return `said` if it is one of the authorization server's issuers, otherwise the default one."""
     public = settings().public_url
     names = {_address(name, base) for name in ("", *_TOOLS) for base in (public, f"{public}/api")}
     return issuer_given if issuer_given in names else public
 
 
 def resource_metadata(name: str, base: str) -> dict[str, Any]:
-    """Describe what takes the tokens: the tools at `name`, or everything at `base`.
+    """Describe the protected resource: the tools at `name`, or the whole API at `base`.
 
     Raises:
-        NoSuchDocument: nothing there takes them.
+        NoSuchDocument: there is no such resource.
     """
     if name not in {"", *_TOOLS}:
         raise NoSuchDocument

@@ -1,4 +1,4 @@
-"""Which tables let programs of other people act for an organization: programs, consents under way, and grants."""
+"""The tables of third-party apps: apps, authorization codes, grants, and waiting devices."""
 
 import uuid
 from datetime import datetime
@@ -13,11 +13,11 @@ from shared.db.base import Base, SoftDelete, Timestamps
 
 
 class OAuthApp(Timestamps, SoftDelete, Base):
-    """A program that may ask members for consent.
+    """An app that can ask members for consent.
 
-    `organization_id` is None for one that registered itself (RFC 7591); those that nobody used are pruned.
-    `secret_hash` is None for a public client. `scopes` is the most that it can be given; None: everything there is.
-    `refreshes`: it registered for refresh tokens, so its access tokens end after an hour. `client_id` begins with `pca_`, of one that registered itself `pcd_`.
+    `organization_id` is None for one that registered itself (RFC 7591); unused ones are deleted. `secret_hash` is None for a
+    public client. `scopes` is the maximum that it can get; None means all scopes. `refreshes`: it registered for refresh
+    tokens, so its access tokens end after an hour. `client_id` begins with `pca_`, or `pcd_` if it registered itself.
     """
 
     __tablename__ = "oauth_apps"
@@ -47,9 +47,9 @@ class OAuthApp(Timestamps, SoftDelete, Base):
 
 
 class OAuthCode(Base):
-    """A consent that waits to be exchanged for a token, once. Kept as a hash.
+    """An authorization code, which can be exchanged once. Only its hash is stored.
 
-    `token_hash` is that of the token it was exchanged for: it is revoked when the code comes a second time.
+    `token_hash` is the hash of the issued token, which is revoked if the code is used a second time.
     """
 
     __tablename__ = "oauth_codes"
@@ -71,13 +71,13 @@ class OAuthCode(Base):
 
 
 class OAuthGrant(Timestamps, Base):
-    """What a member allowed a program in one organization.
+    """A member's consent to an app in one organization.
 
-    One for each program, member, organization and `device`: a new token replaces the one before. Only its SHA-256 hash is
-    kept. A token ends when it was not used for `UNUSED_LIFE`, and at `token_ends_at` if the program refreshes it. A refresh
-    token has two parts: `family_hash` is that of the part that stays, by which one that was used before is known, and
-    `refresh_hash` that of the whole. `device` is the code that a program without a browser showed, so that each computer has a token of its own; ''
-    where a browser was sent back.
+    There is one for each app, member, organization and `device`: a new token replaces the previous one. Only its SHA-256 hash
+    is stored. A token ends if it is not used for `UNUSED_LIFE`, and at `token_ends_at` if the app refreshes it. A refresh
+    token has two parts: `family_hash` is the hash of the part that stays, which identifies an old refresh token, and
+    `refresh_hash` that of the whole. `device` is the user code of a device, so that each computer has its own token; '' for
+    other apps.
     """
 
     __tablename__ = "oauth_grants"
@@ -111,7 +111,7 @@ class OAuthGrant(Timestamps, Base):
 
 
 class DeviceCode(Base):
-    """A program without a browser that waits for a member to type `user_code` somewhere else."""
+    """A device that waits until a member types its `user_code` in a browser."""
 
     __tablename__ = "device_codes"
     __table_args__ = (

@@ -1,7 +1,7 @@
-"""Which statements read and write third-party apps, consents under way, grants, and devices that wait.
+"""The statements that read and write third-party apps, authorization codes, grants, and waiting devices.
 
-What a member allowed belongs to an organization, and the statements about it say which. A program is known by its
-client id and a secret alone, a code or a device by its hash: those statements cross organizations.
+A grant belongs to an organization, and its statements take that id. An app is identified by its client id and secret, a
+code or a device by its hash: those statements cross organizations.
 """
 
 from datetime import datetime
@@ -166,7 +166,7 @@ class ClientId(NamedTuple):
 
 
 class ProgramRow(NamedTuple):
-    """`organization_id` and what follows from it is null for a program that registered itself."""
+    """`organization_id` and its columns are null for an app that registered itself."""
 
     id: UUID
     organization_id: UUID | None
@@ -195,7 +195,7 @@ FIND_PROGRAM = Statement(
     params=ClientId,
     row=ProgramRow,
 )
-"""Find a program by its client id, with the organization that made it."""
+"""Find an app by its client id, with the organization that created it."""
 
 
 class NewProgram(NamedTuple):
@@ -225,7 +225,7 @@ ADD_PROGRAM = Statement(
     params=NewProgram,
     row=Registered,
 )
-"""Add a program that registers itself."""
+"""Add an app that registers itself."""
 
 
 # --- codes and tokens ------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ FIND_CODE = Statement(
     params=OneCode,
     row=CodeRow,
 )
-"""Find a code that a program was given, used or not, while it has not expired."""
+"""Find an app's code, used or not, that has not expired."""
 
 
 class Granted(NamedTuple):
@@ -287,8 +287,8 @@ class Granted(NamedTuple):
     scopes: list[str]
 
 
-# One grant a program, member, organization and device: the previous token ends with the statement that gives the new
-# one. A device is new each time, so that signing in on one computer does not sign out another.
+# One grant per app, member, organization and device: the statement that issues the new token ends the previous one. A
+# device is new each time, so that signing in on one computer does not sign out another.
 _GRANTED = sql("""
     touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id)
     insert into oauth_grants as g (id, app_id, organization_id, user_id, device, scopes, token_hash, token_ends_at,
@@ -312,7 +312,7 @@ class CodeExchange(NamedTuple):
     refresh_hash: bytes | None
 
 
-# The app's row is locked before the code's, as the deletion of an app does it: else each may wait for the other.
+# The app's row is locked before the code's, as when an app is deleted; otherwise the two could deadlock.
 # The lock on the code's row serializes concurrent exchanges, and the second finds it used.
 EXCHANGE_CODE = Statement(
     "exchange_oauth_code",
@@ -333,7 +333,7 @@ EXCHANGE_CODE = Statement(
     params=CodeExchange,
     row=Granted,
 )
-"""Use a code up and put its grant in force; no row: somebody else was first.
+"""Use up a code and activate its grant; no row: another request was first.
 
 One statement, so that a code gives one token.
 """
@@ -371,7 +371,7 @@ FIND_REFRESHED = Statement(
     params=RefreshFamily,
     row=RefreshedRow,
 )
-"""Find the living grant of a program by the part of its refresh tokens that stays."""
+"""Find an app's valid grant by the family of its refresh tokens."""
 
 
 class Rotation(NamedTuple):
@@ -394,7 +394,7 @@ ROTATE = Statement(
     params=Rotation,
     row=Granted,
 )
-"""Replace a grant's tokens if `old_refresh_hash` is the current one; no row: somebody else was first."""
+"""Replace a grant's tokens if `old_refresh_hash` is the current one; no row: another request was first."""
 
 
 class OneGrant(NamedTuple):
@@ -426,14 +426,14 @@ REVOKE_TOKEN = Statement(
     params=Token,
     row=NoRow,
 )
-"""Revoke the grant of a program by its access token, or by any of its refresh tokens."""
+"""Revoke an app's grant by its access token, or by any of its refresh tokens."""
 
 
 class CodeHash(NamedTuple):
     code_hash: bytes
 
 
-# What was refreshed is known by the moment of the exchange: one statement wrote both times.
+# A refreshed token is recognized by the time of the exchange: one statement wrote both times.
 REVOKE_WHAT_CODE_GAVE = Statement(
     "revoke_what_code_gave",
     sql("""
@@ -446,7 +446,7 @@ REVOKE_WHAT_CODE_GAVE = Statement(
     params=CodeHash,
     row=NoRow,
 )
-"""Revoke the token that a code was exchanged for, refreshed or not, if it is still in force."""
+"""Revoke the token that was issued for a code, refreshed or not, if it is still valid."""
 
 
 # --- grants ----------------------------------------------------------------------------------------------------
@@ -552,9 +552,9 @@ ADD_DEVICE = Statement(
     params=NewDevice,
     row=UserCode,
 )
-"""Add a device that waits, and its program when it is the first; no row: the user code is taken.
+"""Add a waiting device, and its app if it does not exist yet; no row: the user code is taken.
 
-One statement, so that no device is without its program.
+One statement, so that no device is without its app.
 """
 
 
@@ -575,7 +575,7 @@ SETTLE_DEVICE = Statement(
     params=Decision,
     row=NoRow,
 )
-"""Record a member's decision about a device that waits."""
+"""Record a member's decision about a waiting device."""
 
 
 class Poll(NamedTuple):
@@ -607,9 +607,9 @@ POLL_DEVICE = Statement(
     params=Poll,
     row=DeviceRow,
 )
-"""Record that a device asks, and return its state; `too_soon` if it asked less than `interval_seconds` ago.
+"""Record a device's poll, and return its state; `too_soon` if it polled less than `interval_seconds` ago.
 
-One statement, so that of two requests at once the second is too soon.
+One statement, so that the second of two concurrent polls is too soon.
 """
 
 
@@ -639,7 +639,7 @@ EXCHANGE_DEVICE = Statement(
     params=DeviceExchange,
     row=Granted,
 )
-"""Use an approved device code up and put its grant in force; no row: somebody else was first.
+"""Use up an approved device code and activate its grant; no row: another request was first.
 
 One statement, so that a code gives one token.
 """

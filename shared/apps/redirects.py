@@ -1,4 +1,4 @@
-"""Which addresses a program may have browsers sent back to."""
+"""Checks an app's redirect addresses."""
 
 from urllib.parse import urlsplit
 
@@ -7,9 +7,9 @@ _MOST_CHARACTERS = 2_000
 
 
 def why_refused(uri: str) -> str | None:
-    """Explain why a program may not have this address; None if it may.
+    """Explain why an app cannot have this redirect address; None if it can.
 
-    It is https, or http on the program's own machine. Source: RFC 6749 section 3.1.2, RFC 8252 section 7.3, read 2026-11.
+    It must be https, or http on a loopback address. Source: RFC 6749 section 3.1.2, RFC 8252 section 7.3, read 2026-11.
     """
     if len(uri) > _MOST_CHARACTERS:
         return f"A redirect URI can have at most {_MOST_CHARACTERS:,} characters."
@@ -30,9 +30,9 @@ def why_refused(uri: str) -> str | None:
 
 
 def is_same(asked: str, known: str) -> bool:
-    """Compare a redirect URI with one that was registered; on the program's own machine the port does not matter.
+    """Compare a redirect URI with a registered one; for loopback addresses the port does not matter.
 
-    A program there listens on whichever port is free. Source: RFC 8252 section 7.3, read 2026-11-30.
+    A native app listens on any free port. Source: RFC 8252 section 7.3, read 2026-11-30.
     """
     return asked == known or (
         why_refused(asked) is None and _without_port(asked) == _without_port(known) is not None
@@ -40,7 +40,7 @@ def is_same(asked: str, known: str) -> bool:
 
 
 def _without_port(uri: str) -> tuple[str, ...] | None:
-    """Return the parts of an address on the program's own machine, without the port; None of any other."""
+    """Return the parts of a loopback address without the port; None for any other address."""
     parts = urlsplit(uri)
     if parts.scheme != "http" or parts.hostname not in _LOOPBACK:
         return None
@@ -48,6 +48,6 @@ def _without_port(uri: str) -> tuple[str, ...] | None:
 
 
 def origin_of(uri: str) -> str:
-    """Return scheme and host of an address, for people to read."""
+    """Return the scheme and host of an address for display."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc}"

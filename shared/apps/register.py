@@ -1,4 +1,4 @@
-"""How a program registers itself (RFC 7591), so that one nobody here knows can ask a member for consent."""
+"""Dynamic registration (RFC 7591): an unknown app registers itself, so that it can ask a member for consent."""
 
 from sqlalchemy.orm import Session
 
@@ -12,10 +12,10 @@ from shared.core.ids import new_id
 
 
 def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
-    """Register a program. What it may not have of what it asks for is left out of the answer, as section 3.2.1 allows.
+    """Register an app. Requested values that it cannot have are left out of the answer, as section 3.2.1 allows.
 
     Raises:
-        OAuthRefused: it could not use the only flow there is.
+        OAuthRefused: the app does not support the available flow.
     """
     if "authorization_code" not in metadata.grant_types or "code" not in metadata.response_types:
         raise OAuthRefused(

@@ -1,4 +1,4 @@
-"""What requests and answers about third-party apps look like: camelCase where members read them, else as the protocol has it."""
+"""Request and response schemas of third-party apps: camelCase for members, otherwise as the protocol defines."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -13,11 +13,11 @@ _LONGEST_PARAMETER = 4_000
 
 
 class ProtocolModel(BaseModel):
-    """An answer as the protocol names its fields."""
+    """An answer with the protocol's field names."""
 
 
 class ProtocolRequest(ProtocolModel):
-    """A body as the protocol names its fields. Unknown fields are ignored, as it asks."""
+    """A body with the protocol's field names. Unknown fields are ignored, as the protocol requires."""
 
     model_config = ConfigDict(str_max_length=_LONGEST_PARAMETER)
 
@@ -42,19 +42,19 @@ WebAddress = Annotated[str, AfterValidator(_is_web_address)]
 
 
 class AppIn(RequestModel):
-    """An app as its organization describes it."""
+    """The description of an organization's app."""
 
     name: VisibleName = Field(min_length=1, max_length=100, examples=["Newsroom"])
     description: str = Field(default="", max_length=1_000)
     picture: WebAddress | None = Field(default=None, examples=["https://newsroom.example/logo.png"])
     redirect_url: RedirectUri = Field(
-        description="Where browsers are sent back to: https, or http on the own machine.",
+        description="The redirect address: https, or http on a loopback address.",
         examples=["https://newsroom.example/connected"],
     )
 
 
 class AppChange(RequestModel):
-    """What is to change; omitted fields stay. `picture` null: it has none."""
+    """A change; omitted fields stay unchanged. `picture` null removes it."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     description: str | None = Field(default=None, max_length=1_000)
@@ -63,7 +63,7 @@ class AppChange(RequestModel):
 
 
 class AppShown(WireModel):
-    """A program as a member who is to consent sees it."""
+    """An app as shown to a member for consent."""
 
     name: str
     description: str
@@ -95,24 +95,24 @@ class AppDeleted(WireModel):
 
 
 class Maker(WireModel):
-    """The organization that made a program. Nobody has checked who they are."""
+    """The organization that created an app. It is not verified."""
 
     name: str
-    since: WireTime = Field(description="Since when the organization is here.")
+    since: WireTime = Field(description="When the organization was created.")
 
 
 class Asked(WireModel):
-    """What a program asks for."""
+    """An app's request."""
 
     app: AppShown
     made_at: WireTime
-    made_by: Maker | None = Field(description="Null: the program registered itself.")
+    made_by: Maker | None = Field(description="Null: the app registered itself.")
     state: str | None
     scope: str = Field(examples=["mcp:read mcp:write"])
 
 
 class AskedFor(ProtocolRequest):
-    """What a program sends a browser with."""
+    """The parameters of an authorization request."""
 
     client_id: str = ""
     state: str | None = None
@@ -123,18 +123,18 @@ class AskedFor(ProtocolRequest):
     response_type: str | None = None
     issuer: str = Field(
         default="",
-        description="The server's `issuer` in the document that the program read; it comes back as `iss`.",
+        description="The server's `issuer` in the document that the app read; it is returned as `iss`.",
     )
 
 
 class Decision(AskedFor):
-    """A member's answer to a program, with what the program asked for."""
+    """A member's decision, with the app's request."""
 
     action: Literal["approve", "deny"]
 
 
 class Redirect(WireModel):
-    """Where the browser is to go."""
+    """The address that the browser must open."""
 
     redirect: str
 
@@ -160,14 +160,14 @@ class Revocation(ProtocolModel):
 
 
 class Revoked(ProtocolModel):
-    """Nothing: the token is not, or no longer, good."""
+    """An empty answer: the token is no longer valid, or never was."""
 
 
 class Token(ProtocolModel):
-    """A token. `id` is the organization's; `cus` is null where nothing is paid.
+    """A token. `id` is the organization's; `cus` is null if there is no payment.
 
-    Only a program that registered for `refresh_token` gets `expires_in` and `refresh_token`: its token is good for an hour. The token of
-    any other program ends when it was not used for 90 days.
+    Only an app that registered for `refresh_token` gets `expires_in` and `refresh_token`; its access token expires after an
+    hour. The token of any other app ends if it is not used for 90 days.
     """
 
     id: UUID
@@ -180,7 +180,7 @@ class Token(ProtocolModel):
 
 
 class ClientMetadata(ProtocolRequest):
-    """What a program states about itself (RFC 7591 section 2)."""
+    """The metadata of an app that registers itself (RFC 7591 section 2)."""
 
     redirect_uris: list[RedirectUri] = Field(
         min_length=1, max_length=20, examples=[["http://127.0.0.1:8976/callback"]]
@@ -196,7 +196,7 @@ class ClientMetadata(ProtocolRequest):
 
 
 class RegisteredProgram(ProtocolModel):
-    """A program, registered. A public one has no secret."""
+    """A registered app. A public one has no secret."""
 
     client_id: str = Field(examples=["pcd_" + "k" * 32])
     client_secret: str | None = None
@@ -212,7 +212,7 @@ class RegisteredProgram(ProtocolModel):
 
 
 class UserInfo(ProtocolModel):
-    """Who consented."""
+    """The user who consented."""
 
     sub: UUID
     email: str
@@ -237,13 +237,13 @@ class GrantUser(WireModel):
 
 
 class GrantOut(WireModel):
-    """What a member allowed a program."""
+    """A member's consent to an app."""
 
     id: UUID
     app: GrantApp
     user: GrantUser
     device: str | None = Field(
-        description="The code that the program showed, if it has no browser: each computer has a grant of its own.",
+        description="The user code of a device: each computer has its own grant.",
         examples=["WDJB-MJHT"],
     )
     scopes: list[str] = Field(examples=[["mcp:read", "mcp:write"]])
@@ -260,14 +260,14 @@ class GrantRevoked(WireModel):
 
 
 class DeviceStarted(ProtocolModel):
-    """What a device shows, and how it asks how it stands."""
+    """The codes that a device shows, and how it polls."""
 
     device_code: str
     user_code: str = Field(examples=["WDJB-MJHT"])
     verification_uri: str
     verification_uri_complete: str
     expires_in: int = Field(description="In seconds.")
-    interval: int = Field(description="Seconds between two questions.")
+    interval: int = Field(description="Seconds between two polls.")
 
 
 class DeviceRequest(ProtocolRequest):
@@ -284,7 +284,7 @@ class DeviceSettled(WireModel):
 
 
 class DeviceToken(ProtocolModel):
-    """A token, the address of the API that it is for, and the organization that it acts for."""
+    """A token, the address of its API, and the organization for which it acts."""
 
     access_token: str = Field(examples=["pos_" + "t" * 40])
     token_type: Literal["bearer"]

@@ -1,18 +1,18 @@
-"""What a program may be allowed, and how that is read and written."""
+"""The scopes of apps."""
 
 from collections.abc import Iterable
 
 READ, WRITE = "mcp:read", "mcp:write"
 SCOPES = (READ, WRITE)
-"""Every scope there is, in the order in which they are written."""
+"""All scopes, in their order in texts."""
 
 
 def granted_scopes(asked: str | None, ceiling: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Return the scopes that a program gets: all if it asks for none, else those it asks for that exist.
+    """Return the scopes that an app gets: all if it requests none, otherwise the existing ones among the requested.
 
-    `ceiling` is what it registered for; None means every scope. Writing includes reading. The result is empty if none of the
-    requested scopes exists. Unknown ones (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3 allows; the answer
-    tells the program what it got.
+    `ceiling` contains the registered scopes; None means every scope. Writing includes reading. The result is empty if none of
+    the requested scopes exists. Unknown ones (`openid`, `offline_access`) are left out, as RFC 6749 section 3.3 allows; the
+    answer lists the granted ones.
     """
     most = SCOPES if ceiling is None else _with_reading(set(ceiling))
     if not asked or not asked.strip():
@@ -22,7 +22,7 @@ def granted_scopes(asked: str | None, ceiling: Iterable[str] | None = None) -> t
 
 
 def scope_text(scopes: Iterable[str]) -> str:
-    """Write scopes as the protocol does."""
+    """Format scopes as in the protocol."""
     held = set(scopes)
     return " ".join(scope for scope in SCOPES if scope in held)
 

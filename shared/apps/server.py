@@ -1,6 +1,6 @@
-"""Which tokens does a request get? Authlib's code and refresh token grants (RFC 6749, 7636) on our tables.
+"""Issues tokens with Authlib's code and refresh token grants (RFC 6749, 7636) on our tables.
 
-Authlib decides; this file answers what it asks. The only file that imports it: docs/adr/0007 says what it costs.
+Authlib decides; this file answers its queries. It is the only file that imports Authlib, see docs/adr/0007.
 """
 
 import base64
@@ -49,18 +49,18 @@ from shared.core.ids import OrganizationId, UserId, new_id
 from shared.core.log import log
 from shared.identity.sessions import GRACE
 
-# It writes tokens into its log at DEBUG, whatever our own level is.
+# Authlib logs tokens at DEBUG, whatever our own level is.
 logging.getLogger("authlib").setLevel(logging.WARNING)
 _BARE = frozenset(
     {"invalid_client", "unsupported_grant_type"}
-)  # existing clients know no description of these
+)  # existing clients do not expect a description of these
 _UNAUTHORIZED = 401
-CODE_LIFE = timedelta(minutes=10)  # the most that RFC 6749 section 4.1.2 recommends
+CODE_LIFE = timedelta(minutes=10)  # the maximum that RFC 6749 section 4.1.2 recommends
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a program asks for, checked: with what, and where a browser goes afterwards."""
+    """A checked authorization request."""
 
     program: "Program"
     redirect_uri: str
@@ -69,30 +69,30 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Consenter:
-    """Who allows it, and for which organization."""
+    """The user who consents, and the organization."""
 
     organization_id: OrganizationId
     user_id: UserId
 
 
 class Program(ClientMixin):
-    """A program, as Authlib asks about it."""
+    """An app with Authlib's client interface."""
 
     def __init__(self, row: queries.ProgramRow) -> None:
         self.row = row
 
     @property
     def is_public(self) -> bool:
-        """It keeps no secret; PKCE takes its place."""
+        """True if it has no secret; PKCE takes its place."""
         return self.row.secret_hash is None
 
     @property
     def is_app(self) -> bool:
-        """An organization made it, with the one address that browsers are sent back to."""
+        """True if an organization created it, with exactly one redirect address."""
         return self.row.organization_id is not None
 
     def redirect_uri(self, asked: str | None) -> str | None:
-        """Return where browsers are sent back to: the address asked for if it is registered, else an app's own."""
+        """Return the redirect address: the requested one if it is registered, otherwise an organization app's only one."""
         known = self.row.redirect_uris
         if asked and any(is_same(asked, one) for one in known):
             return asked
@@ -111,7 +111,7 @@ class Program(ClientMixin):
         return scope_text(self.granted(scope))
 
     def granted(self, asked: str | None) -> tuple[str, ...]:
-        """Return the scopes it gets of those it asks for: no more than it registered."""
+        """Return the granted scopes among the requested ones, at most those it registered for."""
         return granted_scopes(asked, self.row.scopes)
 
     def check_client_secret(self, client_secret: str) -> bool:
@@ -132,7 +132,7 @@ class Program(ClientMixin):
 
 
 class _Code(AuthorizationCodeMixin):
-    """A stored code, as Authlib asks about it."""
+    """A stored code with Authlib's interface."""
 
     code_challenge_method = "S256"
 
@@ -142,7 +142,7 @@ class _Code(AuthorizationCodeMixin):
         self._compares_address = compares_address
 
     def get_redirect_uri(self) -> str | None:
-        """Return the address that the exchange must name again; an app's is ours to know, so it need not."""
+        """Return the address that the exchange must repeat; empty for an organization's app, which has only one."""
         return self.row.redirect_uri if self._compares_address else None
 
     def get_scope(self) -> str:
@@ -156,7 +156,7 @@ class _S256(CodeChallenge):
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
         super().validate_code_challenge(grant, redirect_uri)
         request = grant.request
-        # An organization's app keeps to a contract that has no PKCE; it may use it, and then must.
+        # The contract of an organization's app has no PKCE. If such an app uses PKCE, it is checked.
         if not request.client.is_app and not request.payload.data.get("code_challenge"):
             raise InvalidRequestError("Missing 'code_challenge': use PKCE with S256.")
 
@@ -170,7 +170,7 @@ class _CodeGrant(AuthorizationCodeGrant):
     def validate_authorization_redirect_uri(request: OAuth2Request, client: Program) -> str:
         uri = client.redirect_uri(request.payload.redirect_uri)
         if uri is None:
-            # Authlib's own sentence quotes the address, and fails on characters that a sentence may not have.
+            # Authlib's own description quotes the address, and fails on characters that a description cannot contain.
             raise InvalidRequestError(
                 "This redirect_uri is not registered for the app. Use a registered one."
             )
@@ -213,10 +213,10 @@ class _CodeGrant(AuthorizationCodeGrant):
         return _Code(row, compares_address=not client.is_app)
 
     def authenticate_user(self, authorization_code: _Code) -> _Code:
-        return authorization_code  # whose it is, is in the code's row
+        return authorization_code  # the code's row has the user
 
     def save_token(self, token: dict[str, Any]) -> None:
-        """Use the code up and store its token, in one statement."""
+        """Use up the code and store its token, in one statement."""
         code_hash: bytes = self.request.authorization_code.row.code_hash
         row = queries.EXCHANGE_CODE.find(
             self.server.session, grant_id=new_id(), code_hash=code_hash, **_kept(token)._asdict()
@@ -227,10 +227,10 @@ class _CodeGrant(AuthorizationCodeGrant):
             token["id"] = str(row.organization_id)
 
     def delete_authorization_code(self, authorization_code: _Code) -> None:
-        """Keep it, so that it is known if it comes again; it went with `save_token`."""
+        """Do nothing: `save_token` used up the code, which is kept to detect reuse."""
 
     def _came_twice(self, code_hash: bytes) -> None:
-        """Revoke what the code gave, since one of two who have it is not the program. RFC 6749 section 4.1.2."""
+        """Revoke the token of a code that was used twice: one of the two users is not the app. RFC 6749 section 4.1.2."""
         revoked = queries.REVOKE_WHAT_CODE_GAVE.run(self.server.session, code_hash) > 0
         log.warning(
             "oauth.code_came_twice",
@@ -240,7 +240,7 @@ class _CodeGrant(AuthorizationCodeGrant):
 
 
 class _Refreshed:
-    """A grant that is refreshed, as Authlib asks about it; `app_id` was part of the search."""
+    """A grant to refresh with Authlib's interface. The search already included `app_id`."""
 
     def __init__(self, row: queries.RefreshedRow, pair: Pair, *, is_replay: bool) -> None:
         self.row = row
@@ -256,10 +256,10 @@ class _Refreshed:
 
 
 class _RefreshGrant(RefreshTokenGrant):
-    """Each refresh token is good once; one that comes again was stolen, or its successor was (RFC 9700 section 4.14.2).
+    """Each refresh token is valid once; if one is used again, it or its successor was stolen (RFC 9700 section 4.14.2).
 
-    Two workers of one program may refresh at once, so the previous token gets the same answer for `GRACE` after it was
-    replaced. A thief has the same tokens then, and the next exchange of either shows it.
+    Two workers of one app may refresh at once, so the previous token gets the same answer for `GRACE` after it was replaced.
+    A thief then has the same tokens, and the next exchange by either reveals it.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]  # noqa: RUF012  as above
@@ -281,7 +281,7 @@ class _RefreshGrant(RefreshTokenGrant):
         return self._came_twice(row)
 
     def authenticate_user(self, refresh_token: _Refreshed) -> _Refreshed:
-        return refresh_token  # whose it is, is in the grant's row
+        return refresh_token  # the grant's row has the user
 
     def issue_token(self, user: _Refreshed, refresh_token: _Refreshed) -> dict[str, Any]:
         del user
@@ -313,7 +313,7 @@ class _RefreshGrant(RefreshTokenGrant):
         return row if is_same else None
 
     def revoke_old_credential(self, refresh_token: _Refreshed) -> None:
-        """It went with `save_token`."""
+        """Do nothing: `save_token` replaced it."""
 
     def _came_twice(self, row: queries.RefreshedRow) -> NoReturn:
         revoked = queries.REVOKE_REFRESHED.run(self.server.session, row.id) > 0
@@ -338,7 +338,9 @@ class _Server(AuthorizationServer):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._known: dict[str, Program | None] = {}  # Authlib asks again when it answers
+        self._known: dict[
+            str, Program | None
+        ] = {}  # Authlib asks again when it creates the response
         self.register_grant(_CodeGrant, [_S256(required=True)])
         self.register_grant(_RefreshGrant)
         self.register_token_generator("default", _token)
@@ -353,7 +355,7 @@ class _Server(AuthorizationServer):
         return request
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Nobody listens."""
+        """Do nothing: signals are not used."""
 
     def handle_response(self, status: int, body: Any, headers: Any) -> _Response:
         return _Response(status, body, dict(headers))
@@ -374,7 +376,7 @@ class _Payload(OAuth2Payload):
 
 class _Request(OAuth2Request):
     def __init__(self, method: str, values: Mapping[str, str], authorization: str | None) -> None:
-        # Whether the connection is secure is the gateway's business; of the address nothing else is looked at.
+        # The gateway ensures that the connection is secure; Authlib reads nothing else of the address.
         super().__init__(method, "https://localhost/", headers=_headers(authorization))
         self.payload = _Payload(values)
 
@@ -384,11 +386,11 @@ class _Request(OAuth2Request):
 
 
 def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
-    """Show what an app requests, by the parameters that it sent a browser with.
+    """Check an authorization request and return it for display.
 
     Raises:
-        UnknownProgram: no program has the client id.
-        OAuthRefused: something else about it is wrong.
+        UnknownProgram: no app has the client id.
+        OAuthRefused: the request is invalid in another way.
     """
     grant, request = _asked(_Server(session), values)
     return Consent(
@@ -399,11 +401,11 @@ def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
 
 
 def answer_consent(session: Session, values: Mapping[str, str], consenter: Consenter | None) -> str:
-    """Return where the browser goes: back to the program with a code, or with its refusal if nobody consents.
+    """Return the address for the browser: the app's, with a code or with a refusal if there is no consent.
 
     Raises:
-        UnknownProgram: no program has the client id.
-        OAuthRefused: something else about it is wrong.
+        UnknownProgram: no app has the client id.
+        OAuthRefused: the request is invalid in another way.
     """
     server = _Server(session)
     grant, request = _asked(server, values)
@@ -414,12 +416,12 @@ def answer_consent(session: Session, values: Mapping[str, str], consenter: Conse
 def exchange(
     session: Session, values: Mapping[str, str], *, authorization: str | None
 ) -> dict[str, Any]:
-    """Exchange a code or a refresh token for an access token. `authorization` is the header, if the program proves itself by it.
+    """Exchange a code or a refresh token for an access token. `authorization` is the header, if the app authenticates with it.
 
-    The session must not be a transaction: what came twice is revoked although the request is refused.
+    The session must not be a transaction, because a reused token is revoked although the request is refused.
 
     Raises:
-        OAuthRefused: as RFC 6749 section 5.2 names it.
+        OAuthRefused: as in RFC 6749 section 5.2.
     """
     response: _Response = _Server(session).create_token_response(
         _Request("POST", values, authorization)
@@ -436,12 +438,12 @@ def exchange(
 
 
 def revoke(session: Session, values: Mapping[str, str], *, authorization: str | None) -> None:
-    """End the token of the program that asks, whichever of the grant's tokens it sends (RFC 7009).
+    """Revoke a grant of the calling app by either of its tokens (RFC 7009).
 
-    A token that is unknown, or another program's, is no error: it is not in force for this one.
+    An unknown token, or another app's, is not an error, because it is not valid for this app.
 
     Raises:
-        OAuthRefused: the program does not prove who it is.
+        OAuthRefused: the app does not authenticate.
     """
     request = _Request("POST", values, authorization)
     methods = _RefreshGrant.TOKEN_ENDPOINT_AUTH_METHODS
@@ -456,7 +458,7 @@ def revoke(session: Session, values: Mapping[str, str], *, authorization: str | 
 
 
 def _from_us(address: str, values: Mapping[str, str]) -> str:
-    """Add `iss`, so that a program that uses several servers knows which one answered (RFC 9207)."""
+    """Add `iss`, so that an app with several servers knows which one answered (RFC 9207)."""
     return str(add_params_to_uri(address, [("iss", known_issuer(values.get("issuer", "")))]))
 
 
@@ -475,7 +477,7 @@ def _asked(server: _Server, values: Mapping[str, str]) -> tuple[Any, _Request]:
 
 
 def _token(scope: str, client: Program, **_given: Any) -> dict[str, Any]:
-    """Make what a program gets, in the order in which existing clients know it."""
+    """Create the answer for an app, with the field order that existing clients know."""
     if client.row.refreshes:
         family = new_family()
         return _refreshing(scope, Pair(new_token(), new_refresh_token(family)), TOKEN_LIFE)
@@ -511,7 +513,7 @@ def _kept(token: Mapping[str, Any]) -> NewToken:
 
 
 def _headers(authorization: str | None) -> dict[str, str]:
-    """Pass on Basic credentials that can be read: Authlib fails on others instead of refusing them."""
+    """Pass on readable Basic credentials: Authlib fails on others instead of refusing them."""
     kind, _, encoded = (authorization or "").partition(" ")
     if kind.lower() != "basic":
         return {}

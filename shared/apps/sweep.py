@@ -1,4 +1,4 @@
-"""What is deleted of third-party apps: expired codes, and consents and apps that nobody uses."""
+"""The sweep of third-party apps: deletes expired codes, and unused consents and apps."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
@@ -34,7 +34,7 @@ _UNUSED_APPS = Deletion(
 
 
 def delete_old_codes() -> int:
-    """Delete codes a day after they expired; until then a used one is recognized if it comes again."""
+    """Delete codes a day after they expired; until then, the reuse of a code is detected."""
     return _OLD_OAUTH_CODES.in_pages()
 
 

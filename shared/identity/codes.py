@@ -1,4 +1,4 @@
-"""How a user proves an address by an emailed link: to activate an account, and to set a forgotten password."""
+"""Emailed links that verify an address: to activate an account, and to reset a password."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ _PAUSE = timedelta(minutes=1)
 
 
 def send_activation(session: Session, user_id: UserId, email: str) -> None:
-    """Email the link that activates an account, once the user is stored; not twice within a minute."""
+    """Email the activation link after the commit; at most once a minute."""
     code = _new_code(session, user_id, MailedCodePurpose.ACTIVATE, ACTIVATION_LIFE)
     if code is None:
         return
@@ -32,7 +32,7 @@ def send_activation(session: Session, user_id: UserId, email: str) -> None:
 def send_first_activation(session: Session, user_id: UserId, email: str) -> None:
     """Email the activation link to a new user. If the email cannot be sent, the request fails and says so.
 
-    Later requests stay silent then: their answer must not say whether there is an account.
+    Later requests do not report it, because their answer must not reveal whether there is an account.
     """
     code = _new_code(session, user_id, MailedCodePurpose.ACTIVATE, ACTIVATION_LIFE)
     if code is not None:
@@ -51,7 +51,7 @@ def activate(session: Session, code: str) -> UserId:
     """Activate the account that a code was emailed to.
 
     Raises:
-        CodeRefused: it is unknown, used or too old.
+        CodeRefused: the code is unknown, used or expired.
     """
     user_id = queries.use_code(session, MailedCodePurpose.ACTIVATE, code_hash=hash_secret(code))
     if user_id is None or not queries.activate(session, user_id):
@@ -79,10 +79,10 @@ def send_reset(session: Session, email: str) -> None:
 
 
 def reset_password(session: Session, code: str, password: str) -> None:
-    """Set a new password by an emailed code. Every session of the user ends.
+    """Set a new password with an emailed code. Every session of the user ends.
 
     Raises:
-        CodeRefused: it is unknown, used or too old.
+        CodeRefused: the code is unknown, used or expired.
     """
     user_id = queries.use_code(
         session, MailedCodePurpose.RESET_PASSWORD, code_hash=hash_secret(code)

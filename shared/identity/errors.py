@@ -1,4 +1,4 @@
-"""Which refusals concern accounts and sessions."""
+"""The refusals of accounts and sessions."""
 
 from shared.core.errors import (
     Conflict,
@@ -21,7 +21,7 @@ class SessionOver(Unauthenticated):
 
 
 class LoginRefused(Unauthenticated):
-    """The address is unknown, the password is wrong, or it was wrong too often: the answer does not say which."""
+    """The address or password is wrong, or the password was wrong too often; the answer does not say which."""
 
     code = "login_refused"
 
@@ -33,7 +33,7 @@ class LoginRefused(Unauthenticated):
 
 
 class NotActivated(Forbidden):
-    """The password is right, but the address was never proven."""
+    """The password is right, but the address was never verified."""
 
     code = "not_activated"
 
@@ -67,7 +67,7 @@ class EmailTaken(Conflict):
 
 
 class RegistrationClosed(Forbidden):
-    """This server takes no new accounts."""
+    """This server accepts no new accounts."""
 
     code = "registration_closed"
 
@@ -106,7 +106,7 @@ class CodeRefused(InvalidInput):
 
 
 class UnsubscribeRefused(InvalidInput):
-    """The unsubscribe link is not one that we emailed."""
+    """The unsubscribe link is not genuine."""
 
     def __init__(self) -> None:
         words = (
@@ -117,7 +117,7 @@ class UnsubscribeRefused(InvalidInput):
 
 
 class NoSuchSession(NotFound):
-    """The user has no such session, or it is over."""
+    """The user has no such session, or it has ended."""
 
     def __init__(self) -> None:
         super().__init__("This session does not exist. It may have ended already.")

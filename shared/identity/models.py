@@ -1,4 +1,4 @@
-"""Which tables say who somebody is: users, their sessions, and one-time codes that were emailed."""
+"""The tables of users, their sessions, and emailed one-time codes."""
 
 import uuid
 from datetime import datetime
@@ -17,7 +17,7 @@ RANDOM_SEED_SQL = "sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_
 
 
 class LoginProvider(StrEnum):
-    """How a user proves who they are."""
+    """How a user logs in."""
 
     LOCAL = "local"
     GITHUB = "github"
@@ -29,14 +29,14 @@ class LoginProvider(StrEnum):
 
 
 class MailedCodePurpose(StrEnum):
-    """What an emailed code is good for."""
+    """The purpose of an emailed code."""
 
     ACTIVATE = "activate"
     RESET_PASSWORD = "reset_password"  # noqa: S105, a purpose
 
 
 class MailKind(StrEnum):
-    """A kind of email that a user can switch off."""
+    """A kind of email that a user can turn off."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -45,7 +45,7 @@ class MailKind(StrEnum):
 class User(Timestamps, SoftDelete, Base):
     """A user. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers.
 
-    `unsubscribe_seed` is random; the links that switch off emails are made of it (`identity/unsubscribe.py`).
+    `unsubscribe_seed` is random; unsubscribe links are derived from it (`identity/unsubscribe.py`).
     """
 
     __tablename__ = "users"
@@ -93,10 +93,10 @@ class User(Timestamps, SoftDelete, Base):
 
 
 class Session(Timestamps, Base):
-    """One login on one device, renewed by a rotating token of which only SHA-256 hashes are kept.
+    """One login on one device, renewed by a rotating token of which only SHA-256 hashes are stored.
 
-    `previous_renew_hash` stays good until `previous_good_until`, so that parallel requests of one browser survive the
-    rotation; after that its use counts as theft and revokes the session.
+    `previous_renew_hash` stays valid until `previous_good_until`, so that parallel requests of one browser survive the
+    rotation. After that, its use counts as theft and revokes the session.
     """
 
     __tablename__ = "sessions"
@@ -119,7 +119,7 @@ class Session(Timestamps, Base):
 
 
 class MailedCode(Base):
-    """A code that was emailed to prove an address; used once. Only its SHA-256 hash is kept."""
+    """An emailed code that verifies an address and can be used once. Only its SHA-256 hash is stored."""
 
     __tablename__ = "mailed_codes"
     __table_args__ = (Index("ix_mailed_codes_user_id", "user_id"),)

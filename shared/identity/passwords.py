@@ -1,4 +1,4 @@
-"""How passwords are kept and checked: bcrypt, in the same time whether the account exists or not."""
+"""Hashes and checks passwords with bcrypt, in the same time whether the account exists or not."""
 
 import base64
 import functools
@@ -10,7 +10,7 @@ _ROUNDS = 11  # 2 to the 11th: about 100 ms on a Lambda of 1 vCPU
 
 
 def hash_password(password: str) -> str:
-    """Hash a password for storing."""
+    """Hash a password for storage."""
     return bcrypt.hashpw(_prepared(password), bcrypt.gensalt(_ROUNDS)).decode()
 
 
@@ -21,7 +21,7 @@ def is_password(password: str, password_hash: str | None) -> bool:
 
 
 def _prepared(password: str) -> bytes:
-    """Fit any password into bcrypt, which reads 72 bytes and stops at a NUL."""
+    """Prepare a password for bcrypt, which reads only 72 bytes and stops at a NUL."""
     return base64.b64encode(hashlib.sha256(password.encode()).digest())
 
 

@@ -1,6 +1,6 @@
-"""Which statements read and write users, sessions and emailed codes.
+"""The statements that read and write users, sessions and emailed codes.
 
-Users and sessions belong to no organization: the user's or the session's own id is what limits each statement.
+Users and sessions belong to no organization; each statement is limited by the user's or the session's id.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,7 @@ class Registration(RequestModel):
 
 
 class Registered(WireModel):
-    """Exactly one of the two is there: signed in already, or waiting for the emailed link."""
+    """Exactly one of the two is present: signed in, or waiting for the emailed link."""
 
     register_: bool | None = Field(default=None, alias="register")
     activate: bool | None = None

@@ -1,7 +1,7 @@
-"""How a session begins, is renewed, and ends.
+"""Starts, renews and ends sessions.
 
-These run in autocommit: what they note (a wrong password, a stolen token) must stay although the request is refused,
-and each is a single statement.
+These run in autocommit, as single statements, because their records (a wrong password, a stolen token) must persist
+although the request is refused.
 """
 
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from shared.identity.tokens import (
 
 WRONG_PASSWORDS_ALLOWED = 10
 LOCKED_FOR = timedelta(minutes=15)
-# A browser's parallel requests may all carry the token that the first of them has just replaced.
+# A browser's parallel requests may all send the token that the first of them has just replaced.
 GRACE = timedelta(seconds=30)
 _MAX_USER_AGENT = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a request comes from, kept so that a user recognizes their sessions."""
+    """The origin of a request, stored so that users recognize their sessions."""
 
     ip: str | None = None
     user_agent: str | None = None
@@ -40,7 +40,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class SessionTokens:
-    """What a browser is given. `renew` is None when it holds the current one already."""
+    """The tokens for a browser. `renew` is None if the browser already has the current one."""
 
     access: str
     renew: str | None
@@ -50,8 +50,8 @@ def log_in(session: Session, *, email: str, password: str, device: Device) -> Se
     """Open a session for the user with this password.
 
     Raises:
-        LoginRefused: whatever is wrong with address and password.
-        NotActivated: they are right, but the address was never proven.
+        LoginRefused: the address or password is wrong.
+        NotActivated: they are right, but the address was never verified.
     """
     account = queries.find_account(session, email)
     right = is_password(password, account.password_hash if account else None)
@@ -69,7 +69,7 @@ def log_in(session: Session, *, email: str, password: str, device: Device) -> Se
 
 
 def open_session(session: Session, user_id: UserId, device: Device) -> SessionTokens:
-    """Open a session for a user who has proven who they are."""
+    """Open a session for an authenticated user."""
     session_id = SessionId(new_id())
     renew = sign_renew_token(session_id)
     queries.open_session(
@@ -85,13 +85,13 @@ def open_session(session: Session, user_id: UserId, device: Device) -> SessionTo
 
 
 def renew(session: Session, token: str) -> SessionTokens:
-    """Return a new access token and replace the renewing one.
+    """Return a new access token and replace the renew token.
 
-    A token that was replaced less than `GRACE` ago still earns an access token. An older one was stolen, or its
-    successor was: the session ends for both.
+    A token that was replaced less than `GRACE` ago still gets an access token. If an older one is used, it or its successor
+    was stolen, so the session ends for both.
 
     Raises:
-        SessionOver: the token is not, or no longer, good.
+        SessionOver: the token is invalid or has expired.
     """
     session_id = read_renew_token(token)
     if session_id is None:

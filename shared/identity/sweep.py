@@ -1,4 +1,4 @@
-"""What is deleted of accounts: codes that were emailed, and sessions that are long over."""
+"""The sweep of accounts: deletes old emailed codes and old sessions."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion

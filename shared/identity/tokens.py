@@ -1,7 +1,7 @@
-"""What proves a session: a short-lived signed token, and a rotating one that renews it.
+"""The tokens of a session: a short-lived signed access token, and a rotating renew token.
 
-Both are signed with the same keys. The renewing token names its session, so that an old one of any age is known for
-what it is; which one is current, only a hash in the session's row says.
+Both are signed with the same token keys. The renew token contains its session, so that an old one of any age is
+recognized. A hash in the session's row says which one is current.
 """
 
 import functools
@@ -24,17 +24,17 @@ from shared.core.crypto import new_secret
 from shared.core.ids import SessionId, UserId
 
 _ALGORITHM = "HS256"
-_LEEWAY = timedelta(seconds=5)  # two containers' clocks
+_LEEWAY = timedelta(seconds=5)  # for the difference between two containers' clocks
 _ACCESS, _RENEW = "access", "renew"
 REMEMBERED = timedelta(minutes=5)
-"""For how long a verified access token is taken at its word, if it does not end sooner."""
+"""How long a verified access token is not verified again, unless it expires earlier."""
 MOST_REMEMBERED = 1_000
-"""The tokens verified first are forgotten beyond this: about 1 MB."""
+"""The maximum number of remembered tokens (about 1 MB); the oldest are dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionClaims:
-    """Which session a token speaks for. Whether the session still lives, only the database knows."""
+    """A token's session. Only the database knows whether it is still valid."""
 
     user_id: UserId
     session_id: SessionId
@@ -42,7 +42,7 @@ class SessionClaims:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A token's verified content, with the keys and the times that it was verified for."""
+    """A token's verified content, with the token keys and times for which it was verified."""
 
     claims: SessionClaims
     keys: Mapping[str, str]
@@ -50,7 +50,7 @@ class _Verified:
     until: datetime
 
     def holds(self, now: datetime) -> bool:
-        """Whether it is young enough, and our keys are still those that it was verified by."""
+        """Return whether it was verified recently, with the current token keys."""
         return self.since <= now < self.until and self.keys is _keys()
 
 
@@ -58,7 +58,7 @@ _verified: OrderedDict[str, _Verified] = OrderedDict()
 
 
 def sign_access_token(claims: SessionClaims) -> str:
-    """Sign a token for `ACCESS_TOKEN_SECONDS`, with the newest key."""
+    """Sign an access token for `ACCESS_TOKEN_SECONDS` with the newest token key."""
     now = clock.now()
     return _sign(
         {
@@ -72,9 +72,9 @@ def sign_access_token(claims: SessionClaims) -> str:
 
 
 def read_access_token(token: str) -> SessionClaims | None:
-    """Read a token; None if none of our keys signed it, or it has expired.
+    """Read an access token; None if it is not signed with one of our token keys or has expired.
 
-    One that was verified is remembered for `REMEMBERED`. Whether its session still lives is asked at each request.
+    A verified token is remembered for `REMEMBERED`. Every request still checks whether its session is valid.
     """
     now = clock.now()
     known = _verified.get(token)
@@ -90,23 +90,23 @@ def read_access_token(token: str) -> SessionClaims | None:
 
 
 def read_expired_access_token(token: str) -> SessionClaims | None:
-    """Read a token whatever its age: good enough to end its session, and for nothing else."""
+    """Read an access token of any age, only in order to end its session."""
     return _claims(_read(token, _ACCESS, ["sub", "sid"]))
 
 
 def sign_renew_token(session_id: SessionId) -> str:
-    """Make a renewing token. It is good as long as its hash stands in the session's row."""
+    """Create a renew token. It is valid while its hash is in the session's row."""
     return _sign({"use": _RENEW, "sid": str(session_id), "jti": new_secret()})
 
 
 def read_renew_token(token: str) -> SessionId | None:
-    """Return the session that a renewing token was made for; None if none of our keys signed it."""
+    """Return the session of a renew token; None if it is not signed with one of our token keys."""
     claims = _read(token, _RENEW, ["sid", "jti"])
     return SessionId(UUID(claims["sid"])) if claims else None
 
 
 def derived_from(value: str, purpose: str) -> list[bytes]:
-    """Return 64 bytes that only this server can derive from `value`, for each of our keys, newest first."""
+    """Return 64 bytes that only this server can derive from `value`, for each token key, newest first."""
     message = f"{purpose}:{value}".encode()
     keys = reversed(list(_keys().values()))
     return [hmac.digest(key.encode(), message, hashlib.sha512) for key in keys]
@@ -126,7 +126,7 @@ def _read(token: str, use: str, required: list[str]) -> dict[str, Any] | None:
             token,
             key,
             algorithms=[_ALGORITHM],
-            # Our clock says what has expired: the library asks the machine's.
+            # Our clock decides what has expired; the library would use the machine's.
             options={"require": required, "verify_exp": False, "verify_iat": False},
         )
     except jwt.InvalidTokenError:
@@ -154,9 +154,9 @@ def _claims(claims: dict[str, Any] | None) -> SessionClaims | None:
 
 
 def _keys() -> Mapping[str, str]:
-    """Return the signing keys by id, newest last. A key stays for `SESSION_DAYS` after it was replaced.
+    """Return the token keys by id, newest last. A token key stays for `SESSION_DAYS` after it was replaced.
 
-    The same object as long as no key was added or taken away.
+    Returns the same object until a token key is added or removed.
     """
     return _parsed(secret(settings().app_secret_name)["jwtKeys"])
 

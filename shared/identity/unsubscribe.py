@@ -1,8 +1,7 @@
-"""How an email lets its reader switch off that kind of email, without signing in (RFC 8058).
+"""Unsubscribe links in emails, which turn off one kind of email without signing in (RFC 8058).
 
-A token is made of a random value of the user's and of the kind, so the function that sends an email needs no secret of the
-installation. It allows nothing but switching off one kind of email for one user. It never expires: an email may be read years
-later.
+A token is derived from a random value of the user and the kind, so the function that sends an email needs no secret. It only
+allows turning off one kind of email for one user. It never expires, because an email may be read years later.
 """
 
 import hashlib
@@ -20,22 +19,22 @@ from shared.identity.models import MailKind
 
 
 def unsubscribe_url(user_id: UUID, seed: bytes, kind: MailKind) -> str:
-    """Return the address at which this user switches off this kind of email. `seed` is `User.unsubscribe_seed`."""
+    """Return the address at which this user turns off this kind of email. `seed` is `User.unsubscribe_seed`."""
     token = f"{kind}.{user_id.hex}.{_proof(seed, kind)}"
     return f"{settings().public_url}/user/unsubscribe?token={token}"
 
 
 def kind_of(token: str) -> MailKind:
-    """Return the kind of email that a token is about. This does not check that the token is genuine.
+    """Return a token's kind of email without checking that the token is genuine.
 
     Raises:
-        UnsubscribeRefused: it has not the form of a token.
+        UnsubscribeRefused: the token is malformed.
     """
     return _parts(token)[0]
 
 
 def unsubscribe(session: Session, token: str) -> MailKind:
-    """Switch off the kind of email that a token is about, for its user. Doing so again changes nothing.
+    """Turn off a token's kind of email for its user. A repeated call changes nothing.
 
     Raises:
         UnsubscribeRefused: the token is not genuine.

@@ -1,7 +1,7 @@
-"""Which notifications become emails, when, and for whom.
+"""Sends notifications as emails.
 
-Failures and news are emailed at once; successes are collected into one email. A notification is claimed by a lease before
-its emails are sent and marked after: if the process dies in between, somebody is told twice rather than never.
+Failures and news are emailed immediately; published posts are collected into one digest. A notification is claimed with a lease
+before its emails are sent, and marked after: if the process dies in between, members get the email twice rather than never.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,17 +22,17 @@ from shared.notifications import queries
 from shared.notifications.models import NotificationKind
 from shared.notifications.queries import Claimed, Recipient
 
-# Each is longer than the functions that email may run, so a killed one's emails are sent by the sweep after that.
+# Each is longer than the timeout of the sending functions, so the sweep sends the emails of a killed one after that.
 LEASE = timedelta(minutes=4)
 DIGEST_LEASE = timedelta(minutes=10)
-# A failure is emailed right after its transaction; what still waits after this, nobody is about to email.
+# A failure is emailed right after its transaction; if it still waits after this, nothing is about to send it.
 _OVERDUE = timedelta(minutes=2)
-# What was not emailed by then is old news: an email about it would only puzzle.
+# After this, an email would be confusingly old.
 _OLDEST = timedelta(days=3)
 _ROUND = 50
 _LISTED = 20
 
-# News come whatever a member chose, so their emails offer no switch.
+# News are always sent, so their emails have no unsubscribe link.
 _SWITCHED_BY = {
     NotificationKind.SUCCESS: MailKind.SUCCESS,
     NotificationKind.FAILURE: MailKind.FAILURE,
@@ -42,19 +42,19 @@ Claim = Callable[[], list[Claimed]]
 
 
 def mail_now(notification_ids: Sequence[UUID]) -> None:
-    """Email these notifications to the members who want them. What fails is left to the sweep, `mail_overdue`."""
+    """Email these notifications to the members who want them. The sweep (`mail_overdue`) retries failures."""
     with unit_of_work() as session:
         claimed = queries.CLAIM_THESE.all(session, list(notification_ids), LEASE)
     _send(claimed, _one_mail_each)
 
 
 def mail_overdue(*, go_on: Callable[[], bool]) -> int:
-    """Email the failures and news that were not emailed; return how many."""
+    """Email the failures and news that were not emailed yet; return how many."""
     return _rounds(_claim_overdue, _one_mail_each, go_on)
 
 
 def mail_digests(*, go_on: Callable[[], bool]) -> int:
-    """Mail each organization's successes as one digest, an hour after the first of them; return how many."""
+    """Email each organization's published posts as one digest, an hour after the first of them; return how many."""
     return _rounds(_claim_digests, _one_mail_for_all, go_on)
 
 
@@ -104,7 +104,7 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
 
 
 def _mark(sent: Sequence[UUID]) -> None:
-    """Mark each organization's email immediately, so that a later stop emails nobody twice."""
+    """Mark each organization's email immediately, so that nobody gets it twice if the process stops later."""
     with unit_of_work() as session:
         queries.MARK_MAILED.run(session, list(sent))
 
@@ -116,10 +116,10 @@ def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
 def _send_letters(
     letters: Iterable[Letter], recipients: Sequence[Recipient], switch: MailKind | None
 ) -> bool:
-    """Send each letter to each recipient; False if the transport took none of them, so that all are tried again.
+    """Send each email to each recipient; False if the transport accepted none of them, so that all are retried.
 
-    `switch` is the kind of email that the recipients can switch off by a link in it; None: they cannot.
-    A letter that cannot be built never will be: it counts as done, and the others go out.
+    `switch` is the kind of email for the unsubscribe link; None: there is no link. An email that cannot be built counts as
+    done, because a retry would fail too, and the others are sent.
     """
     if not mail_is_on():
         return True
@@ -132,7 +132,7 @@ def _send_letters(
                 except MailNotSent as error:
                     tried += 1
                     log.warning("mail.failed", extra={"reason": repr(error.__cause__)})
-                except ValueError as error:  # a header or a body that email.message cannot write
+                except ValueError as error:  # a header or a body that email.message cannot encode
                     log.error("mail.not_built", extra={"reason": repr(error)})
                 else:
                     taken += 1
@@ -140,7 +140,7 @@ def _send_letters(
 
 
 def _mail(letter: Letter, recipient: Recipient, switch: MailKind | None) -> Mail:
-    """Write a letter to one recipient, with the link that switches off emails of its kind."""
+    """Send an email to one recipient, with the unsubscribe link for its kind."""
     url = None
     if switch:
         url = unsubscribe_url(recipient.user_id, recipient.unsubscribe_seed, switch)
@@ -151,7 +151,7 @@ def _mail(letter: Letter, recipient: Recipient, switch: MailKind | None) -> Mail
 
 
 def _wants(recipient: Recipient, kind: NotificationKind) -> bool:
-    """Return whether a member wants emails of a kind; news come whatever they chose."""
+    """Return whether a member wants emails of a kind; news are always sent."""
     if kind is NotificationKind.SUCCESS:
         return recipient.wants_successes
     return recipient.wants_failures or kind is NotificationKind.INFO
@@ -173,7 +173,7 @@ def _one_mail_for_all(notices: Sequence[Claimed]) -> list[Letter]:
 
 
 def _calendar() -> Link | None:
-    """The calendar is the console's; without one, nothing but the posts themselves can be looked at."""
+    """Link to the calendar of the console; without a console there are only links to posts."""
     address = settings().frontend_url
     return Link("Open the calendar", settings().console_url) if address else None
 

@@ -1,4 +1,4 @@
-"""Which table holds notifications."""
+"""The table of notifications."""
 
 import uuid
 from datetime import datetime
@@ -13,7 +13,7 @@ from shared.db.types import text_enum
 
 
 class NotificationKind(StrEnum):
-    """How urgent it is: successes wait for the digest, failures are emailed at once, `info` ignores preferences."""
+    """The urgency: successes wait for the digest, failures are emailed immediately, `info` ignores preferences."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -23,7 +23,7 @@ class NotificationKind(StrEnum):
 class Notification(Base):
     """One event, for a whole organization. `dedupe_key` keeps one incident from being reported twice.
 
-    `mailed_at` is set when its email has left (or nobody wanted one): the digest function sends what is not marked.
+    `mailed_at` is set when its email was sent (or nobody wanted one); the digest function sends the others.
     """
 
     __tablename__ = "notifications"

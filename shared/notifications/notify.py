@@ -1,4 +1,4 @@
-"""How members are notified of an event: a row in the caller's transaction, and an email after the commit when it is urgent."""
+"""Notifies members of an event: a row in the caller's transaction, and an email after the commit if it is urgent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class Wording(TypedDict):
 def notifying(rows: str, which: Sql) -> Sql:
     """Return the CTE `notified`, which notifies the organizations of those rows of a CTE that meet the condition `which`.
 
-    It is for statements that make the event true, which then need no second one, and for successes alone: nothing
-    emails them before the digest. `values_of` returns its parameters.
+    It is part of the statement that makes the event true, which saves a second statement. It is only for successes, which
+    are emailed in the digest. `values_of` returns its parameters.
     """
     return sql(
         """
@@ -76,7 +76,7 @@ class NewNotification:
 def add_notifications(
     session: Session, given: Sequence[NewNotification], *, mailed: bool
 ) -> list[tuple[UUID, UUID]]:
-    """Add those that are new, in one statement; return the id and organization of each.
+    """Add the new notifications in one statement; return the id and organization of each.
 
     `mailed`: another email lists them. The others are emailed by the caller, or by the digest function.
     """
@@ -125,7 +125,7 @@ def notify(
         return None
     if kind is not NotificationKind.SUCCESS:
         from shared.notifications.mails import (
-            mail_now,  # a success never emails: the publisher need not load it
+            mail_now,  # a success sends no email, so the publisher need not load this
         )
 
         after_commit(session, lambda: mail_now([added.id]))

@@ -1,4 +1,4 @@
-"""Which statements add and read notifications, and claim those whose email is to be sent."""
+"""The statements that add and read notifications, and claim those to be emailed."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -62,7 +62,7 @@ ADD_MANY = Statement(
     params=NewOnes,
     row=Added,
 )
-"""Add those that are new, of any organizations. One statement, because a bad day notifies hundreds."""
+"""Add new notifications of any organizations. One statement, because an outage causes hundreds of them."""
 
 
 class Reader(NamedTuple):
@@ -108,7 +108,7 @@ class FurtherPage(NamedTuple):
 
 
 class PageRow(NamedTuple):
-    """Without notifications there is one row, which is not there: of it only `last_read_at` is set."""
+    """Without notifications there is one row of nulls, in which only `last_read_at` is set."""
 
     id: UUID
     kind: str
@@ -137,9 +137,9 @@ FIRST_PAGE = Statement(
     params=FirstPage,
     row=PageRow,
 )
-"""List the newest notifications, the newest first, and note that the user has looked.
+"""List the newest notifications, newest first, and record that the user has read them.
 
-One statement, because its SELECT does not see its own change: the answer says when the user looked before.
+One statement, because its SELECT does not see its own change: the answer has the user's previous read time.
 """
 
 FURTHER_PAGE = Statement(
@@ -170,7 +170,7 @@ class NumberedPage(NamedTuple):
 
 
 class NumberedRow(NamedTuple):
-    """Without any in the stretch there is one row, which is not there: of it only `total` is set."""
+    """Without notifications in the range there is one row of nulls, in which only `total` is set."""
 
     total: int
     is_there: bool
@@ -201,7 +201,7 @@ NUMBERED_PAGE = Statement(
     params=NumberedPage,
     row=NumberedRow,
 )
-"""List a stretch of the newest notifications, and count them up to `most`. Nothing is marked as read."""
+"""List a range of the newest notifications, and count them up to `most`. Nothing is marked as read."""
 
 
 class OfUser(NamedTuple):
@@ -221,7 +221,7 @@ MARK_READ = Statement(
     params=OfUser,
     row=Looked,
 )
-"""Mark everything until now as seen by the user."""
+"""Mark everything until now as read by the user."""
 
 
 # --- emails -----------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ CLAIM_OVERDUE = Statement(
     params=ClaimOverdue,
     row=Claimed,
 )
-"""Claim failures and news that should have been emailed at once, and were not. One statement, so that two sweeps share them."""
+"""Claim failures and news that should have been emailed at once, and were not. One statement, so that concurrent sweeps do not claim the same ones."""
 
 
 class ClaimDigests(NamedTuple):
@@ -341,7 +341,7 @@ MARK_MAILED = Statement(
     params=Ids,
     row=NoRow,
 )
-"""Note that these need no email any more."""
+"""Record that these need no email anymore."""
 
 
 class OfOrganizations(NamedTuple):

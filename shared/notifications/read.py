@@ -1,4 +1,4 @@
-"""What a member sees of the notifications."""
+"""Lists notifications for a member."""
 
 from datetime import datetime
 from uuid import UUID
@@ -23,7 +23,7 @@ def list_notifications(
     cursor: str | None,
     limit: int,
 ) -> NotificationList:
-    """List one page, newest first. Looking at the first page marks everything as read.
+    """List one page, newest first. Reading the first page marks everything as read.
 
     Raises:
         InvalidInput: the cursor is not one of ours.

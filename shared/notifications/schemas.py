@@ -23,7 +23,7 @@ class NotificationOut(WireModel):
 
 
 class NotificationList(WireModel):
-    """The newest first. `lastReadNotifications` is when the user had looked before this request."""
+    """Newest first. `lastReadNotifications` is the user's read time before this request."""
 
     last_read_notifications: WireTime
     notifications: list[NotificationOut]

@@ -1,4 +1,4 @@
-"""How a program gets a key to act for an organization: shown once, kept as a hash, revoked at once."""
+"""Creates, changes, rotates and revokes an organization's API keys. A key is shown once and stored as a hash."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
 from shared.organizations.schemas import ApiKeyChange, ApiKeyMade, ApiKeyOut
 
 MOST_KEYS = 50
-_PREFIX = "roost_"  # lets scanners of leaked secrets know one
+_PREFIX = "roost_"  # lets scanners recognize leaked keys
 _HINT_CHARACTERS = 4
 
 
@@ -29,11 +29,11 @@ def make_api_key(
     scopes: tuple[str, ...],
     expires_at: datetime | None,
 ) -> ApiKeyMade:
-    """Make a key. The answer is the only place that ever shows it.
+    """Create an API key. Only this answer shows it.
 
     Raises:
-        InvalidInput: it would have expired already.
-        TooManyApiKeys: the organization holds `MOST_KEYS`.
+        InvalidInput: its expiry has already passed.
+        TooManyApiKeys: the organization already has `MOST_KEYS`.
     """
     _check_end(expires_at)
     queries.lock_organization(session, organization_id)
@@ -57,7 +57,7 @@ def make_api_key(
 def change_api_key(
     session: Session, organization_id: OrganizationId, key_id: UUID, wanted: ApiKeyChange
 ) -> ApiKeyOut:
-    """Change what a key is called, may do, or when it ends.
+    """Change an API key's name, scopes or expiry.
 
     Raises:
         InvalidInput: it would have expired already.
@@ -79,7 +79,7 @@ def change_api_key(
 def rotate_api_key(
     session: Session, organization_id: OrganizationId, key_id: UUID, *, keep_old_for: timedelta
 ) -> ApiKeyMade:
-    """Rotate an API key: same name, scopes and end. The old one works for a while.
+    """Rotate an API key: the new one has the same name, scopes and expiry. The old one can stay valid for some hours.
 
     Raises:
         NoSuchApiKey: the organization has no such key.
@@ -99,7 +99,7 @@ def rotate_api_key(
 
 
 def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> None:
-    """Revoke a key, and the one before its rotation: the next request with either is refused.
+    """Revoke an API key and the one before its rotation: the next request with either is refused.
 
     Raises:
         NoSuchApiKey: the organization has no such key.

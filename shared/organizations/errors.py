@@ -1,4 +1,4 @@
-"""Which refusals concern organizations, their keys, and requests that are sent again."""
+"""The refusals of organizations, their API keys, and repeated requests."""
 
 from shared.core.errors import Conflict, NotFound
 
@@ -11,14 +11,14 @@ class NoSuchOrganization(NotFound):
 
 
 class NoSuchApiKey(NotFound):
-    """The organization has no such key, or it is revoked."""
+    """The organization has no such API key, or it is revoked."""
 
     def __init__(self) -> None:
         super().__init__("This API key does not exist. It may have been revoked already.")
 
 
 class TooManyApiKeys(Conflict):
-    """The organization holds as many keys as it may."""
+    """The organization already has the maximum number of API keys."""
 
     code = "too_many_api_keys"
 
@@ -36,7 +36,7 @@ class NoSuchMember(NotFound):
 
 
 class KeyReused(Conflict):
-    """The same `Idempotency-Key` came with another body."""
+    """The same `Idempotency-Key` was sent with another body."""
 
     code = "idempotency_key_reused"
 

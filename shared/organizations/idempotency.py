@@ -1,4 +1,4 @@
-"""Was this request answered already? A key that comes again with the same body gets the same answer, and nothing happens."""
+"""Idempotency keys: a repeated request with the same key and body gets the same answer and has no effect."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class KnownKey(NamedTuple):
     response: str | None
 
 
-# A key whose time is over is new, whether the sweep has come by or not.
+# An expired key counts as new, even if the sweep has not deleted it yet.
 _CLAIM = Statement(
     "claim_idempotency_key",
     sql("""
@@ -45,9 +45,9 @@ _CLAIM = Statement(
     params=NewKey,
     row=KnownKey,
 )
-"""Reserve a key, or return what is known of it.
+"""Reserve a key, or return its stored row.
 
-One statement, so that of two requests with one key the second waits for the first to commit, and then reads its answer.
+One statement, so that the second of two concurrent requests waits until the first commits, and then reads its answer.
 """
 
 
@@ -91,7 +91,7 @@ _ANSWER = Statement(
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """The key of a request, what it is a key of, and a hash of its body."""
+    """A request's idempotency key, its scope, and a hash of its body."""
 
     scope: str
     key: str
@@ -101,10 +101,10 @@ class RequestKey:
 def earlier_answer(
     session: Session, organization_id: OrganizationId, request: RequestKey
 ) -> str | None:
-    """Return the answer that was given to the same request; None: it is new, and now reserved.
+    """Return the earlier answer to the same request; None: the key is new and is now reserved.
 
     Raises:
-        KeyReused: the key came with another body before.
+        KeyReused: the key was sent with another body before.
     """
     row = _CLAIM.one(
         session,
@@ -120,10 +120,10 @@ def earlier_answer(
 def find_answer(
     session: Session, organization_id: OrganizationId, request: RequestKey
 ) -> str | None:
-    """Return the answer that was given to the same request; None: there is none yet. Nothing is reserved.
+    """Return the earlier answer to the same request; None if there is none yet. Reserves nothing.
 
     Raises:
-        KeyReused: the key came with another body before.
+        KeyReused: the key was sent with another body before.
     """
     row = _FIND.find(session, organization_id, request.scope, request.key)
     return _answer(row, request) if row else None
@@ -137,7 +137,7 @@ def keep_answer(
     status: int,
     response: str,
 ) -> None:
-    """Store the response with the changes it reports."""
+    """Store the response in the transaction of its changes."""
     _ANSWER.run(
         session, organization_id, request.scope, request.key, status=status, response=response
     )
@@ -145,7 +145,7 @@ def keep_answer(
 
 @dataclass(slots=True)
 class Replay:
-    """Whether a request was answered with an earlier answer, and so made nothing."""
+    """Whether a request got an earlier answer and so created nothing."""
 
     happened: bool = False
 
@@ -155,7 +155,7 @@ _replay: ContextVar[Replay | None] = ContextVar("replay", default=None)
 
 @contextmanager
 def watching_for_a_replay() -> Iterator[Replay]:
-    """Note whether the block, or a thread that works for it, finds an earlier answer."""
+    """Record whether the block, or a thread that works for it, finds an earlier answer."""
     watched = Replay()
     before = _replay.set(watched)
     try:

@@ -1,4 +1,4 @@
-"""Which tables say what an organization is, who belongs to it, and with which keys programs act for it."""
+"""The tables of organizations, members, API keys, rate limits and idempotency keys."""
 
 import uuid
 from datetime import datetime
@@ -15,7 +15,7 @@ from shared.db.types import text_enum
 
 
 class Role(StrEnum):
-    """What a member may do, from most to least."""
+    """A member's role, from most to least permissions."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -25,7 +25,7 @@ class Role(StrEnum):
 
 
 class Organization(Timestamps, SoftDelete, Base):
-    """A tenant. `plan_ends_at` None: the plan has no end; past it, nothing is published."""
+    """A tenant. Nothing is published after `plan_ends_at`; None means that the plan has no end."""
 
     __tablename__ = "organizations"
 
@@ -58,7 +58,7 @@ class Member(Timestamps, Base):
 
 
 class ApiKey(Timestamps, Base):
-    """A key with which a program acts for an organization. Only its SHA-256 hash is kept; `hint` shows its last four.
+    """An API key of an organization. Only its SHA-256 hash is stored; `hint` is its last four characters.
 
     After a rotation the previous key works until `previous_ends_at`.
     """
@@ -89,12 +89,12 @@ class ApiKey(Timestamps, Base):
 
 
 class RateLimit(Base):
-    """How often something was done in a window. Unlogged: a crash of the database empties it, which is acceptable.
+    """The number of calls in a window. The table is unlogged: a crash of the database empties it, which is acceptable.
 
-    A fixed window has its beginning and its `count`. A rolling one has an element for each part of the window (a minute of
-    an hour) that had calls: the time of the newest in `calls`, oldest part first, and how many there were in `counts`, where
-    a missing number is 1. `window_started_at` is the time of the last call, refused or not, and `count` how many calls there
-    are, or one more than may be where the last was refused.
+    A fixed window has its start and its `count`. A rolling one has an element for each part of the window (a minute of an
+    hour) with calls: the time of the newest call in `calls`, oldest part first, and the number of calls in `counts`, where a
+    missing number is 1. `window_started_at` is the time of the last call, refused or not. `count` is the number of calls, or
+    one more than the limit if the last call was refused.
     """
 
     __tablename__ = "rate_limits"

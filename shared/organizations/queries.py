@@ -1,4 +1,4 @@
-"""Which statements read and write organizations, their members and their API keys."""
+"""The statements that read and write organizations, their members and their API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from shared.core.ids import OrganizationId, UserId, new_id
 from shared.db.statement import Json, NoRow, Statement, sql
 
-KEY_WRITES = "write"  # the scope of an API key that may change something
+KEY_WRITES = "write"  # the scope of an API key that can write
 LIVE_KEY = sql("k.revoked_at is null and (k.expires_at is null or k.expires_at > now())")
 """Whether the API key `k` lets in."""
 
@@ -236,7 +236,7 @@ FIND_SUPER_ADMIN = Statement(
     params=OfMember,
     row=Id,
 )
-"""Find a membership of somebody who administers the whole installation."""
+"""Find a super admin's membership."""
 
 
 class OneMember(NamedTuple):

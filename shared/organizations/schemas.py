@@ -68,7 +68,7 @@ class Seat(WireModel):
 
 
 class Membership(WireModel):
-    """`users` holds one seat: the caller's own."""
+    """`users` contains only the caller's own membership."""
 
     id: UUID
     name: str
@@ -97,7 +97,7 @@ class ApiKeyIn(RequestModel):
 
 
 class ApiKeyChange(RequestModel):
-    """What is to change; omitted fields stay. `expiresAt` null: it does not expire."""
+    """A change; omitted fields stay unchanged. `expiresAt` null: it does not expire."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1, max_length=10)
@@ -105,7 +105,7 @@ class ApiKeyChange(RequestModel):
 
 
 class ApiKeyRotation(RequestModel):
-    """How long the previous key still works, for programs that have not learned the new one."""
+    """How long the previous API key stays valid, for programs that do not have the new one yet."""
 
     keep_old_for_hours: int = Field(default=0, ge=0, le=MOST_HOURS_TWO_KEYS_DO, examples=[24])
 
@@ -115,17 +115,17 @@ class ApiKeyOut(WireModel):
     name: str
     hint: str = Field(description="The key's last four characters.")
     scopes: list[str]
-    created_by: UUID | None = Field(description="The member who made it; null if they left.")
+    created_by: UUID | None = Field(description="The member who created it; null if they left.")
     created_at: WireTime
     last_used_at: WireTime | None = Field(description="To the minute.")
     expires_at: WireTime | None
     previous_ends_at: WireTime | None = Field(
-        description="Until when the key before the last rotation still works."
+        description="When the key before the last rotation stops working."
     )
 
 
 class ApiKeyMade(ApiKeyOut):
-    key: str = Field(description="The key itself. It is shown only here.")
+    key: str = Field(description="The key itself. Only this answer shows it.")
 
 
 class ApiKeyList(WireModel):
@@ -137,7 +137,7 @@ class ApiKeyRevoked(WireModel):
 
 
 class ImpersonationCandidate(WireModel):
-    """A membership; its id is what `POST /user/impersonate` takes."""
+    """A membership, whose id is sent to `POST /user/impersonate`."""
 
     id: UUID
     role: WireRole

@@ -1,4 +1,4 @@
-"""An organization's settings, who is in it, and which organizations a user may choose."""
+"""An organization's settings and members, and the organizations of a user."""
 
 from uuid import UUID
 
@@ -23,10 +23,10 @@ from shared.organizations.schemas import (
 def change_organization(
     session: Session, organization_id: OrganizationId, change: OrganizationIn
 ) -> OrganizationOut:
-    """Change what is given and leave the rest.
+    """Change the given fields; the others stay unchanged.
 
     Raises:
-        InvalidInput: nothing is given.
+        InvalidInput: no field is given.
     """
     values = change.model_dump(exclude_none=True)
     if not values:
@@ -79,10 +79,10 @@ def list_organizations(session: Session, user_id: UserId) -> list[Membership]:
 
 
 def check_membership(session: Session, organization_id: UUID, user_id: UserId) -> None:
-    """Check that a user may choose an organization.
+    """Check that a user can select an organization.
 
     Raises:
-        NoSuchOrganization: they are not a member, or are disabled in it.
+        NoSuchOrganization: they are not a member of it, or are disabled in it.
     """
     if queries.find_membership(session, OrganizationId(organization_id), user_id) is None:
         raise NoSuchOrganization

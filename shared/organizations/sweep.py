@@ -1,4 +1,4 @@
-"""What is deleted of organizations: lapsed counts and keys, and accounts that were never activated."""
+"""The sweep of organizations: deletes expired counts and idempotency keys, and accounts that were never activated."""
 
 from datetime import timedelta
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from shared.db.statement import NoParams, Statement, sql
 from shared.db.sweep import PAGE_SIZE, Deletion
 
 KEPT = timedelta(days=30)
-"""How long an account waits to be activated; a link that was emailed meanwhile stays good."""
+"""How long an account waits to be activated; links that are emailed meanwhile stay valid."""
 
 
 class Hour(NamedTuple):
@@ -28,7 +28,7 @@ _TAKE_HOUR = Statement(
     params=NoParams,
     row=Hour,
 )
-"""Note that the hour's sweep begins; no row if it began less than an hour ago. Of two who come at once one gets it."""
+"""Record the start of the hourly sweep; no row if it started less than an hour ago. Only one of two callers gets it."""
 
 _EXPIRED_IDEMPOTENCY_KEYS = Deletion(
     "expired_idempotency_keys",
@@ -77,12 +77,12 @@ _FORGET = Statement(
 )
 """Delete accounts that were never activated, and their organizations if nobody else is in them.
 
-One statement, so that neither is left without the other.
+One statement, so that neither remains without the other.
 """
 
 
 def take_hour() -> bool:
-    """Return whether an hour has passed since this was last true. Of two callers at once, one gets True."""
+    """Return whether an hour has passed since this last returned True. Only one of two concurrent callers gets True."""
     with unit_of_work() as session:
         return _TAKE_HOUR.find(session) is not None
 

@@ -409,7 +409,7 @@ class TestMaker:
         assert "Makers &lt;b&gt;&amp; Co&lt;/b&gt;" in page
         assert "here since 3 February 2026" in page
         assert "made this app 2 days ago" in page
-        assert "Nobody has checked who they are" in page
+        assert "The maker of this app is not verified" in page
         asked = browser.get("/oauth/authorize", query=program.asks()).json
         assert asked["madeBy"]["name"] == "Makers <b>& Co</b>"
 
@@ -419,5 +419,5 @@ class TestMaker:
         program = a_registered_program(session)
         page = browser.get("/oauth/authorize", query=program.asks(), headers=HTML).text
         assert "registered itself today" in page
-        assert "Nobody has checked who they are" in page
+        assert "The maker of this app is not verified" in page
         assert browser.get("/oauth/authorize", query=program.asks()).json["madeBy"] is None

@@ -278,7 +278,7 @@ class TestConsentPage:
         self, browser: Gateway, member: Member, public: AProgram
     ) -> None:
         page = self.ask(browser, public.asks(scope="mcp:read"))
-        assert "Nobody has checked" in page.text
+        assert "not verified" in page.text
         assert "publish and delete" not in page.text
         found = re.search(r'data-asked="([^"]*)"', page.text)
         assert found
