@@ -6,7 +6,7 @@ from shared.posts.parts import Author
 
 
 def author_of(member: ActingMember, program: str | None = None) -> Author:
-    """Return the caller as an author. `program` is what the caller calls itself; only `CLI` is believed."""
+    """Return the caller as an author. `program` is the name that the caller gives itself; only `CLI` is accepted."""
     if member.via is Via.SESSION:
         door = CreationMethod.WEB
     else:

@@ -1,4 +1,4 @@
-"""Which analytics the public API returns for a channel and a post. `[]`: the platform provides none.
+"""The public API's analytics of a channel and a post. `[]`: the platform provides none.
 
 Existing clients expect totals as strings.
 """
@@ -31,18 +31,16 @@ class Point(WireModel):
 
 
 class PublicSeries(WireModel):
-    """One metric over days. `average` is there, and true, where days are not to be summed."""
+    """One metric over days. `average` is present and true if days must not be summed."""
 
     label: str = Field(examples=["Impressions"])
     data: list[Point]
-    percentage_change: float = Field(
-        description="From the first day to the last; 0 where that cannot be said."
-    )
+    percentage_change: float = Field(description="From the first day to the last; 0 if unknown.")
     average: Literal[True] | None = None
 
 
 class Missing(WireModel):
-    """Which post of its platform it is, is not known: `PUT /posts/{id}/release-id` says so."""
+    """The post's id on its platform is unknown; `PUT /posts/{id}/release-id` sets it."""
 
     missing: Literal[True]
 
@@ -125,7 +123,7 @@ def _public(series: Series) -> PublicSeries:
 
 
 def _text(value: float) -> str:
-    """Write a number in full: 1250, 0.0312."""
+    """Format a number without an exponent: 1250, 0.0312."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""How programs change an existing post: its parts, its settings, and whether it is published."""
+"""Changes an existing post for programs: its parts, its settings, and whether it is queued."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ from shared.public_api.warnings import of_settings, of_tags, warning
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A post as it is now, and warnings for its sender."""
+    """A changed post, with warnings for the caller."""
 
     thread: PublicThread
     warnings: Sequence[str]
@@ -55,7 +55,7 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class SettingsPut:
-    """A post whose settings were changed, and warnings for its sender."""
+    """A post with changed settings, with warnings for the caller."""
 
     settings_out: PublicSettings
     warnings: Sequence[str]
@@ -65,8 +65,8 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
     """Change a post. It opens its own transactions: none is open while files are fetched.
 
     Raises:
-        PostNotFound: there is none.
-        InvalidInput: something in the body was refused; nothing is changed.
+        PostNotFound: there is no such post.
+        InvalidInput: a field of the body was refused; nothing is changed.
         Refused: the platform would refuse it.
         Conflict: it is being published, was published, or the id is that of a reply.
     """
@@ -164,7 +164,7 @@ def name_release_of(author: Author, post_id: UUID, body: NewReleaseId) -> Public
 
 
 def post_not_found() -> Refused:
-    """Report that there is no such post, where the contract has a status other than 404."""
+    """Report that there is no such post, for routes whose contract has another status than 404."""
     return bad_request("Post not found")
 
 
@@ -221,7 +221,7 @@ def _of_settings(
     settings: dict[str, object],
     channel: ChannelSummary,
 ) -> FieldProblem | None:
-    """Find what the platform would refuse in settings, of a draft too."""
+    """Find the platform's refusals of settings, also of a draft's."""
     stored = thread_from(before)
     thread = with_setting_media(replace(stored, settings=settings), channel.provider)
     files = read_files(session, channel.organization_id, [thread])

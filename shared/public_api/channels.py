@@ -1,4 +1,4 @@
-"""How the public API shows, connects, queries and deletes channels. Its contract calls them integrations."""
+"""The public API's channels: list, connect, query and delete. Its contract calls them integrations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
@@ -39,7 +39,7 @@ from shared.public_api.guide import GuideOut, guide
 
 
 class PublicChannel(WireModel):
-    """One channel. `customer` is left out where it is nobody's."""
+    """One channel. `customer` is left out if it has none."""
 
     id: UUID
     name: str = Field(examples=["Ada Lovelace"])
@@ -51,19 +51,19 @@ class PublicChannel(WireModel):
 
 
 class PublicChannelRef(WireModel):
-    """Which channel."""
+    """A channel's id."""
 
     id: UUID
 
 
 class Started(WireModel):
-    """Where the member's browser must go."""
+    """The address that the member's browser must open."""
 
     url: str
 
 
 class ToolCall(RequestModel):
-    """Which tool of a platform to run, with what it takes."""
+    """A platform's tool to run, with its values."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
 
@@ -74,7 +74,7 @@ class ToolCall(RequestModel):
 
 
 class ToolAnswer(WireModel):
-    """What the tool found."""
+    """The tool's result."""
 
     output: Any
 
@@ -104,7 +104,7 @@ def list_groups(session: Session, organization_id: OrganizationId) -> list[Custo
 def get_channel(
     session: Session, organization_id: OrganizationId, channel_id: str
 ) -> ChannelSummary:
-    """Return the channel that a path names.
+    """Return the channel of a path's id.
 
     Raises:
         ChannelNotFound: the organization has no such channel.
@@ -145,14 +145,14 @@ def delete_channel(session: Session, author: Author, channel_id: str) -> PublicC
         ChannelNotFound: the organization has no such channel.
     """
     channel = get_channel(session, author.organization_id, channel_id)
-    # Posts before their channel, in the same order as the publisher locks them.
+    # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author, channel.id)
     queries.delete_channel(session, author.organization_id, channel.id)
     return PublicChannelRef(id=channel.id)
 
 
 def show_guide(session: Session, organization_id: OrganizationId, channel_id: str) -> GuideOut:
-    """Describe what to know before writing for a channel.
+    """Describe a channel's platform for writing posts.
 
     Raises:
         ChannelNotFound: the organization has no such channel.

@@ -1,4 +1,4 @@
-"""What happens when a program composes: its body is read, external files are fetched, and the common use case runs."""
+"""Composes posts for a program: reads its body, fetches external files, and runs the common use case."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def compose_posts(
     Raises:
         InvalidInput: something in the body was refused; nothing is stored.
         Refused: a channel is not the organization's, or its platform would refuse its post.
-        Conflict: a post that it replaces is being published, or the key came with another body before.
+        Conflict: a post that it replaces is being published, or the key was sent with another body before.
     """
     request = RequestKey(SCOPE, key, _hash(body)) if key else None
     channels = channels_of(body)
@@ -90,7 +90,7 @@ def channels_of(body: PublicDraft) -> list[UUID]:
 
 
 def images_of(body: PublicDraft) -> list[Elsewhere]:
-    """List the images of a body that, by their addresses, are not in the library."""
+    """List the images of a body whose addresses are not in the library."""
     return [
         image
         for number, entry in enumerate(body.posts)
@@ -99,7 +99,7 @@ def images_of(body: PublicDraft) -> list[Elsewhere]:
 
 
 def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> PostDraft:
-    """Say the same as everybody's body does."""
+    """Convert the body to the common draft."""
     entries = [
         ChannelPostIn(
             integration=IntegrationIn(id=channel_id),
@@ -119,9 +119,9 @@ def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> Pos
 
 
 def _kind(body: PublicDraft) -> PostType:
-    """Return what to do with a post. One whose time has just passed is published at once, as existing programs expect.
+    """Return the kind of a draft. A post whose time has just passed is published at once, as existing programs expect.
 
-    They send it after a delay of their own, or send it again.
+    They send posts after their own delay, or send them again.
 
     Raises:
         TooLateToSchedule: it is more than 24 hours in the past (`MAX_LATE_HOURS`).
@@ -136,7 +136,7 @@ def refuse_if_too_late(date: datetime) -> None:
     """Check that a time is not further in the past than a post may be late.
 
     Raises:
-        TooLateToSchedule: it is.
+        TooLateToSchedule: the time is too far in the past.
     """
     late = settings().max_late
     if date < clock.now() - late:
@@ -146,7 +146,7 @@ def refuse_if_too_late(date: datetime) -> None:
 def store(
     session: Session, author: Author, body: PublicDraft, draft: PostDraft
 ) -> list[CreatedPost]:
-    """Compose a draft made from `body`, and word refusals as the public API does.
+    """Compose a draft made from `body`, and write refusals in the public API's format.
 
     Raises:
         InvalidInput: something in the body was refused.
@@ -172,7 +172,7 @@ def store(
 
 
 def _compose(session: Session, author: Author, draft: PostDraft) -> list[CreatedPost]:
-    """Compose, with the stored parts that the draft does not name. In this API, each entry is its own group."""
+    """Compose the draft, and keep stored parts that it does not contain. In this API, each entry is its own group."""
     entries = list(draft.posts or ())
     tags, unknown = known_tags(session, author.organization_id, draft.tags or [])
     named = {i: one for i, entry in enumerate(entries) if (one := as_uuid(entry.value[0].id))}
@@ -208,7 +208,7 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
 def _with_kept(
     entry: ChannelPostIn, parts: Sequence[StoredPart], prefix: str
 ) -> tuple[ChannelPostIn, Merged | None]:
-    """Add the parts that an entry does not name, unless it names their group or they are already published."""
+    """Add stored parts that an entry does not contain, unless it names their group or they are already published."""
     root = parts[0]
     if as_uuid(entry.group) == root.group_id or is_out(parts):
         first = entry.value[0].model_copy(update={"id": str(root.id)})

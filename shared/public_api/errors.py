@@ -1,4 +1,4 @@
-"""The refusals that the public API words differently: existing clients read `msg` or `message` from their bodies."""
+"""Refusals with the public API's own text: existing clients read `msg` or `message` from their bodies."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -38,7 +38,7 @@ def bad_request(message: str, *problems: FieldProblem) -> Refused:
 
 
 def not_found(message: str) -> Refused:
-    """Report that there is no such thing in this organization."""
+    """Report that the object does not exist in this organization."""
     return Refused(HTTPStatus.NOT_FOUND, message, error=HTTPStatus.NOT_FOUND.phrase)
 
 

@@ -1,6 +1,6 @@
-"""What a program needs to know to write for a platform: its rules in words, maximum text length, settings and tools.
+"""The guide to a platform for programs: its rules as text, maximum text length, settings and tools.
 
-Everything is made from the provider's table, so it agrees with the check of a post.
+Everything is derived from the provider's table, so it agrees with the check of a post.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ class ToolOut(WireModel):
 
 
 class Guide(WireModel):
-    """What to know of a platform before writing for it. `settings` is a JSON Schema, or says that there are none."""
+    """The guide to a platform. `settings` is a JSON Schema, or a sentence that there are none."""
 
     rules: str
     max_length: int
@@ -72,9 +72,9 @@ class GuideOut(WireModel):
 
 
 def guide(slug: str, account: Mapping[str, Any]) -> Guide:
-    """Describe a platform; `account` is what it reported about the account when that was connected.
+    """Describe a platform; `account` is what the platform reported about the account while connecting.
 
-    The description of a platform that is not, or no longer, offered is empty.
+    The guide to a platform that is not offered is empty.
     """
     try:
         acting = provider(slug)
@@ -141,7 +141,7 @@ def _text(acting: Provider, rules: TextRules) -> str:
     if rules.link_length is not None:
         words += f" Every link counts {rules.link_length}, however long it is."
     if rules.max_bytes is not None:
-        words += f" Nor more than {rules.max_bytes:,} bytes of UTF-8."
+        words += f" It may have at most {rules.max_bytes:,} bytes of UTF-8."
     if type(acting).part_rules is not Provider.part_rules:
         words += " Settings of the post may allow another length."
     return f"{words} {_KEPT[rules.editor]}"

@@ -1,4 +1,4 @@
-"""Which stored parts a thread keeps if a request does not name them.
+"""Keeps stored parts of a thread that a request does not contain.
 
 In this API, a part is named by its id. A program that changes a post's text often sends only that post, so stored replies
 stay unless the request names their group, which means the whole thread.
@@ -53,7 +53,7 @@ def keep_unnamed(sent: Sequence[PartIn], stored: Sequence[StoredPart], *, prefix
 
 
 def path_in_request(problem: FieldProblem, merged: Merged, prefix: str) -> FieldProblem:
-    """Name the field of a refused part as the request does; if the part was kept, say so."""
+    """Return the request's path of a refused field, or a note that the part was kept."""
     before = f"{prefix}value."
     number, _, field = problem.path.removeprefix(before).partition(".")
     if not problem.path.startswith(before) or not number.isdigit():
@@ -66,7 +66,7 @@ def path_in_request(problem: FieldProblem, merged: Merged, prefix: str) -> Field
 
 
 def in_request(error: InvalidInput, merged: Mapping[str, Merged]) -> InvalidInput:
-    """Name all refused fields as the request does; `merged` holds the threads by the path to their `value`."""
+    """Convert all refused fields to the request's paths; `merged` contains the threads by the path to their `value`."""
     problems = error.problems
     for prefix, thread in merged.items():
         problems = tuple(path_in_request(problem, thread, prefix) for problem in problems)
@@ -77,7 +77,7 @@ def in_request(error: InvalidInput, merged: Mapping[str, Merged]) -> InvalidInpu
 def _kept(known: Mapping[UUID, StoredPart], part_id: UUID | None) -> PartIn:
     assert part_id is not None, "only stored parts are kept"
     part = known[part_id]
-    # Not validated: what is stored may be longer than what a request may send.
+    # Not validated, because a stored value may be longer than a request's limit.
     return PartIn.model_construct(
         id=str(part.id),
         content=part.content,

@@ -1,4 +1,4 @@
-"""Which posts the public API lists: the roots of existing channels in a range, serialized by the database."""
+"""Lists posts for the public API: the roots of existing channels in a range, serialized by the database."""
 
 import json
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ _LIST = Statement(
     params=PublicRange,
     row=PublicJson,
 )
-"""Write the posts of a range as JSON, the first to go out first."""
+"""Write the posts of a range as JSON, earliest first."""
 
 
 class PublishTime(NamedTuple):
@@ -113,7 +113,7 @@ _TIME_OF = Statement(
     params=OnePost,
     row=PublishTime,
 )
-"""Return when a post goes out, to the microsecond."""
+"""Return a post's time to the microsecond."""
 
 _LOWEST = _NOBODY = UUID(int=0)
 

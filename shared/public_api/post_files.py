@@ -1,4 +1,4 @@
-"""Which library file each image of a body means: its path decides, and files that are not stored yet are fetched."""
+"""Finds the library file of each image of a body by its path, and fetches files that are not stored yet."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ from shared.public_api.uploads import MAX_FETCH_TIME, import_from_url
 MAX_FETCHED = 10
 
 Taken = Mapping[str, UUID]
-"""The file of the library that an address of somewhere else has become."""
+"""The library file of each fetched external address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """An image whose address is not ours, and where in the body it is named."""
+    """An image with an external address, and its path in the body."""
 
     image: PublicImage
     path: str
 
 
 def images_elsewhere(parts: Sequence[PublicPart], prefix: str = "") -> Iterator[Elsewhere]:
-    """Find the images that, by their addresses, are not in the library."""
+    """Find the images whose addresses are not in the library."""
     for number, part in enumerate(parts):
         for index, image in enumerate(part.image):
             if not _is_ours(image.path):
@@ -47,7 +47,7 @@ def images_elsewhere(parts: Sequence[PublicPart], prefix: str = "") -> Iterator[
 def find_by_id(
     session: Session, organization_id: OrganizationId, images: Sequence[Elsewhere]
 ) -> Taken:
-    """Find the images whose ids name a file of the library."""
+    """Find the images whose ids are library files."""
     ids = {one.image.path: media_id for one in images if (media_id := as_uuid(one.image.id))}
     if not ids:
         return {}
@@ -64,9 +64,9 @@ def fetch(
     *,
     uploaded_by: UserId | None = None,
 ) -> Taken:
-    """Fetch images into the library, each address once, in addition to those that are `known`; all within the time of one.
+    """Fetch images that are not `known` into the library, each address once, within the time limit of a single one.
 
-    Not for use inside a transaction: it waits for other people's servers.
+    Do not call this inside a transaction: it waits for other servers.
 
     Raises:
         InvalidInput: an address cannot be fetched, or there are too many.
@@ -94,7 +94,7 @@ def fetch(
 
 
 def part_in(part: PublicPart, taken: Taken) -> PartIn:
-    """Say the same as everybody's body does."""
+    """Convert the part to the common draft."""
     return PartIn(
         id=part.id,
         content=part.content,
@@ -104,7 +104,7 @@ def part_in(part: PublicPart, taken: Taken) -> PartIn:
 
 
 def _image_in(image: PublicImage, taken: Taken) -> ImageIn:
-    """Say the same of a file; omitted fields stay left out, so that a stored file keeps it."""
+    """Convert a file; omitted fields stay omitted, so that a stored file keeps them."""
     media_id = taken.get(image.path) or id_in_address(image.path)
     details: dict[str, Any] = {}
     if "alt" in image.model_fields_set:

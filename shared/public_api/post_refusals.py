@@ -1,4 +1,4 @@
-"""How the public API explains why a post was refused: with the first reason and its channel, as its clients show it."""
+"""The public API's refusals of a post: the first reason and its channel, as its clients show them."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from shared.public_api.errors import post_refused
 from shared.public_api.post_schemas import PublicPart
 
 _ENTRY = re.compile(r"posts\.(\d+)\.")
-# What no platform has a part in: a file that is not in the library, an id that names the wrong post.
+# Refusals that do not depend on a platform: a file that is not in the library, the id of another post.
 _OF_THE_BODY = re.compile(r"value\.\d+\.(id|image\.\d+\.id)$")
 
 
@@ -55,7 +55,7 @@ def _is_of_body(problem: FieldProblem) -> bool:
 
 
 def _in_public(problem: FieldProblem) -> FieldProblem:
-    """Name the field that identifies the file, which in this API is its path."""
+    """Return the field that identifies a file, which in this API is its path."""
     if problem.code != "media_not_found":
         return problem
     return replace(problem, path=re.sub(r"(image\.\d+)\.id$", r"\1.path", problem.path))

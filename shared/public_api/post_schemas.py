@@ -1,4 +1,4 @@
-"""What posts look like in the public API: the bodies that existing programs send, and what they read of the answers."""
+"""The public API's schemas of posts: the bodies that existing programs send, and the answers that they read."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -33,21 +33,21 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FRACTION_AND_ZONE = re.compile(r"\.\d{3}Z$")
 
 
-# Bodies. They are read as loosely as their senders write them: what is empty is absent, what looks like a number is one.
+# Bodies. They are read leniently, as existing programs require: an empty value is absent, a numeric text is a number.
 
 
 def _true_unless_empty(value: Any) -> Any:
-    """Read a word as the contract does: any but the empty one is true, `"false"` too."""
+    """Read a text as the contract does: any but the empty one is true, even `"false"`."""
     return bool(value) if isinstance(value, str | int | float) else value
 
 
 def _nothing_if_empty(value: Any) -> Any:
-    """Take `""`, and the `[]` that PHP writes for an object without fields, for absent."""
+    """Treat `""`, and the `[]` that PHP writes for an empty object, as absent."""
     return None if value in ("", []) else value
 
 
 def _chosen(value: Any) -> Any:
-    """Leave out settings that are null: to programs that send all they know, that is not chosen."""
+    """Drop settings that are null: programs that send all settings use it for unset ones."""
     if isinstance(value, dict):
         return without_null(value)
     return _nothing_if_empty(value)
@@ -67,7 +67,7 @@ def _zero_if_empty(value: Any) -> Any:
 
 
 def _of_a_file(value: str) -> str:
-    """Take what ends as a file does, and whatever this server's own addresses end in."""
+    """Accept addresses with a file extension, and all addresses of this server."""
     if not value.partition("?")[0].endswith(ENDINGS) and key_of(value) is None:
         raise PydanticCustomError(
             "unsupported_type", "The path must end in one of {endings}.", {"endings": ", ".join(ENDINGS)}
@@ -81,20 +81,22 @@ Settings = Annotated[
     BeforeValidator(_chosen),
     Field(
         examples=[{"visibility": "public"}],
-        description="By platform; null is not chosen. `__type` is not read, the channel says it.",
+        description="By platform; null means unset. `__type` is ignored, because the channel determines it.",
     ),
 ]
-_PATH = "Its public address here, or any public https address: the file is taken into the library."
+_PATH = (
+    "Its public address here, or any public https address, which is then fetched into the library."
+)
 
 
 class _Loose(RequestModel):
-    """A body: unknown fields are left alone."""
+    """A body whose unknown fields are ignored."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
 
 
 class PublicImage(_Loose):
-    """A file. Programs send random ids, so its path says which one it is."""
+    """A file. Programs send random ids, so its path identifies it."""
 
     id: Name | None = None
     path: Annotated[str, Field(max_length=2_000, description=_PATH), AfterValidator(_of_a_file)]
@@ -109,12 +111,12 @@ class PublicImage(_Loose):
         ge=0,
         le=MAX_THUMBNAIL_MS,
         allow_inf_nan=False,
-        description="Milliseconds into a video where its cover is. Left out of an edit, it stays.",
+        description="Position of a video's cover in milliseconds. Left out of an edit, it stays.",
     )
 
 
 class PublicPart(_Loose):
-    """One part: the first is the post, the others answer it in order."""
+    """One part: the first is the post, the others are replies in order."""
 
     id: Name | None = Field(default=None, description="The id of a post that this replaces.")
     content: Content = Field(examples=["<p>Good morning</p>"], description="HTML, or plain text.")
@@ -165,7 +167,7 @@ _DATE = Field(
 
 
 class PublicDraft(_Loose):
-    """What to post. `posts` holds one entry a channel."""
+    """A draft. `posts` has one entry per channel."""
 
     type: str | None = Field(
         default="schedule",
@@ -181,7 +183,7 @@ class PublicDraft(_Loose):
     ] = Field(default=None, allow_inf_nan=False, description="Repeating is refused.")
     order: str | None = Field(default=None, description="Not read.")
     republish: Flag | None = Field(
-        default=None, description="Post what is already published again, as a new post."
+        default=None, description="Post a published post again, as a new post."
     )
     creation_method: str | None = Field(default=None, max_length=500, examples=["API", "CLI"])
     tags: Tags = Field(default_factory=list, max_length=MAX_TAGS)
@@ -189,27 +191,26 @@ class PublicDraft(_Loose):
 
     @property
     def kind(self) -> PostType:
-        """What to do with it."""
+        """The kind of the draft."""
         return kind_of(self.type)
 
 
 def kind_of(word: str | None) -> PostType:
-    """Read a type: any word that is none means `schedule`."""
+    """Read a type; any unknown word means `schedule`."""
     return next((known for known in _TYPES if known == word), "schedule")
 
 
 class PublicEdit(_Loose):
-    """What is to change of a post; whatever is left out stays.
+    """A change of a post; omitted fields stay unchanged.
 
-    `value` changes the parts that it names by `id` and adds those without one; its first part is the post unless it
-    names another. Parts that it does not name stay, unless `group` is the post's own group: then `value` is the whole
-    thread.
+    `value` changes the parts with an `id` and adds those without one; its first part is the post unless it has another
+    part's id. Parts that it does not contain stay, unless `group` is the post's own group: then `value` is the whole thread.
     """
 
     type: str | None = Field(default="update", max_length=500)
     date: Annotated[WireTime | None, _DATE] = None
     group: Name | None = Field(
-        default=None, description="The post's group, to replace all its parts by `value`."
+        default=None, description="The post's group, to replace all its parts with `value`."
     )
     settings: Settings = None
     tags: list[PublicTagIn] | None = Field(default=None, max_length=MAX_TAGS)
@@ -217,30 +218,30 @@ class PublicEdit(_Loose):
 
 
 class NewSettings(_Loose):
-    """Settings to put over those that a post has; null takes one away."""
+    """Settings to change; null removes one."""
 
     settings: JsonObject = Field(examples=[{"visibility": "public"}])
 
 
 class StatusWanted(_Loose):
-    """Whether the post is to go out."""
+    """Whether the post is queued."""
 
     status: StatusAction
 
 
 class NewReleaseId(_Loose):
-    """Which post of the platform it is."""
+    """The post's id on its platform."""
 
     release_id: str = Field(min_length=1, max_length=500, examples=["7321900000000000000"])
 
 
 def in_value(parts: Sequence[PublicPart], prefix: str = "") -> Iterator[tuple[str, PublicPart]]:
-    """Return parts with the paths that name them in the body."""
+    """Return parts with their paths in the body."""
     return ((f"{prefix}value.{number}", part) for number, part in enumerate(parts))
 
 
 def parts_of(entries: Sequence[PublicEntry]) -> Iterator[tuple[str, PublicPart]]:
-    """Return all parts of a body with the paths that name them."""
+    """Return all parts of a body with their paths."""
     for number, entry in enumerate(entries):
         yield from in_value(entry.value, f"posts.{number}.")
 
@@ -267,7 +268,7 @@ ZonelessTime = Annotated[
         examples=["2026-08-01T10:00:00"],
     ),
 ]
-"""A time in UTC, written without saying so."""
+"""A time in UTC, written without an offset."""
 
 
 class PublicCreated(WireModel):
@@ -278,7 +279,7 @@ class PublicCreated(WireModel):
 
 
 class PublicSlot(WireModel):
-    """When a post may go out."""
+    """A free slot."""
 
     date: ZonelessTime
 
@@ -319,7 +320,7 @@ class PublicPost(WireModel):
 
 
 class PublicPosts(WireModel):
-    """The posts of a range, first to go out first."""
+    """The posts of a range, earliest first."""
 
     posts: list[PublicPost]
 
@@ -337,7 +338,7 @@ class PublicFile(WireModel):
 
 
 class PublicPartOut(WireModel):
-    """One part of a post, and where it stands."""
+    """One part of a post with its state."""
 
     id: UUID
     content: str
@@ -355,14 +356,14 @@ class PublicThread(PublicPost):
     value: list[PublicPartOut]
     error: str | None = Field(
         default=None,
-        description="Why it failed; absent otherwise, since some programs take any `error` for a failure.",
+        description="Why it failed; absent otherwise, because some programs treat any `error` as a failure.",
     )
     created_at: WireTime
     updated_at: WireTime
 
 
 class PublicRef(WireModel):
-    """A post, or a group, that was deleted."""
+    """A deleted post or group."""
 
     id: str = Field(examples=["019bc0de-7a3b-7c1d-8e2f-5a6b7c8d9e0f"])
 
@@ -375,21 +376,21 @@ class PublicSettings(WireModel):
 
 
 class PublicStatus(WireModel):
-    """Where a post stands now."""
+    """A post's state."""
 
     id: UUID
     state: Literal["DRAFT", "QUEUE"]
 
 
 class PublicRelease(WireModel):
-    """Which post of the platform a post is."""
+    """A post's id on its platform."""
 
     id: UUID
     release_id: str
 
 
 class RecentRelease(WireModel):
-    """Something that the platform shows, which a post may be."""
+    """A post on the platform, which may be this one."""
 
     id: str = Field(examples=["7321900000000000000"])
     url: str = Field(examples=["https://media.roost.example/cover.jpg"])

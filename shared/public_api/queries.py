@@ -1,4 +1,4 @@
-"""Which statements of its own the public API has: what it shows that nothing else asks for."""
+"""The public API's own statements, for data that no other feature reads."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,4 +31,4 @@ FIND_RELEASE = Statement(
     params=OnePost,
     row=ReleaseRow,
 )
-"""Find where a post went out: its release, its channel and the channel's platform; no row: it did not, or either is deleted."""
+"""Find a post's release, its channel and platform; no row: it is not published, or the post or channel is deleted."""

@@ -1,4 +1,4 @@
-"""How is JSON read that no route has read already? As bodies are, and refused in the same words."""
+"""Reads JSON that no route has read, like a body and with the same refusals."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""What happens when a language model schedules: each entry becomes its own group, and either all are stored or none."""
+"""Schedules posts for a language model: each entry becomes its own group, and either all are stored or none."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,12 +61,12 @@ def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[Publi
 
 
 def settings_of(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Merge settings that came as a list; if one is named twice, the last one counts."""
+    """Merge settings from a list; the last value of a setting counts."""
     return {pair.key: pair.value for pair in pairs}
 
 
 def _body(one: SocialPost) -> Mapping[str, Any]:
-    """Say the same as the public API's body does."""
+    """Convert the arguments to the public API's body."""
     parts = [
         {"content": part.content, "image": [{"path": address} for address in part.attachments]}
         for part in one.posts_and_comments
@@ -82,7 +82,7 @@ def _body(one: SocialPost) -> Mapping[str, Any]:
 
 @contextmanager
 def _named_as_argument(number: int) -> Iterator[None]:
-    """Name refused fields as the tool's arguments do."""
+    """Convert refused fields to the paths of the tool's arguments."""
     try:
         yield
     except AppError as error:

@@ -1,4 +1,4 @@
-"""How does the public API show one post? As in its list, and with all its parts."""
+"""Shows one post in the public API, as in its list and with all its parts."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from shared.public_api.post_schemas import PublicFile, PublicPartOut, PublicThre
 
 
 class PublicPart(NamedTuple):
-    """A part. `listed` is the JSON of a `PublicPost`; the rest is what a list does not show, or shows under another name."""
+    """A part. `listed` is the JSON of a `PublicPost`; the other fields are not in a list, or have another name there."""
 
     listed: dict[str, Any]
     id: UUID

@@ -1,4 +1,4 @@
-"""Which tags of a request exist. The others are left out, as the contract says, and listed in a warning."""
+"""Finds the existing tags of a request. The others are left out, as the contract says, and listed in a warning."""
 
 from collections.abc import Sequence
 from typing import TypeVar

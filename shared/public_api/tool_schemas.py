@@ -1,4 +1,4 @@
-"""What language models send to the tools, and what they read of the answers."""
+"""The schemas of the tools' arguments and answers."""
 
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ Id = Annotated[str, Field(max_length=200)]
 
 
 class _Loose(RequestModel):
-    """Arguments: unknown ones are left alone, since models make some up."""
+    """Arguments whose unknown fields are ignored, because models invent some."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
 
@@ -24,20 +24,20 @@ class _Loose(RequestModel):
 
 
 class NoArguments(_Loose):
-    """Nothing."""
+    """No arguments."""
 
 
 class OfGroup(_Loose):
-    """Whose channels."""
+    """A filter by customer."""
 
     group: Id | None = Field(default=None, description="A customer, by the id of groupList.")
 
 
 class OfPlatform(_Loose):
-    """Which platform."""
+    """A platform."""
 
     platform: str = Field(
-        max_length=100, description="As integrationList says it.", examples=["x", "mastodon"]
+        max_length=100, description="As returned by integrationList.", examples=["x", "mastodon"]
     )
     is_premium: bool = Field(
         default=False, description="Whether the account has paid for longer posts on its platform."
@@ -52,7 +52,7 @@ class Pair(_Loose):
 
 
 class ToolOfPlatform(_Loose):
-    """Which tool of a platform to run, through which channel, with what."""
+    """A platform's tool to run, with the channel and its values."""
 
     integration_id: Id
     method_name: str = Field(max_length=200, description="One of integrationSchema's `tools`.")
@@ -60,10 +60,10 @@ class ToolOfPlatform(_Loose):
 
 
 class PostOrComment(_Loose):
-    """One part: the first is the post, each further one answers the part before it."""
+    """One part: the first is the post, each further one replies to the part before it."""
 
     content: Content = Field(
-        description="HTML of p, h1-h3, strong, u, a, ul, ol and li; a line is a paragraph.",
+        description="HTML with p, h1-h3, strong, u, a, ul, ol and li; a line is a paragraph.",
         examples=["<p>Good morning</p>"],
     )
     attachments: list[Annotated[str, Field(max_length=2_000)]] = Field(
@@ -97,13 +97,13 @@ class SocialPost(_Loose):
 
 
 class SocialPosts(_Loose):
-    """What to post. All of it is stored, or nothing."""
+    """Posts to store, all or none."""
 
     social_post: list[SocialPost] = Field(min_length=1, max_length=MAX_SOCIAL_POSTS)
 
 
 class OfRange(_Loose):
-    """Which posts: both ends are included."""
+    """A range of posts; both ends are included."""
 
     start_date: WireTime = Field(examples=["2026-12-01T00:00:00Z"])
     end_date: Annotated[WireTime, BeforeValidator(end_of_day)] = Field(
@@ -113,14 +113,14 @@ class OfRange(_Loose):
 
 
 class SettingsOfPost(_Loose):
-    """Settings to put over those that a post has."""
+    """Settings to change."""
 
     id: Id = Field(description="The post, by its id of postsListTool.")
     settings: list[Pair] = Field(min_length=1, max_length=_MAX_ENTRIES)
 
 
 class OfAddress(_Loose):
-    """Which file."""
+    """A file's address."""
 
     url: str = Field(max_length=2_000, examples=["https://pictures.example.org/beach.jpg"])
 
@@ -129,7 +129,7 @@ class OfAddress(_Loose):
 
 
 class ToolErrors(WireModel):
-    """Why nothing was done."""
+    """The reason for a refusal."""
 
     errors: str
 
@@ -187,7 +187,7 @@ class ToolPost(WireModel):
 
 
 class ToolPosts(WireModel):
-    """The posts of a range, first to go out first."""
+    """The posts of a range, earliest first."""
 
     posts: list[ToolPost]
 
@@ -205,7 +205,7 @@ class SettingsChanged(WireModel):
 
 
 class Uploaded(WireModel):
-    """Where the file is now, or why it was not taken."""
+    """The stored file's address, or why it was refused."""
 
     id: Id | None = Field(default=None, exclude_if=lambda value: value is None)
     path: str | None = Field(default=None, exclude_if=lambda value: value is None)

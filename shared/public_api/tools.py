@@ -1,4 +1,4 @@
-"""Which tools language models have: a table of what each takes and returns, what it needs, and the function behind it.
+"""The table of tools for language models: arguments, answer, required permissions and function of each.
 
 The functions are those of the public API. Tools that generate pictures, videos or texts need a vendor and do not exist.
 """
@@ -55,17 +55,17 @@ from shared.public_api.tool_schemas import (
 from shared.public_api.uploads import import_from_url
 
 MAX_LIST_CHARACTERS = 1_000_000
-"""An answer is sent twice, as data and as a text, and a function's answer may have 6 MB (AWS Lambda quotas, read 2026-11)."""
+"""The size limit of an answer, which is sent as data and as text, below Lambda's 6 MB (AWS Lambda quotas, read 2026-11)."""
 _UNAVAILABLE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. `failed` makes the declared answer of a refusal; None: the tool has none, and the call fails.
+    """One tool. `failed` creates the declared answer for a refusal; None: it has none, and the call fails.
 
-    What clients learn about it, so that they know when to ask their user first: `writes` if it changes anything,
-    `destroys` if it overwrites what is there or does what cannot be undone, `repeatable` if the same call made again
-    changes nothing more, `asks_others` if it leads to a request to somebody else's server.
+    Hints for clients, so that they ask their user first: `writes` if it changes anything, `destroys` if it overwrites data or
+    cannot be undone, `repeatable` if a repeated call changes nothing more, `asks_others` if it leads to a request to another
+    server.
     """
 
     name: str
@@ -93,14 +93,14 @@ class Tool:
 
 
 class ToolFailed(Exception):
-    """The call was refused, and the tool has no answer of its own for that. The text is for the model."""
+    """The call was refused, and the tool has no declared answer for that. The text is for the model."""
 
 
 def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a tool and return its answer as JSON; a refusal is one too where the tool declares it.
+    """Run a tool and return its answer, or its declared answer for a refusal, as JSON.
 
     Raises:
-        ToolFailed: it was refused otherwise, or what it needs does not answer.
+        ToolFailed: it was refused without a declared answer, or a dependency does not answer.
     """
     try:
         member.require(tool.needs, writes=tool.writes)
@@ -114,13 +114,13 @@ def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) ->
 
 
 def unknown_arguments(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
-    """List the arguments that a tool does not know in one string; None: it knows all of them."""
+    """List a tool's unknown arguments in one text; None if there are none."""
     unknown = unknown_fields(tool.takes, dict(arguments))
     return f"Unknown arguments were ignored: {', '.join(unknown)}." if unknown else None
 
 
 def in_words(error: AppError) -> str:
-    """Render a refusal as one string: which field or channel, and why."""
+    """Render a refusal as one text: the field or channel, and the reason."""
     if isinstance(error, Refused) and "provider" in error.also:
         return f"{error.also['name']} ({error.also['provider']}): {error.message}"
     if error.problems:
@@ -197,7 +197,7 @@ def _list_posts(member: ActingMember, wanted: OfRange) -> PostsOfRange:
             session, member.organization_id, stretch, customer=wanted.customer
         )
     if rest or len(listed) > MAX_LIST_CHARACTERS:
-        raise InvalidInput("This range has too many posts for one response. Ask for a shorter one.")
+        raise InvalidInput("This range has too many posts for one response. Request a shorter one.")
     posts = [_post(post) for post in json.loads(listed)["posts"]]
     return PostsOfRange(output=ToolPosts(posts=posts))
 
@@ -236,16 +236,16 @@ SCHEDULE = Tool(
     name="integrationSchedulePostTool",
     title="Schedule posts",
     description=(
-        "Schedule posts, publish them now, or store them as drafts. Call integrationList for the channels and "
-        "integrationSchema for what each platform takes before. Several channels or times are several entries; "
-        "a thread is one entry with several postsAndComments. Everything is stored, or nothing: `errors` says why."
+        "Schedule posts, publish them now, or store them as drafts. First call integrationList for the channels and "
+        "integrationSchema for each platform's rules. Use one entry for each channel and time; a thread is one entry "
+        "with several postsAndComments. Either all posts are stored or none: `errors` says why."
     ),
     takes=SocialPosts,
     gives=Scheduled,
     run=_schedule,
     needs=Role.MEMBER,
     writes=True,
-    destroys=True,  # others have seen what was published
+    destroys=True,  # published posts have been seen by others
     asks_others=True,
     failed=lambda words: Scheduled(output=ToolErrors(errors=words)),
 )
@@ -331,9 +331,9 @@ TOOLS: tuple[Tool, ...] = (
         failed=lambda words: Uploaded(error=words),
     ),
 )
-"""In the order in which they are listed."""
+"""In display order."""
 
-_ALSO_CALLED = {"schedulePostTool": SCHEDULE}  # its id, by which some prompts name it
+_ALSO_CALLED = {"schedulePostTool": SCHEDULE}  # its id, which some prompts use
 
 
 @functools.cache

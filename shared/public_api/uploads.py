@@ -1,7 +1,7 @@
-"""How programs put files into the library: a small file in the request, or any file by its address.
+"""Adds programs' files to the library: a small file in the request, or any file by its address.
 
-A file that is too large for a function's request is uploaded as the console does it, with the same key: `POST /media`
-signs addresses for its parts. Refusals that a program can avoid that way say so.
+A file that is too large for a function's request is uploaded as in the console, with the same API key: `POST /media` signs
+addresses for its parts. Refusals that a program can avoid that way say so.
 """
 
 import functools
@@ -52,8 +52,8 @@ from shared.public_api.post_schemas import ENDINGS
 
 # An invocation has at most 6 MB, its body in base64. Source: AWS Lambda quotas, read 2026-11.
 MAX_FILE_BYTES: Final = 4_500_000
-MAX_BODY_BYTES: Final = MAX_FILE_BYTES + 100_000  # the form around the file
-# API Gateway answers for us after 29 seconds; the last part still has to be stored. Source: HTTP API quotas, read 2026-11.
+MAX_BODY_BYTES: Final = MAX_FILE_BYTES + 100_000  # for the form around the file
+# API Gateway times out after 29 seconds, and the last part must still be stored. Source: HTTP API quotas, read 2026-11.
 MAX_FETCH_TIME: Final = timedelta(seconds=25)
 ALTERNATIVE: Final = "POST /media"
 _BY_ADDRESS = "POST /public/v1/upload-from-url"
@@ -67,7 +67,7 @@ _NOT_FETCHED = "Failed to fetch URL"
 
 
 class FileAddress(RequestModel):
-    """Where a file is."""
+    """A file's address."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -79,20 +79,20 @@ class FileAddress(RequestModel):
 
 
 class PublicMedia(WireModel):
-    """A file that is now in the library."""
+    """A file that was added to the library."""
 
     id: uuid.UUID
     name: str = Field(
-        description="What it is stored as.", examples=["9b2f1c0e5d7a4f38a6c1e2d3b4f5a697.png"]
+        description="Its stored name.", examples=["9b2f1c0e5d7a4f38a6c1e2d3b4f5a697.png"]
     )
-    original_name: str | None = Field(description="Its original name; null: not known.")
+    original_name: str | None = Field(description="Its original name; null if unknown.")
     path: str = Field(description="Its public address, for the `image` of a post.")
-    thumbnail: str | None = Field(description="Null: it is made later.")
-    alt: str | None = Field(description="Null: a post says it, or `PUT /media/{media_id}`.")
+    thumbnail: str | None = Field(description="Null: it is created later.")
+    alt: str | None = Field(description="Null: a post or `PUT /media/{media_id}` sets it.")
 
     @classmethod
     def of(cls, media_id: uuid.UUID, key: str, original_name: str | None) -> "PublicMedia":
-        """Show a file that has only a name so far."""
+        """Convert a file that has only a name so far."""
         stored = stored_name(key)
         return cls(
             id=media_id,
@@ -129,11 +129,11 @@ def upload(
     uploaded_by: UserId | None,
     key: str | None,
 ) -> PublicMedia:
-    """Put a file of a request into the library. With `key`, the same file is stored only once.
+    """Add a file of a request to the library. With `key`, the same file is stored only once.
 
     Raises:
         Refused: it may not be stored.
-        KeyReused: the key came with another file before.
+        KeyReused: the key was sent with another file before.
     """
     try:
         examined = look_at(file)
@@ -146,7 +146,7 @@ def upload(
             media = get_upload(session, organization_id, MediaId(media_out.id))
             if media.state == MediaState.READY:
                 return media_out
-            # The request that began it has died or is still running: both lead to the same file.
+            # The request that started it has died or is still running; both lead to the same file.
             expected = Expected(MediaId(media.id), media.key)
         else:
             name = given_name(file_name)
@@ -172,7 +172,7 @@ def upload_from_url(
     Raises:
         InvalidInput: the address is not one that is fetched.
         Refused: it cannot be fetched, or may not be stored.
-        KeyReused: the key came with another address before.
+        KeyReused: the key was sent with another address before.
     """
     request = (
         RequestKey(_SCOPE_BY_ADDRESS, key, hashlib.sha256(address.url.encode()).digest())
@@ -188,7 +188,7 @@ def upload_from_url(
     if request:
         with unit_of_work() as session:
             if answer := earlier_answer(session, organization_id, request):
-                # Another request with the key was faster: the file that both fetched is stored once.
+                # Another request with the key was faster; the file that both fetched is stored once.
                 MARK_DELETED.run(session, organization_id, media.id, MediaState.READY)
                 return PublicMedia.model_validate_json(answer)
             _keep(session, organization_id, request, media_out)
@@ -202,9 +202,9 @@ def import_from_url(
     uploaded_by: UserId | None = None,
     within: timedelta = MAX_FETCH_TIME,
 ) -> MediaOut:
-    """Fetch a file from a public https address into the library; `id` and `path` say which file it is and where.
+    """Fetch a file from a public https address into the library; `id` and `path` identify it.
 
-    Not for use inside a transaction: it waits for other people's servers, and opens its own transactions.
+    Do not call this inside a transaction: it waits for other servers, and opens its own transactions.
 
     Raises:
         InvalidInput: the address is not one that is fetched.
@@ -255,7 +255,7 @@ def _client(max_bytes: int) -> httpx.Client:
 
 
 def _read(url: str) -> httpx.URL:
-    """Check an address by its text alone. Where its name resolves to is checked when it is fetched."""
+    """Check an address by its text alone. Its resolved IP address is checked when it is fetched."""
     try:
         address = httpx.URL(url)
         check_url(address, only_port=_HTTPS)

@@ -1,4 +1,4 @@
-"""Which users an operator's program may look up: members of any organization, if a super admin created its key."""
+"""Finds users for an operator's program: members of any organization, if a super admin created its API key."""
 
 from typing import Any
 from uuid import UUID
@@ -46,12 +46,12 @@ class FoundMember(WireModel):
 def find_users(session: Session, member: ActingMember, words: str) -> list[FoundMember]:
     """List members of any organization by a part of a user's name or address, or by the user's id; at most 20.
 
-    A super admin must have created the key, with every right: a read-only key is given to programs that read one
-    organization, and this reads everybody's addresses. For the same reason a colleague's key is refused, and so is a
-    super admin's grant to a third-party app.
+    A super admin must have created the API key with all scopes, because it reads everybody's addresses: a read-only key is
+    for programs that read one organization. For the same reason, a colleague's key is refused, and so is a super admin's grant
+    to a third-party app.
 
     Raises:
-        Refused: it is not such a key of a super admin who is a member of the organization.
+        Refused: it is not such an API key of a super admin who is a member of the organization.
     """
     has_all_rights = member.via is Via.API_KEY and member.may_write
     where, maker = member.organization_id, member.user_id if has_all_rights else None

@@ -1,4 +1,4 @@
-"""How does the public API answer requests for generated videos? No generator is set up here, if the request is well formed."""
+"""Refuses the public API's requests for generated videos, because there is no generator."""
 
 from typing import Any, Literal, NoReturn
 
@@ -10,7 +10,7 @@ from shared.public_api.errors import bad_request
 
 
 class VideoWanted(RequestModel):
-    """Which video to make."""
+    """The video to generate."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -20,7 +20,7 @@ class VideoWanted(RequestModel):
 
 
 class VideoCall(RequestModel):
-    """Which function of a generator to call. What it takes is in `params`, or beside them as some clients send it."""
+    """The function of a generator to call. Its values are in `params`, or at the top level as some clients send them."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,4 +1,4 @@
-"""What a `Warning` header says: it reports likely mistakes in a request that succeeded.
+"""`Warning` headers, which report likely mistakes in a request that succeeded.
 
 Source of the form: rfc-editor.org/rfc/rfc7234, section 5.5, read 2026-11: a code, an agent and a quoted text. 299 is
 "Miscellaneous Persistent Warning". RFC 9111 no longer describes the header; it stays the contract of this wire.
@@ -38,7 +38,7 @@ def of_posts(created: Sequence[CreatedPost]) -> list[str]:
 
 
 def of_tags(unknown: Sequence[str]) -> WarningOut | None:
-    """Warn about tags that the organization does not have; None: it has all of them."""
+    """Warn about tags that the organization does not have; None if it has all of them."""
     if not unknown:
         return None
     names = ", ".join(f"'{name[:100]}'" for name in unknown[:MOST_NAMED])

@@ -1,8 +1,8 @@
-"""How the public API words a refused field: `posts.0.value should not be empty`, as its clients show it to people."""
+"""The public API's sentences for a refused field, which its clients show to people: `posts.0.value should not be empty`."""
 
 from shared.core.errors import FieldProblem
 
-# By the code of the problem; every other problem has its own sentence.
+# By the problem's code; every other problem has its own sentence.
 RULES = {
     "missing": "should not be null or undefined",
     "too_short": "should not be empty",
@@ -23,6 +23,6 @@ RULES = {
 
 
 def rule_of(problem: FieldProblem) -> str:
-    """Return what a field must be, beginning with its path."""
+    """Return the sentence for a field, beginning with its path."""
     rule = RULES.get(problem.code)
     return f"{problem.path} {rule}" if rule else f"{problem.path}: {problem.message}"

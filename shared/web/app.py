@@ -1,4 +1,4 @@
-"""How an HTTP function is put together: its routes, and what all of them share.
+"""Builds an HTTP function: its routes and their shared layers.
 
 app = make_app("posts", routers=[posts])
 handler = as_handler(app)
@@ -50,10 +50,10 @@ def make_app(
     render: Render = problem_response,
     below_api: bool = False,
 ) -> FastAPI:
-    """Make the application of the function `name`, which tells every refusal by `render`.
+    """Make the application of the function `name`; `render` renders its refusals.
 
-    `body_limits` names the paths whose bodies may be of another size. With `below_api` its paths may have `/api` before
-    them. Its document is served by `root`, merged with the others.
+    `body_limits` sets other size limits for the bodies of some paths. With `below_api`, its paths also work below `/api`. The
+    function `root` serves its document, merged with the others.
     """
     check_rate_limits()
     app = FastAPI(
@@ -90,6 +90,6 @@ def make_app(
 
 
 def as_handler(app: FastAPI) -> Callable[[Any, Any], dict[str, Any]]:
-    """Make the Lambda handler of an application. There is no start-up to run: clients are made at first use."""
+    """Make the Lambda handler of an application. It has no startup, because clients are created at first use."""
     texts = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_JSON]
     return closes_connections(Mangum(app, lifespan="off", text_mime_types=texts))

@@ -1,7 +1,7 @@
-"""How is the body of a request read? Once, before anything is done: its media type, its encoding, its depth, its texts.
+"""Checks the body of a request once, before anything is done: its media type, encoding, depth and texts.
 
-Whatever reads the body later gets UTF-8 without a byte order mark, in which every text can be stored. So one parser
-cannot refuse what another one accepted, after the request was carried out.
+Later readers of the body get UTF-8 without a byte order mark, in which every text can be stored. So no parser can refuse a
+body after the request was carried out.
 """
 
 import email.message
@@ -21,7 +21,7 @@ _MOST_PROBLEMS = 20
 # An escaped NUL in JSON (not a backslash that was itself escaped): PostgreSQL cannot store it in a text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# Every escape is stepped over as a whole; group 1 is half of a pair whose other half is missing.
+# Every escape is skipped as a whole; group 1 is half of a surrogate pair without the other half.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -58,13 +58,13 @@ def is_json(content_type: str) -> bool:
 
 
 def checked_body(body: bytes, content_type: str) -> bytes:
-    """Return a body that every reader reads alike; a form is left as it is.
+    """Return a body that all readers read the same way; a form stays unchanged.
 
     A body of any other type is checked like JSON, because some routes read JSON whatever its type.
 
     Raises:
-        Unreadable: it is not UTF-8 (or UTF-16 or UTF-32, as JSON may be), or is nested too deep.
-        InvalidInput: a text holds a NUL or half of a surrogate pair; the fields are named.
+        Unreadable: it is not UTF-8 (or UTF-16 or UTF-32 for JSON), or is nested too deeply.
+        InvalidInput: a text contains a NUL or half of a surrogate pair; lists the fields.
     """
     if media_type(content_type) in _FORMS:
         return body
@@ -95,7 +95,7 @@ def _in_utf8(body: bytes) -> bytes:
 def _fields_with(
     is_bad: Callable[[str], bool], body: bytes, code: str, words: str
 ) -> list[FieldProblem]:
-    """Name the fields whose name or text is bad; none when the body cannot be read."""
+    """List the fields whose name or text is invalid; empty if the body cannot be read."""
     try:
         found = itertools.islice(_paths_of(is_bad, json.loads(body), ""), _MOST_PROBLEMS)
         return [FieldProblem(_readable(path), code, words) for path in found]

@@ -1,8 +1,8 @@
-"""Which cookies a browser is given: who is signed in, how to stay so, and which organization is meant.
+"""The cookies: the signed-in user, the renew token, and the selected organization.
 
-All are HttpOnly and SameSite=Lax. Where the public address is https they are Secure, and their names begin with `__Host-`:
-a browser takes such a cookie from this very host alone, so no sub-domain can plant one. Only the prefixed names are read
-there. On http (a laptop) browsers refuse the prefix, and the plain names are used.
+All are HttpOnly and SameSite=Lax. If the public address is https, they are Secure and their names begin with `__Host-`:
+a browser accepts such a cookie only from exactly this host, so no subdomain can set one. Only the prefixed names are read
+then. On http (a laptop) browsers refuse the prefix, and the plain names are used.
 
 Source: developer.mozilla.org, "Set-Cookie", section "Cookie prefixes", read 2026-11-30.
 """
@@ -18,16 +18,16 @@ from shared.identity.sessions import SessionTokens
 
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
 CONNECTING = "connecting"
-"""Identifies the browser that returns from a platform as the one that left."""
+"""Identifies a browser that returns from a platform as the one that started connecting."""
 NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
-"""Until when a `renew` cookie without a prefix is exchanged: 30 days after they were deployed."""
-_RENEW_PATH = "/auth"  # sent only where it is used; a prefixed name must have the path /
+"""Until this time, a `renew` cookie without a prefix is exchanged: 30 days after the prefix was introduced."""
+_RENEW_PATH = "/auth"  # sent only to the route that uses it; a prefixed name must have the path /
 _YEAR = timedelta(days=365)
 
 
 def wire_name(name: str) -> str:
-    """Return what a cookie is called on the wire."""
+    """Return a cookie's name on the wire."""
     return f"__Host-{name}" if settings().cookies_are_secure else name
 
 
@@ -37,7 +37,7 @@ def read(request: Request, name: str) -> str | None:
 
 
 def read_renew(request: Request) -> str | None:
-    """Return the token that renews the session, until `PLAIN_RENEW_ENDS` also from a cookie without the prefix."""
+    """Return the renew token; until `PLAIN_RENEW_ENDS` also from a cookie without the prefix."""
     token = read(request, RENEW)
     if token is None and clock.now() < PLAIN_RENEW_ENDS:
         return request.cookies.get(RENEW)
@@ -51,7 +51,7 @@ def has_any(request: Request) -> bool:
 
 
 def set_session(response: Response, tokens: SessionTokens) -> None:
-    """Sign a browser in, or keep it so."""
+    """Set the session cookies."""
     _set(response, ACCESS, tokens.access, timedelta(seconds=settings().access_token_seconds))
     if tokens.renew:
         life = timedelta(days=settings().session_days)
@@ -61,7 +61,7 @@ def set_session(response: Response, tokens: SessionTokens) -> None:
 
 
 def clear_session(response: Response) -> None:
-    """Sign a browser out."""
+    """Remove the session cookies."""
     for name in (ACCESS, ORGANIZATION, IMPERSONATE):
         _clear(response, name)
     _clear(response, RENEW, path=_renew_path())
@@ -77,12 +77,12 @@ def removed(name: str) -> str:
 
 
 def choose_organization(response: Response, organization_id: UUID) -> None:
-    """Remember which organization is meant."""
+    """Set the selected organization."""
     _set(response, ORGANIZATION, str(organization_id), _YEAR)
 
 
 def impersonate(response: Response, member_id: UUID | None) -> None:
-    """Act as a member, or no longer."""
+    """Set or remove the impersonated member."""
     if member_id is None:
         _clear(response, IMPERSONATE)
     else:
@@ -90,7 +90,7 @@ def impersonate(response: Response, member_id: UUID | None) -> None:
 
 
 def set_connecting(response: Response, secret: str, life: timedelta) -> None:
-    """Remember by a secret that this browser began to connect an account."""
+    """Set the secret that identifies the browser that started connecting an account."""
     _set(response, CONNECTING, secret, life)
 
 
@@ -106,7 +106,7 @@ def _set(response: Response, name: str, value: str, life: timedelta, path: str =
         path=path,
         secure=settings().cookies_are_secure,
         httponly=True,
-        samesite="lax",  # platforms and emails lead here by links, which `strict` would call foreign
+        samesite="lax",  # links from platforms and emails lead here; `strict` would not send the cookie then
     )
 
 

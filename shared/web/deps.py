@@ -1,4 +1,4 @@
-"""What an endpoint may ask for: who is acting, a session to read with, a session to write with.
+"""The dependencies of endpoints: the acting member, a session for reading, and a session for writing.
 
     def create_posts(body: PostDraft, member: Acting, session: Writing) -> list[CreatedPost]: ...
 
@@ -100,7 +100,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
 
 
 def _who(caller: Caller) -> dict[str, object]:
-    """Name the caller for the log: the person, and the key or grant that stands for them."""
+    """Return the caller's ids for the log: the person, and the API key or grant."""
     member = caller.member
     proof = {Via.API_KEY: "key_id", Via.OAUTH: "grant_id"}.get(member.via)
     return {"user_id": member.user_id, **({proof: caller.principal} if proof else {})}
@@ -141,18 +141,18 @@ def _our_origins() -> frozenset[str]:
 
 
 def _remove_named(request: Request, name: str) -> None:
-    """Have the answer remove a cookie that named what is not open to the caller; a header is the caller's own matter."""
+    """Remove a cookie that selects an organization or member that the caller cannot use; a header stays."""
     if not request.headers.get(name) and cookies.read(request, name):
         request.state.removed_cookie = cookies.removed(name)
 
 
 async def refuse_unknown_fields(request: Request) -> None:
-    """Refuse a JSON body that has fields which the route's model does not have: they would be lost.
+    """Refuse a JSON body with fields that the route's model does not have, because they would be ignored.
 
-    FastAPI has read the body by now, so this walks it and reads nothing. What is no JSON is refused where it is parsed.
+    FastAPI has already read the body, so this only walks it. A body that is not JSON is refused where it is parsed.
 
     Raises:
-        InvalidInput: it names each such field by its path, and the required ones that are missing.
+        InvalidInput: lists each unknown field by its path, and missing required ones.
     """
     model, found = await unknown_fields_of(request, most=MOST_NAMED)
     if model and found:
@@ -167,7 +167,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     """Refuse query parameters that the route does not read: a mistyped filter would return everything.
 
     Raises:
-        InvalidInput: it names each such parameter.
+        InvalidInput: lists each unknown parameter.
     """
     given = request.query_params.keys()
     if not given:
@@ -181,7 +181,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 def _parameters_of(needed: Dependant) -> set[str]:
-    """Return the names of the query parameters that a route reads, those of a model and of its dependencies included."""
+    """Return the names of a route's query parameters, including those of a model and of its dependencies."""
     names: set[str] = set()
     for field in needed.query_params:
         models = models_in(field.field_info.annotation)
@@ -207,7 +207,7 @@ async def unknown_fields_of(
 
 
 def client_address(request: Request) -> str:
-    """Return where the request comes from, past the proxies that `TRUSTED_PROXIES` counts."""
+    """Return the client's address, skipping the proxies that `TRUSTED_PROXIES` counts."""
     hops = request.headers.get("x-forwarded-for", "").split(",")
     trusted = settings().trusted_proxies
     if 0 < trusted < len(hops):
@@ -216,14 +216,14 @@ def client_address(request: Request) -> str:
 
 
 def credentials_of(request: Request) -> Credentials:
-    """Collect what the request brought. What was sent on purpose, a header, comes before a cookie.
+    """Collect the request's credentials. A header, which is sent explicitly, comes before a cookie.
 
-    Where a route has a key in its path, that is the one.
+    An API key in the route's path comes first.
     """
     headers = request.headers
     authorization = request.path_params.get("api_key") or headers.get("authorization", "")
     api_key = _BEARER.sub("", authorization).strip() or None
-    # A key is not the browser's: what its cookies choose is about the session.
+    # A browser's cookies select for its session, not for an API key.
     chosen = None if api_key else cookies.read(request, cookies.ORGANIZATION)
     return Credentials(
         access_token=headers.get("auth") or cookies.read(request, cookies.ACCESS),
@@ -256,36 +256,36 @@ async def _reading() -> AsyncIterator[Session]:
 
 
 async def _writing(request: Request) -> AsyncIterator[Session]:
-    # What such a request changes is in this transaction, so `Edge` may run it once more if another was in the way.
+    # All changes of such a request are in this transaction, so `Edge` may run it again after a clash.
     request.state.repeatable = not getattr(request.state, "repeated", False)
     with unit_of_work() as session:
         yield session
 
 
 Acting = Annotated[ActingMember, Depends(_acting)]
-"""Who acts."""
+"""The acting member."""
 
 Consenting = Annotated[ActingMember, Depends(_consenting)]
-"""The person themselves, not somebody impersonating them."""
+"""The person themselves, not an administrator who impersonates them."""
 
 OwnProfile = Annotated[Profile, Depends(_profile)]
-"""What `GET /user/self` shows; the rule must say `reads_profile`."""
+"""The profile for `GET /user/self`; the rule must have `reads_profile`."""
 
 Reading = Annotated[Session, Depends(_reading, scope="function")]
 """A session in autocommit."""
 
 Autocommit = Reading
-"""The same, for what must stay although the request is refused: a wrong password is counted."""
+"""The same, for records that must persist although the request is refused: a wrong password is counted."""
 
-# With FastAPI's default scope the commit would come after the answer: a commit that fails would have said 201.
+# With FastAPI's default scope the commit would happen after the answer, so a failed commit would have answered 201.
 Writing = Annotated[Session, Depends(_writing, scope="function")]
-"""A session that is the request's one transaction."""
+"""A session with the request's only transaction."""
 
 
 def _again_if_disconnected(work: Callable[[Session | Connection], T]) -> T:
-    """Run the request's first statement, once more on a fresh connection if the container slept through its end.
+    """Run the request's first statement, and again on a new connection if the server closed it while the container was frozen.
 
-    All it may write is how often somebody called and when, so it is `repeatable`: counted twice does no harm.
+    It only writes counts and times of calls, so it is `repeatable`: counting a call twice does no harm.
     """
     try:
         with autocommit() as connection:

@@ -1,4 +1,4 @@
-"""What every request passes first and every answer last: its path, its id, its size, and headers that keep browsers honest."""
+"""The outermost layer of all requests and answers: the path, the request id, the size limit, and security headers."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -32,17 +32,17 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """How many bytes a body may have, and what is said of a larger one."""
+    """The size limit of a body in bytes, and the refusal of a larger one."""
 
     max_bytes: int
     refusal: Callable[[int], AppError] = BodyTooLarge
 
 
 class Edge:
-    """The outermost layer of an HTTP function. `body_limits` has the paths that take more, or less, than the others.
+    """The outermost layer of an HTTP function. `body_limits` has the paths with another limit than the default.
 
-    `paths` reads the path of each request. Where it is one that no route of this function has, but another function's
-    in another spelling, the answer leads there.
+    `paths` reads the path of each request. If no route of this function has it, but another function has it in another
+    spelling, the answer redirects there.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Edge:
     def _finished(
         self, request: Request, start: Message, message: Message
     ) -> tuple[Message, Message]:
-        """Give an answer that is whole the form in which it leaves."""
+        """Compress a complete answer and add its `ETag`."""
         is_list = request.method == "GET" and not request.path_params
         given, body = list(start.get("headers", ())), message.get("body", b"")
         try:
@@ -185,7 +185,7 @@ class Edge:
 
 
 def _without_body(send: Send) -> Send:
-    """Send an answer to HEAD: that to GET with its headers, and nothing behind them (RFC 9110, section 9.3.2)."""
+    """Answer HEAD: the headers of the answer to GET without its body (RFC 9110, section 9.3.2)."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -207,7 +207,7 @@ def _security_headers() -> list[tuple[bytes, bytes]]:
     headers = [
         (b"cache-control", b"no-store"),
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-        # Not `no-referrer`: forms of our own pages would be sent with `Origin: null`.
+        # Not `no-referrer`, with which forms of our own pages would be sent with `Origin: null`.
         (b"referrer-policy", b"same-origin"),
         (b"x-content-type-options", b"nosniff"),
         (b"x-frame-options", b"DENY"),

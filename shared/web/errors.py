@@ -1,8 +1,8 @@
-"""How a refusal is rendered: as RFC 9457 problem details, unless an application has a format of its own.
+"""Renders refusals as RFC 9457 problem details, unless an application has its own format.
 
 `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, and for refused fields `errors` with the
-path of each, dotted from the body's root: `posts.0.value.1.content`. Where a route answers pages and a browser asks,
-the refusal is a page too.
+path of each, dotted from the body's root: `posts.0.value.1.content`. If a browser requests a route that answers HTML, the
+refusal is HTML too.
 """
 
 import json
@@ -43,7 +43,7 @@ from shared.web.paths import answers_head
 PROBLEM_JSON = "application/problem+json"
 Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 _NO_CODE: Mapping[int, str] = {404: "no_such_route", 405: "method_not_allowed"}
-# Names of our own for the refusals that everybody meets; the others keep the names that Pydantic documents.
+# Our own codes for common refusals; the others keep the names that Pydantic documents.
 _CODES = {
     "missing": "missing",
     "string_too_long": "too_long",
@@ -53,7 +53,7 @@ _CODES = {
     "value_error": "invalid",
     "string_unicode": "invalid",
 }
-# What a page says in place of the refused parameters: the person who opens a link did not write its address.
+# The text of an HTML page instead of the refused parameters, because a person who opens a link did not write its address.
 _NOT_WHOLE = (
     "This link is incomplete or was altered. Open the complete link again, or request a new one "
     "where you got it."
@@ -70,7 +70,7 @@ class ProblemField(WireModel):
 
 
 class Problem(WireModel):
-    """What was refused, and why."""
+    """A refusal with its reason."""
 
     type: str = Field(examples=["about:blank"])
     title: str = Field(examples=["Unprocessable Entity"])
@@ -78,11 +78,11 @@ class Problem(WireModel):
     detail: str = Field(examples=["Some fields were refused."])
     code: str = Field(examples=["invalid_input"])
     errors: list[ProblemField] | None = None
-    incident: str | None = Field(default=None, description="What to quote when asking for help.")
+    incident: str | None = Field(default=None, description="The id to quote when asking for help.")
 
 
 class NoSuchRoute(AppError):
-    """The framework refused: there is no such path, or not with this method."""
+    """The path does not exist, or not with this method."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ class NoSuchRoute(AppError):
 
 
 class Unexpected(AppError):
-    """An unanticipated failure. Its details stay in the log, under the incident's id."""
+    """An unanticipated error. Its details are in the log, under the incident's id."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "unexpected"
@@ -105,11 +105,11 @@ class Unexpected(AppError):
 
 
 Render = Callable[[AppError], Response]
-"""How an application renders a refusal."""
+"""Renders a refusal of an application."""
 
 
 class BodyTooLarge(AppError):
-    """The body is larger than any request of this route."""
+    """The body exceeds the route's limit."""
 
     status: ClassVar[int] = 413
     code: ClassVar[str] = "body_too_large"
@@ -140,12 +140,12 @@ def problem_response(error: AppError) -> Response:
     return Response(json.dumps(body), status, headers=headers, media_type=PROBLEM_JSON)
 
 
-# A cluster that was asleep takes some 15 s to wake, most of which the first caller has waited for already.
+# A paused cluster needs some 15 s to resume, most of which the first caller has already waited.
 TRY_AGAIN_SECONDS = 10
 
 
 def headers_of(error: AppError) -> dict[str, str]:
-    """Return a refusal's headers, whatever its body looks like."""
+    """Return a refusal's headers for any body format."""
     if isinstance(error, NoSuchRoute):
         return dict(error.headers)
     if isinstance(error, TooManyRequests):
@@ -158,12 +158,12 @@ def headers_of(error: AppError) -> dict[str, str]:
 
 
 def unexpected(error: Exception, *, method: str, path: str) -> Unexpected:
-    """Report an unanticipated failure, and return the error that the caller sees."""
+    """Report an unanticipated error, and return the error for the caller."""
     return Unexpected(report(error, method=method, path=path))
 
 
 def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
-    """Make `app` render every failure with `render`."""
+    """Make `app` render every error with `render`."""
 
     def telling(read: Callable[[Request, Exception], AppError]) -> Handler:
         async def handle(request: Request, error: Exception) -> Response:
@@ -181,7 +181,7 @@ def add_handlers(app: FastAPI, render: Render = problem_response) -> None:
 
 
 def path_of(request: Request) -> str:
-    """Return the path of a request as it may be written down: without a key that is a part of it."""
+    """Return a request's path for the log, without an API key in it."""
     path = request.url.path
     for name, value in request.path_params.items():
         if names_a_secret(name):
@@ -192,7 +192,7 @@ def path_of(request: Request) -> str:
 def _refused(request: Request, error: Exception) -> AppError:
     assert isinstance(error, AppError)
     if isinstance(error, Clashed) and getattr(request.state, "repeatable", False):
-        raise error  # `Edge` runs the request once more
+        raise error  # `Edge` runs the request again
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request.failed", extra={"code": error.code, "detail": error.message})
     return error
@@ -219,7 +219,7 @@ def _http(request: Request, error: Exception) -> AppError:
 
 
 def _methods_of(request: Request) -> str:
-    """List the methods that a path has; the framework names those of the first route alone."""
+    """List the methods of a path; the framework lists only those of the first route."""
     methods = {
         method
         for route in request.app.router.routes
@@ -231,7 +231,7 @@ def _methods_of(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
-# What the database says that it lacks, by SQLSTATE.
+# The database's shortages, by SQLSTATE.
 _LACKS = {
     "53100": (
         "The database's disk is full, so nothing was stored. Ask the operator of this "
@@ -289,7 +289,7 @@ def _field_problem(request: Request, found: Mapping[str, Any]) -> FieldProblem:
 
 
 def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo | None:
-    """Find the route's description of a field: of its body, or of a parameter."""
+    """Find the route's definition of a field of its body or of a parameter."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return None
@@ -307,7 +307,7 @@ def _field(request: Request, where: str, path: Sequence[str | int]) -> FieldInfo
 
 
 def _wants_page(request: Request) -> bool:
-    """Return whether a browser has opened a route that answers pages: a link from an email, say."""
+    """Return whether a browser has opened a route that answers HTML, such as a link from an email."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.response_class is not HTMLResponse:
         return False
@@ -319,7 +319,7 @@ def _wants_page(request: Request) -> bool:
 
 
 def _accepted(header: str) -> dict[str, float]:
-    """Read an `Accept` header: how much each type is liked, from 0 to 1; one that cannot be read is not liked."""
+    """Read an `Accept` header: the weight of each type, from 0 to 1; an unreadable one is 0."""
     liked: dict[str, float] = {}
     for part in header.split(","):
         kind, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -1,9 +1,9 @@
-"""What is a file of a form called? Read as browsers and programs say it, which is in three ways.
+"""Reads the name of a form's file, which browsers and programs send in three ways.
 
-`filename="a%22b.png"`: browsers escape a quotation mark and line breaks so, and nothing else (html.spec.whatwg.org,
-"multipart/form-data encoding algorithm"). `filename*=UTF-8''na%C3%AFve.png` (RFC 5987, RFC 6266 section 4.3) wins over it;
-RFC 7578 section 4.2 tells forms not to use it, but HTTP libraries do. Our parser of forms takes a part that has only
-the latter for a text. Read 2026-11-30.
+`filename="a%22b.png"`: browsers escape only quotation marks and line breaks like this (html.spec.whatwg.org,
+"multipart/form-data encoding algorithm"). `filename*=UTF-8''na%C3%AFve.png` (RFC 5987, RFC 6266 section 4.3) takes precedence;
+RFC 7578 section 4.2 forbids it in forms, but HTTP libraries use it. Our form parser reads a part that has only the latter as
+a text. Read 2026-11-30.
 """
 
 import re
@@ -21,7 +21,7 @@ _ESCAPED = re.compile("%22|%0d|%0a", re.IGNORECASE)
 
 
 class FormRequest(Request):
-    """A request whose form may name its files in any of the ways."""
+    """A request whose form can name its files in any of these ways."""
 
     async def _get_form(
         self,
@@ -50,7 +50,7 @@ class FormRequest(Request):
 
 class _Parser(MultiPartParser):
     def on_headers_finished(self) -> None:
-        """Write a part's file name in the one way that the parser reads, before it decides whether it is a file."""
+        """Rewrite a part's file name in the form that the parser reads, before it decides whether the part is a file."""
         part = self._current_part
         if part.content_disposition is not None:
             disposition = part.content_disposition.decode("utf-8", "replace")
@@ -63,7 +63,7 @@ class _Parser(MultiPartParser):
 
 
 def file_name_in(disposition: str) -> str | None:
-    """Read a file's name from a part's `Content-Disposition`; None: it names none, so the part is a text."""
+    """Read a file's name from a part's `Content-Disposition`; None if it has none, so the part is a text."""
     plain = None
     for key, value in _PARAMETER.findall(disposition):
         if key.casefold() == "filename*" and (extended := _extended(value.strip().strip('"'))):
@@ -75,7 +75,7 @@ def file_name_in(disposition: str) -> str | None:
 
 
 def _extended(value: str) -> str | None:
-    """Decode an extended value; None where it is none, or not in the charset that it names."""
+    """Decode an extended value; None if it is invalid or not in its named charset."""
     found = _EXTENDED.fullmatch(value)
     if found is None:
         return None
@@ -86,7 +86,7 @@ def _extended(value: str) -> str | None:
 
 
 def _parameters(disposition: str) -> list[tuple[str, str]]:
-    """List the parameters that name no file."""
+    """List the parameters other than the file name."""
     return [
         (key, value)
         for key, value in _PARAMETER.findall(disposition)

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether what it depends on answers."""
+"""Checks the health of this process and of its dependencies."""
 
 import os
 import resource
@@ -24,7 +24,7 @@ from shared.db.session import unit_of_work
 _PATIENCE = timedelta(seconds=5)
 _STARTED = time.monotonic()
 REMEMBERED = timedelta(seconds=3)
-"""For how long an answer about the dependencies is given again."""
+"""How long an answer about the dependencies is reused."""
 
 
 class Memory(WireModel):
@@ -57,16 +57,16 @@ _last: tuple[float, Readiness] | None = None
 
 
 def health() -> Health:
-    """Report that this process lives; nothing else is asked."""
+    """Report that this process is alive. Checks nothing else."""
     return Health(
         timestamp=clock.now(), uptime=round(time.monotonic() - _STARTED, 3), memory=_memory()
     )
 
 
 def readiness() -> Readiness:
-    """Ask everything that we depend on, at once, and wait five seconds at most; remembered for `REMEMBERED`.
+    """Check all dependencies in parallel, for at most five seconds; the result is reused for `REMEMBERED`.
 
-    Anybody may ask, at any rate: most of the questions are answered from memory.
+    The route is public and has no rate limit, so most requests are answered from memory.
     """
     global _last
     now = time.monotonic()
@@ -76,7 +76,7 @@ def readiness() -> Readiness:
 
 
 def forget_readiness() -> None:
-    """Ask again next time."""
+    """Check again at the next request."""
     global _last
     _last = None
 
@@ -106,7 +106,7 @@ def _ask_all() -> Readiness:
 
 
 def _ask_database() -> None:
-    """Write a page inside a transaction that is rolled back: a full disk and a demoted writer both still answer reads."""
+    """Write to the disk in a transaction that is rolled back, because a full disk and a demoted writer still answer reads."""
     with unit_of_work() as session:
         session.execute(text("create temporary table ready on commit drop as select 1 as n"))
 
@@ -119,4 +119,6 @@ def _memory() -> Memory:
             rss = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except FileNotFoundError:  # not Linux
         rss = peak_bytes
-    return Memory(rss=rss, peak=max(rss, peak_bytes))  # the system counts the peak now and then
+    return Memory(
+        rss=rss, peak=max(rss, peak_bytes)
+    )  # the system updates the peak only occasionally

@@ -1,4 +1,4 @@
-"""How the few pages look that a function answers itself: nothing is loaded from anywhere, one script at most."""
+"""The few HTML pages that functions answer themselves: they load no files and have at most one script."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ _START = """
 <ul>
 <li><a href="/docs">API reference</a>: read it and try it out in the browser</li>
 <li><a href="/openapi.json">OpenAPI document</a>: to generate a client from</li>
-<li><a href="/health/ready">Readiness</a>: does everything answer that Roost needs?</li>
+<li><a href="/health/ready">Readiness</a>: whether everything that Roost needs answers</li>
 </ul>
 <p>Programs that speak the public API use this address as their base address, with an API key of your organization.</p>
 """
@@ -68,12 +68,12 @@ form.addEventListener("submit", async (event) => {
 });
 """
 
-# What a user stops getting, by the kind of email.
+# The texts for each kind of email.
 _STOPPED = {
     MailKind.SUCCESS: "emails about published posts",
     MailKind.FAILURE: "emails about posts that need attention",
 }
-# A plain form that sends itself here: a program of email sends the same (RFC 8058), and no script is needed.
+# A plain form without a script; mail programs send the same request (RFC 8058).
 _UNSUBSCRIBE_FORM = """
 <p>You will get no more {kind}, for any of your organizations. You still get other emails.</p>
 <form method="post"><button name="List-Unsubscribe" value="One-Click">Stop getting them</button></form>
@@ -82,12 +82,12 @@ _UNSUBSCRIBED = """
 <p>You will get no more {kind}. You can switch them on again in your settings (<code>POST /user/email-notifications</code>).</p>
 """
 
-# By status: what a person reads first who opened a link.
+# The title of a refusal by its status, for a person who opened a link.
 _TITLES = {
-    403: "This is not open to you",
-    404: "There is nothing here",
+    403: "You do not have access to this",
+    404: "Nothing was found here",
     422: "This link cannot be used",
-    429: "Wait a little",
+    429: "Please wait a moment",
     503: "This is not available right now",
 }
 _OTHER_TITLE = "Something went wrong"
@@ -95,14 +95,14 @@ _OTHER_TITLE = "Something went wrong"
 _SIGN_IN_FORM = """
 <p>{why}</p>
 <form id="form" hidden>
-<label>E-mail address<input name="email" type="email" autocomplete="username" required></label>
+<label>Email address<input name="email" type="email" autocomplete="username" required></label>
 <label>Password<input name="password" type="password" autocomplete="current-password" required></label>
 <button>Sign in</button>
 </form>
 <noscript><p>This page needs JavaScript.</p></noscript>
 <p id="said" role="status"></p>
 """
-# A session that has run out is renewed first, as the console does; if that does not help, not again for ten seconds.
+# An expired session is renewed first, as in the console; if that fails, not again for ten seconds.
 _SIGN_IN = """
 const form = document.getElementById("form"), said = document.getElementById("said");
 form.addEventListener("submit", async (event) => {
@@ -128,48 +128,48 @@ form.addEventListener("submit", async (event) => {
 
 
 def html_response(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLResponse:
-    """Make a page. `body` is HTML, written by us; whatever comes from elsewhere in it must be escaped."""
+    """Make an HTML page. `body` is our own HTML, in which outside values must be escaped."""
     html = html_page(title, body, script=script)
     return HTMLResponse(html, status, headers=page_headers(styles=(STYLE,), scripts=(script,)))
 
 
 def start_page() -> HTMLResponse:
-    """Make the page at `/`: what this is, and where to go on."""
+    """Make the start page at `/`."""
     return html_response("Roost is running", _START)
 
 
 def password_page(code: str) -> HTMLResponse:
-    """Make the page on which an emailed code lets one set a new password."""
+    """Make the page that sets a new password with an emailed code."""
     return html_response("Set a new password", _FORM.format(code=escape(code)), script=_SEND_FORM)
 
 
 def activation_page(code: str) -> HTMLResponse:
-    """Make the page on which an emailed code lets one activate an account."""
+    """Make the page that activates an account with an emailed code."""
     form = _ACTIVATE_FORM.format(code=escape(code))
     return html_response("Activate your account", form, script=_ACTIVATE)
 
 
 def unsubscribe_page(kind: MailKind) -> HTMLResponse:
-    """Make the page on which a link in an email lets one switch off that kind of email."""
+    """Make the page that turns off a kind of email."""
     return html_response(
         "Stop getting these emails?", _UNSUBSCRIBE_FORM.format(kind=_STOPPED[kind])
     )
 
 
 def unsubscribed_page(kind: MailKind) -> HTMLResponse:
-    """Make the page that says which kind of email was switched off."""
+    """Make the page that confirms which kind of email was turned off."""
     return html_response("Switched off", _UNSUBSCRIBED.format(kind=_STOPPED[kind]))
 
 
 def sign_in_page(why: str, *, status: int = HTTPStatus.OK) -> HTMLResponse:
-    """Make the page on which a browser signs in, or renews its session, and then loads what it had asked for."""
+    """Make the page that signs in or renews the session, and then reloads the requested page."""
     return html_response(
         "Sign in", _SIGN_IN_FORM.format(why=escape(why)), script=_SIGN_IN, status=status
     )
 
 
 def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse:
-    """Make the page that tells a browser of a refusal: what to do about each refused field, or where to sign in."""
+    """Make the page of a refusal: what to do about each refused field, or the sign-in."""
     messages = [problem.message for problem in error.problems] or [error.message]
     paragraphs = "".join(f"<p>{escape(words)}</p>" for words in dict.fromkeys(messages))
     title = _TITLES.get(error.status, _OTHER_TITLE)
@@ -182,7 +182,7 @@ def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse
 
 
 def page_headers(*, styles: tuple[str, ...], scripts: tuple[str, ...]) -> dict[str, str]:
-    """Return the headers that let exactly these inline styles and scripts run."""
+    """Return the headers that allow exactly these inline styles and scripts."""
     return {
         "content-security-policy": (
             "default-src 'none'; connect-src 'self'; img-src data:; form-action 'self'; frame-ancestors 'none'; "

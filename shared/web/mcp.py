@@ -1,7 +1,7 @@
-"""How tools are offered by the Model Context Protocol: one request is one exchange, and nothing is kept between two.
+"""Offers the tools over the Model Context Protocol: each request is one exchange, without state between requests.
 
-The SDK handles versions, messages and their refusals. What is refused before the SDK sees it (no key, too many calls, a
-body that is not a message) gets a JSON-RPC error too, without a request id.
+The SDK handles versions, messages and their refusals. A request that is refused before the SDK sees it (no API key, rate
+limit, a body that is not a message) also gets a JSON-RPC error, without a request id.
 
 Source: modelcontextprotocol.io/specification/2025-11-25/basic/transports, read 2026-11.
 """
@@ -50,8 +50,8 @@ from shared.web.routing import Route, Router
 
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
 _INSTRUCTIONS = (
-    "Plans and publishes posts on social media. Begin with integrationList, ask integrationSchema what the platform "
-    "takes, then schedule. Times are UTC unless they say otherwise. Ask the user before anything is published now."
+    "Plans and publishes posts on social media. Begin with integrationList, read the platform's rules with "
+    "integrationSchema, then schedule. Times are UTC unless they say otherwise. Ask the user before anything is published now."
 )
 
 
@@ -76,7 +76,7 @@ MESSAGE: dict[str, Any] = {
         },
     }
 }
-"""What a message looks like, for the API's document."""
+"""The schema of a message for the API's document."""
 
 
 class RpcError(WireModel):
@@ -88,7 +88,7 @@ class RpcError(WireModel):
 
 
 class RpcAnswer(WireModel):
-    """The answer to a message: its result, or an error. `id` is the message's, null where it had none to read."""
+    """The answer to a message: its result, or an error. `id` is the message's; null if it could not be read."""
 
     jsonrpc: Literal["2.0"]
     id: str | int | None = None
@@ -99,19 +99,19 @@ class RpcAnswer(WireModel):
 
 
 class UnknownKeyInPath(AppError):
-    """The key in the address is not, or no longer, valid."""
+    """The API key in the address is invalid or has expired."""
 
     def __init__(self) -> None:
         super().__init__("Invalid API Key")
 
 
 class ToolsRoute(Route):
-    """A route of the protocol: its refusals are documented as it tells them, and so is a wrong key in its path."""
+    """A route of the protocol, with its own refusals, including one for an invalid API key in the path."""
 
     leaves_unknown_fields = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Tell a key that the path names apart from one that a header does."""
+        """Distinguish an invalid API key in the path from one in a header."""
         handle = super().get_route_handler()
 
         async def run(request: Request) -> Response:
@@ -131,9 +131,7 @@ class ToolsRoute(Route):
             status: {"model": RpcAnswer, "description": phrase_of(status)}
             for status in (400, 401, 403, 404, 413, 429, 500, 503)
         }
-        refused[HTTPStatus.ACCEPTED] = {
-            "description": "A notification: there is nothing to answer."
-        }
+        refused[HTTPStatus.ACCEPTED] = {"description": "A notification, which gets no answer."}
         refused[HTTPStatus.BAD_REQUEST]["content"] = {"text/plain": {"schema": {"type": "string"}}}
         return refused
 
@@ -144,12 +142,12 @@ def tools_router() -> Router:
 
 
 async def answer(request: Request) -> Response:
-    """Have the SDK answer a message, for the caller that the guard has let in.
+    """Let the SDK answer a message for the caller whom the guard identified.
 
     Raises:
         OriginRefused: a browser sent it from a page that is not ours.
         Unreadable: the body is not JSON.
-        InvalidInput: it is not a message.
+        InvalidInput: the body is not a message.
     """
     _check_origin(request)
     _check_message(await request.body())
@@ -181,7 +179,7 @@ def error_response(error: AppError) -> Response:
 
 
 class _Exchange(Response):
-    """The answer to one request. All that the SDK starts for it has ended when it is out: Lambda may freeze then."""
+    """The answer to one request. All tasks of the SDK have ended when it is sent, because Lambda may freeze then."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         manager = StreamableHTTPSessionManager(_server(), json_response=True, stateless=True)
@@ -261,14 +259,14 @@ def _result(
 
 
 def _check_origin(request: Request) -> None:
-    """Keep pages of other sites out, which could have a browser believe that their name is this server's."""
+    """Refuse other sites' pages, which could make a browser resolve their name to this server (DNS rebinding)."""
     origin = request.headers.get("origin")
     if origin and origin not in {settings().public_url, *settings().cors_origins}:
         raise OriginRefused
 
 
 def _check_message(body: bytes) -> None:
-    """Refuse a body that is not a message: the SDK would answer in its parser's words, or overlook an invalid id."""
+    """Refuse a body that is not a message: the SDK would answer with its parser's text, or overlook an invalid id."""
     try:
         read = from_json(body)
     except ValueError as error:
@@ -282,7 +280,7 @@ def _check_message(body: bytes) -> None:
 
 
 def _taking_json(scope: Scope) -> Scope:
-    """Ask for JSON whatever the caller accepts: nothing else is sent, and existing clients do not all say it."""
+    """Set `Accept` to JSON: nothing else is sent, and not all existing clients declare it."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
     return {**scope, "headers": [*headers, (b"accept", b"application/json, text/event-stream")]}
 

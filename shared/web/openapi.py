@@ -1,7 +1,7 @@
-"""What the API looks like to a machine: one OpenAPI document of every function's routes.
+"""Merges the routes of all functions into one OpenAPI document.
 
-It is written for two readers, people on the page `/docs` and generators of clients: schemas have names that are fit for
-classes, every operation says in words who may call it and how often, and nothing in it is unused.
+It is for people on `/docs` and for client generators: schemas have names that are suitable for classes, every operation
+says who may call it and how often, and nothing in it is unused.
 """
 
 import json
@@ -40,19 +40,19 @@ button *Authorize* takes either; requests that you try out on this page are carr
 counts against; none is counted yet, and no request is refused for its plan. Every response has `x-request-id`; quote
 it when asking for help.
 """
-# In the order in which they are read. Each tag of a route is here.
+# In display order. Every route's tag is listed here.
 TAGS = {
-    "Public API": "What programs call, with an API key or a token. Also served at `/api/public/v1`.",
+    "Public API": "For programs, with an API key or a token. Also served at `/api/public/v1`.",
     "MCP": "The public API's tools for language models (Model Context Protocol).",
     "Third-party apps": (
         "How third-party apps get access: OAuth 2 with PKCE, their registration, and devices."
     ),
     "Posts": "Compose, change, schedule and follow posts.",
     "Channels": "Connected accounts: connect, choose pages, set posting times, disable.",
-    "Media": "Files. Their bytes go straight to storage, at addresses that these routes sign.",
-    "Webhooks": "Which servers are notified of posts, and the log of deliveries.",
-    "Customers": "The clients that channels belong to, for those who post for others.",
-    "Notifications": "What members are notified of.",
+    "Media": "Files. Clients upload them directly to storage, at addresses that these routes sign.",
+    "Webhooks": "Webhooks that receive events about posts, and the log of deliveries.",
+    "Customers": "The clients that channels belong to, if an organization posts for others.",
+    "Notifications": "Notifications to members.",
     "Organization": "The organization and its team.",
     "User": "The signed-in user: profile, sessions, emails, API keys.",
     "Signing in": "Accounts: register, sign in and out, reset passwords.",
@@ -116,23 +116,23 @@ _HEADERS = {
         "Retry-After": "Seconds to wait before trying again.",
     }.items()
 }
-# Of routes that answer a refused field by another status than 422, FastAPI believes that they do by this one, too.
+# FastAPI adds this status even to routes that answer refused fields with another one.
 _FASTAPIS_REFUSAL = {"$ref": "#/components/schemas/HTTPValidationError"}
-# A body of more than 10 MB, its throttle, and a function that fails or takes too long. Source:
+# A body over 10 MB, the gateway's throttle, and a function that fails or times out. Source:
 # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html, read 2026-11; tried on the local gateway.
 _BY_THE_GATEWAY = frozenset({413, 429, 500, 503})
 _GATEWAY_REFUSAL = {
     "title": "GatewayRefusal",
     "description": (
-        "What the gateway in front of Roost answers itself: too large a body, too "
-        "many requests, no response."
+        "An answer of the gateway in front of Roost: the body is too large, there are too "
+        "many requests, or Roost did not respond."
     ),
     "type": "object",
     "required": ["message"],
     "properties": {"message": {"type": "string", "examples": ["Request Entity Too Large"]}},
 }
-_LONGEST_EXAMPLE = 8  # levels; a schema may contain itself
-# What a parameter is, where its route does not say it.
+_LONGEST_EXAMPLE = 8  # levels, because a schema can contain itself
+# Descriptions of parameters whose route has none.
 _PARAMETERS = {
     "api_key": (
         "An API key, for clients that cannot send a header. It ends up in the logs of proxies."
@@ -153,10 +153,10 @@ _PARAMETERS = {
     "group": "Only this customer, by id.",
     "group_id": "The id of a compose action.",
     "Idempotency-Key": (
-        "Any text that is new for each request. Sent again, the first response is "
+        "Any text that is new for each request. If you send it again, the first response is "
         "returned and nothing is created."
     ),
-    "issuer": "The name under which the program knows the server that gives tokens.",
+    "issuer": "The authorization server's name.",
     "key_id": "An API key's id, not the key.",
     "kind": "Only this kind.",
     "limit": "The maximum number of results.",
@@ -165,7 +165,7 @@ _PARAMETERS = {
     "page": "The page's number; the first is 0.",
     "post_id": "A post's id.",
     "provider": "A platform's slug, such as `mastodon`.",
-    "redirect_uri": "Where to send the browser back to; one of the program's.",
+    "redirect_uri": "The redirect address; one of the app's.",
     "response_type": "`code`.",
     "scope": "The requested scopes: `mcp:read`, `mcp:write` or both, separated by a space.",
     "session_id": "A session's id.",
@@ -173,10 +173,10 @@ _PARAMETERS = {
     "state": "Only this state.",
     "tag": "Only posts with this tag, by id.",
     "tag_id": "A tag's id.",
-    "timezone": "The IANA zone in which days are meant.",
+    "timezone": "The IANA time zone of days.",
     "webhook_id": "A webhook's id.",
 }
-_WHAT_TAKES_TOKENS = "The path below which tokens are taken, such as `mcp`."
+_WHAT_TAKES_TOKENS = "The path of the protected resource, such as `mcp`."
 _ROUTE_PARAMETERS = {
     ("/.well-known/oauth-authorization-server/{name}", "name"): _WHAT_TAKES_TOKENS,
     ("/.well-known/oauth-protected-resource/{name}", "name"): _WHAT_TAKES_TOKENS,
@@ -189,11 +189,11 @@ _ROUTE_PARAMETERS = {
 
 
 class NameClash(Exception):
-    """Two functions use one name for different things."""
+    """Two functions use one name for different objects."""
 
 
 class Undescribed(Exception):
-    """Something in the document has no words that people would understand it by."""
+    """An element of the document has no description."""
 
 
 def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
 
     Raises:
         NameClash: two functions have the same path and method, operation id, or schema name with different content.
-        Undescribed: a tag or a parameter is not explained anywhere.
+        Undescribed: a tag or a parameter has no description.
     """
     paths: dict[str, dict[str, Any]] = {}
     schemas: dict[str, Any] = {**_problem_schemas(), "GatewayRefusal": _GATEWAY_REFUSAL}
@@ -241,7 +241,7 @@ def describe(apps: Iterable[FastAPI]) -> dict[str, Any]:
 
 
 def as_text(document: Mapping[str, Any]) -> str:
-    """Write the document as it is committed."""
+    """Serialize the document for the repository."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -257,7 +257,7 @@ def _add_once(operations: set[str], name: str) -> None:
 
 
 def _with_fit_names(document: dict[str, Any]) -> dict[str, Any]:
-    """Name the forms, which FastAPI calls by the route's name with an underscore, as classes are named.
+    """Give forms names that are suitable for classes; FastAPI uses the route's name with an underscore.
 
     Raises:
         NameClash: two models of one function have the same name, and FastAPI has put their modules before it.
@@ -280,9 +280,9 @@ def _with_fit_names(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mark_files(form: dict[str, Any]) -> None:
-    """Describe a form's files as required, with the word for a file that generators know.
+    """Describe a form's files as required, with the keyword for files that generators know.
 
-    Version 3.1 has another word, which they pass over. A route that could do without would refuse for its own reason.
+    OpenAPI 3.1 has another keyword, which generators ignore. A route without the file refuses with its own reason.
     """
     for name, field in form["properties"].items():
         for each in (field, *field.get("anyOf", ())):
@@ -295,7 +295,7 @@ def _mark_files(form: dict[str, Any]) -> None:
 def _complete(
     path: str, method: str, operation: dict[str, Any], schemas: Mapping[str, Any]
 ) -> None:
-    """Add to an operation what can be known of it without asking its author."""
+    """Complete an operation with generated descriptions."""
     for tag in operation["tags"]:
         if tag not in TAGS:
             raise Undescribed(f"the tag {tag} is not in TAGS")
@@ -348,7 +348,7 @@ def _add_examples(answer: dict[str, Any], schemas: Mapping[str, Any]) -> None:
 
 
 def _add_gateway(answer: dict[str, Any]) -> None:
-    """Add what the gateway answers by itself, before any function is asked."""
+    """Add the gateway's own answers."""
     media = answer.setdefault("content", {}).setdefault("application/json", {})
     refusal = {"$ref": "#/components/schemas/GatewayRefusal"}
     media["schema"] = {"anyOf": [media["schema"], refusal]} if "schema" in media else refusal
@@ -356,7 +356,7 @@ def _add_gateway(answer: dict[str, Any]) -> None:
 
 
 def _drop_defaults(schemas: Mapping[str, Any]) -> None:
-    """Say in words what a field left out means: generators take a field with a `default` for one that must be there."""
+    """Describe defaults in words, because generators treat a field with a `default` as always present."""
     for schema in schemas.values():
         for field in schema.get("properties", {}).values():
             if "default" not in field:
@@ -397,7 +397,7 @@ def _of_parameter(path: str, name: str) -> str:
 
 
 def _used(paths: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what nothing refers to: FastAPI describes refusals of its own that no route of ours answers."""
+    """Remove unused schemas: FastAPI describes its own refusals, which no route of ours answers."""
     found: set[str] = set()
     waiting = set(_references(paths))
     while waiting:
@@ -452,7 +452,7 @@ def _example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any], dept
 
 
 def _is_plain(field: Mapping[str, Any]) -> bool:
-    """Return whether a field is a text or a number of which its author has given no example."""
+    """Return whether a field is a text or a number without an example."""
     kinds = [field, *field.get("anyOf", ())]
     return not any("examples" in one or "format" in one or "$ref" in one for one in kinds) and any(
         one.get("type") in {"string", "integer", "number"} and "enum" not in one for one in kinds
@@ -460,9 +460,9 @@ def _is_plain(field: Mapping[str, Any]) -> bool:
 
 
 def _worth_showing(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose what must be there and what its author has given an example of; what is made up would be refused.
+    """Choose the required fields and those with an example, because invented values would be refused.
 
-    Where neither is anything, one sees at least what there is.
+    If there are none, choose all fields.
     """
     fields: dict[str, Any] = schema.get("properties", {})
     needed = set(schema.get("required", ()))
@@ -474,7 +474,7 @@ def _worth_showing(schema: Mapping[str, Any]) -> dict[str, Any]:
     return chosen or fields
 
 
-# What a field of this name holds, where its author has given no example.
+# Example values by field name, for fields without an example.
 _EXAMPLE_NAMES: Mapping[str, Any] = {
     "alt": "An owl on a branch",
     "color": "#2f6f4f",

@@ -1,7 +1,7 @@
-"""In what form does an answer leave? JSON is gzipped where the client takes it, and not sent again to who has it already.
+"""Gzips JSON answers if the client accepts it, and answers 304 if the client already has the answer.
 
-An answer that is made piece by piece, a file, and what packs itself are left as they are. So are texts of less than
-`MIN_BYTES`: packing them saves nothing that a packet would not hold anyway.
+Streamed answers, files and compressed answers are unchanged. So are texts of less than `MIN_BYTES`, which fit into one
+packet anyway.
 
 If a compressed answer mixed a secret with text that an attacker chooses, its length would leak the secret (BREACH) to
 anyone who can make a browser send hundreds of such requests. Here nobody can: cookies are SameSite=Lax, so another site
@@ -23,34 +23,34 @@ MIN_BYTES = 1024
 # Measured on a month of 5,000 posts, 3.2 MB: 550 kB in 23 ms. Level 1 makes 578 kB in 20 ms, level 6 512 kB in 54 ms.
 LEVEL = 3
 MAX_ANSWER_BYTES = 6 * 1024**2 - 64 * 1024
-"""What Lambda lets a function answer, less room for the headers. The body is a JSON string there, or base64."""
+"""Lambda's limit for an answer, minus room for the headers. The body is a JSON string or base64 there."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 Headers = list[tuple[bytes, bytes]]
 
 
 class AnswerTooLarge(InvalidInput):
-    """More was asked for than one answer can hold."""
+    """The answer would be too large."""
 
     code = "answer_too_large"
 
     def __init__(self) -> None:
         super().__init__(
-            "The answer is larger than 6 MB. Ask for less, such as a shorter range, or send `Accept-Encoding: gzip`."
+            "The answer is larger than 6 MB. Request less, such as a shorter range, or send `Accept-Encoding: gzip`."
         )
 
 
 def finish(
     request_headers: Mapping[str, str], status: int, headers: Headers, body: bytes, *, is_list: bool
 ) -> tuple[int, Headers, bytes]:
-    """Return an answer as it leaves: its status, headers and body.
+    """Return the final answer: its status, headers and body.
 
     `asked` are the request's headers. A list has an `ETag`: a hash of its body, computed for each request, so that a 304
-    never hides a change. It saves sending, not reading: what a list joins can change without it, so a statement that
-    knows of every change reads as much as the list does.
+    never hides a change. It saves sending, not reading: rows that a list joins can change without it, so a statement that
+    detects every change would read as much as the list.
 
     Raises:
-        AnswerTooLarge: Lambda would not send it.
+        AnswerTooLarge: the answer exceeds Lambda's limit.
     """
     given = {name.lower(): value.decode("latin-1") for name, value in headers}
     if b"content-encoding" in given or not is_json(given.get(b"content-type", "")):
@@ -74,7 +74,7 @@ def finish(
 
 
 def takes_gzip(accept_encoding: str) -> bool:
-    """Return whether a client takes gzip and does not like the plain text better. One that says nothing gets the plain text."""
+    """Return whether a client accepts gzip and does not prefer plain text. Without the header it gets plain text."""
     liked: dict[str, float] = {}
     for part in accept_encoding.lower().split(","):
         coding, *parameters = (piece.strip() for piece in part.split(";"))
@@ -89,13 +89,13 @@ def takes_gzip(accept_encoding: str) -> bool:
 
 
 def is_among(tag: str, if_none_match: str) -> bool:
-    """Return whether a header names a tag, however strong it takes it to be."""
+    """Return whether a header contains a tag, weak or strong."""
     given = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
     return "*" in given or tag.removeprefix("W/") in given
 
 
 def bytes_in_json(body: bytes) -> int:
-    """Return how many bytes a text has as a JSON string, between its quotes."""
+    """Return the size of a text as a JSON string in bytes, without its quotes."""
     return len(body) + body.count(b'"') + body.count(b"\\") + body.count(b"\n")
 
 
@@ -104,7 +104,7 @@ def _without(headers: Headers, *names: bytes) -> Headers:
 
 
 def _varying(headers: Headers) -> Headers:
-    """Name the header that decides, beside those that the answer names already."""
+    """Add the deciding header to the answer's `Vary`."""
     named = [value.decode("latin-1").lower() for name, value in headers if name.lower() == b"vary"]
     if "accept-encoding" in ",".join(named):
         return headers

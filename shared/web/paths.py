@@ -1,7 +1,7 @@
-"""Which route does a path mean, however it is spelled? Clients join base addresses and paths in different ways.
+"""Finds the route of a path in any spelling, because clients join base addresses and paths in different ways.
 
-`//public/v1/posts`, `/public/v1/posts/`, `/Public/V1/posts` and `/api/public/v1/posts` are one route. Letters are compared
-without their case in the fixed parts of a route alone: ids and keys stay as they are.
+`//public/v1/posts`, `/public/v1/posts/`, `/Public/V1/posts` and `/api/public/v1/posts` are one route. Only the
+fixed parts of a route ignore case; ids and API keys stay unchanged.
 """
 
 import functools
@@ -15,10 +15,10 @@ from shared.access.policy import POLICY
 from shared.core.config import settings
 
 BASE = "/api"
-"""What clients may have before the path: their base address is configured as `https://host` or `https://host/api`."""
+"""The prefix of clients whose base address is configured as `https://host/api` instead of `https://host`."""
 
 _SLASHES = re.compile(r"/{2,}")
-# A document about `https://host/api/mcp` is asked for here too (RFC 8414 section 3.1, RFC 9728 section 3.1).
+# A document about `https://host/api/mcp` is also requested here (RFC 8414 section 3.1, RFC 9728 section 3.1).
 _INSERTED = re.compile(r"(/\.well-known/[^/]+)/api(/[^/]+)?")
 _BELOW_BASE = ("/public/v1/", "/mcp", "/oauth/", "/device", "/.well-known/")
 _base: ContextVar[str] = ContextVar("base", default="")
@@ -26,7 +26,7 @@ _base: ContextVar[str] = ContextVar("base", default="")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A path as the routes have it, and the base that stood before it: `/api`, or nothing."""
+    """A path in the routes' spelling, and the base before it: `/api` or empty."""
 
     path: str
     base: str = ""
@@ -40,7 +40,7 @@ class Paths:
         self._below_api = below_api
 
     def read(self, path: str) -> Place:
-        """Read a path. One that no route has keeps its letters."""
+        """Read a path. An unknown path keeps its spelling."""
         path, base = _SLASHES.sub("/", path), ""
         path = path.rstrip("/") or "/"
         if self._below_api:
@@ -66,7 +66,7 @@ class Paths:
 
 
 def another_spelling(path: str) -> str | None:
-    """Return the canonical spelling of a path of any function; None if it is no such path, or already canonical."""
+    """Return the canonical spelling of any function's path; None if the path is unknown or already canonical."""
     place = _everywhere().read(path)
     if place.path == path or not _everywhere().knows(place.path):
         return None
@@ -76,7 +76,7 @@ def another_spelling(path: str) -> str | None:
 
 
 def answers_head(path: str) -> bool:
-    """Return whether a path answers `HEAD`. It does not where a GET starts or uses up something, since link scanners send HEAD."""
+    """Return whether a path answers `HEAD`. It does not if a GET starts or uses up something, because link scanners send HEAD."""
     return not _acting().knows(path)
 
 
@@ -92,12 +92,12 @@ def _acting() -> Paths:
 
 
 def enter(base: str) -> None:
-    """Note the base that the request was sent to."""
+    """Record the base of the request."""
     _base.set(base)
 
 
 def base_address() -> str:
-    """Return the public address with the base that the request was sent to, so that answers name what clients called."""
+    """Return the public address with the request's base, so that answers contain the addresses that clients use."""
     return f"{settings().public_url}{_base.get()}"
 
 

@@ -1,8 +1,8 @@
-"""Where a person reads the API and tries it out: Swagger UI, served from here and kept from loading anything else.
+"""The API reference at `/docs`: Swagger UI, served from here and restricted to its own files.
 
-Its two files come from the package `fastapi-swagger`, of which no code is imported. It carries what the makers of
-Swagger UI publish to npm, and follows them within days: 69 releases from 2024-08 to 2026-10 (its page on the Python
-Package Index, read 2026-11).
+Its two files come from the package `fastapi-swagger`, whose code is not imported. The package contains Swagger UI's npm
+package and follows it within days: 69 versions from 2024-08 to 2026-10 (its page on the Python Package Index, read
+2026-11).
 """
 
 import functools
@@ -23,7 +23,7 @@ _PACKAGE = "fastapi-swagger"
 _FOLDER = "fastapi_swagger/resources"
 KEPT_SHORTLY = "public, max-age=300"
 _KEPT_FOR_EVER = "public, max-age=31536000, immutable"
-# All scripts and styles are files of ours. Swagger UI evaluates nothing and sets its styles through the DOM; the pictures
+# All scripts and styles are our own files. Swagger UI does not use `eval` and sets its styles through the DOM; its pictures
 # are in its style sheet.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -41,7 +41,7 @@ _OPTIONS = {
     "filter": True,
     "persistAuthorization": True,
     "tryItOutEnabled": True,
-    "validatorUrl": None,  # nobody else is shown the document
+    "validatorUrl": None,  # do not send the document to a validator
 }
 _START = f"""\
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -60,7 +60,7 @@ _PAGE = """\
 <noscript>This page needs JavaScript. The same is in the <a href="/openapi.json">OpenAPI document</a>.</noscript>
 <script src="{bundle}"></script><script src="{start}"></script></body></html>
 """
-# Where a consent given in another window ends: the reference waits there under this name for what came back.
+# The end of a consent in another window: the reference waits for the result under this name.
 # Source: swagger.io/docs/open-source-tools/swagger-ui/usage/oauth2, read 2026-11.
 _HAND_OVER = """\
 const waiting = window.opener && window.opener.swaggerUIRedirectOauth2;
@@ -86,7 +86,7 @@ _RETURN = """\
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A file as it is sent: both ways, since packing one takes longer than sending it."""
+    """A file in both forms, plain and gzipped, because compressing takes longer than sending."""
 
     plain: bytes
     gzipped: bytes
@@ -99,7 +99,7 @@ class Served:
         return cls(content, gzip.compress(content, mtime=0), media_type, digest)
 
     def answer(self, request: Request, **headers: str) -> Response:
-        """Send it, packed where the client takes that: Lambda answers at most 6 MB, and slowly."""
+        """Send it, gzipped if the client accepts that, because Lambda answers at most 6 MB, and slowly."""
         headers |= {"vary": "accept-encoding"}
         if not takes_gzip(request.headers.get("accept-encoding", "")):
             return Response(self.plain, media_type=self.media_type, headers=headers)
@@ -108,17 +108,17 @@ class Served:
 
 
 def show_page(request: Request) -> Response:
-    """Answer the page."""
+    """Return the HTML page."""
     return _html(_PAGE).answer(
         request, **{"cache-control": KEPT_SHORTLY, "content-security-policy": _POLICY}
     )
 
 
 def show_file(request: Request, name: str) -> Response:
-    """Answer a file that the page loads. Its address says the version, so that browsers may keep it for ever.
+    """Return a file of the HTML page. Its address contains the version, so browsers can cache it forever.
 
     Raises:
-        NotFound: the page loads no such file.
+        NotFound: there is no such file.
     """
     if name == "oauth2-redirect.html":
         return _html(_RETURN).answer(request, **{"content-security-policy": _POLICY})
@@ -129,7 +129,7 @@ def show_file(request: Request, name: str) -> Response:
     return file.answer(request, **{"cache-control": _KEPT_FOR_EVER if is_this else KEPT_SHORTLY})
 
 
-# Our own files by their content; None: the package has it.
+# Our own files with their content; None: from the package.
 _FILES: dict[str, str | None] = {
     "swagger-ui.css": None,
     "swagger-ui-bundle.js": None,

@@ -1,4 +1,4 @@
-"""How a route is made: with its row of the policy enforced, its refusals documented, and no thread of its own.
+"""Creates routes: their policy row is enforced, their refusals are documented, and they run without a thread.
 
 posts = Router(prefix="/posts", tags=["Posts"])
 
@@ -24,18 +24,17 @@ from shared.web.deps import guard, refuse_unknown_fields, refuse_unknown_paramet
 from shared.web.errors import PROBLEM_JSON
 
 PROBLEM_SCHEMA = "#/components/schemas/Problem"
-# Their parameters are those of a standard, by which unknown ones are ignored (RFC 6749, section 3.1).
+# Their parameters are defined by a standard, which requires that unknown ones are ignored (RFC 6749, section 3.1).
 _OF_STANDARDS = ("/oauth/authorize", "/oauth/userinfo")
 Check = Callable[[Request], Awaitable[None]]
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Route(APIRoute):
-    """A route whose rule is looked up when it is made: without a row in the policy the function does not start.
+    """A route whose rule is looked up when it is created: without a policy row the function does not start.
 
-    A JSON body with fields that its model does not have is refused, unless the protocol that the route speaks wants
-    them to be left alone; so are query parameters that the route does not read, except on public routes: mail programs
-    and platforms add parameters of their own to the links that lead there.
+    A JSON body with unknown fields is refused, unless the route's protocol requires that they are ignored. So are unknown
+    query parameters, except on public routes, because mail programs and platforms add their own parameters to links.
     """
 
     rule: Rule
@@ -80,7 +79,7 @@ class Router(APIRouter):
 
 
 def _in_turn(checks: Sequence[Check]) -> Check:
-    """Make one dependency of several: FastAPI takes longer to solve each than most of them run."""
+    """Combine several dependencies into one, because FastAPI's overhead for each is larger than the time of most of them."""
 
     async def check(request: Request) -> None:
         for one in checks:
@@ -119,7 +118,7 @@ def _first_sentence(text: str) -> tuple[str, str]:
 
 
 def _access(rule: Rule) -> dict[str, Any]:
-    """Say in the document who may call the route, and how often."""
+    """Document who may call the route, and how often."""
     extra: dict[str, Any] = {"x-access": rule.who.value}
     if rule.who is Who.PUBLIC:
         extra["security"] = []

@@ -1,8 +1,7 @@
-"""How the public API renders refusals, and how its document describes them.
+"""Renders the public API's refusals and describes them in its document.
 
-Its bodies are a contract with programs that exist: `{"msg"}` or `{"message"}`, a sentence or, for refused fields, a
-list. A body has both names, since clients look for either, and `errors` with paths and codes for those that can read
-them. It is JSON whatever happens.
+Its bodies are a contract with existing programs: `{"msg"}` or `{"message"}`, a sentence or, for refused fields, a list. A
+body has both names, because clients read either, and `errors` with paths and codes for newer clients. It is always JSON.
 """
 
 import json
@@ -47,7 +46,7 @@ MESSAGES = {
     UnknownGrant: "Invalid OAuth token",
     ChannelNotFound: "Integration not found",
 }
-# What a route may answer with each status that it documents.
+# Example answers for each status that a route documents.
 _EXAMPLES = {
     400: "date should not be null or undefined",
     401: "Invalid API key",
@@ -65,7 +64,7 @@ UNEXPECTED = "Internal server error"
 
 
 class PublicProblem(WireModel):
-    """What was refused, and why."""
+    """A refusal with its reason."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -77,12 +76,12 @@ class PublicProblem(WireModel):
 
 
 async def _note_unknown_fields(request: Request) -> None:
-    """Note the unknown fields of a body before anything is done, so that nothing can fail after the commit."""
+    """Find the unknown fields of a body before anything is done, so that nothing can fail after the commit."""
     _, request.state.unknown_fields = await unknown_fields_of(request, most=MOST_NAMED + 1)
 
 
 class PublicRoute(Route):
-    """A route of the public API: its refusals are documented as it tells them."""
+    """A route of the public API, whose refusals are documented in its own format."""
 
     leaves_unknown_fields = True
 
@@ -92,7 +91,7 @@ class PublicRoute(Route):
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Name the fields of a body that are not known in the answer's headers: they are tolerated, not lost in silence."""
+        """List a body's unknown fields in the answer's headers, because they are accepted but ignored."""
         handle = super().get_route_handler()
 
         async def run(received: Request) -> Response:
@@ -113,10 +112,10 @@ class PublicRoute(Route):
         return run
 
     def _give_back(self, request: Request) -> None:
-        """Take a call that made nothing off the limit of what is made."""
+        """Subtract a call that created nothing from the rate limit."""
         rate, key = self.rule.rate, credentials_of(request).api_key
-        # A prefetch or a body that is no JSON is refused before the call is counted, and one over the limit takes no
-        # place: they have nothing to give back.
+        # A prefetch or a body that is not JSON is refused before the call is counted, and a call over the limit is not counted:
+        # there is nothing to subtract.
         counted = getattr(request.state, "counted", False)
         if not (rate and rate.rolling and key and counted):
             return
@@ -145,7 +144,7 @@ class PublicRoute(Route):
 
 
 def _example_of(status: int) -> dict[str, Any]:
-    """Write a body with which a route refuses by a status."""
+    """Return an example body of a refusal with a status."""
     words = _EXAMPLES[status]
     body: dict[str, Any] = {"message": words, "msg": words, "statusCode": status}
     if status == HTTPStatus.BAD_REQUEST:
@@ -177,7 +176,7 @@ def public_response(error: AppError) -> Response:
 
 
 def _public_body(error: AppError) -> tuple[int, dict[str, Any]]:
-    """Return the status and what the contract has of the body."""
+    """Return the status and the contract's part of the body."""
     match error:
         case Refused():
             body: dict[str, Any] = {"message": error.message, **error.also}

@@ -212,7 +212,7 @@ class TestDamagedLink:
         configure(RATE_LIMITS='{"sign_in": 2}')
         ask = {"query": {"code": "x"}, "headers": {"accept": BROWSER}}
         answers = [browser.get("/auth/activate", **ask) for _ in range(3)]
-        assert (answers[-1].status, "Wait a little" in answers[-1].text) == (429, True)
+        assert (answers[-1].status, "Please wait a moment" in answers[-1].text) == (429, True)
         assert int(answers[-1].headers["retry-after"]) > 0
 
     def test_other_routes_answer_browsers_as_programs(self, browser: Gateway) -> None:

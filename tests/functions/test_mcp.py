@@ -342,7 +342,7 @@ class TestLists:
         monkeypatch.setattr(tools, "MAX_LIST_CHARACTERS", 100)
         now = datetime.now(UTC)
         wanted = {"startDate": now.isoformat(), "endDate": (now + timedelta(days=1)).isoformat()}
-        assert "Ask for a shorter one" in failure(call(program, "postsListTool", wanted))
+        assert "Request a shorter one" in failure(call(program, "postsListTool", wanted))
 
     def test_the_arguments_that_are_refused_are_named(self, program: Gateway) -> None:
         told = failure(call(program, "postsListTool", {"startDate": "soon"}))
