@@ -44,8 +44,10 @@ MODULES = (
     "shared.publishing.prepare_queries",
     "shared.publishing.stage_queries",
     "shared.publishing.sweep_queries",
+    "shared.publishing.late_queries",
     "shared.publishing.stuck",
     "shared.webhooks.queries",
+    "shared.webhooks.delivery_queries",
 )
 # The statements of the sweep that runs every minute, with its counts.
 _SWEEPS = re.compile(

@@ -13,7 +13,7 @@ from shared.access.schemas import OwnSelf, own_self
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import SessionId
 from shared.core.log import log
-from shared.identity import codes, sessions
+from shared.identity import codes, session_queries, sessions
 from shared.identity import queries as identity
 from shared.identity.errors import NoSuchSession, SessionOver
 from shared.identity.schemas import (
@@ -316,7 +316,7 @@ def logout(request: Request, response: Response, session: Autocommit) -> LoggedO
     """End the session, if there is one, and clear the cookies."""
     claims = read_expired_access_token(credentials_of(request).access_token or "")
     if claims:
-        identity.revoke_session_of(session, claims.user_id, claims.session_id)
+        session_queries.revoke_session_of(session, claims.user_id, claims.session_id)
     cookies.clear_session(response)
     response.headers["logout"] = "true"
     return LoggedOut()
@@ -328,7 +328,7 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
     return SessionList(
         sessions=[
             SessionOut(**row._asdict(), current=row.id == member.session_id)
-            for row in identity.list_sessions(session, member.person_id)
+            for row in session_queries.list_sessions(session, member.person_id)
         ]
     )
 
@@ -336,7 +336,7 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
 @user.delete("/sessions/{session_id}")
 def delete_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut:
     """End one of the user's sessions."""
-    if not identity.revoke_session_of(session, member.person_id, SessionId(session_id)):
+    if not session_queries.revoke_session_of(session, member.person_id, SessionId(session_id)):
         raise NoSuchSession
     return LoggedOut()
 

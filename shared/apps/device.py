@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from shared.apps import queries
+from shared.apps import token_queries
 from shared.apps.credentials import NewToken, new_token, new_user_code, read_user_code
 from shared.apps.errors import NoSuchUserCode, OAuthRefused
 from shared.apps.schemas import DeviceStarted, DeviceToken
@@ -31,7 +31,7 @@ def start_device(session: Session) -> DeviceStarted:
     device_code = new_secret()
     for _ in range(_TRIES):
         user_code = new_user_code()
-        added = queries.ADD_DEVICE.find(
+        added = token_queries.ADD_DEVICE.find(
             session,
             app_id=new_id(),
             client_id=CLIENT_ID,
@@ -85,7 +85,9 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
         OAuthRefused: pending, too soon, denied or expired, as in RFC 8628 section 3.5.
     """
     device_code_hash = hash_secret(device_code)
-    row = queries.POLL_DEVICE.find(session, device_code_hash, (INTERVAL - _JITTER).total_seconds())
+    row = token_queries.POLL_DEVICE.find(
+        session, device_code_hash, (INTERVAL - _JITTER).total_seconds()
+    )
     if row is None or row.is_over:
         raise OAuthRefused("expired_token", "The code has expired. Start again.")
     if row.is_denied:
@@ -99,7 +101,7 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
             "authorization_pending", "No member has approved the device yet. Keep polling."
         )
     token = new_token()
-    grant = queries.EXCHANGE_DEVICE.find(
+    grant = token_queries.EXCHANGE_DEVICE.find(
         session,
         grant_id=new_id(),
         device_code_hash=device_code_hash,
@@ -126,5 +128,5 @@ def _settle(
     approves: bool,
 ) -> None:
     user_code = read_user_code(typed)
-    if not queries.SETTLE_DEVICE.run(session, organization_id, user_id, user_code, approves):
+    if not token_queries.SETTLE_DEVICE.run(session, organization_id, user_id, user_code, approves):
         raise NoSuchUserCode

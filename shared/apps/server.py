@@ -27,7 +27,7 @@ from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin, ClientMixin
 from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy.orm import Session
 
-from shared.apps import queries
+from shared.apps import queries, token_queries
 from shared.apps.credentials import (
     CODE_CHARACTERS,
     TOKEN_LIFE,
@@ -136,7 +136,7 @@ class _Code(AuthorizationCodeMixin):
 
     code_challenge_method = "S256"
 
-    def __init__(self, row: queries.CodeRow, *, compares_address: bool) -> None:
+    def __init__(self, row: token_queries.CodeRow, *, compares_address: bool) -> None:
         self.row = row
         self.code_challenge = row.code_challenge
         self._compares_address = compares_address
@@ -192,7 +192,7 @@ class _CodeGrant(AuthorizationCodeGrant):
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         who: Consenter = request.user
-        queries.ADD_CODE.run(
+        token_queries.ADD_CODE.run(
             self.server.session,
             who.organization_id,
             who.user_id,
@@ -205,7 +205,7 @@ class _CodeGrant(AuthorizationCodeGrant):
         )
 
     def query_authorization_code(self, code: str, client: Program) -> _Code | None:
-        row = queries.FIND_CODE.find(self.server.session, client.row.id, hash_secret(code))
+        row = token_queries.FIND_CODE.find(self.server.session, client.row.id, hash_secret(code))
         if row is None:
             return None
         if row.is_used:
@@ -218,7 +218,7 @@ class _CodeGrant(AuthorizationCodeGrant):
     def save_token(self, token: dict[str, Any]) -> None:
         """Use up the code and store its token, in one statement."""
         code_hash: bytes = self.request.authorization_code.row.code_hash
-        row = queries.EXCHANGE_CODE.find(
+        row = token_queries.EXCHANGE_CODE.find(
             self.server.session, grant_id=new_id(), code_hash=code_hash, **_kept(token)._asdict()
         )
         if row is None:
@@ -231,7 +231,7 @@ class _CodeGrant(AuthorizationCodeGrant):
 
     def _came_twice(self, code_hash: bytes) -> None:
         """Revoke the token of a code that was used twice: one of the two users is not the app. RFC 6749 section 4.1.2."""
-        revoked = queries.REVOKE_WHAT_CODE_GAVE.run(self.server.session, code_hash) > 0
+        revoked = token_queries.REVOKE_WHAT_CODE_GAVE.run(self.server.session, code_hash) > 0
         log.warning(
             "oauth.code_came_twice",
             extra={"client_id": self.request.payload.client_id, "revoked": revoked},
@@ -242,7 +242,7 @@ class _CodeGrant(AuthorizationCodeGrant):
 class _Refreshed:
     """A grant to refresh with Authlib's interface. The search already included `app_id`."""
 
-    def __init__(self, row: queries.RefreshedRow, pair: Pair, *, is_replay: bool) -> None:
+    def __init__(self, row: token_queries.RefreshedRow, pair: Pair, *, is_replay: bool) -> None:
         self.row = row
         self.pair = pair
         self.is_replay = is_replay
@@ -295,7 +295,7 @@ class _RefreshGrant(RefreshTokenGrant):
         if refreshed.is_replay:
             token["id"] = str(row.organization_id)
             return
-        saved = queries.ROTATE.find(
+        saved = token_queries.ROTATE.find(
             self.server.session,
             grant_id=row.id,
             old_refresh_hash=row.refresh_hash,
@@ -305,7 +305,7 @@ class _RefreshGrant(RefreshTokenGrant):
             self._came_twice(row)
         token["id"] = str(saved.organization_id)
 
-    def _saved_by_another(self, pair: Pair) -> queries.RefreshedRow | None:
+    def _saved_by_another(self, pair: Pair) -> token_queries.RefreshedRow | None:
         """Find the grant if another request exchanged the same token a moment ago."""
         app_id = self.request.client.row.id
         row = _find_refreshed(self.server.session, app_id, family_of(pair.refresh))
@@ -315,8 +315,8 @@ class _RefreshGrant(RefreshTokenGrant):
     def revoke_old_credential(self, refresh_token: _Refreshed) -> None:
         """Do nothing: `save_token` replaced it."""
 
-    def _came_twice(self, row: queries.RefreshedRow) -> NoReturn:
-        revoked = queries.REVOKE_REFRESHED.run(self.server.session, row.id) > 0
+    def _came_twice(self, row: token_queries.RefreshedRow) -> NoReturn:
+        revoked = token_queries.REVOKE_REFRESHED.run(self.server.session, row.id) > 0
         log.warning(
             "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
         )
@@ -453,7 +453,7 @@ def revoke(session: Session, values: Mapping[str, str], *, authorization: str | 
         raise OAuthRefused("invalid_client", answer=_UNAUTHORIZED) from error
     token = values["token"]
     token_hash, family_hash = hash_secret(token), hash_secret(family_of(token))
-    if queries.REVOKE_TOKEN.run(session, program.row.id, token_hash, family_hash):
+    if token_queries.REVOKE_TOKEN.run(session, program.row.id, token_hash, family_hash):
         log.info("oauth.token_revoked", extra={"client_id": program.row.client_id})
 
 
@@ -497,10 +497,12 @@ def _refreshing(scope: str, pair: Pair, life: timedelta) -> dict[str, Any]:
     }
 
 
-def _find_refreshed(session: Session, app_id: UUID, family: str) -> queries.RefreshedRow | None:
+def _find_refreshed(
+    session: Session, app_id: UUID, family: str
+) -> token_queries.RefreshedRow | None:
     """Find a grant; it `is_fresh` if its tokens were replaced less than `GRACE` ago."""
     fresh_seconds = (TOKEN_LIFE - GRACE).total_seconds()
-    return queries.FIND_REFRESHED.find(session, app_id, hash_secret(family), fresh_seconds)
+    return token_queries.FIND_REFRESHED.find(session, app_id, hash_secret(family), fresh_seconds)
 
 
 def _kept(token: Mapping[str, Any]) -> NewToken:

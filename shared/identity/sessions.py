@@ -13,7 +13,7 @@ from shared.core.config import settings
 from shared.core.crypto import hash_secret
 from shared.core.ids import SessionId, UserId, new_id
 from shared.core.log import log
-from shared.identity import queries
+from shared.identity import queries, session_queries
 from shared.identity.errors import LoginRefused, NotActivated, SessionOver
 from shared.identity.passwords import is_password
 from shared.identity.tokens import (
@@ -72,7 +72,7 @@ def open_session(session: Session, user_id: UserId, device: Device) -> SessionTo
     """Open a session for an authenticated user."""
     session_id = SessionId(new_id())
     renew = sign_renew_token(session_id)
-    queries.open_session(
+    session_queries.open_session(
         session,
         user_id,
         session_id,
@@ -97,7 +97,7 @@ def renew(session: Session, token: str) -> SessionTokens:
     if session_id is None:
         raise SessionOver
     given, successor = hash_secret(token), sign_renew_token(session_id)
-    user_id = queries.rotate(
+    user_id = session_queries.rotate(
         session,
         session_id,
         renew_hash=given,
@@ -107,10 +107,10 @@ def renew(session: Session, token: str) -> SessionTokens:
     )
     if user_id:
         return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), successor)
-    user_id = queries.find_in_grace(session, session_id, renew_hash=given)
+    user_id = session_queries.find_in_grace(session, session_id, renew_hash=given)
     if user_id:
         return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), None)
-    if queries.revoke_session(session, session_id):
+    if session_queries.revoke_session(session, session_id):
         log.warning("session.reused", extra={"session_id": str(session_id)})
     raise SessionOver
 

@@ -24,21 +24,17 @@ from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import request_missing_variants
 from shared.notifications.mails import mail_overdue
 from shared.posts.hints import Hint, arm, attempt_hint, publish_hint, send, stage_hint
-from shared.publishing import notices, outcome, prepare_queries
+from shared.publishing import late_queries, notices, outcome, prepare_queries
 from shared.publishing import sweep_queries as queries
 from shared.publishing.bulk_notices import BulkNotice, mail_bulk, notify_bulk
 from shared.publishing.claim import Claim, attempt_context, part_from
 from shared.publishing.claim_queries import PartRow
 from shared.publishing.follow_up import record
 from shared.publishing.housekeeping import guarded, keep_house
+from shared.publishing.late_queries import LimitedAttemptsRow, TakeLimitedRow
 from shared.publishing.notices import notify_members
 from shared.publishing.stuck import free_stuck
-from shared.publishing.sweep_queries import (
-    LimitedAttemptsRow,
-    TakeLimitedRow,
-    TakeLostRow,
-    TakeOverdueRow,
-)
+from shared.publishing.sweep_queries import TakeLostRow, TakeOverdueRow
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.sweep import send_due_deliveries
 
@@ -291,8 +287,8 @@ def _notify_page(page: Sequence[BulkNotice], mails: list[UUID]) -> int:
 def _note_limited(sweep: _Sweep) -> int:
     late_seconds = TOLD_WHEN_LATE_BY.total_seconds()
     with unit_of_work() as session:
-        parts = queries.TAKE_LIMITED.all(session, late_seconds, PAGE_SIZE)
-        attempts = queries.LIMITED_ATTEMPTS.all(session, late_seconds, PAGE_SIZE)
+        parts = late_queries.TAKE_LIMITED.all(session, late_seconds, PAGE_SIZE)
+        attempts = late_queries.LIMITED_ATTEMPTS.all(session, late_seconds, PAGE_SIZE)
     rows: list[TakeLimitedRow | LimitedAttemptsRow] = [*parts, *attempts]
     sweep.limited += [_limited(row, row.until) for row in rows]
     return len(rows)
@@ -300,7 +296,7 @@ def _note_limited(sweep: _Sweep) -> int:
 
 def _note_crowded(sweep: _Sweep) -> int:
     with unit_of_work() as session:
-        rows = queries.TAKE_CROWDED.all(
+        rows = late_queries.TAKE_CROWDED.all(
             session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
         )
     sweep.late += [
@@ -345,8 +341,8 @@ def _claim_of_lost(row: TakeLostRow, part: PartRow) -> Claim:
 def _gauge() -> int:
     """Write the gauges that alarms watch; return how many parts are late."""
     with read_only() as session:
-        late = queries.LATE_PARTS.one(session, MOST_COUNTED).total
-        crowded = queries.CROWDED_PARTS.one(session).total
+        late = late_queries.LATE_PARTS.one(session, MOST_COUNTED).total
+        crowded = late_queries.CROWDED_PARTS.one(session).total
     metrics.gauge_late_posts(late)
     metrics.gauge_crowded_posts(crowded)
     return late

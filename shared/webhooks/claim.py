@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.webhooks import queries
+from shared.webhooks import delivery_queries as queries
 
 CROWDED = (
     "Your organization is already sending as many messages as it may at once. This one "

@@ -20,11 +20,12 @@ from shared.core.log import log
 from shared.db.session import after_commit, run
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
-from shared.webhooks import queries
 from shared.webhooks.announce import fits_a_queue, send
 from shared.webhooks.claim import Bounds, Claimed, Crowded, claim_delivery
+from shared.webhooks.delivery_queries import RECORD_FAILED, RECORD_TAKEN
 from shared.webhooks.models import TEST_EVENT
 from shared.webhooks.post import LONGEST_REQUEST, as_json, post
+from shared.webhooks.queries import END_WAITING_DELIVERIES
 from shared.webhooks.retry import FAILING_FOR, MOST_TRIES, SPREAD, Answer, pause_after
 from shared.webhooks.signing import sign
 
@@ -87,14 +88,12 @@ def _headers(claimed: Claimed, body: bytes) -> dict[str, str]:
 
 def _record(session: Session, claimed: Claimed, answer: Answer) -> None:
     if answer.is_taken:
-        queries.RECORD_TAKEN.run(
-            session, delivery_id=claimed.id, status=answer.status, text=answer.text
-        )
+        RECORD_TAKEN.run(session, delivery_id=claimed.id, status=answer.status, text=answer.text)
         log.info("webhook.delivered", extra=_named(claimed))
         return
     pause = _pause(claimed, answer)
     enqueues = pause is not None and fits_a_queue(_delay_seconds(pause))
-    row = queries.RECORD_FAILED.find(
+    row = RECORD_FAILED.find(
         session,
         delivery_id=claimed.id,
         tries=claimed.tries,
@@ -135,7 +134,7 @@ def _delay_seconds(pause: timedelta) -> int:
 def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
     """Fail the waiting messages of a webhook that was just disabled, and notify the members."""
     organization_id = OrganizationId(claimed.organization_id)
-    queries.END_WAITING_DELIVERIES.run(
+    END_WAITING_DELIVERIES.run(
         session, organization_id=organization_id, webhook_id=claimed.webhook_id, error=_NOT_SENT
     )
     notify(

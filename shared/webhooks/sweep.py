@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.session import unit_of_work
 from shared.db.sweep import PAGE_SIZE, in_pages
-from shared.webhooks import queries
+from shared.webhooks import delivery_queries as queries
 from shared.webhooks.announce import KEPT, send_all
 from shared.webhooks.retry import MOST_TRIES
 

@@ -40,7 +40,7 @@ KEPT_MODULES = {
 KEPT_NAMES = {
     "shared/core/page.py Page",
     "shared/db/sweep.py Page",
-    "shared/webhooks/queries.py Page",
+    "shared/webhooks/delivery_queries.py Page",
     "shared/public_api/notifications.py Told",
 }
 # Participles that say nothing of what they name.

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from shared.apps import queries
+from shared.apps import token_queries
 from shared.apps.credentials import NewToken
 from shared.apps.device import approve_device, start_device
 from shared.apps.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
@@ -25,7 +25,7 @@ def code(session: Session, member: Member) -> bytes:
     session.add(program)
     session.flush()
     organization_id, user_id = OrganizationId(member.organization_id), UserId(member.user_id)
-    queries.ADD_CODE.run(
+    token_queries.ADD_CODE.run(
         session,
         organization_id,
         user_id,
@@ -39,18 +39,20 @@ def code(session: Session, member: Member) -> bytes:
     return b"code"
 
 
-def exchange_code(session: Session, code: bytes, token: NewToken) -> queries.Granted | None:
-    return queries.EXCHANGE_CODE.find(session, new_id(), code, *token)
+def exchange_code(session: Session, code: bytes, token: NewToken) -> token_queries.Granted | None:
+    return token_queries.EXCHANGE_CODE.find(session, new_id(), code, *token)
 
 
-def exchange_device(session: Session, device: bytes, token_hash: bytes) -> queries.Granted | None:
+def exchange_device(
+    session: Session, device: bytes, token_hash: bytes
+) -> token_queries.Granted | None:
     token = NewToken(token_hash)
-    return queries.EXCHANGE_DEVICE.find(session, new_id(), device, ["mcp:read"], *token)
+    return token_queries.EXCHANGE_DEVICE.find(session, new_id(), device, ["mcp:read"], *token)
 
 
-def rotate(session: Session, token: NewToken) -> queries.Granted | None:
+def rotate(session: Session, token: NewToken) -> token_queries.Granted | None:
     grant_id = session.scalars(select(OAuthGrant.id)).one()
-    return queries.ROTATE.find(session, grant_id, b"refresh", *token)
+    return token_queries.ROTATE.find(session, grant_id, b"refresh", *token)
 
 
 @pytest.fixture
@@ -115,6 +117,6 @@ class TestRotate:
     def test_not_of_a_grant_that_was_taken_back(self, session: Session, code: bytes) -> None:
         exchange_code(session, code, NewToken(b"token", 3600, b"family", b"refresh"))
         grant_id = session.scalars(select(OAuthGrant.id)).one()
-        queries.REVOKE_REFRESHED.run(session, grant_id)
+        token_queries.REVOKE_REFRESHED.run(session, grant_id)
         newer = NewToken(b"newer", 3600, b"family", b"newer-refresh")
         assert rotate(session, newer) is None

@@ -14,7 +14,7 @@ from shared.aws.keys import open_sealed, seal
 from shared.channels.connectors import Connector
 from shared.channels.models import Channel
 from shared.core.ids import SessionId, UserId, new_id
-from shared.identity.queries import open_session
+from shared.identity.session_queries import open_session
 from shared.organizations.models import Member, Organization
 from tests.builders import a_channel
 from tests.conftest import Configure

@@ -24,7 +24,7 @@ from shared.channels.connectors import Connector, may_connect
 from shared.channels.errors import MayNotConnect, NotStarted
 from shared.channels.models import Channel, OAuthState
 from shared.core.ids import SessionId, UserId, new_id
-from shared.identity.queries import open_session
+from shared.identity.session_queries import open_session
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import Member, Role
 from tests.builders import a_member, a_user, an_organization

@@ -24,6 +24,7 @@ from shared.publishing import (
     bulk_notices,
     claim_queries,
     follow_up,
+    late_queries,
     record_queries,
     stage_queries,
     sweep_queries,
@@ -48,7 +49,7 @@ DAY = 24 * 3600
 
 STATEMENTS = {
     name: value
-    for module in (claim_queries, record_queries, sweep_queries)
+    for module in (claim_queries, late_queries, record_queries, sweep_queries)
     for name, value in vars(module).items()
     if isinstance(value, Statement)
 }

@@ -1,0 +1,186 @@
+"""Which statements find the parts whose members are to be notified that they are late? Of all organizations, a page at a time."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from shared.db.statement import NoParams, Statement, sql
+
+
+class LateParts(NamedTuple):
+    most_counted: int
+
+
+class LatePartsRow(NamedTuple):
+    total: int
+
+
+# Late by what the member chose, whenever the next try is: a root by its time, a reply by when it is due. Of each at most
+# `most_counted` are counted, in the order of their index.
+LATE_PARTS = Statement(
+    "late_parts",
+    sql("""
+        select (
+            select count(*) from (
+                select 1 from posts
+                where state = 'queued' and deleted_at is null and due_at is not null and position = 0
+                    and publish_at <= now() - interval '5 minutes'
+                order by publish_at limit :most_counted
+            ) roots
+        ) + (
+            select count(*) from (
+                select 1 from posts
+                where state = 'queued' and deleted_at is null and due_at is not null and position > 0
+                    and due_at <= now() - interval '5 minutes'
+                order by due_at limit :most_counted
+            ) replies
+        ) as total
+    """),
+    params=LateParts,
+    row=LatePartsRow,
+)
+"""Count the parts that are more than five minutes late, roots and replies each up to `most_counted`."""
+
+
+class CrowdedPartsRow(NamedTuple):
+    total: int
+
+
+CROWDED_PARTS = Statement(
+    "crowded_parts",
+    sql("""
+        select count(*) as total from posts
+        where state = 'queued' and deleted_at is null and due_at is not null and error_code = 'crowded'
+    """),
+    params=NoParams,
+    row=CrowdedPartsRow,
+)
+"""Count the parts that wait because their organization sends as many as it may."""
+
+
+# When a part was to be there: a root's time, a reply's own.
+_PROMISED = sql("""
+        greatest(p.publish_at, (
+                    select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
+                ))
+    """)
+
+
+class TakeLimited(NamedTuple):
+    late_seconds: float
+    page_size: int
+
+
+class TakeLimitedRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    generation: int
+    until: datetime
+    channel_name: str
+
+
+# Late because the platform limits the account: what is queued for the limit's end. Each is taken once for a generation.
+TAKE_LIMITED = Statement(
+    "take_limited",
+    sql(
+        """
+        with held as (
+            select p.id, greatest(pause.until, p.due_at) as until
+            from posts p join channels c on c.id = p.channel_id
+            left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
+            where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'rate_limited'
+                and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
+                and {promised} <= now() - make_interval(secs => :late_seconds)
+                and p.due_at > now() + interval '1 minute'
+            order by p.publish_at limit :page_size
+            for update of p skip locked
+        )
+        update posts set told_generation = posts.generation
+        from held where posts.id = held.id
+        returning posts.id, posts.organization_id, posts.root_id, posts.generation, held.until,
+            (select c.name from channels c where c.id = posts.channel_id) as channel_name
+        """,
+        promised=_PROMISED,
+    ),
+    params=TakeLimited,
+    row=TakeLimitedRow,
+)
+"""Take a page of parts that are late because their platform limits the account, each once a generation."""
+
+
+class LimitedAttempts(NamedTuple):
+    late_seconds: float
+    page_size: int
+
+
+class LimitedAttemptsRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    generation: int
+    channel_name: str
+    until: datetime
+
+
+# The same for what may be there already, and waits for the limit's end to be asked about. `notices.limited` makes the key.
+LIMITED_ATTEMPTS = Statement(
+    "limited_attempts",
+    sql(
+        """
+        select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, a.resume_at as until
+        from attempts a join posts p on p.id = a.post_id join channels c on c.id = p.channel_id
+        where a.finished_at is null and a.state = 'waiting' and a.error_code = 'rate_limited'
+            and a.resume_at > now() + interval '1 minute'
+            and {promised} <= now() - make_interval(secs => :late_seconds)
+            and not exists (
+                select 1 from notifications n
+                where n.organization_id = p.organization_id and n.dedupe_key = 'limited:' || p.id || ':' || p.generation
+            )
+        order by a.resume_at limit :page_size
+        """,
+        promised=_PROMISED,
+    ),
+    params=LimitedAttempts,
+    row=LimitedAttemptsRow,
+)
+"""List attempts that may be there already, and wait for the limit's end to be asked about."""
+
+
+class TakeCrowded(NamedTuple):
+    late_seconds: float
+    page_size: int
+
+
+class TakeCrowdedRow(NamedTuple):
+    id: UUID
+    organization_id: UUID
+    root_id: UUID
+    revision: int
+    host: str | None
+
+
+# Late because other posts of the organization are on their way to the same server. Each is taken once for a generation.
+TAKE_CROWDED = Statement(
+    "take_crowded",
+    sql(
+        """
+        with held as (
+            select p.id from posts p
+            where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'crowded'
+                and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
+                and {promised} <= now() - make_interval(secs => :late_seconds)
+            order by p.publish_at limit :page_size
+            for update of p skip locked
+        )
+        update posts set told_generation = posts.generation
+        from held where posts.id = held.id
+        returning posts.id, posts.organization_id, posts.root_id, posts.revision,
+            (select c.named_host from channels c where c.id = posts.channel_id) as host
+        """,
+        promised=_PROMISED,
+    ),
+    params=TakeCrowded,
+    row=TakeCrowdedRow,
+)
+"""Take a page of parts that are late because their organization sends as many as it may, each once a generation."""
