@@ -249,17 +249,6 @@ class TestEdit:
         assert (sent["code"], sent["posts"][0]["generation"]) == ("queued", 2)
         assert sent["posts"][0]["error"] is None
 
-    def test_a_reply_that_comes_back_is_another_one(
-        self, session: Session, channel: Channel, caller: Gateway
-    ) -> None:
-        """Whatever became of the one that was dropped, its key is not this one's."""
-        root, reply = a_thread(session, channel, PostState.QUEUED, PostState.QUEUED)
-        one, two = {"content": "One"}, {"content": "Two"}
-        assert caller.put(f"/posts/{root.id}", {"value": [one]}).status == 200
-        assert caller.put(f"/posts/{root.id}", {"value": [one, two]}).status == 200
-        session.expire_all()
-        assert (reply.deleted_at, reply.generation, root.generation) == (None, 2, 1)
-
     def test_replies_of_an_unconfirmed_root_keep_waiting(
         self, session: Session, channel: Channel, caller: Gateway
     ) -> None:
