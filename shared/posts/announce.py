@@ -1,9 +1,9 @@
-"""How webhooks are notified of posts: in the statement that changes one, at no further cost.
+"""Adds webhook messages about posts in the statement that changes them.
 
 with written as (update posts ... returning posts.*), {announcing("written", Event.UPDATED)}
 select written.id, {MESSAGES} from written
 
-The body is an array of one post, in the form that programs know for published ones; it holds what the post has become.
+The body is an array with one post in its new state, in the format that programs know for published posts.
 """
 
 from shared.db.statement import Sql, literals, sql
@@ -13,10 +13,10 @@ from shared.webhooks.announce import messages_of_events
 from shared.webhooks.models import Event
 
 MESSAGES = sql("array(select id from messages) as messages")
-"""The ids of the messages that were written; `shared.webhooks.announce.send_after_commit` has them sent."""
+"""The ids of the added messages, for `shared.webhooks.announce.send_after_commit`."""
 
 MAX_CONTENT = 50_000
-"""Characters of a post's HTML in a message: more than any platform takes, and a bound on what a log's page holds."""
+"""The maximum length of a post's HTML in a message: more than any platform accepts, and a limit for a page of the log."""
 
 _STATES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState))
 _BODY = sql(
@@ -33,7 +33,7 @@ _BODY = sql(
     states=_STATES,
     wire_name=Sql(wire_name_of("c.provider")),
 )
-# Any part may fail, and `id` is that part's; of which post, `rootId` says. `code` tells unconfirmed from failed.
+# Any part can fail. `id` is the part's, `rootId` the post's; `code` distinguishes unconfirmed from failed.
 _BODY_OF_FAILURE = sql(
     """
     {body} || jsonb_build_object('rootId', announced.root_id, 'code', announced.state, 'errorCode', announced.error_code,
@@ -56,7 +56,7 @@ def announcing(rows: str, event: Event) -> Sql:
 
 
 def announcing_written(rows: str) -> Sql:
-    """Return the same for posts that were stored whole: one at its first revision was created."""
+    """Return the same for whole stored posts; a post at its first revision was created."""
     event = sql(
         "case announced.revision when 1 then {created} else {updated} end",
         created=literals(Event.CREATED),

@@ -1,7 +1,7 @@
-"""What would be refused in a composition, and where.
+"""Checks a composition and lists every refused field.
 
-Missing files, unknown tags and unknown settings are refused always, what exceeds a platform's limits unless it is a draft.
-Composing, editing and the dry run call it with what they read, and so agree. It is pure but for the tags, which it reads.
+Missing files, unknown tags and unknown settings are always refused; a platform's limits do not apply to drafts. Composing,
+editing and the dry run use it with the data that they have read, so they agree. It is pure except for reading the tags.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ Files = Mapping[UUID, MediaFile]
 def check_thread(
     thread: Thread, channel: ChannelSummary, files: Files, *, kept: Collection[str] = ()
 ) -> list[FieldProblem]:
-    """List every reason why a thread cannot go out on its channel; empty: it can.
+    """List every reason why a thread cannot be published on its channel; empty if it can.
 
-    `kept` are ids of files that the post held before: they may have left the library since.
+    `kept` are ids of files that the post already has, which may have been removed from the library.
     """
     missing = missing_files(thread, files, kept=kept)
     return [*_channel(thread, channel), *missing, *_platform(thread, channel, files)]
@@ -41,7 +41,7 @@ def check_thread(
 def missing_files(
     thread: Thread, files: Files, *, kept: Collection[str] = ()
 ) -> list[FieldProblem]:
-    """List the files that are not in the library, or not yet."""
+    """List the files that are not in the library."""
     return [
         FieldProblem(
             thread.path(_path_of_file(entry, number, index)),
@@ -74,7 +74,7 @@ def media_ids(threads: Sequence[Thread]) -> set[UUID]:
 def unknown_settings(
     thread: Thread, slug: str, *, kept: Mapping[str, Any] | None = None
 ) -> list[FieldProblem]:
-    """List the settings that the platform does not have, except those that the post holds already as they are."""
+    """List the settings that the platform does not have, except unchanged ones that the post already has."""
     model = provider(slug).spec.settings
     kept = kept or {}
     sent = {
@@ -92,7 +92,7 @@ def refuse_unknown_tags(
     """Check that the organization has all tags.
 
     Raises:
-        InvalidInput: it does not have some of them; each is named by its path.
+        InvalidInput: some do not exist; lists each by its path.
     """
     if problems := unknown_tags(session, organization_id, tags):
         raise InvalidInput("Some tags do not exist.", problems=problems)

@@ -1,4 +1,4 @@
-"""What happens when a member composes: the whole group is checked and stored at once, or nothing is; then it is armed."""
+"""Composes posts: checks and stores a whole group or nothing, and then arms it."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ SCOPE = "POST /posts"
 
 
 class Grouping(Enum):
-    """Which group new posts belong to: one for the whole request, or one for each post."""
+    """The group of new posts: one for the whole request, or one for each post."""
 
     TOGETHER = auto()
     APART = auto()
@@ -44,16 +44,16 @@ def compose(
     grace: timedelta = PAST_GRACE,
     unknown: Unknown = Unknown.REFUSED,
 ) -> list[CreatedPost]:
-    """Store posts and have them published when their time comes.
+    """Store posts and arm them for their time.
 
     The answers are in the order of the draft's channels. With `key` the same request is carried out once.
-    `grace` is by how much the date of an update may be over, `unknown` what happens to unknown settings.
+    `grace` is how far in the past the date of an update may be; `unknown` says what happens to unknown settings.
 
     Raises:
-        InvalidInput: something in it was refused; nothing is stored.
+        InvalidInput: a field was refused; nothing is stored.
         ChannelNotFound: a channel is not the organization's.
-        Conflict: a post that it replaces is being published, or was.
-        KeyReused: the key came with another body before.
+        Conflict: a post that it replaces is being published or is published.
+        KeyReused: the key was sent with another body before.
     """
     request = RequestKey(SCOPE, key, _hash(draft)) if key else None
     if request and (answer := earlier_answer(session, author.organization_id, request)):
@@ -107,7 +107,7 @@ def _plans(
     grouping: Grouping,
     grace: timedelta,
 ) -> list[Plan]:
-    """Find, and lock, what each thread takes the place of."""
+    """Find and lock the post that each thread replaces."""
     ids = {thread.replaces for thread in wanted.threads if thread.replaces}
     groups = {thread.group for thread in wanted.threads if thread.group}
     stored = lock_threads(session, organization_id, ids=ids, groups=groups) if ids or groups else {}
@@ -133,7 +133,7 @@ def _plans(
 def _before(
     thread: Thread, stored: Mapping[UUID, Sequence[StoredPart]]
 ) -> Sequence[StoredPart] | None:
-    """Find the post that is named by its id, or by its group and channel."""
+    """Find the post by its id, or by its group and channel."""
     if thread.replaces and thread.replaces in stored:
         return stored[thread.replaces]
     for parts in stored.values():
@@ -159,7 +159,7 @@ def _require_replaceable(
     wanted: Composition,
     before: Sequence[StoredPart],
 ) -> None:
-    """Refuse to replace a post that is published, or may be, unless only its content changes."""
+    """Refuse to replace a post that is or may be published, unless only its content changes."""
     root = before[0]
     same_channel = thread.channel_id == root.channel_id
     if not (same_channel and leaves_alone(wanted.type, wanted.publish_at, root)):

@@ -1,4 +1,4 @@
-"""How posts are deleted: one post, the rest of a partly published thread, or a whole group."""
+"""Deletes a post, the rest of a partly published thread, or a whole group."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,11 +22,11 @@ from shared.posts.write import disarm_old
 def delete_post(
     session: Session, author: Author, post_id: UUID, *, revision: int | None = None
 ) -> None:
-    """Delete a post with its replies, or, by the id of a reply, the rest of a post that is out in part.
+    """Delete a post with its replies, or, by a reply's id, the rest of a partly published post.
 
     Raises:
         PostNotFound: there is none.
-        ReplyNotPost: the id is a reply's, and no part of its post is out.
+        ReplyNotPost: the id is a reply's, and no part of its post is published.
         Conflict: it is being published, was published, or has changed.
     """
     require_writer(author)

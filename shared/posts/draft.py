@@ -1,4 +1,4 @@
-"""What did the member compose? One shape for both forms of the body, sanitized, with the way back to each field's path."""
+"""Reads both forms of the body into one sanitized composition, which knows each field's path in the body."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ from shared.posts.schemas import (
     TagIn,
 )
 
-PAST_GRACE = timedelta(minutes=5)  # a form that was open for a while still goes out
+PAST_GRACE = timedelta(minutes=5)  # for a form that was open for a while
 FURTHEST = timedelta(days=5 * 366)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -33,8 +33,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 class Part:
     """One part: sanitized HTML, and its files as they are stored (`[{"id", "alt"?, "thumbnailTimestamp"?, "setting"?}]`).
 
-    Those that a setting names (`thread_files.py`) come last and are not shown in it. Until it is written, what the
-    request leaves out of a file is missing and what it removes is None (`thread_files.py`).
+    Files of a setting (`thread_files.py`) come last and are not shown in the part. Until it is written, a detail that the
+    request leaves out of a file is missing, and a removed one is None (`thread_files.py`).
     """
 
     content: str
@@ -43,7 +43,7 @@ class Part:
 
     @property
     def content_hash(self) -> str:
-        """What is alike to a reader has the same: markup, case and white space do not count, files do."""
+        """A hash of what readers see: files count; markup, case and white space do not."""
         words = " ".join(to_plain(self.content).casefold().split())
         files = [entry["id"] for entry in self.media]
         return hashlib.sha256("\n".join([words, *files]).encode()).hexdigest()
@@ -63,7 +63,7 @@ class Thread:
     short: bool = False
 
     def path(self, relative: str) -> str:
-        """Say where in the body a field is: `relative` as in `value.0.content`, `settings.x`, `integration.id`."""
+        """Return a field's path in the body; `relative` is like `value.0.content`, `settings.x`, `integration.id`."""
         if not self.short:
             return self.prefix + relative
         return {"integration.id": "integrationId"}.get(relative, relative.removeprefix("value.0."))
@@ -73,7 +73,7 @@ class Thread:
 class Composition:
     """A compose action. `publish_at` is None for now; `labels` None leaves tags as they are.
 
-    `republish`: what it names and was published already stays as it is, and a new post is made beside it.
+    `republish`: a referenced post that is already published stays unchanged, and a new post is created.
     """
 
     type: PostType
@@ -88,7 +88,7 @@ def read_draft(draft: PostDraft) -> Composition:
 
     Raises:
         InvalidInput: a field is missing, or there are too many parts.
-        TooLateToSchedule: the time is over.
+        TooLateToSchedule: the time has passed.
     """
     return Composition(
         type=draft.type,
@@ -100,7 +100,7 @@ def read_draft(draft: PostDraft) -> Composition:
 
 
 def read_threads(draft: PostDraft) -> list[Thread]:
-    """Read what is to be posted, whenever that may be.
+    """Read the threads of a body without its date.
 
     Raises:
         InvalidInput: a field is missing, or there are too many parts.
@@ -117,7 +117,7 @@ def read_threads(draft: PostDraft) -> list[Thread]:
 
 
 def read_date(draft: PostDraft) -> datetime | None:
-    """Read when to publish; None: now.
+    """Read the time to publish; None means now.
 
     Raises:
         InvalidInput: it is missing, or years ahead.
@@ -154,7 +154,7 @@ def read_thread(entry: ChannelPostIn, prefix: str, *, short: bool = False) -> Th
 
 
 def with_parts(thread: Thread, parts: Sequence[Part]) -> Thread:
-    """Return the thread with other parts; the root's delay means nothing and is dropped."""
+    """Return the thread with other parts. The root's delay has no meaning and is dropped."""
     root, *replies = parts
     return replace(thread, parts=[replace(root, delay_seconds=0), *replies])
 
@@ -168,10 +168,10 @@ def read_part(part: PartIn) -> Part:
 def read_publish_at(
     moment: datetime, path: str, *, grace: timedelta = PAST_GRACE
 ) -> datetime | None:
-    """Check a time to publish at; None means now: it passed more than a few minutes ago, but less than `grace`.
+    """Check a time to publish. Returns None (now) if it passed more than a few minutes ago, but less than `grace`.
 
     Raises:
-        TooLateToSchedule: it is over by more than `grace`.
+        TooLateToSchedule: it passed more than `grace` ago.
         InvalidInput: it is years ahead.
     """
     now = clock.now()
@@ -185,7 +185,7 @@ def read_publish_at(
 
 
 def read_draft_time(moment: datetime, path: str) -> datetime:
-    """Check the time of a post that is not queued; it may be over.
+    """Check the time of a post that is not queued; it may be in the past.
 
     Raises:
         InvalidInput: it is before the year 2000, or years ahead.
@@ -199,12 +199,12 @@ def read_draft_time(moment: datetime, path: str) -> datetime:
 
 
 def refusal(path: str, code: str, message: str) -> InvalidInput:
-    """Make the refusal of one field."""
+    """Create the refusal of one field."""
     return InvalidInput(message, problems=[FieldProblem(path, code, message)])
 
 
 def _is_short_form(draft: PostDraft) -> bool:
-    """Return whether a body is the short form: it has no `posts`, but a field that only the short form has."""
+    """Return whether a body has the short form: no `posts`, but a field that only the short form has."""
     only_there = (draft.content, draft.publish_date, draft.integration_id, draft.image)
     return draft.posts is None and any(value is not None for value in only_there)
 
@@ -231,7 +231,7 @@ def _entry_of_short_form(draft: PostDraft) -> ChannelPostIn:
 
 
 def labels_of(tags: Sequence[TagIn] | None) -> list[str] | None:
-    """Return the names of tags; None: tags stay as they are."""
+    """Return the names of tags; None leaves tags unchanged."""
     if tags is None:
         return None
     return [label for tag in tags if (label := tag.label or tag.value)]
@@ -247,17 +247,17 @@ def _entry_of(image: ImageIn) -> dict[str, Any]:
 
 
 def media_entry(named: str | None, address: str | None, alt: str | None = None) -> dict[str, str]:
-    """Make the entry of a file; its id is empty where neither id nor address is ours, which the check refuses."""
+    """Create a file's entry. Its id is empty if neither id nor address is ours, which the check refuses."""
     media_id = as_uuid(named) or id_in_address(address)
     return {"id": str(media_id or "")} | ({"alt": alt} if alt else {})
 
 
 def id_in_address(address: str | None) -> UUID | None:
-    """Find the file's id in an address that we served: `.../files/<organization>/<file>/...`."""
+    """Find the file's id in one of our public addresses: `.../files/<organization>/<file>/...`."""
     found = _UUID.findall((address or "").partition("/files/")[2])
     return UUID(found[1]) if len(found) > 1 else None
 
 
 def as_uuid(text: str | None) -> UUID | None:
-    """Read an id that may be anything; None: it is none of ours."""
+    """Read an id from outside; None if it is not a UUID."""
     return UUID(text) if text and _UUID.fullmatch(text) else None

@@ -1,7 +1,7 @@
-"""How a post is changed before it is published: its content, its time, whether it is queued at all; and how it is copied.
+"""Changes a post before it is published (content, time, queued or draft), and copies posts.
 
-Whatever is left out stays. A change raises the revision, so that earlier schedules and messages do nothing; an edit
-that asks for what is there already changes nothing, and leaves them be.
+Omitted fields stay unchanged. A change raises the revision, so that earlier schedules and messages do nothing. An edit
+without a difference changes nothing and keeps the schedules and messages valid.
 """
 
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ def edit(
 ) -> None:
     """Change a post: its parts, files, settings, channel, tags or time.
 
-    `revision` is the one the caller read; None: whichever it is. A date may be over by `grace`; `unknown` says what
-    happens to settings that the platform does not have.
+    `revision` is the one that the caller has read; None accepts any. A date may have passed up to `grace` ago; `unknown` says
+    what happens to settings that the platform does not have.
 
     Raises:
         PostNotFound: there is none.
@@ -77,11 +77,11 @@ def reschedule(
     *,
     revision: int | None,
 ) -> Stored:
-    """Move a post to another time. `schedule` also queues it, unless it is a draft; `update` moves it and no more.
+    """Move a post to another time. `schedule` also queues it, unless it is a draft; `update` only moves it.
 
     Raises:
         PostNotFound: there is none.
-        TooLateToSchedule: the time is over.
+        TooLateToSchedule: the time has passed.
         Conflict: it is being published, was published, or has changed.
     """
     before = lock_post(session, author.organization_id, post_id)
@@ -107,7 +107,7 @@ def change_status(
     *,
     revision: int | None,
 ) -> Stored:
-    """Queue a post for its time, or take it back to a draft.
+    """Queue a post for its time, or make it a draft again.
 
     Raises:
         PostNotFound: there is none.
@@ -127,10 +127,10 @@ def change_status(
 
 
 def duplicate(session: Session, author: Author, post_id: UUID, wanted: Duplicate) -> CreatedPost:
-    """Copy a post, whatever has become of it, as a draft or to be published at a new time.
+    """Copy a post in any state, as a draft or queued for a new time.
 
-    Without a date it is a draft: the time of the original is not asked for again. So is a copy of a post that may be on
-    its platform already.
+    Without a date the copy is a draft, because the original's time is not reused. A copy of a post that may already be on
+    its platform is a draft too.
 
     Raises:
         PostNotFound: there is none.
@@ -165,7 +165,7 @@ def _warnings_of_copy(
 
 
 def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:
-    """Return whether the post is already what the plan would make of it. Which body it was read from does not count."""
+    """Return whether the plan would change nothing, whatever body it was read from."""
     root, there = before[0], thread_from(before)
     wanted = with_kept_details(plan.thread, before)
     same = replace(wanted, prefix=there.prefix, short=there.short) == there
@@ -173,7 +173,7 @@ def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:
 
 
 def _overlaid(thread: Thread, wanted: PostEdit) -> Thread:
-    """Put what was sent over what is stored."""
+    """Merge the request into the stored post."""
     if wanted.value is not None:
         thread = with_parts(thread, [read_part(part) for part in wanted.value])
     if wanted.content is not None or wanted.image is not None:
@@ -181,7 +181,7 @@ def _overlaid(thread: Thread, wanted: PostEdit) -> Thread:
             raise refusal(
                 "content",
                 "said_twice",
-                "`value` and `content` are both there. Send `value`, or `content` and `image`.",
+                "`value` and `content` are both present. Send `value`, or `content` and `image`.",
             )
         thread = _with_root(thread, wanted)
     if wanted.settings is not None:
@@ -195,7 +195,7 @@ def _overlaid(thread: Thread, wanted: PostEdit) -> Thread:
 
 
 def _with_root(thread: Thread, wanted: PostEdit) -> Thread:
-    """Change the first part alone."""
+    """Change only the first part."""
     root, *replies = thread.parts
     sent = read_part(wanted.as_part())
     changed = replace(

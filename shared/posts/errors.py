@@ -1,4 +1,4 @@
-"""Which failures of posts are anticipated: what is not there, and what a post's state does not allow."""
+"""The refusals of posts: what does not exist, and what a post's state does not allow."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -60,7 +60,7 @@ class TagTaken(Conflict):
 
 
 class TooManyTags(Conflict):
-    """The organization has as many tags as it may."""
+    """The organization has the maximum number of tags."""
 
     code = "too_many_tags"
 
@@ -71,7 +71,7 @@ class TooManyTags(Conflict):
 
 
 class MayNotCompose(Forbidden):
-    """The member may look and not write."""
+    """The member may read but not write."""
 
     code = "may_not_compose"
 
@@ -80,7 +80,7 @@ class MayNotCompose(Forbidden):
 
 
 class _StateForbids(Conflict):
-    """What is asked does not go with the state; `errors` says the current state and revision."""
+    """The post's state does not allow the request; `errors` has the current state and revision."""
 
     def __init__(self, message: str, state: PostState, revision: int) -> None:
         now = f"The post is {state} at revision {revision}."
@@ -92,7 +92,7 @@ class _StateForbids(Conflict):
 
 
 class PostIsPublishing(_StateForbids):
-    """The post is on its way to the platform right now."""
+    """The post is being published right now."""
 
     code = "post_is_publishing"
 
@@ -105,7 +105,7 @@ class PostIsPublishing(_StateForbids):
 
 
 class PostIsPublished(_StateForbids):
-    """The post, or a part of it, is on the platform already."""
+    """The post, or a part of it, is already published."""
 
     code = "post_is_published"
 
@@ -132,7 +132,7 @@ class TimeIsOver(_StateForbids):
 
 
 class Unconfirmed(_StateForbids):
-    """The post may be on its platform. Until a member has looked, it must not go out again."""
+    """The post may be on its platform. It must not be sent again before a member has checked."""
 
     code = "unconfirmed"
 
@@ -146,7 +146,7 @@ class Unconfirmed(_StateForbids):
 
 
 class MoveForbidden(_StateForbids):
-    """No member may take a post from the one state to the other."""
+    """No member may move a post between these states."""
 
     code = "move_forbidden"
 
@@ -159,7 +159,7 @@ class MoveForbidden(_StateForbids):
 
 
 class PostChanged(_StateForbids):
-    """Somebody changed the post since the caller read it."""
+    """The post was changed since the caller read it."""
 
     code = "post_changed"
 
@@ -172,7 +172,7 @@ class PostChanged(_StateForbids):
 
 
 class NotWaitingForYou(_StateForbids):
-    """Only failed and unconfirmed parts are sent again or confirmed by a member."""
+    """Members can resend or confirm only failed and unconfirmed parts."""
 
     code = "not_waiting_for_you"
 
@@ -185,7 +185,7 @@ class NotWaitingForYou(_StateForbids):
 
 
 class PredecessorFirst(_StateForbids):
-    """The part before is not on the platform, so this one has nothing to answer."""
+    """The part before is not on the platform, so this one has nothing to reply to."""
 
     code = "predecessor_first"
 
@@ -210,7 +210,7 @@ class CannotCheck(Unavailable):
 
 
 class ReleaseTaken(Conflict):
-    """Another post of the channel is that one."""
+    """Another post of the channel already has this release."""
 
     code = "release_taken"
 
@@ -230,7 +230,7 @@ class ReleaseKnown(Conflict):
 
 
 class ReplyNotPost(Conflict):
-    """The id is that of a reply; what is asked is done with the whole post."""
+    """The id is a reply's, but the request applies to whole posts."""
 
     code = "reply_not_post"
 
@@ -240,7 +240,7 @@ class ReplyNotPost(Conflict):
 
 
 class TooLateToSchedule(InvalidInput):
-    """The time to publish is over."""
+    """The time to publish has passed."""
 
     code = "date_in_the_past"
 

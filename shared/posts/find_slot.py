@@ -1,4 +1,4 @@
-"""When may the next post go out? The first posting time that no post holds yet."""
+"""Finds the next free slot: the first posting time without a post."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from shared.channels.slots import SEARCHED_DAYS, PostingTimes, next_free_slot
 from shared.core.ids import OrganizationId
 from shared.db.statement import Statement, sql
 
-# Most calendars have a free slot soon. Only a full one is read to its end.
+# Most calendars have a free slot soon; only a full one is read to its end.
 _WINDOWS_DAYS = (14, 90, SEARCHED_DAYS)
 
 
@@ -29,7 +29,7 @@ class CalendarRow(NamedTuple):
     taken: list[int] | None
 
 
-# A minute that several posts hold comes once, and as a number: reading thousands of times takes longer than finding them.
+# A minute with several posts is returned once, as a number, because the driver reads thousands of times slowly.
 SLOTS_AND_POSTS = Statement(
     "slots_and_posts",
     sql("""
@@ -50,28 +50,28 @@ SLOTS_AND_POSTS = Statement(
     params=Calendar,
     row=CalendarRow,
 )
-"""List the posting times of a channel, or of all that are switched on, and what is taken in the next `days`.
+"""List the posting times of a channel, or of all enabled ones, and the taken minutes of the next `days`.
 
-One statement, so that both are of one moment.
+One statement, so that both are from one moment.
 """
 
 
 def find_slot(
     session: Session, organization_id: OrganizationId, channel_id: UUID | None = None
 ) -> datetime:
-    """Find the next free slot of a channel, or of all that are switched on.
+    """Find the next free slot of a channel, or of all enabled ones.
 
     Raises:
         ChannelNotFound: the organization has no such channel.
-        NoSlots: there is no posting time.
-        NoFreeSlot: all of them are taken for a year and more.
+        NoSlots: there are no posting times.
+        NoFreeSlot: all of them are taken for more than a year.
     """
     for days in _WINDOWS_DAYS:
         row = SLOTS_AND_POSTS.one(session, organization_id, channel_id, days)
         if not row.channels:
             raise NoSlots if channel_id is None else ChannelNotFound
         found = _first_free(row.channels, row.taken or [], row.now)
-        if found < row.now + timedelta(days=days):  # beyond that it is not known what is taken
+        if found < row.now + timedelta(days=days):  # taken minutes beyond that are unknown
             return found
     raise NoFreeSlot
 

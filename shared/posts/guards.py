@@ -1,4 +1,4 @@
-"""May this post be changed, by this member, now? Asked of its locked rows, so that the answer holds until the commit."""
+"""Checks on locked rows whether a member may change a post now, so that the result is valid until the commit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from shared.providers.registry import provider
 
 
 def require_writer(author: Author) -> None:
-    """Refuse a member who may only read.
+    """Refuse a member who can only read.
 
     Raises:
         MayNotCompose: the role does not allow it.
@@ -37,12 +37,12 @@ def require_writer(author: Author) -> None:
 
 
 def living(parts: Sequence[StoredPart]) -> list[StoredPart]:
-    """Leave out the replies that were deleted."""
+    """Leave out deleted replies."""
     return [part for part in parts if not part.is_deleted]
 
 
 def is_out(parts: Sequence[StoredPart]) -> bool:
-    """Return whether a part is on the platform already."""
+    """Return whether a part is already on the platform."""
     return any(part.state is PostState.PUBLISHED for part in living(parts))
 
 
@@ -64,7 +64,7 @@ def lock_post(
 def lock_thread(
     session: Session, organization_id: OrganizationId, part_id: UUID
 ) -> Sequence[StoredPart]:
-    """Lock the post that any of its parts' ids names, with all its parts.
+    """Lock a post by the id of any of its parts, with all its parts.
 
     Raises:
         PostNotFound: there is none.
@@ -77,14 +77,14 @@ def lock_thread(
 
 
 def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None) -> None:
-    """Refuse a change of what is being published or was, or of what the caller has not seen.
+    """Refuse a change of a post that is being published, is published, or has changed since the caller read it.
 
-    `revision` is the one the caller read; None: whichever it is.
+    `revision` is the one that the caller has read; None accepts any.
 
     Raises:
-        PostIsPublishing: a part is on its way.
+        PostIsPublishing: a part is being published.
         PostIsPublished: a part is on the platform.
-        PostChanged: it is at another revision.
+        PostChanged: the post has another revision.
     """
     root, states = parts[0], {part.state for part in living(parts)}
     if PostState.PUBLISHING in states:
@@ -101,7 +101,7 @@ def require_settled(
     """Refuse to queue, reschedule or cancel a post that may be on its platform.
 
     Raises:
-        Unconfirmed: nobody knows of a part whether it is there.
+        Unconfirmed: a part may be on the platform.
     """
     for part in living(parts):
         if part.state is PostState.UNCONFIRMED:
@@ -119,7 +119,7 @@ def require_move(before: PostState, after: PostState, revision: int) -> None:
 
 
 def _account(session: Session, organization_id: OrganizationId, part: StoredPart) -> str:
-    """Name the account on which to look for a part."""
+    """Return the account on which to look for a part."""
     try:
         channel = get_channel(session, organization_id, part.channel_id)
     except ChannelNotFound:
@@ -131,10 +131,10 @@ def _account(session: Session, organization_id: OrganizationId, part: StoredPart
 def require_rest_editable(
     parts: Sequence[StoredPart], first: StoredPart, *, revision: int | None
 ) -> None:
-    """Refuse a change of a thread from one part on where that part, or one after it, is being published or was.
+    """Refuse a change of a thread from a part on, if that part or a later one is being published or is published.
 
     Raises:
-        PostIsPublishing: one is on its way.
+        PostIsPublishing: one is being published.
         PostIsPublished: one is on the platform.
         PostChanged: the post is at another revision.
     """

@@ -1,8 +1,8 @@
-"""How does something start at its time? By a hint: a delayed message when it is due soon, else a schedule.
+"""Sends hints: a delayed message for a part that is due soon, otherwise a schedule.
 
-Every hint of publishing is made and sent here: a part's, an attempt's and a staging's. What a hint carries is checked
-against the row when it arrives, so one too many does nothing; one that is lost is sent again by reconcile. Hints are
-therefore sent after the commit, and may fail without losing anything.
+All hints of publishing are created and sent here: a part's, an attempt's and a staging's. A hint is checked against the row
+when it arrives, so an unnecessary one does nothing, and reconcile sends a lost one again. So hints are sent after the
+commit, and a failure loses nothing.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """What carries a hint that no queue can hold so long: `name` is this wait's alone, `at` its end."""
+    """The schedule of a hint that is too far away for a queue. `name` is unique for this wait; `at` is its end."""
 
     name: str
     at: datetime
@@ -53,7 +53,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """A part, or an attempt at a step, to go on with in `wait`. Without a `schedule` it is sent as a message."""
+    """A hint to continue with a part, or with an attempt at a step, in `wait`. Without a `schedule` it is a message."""
 
     target: Target
     part_id: UUID
@@ -65,7 +65,7 @@ class Hint:
 
     @property
     def message(self) -> Message:
-        """The message on the target's queue. Its delay is rounded up: one that comes too early finds nothing to do."""
+        """The message for the target's queue. Its delay is rounded up, because a message that arrives early finds nothing to do."""
         body: dict[str, Any] = {"partId": str(self.part_id), "revision": self.revision}
         if self.attempt:
             attempt_id, step = self.attempt
@@ -84,19 +84,19 @@ class _Part(Protocol):
 
 
 def publish_hint(part: _Part, *, wait: timedelta = _NOW, schedule: Schedule | None = None) -> Hint:
-    """Make the hint that publishes a part."""
+    """Create the hint that publishes a part."""
     return _hint(Target.PUBLISH, part, wait, schedule)
 
 
 def stage_hint(part: _Part, *, wait: timedelta = _NOW, schedule: Schedule | None = None) -> Hint:
-    """Make the hint that moves a part's media to its platform ahead of its time."""
+    """Create the hint that stages a part's media."""
     return _hint(Target.STAGE, part, wait, schedule)
 
 
 def attempt_hint(
     attempt_id: UUID, step: int, part: _Part, *, wait: timedelta = _NOW, at: datetime | None = None
 ) -> Hint:
-    """Make the hint that continues an attempt at a step. `at`: a schedule may carry it until then."""
+    """Create the hint that continues an attempt at a step. With `at`, it may be a schedule for that time."""
     schedule = Schedule(name=f"{attempt_id}-a{step}", at=at) if at else None
     return replace(publish_hint(part, wait=wait, schedule=schedule), attempt=(attempt_id, step))
 
@@ -113,7 +113,7 @@ def _hint(target: Target, part: _Part, wait: timedelta, schedule: Schedule | Non
 
 
 def send(hints: Iterable[Hint]) -> None:
-    """Send hints: as messages, those of one queue together, or by schedules. The same schedule twice is one."""
+    """Send hints as messages, in batches for each queue, or as schedules. Sending a schedule twice creates one."""
     hints = list(hints)
     near = [hint for hint in hints if hint.schedule is None or is_near(hint.wait)]
     send_messages(near)
@@ -123,7 +123,7 @@ def send(hints: Iterable[Hint]) -> None:
 
 
 def send_messages(hints: Sequence[Hint]) -> None:
-    """Send hints as messages, those of one queue together. A function that only does this may not create schedules."""
+    """Send hints as messages, in batches for each queue. A function that only does this has no permission for schedules."""
     for target in Target:
         if messages := [hint.message for hint in hints if hint.target is target]:
             queues.send(target.queue_url, messages)
@@ -135,10 +135,10 @@ def send_after_commit(session: Session, hint: Hint) -> None:
 
 
 def create_schedule(hint: Hint) -> None:
-    """Create the schedule of a hint, which starts `prepare` early, as a post's own does.
+    """Create the schedule of a hint, which starts `prepare` early, like a post's schedule.
 
     Raises:
-        LookupError: the hint has none.
+        LookupError: the hint has no schedule.
     """
     if hint.schedule is None:
         raise LookupError(f"{hint} has no schedule")
@@ -154,14 +154,14 @@ def create_schedule(hint: Hint) -> None:
 
 
 def is_near(wait: timedelta) -> bool:
-    """Return whether a queue can hold a message for so long."""
+    """Return whether a queue can delay a message for this long."""
     return wait.total_seconds() <= settings().arm_threshold_seconds
 
 
 def starts_at(part_id: UUID, due_at: datetime) -> datetime:
-    """Return when the schedule of a part starts `prepare`: early, by the lead and a spread that depends on the id alone.
+    """Return when a part's schedule starts `prepare`: early by the lead, plus a spread that depends only on the id.
 
-    The spread keeps 100,000 posts due at nine from reaching the Scheduler, the functions and the database at once.
+    The spread prevents 100,000 posts that are due at nine from reaching the Scheduler, the functions and the database at once.
     """
     spread_seconds = settings().arm_spread_seconds
     share = int.from_bytes(hashlib.blake2b(part_id.bytes, digest_size=4).digest(), "big") / 2**32
@@ -189,17 +189,17 @@ class Queued:
 
     @classmethod
     def from_row(cls, row: Any) -> "Queued":
-        """Read the columns of this class from a row that may hold others too."""
+        """Read the columns of this class from a row that may have more."""
         return cls(*(getattr(row, name) for name in cls.__slots__))
 
     @property
     def wait(self) -> timedelta:
-        """How long it waits, as `wait_seconds` says."""
+        """`wait_seconds` as a duration."""
         return timedelta(seconds=self.wait_seconds)
 
     @property
     def hint(self) -> Hint:
-        """The hint that publishes it. Its schedule has another name for every revision and every arming."""
+        """The hint that publishes it. The schedule's name is new for every revision and arming."""
         name = schedule_name(self.id, self.revision, self.arm_count)
         return publish_hint(
             self,
@@ -209,7 +209,7 @@ class Queued:
 
 
 def schedule_name(part_id: UUID, revision: int, arm_count: int) -> str:
-    """Name a schedule: with its prefix at most 64 of `[0-9a-zA-Z-_.]`, as EventBridge wants."""
+    """Return a schedule's name, including its prefix at most 64 of `[0-9a-zA-Z-_.]`, as EventBridge requires."""
     return f"{part_id}-{revision}-{arm_count}"
 
 
@@ -220,9 +220,9 @@ def arm_after_commit(session: Session, parts: Sequence[Queued]) -> None:
 
 
 def arm(parts: Sequence[Queued]) -> None:
-    """Send each part's hint, and record which have it.
+    """Send each part's hint, and record which parts have one.
 
-    A part that is near and carries media is also handed to `stage`; a far one's media wait for `prepare`.
+    For a part with media that is due soon, staging is started too; a later part's media are staged by `prepare`.
     """
     near = [part for part in parts if is_near(part.wait)]
     far = [part for part in parts if not is_near(part.wait)]
@@ -235,9 +235,11 @@ def arm(parts: Sequence[Queued]) -> None:
 
 
 def _schedule(parts: Sequence[Queued]) -> None:
-    """Create the schedules, several side by side. Those that were made are recorded, even where another could not be."""
+    """Create the schedules, several in parallel. Created ones are recorded even if another one fails."""
     if len(parts) == 1:
-        create_schedule(parts[0].hint)  # most posts: making threads would cost more than the call
+        create_schedule(
+            parts[0].hint
+        )  # the common case: starting threads would cost more than the call
         mark_armed(parts, sent=False)
         return
     with ThreadPoolExecutor(min(_PARALLEL_CREATES, len(parts))) as pool:
@@ -256,7 +258,7 @@ class Armed(NamedTuple):
     sent: bool
 
 
-# Locked in the order in which edits lock them, so that two who arm and edit one group never wait for each other.
+# Locked in the same order as by edits, so that arming and editing one group cannot deadlock.
 MARK_ARMED = Statement(
     "mark_armed",
     sql("""
@@ -277,13 +279,13 @@ MARK_ARMED = Statement(
     row=NoRow,
     repeatable=True,
 )
-"""Record which parts have a hint at their revision; an edit that came in between keeps its own, later arming."""
+"""Record which parts have a hint at their revision; an edit in between keeps its own, later arming."""
 
 
 def mark_armed(parts: Sequence[Queued], *, sent: bool) -> None:
-    """Record what was armed; an edit that came in between keeps its own, later arming.
+    """Record the armed parts; an edit in between keeps its own, later arming.
 
-    `sent`: the on-the-second message is on its queue already.
+    `sent`: the message is already in its queue.
     """
     if not parts:
         return
@@ -295,6 +297,6 @@ def mark_armed(parts: Sequence[Queued], *, sent: bool) -> None:
 
 
 def disarm_after_commit(session: Session, part_id: UUID, revision: int, arm_count: int) -> None:
-    """Take an older schedule off once the transaction has committed, as well as can be: it would do nothing anyway."""
+    """Try to delete an older schedule after the commit; if that fails, the schedule does nothing when it fires."""
     name = f"{_PREFIX}{schedule_name(part_id, revision, arm_count)}"
     after_commit(session, lambda: scheduler.delete_schedule(name))

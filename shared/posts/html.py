@@ -1,4 +1,4 @@
-"""How a post looks as a page, which links in emails lead to where there is no console."""
+"""The HTML page of a post, to which emails link if there is no console."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,14 +21,14 @@ _STATE_SENTENCES = {
 
 
 def title_of(thread: ThreadOut) -> str:
-    """Write the page's title."""
+    """Return the page's title."""
     return f"Post for {thread.channel.name}"
 
 
 def body_of(thread: ThreadOut, zone: str) -> str:
-    """Write the page's body as HTML: where the post stands, and each part with the platform's own words.
+    """Return the page's body as HTML: the post's state, and each part with the platform's reason.
 
-    Times are told on the clock of `zone` (IANA).
+    Times are in `zone` (IANA).
     """
     planned = _local_time(thread.publish_date, zone)
     late = (

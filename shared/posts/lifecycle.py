@@ -1,4 +1,4 @@
-"""Which states may a part move between, and who may move it? `MOVES` is the law.
+"""The states of a part, and who may move it between them. `MOVES` lists every allowed move.
 
 Use cases check their moves against it, the conditions of statements are made from it, and the test database refuses an
 INSERT, an UPDATE or a deletion that it does not list.
@@ -12,7 +12,7 @@ from shared.db.statement import Sql, literals
 
 
 class PostState(StrEnum):
-    """Where a part stands."""
+    """The state of a part."""
 
     DRAFT = "draft"
     QUEUED = "queued"
@@ -23,7 +23,7 @@ class PostState(StrEnum):
 
 
 class Review(StrEnum):
-    """Whether somebody else must agree first. Beside the state, not one of them."""
+    """Whether another member must approve a post first. Independent of the state."""
 
     NONE = "none"
     REQUESTED = "requested"
@@ -32,7 +32,7 @@ class Review(StrEnum):
 
 
 class Hand(StrEnum):
-    """Who moves a state."""
+    """Who moves a part to another state."""
 
     MEMBER = "member"
     PUBLISHER = "publisher"
@@ -42,7 +42,7 @@ class Hand(StrEnum):
 _MEMBER, _PUBLISHER, _SWEEP = (frozenset({hand}) for hand in Hand)
 
 ABSENT: Final = None
-"""A part that is not stored yet or was deleted. An edit that restores a deleted part stores it again."""
+"""The state of a part that is not stored yet or was deleted. An edit that restores a deleted part stores it again."""
 
 State = PostState | None
 
@@ -86,16 +86,16 @@ def sources(after: State, *, by: Hand) -> tuple[PostState, ...]:
 def where_may_become(
     after: State, *, by: Hand, only: PostState | None = None, state: str = "posts.state"
 ) -> Sql:
-    """Write the SQL condition under which `by` may move a stored part to `after`.
+    """Return the SQL condition under which `by` may move a stored part to `after`.
 
-    `only` leaves out the other states that it may come from; `state` is the column.
+    `only` restricts the states that it may come from; `state` is the column.
     """
     before = [one for one in sources(after, by=by) if only in (None, one)]
     return Sql(f"{state} in ({in_sql(before)})" if before else "false")
 
 
 def where_may_move(before: str, after: str, *, by: Hand) -> Sql:
-    """Write the SQL condition that `by` may make the move between two states; '' stands for `ABSENT`."""
+    """Return the SQL condition that `by` may make the move between two states; '' stands for `ABSENT`."""
     pairs = [
         f"('{old or ''}', '{new or ''}')" for (old, new), hands in MOVES.items() if by in hands
     ]
@@ -103,7 +103,7 @@ def where_may_move(before: str, after: str, *, by: Hand) -> Sql:
 
 
 def in_sql(states: Iterable[PostState]) -> Sql:
-    """Write states as the list of an SQL `in`."""
+    """Return states as the list of an SQL `in`."""
     return literals(*states)
 
 
@@ -113,14 +113,14 @@ CLOSED = tuple(state for state in PostState if not may_move(state, ABSENT, by=Ha
 RESENDABLE = tuple(
     state for state in sources(PostState.QUEUED, by=Hand.MEMBER) if state is not PostState.DRAFT
 )
-"""What a member may send again."""
+"""The states from which a member can resend a part."""
 
 
 WireState = Literal["DRAFT", "QUEUE", "PUBLISHED", "ERROR"]
 
 
 def wire_state(state: PostState) -> WireState:
-    """Return the state's name in JSON: publishing shows as QUEUE, unconfirmed as ERROR with a code of its own."""
+    """Return the state's wire name: QUEUE also for publishing, ERROR also for unconfirmed, which has its own code."""
     return _WIRE[state]
 
 

@@ -1,4 +1,4 @@
-"""Which posts a list shows, and how the lists are read: a range of the calendar, or page by page from the last one."""
+"""Lists posts: a range of the calendar, or page by page, latest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which posts a list shows; None: all."""
+    """The filter of a list; None means all."""
 
     channel_id: UUID | None = None
     states: Sequence[PostState] | None = None
@@ -30,7 +30,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class RangePage:
-    """Which posts of the calendar: those of a range, both ends included, after a position, at most `size`."""
+    """A page of the calendar: posts of a range, both ends included, after a position, at most `size`."""
 
     start: datetime
     end: datetime
@@ -42,7 +42,7 @@ class RangePage:
 def list_range(
     session: Session, organization_id: OrganizationId, page: RangePage
 ) -> list[CalendarPost]:
-    """List the posts of a range, first to go out first."""
+    """List the posts of a range, earliest first."""
     found = queries.RANGE.one(session, organization_id, **_filter(page.wanted), **_range(page))
     return _CALENDAR_POSTS.validate_json(found.posts)
 
@@ -50,7 +50,7 @@ def list_range(
 def list_range_json(
     session: Session, organization_id: OrganizationId, page: RangePage
 ) -> PostsJson:
-    """List the same posts, written for the wire."""
+    """List the same posts as JSON."""
     if page.wanted == Filter():
         return queries.RANGE_JSON.one(session, organization_id, **_range(page))
     return queries.FILTERED_RANGE_JSON.one(
@@ -66,7 +66,7 @@ def list_latest(
     after: tuple[datetime, UUID] | None,
     page_size: int,
 ) -> list[CalendarPost]:
-    """List posts, last to go out first, after a position."""
+    """List posts after a position, latest first."""
     after_time, after_id = after or ("infinity", _HIGHEST)
     statement = queries.LATEST_BY_STATE if wanted.states else queries.LATEST
     if wanted.tag_id:

@@ -1,4 +1,4 @@
-"""Which files of the media library posts still hold that may go out."""
+"""Finds the files of posts that are not published yet."""
 
 from shared.db.statement import sql
 

@@ -1,6 +1,6 @@
-"""Which tables hold posts: every part of every thread is a row of `posts`; its history is in `revisions`.
+"""The tables of posts: every part of every thread is a row of `posts`; its history is in `revisions`.
 
-Read `lifecycle.py` next: it says how `state` moves.
+`lifecycle.py` defines the moves of `state`.
 """
 
 import uuid
@@ -18,7 +18,7 @@ from shared.posts.lifecycle import PostState, Review
 
 
 class CreationMethod(StrEnum):
-    """Through which door a post came."""
+    """The interface through which a post was created."""
 
     WEB = "web"
     API = "api"
@@ -31,16 +31,15 @@ class CreationMethod(StrEnum):
 class Post(Timestamps, SoftDelete, Base):
     """One part: the root of a message to one channel (`position` 0, `root_id` = `id`) or one of its replies.
 
-    Time. `publish_at` is what the member chose and is the same for all parts. `due_at` is when something is to be
-    done next; None: nothing (drafts, parts that wait for their predecessor, finished parts). Lateness is measured
-    from `publish_at`.
+    Time. `publish_at` is the member's time and is the same for all parts. `due_at` is when to do something next; None for
+    drafts, parts that wait for the part before them, and finished parts. Lateness is measured from `publish_at`.
 
-    Versions, kept on the root. `revision` is raised by every edit of time, content, settings or channel; messages
-    and schedules carry it, so that stale ones do nothing. `generation` is raised, per part, when a member sends a
-    failed or unconfirmed part again; idempotency keys are made of part and generation.
+    Versions, on the root. `revision` is raised by every edit of time, content, settings or channel; messages and schedules
+    carry it, so that stale ones do nothing. `generation` is raised, per part, when a member resends a failed or unconfirmed
+    part; idempotency keys are made from part and generation.
 
-    Hints, never trusted. `armed_revision` says for which revision a schedule or message was made, `arm_count` how
-    often, `enqueued_at` when the on-the-second message was last sent, `next_check_at` when reconcile may look again.
+    Hints, never trusted. `armed_revision` is the revision of the last schedule or message, `arm_count` their number,
+    `enqueued_at` when the message was last sent, and `next_check_at` when reconcile may look again.
     """
 
     __tablename__ = "posts"
@@ -184,7 +183,7 @@ class Post(Timestamps, SoftDelete, Base):
 
 
 class Revision(Base):
-    """Who changed what of a post, when. `changes` holds `{field: [before, after]}`; `action` is the verb."""
+    """A change of a post: who changed what and when. `changes` is `{field: [before, after]}`; `action` is the verb."""
 
     __tablename__ = "revisions"
     __table_args__ = (Index("ix_revisions_root_id", "root_id", "created_at"),)

@@ -1,6 +1,6 @@
-"""What keeps a post from going out? `OBSTACLES` is the one list: the checks of every step are made from it.
+"""The obstacles that keep a post from being published. The checks of every step are made from `OBSTACLES`.
 
-A new reason is one row here: where it is checked, what the claim does then, and the sentence that members read.
+A new obstacle is one row here: where it is checked, what the claim does then, and the sentence for members.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ class Step(StrEnum):
 
     COMPOSE = "compose"  # the post is refused
     WARN = "warn"  # the post is stored, and the answer has a warning
-    PREPARE = "prepare"  # minutes before its time: the members are notified of what would fail
-    STAGE = "stage"  # no media are moved
+    PREPARE = "prepare"  # minutes before its time: members are notified of what would make it fail
+    STAGE = "stage"  # no media are staged
     CLAIM = "claim"  # at its time: see `Then`
 
 
@@ -28,15 +28,15 @@ class Then(StrEnum):
 
     FAIL = "fail"  # it fails, and its members are notified
     WAIT = "wait"  # a hint sends it again
-    DROP = "drop"  # nothing: whatever removes the obstacle sends it again
+    DROP = "drop"  # nothing: what removes the obstacle sends it again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
     """One reason. `sql` is its condition over the columns that publishing reads of a part (`publishing/claim_queries.py`).
 
-    `sentence` may have `{channel}`, `{reason}` and `{when}`, the end that says by when it must be fixed. `path` is the
-    refused field of a composition. `seconds` names the column with the time that a post waits.
+    `sentence` can contain `{channel}`, `{reason}` and `{when}`, the end that says by when to fix it. `path` is the refused
+    field of a composition. `seconds` is the column with the time that a post waits.
     """
 
     verdict: str
@@ -56,7 +56,7 @@ class Obstacle:
 
 _AHEAD = frozenset({Step.PREPARE, Step.STAGE, Step.CLAIM})
 
-# In the order that is most useful to a member. `crowded` is last: checking it takes a lock.
+# In the order that is most useful to a member. `crowded` is last, because checking it takes a lock.
 OBSTACLES = (
     Obstacle(
         verdict="early",
@@ -120,7 +120,7 @@ OBSTACLES = (
         sentence="The part of the thread before this one was not published. Resend that one first.",
     ),
     Obstacle(
-        verdict="predecessor_waits",  # the record of the part before it sends this one
+        verdict="predecessor_waits",  # recording the part before it sends this one
         sql="predecessor_state <> 'published'",
         then=Then.DROP,
     ),
@@ -138,7 +138,7 @@ OBSTACLES = (
         sentence="Its media could not be moved to the platform. Resend the post.",
     ),
     Obstacle(
-        verdict="not_staged",  # the hint is staging's, which sends the post when it is done
+        verdict="not_staged",  # staging sends the post when it is done
         sql="jsonb_array_length(media) > 0 and (staging_state is distinct from 'ready' or staging_expired)",
         then=Then.WAIT,
     ),
@@ -156,7 +156,7 @@ _BY_VERDICT = {one.verdict: one for one in OBSTACLES}
 
 
 def named(verdict: str) -> Obstacle:
-    """Return the obstacle of a verdict."""
+    """Return the obstacle with this verdict."""
     return _BY_VERDICT[verdict]
 
 
@@ -174,7 +174,7 @@ def checked_at(step: Step) -> Iterator[Obstacle]:
 
 
 def first_in_sql(step: Step) -> Sql:
-    """Write the expression of the first verdict that a step finds; null: nothing is in the way."""
+    """Return the SQL expression of the first verdict that a step finds; null if there is no obstacle."""
     cases = " ".join(f"when {one.sql} then '{one.verdict}'" for one in checked_at(step))
     return Sql(f"case {cases} end")
 
@@ -182,7 +182,7 @@ def first_in_sql(step: Step) -> Sql:
 def sentence(
     obstacle: Obstacle, step: Step, *, channel: str = "", reason: str | None = None
 ) -> str:
-    """Write what members read. `reason` is the platform's own."""
+    """Return the sentence for members. `reason` is the platform's."""
     return obstacle.sentence.format(
         channel=channel,
         reason=f" ({reason})" if reason else "",

@@ -1,4 +1,4 @@
-"""What a post is made of, as it is stored and as it is to be stored, and who writes it."""
+"""The value objects of posts: stored and new parts, changes, and authors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from shared.posts.models import CreationMethod
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """A part as it is, locked until the transaction ends. Deleted ones are kept: they hold their position's id."""
+    """A stored part, locked until the transaction ends. Deleted ones are included, because their position keeps their id."""
 
     id: UUID
     root_id: UUID
@@ -41,7 +41,7 @@ class StoredPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPart:
-    """A part as it is to be. `publish_at` None: now, by the database's clock."""
+    """A part to store. `publish_at` None means now, by the database's clock."""
 
     id: UUID
     channel_id: UUID
@@ -62,7 +62,7 @@ class NewPart:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is kept of a change: `changes` holds `{field: [before, after]}`."""
+    """A change for the history: `changes` is `{field: [before, after]}`."""
 
     root_id: UUID
     revision: int
@@ -72,7 +72,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes, for whom, and through which door."""
+    """The author of a change, the organization, and the interface."""
 
     organization_id: OrganizationId
     user_id: UserId | None
@@ -82,7 +82,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class WrittenRoot:
-    """A root as it was written. `wait_seconds` is None where nothing is due; `twin_id` is a post that is the same."""
+    """A stored root. `wait_seconds` is None if nothing is due; `twin_id` is a post with the same content."""
 
     id: UUID
     revision: int
@@ -94,7 +94,7 @@ class WrittenRoot:
     twin_id: UUID | None
 
     def queued(self, organization_id: OrganizationId) -> Queued | None:
-        """Return what arming needs; None: nothing is due."""
+        """Return the data for arming; None if nothing is due."""
         if self.due_at is None or self.wait_seconds is None:
             return None
         return Queued(

@@ -1,4 +1,4 @@
-"""How stored posts are shown: the calendar of a range, a list by pages, and one post with all its parts."""
+"""Reads stored posts: the calendar of a range, a list by pages, and one post with all its parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ _A_DAY_ONLY = 10  # characters of 2026-03-29
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A stretch of time in UTC, both ends included."""
+    """A range of time in UTC, both ends included."""
 
     start: datetime
     end: datetime
@@ -57,11 +57,11 @@ class Range:
 def read_range(start: str, end: str, zone: str) -> Range:
     """Read the two ends of a calendar range.
 
-    A day without a time is meant whole, on the clock of `zone` (IANA), so it may have 23 or 25 hours; a time without
-    an offset is read on that clock too.
+    A day without a time is the whole day in `zone` (IANA), so it can have 23 or 25 hours; a time without an offset is in
+    that zone too.
 
     Raises:
-        InvalidInput: an end is no time, they are in the wrong order, or more than 62 days apart.
+        InvalidInput: an end is not a time, or they are in the wrong order, or more than 62 days apart.
     """
     first = _moment(start, "startDate", zone)
     last = _moment(end, "endDate", zone, is_end=True)
@@ -71,11 +71,11 @@ def read_range(start: str, end: str, zone: str) -> Range:
         )
     if last - first > MAX_RANGE + timedelta(
         hours=1
-    ):  # a range over a clock change has an hour more
+    ):  # a range across a clock change can have an additional hour
         raise refusal(
             "endDate",
             "range_too_long",
-            f"This range is too long. Ask for at most {MAX_RANGE.days} days at once.",
+            f"This range is too long. Request at most {MAX_RANGE.days} days at once.",
         )
     return Range(first, last)
 
@@ -103,7 +103,7 @@ def list_calendar(
     wanted: Filter,
     cursor: str | None = None,
 ) -> tuple[PostsOut, str | None]:
-    """List the posts of a range, and the cursor of the rest where they are more than fit one answer."""
+    """List the posts of a range, and the cursor of the rest if they do not fit one answer."""
     rows = listing.list_range(session, organization_id, _page_of(stretch, wanted, cursor))
     page = list(_that_fit(rows))
     return PostsOut(posts=page), _cursor_of(page[-1]) if len(page) < len(rows) else None
@@ -126,7 +126,7 @@ def list_calendar_json(
 
 
 def link_to_rest(query: Sequence[tuple[str, str]], cursor: str, *, path: str = "/posts") -> str:
-    """Write the `Link` header that leads from one answer of a list by time to the next."""
+    """Return the `Link` header with the next answer of a list by time."""
     kept = [(name, value) for name, value in query if name != "cursor"]
     address = f"{settings().public_url}{path}?{urlencode([*kept, ('cursor', cursor)])}"
     return f'<{address}>; rel="next"'
@@ -140,7 +140,7 @@ def list_page(
     cursor: str | None,
     page_size: int,
 ) -> PostPage:
-    """List posts, last to go out first."""
+    """List posts, latest first."""
     rows = listing.list_latest(
         session,
         organization_id,
@@ -157,7 +157,7 @@ def list_page(
 
 
 def get_thread(session: Session, organization_id: OrganizationId, post_id: UUID) -> ThreadOut:
-    """Read a post with all its parts; any part's id names it.
+    """Read a post with all its parts by any part's id.
 
     Raises:
         PostNotFound: there is none.
@@ -169,7 +169,7 @@ def get_thread(session: Session, organization_id: OrganizationId, post_id: UUID)
 
 
 def get_group(session: Session, organization_id: OrganizationId, group_id: UUID) -> GroupOut:
-    """Read all posts of a group, first to go out first.
+    """Read all posts of a group, earliest first.
 
     Raises:
         GroupNotFound: there is none.
@@ -182,7 +182,7 @@ def get_group(session: Session, organization_id: OrganizationId, group_id: UUID)
 
 
 def status_of(stored: Stored) -> StatusOut:
-    """Say where a post stands after a change."""
+    """Return a post's state after a change."""
     state = stored.plan.state
     return StatusOut(
         id=stored.root.id,
@@ -194,10 +194,10 @@ def status_of(stored: Stored) -> StatusOut:
 
 
 def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
-    """Read the cursor of a list by time: the time and the id of the last post that was shown.
+    """Read the cursor of a list by time: the time and the id of the last returned post.
 
     Raises:
-        InvalidInput: it is not one of ours.
+        InvalidInput: the cursor is not one of ours.
     """
     if not cursor:
         return None
@@ -212,7 +212,7 @@ def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
 
 
 def _moment(text: str, path: str, zone: str, *, is_end: bool = False) -> datetime:
-    # A plus sign that was not escaped in the address arrives as a space.
+    # An unescaped plus sign in a URL arrives as a space.
     written = text.strip().replace(" ", "+") if "T" in text else text.strip()
     try:
         if len(written) <= _A_DAY_ONLY:
@@ -226,12 +226,12 @@ def _moment(text: str, path: str, zone: str, *, is_end: bool = False) -> datetim
 
 
 def _first_moment(day: date, zone: str) -> datetime:
-    """Return when a day begins. Where a clock change skips midnight, that is the moment of the change."""
+    """Return the start of a day. If a clock change skips midnight, it is the moment of the change."""
     return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
 
 
 def _last_moment(day: date, zone: str) -> datetime:
-    """Return the last moment before the next day begins, so that days tile whatever the clock does at midnight."""
+    """Return the last moment before the next day, so that days have no gaps or overlaps at clock changes."""
     return _first_moment(day + timedelta(days=1), zone) - datetime.resolution
 
 

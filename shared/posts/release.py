@@ -1,4 +1,4 @@
-"""How the id of a published part on its platform is recorded, where the platform did not return one."""
+"""Records the platform's id of a published part if the platform did not return it."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -13,7 +13,7 @@ from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
 from shared.posts.parts import Author
 from shared.providers.base import Released
 
-MISSING = "missing"  # the release id of a post whose platform did not say which one it is
+MISSING = "missing"  # the release id of a post whose platform did not return its id
 
 
 class NamedRelease(NamedTuple):
@@ -53,19 +53,19 @@ _NAME = Statement(
     params=NamedRelease,
     row=NamedPart,
 )
-"""Record which post of the platform a part is, if that is unknown, and the change; no row: there is no such part.
+"""Record a part's id on its platform, if it is unknown, and the change; no row: there is no such part.
 
 One statement, so that a change is never without its record.
 """
 
 
 def record(session: Session, author: Author, part_id: UUID, released: Released) -> None:
-    """Record which post of the platform a published part is, whose release is known as `missing`.
+    """Record the platform's id of a published part whose release id is `missing`.
 
     Raises:
         PostNotFound: there is none.
         ReleaseKnown: it is not published, or its release is known.
-        ReleaseTaken: another post is that one.
+        ReleaseTaken: another post already has this release.
     """
     try:
         row = _NAME.find(

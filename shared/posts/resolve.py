@@ -1,6 +1,6 @@
-"""The member's two ways out where a platform left it open, or refused: "here it is", and "send it again".
+"""Resolves failed and unconfirmed parts: a member confirms a part with its address, or resends it.
 
-Nothing else publishes a part that its platform did not confirm, and nothing else sends one a second time.
+Nothing else publishes a part that its platform did not confirm, and nothing else resends one.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,14 +39,14 @@ from shared.providers.registry import provider
 
 
 def confirm_address(author: Author, part_id: UUID, release_url: str) -> ThreadOut:
-    """Find the post that an address names on an unconfirmed part's platform, and confirm the part with it.
+    """Find the post at an address on an unconfirmed part's platform, and confirm the part with it.
 
-    Opens its own transactions: none is open while the platform is asked.
+    Opens its own transactions; none is open during requests to the platform.
 
     Raises:
         PostNotFound: there is none.
-        NotWaitingForYou: it is not unconfirmed.
-        InvalidInput: the address is not that of a post there.
+        NotWaitingForYou: the part is not unconfirmed.
+        InvalidInput: the address is not a post's on that platform.
         CannotCheck: the platform does not answer; the part stays as it is.
         ReleaseTaken: another post is that one.
     """
@@ -60,9 +60,9 @@ def confirm_address(author: Author, part_id: UUID, release_url: str) -> ThreadOu
 
 
 def name_release(author: Author, part_id: UUID, release_id: str) -> str:
-    """Record which post of the platform a published part is, whose release is known as `missing`; return its id there.
+    """Record the platform's id of a published part whose release id is `missing`, and return it.
 
-    Opens its own transactions: none is open while the platform is asked.
+    Opens its own transactions; none is open during requests to the platform.
 
     Raises:
         PostNotFound: there is none.
@@ -99,7 +99,7 @@ def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> 
 
 
 def confirm(session: Session, author: Author, part_id: UUID, released: Released) -> None:
-    """Record that an unconfirmed part is on its platform, and send the next part on its way.
+    """Record that an unconfirmed part is on its platform, and send the next part's hint.
 
     Raises:
         PostNotFound: there is none.
@@ -120,14 +120,14 @@ def confirm(session: Session, author: Author, part_id: UUID, released: Released)
 
 
 def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
-    """Send a failed or unconfirmed part again, as a new generation, and the parts that failed with it after it.
+    """Resend a failed or unconfirmed part as a new generation, followed by the parts that failed because of it.
 
-    So is a queued part that has no time of its own although the part before it is out. The result says in words what
-    that does on the platform.
+    A queued part without a time can be resent too if the part before it is published. The result describes the effect on the
+    platform.
 
     Raises:
         PostNotFound: there is none.
-        NotWaitingForYou: it is neither failed nor unconfirmed, and not held up.
+        NotWaitingForYou: it is neither failed nor unconfirmed, and not stuck.
         PredecessorFirst: the part before it is not on the platform.
     """
     require_writer(author)
@@ -146,7 +146,7 @@ def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
 
 
 def _what_resending_does(part: StoredPart) -> str:
-    """Describe what resending does on the platform. An unconfirmed part may already be there."""
+    """Describe the effect of resending on the platform. An unconfirmed part may already be there."""
     if part.state is PostState.FAILED:
         return "This part was not published. It is sent now."
     if part.state is PostState.QUEUED:
@@ -167,11 +167,11 @@ def _lock_part(
         if part.id == part_id:
             return part, previous
         previous = part
-    raise PostNotFound  # an edit dropped it while we waited for the lock
+    raise PostNotFound  # an edit removed it while we waited for the lock
 
 
 def _find_release(channel: ChannelSummary, url: str) -> Released:
-    """Find which post an address names; the platform is asked where it can be. Not for use inside a transaction."""
+    """Find the post at an address, on the platform if possible. Do not call this inside a transaction."""
     platform = provider(channel.provider)
     if isinstance(platform, CanFindRelease):
         released = _ask(channel, lambda api: platform.find_release(api, url))
@@ -186,7 +186,7 @@ def _find_release(channel: ChannelSummary, url: str) -> Released:
 
 
 def _find_by_id(channel: ChannelSummary, release_id: str) -> Released:
-    """Find the channel's post of an id; where its platform cannot be asked, the id is taken as it is."""
+    """Find the channel's post with an id; if the platform cannot be asked, the id is accepted unchecked."""
     platform = provider(channel.provider)
     if not isinstance(platform, CanFindRelease):
         return Released(release_id, "")

@@ -1,4 +1,4 @@
-"""What posts look like on the wire: the body that composes, and what reading answers."""
+"""Request and response schemas of posts."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ _MINUTES = "Minutes to wait after the part before."
 
 
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what JSON in the database cannot hold: NaN, halves of a surrogate pair, bottomless nesting."""
+    """Refuse values that JSON in the database cannot contain: NaN, halves of a surrogate pair, very deep nesting."""
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -33,22 +33,22 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 Name = Annotated[str, Field(max_length=500)]
-_TITLE = "Platforms with a `titleSetting` publish it where that setting is empty; the others never receive it."
+_TITLE = "Platforms with a `titleSetting` publish it if that setting is empty; other platforms do not receive it."
 
 _ALT = "Alternative text. Left out of an edit, it stays; null or an empty text removes it."
 
 
 def _within_bound(value: str) -> str:
-    # Below, the platforms need not be imported to know.
+    # Defined below, so that the platforms need not be imported.
     if len(value) > SURELY_SHORT and len(value) > (most := longest_text()):
         raise PydanticKnownError("string_too_long", {"max_length": most})
     return value
 
 
 SURELY_SHORT = 10_000
-_MOST_OF_A_BODY = 2 * 1024**2  # longer bodies are refused before anything reads them
+_MOST_OF_A_BODY = 2 * 1024**2  # longer bodies are refused before they are read
 Content = Annotated[str, Field(max_length=_MOST_OF_A_BODY), AfterValidator(_within_bound)]
-"""A composed text, which no platform would take 20 times as long. It is judged before anything reads its markup."""
+"""A composed text of at most 20 times the longest text of any platform. Checked before its markup is read."""
 
 # Composing
 
@@ -63,12 +63,12 @@ class ImageIn(RequestModel):
         default=None,
         ge=0,
         le=MAX_THUMBNAIL_MS,
-        description="Milliseconds into a video where its cover is. Left out of an edit, it stays.",
+        description="Position of a video's cover in milliseconds. Left out of an edit, it stays.",
     )
 
 
 class PartIn(RequestModel):
-    """One part: the first is the post, the others answer it in order."""
+    """One part: the first is the post, the others are replies in order."""
 
     id: Name | None = Field(default=None, description="The id of a post that this replaces.")
     content: Content = Field(examples=["<p>Good morning</p>"])
@@ -107,7 +107,7 @@ PostType = Literal["draft", "schedule", "now", "update"]
 
 
 class PostDraft(RequestModel):
-    """What to post. `posts` holds one entry a channel.
+    """A draft. `posts` has one entry per channel.
 
     For one channel and one part there is a shorter form without `posts`: `content`, `integrationId`, `publishDate`.
     """
@@ -147,7 +147,7 @@ class PostDraft(RequestModel):
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
     creation_method: Name | None = None
     republish: bool = Field(
-        default=False, description="Post what is already published again, as a new post."
+        default=False, description="Post a published post again, as a new post."
     )
     posts: list[ChannelPostIn] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
 
@@ -160,9 +160,9 @@ class PostDraft(RequestModel):
 
 
 class PostEdit(RequestModel):
-    """What is to change; whatever is left out stays.
+    """A change; omitted fields stay unchanged.
 
-    `value` replaces all parts. For the first part alone there is `content` and `image`.
+    `value` replaces all parts. `content` and `image` change only the first part.
     """
 
     model_config = ConfigDict(
@@ -187,7 +187,7 @@ class PostEdit(RequestModel):
     integration: IntegrationIn | None = Field(default=None, description="Another channel.")
     tags: list[TagIn] | None = Field(default=None, max_length=MAX_TAGS)
     revision: int | None = Field(
-        default=None, description=("The revision that the change is based on.")
+        default=None, description=("The revision on which the change is based.")
     )
 
     def as_part(self) -> PartIn:
@@ -208,7 +208,7 @@ class NewDate(RequestModel):
 
 
 class NewStatus(RequestModel):
-    """Whether the post is to go out."""
+    """Whether the post is queued."""
 
     status: StatusAction
     revision: int | None = None
@@ -223,7 +223,7 @@ class Duplicate(RequestModel):
 
 
 class Confirmation(RequestModel):
-    """Where the post is, as the member found it on the platform."""
+    """The post's address on the platform, as found by the member."""
 
     release_url: str = Field(
         alias="releaseUrl", max_length=2_000, examples=["https://mastodon.social/@ada/1140"]
@@ -231,7 +231,7 @@ class Confirmation(RequestModel):
 
 
 class WarningOut(WireModel):
-    """Something the member may want to look at; nothing was refused for it."""
+    """A warning; nothing was refused."""
 
     code: str = Field(examples=["duplicate"])
     message: str
@@ -289,7 +289,7 @@ class _PartStatus(WireModel):
 
     id: UUID
     state: WireState
-    code: StateCode = Field(description="The state in full: `publishing` and `unconfirmed` too.")
+    code: StateCode = Field(description="The full state, including `publishing` and `unconfirmed`.")
     late: bool = Field(description="It should have been published more than five minutes ago.")
     publish_date: WireTime
     release_url: str | None = Field(alias="releaseURL")
@@ -312,7 +312,7 @@ class CalendarPost(_PartStatus):
 
 
 class PostsOut(WireModel):
-    """The posts of a range, first to go out first."""
+    """The posts of a range, earliest first."""
 
     posts: list[CalendarPost]
 
@@ -357,10 +357,10 @@ class ThreadOut(WireModel):
 
 
 class ResentOut(ThreadOut):
-    """A post of which a part is sent again."""
+    """A post with a resent part."""
 
     resent: str = Field(
-        description="What resending does on the platform, in words for the member.",
+        description="The effect of resending on the platform, for the member.",
         examples=["This part was not published. It is sent now."],
     )
 
@@ -379,7 +379,7 @@ class PostRef(WireModel):
 
 
 class StatusOut(WireModel):
-    """A post and where it stands now."""
+    """A post and its state."""
 
     id: UUID
     state: WireState
@@ -389,7 +389,7 @@ class StatusOut(WireModel):
 
 
 class TagWrite(RequestModel):
-    """A tag as it is to be."""
+    """A tag to store."""
 
     name: VisibleName = Field(min_length=1, max_length=100)
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#2f6f4f"])
@@ -408,7 +408,7 @@ class SlotOut(WireModel):
 
 
 class ProblemOut(WireModel):
-    """One reason why something would be refused."""
+    """One reason for a refusal."""
 
     path: str = Field(examples=["posts.0.value.1.content"])
     code: str = Field(examples=["too_long"])
@@ -416,7 +416,7 @@ class ProblemOut(WireModel):
 
 
 class CheckedPost(WireModel):
-    """What a dry run found of one channel's post."""
+    """The dry run's result for one channel's post."""
 
     id: UUID = Field(description="The channel.")
     identifier: str
@@ -429,7 +429,7 @@ class CheckedPost(WireModel):
 
 
 class CheckedOut(WireModel):
-    """What a dry run found. `errors` are those of no single channel, such as the time."""
+    """The dry run's result. `errors` are those that concern no single channel, such as the time."""
 
     valid: bool
     errors: list[ProblemOut]
@@ -437,13 +437,13 @@ class CheckedOut(WireModel):
 
 
 class ShortLinkQuestion(RequestModel):
-    """Texts that may hold links."""
+    """Texts that may contain links."""
 
     messages: list[str] = Field(default_factory=list, max_length=MAX_PARTS)
 
 
 class ShortLinkAnswer(WireModel):
-    """Whether to ask the member if links are to be shortened."""
+    """Whether to ask the member about shortening links."""
 
     ask: bool
 

@@ -1,4 +1,4 @@
-"""How threads are written, locked, confirmed, sent again and deleted, with the messages that webhooks get for it."""
+"""Stores, locks, confirms, requeues and deletes threads, with their webhook messages."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -25,9 +25,9 @@ def write_threads(
     *,
     labels: Sequence[str] | None = None,
 ) -> Mapping[UUID, WrittenRoot] | None:
-    """Store whole threads, new ones or in place of what they were; None: one of them may no longer be touched.
+    """Store whole threads, new ones or as replacements; None if one of them may no longer be changed.
 
-    `labels` are the names of the tags that the roots carry afterwards; None leaves tags as they are.
+    `labels` are the names of the roots' tags afterwards; None leaves tags unchanged.
     """
     rows = queries.WRITE.all(
         session,
@@ -51,7 +51,7 @@ def lock_threads(
     ids: Collection[UUID] = (),
     groups: Collection[UUID] = (),
 ) -> Mapping[UUID, Sequence[StoredPart]]:
-    """Lock the threads that ids of parts or groups name, deleted replies included; by root, in order of position."""
+    """Lock the threads with these part or group ids, including deleted replies; by root, in order of position."""
     named_ids, named_groups = list(ids), list(groups)
     while True:
         locked = queries.LOCK_ROOTS.all(session, organization_id, named_ids, named_groups)
@@ -61,7 +61,7 @@ def lock_threads(
         )
         if {row.root_id for row in rows} <= set(roots):
             break
-        # A post joined the group while we waited. Its thread may still have been growing, so read it again.
+        # A post joined the group while we waited for the lock. Its thread may have grown since, so read it again.
     threads: dict[UUID, list[StoredPart]] = {}
     for part in rows:
         threads.setdefault(part.root_id, []).append(part)
@@ -69,7 +69,7 @@ def lock_threads(
 
 
 def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) -> int:
-    """Mark the posts that a channel has not published yet as deleted; how many. Their schedules will do nothing."""
+    """Mark a channel's unpublished posts as deleted; return how many. Their schedules will do nothing."""
     locked = queries.LOCK_ROOTS_OF_CHANNEL.all(session, author.organization_id, channel_id)
     roots = [row.id for row in locked]
     return len(delete_threads(session, author, roots, action="channel_deleted")) if roots else 0
@@ -78,9 +78,9 @@ def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) 
 def delete_threads(
     session: Session, author: Author, roots: Collection[UUID], *, action: str = "deleted"
 ) -> Sequence[UUID]:
-    """Mark whole, locked threads as deleted, unless a part is being published or was; return which.
+    """Mark whole, locked threads as deleted, unless a part is being published or is published; return which.
 
-    `action` is what the history calls it.
+    `action` is the verb in the history.
     """
     rows = queries.DELETE.all(
         session,
@@ -110,7 +110,7 @@ def delete_rest(session: Session, author: Author, root: StoredPart, *, position:
 def confirm_part(
     session: Session, author: Author, part: StoredPart, released: Released
 ) -> Queued | None:
-    """Publish an unconfirmed part under the address that a member gave; return the next part, due now, if any."""
+    """Mark an unconfirmed part as published with the member's address; return the next part, due now, if any."""
     row = queries.CONFIRM.find(
         session,
         **_of_part(author, part, {"release_url": [None, released.url]}),

@@ -1,4 +1,4 @@
-"""Which statements read and write an organization's tags. What posts carry of them is written with the posts (`queries.py`)."""
+"""The statements that read and write an organization's tags. The tags of posts are written with the posts (`queries.py`)."""
 
 from typing import NamedTuple
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Which labels an organization has for its posts, and how they are changed."""
+"""Lists, adds, changes and deletes an organization's tags."""
 
 from uuid import UUID
 
@@ -26,7 +26,7 @@ def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite)
 
     Raises:
         TagTaken: there is one of that name.
-        TooManyTags: there are as many as there may be.
+        TooManyTags: the organization has reached its limit.
     """
     lock_organization(session, organization_id)
     if COUNT_TAGS.one(session, organization_id).total >= MAX_TAGS:
@@ -42,7 +42,7 @@ def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite)
 def change_tag(
     session: Session, organization_id: OrganizationId, tag_id: UUID, wanted: TagWrite
 ) -> TagOut:
-    """Rename or recolor a tag; posts that carry it show it so.
+    """Rename or recolor a tag; its posts show the change.
 
     Raises:
         TagNotFound: there is none.
@@ -62,7 +62,7 @@ def change_tag(
 
 
 def delete_tag(session: Session, organization_id: OrganizationId, tag_id: UUID) -> None:
-    """Delete a tag; posts lose it.
+    """Delete a tag and remove it from its posts.
 
     Raises:
         TagNotFound: there is none.

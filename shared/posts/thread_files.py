@@ -1,11 +1,10 @@
-"""The files of a thread: those that its settings name, and what the files of a changed post keep.
+"""The files of a thread: those of its settings, and the details that files of a changed post keep.
 
-Files that a setting names go out with the root, beside the files that are shown in it. They are kept in the root's list,
-marked by their setting, so that whatever is done for a file (staging it, keeping it in the library until it is out) is
-done for them too.
+Files of a setting are published with the root, in addition to the files that are shown in it. They are stored in the root's
+list with their setting, so that they are staged and kept like all other files.
 
-Programs send the whole list of files to change a text, each by its id and address alone. What such an item leaves out
-(its alternative text, where a cover is) stays as it is stored; null, or an empty text, removes it.
+Programs send the whole list of files to change a text, each only with its id and address. Details that such an item leaves
+out (alternative text, position of the cover) keep their stored values; null, or an empty text, removes them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ _DETAILS = ("alt", "thumbnailTimestamp")
 
 
 def with_setting_media(thread: Thread, slug: str) -> Thread:
-    """Add the files that the settings name to the root's list."""
+    """Add the files of the settings to the root's list."""
     named = _named(thread.settings, provider(slug).spec.media_settings)
     if not named:
         return thread
@@ -35,14 +34,14 @@ def with_setting_media(thread: Thread, slug: str) -> Thread:
 
 
 def displayed_media(media: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return a stored part's files without those that settings name, as they were composed."""
+    """Return a stored part's files as composed, without those of settings."""
     return [entry for entry in media if "setting" not in entry]
 
 
 def with_kept_details(thread: Thread, before: Sequence[StoredPart]) -> Thread:
-    """Return the thread with what its files keep of `before`, and without what the request removes.
+    """Return the thread with the details that its files keep from `before`, without those that the request removes.
 
-    A file is looked for in the part of the same place first, then in the others: parts and files may have moved.
+    A file is searched first in the part at the same position, then in the others, because parts and files can move.
     """
     if not any(part.media for part in thread.parts):
         return thread
@@ -68,7 +67,7 @@ def with_kept_setting_details(thread: Thread, before: Mapping[str, Any], slug: s
 
 
 def _take(entry: Entry, places: Sequence[list[Entry]]) -> Entry:
-    """Find what is stored of a file, and take it out: a part may show one file twice."""
+    """Find a file's stored entry and remove it from the search, because a part can show one file twice."""
     for entries in places:
         for index, stored in enumerate(entries):
             if stored["id"] == entry["id"]:
@@ -90,7 +89,7 @@ def _file_of(setting: Mapping[str, Any]) -> str:
 
 
 def _named(settings: Mapping[str, Any], names: Sequence[str]) -> list[Mapping[str, str]]:
-    """Read what can be read: what else a setting holds, the check of the settings refuses."""
+    """Read a setting's file; the check of the settings refuses invalid values."""
     entries: list[Mapping[str, str]] = []
     for name in names:
         try:

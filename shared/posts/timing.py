@@ -1,4 +1,4 @@
-"""When is a post to be published, and in which state is it until then? Pure: decides from the request, the post and the time."""
+"""Decides a post's time and state from the request, the post and the current time. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from shared.posts.schemas import PostType
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The state of a post, and its time; None: now, by the database's clock."""
+    """A post's state and time; None means now, by the database's clock."""
 
     state: PostState
     publish_at: datetime | None
@@ -24,12 +24,12 @@ def timing_after(
 ) -> Timing:
     """Return a post's state and time after a change.
 
-    A date in the request confirms it, even one that is over by up to `grace`. A time that the post only had before does
-    not: it is never queued for one that is over.
+    A date in the request is accepted even if it passed up to `grace` ago. The post's own earlier time is not: a post is never
+    queued for a stored time that has passed.
 
     Raises:
-        TimeIsOver: the post would be queued for a time that is over, and the request has no date.
-        TooLateToSchedule: the date is over by more than `grace`.
+        TimeIsOver: the post would be queued for a time that has passed, and the request has no date.
+        TooLateToSchedule: the date passed more than `grace` ago.
         InvalidInput: the date is too far from now.
     """
     match kind:
@@ -55,7 +55,7 @@ def leaves_alone(kind: PostType, date: datetime | None, root: StoredPart) -> boo
 
 
 def is_same_time(one: datetime, other: datetime) -> bool:
-    """Return whether two times are the same to a client, which reads and writes milliseconds."""
+    """Return whether two times are equal in milliseconds, the precision of clients."""
     return clock.to_wire(one) == clock.to_wire(other)
 
 

@@ -1,4 +1,4 @@
-"""What would be refused if this were composed now? The dry run: it reads what composing reads and writes nothing."""
+"""The dry run: checks a composition like composing does, but writes nothing."""
 
 from collections.abc import Iterable
 
@@ -16,10 +16,10 @@ from shared.providers.registry import provider
 
 
 def dry_run(session: Session, organization_id: OrganizationId, draft: PostDraft) -> CheckedOut:
-    """List what composing `draft` would refuse, for each channel, part and field.
+    """List composing's refusals of `draft` for each channel, part and field.
 
     Raises:
-        InvalidInput: it cannot be read at all.
+        InvalidInput: the draft cannot be read at all.
         ChannelNotFound: a channel is not the organization's.
     """
     composed = read_threads(draft)

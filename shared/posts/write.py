@@ -1,4 +1,4 @@
-"""How threads are written, new or in place of what they were: checked first, stored by one statement, then armed."""
+"""Writes threads, new ones or as replacements: checks them, stores them with one statement, and arms them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from shared.posts.thread_files import (
     with_setting_media,
 )
 
-# What the history calls the columns: the names that the members' programs know.
+# The history's names of the columns, which programs know.
 _OF_A_POST = {
     "channel_id": "integration",
     "state": "state",
@@ -50,7 +50,7 @@ class Unknown(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a thread is to become. `publish_at` None: now. `before` is what it takes the place of, None for a new one."""
+    """A thread to write. `publish_at` None means now. `before` is the replaced thread, None for a new one."""
 
     thread: Thread
     state: PostState
@@ -61,12 +61,12 @@ class Plan:
 
     @property
     def state_of_replies(self) -> PostState:
-        """The root's, but while nobody knows whether the root is there, its replies wait."""
+        """The root's state; but replies of an unconfirmed root are queued and wait."""
         return PostState.QUEUED if self.state is PostState.UNCONFIRMED else self.state
 
     @property
     def kept_files(self) -> set[str]:
-        """The files that the post held before."""
+        """The files that the post had before."""
         return {str(entry["id"]) for part in self.before or () for entry in part.media}
 
 
@@ -81,7 +81,7 @@ class Stored:
 
     @property
     def says(self) -> tuple[UUID, str]:
-        """Where it says what: the same of two posts that a reader would take for one."""
+        """The channel and content hash, which are equal for posts that readers would see as duplicates."""
         return self.channel.id, self.content_hash
 
 
@@ -93,16 +93,16 @@ def write(
     labels: Sequence[str] | None = None,
     unknown: Unknown = Unknown.KEPT,
 ) -> list[Stored]:
-    """Check and store threads, and arm those that are queued once that is committed; in the order of the plans.
+    """Check and store threads in the order of the plans, and arm the queued ones after the commit.
 
-    Whatever a plan takes the place of must be locked. `labels` are the tags that all of them carry afterwards,
-    `unknown` says what happens to settings that a platform does not have.
+    Replaced threads must be locked. `labels` are the tags of all of them afterwards; `unknown` says what happens to settings
+    that a platform does not have.
 
     Raises:
-        InvalidInput: something in them was refused; all of it is named.
+        InvalidInput: some fields were refused; lists all of them.
         ChannelNotFound: a channel is not the organization's.
-        MayNotCompose: the author may only look.
-        MoveForbidden: no member takes a post from its state to the planned one.
+        MayNotCompose: the author can only read.
+        MoveForbidden: no member may move a post from its state to the planned one.
     """
     require_writer(author)
     for plan in plans:
@@ -161,7 +161,7 @@ def read_channels(
     """Read the channels of threads.
 
     Raises:
-        ChannelNotFound: one is not the organization's; `errors` says where it is named.
+        ChannelNotFound: one is not the organization's; `errors` has its path.
     """
     try:
         return get_channels(session, organization_id, {thread.channel_id for thread in threads})
@@ -178,13 +178,13 @@ def read_channels(
 def read_files(
     session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
 ) -> Files:
-    """Read the files of threads; no statement where there are none."""
+    """Read the files of threads; runs no statement if there are none."""
     ids = [MediaId(media_id) for media_id in media_ids(threads)]
     return {file.id: file for file in get_media_files(session, organization_id, ids)} if ids else {}
 
 
 def disarm_old(session: Session, before: Sequence[StoredPart]) -> None:
-    """Take off the schedule that a queued root has, once the change is committed."""
+    """Delete a queued root's schedule after the commit."""
     root = before[0]
     has_schedule = root.armed_revision == root.revision and root.enqueued_at is None
     if root.state is PostState.QUEUED and has_schedule:
@@ -215,7 +215,7 @@ def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelSummary]) -> 
 def _problems(
     plan: Plan, channels: Mapping[UUID, ChannelSummary], files: Files
 ) -> list[FieldProblem]:
-    """Hold what is to be published to the platform's limits; a draft may be unfinished."""
+    """Check a thread against the platform's limits; a draft may be unfinished."""
     if plan.state is not PostState.QUEUED:
         return missing_files(plan.thread, files, kept=plan.kept_files)
     channel = channels[plan.thread.channel_id]
@@ -233,7 +233,7 @@ def _unknown_settings(
 
 
 def _rows(plan: Plan) -> list[NewPart]:
-    """Make the rows of a thread. A part keeps the id that its position had."""
+    """Create the rows of a thread. A part keeps the id of its position."""
     thread, known = plan.thread, [part.id for part in plan.before or ()]
     ids = [*known[: len(thread.parts)], *(new_id() for _ in thread.parts[len(known) :])]
     return [
@@ -264,7 +264,7 @@ def _change(plan: Plan, rows: Sequence[NewPart]) -> Change:
 
 
 def _differences(before: Sequence[StoredPart], rows: Sequence[NewPart]) -> dict[str, Any]:
-    """List what differs: `{field: [before, after]}`, fields of parts as `value.1.content`."""
+    """List the differences: `{field: [before, after]}`; fields of parts are like `value.1.content`."""
     old = {part.position: part for part in living(before)}
     new = {part.position: part for part in rows}
     found = {
