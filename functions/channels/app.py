@@ -15,6 +15,7 @@ from shared.access.context import ActingMember, Via
 from shared.channels import queries
 from shared.channels.callback import HtmlAnswer, agreed, came_back
 from shared.channels.callback_html import SECURITY_HEADERS
+from shared.channels.change import ChannelChanges, change_channel, delete_channel
 from shared.channels.connect import (
     NewConnection,
     choose_page,
@@ -25,7 +26,6 @@ from shared.channels.connect import (
 )
 from shared.channels.customers import change_customer
 from shared.channels.mentions import find_mentions
-from shared.channels.queries import ChannelChanges
 from shared.channels.schemas import (
     CatalogueOut,
     ChangeCustomer,
@@ -348,13 +348,13 @@ def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> Conne
 def _changed(
     session: Writing, member: ActingMember, channel_id: UUID, changes: ChannelChanges
 ) -> ChannelOut:
-    return channel_out(queries.change_channel(session, member.organization_id, channel_id, changes))
+    return channel_out(change_channel(session, member.organization_id, channel_id, changes))
 
 
 def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author_of(member), channel_id)
-    deleted = queries.delete_channel(session, member.organization_id, channel_id)
+    deleted = delete_channel(session, member.organization_id, channel_id)
     return ChannelRef(id=deleted.id)
 
 

@@ -24,7 +24,6 @@ from shared.access.context_queries import (
     CountedProfileRow,
     Counting,
     ProfileRow,
-    Subject,
     identify_by,
 )
 from shared.access.errors import (
@@ -226,14 +225,14 @@ def _find(
     session: Session | Connection, by: By, rule: Rule, **proof: UUID | bytes | None
 ) -> CallerRow | None:
     rate = _counted_rate(rule)
-    subject = None
+    counted = None
     values: dict[str, Any] = dict(proof)
     if rate:
-        subject = Subject(rate.per, Counting.ROLLING if rate.rolling else Counting.FIXED)
+        counted = rate.per, Counting.ROLLING if rate.rolling else Counting.FIXED
         values |= {"rate": rate.name, "window_seconds": rate.window.total_seconds()}
         if rate.rolling:
             values["allowed"] = rate.allowed
-    statement = identify_by(by, subject, reads_profile=rule.reads_profile)
+    statement = identify_by(by, counted, reads_profile=rule.reads_profile)
     return statement.find(session, **values)
 
 

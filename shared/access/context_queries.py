@@ -39,13 +39,6 @@ class Counting(StrEnum):
     ROLLING = "rolling"
 
 
-class Subject(NamedTuple):
-    """Whose calls are counted, and how."""
-
-    per: Per
-    counting: Counting
-
-
 class BySession(NamedTuple):
     """`chosen`: the organization that the request names; None: the first that the person belongs to."""
 
@@ -340,42 +333,42 @@ _NOTHING = sql("")
 
 @functools.cache
 def identify_by(
-    by: By, subject: Subject | None, *, reads_profile: bool
+    by: By, counted: tuple[Per, Counting] | None, *, reads_profile: bool
 ) -> Statement[..., CallerRow]:
     """Return the statement that identifies a caller. Made when it is first needed: a function needs few of all."""
     name = f"identify_by_{by}"
     row: type[CallerRow] = ProfileRow if reads_profile else CallerRow
-    if subject is not None:
-        name += f"_counted_{subject.counting}_per_{subject.per}"
+    if counted is not None:
+        per, counting = counted
+        name += f"_counted_{counting}_per_{per}"
         row = CountedProfileRow if reads_profile else CountedCallerRow
     return Statement(
         name + "_with_profile" * reads_profile,
         sql(
             "with {seat} {counted} {row} {profile_columns} {counted_columns} {tables}",
             seat=_SEATS[by],
-            counted=_counted(subject) if subject else _NOTHING,
+            counted=_counted(*counted) if counted else _NOTHING,
             row=_ROW,
             profile_columns=_PROFILE_COLUMNS if reads_profile else _NOTHING,
-            counted_columns=_COUNTED_COLUMNS if subject else _NOTHING,
-            tables=_FROM_COUNTED if subject else _FROM,
+            counted_columns=_COUNTED_COLUMNS if counted else _NOTHING,
+            tables=_FROM_COUNTED if counted else _FROM,
         ),
-        params=_PARAMS[by, subject.counting if subject else None],
+        params=_PARAMS[by, counted[1] if counted else None],
         row=row,
         repeatable=True,
     )
 
 
-def _counted(subject: Subject) -> Sql:
-    return sql(
-        ", {subject}, {counted}", subject=_OF_SEAT[subject.per], counted=_COUNTED[subject.counting]
-    )
+def _counted(per: Per, counting: Counting) -> Sql:
+    return sql(", {subject}, {counted}", subject=_OF_SEAT[per], counted=_COUNTED[counting])
 
 
 def every_way() -> Iterator[Statement[..., CallerRow]]:
     """List all statements that identify a caller."""
-    subjects = [None, *(Subject(*both) for both in product(_OF_SEAT, Counting))]
-    for by, subject, reads_profile in product(By, subjects, (False, True)):
-        yield identify_by(by, subject, reads_profile=reads_profile)
+    for by, counted, reads_profile in product(
+        By, [None, *product(_OF_SEAT, Counting)], (False, True)
+    ):
+        yield identify_by(by, counted, reads_profile=reads_profile)
 
 
 class PublicCall(NamedTuple):

@@ -30,6 +30,7 @@ from sqlalchemy.orm import Session
 from shared.aws.keys import open_sealed, seal
 from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
+from shared.channels.change import delete_channel
 from shared.channels.connect_queries import (
     ADD_CHANNEL,
     ADD_STATE,
@@ -467,7 +468,7 @@ def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> Channel
         if other and other.id != channel_id:
             if not other.is_deleted:
                 raise AlreadyConnected(other.name, other.id)
-            queries.delete_channel(session, organization_id, channel_id)
+            delete_channel(session, organization_id, channel_id)
             return RENEW_CHANNEL.one(session, organization_id, other.id, **columns)
         return RENEW_CHANNEL.one(session, organization_id, channel_id, **columns)
 

@@ -6,8 +6,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.channels import customer_queries as queries
+from shared.channels.change import change_channel
 from shared.channels.errors import CustomerNameTaken, CustomerNotFound, TooManyCustomers
-from shared.channels.queries import ChannelSummary, change_channel
+from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, new_id

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from shared.channels.connection import (
 )
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.core.ids import ChannelId, OrganizationId
-from shared.db.statement import Json, NoRow, Statement, sql, to_json
+from shared.db.statement import Json, NoRow, Statement, sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +194,6 @@ OPEN = Statement(
 """Find a channel with its sealed tokens."""
 
 
-class ChannelChanges(TypedDict, total=False):
-    """What a member may change; what is left out stays."""
-
-    customer_id: str | None
-    name: str
-    picture_url: str
-    posting_times: list[dict[str, Any]]
-    timezone: str
-    disabled: bool
-    additional_settings: list[dict[str, Any]]
-
-
 class ChangedChannel(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
@@ -301,7 +289,7 @@ def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> Ch
     Raises:
         ChannelNotFound: the organization has no such channel, or deleted it.
     """
-    return _found(FIND_CHANNEL.find(session, organization_id, channel_id))
+    return found(FIND_CHANNEL.find(session, organization_id, channel_id))
 
 
 def get_channels(
@@ -345,27 +333,12 @@ def get_channel_to_open(session: Session, organization_id: UUID, channel_id: UUI
     return get_opened_channel(row)
 
 
-def change_channel(
-    session: Session, organization_id: UUID, channel_id: UUID, changes: ChannelChanges
-) -> ChannelSummary:
-    """Change a channel and return it as it is then.
+def found(channel: ChannelSummary | None) -> ChannelSummary:
+    """Return a channel that a statement found or wrote.
 
     Raises:
-        ChannelNotFound: the organization has no such channel, or deleted it.
+        ChannelNotFound: there is none.
     """
-    return _found(CHANGE_CHANNEL.find(session, organization_id, channel_id, to_json(changes)))
-
-
-def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelSummary:
-    """Mark a channel as deleted and forget its tokens; what was published through it keeps pointing at it.
-
-    Raises:
-        ChannelNotFound: the organization has no such channel, or deleted it already.
-    """
-    return _found(DELETE_CHANNEL.find(session, organization_id, channel_id))
-
-
-def _found(channel: ChannelSummary | None) -> ChannelSummary:
     if channel is None:
         raise ChannelNotFound
     return channel

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.access.connector import connector_of
 from shared.access.context import ActingMember
-from shared.channels import queries
+from shared.channels import change, queries
 from shared.channels.ask import ask
 from shared.channels.connect import NewConnection, offered, start
 from shared.channels.customers import list_customers
@@ -147,7 +147,7 @@ def delete_channel(session: Session, author: Author, channel_id: str) -> PublicC
     channel = get_channel(session, author.organization_id, channel_id)
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author, channel.id)
-    queries.delete_channel(session, author.organization_id, channel.id)
+    change.delete_channel(session, author.organization_id, channel.id)
     return PublicChannelRef(id=channel.id)
 
 

@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from shared.channels import connect, queries
+from shared.channels import connect
+from shared.channels.change import ChannelChanges, change_channel, delete_channel
 from shared.channels.customers import (
     add_customer,
     change_customer,
     delete_customer,
     rename_customer,
 )
-from shared.channels.queries import ChannelChanges
 from shared.channels.schemas import ChangeCustomer
 from shared.core.errors import Conflict, InvalidInput, NotFound
 from shared.core.ids import OrganizationId
@@ -82,11 +82,11 @@ def _connect(session: Session, at: Scene, *, again: bool) -> object:
 
 def _delete_channel(session: Session, at: Scene) -> None:
     delete_posts_of_channel(session, at.author, at.channel)
-    queries.delete_channel(session, at.organization, at.channel)
+    delete_channel(session, at.organization, at.channel)
 
 
 def _set(changes: ChannelChanges) -> UseCase:
-    return lambda session, at: queries.change_channel(session, at.organization, at.channel, changes)
+    return lambda session, at: change_channel(session, at.organization, at.channel, changes)
 
 
 def _tagged(session: Session, at: Scene) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, object_session
 
 from shared.aws.keys import open_sealed
-from shared.channels import connect, queries
+from shared.channels import connect
+from shared.channels.change import change_channel, delete_channel
 from shared.channels.connect import Finished, NewConnection, finish, start
 from shared.channels.connection import open_new_connection
 from shared.channels.connectors import Connector
@@ -378,7 +379,7 @@ class TestConnectingAgain:
         first = connected(session, organization).channel
         ids = organization.id, first.id
         DISCONNECT.run(session, *ids, sent_version=1, reason="Revoked.")
-        queries.change_channel(session, *ids, {"posting_times": [{"time": 1}], "name": "Mine"})
+        change_channel(session, *ids, {"posting_times": [{"time": 1}], "name": "Mine"})
         mastodon(respx_mock, access_token="second-token")
 
         second = connected(
@@ -399,8 +400,8 @@ class TestConnectingAgain:
         mastodon(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization).channel
-        queries.change_channel(session, organization.id, first.id, {"disabled": True})
-        queries.delete_channel(session, organization.id, first.id)
+        change_channel(session, organization.id, first.id, {"disabled": True})
+        delete_channel(session, organization.id, first.id)
         gone = row(session, first.id)
         assert (gone.access_token, gone.refresh_token, gone.details) == (b"", None, None)
 
@@ -416,7 +417,7 @@ class TestConnectingAgain:
         mastodon(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization).channel
-        queries.change_channel(session, organization.id, first.id, {"disabled": True})
+        change_channel(session, organization.id, first.id, {"disabled": True})
         again = connected(session, organization, reconnects=str(first.id)).channel
         assert again.disabled is True
 
@@ -526,7 +527,7 @@ class TestPages:
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
         connect.choose_page(somebody_of(organization), first.id, "11")
-        queries.delete_channel(session, organization.id, first.id)
+        delete_channel(session, organization.id, first.id)
         pending = connected(session, organization, "linkedin-page").channel
 
         assert connect.choose_page(somebody_of(organization), pending.id, "11").id == first.id

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from shared.aws import keys
 from shared.aws.keys import seal
 from shared.channels import queries, tokens
+from shared.channels.change import delete_channel
 from shared.channels.errors import ChannelNotFound
 from shared.channels.models import Channel
 from shared.channels.token_queries import CLAIM_REFRESH
@@ -248,7 +249,7 @@ class TestRefreshTokens:
         channel = a_bluesky_channel(session, an_organization(session))
         organization_id, channel_id = channel.organization_id, channel.id
         if gone == "deleted":
-            queries.delete_channel(session, organization_id, channel_id)
+            delete_channel(session, organization_id, channel_id)
         elif gone == "foreign":
             organization_id = an_organization(session).id
         else:

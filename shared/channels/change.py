@@ -1,0 +1,41 @@
+"""How members change and delete a channel."""
+
+from typing import Any, TypedDict
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.channels.queries import CHANGE_CHANNEL, DELETE_CHANNEL, ChannelSummary, found
+from shared.db.statement import to_json
+
+
+class ChannelChanges(TypedDict, total=False):
+    """What a member may change; what is left out stays."""
+
+    customer_id: str | None
+    name: str
+    picture_url: str
+    posting_times: list[dict[str, Any]]
+    timezone: str
+    disabled: bool
+    additional_settings: list[dict[str, Any]]
+
+
+def change_channel(
+    session: Session, organization_id: UUID, channel_id: UUID, changes: ChannelChanges
+) -> ChannelSummary:
+    """Change a channel and return it as it is then.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it.
+    """
+    return found(CHANGE_CHANNEL.find(session, organization_id, channel_id, to_json(changes)))
+
+
+def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelSummary:
+    """Mark a channel as deleted and forget its tokens; what was published through it keeps pointing at it.
+
+    Raises:
+        ChannelNotFound: the organization has no such channel, or deleted it already.
+    """
+    return found(DELETE_CHANNEL.find(session, organization_id, channel_id))
