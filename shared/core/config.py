@@ -193,15 +193,19 @@ class Settings(BaseSettings):
 
     # Email
     mail_transport: Literal["ses", "smtp", "none"] = _setting(
-        "ses", "How emails are sent. `none`: accounts are active at once.", "auth, digest"
+        "ses",
+        "How emails are sent. `none`: accounts are active at once.",
+        "everything that sends email",
     )
-    mail_from: str = _setting("Roost <roost@localhost>", "Sender.", "auth, digest")
-    smtp_host: str = _setting("", "SMTP server, with `MAIL_TRANSPORT=smtp`.", "auth, digest")
-    smtp_port: int = _setting(587, "SMTP port.", "auth, digest")
+    mail_from: str = _setting("Roost <roost@localhost>", "Sender.", "everything that sends email")
+    smtp_host: str = _setting(
+        "", "SMTP server, with `MAIL_TRANSPORT=smtp`.", "everything that sends email"
+    )
+    smtp_port: int = _setting(587, "SMTP port.", "everything that sends email")
     smtp_security: Literal["starttls", "tls", "none"] = _setting(
-        "starttls", "SMTP transport security.", "auth, digest"
+        "starttls", "SMTP transport security.", "everything that sends email"
     )
-    smtp_user: str = _setting("", "SMTP user; empty: no login.", "auth, digest")
+    smtp_user: str = _setting("", "SMTP user; empty: no login.", "everything that sends email")
     smtp_secret_name: str = _setting(
         "", "Secret with `smtpPassword`, needed with `SMTP_USER`.", "everything that sends email"
     )
