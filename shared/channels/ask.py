@@ -1,4 +1,4 @@
-"""How a channel's platform is asked something while a member waits: with a renewed token if the old one has ended."""
+"""Sends a request to a channel's platform while a member waits, with a renewed token if the old one has expired."""
 
 import time
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from shared.providers.http import Api
 
 T = TypeVar("T")
 
-MEMBER_WAITS = timedelta(seconds=25)  # API Gateway gives up after 30 s
+MEMBER_WAITS = timedelta(seconds=25)  # API Gateway times out after 30 s
 
 
 def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, Api], T]) -> T:
-    """Put a question to a channel's platform; no transaction is open meanwhile.
+    """Call `question` with a connection to a channel's platform; no transaction is open meanwhile.
 
-    `question` may be put twice, so it must not create anything.
+    `question` may be called twice, so it must not create anything.
 
     Raises:
         ChannelNotFound: there is no such channel.
-        AppError: the platform refused or did not answer, in its own words.
+        AppError: the platform refused, with its own reason, or did not answer.
     """
     until = time.monotonic() + MEMBER_WAITS.total_seconds()
     channel = _read(organization_id, channel_id)

@@ -1,4 +1,4 @@
-"""What happens when a platform sends a browser back: finish, ask first, or say why not; as a page, until the console does it."""
+"""Handles a browser that returns from a platform: finishes, asks for consent, or refuses, with HTML until the console does it."""
 
 import json
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _SCOPES_REFUSED = "invalid_scope"
 
 @dataclass(frozen=True, slots=True)
 class HtmlAnswer:
-    """A page and its status; with `location`, the browser goes on there."""
+    """An HTML page with its status; with `location`, the browser is redirected."""
 
     html: str
     status: int = HTTPStatus.OK
@@ -40,9 +40,9 @@ class HtmlAnswer:
 
 
 def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> HtmlAnswer:
-    """Answer a browser that a platform, or our own start, has sent here.
+    """Answer a browser that a platform, or our own start, has redirected here.
 
-    `query` is the address's; `browser` the secret in the browser's cookie.
+    `query` is the address's query; `browser` is the secret in the browser's cookie.
 
     Raises:
         ProviderNotFound: there is no such platform.
@@ -73,14 +73,14 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> HtmlA
 
 
 def _ask_wider(slug: str, state: str, browser: str | None) -> None:
-    """Start again with broader scopes; only in the browser that started, so that a link cannot trigger it."""
+    """Start again with broader scopes, only in the browser that started, so that a link cannot trigger it."""
     pending = find_pending(slug, state)
     if was_started_by(pending, browser):
         ask_wider(pending)
 
 
 def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> HtmlAnswer:
-    """Answer a page's form: the consent to go on, the fields of an account, or the chosen page.
+    """Answer a form: the consent, the fields of an account, or the chosen platform page.
 
     `browser` is the secret in the browser's cookie.
 
@@ -158,7 +158,7 @@ def _finished(spec: ProviderSpec, finished: Finished) -> HtmlAnswer:
 
 
 def _not_started(spec: ProviderSpec, state: str, error: NotStarted) -> HtmlAnswer:
-    """Tell a page that is loaded again after it was finished, where all is well, from a state that does not hold."""
+    """Distinguish a reload after a finished connection, which is fine, from an invalid state."""
     channel = find_finished(spec.slug, state)
     if channel is None:
         return HtmlAnswer(html.refused_page(spec.name, error), error.status)
@@ -175,7 +175,7 @@ def _hold_not_refused(spec: ProviderSpec, query: Mapping[str, str]) -> None:
     """Check that the member agreed on the platform's page.
 
     Raises:
-        PlatformRefused: they did not, or the platform found something wrong; in its words.
+        PlatformRefused: they did not, or the platform refused, with its own reason.
     """
     code = query.get("error") or (_DENIED if "denied" in query else "")
     if not code:

@@ -1,4 +1,4 @@
-"""What a browser is shown when a platform sends it back, until the console does that: plain pages without scripts."""
+"""The HTML for a browser that returns from a platform, without scripts, until the console replaces it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from shared.providers.spec import FormField
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The organization that a connection is for: its name, which its members chose, and since when it exists."""
+    """The organization of a connection: its name, which its members chose, and its creation time."""
 
     name: str
     since: datetime
 
 
-# Nothing is loaded and nothing runs; forms go back to where the page came from.
+# Nothing is loaded and no script runs; forms are sent to the page's own address.
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
-    "referrer-policy": "same-origin",  # the address holds the platform's code: no other site sees it
+    "referrer-policy": "same-origin",  # the address contains the platform's code, so no other site may see it
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
 
 
 def connected_page(channel: str, platform: str, *, return_url: str | None) -> str:
-    """Return which account was connected."""
+    """Return the page that shows which account was connected."""
     onward = (
         f'<p><a href="{escape(return_url)}">Go on</a></p>'
         if return_url
@@ -44,7 +44,7 @@ def connected_page(channel: str, platform: str, *, return_url: str | None) -> st
 
 
 def finished_page(channel: str, platform: str, *, needs_page: bool) -> str:
-    """Report that an account was connected before, and that nothing is wrong."""
+    """Return the page for an account that was already connected."""
     onward = (
         "Its page is not chosen yet. Open it in your list of channels to choose one."
         if needs_page
@@ -57,7 +57,7 @@ def finished_page(channel: str, platform: str, *, needs_page: bool) -> str:
 
 
 def refused_page(platform: str, error: AppError) -> str:
-    """Explain why an account was not connected, in the platform's own words."""
+    """Return the page with the platform's reason why an account was not connected."""
     evidence = "".join(
         f"<p><code>{escape(problem.code)}</code> {escape(problem.message)}</p>"
         for problem in error.problems
@@ -70,7 +70,7 @@ def refused_page(platform: str, error: AppError) -> str:
 
 
 def consent_page(platform: str, asking: Asking, hidden: Mapping[str, str]) -> str:
-    """Ask a browser that did not start the connection whether it is meant."""
+    """Return the page that asks a browser that did not start the connection for consent."""
     return html_page(
         f"Connect your {platform} account to {asking.name}?",
         f"{_started_elsewhere(asking, 'the account you just signed in to')}"
@@ -87,9 +87,9 @@ def form_page(
     is_starter: bool,
     refused: AppError | None = None,
 ) -> str:
-    """Ask for what connects an account; after a refusal, explain it and ask again.
+    """Return the form for connecting an account, after a refusal with its reason.
 
-    A browser that did not start the connection (`is_starter` is False) is told who would publish as the account.
+    A browser that did not start the connection (`is_starter` is False) is shown who would publish as the account.
     """
     why = f"<p><strong>{escape(refused.message)}</strong></p>" if refused else ""
     inputs = "".join(_input(field) for field in fields)
@@ -105,7 +105,7 @@ def form_page(
 def choose_page_page(
     platform: str, pages: Sequence[PlatformPage], hidden: Mapping[str, str]
 ) -> str:
-    """Ask which of an account's pages the channel is."""
+    """Return the form for choosing one of an account's platform pages."""
     if not pages:
         return html_page(
             f"{platform} is connected, but has no page",
@@ -126,7 +126,7 @@ def choose_page_page(
 def _started_elsewhere(asking: Asking, account: str) -> str:
     since = f"{asking.since.day} {asking.since:%B %Y}"
     return (
-        f"<p>This connection was started elsewhere. If you go on, the members of "
+        f"<p>This connection was started elsewhere. If you continue, the members of "
         f"<strong>{escape(asking.name)}</strong>, here since {since}, can publish as {account}. "
         f"They chose that name themselves, and nobody has checked it. "
         f"If you do not know them, close this page.</p>"

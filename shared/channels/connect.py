@@ -1,18 +1,17 @@
-"""How an account becomes a channel: start, come back, choose a page; each step refuses what could not be posted to.
+"""Connects an account as a channel: start, return, choose a platform page. Each step refuses accounts that cannot be posted to.
 
-Who may finish: the holder of the state, 256 bits that live for an hour and work once. That alone would let somebody
-send their own consent link to a stranger and get the stranger's account. So the browser that starts gets a cookie, and
-only when it is the one that comes back is the connection finished at once; any other browser is first told which
-organization will post as its account, and must agree. (An API client may start for a customer: that is the other one.)
-A form has no such step in between, so where a browser started it, only that browser fills it in; where a program did, the
-form itself names the organization. The member who started must still be allowed to connect channels when it is finished: their
-role, and the session, API key or grant they started with, are judged when they come back and again when the channel is
-stored, since asking the platform takes seconds.
+The state proves the right to finish: 256 bits that are valid once within an hour. With the state alone, somebody could send
+their own consent link to a stranger and get the stranger's account. So the starting browser gets a cookie, and only in that
+browser is the connection finished immediately; any other browser is first shown which organization will post as its account,
+and must agree. (An API client may start for a customer, who uses another browser.) A form has no such step, so if a browser
+started it, only that browser can fill it in; if a program did, the form itself names the organization. The member who started
+must still be allowed to connect channels at the end: their role, and the session, API key or grant with which they started,
+are checked on return and again when the channel is stored, because requests to the platform take seconds.
 
-A channel that exists is renewed only by a request that names it: an account that merely turns out to be connected
-already is refused. The team is told whenever the tokens or the server of a channel change.
+An existing channel is renewed only by a request that names it; otherwise an account that is already connected is refused. The
+team is notified whenever the tokens or the server of a channel change.
 
-Nothing here holds a transaction open while a platform is asked.
+No transaction is open during requests to a platform.
 """
 
 import json
@@ -84,7 +83,7 @@ STATE_LIFETIME = timedelta(hours=1)
 
 
 class _Step(StrEnum):
-    """What a state is still good for. What was finished is kept for its hour, to tell a reload from a failure."""
+    """The next step that a state allows. A finished state is kept for its hour, to distinguish a reload from a failure."""
 
     CONNECT = "connect"
     CHOOSE_PAGE = "choose_page"
@@ -93,11 +92,11 @@ class _Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewConnection:
-    """What a member asks for when they start.
+    """A member's request to connect.
 
-    `instance` is the server to connect to, where the platform has several. `reconnects` names the channel that is
-    connected again, by our id or its `remote_id`. `return_url` is where the member goes on afterwards. `zone` is what
-    `default_posting_times` takes. `browser` is the secret in the starting browser's cookie, None for a program.
+    `instance` is the server, if the platform has several. `reconnects` is the channel to reconnect, by our id or its
+    `remote_id`. `return_url` is the address for the browser afterwards. `zone` is for `default_posting_times`. `browser` is the
+    secret in the starting browser's cookie, None for a program.
     """
 
     zone: str | int
@@ -117,9 +116,9 @@ _NO_STATE = FieldProblem(
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A channel that was connected. `pages` are to be chosen from while `channel.needs_page`.
+    """A connected channel. The member must choose from `pages` while `channel.needs_page`.
 
-    `page_state` is the right to choose one without being signed in, as the state was.
+    `page_state` is the right to choose one without being signed in, like the state.
     """
 
     channel: ChannelSummary
@@ -132,7 +131,7 @@ def offered(slug: str) -> Provider:
     """Return a provider that members may connect to.
 
     Raises:
-        ProviderNotFound: there is none of that name, or the operator hides it.
+        ProviderNotFound: there is no such platform, or the operator turned it off.
     """
     known = [one for one in slugs() if one not in settings().hidden_providers]
     if slug not in known:
@@ -141,14 +140,14 @@ def offered(slug: str) -> Provider:
 
 
 def redirect_uri(slug: str) -> str:
-    """Return where platforms send the member's browser back to."""
+    """Return the redirect address for platforms."""
     return f"{settings().console_url}/integrations/social/{slug}"
 
 
 def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
-    """Begin connecting, and return the address that the member's browser must go to.
+    """Start connecting, and return the address that the member's browser must open.
 
-    For a platform that is connected by a form it is our own page with the form.
+    For a platform with a form, it is our own HTML page with the form.
 
     Raises:
         ProviderNotFound: there is no such platform.
@@ -188,12 +187,12 @@ def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
 
 
 def ask_wider(pending: PendingConnection) -> None:
-    """Start again with broader scopes, where the platform does not accept the requested ones.
+    """Start again with broader scopes if the platform does not accept the requested ones.
 
-    Returns where it has no wider ones; the first state is of no use any more where it has.
+    Returns if there are no broader scopes; otherwise the first state is no longer valid.
 
     Raises:
-        AskAgain: where the member is to agree.
+        AskAgain: has the address at which the member must agree.
         AppError: the platform refused, in its own words.
     """
     remembered = _remembered(pending)
@@ -225,7 +224,7 @@ def ask_wider(pending: PendingConnection) -> None:
 def _sealed(
     organization_id: UUID, remember: Mapping[str, Any], authorization: Authorization
 ) -> bytes:
-    """Seal what is needed when the member's browser comes back."""
+    """Seal the data for the return of the member's browser."""
     kept = json.dumps({**remember, "provider": dict(authorization.remember)})
     return seal(kept, organization_id)
 
@@ -240,7 +239,7 @@ def _adding_state(
     reconnects: UUID | None,
     return_url: str | None = None,
 ) -> Callable[[Session], object]:
-    """Return what stores a state; `remember` is sealed already."""
+    """Return the parameters that store a state; `remember` is already sealed."""
     return lambda session: ADD_STATE.run(
         session,
         connector.organization_id,
@@ -256,10 +255,10 @@ def _adding_state(
 
 
 def find_pending(slug: str, state: str) -> PendingConnection:
-    """Read what a state stands for, without using it up.
+    """Read a state's connection without using it up.
 
     Raises:
-        NotStarted: nothing, or not any more.
+        NotStarted: the state is unknown or no longer valid.
     """
     pending = _find_state(slug, state)
     if pending is None or _remembered(pending)["step"] == _Step.FINISHED:
@@ -268,7 +267,7 @@ def find_pending(slug: str, state: str) -> PendingConnection:
 
 
 def find_finished(slug: str, state: str) -> ChannelSummary | None:
-    """Find the channel that a state was finished as; None: it was not, or the channel does not work any more."""
+    """Find the channel of a finished state; None if it is not finished, or the channel no longer works."""
     pending = _find_state(slug, state)
     if pending is None or _remembered(pending)["step"] != _Step.FINISHED:
         return None
@@ -280,7 +279,7 @@ def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProble
     """Check that the code or form fields that `connect` needs are present.
 
     Raises:
-        InvalidInput: there is not; what is `missing` besides is named too.
+        InvalidInput: they are missing; lists `missing` fields too.
     """
     problems = list(missing)
     if not code and isinstance(spec.auth, Fields):
@@ -300,15 +299,15 @@ def require_code(spec: ProviderSpec, code: str, *, missing: Sequence[FieldProble
 
 
 def was_started_by(pending: PendingConnection, browser: str | None) -> bool:
-    """Return whether the browser that holds the secret `browser` is the one that started."""
+    """Return whether the browser with the secret `browser` started the connection."""
     started_by = _remembered(pending)["browser"]
     return bool(browser) and started_by == hash_secret(str(browser)).hex()
 
 
 def check_form_browser(pending: PendingConnection, browser: str | None) -> None:
-    """Check that the browser that holds the secret `browser` may fill in the form.
+    """Check that the browser with the secret `browser` may fill in the form.
 
-    A connection that a program started is meant for somebody else's browser, so any may.
+    A connection that a program started is for another person's browser, so any browser may.
 
     Raises:
         OtherBrowser: another browser started.
@@ -325,18 +324,19 @@ def finish(
     caller: Connector | None = None,
     zone: str | int | None = None,
 ) -> Finished:
-    """Turn the platform's code, or the form's fields as JSON, into a channel.
+    """Connect a channel with the platform's code, or the form's fields as JSON.
 
-    `caller` is who is signed in, if anybody is: another organization's state is not theirs to finish. A code is
-    used up by the first try, so its state is too; a form may be filled in again until it is right.
+    `caller` is the signed-in member, if any, who cannot finish another organization's state. The first try uses up a code
+    and its state; a form can be filled in again until it is right.
 
     Raises:
         InvalidInput: there is no code.
-        NotStarted: the state is unknown, used, over, or another organization's, or the member who started it may no longer connect channels.
-        MayNotConnect: the caller may no longer.
-        OtherAccount: a channel is connected again, but the account is another.
-        AlreadyConnected: the account is a channel already, and this is no request to connect it again.
-        AskAgain: the platform wants wider scopes; the member is to agree once more.
+        NotStarted: the state is unknown, used, expired or another organization's, or the member who started it may no longer
+            connect channels.
+        MayNotConnect: the caller may no longer connect channels.
+        OtherAccount: the channel to reconnect has another account.
+        AlreadyConnected: the account is already a channel, and this is not a request to reconnect it.
+        AskAgain: the platform requires broader scopes, and the member must agree again.
         AppError: the platform refused, in its own words.
     """
     spec = offered(slug).spec
@@ -392,11 +392,11 @@ def connect_by_form(
     zone: str | int,
     reconnects: str | None = None,
 ) -> Finished:
-    """Connect with a form's fields (JSON) in one go, without a start.
+    """Connect with a form's fields (JSON) in one step, without a start.
 
     Raises:
-        InvalidInput: a field is missing or does not look right, or the platform is not connected by a form.
-        MayNotConnect: the caller lost the right to while the platform was asked.
+        InvalidInput: a field is missing or invalid, or the platform has no form.
+        MayNotConnect: the caller lost the right during the request to the platform.
         AppError: as `finish`.
     """
     organization_id = connector.organization_id
@@ -434,12 +434,12 @@ def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[PlatformPage
 
 
 def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> ChannelSummary:
-    """Make a channel the page that the member chose.
+    """Connect a channel to the platform page that the member chose.
 
     Raises:
-        PageChosen: the channel is a page already.
-        MayNotConnect: the member lost the right to while the platform was asked.
-        AlreadyConnected: the organization has that page as another channel.
+        PageChosen: the channel already has a page.
+        MayNotConnect: the member lost the right during the request to the platform.
+        AlreadyConnected: the page is another channel of the organization.
         AppError: the platform refused, in its own words.
     """
     organization_id = connector.organization_id
@@ -457,7 +457,7 @@ def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> Channel
         "root_remote_id": pending.remote_id,
         "needs_page": False,
     }
-    # The page is reached with the account's token, where it has none of its own.
+    # A page without its own token uses the account's.
     columns["refresh_token"] = columns["refresh_token"] or pending.refresh_token
 
     def save(session: Session) -> ChannelSummary:
@@ -478,10 +478,10 @@ def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> Channel
 
 
 def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelSummary:
-    """Choose a page with the right that `Finished.page_state` gives.
+    """Choose a page with `Finished.page_state`.
 
     Raises:
-        NotStarted: the state gives no such right, or not any more.
+        NotStarted: the state does not allow it, or no longer.
         AppError: as `choose_page`.
     """
     pending = find_pending(slug, state)
@@ -500,13 +500,13 @@ def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A finished connection, ready to be stored: its tokens are sealed already, which may have asked the key service."""
+    """A finished connection, ready to be stored. Its tokens are already sealed, which may need the key service."""
 
     slug: str
     remote_id: str
     columns: Mapping[str, Any]
-    server: str | None  # the account's own, where there are several
-    server_before: str | None  # of the channel that is connected again
+    server: str | None  # the account's server, if there are several
+    server_before: str | None  # of the channel to reconnect
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,7 +527,7 @@ def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> Channel
 
 
 def _instance_of(organization_id: UUID, channel: ChannelSummary) -> str | None:
-    """Return the server a channel lives on, so that connecting it again goes there."""
+    """Return a channel's server for reconnecting it."""
     with read_only() as session:
         opened = queries.get_channel_to_open(session, organization_id, channel.id)
     if not opened.details:
@@ -537,7 +537,7 @@ def _instance_of(organization_id: UUID, channel: ChannelSummary) -> str | None:
 
 
 def _find_state(slug: str, state: str) -> PendingConnection | None:
-    if "\0" in state:  # which the database could not even look for
+    if "\0" in state:  # a value that the database cannot search for
         return None
     with read_only() as session:
         return find_state(session, state, slug)
@@ -563,9 +563,7 @@ def _connect(
     again: ChannelSummary | None,
 ) -> _Made:
     try:
-        seal(
-            "", organization_id
-        )  # fetches the data key: a code that was used up is not there twice
+        seal("", organization_id)  # fetches the data key first, because a code works only once
         acting, api = open_new_connection(
             slug, deadline=time.monotonic() + MEMBER_WAITS.total_seconds()
         )
@@ -596,7 +594,7 @@ def _connect(
 def _same_account(
     acting: Provider, api: Api, connection: Connection, channel: ChannelSummary
 ) -> tuple[Connection, str | None]:
-    """Check that a channel that is connected again is what it was; a page is reached through its account.
+    """Check that a reconnected channel has the same account; a page is reached through its account.
 
     Returns:
         The connection, of the page where the channel is one, and the account through which the page was reached.
@@ -615,7 +613,7 @@ def _same_account(
 
 
 def _valid(connection: Connection, acting: Provider) -> Connection:
-    """Check that the connection can be posted through: an empty token or id would fail at the first post.
+    """Check that the connection can be used: an empty token or id would fail at the first post.
 
     Raises:
         PlatformUnavailable: the platform left one of them out.
@@ -653,7 +651,7 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
 
 
 def _notify_renewed(session: Session, channel: ChannelSummary, made: _Made, user_id: UUID) -> None:
-    """Notify the team, so that a channel cannot be taken over unnoticed."""
+    """Notify the team, so that nobody can take over a channel unnoticed."""
     user = FIND_USER_NAME.find(session, user_id)
     who = user.name if user else "Somebody"
     words = (
@@ -694,7 +692,7 @@ def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[s
 
 
 def _finished(channel: ChannelSummary, connector: Connector, return_url: str | None) -> Finished:
-    """Add the pages to choose from. That they cannot be listed just now undoes nothing: they can be asked for again."""
+    """Add the pages to choose from. If they cannot be listed now, they can be requested later."""
     if not channel.needs_page:
         return Finished(channel, return_url=return_url)
     try:
@@ -710,7 +708,7 @@ def _finished(channel: ChannelSummary, connector: Connector, return_url: str | N
 
 
 def _sealed_step(step: _Step, organization_id: UUID) -> bytes:
-    """Seal what there is to remember once the channel is there. Not in a transaction: it may ask the key service."""
+    """Seal the data to keep after connecting. Do not call this in a transaction: it may need the key service."""
     remember: dict[str, Any] = {"provider": {}, "zone": "UTC", "browser": None, "step": step}
     return seal(json.dumps(remember), organization_id)
 
@@ -718,7 +716,7 @@ def _sealed_step(step: _Step, organization_id: UUID) -> bytes:
 def _add_state_of(
     session: Session, channel: ChannelSummary, connector: Connector, state: str, remember: bytes
 ) -> None:
-    """Keep a state that stands for a channel which is there already."""
+    """Store a state for an existing channel."""
     add = _adding_state(
         connector,
         state,
@@ -739,7 +737,7 @@ def _with_pages(acting: Provider) -> CanListPages:
 
 
 def _refused(error: ProviderError, slug: str, step: str) -> AppError:
-    """Keep the platform's own words with the failed connection, and hand them on."""
+    """Log the platform's reason with the failed connection, and return the refusal."""
     log.warning(
         "channel.connect_failed",
         extra={

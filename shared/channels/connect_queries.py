@@ -1,7 +1,7 @@
-"""Which statements lead from a connection under way to a channel?
+"""The statements that turn a pending connection into a channel.
 
-The state of a connection is what proves the right to it, so the statements about it cross organizations; and it holds only
-while the member who began may still connect channels.
+The state of a connection proves the right to it, so its statements cross organizations. It is valid only while the member who
+started may still connect channels.
 """
 
 from datetime import datetime
@@ -42,7 +42,7 @@ ADD_STATE = Statement(
     params=NewState,
     row=NoRow,
 )
-"""Remember a connection under way."""
+"""Store a pending connection."""
 
 
 class OneState(NamedTuple):
@@ -91,7 +91,7 @@ FIND_STATE = Statement(
     params=OneState,
     row=StateRow,
 )
-"""Find a connection under way, without using it up."""
+"""Find a pending connection without using it up."""
 
 USE_STATE = Statement(
     "use_oauth_state",
@@ -99,7 +99,7 @@ USE_STATE = Statement(
     params=OneState,
     row=NoRow,
 )
-"""Use up a connection under way: of two who try at once, one deletes the row."""
+"""Use up a pending connection; only one of two concurrent requests deletes the row."""
 
 
 class Account(NamedTuple):
@@ -109,7 +109,7 @@ class Account(NamedTuple):
 
 
 class KnownAccount(NamedTuple):
-    """The channel that an account is or was. `is_in_use`: posts can go out through it."""
+    """An account's present or former channel. `is_in_use`: it can publish posts."""
 
     id: ChannelId
     name: str
@@ -133,11 +133,11 @@ LOCK_ACCOUNT = Statement(
     params=Account,
     row=KnownAccount,
 )
-"""Find and lock the row of an account, the living one before the last deleted one."""
+"""Find and lock an account's row: the existing one, otherwise the last deleted one."""
 
 
 class NewAccess(NamedTuple):
-    """`refresh_token` None: the one that is stored stays."""
+    """`refresh_token` None keeps the stored one."""
 
     organization_id: UUID
     channel_id: UUID
@@ -174,7 +174,7 @@ RENEW_CHANNEL = Statement(
     params=NewAccess,
     row=ChannelSummary,
 )
-"""Give a channel a new connection, wherever it was: deleted, disconnected, or fine."""
+"""Give a channel a new connection, whether it is deleted, disconnected or working."""
 
 
 class NewChannel(NamedTuple):
@@ -215,7 +215,7 @@ ADD_CHANNEL = Statement(
     params=NewChannel,
     row=ChannelSummary,
 )
-"""Add a channel; no row: the same account was added meanwhile, whose channel stays as it is."""
+"""Add a channel; no row: the same account was added meanwhile, and its channel stays unchanged."""
 
 
 class OfUser(NamedTuple):

@@ -1,7 +1,7 @@
-"""How a connection to a platform's API is opened: from a channel's sealed tokens to the provider and its `Api`.
+"""Opens a connection to a platform's API from a channel's sealed tokens.
 
-Nothing here touches the database. A caller selects `OPENED_CHANNEL` in whatever statement it needs anyway, turns the
-row into an `OpenedChannel`, and opens the connection outside its transaction, because unsealing may ask the key service.
+This module does not use the database. A caller selects `OPENED_CHANNEL` in its own statement, converts the row to an
+`OpenedChannel`, and opens the connection outside its transaction, because unsealing may need the key service.
 """
 
 import functools
@@ -33,8 +33,8 @@ from shared.providers.http import (
 from shared.providers.registry import provider
 from shared.providers.spec import Fields, ProviderSpec
 
-LONGEST_REQUEST = timedelta(minutes=10)  # a video on its way to a slow server
-# A batch of ten posts goes out in parallel threads; each keeps one connection, uploads open a second one.
+LONGEST_REQUEST = timedelta(minutes=10)  # for uploading a video to a slow server
+# A batch of ten posts is published in parallel threads; each keeps one connection, uploads open a second one.
 _LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepalive_expiry=30)
 
 OPENED_CHANNEL = sql("""
@@ -42,7 +42,7 @@ OPENED_CHANNEL = sql("""
     c.access_token, c.refresh_token, c.details, c.named_host, c.account_settings, c.token_version,
     c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at
 """)
-"""The columns of an `OpenedChannelRow`, of a table `channels c`, in whatever statement selects them."""
+"""The columns of an `OpenedChannelRow` of `channels c`, for any statement."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,7 +70,7 @@ class OpenedChannelRow:
 
 @dataclass(frozen=True, slots=True)
 class OpenedChannel:
-    """A channel as acting for it needs it: who it is, its sealed tokens, and whether it may act at all."""
+    """A channel with its identity, its sealed tokens, and its status."""
 
     id: ChannelId
     organization_id: OrganizationId
@@ -92,7 +92,7 @@ class OpenedChannel:
 
 
 def get_opened_channel(row: OpenedChannelRow) -> OpenedChannel:
-    """Return the channel of a row that may hold more."""
+    """Return the channel of a row that may have more columns."""
     return OpenedChannel(
         id=ChannelId(row.channel_id),
         organization_id=OrganizationId(row.organization_id),
@@ -125,7 +125,7 @@ def open_connection(
 
     Raises:
         AppMisconfigured: this server has no credentials for the platform.
-        ChannelDisconnected: the channel holds no token any more.
+        ChannelDisconnected: the channel no longer has a token.
         CannotOpen: the tokens were sealed for another organization.
     """
     acting = provider(channel.provider)
@@ -161,8 +161,8 @@ def open_new_connection(slug: str, *, deadline: float | None = None) -> tuple[Pr
 def http_client(spec: ProviderSpec) -> httpx.Client:
     """Return the process's client for a platform, with its connections.
 
-    Where a member can name the server (an instance, or an address in the form), it is the guarded one, which reaches
-    public addresses only; the other platforms' addresses are ours to choose.
+    If members can choose the server (an instance, or an address in the form), it is the guarded client, which only calls
+    public addresses; for other platforms we choose the addresses.
     """
     if spec.members_name_servers:
         return _guarded()
@@ -170,13 +170,13 @@ def http_client(spec: ProviderSpec) -> httpx.Client:
 
 
 def our_application(spec: ProviderSpec) -> AppCredentials:
-    """Return our application's credentials on a platform; empty where the platform needs none.
+    """Return our application's credentials on a platform; empty if the platform needs none.
 
     Raises:
         AppMisconfigured: the providers' secret lacks them.
     """
     if isinstance(spec.auth, Fields) or not spec.auth.client_id_setting:
-        return AppCredentials()  # without asking for a secret that may not be there
+        return AppCredentials()  # without reading a secret that may not exist
     return app_credentials(spec, secret(settings().providers_secret_name))
 
 

@@ -1,7 +1,7 @@
-"""Who connects a channel, with which proof, and may they still?
+"""The members who connect channels, and whether they still may.
 
-Connecting takes minutes and ends in a browser that need not be signed in, so the right to it is judged again whenever
-it is used: the member's role, and the session, API key or grant that began it.
+Connecting takes minutes and ends in a browser that need not be signed in, so the right to it is checked again whenever it is
+used: the member's role, and the session, API key or grant that started it.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from shared.identity.queries import LIVE_LOGIN
 from shared.organizations.models import Role
 from shared.organizations.queries import KEY_WRITES, LIVE_KEY
 
-MAY_CONNECT = (Role.OWNER, Role.ADMIN, Role.EDITOR)  # as the policy of the routes that start
+MAY_CONNECT = (Role.OWNER, Role.ADMIN, Role.EDITOR)  # as in the policy of the starting routes
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A member who connects a channel, and what proves it: exactly one of session, API key and grant.
+    """A member who connects a channel, and their proof: exactly one of session, API key and grant.
 
-    `user_id` of a key is the member who made it. `impersonated_by` is the super admin whose session it is.
+    For an API key, `user_id` is the member who created it. `impersonated_by` is the super admin whose session it is.
     """
 
     organization_id: UUID
@@ -36,7 +36,7 @@ class Connector:
     grant_id: UUID | None = None
 
     def columns(self) -> dict[str, Any]:
-        """Return what a state remembers of it besides the organization."""
+        """Return the values that a state stores, except the organization."""
         return {name: getattr(self, name) for name in _KEPT}
 
 
@@ -46,7 +46,7 @@ _KEPT = ("user_id", "session_id", "impersonated_by", "api_key_id", "grant_id")
 def still_may_connect(who: str) -> Sql:
     """Return the condition that the connector in the row `who` may still connect channels.
 
-    A row without a proof never does: it was stored before proofs were.
+    A row without a proof does not count, because it was stored before proofs existed.
     """
     return sql(
         """exists (
@@ -127,7 +127,7 @@ def require_may_connect(session: Session, connector: Connector) -> None:
     """Check that a caller may still connect channels, in the transaction that stores one.
 
     Raises:
-        MayNotConnect: they lost the role, or what proved it ended, while the platform was asked.
+        MayNotConnect: their role or proof ended during the request to the platform.
     """
     if not may_connect(session, connector):
         raise MayNotConnect

@@ -1,4 +1,4 @@
-"""Which statements read and write an organization's customers?"""
+"""The statements that read and write an organization's customers."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -75,7 +75,7 @@ HOLD_CUSTOMER_BY_NAME = Statement(
     params=CustomerName,
     row=Id,
 )
-"""Find a customer, who stays until the transaction ends."""
+"""Find a customer and lock it until the transaction ends."""
 
 
 class OneCustomer(NamedTuple):
@@ -91,7 +91,7 @@ HOLD_CUSTOMER = Statement(
     params=OneCustomer,
     row=Id,
 )
-"""Find a customer by id, who stays until the transaction ends."""
+"""Find a customer by id and lock it until the transaction ends."""
 
 RENAME_CUSTOMER = Statement(
     "rename_customer",
@@ -111,4 +111,4 @@ DELETE_CUSTOMER = Statement(
     params=OneCustomer,
     row=NoRow,
 )
-"""Delete a customer; its channels stay, and are nobody's then."""
+"""Delete a customer. Its channels stay, without a customer."""

@@ -1,4 +1,4 @@
-"""For whom channels are: an organization's customers, who group them."""
+"""An organization's customers, by which channels are grouped."""
 
 from uuid import UUID
 
@@ -28,7 +28,7 @@ def add_customer(session: Session, organization_id: UUID, name: str) -> Customer
 
     Raises:
         CustomerNameTaken: there is one of that name.
-        TooManyCustomers: there are as many as there may be.
+        TooManyCustomers: the organization has reached its limit.
     """
     lock_organization(session, OrganizationId(organization_id))
     if queries.COUNT_CUSTOMERS.one(session, organization_id).total >= MOST_CUSTOMERS:
@@ -59,7 +59,7 @@ def rename_customer(
 
 
 def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) -> None:
-    """Delete a customer; its channels stay, and are nobody's then.
+    """Delete a customer. Its channels stay, without a customer.
 
     Raises:
         CustomerNotFound: the organization has no such customer.
@@ -71,13 +71,13 @@ def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) 
 def change_customer(
     session: Session, organization_id: UUID, channel_id: UUID, wanted: ChangeCustomer
 ) -> ChannelSummary:
-    """Set a channel's customer; a name that no customer has yet makes one.
+    """Set a channel's customer; a new name creates the customer.
 
     Raises:
-        InvalidInput: both are said, or neither.
+        InvalidInput: both are given, or neither.
         ChannelNotFound: the organization has no such channel.
         CustomerNotFound: the organization has no such customer.
-        TooManyCustomers: there are as many as there may be.
+        TooManyCustomers: the organization has reached its limit.
     """
     if len(wanted.model_fields_set) != 1:
         words = (

@@ -1,4 +1,4 @@
-"""Which failures of channels are anticipated, and how a platform's refusal reads to a member who is connecting."""
+"""The refusals of channels, and the conversion of a platform's refusal for a member who is connecting."""
 
 import difflib
 from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ class ChannelNotFound(NotFound):
 
 
 class ChannelsNotFound(NotFound):
-    """Some of the channels that were named are not in this organization; `ids` are those."""
+    """Some of the given channels are not in this organization; `ids` lists them."""
 
     code = "channel_not_found"
 
@@ -71,7 +71,7 @@ class CustomerNameTaken(Conflict):
 
 
 class TooManyCustomers(Conflict):
-    """The organization has as many customers as it may."""
+    """The organization has the maximum number of customers."""
 
     code = "too_many_customers"
 
@@ -94,7 +94,7 @@ class ProviderNotFound(NotFound):
 
 
 class NotStarted(Conflict):
-    """The connection was not started by this organization, is used up, or took longer than an hour."""
+    """The connection was not started by this organization, is already finished, or took longer than an hour."""
 
     code = "connection_not_started"
 
@@ -105,7 +105,7 @@ class NotStarted(Conflict):
 
 
 class MayNotConnect(Forbidden):
-    """The caller's role, session, key or grant ended while the platform was asked."""
+    """The caller's role, session, API key or grant ended during the request to the platform."""
 
     code = "may_not_connect"
 
@@ -117,7 +117,7 @@ class MayNotConnect(Forbidden):
 
 
 class OtherAccount(Conflict):
-    """A channel is connected again with another account than its own."""
+    """A channel is reconnected with another account than its own."""
 
     code = "other_account"
 
@@ -165,13 +165,13 @@ class OtherBrowser(Forbidden):
 
 
 class NoPages(Conflict):
-    """The account manages no page that could be posted to, or the platform has no pages."""
+    """The account manages no page for posting, or the platform has no pages."""
 
     code = "no_pages"
 
 
 class PageChosen(Conflict):
-    """The channel is a page already, or needs none."""
+    """The channel already has a page, or needs none."""
 
     code = "page_chosen"
 
@@ -208,29 +208,29 @@ class PlatformRefused(Conflict):
 
 
 class AccessEnded(PlatformRefused):
-    """The platform does not let us act for the account any more: it must be connected again."""
+    """The platform no longer lets us act for the account, which must be reconnected."""
 
 
 class PlatformSilent(Unavailable):
-    """The platform cannot be reached or does not work at the moment; nothing was changed."""
+    """The platform cannot be reached or does not work now; nothing was changed."""
 
     code = "platform_unavailable"
 
 
 class PlatformLimited(TooManyRequests):
-    """The platform asks to wait."""
+    """The platform's rate limit was reached."""
 
     code = "platform_rate_limited"
 
 
 class PlatformNotSetUp(Unavailable):
-    """This server's application is missing or refused there; only its operator can fix that."""
+    """This server's application is missing or refused on the platform; only the operator can fix that."""
 
     code = "platform_not_set_up"
 
 
 PLATFORM_FAILED = (PlatformRefused, PlatformSilent, PlatformLimited, PlatformNotSetUp)
-"""Everything that `refusal` returns."""
+"""All results of `refusal`."""
 
 _SAME: dict[type[ProviderError], type[AppError]] = {
     ChannelDisconnected: AccessEnded,
@@ -242,9 +242,9 @@ _SAME: dict[type[ProviderError], type[AppError]] = {
 
 
 def refusal(error: ProviderError) -> AppError:
-    """Turn a platform's refusal into ours, with the platform's own code and words beside the message."""
+    """Convert a platform's refusal to ours, with the platform's code and reason in addition to the message."""
     evidence = error.evidence
-    # Without an answer the evidence is what our own client said: of use in the log only.
+    # Without an answer, the evidence is our own client's message, which is only useful in the log.
     words = evidence.body[:300] if evidence.status else ""
     problem = FieldProblem(
         "provider", evidence.platform_code or error.detail_code, words or error.message

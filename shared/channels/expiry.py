@@ -1,4 +1,4 @@
-"""Which tokens end soon, over all organizations: they are renewed, or their members are warned in time."""
+"""Renews the tokens of all organizations that expire soon, or warns their members."""
 
 import time
 from collections import Counter
@@ -22,13 +22,13 @@ from shared.providers.errors import ProviderError
 from shared.providers.registry import specs
 
 PAGE_SIZE = 100
-# Platforms without a refresh give their tokens 60 days: a fortnight's notice, and a last one.
+# Platforms without refresh tokens give 60 days: warn two weeks ahead, and once more.
 WARNINGS = (timedelta(days=3), timedelta(days=14))
-LEAST_TIME_TO_ASK = timedelta(seconds=60)  # one platform may take all of its lease
+LEAST_TIME_TO_ASK = timedelta(seconds=60)  # a renewal can take its whole lease
 
 
 class Done(StrEnum):
-    """What happened to one token."""
+    """The result for one token."""
 
     RENEWED = "renewed"
     DISCONNECTED = "disconnected"
@@ -39,9 +39,9 @@ class Done(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExpiringToken:
-    """A channel whose token ends soon. `seconds_left` is by the database's clock, negative once it has ended.
+    """A channel whose token expires soon. `seconds_left` is by the database's clock, negative after the expiry.
 
-    `paused`: its platform has asked our whole application to wait.
+    `paused`: its platform limits our whole application.
     """
 
     channel: OpenedChannel
@@ -51,10 +51,10 @@ class ExpiringToken:
 
 
 def renew_expiring(*, deadline: float) -> Mapping[Done, int]:
-    """Renew every token that ends soon and can be renewed; warn of the others. Return how many went which way.
+    """Renew every token that expires soon and can be renewed; warn members of the others. Return the number per result.
 
-    Stops in good time before `deadline`, a `time.monotonic()` value; the next run goes on with what is left, which
-    still ends first. One channel's failure is its own.
+    Stops well before `deadline`, a `time.monotonic()` value; the next run continues with the remaining tokens, which
+    still expire first. A failure of one channel does not affect the others.
     """
     ahead = {spec.slug: spec.refresh_ahead for spec in specs()}
     done: Counter[Done] = Counter()
@@ -88,10 +88,9 @@ def _due_refreshes(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[ExpiringToken]:
-    """List the next page of tokens, of all organizations, that end within their platform's horizon, first to end first.
+    """List the next page of all organizations' tokens that expire within their platform's horizon, earliest first.
 
-    `without_refresh` is the horizon of channels that hold no refresh token. Channels that somebody is renewing at the
-    moment are left out.
+    `without_refresh` is the horizon of channels without a refresh token. Channels whose token is being renewed are left out.
     """
     seconds = {slug: ahead.total_seconds() for slug, ahead in horizons.items()}
     without = without_refresh.total_seconds()
@@ -122,7 +121,7 @@ def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:
     except (
         ProviderError,
         ChannelNotFound,
-    ):  # logged where it was raised; the channel stays as it is
+    ):  # logged where it was raised; the channel stays unchanged
         return Done.FAILED
     except Exception:  # noqa: BLE001  a mistake in one platform's code must not let everybody else's tokens end
         log.exception("channel.refresh_broke", extra={"channel_id": token.channel.id})
@@ -132,11 +131,11 @@ def _see_to(token: ExpiringToken, ahead: timedelta) -> Done:
             return Done.RENEWED
         case Disconnected():
             return Done.DISCONNECTED
-    return Done.NOT_YET  # somebody else is at it
+    return Done.NOT_YET  # another process renews it
 
 
 def _warn(token: ExpiringToken) -> Done:
-    """Tell the members once for each of `WARNINGS`, and once when it has ended."""
+    """Notify the members once for each of `WARNINGS`, and once after the expiry."""
     channel, left = token.channel, timedelta(seconds=token.seconds_left)
     level = next((warning.days for warning in WARNINGS if left <= warning), None)
     if level is None:

@@ -1,4 +1,4 @@
-"""Who can be mentioned on a channel's platform."""
+"""Finds people to mention on a channel's platform."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,7 +14,7 @@ def find_mentions(organization_id: UUID, channel_id: UUID, query: str) -> Sequen
 
     Raises:
         ChannelNotFound: there is no such channel.
-        AppError: the platform knows no mentions, or refused; in its own words.
+        AppError: the platform has no mentions, or refused, with its own reason.
     """
 
     def look(acting: Provider, api: Api) -> Sequence[Mention]:

@@ -1,4 +1,4 @@
-"""Which tables describe connected accounts, whose they are and their numbers, connections under way, paused platforms."""
+"""The tables of customers, channels, pending connections, paused platforms and reports."""
 
 import uuid
 from datetime import datetime
@@ -12,7 +12,7 @@ from shared.db.base import Base, SoftDelete, Timestamps
 
 
 class Customer(Timestamps, Base):
-    """Somebody for whom an organization posts: its channels are grouped by them."""
+    """A client for whom an organization posts; channels are grouped by customer."""
 
     __tablename__ = "customers"
     __table_args__ = (UniqueConstraint("organization_id", "name"),)
@@ -27,11 +27,10 @@ class Customer(Timestamps, Base):
 class Channel(Timestamps, SoftDelete, Base):
     """One connected account. Tokens are sealed with the organization's id as associated data.
 
-    `token_version` is raised by every new token: a verdict on an old one changes nothing. `refresh_lease_until` is
-    held by the process that refreshes. `disconnected_at` is set when the member must connect again. `root_remote_id` is the
-    account through which a page was reached. `named_host` is the server's host where the member named it; null: one of
-    the platform's own. `posting_times`: `[{"time": minutes, "weekdays": [0-6]?}]`, in
-    `timezone` (IANA).
+    `token_version` is raised by every new token, so that the refusal of an old one has no effect. `refresh_lease_until` is the
+    lease of the process that renews the token. `disconnected_at` is set when the member must reconnect. `root_remote_id` is the
+    account through which a page is reached. `named_host` is the host of a named server; null for the platform's own.
+    `posting_times`: `[{"time": minutes, "weekdays": [0-6]?}]`, in `timezone` (IANA).
     """
 
     __tablename__ = "channels"
@@ -101,9 +100,9 @@ class Channel(Timestamps, SoftDelete, Base):
 
 
 class OAuthState(Base):
-    """A connection under way: what to remember until the member's browser comes back. Used once.
+    """A pending connection: the data to keep until the member's browser returns. Used once.
 
-    One of `session_id`, `api_key_id` and `grant_id` says with what it was begun; when that ends, so does this.
+    One of `session_id`, `api_key_id` and `grant_id` is set: the proof with which it was started. When that ends, so does this.
     """
 
     __tablename__ = "oauth_states"
@@ -129,14 +128,14 @@ class OAuthState(Base):
     provider: Mapped[str]
     redirect_uri: Mapped[str]
     remember: Mapped[bytes] = mapped_column(LargeBinary)  # sealed JSON
-    reconnects: Mapped[uuid.UUID | None]  # the channel that is connected again
+    reconnects: Mapped[uuid.UUID | None]  # the channel to reconnect
     return_url: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[datetime]
 
 
 class ProviderPause(Base):
-    """A platform that asked our whole application to wait. Nothing is sent to it before `until`."""
+    """A platform that limits our whole application. Nothing is sent to it before `until`."""
 
     __tablename__ = "provider_pauses"
 
@@ -147,9 +146,9 @@ class ProviderPause(Base):
 
 
 class ChannelReport(Base):
-    """Numbers that a platform told, kept until `expires_at`. `subject_id` is the channel, or the post they are of.
+    """Numbers that a platform reported, kept until `expires_at`. `subject_id` is their channel or post.
 
-    `series`: `[[label, [[day, number]], average]]`. Unlogged: what a crash takes is asked again.
+    `series`: `[[label, [[day, number]], average]]`. Unlogged: after a crash, they are requested again.
     """
 
     __tablename__ = "channel_reports"

@@ -1,4 +1,4 @@
-"""Which platforms asked our whole application to wait, and until when. They belong to no organization."""
+"""Pauses of platforms that limit our whole application. They belong to no organization."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -32,13 +32,13 @@ _HOLD = Statement(
     params=Pause,
     row=PauseEnd,
 )
-"""Pause a platform by the database's clock; a longer pause stays as it is. Return when the pause ends."""
+"""Pause a platform by the database's clock; a longer pause stays unchanged. Return when the pause ends."""
 
 
 def hold_provider(session: Session, slug: str, *, wait: timedelta, reason: str) -> datetime:
-    """Send nothing to a platform for `wait`, by the database's clock; a longer hold stays as it is.
+    """Pause a platform for `wait`, by the database's clock; a longer pause stays unchanged.
 
     Returns:
-        When the hold ends.
+        When the pause ends.
     """
     return _HOLD.one(session, slug, wait.total_seconds(), reason).until

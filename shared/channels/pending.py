@@ -1,4 +1,4 @@
-"""What is known of a connection under way, while the member's browser is at the platform."""
+"""Reads a pending connection, while the member's browser is on the platform."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from shared.channels.queries import FIND_CHANNEL, ChannelSummary
 
 @dataclass(frozen=True, slots=True)
 class PendingConnection:
-    """A connection under way. `remember` is sealed; `again` is the channel that is connected again."""
+    """A pending connection. `remember` is sealed; `again` is the channel to reconnect."""
 
     state: str
     organization_id: UUID
@@ -28,9 +28,9 @@ class PendingConnection:
 
 
 def find_state(session: Session, state: str, provider: str) -> PendingConnection | None:
-    """Read a connection under way without using it up. The state is what proves the right to it.
+    """Read a pending connection without using it up. The state proves the right to it.
 
-    None also if the member who began may no longer connect channels, or the channel to connect again was deleted.
+    Also None if the member who started may no longer connect channels, or the channel to reconnect was deleted.
     """
     row = FIND_STATE.find(session, state, provider)
     if row is None:

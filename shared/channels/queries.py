@@ -1,4 +1,4 @@
-"""Which statements read and change channels? Each belongs to one organization; tokens have `token_queries.py`."""
+"""The statements that read and change channels. Each belongs to one organization; `token_queries.py` has those of tokens."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from shared.db.statement import Json, NoRow, Statement, sql
 
 @dataclass(frozen=True, slots=True)
 class ChannelSummary:
-    """A channel without its tokens: what members see, and what composing looks at."""
+    """A channel without its tokens, for members and for composing."""
 
     id: ChannelId
     organization_id: OrganizationId
@@ -151,7 +151,7 @@ FIND_UNKNOWN = Statement(
     params=GivenIds,
     row=IdRow,
 )
-"""List those of the ids that are no channels of the organization."""
+"""List the ids that are not channels of the organization."""
 
 
 class NamedChannel(NamedTuple):
@@ -219,7 +219,7 @@ CHANGE_CHANNEL = Statement(
     params=ChangedChannel,
     row=ChannelSummary,
 )
-"""Change what members may of a channel; no row: there is none."""
+"""Change a channel's fields for members; no row: there is no such channel."""
 
 DELETE_CHANNEL = Statement(
     "delete_channel",
@@ -235,7 +235,7 @@ DELETE_CHANNEL = Statement(
     params=OneChannel,
     row=ChannelSummary,
 )
-"""Mark a channel as deleted and forget its tokens; no row: there is none."""
+"""Mark a channel as deleted and delete its tokens; no row: there is no such channel."""
 
 
 class ServerSettings(NamedTuple):
@@ -253,7 +253,7 @@ KEEP_ACCOUNT_SETTINGS = Statement(
     params=ServerSettings,
     row=NoRow,
 )
-"""Replace what is stored of the channel's server."""
+"""Replace the stored data about the channel's server."""
 
 
 class NamedHost(NamedTuple):
@@ -317,7 +317,7 @@ def find_channel_by_name(
 def find_unknown_channels(
     session: Session, organization_id: OrganizationId, ids: Sequence[UUID]
 ) -> set[UUID]:
-    """Return those of the ids that are no channels of the organization."""
+    """Return the ids that are not channels of the organization."""
     return {row.id for row in FIND_UNKNOWN.all(session, organization_id, list(ids))}
 
 

@@ -1,4 +1,4 @@
-"""Which numbers does a platform report for a channel or a post? Asked at most once an hour, since platforms count that."""
+"""Reads a platform's numbers for a channel or a post, at most once an hour because of rate limits."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,7 +15,7 @@ from shared.providers.errors import Unsupported
 from shared.providers.http import Api
 
 REPORT_LIFETIME = timedelta(hours=1)
-OF_NOW = 0  # for `days`, where the numbers are of no stretch of time
+OF_NOW = 0  # for `days`, if the numbers have no period
 
 
 def read_report(
@@ -26,13 +26,13 @@ def read_report(
     subject_id: UUID,
     days: int,
 ) -> Sequence[Series]:
-    """Return the numbers of `subject_id`, the channel or a post of it, for so many days back.
+    """Return the numbers of `subject_id`, the channel or one of its posts, for the last `days` days.
 
-    What the platform told within the hour is returned again; what it refused is not kept.
+    Numbers from within the hour are returned again; refusals are not kept.
 
     Raises:
         ChannelNotFound: there is no such channel.
-        AppError: the platform tells no numbers, or refused; in its own words.
+        AppError: the platform has no numbers, or refused, with its own reason.
     """
     with read_only() as session:
         kept = find_report(session, organization_id, subject_id, days)

@@ -1,4 +1,4 @@
-"""Which statements keep the numbers that platforms reported, until they expire?"""
+"""The statements that store platforms' numbers until they expire."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,7 +25,7 @@ FIND_REPORT = Statement(
     params=Subject,
     row=KeptSeries,
 )
-"""Find the numbers that a platform reported for a channel or a post, while they are kept."""
+"""Find the stored numbers of a channel or a post."""
 
 
 class Report(NamedTuple):
@@ -48,4 +48,4 @@ KEEP_REPORT = Statement(
     params=Report,
     row=NoRow,
 )
-"""Keep what a platform reported, in place of what it did before."""
+"""Store a platform's numbers and replace earlier ones."""

@@ -1,4 +1,4 @@
-"""What channels and platforms look like on the wire, where a channel is called an integration."""
+"""Request and response schemas of channels and platforms. On the wire a channel is an integration."""
 
 import contextlib
 import functools
@@ -59,7 +59,7 @@ Zone = Annotated[int | Annotated[str, Field(max_length=100)], AfterValidator(_kn
 
 
 class TextOut(WireModel):
-    """How a platform counts a text. `link_length` is what every link counts, null where it counts as written.
+    """How a platform counts a text. Every link counts as `link_length`; null if links count as written.
 
     `short_mentions`: `@name@server` counts as `@name`.
     """
@@ -91,7 +91,7 @@ class AuthOut(WireModel):
 
 
 class ImageRulesOut(WireModel):
-    """Which pictures one part may carry; sizes in bytes and pixels, null where there is no limit."""
+    """The limits of a part's pictures. Sizes are in bytes and pixels; null means no limit."""
 
     max_count: int
     max_bytes: int | None
@@ -103,7 +103,7 @@ class ImageRulesOut(WireModel):
 
 
 class VideoRulesOut(WireModel):
-    """Which videos one part may carry; sizes in bytes."""
+    """The limits of a part's videos. Sizes are in bytes."""
 
     max_count: int
     max_bytes: int | None
@@ -113,7 +113,7 @@ class VideoRulesOut(WireModel):
 
 
 class MediaRulesOut(WireModel):
-    """Which files one part may carry."""
+    """The limits of a part's files."""
 
     max_count: int
     mixed: bool
@@ -124,7 +124,7 @@ class MediaRulesOut(WireModel):
 
 
 class MediaModeOut(WireModel):
-    """Rules that hold instead of the general ones while a setting of the post, true or false, is on."""
+    """Rules that replace the general ones while a boolean setting of the post is true."""
 
     setting: str
     name: str
@@ -132,7 +132,7 @@ class MediaModeOut(WireModel):
 
 
 class ProviderOut(WireModel):
-    """One platform's table: everything a front end needs to know of it."""
+    """One platform's table: everything that a front end needs."""
 
     identifier: str
     name: str
@@ -154,19 +154,19 @@ class ProviderOut(WireModel):
     media_modes: list[MediaModeOut]
     settings: dict[str, Any] = Field(description="JSON Schema of a post's settings.")
     title_setting: str | None = Field(
-        description="The setting that a post's title fills where it is empty. Null: titles are not sent to the platform."
+        description="The setting that a post's title fills if it is empty. Null: titles are not sent to the platform."
     )
 
 
 class CatalogueOut(WireModel):
-    """The platforms that accounts can be connected of, in the order they are offered."""
+    """The available platforms in display order."""
 
     social: list[ProviderOut]
     article: list[ProviderOut]
 
 
 def catalogue(slugs: Sequence[str]) -> CatalogueOut:
-    """Describe platforms, those for articles apart."""
+    """Describe platforms, with those for articles separately."""
     tables = [provider_out(slug) for slug in slugs]
     articles = {slug for slug in slugs if provider(slug).spec.article}
     return CatalogueOut(
@@ -292,14 +292,14 @@ class AdditionalSetting(RequestModel):
 
 
 class CustomerOut(WireModel):
-    """Somebody for whom the organization posts."""
+    """A customer of the organization."""
 
     id: UUID
     name: str = Field(examples=["Analytical Engines"])
 
 
 class ChannelOut(WireModel):
-    """One channel. No token is ever part of it."""
+    """One channel, without tokens."""
 
     id: UUID
     internal_id: str = Field(description="The account's id on its platform.")
@@ -321,7 +321,7 @@ class ChannelOut(WireModel):
     time: list[PostingTimeOut]
     timezone: str = Field(description="The time zone of `time`.")
     text: TextOut
-    media: MediaRulesOut = Field(description="Which files a part may have on this account.")
+    media: MediaRulesOut = Field(description="The limits of a part's files on this account.")
     change_profile_picture: bool = False
     change_nick_name: bool = False
     customer: CustomerOut | None = Field(
@@ -382,7 +382,7 @@ def connected_out(finished: Finished) -> ConnectedOut:
 
 
 def customer_of(channel: ChannelSummary) -> CustomerOut | None:
-    """Return for whom a channel is."""
+    """Return a channel's customer."""
     if channel.customer_id is None or channel.customer_name is None:
         return None
     return CustomerOut(id=channel.customer_id, name=channel.customer_name)
@@ -444,10 +444,10 @@ def _slots(kept: Any) -> list[PostingTimeOut]:
 
 
 class ConnectChannel(RequestModel):
-    """What finishes a connection: the platform's `state` and `code`, or a form's `fields`.
+    """The data that finish a connection: the platform's `state` and `code`, or a form's `fields`.
 
-    For OAuth 1.0a, `state` is the request token and `code` the verifier. `refresh` names the channel that is connected
-    again when `fields` come without a state.
+    For OAuth 1.0a, `state` is the request token and `code` the verifier. `refresh` is the channel to reconnect if `fields` come
+    without a state.
     """
 
     state: str | None = Field(
@@ -461,18 +461,18 @@ class ConnectChannel(RequestModel):
     refresh: str | None = Field(default=None, max_length=500)
 
     def platform_code(self) -> str:
-        """Return what the provider's `connect` takes: the code, or the fields as JSON."""
+        """Return the argument for the provider's `connect`: the code, or the fields as JSON."""
         return json.dumps(self.fields) if self.fields is not None else self.code or ""
 
 
 class ChoosePage(RequestModel):
-    """Which page a channel is to be."""
+    """The chosen platform page."""
 
     page_id: str = Field(min_length=1, max_length=500, examples=["2414183"])
 
 
 class ChangePostingTimes(RequestModel):
-    """A channel's new slots, and the clock they are read on; without one it stays."""
+    """A channel's new slots and their time zone; without one, the time zone stays unchanged."""
 
     time: list[PostingTime] = Field(max_length=MAX_POSTING_TIMES)
     timezone: IanaZone | None = None
@@ -501,7 +501,7 @@ class ChangeSettings(RequestModel):
 
 
 class ChangeNickname(RequestModel):
-    """How a channel is shown here; on its platform nothing changes."""
+    """A channel's display name here; nothing changes on its platform."""
 
     name: VisibleName = Field(min_length=1, max_length=200, examples=["Our main account"])
     picture: WebAddress | None = None
@@ -519,7 +519,7 @@ class CustomerIn(RequestModel):
 
 
 class CustomerRef(WireModel):
-    """Which customer."""
+    """A customer's id."""
 
     id: UUID
 
@@ -531,26 +531,26 @@ class CustomerList(WireModel):
 
 
 class ChangeCustomer(RequestModel):
-    """For whom a channel is: either `customerId`, null for nobody, or `name`, of which a customer is made if need be."""
+    """A channel's customer: either `customerId` (null for none), or `name`, for which a customer is created if necessary."""
 
     customer_id: UUID | None = None
     name: CustomerName | None = None
 
 
 class ChannelRef(WireModel):
-    """Which channel."""
+    """A channel's id."""
 
     id: UUID
 
 
 class MentionQuery(RequestModel):
-    """What is being typed after the @."""
+    """The text after the @."""
 
     query: str = Field(min_length=1, max_length=200, examples=["ada"])
 
 
 class FindMentions(RequestModel):
-    """Whom to look for on a channel's platform. `name` is what other clients send along; it is not needed."""
+    """A search for people on a channel's platform. `name` is sent by other clients and ignored."""
 
     id: UUID
     name: str = Field(default="mention", max_length=100)
@@ -558,6 +558,6 @@ class FindMentions(RequestModel):
 
 
 class StartedOut(WireModel):
-    """Where to send the member's browser."""
+    """The address for the member's browser."""
 
     url: str = Field(examples=["https://mastodon.social/oauth/authorize?client_id=..."])

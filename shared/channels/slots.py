@@ -1,7 +1,7 @@
-"""When is the next free slot: pure arithmetic over posting times and time zones.
+"""Finds the next free slot from posting times and time zones. Pure.
 
-A slot is a time on the clock of its channel, so the gap across a clock change is 23 or 25 hours. A time that the change
-skips (02:30 in spring) is read with the offset before it, so it falls an hour later; one that occurs twice is the first.
+A slot is a time in its channel's time zone, so the gap across a clock change is 23 or 25 hours. A time that the change skips
+(02:30 in spring) is read with the previous offset, so it is an hour later; of a time that occurs twice, the first one counts.
 """
 
 import heapq
@@ -20,7 +20,7 @@ DEFAULT_MINUTES = (560, 850, 1140)  # 09:20, 14:10, 19:00
 
 @dataclass(frozen=True, slots=True)
 class PostingTimes:
-    """A channel's slots: times as stored, on the clock of `timezone` (IANA)."""
+    """A channel's slots: times as stored, in `timezone` (IANA)."""
 
     times: Sequence[Mapping[str, Any]]
     timezone: str
@@ -29,7 +29,7 @@ class PostingTimes:
 def next_free_slot(
     channels: Sequence[PostingTimes], *, taken: Collection[datetime], after: datetime
 ) -> datetime:
-    """Find the first slot of any of `channels` later than `after` that no time in `taken` holds.
+    """Find the first slot of any of `channels` after `after` that is not in `taken`.
 
     The result is in UTC, to the minute. A post at any second of a minute takes that minute's slot.
 
@@ -50,7 +50,7 @@ def default_posting_times(zone: str | int) -> tuple[list[dict[str, Any]], str]:
     """Return the posting times of a new channel, and the time zone they are read in.
 
     `zone` is an IANA name, or the minutes that local time is ahead of UTC, as clients of the public API send it. An
-    offset knows no clock changes, so its times are kept as they are in UTC, which is what those clients go on to read.
+    offset has no clock changes, so its times are stored in UTC, which those clients expect.
     """
     if isinstance(zone, str):
         return [{"time": minutes} for minutes in DEFAULT_MINUTES], zone

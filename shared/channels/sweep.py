@@ -1,4 +1,4 @@
-"""What is deleted of channels: logins at platforms that nobody finished, pauses that are over, expired numbers."""
+"""The sweep of channels: deletes unfinished connections, ended pauses and expired reports."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
@@ -21,7 +21,7 @@ _EXPIRED_REPORTS = Deletion(
 
 
 def delete_expired_oauth_states() -> int:
-    """Delete logins at platforms that were not finished in time."""
+    """Delete connections that were not finished in time."""
     return _EXPIRED_OAUTH_STATES.in_pages()
 
 
@@ -31,5 +31,5 @@ def delete_old_pauses() -> int:
 
 
 def delete_expired_reports() -> int:
-    """Delete numbers of platforms that are not returned any more."""
+    """Delete expired numbers of platforms."""
     return _EXPIRED_REPORTS.in_pages()

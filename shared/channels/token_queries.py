@@ -1,4 +1,4 @@
-"""Which statements renew and end the tokens of channels? Each judges by the version of the token that was sent."""
+"""The statements that renew and invalidate the tokens of channels. Each checks the version of the token that was sent."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,7 @@ CLAIM_REFRESH = Statement(
     params=RefreshOfChannel,
     row=RefreshRow,
 )
-"""Take the lease on renewing a channel's token; no row: it is renewed, or being renewed, or the channel is gone."""
+"""Take the lease for renewing a channel's token; no row: it is renewed or being renewed, or the channel was deleted."""
 
 
 class DueRefreshes(NamedTuple):
@@ -58,7 +58,7 @@ class ExpiringRow(OpenedChannelRow):
     paused: bool
 
 
-# `longest` lets the index on the expiry do the work; the line below it is the rule.
+# `longest` makes the index on the expiry usable; the line below it is the rule.
 DUE_REFRESHES = Statement(
     "due_refreshes",
     sql(
@@ -105,7 +105,7 @@ FIND_TOKEN = Statement(
     params=OneChannel,
     row=TokenStatus,
 )
-"""Find the status of a channel's token; no row: the channel is gone."""
+"""Find the status of a channel's token; no row: the channel was deleted."""
 
 
 class RenewedTokens(NamedTuple):
@@ -124,7 +124,7 @@ class Version(NamedTuple):
     token_version: int
 
 
-# A verdict on the old token that came in meanwhile is lifted: the new one is good.
+# A refusal of the old token that came in meanwhile is removed, because the new one is valid.
 STORE_TOKENS = Statement(
     "store_tokens",
     sql("""
@@ -139,7 +139,7 @@ STORE_TOKENS = Statement(
     params=RenewedTokens,
     row=Version,
 )
-"""Store renewed tokens and return their version; no row: somebody stored others since."""
+"""Store renewed tokens and return their version; no row: others have been stored since."""
 
 
 class Lease(NamedTuple):
@@ -157,7 +157,7 @@ RELEASE_REFRESH = Statement(
     params=Lease,
     row=NoRow,
 )
-"""Give a lease back that ends at `lease`; somebody else's stays."""
+"""Release the lease that ends at `lease`; another process's lease stays."""
 
 
 class Disconnection(NamedTuple):
@@ -182,4 +182,4 @@ DISCONNECT = Statement(
     params=Disconnection,
     row=ChannelSummary,
 )
-"""Note that a member must connect again; no row: the verdict was on an old token, or is known already."""
+"""Record that a member must reconnect; no row: the refusal was for an old token, or is already recorded."""

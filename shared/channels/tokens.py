@@ -1,7 +1,7 @@
-"""How a channel's token is renewed: by one at a time, outside any transaction, and never judged by an old one.
+"""Renews a channel's token: one process at a time, outside any transaction.
 
-The lease on the row makes one caller ask the platform; the token's version makes its answer count only for the token
-that was sent. A network failure disconnects nothing: only the platform's word that the permission is gone does.
+The lease on the row lets only one caller ask the platform; the token's version makes the answer apply only to the token that was
+sent. A network failure does not disconnect a channel; only the platform's refusal of the permission does.
 """
 
 import time
@@ -31,36 +31,36 @@ from shared.providers.spec import OAuth2, ProviderSpec
 
 ELSEWHERE_RETRY_AFTER = timedelta(seconds=3)
 LEASE = timedelta(seconds=60)
-# The platform's call must end well before the lease: else a second caller would send the same refresh token.
+# The request must end well before the lease; otherwise a second caller could send the same refresh token.
 CALL_LIMIT = LEASE - timedelta(seconds=10)
-ROOM_TO_STORE = 8.0  # seconds of the lease for storing, where the caller has no earlier end
-# Answers of platforms that the database did not take yet: the version that was sent, and the tokens. Sealed.
+ROOM_TO_STORE = 8.0  # seconds of the lease for storing, if the caller has no earlier deadline
+# Platforms' answers that could not be stored yet: the version that was sent, and the sealed tokens.
 _unstored: dict[UUID, tuple[int, "_Renewed"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """The channel has a newer token than the one that was sent; read it and try again."""
+    """The channel has a newer token than the one that was sent. Read it and try again."""
 
     token_version: int
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshingElsewhere:
-    """Somebody else is asking the platform right now; look again after `retry_after`."""
+    """Another process is renewing the token right now; check again after `retry_after`."""
 
     retry_after: timedelta = ELSEWHERE_RETRY_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The member must connect the channel again. `reason` is for them, with the platform's words."""
+    """The member must reconnect the channel. `reason` is for them, with the platform's reason."""
 
     reason: str
 
 
 class SealedTokens(NamedTuple):
-    """Tokens as they are stored. `refresh_token` None: the platform gave none, and a stored one stays."""
+    """Tokens as stored. `refresh_token` None: the platform sent none, and a stored one stays."""
 
     access_token: bytes
     refresh_token: bytes | None
@@ -73,9 +73,9 @@ class _Renewed(NamedTuple):
 
 
 def may_refresh(channel: OpenedChannel) -> bool:
-    """Return whether there is anything to renew the channel's token with.
+    """Return whether the channel's token can be renewed.
 
-    Once the platform has refused the token, `refresh_tokens` answers this too: by disconnecting the channel.
+    If the platform has refused the token, call `refresh_tokens` instead, which disconnects a channel without one.
     """
     acting = provider(channel.provider)
     renews = type(acting).refresh
@@ -89,15 +89,15 @@ def may_refresh(channel: OpenedChannel) -> bool:
 def refresh_tokens(
     organization_id: UUID, channel_id: UUID, *, sent_version: int, deadline: float | None = None
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
-    """Renew a channel's token because the one of `sent_version` has ended, or soon will.
+    """Renew a channel's token because the one with `sent_version` has expired or soon will.
 
-    Opens its own transactions: none is open while the platform is asked. Many platforms take a refresh token once, so
-    whatever may fail is done before they are asked, and their answer is stored until `deadline`, a `time.monotonic()`
-    value; what cannot be stored until then is kept, and stored by the next call in this process.
+    Opens its own transactions; none is open during requests to the platform. Many platforms accept a refresh token only once,
+    so everything that may fail is done before the request, and storing the answer is retried until `deadline`, a
+    `time.monotonic()` value. An answer that cannot be stored until then is kept for the next call in this process.
 
     Raises:
         ChannelNotFound: there is no such channel any more.
-        ProviderError: the platform could not be asked, or did not answer properly; the channel stays as it was.
+        ProviderError: the platform could not be reached, or gave no valid answer; the channel stays unchanged.
     """
     with about(organization_id=organization_id, channel_id=channel_id):
         return _refresh(organization_id, channel_id, sent_version=sent_version, deadline=deadline)
@@ -133,7 +133,7 @@ def _refresh(
         )
         raise
     except Exception:
-        # A mistake of ours, or a key service that is away: nobody should wait for the lease's end.
+        # A bug, or an unavailable key service: release the lease instead of waiting for its end.
         _release(claimed)
         raise
     return _store(claimed.channel, renewed, until=until)
@@ -142,7 +142,7 @@ def _refresh(
 def refresh_ahead(
     channel: OpenedChannel,
 ) -> Refreshed | RefreshingElsewhere | Disconnected | None:
-    """Renew a token that is still good but soon will not be; None when there is nothing to renew it with.
+    """Renew a token that is still valid but expires soon; None if it cannot be renewed.
 
     Raises:
         ChannelNotFound: there is no such channel any more.
@@ -156,9 +156,9 @@ def refresh_ahead(
 def disconnect(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int, reason: str
 ) -> bool:
-    """Note that the member must connect again, and tell them once.
+    """Record that the member must reconnect, and notify them once.
 
-    Does nothing, and returns False, when the token that was refused is not the channel's any more.
+    Does nothing and returns False if the refused token is no longer the channel's.
     """
     channel = queries.DISCONNECT.find(
         session, organization_id, channel_id, sent_version=sent_version, reason=reason
@@ -173,10 +173,10 @@ def disconnect(
 
 
 def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> SealedTokens:
-    """Seal tokens to store them.
+    """Seal tokens for storage.
 
-    An empty refresh token never replaces a good one. Where the platform does not say when the
-    token ends, `spec.token_lifetime` does.
+    An empty refresh token never replaces a stored one. If the platform does not say when the token expires,
+    `spec.token_lifetime` does.
 
     Raises:
         PlatformUnavailable: the platform sent an empty token.
@@ -215,7 +215,7 @@ def _claim(
 def _token_status(
     session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
-    """Explain why there was nothing to claim."""
+    """Return why the lease could not be taken."""
     now = queries.FIND_TOKEN.find(session, organization_id, channel_id)
     if now is None:
         raise ChannelNotFound
@@ -230,7 +230,7 @@ def _ask(channel: OpenedChannel) -> _Renewed:
     if not may_refresh(channel):
         name = provider(channel.provider).spec.name
         raise GrantRejected(f"{name} no longer accepts this authorization. Reconnect the channel.")
-    seal("", channel.organization_id)  # fetches the data key, which then seals the answer
+    seal("", channel.organization_id)  # fetches the data key, which later seals the answer
     acting, api = open_connection(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
     return _Renewed(
         sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),

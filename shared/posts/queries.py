@@ -133,7 +133,7 @@ WRITE = Statement(
     params=Write,
     row=WriteRow,
 )
-"""Store whole threads, new ones or in place of what they were, with their tags and history, and notify webhooks.
+"""Store whole threads, new ones or as replacements, with their tags and history, and notify webhooks.
 
 One statement, whatever the number of channels and parts, because creating posts is what members wait for.
 """
@@ -156,8 +156,7 @@ class LockRootsRow(NamedTuple):
     id: UUID
 
 
-# The root's row is the lock of its thread. Every transaction takes these locks in order of id, so that two of them
-# never wait for each other.
+# The root's row is the lock of its thread. Every transaction takes these locks in order of id, so that they cannot deadlock.
 LOCK_ROOTS = Statement(
     "lock_roots_of_posts",
     sql(
@@ -182,8 +181,8 @@ class LockParts(NamedTuple):
     groups: list[UUID]
 
 
-# A statement of its own: in READ COMMITTED the one that waited for the lock does not see the rows that were added
-# meanwhile, this one does. It looks once more at what is named, and so finds a post that has just joined a group.
+# A separate statement: in READ COMMITTED the statement that waited for the lock does not see rows that were added meanwhile,
+# but this one does. It searches by the given ids again, and so finds a post that has just joined a group.
 LOCK_PARTS = Statement(
     "lock_parts_of_posts",
     sql(
@@ -245,7 +244,7 @@ DELETE = Statement(
     params=Delete,
     row=DeleteRow,
 )
-"""Mark whole threads as deleted, unless a part is being published or was, and notify webhooks.
+"""Mark whole threads as deleted, unless a part is being published or is published, and notify webhooks.
 
 One statement, so that a deletion is never without its history.
 """
@@ -260,7 +259,7 @@ class LockRootsOfChannelRow(NamedTuple):
     id: UUID
 
 
-# A channel is gone: so is what was still to go out through it. What is being published, or was, stays in its history.
+# When a channel is deleted, so are its unpublished posts. Posts that are being published or are published stay.
 LOCK_ROOTS_OF_CHANNEL = Statement(
     "lock_roots_of_channel",
     sql(
@@ -276,7 +275,7 @@ LOCK_ROOTS_OF_CHANNEL = Statement(
     params=LockRootsOfChannel,
     row=LockRootsOfChannelRow,
 )
-"""Lock the roots of what a channel has not published yet."""
+"""Lock the roots of a channel's unpublished posts."""
 
 
 class DeleteRest(NamedTuple):
@@ -342,7 +341,7 @@ class ConfirmRow(NamedTuple):
     messages: list[UUID]
 
 
-# The successor is due after its delay, as if the publisher had recorded the release.
+# The next part is due after its delay, as if the publisher had recorded the release.
 CONFIRM = Statement(
     "confirm_part",
     sql(
@@ -379,7 +378,7 @@ CONFIRM = Statement(
     params=Confirm,
     row=ConfirmRow,
 )
-"""Publish a part under the address that a member gave, give the next part its time, and notify webhooks.
+"""Mark a part as published with the member's address, set the next part's time, and notify webhooks.
 
 One statement, so that all of it is true at once. Without a next part, its columns are null.
 """
@@ -407,8 +406,8 @@ class RequeueRow(NamedTuple):
     messages: list[UUID]
 
 
-# A new generation for the part and for those that failed because it did. A time so long ago that the claim would
-# refuse it is moved to now: the member has just asked for it.
+# A new generation for the part and for those that failed because of it. A time that the claim would refuse as too late
+# becomes now, because the member has just requested it.
 REQUEUE = Statement(
     "requeue_part",
     sql(

@@ -18,20 +18,20 @@ _TAGS = sql("""
 _LATE = sql(
     "(p.state in ('queued', 'publishing') and p.publish_at < now() - interval '5 minutes') as late"
 )
-# The name that clients know a state by, as lifecycle.py has it.
+# A state's wire name, from lifecycle.py.
 _NAMES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState))
 WIRE_STATE = sql("case p.state {names} end", names=_NAMES)
 
 
 def wire_time_of(column: str) -> Sql:
-    """Return the expression of a time as the wire has it (`clock.to_wire`)."""
+    """Return the SQL expression of a time in the wire's format (`clock.to_wire`)."""
     return sql(
         """to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
         column=Sql(column),
     )
 
 
-# A time for the wire, and as it is: a cursor needs its microseconds.
+# A time for the wire, and the exact one: a cursor needs its microseconds.
 _WRITTEN, _EXACT = wire_time_of("p.publish_at"), sql("p.publish_at")
 _POSTS = sql("posts")
 
@@ -115,7 +115,7 @@ class Range(NamedTuple):
 
 
 class FilteredRange(NamedTuple):
-    """The same of a channel, states or a tag. None: whatever it is."""
+    """The same with a filter by channel, states or tag. None: any."""
 
     organization_id: OrganizationId
     channel_id: UUID | None
@@ -129,7 +129,7 @@ class FilteredRange(NamedTuple):
 
 
 class PostsJson(NamedTuple):
-    """Posts as the database wrote them: `posts` is a list of `CalendarPost`, `characters` are those of the contents."""
+    """Posts as JSON from the database: `posts` is a list of `CalendarPost`, `characters` is the length of the contents."""
 
     posts: str
     number: int
@@ -161,12 +161,12 @@ def _range_json(wanted: Sql) -> Sql:
     )
 
 
-# The driver's reading of 300 rows of sixteen columns takes longer than everything else. Nor is it read here: making objects
-# of 300 posts, to write them as the same text again, would come second.
+# Reading 300 rows with sixteen columns in the driver would take longer than everything else. The JSON is not parsed here
+# either: making objects of 300 posts only to serialize them again would be the second largest cost.
 RANGE_JSON = Statement("range_json", _range_json(_ALL), params=Range, row=PostsJson)
-"""Write the posts of a range for the wire, the first to go out first: one JSON text for all rows."""
+"""Write the posts of a range as one JSON text, earliest first."""
 
-# Planned for its values each time, as all whose filters are optional. Calendars are mostly asked for without one.
+# Planned for its values each time, like all statements with optional filters. Most calendars are requested without one.
 FILTERED_RANGE_JSON = Statement(
     "filtered_range_json",
     _range_json(_WANTED),
@@ -174,7 +174,7 @@ FILTERED_RANGE_JSON = Statement(
     row=PostsJson,
     custom_plan=True,
 )
-"""Write the posts of a range that a filter lets through for the wire, the first to go out first."""
+"""Write the posts of a range that match a filter as one JSON text, earliest first."""
 
 RANGE = Statement(
     "range_of_posts",
@@ -187,11 +187,11 @@ RANGE = Statement(
     row=ListJson,
     custom_plan=True,
 )
-"""Write the posts of a range with exact times, the first to go out first."""
+"""Write the posts of a range with exact times, earliest first."""
 
 
 class LatestPage(NamedTuple):
-    """Roots before a position, which is `infinity` for the first page. None: whatever the channel, state or tag."""
+    """Roots before a position, which is `infinity` for the first page. None: any channel, state or tag."""
 
     organization_id: OrganizationId
     channel_id: UUID | None
@@ -224,9 +224,9 @@ def _latest_of(posts: Sql) -> Sql:
 LATEST = Statement(
     "latest_posts", _latest_of(_POSTS), params=LatestPage, row=ListJson, custom_plan=True
 )
-"""List posts, the last to go out first."""
+"""List posts, latest first."""
 
-# Each state is a range of `ix_posts_state` in the order that is wanted, so a rare one costs no more than a common one.
+# Each state is a range of `ix_posts_state` in the requested order, so a rare one costs no more than a common one.
 _BY_STATE = sql(
     """(
     select p.* from unnest(cast(:states as text[])) as one(state) cross join lateral (
@@ -243,14 +243,14 @@ LATEST_BY_STATE = Statement(
     row=ListJson,
     custom_plan=True,
 )
-"""List posts of some states, the last to go out first."""
+"""List posts of some states, latest first."""
 
-# A tag on few posts leads to them. One on many is met often enough on the way through all posts by time.
+# For a tag on few posts, its index is read; for one on many, all posts by time are read until enough have the tag.
 _FEW = 2_000
 
 
 def latest_by_tag(few: int) -> Sql:
-    """Return the text of `LATEST_BY_TAG`; `few` is what divides the two ways."""
+    """Return the text of `LATEST_BY_TAG`; `few` is the threshold between the two ways."""
     by_tag = sql(
         """(
     with few as materialized (
@@ -275,9 +275,9 @@ LATEST_BY_TAG = Statement(
     row=ListJson,
     custom_plan=True,
 )
-"""List posts of a tag, the last to go out first."""
+"""List posts with a tag, latest first."""
 
-# The files that are shown in a part, in order; those that settings name are not.
+# The files that are shown in a part, in order, without those of settings.
 FILES = sql("""
     coalesce((
         select jsonb_agg(jsonb_build_object('id', entry.value ->> 'id', 'alt', coalesce(entry.value ->> 'alt', m.alt),
@@ -291,7 +291,7 @@ FILES = sql("""
 
 
 class ThreadPart(NamedTuple):
-    """A part as it is shown, with its channel. `tags` are those of the part, `files` those that are shown in it."""
+    """A part with its channel, for display. `files` are those that are shown in it."""
 
     id: UUID
     root_id: UUID
@@ -357,7 +357,7 @@ THREAD = Statement(
     params=OnePost,
     row=ThreadPart,
 )
-"""Read the thread that the id of any of its parts names, in order."""
+"""Read a thread by the id of any of its parts, in order."""
 
 
 class OneGroup(NamedTuple):

@@ -1,4 +1,4 @@
-"""How members are notified of many posts at once: one notification per post, and one email per organization."""
+"""Notifies members of many posts at once: one notification per post, and one email per organization."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _MAILED_TOGETHER = 10
 
 @dataclass(frozen=True, slots=True)
 class BulkNotice:
-    """A notice, and the organization it is for."""
+    """A notice with its organization."""
 
     organization_id: UUID
     notice: Notice
@@ -27,7 +27,7 @@ class BulkNotice:
 def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
     """Add the new notices, and return the notifications to email: at most one per organization.
 
-    Of an organization with several, one that counts them is emailed, at most once an hour.
+    An organization with several gets one email with their number, at most once an hour.
     """
     several = {
         of
@@ -46,7 +46,7 @@ def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
 
 
 def mail_bulk(notification_ids: Sequence[UUID], *, go_on: Callable[[], bool]) -> int:
-    """Mail them while `go_on` says so; return how many were left to the digest function."""
+    """Email them while `go_on` returns True; return how many are left to the digest function."""
     for start in range(0, len(notification_ids), _MAILED_TOGETHER):
         if not go_on():
             return len(notification_ids) - start

@@ -1,7 +1,7 @@
-"""Who may publish a part now: the one conditional statement that moves it from `queued` to `publishing`.
+"""Claims a part for publishing: one conditional statement moves it from `queued` to `publishing`.
 
-A message that is a duplicate, late or about an older revision finds no row, and nothing happens. A part that cannot go
-out yet, or ever, comes back with the obstacle instead of an attempt.
+A message that is a duplicate, late or about an older revision finds no row, and nothing happens. A part that cannot be
+published yet, or ever, is returned with its obstacle instead of an attempt.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ from shared.publishing.outcome import AttemptContext, Task
 
 @dataclass(frozen=True, slots=True)
 class DuePart:
-    """A part as the publisher needs it, read in one statement at `read_at`, by the database's clock.
+    """A part with all data for publishing, read in one statement at `read_at`, by the database's clock.
 
-    `late` is measured from what the member chose; `paused` is how long its platform is held yet.
+    `late` is measured from the member's time; `paused` is the rest of its platform's pause.
     """
 
     id: UUID
@@ -58,7 +58,7 @@ class DuePart:
 
     @property
     def ids(self) -> Mapping[str, UUID]:
-        """What lines of the log say it is about."""
+        """The ids for log lines."""
         return {
             "organization_id": self.organization_id,
             "channel_id": self.channel.id,
@@ -71,7 +71,7 @@ class DuePart:
     staging_error: str | None
 
     def hint_in(self, wait: timedelta) -> Hint:
-        """Return the hint that publishes it in `wait`: at its time, or when its platform's pause has ended."""
+        """Return the hint that publishes it in `wait`, or when its platform's pause has ended."""
         at = self.read_at + wait
         name = f"{self.id}-{self.revision}-p{at:%Y%m%d%H%M}"
         return publish_hint(self, wait=wait, schedule=Schedule(name=name, at=at))
@@ -97,7 +97,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """A queued part that is not to be sent at this moment, and for how long."""
+    """A queued part that must not be sent now, and for how long."""
 
     obstacle: Obstacle
     part: DuePart
@@ -105,12 +105,12 @@ class NotNow:
 
 
 def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Claim | NotNow | None:
-    """Claim a part for publishing; None when the message is stale or a duplicate.
+    """Claim a part for publishing; None if the message is stale or a duplicate.
 
-    Without a session the statement is a transaction of its own.
+    Without a session the statement is its own transaction.
 
     Raises:
-        CommitUnknown: the answer was lost, and no attempt of this claim is there (yet).
+        CommitUnknown: the answer was lost, and this claim has no attempt (yet).
     """
     attempt_id = new_id()
     values: _ClaimValues = {
@@ -135,7 +135,7 @@ def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Cl
 
 
 def _claim_alone(values: "_ClaimValues", attempt_id: UUID) -> list[ClaimRow]:
-    """Claim in autocommit. If the answer is lost, go on with the attempt that was made, or claim again.
+    """Claim in autocommit. If the answer is lost, continue with the stored attempt, or claim again.
 
     Claiming again is safe: the statement finds only a queued part, and waits for a first claim that is still running.
     """
@@ -160,9 +160,9 @@ def _not_now(row: ClaimRow) -> NotNow:
 
 
 def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
-    """Claim the continuation of a waiting attempt; None when it is not waiting at that step, or not yet.
+    """Claim the continuation of a waiting attempt; None if it does not wait at that step, or not yet.
 
-    One that is over a bound of its organization is not to be continued yet either: its time is moved.
+    If its organization is at its limit, it is not continued yet either: its time is moved.
     """
     row = queries.RESUME.find(
         session,
@@ -251,14 +251,14 @@ def _seconds(value: float | None) -> timedelta | None:
 
 
 def channel_ids(part: DuePart) -> tuple[OrganizationId, ChannelId]:
-    """Return whose channel it is and which, as the channels feature wants them."""
+    """Return the organization's and the channel's id for the channels feature."""
     return OrganizationId(part.organization_id), ChannelId(part.channel.id)
 
 
 def attempt_context(claimed: Claim, *, sent: bool, refreshed: bool) -> AttemptContext:
-    """Return what the decision table needs to know of an attempt, from its claim and its provider's table.
+    """Return an attempt's context for the decision table, from its claim and its provider's table.
 
-    A platform that Roost no longer knows promises nothing, nor does a server not known lately.
+    An unknown platform, or a server that was not identified recently, promises nothing.
     """
     provider = _find_provider(claimed.part.channel.provider)
     channel = claimed.part.channel
@@ -293,6 +293,6 @@ def _find_provider(slug: str) -> Provider | None:
 
 
 def task_of(claimed: Claim) -> Task | None:
-    """Return what a continuation is to do; None for a first try."""
+    """Return the task of a continuation; None for a first try."""
     name = claimed.progress.get("task")
     return Task(name) if name else None

@@ -1,4 +1,4 @@
-"""Which statements claim a part for publishing and continue its attempt? Due times and leases are decided by the database's clock."""
+"""The statements that claim a part for publishing and continue its attempt. The database's clock decides due times and leases."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from shared.posts.obstacles import CROWDED, Step, first_in_sql
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PartRow(OpenedChannelRow):
-    """A part with all that a decision about it needs: its channel, its thread, its staging and its platform's pause."""
+    """A part with all data for a decision: its channel, its thread, its staging and its platform's pause."""
 
     id: UUID
     root_id: UUID
@@ -45,9 +45,9 @@ class PartRow(OpenedChannelRow):
     staging_wait_seconds: float | None
 
 
-# A part with all that a decision about it needs. `doubt` of the generation lives on the attempt, not here: while
-# an outcome is unknown the part stays `publishing` and cannot be claimed. A reply's time is its delay after the part
-# before it, which may be days after the time of the thread. An edit gives a part its five tries again.
+# A part with all data for a decision. The doubt about a generation is on the attempt, not here: while an outcome is unknown
+# the part stays `publishing` and cannot be claimed. A reply's time is its delay after the part before it, which may be days
+# after the thread's time. An edit gives a part its five tries again.
 CANDIDATE = sql(
     """
         select
@@ -82,7 +82,7 @@ CANDIDATE = sql(
 )
 
 
-# How long a part waits that is over a limit: one to three seconds, spread by a hash so that not all return at once.
+# The wait of a part over a limit: one to three seconds, spread by a hash so that not all return at once.
 _TURN = sql(
     "make_interval(secs => 1 + (hashtext(judged.id::text || now()::text) & 2147483647) % 3)"
 )
@@ -107,8 +107,8 @@ class ClaimRow(PartRow):
     turn_seconds: float | None
 
 
-# `posts/obstacles.py` says what is checked. The function that bounds an organization's tries locks only when there seems to be
-# room, and counts again under the lock, so that claims at the same instant cannot share the last place.
+# `posts/obstacles.py` lists the checks. The function that limits an organization's tries takes its lock only if a place seems
+# free, and counts again under the lock, so that concurrent claims cannot share the last place.
 CLAIM = Statement(
     "claim_part",
     sql(
@@ -153,9 +153,9 @@ CLAIM = Statement(
     params=Claim,
     row=ClaimRow,
 )
-"""Move a queued part to `publishing` with an attempt, or return what is in its way; no row: the message is stale.
+"""Move a queued part to `publishing` with an attempt, or return its obstacle; no row: the message is stale.
 
-One statement, so that what was checked is still true when the part moves, and that a claim is one round trip.
+One statement, so that the checks are still true when the part moves, and a claim is one round trip.
 """
 
 
@@ -184,9 +184,9 @@ CLAIMED = Statement(
     params=Claimed,
     row=ClaimRow,
 )
-"""Return what a claim whose answer was lost has come to; no row: nothing, or not yet.
+"""Return the result of a claim whose answer was lost; no row: there is none, or not yet.
 
-Nobody else knows the id of its attempt, and its step shows whether somebody has taken it over.
+No other process knows the id of its attempt, and the step shows whether another process has taken it over.
 """
 
 
@@ -209,7 +209,7 @@ class ResumeRow(PartRow):
     attempt_seconds: float
 
 
-# A continuation takes a place too. One that is over a bound waits for its turn, at the same step.
+# A continuation takes a place too. One over a limit waits for its turn at the same step.
 RESUME = Statement(
     "resume",
     sql(
@@ -248,7 +248,7 @@ RESUME = Statement(
     params=Resume,
     row=ResumeRow,
 )
-"""Take up a waiting attempt at its next step; no row: it does not wait at that step, or not yet, or is over a limit.
+"""Continue a waiting attempt at its next step; no row: it does not wait at that step, or not yet, or is over a limit.
 
 One statement, so that of two messages one resumes it.
 """
@@ -266,7 +266,7 @@ class ResumeWaitRow(NamedTuple):
     organization_id: UUID
 
 
-# How long until a continuation may run; no row: it is not waiting at that step any more.
+# How long until a continuation may run; no row: it no longer waits at that step.
 RESUME_WAIT = Statement(
     "resume_wait",
     sql("""
@@ -276,7 +276,7 @@ RESUME_WAIT = Statement(
     params=ResumeWait,
     row=ResumeWaitRow,
 )
-"""Return how long a continuation still waits; no row: it does not wait at that step any more."""
+"""Return how long a continuation still waits; no row: it no longer waits at that step."""
 
 
 class MarkSending(NamedTuple):
@@ -299,4 +299,4 @@ MARK_SENDING = Statement(
     row=MarkSendingRow,
     repeatable=True,
 )
-"""Set the mark: from here on the request may have been sent; no row: the lease is lost."""
+"""Set the mark: after this, the request may have been sent; no row: the lease is lost."""

@@ -1,7 +1,7 @@
-"""What happens to a message that could not be processed: its part is made visible, never silently dropped.
+"""Handles a message that could not be processed, so that its part is never silently dropped.
 
-A part that is merely queued is not failed: reconcile sends it again. An attempt whose lease ran out is settled at once,
-by reconcile's own step, and so ends published, failed or unconfirmed, with a notification.
+A queued part does not fail: reconcile sends it again. An attempt with an expired lease is settled at once, by reconcile's
+own step, so the part ends published, failed or unconfirmed, with a notification.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from shared.publishing.reconcile import put_right
 def settle_dead_letter(
     body: Mapping[str, Any], *, queue: str, deadline: float | None = None
 ) -> None:
-    """Log the message, and let the database say what is to be done. `deadline` is a `time.monotonic()` value."""
+    """Log the message, and do what the database's rows require. `deadline` is a `time.monotonic()` value."""
     log.error("message.dead", extra={"queue": queue, "body": dict(body)})
     with correlated(
         None
-    ):  # it works on everybody's parts: their lines must not name this message's organization
+    ):  # it processes all organizations' parts, so their log lines must not have this message's organization
         put_right(deadline=deadline)

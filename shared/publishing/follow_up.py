@@ -1,9 +1,9 @@
-"""What is written after a try, and what follows from it: one transaction, then messages, emails and metrics.
+"""Records the outcome of a try in one transaction, and then sends messages, emails and metrics.
 
-A release is recorded by one statement, which is a transaction of its own.
+A release is recorded by one statement, which is its own transaction.
 
-Every write is conditional on attempt, step and a live lease. A holder that has lost its lease and still brings a release
-leaves it on its own row, where reconcile finds it.
+Every write is conditional on attempt, step and a live lease. A process that has lost its lease but has a release stores it
+on its attempt's row, where reconcile finds it.
 """
 
 import json
@@ -62,11 +62,11 @@ def record(
     deadline: float | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Write down what a try came to. A holder that has lost its lease changes nothing.
+    """Record the outcome of a try. A process that has lost its lease changes nothing.
 
-    What the platform did is known here and nowhere else, so a database that is away is not the end of it: this is tried
-    again until `deadline`, a `time.monotonic()` value, and is the one place that waits. Written twice is written once,
-    because every statement is conditional.
+    Only this process knows what the platform did, so while the database is unavailable, the record is retried until
+    `deadline`, a `time.monotonic()` value. This is the only place that waits. A repeated write changes nothing, because every
+    statement is conditional.
     """
     insist(lambda: _record(claimed, next_), deadline=deadline, pause=pause)
 
@@ -100,7 +100,7 @@ def _record_released(claimed: Claim, released: Released) -> None:
 
 
 def _write_release(claimed: Claim, released: Released) -> None:
-    """Record a release by one statement in autocommit. Repeated after a lost answer, it changes nothing."""
+    """Record a release with one statement in autocommit. A repetition after a lost answer changes nothing."""
     data = released.data_to_store
     recorded = queries.RECORD_RELEASED.alone(
         **_held(claimed),
@@ -122,7 +122,7 @@ def _write_release(claimed: Claim, released: Released) -> None:
 
 
 def _after_release(part: DuePart, row: RecordReleasedRow) -> Iterator[Callable[[], object]]:
-    """Yield what follows a release: the next part's hint, the webhooks' messages, and the count."""
+    """Yield the calls after a release: the next part's hint, the webhooks' messages, and the metric."""
     if row.id is not None:
         yield partial(arm, [Queued.from_row(row)])
     if row.messages:
@@ -166,7 +166,7 @@ def _record_waiting(session: Session, claimed: Claim, wait: Wait) -> None:
 
 
 def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
-    """Put a part back. One that would be too late by then is refused by its claim as soon as it is."""
+    """Put a part back into the queue. If it is too late by then, its claim refuses it."""
     part = claimed.part
     too_late = max(timedelta(0), settings().max_late - part.late)
     wait = min(retry.after, too_late + timedelta(seconds=1))
@@ -186,7 +186,7 @@ def _record_retry(session: Session, claimed: Claim, retry: Retry) -> None:
 
 
 def hold_for(session: Session, part: DuePart, error: ProviderError | None) -> None:
-    """Hold the part's platform for every channel, where it has asked our whole application to wait."""
+    """Pause the part's platform for every channel if it limits our whole application."""
     if isinstance(error, RateLimited) and error.whole_app:
         slug = part.channel.provider
         hold_provider(session, slug, wait=error.retry_after, reason=error.message)
@@ -219,7 +219,7 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
 
 
 def _end(session: Session, claimed: Claim, statement: Ending, error: ProviderError) -> bool:
-    """Finish attempt and part, which webhooks are notified of; False when the lease is lost."""
+    """Finish the attempt and the part, and notify webhooks; False if the lease is lost."""
     row = statement(session, **_held(claimed), **_refusal(error))
     if row is None:
         log.warning("publish.lease_lost", extra={"attempt_id": claimed.attempt_id})
@@ -229,7 +229,7 @@ def _end(session: Session, claimed: Claim, statement: Ending, error: ProviderErr
 
 
 def refuse(part: DuePart, obstacle: Obstacle) -> None:
-    """Fail a queued part that cannot go out, and the parts that answer it."""
+    """Fail a queued part that cannot be published, and its replies."""
     message = refusal(part, obstacle)
     with unit_of_work() as session:
         row = queries.FAIL_QUEUED.find(

@@ -1,4 +1,4 @@
-"""What happened to a post: who changed what, and what the platform answered to each try, newest first."""
+"""A post's history: changes by members, and the platform's answer to each try, newest first."""
 
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -27,7 +27,7 @@ class ActorOut(WireModel):
 
 
 class AnswerOut(WireModel):
-    """What the platform answered, trimmed and without secrets."""
+    """The platform's answer, cut and without secrets."""
 
     status: int | None = None
     code: str | None = None
@@ -36,26 +36,26 @@ class AnswerOut(WireModel):
 
 
 class EventOut(WireModel):
-    """One thing that happened: a change by a member, or a try to publish a part."""
+    """One event: a change by a member, or a try to publish a part."""
 
     id: UUID
     at: WireTime
     kind: Literal["change", "attempt"]
     revision: int
     action: str = Field(
-        description="The verb of a change (`edited`), or where a try ended (`released`)."
+        description="The verb of a change (`edited`), or the outcome of a try (`released`)."
     )
     actor: ActorOut | None = None
     changes: dict[str, Any] | None = Field(
         default=None,
-        description="`{field: [before, after]}`; beside `state` stands `code`, the states in full.",
+        description="`{field: [before, after]}`; in addition to `state` there is `code` with the full states.",
         examples=[{"state": ["ERROR", "QUEUE"], "code": ["unconfirmed", "queued"]}],
     )
     post_id: UUID | None = Field(default=None, description="The part that was tried.")
     position: int | None = None
     generation: int | None = None
     number: int | None = Field(
-        default=None, description="Which try of the revision and generation it was."
+        default=None, description="The number of the try within its revision and generation."
     )
     finished_at: WireTime | None = None
     release_url: str | None = Field(default=None, alias="releaseURL")
@@ -82,7 +82,7 @@ class HistoryPage(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """A post without events has one row, which is not there."""
+    """A post without events has one row of nulls."""
 
     is_there: bool
     id: UUID
@@ -104,7 +104,7 @@ class EventRow(NamedTuple):
     evidence: dict[str, Any] | None
 
 
-# Each side of the union is cut to a page by its own index before they are merged.
+# Each side of the union is limited to a page by its own index before they are merged.
 _HISTORY = Statement(
     "list_history",
     sql("""
@@ -152,7 +152,7 @@ def list_history(
     cursor: str | None,
     page_size: int,
 ) -> HistoryOut:
-    """List what happened to a post, deleted or not; any part's id names it.
+    """List the events of a post, deleted or not, by any part's id.
 
     Raises:
         PostNotFound: there is none.
@@ -212,7 +212,7 @@ def _event(row: EventRow) -> EventOut:
 
 
 def _changes(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Name states as everywhere on the wire, and beside them in full: ERROR is both what failed and what is in doubt."""
+    """Return the wire names of states, and the full states in addition, because ERROR means failed or unconfirmed."""
     listed: dict[str, Any] = {}
     for field, pair in (stored or {}).items():
         path, dot, name = field.rpartition(".")

@@ -1,7 +1,7 @@
-"""What is done once an hour for all features: what has lapsed is deleted, and the media library is put in order.
+"""The hourly sweep for all features: deletes expired rows and cleans up the media library.
 
-A new step is a function in its feature's `sweep.py` that returns how many rows it found, and its line in `STEPS`. A step does
-a bounded amount of work, commits by itself, and may be stopped between two transactions: the next hour goes on.
+A new step is a function in its feature's `sweep.py` that returns how many rows it found, and an entry in `STEPS`. A step does a
+limited amount of work, commits by itself, and can be stopped between two transactions: the next hour continues.
 """
 
 from collections.abc import Callable
@@ -34,11 +34,11 @@ from shared.publishing.sweep import delete_old_stagings
 from shared.webhooks.sweep import forget_old_deliveries
 
 _UNNEEDED_FILES = unneeded_files(MEDIA_STILL_NEEDED)
-"""List a page of the files that no post needs and no member can reach anymore."""
+"""List a page of the files that no post needs and no member can reach."""
 
 
 def remove_unneeded_media() -> int:
-    """Remove files that no post needs any more."""
+    """Remove files that no post needs."""
     return remove_unneeded_files(_UNNEEDED_FILES)
 
 
@@ -64,10 +64,10 @@ STEPS: tuple[Callable[[], int], ...] = (
 
 
 def keep_house(*, has_time: Callable[[], bool] = lambda: True) -> bool:
-    """Run all steps if an hour has passed since somebody did; return whether it has.
+    """Run all steps if an hour has passed since the last run; return whether they ran.
 
     Raises:
-        ExceptionGroup: what went wrong in some steps; the others ran all the same.
+        ExceptionGroup: the errors of failed steps; the others have run.
     """
     if not take_hour():
         return False
@@ -83,7 +83,7 @@ def keep_house(*, has_time: Callable[[], bool] = lambda: True) -> bool:
 
 
 def guarded(step: Callable[[], int], errors: list[Exception]) -> int:
-    """Run a step; if it fails, report that, add it to `errors` and return 0."""
+    """Run a step. If it fails, report the error, add it to `errors` and return 0."""
     try:
         return step()
     except Exception as error:  # noqa: BLE001  a row or a service that is broken must not keep the rest from running

@@ -15,8 +15,8 @@ class LatePartsRow(NamedTuple):
     total: int
 
 
-# Late by what the member chose, whenever the next try is: a root by its time, a reply by when it is due. Of each at most
-# `most_counted` are counted, in the order of their index.
+# Late by the member's time, whenever the next try is: a root by `publish_at`, a reply by when it is due. At most
+# `most_counted` of each are counted, in the order of their index.
 LATE_PARTS = Statement(
     "late_parts",
     sql("""
@@ -55,10 +55,10 @@ CROWDED_PARTS = Statement(
     params=NoParams,
     row=CrowdedPartsRow,
 )
-"""Count the parts that wait because their organization sends as many as it may."""
+"""Count the parts that wait because their organization is at its limit."""
 
 
-# When a part was to be there: a root's time, a reply's own.
+# A part's intended time: a root's `publish_at`, a reply's own.
 _PROMISED = sql("""
         greatest(p.publish_at, (
                     select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
@@ -80,7 +80,7 @@ class TakeLimitedRow(NamedTuple):
     channel_name: str
 
 
-# Late because the platform limits the account: what is queued for the limit's end. Each is taken once for a generation.
+# Late because of the platform's rate limit: parts that are queued for its end. Each is taken once per generation.
 TAKE_LIMITED = Statement(
     "take_limited",
     sql(
@@ -123,7 +123,7 @@ class LimitedAttemptsRow(NamedTuple):
     until: datetime
 
 
-# The same for what may be there already, and waits for the limit's end to be asked about. `notices.limited` makes the key.
+# The same for parts that may already be there and wait for the limit's end to be looked up. `notices.limited` makes the key.
 LIMITED_ATTEMPTS = Statement(
     "limited_attempts",
     sql(
@@ -144,7 +144,7 @@ LIMITED_ATTEMPTS = Statement(
     params=LimitedAttempts,
     row=LimitedAttemptsRow,
 )
-"""List attempts that may be there already, and wait for the limit's end to be asked about."""
+"""List attempts whose post may already be there, and that wait for the limit's end to be looked up."""
 
 
 class TakeCrowded(NamedTuple):
@@ -160,7 +160,7 @@ class TakeCrowdedRow(NamedTuple):
     host: str | None
 
 
-# Late because other posts of the organization are on their way to the same server. Each is taken once for a generation.
+# Late because the organization is at its limit for a named server. Each is taken once per generation.
 TAKE_CROWDED = Statement(
     "take_crowded",
     sql(
@@ -183,4 +183,4 @@ TAKE_CROWDED = Statement(
     params=TakeCrowded,
     row=TakeCrowdedRow,
 )
-"""Take a page of parts that are late because their organization sends as many as it may, each once a generation."""
+"""Take a page of parts that are late because their organization is at its limit, each once per generation."""

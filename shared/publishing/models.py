@@ -1,4 +1,4 @@
-"""Which tables record what was tried: attempts to publish a part, and media moved ahead of one."""
+"""The tables of publishing: attempts to publish a part, and stagings of its media."""
 
 import uuid
 from datetime import datetime
@@ -14,7 +14,7 @@ from shared.db.types import text_enum
 
 
 class AttemptState(StrEnum):
-    """Where a try stands.
+    """The state of a try.
 
     `running`: nothing irrevocable was sent. `sending`: something may have been. `waiting`: the platform works on it,
     continue at `resume_at`. The others are ends: `released`, `refused` (nothing was created), `unknown`.
@@ -31,10 +31,10 @@ class AttemptState(StrEnum):
 class Attempt(Base):
     """One try to publish one part. At most one per part is live.
 
-    `step` counts the continuations; the holder of (`id`, `step`) and a live lease may act.
-    `sending_at` is the mark of the request under way; `accepted`: the platform took the post and is processing it;
-    `doubt_since`: an earlier request of this attempt may have been accepted, and nobody knows. `counts` is False for a try that a rate limit or a token refresh ended: it is not one of the five.
-    `named_host` is the channel's: tries at servers that members named are bounded.
+    `step` counts the continuations; the process with (`id`, `step`) and a live lease may act. `sending_at` is the mark of the
+    current request. `accepted`: the platform accepted the post and is processing it. `doubt_since`: since then, the outcome of
+    an earlier request of this attempt is unknown. `counts` is False for a try that a rate limit or a token refresh ended: it is
+    not one of the five. `named_host` is the channel's, because tries at named servers are limited.
     """
 
     __tablename__ = "attempts"
@@ -94,7 +94,7 @@ class Attempt(Base):
 
 
 class StagingState(StrEnum):
-    """Where the moving of a part's media stands. `waiting`: continue at `resume_at`."""
+    """The state of a staging. `waiting`: continue at `resume_at`."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -103,7 +103,7 @@ class StagingState(StrEnum):
 
 
 class Staging(Base):
-    """A part's media on their way to the platform, for one revision and generation. Unused after `expires_at`."""
+    """The staging of a part's media for one revision and generation. Not used after `expires_at`."""
 
     __tablename__ = "stagings"
     __table_args__ = (

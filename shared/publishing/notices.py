@@ -1,4 +1,4 @@
-"""What members are notified of about a post, once for each event: published, late, waiting or refused."""
+"""Notifications about posts, once for each event: published, late, waiting or refused."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from shared.publishing.claim import DuePart
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to notify an organization's members of, once per `key`."""
+    """A notification to an organization's members, sent once per `key`."""
 
     kind: NotificationKind
     title: str
@@ -125,7 +125,7 @@ def not_published(part: DuePart, message: str) -> Notice:
 
 
 def media_refused(part: DuePart, message: str) -> Notice:
-    """Say, ahead of its time, that a post's media were refused."""
+    """Warn, ahead of its time, that a post's media were refused."""
     return Notice(
         NotificationKind.FAILURE,
         f"The media in your post for {part.channel.name} was refused",
@@ -155,7 +155,7 @@ def will_fail(
     publish_at: datetime,
     problem: str,
 ) -> Notice:
-    """Say, ahead of its time, what would keep a post from going out."""
+    """Warn, ahead of its time, of an obstacle to a post."""
     return Notice(
         NotificationKind.FAILURE,
         f"Your post for {channel_name} cannot be published as it is",
@@ -166,7 +166,7 @@ def will_fail(
 
 
 def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
-    """Report that a post has not gone out at its time."""
+    """Report that a post was not published on time."""
     return Notice(
         NotificationKind.FAILURE,
         "A post is late",
@@ -178,7 +178,7 @@ def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
 
 
 def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) -> Notice:
-    """Report that a late post waits for its turn: it is late once, whatever for, so the key is `late`'s."""
+    """Report that a late post waits for its turn. The key is `late`'s, so a post is reported as late only once."""
     return Notice(
         NotificationKind.FAILURE,
         "A post is late",
@@ -206,7 +206,7 @@ def many_late(count: int, hour: str) -> Notice:
 def limited(
     part_id: UUID, generation: int, root_id: UUID, *, channel_name: str, until: datetime
 ) -> Notice:
-    """Report that a late post waits until the platform takes requests again. `queries.LIMITED_ATTEMPTS` knows the key."""
+    """Report that a late post waits for the end of a rate limit. `queries.LIMITED_ATTEMPTS` uses the same key."""
     return Notice(
         NotificationKind.FAILURE,
         f"A post for {channel_name} is late",
@@ -218,7 +218,7 @@ def limited(
 
 
 def refusal(part: DuePart, obstacle: Obstacle) -> str:
-    """Write why a part is refused before it is sent, in the platform's words where there are any."""
+    """Return why a part is refused before it is sent, with the platform's reason if there is one."""
     if obstacle is STAGING_FAILED and part.staging_error:
         return part.staging_error
     name, reason = part.channel.name, part.disconnected_reason
@@ -226,7 +226,7 @@ def refusal(part: DuePart, obstacle: Obstacle) -> str:
 
 
 def post_link(root_id: UUID) -> str:
-    """Return where a member sees the post."""
+    """Return the post's address for members."""
     return f"{settings().console_url}/posts/{root_id}"
 
 
@@ -235,6 +235,6 @@ def _moment(when: datetime) -> str:
 
 
 def _sentence(words: str) -> str:
-    """End what may be a platform's words as a sentence."""
+    """Complete a text, which may be a platform's, to a sentence."""
     words = words.strip()
     return words if words.endswith((".", "!", "?")) else f"{words}."

@@ -1,11 +1,13 @@
-"""What happens next after a try: a pure table from what the platform did to what we do.
+"""Decides what to do after a try: a pure table from the platform's answer to our next step.
 
-The one rule above all: once a request that cannot be taken back may have been accepted (`sent` or `doubted`), no branch
-ends in "failed" and none sends without the same live key. It is repeated under that key, looked up, or `unconfirmed`.
+The most important rule: after an irrevocable request may have been accepted (`sent` or `doubted`), no branch ends in
+"failed", and none sends again without the same live idempotency key. The request is repeated with that key, the post is
+looked up, or the part is `unconfirmed`.
 
-A live key is not enough while the first request may still be running: Mastodon stores a key only after it has created
-the status (app/services/post_status_service.rb of mastodon/mastodon, read 2026-11-30), so two requests at once are two
-posts. Such a request is looked up first, and repeated when it must have ended and was not found.
+A live key is not enough while the first request may still be running: Mastodon stores a key only after it has created the
+status (app/services/post_status_service.rb of mastodon/mastodon, read 2026-11-30), so two simultaneous requests create two
+posts. Therefore the post is looked up first, and the request is repeated when the first one must have ended and no post was
+found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,9 +36,9 @@ BACK_OFF = (
     timedelta(minutes=4),
     timedelta(minutes=12),
 )
-# A server may work on a request for longer than anybody waits for the answer: gateways give up after 60 to 100 seconds
-# (nginx's `proxy_read_timeout`, Cloudflare's 524) and do not stop it. Later than this, no request is taken to be
-# running. What that rests on: docs/adr/0003-unconfirmed.md.
+# A server may process a request for longer than anybody waits for the answer: gateways time out after 60 to 100 seconds
+# (nginx's `proxy_read_timeout`, Cloudflare's 524) and do not stop it. After this time, a request is assumed to have ended,
+# see docs/adr/0003-unconfirmed.md.
 LONGEST_RUN = timedelta(minutes=10)
 REPEAT_AFTER = (timedelta(0), timedelta(seconds=5), timedelta(seconds=45), timedelta(minutes=3))
 # The pauses before each look-up: 10 s, 55 s, 3 min and, where the request can be repeated after it, `LONGEST_RUN`.
@@ -47,32 +49,32 @@ LOOK_UP_AFTER = (
     timedelta(minutes=7),
 )
 MOST_REPETITIONS = 2
-KEY_MARGIN = timedelta(minutes=5)  # a key about to lapse counts as lapsed
+KEY_MARGIN = timedelta(minutes=5)  # a key that is about to expire counts as expired
 LONGEST_PROCESSING = timedelta(hours=1)
-LONGEST_PAUSE = timedelta(hours=24)  # a part that may be there is not left in doubt for longer
-LEAST_PAUSE = timedelta(seconds=3)  # some platforms say "after 0 seconds", again and again
+LONGEST_PAUSE = timedelta(hours=24)  # the longest time for which an outcome is left unknown
+LEAST_PAUSE = timedelta(seconds=3)  # some platforms repeatedly answer "after 0 seconds"
 
 
 class Task(StrEnum):
-    """What a continuation does when its time comes."""
+    """The task of a continuation."""
 
     RESUME = "resume"  # the platform is working on it: ask again
     REPEAT = "repeat"  # send the same request under the same key
-    LOOK_UP = "look_up"  # ask the platform whether it is there
+    LOOK_UP = "look_up"  # ask the platform whether the post exists
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What is known of an attempt when its try ends.
+    """The known state of an attempt when its try ends.
 
-    `sent`: in this step the request that cannot be taken back was marked, and no clean refusal of it followed.
-    `accepted`: in an earlier step the platform took the post and is processing it.
-    `doubt_age`: how long ago a request of an earlier step was left unanswered; None: none was.
-    `has_key`: the server is known to recognize a repeated request. `key_is_record`: the key is the post's own name
-    there, so it cannot be used twice; any other key must be stored by the server, which may fail before it does that.
-    `request_ended`: the application itself answered every request in doubt with an error, so none is running any more.
+    `sent`: in this step the irrevocable request was marked, and not cleanly refused.
+    `accepted`: in an earlier step the platform accepted the post, and is processing it.
+    `doubt_age`: the age of an unanswered request of an earlier step; None if there is none.
+    `has_key`: the server is known to recognize a repeated request. `key_is_record`: the key is the post's own name there,
+    so it cannot be used twice; any other key must be stored by the server, which may fail before that.
+    `request_ended`: the application itself answered every request in doubt with an error, so none is still running.
     `repetitions`: how often the request was repeated without a known outcome.
-    `rounds`: continuations of the present task so far.
+    `rounds`: the number of continuations of the current task.
     """
 
     number: int = 1
@@ -92,16 +94,16 @@ class AttemptContext:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether something may exist on the platform already."""
+        """True if a post may already exist on the platform."""
         return self.sent or self.accepted or self.doubt_age is not None
 
     @property
     def key_is_live(self) -> bool:
-        """Whether a repetition under the same key, sent now, is recognized by the platform."""
+        """True if the platform recognizes a repetition with the same key now."""
         return self.key_outlives(timedelta(0))
 
     def key_outlives(self, delay: timedelta) -> bool:
-        """Return whether a repetition under the same key, sent after `delay`, is recognized by the platform."""
+        """Return whether the platform recognizes a repetition with the same key after `delay`."""
         if not self.has_key:
             return False
         accepted_age = self.age if self.accepted else timedelta(0)
@@ -111,7 +113,7 @@ class AttemptContext:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """It is there."""
+    """The post is on the platform."""
 
     released: Released
 
@@ -126,14 +128,14 @@ class Wait:
     state: Mapping[str, Any] | None = None  # None: keep what the provider said last
     unknown: bool = False  # a request of this step may have been accepted
     accepted: bool = False
-    request_ended: bool = False  # these two as in `AttemptContext`
+    request_ended: bool = False  # see `AttemptContext` for these two
     repetitions: int = 0
     error: ProviderError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Nothing was created: back into the queue. `counts` says whether it was one of the five."""
+    """Nothing was created: back into the queue. `counts` says whether this was one of the five tries."""
 
     after: timedelta
     error: ProviderError
@@ -142,7 +144,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Get a new token, once, and try again at once."""
+    """Renew the token once, and try again immediately."""
 
     error: ProviderError
 
@@ -157,7 +159,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
-    """It may be there; we will not send it again. The member looks and decides."""
+    """The post may be there. We do not send it again; the member decides."""
 
     error: ProviderError
 
@@ -176,16 +178,16 @@ def after(result: Released | Processing | ProviderError, context: AttemptContext
     if isinstance(result, TokenExpired) and not context.refreshed:
         return Refresh(result)
     if isinstance(result, ChannelDisconnected | GrantRejected) or _is_passing(result):
-        return without_asking(result, context)  # says nothing of a post that was taken before
+        return without_asking(result, context)  # does not apply to a post that was accepted before
     if context.doubt_age is not None:
         return _resolve(result, context, unknown=False)
     return _after_clean_refusal(result, context)
 
 
 def without_asking(error: ProviderError, context: AttemptContext) -> Next:
-    """Decide when the platform was not asked at all: no token, no credentials, a file that is gone.
+    """Decide for a try without a request to the platform: no token, no credentials, a missing file.
 
-    That is not its word on the post: what it has taken may appear, whatever happened on this side.
+    This says nothing about an accepted post, which may still appear.
     """
     if context.task is Task.RESUME and _is_passing(error):
         return _ask_again(error, context)
@@ -195,9 +197,10 @@ def without_asking(error: ProviderError, context: AttemptContext) -> Next:
 
 
 def while_paused(pause: timedelta, context: AttemptContext) -> Next:
-    """Decide for a continuation whose platform is held for everybody: the same again when that is over, in `pause`.
+    """Decide for a continuation whose platform is paused for everybody: the same task after `pause`.
 
-    Nobody was asked, so no round is used up. Where the same could not be done then, it is as if a limit had been met.
+    The platform was not asked, so this does not count as a round. If the task would be impossible by then, it is treated as a
+    rate limit.
     """
     error = RateLimited("The platform is limiting all of Roost for now.", retry_after=pause)
     lapses = context.task is Task.REPEAT and not context.key_outlives(pause)
@@ -215,7 +218,7 @@ def while_paused(pause: timedelta, context: AttemptContext) -> Next:
 
 
 def after_lapsed_key(context: AttemptContext) -> Next:
-    """Decide for a repetition whose time came when the platform had forgotten the key: it would be a second post."""
+    """Decide for a repetition after its idempotency key expired: it would create a second post."""
     error = OutcomeUnknown(
         "The platform did not answer, and sending the post again could publish it twice."
     )
@@ -223,7 +226,7 @@ def after_lapsed_key(context: AttemptContext) -> Next:
 
 
 def after_lost_lease(context: AttemptContext) -> Next:
-    """Decide for an attempt whose holder vanished: killed, out of time, or cut off from the database."""
+    """Decide for an attempt whose process died: killed, timed out, or cut off from the database."""
     if context.task is Task.RESUME and not context.sent and context.age <= LONGEST_PROCESSING:
         return Wait(Task.RESUME, timedelta(0), context.rounds, accepted=context.accepted)
     if context.in_doubt:
@@ -244,7 +247,7 @@ def _after_processing(result: Processing, context: AttemptContext) -> Next:
 
 
 def _ask_again(error: ProviderError, context: AttemptContext) -> Next:
-    """Go on from the same state later; give up into doubt, or start over where nothing can have been created."""
+    """Continue from the same state later. At the end, treat the outcome as unknown, or start over if nothing was created."""
     pause = _pause(error)
     if context.rounds >= MAX_TRIES or pause > LONGEST_PAUSE:
         if not context.in_doubt:
@@ -273,10 +276,10 @@ def _is_passing(error: ProviderError) -> bool:
 
 
 def _resolve(error: ProviderError, context: AttemptContext, *, unknown: bool) -> Next:
-    """Go on from doubt: look it up and repeat it under a live key, or leave it to the member.
+    """Resolve an unknown outcome: look the post up, repeat the request with a live key, or leave it to the member.
 
-    A repetition that is refused for good does not end the doubt about the request before it. What the platform accepted
-    and was not heard of again becomes a doubt here, and is one in every later step.
+    A finally refused repetition does not resolve the request before it. A post that the platform accepted without a later
+    answer becomes an unknown outcome here, and stays one in every later step.
     """
     pause = _pause(error)
     if pause > LONGEST_PAUSE:
@@ -305,10 +308,10 @@ def _resolve(error: ProviderError, context: AttemptContext, *, unknown: bool) ->
 
 
 def _can_repeat_unseen(context: AttemptContext, *, unknown: bool) -> bool:
-    """Return whether a repetition needs no look-up: it cannot make a second post, and no request is left running.
+    """Return whether a repetition needs no look-up: it cannot create a second post, and no request is still running.
 
-    The name of a record can be taken only once. Otherwise the request before must have been answered completely: the
-    platform accepted it, or it was a repetition that the platform put off, and the one before that was waited for.
+    A record's name can be taken only once. Otherwise the previous request must have been answered completely: the platform
+    accepted it, or it was a repetition that the platform postponed, and the request before that has ended.
     """
     if context.key_is_record:
         return True
@@ -317,7 +320,7 @@ def _can_repeat_unseen(context: AttemptContext, *, unknown: bool) -> bool:
 
 
 def _requests_ended(error: ProviderError, context: AttemptContext, *, unknown: bool) -> bool:
-    """Return whether the application has answered every request in doubt, the one of this step included."""
+    """Return whether the application has answered every request in doubt, including this step's."""
     if not unknown:
         return context.request_ended
     has_ended = isinstance(error, OutcomeUnknown) and error.request_ended
@@ -332,7 +335,7 @@ def _repetition(
     pause: timedelta = timedelta(0),
     unknown: bool = False,
 ) -> Wait | None:
-    """Repeat the request when it cannot be running any more; None where the platform might take it twice.
+    """Repeat the request when it can no longer be running; None if the platform might accept it twice.
 
     It is repeated once, and once more if the application answered every request so far with an error.
     """
@@ -386,7 +389,7 @@ def after_look_up(
 ) -> Next:
     """Decide after asking the platform.
 
-    `found` is the one post that is surely ours; `several` are those of which each could be, newest first.
+    `found` is the post that is certainly ours; `several` are those that could be ours, newest first.
     """
     if found is not None:
         return Publish(found)
@@ -400,7 +403,7 @@ def after_look_up(
 
 
 def _after_nothing_found(context: AttemptContext) -> Next:
-    """Look again while the request may still be running; after that repeat it under a live key."""
+    """Look again while the request may still be running; after that, repeat it with a live key."""
     error = OutcomeUnknown("The platform did not confirm the post, and it was not found there.")
     delay = _look_again_after(context)
     if delay is not None:
@@ -411,8 +414,8 @@ def _after_nothing_found(context: AttemptContext) -> Next:
 def _look_again_after(context: AttemptContext) -> timedelta | None:
     """Return the pause before the next look-up; None if the request can be repeated now, or never.
 
-    The last look-up is made only if a repetition can follow it. When a repetition was sent is not known here, so after
-    one every other look-up is made.
+    The last look-up happens only if a repetition can follow. The time of a repetition is not known here, so after one, all
+    other look-ups happen.
     """
     rounds = context.rounds + 1
     is_last = rounds == len(LOOK_UP_AFTER) - 1

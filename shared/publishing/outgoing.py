@@ -1,4 +1,4 @@
-"""How a stored part becomes what a provider sends: its text in the platform's form, its files in the variant it takes."""
+"""Converts a stored part for a provider: its text in the platform's form, and its files in the right variants."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +19,9 @@ from shared.publishing.claim import DuePart
 
 
 class StillConverting(PlatformUnavailable):
-    """The copy of a file that the platform takes is not there yet, or the file was stored under earlier rules.
+    """The file's variant for the platform does not exist yet, or the file was stored under earlier rules.
 
-    `is_requested`: a message that asks for it is on its way. `plan` is a copy that only the channel's server needs.
+    `is_requested`: it was already requested. `plan` is a variant that only the channel's server needs.
     """
 
     code = "still_converting"
@@ -41,19 +41,19 @@ class StillConverting(PlatformUnavailable):
 
 
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
-    """Read the properties of a part's files; no statement where it has none."""
+    """Read the properties of a part's files; runs no statement if it has none."""
     ids = [MediaId(UUID(entry["id"])) for entry in part.media]
     return get_media_files(session, OrganizationId(part.organization_id), ids) if ids else ()
 
 
 def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile]) -> OutgoingPost:
-    """Put together what `provider` is to send.
+    """Build the post that `provider` sends.
 
-    The idempotency key is made of part and generation, never of the try, so that every repetition carries the same.
+    The idempotency key is made from part and generation, not from the try, so every repetition has the same.
 
     Raises:
-        MediaRejected: a file of the part is gone, or its copy for this platform could not be made.
-        StillConverting: the copy is being made.
+        MediaRejected: a file of the part was deleted, or its variant for this platform could not be made.
+        StillConverting: the variant is being made.
     """
     rules = provider.media_rules(part.channel.account_settings, part.settings)
     usual = provider.spec.media_for(part.settings)
@@ -88,7 +88,7 @@ def _outgoing_media(
     entry: Mapping[str, Any],
     files: Sequence[MediaFile],
 ) -> OutgoingMedia:
-    """Find what goes out of a file by `rules`, the server's; copies are made by `usual`, the table's, without being asked."""
+    """Pick a file's variant for the server's `rules`. Variants for the table's rules, `usual`, are made without a request."""
     file = next((file for file in files if str(file.id) == entry["id"]), None)
     if file is None:
         raise MediaRejected("A file of this post is no longer in the media library. Add it again.")

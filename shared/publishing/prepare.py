@@ -1,7 +1,7 @@
-"""What happens minutes before a part is due: its message is sent, then everything that can still be fixed.
+"""Prepares a part minutes before it is due: sends its message, then checks everything that can still be fixed.
 
-Nothing here is irrevocable, and every step may run twice. Members are notified of problems; the part stays queued, and fails
-at its time if nobody fixes it.
+Nothing here is irrevocable, and every step can run twice. Members are notified of problems; the part stays queued, and fails
+at its time if nobody fixes them.
 """
 
 from datetime import timedelta
@@ -28,7 +28,7 @@ from shared.publishing.warm import warm_ahead
 
 
 def prepare(part_id: UUID, revision: int) -> None:
-    """Prepare a part whose schedule has fired early. A stale firing does nothing."""
+    """Prepare a part whose schedule has fired early. A stale schedule does nothing."""
     threshold_seconds = float(MAX_DELAY_SECONDS)
     with read_only() as session:
         row = queries.PREPARE.find(session, part_id, revision, threshold_seconds=threshold_seconds)
@@ -47,7 +47,7 @@ def prepare(part_id: UUID, revision: int) -> None:
         return
     note(organization_id=row.organization_id, post_id=row.root_id)
     _send_for_the_second(row)
-    if row.thread_has_media:  # now, or when a staging that waits is to go on
+    if row.thread_has_media:  # now, or when a waiting staging continues
         send_messages([stage_hint(row, wait=timedelta(seconds=row.staging_wait_seconds or 0))])
     obstacle = named(row.verdict) if row.verdict else None
     if obstacle and obstacle.then is Then.FAIL:
@@ -59,7 +59,7 @@ def prepare(part_id: UUID, revision: int) -> None:
 
 
 def _hint_of(row: WaitsRow) -> Hint:
-    """Return the hint of something that waits: an attempt, or a staging."""
+    """Return the hint of a waiting attempt or staging."""
     wait = timedelta(seconds=row.wait_seconds)
     if row.attempt_id is None:
         return stage_hint(row, wait=wait)
@@ -82,7 +82,7 @@ def _token_expires_before(row: PrepareRow) -> bool:
 
 
 def _renewed_ahead(slug: str) -> timedelta | None:
-    """Return how long before its end a platform's token is renewed; None for one that Roost no longer knows."""
+    """Return how long before its expiry a platform's token is renewed; None for an unknown platform."""
     try:
         return registry.provider(slug).spec.refresh_ahead
     except UnknownProvider:
@@ -90,11 +90,11 @@ def _renewed_ahead(slug: str) -> timedelta | None:
 
 
 def _refresh(row: PrepareRow) -> None:
-    """Get a new token ahead of time. A platform that does not answer now is asked again when the part is due."""
+    """Renew the token ahead of time. If the platform does not answer, it is renewed when the part is due."""
     try:
         refresh_ahead(
             get_opened_channel(row)
-        )  # it notifies members itself of a channel that it disconnects
+        )  # it notifies members itself if it disconnects the channel
     except ChannelNotFound:
         log.info("prepare.channel_gone", extra={"part_id": row.id})
     except ProviderError as error:

@@ -1,4 +1,4 @@
-"""Which statements prepare a part minutes before it is due? Due times and leases are decided by the database's clock."""
+"""The statements that prepare a part minutes before it is due. The database's clock decides due times and leases."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ class PrepareRow(PartRow):
     verdict: str | None
 
 
-# The on-the-second message is recorded in the statement that decides it is due; no row: the firing is stale.
+# The message is recorded in the statement that decides that the part is due; no row: the schedule is stale.
 PREPARE = Statement(
     "prepare",
     sql(
@@ -48,7 +48,7 @@ PREPARE = Statement(
     params=Prepare,
     row=PrepareRow,
 )
-"""Read a part minutes before its time, with what is in its way; no row: the firing is stale."""
+"""Read a part minutes before its time, with its obstacle; no row: the schedule is stale."""
 
 
 class Waits(NamedTuple):
@@ -66,7 +66,7 @@ class WaitsRow(NamedTuple):
     wait_seconds: float
 
 
-# What a part waits for that is not its time: its attempt's next step, or its staging's. At most one of each.
+# A part's waiting attempt and staging, at most one of each.
 WAITS = Statement(
     "waits",
     sql("""
@@ -84,7 +84,7 @@ WAITS = Statement(
     params=Waits,
     row=WaitsRow,
 )
-"""List what a part waits for that is not its time: its attempt's next step, or its staging's. At most one of each."""
+"""List a part's waiting attempt and staging, at most one of each."""
 
 
 class MarkEnqueued(NamedTuple):
@@ -102,7 +102,7 @@ MARK_ENQUEUED = Statement(
     row=NoRow,
     repeatable=True,
 )
-"""Record that the on-the-second message was sent."""
+"""Record that the message was sent."""
 
 
 class UnmarkEnqueued(NamedTuple):
@@ -117,4 +117,4 @@ UNMARK_ENQUEUED = Statement(
     params=UnmarkEnqueued,
     row=NoRow,
 )
-"""Record that these messages were not sent after all."""
+"""Record that these messages were not sent."""

@@ -1,10 +1,10 @@
-"""What a minute's sweep puts right: whatever a message, a schedule or a process should have done and did not.
+"""Reconcile: the sweep that every minute does what a lost message or schedule or a dead process should have done.
 
-The database is the truth; schedules and messages are hints. Each step takes a page of rows by a statement that two
-reconcilers can run at once without both acting on a row, and then does what the lost hint would have done.
+The database is the truth; schedules and messages are hints. Each step takes a page of rows with a statement that two
+concurrent runs can execute without both taking a row, and then does what the lost hint would have done.
 
-A bad day is when it matters most: the gauges come first, so that alarms ring; then the steps take turns, a page each, so that
-none waits for another to finish; then members are told; and all of it ends before the function is killed.
+It matters most during an outage, so the gauges for the alarms come first. Then the steps take turns, a page each, so that none
+waits for another. Then members are notified. All of it ends before the function is killed.
 """
 
 import time
@@ -41,13 +41,13 @@ from shared.webhooks.sweep import send_due_deliveries
 LimitedRow: TypeAlias = TakeOverdueRow | TakeLimitedRow | LimitedAttemptsRow
 
 PAGE_SIZE = 500
-MAX_PAGES = 400  # of each step; the next run goes on
+MAX_PAGES = 400  # of each step; the next run continues
 ARMING_GRACE = timedelta(seconds=15)
 TOLD_WHEN_LATE_BY = timedelta(minutes=5)
-LIMITED_FOR = timedelta(minutes=1)  # a shorter wait is over before anybody has read of it
-MOST_COUNTED = 10_000  # late parts: an alarm does not need more
-TIME = timedelta(seconds=55)  # where nobody says how long a sweep may take
-# Of its time, what is kept for each stage after the one before.
+LIMITED_FOR = timedelta(minutes=1)  # a shorter wait ends before anybody reads the notification
+MOST_COUNTED = 10_000  # late parts; an alarm does not need more
+TIME = timedelta(seconds=55)  # if the caller gives no deadline
+# The time that is reserved for each later stage.
 ROOM_TO_TELL = timedelta(seconds=20)
 ROOM_TO_MAIL = timedelta(seconds=12)
 ROOM_TO_KEEP_HOUSE = timedelta(seconds=8)
@@ -56,7 +56,7 @@ ROOM_TO_END = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """How many rows each step found."""
+    """The number of rows that each step found."""
 
     stuck: int = 0
     unarmed: int = 0
@@ -74,7 +74,7 @@ class Reconciled:
 
 @dataclass(slots=True)
 class _Sweep:
-    """One run: what went wrong so far, whom to notify of what, and when it must have ended."""
+    """One run: its errors, its notices, and its deadline."""
 
     deadline: float
     errors: list[Exception] = field(default_factory=list)
@@ -87,10 +87,10 @@ class _Sweep:
 
 
 def reconcile(*, deadline: float | None = None) -> Reconciled:
-    """Run every step once, a page of each in turn, and stop in good time before `deadline`, a `time.monotonic()` value.
+    """Run the steps in turn, a page each, and stop well before `deadline`, a `time.monotonic()` value.
 
     Raises:
-        ExceptionGroup: what went wrong in some steps; the others ran all the same.
+        ExceptionGroup: the errors of failed steps; the others have run.
     """
     sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
     late = guarded(_gauge, sweep.errors)
@@ -107,10 +107,10 @@ def reconcile(*, deadline: float | None = None) -> Reconciled:
 
 
 def put_right(*, deadline: float | None = None) -> None:
-    """Do what a lost hint should have done, whichever it was, without the rest of a sweep.
+    """Run only the steps that do what lost hints should have done.
 
     Raises:
-        ExceptionGroup: as `reconcile`.
+        ExceptionGroup: as for `reconcile`.
     """
     sweep = _Sweep(time.monotonic() + TIME.total_seconds() if deadline is None else deadline)
     _put_right(sweep)
@@ -165,7 +165,7 @@ def arm_unarmed() -> int:
 
 
 def send_unsent() -> int:
-    """Send the on-the-second message of parts whose schedule has not fired. What the queue refuses is sent next time."""
+    """Send the message of parts whose schedule has not fired. Messages that the queue refuses are sent next time."""
     with unit_of_work() as session:
         rows = queries.TAKE_UNSENT.all(session, PAGE_SIZE)
     hints = [publish_hint(row, wait=timedelta(seconds=row.wait_seconds)) for row in rows]
@@ -177,8 +177,8 @@ def send_unsent() -> int:
 def _send_each(
     ids: list[UUID], hints: Sequence[Hint], *, give_back: Callable[[Session, list[UUID]], object]
 ) -> None:
-    """Send the hint of each part; `give_back` is called for the parts whose hint the queue did not take."""
-    refused = ids  # whatever goes wrong, none is known to be on the queue
+    """Send the hint of each part; call `give_back` for the parts whose hint the queue refused."""
+    refused = ids  # after any error, none is known to be in the queue
     try:
         send(hints)
     except Exception as error:
@@ -190,12 +190,12 @@ def _send_each(
 
 
 def send_overdue(sweep: _Sweep) -> int:
-    """Note whom to notify of parts that are more than five minutes late, and send overdue parts again."""
+    """Collect notices of parts that are more than five minutes late, and send overdue parts again."""
     with unit_of_work() as session:
         rows = queries.TAKE_OVERDUE.all(
             session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
         )
-    _note_late(sweep, rows)  # first: while the queue is away, members are notified all the same
+    _note_late(sweep, rows)  # first, so that members are notified even if the queue is unavailable
     due = [row for row in rows if row.paused_until is None]
     hints = [publish_hint(row) for row in due]
     _send_each([row.id for row in due], hints, give_back=queries.LOOK_AGAIN_SOON.run)
@@ -216,7 +216,7 @@ def _note_late(sweep: _Sweep, rows: Sequence[TakeOverdueRow]) -> None:
 
 
 def settle_lost_attempts() -> int:
-    """Decide for attempts whose holder vanished, by the same table as for those that answered."""
+    """Decide for attempts whose process died, by the same table as for live answers."""
     with unit_of_work() as session:
         lost = queries.TAKE_LOST.all(session, PAGE_SIZE)
         parts = queries.LOST_PARTS.all(session, [row.post_id for row in lost])
@@ -238,7 +238,7 @@ def resume_waiting_attempts() -> int:
 
 
 def resume_stagings() -> int:
-    """Send the stagings again whose holder vanished, or that should have gone on by now."""
+    """Send the hints of stagings whose process died, or that should have continued by now."""
     with unit_of_work() as session:
         rows = queries.TAKE_STAGINGS.all(session, PAGE_SIZE)
     send(stage_hint(row) for row in rows)
@@ -246,7 +246,7 @@ def resume_stagings() -> int:
 
 
 def adopt_late_releases() -> int:
-    """Publish parts whose holder came back with a release after its lease had run out."""
+    """Publish parts whose process returned with a release after its lease had expired."""
     with unit_of_work() as session:
         rows = queries.ADOPT_LATE.all(session, PAGE_SIZE)
         for row in rows:
@@ -261,7 +261,7 @@ def adopt_late_releases() -> int:
 def _notify(sweep: _Sweep) -> int:
     """Notify members of late parts, once for each; return how many wait for their platform's rate limit.
 
-    Members who cannot be notified in this run are notified in the next one: the emails of many are one for an organization.
+    Notices that do not fit this run are sent in the next one. An organization gets one email for many posts.
     """
     guarded(partial(_note_limited, sweep), sweep.errors)
     guarded(partial(_note_crowded, sweep), sweep.errors)
@@ -339,7 +339,7 @@ def _claim_of_lost(row: TakeLostRow, part: PartRow) -> Claim:
 
 
 def _gauge() -> int:
-    """Write the gauges that alarms watch; return how many parts are late."""
+    """Write the gauges for the alarms; return how many parts are late."""
     with read_only() as session:
         late = late_queries.LATE_PARTS.one(session, MOST_COUNTED).total
         crowded = late_queries.CROWDED_PARTS.one(session).total

@@ -1,4 +1,4 @@
-"""Which statements record what a try came to? Each that ends a try asks for attempt, step and a live lease."""
+"""The statements that record the outcome of a try. Each that ends a try checks attempt, step and a live lease."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from shared.posts.obstacles import PREDECESSOR_FAILED
 from shared.publishing.models import AttemptState
 from shared.webhooks.models import Event
 
-# What records a try: conditional on attempt, step and a live lease. No row: somebody else has taken over.
+# The condition of a record: attempt, step and a live lease. No row: another process has taken over.
 _HELD = sql(
     """id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()"""
 )
 
 
-# Once an outcome is unknown, the evidence kept is that of the request which left it so, whatever is asked afterwards.
+# After an unknown outcome, the evidence of that request is kept, whatever later requests return.
 _EVIDENCE = sql("""
         case when doubt_since is null then coalesce(cast(:evidence as jsonb), evidence)
                     else coalesce(evidence, cast(:evidence as jsonb)) end
@@ -51,7 +51,7 @@ class RecordReleasedRow(NamedTuple):
     has_media: bool
 
 
-# One statement, and so one round trip: it records the release, sends the next part on its way, and notifies members and webhooks.
+# One statement and one round trip: it records the release, sets the next part's time, and notifies members and webhooks.
 RECORD_RELEASED = Statement(
     "record_released",
     sql(
@@ -93,7 +93,7 @@ RECORD_RELEASED = Statement(
     params=RecordReleased,
     row=RecordReleasedRow,
 )
-"""Record a release, give the next part its time, and notify members and webhooks; no row: the lease is lost.
+"""Record a release, set the next part's time, and notify members and webhooks; no row: the lease is lost.
 
 One statement, and so one round trip.
 """
@@ -149,7 +149,7 @@ class RecordRetry(NamedTuple):
     after_seconds: float
 
 
-# Nothing was created: the part goes back into the queue for `after_seconds` from now.
+# Nothing was created: the part is queued again for `after_seconds` from now.
 RECORD_RETRY = Statement(
     "record_retry",
     sql(
@@ -258,7 +258,7 @@ class FailQueuedRow(NamedTuple):
     messages: list[UUID]
 
 
-# A queued part that will never go out. The claim found it a moment ago; since then a member may have sent it again.
+# A queued part that can never be published. The claim read it a moment ago; a member may have resent it since.
 FAIL_QUEUED = Statement(
     "fail_queued",
     sql(
@@ -278,7 +278,7 @@ FAIL_QUEUED = Statement(
     params=FailQueued,
     row=FailQueuedRow,
 )
-"""Fail a queued part that will never go out, and notify webhooks; no row: it has changed since its claim.
+"""Fail a queued part that can never be published, and notify webhooks; no row: it has changed since its claim.
 
 One statement, so that a failure is never without its messages.
 """
@@ -290,7 +290,7 @@ class FailSuccessors(NamedTuple):
     position: int
 
 
-# The rest of a thread whose part failed; `predecessor_failed` says why. Webhooks are sent for the part that failed by itself.
+# The rest of a thread after a failed part, with the code `predecessor_failed`. Webhooks are notified only of the failed part.
 FAIL_SUCCESSORS = Statement(
     "fail_successors",
     sql(
@@ -315,7 +315,7 @@ class KeepLateRelease(NamedTuple):
     attempt_id: UUID
 
 
-# A holder that comes back too late leaves what it knows on its own row; reconcile decides.
+# A process that returns after its lease stores its result on its attempt's row; reconcile decides.
 KEEP_LATE_RELEASE = Statement(
     "keep_late_release",
     sql("""
@@ -326,7 +326,7 @@ KEEP_LATE_RELEASE = Statement(
     params=KeepLateRelease,
     row=NoRow,
 )
-"""Keep a release on the attempt of a holder that lost its lease."""
+"""Store a release on the attempt of a process that lost its lease."""
 
 
 class KnownReleases(NamedTuple):
@@ -340,7 +340,7 @@ class KnownReleasesRow(NamedTuple):
     release_id: str
 
 
-# Of the account, through whichever channel: other organizations may have connected it too, or ours once before.
+# Of the account, through any channel: other organizations may have connected it too, or ours earlier.
 KNOWN_RELEASES = Statement(
     "known_releases",
     sql("""
@@ -351,4 +351,4 @@ KNOWN_RELEASES = Statement(
     params=KnownReleases,
     row=KnownReleasesRow,
 )
-"""List those of the releases that other posts of the account have."""
+"""List the releases among these that other posts of the account have."""

@@ -1,4 +1,4 @@
-"""How a part gets its channel's new token, after the platform has refused the old one."""
+"""Renews a channel's token after the platform has refused it while publishing a part."""
 
 import time
 from datetime import timedelta
@@ -16,15 +16,15 @@ from shared.providers.errors import (
 )
 from shared.publishing.claim import DuePart, channel_ids
 
-ROOM_TO_RENEW = timedelta(seconds=30)  # the platform's answer, and storing it
+ROOM_TO_RENEW = timedelta(seconds=30)  # for the platform's answer and for storing it
 RENEW_LATER = timedelta(seconds=3)
 
 
 def with_new_token(part: DuePart, *, deadline: float) -> DuePart | ProviderError:
     """Renew the channel's token and return the part with it, or the error that says what to do instead.
 
-    Many platforms give a refresh token once: a process that is killed before it has stored the new one disconnects the
-    channel. So it is not begun shortly before `deadline`, a `time.monotonic()` value.
+    Many platforms accept a refresh token only once: if a process is killed before it has stored the new one, the channel is
+    disconnected. So a renewal is not started shortly before `deadline`, a `time.monotonic()` value.
     """
     if deadline - time.monotonic() < ROOM_TO_RENEW.total_seconds():
         return RateLimited("The channel's token is about to be renewed.", retry_after=RENEW_LATER)

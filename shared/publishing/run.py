@@ -1,7 +1,7 @@
-"""How a due part is published: claim, send, decide, record. Read it from top to bottom.
+"""Publishes a due part: claim, send, decide, record. Read it from top to bottom.
 
-Nothing here sleeps, and no transaction is open while a platform is asked. Whatever stops this code at whatever line, the
-next message or reconcile goes on from what the database holds; see `docs/lifecycle.md`, "If it stops here".
+Nothing here sleeps, and no transaction is open during requests to a platform. If this code stops at any line, the next message
+or reconcile continues from the database's state; see `docs/lifecycle.md`, "If it stops here".
 """
 
 import dataclasses
@@ -36,15 +36,17 @@ from shared.publishing.renewal import with_new_token
 from shared.publishing.servers import know_server, name_host
 
 ROOM_TO_GO_ON_SECONDS = 30.0  # a request's own limit, and the record
-LOOK_BACK = timedelta(minutes=2)  # clocks differ: what is older than the mark by more is not ours
+LOOK_BACK = timedelta(
+    minutes=2
+)  # the difference between clocks: a post that is older than the mark by more than this is not ours
 
 
 class LeaseLost(Exception):
-    """Somebody else has taken the attempt over, or nobody may go on with it. Whatever we were about to send, we do not."""
+    """Another process has taken over the attempt, or it must not continue. Nothing may be sent."""
 
 
 def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
-    """Publish a part, if it is due and nobody else has it. `deadline` is a `time.monotonic()` value."""
+    """Publish a part if it is due and no other process has it. `deadline` is a `time.monotonic()` value."""
     found = claim(part_id, revision)
     if found is None:
         log.info("publish.stale", extra={"part_id": part_id, "revision": revision})
@@ -52,7 +54,7 @@ def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     if isinstance(found, NotNow):
         put_off(found)
         return
-    with read_only() as session:  # no statement where the part has no files
+    with read_only() as session:  # no statement if the part has no files
         files = files_of(session, found.part)
     carry_out(found, files, deadline=deadline)
 
@@ -72,7 +74,7 @@ def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:
 
 
 def put_off(found: NotNow) -> None:
-    """Do what a queued part needs that cannot go out at this moment."""
+    """Handle a queued part that cannot be published now."""
     part, obstacle = found.part, found.obstacle
     note(**part.ids)
     log.info("publish.put_off", extra={"part_id": part.id, "verdict": obstacle.verdict})
@@ -88,7 +90,7 @@ def put_off(found: NotNow) -> None:
 
 
 def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) -> None:
-    """Send what was claimed, decide what follows from the answer, and record it."""
+    """Send the claimed part, decide by the answer what to do next, and record it."""
     note(attempt_id=claimed.attempt_id, **claimed.part.ids)
     refreshed = False
     while True:
@@ -107,7 +109,7 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
         renewed = with_new_token(claimed.part, deadline=deadline)
         if isinstance(renewed, ProviderError):
             if not renewed.evidence.method:
-                renewed.evidence = next_.error.evidence  # the refusal that made us ask for a token
+                renewed.evidence = next_.error.evidence  # the refusal that required a new token
             context = attempt_context(claimed, sent=False, refreshed=True)
             record(claimed, outcome.without_asking(renewed, context), deadline=deadline)
             return
@@ -115,7 +117,7 @@ def carry_out(claimed: Claim, files: Sequence[MediaFile], *, deadline: float) ->
 
 
 def _goes_on_at_once(next_: outcome.Next, deadline: float) -> bool:
-    """Return whether a continuation without delay can run here. Its message was sent too, and will find its step taken."""
+    """Return whether a continuation without delay can run here. Its message, which was sent too, will find its step taken."""
     return (
         isinstance(next_, Wait)
         and not next_.after
@@ -126,7 +128,7 @@ def _goes_on_at_once(next_: outcome.Next, deadline: float) -> bool:
 def _decide(
     claimed: Claim, files: Sequence[MediaFile], *, deadline: float, refreshed: bool
 ) -> outcome.Next:
-    """Make one try and return what follows from it."""
+    """Make one try and return the decision."""
     context = attempt_context(claimed, sent=False, refreshed=refreshed)
     if context.task is Task.REPEAT and not context.key_is_live:
         return outcome.after_lapsed_key(context)
@@ -169,7 +171,7 @@ def _decide(
 def _open(
     claimed: Claim, files: Sequence[MediaFile], *, deadline: float
 ) -> tuple[Provider, Api, OutgoingPost]:
-    """Open the connection, and put together what is sent over it. Nothing has been sent yet, whatever goes wrong here."""
+    """Open the connection and build the post. Nothing has been sent yet if this fails."""
     try:
         provider, api = open_connection(
             claimed.part.channel, mark_sending=lambda: mark_sending(claimed), deadline=deadline
@@ -177,9 +179,7 @@ def _open(
         return provider, api, outgoing_post(provider, claimed.part, files)
     except ProviderError:
         raise
-    except (
-        Exception
-    ) as error:  # as in `_decide`: the key service may be away, a token sealed for somebody else
+    except Exception as error:  # as in `_decide`: the key service may be unavailable, or the token sealed for another organization
         report(error, part_id=str(claimed.part.id), attempt_id=str(claimed.attempt_id))
         raise _our_mistake(error, sent=False) from error
 
@@ -203,12 +203,12 @@ def _send_part(
 def _look_up(
     claimed: Claim, provider: Provider, api: Api, post: OutgoingPost
 ) -> Sequence[Released]:
-    """List the posts on the platform that could be this part: new enough, and recorded by no other."""
+    """List the posts on the platform that could be this part: new enough, and not recorded for another part."""
     if not isinstance(provider, CanLookUp):
         return ()
     to = claimed.part.to
     if claimed.part.position > 0 and to is None:
-        return ()  # the part that it answers is not known there any more
+        return ()  # the part that it replies to no longer exists there
     since = claimed.part.read_at - (claimed.doubt_age or timedelta(0)) - LOOK_BACK
     found = provider.look_up(api, post, to=to, since=since)
     candidates = [one.released for one in found if one.created_at >= since]
@@ -225,10 +225,10 @@ def _look_up(
 
 
 def mark_sending(claimed: Claim) -> None:
-    """Write down, before a request that cannot be taken back, that it is about to be sent.
+    """Set the mark right before an irrevocable request.
 
     Raises:
-        LeaseLost: the attempt is not ours any more; nothing may be sent.
+        LeaseLost: the attempt is no longer ours; nothing may be sent.
     """
     if not claim_queries.MARK_SENDING.alone(claimed.attempt_id, claimed.step):
         raise LeaseLost(f"attempt {claimed.attempt_id} at step {claimed.step}")

@@ -1,4 +1,4 @@
-"""How a part's server is identified again before a request that may have to be repeated."""
+"""Identifies a part's server again before a request that may have to be repeated."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from shared.publishing.claim import Claim
 
 
 def know_server_ahead(channel: OpenedChannel, *, at: datetime) -> None:
-    """Read the server of a channel minutes before a part is due, unless that is known recently enough.
+    """Read a channel's server minutes before a part is due, unless it was read recently.
 
-    So the second itself seldom needs to, and members who compose meanwhile see the server's present limits. A server that
+    So it rarely must be read at the due time, and members who compose meanwhile see the server's current limits. A server that
     does not answer is asked again when the part is due.
     """
     try:
@@ -41,9 +41,9 @@ def know_server_ahead(channel: OpenedChannel, *, at: datetime) -> None:
 
 
 def name_host(claimed: Claim, provider: Provider, api: Api) -> None:
-    """Store the host of a channel that was connected before hosts were stored: its server is sealed, and open now.
+    """Store the host of a channel that was connected before hosts were stored. Its sealed server has just been opened.
 
-    This try is not bounded by it, the next one is.
+    The limits apply from the next try on.
     """
     channel = claimed.part.channel
     host = provider.spec.named_host(api.access.details)
@@ -52,10 +52,10 @@ def name_host(claimed: Claim, provider: Provider, api: Api) -> None:
 
 
 def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Api]:
-    """Read again what the channel's server reports about itself, unless that is known recently enough.
+    """Read the channel's server again, unless it was read recently.
 
-    Sends nothing that cannot be taken back, so it comes before the mark. A server that does not answer changes nothing:
-    it stays unknown, and what is unknown promises nothing.
+    Sends nothing irrevocable, so it comes before the mark. A server that does not answer stays unknown, and an unknown server
+    promises nothing.
     """
     part = claimed.part
     known = part.channel.account_settings
@@ -70,7 +70,7 @@ def know_server(claimed: Claim, provider: Provider, api: Api) -> tuple[Claim, Ap
 
 
 def _read(channel: OpenedChannel, provider: CanReadServer, api: Api) -> Mapping[str, Any] | None:
-    """Ask the server and keep what it says with the channel; None when it does not answer properly."""
+    """Ask the server and store its answer with the channel; None if it gives no valid answer."""
     found = provider.read_server(api)
     if found is None:
         log.warning("server.unknown", extra={"channel_id": channel.id})

@@ -1,7 +1,7 @@
-"""How a part's media get to the platform ahead of time: in ranges, by one holder, from where the last one stopped.
+"""Stages a part's media on the platform: in ranges, by one process at a time, continuing where the last one stopped.
 
-Every part with media has a staging for its revision and generation, and is published only when that is ready. A platform
-that takes media with the post, or fetches them itself, needs none: its staging is ready at once.
+Every part with media has a staging for its revision and generation, and is published only when that is ready. If a platform
+accepts media with the post, or fetches them itself, the staging is ready at once.
 """
 
 import json
@@ -61,23 +61,25 @@ from shared.publishing.outgoing import StillConverting, files_of, outgoing_post
 from shared.publishing.renewal import with_new_token
 from shared.publishing.stage_queries import ClaimStagingRow
 
-# A lease outlasts the longest silence of its holder, and is renewed with every range that is read: a holder that is killed
-# costs minutes, not the function's quarter of an hour. After the last range only the platform's answer is awaited.
+# The lease is longer than the longest pause of its process, and is renewed with every range, so a killed process costs
+# minutes, not the function's 15 minutes. After the last range, only the platform's answer remains.
 LEASE = timedelta(minutes=3)
 LEASE_FOR_THE_ANSWER = timedelta(minutes=6)
 MAX_TRIES = 8
 BACK_OFF = (timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=4))
-CONNECTED_AGAIN = timedelta(minutes=1)  # how often a channel is looked at that was lost
-NEARLY_DUE = timedelta(seconds=5)  # a part due sooner is sent on its way when its media are ready
+CONNECTED_AGAIN = timedelta(minutes=1)  # how often a disconnected channel is checked
+NEARLY_DUE = timedelta(
+    seconds=5
+)  # for a part that is due sooner, its hint is sent when its media are ready
 
 
 class LeaseLost(Exception):
-    """Somebody else moves these media now; this holder stops and writes nothing."""
+    """Another process stages these media now; this one stops and writes nothing."""
 
 
 @dataclass(slots=True)
 class Held:
-    """The right to move a part's media, until the lease runs out. `progress` and the part's token are the newest."""
+    """The right to stage a part's media, until the lease expires. `progress` and the part's token are current."""
 
     staging_id: UUID
     step: int
@@ -88,7 +90,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is written when a holder lets go."""
+    """The state that is written at the end."""
 
     state: StagingState
     data: Mapping[str, Any]
@@ -99,8 +101,8 @@ class _Kept:
 
 
 def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
-    """Move a part's media, or go on moving them. For a root, the media of its replies follow by messages of their own."""
-    _send_replies(part_id, revision)  # first: if the queue does not take them, nothing is held
+    """Stage a part's media, or continue. For a root, its replies' media are staged by their own messages."""
+    _send_replies(part_id, revision)  # first: if the queue refuses them, no lease is held
     with unit_of_work() as session:
         if _is_crowded(session, part_id, revision):
             return
@@ -126,9 +128,9 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
 
 
 def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
-    """Return whether the organization moves as many media as it may, and if so have this part's come again soon.
+    """Return whether the organization is at its staging limit; if so, send this part's hint again soon.
 
-    The lock is held until the claim is committed, so that claims at the same instant cannot share the last place.
+    The lock is held until the claim is committed, so that concurrent claims cannot share the last place.
     """
     part = queries.LOCK_STAGINGS.find(session, part_id)
     if part is None:
@@ -154,7 +156,7 @@ def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
 
 
 def _move(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _Kept:
-    """Move what can be moved now and say where it stands."""
+    """Stage what can be staged now and return the new state."""
     refreshed = False
     while True:
         try:
@@ -200,10 +202,10 @@ def _move_once(held: Held, files: Sequence[MediaFile], *, deadline: float) -> _K
 
 
 def _checkpoint(held: Held) -> None:
-    """Store how far it has come, so that a holder that vanishes costs one range at most.
+    """Store the progress, so that a process that dies loses at most one range.
 
     Raises:
-        LeaseLost: somebody else has taken over.
+        LeaseLost: another process has taken over.
     """
     values = _values(held, _Kept(StagingState.RUNNING, held.progress))
     if run(lambda session: queries.KEEP_STAGING.find(session, **values)) is None:
@@ -236,7 +238,7 @@ def _after_error(held: Held, error: ProviderError) -> _Kept:
     if isinstance(error, RateLimited):
         return _Kept(StagingState.WAITING, held.progress, after=error.retry_after, error=error)
     if isinstance(error, ChannelDisconnected | GrantRejected):
-        # Nothing is wrong with the media: they move on when the member has connected again, if that is in time.
+        # The media are fine: staging continues when the member has reconnected, if that is in time.
         return _Kept(StagingState.WAITING, held.progress, after=CONNECTED_AGAIN, error=error)
     passing = isinstance(
         error, PlatformUnavailable | OutcomeUnknown | AppMisconfigured | TokenExpired
@@ -254,16 +256,16 @@ def _failed(error: ProviderError) -> _Kept:
 
 
 def _let_go(held: Held, kept: _Kept) -> None:
-    """Write where it stands, even if the connection breaks: what was moved for a quarter of an hour is known only here."""
+    """Write the state, and retry if the connection breaks, because up to 15 minutes of work are known only here."""
     try:
         run(lambda session: _keep(session, held, kept))
-    except CommitUnknown:  # the statement is conditional: written twice is written once
+    except CommitUnknown:  # the statement is conditional, so a repetition changes nothing
         log.warning("stage.kept_again", extra={"part_id": held.part.id, "step": held.step})
         run(lambda session: _keep(session, held, kept))
 
 
 def _keep(session: Session, held: Held, kept: _Kept) -> None:
-    """Write where it stands, and send what has to go on: the part when it is due, else the rest of the staging."""
+    """Write the state, and send the next hint: the part's if it is due, otherwise the staging's."""
     part = held.part
     row = queries.KEEP_STAGING.find(session, **_values(held, kept))
     if row is None:
@@ -295,9 +297,9 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
 
 
 def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_due: bool) -> None:
-    """Report a due part that waits for the copy of a picture, and request the copy again.
+    """Report a due part that waits for a picture's variant, and request the variant again.
 
-    The first message may lie with a function that died, for as long as the queue hides it.
+    The queue may still hide the first message, if its function died.
     """
     part = held.part
     if is_due:

@@ -1,4 +1,4 @@
-"""Which statements hold the right to move a part's media, and record how far they are? Due times and leases are decided by the database's clock."""
+"""The statements that claim a staging and record its progress. The database's clock decides due times and leases."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ class ClaimStagingRow(PartRow):
     progress: dict[str, Any]
 
 
-# Who may move a part's media now. One holder at a time; what is ready, and has not lapsed, is not moved again.
+# One process at a time may stage a part's media; ready media that have not expired are not staged again.
 CLAIM_STAGING = Statement(
     "claim_staging",
     sql(
@@ -61,9 +61,9 @@ CLAIM_STAGING = Statement(
     params=ClaimStaging,
     row=ClaimStagingRow,
 )
-"""Take the right to move a part's media; no row: they are ready, are being moved, or something is in the way.
+"""Claim the staging of a part's media; no row: they are ready or being staged, or there is an obstacle.
 
-One statement, so that there is one holder at a time.
+One statement, so that there is one process at a time.
 """
 
 
@@ -76,7 +76,7 @@ class LockStagingsRow(NamedTuple):
     locked: str
 
 
-# Claims of one organization's stagings come one after the other, so that each counts those before it.
+# Claims of one organization's stagings are serialized, so that each counts the earlier ones.
 LOCK_STAGINGS = Statement(
     "lock_stagings",
     sql("""
@@ -99,7 +99,7 @@ class StagingsAreCrowdedRow(NamedTuple):
     turn_seconds: int
 
 
-# A row only where the organization moves as many parts' media as it may: how long this part waits for its turn.
+# A row only if the organization is at its limit: how long this part waits for its turn.
 STAGINGS_ARE_CROWDED = Statement(
     "stagings_are_crowded",
     sql("""
@@ -112,7 +112,7 @@ STAGINGS_ARE_CROWDED = Statement(
     params=StagingsAreCrowded,
     row=StagingsAreCrowdedRow,
 )
-"""Return how long a part's media wait for their turn; no row: they may be moved now."""
+"""Return how long a part's media wait for their turn; no row: they can be staged now."""
 
 
 class RenewStaging(NamedTuple):
@@ -125,7 +125,7 @@ class RenewStagingRow(NamedTuple):
     id: UUID
 
 
-# A holder that reads the next range still moves them. No row: somebody else has taken over.
+# A process that reads the next range is still active. No row: another process has taken over.
 RENEW_STAGING = Statement(
     "renew_staging",
     sql("""
@@ -137,7 +137,7 @@ RENEW_STAGING = Statement(
     row=RenewStagingRow,
     repeatable=True,
 )
-"""Extend the lease of a holder that reads the next range; no row: it has lost it."""
+"""Extend the lease of a process that reads the next range; no row: it has lost the lease."""
 
 
 class RepliesWithMedia(NamedTuple):
@@ -162,7 +162,7 @@ REPLIES_WITH_MEDIA = Statement(
     params=RepliesWithMedia,
     row=RepliesWithMediaRow,
 )
-"""List the replies of a root that have media to move."""
+"""List the replies of a root with media to stage."""
 
 
 class KeepStaging(NamedTuple):
@@ -202,4 +202,4 @@ KEEP_STAGING = Statement(
     params=KeepStaging,
     row=KeepStagingRow,
 )
-"""Record how far a staging has come; no row: the lease is lost."""
+"""Record the progress of a staging; no row: the lease is lost."""

@@ -1,7 +1,7 @@
-"""Which queued parts would wait forever, and what happens to them? The sweep that finds broken threads.
+"""The sweep of broken threads: finds queued parts that would wait forever, and sends or fails them.
 
-A part waits for the part before it, whose record gives it its time. If that record is already past, or the part before
-it is gone or failed, nothing else ever would: no message, no schedule and no other step of the sweep.
+A part waits for the part before it, whose record sets its time. If that record has already happened, or the part before it
+was deleted or failed, nothing else would ever set it: no message, no schedule and no other step of the sweep.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from shared.webhooks.models import Event
 
 
 class TakeStuck(NamedTuple):
-    """`missing` and `failed` are what members read of a part that lost the one before it, and of one whose failed."""
+    """`missing` and `failed` are the members' sentences if the part before was deleted, or failed."""
 
     page_size: int
     missing: str
@@ -39,9 +39,9 @@ class StuckRow(NamedTuple):
     messages: list[UUID]
 
 
-# What goes on was never sent, so it cannot appear twice; its claim fails it if it is a day late by now. What lost the
-# part that it answers fails with everything after it. Reads `ix_posts_waiting` up to now, which holds only threads
-# that are under way.
+# A part that continues was never sent, so it cannot appear twice; its claim fails it if it is more than a day late. A part
+# without the part before it fails with everything after it. Reads `ix_posts_waiting` up to now, which contains only threads
+# in progress.
 TAKE_STUCK = Statement(
     "take_stuck",
     sql(
@@ -86,14 +86,14 @@ TAKE_STUCK = Statement(
     params=TakeStuck,
     row=StuckRow,
 )
-"""Give a page of stuck parts their time, or fail them with what answers them, and notify webhooks.
+"""Set the time of a page of stuck parts, or fail them with their replies, and notify webhooks.
 
 One statement, so that of two reconcilers one acts on a part.
 """
 
 
 def free_stuck(page_size: int) -> int:
-    """Send on, or fail, queued parts that nothing else would ever touch, and notify their organizations."""
+    """Send or fail queued parts that nothing else would ever process, and notify their organizations."""
     with unit_of_work() as session:
         rows = TAKE_STUCK.all(
             session,

@@ -1,4 +1,4 @@
-"""What is deleted of publishing: records of media that were moved ahead."""
+"""The sweep of publishing: deletes old stagings."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
@@ -11,5 +11,5 @@ _OLD_STAGINGS = Deletion(
 
 
 def delete_old_stagings() -> int:
-    """Delete stagings that nothing has changed for 30 days."""
+    """Delete stagings that have not changed for 30 days."""
     return _OLD_STAGINGS.in_pages()

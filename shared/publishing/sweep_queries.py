@@ -1,4 +1,4 @@
-"""Which statements find what a lost hint or a dead process left behind? Each takes a page that no other reconciler takes."""
+"""The statements that find what a lost hint or a dead process left behind. Concurrent runs take different pages."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -63,7 +63,7 @@ class TakeUnsentRow(NamedTuple):
     has_media: bool
 
 
-# Due within three minutes, and nobody has sent the on-the-second message: its schedule never fired.
+# Due within three minutes without a message: its schedule never fired.
 TAKE_UNSENT = Statement(
     "take_unsent",
     sql("""
@@ -106,10 +106,10 @@ class TakeOverdueRow(NamedTuple):
     has_media: bool
 
 
-# Overdue. Sent again at growing intervals: a minute, then as long again as it is late, at most an hour. A part whose platform
-# is paused is not sent; it is checked when it is late enough to notify members, and when the pause ends. Either way the row
-# leaves the range of the index that this reads, so many overdue parts cost no more than one page. A reply's lateness counts
-# from its own time; null: the part before it is not published yet.
+# Overdue. Sent again at growing intervals: a minute, then its lateness, at most an hour. A part whose platform is paused is not
+# sent; it is checked when it is late enough to notify members, and when the pause ends. Either way the row leaves the range of
+# the index that this reads, so many overdue parts cost no more than one page. A reply's lateness counts from its own time; null:
+# the part before it is not published yet.
 TAKE_OVERDUE = Statement(
     "take_overdue",
     sql("""
@@ -159,7 +159,7 @@ LOOK_AGAIN_SOON = Statement(
     params=LookAgainSoon,
     row=NoRow,
 )
-"""Have the next sweep look at parts again, however late they are: the queue did not take their messages."""
+"""Let the next sweep check parts again, however late they are, because the queue refused their messages."""
 
 
 class TakeLost(NamedTuple):
@@ -178,7 +178,7 @@ class TakeLostRow(NamedTuple):
     attempt_seconds: float
 
 
-# Attempts whose holder vanished. The lease is taken over for a minute, so that of two reconcilers one decides.
+# Attempts whose process died. The lease is taken over for a minute, so that only one of two concurrent runs decides.
 TAKE_LOST = Statement(
     "take_lost",
     sql("""
@@ -199,7 +199,7 @@ TAKE_LOST = Statement(
     params=TakeLost,
     row=TakeLostRow,
 )
-"""Take over a page of attempts whose holder vanished."""
+"""Take over a page of attempts whose process died."""
 
 
 class LostParts(NamedTuple):
@@ -265,8 +265,8 @@ class TakeStagingsRow(NamedTuple):
     organization_id: UUID
 
 
-# Of a holder that vanished the lease stays as it is, lapsed: who comes next claims by that. So that each is sent once a
-# minute, and a page does not hold the same again, `updated_at` is moved instead.
+# The lease of a dead process stays expired, because the next process claims by it. `updated_at` is moved instead, so that each
+# staging is sent once a minute and pages do not repeat.
 TAKE_STAGINGS = Statement(
     "take_stagings",
     sql("""
@@ -289,7 +289,7 @@ TAKE_STAGINGS = Statement(
     params=TakeStagings,
     row=TakeStagingsRow,
 )
-"""Take a page of stagings whose holder vanished, or that should have gone on by now."""
+"""Take a page of stagings whose process died, or that should have continued by now."""
 
 
 class AdoptLate(NamedTuple):
@@ -304,8 +304,8 @@ class AdoptLateRow(NamedTuple):
     messages: list[UUID]
 
 
-# A holder came back too late with a release. Its part is published, unless somebody is at it right now, or another part
-# has that release, or is about to have it.
+# A process returned with a release after its lease. Its part is published, unless another process has the part right now, or
+# another part has that release or is about to get it.
 ADOPT_LATE = Statement(
     "adopt_late",
     sql(
@@ -352,7 +352,7 @@ ADOPT_LATE = Statement(
     params=AdoptLate,
     row=AdoptLateRow,
 )
-"""Publish a page of parts whose holder brought a release after its lease, and notify webhooks.
+"""Publish a page of parts whose process returned with a release after its lease, and notify webhooks.
 
-One statement, so that no release is taken by two parts.
+One statement, so that two parts cannot take the same release.
 """

@@ -1,9 +1,8 @@
-"""How a quiet system's publisher is warm when a post is due: a message a minute ahead has it started and connected.
+"""Warms a quiet system's publisher before a post is due: a message one minute ahead starts it and opens its connection.
 
-It goes the way of every message, so it needs no right of its own and behaves the same on a laptop. It costs one invocation
-of some milliseconds; a snapshot of the function (SnapStart) would cost four dollars a month and still leave the
-connection to be opened. Lambda keeps an idle environment for minutes, without a promise of how many, so the message
-that finds it gone merely costs the usual start.
+It is a message like all others, so it needs no additional permission and works on a laptop too. It costs one invocation of some
+milliseconds; a snapshot of the function (SnapStart) would cost four dollars a month and would not open the connection. Lambda
+keeps an idle environment for an unspecified number of minutes; if it is already gone, the message only causes the usual start.
 """
 
 import math
@@ -22,7 +21,7 @@ from shared.db.statement import NoParams, Statement, sql
 
 AHEAD = timedelta(minutes=1)
 _BODY: Mapping[str, Any] = {"warm": True}
-# Minutes for which this process has sent one: many posts due together need one warm environment, not one each.
+# The minutes for which this process has sent one: many posts that are due together need only one warm environment.
 _sent: deque[datetime] = deque(maxlen=64)
 
 
@@ -31,11 +30,11 @@ class Warmed(NamedTuple):
 
 
 _WARM = Statement("warm", sql("select 1 as one"), params=NoParams, row=Warmed)
-"""Return at once; what matters is that the connection is open then."""
+"""A statement that returns immediately; its purpose is to open the connection."""
 
 
 def warm_ahead(due_at: datetime, *, wait_seconds: float) -> list[Message]:
-    """Return the message that warms the publisher before `due_at`; none where it is too late or one is on its way."""
+    """Return the message that warms the publisher before `due_at`; none if it is too late or was already sent."""
     minute = due_at.replace(second=0, microsecond=0)
     wait = wait_seconds - AHEAD.total_seconds()
     if wait < 0 or minute in _sent:
@@ -50,6 +49,6 @@ def is_warming(body: Mapping[str, Any]) -> bool:
 
 
 def warm() -> None:
-    """Open the connection that the next post will use. Without a database there is nothing to warm, and nothing failed."""
+    """Open the connection for the next post. An unavailable database is not an error here."""
     with suppress(AppError, SQLAlchemyError), read_only() as session:
         _WARM.one(session)
