@@ -136,7 +136,7 @@ class Statement(Generic[P, R]):
         """Return all rows."""
         result = self._execute(session, self.params(*args, **kwargs))
         rows = result.cursor.fetchall()
-        read = self._read or self._reader(result)
+        read = self._read or self._reader(result.keys())
         result.close()
         return list(map(read, rows))
 
@@ -172,7 +172,8 @@ class Statement(Generic[P, R]):
         """Run the statement in autocommit, as its own transaction (`execute_alone`), and return its rows."""
         values = self.params(*args, **kwargs)
         rows = execute_alone(self.sql, values or None, self.options)
-        return list(map(self._read or _reader(rows[0]._fields, self.row), rows)) if rows else []
+        read = self._read or self._reader(rows[0]._fields) if rows else None
+        return list(map(read, rows)) if read else []
 
     def _execute(self, session: Session | Connection, values: tuple[Any, ...]) -> CursorResult[Any]:
         if isinstance(session, Session):
@@ -180,8 +181,8 @@ class Statement(Generic[P, R]):
             session = session.connection()
         return session.exec_driver_sql(self.sql, values or None, execution_options=self.options)
 
-    def _reader(self, result: CursorResult[Any]) -> Callable[[Any], R]:
-        self._read = _reader(result.keys(), self.row)
+    def _reader(self, columns: Iterable[str]) -> Callable[[Any], R]:
+        self._read = _reader(columns, self.row)
         return self._read
 
 
