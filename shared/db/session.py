@@ -7,7 +7,7 @@ after_commit(session, lambda: arm(post))    # runs once the commit is certain
 with read_only() as session:                    # autocommit: no BEGIN, no COMMIT
 page = list_posts(session, organization_id)
 
-rows = execute_alone(MARK, {"id": id})          # one statement that writes, in one round trip
+rows = MARK.alone(id=id)                        # one statement that writes, in one round trip (`db/statement.py`)
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pg8000
-from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
@@ -137,18 +137,34 @@ def read_only() -> Iterator[Session]:
         yield session
 
 
-def execute_alone(
-    statement: Executable | str,
-    values: Mapping[str, Any] | Sequence[Any] | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> Sequence[Row[Any]]:
-    """Run one statement in autocommit, as its own transaction, and return its rows.
+class Rows(NamedTuple):
+    """What a statement returned: its rows, the names of their columns, and how many rows it wrote."""
 
-    A `str` is sent as it is, with `values` in the order of its parameters and its execution `options`.
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    written: int
+
+
+def execute(
+    connection: Connection, statement: str, values: Sequence[Any], options: Mapping[str, Any]
+) -> Rows:
+    """Send a statement as it is, with `values` in the order of its parameters and its execution `options`.
+
+    SQLAlchemy makes no result of it: to describe the columns anew each time costs more than to read a row.
+    """
+    result = connection.exec_driver_sql(
+        statement, tuple(values) or None, execution_options={**options, "rows_only": True}
+    )
+    cursor: Any = result.context.cursor  # a `WireCursor`
+    return Rows(cursor.columns, cursor.rows, result.rowcount)
+
+
+def execute_alone(statement: str, values: Sequence[Any], options: Mapping[str, Any]) -> Rows:
+    """Execute a statement in autocommit, as its own transaction.
 
     It is run once more if it clashed, or if the connection broke and the statement was certainly not executed, only
-    reads, or declares `.execution_options(repeatable=True)`. A repeatable statement stores and returns the same when it runs
-    again, or the difference does no harm. `tests/database/test_repeatable.py` breaks the connection under each of them.
+    reads, or has the option `repeatable`. A repeatable statement stores and returns the same when it runs again, or the
+    difference does no harm. `tests/database/test_repeatable.py` breaks the connection under each of them.
 
     Raises:
         CommitUnknown: the connection broke after a writing statement was sent that is not repeatable.
@@ -165,16 +181,9 @@ def execute_alone(
     return _execute_alone(statement, values, options)
 
 
-def _execute_alone(
-    statement: Executable | str, values: Any, options: Mapping[str, Any] | None
-) -> Sequence[Row[Any]]:
+def _execute_alone(statement: str, values: Sequence[Any], options: Mapping[str, Any]) -> Rows:
     with _telling_clashes(), autocommit() as connection:
-        found: CursorResult[Any]
-        if isinstance(statement, str):
-            found = connection.exec_driver_sql(statement, values, execution_options=options)
-        else:
-            found = connection.execute(statement, values)
-        return found.all() if found.returns_rows else ()
+        return execute(connection, statement, values, options)
 
 
 @contextmanager

@@ -31,10 +31,10 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from shared.db.session import execute_alone
+from shared.db.session import Rows, execute, execute_alone
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,11 +134,7 @@ class Statement(Generic[P, R]):
 
     def all(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> list[R]:
         """Return all rows."""
-        result = self._execute(session, self.params(*args, **kwargs))
-        rows = result.cursor.fetchall()
-        read = self._read or self._reader(result.keys())
-        result.close()
-        return list(map(read, rows))
+        return self._rows(self._execute(session, self.params(*args, **kwargs)))
 
     def find(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> R | None:
         """Return the row, or None if there is none.
@@ -164,26 +160,22 @@ class Statement(Generic[P, R]):
 
     def run(self, session: Session | Connection, *args: P.args, **kwargs: P.kwargs) -> int:
         """Execute the statement and return the number of rows it wrote."""
-        result = self._execute(session, self.params(*args, **kwargs))
-        result.close()
-        return result.rowcount
+        return self._execute(session, self.params(*args, **kwargs)).written
 
     def alone(self, *args: P.args, **kwargs: P.kwargs) -> list[R]:
         """Run the statement in autocommit, as its own transaction (`execute_alone`), and return its rows."""
-        values = self.params(*args, **kwargs)
-        rows = execute_alone(self.sql, values or None, self.options)
-        read = self._read or self._reader(rows[0]._fields) if rows else None
-        return list(map(read, rows)) if read else []
+        return self._rows(execute_alone(self.sql, self.params(*args, **kwargs), self.options))
 
-    def _execute(self, session: Session | Connection, values: tuple[Any, ...]) -> CursorResult[Any]:
+    def _execute(self, session: Session | Connection, values: tuple[Any, ...]) -> Rows:
         if isinstance(session, Session):
             session.flush()
             session = session.connection()
-        return session.exec_driver_sql(self.sql, values or None, execution_options=self.options)
+        return execute(session, self.sql, values, self.options)
 
-    def _reader(self, columns: Iterable[str]) -> Callable[[Any], R]:
-        self._read = _reader(columns, self.row)
-        return self._read
+    def _rows(self, found: Rows) -> list[R]:
+        if self._read is None and found.columns:
+            self._read = _reader(found.columns, self.row)
+        return list(map(self._read, found.rows)) if self._read else []
 
 
 def _numbered(text: Sql, params: Callable[..., Any]) -> str:

@@ -405,6 +405,22 @@ class WireCursor(pg8000.Cursor):  # type: ignore[misc]  # pg8000 has no type hin
     _c: WireConnection
     _input_oids: Sequence[int]
     custom_plan = False
+    rows_only = False
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns; empty if the statement returns no rows."""
+        return [column["name"] for column in self._context.columns or ()]
+
+    @property
+    def rows(self) -> Sequence[Sequence[Any]]:
+        """All rows, before and after the cursor is closed."""
+        return self._context.rows or ()
+
+    @property
+    def description(self) -> Any:
+        """The columns for SQLAlchemy's results; None if the caller reads `columns` and `rows` itself."""
+        return None if self.rows_only else self._getDescription()
 
     def execute(self, operation: str, args: Sequence[Any] = (), stream: Any = None) -> "WireCursor":
         connection = self._open_connection()
@@ -458,9 +474,10 @@ class WireDialect(PGDialect_pg8000):
         return pg8000
 
     def do_execute(self, cursor: Any, statement: Any, parameters: Any, context: Any = None) -> None:
-        """Run a statement. With `.execution_options(custom_plan=True)` it is planned each time for its values."""
-        if context is not None and context.execution_options.get("custom_plan"):
-            cursor.custom_plan = True
+        """Run a statement. Its execution options may be `custom_plan`, to plan it each time for its values, and `rows_only`."""
+        if context is not None:
+            cursor.custom_plan = context.execution_options.get("custom_plan", False)
+            cursor.rows_only = context.execution_options.get("rows_only", False)
         cursor.execute(statement, parameters)
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:

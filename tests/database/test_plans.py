@@ -6,7 +6,8 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, Engine, TextClause, text
@@ -17,8 +18,8 @@ from shared.core.ids import new_id
 from shared.db import migrate
 from shared.db.base import Base
 from shared.db.prepared import MOST_PREPARED
-from shared.db.session import execute_alone, read_only, run
-from shared.db.statement import Statement
+from shared.db.session import read_only, run
+from shared.db.statement import NoRow, Statement, sql
 from shared.db.wire import WireConnection, WireDialect
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
@@ -36,6 +37,22 @@ PLANS = text("""
     select coalesce(sum(total_bytes), 0)::bigint from pg_backend_memory_contexts
     where name like 'CachedPlan%' or name = 'Prepared Queries'
 """)
+
+
+class OneNotification(NamedTuple):
+    organization_id: UUID
+    notification_id: UUID
+
+
+RENAME_NOTIFICATION = Statement(
+    "rename_notification",
+    sql(
+        "update notifications set title = 'u' where organization_id = :organization_id and id = :notification_id"
+    ),
+    params=OneNotification,
+    row=NoRow,
+    repeatable=True,
+)
 
 
 def statements() -> Mapping[str, str]:
@@ -65,8 +82,8 @@ def wire_of(connection: Connection) -> WireConnection:
 def described(wire: WireConnection) -> Mapping[str, list[tuple[str, int]]]:
     """Return the names and types of the columns that each statement returns."""
     found = {}
-    for name, sql in statements().items():
-        statement, columns, _ = wire.prepare_statement(sql, ())
+    for name, sent in statements().items():
+        statement, columns, _ = wire.prepare_statement(sent, ())
         wire.close_prepared_statement(statement)
         found[name] = [(column["name"], column["type_oid"]) for column in columns or ()]
     return found
@@ -148,10 +165,7 @@ class Traffic:
         with read_only() as session:
             session.query(Notification).filter_by(**ids).limit(3).all()
             session.execute(text("select id, title from posts where organization_id = :organization_id limit 3"), ids).all()  # fmt: skip
-        execute_alone(
-            text("update notifications set title = 'u' where organization_id = :organization_id and id = :id").execution_options(repeatable=True),
-            ids | {"id": new_id()},
-        )  # fmt: skip
+        RENAME_NOTIFICATION.alone(self._organization_id, new_id())
 
 
 def test_statements_keep_running_while_a_migration_changes_their_tables(migrated: None) -> None:

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Engine, text
@@ -23,21 +23,53 @@ from shared.access.policy import Per, Rate
 from shared.core.ids import new_id
 from shared.db.base import Base
 from shared.db.migrate import migrating
-from shared.db.session import CommitUnknown, autocommit, execute_alone, unit_of_work
-from shared.db.statement import Statement
+from shared.db.session import CommitUnknown, autocommit, unit_of_work
+from shared.db.statement import NoParams, NoRow, Statement, sql
 from shared.posts import hints
 from shared.posts.models import Post
 from shared.publishing import claim_queries, prepare_queries, stage_queries
 from shared.publishing.models import Attempt, AttemptState, Staging, StagingState
 from tests.builders import a_channel, a_member, a_post, an_organization
 from tests.database.proxy import CountingProxy
-from tests.database.test_session import ADD, KEYS, keys, through_proxy
+from tests.database.test_session import ADD, keys, through_proxy
 from tests.gateway import Gateway, as_member, by_grant, by_key
 
 __all__ = ["through_proxy"]
 
 Contents = Mapping[str, Any]
 SOON = timedelta(minutes=1)
+
+
+class Key(NamedTuple):
+    key: str
+
+
+class Process(NamedTuple):
+    pid: int
+
+
+ADD_KEY = Statement(
+    "add_key",
+    sql("insert into rate_limits (key, count) values (:key, 1)"),
+    params=Key,
+    row=NoRow,
+)
+LIST_KEYS = Statement(
+    "list_keys", sql("select key from rate_limits order by key"), params=NoParams, row=Key
+)
+FIND_PROCESS = Statement(
+    "find_process", sql("select pg_backend_pid() as pid"), params=NoParams, row=Process
+)
+CLASH_ONCE = Statement(
+    "clash_once",
+    sql("""
+        do $$ begin
+            if nextval('clashes') = 1 then raise sqlstate '40P01'; end if;
+        end $$
+    """),
+    params=NoParams,
+    row=NoRow,
+)
 
 
 def contents() -> Contents:
@@ -190,14 +222,14 @@ class TestOthers:
     def test_a_write_is_not_run_again_and_nobody_knows(self, lost: Lost) -> None:
         lost.next_answer()
         with pytest.raises(CommitUnknown):
-            execute_alone(ADD, {"key": "a"})
+            ADD_KEY.alone(key="a")
         assert len(lost.found[0]["rate_limits"]) == 1
         assert keys() == ["a"]
 
     def test_a_read_is_run_again(self, lost: Lost) -> None:
-        execute_alone(ADD, {"key": "a"})
+        ADD_KEY.alone(key="a")
         lost.next_answer()
-        assert [row.key for row in execute_alone(KEYS)] == ["a"]
+        assert [row.key for row in LIST_KEYS.alone()] == ["a"]
         assert len(lost.found) == 1
 
     def test_a_second_loss_is_told(self, lost: Lost) -> None:
@@ -215,23 +247,19 @@ class TestOthers:
         self, through_proxy: CountingProxy
     ) -> None:
         """A refusal (57P01) says that it was not executed."""
-        pid = text("select pg_backend_pid()")
-        first = execute_alone(pid)[0][0]
+        [process] = FIND_PROCESS.alone()
         with migrating() as connection:
-            connection.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": first})
-        execute_alone(ADD, {"key": "a"})
+            connection.execute(
+                text("select pg_terminate_backend(:pid, 5000)"), {"pid": process.pid}
+            )
+        ADD_KEY.alone(key="a")
         assert keys() == ["a"]
 
     def test_one_that_clashed_is_run_again(self, through_proxy: CountingProxy) -> None:
-        clash = text("""
-            do $$ begin
-                if nextval('clashes') = 1 then raise sqlstate '40P01'; end if;
-            end $$
-        """)
         with migrating() as connection:
             connection.execute(text("create sequence clashes"))
             connection.commit()
-            execute_alone(clash)
+            CLASH_ONCE.alone()
             connection.execute(text("drop sequence clashes"))
             connection.commit()
 
@@ -240,7 +268,7 @@ class TestOthers:
     ) -> None:
         keys()
         before = through_proxy.round_trips
-        execute_alone(ADD, {"key": "a"})
+        ADD_KEY.alone(key="a")
         assert through_proxy.round_trips - before == 1
         with pytest.raises(ZeroDivisionError), unit_of_work() as session:
             session.execute(ADD, {"key": "b"})

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 
 import shared
 from shared.access.context_queries import every_way
+from shared.db import statement as statement_module
+from shared.db.session import bound_to
 from shared.db.statement import NoParams, NoRow, Sql, Statement, literals, sql
 
 ROOT = Path(__file__).parents[2]
@@ -236,6 +238,40 @@ class TestStatement:
             series.find(session, 2, 1)
         with pytest.raises(ValueError, match="series returned 0 rows"):
             series.one(session, 0, 1)
+
+    def test_the_classes_are_read_once(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To read a class's annotations costs more than the statement's round trip."""
+        read: list[type] = []
+
+        def read_class(row: type) -> dict[str, Any]:
+            read.append(row)
+            return get_type_hints(row)
+
+        monkeypatch.setattr(statement_module, "get_type_hints", read_class)
+        series = Statement(
+            "series",
+            sql("select cast(:first as int) as first, cast(:second as int) as second"),
+            params=Numbers,
+            row=Numbers,
+        )
+        with bound_to(session.connection()):
+            assert series.alone(1, 2) == series.alone(1, 2) == [(1, 2)]
+        assert series.all(session, 1, 2) == [(1, 2)]
+        assert read == [Numbers]
+
+    def test_how_many_rows_were_written(self, session: Session) -> None:
+        add = Statement(
+            "add",
+            sql(
+                "insert into rate_limits (key, count) select cast(n as text), :second from generate_series(1, :first) n"
+            ),
+            params=Numbers,
+            row=NoRow,
+        )
+        assert add.run(session, 3, 1) == 3
+        assert add.run(session, 0, 1) == 0
 
     def test_parameters_that_the_text_does_not_name(self) -> None:
         with pytest.raises(TypeError, match="second"):

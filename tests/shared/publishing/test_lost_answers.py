@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from shared.db import statement
-from shared.db.session import CommitUnknown, execute_alone
+from shared.db.session import CommitUnknown, Rows, execute_alone
 from shared.db.statement import Statement
 from shared.publishing.claim_queries import CLAIM, CLAIMED
 from shared.publishing.record_queries import KEEP_LATE_RELEASE, RECORD_RELEASED
@@ -45,7 +45,7 @@ def losing_answer(
     """Lose the first answer to a statement; return the statements that are executed alone from then on."""
     asked: list[str] = []
 
-    def losing(executed: str, *rest: Any) -> Sequence[Row[Any]]:
+    def losing(executed: str, *rest: Any) -> Rows:
         if not asked and executed == to.sql:
             proxy.lose_next_answer(then)
         if asked or executed == to.sql:

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from shared.aws import queues, scheduler
@@ -221,7 +221,7 @@ def a_world(engine: Engine, platform: Platform, patch: pytest.MonkeyPatch) -> It
 
     execute_alone = db_session._execute_alone
 
-    def watched_statement(*statement: Any) -> Sequence[Row[Any]]:
+    def watched_statement(*statement: Any) -> db_session.Rows:
         world.tick("before a statement")
         found = execute_alone(*statement)
         world.tick("after a statement")
