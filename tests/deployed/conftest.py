@@ -92,13 +92,16 @@ class System:
         return dict(self.configuration(function)["Environment"]["Variables"])
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        """Invoke a function's alias and return its answer."""
-        answer = boto3.client("lambda").invoke(
-            FunctionName=f"{self.stack}-{function}", Qualifier="live", Payload=json.dumps(event)
+        """Invoke a function's alias and return its answer. A version that was just published may be pending yet."""
+        client, alias = (
+            boto3.client("lambda"),
+            {"FunctionName": f"{self.stack}-{function}", "Qualifier": "live"},
         )
-        said = json.loads(answer["Payload"].read() or "null")
-        assert "FunctionError" not in answer, said
-        return said
+        client.get_waiter("published_version_active").wait(**alias)
+        answer = client.invoke(**alias, Payload=json.dumps(event))
+        result = json.loads(answer["Payload"].read() or "null")
+        assert "FunctionError" not in answer, result
+        return result
 
 
 class Browser(Gateway):

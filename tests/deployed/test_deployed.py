@@ -62,7 +62,7 @@ class TestFirstDeployment:
         assert "/auth/activate?code=" in mail["BodyText"]
         assert browser.post("/auth/login", LOGIN).json["code"] == "not_activated"
         assert operate.main(["super-admin", "nobody@example.org", STAGE]) == 1
-        assert "No account has the address" in capsys.readouterr().err
+        assert "There is no account with the address" in capsys.readouterr().err
         assert operate.main(["super-admin", ACCOUNT["email"], STAGE]) == 0
         member = _member(system)
         assert member["identity"].get("/user/self").json["admin"] is True
