@@ -57,7 +57,7 @@ _PAGE = """\
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Roost API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="{css}"></head>
 <body><div id="reference"></div>
-<noscript>This page needs JavaScript. The same is in the <a href="/openapi.json">OpenAPI document</a>.</noscript>
+<noscript>This page needs JavaScript. You can read the <a href="/openapi.json">OpenAPI document</a> instead.</noscript>
 <script src="{bundle}"></script><script src="{start}"></script></body></html>
 """
 # The end of a consent in another window: the reference waits for the result under this name.
@@ -71,8 +71,8 @@ if (waiting) {
     auth.code = code;
     waiting.callback({auth, redirectUrl});
   } else {
-    const message = isOurs ? said.get("error_description") || said.get("error") : "The answer is to another question.";
-    waiting.errCb({authId: auth.name, source: "auth", level: "error", message: message || "No code came back."});
+    const message = isOurs ? said.get("error_description") || said.get("error") : "This answer belongs to another sign-in. Try again.";
+    waiting.errCb({authId: auth.name, source: "auth", level: "error", message: message || "The answer contains no code. Try again."});
   }
   window.close();
 }

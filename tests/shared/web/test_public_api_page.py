@@ -1,4 +1,4 @@
-"""Does the page about the public API tell of exactly the routes, limits and settings that there are?"""
+"""Does the page about the public API list exactly the routes, limits and settings that exist?"""
 
 import re
 from pathlib import Path
@@ -41,7 +41,7 @@ class TestLimits:
     def test_are_those_of_the_policy(self) -> None:
         words = {"a minute": 60, "an hour, looking back from each call": 3600}
         told = {
-            (cells[0].strip("`"), int(cells[1]), words[cells[2]]) for cells in rows("How often")
+            (cells[0].strip("`"), int(cells[1]), words[cells[2]]) for cells in rows("Rate limits")
         }
         limits = {FETCHES, *(rule.rate for rule in PUBLIC_API.values() if rule.rate)}
         assert told == {(one.name, one.times, one.window.total_seconds()) for one in limits}
