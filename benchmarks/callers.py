@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import text
 
 from benchmarks.surroundings import http_event
+from shared.core.ids import ChannelId, OrganizationId
 from shared.db.session import engine, unit_of_work
 from tests.builders import a_channel, a_member, a_post, an_organization
 from tests.gateway import as_member, by_key
@@ -26,8 +26,8 @@ _MONTH_QUERY = f"startDate={MONTH[0]:%Y-%m-%d}&endDate={MONTH[1]:%Y-%m-%d}"
 class Caller:
     """A signed-in member, their organization's channels, and the headers that authenticate them."""
 
-    organization_id: UUID
-    channel_ids: Sequence[UUID]
+    organization_id: OrganizationId
+    channel_ids: Sequence[ChannelId]
     headers: dict[str, str]
     key_headers: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=itertools.count)

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from benchmarks.surroundings import Surroundings
 from benchmarks.timing import Row
 from shared.core import clock
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, TagId
 from shared.db.session import engine, read_only, unit_of_work
 from shared.db.statement import Statement
 from shared.media.library import list_media
@@ -191,7 +191,7 @@ def _files(organization_id: OrganizationId, word: str) -> None:
         list_media(session, organization_id, MediaFilter(search=word))
 
 
-def _slot(organization_id: OrganizationId, channel_id: UUID | None) -> None:
+def _slot(organization_id: OrganizationId, channel_id: ChannelId | None) -> None:
     with read_only() as session:
         find_slot(session, organization_id, channel_id)
 
@@ -271,7 +271,7 @@ def _fill(posts: int, organizations: int) -> dict[str, Any]:
     return _values(known, post.id, post.group_id, tag)
 
 
-def _values(known: Mapping[str, Any], post: UUID, group: UUID, tag: UUID) -> dict[str, Any]:
+def _values(known: Mapping[str, Any], post: PostId, group: GroupId, tag: TagId) -> dict[str, Any]:
     """Return a value for each parameter of the measured statements."""
     now = clock.now()
     return {

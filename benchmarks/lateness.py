@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.timing import Row
-from shared.core.ids import new_id
+from shared.core.ids import OrganizationId, PostId, new_id
 from shared.posts.hints import Hint, Target, starts_at
 
 POSTS = 10_000
@@ -62,7 +62,7 @@ def _visible_at(posts: int) -> Sequence[float]:
     """Return when each post's message is on the queue and visible, in seconds after its time."""
     chance = random.Random(20270104)
     fired: list[tuple[float, int]] = []
-    ids = [new_id() for _ in range(posts)]
+    ids = [PostId(new_id()) for _ in range(posts)]
     for number, part_id in enumerate(ids):
         early = (starts_at(part_id, DUE) - DUE).total_seconds()
         heapq.heappush(fired, (early + chance.uniform(0, SCHEDULER_PRECISION_SECONDS), number))
@@ -75,7 +75,7 @@ def _visible_at(posts: int) -> Sequence[float]:
             target=Target.PUBLISH,
             part_id=ids[number],
             revision=1,
-            organization_id=ids[number],
+            organization_id=OrganizationId(ids[number]),
             wait=timedelta(seconds=-prepared),
         )
         visible.append(prepared + hint.message.delay_seconds)

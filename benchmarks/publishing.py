@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -26,7 +25,7 @@ from shared.channels import connection
 from shared.channels.models import Channel
 from shared.core import clock
 from shared.core.crypto import Sealer
-from shared.core.ids import new_id
+from shared.core.ids import PostId, new_id
 from shared.db.session import unit_of_work
 from shared.organizations.models import Organization
 from shared.posts.lifecycle import PostState
@@ -62,14 +61,14 @@ class Publisher:
     channels: Sequence[Channel]
     platform: Platform
 
-    def queue_posts(self, count: int) -> list[UUID]:
+    def queue_posts(self, count: int) -> list[PostId]:
         """Store posts that are due."""
         posts = [self._post(self.channels[number % len(self.channels)]) for number in range(count)]
         with unit_of_work() as session:
             session.add_all(posts)
         return [post.id for post in posts]
 
-    def queue_thread_with_picture(self) -> UUID:
+    def queue_thread_with_picture(self) -> PostId:
         """Store a due post with a reply and a picture that is already on the platform."""
         channel = self.channels[0]
         with unit_of_work() as session:
@@ -199,7 +198,7 @@ def claim_mark_record(on: Publisher) -> tuple[Cost, Cost, Cost]:
     return _cost(trips[:mark]), _cost(trips[mark : mark + 1]), _cost(trips[mark + 1 :])
 
 
-def _trips_of(on: Publisher, ids: Sequence[UUID]) -> Sequence[str]:
+def _trips_of(on: Publisher, ids: Sequence[PostId]) -> Sequence[str]:
     _work_off(on.queue_posts(1))
     [batch] = _batches(ids)
     with count_statements() as cost:
@@ -212,12 +211,12 @@ def _cost(trips: Sequence[str]) -> Cost:
     return Cost(sql=[trip for trip in trips if trip != "commit"], trips=list(trips))
 
 
-def _work_off(ids: Sequence[UUID]) -> None:
+def _work_off(ids: Sequence[PostId]) -> None:
     for batch in _batches(ids):
         _handle(batch)
 
 
-def _batches(ids: Sequence[UUID]) -> Iterator[dict[str, Any]]:
+def _batches(ids: Sequence[PostId]) -> Iterator[dict[str, Any]]:
     for start in range(0, len(ids), BATCH):
         yield {
             "Records": [
@@ -234,7 +233,7 @@ def _handle(batch: dict[str, Any]) -> None:
         raise RuntimeError(f"not published: {failed}")
 
 
-def _late(ids: Sequence[UUID]) -> list[float]:
+def _late(ids: Sequence[PostId]) -> list[float]:
     """Return each post's lateness in seconds. An unpublished post is an error of the measurement."""
     with unit_of_work() as session:
         late = session.execute(

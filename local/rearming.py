@@ -16,6 +16,7 @@ from uuid import UUID
 import pg8000.dbapi
 
 from local.database import connect
+from shared.core.ids import PostId
 
 PAGE_SIZE = 200
 # Much longer than a schedule's lead and a queue's longest delay: no lost hint is due later.
@@ -46,10 +47,10 @@ class _Place(NamedTuple):
     """The last post of a page, in the order of the pages."""
 
     due_at: datetime
-    post_id: UUID
+    post_id: PostId
 
 
-_BEGINNING = _Place(datetime.min.replace(tzinfo=UTC), UUID(int=0))
+_BEGINNING = _Place(datetime.min.replace(tzinfo=UTC), PostId(UUID(int=0)))
 
 
 class Rearming:

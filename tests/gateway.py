@@ -26,7 +26,7 @@ from shared.apps.models import OAuthApp, OAuthGrant
 from shared.aws.secrets import forget_secrets, secret
 from shared.core.config import settings
 from shared.core.crypto import hash_secret
-from shared.core.ids import SessionId, UserId, new_id
+from shared.core.ids import SessionId, new_id
 from shared.identity.session_queries import open_session
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import ApiKey, Member
@@ -196,7 +196,7 @@ def _need_app_secret() -> None:
 def as_member(app: Any, session: Session, member: Member) -> Gateway:
     """Return a caller who is signed in as `member`."""
     _need_app_secret()
-    user_id, session_id = UserId(member.user_id), SessionId(new_id())
+    user_id, session_id = member.user_id, SessionId(new_id())
     open_session(
         session,
         user_id,

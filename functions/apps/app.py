@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -54,7 +53,7 @@ from shared.apps.server import Consent, Consenter, answer_consent, check_consent
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import AppError, Forbidden, Unauthenticated
-from shared.core.ids import UserId
+from shared.core.ids import GrantId, UserId
 from shared.organizations.models import Role
 from shared.organizations.settings import list_organizations
 from shared.web.app import as_handler, make_app
@@ -281,7 +280,7 @@ def list_oauth_grants(member: Acting, session: Reading) -> GrantList:
 
 
 @programs.delete("/oauth/grants/{grant_id}")
-def revoke_oauth_grant(grant_id: UUID, member: Acting, session: Writing) -> GrantRevoked:
+def revoke_oauth_grant(grant_id: GrantId, member: Acting, session: Writing) -> GrantRevoked:
     """Revoke a consent. Members revoke their own, administrators any."""
     grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
     return GrantRevoked(id=grant_id)

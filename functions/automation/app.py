@@ -1,11 +1,11 @@
 """`/webhooks/*`: an organization's webhooks and the log of their deliveries."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Body, Query
 
 from shared.channels.queries import find_unknown_channels
+from shared.core.ids import DeliveryId, WebhookId
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router, refusals
@@ -58,14 +58,14 @@ def send_webhook(
 
 
 @webhooks.get("/{webhook_id}")
-def get_webhook(webhook_id: UUID, member: Acting, session: Reading) -> WebhookOut:
+def get_webhook(webhook_id: WebhookId, member: Acting, session: Reading) -> WebhookOut:
     """Return a webhook and its state."""
     return manage.get_webhook(session, member.organization_id, webhook_id)
 
 
 @webhooks.put("/{webhook_id}")
 def update_webhook(
-    webhook_id: UUID, body: WebhookEdit, member: Acting, session: Writing
+    webhook_id: WebhookId, body: WebhookEdit, member: Acting, session: Writing
 ) -> WebhookOut:
     """Change, disable or enable a webhook. Omitted fields stay unchanged.
 
@@ -78,27 +78,27 @@ def update_webhook(
 
 
 @webhooks.delete("/{webhook_id}")
-def delete_webhook(webhook_id: UUID, member: Acting, session: Writing) -> WebhookRemoved:
+def delete_webhook(webhook_id: WebhookId, member: Acting, session: Writing) -> WebhookRemoved:
     """Delete a webhook. Unsent messages are dropped."""
     manage.remove_webhook(session, member.organization_id, webhook_id)
     return WebhookRemoved(id=webhook_id)
 
 
 @webhooks.post("/{webhook_id}/rotate")
-def rotate_webhook_secret(webhook_id: UUID, member: Acting) -> WebhookMade:
+def rotate_webhook_secret(webhook_id: WebhookId, member: Acting) -> WebhookMade:
     """Rotate a webhook's secret. Only this answer shows the new one. For a day messages are also signed with the old one."""
     return manage.rotate_secret(member.organization_id, webhook_id)
 
 
 @webhooks.post("/{webhook_id}/test", status_code=201, responses=refusals(409))
-def test_webhook(webhook_id: UUID, member: Acting, session: Writing) -> DeliveryOut:
+def test_webhook(webhook_id: WebhookId, member: Acting, session: Writing) -> DeliveryOut:
     """Send a test message once. It has the event `webhook.test` and the body of an invented published post."""
     return manage.send_test(session, member.organization_id, webhook_id)
 
 
 @webhooks.get("/{webhook_id}/deliveries")
 def list_webhook_deliveries(
-    webhook_id: UUID,
+    webhook_id: WebhookId,
     member: Acting,
     session: Reading,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
@@ -114,7 +114,7 @@ def list_webhook_deliveries(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=201, responses=refusals(409)
 )
 def redeliver_webhook_delivery(
-    webhook_id: UUID, delivery_id: UUID, member: Acting, session: Writing
+    webhook_id: WebhookId, delivery_id: DeliveryId, member: Acting, session: Writing
 ) -> DeliveryOut:
     """Send a message again as a new delivery with the same event id."""
     return manage.redeliver(session, member.organization_id, webhook_id, delivery_id)

@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -52,6 +51,7 @@ from shared.channels.schemas import (
 )
 from shared.core.config import settings
 from shared.core.crypto import new_secret
+from shared.core.ids import ChannelId
 from shared.core.wire import WebAddress
 from shared.posts.store import delete_posts_of_channel
 from shared.providers.registry import slugs
@@ -193,7 +193,7 @@ def connect_social_integration_alias(
 
 
 @integrations.post("/provider/{channel_id}/connect")
-def choose_integration_page(channel_id: UUID, body: ChoosePage, member: Acting) -> ChannelOut:
+def choose_integration_page(channel_id: ChannelId, body: ChoosePage, member: Acting) -> ChannelOut:
     """Choose a channel's page.
 
     The last step of connecting an account that manages several pages.
@@ -226,13 +226,13 @@ def delete_integration_by_body(body: ChannelRef, member: Acting, session: Writin
 
 
 @integrations.get("/{channel_id}")
-def get_integration(channel_id: UUID, member: Acting, session: Reading) -> ChannelOut:
+def get_integration(channel_id: ChannelId, member: Acting, session: Reading) -> ChannelOut:
     """Read one channel. Without tokens."""
     return channel_out(queries.get_channel(session, member.organization_id, channel_id))
 
 
 @integrations.delete("/{channel_id}")
-def delete_integration(channel_id: UUID, member: Acting, session: Writing) -> ChannelRef:
+def delete_integration(channel_id: ChannelId, member: Acting, session: Writing) -> ChannelRef:
     """Delete a channel.
 
     Its tokens are deleted. Published posts stay on the platform.
@@ -244,14 +244,14 @@ def delete_integration(channel_id: UUID, member: Acting, session: Writing) -> Ch
     "/{channel_id}/pages",
     responses=ASKS_THE_PLATFORM,
 )
-def list_integration_pages(channel_id: UUID, member: Acting) -> list[PageOut]:
+def list_integration_pages(channel_id: ChannelId, member: Acting) -> list[PageOut]:
     """List the pages that a channel can post to. Asks the channel's platform."""
     return pages_out(list_pages(member.organization_id, channel_id))
 
 
 @integrations.post("/{channel_id}/settings")
 def update_integration_settings(
-    channel_id: UUID, body: ChangeSettings, member: Acting, session: Writing
+    channel_id: ChannelId, body: ChangeSettings, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change a channel's settings. Replaces the whole list of settings."""
     kept = [setting.model_dump(by_alias=True) for setting in body.additional_settings]
@@ -260,7 +260,7 @@ def update_integration_settings(
 
 @integrations.post("/{channel_id}/time", status_code=201)
 def update_integration_times(
-    channel_id: UUID, body: ChangePostingTimes, member: Acting, session: Writing
+    channel_id: ChannelId, body: ChangePostingTimes, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change a channel's posting times.
 
@@ -275,7 +275,7 @@ def update_integration_times(
 
 @integrations.post("/{channel_id}/nickname")
 def update_integration_nickname(
-    channel_id: UUID, body: ChangeNickname, member: Acting, session: Writing
+    channel_id: ChannelId, body: ChangeNickname, member: Acting, session: Writing
 ) -> ChannelOut:
     """Change a channel's nickname. Without a picture, the current one stays."""
     changes: ChannelChanges = {"name": body.name}
@@ -286,7 +286,7 @@ def update_integration_nickname(
 
 @integrations.put("/{channel_id}/customer")
 def update_integration_customer(
-    channel_id: UUID, body: ChangeCustomer, member: Acting, session: Writing
+    channel_id: ChannelId, body: ChangeCustomer, member: Acting, session: Writing
 ) -> ChannelOut:
     """Set a channel's customer. A new name creates the customer; null removes it from the channel."""
     return channel_out(change_customer(session, member.organization_id, channel_id, body))
@@ -346,12 +346,12 @@ def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> Conne
 
 
 def _changed(
-    session: Writing, member: ActingMember, channel_id: UUID, changes: ChannelChanges
+    session: Writing, member: ActingMember, channel_id: ChannelId, changes: ChannelChanges
 ) -> ChannelOut:
     return channel_out(change_channel(session, member.organization_id, channel_id, changes))
 
 
-def _deleted(session: Writing, member: ActingMember, channel_id: UUID) -> ChannelRef:
+def _deleted(session: Writing, member: ActingMember, channel_id: ChannelId) -> ChannelRef:
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author_of(member), channel_id)
     deleted = delete_channel(session, member.organization_id, channel_id)

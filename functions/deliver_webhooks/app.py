@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.batch import run_batch
+from shared.core.ids import DeliveryId
 from shared.core.log import log
 from shared.db.invocations import closes_connections
 from shared.webhooks.announce import is_list, spread
@@ -24,4 +25,4 @@ def _send(body: Mapping[str, Any], deadline: float) -> None:
     if is_list(body):
         spread(body)
         return
-    deliver(UUID(body["deliveryId"]), deadline=deadline)
+    deliver(DeliveryId(UUID(body["deliveryId"])), deadline=deadline)

@@ -3,7 +3,6 @@
 import hmac
 from datetime import timedelta
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -11,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from shared.access.register import can_register, register
 from shared.access.schemas import OwnSelf, own_self
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import SessionId
+from shared.core.ids import ApiKeyId, SessionId
 from shared.core.log import log
 from shared.identity import codes, session_queries, sessions
 from shared.identity import queries as identity
@@ -334,9 +333,9 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
 
 
 @user.delete("/sessions/{session_id}")
-def delete_session(session_id: UUID, member: Acting, session: Writing) -> LoggedOut:
+def delete_session(session_id: SessionId, member: Acting, session: Writing) -> LoggedOut:
     """End one of the user's sessions."""
-    if not session_queries.revoke_session_of(session, member.person_id, SessionId(session_id)):
+    if not session_queries.revoke_session_of(session, member.person_id, session_id):
         raise NoSuchSession
     return LoggedOut()
 
@@ -390,14 +389,16 @@ def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMa
 
 
 @user.put("/api-key/{key_id}")
-def update_api_key(key_id: UUID, body: ApiKeyChange, member: Acting, session: Writing) -> ApiKeyOut:
+def update_api_key(
+    key_id: ApiKeyId, body: ApiKeyChange, member: Acting, session: Writing
+) -> ApiKeyOut:
     """Change an API key's name, scopes or expiry."""
     return change_api_key(session, member.organization_id, key_id, body)
 
 
 @user.post("/api-key/{key_id}/rotate", operation_id="rotateApiKey", status_code=201)
 def replace_api_key(
-    key_id: UUID, member: Acting, session: Writing, body: ApiKeyRotation | None = None
+    key_id: ApiKeyId, member: Acting, session: Writing, body: ApiKeyRotation | None = None
 ) -> ApiKeyMade:
     """Rotate an API key. The old one is refused at once, unless you keep it valid for some more hours."""
     hours = (body or ApiKeyRotation()).keep_old_for_hours
@@ -407,7 +408,7 @@ def replace_api_key(
 
 
 @user.delete("/api-key/{key_id}")
-def delete_api_key(key_id: UUID, member: Acting, session: Writing) -> ApiKeyRevoked:
+def delete_api_key(key_id: ApiKeyId, member: Acting, session: Writing) -> ApiKeyRevoked:
     """Revoke an API key. The next request with it is refused."""
     revoke_api_key(session, member.organization_id, key_id)
     return ApiKeyRevoked(id=key_id)

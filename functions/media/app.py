@@ -47,7 +47,7 @@ def update_media_information(body: MediaInformation, member: Acting, session: Wr
 
     Sets name, alternative text and thumbnail. The same as `PUT /media/{media_id}`.
     """
-    return MediaOut.of(edit_media(session, member.organization_id, MediaId(body.id), body))
+    return MediaOut.of(edit_media(session, member.organization_id, body.id, body))
 
 
 @media.post("/{media_id}/parts", status_code=201)

@@ -1,13 +1,13 @@
 """`/settings/*`, `/customers/*`, `/notifications/*`: the organization, its members, customers and notifications."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Query
 
 from shared.channels import customers
 from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
+from shared.core.ids import CustomerId
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
 from shared.notifications.schemas import NotificationList, ReadMark, UnreadCount
@@ -56,14 +56,14 @@ def create_customer(body: CustomerIn, member: Acting, session: Writing) -> Custo
 
 @clients.put("/{customer_id}")
 def update_customer(
-    customer_id: UUID, body: CustomerIn, member: Acting, session: Writing
+    customer_id: CustomerId, body: CustomerIn, member: Acting, session: Writing
 ) -> CustomerOut:
     """Rename a customer."""
     return customers.rename_customer(session, member.organization_id, customer_id, body.name)
 
 
 @clients.delete("/{customer_id}", operation_id="deleteCustomer")
-def remove_customer(customer_id: UUID, member: Acting, session: Writing) -> CustomerRef:
+def remove_customer(customer_id: CustomerId, member: Acting, session: Writing) -> CustomerRef:
     """Delete a customer. Its channels stay, without a customer."""
     delete_customer(session, member.organization_id, customer_id)
     return CustomerRef(id=customer_id)

@@ -1,12 +1,12 @@
 """Posts over HTTP: composing, the calendar, and changing posts until they are published."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from shared.access.author import author_of
+from shared.core.ids import ChannelId, GroupId, PostId, TagId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import TimezoneName
 from shared.posts import delete, edit, read, resolve, tags
@@ -76,9 +76,9 @@ def list_posts(
     start_date: Annotated[Day, Query(alias="startDate")],
     end_date: Annotated[Day, Query(alias="endDate")],
     timezone: TimezoneName = "UTC",
-    channel: UUID | None = None,
+    channel: ChannelId | None = None,
     state: State = None,
-    tag: UUID | None = None,
+    tag: TagId | None = None,
     cursor: Cursor = None,
 ) -> Response:
     """List the posts of a date range.
@@ -112,9 +112,9 @@ def create_posts(
 def list_post_pages(
     member: Acting,
     session: Reading,
-    channel: UUID | None = None,
+    channel: ChannelId | None = None,
     state: State = None,
-    tag: UUID | None = None,
+    tag: TagId | None = None,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
 ) -> PostPage:
@@ -151,7 +151,7 @@ def find_any_slot(member: Acting, session: Reading) -> SlotOut:
 
 
 @posts.get("/find-slot/{channel_id}")
-def find_integration_slot(channel_id: UUID, member: Acting, session: Reading) -> SlotOut:
+def find_integration_slot(channel_id: ChannelId, member: Acting, session: Reading) -> SlotOut:
     """Find a free slot of a channel.
 
     The channel's next posting time that none of its posts has taken.
@@ -172,26 +172,26 @@ def create_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
 
 
 @posts.put("/tags/{tag_id}")
-def update_tag(tag_id: UUID, body: TagWrite, member: Acting, session: Writing) -> TagOut:
+def update_tag(tag_id: TagId, body: TagWrite, member: Acting, session: Writing) -> TagOut:
     """Change a tag. Its posts show the change."""
     return tags.change_tag(session, member.organization_id, tag_id, body)
 
 
 @posts.delete("/tags/{tag_id}")
-def delete_tag(tag_id: UUID, member: Acting, session: Writing) -> PostRef:
+def delete_tag(tag_id: TagId, member: Acting, session: Writing) -> PostRef:
     """Delete a tag. It is removed from its posts."""
     tags.delete_tag(session, member.organization_id, tag_id)
     return PostRef(id=tag_id)
 
 
 @posts.get("/group/{group_id}")
-def get_post_group(group_id: UUID, member: Acting, session: Reading) -> GroupOut:
+def get_post_group(group_id: GroupId, member: Acting, session: Reading) -> GroupOut:
     """Read a group of posts. Earliest first."""
     return read.get_group(session, member.organization_id, group_id)
 
 
 @posts.delete("/group/{group_id}")
-def delete_post_group(group_id: UUID, member: Acting, session: Writing) -> DeletedGroup:
+def delete_post_group(group_id: GroupId, member: Acting, session: Writing) -> DeletedGroup:
     """Delete a group of posts.
 
     Deletes all of them, or none if one is being published or is published.
@@ -201,14 +201,14 @@ def delete_post_group(group_id: UUID, member: Acting, session: Writing) -> Delet
 
 
 @posts.get("/{post_id}")
-def get_post(post_id: UUID, member: Acting, session: Reading) -> ThreadOut:
+def get_post(post_id: PostId, member: Acting, session: Reading) -> ThreadOut:
     """Read a post. With all its parts; a reply's id returns the whole post."""
     return read.get_thread(session, member.organization_id, post_id)
 
 
 @posts.put("/{post_id}")
 def update_post(
-    post_id: UUID, body: PostEdit, member: Acting, session: Writing, if_match: IfMatch = None
+    post_id: PostId, body: PostEdit, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> ThreadOut:
     """Change a post. Omitted fields stay unchanged. Refused once a part is being published or is published."""
     revision = _revision(if_match, body.revision)
@@ -218,7 +218,7 @@ def update_post(
 
 @posts.put("/{post_id}/date")
 def update_post_date(
-    post_id: UUID, body: NewDate, member: Acting, session: Writing, if_match: IfMatch = None
+    post_id: PostId, body: NewDate, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
     """Move a post to another time.
 
@@ -233,7 +233,7 @@ def update_post_date(
 
 @posts.put("/{post_id}/status")
 def update_post_status(
-    post_id: UUID, body: NewStatus, member: Acting, session: Writing, if_match: IfMatch = None
+    post_id: PostId, body: NewStatus, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> StatusOut:
     """Queue a post, or turn it back into a draft.
 
@@ -248,14 +248,14 @@ def update_post_status(
 
 @posts.post("/{post_id}/duplicate", status_code=201)
 def duplicate_post(
-    post_id: UUID, member: Acting, session: Writing, body: Duplicate | None = None
+    post_id: PostId, member: Acting, session: Writing, body: Duplicate | None = None
 ) -> CreatedPost:
     """Copy a post. As a draft, or queued for another time."""
     return edit.duplicate(session, author_of(member), post_id, body or Duplicate())
 
 
 @posts.post("/{post_id}/confirm")
-def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut:
+def confirm_post(post_id: PostId, body: Confirmation, member: Acting) -> ThreadOut:
     """Confirm an unconfirmed post by its address.
 
     If Roost can look posts up on the platform, it checks that the post exists and belongs to the channel. The part is then
@@ -265,7 +265,7 @@ def confirm_post(post_id: UUID, body: Confirmation, member: Acting) -> ThreadOut
 
 
 @posts.post("/{post_id}/resend")
-def resend_post(post_id: UUID, member: Acting, session: Writing) -> ResentOut:
+def resend_post(post_id: PostId, member: Acting, session: Writing) -> ResentOut:
     """Resend a failed or unconfirmed post.
 
     Sends it at once, with the parts of its thread that failed because of it. For an unconfirmed post this can create a second
@@ -276,7 +276,7 @@ def resend_post(post_id: UUID, member: Acting, session: Writing) -> ResentOut:
 
 @posts.get("/{post_id}/history")
 def get_post_history(
-    post_id: UUID,
+    post_id: PostId,
     member: Acting,
     session: Reading,
     cursor: Cursor = None,
@@ -291,7 +291,7 @@ def get_post_history(
 
 @posts.delete("/{post_id}")
 def delete_post(
-    post_id: UUID, member: Acting, session: Writing, if_match: IfMatch = None
+    post_id: PostId, member: Acting, session: Writing, if_match: IfMatch = None
 ) -> PostRef:
     """Delete a post.
 
@@ -303,7 +303,7 @@ def delete_post(
 
 
 @content.get("/{post_id}", response_class=HTMLResponse, responses=PAGES)
-def get_post_page(post_id: UUID, member: Acting, session: Reading) -> HTMLResponse:
+def get_post_page(post_id: PostId, member: Acting, session: Reading) -> HTMLResponse:
     """Show a post on a page.
 
     Emails link to this page until there is a console. Visitors are asked to sign in.

@@ -6,7 +6,6 @@
 import contextlib
 from collections.abc import Iterable
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import File, Header, Path, Query, Request, Response, UploadFile
 from pydantic import AfterValidator, BeforeValidator
@@ -14,9 +13,10 @@ from pydantic import AfterValidator, BeforeValidator
 from shared.access.author import author_of
 from shared.channels.errors import ChannelNotFound
 from shared.channels.schemas import CustomerOut
+from shared.core.ids import ChannelId, GroupId, PostId
 from shared.core.wire import WireModel, WireTime
 from shared.posts import delete
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.errors import GroupNotFound, PostNotFound, ReplyNotPost
 from shared.posts.find_slot import find_slot
 from shared.posts.read import Range, link_to_rest
@@ -87,7 +87,7 @@ def is_connected() -> Connected:
 
 # --- channels and what is around them ------------------------------------------------------------------------------
 
-ChannelId = Annotated[str, Path(max_length=200)]
+Id = Annotated[str, Path(max_length=200)]
 MAX_DAYS = 365
 Days = Annotated[
     int,
@@ -127,15 +127,13 @@ def get_social_url(
 
 
 @api.delete("/integrations/{channel_id}")
-def public_delete_integration(
-    channel_id: ChannelId, member: Acting, session: Writing
-) -> PublicChannelRef:
+def public_delete_integration(channel_id: Id, member: Acting, session: Writing) -> PublicChannelRef:
     """Delete a channel. With all its unpublished posts."""
     return channels.delete_channel(session, author_of(member), channel_id)
 
 
 @api.get("/integration-settings/{channel_id}")
-def get_integration_settings(channel_id: ChannelId, member: Acting, session: Reading) -> GuideOut:
+def get_integration_settings(channel_id: Id, member: Acting, session: Reading) -> GuideOut:
     """Read a channel's rules, settings and tools.
 
     Its platform's rules as text, the maximum text length, the JSON Schema of a post's settings, and the tools.
@@ -144,15 +142,13 @@ def get_integration_settings(channel_id: ChannelId, member: Acting, session: Rea
 
 
 @api.post("/integration-trigger/{channel_id}", status_code=201)
-def trigger_integration_tool(channel_id: ChannelId, body: ToolCall, member: Acting) -> ToolAnswer:
+def trigger_integration_tool(channel_id: Id, body: ToolCall, member: Acting) -> ToolAnswer:
     """Run a tool of a channel's platform. One of those that `GET /integration-settings/{channel_id}` lists."""
     return channels.run_tool(member.organization_id, channel_id, body)
 
 
 @api.get("/analytics/{channel_id}", response_model_exclude_unset=True)
-def get_integration_analytics(
-    channel_id: ChannelId, member: Acting, date: Days = 7
-) -> list[PublicSeries]:
+def get_integration_analytics(channel_id: Id, member: Acting, date: Days = 7) -> list[PublicSeries]:
     """Read a channel's analytics. Empty if its platform has none or does not answer."""
     return analytics.account_numbers(member.organization_id, channel_id, days=date)
 
@@ -206,7 +202,6 @@ def call_video_function(body: VideoCall) -> None:
 
 # --- posts ---------------------------------------------------------------------------------------------------------
 
-Id = Annotated[str, Path(max_length=200)]
 Cursor = Annotated[str | None, Query(max_length=300)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 # An unescaped plus sign in a URL arrives as a space.
@@ -233,7 +228,7 @@ def public_find_integration_slot(channel_id: Id, member: Acting, session: Readin
 
     The channel's next posting time that none of its posts has taken, in UTC.
     """
-    known = as_uuid(channel_id)
+    known = as_id(channel_id, ChannelId)
     if known is None:
         raise ChannelNotFound
     return PublicSlot(date=find_slot(session, member.organization_id, known))
@@ -287,7 +282,7 @@ def public_delete_post_group(group_id: Id, member: Acting, session: Writing) -> 
 
     Deletes all of them, or none if one is being published or is published. A group that does not exist counts as deleted.
     """
-    if known := as_uuid(group_id):
+    if known := as_id(group_id, GroupId):
         with contextlib.suppress(GroupNotFound):
             delete.delete_group(session, author_of(member), known)
     return PublicRef(id=group_id)
@@ -349,7 +344,7 @@ def public_update_post_status(
 
     `draft` takes it out of the queue; `schedule` queues it for its time.
     """
-    known = as_uuid(post_id)
+    known = as_id(post_id, PostId)
     if known is None:
         raise change_post.post_not_found()
     return change_post.change_status(session, author_of(member), known, body)
@@ -369,8 +364,8 @@ def _warn(response: Response, warnings: Iterable[str]) -> None:
         response.headers.append("warning", warning)
 
 
-def _known(post_id: str) -> UUID:
-    known = as_uuid(post_id)
+def _known(post_id: str) -> PostId:
+    known = as_id(post_id, PostId)
     if known is None:
         raise PostNotFound
     return known

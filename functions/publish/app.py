@@ -6,6 +6,7 @@ from uuid import UUID
 
 from shared.aws.batch import run_batch
 from shared.core import trace
+from shared.core.ids import AttemptId, PostId
 from shared.core.log import correlated, log, note_given
 from shared.db.invocations import closes_connections
 from shared.publishing.prepare import prepare as prepare_part
@@ -21,7 +22,7 @@ def prepare(event: Mapping[str, Any], _context: Any) -> None:
     """Prepare the part whose schedule has fired: `{"partId", "revision"}`."""
     with correlated(event.get("correlationId")), trace.continued(event.get("traceHeader")):
         note_given(event, {"partId": "part_id", "organizationId": "organization_id"})
-        prepare_part(UUID(event["partId"]), event["revision"])
+        prepare_part(PostId(UUID(event["partId"])), event["revision"])
 
 
 @closes_connections
@@ -33,9 +34,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _publish(body: Mapping[str, Any], deadline: float) -> None:
     if "partId" in body:
-        publish_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+        publish_due(PostId(UUID(body["partId"])), body["revision"], deadline=deadline)
     elif "attemptId" in body:
-        go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
+        go_on(AttemptId(UUID(body["attemptId"])), body["step"], deadline=deadline)
     elif is_warming(body):
         warm()
     else:

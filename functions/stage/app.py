@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.batch import run_batch
+from shared.core.ids import PostId
 from shared.core.log import log
 from shared.db.invocations import closes_connections
 from shared.publishing.stage import stage_due
@@ -18,4 +19,4 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _stage(body: Mapping[str, Any], deadline: float) -> None:
-    stage_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+    stage_due(PostId(UUID(body["partId"])), body["revision"], deadline=deadline)

@@ -1,6 +1,6 @@
 """The member who connects a channel, and how they authenticated."""
 
-from shared.access.context import ActingMember, Via
+from shared.access.context import ActingMember
 from shared.channels.connectors import Connector
 
 
@@ -15,6 +15,6 @@ def connector_of(member: ActingMember) -> Connector:
         member.person_id,
         session_id=member.session_id,
         impersonated_by=member.impersonated_by,
-        api_key_id=member.program_id if member.via is Via.API_KEY else None,
-        grant_id=member.program_id if member.via is Via.OAUTH else None,
+        api_key_id=member.api_key_id,
+        grant_id=member.grant_id,
     )

@@ -5,6 +5,7 @@ stay open while idle.
 """
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -44,7 +45,7 @@ from shared.access.policy import Quota, Rate, Rule, Who, reaches
 from shared.apps.credentials import GRANT_PREFIX
 from shared.apps.scopes import WRITE
 from shared.core.crypto import hash_secret
-from shared.core.ids import OrganizationId, SessionId, UserId
+from shared.core.ids import ApiKeyId, EntityId, GrantId, MemberId, OrganizationId, SessionId, UserId
 from shared.identity.errors import SessionOver
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
@@ -69,7 +70,7 @@ class Via(StrEnum):
 class ActingMember:
     """Who acts in a request. For an API key, `user_id` is the user who created it; None if that user was deleted.
 
-    `may_write` is False for a read-only key or consent. `program_id` is the id of that key or consent.
+    `may_write` is False for a read-only key or consent.
     """
 
     organization_id: OrganizationId
@@ -83,7 +84,8 @@ class ActingMember:
     is_super_admin: bool = False
     impersonated_by: UserId | None = None
     may_write: bool = True
-    program_id: UUID | None = None
+    api_key_id: ApiKeyId | None = None
+    grant_id: GrantId | None = None
 
     def require(self, role: Role, *, writes: bool) -> None:
         """Refuse what the caller may not do, where the route's rule leaves that open.
@@ -186,12 +188,12 @@ def _by_session(session: Session | Connection, credentials: Credentials, rule: R
     if claims is None:
         raise SessionOver
     values = {"session_id": claims.session_id, "user_id": claims.user_id}
-    target = _named(credentials.impersonate)
+    target = _named(credentials.impersonate, MemberId)
     if target:
         row = _find(session, By.IMPERSONATION, rule, target=target, **values)
         if row is not None:
             return _caller(row, Via.SESSION, rule)
-    chosen = None if rule.personal else _named(credentials.organization)
+    chosen = None if rule.personal else _named(credentials.organization, OrganizationId)
     row = _find(session, By.SESSION, rule, chosen=chosen, **values)
     if row is None:
         raise SessionOver
@@ -213,7 +215,7 @@ def _by_program(session: Session | Connection, credentials: Credentials, rule: R
         raise PersonNeeded
     if via is Via.OAUTH and not rule.consent:
         raise NotConsented
-    if _named(credentials.organization) not in {None, row.organization_id}:
+    if _named(credentials.organization, OrganizationId) not in {None, row.organization_id}:
         raise OrganizationGone
     caller = _caller(row, via, rule)
     if rule.writes and not rule.judges_itself and not caller.member.may_write:
@@ -249,7 +251,8 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
         is_super_admin=row.is_super_admin,
         impersonated_by=row.impersonated_by,
         may_write=row.scopes is None or not _WRITING.isdisjoint(row.scopes),
-        program_id=None if via is Via.SESSION else row.principal,
+        api_key_id=ApiKeyId(row.principal) if via is Via.API_KEY else None,
+        grant_id=GrantId(row.principal) if via is Via.OAUTH else None,
     )
     rate = _counted_rate(rule)
     quota = None
@@ -306,9 +309,9 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((int(known), _SUBSCRIBER_BITS), strict=False))
 
 
-def _named(value: str | None) -> UUID | None:
+def _named(value: str | None, of: Callable[[UUID], EntityId]) -> EntityId | None:
     """Read the id that a request names. An invalid id matches no row; only an empty one means "not named"."""
     try:
-        return UUID(value) if value else None
+        return of(UUID(value)) if value else None
     except ValueError:
-        return _NOBODY
+        return of(_NOBODY)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from shared.access.policy import Per
 from shared.apps.queries import LIVE_GRANT
-from shared.core.ids import OrganizationId, SessionId, UserId
+from shared.core.ids import MemberId, OrganizationId, SessionId, UserId
 from shared.db.statement import Sql, Statement, sql
 from shared.identity.queries import LIVE_LOGIN
 from shared.organizations.queries import LIVE_KEY
@@ -42,23 +42,23 @@ class Counting(StrEnum):
 class BySession(NamedTuple):
     """`chosen`: the organization that the request names; None: the first that the person belongs to."""
 
-    session_id: UUID
-    user_id: UUID
-    chosen: UUID | None
+    session_id: SessionId
+    user_id: UserId
+    chosen: OrganizationId | None
 
 
 class BySessionFixed(NamedTuple):
-    session_id: UUID
-    user_id: UUID
-    chosen: UUID | None
+    session_id: SessionId
+    user_id: UserId
+    chosen: OrganizationId | None
     rate: str
     window_seconds: float
 
 
 class BySessionRolling(NamedTuple):
-    session_id: UUID
-    user_id: UUID
-    chosen: UUID | None
+    session_id: SessionId
+    user_id: UserId
+    chosen: OrganizationId | None
     rate: str
     window_seconds: float
     allowed: int
@@ -67,23 +67,23 @@ class BySessionRolling(NamedTuple):
 class ByImpersonation(NamedTuple):
     """`target`: the membership in which a super admin acts."""
 
-    session_id: UUID
-    user_id: UUID
-    target: UUID
+    session_id: SessionId
+    user_id: UserId
+    target: MemberId
 
 
 class ByImpersonationFixed(NamedTuple):
-    session_id: UUID
-    user_id: UUID
-    target: UUID
+    session_id: SessionId
+    user_id: UserId
+    target: MemberId
     rate: str
     window_seconds: float
 
 
 class ByImpersonationRolling(NamedTuple):
-    session_id: UUID
-    user_id: UUID
-    target: UUID
+    session_id: SessionId
+    user_id: UserId
+    target: MemberId
     rate: str
     window_seconds: float
     allowed: int

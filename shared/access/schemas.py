@@ -1,10 +1,9 @@
 """The response of "who am I"."""
 
-from uuid import UUID
-
 from pydantic import Field
 
 from shared.access.context import ActingMember, Profile
+from shared.core.ids import OrganizationId, UserId
 from shared.core.wire import WireModel
 from shared.organizations.schemas import WIRE_ROLES, WireRole
 
@@ -12,14 +11,14 @@ from shared.organizations.schemas import WIRE_ROLES, WireRole
 class OwnSelf(WireModel):
     """`id` is null for an API key whose creator was deleted. The API key itself is never shown again."""
 
-    id: UUID | None
+    id: UserId | None
     email: str
     name: str
     last_name: str
     bio: str
     picture: str | None
     timezone: str
-    org_id: UUID
+    org_id: OrganizationId
     org_name: str
     role: WireRole
     tier: str = Field(examples=["ULTIMATE"])

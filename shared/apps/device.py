@@ -15,7 +15,7 @@ from shared.apps.schemas import DeviceStarted, DeviceToken
 from shared.apps.scopes import SCOPES, scope_text
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
-from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.ids import AppId, GrantId, OrganizationId, UserId, new_id
 
 CLIENT_ID = "roost_device"
 LIFE = timedelta(minutes=15)
@@ -33,7 +33,7 @@ def start_device(session: Session) -> DeviceStarted:
         user_code = new_user_code()
         added = token_queries.ADD_DEVICE.find(
             session,
-            app_id=new_id(),
+            app_id=AppId(new_id()),
             client_id=CLIENT_ID,
             name=_NAME,
             description=_DESCRIPTION,
@@ -103,7 +103,7 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
     token = new_token()
     grant = token_queries.EXCHANGE_DEVICE.find(
         session,
-        grant_id=new_id(),
+        grant_id=GrantId(new_id()),
         device_code_hash=device_code_hash,
         scopes=list(SCOPES),
         **NewToken(hash_secret(token))._asdict(),

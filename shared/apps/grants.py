@@ -1,13 +1,11 @@
 """Lists and revokes the consents that members gave to apps."""
 
-from uuid import UUID
-
 from sqlalchemy.orm import Session
 
 from shared.apps import queries
 from shared.apps.errors import NoSuchGrant
 from shared.apps.schemas import GrantApp, GrantList, GrantOut, GrantUser
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import GrantId, OrganizationId, UserId
 
 
 def list_grants(
@@ -37,7 +35,7 @@ def list_grants(
 
 
 def revoke_grant(
-    session: Session, organization_id: OrganizationId, grant_id: UUID, *, of_user: UserId | None
+    session: Session, organization_id: OrganizationId, grant_id: GrantId, *, of_user: UserId | None
 ) -> None:
     """Revoke a consent: the next request with its token is refused.
 

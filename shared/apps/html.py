@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from uuid import UUID
 
 from shared.apps.redirects import origin_of
 from shared.apps.schemas import AppShown, Maker
 from shared.apps.scopes import READ, WRITE
+from shared.core.ids import OrganizationId
 
 _MAY = {
     READ: "see your name and address, channels and the customers they belong to, posts, files and notifications",
@@ -35,8 +35,8 @@ class Somebody:
     """The signed-in user, and the organizations (id and name) for which they can answer."""
 
     email: str
-    organization_id: UUID
-    organizations: Sequence[tuple[UUID, str]]
+    organization_id: OrganizationId
+    organizations: Sequence[tuple[OrganizationId, str]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Creates, changes and deletes an organization's app. Its secret is shown only once."""
 
-from uuid import UUID
-
 from sqlalchemy.orm import Session
 
 from shared.apps import queries
@@ -10,7 +8,7 @@ from shared.apps.errors import AppExists, NoApp
 from shared.apps.schemas import AppChange, AppIn, AppMade, AppOut, AppSecret
 from shared.core.crypto import hash_secret
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import AppId, OrganizationId, new_id
 from shared.db.statement import to_json
 
 
@@ -33,7 +31,7 @@ def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> A
     row = queries.ADD_APP.find(
         session,
         organization_id=organization_id,
-        app_id=new_id(),
+        app_id=AppId(new_id()),
         client_id=new_client_id(),
         secret_hash=hash_secret(secret),
         name=app.name,
@@ -83,7 +81,7 @@ def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecre
     return AppSecret(client_id=row.client_id, client_secret=secret)
 
 
-def delete_app(session: Session, organization_id: OrganizationId) -> UUID:
+def delete_app(session: Session, organization_id: OrganizationId) -> AppId:
     """Delete the app and revoke all its tokens.
 
     Raises:

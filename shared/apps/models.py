@@ -1,6 +1,5 @@
 """The tables of third-party apps: apps, authorization codes, grants, and waiting devices."""
 
-import uuid
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
@@ -8,7 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from shared.core.ids import new_id
+from shared.core.ids import AppId, GrantId, OrganizationId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 
 
@@ -31,8 +30,8 @@ class OAuthApp(Timestamps, SoftDelete, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID | None] = mapped_column(
+    id: Mapped[AppId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     client_id: Mapped[str]
@@ -56,11 +55,11 @@ class OAuthCode(Base):
     __table_args__ = (Index("ix_oauth_codes_expires_at", "expires_at"),)
 
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    app_id: Mapped[AppId] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     redirect_uri: Mapped[str]
     code_challenge: Mapped[str | None]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
@@ -94,12 +93,12 @@ class OAuthGrant(Timestamps, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[GrantId] = mapped_column(primary_key=True, default=new_id)
+    app_id: Mapped[AppId] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     device: Mapped[str] = mapped_column(default="", server_default=text("''"))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
     token_ends_at: Mapped[datetime | None]
@@ -121,11 +120,11 @@ class DeviceCode(Base):
 
     device_code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_code: Mapped[str]
-    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
-    organization_id: Mapped[uuid.UUID | None] = mapped_column(
+    app_id: Mapped[AppId] = mapped_column(ForeignKey("oauth_apps.id", ondelete="CASCADE"))
+    organization_id: Mapped[OrganizationId | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     last_asked_at: Mapped[datetime | None]
     approved_at: Mapped[datetime | None]
     denied_at: Mapped[datetime | None]

@@ -6,10 +6,9 @@ code or a device by its hash: those statements cross organizations.
 
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from shared.apps.credentials import UNUSED_LIFE
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import AppId, GrantId, OrganizationId, UserId
 from shared.db.statement import Json, NoRow, Statement, columns_in, sql
 
 _IN_USE = sql(
@@ -33,11 +32,11 @@ class OfOrganization(NamedTuple):
 
 
 class Id(NamedTuple):
-    id: UUID
+    id: AppId
 
 
 class AppRow(NamedTuple):
-    id: UUID
+    id: AppId
     client_id: str
     name: str
     description: str
@@ -61,7 +60,7 @@ FIND_APP = Statement(
 
 
 class NewApp(NamedTuple):
-    app_id: UUID
+    app_id: AppId
     organization_id: OrganizationId
     client_id: str
     secret_hash: bytes
@@ -168,8 +167,8 @@ class ClientId(NamedTuple):
 class ProgramRow(NamedTuple):
     """`organization_id` and its columns are null for an app that registered itself."""
 
-    id: UUID
-    organization_id: UUID | None
+    id: AppId
+    organization_id: OrganizationId | None
     client_id: str
     secret_hash: bytes | None
     name: str
@@ -199,7 +198,7 @@ FIND_PROGRAM = Statement(
 
 
 class NewProgram(NamedTuple):
-    app_id: UUID
+    app_id: AppId
     client_id: str
     secret_hash: bytes | None
     name: str
@@ -239,12 +238,12 @@ class OfMember(NamedTuple):
 
 
 class GrantRow(NamedTuple):
-    id: UUID
+    id: GrantId
     device: str
     scopes: list[str]
     granted_at: datetime
     last_used_at: datetime | None
-    user_id: UUID
+    user_id: UserId
     user_name: str
     email: str
     client_id: str
@@ -278,7 +277,7 @@ class GrantOfMember(NamedTuple):
     """`of_user` None: whichever member gave it."""
 
     organization_id: OrganizationId
-    grant_id: UUID
+    grant_id: GrantId
     of_user: UserId | None
 
 

@@ -8,7 +8,7 @@ from shared.apps.errors import OAuthRefused
 from shared.apps.schemas import ClientMetadata, RegisteredProgram
 from shared.apps.scopes import granted_scopes, scope_text
 from shared.core.crypto import hash_secret
-from shared.core.ids import new_id
+from shared.core.ids import AppId, new_id
 
 
 def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
@@ -33,7 +33,7 @@ def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
     secret = None if is_public else new_client_secret()
     row = queries.ADD_PROGRAM.one(
         session,
-        app_id=new_id(),
+        app_id=AppId(new_id()),
         client_id=new_registered_client_id(),
         secret_hash=hash_secret(secret) if secret else None,
         name=metadata.client_name,

@@ -1,12 +1,12 @@
 """Request and response schemas of third-party apps: camelCase for members, otherwise as the protocol defines."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from shared.apps.redirects import why_refused
+from shared.core.ids import AppId, GrantId, OrganizationId, UserId
 from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 
 _LONGEST_PARAMETER = 4_000
@@ -73,7 +73,7 @@ class AppShown(WireModel):
 
 
 class AppOut(AppShown):
-    id: UUID
+    id: AppId
     created_at: WireTime
 
 
@@ -91,7 +91,7 @@ class AppSecret(WireModel):
 
 
 class AppDeleted(WireModel):
-    id: UUID
+    id: AppId
 
 
 class Maker(WireModel):
@@ -170,7 +170,7 @@ class Token(ProtocolModel):
     hour. The token of any other app ends if it is not used for 90 days.
     """
 
-    id: UUID
+    id: OrganizationId
     cus: str | None
     access_token: str = Field(examples=["pos_" + "t" * 40])
     token_type: Literal["bearer"]
@@ -214,12 +214,12 @@ class RegisteredProgram(ProtocolModel):
 class UserInfo(ProtocolModel):
     """The user who consented."""
 
-    sub: UUID
+    sub: UserId
     email: str
     email_verified: bool
     name: str
     picture: str | None
-    organization_id: UUID
+    organization_id: OrganizationId
     organization_name: str
 
 
@@ -231,7 +231,7 @@ class GrantApp(WireModel):
 
 
 class GrantUser(WireModel):
-    id: UUID
+    id: UserId
     name: str
     email: str
 
@@ -239,7 +239,7 @@ class GrantUser(WireModel):
 class GrantOut(WireModel):
     """A member's consent to an app."""
 
-    id: UUID
+    id: GrantId
     app: GrantApp
     user: GrantUser
     device: str | None = Field(
@@ -256,7 +256,7 @@ class GrantList(WireModel):
 
 
 class GrantRevoked(WireModel):
-    id: UUID
+    id: GrantId
 
 
 class DeviceStarted(ProtocolModel):
@@ -290,7 +290,7 @@ class DeviceToken(ProtocolModel):
     token_type: Literal["bearer"]
     scope: str
     api_url: str
-    organization_id: UUID
+    organization_id: OrganizationId
 
 
 class ServerMetadata(ProtocolModel):

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NoReturn
-from uuid import UUID
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
@@ -45,7 +44,7 @@ from shared.apps.metadata import known_issuer
 from shared.apps.redirects import is_same
 from shared.apps.scopes import granted_scopes, scope_text
 from shared.core.crypto import hash_secret
-from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.ids import AppId, GrantId, OrganizationId, UserId, new_id
 from shared.core.log import log
 from shared.identity.sessions import GRACE
 
@@ -219,7 +218,10 @@ class _CodeGrant(AuthorizationCodeGrant):
         """Use up the code and store its token, in one statement."""
         code_hash: bytes = self.request.authorization_code.row.code_hash
         row = token_queries.EXCHANGE_CODE.find(
-            self.server.session, grant_id=new_id(), code_hash=code_hash, **_kept(token)._asdict()
+            self.server.session,
+            grant_id=GrantId(new_id()),
+            code_hash=code_hash,
+            **_kept(token)._asdict(),
         )
         if row is None:
             self._came_twice(code_hash)
@@ -498,7 +500,7 @@ def _refreshing(scope: str, pair: Pair, life: timedelta) -> dict[str, Any]:
 
 
 def _find_refreshed(
-    session: Session, app_id: UUID, family: str
+    session: Session, app_id: AppId, family: str
 ) -> token_queries.RefreshedRow | None:
     """Find a grant; it `is_fresh` if its tokens were replaced less than `GRACE` ago."""
     fresh_seconds = (TOKEN_LIFE - GRACE).total_seconds()

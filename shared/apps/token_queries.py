@@ -4,10 +4,9 @@ A code, a token and a device are known by their hash alone, so these statements 
 """
 
 from typing import NamedTuple
-from uuid import UUID
 
 from shared.apps.queries import LIVE_GRANT
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import AppId, GrantId, OrganizationId, UserId
 from shared.db.statement import NoRow, Statement, sql
 
 
@@ -15,7 +14,7 @@ class NewCode(NamedTuple):
     organization_id: OrganizationId
     user_id: UserId
     code_hash: bytes
-    app_id: UUID
+    app_id: AppId
     redirect_uri: str
     code_challenge: str | None
     scopes: list[str]
@@ -37,7 +36,7 @@ ADD_CODE = Statement(
 
 
 class OneCode(NamedTuple):
-    app_id: UUID
+    app_id: AppId
     code_hash: bytes
 
 
@@ -63,7 +62,7 @@ FIND_CODE = Statement(
 
 
 class Granted(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
     scopes: list[str]
 
 
@@ -84,7 +83,7 @@ _GRANTED = sql("""
 
 
 class CodeExchange(NamedTuple):
-    grant_id: UUID
+    grant_id: GrantId
     code_hash: bytes
     token_hash: bytes
     life_seconds: float | None
@@ -122,14 +121,14 @@ One statement, so that a code gives one token.
 class RefreshFamily(NamedTuple):
     """`fresh_seconds`: how long the access token of a grant that `is_fresh` is still good, at least."""
 
-    app_id: UUID
+    app_id: AppId
     family_hash: bytes
     fresh_seconds: float
 
 
 class RefreshedRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: GrantId
+    organization_id: OrganizationId
     refresh_hash: bytes
     scopes: list[str]
     is_fresh: bool
@@ -155,7 +154,7 @@ FIND_REFRESHED = Statement(
 
 
 class Rotation(NamedTuple):
-    grant_id: UUID
+    grant_id: GrantId
     old_refresh_hash: bytes
     token_hash: bytes
     life_seconds: float | None
@@ -178,7 +177,7 @@ ROTATE = Statement(
 
 
 class OneGrant(NamedTuple):
-    grant_id: UUID
+    grant_id: GrantId
 
 
 # `updated_at` stays: it says when the member consented.
@@ -192,7 +191,7 @@ REVOKE_REFRESHED = Statement(
 
 
 class Token(NamedTuple):
-    app_id: UUID
+    app_id: AppId
     token_hash: bytes
     family_hash: bytes
 
@@ -233,7 +232,7 @@ REVOKE_WHAT_CODE_GAVE = Statement(
 
 
 class NewDevice(NamedTuple):
-    app_id: UUID
+    app_id: AppId
     client_id: str
     name: str
     description: str
@@ -327,7 +326,7 @@ One statement, so that the second of two concurrent polls is too soon.
 
 
 class DeviceExchange(NamedTuple):
-    grant_id: UUID
+    grant_id: GrantId
     device_code_hash: bytes
     scopes: list[str]
     token_hash: bytes

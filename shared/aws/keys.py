@@ -1,11 +1,11 @@
 """Seals tokens with KMS: one data key per organization and five minutes."""
 
 import functools
-from uuid import UUID
 
 from shared.aws.clients import client
 from shared.core.config import settings
 from shared.core.crypto import CannotOpen, Sealer
+from shared.core.ids import OrganizationId
 
 
 class KmsKeys:
@@ -38,12 +38,12 @@ def _sealer() -> Sealer:
     return Sealer(KmsKeys())
 
 
-def seal(plain: str, organization_id: UUID) -> bytes:
+def seal(plain: str, organization_id: OrganizationId) -> bytes:
     """Seal a text for an organization."""
     return _sealer().seal(plain, organization_id)
 
 
-def open_sealed(sealed: bytes, organization_id: UUID) -> str:
+def open_sealed(sealed: bytes, organization_id: OrganizationId) -> str:
     """Open a text that was sealed for an organization.
 
     Raises:

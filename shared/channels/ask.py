@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
-from uuid import UUID
 
 from shared.channels import queries
 from shared.channels.connection import OpenedChannel, open_connection
 from shared.channels.errors import PlatformSilent, refusal
 from shared.channels.tokens import Disconnected, RefreshingElsewhere, refresh_tokens
+from shared.core.ids import ChannelId, OrganizationId
 from shared.db.session import read_only
 from shared.providers.base import Provider
 from shared.providers.errors import ChannelDisconnected, ProviderError, TokenExpired
@@ -20,7 +20,9 @@ T = TypeVar("T")
 MEMBER_WAITS = timedelta(seconds=25)  # API Gateway times out after 30 s
 
 
-def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, Api], T]) -> T:
+def ask(
+    organization_id: OrganizationId, channel_id: ChannelId, question: Callable[[Provider, Api], T]
+) -> T:
     """Call `question` with a connection to a channel's platform; no transaction is open meanwhile.
 
     `question` may be called twice, so it must not create anything.
@@ -48,6 +50,6 @@ def ask(organization_id: UUID, channel_id: UUID, question: Callable[[Provider, A
         raise refusal(error) from error
 
 
-def _read(organization_id: UUID, channel_id: UUID) -> OpenedChannel:
+def _read(organization_id: OrganizationId, channel_id: ChannelId) -> OpenedChannel:
     with read_only() as session:
         return queries.get_channel_to_open(session, organization_id, channel_id)

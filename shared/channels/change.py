@@ -1,11 +1,11 @@
 """How members change and delete a channel."""
 
 from typing import Any, TypedDict
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.queries import CHANGE_CHANNEL, DELETE_CHANNEL, ChannelSummary, found
+from shared.core.ids import ChannelId, OrganizationId
 from shared.db.statement import to_json
 
 
@@ -22,7 +22,10 @@ class ChannelChanges(TypedDict, total=False):
 
 
 def change_channel(
-    session: Session, organization_id: UUID, channel_id: UUID, changes: ChannelChanges
+    session: Session,
+    organization_id: OrganizationId,
+    channel_id: ChannelId,
+    changes: ChannelChanges,
 ) -> ChannelSummary:
     """Change a channel and return it as it is then.
 
@@ -32,7 +35,9 @@ def change_channel(
     return found(CHANGE_CHANNEL.find(session, organization_id, channel_id, to_json(changes)))
 
 
-def delete_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelSummary:
+def delete_channel(
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId
+) -> ChannelSummary:
     """Mark a channel as deleted and forget its tokens; what was published through it keeps pointing at it.
 
     Raises:

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -59,7 +58,7 @@ from shared.channels.tokens import sealed_tokens
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import AppError, FieldProblem, InvalidInput
-from shared.core.ids import new_id
+from shared.core.ids import ChannelId, OrganizationId, UserId, new_id
 from shared.core.log import log
 from shared.db.session import read_only, run
 from shared.db.statement import to_json
@@ -222,7 +221,7 @@ def ask_wider(pending: PendingConnection) -> None:
 
 
 def _sealed(
-    organization_id: UUID, remember: Mapping[str, Any], authorization: Authorization
+    organization_id: OrganizationId, remember: Mapping[str, Any], authorization: Authorization
 ) -> bytes:
     """Seal the data for the return of the member's browser."""
     kept = json.dumps({**remember, "provider": dict(authorization.remember)})
@@ -236,7 +235,7 @@ def _adding_state(
     *,
     slug: str,
     uri: str,
-    reconnects: UUID | None,
+    reconnects: ChannelId | None,
     return_url: str | None = None,
 ) -> Callable[[Session], object]:
     """Return the parameters that store a state; `remember` is already sealed."""
@@ -423,7 +422,7 @@ def connect_by_form(
     return _finished(channel, connector, None)
 
 
-def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[PlatformPage]:
+def list_pages(organization_id: OrganizationId, channel_id: ChannelId) -> Sequence[PlatformPage]:
     """List the pages that a channel can post to.
 
     Raises:
@@ -433,7 +432,7 @@ def list_pages(organization_id: UUID, channel_id: UUID) -> Sequence[PlatformPage
     return ask(organization_id, channel_id, lambda acting, api: _with_pages(acting).pages(api))
 
 
-def choose_page(connector: Connector, channel_id: UUID, page_id: str) -> ChannelSummary:
+def choose_page(connector: Connector, channel_id: ChannelId, page_id: str) -> ChannelSummary:
     """Connect a channel to the platform page that the member chose.
 
     Raises:
@@ -511,12 +510,14 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    organization_id: UUID
+    organization_id: OrganizationId
     zone: str | int
-    reconnects: UUID | None
+    reconnects: ChannelId | None
 
 
-def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> ChannelSummary | None:
+def _to_reconnect(
+    organization_id: OrganizationId, slug: str, name: str | None
+) -> ChannelSummary | None:
     if not name:
         return None
     with read_only() as session:
@@ -526,7 +527,7 @@ def _to_reconnect(organization_id: UUID, slug: str, name: str | None) -> Channel
     return found
 
 
-def _instance_of(organization_id: UUID, channel: ChannelSummary) -> str | None:
+def _instance_of(organization_id: OrganizationId, channel: ChannelSummary) -> str | None:
     """Return a channel's server for reconnecting it."""
     with read_only() as session:
         opened = queries.get_channel_to_open(session, organization_id, channel.id)
@@ -554,7 +555,7 @@ def _use_up(pending: PendingConnection) -> None:
 
 
 def _connect(
-    organization_id: UUID,
+    organization_id: OrganizationId,
     slug: str,
     code: str,
     *,
@@ -624,7 +625,7 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
     raise PlatformUnavailable(f"{acting.spec.name} did not return the {missing}. Connect again.")
 
 
-def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> ChannelSummary:
+def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UserId) -> ChannelSummary:
     organization_id = chosen.organization_id
     if chosen.reconnects:
         renewed = RENEW_CHANNEL.one(session, organization_id, chosen.reconnects, **made.columns)
@@ -639,7 +640,7 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
     added = ADD_CHANNEL.find(
         session,
         organization_id,
-        channel_id=new_id(),
+        channel_id=ChannelId(new_id()),
         provider=made.slug,
         posting_times=to_json(times),
         timezone=timezone,
@@ -650,7 +651,9 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UUID) -> Chan
     return added
 
 
-def _notify_renewed(session: Session, channel: ChannelSummary, made: _Made, user_id: UUID) -> None:
+def _notify_renewed(
+    session: Session, channel: ChannelSummary, made: _Made, user_id: UserId
+) -> None:
     """Notify the team, so that nobody can take over a channel unnoticed."""
     user = FIND_USER_NAME.find(session, user_id)
     who = user.name if user else "Somebody"
@@ -676,7 +679,7 @@ def _server_name(address: str | None) -> str | None:
     return urllib.parse.urlsplit(address).netloc if address else None
 
 
-def _columns(organization_id: UUID, slug: str, connection: Connection) -> dict[str, Any]:
+def _columns(organization_id: OrganizationId, slug: str, connection: Connection) -> dict[str, Any]:
     account: Account = connection.account
     details = json.dumps(dict(connection.details)) if connection.details else None
     return {
@@ -707,7 +710,7 @@ def _finished(channel: ChannelSummary, connector: Connector, return_url: str | N
     return Finished(channel, pages, page_state=state, return_url=return_url)
 
 
-def _sealed_step(step: _Step, organization_id: UUID) -> bytes:
+def _sealed_step(step: _Step, organization_id: OrganizationId) -> bytes:
     """Seal the data to keep after connecting. Do not call this in a transaction: it may need the key service."""
     remember: dict[str, Any] = {"provider": {}, "zone": "UTC", "browser": None, "step": step}
     return seal(json.dumps(remember), organization_id)

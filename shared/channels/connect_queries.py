@@ -6,26 +6,25 @@ started may still connect channels.
 
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from shared.channels.connectors import still_may_connect
 from shared.channels.queries import SUMMARY, ChannelSummary
-from shared.core.ids import ChannelId
+from shared.core.ids import ApiKeyId, ChannelId, GrantId, OrganizationId, SessionId, UserId
 from shared.db.statement import Json, NoRow, Statement, sql
 
 
 class NewState(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
     state: str
-    user_id: UUID
-    session_id: UUID | None
-    impersonated_by: UUID | None
-    api_key_id: UUID | None
-    grant_id: UUID | None
+    user_id: UserId
+    session_id: SessionId | None
+    impersonated_by: UserId | None
+    api_key_id: ApiKeyId | None
+    grant_id: GrantId | None
     provider: str
     redirect_uri: str
     remember: bytes
-    reconnects: UUID | None
+    reconnects: ChannelId | None
     return_url: str | None
     life_seconds: float
 
@@ -52,18 +51,18 @@ class OneState(NamedTuple):
 
 class StateRow(NamedTuple):
     state: str
-    organization_id: UUID
+    organization_id: OrganizationId
     organization_name: str
     organization_since: datetime
-    user_id: UUID
-    session_id: UUID | None
-    impersonated_by: UUID | None
-    api_key_id: UUID | None
-    grant_id: UUID | None
+    user_id: UserId
+    session_id: SessionId | None
+    impersonated_by: UserId | None
+    api_key_id: ApiKeyId | None
+    grant_id: GrantId | None
     provider: str
     redirect_uri: str
     remember: bytes
-    reconnects: UUID | None
+    reconnects: ChannelId | None
     return_url: str | None
 
 
@@ -103,7 +102,7 @@ USE_STATE = Statement(
 
 
 class Account(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
     provider: str
     remote_id: str
 
@@ -139,8 +138,8 @@ LOCK_ACCOUNT = Statement(
 class NewAccess(NamedTuple):
     """`refresh_token` None keeps the stored one."""
 
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     remote_id: str
     root_remote_id: str | None
     needs_page: bool
@@ -178,8 +177,8 @@ RENEW_CHANNEL = Statement(
 
 
 class NewChannel(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     provider: str
     remote_id: str
     root_remote_id: str | None
@@ -219,7 +218,7 @@ ADD_CHANNEL = Statement(
 
 
 class OfUser(NamedTuple):
-    user_id: UUID
+    user_id: UserId
 
 
 class UserName(NamedTuple):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx
 
@@ -49,8 +48,8 @@ OPENED_CHANNEL = sql("""
 class OpenedChannelRow:
     """What `get_opened_channel` reads. The rows of statements that select more have it as their base."""
 
-    channel_id: UUID
-    organization_id: UUID
+    channel_id: ChannelId
+    organization_id: OrganizationId
     provider: str
     remote_id: str
     channel_name: str
@@ -94,8 +93,8 @@ class OpenedChannel:
 def get_opened_channel(row: OpenedChannelRow) -> OpenedChannel:
     """Return the channel of a row that may have more columns."""
     return OpenedChannel(
-        id=ChannelId(row.channel_id),
-        organization_id=OrganizationId(row.organization_id),
+        id=row.channel_id,
+        organization_id=row.organization_id,
         provider=row.provider,
         remote_id=row.remote_id,
         name=row.channel_name,

@@ -6,13 +6,13 @@ used: the member's role, and the session, API key or grant that started it.
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.apps.queries import LIVE_GRANT
 from shared.apps.scopes import WRITE
 from shared.channels.errors import MayNotConnect
+from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
 from shared.db.statement import Sql, Statement, literals, sql
 from shared.identity.queries import LIVE_LOGIN
 from shared.organizations.models import Role
@@ -28,12 +28,12 @@ class Connector:
     For an API key, `user_id` is the member who created it. `impersonated_by` is the super admin whose session it is.
     """
 
-    organization_id: UUID
-    user_id: UUID
-    session_id: UUID | None = None
-    impersonated_by: UUID | None = None
-    api_key_id: UUID | None = None
-    grant_id: UUID | None = None
+    organization_id: OrganizationId
+    user_id: UserId
+    session_id: SessionId | None = None
+    impersonated_by: UserId | None = None
+    api_key_id: ApiKeyId | None = None
+    grant_id: GrantId | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the values that a state stores, except the organization."""
@@ -78,12 +78,12 @@ def still_may_connect(who: str) -> Sql:
 
 
 class Proof(NamedTuple):
-    organization_id: UUID
-    user_id: UUID
-    session_id: UUID | None
-    impersonated_by: UUID | None
-    api_key_id: UUID | None
-    grant_id: UUID | None
+    organization_id: OrganizationId
+    user_id: UserId
+    session_id: SessionId | None
+    impersonated_by: UserId | None
+    api_key_id: ApiKeyId | None
+    grant_id: GrantId | None
 
 
 class Judged(NamedTuple):

@@ -1,17 +1,17 @@
 """The statements that read and write an organization's customers."""
 
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import CustomerId, OrganizationId
 from shared.db.statement import NoRow, Statement, sql
 
 
 class OfOrganization(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
 
 
 class CustomerRow(NamedTuple):
-    id: UUID
+    id: CustomerId
     name: str
 
 
@@ -40,8 +40,8 @@ COUNT_CUSTOMERS = Statement(
 
 
 class NewCustomer(NamedTuple):
-    organization_id: UUID
-    customer_id: UUID
+    organization_id: OrganizationId
+    customer_id: CustomerId
     name: str
 
 
@@ -59,12 +59,12 @@ ADD_CUSTOMER = Statement(
 
 
 class CustomerName(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
     name: str
 
 
 class Id(NamedTuple):
-    id: UUID
+    id: CustomerId
 
 
 HOLD_CUSTOMER_BY_NAME = Statement(
@@ -79,8 +79,8 @@ HOLD_CUSTOMER_BY_NAME = Statement(
 
 
 class OneCustomer(NamedTuple):
-    organization_id: UUID
-    customer_id: UUID
+    organization_id: OrganizationId
+    customer_id: CustomerId
 
 
 HOLD_CUSTOMER = Statement(

@@ -1,7 +1,5 @@
 """An organization's customers, by which channels are grouped."""
 
-from uuid import UUID
-
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -11,36 +9,36 @@ from shared.channels.errors import CustomerNameTaken, CustomerNotFound, TooManyC
 from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import ChannelId, CustomerId, OrganizationId, new_id
 from shared.organizations.queries import lock_organization
 
 MOST_CUSTOMERS = 1_000  # they are listed without pages
 
 
-def list_customers(session: Session, organization_id: UUID) -> CustomerList:
+def list_customers(session: Session, organization_id: OrganizationId) -> CustomerList:
     """List the organization's customers, by name."""
     rows = queries.LIST_CUSTOMERS.all(session, organization_id)
     return CustomerList(customers=[CustomerOut.model_validate(row) for row in rows])
 
 
-def add_customer(session: Session, organization_id: UUID, name: str) -> CustomerOut:
+def add_customer(session: Session, organization_id: OrganizationId, name: str) -> CustomerOut:
     """Add a customer.
 
     Raises:
         CustomerNameTaken: there is one of that name.
         TooManyCustomers: the organization has reached its limit.
     """
-    lock_organization(session, OrganizationId(organization_id))
+    lock_organization(session, organization_id)
     if queries.COUNT_CUSTOMERS.one(session, organization_id).total >= MOST_CUSTOMERS:
         raise TooManyCustomers(MOST_CUSTOMERS)
-    row = queries.ADD_CUSTOMER.find(session, organization_id, new_id(), name)
+    row = queries.ADD_CUSTOMER.find(session, organization_id, CustomerId(new_id()), name)
     if row is None:
         raise CustomerNameTaken(name)
     return CustomerOut.model_validate(row)
 
 
 def rename_customer(
-    session: Session, organization_id: UUID, customer_id: UUID, name: str
+    session: Session, organization_id: OrganizationId, customer_id: CustomerId, name: str
 ) -> CustomerOut:
     """Rename a customer.
 
@@ -58,7 +56,9 @@ def rename_customer(
     return CustomerOut.model_validate(row)
 
 
-def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) -> None:
+def delete_customer(
+    session: Session, organization_id: OrganizationId, customer_id: CustomerId
+) -> None:
     """Delete a customer. Its channels stay, without a customer.
 
     Raises:
@@ -69,7 +69,7 @@ def delete_customer(session: Session, organization_id: UUID, customer_id: UUID) 
 
 
 def change_customer(
-    session: Session, organization_id: UUID, channel_id: UUID, wanted: ChangeCustomer
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId, wanted: ChangeCustomer
 ) -> ChannelSummary:
     """Set a channel's customer; a new name creates the customer.
 
@@ -94,11 +94,11 @@ def change_customer(
     return change_channel(session, organization_id, channel_id, {"customer_id": kept})
 
 
-def _hold(session: Session, organization_id: UUID, customer_id: UUID) -> None:
+def _hold(session: Session, organization_id: OrganizationId, customer_id: CustomerId) -> None:
     if queries.HOLD_CUSTOMER.find(session, organization_id, customer_id) is None:
         raise CustomerNotFound
 
 
-def _named(session: Session, organization_id: UUID, name: str) -> UUID:
+def _named(session: Session, organization_id: OrganizationId, name: str) -> CustomerId:
     found = queries.HOLD_CUSTOMER_BY_NAME.find(session, organization_id, name)
     return found.id if found else add_customer(session, organization_id, name).id

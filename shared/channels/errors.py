@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Collection, Sequence
-from uuid import UUID
 
 from shared.core.errors import (
     AppError,
@@ -13,6 +12,7 @@ from shared.core.errors import (
     TooManyRequests,
     Unavailable,
 )
+from shared.core.ids import ChannelId
 from shared.providers.errors import (
     AppMisconfigured,
     ChannelDisconnected,
@@ -40,7 +40,7 @@ class ChannelsNotFound(NotFound):
 
     code = "channel_not_found"
 
-    def __init__(self, ids: Collection[UUID]) -> None:
+    def __init__(self, ids: Collection[ChannelId]) -> None:
         super().__init__(
             f"These channels do not exist: {', '.join(sorted(map(str, ids)))}. They "
             "may be deleted, or belong to another organization."
@@ -133,7 +133,7 @@ class AlreadyConnected(Conflict):
 
     code = "already_connected"
 
-    def __init__(self, name: str, channel_id: UUID | None) -> None:
+    def __init__(self, name: str, channel_id: ChannelId | None) -> None:
         which = f" (`refresh={channel_id}`)" if channel_id else ""
         super().__init__(
             f"{name} is already connected. To renew its access, open that channel and reconnect "

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -14,6 +13,7 @@ from shared.channels.connection import OpenedChannel, get_opened_channel
 from shared.channels.errors import ChannelNotFound
 from shared.channels.token_queries import DUE_REFRESHES
 from shared.channels.tokens import Disconnected, Refreshed, may_refresh, refresh_ahead
+from shared.core.ids import ChannelId
 from shared.core.log import log
 from shared.db.session import read_only, run
 from shared.notifications.models import NotificationKind
@@ -85,7 +85,7 @@ def _due_refreshes(
     horizons: Mapping[str, timedelta],
     *,
     without_refresh: timedelta,
-    after: tuple[datetime, UUID] | None,
+    after: tuple[datetime, ChannelId] | None,
     limit: int,
 ) -> Sequence[ExpiringToken]:
     """List the next page of all organizations' tokens that expire within their platform's horizon, earliest first.

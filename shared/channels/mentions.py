@@ -1,15 +1,17 @@
 """Finds people to mention on a channel's platform."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from shared.channels.ask import ask
+from shared.core.ids import ChannelId, OrganizationId
 from shared.providers.base import CanMention, Mention, Provider
 from shared.providers.errors import Unsupported
 from shared.providers.http import Api
 
 
-def find_mentions(organization_id: UUID, channel_id: UUID, query: str) -> Sequence[Mention]:
+def find_mentions(
+    organization_id: OrganizationId, channel_id: ChannelId, query: str
+) -> Sequence[Mention]:
     """List people on the channel's platform matching `query`, best first.
 
     Raises:

@@ -7,7 +7,16 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import (
+    ApiKeyId,
+    ChannelId,
+    CustomerId,
+    GrantId,
+    OrganizationId,
+    SessionId,
+    UserId,
+    new_id,
+)
 from shared.db.base import Base, SoftDelete, Timestamps
 
 
@@ -17,8 +26,8 @@ class Customer(Timestamps, Base):
     __tablename__ = "customers"
     __table_args__ = (UniqueConstraint("organization_id", "name"),)
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[CustomerId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     name: Mapped[str]
@@ -63,11 +72,11 @@ class Channel(Timestamps, SoftDelete, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[ChannelId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    customer_id: Mapped[uuid.UUID | None] = mapped_column(
+    customer_id: Mapped[CustomerId | None] = mapped_column(
         ForeignKey("customers.id", ondelete="SET NULL")
     )
     provider: Mapped[str]
@@ -109,26 +118,26 @@ class OAuthState(Base):
     __table_args__ = (Index("ix_oauth_states_expires_at", "expires_at"),)
 
     state: Mapped[str] = mapped_column(primary_key=True)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    session_id: Mapped[uuid.UUID | None] = mapped_column(
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Mapped[SessionId | None] = mapped_column(
         ForeignKey("sessions.id", ondelete="CASCADE")
     )
-    impersonated_by: Mapped[uuid.UUID | None] = mapped_column(
+    impersonated_by: Mapped[UserId | None] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE")
     )
-    api_key_id: Mapped[uuid.UUID | None] = mapped_column(
+    api_key_id: Mapped[ApiKeyId | None] = mapped_column(
         ForeignKey("api_keys.id", ondelete="CASCADE")
     )
-    grant_id: Mapped[uuid.UUID | None] = mapped_column(
+    grant_id: Mapped[GrantId | None] = mapped_column(
         ForeignKey("oauth_grants.id", ondelete="CASCADE")
     )
     provider: Mapped[str]
     redirect_uri: Mapped[str]
     remember: Mapped[bytes] = mapped_column(LargeBinary)  # sealed JSON
-    reconnects: Mapped[uuid.UUID | None]  # the channel to reconnect
+    reconnects: Mapped[ChannelId | None]  # the channel to reconnect
     return_url: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[datetime]
@@ -157,7 +166,7 @@ class ChannelReport(Base):
         {"prefixes": ["UNLOGGED"]},
     )
 
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
     )
     subject_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.connect_queries import FIND_STATE, StateRow
 from shared.channels.connectors import Connector
 from shared.channels.queries import FIND_CHANNEL, ChannelSummary
+from shared.core.ids import OrganizationId
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PendingConnection:
     """A pending connection. `remember` is sealed; `again` is the channel to reconnect."""
 
     state: str
-    organization_id: UUID
+    organization_id: OrganizationId
     organization_name: str
     organization_since: datetime
     connector: Connector

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -15,7 +14,7 @@ from shared.channels.connection import (
     get_opened_channel,
 )
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId, CustomerId, OrganizationId
 from shared.db.statement import Json, NoRow, Statement, sql
 
 
@@ -25,7 +24,7 @@ class ChannelSummary:
 
     id: ChannelId
     organization_id: OrganizationId
-    customer_id: UUID | None
+    customer_id: CustomerId | None
     customer_name: str | None
     provider: str
     remote_id: str
@@ -56,7 +55,7 @@ SUMMARY = sql("""
 
 
 class OfOrganization(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
 
 
 LIST_CHANNELS = Statement(
@@ -76,8 +75,8 @@ LIST_CHANNELS = Statement(
 
 
 class OfCustomer(NamedTuple):
-    organization_id: UUID
-    customer_id: UUID
+    organization_id: OrganizationId
+    customer_id: CustomerId
 
 
 LIST_CHANNELS_OF_CUSTOMER = Statement(
@@ -97,8 +96,8 @@ LIST_CHANNELS_OF_CUSTOMER = Statement(
 
 
 class OneChannel(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
 
 
 FIND_CHANNEL = Statement(
@@ -117,8 +116,8 @@ FIND_CHANNEL = Statement(
 
 
 class GivenIds(NamedTuple):
-    organization_id: UUID
-    ids: list[UUID]
+    organization_id: OrganizationId
+    ids: list[ChannelId]
 
 
 FIND_CHANNELS = Statement(
@@ -137,7 +136,7 @@ FIND_CHANNELS = Statement(
 
 
 class IdRow(NamedTuple):
-    id: UUID
+    id: ChannelId
 
 
 FIND_UNKNOWN = Statement(
@@ -157,7 +156,7 @@ FIND_UNKNOWN = Statement(
 class NamedChannel(NamedTuple):
     """`id_text`: the name in small letters, as our ids are written."""
 
-    organization_id: UUID
+    organization_id: OrganizationId
     provider: str
     remote_id: str
     id_text: str
@@ -197,8 +196,8 @@ OPEN = Statement(
 class ChangedChannel(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     changes: Json
 
 
@@ -239,8 +238,8 @@ DELETE_CHANNEL = Statement(
 
 
 class ServerSettings(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     account_settings: Json
 
 
@@ -257,8 +256,8 @@ KEEP_ACCOUNT_SETTINGS = Statement(
 
 
 class NamedHost(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     named_host: str
 
 
@@ -275,7 +274,7 @@ KEEP_NAMED_HOST = Statement(
 
 
 def list_channels(
-    session: Session, organization_id: UUID, *, customer_id: UUID | None = None
+    session: Session, organization_id: OrganizationId, *, customer_id: CustomerId | None = None
 ) -> Sequence[ChannelSummary]:
     """List the organization's channels, or those of one of its customers, oldest first."""
     if customer_id:
@@ -283,7 +282,9 @@ def list_channels(
     return LIST_CHANNELS.all(session, organization_id)
 
 
-def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> ChannelSummary:
+def get_channel(
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId
+) -> ChannelSummary:
     """Return one channel.
 
     Raises:
@@ -293,35 +294,37 @@ def get_channel(session: Session, organization_id: UUID, channel_id: UUID) -> Ch
 
 
 def get_channels(
-    session: Session, organization_id: UUID, ids: Collection[UUID]
-) -> Mapping[UUID, ChannelSummary]:
+    session: Session, organization_id: OrganizationId, ids: Collection[ChannelId]
+) -> Mapping[ChannelId, ChannelSummary]:
     """Return the channels of `ids` by id, in one statement.
 
     Raises:
         ChannelsNotFound: some of them are not in the organization, or deleted; the error names them.
     """
     rows = FIND_CHANNELS.all(session, organization_id, list(ids))
-    found: dict[UUID, ChannelSummary] = {row.id: row for row in rows}
+    found: dict[ChannelId, ChannelSummary] = {row.id: row for row in rows}
     if missing := set(ids) - found.keys():
         raise ChannelsNotFound(missing)
     return found
 
 
 def find_channel_by_name(
-    session: Session, organization_id: UUID, provider: str, name: str
+    session: Session, organization_id: OrganizationId, provider: str, name: str
 ) -> ChannelSummary | None:
     """Find a platform's channel by our id or by the account's id there."""
     return FIND_CHANNEL_BY_NAME.find(session, organization_id, provider, name, name.lower())
 
 
 def find_unknown_channels(
-    session: Session, organization_id: OrganizationId, ids: Sequence[UUID]
-) -> set[UUID]:
+    session: Session, organization_id: OrganizationId, ids: Sequence[ChannelId]
+) -> set[ChannelId]:
     """Return the ids that are not channels of the organization."""
     return {row.id for row in FIND_UNKNOWN.all(session, organization_id, list(ids))}
 
 
-def get_channel_to_open(session: Session, organization_id: UUID, channel_id: UUID) -> OpenedChannel:
+def get_channel_to_open(
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId
+) -> OpenedChannel:
     """Return a channel with its sealed tokens.
 
     Raises:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.ask import ask
 from shared.channels.report_queries import FIND_REPORT, KEEP_REPORT
+from shared.core.ids import ChannelId, OrganizationId, PostId
 from shared.db.session import read_only, run
 from shared.db.statement import to_json
 from shared.providers.base import CanReport, Provider, Series
@@ -19,11 +19,11 @@ OF_NOW = 0  # for `days`, if the numbers have no period
 
 
 def read_report(
-    organization_id: UUID,
-    channel_id: UUID,
+    organization_id: OrganizationId,
+    channel_id: ChannelId,
     question: Callable[[CanReport, Api], Sequence[Series]],
     *,
-    subject_id: UUID,
+    subject_id: ChannelId | PostId,
     days: int,
 ) -> Sequence[Series]:
     """Return the numbers of `subject_id`, the channel or one of its posts, for the last `days` days.
@@ -54,7 +54,7 @@ def read_report(
 
 
 def find_report(
-    session: Session, organization_id: UUID, subject_id: UUID, days: int
+    session: Session, organization_id: OrganizationId, subject_id: ChannelId | PostId, days: int
 ) -> Sequence[Series] | None:
     """Find the numbers that a platform reported for a channel or a post within the hour."""
     kept = FIND_REPORT.find(session, organization_id, subject_id, days)
@@ -68,8 +68,8 @@ def find_report(
 
 def keep_report(
     session: Session,
-    organization_id: UUID,
-    subject_id: UUID,
+    organization_id: OrganizationId,
+    subject_id: ChannelId | PostId,
     days: int,
     series_read: Sequence[Series],
 ) -> None:

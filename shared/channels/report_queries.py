@@ -1,14 +1,14 @@
 """The statements that store platforms' numbers until they expire."""
 
 from typing import Any, NamedTuple
-from uuid import UUID
 
+from shared.core.ids import ChannelId, OrganizationId, PostId
 from shared.db.statement import Json, NoRow, Statement, sql
 
 
 class Subject(NamedTuple):
-    organization_id: UUID
-    subject_id: UUID
+    organization_id: OrganizationId
+    subject_id: ChannelId | PostId
     days: int
 
 
@@ -29,8 +29,8 @@ FIND_REPORT = Statement(
 
 
 class Report(NamedTuple):
-    organization_id: UUID
-    subject_id: UUID
+    organization_id: OrganizationId
+    subject_id: ChannelId | PostId
     days: int
     series: Json
     life_seconds: float

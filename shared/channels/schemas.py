@@ -5,7 +5,6 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import from_json
@@ -13,6 +12,7 @@ from pydantic_core import from_json
 from shared.channels.connect import Finished
 from shared.channels.queries import ChannelSummary
 from shared.channels.slots import MINUTES_A_DAY, is_timezone
+from shared.core.ids import ChannelId, CustomerId
 from shared.core.wire import RequestModel, VisibleName, WebAddress, WireModel, WireTime
 from shared.providers.base import CanMention, CanReply, CanReport, Mention, PlatformPage
 from shared.providers.registry import provider
@@ -294,14 +294,14 @@ class AdditionalSetting(RequestModel):
 class CustomerOut(WireModel):
     """A customer of the organization."""
 
-    id: UUID
+    id: CustomerId
     name: str = Field(examples=["Analytical Engines"])
 
 
 class ChannelOut(WireModel):
     """One channel, without tokens."""
 
-    id: UUID
+    id: ChannelId
     internal_id: str = Field(description="The account's id on its platform.")
     name: str = Field(examples=["Ada Lovelace"])
     identifier: str = Field(examples=["mastodon"])
@@ -521,7 +521,7 @@ class CustomerIn(RequestModel):
 class CustomerRef(WireModel):
     """A customer's id."""
 
-    id: UUID
+    id: CustomerId
 
 
 class CustomerList(WireModel):
@@ -533,14 +533,14 @@ class CustomerList(WireModel):
 class ChangeCustomer(RequestModel):
     """A channel's customer: either `customerId` (null for none), or `name`, for which a customer is created if necessary."""
 
-    customer_id: UUID | None = None
+    customer_id: CustomerId | None = None
     name: CustomerName | None = None
 
 
 class ChannelRef(WireModel):
     """A channel's id."""
 
-    id: UUID
+    id: ChannelId
 
 
 class MentionQuery(RequestModel):
@@ -552,7 +552,7 @@ class MentionQuery(RequestModel):
 class FindMentions(RequestModel):
     """A search for people on a channel's platform. `name` is sent by other clients and ignored."""
 
-    id: UUID
+    id: ChannelId
     name: str = Field(default="mention", max_length=100)
     data: MentionQuery
 

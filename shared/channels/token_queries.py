@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from shared.channels.connection import OPENED_CHANNEL, OpenedChannelRow
 from shared.channels.queries import SUMMARY, ChannelSummary, OneChannel
+from shared.core.ids import ChannelId, OrganizationId
 from shared.db.statement import NoRow, Statement, sql
 
 
 class RefreshOfChannel(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     sent_version: int
     lease_seconds: float
 
@@ -48,7 +48,7 @@ class DueRefreshes(NamedTuple):
     without_refresh: float
     longest: float
     after_time: datetime | None
-    after_id: UUID | None
+    after_id: ChannelId | None
     limit: int
 
 
@@ -111,8 +111,8 @@ FIND_TOKEN = Statement(
 class RenewedTokens(NamedTuple):
     """`refresh_token` None: the one that is stored stays."""
 
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     sent_version: int
     access_token: bytes
     refresh_token: bytes | None
@@ -143,8 +143,8 @@ STORE_TOKENS = Statement(
 
 
 class Lease(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     lease: datetime
 
 
@@ -161,8 +161,8 @@ RELEASE_REFRESH = Statement(
 
 
 class Disconnection(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
     sent_version: int
     reason: str
 

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -18,6 +17,7 @@ from shared.channels.connection import OpenedChannel, get_opened_channel, open_c
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import ChannelSummary
 from shared.core import clock
+from shared.core.ids import ChannelId, OrganizationId
 from shared.core.log import about, log
 from shared.db.insist import insist
 from shared.db.session import run
@@ -35,7 +35,7 @@ LEASE = timedelta(seconds=60)
 CALL_LIMIT = LEASE - timedelta(seconds=10)
 ROOM_TO_STORE = 8.0  # seconds of the lease for storing, if the caller has no earlier deadline
 # Platforms' answers that could not be stored yet: the version that was sent, and the sealed tokens.
-_unstored: dict[UUID, tuple[int, "_Renewed"]] = {}
+_unstored: dict[ChannelId, tuple[int, "_Renewed"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,11 @@ def may_refresh(channel: OpenedChannel) -> bool:
 
 
 def refresh_tokens(
-    organization_id: UUID, channel_id: UUID, *, sent_version: int, deadline: float | None = None
+    organization_id: OrganizationId,
+    channel_id: ChannelId,
+    *,
+    sent_version: int,
+    deadline: float | None = None,
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     """Renew a channel's token because the one with `sent_version` has expired or soon will.
 
@@ -104,7 +108,11 @@ def refresh_tokens(
 
 
 def _refresh(
-    organization_id: UUID, channel_id: UUID, *, sent_version: int, deadline: float | None
+    organization_id: OrganizationId,
+    channel_id: ChannelId,
+    *,
+    sent_version: int,
+    deadline: float | None,
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     claimed = run(
         lambda session: _claim(session, organization_id, channel_id, sent_version=sent_version)
@@ -154,7 +162,12 @@ def refresh_ahead(
 
 
 def disconnect(
-    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int, reason: str
+    session: Session,
+    organization_id: OrganizationId,
+    channel_id: ChannelId,
+    *,
+    sent_version: int,
+    reason: str,
 ) -> bool:
     """Record that the member must reconnect, and notify them once.
 
@@ -172,7 +185,9 @@ def disconnect(
     return True
 
 
-def sealed_tokens(organization_id: UUID, tokens: Tokens, spec: ProviderSpec) -> SealedTokens:
+def sealed_tokens(
+    organization_id: OrganizationId, tokens: Tokens, spec: ProviderSpec
+) -> SealedTokens:
     """Seal tokens for storage.
 
     An empty refresh token never replaces a stored one. If the platform does not say when the token expires,
@@ -198,7 +213,7 @@ class _Claim:
 
 
 def _claim(
-    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId, *, sent_version: int
 ) -> _Claim | Refreshed | RefreshingElsewhere | Disconnected:
     row = queries.CLAIM_REFRESH.find(
         session,
@@ -213,7 +228,7 @@ def _claim(
 
 
 def _token_status(
-    session: Session, organization_id: UUID, channel_id: UUID, *, sent_version: int
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId, *, sent_version: int
 ) -> Refreshed | RefreshingElsewhere | Disconnected:
     """Return why the lease could not be taken."""
     now = queries.FIND_TOKEN.find(session, organization_id, channel_id)

@@ -12,10 +12,11 @@ import secrets
 import struct
 import time
 from typing import Protocol
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from shared.core.ids import OrganizationId
 
 _VERSION = 1
 _NONCE_BYTES = 12
@@ -43,17 +44,17 @@ class Sealer:
 
     def __init__(self, keys: KeySource) -> None:
         self._keys = keys
-        self._sealing: dict[UUID, tuple[float, bytes, bytes]] = {}
-        self._opening: dict[tuple[UUID, bytes], tuple[float, bytes]] = {}
+        self._sealing: dict[OrganizationId, tuple[float, bytes, bytes]] = {}
+        self._opening: dict[tuple[OrganizationId, bytes], tuple[float, bytes]] = {}
 
-    def seal(self, plain: str, organization_id: UUID) -> bytes:
+    def seal(self, plain: str, organization_id: OrganizationId) -> bytes:
         """Seal a text for an organization."""
         key, wrapped = self._sealing_key(organization_id)
         nonce = os.urandom(_NONCE_BYTES)
         sealed = AESGCM(key).encrypt(nonce, plain.encode(), organization_id.bytes)
         return struct.pack(">BH", _VERSION, len(wrapped)) + wrapped + nonce + sealed
 
-    def open(self, sealed: bytes, organization_id: UUID) -> str:
+    def open(self, sealed: bytes, organization_id: OrganizationId) -> str:
         """Open what `seal` made for the same organization.
 
         Raises:
@@ -73,7 +74,7 @@ class Sealer:
         except InvalidTag as error:
             raise CannotOpen("changed, or sealed for another organization") from error
 
-    def _sealing_key(self, organization_id: UUID) -> tuple[bytes, bytes]:
+    def _sealing_key(self, organization_id: OrganizationId) -> tuple[bytes, bytes]:
         known = self._sealing.get(organization_id)
         age = time.monotonic() - known[0] if known else math.inf
         if known and age < _KEPT_SECONDS:
@@ -87,7 +88,7 @@ class Sealer:
         self._sealing[organization_id] = (time.monotonic(), key, wrapped)
         return key, wrapped
 
-    def _opening_key(self, wrapped: bytes, organization_id: UUID) -> bytes:
+    def _opening_key(self, wrapped: bytes, organization_id: OrganizationId) -> bytes:
         name = (organization_id, hashlib.sha256(wrapped).digest())
         known = self._opening.get(name)
         if known and time.monotonic() - known[0] < _KEPT_SECONDS:
@@ -99,7 +100,7 @@ class Sealer:
         return key
 
 
-def _context(organization_id: UUID) -> dict[str, str]:
+def _context(organization_id: OrganizationId) -> dict[str, str]:
     return {"organization": str(organization_id), "purpose": "channel"}
 
 

@@ -1,15 +1,55 @@
-"""The types of ids, and how ids are created."""
+"""The types of ids, one for each entity, and how ids are created."""
 
 import uuid
-from typing import NewType
+from typing import NewType, TypeVar
 
 import uuid_utils.compat
 
 OrganizationId = NewType("OrganizationId", uuid.UUID)
+"""A row of `organizations`."""
 UserId = NewType("UserId", uuid.UUID)
+"""A row of `users`."""
+MemberId = NewType("MemberId", uuid.UUID)
+"""A row of `members`: a user in an organization."""
 SessionId = NewType("SessionId", uuid.UUID)
-ChannelId = NewType("ChannelId", uuid.UUID)
+"""A row of `sessions`."""
+ApiKeyId = NewType("ApiKeyId", uuid.UUID)
+"""A row of `api_keys`."""
+AppId = NewType("AppId", uuid.UUID)
+"""A row of `oauth_apps`."""
+GrantId = NewType("GrantId", uuid.UUID)
+"""A row of `oauth_grants`."""
+NotificationId = NewType("NotificationId", uuid.UUID)
+"""A row of `notifications`."""
+WebhookId = NewType("WebhookId", uuid.UUID)
+"""A row of `webhooks`."""
+EventId = NewType("EventId", uuid.UUID)
+"""A row of `webhook_bodies`: an event that webhooks announce."""
+DeliveryId = NewType("DeliveryId", uuid.UUID)
+"""A row of `webhook_deliveries`."""
 MediaId = NewType("MediaId", uuid.UUID)
+"""A row of `media`."""
+VariantId = NewType("VariantId", uuid.UUID)
+"""A row of `media_variants`."""
+CustomerId = NewType("CustomerId", uuid.UUID)
+"""A row of `customers`."""
+ChannelId = NewType("ChannelId", uuid.UUID)
+"""A row of `channels`."""
+PostId = NewType("PostId", uuid.UUID)
+"""A row of `posts`: a part, which may be the root of its thread."""
+GroupId = NewType("GroupId", uuid.UUID)
+"""The posts of one compose action: the same `posts.group_id`. It has no table."""
+ChangeId = NewType("ChangeId", uuid.UUID)
+"""A row of `revisions`: a change of a thread."""
+TagId = NewType("TagId", uuid.UUID)
+"""A row of `tags`."""
+AttemptId = NewType("AttemptId", uuid.UUID)
+"""A row of `attempts`."""
+StagingId = NewType("StagingId", uuid.UUID)
+"""A row of `stagings`."""
+
+EntityId = TypeVar("EntityId", bound=uuid.UUID)
+"""Any of them."""
 
 
 def new_id() -> uuid.UUID:

@@ -2,11 +2,13 @@
 
 import uuid
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NewType
 
 from sqlalchemy import DateTime, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.core import ids
 
 # Names for constraints without one, so that a migration can refer to them.
 _NAMES = {
@@ -18,6 +20,7 @@ _NAMES = {
 }
 # `None` in a JSON column is SQL's NULL, never JSON's `null`, so there is only one form of "no value".
 _JSON = JSONB(none_as_null=True)
+_IDS = [kind for kind in vars(ids).values() if isinstance(kind, NewType)]
 
 
 class Base(DeclarativeBase):
@@ -25,7 +28,7 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
-        uuid.UUID: Uuid(),
+        **dict.fromkeys([uuid.UUID, *_IDS], Uuid()),
         datetime: DateTime(timezone=True),
         str: Text(),
         dict[str, Any]: _JSON,

@@ -5,7 +5,7 @@
         before: datetime
 
     class DuePart(NamedTuple):
-        id: UUID
+        id: PostId
         due_at: datetime
 
     LIST_DUE = Statement(

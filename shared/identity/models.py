@@ -1,13 +1,12 @@
 """The tables of users, their sessions, and emailed one-time codes."""
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import SessionId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -68,7 +67,7 @@ class User(Timestamps, SoftDelete, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    id: Mapped[UserId] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str]
     login_provider: Mapped[LoginProvider] = mapped_column(
         text_enum(LoginProvider), default=LoginProvider.LOCAL
@@ -106,8 +105,8 @@ class Session(Timestamps, Base):
         Index("ix_sessions_user_id", "user_id"),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    id: Mapped[SessionId] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     renew_hash: Mapped[bytes] = mapped_column(LargeBinary)
     previous_renew_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     previous_good_until: Mapped[datetime | None]
@@ -125,7 +124,7 @@ class MailedCode(Base):
     __table_args__ = (Index("ix_mailed_codes_user_id", "user_id"),)
 
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[MailedCodePurpose] = mapped_column(text_enum(MailedCodePurpose))
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

@@ -1,10 +1,10 @@
 """Request and response schemas of accounts."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field
 
+from shared.core.ids import SessionId, UserId
 from shared.core.wire import (
     RequestModel,
     TimezoneName,
@@ -116,7 +116,7 @@ class Picture(RequestModel):
 
 
 class PersonalOut(WireModel):
-    id: UUID
+    id: UserId
     email: str
     name: str
     bio: str
@@ -137,7 +137,7 @@ class MailPreferences(WireModel):
 
 
 class SessionOut(WireModel):
-    id: UUID
+    id: SessionId
     created_at: WireTime
     last_used_at: WireTime
     expires_at: WireTime

@@ -18,7 +18,7 @@ from shared.identity.errors import UnsubscribeRefused
 from shared.identity.models import MailKind
 
 
-def unsubscribe_url(user_id: UUID, seed: bytes, kind: MailKind) -> str:
+def unsubscribe_url(user_id: UserId, seed: bytes, kind: MailKind) -> str:
     """Return the address at which this user turns off this kind of email. `seed` is `User.unsubscribe_seed`."""
     token = f"{kind}.{user_id.hex}.{_proof(seed, kind)}"
     return f"{settings().public_url}/user/unsubscribe?token={token}"

@@ -70,7 +70,7 @@ def _thumbnail_key(
     if not named:
         return None
     try:
-        media_id, key = uuid.UUID(named), None
+        media_id, key = MediaId(uuid.UUID(named)), None
     except ValueError:
         media_id, key = None, key_of(named)
     if media_id is None and key is None:

@@ -30,7 +30,7 @@ def examine_again(organization_id: OrganizationId, file: MediaFile) -> None:
     Raises:
         ObjectMissing: another process examined it at the same time, so nothing is left to do.
     """
-    media_id, key = MediaId(file.id), file.original.key
+    media_id, key = file.id, file.original.key
     try:
         stored = storage.head(key)
     except ObjectMissing:

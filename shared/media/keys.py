@@ -6,15 +6,14 @@ enough to read a file.
 """
 
 import secrets
-import uuid
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import MediaId, OrganizationId
 from shared.media.sniff import EXTENSIONS
 
 _INCOMING, _SERVED = "incoming/", "files/"
 
 
-def incoming_key(organization_id: OrganizationId, media_id: uuid.UUID) -> str:
+def incoming_key(organization_id: OrganizationId, media_id: MediaId) -> str:
     """Make the key under which an upload arrives."""
     return f"{_INCOMING}{organization_id}/{media_id}/{secrets.token_hex(16)}"
 

@@ -97,7 +97,7 @@ def get_media_files(
 
     In no order; unknown ids are left out. Deleted files are included and marked.
     """
-    copies: dict[UUID, list[FileRow]] = {}
+    copies: dict[MediaId, list[FileRow]] = {}
     for row in queries.FIND_FILES.all(session, organization_id, list(ids)):
         copies.setdefault(row.id, []).append(row)
     return [_file(rows) for rows in copies.values()]
@@ -143,10 +143,10 @@ def _file(rows: Sequence[FileRow]) -> MediaFile:
     )
 
 
-def _read_position(cursor: str) -> tuple[datetime, UUID]:
+def _read_position(cursor: str) -> tuple[datetime, MediaId]:
     created_at, media_id = read_cursor(cursor, parts=2)
     try:
-        return clock.as_utc(datetime.fromisoformat(created_at)), UUID(media_id)
+        return clock.as_utc(datetime.fromisoformat(created_at)), MediaId(UUID(media_id))
     except (ValueError, OverflowError) as error:
         problem = FieldProblem(
             "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."

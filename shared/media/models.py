@@ -1,13 +1,12 @@
 """The tables of uploaded files and their converted copies. The bytes are in object storage under `key`."""
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import MediaId, OrganizationId, UserId, VariantId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -65,13 +64,11 @@ class Media(Timestamps, SoftDelete, Base):
         CheckConstraint("size_bytes >= 0", name="size_bytes_positive"),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[MediaId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    uploaded_by: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
-    )
+    uploaded_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     state: Mapped[MediaState] = mapped_column(text_enum(MediaState), default=MediaState.UPLOADING)
     key: Mapped[str]
     upload_id: Mapped[str | None]
@@ -99,11 +96,11 @@ class MediaVariant(Timestamps, Base):
     __tablename__ = "media_variants"
     __table_args__ = (UniqueConstraint("media_id", "name"), UniqueConstraint("key"))
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[VariantId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    media_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("media.id", ondelete="CASCADE"))
+    media_id: Mapped[MediaId] = mapped_column(ForeignKey("media.id", ondelete="CASCADE"))
     name: Mapped[str]
     key: Mapped[str]
     content_type: Mapped[str]

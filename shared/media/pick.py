@@ -1,10 +1,10 @@
 """Picks the file for a platform: the original if it fits, otherwise its variant."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.aws.storage import public_url
+from shared.core.ids import MediaId
 from shared.providers.base import MediaInfo
 from shared.providers.spec import MediaRules, VideoRules
 from shared.providers.variants import fits, needed_variant
@@ -44,7 +44,7 @@ class MediaFile:
     metadata are removed.
     """
 
-    id: uuid.UUID
+    id: MediaId
     name: str
     original: StoredFile
     variants: Sequence[StoredVariant] = ()

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import MediaId, OrganizationId, UserId
 from shared.db.statement import Json, NoRow, Statement, columns_in, sql
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRow:
-    id: UUID
-    organization_id: UUID
+    id: MediaId
+    organization_id: OrganizationId
     state: str
     key: str
     upload_id: str | None
@@ -41,7 +40,7 @@ _IN_LIBRARY = sql(
 
 class OneFile(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
 
 
 FIND_MEDIA = Statement(
@@ -78,7 +77,7 @@ class Listed(NamedTuple):
     search: str | None
     kind: str | None
     before_time: datetime | None
-    before_id: UUID | None
+    before_id: MediaId | None
     limit: int
 
 
@@ -157,13 +156,13 @@ LIST_MEDIA_BY_NUMBER = Statement(
 
 class GivenFiles(NamedTuple):
     organization_id: OrganizationId
-    ids: list[UUID]
+    ids: list[MediaId]
 
 
 class FileRow(NamedTuple):
     """A file with one of its copies, or none."""
 
-    id: UUID
+    id: MediaId
     name: str
     key: str
     content_type: str
@@ -209,7 +208,7 @@ FIND_FILES = Statement(
 
 class NewUpload(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     uploaded_by: UserId | None
     key: str
     upload_id: str | None
@@ -233,7 +232,7 @@ ADD_UPLOAD = Statement(
 
 class FinishedUpload(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     key: str
     content_type: str
     size_bytes: int
@@ -284,7 +283,7 @@ class Picture(NamedTuple):
     """One of the two is given."""
 
     organization_id: OrganizationId
-    media_id: UUID | None
+    media_id: MediaId | None
     key: str | None
 
 
@@ -312,7 +311,7 @@ class FileChanges(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     changes: Json
 
 
@@ -337,7 +336,7 @@ CHANGE_MEDIA = Statement(
 
 class FileInState(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     state: str
 
 
@@ -361,14 +360,14 @@ MARK_DELETED = Statement(
 
 class MadeVariants(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     thumbnail_key: str | None
     damage: str | None
     variants: Json
 
 
 class Id(NamedTuple):
-    id: UUID
+    id: MediaId
 
 
 # A member's own thumbnail stays. Variants that another delivery of the message recorded are identical.
@@ -402,7 +401,7 @@ One statement, so that a file whose copies are complete has them.
 
 class Examination(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     size_bytes: int
     width: int | None
     height: int | None
@@ -429,7 +428,7 @@ RECORD_EXAMINATION = Statement(
 
 class Damage(NamedTuple):
     organization_id: OrganizationId
-    media_id: UUID
+    media_id: MediaId
     damage: str
 
 

@@ -1,7 +1,6 @@
 """Request and response schemas of files."""
 
 import re
-import uuid
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.aws.storage import MAX_PARTS, public_url
 from shared.core.cleaning import clean_name
+from shared.core.ids import MediaId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.media.queries import MediaRow
@@ -56,7 +56,7 @@ class PartUrl(WireModel):
 class UploadStarted(WireModel):
     """A started upload. Every part has `partSize` bytes; the last one has the rest."""
 
-    id: uuid.UUID
+    id: MediaId
     upload_id: str
     part_size: int
     part_count: int
@@ -99,7 +99,7 @@ class CompletedUpload(RequestModel):
 class MediaOut(WireModel):
     """A file of the library. Sizes are in bytes, pixels as displayed, and milliseconds."""
 
-    id: uuid.UUID
+    id: MediaId
     name: str
     original_name: str
     path: str = Field(description="Public address of the file.")
@@ -161,7 +161,7 @@ class StorageOut(WireModel):
 class MediaRemoved(WireModel):
     """The removed file."""
 
-    id: uuid.UUID
+    id: MediaId
 
 
 class MediaFilter(RequestModel):
@@ -199,4 +199,4 @@ class MediaEdit(RequestModel):
 class MediaInformation(MediaEdit):
     """The same with the file's id in the body."""
 
-    id: uuid.UUID
+    id: MediaId

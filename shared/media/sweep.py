@@ -64,7 +64,7 @@ def request_examinations() -> int:
 
 
 def _ids(files: Sequence[FileOfOrganization]) -> list[tuple[OrganizationId, MediaId]]:
-    return [(OrganizationId(file.organization_id), MediaId(file.id)) for file in files]
+    return [(file.organization_id, file.id) for file in files]
 
 
 def _keys(file: UnneededRow) -> list[str]:

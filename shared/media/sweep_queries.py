@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import MediaId, OrganizationId
 from shared.db.statement import NoRow, Sql, Statement, sql
 
 # Long enough to restore a file, and for a running attempt to end.
@@ -22,7 +22,7 @@ class Limit(NamedTuple):
 
 
 class UnneededRow(NamedTuple):
-    id: UUID
+    id: MediaId
     key: str
     state: str
     copies: list[str] | None
@@ -57,7 +57,7 @@ def unneeded_files(needed: Sql) -> Statement[[int], UnneededRow]:
 
 
 class Ids(NamedTuple):
-    ids: list[UUID]
+    ids: list[MediaId]
 
 
 DELETE_FILES = Statement(
@@ -70,8 +70,8 @@ DELETE_FILES = Statement(
 
 
 class FileOfOrganization(NamedTuple):
-    organization_id: UUID
-    id: UUID
+    organization_id: OrganizationId
+    id: MediaId
 
 
 # `updated_at` stays: the pause between two requests grows with its age.

@@ -302,7 +302,7 @@ def _look_at(upload: MediaRow, stored: StoredObject) -> Examined:
 
 def _request_variants(media: MediaRow) -> None:
     if not media.variants_made:
-        request_variants([(OrganizationId(media.organization_id), MediaId(media.id))])
+        request_variants([(media.organization_id, media.id)])
 
 
 def _already_over(organization_id: OrganizationId, media_id: MediaId, key: str) -> MediaRow:

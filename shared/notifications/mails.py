@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
-from uuid import UUID
 
 from shared.aws.mail import Mail, MailNotSent, mail_is_on, send_mail
 from shared.core.cleaning import one_line
 from shared.core.config import settings
 from shared.core.formats.email import Letter, Link
+from shared.core.ids import NotificationId, OrganizationId
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.identity.models import MailKind
@@ -41,7 +41,7 @@ _SWITCHED_BY = {
 Claim = Callable[[], list[Claimed]]
 
 
-def mail_now(notification_ids: Sequence[UUID]) -> None:
+def mail_now(notification_ids: Sequence[NotificationId]) -> None:
     """Email these notifications to the members who want them. The sweep (`mail_overdue`) retries failures."""
     with unit_of_work() as session:
         claimed = queries.CLAIM_THESE.all(session, list(notification_ids), LEASE)
@@ -103,13 +103,13 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
                 _mark([each.id for each in notices])
 
 
-def _mark(sent: Sequence[UUID]) -> None:
+def _mark(sent: Sequence[NotificationId]) -> None:
     """Mark each organization's email immediately, so that nobody gets it twice if the process stops later."""
     with unit_of_work() as session:
         queries.MARK_MAILED.run(session, list(sent))
 
 
-def _audience(claimed: Claimed) -> tuple[UUID, NotificationKind]:
+def _audience(claimed: Claimed) -> tuple[OrganizationId, NotificationKind]:
     return claimed.organization_id, NotificationKind(claimed.kind)
 
 

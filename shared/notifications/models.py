@@ -1,13 +1,12 @@
 """The table of notifications."""
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import NotificationId, OrganizationId, new_id
 from shared.db.base import Base
 from shared.db.types import text_enum
 
@@ -50,8 +49,8 @@ class Notification(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[NotificationId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     kind: Mapped[NotificationKind] = mapped_column(text_enum(NotificationKind))

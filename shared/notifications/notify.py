@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.core.cleaning import clean_name, clean_text, web_address
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import NotificationId, OrganizationId, new_id
 from shared.db.session import after_commit
 from shared.db.statement import Sql, literals, sql
 from shared.notifications import queries
@@ -20,7 +19,7 @@ MAX_TITLE_CHARACTERS = 300
 class Wording(TypedDict):
     """The parameters of `notifying`."""
 
-    notification_id: UUID
+    notification_id: NotificationId
     notification_title: str
     notification_content: str
     notification_link: str | None
@@ -53,7 +52,7 @@ def notifying(rows: str, which: Sql) -> Sql:
 def values_of(*, title: str, content: str, link: str | None, dedupe_key: str | None) -> Wording:
     """Return the parameters of `notifying`."""
     return {
-        "notification_id": new_id(),
+        "notification_id": NotificationId(new_id()),
         "notification_title": clean_name(title, max_length=MAX_TITLE_CHARACTERS),
         "notification_content": clean_text(content),
         "notification_link": web_address(link),
@@ -65,7 +64,7 @@ def values_of(*, title: str, content: str, link: str | None, dedupe_key: str | N
 class NewNotification:
     """An event to notify an organization's members of, once per `dedupe_key`."""
 
-    organization_id: UUID
+    organization_id: OrganizationId
     kind: NotificationKind
     title: str
     content: str
@@ -75,7 +74,7 @@ class NewNotification:
 
 def add_notifications(
     session: Session, given: Sequence[NewNotification], *, mailed: bool
-) -> list[tuple[UUID, UUID]]:
+) -> list[tuple[NotificationId, OrganizationId]]:
     """Add the new notifications in one statement; return the id and organization of each.
 
     `mailed`: another email lists them. The others are emailed by the caller, or by the digest function.
@@ -84,7 +83,7 @@ def add_notifications(
         return []
     added = queries.ADD_MANY.all(
         session,
-        ids=[new_id() for _ in given],
+        ids=[NotificationId(new_id()) for _ in given],
         organization_ids=[one.organization_id for one in given],
         kinds=[one.kind for one in given],
         titles=[one.title for one in given],
@@ -98,14 +97,14 @@ def add_notifications(
 
 def notify(
     session: Session,
-    organization_id: OrganizationId | UUID,
+    organization_id: OrganizationId,
     kind: NotificationKind,
     *,
     title: str,
     content: str,
     link: str | None = None,
     dedupe_key: str | None = None,
-) -> UUID | None:
+) -> NotificationId | None:
     """Notify an organization's members of an event, once per `dedupe_key`.
 
     Returns None if they were already notified. A success waits for the digest; everything else is emailed right after
@@ -114,7 +113,7 @@ def notify(
     added = queries.ADD.find(
         session,
         organization_id=organization_id,
-        id=new_id(),
+        id=NotificationId(new_id()),
         kind=kind,
         title=clean_name(title, max_length=MAX_TITLE_CHARACTERS),
         content=clean_text(content),

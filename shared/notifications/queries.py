@@ -2,15 +2,14 @@
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
 
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import NotificationId, OrganizationId, UserId
 from shared.db.statement import NoRow, Statement, sql
 
 
 class New(NamedTuple):
-    organization_id: UUID
-    id: UUID
+    organization_id: OrganizationId
+    id: NotificationId
     kind: str
     title: str
     content: str
@@ -19,8 +18,8 @@ class New(NamedTuple):
 
 
 class Added(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: NotificationId
+    organization_id: OrganizationId
 
 
 ADD = Statement(
@@ -38,8 +37,8 @@ ADD = Statement(
 
 
 class NewOnes(NamedTuple):
-    ids: list[UUID]
-    organization_ids: list[UUID]
+    ids: list[NotificationId]
+    organization_ids: list[OrganizationId]
     kinds: list[str]
     titles: list[str]
     contents: list[str]
@@ -104,13 +103,13 @@ class FurtherPage(NamedTuple):
     user_id: UserId
     limit: int
     created_at: datetime
-    id: UUID
+    id: NotificationId
 
 
 class PageRow(NamedTuple):
     """Without notifications there is one row of nulls, in which only `last_read_at` is set."""
 
-    id: UUID
+    id: NotificationId
     kind: str
     title: str
     content: str
@@ -174,7 +173,7 @@ class NumberedRow(NamedTuple):
 
     total: int
     is_there: bool
-    id: UUID
+    id: NotificationId
     title: str
     content: str
     link: str | None
@@ -228,15 +227,15 @@ MARK_READ = Statement(
 
 
 class ClaimThese(NamedTuple):
-    ids: list[UUID]
+    ids: list[NotificationId]
     lease: timedelta
 
 
 class Claimed(NamedTuple):
     """A notification whose email this process is to send."""
 
-    id: UUID
-    organization_id: UUID
+    id: NotificationId
+    organization_id: OrganizationId
     kind: str
     title: str
     content: str
@@ -332,7 +331,7 @@ CLAIM_DIGESTS = Statement(
 
 
 class Ids(NamedTuple):
-    ids: list[UUID]
+    ids: list[NotificationId]
 
 
 MARK_MAILED = Statement(
@@ -345,14 +344,14 @@ MARK_MAILED = Statement(
 
 
 class OfOrganizations(NamedTuple):
-    organization_ids: list[UUID]
+    organization_ids: list[OrganizationId]
 
 
 class Recipient(NamedTuple):
     """A member who may want an email."""
 
-    organization_id: UUID
-    user_id: UUID
+    organization_id: OrganizationId
+    user_id: UserId
     email: str
     wants_successes: bool
     wants_failures: bool

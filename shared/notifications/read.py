@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import NotificationId, OrganizationId, UserId
 from shared.core.page import read_cursor, write_cursor
 from shared.notifications import queries
 from shared.notifications.models import NotificationKind
@@ -67,10 +67,12 @@ def _page(
     )
 
 
-def _read(cursor: str) -> tuple[datetime, UUID]:
+def _read(cursor: str) -> tuple[datetime, NotificationId]:
     created_at, notification_id = read_cursor(cursor, parts=2)
     try:
-        return clock.as_utc(datetime.fromisoformat(created_at)), UUID(notification_id)
+        return clock.as_utc(datetime.fromisoformat(created_at)), NotificationId(
+            UUID(notification_id)
+        )
     except (ValueError, OverflowError) as error:
         problem = FieldProblem(
             "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."

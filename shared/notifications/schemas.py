@@ -1,9 +1,8 @@
 """Response schemas of notifications."""
 
-from uuid import UUID
-
 from pydantic import Field
 
+from shared.core.ids import NotificationId
 from shared.core.wire import WireModel, WireTime
 from shared.notifications.models import NotificationKind
 
@@ -13,7 +12,7 @@ class UnreadCount(WireModel):
 
 
 class NotificationOut(WireModel):
-    id: UUID
+    id: NotificationId
     kind: NotificationKind
     title: str
     content: str

@@ -2,14 +2,13 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.ids import ApiKeyId, OrganizationId, UserId, new_id
 from shared.db.statement import to_json
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
@@ -43,7 +42,7 @@ def make_api_key(
     row = queries.ADD_API_KEY.one(
         session,
         organization_id=organization_id,
-        key_id=new_id(),
+        key_id=ApiKeyId(new_id()),
         created_by=created_by,
         name=name,
         key_hash=hash_secret(key),
@@ -55,7 +54,7 @@ def make_api_key(
 
 
 def change_api_key(
-    session: Session, organization_id: OrganizationId, key_id: UUID, wanted: ApiKeyChange
+    session: Session, organization_id: OrganizationId, key_id: ApiKeyId, wanted: ApiKeyChange
 ) -> ApiKeyOut:
     """Change an API key's name, scopes or expiry.
 
@@ -77,7 +76,7 @@ def change_api_key(
 
 
 def rotate_api_key(
-    session: Session, organization_id: OrganizationId, key_id: UUID, *, keep_old_for: timedelta
+    session: Session, organization_id: OrganizationId, key_id: ApiKeyId, *, keep_old_for: timedelta
 ) -> ApiKeyMade:
     """Rotate an API key: the new one has the same name, scopes and expiry. The old one can stay valid for some hours.
 
@@ -98,7 +97,7 @@ def rotate_api_key(
     return ApiKeyMade(**row._asdict(), key=key)
 
 
-def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: UUID) -> None:
+def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: ApiKeyId) -> None:
     """Revoke an API key and the one before its rotation: the next request with either is refused.
 
     Raises:

@@ -1,6 +1,5 @@
 """The tables of organizations, members, API keys, rate limits and idempotency keys."""
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from shared.core.ids import new_id
+from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -29,7 +28,7 @@ class Organization(Timestamps, SoftDelete, Base):
 
     __tablename__ = "organizations"
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    id: Mapped[OrganizationId] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str]
     description: Mapped[str] = mapped_column(default="")
     timezone: Mapped[str] = mapped_column(default="UTC")
@@ -48,11 +47,11 @@ class Member(Timestamps, Base):
         Index("ix_members_user_id", "user_id"),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[MemberId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     role: Mapped[Role] = mapped_column(text_enum(Role))
     disabled: Mapped[bool] = mapped_column(default=False)
 
@@ -70,13 +69,11 @@ class ApiKey(Timestamps, Base):
         Index("ix_api_keys_organization_id", "organization_id"),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[ApiKeyId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    created_by: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
-    )
+    created_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     name: Mapped[str]
     key_hash: Mapped[bytes] = mapped_column(LargeBinary)
     hint: Mapped[str]
@@ -115,7 +112,7 @@ class IdempotencyKey(Base):
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_expires_at", "expires_at"),)
 
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
     )
     scope: Mapped[str] = mapped_column(primary_key=True)

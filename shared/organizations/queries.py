@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId, new_id
 from shared.db.statement import Json, NoRow, Statement, sql
 
 KEY_WRITES = "write"  # the scope of an API key that can write
@@ -24,13 +24,17 @@ class OfMember(NamedTuple):
     user_id: UserId
 
 
-class Id(NamedTuple):
-    id: UUID
+class LockedOrganization(NamedTuple):
+    id: OrganizationId
+
+
+class Membership(NamedTuple):
+    id: MemberId
 
 
 class NewOrganization(NamedTuple):
     organization_id: OrganizationId
-    member_id: UUID
+    member_id: MemberId
     owner: UserId
     name: str
     timezone: str
@@ -54,7 +58,7 @@ ADD_ORGANIZATION = Statement(
 
 
 class OrganizationRow(NamedTuple):
-    id: UUID
+    id: OrganizationId
     name: str
     description: str
     timezone: str
@@ -75,7 +79,7 @@ LOCK_ORGANIZATION = Statement(
     "lock_organization",
     sql("select id from organizations where id = :organization_id for no key update"),
     params=OfOrganization,
-    row=Id,
+    row=LockedOrganization,
 )
 """Lock the organization's row until the transaction ends."""
 
@@ -88,7 +92,7 @@ def add_organization(
     ADD_ORGANIZATION.run(
         session,
         organization_id=organization_id,
-        member_id=new_id(),
+        member_id=MemberId(new_id()),
         owner=owner,
         name=name,
         timezone=timezone,
@@ -131,7 +135,7 @@ CHANGE_ORGANIZATION = Statement(
 class MemberRow(NamedTuple):
     role: str
     disabled: bool
-    id: UUID
+    id: UserId
     email: str
     name: str
     sends_success_mails: bool
@@ -158,7 +162,7 @@ class OfUser(NamedTuple):
 
 
 class MembershipRow(NamedTuple):
-    id: UUID
+    id: OrganizationId
     name: str
     description: str
     created_at: datetime
@@ -188,23 +192,23 @@ FIND_MEMBERSHIP = Statement(
             and o.deleted_at is null
     """),
     params=OfMember,
-    row=Id,
+    row=Membership,
 )
 """Find a user's open membership of an organization."""
 
 
 class Search(NamedTuple):
     pattern: str
-    user_id: UUID | None
+    user_id: UserId | None
 
 
 class FoundMember(NamedTuple):
-    id: UUID
+    id: MemberId
     role: str
-    user_id: UUID
+    user_id: UserId
     email: str
     name: str
-    organization_id: UUID
+    organization_id: OrganizationId
     organization_name: str
     plan: str
 
@@ -234,20 +238,20 @@ FIND_SUPER_ADMIN = Statement(
         limit 1
     """),
     params=OfMember,
-    row=Id,
+    row=Membership,
 )
 """Find a super admin's membership."""
 
 
 class OneMember(NamedTuple):
-    member_id: UUID
+    member_id: MemberId
 
 
 FIND_MEMBER = Statement(
     "find_member",
     sql("select id from members where id = :member_id and not disabled"),
     params=OneMember,
-    row=Id,
+    row=Membership,
 )
 """Find a membership of any organization. For super admins."""
 
@@ -264,7 +268,7 @@ def list_memberships(session: Session, user_id: UserId) -> Sequence[MembershipRo
 
 def find_membership(
     session: Session, organization_id: OrganizationId, user_id: UserId
-) -> UUID | None:
+) -> MemberId | None:
     """Find the id of a user's open membership of an organization."""
     row = FIND_MEMBERSHIP.find(session, organization_id, user_id)
     return row.id if row else None
@@ -281,7 +285,7 @@ def is_super_admin(session: Session, organization_id: OrganizationId, user_id: U
     return FIND_SUPER_ADMIN.find(session, organization_id, user_id) is not None
 
 
-def member_exists(session: Session, member_id: UUID) -> bool:
+def member_exists(session: Session, member_id: MemberId) -> bool:
     """Return whether anybody may be impersonated by this membership. For super admins."""
     return FIND_MEMBER.find(session, member_id) is not None
 
@@ -306,7 +310,7 @@ COUNT_API_KEYS = Statement(
 
 class NewApiKey(NamedTuple):
     organization_id: OrganizationId
-    key_id: UUID
+    key_id: ApiKeyId
     created_by: UserId | None
     name: str
     key_hash: bytes
@@ -316,11 +320,11 @@ class NewApiKey(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    id: UUID
+    id: ApiKeyId
     name: str
     hint: str
     scopes: list[str]
-    created_by: UUID | None
+    created_by: UserId | None
     previous_ends_at: datetime | None
     created_at: datetime
     last_used_at: datetime | None
@@ -365,7 +369,7 @@ class RotatedKey(NamedTuple):
     """`kept_seconds` None: the previous key stops at once."""
 
     organization_id: OrganizationId
-    key_id: UUID
+    key_id: ApiKeyId
     key_hash: bytes
     hint: str
     kept_seconds: float | None
@@ -391,7 +395,7 @@ ROTATE_API_KEY = Statement(
 
 class OneKey(NamedTuple):
     organization_id: OrganizationId
-    key_id: UUID
+    key_id: ApiKeyId
 
 
 REVOKE_API_KEY = Statement(
@@ -410,7 +414,7 @@ class KeyChanges(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
     organization_id: OrganizationId
-    key_id: UUID
+    key_id: ApiKeyId
     changes: Json
 
 
@@ -432,8 +436,8 @@ CHANGE_API_KEY = Statement(
 """Change a key's name, scopes or end; no row: there is no such key."""
 
 
-def _uuid(words: str) -> UUID | None:
+def _uuid(words: str) -> UserId | None:
     try:
-        return UUID(words)
+        return UserId(UUID(words))
     except ValueError:
         return None

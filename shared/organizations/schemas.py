@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
+from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId
 from shared.core.wire import RequestModel, TimezoneName, VisibleName, WireModel, WireTime
 from shared.organizations.models import Role
 
@@ -37,7 +37,7 @@ class OrganizationIn(RequestModel):
 
 
 class OrganizationOut(WireModel):
-    id: UUID
+    id: OrganizationId
     name: str
     description: str
     timezone: str
@@ -45,7 +45,7 @@ class OrganizationOut(WireModel):
 
 
 class TeamUser(WireModel):
-    id: UUID
+    id: UserId
     email: str
     name: str
     send_success_emails: bool
@@ -70,7 +70,7 @@ class Seat(WireModel):
 class Membership(WireModel):
     """`users` contains only the caller's own membership."""
 
-    id: UUID
+    id: OrganizationId
     name: str
     description: str
     created_at: WireTime
@@ -78,7 +78,7 @@ class Membership(WireModel):
 
 
 class OrganizationChoice(WireModel):
-    id: UUID
+    id: OrganizationId
 
 
 MOST_HOURS_TWO_KEYS_DO = 7 * 24
@@ -111,11 +111,11 @@ class ApiKeyRotation(RequestModel):
 
 
 class ApiKeyOut(WireModel):
-    id: UUID
+    id: ApiKeyId
     name: str
     hint: str = Field(description="The key's last four characters.")
     scopes: list[str]
-    created_by: UUID | None = Field(description="The member who created it; null if they left.")
+    created_by: UserId | None = Field(description="The member who created it; null if they left.")
     created_at: WireTime
     last_used_at: WireTime | None = Field(description="To the minute.")
     expires_at: WireTime | None
@@ -133,18 +133,18 @@ class ApiKeyList(WireModel):
 
 
 class ApiKeyRevoked(WireModel):
-    id: UUID
+    id: ApiKeyId
 
 
 class ImpersonationCandidate(WireModel):
     """A membership, whose id is sent to `POST /user/impersonate`."""
 
-    id: UUID
+    id: MemberId
     role: WireRole
-    user_id: UUID
+    user_id: UserId
     email: str
     name: str
-    organization_id: UUID
+    organization_id: OrganizationId
     organization_name: str
 
 
@@ -155,4 +155,4 @@ class ImpersonationCandidates(WireModel):
 class Impersonation(WireModel):
     """`id` of a membership; null ends the impersonation."""
 
-    id: UUID | None
+    id: MemberId | None

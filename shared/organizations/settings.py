@@ -1,7 +1,5 @@
 """An organization's settings and members, and the organizations of a user."""
 
-from uuid import UUID
-
 from sqlalchemy.orm import Session
 
 from shared.core.errors import FieldProblem, InvalidInput
@@ -78,11 +76,11 @@ def list_organizations(session: Session, user_id: UserId) -> list[Membership]:
     ]
 
 
-def check_membership(session: Session, organization_id: UUID, user_id: UserId) -> None:
+def check_membership(session: Session, organization_id: OrganizationId, user_id: UserId) -> None:
     """Check that a user can select an organization.
 
     Raises:
         NoSuchOrganization: they are not a member of it, or are disabled in it.
     """
-    if queries.find_membership(session, OrganizationId(organization_id), user_id) is None:
+    if queries.find_membership(session, organization_id, user_id) is None:
         raise NoSuchOrganization

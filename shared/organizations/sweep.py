@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import UserId
 from shared.core.log import log
 from shared.db.session import unit_of_work
 from shared.db.statement import NoParams, Statement, sql
@@ -48,7 +48,7 @@ class NeverActivated(NamedTuple):
 
 
 class Forgotten(NamedTuple):
-    id: UUID
+    id: UserId
 
 
 _FORGET = Statement(

@@ -7,16 +7,15 @@ editing and the dry run use it with the data that they have read, so they agree.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.queries import ChannelSummary
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import MediaId, OrganizationId
 from shared.core.unknown_fields import unknown_field, unknown_fields
 from shared.media.pick import MediaFile
-from shared.posts.draft import Part, Thread, as_uuid
+from shared.posts.draft import Part, Thread, as_id
 from shared.posts.obstacles import Step, checked_at, sentence
 from shared.posts.schemas import TagIn
 from shared.posts.tag_queries import FIND_TAGS
@@ -24,7 +23,7 @@ from shared.providers.base import DraftPart
 from shared.providers.registry import provider
 from shared.providers.rules import check
 
-Files = Mapping[UUID, MediaFile]
+Files = Mapping[MediaId, MediaFile]
 
 
 def check_thread(
@@ -60,14 +59,14 @@ def _path_of_file(entry: Mapping[str, str], number: int, index: int) -> str:
     )
 
 
-def media_ids(threads: Sequence[Thread]) -> set[UUID]:
+def media_ids(threads: Sequence[Thread]) -> set[MediaId]:
     """Return the ids of all files."""
     return {
         media_id
         for thread in threads
         for part in thread.parts
         for entry in part.media
-        if (media_id := as_uuid(entry["id"]))
+        if (media_id := as_id(entry["id"], MediaId))
     }
 
 
@@ -154,5 +153,5 @@ def _draft_part(part: Part, files: Files) -> DraftPart:
 
 
 def _file(entry: Mapping[str, str], files: Files) -> MediaFile | None:
-    media_id = as_uuid(entry["id"])
+    media_id = as_id(entry["id"], MediaId)
     return files.get(media_id) if media_id else None

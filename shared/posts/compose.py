@@ -5,11 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum, auto
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.check import refuse_unknown_tags
@@ -62,7 +61,7 @@ def compose(
     plans = _plans(session, author.organization_id, wanted, grouping, grace)
     refuse_unknown_tags(session, author.organization_id, draft.tags)
     written = write(session, author, plans, labels=wanted.labels, unknown=unknown)
-    created, seen = [], set[tuple[UUID, str]]()
+    created, seen = [], set[tuple[ChannelId, str]]()
     for one in written:
         created.append(created_post(one, is_twin=one.says in seen))
         seen.add(one.says)
@@ -111,7 +110,7 @@ def _plans(
     ids = {thread.replaces for thread in wanted.threads if thread.replaces}
     groups = {thread.group for thread in wanted.threads if thread.group}
     stored = lock_threads(session, organization_id, ids=ids, groups=groups) if ids or groups else {}
-    group_id, seen = new_id(), set[UUID]()
+    group_id, seen = GroupId(new_id()), set[PostId]()
     plans = []
     for thread in wanted.threads:
         before = _before(thread, stored)
@@ -121,7 +120,7 @@ def _plans(
             words = "Another entry replaces the same post. Name each post once."
             raise refusal(thread.path("value.0.id"), "named_twice", words)
         seen |= {before[0].id} if before else set()
-        own_group = new_id() if grouping is Grouping.APART else group_id
+        own_group = GroupId(new_id()) if grouping is Grouping.APART else group_id
         if before is None:
             plans.append(_new(thread, wanted, own_group))
         else:
@@ -131,7 +130,7 @@ def _plans(
 
 
 def _before(
-    thread: Thread, stored: Mapping[UUID, Sequence[StoredPart]]
+    thread: Thread, stored: Mapping[PostId, Sequence[StoredPart]]
 ) -> Sequence[StoredPart] | None:
     """Find the post by its id, or by its group and channel."""
     if thread.replaces and thread.replaces in stored:
@@ -142,7 +141,7 @@ def _before(
     return None
 
 
-def _new(thread: Thread, wanted: Composition, group_id: UUID) -> Plan:
+def _new(thread: Thread, wanted: Composition, group_id: GroupId) -> Plan:
     if wanted.type == "update":
         path = thread.path("value.0.id")
         raise refusal(

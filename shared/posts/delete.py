@@ -1,10 +1,10 @@
 """Deletes a post, the rest of a partly published thread, or a whole group."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.core.ids import GroupId, PostId
 from shared.posts.errors import GroupNotFound, PostNotFound, ReplyNotPost
 from shared.posts.guards import (
     is_out,
@@ -20,7 +20,7 @@ from shared.posts.write import disarm_old
 
 
 def delete_post(
-    session: Session, author: Author, post_id: UUID, *, revision: int | None = None
+    session: Session, author: Author, post_id: PostId, *, revision: int | None = None
 ) -> None:
     """Delete a post with its replies, or, by a reply's id, the rest of a partly published post.
 
@@ -39,7 +39,7 @@ def delete_post(
     disarm_old(session, parts)
 
 
-def delete_group(session: Session, author: Author, group_id: UUID) -> list[UUID]:
+def delete_group(session: Session, author: Author, group_id: GroupId) -> list[PostId]:
     """Delete every post of a group and return their ids; none of them, if one cannot be deleted.
 
     Raises:
@@ -62,7 +62,7 @@ def _delete_rest(
     session: Session,
     author: Author,
     parts: Sequence[StoredPart],
-    part_id: UUID,
+    part_id: PostId,
     revision: int | None,
 ) -> None:
     root = parts[0]

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.ids import ChannelId, EntityId, GroupId, MediaId, PostId
 from shared.core.text import sanitize, to_plain
 from shared.posts.errors import TooLateToSchedule
 from shared.posts.schemas import (
@@ -53,12 +54,12 @@ class Part:
 class Thread:
     """One channel's post. `replaces` names a root, `group` a group whose post on this channel is replaced."""
 
-    channel_id: UUID
+    channel_id: ChannelId
     parts: Sequence[Part]
     settings: Mapping[str, Any]
     title: str | None = None
-    group: UUID | None = None
-    replaces: UUID | None = None
+    group: GroupId | None = None
+    replaces: PostId | None = None
     prefix: str = ""  # `posts.0.`; empty in the short form
     short: bool = False
 
@@ -145,8 +146,8 @@ def read_thread(entry: ChannelPostIn, prefix: str, *, short: bool = False) -> Th
         parts=[],
         settings=settings,
         title=entry.title,
-        group=as_uuid(entry.group),
-        replaces=as_uuid(entry.value[0].id),
+        group=as_id(entry.group, GroupId),
+        replaces=as_id(entry.value[0].id, PostId),
         prefix=prefix,
         short=short,
     )
@@ -248,16 +249,16 @@ def _entry_of(image: ImageIn) -> dict[str, Any]:
 
 def media_entry(named: str | None, address: str | None, alt: str | None = None) -> dict[str, str]:
     """Create a file's entry. Its id is empty if neither id nor address is ours, which the check refuses."""
-    media_id = as_uuid(named) or id_in_address(address)
+    media_id = as_id(named, MediaId) or id_in_address(address)
     return {"id": str(media_id or "")} | ({"alt": alt} if alt else {})
 
 
-def id_in_address(address: str | None) -> UUID | None:
+def id_in_address(address: str | None) -> MediaId | None:
     """Find the file's id in one of our public addresses: `.../files/<organization>/<file>/...`."""
     found = _UUID.findall((address or "").partition("/files/")[2])
-    return UUID(found[1]) if len(found) > 1 else None
+    return MediaId(UUID(found[1])) if len(found) > 1 else None
 
 
-def as_uuid(text: str | None) -> UUID | None:
-    """Read an id from outside; None if it is not a UUID."""
-    return UUID(text) if text and _UUID.fullmatch(text) else None
+def as_id(text: str | None, of: Callable[[UUID], EntityId]) -> EntityId | None:
+    """Read the id of an entity, such as `PostId`, from outside; None if it is not a UUID."""
+    return of(UUID(text)) if text and _UUID.fullmatch(text) else None

@@ -7,11 +7,10 @@ without a difference changes nothing and keeps the schedules and messages valid.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import new_id
+from shared.core.ids import GroupId, PostId, new_id
 from shared.posts.check import refuse_unknown_tags
 from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
@@ -36,7 +35,7 @@ from shared.posts.write import Plan, Stored, Unknown, thread_from, write
 def edit(
     session: Session,
     author: Author,
-    post_id: UUID,
+    post_id: PostId,
     wanted: PostEdit,
     *,
     revision: int | None,
@@ -71,7 +70,7 @@ def edit(
 def reschedule(
     session: Session,
     author: Author,
-    post_id: UUID,
+    post_id: PostId,
     date: datetime,
     action: DateAction,
     *,
@@ -102,7 +101,7 @@ def reschedule(
 def change_status(
     session: Session,
     author: Author,
-    post_id: UUID,
+    post_id: PostId,
     status: StatusAction,
     *,
     revision: int | None,
@@ -126,7 +125,7 @@ def change_status(
     return stored
 
 
-def duplicate(session: Session, author: Author, post_id: UUID, wanted: Duplicate) -> CreatedPost:
+def duplicate(session: Session, author: Author, post_id: PostId, wanted: Duplicate) -> CreatedPost:
     """Copy a post in any state, as a draft or queued for a new time.
 
     Without a date the copy is a draft, because the original's time is not reused. A copy of a post that may already be on
@@ -141,7 +140,7 @@ def duplicate(session: Session, author: Author, post_id: UUID, wanted: Duplicate
     kind = wanted.type or ("schedule" if wanted.date else "draft")
     warnings = _warnings_of_copy(kind, wanted.date, before)
     after = timing_after("draft" if warnings else kind, wanted.date, root)
-    group_id = root.group_id if wanted.same_group else new_id()
+    group_id = root.group_id if wanted.same_group else GroupId(new_id())
     plan = Plan(thread_from(before), after.state, after.publish_at, group_id, "duplicated")
     [stored] = write(session, author, [plan])
     return created_post(stored, warnings=warnings)

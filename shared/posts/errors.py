@@ -1,7 +1,6 @@
 """The refusals of posts: what does not exist, and what a post's state does not allow."""
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from shared.core import clock
 from shared.core.errors import (
@@ -12,6 +11,7 @@ from shared.core.errors import (
     NotFound,
     Unavailable,
 )
+from shared.core.ids import PostId
 from shared.posts.lifecycle import PostState
 
 
@@ -234,7 +234,7 @@ class ReplyNotPost(Conflict):
 
     code = "reply_not_post"
 
-    def __init__(self, root_id: UUID) -> None:
+    def __init__(self, root_id: PostId) -> None:
         super().__init__(f"This id belongs to a reply. Use the id of its post: {root_id}.")
         self.root_id = root_id
 

@@ -2,13 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound, NoFreeSlot, NoSlots
 from shared.channels.slots import SEARCHED_DAYS, PostingTimes, next_free_slot
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, OrganizationId
 from shared.db.statement import Statement, sql
 
 # Most calendars have a free slot soon; only a full one is read to its end.
@@ -17,7 +16,7 @@ _WINDOWS_DAYS = (14, 90, SEARCHED_DAYS)
 
 class Calendar(NamedTuple):
     organization_id: OrganizationId
-    channel_id: UUID | None
+    channel_id: ChannelId | None
     days: int
 
 
@@ -57,7 +56,7 @@ One statement, so that both are from one moment.
 
 
 def find_slot(
-    session: Session, organization_id: OrganizationId, channel_id: UUID | None = None
+    session: Session, organization_id: OrganizationId, channel_id: ChannelId | None = None
 ) -> datetime:
     """Find the next free slot of a channel, or of all enabled ones.
 

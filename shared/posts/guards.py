@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, PostId
 from shared.organizations.models import Role
 from shared.posts.errors import (
     MayNotCompose,
@@ -47,7 +46,7 @@ def is_out(parts: Sequence[StoredPart]) -> bool:
 
 
 def lock_post(
-    session: Session, organization_id: OrganizationId, post_id: UUID
+    session: Session, organization_id: OrganizationId, post_id: PostId
 ) -> Sequence[StoredPart]:
     """Lock a post with all its parts.
 
@@ -62,7 +61,7 @@ def lock_post(
 
 
 def lock_thread(
-    session: Session, organization_id: OrganizationId, part_id: UUID
+    session: Session, organization_id: OrganizationId, part_id: PostId
 ) -> Sequence[StoredPart]:
     """Lock a post by the id of any of its parts, with all its parts.
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
 from shared.core.config import settings
+from shared.core.ids import AttemptId, OrganizationId, PostId
 from shared.db.session import after_commit
 from shared.db.statement import NoRow, Statement, sql
 
@@ -56,10 +56,10 @@ class Hint:
     """A hint to continue with a part, or with an attempt at a step, in `wait`. Without a `schedule` it is a message."""
 
     target: Target
-    part_id: UUID
+    part_id: PostId
     revision: int
-    organization_id: UUID
-    attempt: tuple[UUID, int] | None = None
+    organization_id: OrganizationId
+    attempt: tuple[AttemptId, int] | None = None
     wait: timedelta = _NOW
     schedule: Schedule | None = None
 
@@ -76,11 +76,11 @@ class Hint:
 
 class _Part(Protocol):
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> PostId: ...
     @property
     def revision(self) -> int: ...
     @property
-    def organization_id(self) -> UUID: ...
+    def organization_id(self) -> OrganizationId: ...
 
 
 def publish_hint(part: _Part, *, wait: timedelta = _NOW, schedule: Schedule | None = None) -> Hint:
@@ -94,7 +94,12 @@ def stage_hint(part: _Part, *, wait: timedelta = _NOW, schedule: Schedule | None
 
 
 def attempt_hint(
-    attempt_id: UUID, step: int, part: _Part, *, wait: timedelta = _NOW, at: datetime | None = None
+    attempt_id: AttemptId,
+    step: int,
+    part: _Part,
+    *,
+    wait: timedelta = _NOW,
+    at: datetime | None = None,
 ) -> Hint:
     """Create the hint that continues an attempt at a step. With `at`, it may be a schedule for that time."""
     schedule = Schedule(name=f"{attempt_id}-a{step}", at=at) if at else None
@@ -158,7 +163,7 @@ def is_near(wait: timedelta) -> bool:
     return wait.total_seconds() <= settings().arm_threshold_seconds
 
 
-def starts_at(part_id: UUID, due_at: datetime) -> datetime:
+def starts_at(part_id: PostId, due_at: datetime) -> datetime:
     """Return when a part's schedule starts `prepare`: early by the lead, plus a spread that depends only on the id.
 
     The spread prevents 100,000 posts that are due at nine from reaching the Scheduler, the functions and the database at once.
@@ -179,8 +184,8 @@ QUEUED_COLUMNS = sql("""posts.id, posts.organization_id, posts.revision, posts.a
 class Queued:
     """A queued part with a time. `wait_seconds` is the database's `due_at - now()`, negative when overdue."""
 
-    id: UUID
-    organization_id: UUID
+    id: PostId
+    organization_id: OrganizationId
     revision: int
     arm_count: int
     due_at: datetime
@@ -208,7 +213,7 @@ class Queued:
         )
 
 
-def schedule_name(part_id: UUID, revision: int, arm_count: int) -> str:
+def schedule_name(part_id: PostId, revision: int, arm_count: int) -> str:
     """Return a schedule's name, including its prefix at most 64 of `[0-9a-zA-Z-_.]`, as EventBridge requires."""
     return f"{part_id}-{revision}-{arm_count}"
 
@@ -253,7 +258,7 @@ def _schedule(parts: Sequence[Queued]) -> None:
 
 
 class Armed(NamedTuple):
-    ids: list[UUID]
+    ids: list[PostId]
     revisions: list[int]
     sent: bool
 
@@ -296,7 +301,7 @@ def mark_armed(parts: Sequence[Queued], *, sent: bool) -> None:
     )
 
 
-def disarm_after_commit(session: Session, part_id: UUID, revision: int, arm_count: int) -> None:
+def disarm_after_commit(session: Session, part_id: PostId, revision: int, arm_count: int) -> None:
     """Try to delete an older schedule after the commit; if that fails, the schedule does nothing when it fires."""
     name = f"{_PREFIX}{schedule_name(part_id, revision, arm_count)}"
     after_commit(session, lambda: scheduler.delete_schedule(name))

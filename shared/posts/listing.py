@@ -9,23 +9,23 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, OrganizationId, PostId, TagId
 from shared.posts import read_queries as queries
 from shared.posts.lifecycle import PostState
 from shared.posts.read_queries import PostsJson
 from shared.posts.schemas import CalendarPost
 
 _CALENDAR_POSTS = TypeAdapter(list[CalendarPost])
-_LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
+_LOWEST, _HIGHEST = PostId(UUID(int=0)), PostId(UUID(int=2**128 - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """The filter of a list; None means all."""
 
-    channel_id: UUID | None = None
+    channel_id: ChannelId | None = None
     states: Sequence[PostState] | None = None
-    tag_id: UUID | None = None
+    tag_id: TagId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RangePage:
     start: datetime
     end: datetime
     wanted: Filter
-    after: tuple[datetime, UUID] | None
+    after: tuple[datetime, PostId] | None
     size: int
 
 
@@ -63,7 +63,7 @@ def list_latest(
     organization_id: OrganizationId,
     *,
     wanted: Filter,
-    after: tuple[datetime, UUID] | None,
+    after: tuple[datetime, PostId] | None,
     page_size: int,
 ) -> list[CalendarPost]:
     """List posts after a position, latest first."""
@@ -83,16 +83,16 @@ def list_latest(
 
 
 class _Filter(TypedDict):
-    channel_id: UUID | None
+    channel_id: ChannelId | None
     states: list[str] | None
-    tag_id: UUID | None
+    tag_id: TagId | None
 
 
 class _Range(TypedDict):
     start: datetime
     end: datetime
     after_time: datetime
-    after_id: UUID
+    after_id: PostId
     page_size: int
 
 

@@ -11,7 +11,16 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import (
+    ChangeId,
+    ChannelId,
+    GroupId,
+    OrganizationId,
+    PostId,
+    TagId,
+    UserId,
+    new_id,
+)
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 from shared.posts.lifecycle import PostState, Review
@@ -137,14 +146,14 @@ class Post(Timestamps, SoftDelete, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[PostId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    channel_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("channels.id"))
-    group_id: Mapped[uuid.UUID]
-    root_id: Mapped[uuid.UUID]
-    parent_id: Mapped[uuid.UUID | None]
+    channel_id: Mapped[ChannelId] = mapped_column(ForeignKey("channels.id"))
+    group_id: Mapped[GroupId]
+    root_id: Mapped[PostId]
+    parent_id: Mapped[PostId | None]
     position: Mapped[int] = mapped_column(default=0)
     state: Mapped[PostState] = mapped_column(text_enum(PostState))
     review: Mapped[Review] = mapped_column(text_enum(Review), default=Review.NONE)
@@ -168,9 +177,7 @@ class Post(Timestamps, SoftDelete, Base):
     creation_method: Mapped[CreationMethod] = mapped_column(
         text_enum(CreationMethod), default=CreationMethod.UNKNOWN
     )
-    created_by: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
-    )
+    created_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     published_at: Mapped[datetime | None]
     release_id: Mapped[str | None]
     release_url: Mapped[str | None]
@@ -188,13 +195,13 @@ class Revision(Base):
     __tablename__ = "revisions"
     __table_args__ = (Index("ix_revisions_root_id", "root_id", "created_at"),)
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[ChangeId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    root_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    root_id: Mapped[PostId] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
     revision: Mapped[int] = mapped_column(Integer)
-    actor_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    actor_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     action: Mapped[str]
     changes: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
@@ -214,8 +221,8 @@ class Tag(Timestamps, SoftDelete, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[TagId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     name: Mapped[str]
@@ -228,12 +235,12 @@ class PostTag(Base):
     __tablename__ = "post_tags"
     __table_args__ = (Index("ix_post_tags_tag_id", "tag_id"),)
 
-    post_id: Mapped[uuid.UUID] = mapped_column(
+    post_id: Mapped[PostId] = mapped_column(
         ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True
     )
-    tag_id: Mapped[uuid.UUID] = mapped_column(
+    tag_id: Mapped[TagId] = mapped_column(
         ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True
     )
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )

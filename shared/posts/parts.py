@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
 from shared.organizations.models import Role
 from shared.posts.hints import Queued
 from shared.posts.lifecycle import PostState
@@ -17,10 +16,10 @@ from shared.posts.models import CreationMethod
 class StoredPart:
     """A stored part, locked until the transaction ends. Deleted ones are included, because their position keeps their id."""
 
-    id: UUID
-    root_id: UUID
-    channel_id: UUID
-    group_id: UUID
+    id: PostId
+    root_id: PostId
+    channel_id: ChannelId
+    group_id: GroupId
     position: int
     state: PostState
     content: str
@@ -43,11 +42,11 @@ class StoredPart:
 class NewPart:
     """A part to store. `publish_at` None means now, by the database's clock."""
 
-    id: UUID
-    channel_id: UUID
-    group_id: UUID
-    root_id: UUID
-    parent_id: UUID | None
+    id: PostId
+    channel_id: ChannelId
+    group_id: GroupId
+    root_id: PostId
+    parent_id: PostId | None
     position: int
     state: PostState
     content: str
@@ -64,7 +63,7 @@ class NewPart:
 class Change:
     """A change for the history: `changes` is `{field: [before, after]}`."""
 
-    root_id: UUID
+    root_id: PostId
     revision: int
     action: str
     changes: Mapping[str, Any]
@@ -84,14 +83,14 @@ class Author:
 class WrittenRoot:
     """A stored root. `wait_seconds` is None if nothing is due; `twin_id` is a post with the same content."""
 
-    id: UUID
+    id: PostId
     revision: int
     arm_count: int
     publish_at: datetime
     due_at: datetime | None
     wait_seconds: float | None
     has_media: bool
-    twin_id: UUID | None
+    twin_id: PostId | None
 
     def queued(self, organization_id: OrganizationId) -> Queued | None:
         """Return the data for arming; None if nothing is due."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import ChangeId, ChannelId, DeliveryId, GroupId, OrganizationId, PostId, UserId
 from shared.db.statement import Json, Statement, sql
 from shared.posts.announce import MESSAGES, announcing, announcing_written
 from shared.posts.hints import QUEUED_COLUMNS
@@ -37,9 +37,9 @@ _MOVES_TO_GIVEN = where_may_move(
 
 class Write(NamedTuple):
     parts: Json
-    organization_id: UUID
+    organization_id: OrganizationId
     creation_method: str
-    user_id: UUID | None
+    user_id: UserId | None
     changes: Json
     labels: list[str] | None
 
@@ -47,7 +47,7 @@ class Write(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class WriteRow(WrittenRoot):
     position: int
-    messages: list[UUID]
+    messages: list[DeliveryId]
 
 
 # A part is (root, position): rewriting a thread keeps the ids, drops the parts that are gone, and restores one that had
@@ -147,13 +147,13 @@ _NAMED_ROOTS = sql("""
 
 
 class LockRoots(NamedTuple):
-    organization_id: UUID
-    ids: list[UUID]
-    groups: list[UUID]
+    organization_id: OrganizationId
+    ids: list[PostId]
+    groups: list[GroupId]
 
 
 class LockRootsRow(NamedTuple):
-    id: UUID
+    id: PostId
 
 
 # The root's row is the lock of its thread. Every transaction takes these locks in order of id, so that they cannot deadlock.
@@ -175,10 +175,10 @@ LOCK_ROOTS = Statement(
 
 
 class LockParts(NamedTuple):
-    organization_id: UUID
-    roots: list[UUID]
-    ids: list[UUID]
-    groups: list[UUID]
+    organization_id: OrganizationId
+    roots: list[PostId]
+    ids: list[PostId]
+    groups: list[GroupId]
 
 
 # A separate statement: in READ COMMITTED the statement that waited for the lock does not see rows that were added meanwhile,
@@ -205,15 +205,15 @@ LOCK_PARTS = Statement(
 
 
 class Delete(NamedTuple):
-    organization_id: UUID
-    roots: list[UUID]
-    user_id: UUID | None
+    organization_id: OrganizationId
+    roots: list[PostId]
+    user_id: UserId | None
     action: str
 
 
 class DeleteRow(NamedTuple):
-    root_id: UUID
-    messages: list[UUID]
+    root_id: PostId
+    messages: list[DeliveryId]
 
 
 DELETE = Statement(
@@ -251,12 +251,12 @@ One statement, so that a deletion is never without its history.
 
 
 class LockRootsOfChannel(NamedTuple):
-    organization_id: UUID
-    channel_id: UUID
+    organization_id: OrganizationId
+    channel_id: ChannelId
 
 
 class LockRootsOfChannelRow(NamedTuple):
-    id: UUID
+    id: PostId
 
 
 # When a channel is deleted, so are its unpublished posts. Posts that are being published or are published stay.
@@ -279,15 +279,15 @@ LOCK_ROOTS_OF_CHANNEL = Statement(
 
 
 class DeleteRest(NamedTuple):
-    organization_id: UUID
-    root_id: UUID
+    organization_id: OrganizationId
+    root_id: PostId
     position: int
     revision: int
-    user_id: UUID | None
+    user_id: UserId | None
 
 
 class DeleteRestRow(NamedTuple):
-    id: UUID
+    id: PostId
 
 
 DELETE_REST = Statement(
@@ -323,22 +323,22 @@ class Confirm(NamedTuple):
     release_id: str
     release_url: str
     release_data: Json | None
-    part_id: UUID
-    organization_id: UUID
-    change_id: UUID
-    user_id: UUID | None
+    part_id: PostId
+    organization_id: OrganizationId
+    change_id: ChangeId
+    user_id: UserId | None
     changes: Json
 
 
 class ConfirmRow(NamedTuple):
-    id: UUID | None
-    organization_id: UUID
+    id: PostId | None
+    organization_id: OrganizationId
     revision: int
     arm_count: int
     due_at: datetime | None
     wait_seconds: float
     has_media: bool
-    messages: list[UUID]
+    messages: list[DeliveryId]
 
 
 # The next part is due after its delay, as if the publisher had recorded the release.
@@ -385,25 +385,25 @@ One statement, so that all of it is true at once. Without a next part, its colum
 
 
 class Requeue(NamedTuple):
-    part_id: UUID
+    part_id: PostId
     oldest_seconds: float
-    organization_id: UUID
-    root_id: UUID
+    organization_id: OrganizationId
+    root_id: PostId
     position: int
-    change_id: UUID
-    user_id: UUID | None
+    change_id: ChangeId
+    user_id: UserId | None
     changes: Json
 
 
 class RequeueRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: PostId
+    organization_id: OrganizationId
     revision: int
     arm_count: int
     due_at: datetime | None
     wait_seconds: float
     has_media: bool
-    messages: list[UUID]
+    messages: list[DeliveryId]
 
 
 # A new generation for the part and for those that failed because of it. A time that the claim would refuse as too late

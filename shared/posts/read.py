@@ -15,7 +15,7 @@ from shared.aws.storage import public_url
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import GroupId, OrganizationId, PostId
 from shared.core.page import read_cursor, write_cursor
 from shared.posts import listing
 from shared.posts import read_queries as queries
@@ -156,7 +156,7 @@ def list_page(
     )
 
 
-def get_thread(session: Session, organization_id: OrganizationId, post_id: UUID) -> ThreadOut:
+def get_thread(session: Session, organization_id: OrganizationId, post_id: PostId) -> ThreadOut:
     """Read a post with all its parts by any part's id.
 
     Raises:
@@ -168,7 +168,7 @@ def get_thread(session: Session, organization_id: OrganizationId, post_id: UUID)
     return _thread(rows)
 
 
-def get_group(session: Session, organization_id: OrganizationId, group_id: UUID) -> GroupOut:
+def get_group(session: Session, organization_id: OrganizationId, group_id: GroupId) -> GroupOut:
     """Read all posts of a group, earliest first.
 
     Raises:
@@ -193,7 +193,7 @@ def status_of(stored: Stored) -> StatusOut:
     )
 
 
-def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
+def read_position(cursor: str | None) -> tuple[datetime, PostId] | None:
     """Read the cursor of a list by time: the time and the id of the last returned post.
 
     Raises:
@@ -203,7 +203,7 @@ def read_position(cursor: str | None) -> tuple[datetime, UUID] | None:
         return None
     moment, post_id = read_cursor(cursor, parts=2)
     try:
-        return clock.as_utc(datetime.fromisoformat(moment)), UUID(post_id)
+        return clock.as_utc(datetime.fromisoformat(moment)), PostId(UUID(post_id))
     except (ValueError, OverflowError) as error:
         problem = FieldProblem(
             "cursor", "invalid", "This cursor is not valid. Use the one from an earlier response."

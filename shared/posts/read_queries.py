@@ -2,9 +2,8 @@
 
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, TagId
 from shared.db.statement import Sql, Statement, sql
 from shared.posts.lifecycle import PostState, wire_state
 
@@ -110,7 +109,7 @@ class Range(NamedTuple):
     start: datetime
     end: datetime
     after_time: datetime
-    after_id: UUID
+    after_id: PostId
     page_size: int
 
 
@@ -118,13 +117,13 @@ class FilteredRange(NamedTuple):
     """The same with a filter by channel, states or tag. None: any."""
 
     organization_id: OrganizationId
-    channel_id: UUID | None
+    channel_id: ChannelId | None
     states: list[str] | None
-    tag_id: UUID | None
+    tag_id: TagId | None
     start: datetime
     end: datetime
     after_time: datetime
-    after_id: UUID
+    after_id: PostId
     page_size: int
 
 
@@ -194,11 +193,11 @@ class LatestPage(NamedTuple):
     """Roots before a position, which is `infinity` for the first page. None: any channel, state or tag."""
 
     organization_id: OrganizationId
-    channel_id: UUID | None
+    channel_id: ChannelId | None
     states: list[str] | None
-    tag_id: UUID | None
+    tag_id: TagId | None
     after_time: datetime | str
-    after_id: UUID
+    after_id: PostId
     page_size: int
 
 
@@ -293,8 +292,8 @@ FILES = sql("""
 class ThreadPart(NamedTuple):
     """A part with its channel, for display. `files` are those that are shown in it."""
 
-    id: UUID
-    root_id: UUID
+    id: PostId
+    root_id: PostId
     position: int
     state: str
     late: bool
@@ -305,7 +304,7 @@ class ThreadPart(NamedTuple):
     error_message: str | None
     content: str
     title: str | None
-    group_id: UUID
+    group_id: GroupId
     revision: int
     generation: int
     creation_method: str
@@ -314,7 +313,7 @@ class ThreadPart(NamedTuple):
     published_at: datetime | None
     created_at: datetime
     updated_at: datetime
-    channel_id: UUID
+    channel_id: ChannelId
     provider: str
     channel_name: str
     picture_url: str | None
@@ -340,7 +339,7 @@ _PARTS = sql(
 
 class OnePost(NamedTuple):
     organization_id: OrganizationId
-    post_id: UUID
+    post_id: PostId
 
 
 THREAD = Statement(
@@ -362,7 +361,7 @@ THREAD = Statement(
 
 class OneGroup(NamedTuple):
     organization_id: OrganizationId
-    group_id: UUID
+    group_id: GroupId
     page_size: int
 
 

@@ -1,12 +1,11 @@
 """Records the platform's id of a published part if the platform did not return it."""
 
 from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.ids import ChangeId, OrganizationId, PostId, UserId, new_id
 from shared.db.statement import Json, Statement, sql
 from shared.db.wire import constraint_of
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
@@ -19,8 +18,8 @@ MISSING = "missing"  # the release id of a post whose platform did not return it
 class NamedRelease(NamedTuple):
     organization_id: OrganizationId
     user_id: UserId | None
-    part_id: UUID
-    change_id: UUID
+    part_id: PostId
+    change_id: ChangeId
     release_id: str
     release_url: str | None
     release_data: Json | None
@@ -59,7 +58,7 @@ One statement, so that a change is never without its record.
 """
 
 
-def record(session: Session, author: Author, part_id: UUID, released: Released) -> None:
+def record(session: Session, author: Author, part_id: PostId, released: Released) -> None:
     """Record the platform's id of a published part whose release id is `missing`.
 
     Raises:
@@ -73,7 +72,7 @@ def record(session: Session, author: Author, part_id: UUID, released: Released) 
             organization_id=author.organization_id,
             user_id=author.user_id,
             part_id=part_id,
-            change_id=new_id(),
+            change_id=ChangeId(new_id()),
             release_id=released.id,
             release_url=released.url or None,
             release_data=released.data_to_store,

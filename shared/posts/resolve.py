@@ -4,7 +4,6 @@ Nothing else publishes a part that its platform did not confirm, and nothing els
 """
 
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -13,7 +12,7 @@ from shared.channels.ask import ask
 from shared.channels.errors import PlatformSilent
 from shared.channels.queries import ChannelSummary, get_channel
 from shared.core.config import settings
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, PostId
 from shared.db.session import read_only, run
 from shared.db.wire import constraint_of
 from shared.posts import release, store
@@ -38,7 +37,7 @@ from shared.providers.http import Api
 from shared.providers.registry import provider
 
 
-def confirm_address(author: Author, part_id: UUID, release_url: str) -> ThreadOut:
+def confirm_address(author: Author, part_id: PostId, release_url: str) -> ThreadOut:
     """Find the post at an address on an unconfirmed part's platform, and confirm the part with it.
 
     Opens its own transactions; none is open during requests to the platform.
@@ -59,7 +58,7 @@ def confirm_address(author: Author, part_id: UUID, release_url: str) -> ThreadOu
         return get_thread(session, author.organization_id, part_id)
 
 
-def name_release(author: Author, part_id: UUID, release_id: str) -> str:
+def name_release(author: Author, part_id: PostId, release_id: str) -> str:
     """Record the platform's id of a published part whose release id is `missing`, and return it.
 
     Opens its own transactions; none is open during requests to the platform.
@@ -82,14 +81,14 @@ def name_release(author: Author, part_id: UUID, release_id: str) -> str:
     return released.id
 
 
-def _part(rows: Sequence[ThreadPart], part_id: UUID) -> ThreadPart:
+def _part(rows: Sequence[ThreadPart], part_id: PostId) -> ThreadPart:
     found = next((row for row in rows if row.id == part_id), None)
     if found is None:
         raise PostNotFound
     return found
 
 
-def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> ChannelSummary:
+def _channel_of_unconfirmed(session: Session, author: Author, part_id: PostId) -> ChannelSummary:
     rows = THREAD.all(session, author.organization_id, part_id)
     row = _part(rows, part_id)
     state = PostState(row.state)
@@ -98,7 +97,7 @@ def _channel_of_unconfirmed(session: Session, author: Author, part_id: UUID) -> 
     return get_channel(session, author.organization_id, row.channel_id)
 
 
-def confirm(session: Session, author: Author, part_id: UUID, released: Released) -> None:
+def confirm(session: Session, author: Author, part_id: PostId, released: Released) -> None:
     """Record that an unconfirmed part is on its platform, and send the next part's hint.
 
     Raises:
@@ -119,7 +118,7 @@ def confirm(session: Session, author: Author, part_id: UUID, released: Released)
         arm_after_commit(session, [successor])
 
 
-def resend(session: Session, author: Author, part_id: UUID) -> ResentOut:
+def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
     """Resend a failed or unconfirmed part as a new generation, followed by the parts that failed because of it.
 
     A queued part without a time can be resent too if the part before it is published. The result describes the effect on the
@@ -159,7 +158,7 @@ def _what_resending_does(part: StoredPart) -> str:
 
 
 def _lock_part(
-    session: Session, organization_id: OrganizationId, part_id: UUID
+    session: Session, organization_id: OrganizationId, part_id: PostId
 ) -> tuple[StoredPart, StoredPart | None]:
     """Lock a part with its thread; also return the part before it."""
     previous = None

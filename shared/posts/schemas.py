@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from shared.core.ids import ChannelId, GroupId, MediaId, PostId, TagId
 from shared.core.wire import DisplayedJson, RequestModel, VisibleName, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.models import CreationMethod
@@ -81,7 +82,7 @@ class PartIn(RequestModel):
 class IntegrationIn(RequestModel):
     """The channel."""
 
-    id: UUID
+    id: ChannelId
 
 
 class ChannelPostIn(RequestModel):
@@ -153,7 +154,7 @@ class PostDraft(RequestModel):
 
     content: Content | None = None
     publish_date: WireTime | None = None
-    integration_id: UUID | None = None
+    integration_id: ChannelId | None = None
     title: Name | None = Field(default=None, description=_TITLE)
     settings: JsonObject | None = None
     image: list[ImageIn] | None = Field(default=None, max_length=MAX_FILES)
@@ -240,9 +241,9 @@ class WarningOut(WireModel):
 class CreatedPost(WireModel):
     """One post that was stored."""
 
-    post_id: UUID
-    integration: UUID
-    group: UUID
+    post_id: PostId
+    integration: ChannelId
+    group: GroupId
     warnings: list[WarningOut] = Field(default_factory=list)
 
 
@@ -254,7 +255,7 @@ StateCode = Literal["draft", "queued", "publishing", "published", "failed", "unc
 class TagOut(WireModel):
     """A tag."""
 
-    id: UUID
+    id: TagId
     name: str
     color: str
 
@@ -268,7 +269,7 @@ class TaggedOut(WireModel):
 class IntegrationOut(WireModel):
     """The channel of a post."""
 
-    id: UUID
+    id: ChannelId
     provider_identifier: str
     name: str
     picture: str | None
@@ -277,7 +278,7 @@ class IntegrationOut(WireModel):
 class ImageOut(WireModel):
     """A file of a part. `path` is its public address."""
 
-    id: UUID
+    id: MediaId
     path: str | None
     alt: str | None
     type: str | None
@@ -287,7 +288,7 @@ class ImageOut(WireModel):
 class _PartStatus(WireModel):
     """Where a part stands."""
 
-    id: UUID
+    id: PostId
     state: WireState
     code: StateCode = Field(description="The full state, including `publishing` and `unconfirmed`.")
     late: bool = Field(description="It should have been published more than five minutes ago.")
@@ -303,7 +304,7 @@ class CalendarPost(_PartStatus):
 
     content: str
     title: str | None
-    group: UUID
+    group: GroupId
     revision: int
     creation_method: CreationMethod
     interval_in_days: None = None
@@ -337,8 +338,8 @@ class PartOut(_PartStatus):
 class ThreadOut(WireModel):
     """A post with all its parts, the root first."""
 
-    id: UUID
-    group: UUID
+    id: PostId
+    group: GroupId
     revision: int
     state: WireState
     code: StateCode
@@ -348,7 +349,7 @@ class ThreadOut(WireModel):
     settings: DisplayedJson
     creation_method: CreationMethod
     tags: list[TaggedOut]
-    integration: UUID
+    integration: ChannelId
     integration_picture: str | None
     channel: IntegrationOut
     posts: list[PartOut]
@@ -368,20 +369,20 @@ class ResentOut(ThreadOut):
 class GroupOut(WireModel):
     """All posts of one compose action."""
 
-    group: UUID
+    group: GroupId
     posts: list[ThreadOut]
 
 
 class PostRef(WireModel):
     """A post that was changed or deleted."""
 
-    id: UUID
+    id: UUID  # of a post, or of a deleted tag
 
 
 class StatusOut(WireModel):
     """A post and its state."""
 
-    id: UUID
+    id: PostId
     state: WireState
     code: StateCode
     revision: int
@@ -418,7 +419,7 @@ class ProblemOut(WireModel):
 class CheckedPost(WireModel):
     """The dry run's result for one channel's post."""
 
-    id: UUID = Field(description="The channel.")
+    id: ChannelId = Field(description="The channel.")
     identifier: str
     name: str
     valid: bool
@@ -451,5 +452,5 @@ class ShortLinkAnswer(WireModel):
 class DeletedGroup(WireModel):
     """A group whose posts were deleted."""
 
-    id: UUID
-    posts: list[UUID]
+    id: GroupId
+    posts: list[PostId]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import ChangeId, ChannelId, GroupId, OrganizationId, PostId, UserId, new_id
 from shared.db.statement import Json
 from shared.posts import queries
 from shared.posts.hints import Queued
@@ -24,7 +24,7 @@ def write_threads(
     changes: Sequence[Change],
     *,
     labels: Sequence[str] | None = None,
-) -> Mapping[UUID, WrittenRoot] | None:
+) -> Mapping[PostId, WrittenRoot] | None:
     """Store whole threads, new ones or as replacements; None if one of them may no longer be changed.
 
     `labels` are the names of the roots' tags afterwards; None leaves tags unchanged.
@@ -48,9 +48,9 @@ def lock_threads(
     session: Session,
     organization_id: OrganizationId,
     *,
-    ids: Collection[UUID] = (),
-    groups: Collection[UUID] = (),
-) -> Mapping[UUID, Sequence[StoredPart]]:
+    ids: Collection[PostId] = (),
+    groups: Collection[GroupId] = (),
+) -> Mapping[PostId, Sequence[StoredPart]]:
     """Lock the threads with these part or group ids, including deleted replies; by root, in order of position."""
     named_ids, named_groups = list(ids), list(groups)
     while True:
@@ -62,13 +62,13 @@ def lock_threads(
         if {row.root_id for row in rows} <= set(roots):
             break
         # A post joined the group while we waited for the lock. Its thread may have grown since, so read it again.
-    threads: dict[UUID, list[StoredPart]] = {}
+    threads: dict[PostId, list[StoredPart]] = {}
     for part in rows:
         threads.setdefault(part.root_id, []).append(part)
     return {root: parts for root, parts in threads.items() if not parts[0].is_deleted}
 
 
-def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) -> int:
+def delete_posts_of_channel(session: Session, author: Author, channel_id: ChannelId) -> int:
     """Mark a channel's unpublished posts as deleted; return how many. Their schedules will do nothing."""
     locked = queries.LOCK_ROOTS_OF_CHANNEL.all(session, author.organization_id, channel_id)
     roots = [row.id for row in locked]
@@ -76,8 +76,8 @@ def delete_posts_of_channel(session: Session, author: Author, channel_id: UUID) 
 
 
 def delete_threads(
-    session: Session, author: Author, roots: Collection[UUID], *, action: str = "deleted"
-) -> Sequence[UUID]:
+    session: Session, author: Author, roots: Collection[PostId], *, action: str = "deleted"
+) -> Sequence[PostId]:
     """Mark whole, locked threads as deleted, unless a part is being published or is published; return which.
 
     `action` is the verb in the history.
@@ -94,7 +94,9 @@ def delete_threads(
     return [row.root_id for row in rows]
 
 
-def delete_rest(session: Session, author: Author, root: StoredPart, *, position: int) -> list[UUID]:
+def delete_rest(
+    session: Session, author: Author, root: StoredPart, *, position: int
+) -> list[PostId]:
     """Mark the parts of a locked thread from a position on as deleted, and return their ids."""
     rows = queries.DELETE_REST.all(
         session,
@@ -140,10 +142,10 @@ def requeue_part(
 
 
 class _OfPart(TypedDict):
-    part_id: UUID
+    part_id: PostId
     organization_id: OrganizationId
-    user_id: UUID | None
-    change_id: UUID
+    user_id: UserId | None
+    change_id: ChangeId
     changes: Json
 
 
@@ -153,7 +155,7 @@ def _of_part(author: Author, part: StoredPart, changes: Mapping[str, Any]) -> _O
         "part_id": part.id,
         "organization_id": author.organization_id,
         "user_id": author.user_id,
-        "change_id": new_id(),
+        "change_id": ChangeId(new_id()),
         "changes": json.dumps(named),
     }
 
@@ -164,7 +166,7 @@ def _part_row(part: NewPart) -> dict[str, Any]:
 
 def _change_row(change: Change) -> dict[str, Any]:
     return {
-        "id": new_id(),
+        "id": ChangeId(new_id()),
         "root_id": change.root_id,
         "revision": change.revision,
         "action": change.action,

@@ -1,9 +1,8 @@
 """The statements that read and write an organization's tags. The tags of posts are written with the posts (`queries.py`)."""
 
 from typing import NamedTuple
-from uuid import UUID
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, TagId
 from shared.db.statement import NoRow, Statement, sql
 
 
@@ -13,7 +12,7 @@ class TagsListed(NamedTuple):
 
 
 class TagRow(NamedTuple):
-    id: UUID
+    id: TagId
     name: str
     color: str
 
@@ -73,7 +72,7 @@ FIND_TAGS = Statement(
 
 class TagValues(NamedTuple):
     organization_id: OrganizationId
-    tag_id: UUID
+    tag_id: TagId
     name: str
     color: str
 
@@ -105,7 +104,7 @@ CHANGE_TAG = Statement(
 
 class OneTag(NamedTuple):
     organization_id: OrganizationId
-    tag_id: UUID
+    tag_id: TagId
 
 
 DELETE_TAG = Statement(

@@ -1,11 +1,9 @@
 """Lists, adds, changes and deletes an organization's tags."""
 
-from uuid import UUID
-
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import OrganizationId, TagId, new_id
 from shared.db.wire import constraint_of
 from shared.organizations.queries import lock_organization
 from shared.posts.errors import TagNotFound, TagTaken, TooManyTags
@@ -32,7 +30,7 @@ def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite)
     if COUNT_TAGS.one(session, organization_id).total >= MAX_TAGS:
         raise TooManyTags(MAX_TAGS)
     row = ADD_TAG.find(
-        session, organization_id, tag_id=new_id(), name=wanted.name, color=wanted.color
+        session, organization_id, tag_id=TagId(new_id()), name=wanted.name, color=wanted.color
     )
     if row is None:
         raise TagTaken(wanted.name)
@@ -40,7 +38,7 @@ def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite)
 
 
 def change_tag(
-    session: Session, organization_id: OrganizationId, tag_id: UUID, wanted: TagWrite
+    session: Session, organization_id: OrganizationId, tag_id: TagId, wanted: TagWrite
 ) -> TagOut:
     """Rename or recolor a tag; its posts show the change.
 
@@ -61,7 +59,7 @@ def change_tag(
     return TagOut.model_validate(row)
 
 
-def delete_tag(session: Session, organization_id: OrganizationId, tag_id: UUID) -> None:
+def delete_tag(session: Session, organization_id: OrganizationId, tag_id: TagId) -> None:
     """Delete a tag and remove it from its posts.
 
     Raises:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +12,7 @@ from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.channels.queries import ChannelSummary, get_channels
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
 from shared.media.library import get_media_files
 from shared.posts.check import Files, check_thread, media_ids, missing_files, unknown_settings
 from shared.posts.draft import Part, Thread
@@ -55,7 +54,7 @@ class Plan:
     thread: Thread
     state: PostState
     publish_at: datetime | None
-    group_id: UUID
+    group_id: GroupId
     action: str
     before: Sequence[StoredPart] | None = None
 
@@ -80,7 +79,7 @@ class Stored:
     content_hash: str
 
     @property
-    def says(self) -> tuple[UUID, str]:
+    def says(self) -> tuple[ChannelId, str]:
         """The channel and content hash, which are equal for posts that readers would see as duplicates."""
         return self.channel.id, self.content_hash
 
@@ -157,7 +156,7 @@ def thread_from(parts: Sequence[StoredPart]) -> Thread:
 
 def read_channels(
     session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
-) -> Mapping[UUID, ChannelSummary]:
+) -> Mapping[ChannelId, ChannelSummary]:
     """Read the channels of threads.
 
     Raises:
@@ -179,7 +178,7 @@ def read_files(
     session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
 ) -> Files:
     """Read the files of threads; runs no statement if there are none."""
-    ids = [MediaId(media_id) for media_id in media_ids(threads)]
+    ids = list(media_ids(threads))
     return {file.id: file for file in get_media_files(session, organization_id, ids)} if ids else {}
 
 
@@ -205,7 +204,7 @@ def _require_moves(plan: Plan) -> None:
             raise LookupError(f"no part begins as {state}")
 
 
-def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelSummary]) -> Plan:
+def _with_setting_media(plan: Plan, channels: Mapping[ChannelId, ChannelSummary]) -> Plan:
     slug, thread = channels[plan.thread.channel_id].provider, plan.thread
     if plan.before and plan.before[0].channel_id == thread.channel_id:
         thread = with_kept_setting_details(thread, plan.before[0].settings, slug)
@@ -213,7 +212,7 @@ def _with_setting_media(plan: Plan, channels: Mapping[UUID, ChannelSummary]) -> 
 
 
 def _problems(
-    plan: Plan, channels: Mapping[UUID, ChannelSummary], files: Files
+    plan: Plan, channels: Mapping[ChannelId, ChannelSummary], files: Files
 ) -> list[FieldProblem]:
     """Check a thread against the platform's limits; a draft may be unfinished."""
     if plan.state is not PostState.QUEUED:
@@ -223,7 +222,7 @@ def _problems(
 
 
 def _unknown_settings(
-    plans: Sequence[Plan], channels: Mapping[UUID, ChannelSummary]
+    plans: Sequence[Plan], channels: Mapping[ChannelId, ChannelSummary]
 ) -> Iterator[FieldProblem]:
     for plan in plans:
         kept = plan.before[0].settings if plan.before else None
@@ -235,7 +234,7 @@ def _unknown_settings(
 def _rows(plan: Plan) -> list[NewPart]:
     """Create the rows of a thread. A part keeps the id of its position."""
     thread, known = plan.thread, [part.id for part in plan.before or ()]
-    ids = [*known[: len(thread.parts)], *(new_id() for _ in thread.parts[len(known) :])]
+    ids = [*known[: len(thread.parts)], *(PostId(new_id()) for _ in thread.parts[len(known) :])]
     return [
         NewPart(
             id=ids[position],

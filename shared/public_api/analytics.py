@@ -5,17 +5,16 @@ Existing clients expect totals as strings.
 
 from collections.abc import Callable, Sequence
 from typing import Literal
-from uuid import UUID
 
 from pydantic import Field
 
 from shared.channels.errors import PLATFORM_FAILED, ChannelNotFound
 from shared.channels.report import OF_NOW, read_report
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, OrganizationId, PostId
 from shared.core.log import log
 from shared.core.wire import WireModel
 from shared.db.session import read_only
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.release import MISSING
 from shared.providers.base import CanReport, Released, Series
 from shared.providers.registry import UnknownProvider, provider
@@ -71,7 +70,7 @@ def account_numbers(
 
 def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSeries] | Missing:
     """Read a published post's metrics as of now."""
-    known = as_uuid(post_id)
+    known = as_id(post_id, PostId)
     if known is None:
         return []
     with read_only() as session:
@@ -95,7 +94,9 @@ def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSe
     )
 
 
-def _public_series(channel_id: UUID, read: Callable[[], Sequence[Series]]) -> list[PublicSeries]:
+def _public_series(
+    channel_id: ChannelId, read: Callable[[], Sequence[Series]]
+) -> list[PublicSeries]:
     try:
         return [_public(series) for series in read()]
     except (*PLATFORM_FAILED, ChannelNotFound) as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -10,11 +9,11 @@ from shared.channels.queries import ChannelSummary, get_channel
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import AppError, FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import GroupId, OrganizationId, PostId
 from shared.db.session import read_only, run
 from shared.posts import edit
 from shared.posts.check import check_thread
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReplyNotPost
 from shared.posts.guards import lock_post
 from shared.posts.lifecycle import PostState, wire_state
@@ -61,7 +60,7 @@ class SettingsPut:
     warnings: Sequence[str]
 
 
-def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
+def edit_post(author: Author, post_id: PostId, body: PublicEdit) -> Edited:
     """Change a post. It opens its own transactions: none is open while files are fetched.
 
     Raises:
@@ -99,7 +98,7 @@ def edit_post(author: Author, post_id: UUID, body: PublicEdit) -> Edited:
 
 
 def change_settings(
-    session: Session, author: Author, post_id: UUID, body: NewSettings
+    session: Session, author: Author, post_id: PostId, body: NewSettings
 ) -> SettingsPut:
     """Merge settings into those of a post that is not published yet.
 
@@ -128,7 +127,7 @@ def change_settings(
 
 
 def change_status(
-    session: Session, author: Author, post_id: UUID, body: StatusWanted
+    session: Session, author: Author, post_id: PostId, body: StatusWanted
 ) -> PublicStatus:
     """Queue a post for its time, or make it a draft again.
 
@@ -145,7 +144,7 @@ def change_status(
     return PublicStatus.model_validate({"id": post_id, "state": wire_state(stored.plan.state)})
 
 
-def name_release_of(author: Author, post_id: UUID, body: NewReleaseId) -> PublicRelease:
+def name_release_of(author: Author, post_id: PostId, body: NewReleaseId) -> PublicRelease:
     """Record the release of a post whose platform did not report it. No transaction may be open.
 
     Raises:
@@ -169,7 +168,7 @@ def post_not_found() -> Refused:
 
 
 def _edit(
-    session: Session, author: Author, post_id: UUID, wanted: PostEdit, body: PublicEdit
+    session: Session, author: Author, post_id: PostId, wanted: PostEdit, body: PublicEdit
 ) -> None:
     kept: dict[str, Merged] = {}
     try:
@@ -177,7 +176,7 @@ def _edit(
             raise InvalidInput(empty.message, problems=[empty])
         if wanted.value is not None:
             stored = lock_post(session, author.organization_id, post_id)
-            if as_uuid(body.group) != stored[0].group_id:
+            if as_id(body.group, GroupId) != stored[0].group_id:
                 kept[""] = keep_unnamed(wanted.value, stored, prefix="")
                 wanted = wanted.model_copy(update={"value": list(kept[""].parts)})
         if wanted.date and wanted.date < clock.now():
@@ -200,7 +199,7 @@ def _edit(
 
 
 def _refused(
-    session: Session, organization_id: OrganizationId, post_id: UUID, error: InvalidInput
+    session: Session, organization_id: OrganizationId, post_id: PostId, error: InvalidInput
 ) -> AppError:
     root = lock_post(session, organization_id, post_id)[0]
     return refused(session, organization_id, error, [root.channel_id])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
-from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from sqlalchemy.orm import Session
@@ -22,11 +21,11 @@ from shared.channels.errors import (
 from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import CustomerOut, customer_of
 from shared.core.errors import AppError
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, CustomerId, OrganizationId
 from shared.core.log import log
 from shared.core.wire import RequestModel, WireModel
 from shared.db.session import read_only
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.parts import Author
 from shared.posts.store import delete_posts_of_channel
 from shared.providers.base import CanRunTools, Provider
@@ -41,7 +40,7 @@ from shared.public_api.guide import GuideOut, guide
 class PublicChannel(WireModel):
     """One channel. `customer` is left out if it has none."""
 
-    id: UUID
+    id: ChannelId
     name: str = Field(examples=["Ada Lovelace"])
     identifier: str = Field(description="The platform.", examples=["mastodon"])
     picture: str | None
@@ -53,7 +52,7 @@ class PublicChannel(WireModel):
 class PublicChannelRef(WireModel):
     """A channel's id."""
 
-    id: UUID
+    id: ChannelId
 
 
 class Started(WireModel):
@@ -90,7 +89,7 @@ def find_channels(
     session: Session, organization_id: OrganizationId, *, group: str | None
 ) -> Sequence[ChannelSummary]:
     """Find the organization's channels, or those of the customer `group`, oldest first."""
-    customer_id = as_uuid(group) if group else None
+    customer_id = as_id(group, CustomerId) if group else None
     if group and customer_id is None:
         return []
     return queries.list_channels(session, organization_id, customer_id=customer_id)
@@ -109,7 +108,7 @@ def get_channel(
     Raises:
         ChannelNotFound: the organization has no such channel.
     """
-    known = as_uuid(channel_id)
+    known = as_id(channel_id, ChannelId)
     if known is None:
         raise ChannelNotFound
     return queries.get_channel(session, organization_id, known)

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -13,11 +12,11 @@ from shared.channels.queries import get_channels
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId
 from shared.db.session import read_only, run
 from shared.organizations.idempotency import RequestKey, earlier_answer, find_answer, keep_answer
 from shared.posts.compose import Grouping, compose
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.errors import PostIsPublished, TooLateToSchedule
 from shared.posts.guards import is_out, living
 from shared.posts.parts import Author, StoredPart
@@ -80,7 +79,7 @@ def compose_posts(
     return run(carry_out)
 
 
-def channels_of(body: PublicDraft) -> list[UUID]:
+def channels_of(body: PublicDraft) -> list[ChannelId]:
     """Return the ids of the channels of a body's entries, in their order.
 
     Raises:
@@ -98,7 +97,7 @@ def images_of(body: PublicDraft) -> list[Elsewhere]:
     ]
 
 
-def draft_from(body: PublicDraft, channels: Sequence[UUID], taken: Taken) -> PostDraft:
+def draft_from(body: PublicDraft, channels: Sequence[ChannelId], taken: Taken) -> PostDraft:
     """Convert the body to the common draft."""
     entries = [
         ChannelPostIn(
@@ -175,8 +174,8 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
     """Compose the draft, and keep stored parts that it does not contain. In this API, each entry is its own group."""
     entries = list(draft.posts or ())
     tags, unknown = known_tags(session, author.organization_id, draft.tags or [])
-    named = {i: one for i, entry in enumerate(entries) if (one := as_uuid(entry.value[0].id))}
-    groups = {one for entry in entries if (one := as_uuid(entry.group))}
+    named = {i: one for i, entry in enumerate(entries) if (one := as_id(entry.value[0].id, PostId))}
+    groups = {group for entry in entries if (group := as_id(entry.group, GroupId))}
     stored = (
         lock_threads(session, author.organization_id, ids=set(named.values()), groups=groups)
         if named
@@ -210,7 +209,7 @@ def _with_kept(
 ) -> tuple[ChannelPostIn, Merged | None]:
     """Add stored parts that an entry does not contain, unless it names their group or they are already published."""
     root = parts[0]
-    if as_uuid(entry.group) == root.group_id or is_out(parts):
+    if as_id(entry.group, GroupId) == root.group_id or is_out(parts):
         first = entry.value[0].model_copy(update={"id": str(root.id)})
         return entry.model_copy(update={"value": [first, *entry.value[1:]]}), None
     merged = keep_unnamed(entry.value, parts, prefix=prefix)
@@ -222,15 +221,15 @@ def _empty(body: PublicDraft) -> FieldProblem | None:
     return next((problem for problem in found if problem), None)
 
 
-def _channel_id(body: PublicDraft, number: int) -> UUID:
-    channel_id = as_uuid(body.posts[number].integration.id)
+def _channel_id(body: PublicDraft, number: int) -> ChannelId:
+    channel_id = as_id(body.posts[number].integration.id, ChannelId)
     if channel_id is None:
         raise _no_such_channel([number])
     return channel_id
 
 
 def require_channels(
-    session: Session, organization_id: OrganizationId, channels: Sequence[UUID]
+    session: Session, organization_id: OrganizationId, channels: Sequence[ChannelId]
 ) -> None:
     """Check that the channels are the organization's, before anything is fetched.
 

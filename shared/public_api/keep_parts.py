@@ -6,10 +6,10 @@ stay unless the request names their group, which means the whole thread.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.posts.draft import as_uuid, refusal
+from shared.core.ids import PostId
+from shared.posts.draft import as_id, refusal
 from shared.posts.guards import living
 from shared.posts.parts import StoredPart
 from shared.posts.schemas import ImageIn, PartIn
@@ -35,12 +35,12 @@ def keep_unnamed(sent: Sequence[PartIn], stored: Sequence[StoredPart], *, prefix
     """
     known = {part.id: part for part in living(stored)}
     root_id = next(iter(known))
-    ids = [named if (named := as_uuid(part.id)) in known else None for part in sent]
+    ids = [named if (named := as_id(part.id, PostId)) in known else None for part in sent]
     if ids[0] is None and root_id not in ids:
         ids[0] = root_id
     _refuse_repeated(ids, prefix)
-    order: list[tuple[UUID | None, int | None]] = [(one, i) for i, one in enumerate(ids)]
-    before: UUID | None = None
+    order: list[tuple[PostId | None, int | None]] = [(one, i) for i, one in enumerate(ids)]
+    before: PostId | None = None
     for part_id in known:
         if part_id not in ids:
             place = next((i + 1 for i, (one, _) in enumerate(order) if one == before), 0)
@@ -74,7 +74,7 @@ def in_request(error: InvalidInput, merged: Mapping[str, Merged]) -> InvalidInpu
     return error
 
 
-def _kept(known: Mapping[UUID, StoredPart], part_id: UUID | None) -> PartIn:
+def _kept(known: Mapping[PostId, StoredPart], part_id: PostId | None) -> PartIn:
     assert part_id is not None, "only stored parts are kept"
     part = known[part_id]
     # Not validated, because a stored value may be longer than a request's limit.
@@ -94,7 +94,7 @@ def _kept(known: Mapping[UUID, StoredPart], part_id: UUID | None) -> PartIn:
     )
 
 
-def _refuse_repeated(ids: Sequence[UUID | None], prefix: str) -> None:
+def _refuse_repeated(ids: Sequence[PostId | None], prefix: str) -> None:
     for number, one in enumerate(ids):
         if one is not None and one in ids[:number]:
             words = "Another part of this post has the same id. Name each part once."

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.core import clock
-from shared.core.ids import OrganizationId
+from shared.core.ids import CustomerId, OrganizationId, PostId
 from shared.core.page import write_cursor
 from shared.db.statement import Sql, Statement, sql
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range, read_position
 from shared.posts.read_queries import WIRE_STATE, OnePost, wire_time_of
 from shared.providers.wire_names import wire_name_of
@@ -64,8 +64,8 @@ class PublicRange(NamedTuple):
     start: datetime
     end: datetime
     after_time: datetime
-    after_id: UUID
-    customer_id: UUID | None
+    after_id: PostId
+    customer_id: CustomerId | None
     size: int
 
 
@@ -115,7 +115,7 @@ _TIME_OF = Statement(
 )
 """Return a post's time to the microsecond."""
 
-_LOWEST = _NOBODY = UUID(int=0)
+_LOWEST, _NOBODY = PostId(UUID(int=0)), CustomerId(UUID(int=0))
 
 
 def list_posts_json(
@@ -138,7 +138,7 @@ def list_posts_json(
         end=stretch.end,
         after_time=after_time,
         after_id=after_id,
-        customer_id=(as_uuid(customer) or _NOBODY) if customer else None,
+        customer_id=(as_id(customer, CustomerId) or _NOBODY) if customer else None,
         size=MAX_RANGE_POSTS + 1,  # one more than is shown, to see whether there are more
     )
     if row.number <= MAX_RANGE_POSTS and row.characters <= MAX_RANGE_CHARACTERS:
@@ -163,5 +163,5 @@ def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) -> str:
     """Return the cursor of a post. Its time in the response lacks the microseconds that the order needs."""
-    moment = _TIME_OF.one(session, organization_id, UUID(post_id)).publish_at
+    moment = _TIME_OF.one(session, organization_id, PostId(UUID(post_id))).publish_at
     return write_cursor(clock.as_utc(moment).isoformat(), post_id)

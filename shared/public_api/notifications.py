@@ -1,10 +1,8 @@
 """How does the public API list what an organization was told? By numbered pages, newest first."""
 
-from uuid import UUID
-
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import NotificationId, OrganizationId
 from shared.core.wire import WireModel, WireTime
 from shared.notifications import queries
 
@@ -15,7 +13,7 @@ MOST_NUMBERED = 10_000  # notifications that the pages list: a numbered page is 
 class Told(WireModel):
     """One thing that the organization was told."""
 
-    id: UUID
+    id: NotificationId
     content: str
     link: str | None
     created_at: WireTime

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -16,7 +15,7 @@ from shared.core.errors import InvalidInput
 from shared.core.ids import MediaId, OrganizationId, UserId
 from shared.db.session import read_only
 from shared.media.library import get_media_files
-from shared.posts.draft import as_uuid, id_in_address, refusal
+from shared.posts.draft import as_id, id_in_address, refusal
 from shared.posts.schemas import MAX_DELAY_MINUTES, ImageIn, PartIn
 from shared.public_api.errors import Refused, bad_request
 from shared.public_api.post_schemas import PublicImage, PublicPart
@@ -24,7 +23,7 @@ from shared.public_api.uploads import MAX_FETCH_TIME, import_from_url
 
 MAX_FETCHED = 10
 
-Taken = Mapping[str, UUID]
+Taken = Mapping[str, MediaId]
 """The library file of each fetched external address."""
 
 
@@ -48,11 +47,10 @@ def find_by_id(
     session: Session, organization_id: OrganizationId, images: Sequence[Elsewhere]
 ) -> Taken:
     """Find the images whose ids are library files."""
-    ids = {one.image.path: media_id for one in images if (media_id := as_uuid(one.image.id))}
+    ids = {one.image.path: media_id for one in images if (media_id := as_id(one.image.id, MediaId))}
     if not ids:
         return {}
-    wanted = [MediaId(media_id) for media_id in set(ids.values())]
-    files = get_media_files(session, organization_id, wanted)
+    files = get_media_files(session, organization_id, list(set(ids.values())))
     usable = {file.id for file in files if not file.is_deleted}
     return {address: media_id for address, media_id in ids.items() if media_id in usable}
 
@@ -121,7 +119,7 @@ def _is_ours(address: str) -> bool:
 
 def _fetch(
     organization_id: OrganizationId, one: Elsewhere, uploaded_by: UserId | None, within: timedelta
-) -> UUID:
+) -> MediaId:
     if within <= timedelta():
         raise bad_request("The files before this one took too long. Upload them first.")
     return import_from_url(

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.queries import get_channel
 from shared.core.errors import AppError, FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, OrganizationId
 from shared.core.text import is_blank, sanitize, to_plain
 from shared.providers.wire_names import wire_name
 from shared.public_api.errors import post_refused
@@ -24,7 +23,7 @@ def refused(
     session: Session,
     organization_id: OrganizationId,
     error: InvalidInput,
-    channels: Sequence[UUID],
+    channels: Sequence[ChannelId],
 ) -> AppError:
     """Render a refusal. `channels` are those of the body's entries; for a body without `posts`, its one channel.
 

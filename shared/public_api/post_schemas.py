@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from shared.aws.storage import key_of
 from shared.core import clock
+from shared.core.ids import ChannelId, GroupId, MediaId, OrganizationId, PostId, TagId
 from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.posts.lifecycle import WireState
 from shared.posts.schemas import (
@@ -274,8 +274,8 @@ ZonelessTime = Annotated[
 class PublicCreated(WireModel):
     """A post that was stored, and its channel."""
 
-    post_id: UUID
-    integration: UUID
+    post_id: PostId
+    integration: ChannelId
 
 
 class PublicSlot(WireModel):
@@ -287,10 +287,10 @@ class PublicSlot(WireModel):
 class PublicTag(WireModel):
     """A tag."""
 
-    id: UUID
+    id: TagId
     name: str
     color: str
-    org_id: UUID
+    org_id: OrganizationId
     created_at: WireTime
     updated_at: WireTime
     deleted_at: None = None
@@ -305,14 +305,14 @@ class PublicTagged(WireModel):
 class PublicPost(WireModel):
     """A post in the list."""
 
-    id: UUID
+    id: PostId
     content: str
     publish_date: WireTime
     release_url: str | None = Field(alias="releaseURL")
     release_id: str | None
     state: WireState
     interval_in_days: None = None
-    group: UUID
+    group: GroupId
     creation_method: str = Field(examples=["API", "CLI", "WEB"])
     settings: str = Field(examples=['{"__type": "x"}'], description="An object, written as JSON.")
     tags: list[PublicTagged]
@@ -328,7 +328,7 @@ class PublicPosts(WireModel):
 class PublicFile(WireModel):
     """A file of a part. `path` is its public address."""
 
-    id: UUID
+    id: MediaId
     path: str | None
     alt: str | None
     thumbnail: str | None
@@ -340,7 +340,7 @@ class PublicFile(WireModel):
 class PublicPartOut(WireModel):
     """One part of a post with its state."""
 
-    id: UUID
+    id: PostId
     content: str
     delay: float
     image: list[PublicFile]
@@ -371,21 +371,21 @@ class PublicRef(WireModel):
 class PublicSettings(WireModel):
     """A post whose settings were changed."""
 
-    post_id: UUID
+    post_id: PostId
     publish_date: ZonelessTime
 
 
 class PublicStatus(WireModel):
     """A post's state."""
 
-    id: UUID
+    id: PostId
     state: Literal["DRAFT", "QUEUE"]
 
 
 class PublicRelease(WireModel):
     """A post's id on its platform."""
 
-    id: UUID
+    id: PostId
     release_id: str
 
 

@@ -1,22 +1,21 @@
 """The public API's own statements, for data that no other feature reads."""
 
 from typing import Any, NamedTuple
-from uuid import UUID
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, OrganizationId, PostId
 from shared.db.statement import Statement, sql
 
 
 class OnePost(NamedTuple):
     organization_id: OrganizationId
-    post_id: UUID
+    post_id: PostId
 
 
 class ReleaseRow(NamedTuple):
     release_id: str
     release_url: str | None
     release_data: dict[str, Any] | None
-    channel_id: UUID
+    channel_id: ChannelId
     provider: str
 
 

@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.aws.storage import public_url
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, PostId
 from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
 from shared.posts.read_queries import FILES, WIRE_STATE, OnePost
@@ -19,7 +18,7 @@ class PublicPart(NamedTuple):
     """A part. `listed` is the JSON of a `PublicPost`; the other fields are not in a list, or have another name there."""
 
     listed: dict[str, Any]
-    id: UUID
+    id: PostId
     content: str
     state: str
     release_url: str | None
@@ -54,7 +53,7 @@ _THREAD = Statement(
 """Read the thread that the id of any of its parts names, in order."""
 
 
-def show_post(session: Session, organization_id: OrganizationId, post_id: UUID) -> PublicThread:
+def show_post(session: Session, organization_id: OrganizationId, post_id: PostId) -> PublicThread:
     """Read a post with all its parts; any part's id names it.
 
     Raises:

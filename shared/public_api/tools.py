@@ -15,10 +15,11 @@ from shared.access.author import author_by
 from shared.access.context import ActingMember
 from shared.channels.schemas import customer_of
 from shared.core.errors import AppError, InvalidInput
+from shared.core.ids import PostId
 from shared.core.unknown_fields import unknown_fields
 from shared.db.session import read_only, run
 from shared.organizations.models import Role
-from shared.posts.draft import as_uuid
+from shared.posts.draft import as_id
 from shared.posts.errors import PostNotFound
 from shared.posts.models import CreationMethod
 from shared.posts.read import Range
@@ -218,7 +219,7 @@ def _post(listed: Mapping[str, Any]) -> ToolPost:
 
 
 def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsChanged:
-    post_id = as_uuid(wanted.id)
+    post_id = as_id(wanted.id, PostId)
     if post_id is None:
         raise PostNotFound
     settings = read_as(NewSettings, {"settings": settings_of(wanted.settings)})

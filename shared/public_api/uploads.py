@@ -7,7 +7,6 @@ addresses for its parts. Refusals that a program can avoid that way say so.
 import functools
 import hashlib
 import time
-import uuid
 from datetime import timedelta
 from http import HTTPStatus
 from typing import IO, Final
@@ -81,7 +80,7 @@ class FileAddress(RequestModel):
 class PublicMedia(WireModel):
     """A file that was added to the library."""
 
-    id: uuid.UUID
+    id: MediaId
     name: str = Field(
         description="Its stored name.", examples=["9b2f1c0e5d7a4f38a6c1e2d3b4f5a697.png"]
     )
@@ -91,7 +90,7 @@ class PublicMedia(WireModel):
     alt: str | None = Field(description="Null: a post or `PUT /media/{media_id}` sets it.")
 
     @classmethod
-    def of(cls, media_id: uuid.UUID, key: str, original_name: str | None) -> "PublicMedia":
+    def of(cls, media_id: MediaId, key: str, original_name: str | None) -> "PublicMedia":
         """Convert a file that has only a name so far."""
         stored = stored_name(key)
         return cls(
@@ -143,11 +142,11 @@ def upload(
     with unit_of_work() as session:
         if request and (answer := earlier_answer(session, organization_id, request)):
             media_out = PublicMedia.model_validate_json(answer)
-            media = get_upload(session, organization_id, MediaId(media_out.id))
+            media = get_upload(session, organization_id, media_out.id)
             if media.state == MediaState.READY:
                 return media_out
             # The request that started it has died or is still running; both lead to the same file.
-            expected = Expected(MediaId(media.id), media.key)
+            expected = Expected(media.id, media.key)
         else:
             name = given_name(file_name)
             expected = expect_file(

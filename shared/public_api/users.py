@@ -1,11 +1,11 @@
 """Finds users for an operator's program: members of any organization, if a super admin created its API key."""
 
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.access.context import ActingMember, Via
+from shared.core.ids import MemberId, OrganizationId, UserId
 from shared.core.wire import WireModel
 from shared.organizations import queries
 from shared.organizations.schemas import WireRole
@@ -21,7 +21,7 @@ class Subscription(WireModel):
 class FoundOrganization(WireModel):
     """An organization that a user is in."""
 
-    id: UUID
+    id: OrganizationId
     name: str
     subscription: Subscription
 
@@ -29,7 +29,7 @@ class FoundOrganization(WireModel):
 class FoundUser(WireModel):
     """A user."""
 
-    id: UUID
+    id: UserId
     name: str
     email: str
 
@@ -37,7 +37,7 @@ class FoundUser(WireModel):
 class FoundMember(WireModel):
     """A user in an organization; `id` is the membership's."""
 
-    id: UUID
+    id: MemberId
     role: WireRole
     organization: FoundOrganization
     user: FoundUser

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.core import clock
+from shared.core.ids import NotificationId, OrganizationId
 from shared.notifications.mails import mail_now
 from shared.notifications.notify import NewNotification, add_notifications
 from shared.publishing import notices
@@ -20,11 +20,11 @@ _MAILED_TOGETHER = 10
 class BulkNotice:
     """A notice with its organization."""
 
-    organization_id: UUID
+    organization_id: OrganizationId
     notice: Notice
 
 
-def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
+def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[NotificationId]:
     """Add the new notices, and return the notifications to email: at most one per organization.
 
     An organization with several gets one email with their number, at most once an hour.
@@ -45,7 +45,7 @@ def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[UUID]:
     return [notification_id for notification_id, _organization_id in mails]
 
 
-def mail_bulk(notification_ids: Sequence[UUID], *, go_on: Callable[[], bool]) -> int:
+def mail_bulk(notification_ids: Sequence[NotificationId], *, go_on: Callable[[], bool]) -> int:
     """Email them while `go_on` returns True; return how many are left to the digest function."""
     for start in range(0, len(notification_ids), _MAILED_TOGETHER):
         if not go_on():

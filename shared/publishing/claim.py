@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.connection import OpenedChannel, get_opened_channel
 from shared.core.config import settings
-from shared.core.ids import ChannelId, OrganizationId, new_id
+from shared.core.ids import AttemptId, ChannelId, OrganizationId, PostId, new_id
 from shared.core.log import log
 from shared.db.session import CommitUnknown
 from shared.posts.hints import Hint, Schedule, publish_hint
@@ -37,9 +37,9 @@ class DuePart:
     `late` is measured from the member's time; `paused` is the rest of its platform's pause.
     """
 
-    id: UUID
-    organization_id: UUID
-    root_id: UUID
+    id: PostId
+    organization_id: OrganizationId
+    root_id: PostId
     position: int
     revision: int
     generation: int
@@ -85,7 +85,7 @@ class DuePart:
 class Claim:
     """The right to act for an attempt at one step, until its lease runs out."""
 
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
     number: int
     part: DuePart
@@ -104,7 +104,9 @@ class NotNow:
     wait: timedelta
 
 
-def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Claim | NotNow | None:
+def claim(
+    part_id: PostId, revision: int, *, session: Session | None = None
+) -> Claim | NotNow | None:
     """Claim a part for publishing; None if the message is stale or a duplicate.
 
     Without a session the statement is its own transaction.
@@ -112,7 +114,7 @@ def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Cl
     Raises:
         CommitUnknown: the answer was lost, and this claim has no attempt (yet).
     """
-    attempt_id = new_id()
+    attempt_id = AttemptId(new_id())
     values: _ClaimValues = {
         "part_id": part_id,
         "revision": revision,
@@ -134,7 +136,7 @@ def claim(part_id: UUID, revision: int, *, session: Session | None = None) -> Cl
     return None
 
 
-def _claim_alone(values: "_ClaimValues", attempt_id: UUID) -> list[ClaimRow]:
+def _claim_alone(values: "_ClaimValues", attempt_id: AttemptId) -> list[ClaimRow]:
     """Claim in autocommit. If the answer is lost, continue with the stored attempt, or claim again.
 
     Claiming again is safe: the statement finds only a queued part, and waits for a first claim that is still running.
@@ -159,7 +161,7 @@ def _not_now(row: ClaimRow) -> NotNow:
     return NotNow(obstacle, part_from(row), wait or timedelta(0))
 
 
-def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
+def resume(session: Session, attempt_id: AttemptId, step: int) -> Claim | None:
     """Claim the continuation of a waiting attempt; None if it does not wait at that step, or not yet.
 
     If its organization is at its limit, it is not continued yet either: its time is moved.
@@ -186,9 +188,9 @@ def resume(session: Session, attempt_id: UUID, step: int) -> Claim | None:
 
 
 class _ClaimValues(TypedDict):
-    part_id: UUID
+    part_id: PostId
     revision: int
-    attempt_id: UUID
+    attempt_id: AttemptId
     lease_seconds: float
     max_late_seconds: float
     crowded_message: str
@@ -252,7 +254,7 @@ def _seconds(value: float | None) -> timedelta | None:
 
 def channel_ids(part: DuePart) -> tuple[OrganizationId, ChannelId]:
     """Return the organization's and the channel's id for the channels feature."""
-    return OrganizationId(part.organization_id), ChannelId(part.channel.id)
+    return part.organization_id, part.channel.id
 
 
 def attempt_context(claimed: Claim, *, sent: bool, refreshed: bool) -> AttemptContext:

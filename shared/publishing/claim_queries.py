@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from shared.channels.connection import OPENED_CHANNEL, OpenedChannelRow
+from shared.core.ids import AttemptId, OrganizationId, PostId
 from shared.db.statement import Sql, Statement, columns_in, sql
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import CROWDED, Step, first_in_sql
@@ -15,8 +15,8 @@ from shared.posts.obstacles import CROWDED, Step, first_in_sql
 class PartRow(OpenedChannelRow):
     """A part with all data for a decision: its channel, its thread, its staging and its platform's pause."""
 
-    id: UUID
-    root_id: UUID
+    id: PostId
+    root_id: PostId
     position: int
     revision: int
     generation: int
@@ -89,20 +89,20 @@ _TURN = sql(
 
 
 class Claim(NamedTuple):
-    part_id: UUID
+    part_id: PostId
     revision: int
     max_late_seconds: float
     most_per_organization: int
     most_per_host: int
     crowded_message: str
-    attempt_id: UUID
+    attempt_id: AttemptId
     lease_seconds: float
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ClaimRow(PartRow):
     verdict: str | None
-    attempt_id: UUID | None
+    attempt_id: AttemptId | None
     number: int
     turn_seconds: float | None
 
@@ -160,7 +160,7 @@ One statement, so that the checks are still true when the part moves, and a clai
 
 
 class Claimed(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
 
 
 CLAIMED = Statement(
@@ -191,7 +191,7 @@ No other process knows the id of its attempt, and the step shows whether another
 
 
 class Resume(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
     most_per_organization: int
     most_per_host: int
@@ -200,7 +200,7 @@ class Resume(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ResumeRow(PartRow):
-    attempt_id: UUID
+    attempt_id: AttemptId
     number: int
     step: int
     progress: dict[str, Any] | None
@@ -255,15 +255,15 @@ One statement, so that of two messages one resumes it.
 
 
 class ResumeWait(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
 
 
 class ResumeWaitRow(NamedTuple):
     wait_seconds: float
-    id: UUID
+    id: PostId
     revision: int
-    organization_id: UUID
+    organization_id: OrganizationId
 
 
 # How long until a continuation may run; no row: it no longer waits at that step.
@@ -280,7 +280,7 @@ RESUME_WAIT = Statement(
 
 
 class MarkSending(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
 
 

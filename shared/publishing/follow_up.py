@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Protocol, TypedDict
-from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -21,6 +20,7 @@ from shared.channels.pauses import hold_provider
 from shared.channels.tokens import disconnect
 from shared.core import metrics
 from shared.core.config import settings
+from shared.core.ids import AttemptId
 from shared.core.log import log
 from shared.db.insist import insist
 from shared.db.session import after_commit, follow, run, unit_of_work
@@ -47,7 +47,7 @@ class Ending(Protocol):
         session: Session,
         /,
         *,
-        attempt_id: UUID,
+        attempt_id: AttemptId,
         step: int,
         error_code: str | None,
         error_message: str | None,
@@ -258,7 +258,7 @@ def _notify_of_failure(session: Session, part: DuePart, message: str) -> None:
 
 
 class _Held(TypedDict):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, PostId, UserId
 from shared.core.page import read_cursor, write_cursor
 from shared.core.wire import WireModel, WireTime
 from shared.db.statement import Statement, sql
@@ -22,7 +22,7 @@ _HIGHEST = UUID(int=2**128 - 1)
 class ActorOut(WireModel):
     """Who changed something."""
 
-    id: UUID
+    id: UserId
     name: str
 
 
@@ -51,7 +51,7 @@ class EventOut(WireModel):
         description="`{field: [before, after]}`; in addition to `state` there is `code` with the full states.",
         examples=[{"state": ["ERROR", "QUEUE"], "code": ["unconfirmed", "queued"]}],
     )
-    post_id: UUID | None = Field(default=None, description="The part that was tried.")
+    post_id: PostId | None = Field(default=None, description="The part that was tried.")
     position: int | None = None
     generation: int | None = None
     number: int | None = Field(
@@ -75,7 +75,7 @@ class HistoryPage(NamedTuple):
     """Events after a position; the first page has the time `infinity`."""
 
     organization_id: OrganizationId
-    post_id: UUID
+    post_id: PostId
     after_time: datetime | str
     after_id: UUID
     page_size: int
@@ -91,9 +91,9 @@ class EventRow(NamedTuple):
     revision: int
     action: str
     changes: dict[str, Any] | None
-    actor_id: UUID | None
+    actor_id: UserId | None
     actor_name: str | None
-    post_id: UUID | None
+    post_id: PostId | None
     position: int | None
     generation: int | None
     number: int | None
@@ -147,7 +147,7 @@ One statement, because the two are one list.
 def list_history(
     session: Session,
     organization_id: OrganizationId,
-    post_id: UUID,
+    post_id: PostId,
     *,
     cursor: str | None,
     page_size: int,

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import OrganizationId, PostId
 from shared.db.statement import NoParams, Statement, sql
 
 
@@ -72,9 +72,9 @@ class TakeLimited(NamedTuple):
 
 
 class TakeLimitedRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
-    root_id: UUID
+    id: PostId
+    organization_id: OrganizationId
+    root_id: PostId
     generation: int
     until: datetime
     channel_name: str
@@ -115,9 +115,9 @@ class LimitedAttempts(NamedTuple):
 
 
 class LimitedAttemptsRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
-    root_id: UUID
+    id: PostId
+    organization_id: OrganizationId
+    root_id: PostId
     generation: int
     channel_name: str
     until: datetime
@@ -153,9 +153,9 @@ class TakeCrowded(NamedTuple):
 
 
 class TakeCrowdedRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
-    root_id: UUID
+    id: PostId
+    organization_id: OrganizationId
+    root_id: PostId
     revision: int
     host: str | None
 

@@ -1,6 +1,5 @@
 """The tables of publishing: attempts to publish a part, and stagings of its media."""
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import AttemptId, ChannelId, OrganizationId, PostId, StagingId, new_id
 from shared.db.base import Base
 from shared.db.types import text_enum
 
@@ -63,13 +62,13 @@ class Attempt(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[AttemptId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    post_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
-    root_id: Mapped[uuid.UUID]
-    channel_id: Mapped[uuid.UUID]
+    post_id: Mapped[PostId] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    root_id: Mapped[PostId]
+    channel_id: Mapped[ChannelId]
     named_host: Mapped[str | None]
     revision: Mapped[int]
     generation: Mapped[int]
@@ -117,11 +116,11 @@ class Staging(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[StagingId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    post_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    post_id: Mapped[PostId] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
     revision: Mapped[int]
     generation: Mapped[int]
     state: Mapped[StagingState] = mapped_column(text_enum(StagingState))

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, PostId
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import Wording, notify, values_of
 from shared.posts.obstacles import STAGING_FAILED, Obstacle, Step, sentence
@@ -33,11 +32,11 @@ class Notice:
         )
 
 
-def notify_members(session: Session, organization_id: UUID, notice: Notice) -> None:
+def notify_members(session: Session, organization_id: OrganizationId, notice: Notice) -> None:
     """Notify the members, in the caller's transaction."""
     notify(
         session,
-        OrganizationId(organization_id),
+        organization_id,
         notice.kind,
         title=notice.title,
         content=notice.content,
@@ -57,7 +56,7 @@ def published(part: DuePart, url: str) -> Notice:
     )
 
 
-def published_after_all(part_id: UUID, generation: int, root_id: UUID) -> Notice:
+def published_after_all(part_id: PostId, generation: int, root_id: PostId) -> Notice:
     """Report that a post that seemed lost was published."""
     return Notice(
         NotificationKind.INFO,
@@ -90,7 +89,7 @@ def unconfirmed(part: DuePart, error: ProviderError) -> Notice:
     )
 
 
-def stuck(part_id: UUID, generation: int, root_id: UUID, *, goes_on: bool) -> Notice:
+def stuck(part_id: PostId, generation: int, root_id: PostId, *, goes_on: bool) -> Notice:
     """Report a part of a thread that was queued although nothing would have sent it."""
     title, content = (
         (
@@ -147,9 +146,9 @@ def waits_for_copy(part: DuePart, message: str) -> Notice:
 
 
 def will_fail(
-    part_id: UUID,
+    part_id: PostId,
     revision: int,
-    root_id: UUID,
+    root_id: PostId,
     *,
     channel_name: str,
     publish_at: datetime,
@@ -165,7 +164,7 @@ def will_fail(
     )
 
 
-def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
+def late(part_id: PostId, revision: int, root_id: PostId) -> Notice:
     """Report that a post was not published on time."""
     return Notice(
         NotificationKind.FAILURE,
@@ -177,7 +176,7 @@ def late(part_id: UUID, revision: int, root_id: UUID) -> Notice:
     )
 
 
-def crowded(part_id: UUID, revision: int, root_id: UUID, *, host: str | None) -> Notice:
+def crowded(part_id: PostId, revision: int, root_id: PostId, *, host: str | None) -> Notice:
     """Report that a late post waits for its turn. The key is `late`'s, so a post is reported as late only once."""
     return Notice(
         NotificationKind.FAILURE,
@@ -204,7 +203,7 @@ def many_late(count: int, hour: str) -> Notice:
 
 
 def limited(
-    part_id: UUID, generation: int, root_id: UUID, *, channel_name: str, until: datetime
+    part_id: PostId, generation: int, root_id: PostId, *, channel_name: str, until: datetime
 ) -> Notice:
     """Report that a late post waits for the end of a rate limit. `queries.LIMITED_ATTEMPTS` uses the same key."""
     return Notice(
@@ -225,7 +224,7 @@ def refusal(part: DuePart, obstacle: Obstacle) -> str:
     return sentence(obstacle, Step.CLAIM, channel=name, reason=reason)
 
 
-def post_link(root_id: UUID) -> str:
+def post_link(root_id: PostId) -> str:
     """Return the post's address for members."""
     return f"{settings().console_url}/posts/{root_id}"
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import MediaId, OrganizationId
+from shared.core.ids import MediaId
 from shared.media.library import get_media_files
 from shared.media.pick import MediaFile, StoredFile, pick, pick_spare
 from shared.providers.base import OutgoingMedia, OutgoingPost, Provider
@@ -30,7 +30,7 @@ class StillConverting(PlatformUnavailable):
         self,
         message: str,
         *,
-        media_id: UUID,
+        media_id: MediaId,
         is_requested: bool = True,
         plan: VariantPlan | None = None,
     ) -> None:
@@ -43,7 +43,7 @@ class StillConverting(PlatformUnavailable):
 def files_of(session: Session, part: DuePart) -> Sequence[MediaFile]:
     """Read the properties of a part's files; runs no statement if it has none."""
     ids = [MediaId(UUID(entry["id"])) for entry in part.media]
-    return get_media_files(session, OrganizationId(part.organization_id), ids) if ids else ()
+    return get_media_files(session, part.organization_id, ids) if ids else ()
 
 
 def outgoing_post(provider: Provider, part: DuePart, files: Sequence[MediaFile]) -> OutgoingPost:

@@ -5,13 +5,13 @@ at its time if nobody fixes them.
 """
 
 from datetime import timedelta
-from uuid import UUID
 
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS
 from shared.channels.connection import get_opened_channel
 from shared.channels.errors import ChannelNotFound
 from shared.channels.tokens import refresh_ahead
+from shared.core.ids import PostId
 from shared.core.log import log, note
 from shared.db.session import read_only, unit_of_work
 from shared.posts.hints import Hint, attempt_hint, publish_hint, send_messages, stage_hint
@@ -27,7 +27,7 @@ from shared.publishing.servers import know_server_ahead
 from shared.publishing.warm import warm_ahead
 
 
-def prepare(part_id: UUID, revision: int) -> None:
+def prepare(part_id: PostId, revision: int) -> None:
     """Prepare a part whose schedule has fired early. A stale schedule does nothing."""
     threshold_seconds = float(MAX_DELAY_SECONDS)
     with read_only() as session:

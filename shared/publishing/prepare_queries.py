@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import AttemptId, OrganizationId, PostId
 from shared.db.statement import NoRow, Statement, columns_in, sql
 from shared.posts.obstacles import Step, first_in_sql
 from shared.publishing.claim_queries import CANDIDATE, PartRow
 
 
 class Prepare(NamedTuple):
-    part_id: UUID
+    part_id: PostId
     revision: int
     threshold_seconds: float
 
@@ -52,17 +52,17 @@ PREPARE = Statement(
 
 
 class Waits(NamedTuple):
-    part_id: UUID
+    part_id: PostId
     revision: int
     threshold_seconds: float
 
 
 class WaitsRow(NamedTuple):
-    attempt_id: UUID | None
+    attempt_id: AttemptId | None
     step: int
-    id: UUID
+    id: PostId
     revision: int
-    organization_id: UUID
+    organization_id: OrganizationId
     wait_seconds: float
 
 
@@ -88,7 +88,7 @@ WAITS = Statement(
 
 
 class MarkEnqueued(NamedTuple):
-    part_id: UUID
+    part_id: PostId
     revision: int
 
 
@@ -106,7 +106,7 @@ MARK_ENQUEUED = Statement(
 
 
 class UnmarkEnqueued(NamedTuple):
-    ids: list[UUID]
+    ids: list[PostId]
 
 
 UNMARK_ENQUEUED = Statement(

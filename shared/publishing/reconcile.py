@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.aws.queues import MessagesNotTaken
 from shared.core import metrics
+from shared.core.ids import NotificationId, PostId
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import request_missing_variants
@@ -175,7 +175,10 @@ def send_unsent() -> int:
 
 
 def _send_each(
-    ids: list[UUID], hints: Sequence[Hint], *, give_back: Callable[[Session, list[UUID]], object]
+    ids: list[PostId],
+    hints: Sequence[Hint],
+    *,
+    give_back: Callable[[Session, list[PostId]], object],
 ) -> None:
     """Send the hint of each part; call `give_back` for the parts whose hint the queue refused."""
     refused = ids  # after any error, none is known to be in the queue
@@ -265,7 +268,7 @@ def _notify(sweep: _Sweep) -> int:
     """
     guarded(partial(_note_limited, sweep), sweep.errors)
     guarded(partial(_note_crowded, sweep), sweep.errors)
-    mails: list[UUID] = []
+    mails: list[NotificationId] = []
     for kind in (sweep.limited, sweep.late):
         for start in range(0, len(kind), PAGE_SIZE):
             if not sweep.has(ROOM_TO_MAIL):
@@ -277,7 +280,7 @@ def _notify(sweep: _Sweep) -> int:
     return len(sweep.limited)
 
 
-def _notify_page(page: Sequence[BulkNotice], mails: list[UUID]) -> int:
+def _notify_page(page: Sequence[BulkNotice], mails: list[NotificationId]) -> int:
     with unit_of_work() as session:
         added = notify_bulk(session, page)
     mails += added

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import AttemptId, DeliveryId, NotificationId, OrganizationId, PostId
 from shared.db.statement import Json, NoRow, Sql, Statement, literals, sql
 from shared.notifications.notify import notifying
 from shared.posts.announce import MESSAGES, announcing
@@ -30,9 +30,9 @@ class RecordReleased(NamedTuple):
     release_id: str
     release_url: str | None
     release_data: Json | None
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
-    notification_id: UUID
+    notification_id: NotificationId
     notification_title: str
     notification_content: str
     notification_link: str | None
@@ -40,10 +40,10 @@ class RecordReleased(NamedTuple):
 
 
 class RecordReleasedRow(NamedTuple):
-    messages: list[UUID]
+    messages: list[DeliveryId]
     late_seconds: float
-    id: UUID | None
-    organization_id: UUID
+    id: PostId | None
+    organization_id: OrganizationId
     revision: int
     arm_count: int
     due_at: datetime | None
@@ -107,12 +107,12 @@ class RecordWaiting(NamedTuple):
     error_code: str | None
     error_message: str | None
     evidence: Json | None
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
 
 
 class RecordWaitingRow(NamedTuple):
-    id: UUID
+    id: AttemptId
     step: int
     resume_at: datetime
 
@@ -144,7 +144,7 @@ class RecordRetry(NamedTuple):
     error_code: str
     error_message: str
     evidence: Json | None
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
     after_seconds: float
 
@@ -180,7 +180,7 @@ One statement, so that no part is queued beside an open attempt.
 
 
 class RecordEnd(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
     error_code: str | None
     error_message: str | None
@@ -188,8 +188,8 @@ class RecordEnd(NamedTuple):
 
 
 class EndedRow(NamedTuple):
-    id: UUID
-    messages: list[UUID]
+    id: PostId
+    messages: list[DeliveryId]
 
 
 def _record_end(attempt_state: AttemptState, post_state: PostState) -> Sql:
@@ -248,14 +248,14 @@ _MAY_BE_REFUSED = where_may_become(PostState.FAILED, by=Hand.PUBLISHER, only=Pos
 class FailQueued(NamedTuple):
     error_code: str
     error_message: str
-    part_id: UUID
+    part_id: PostId
     revision: int
     generation: int
 
 
 class FailQueuedRow(NamedTuple):
-    id: UUID
-    messages: list[UUID]
+    id: PostId
+    messages: list[DeliveryId]
 
 
 # A queued part that can never be published. The claim read it a moment ago; a member may have resent it since.
@@ -286,7 +286,7 @@ One statement, so that a failure is never without its messages.
 
 class FailSuccessors(NamedTuple):
     error_message: str
-    root_id: UUID
+    root_id: PostId
     position: int
 
 
@@ -312,7 +312,7 @@ class KeepLateRelease(NamedTuple):
     release_id: str
     release_url: str | None
     release_data: Json | None
-    attempt_id: UUID
+    attempt_id: AttemptId
 
 
 # A process that returns after its lease stores its result on its attempt's row; reconcile decides.
@@ -332,7 +332,7 @@ KEEP_LATE_RELEASE = Statement(
 class KnownReleases(NamedTuple):
     provider: str
     remote_id: str
-    part_id: UUID
+    part_id: PostId
     release_ids: list[str]
 
 

@@ -8,12 +8,12 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.channels.connection import open_connection
 from shared.core.errors_report import report
+from shared.core.ids import AttemptId, PostId
 from shared.core.log import log, note
 from shared.db.session import read_only, run, unit_of_work
 from shared.media.pick import MediaFile
@@ -45,7 +45,7 @@ class LeaseLost(Exception):
     """Another process has taken over the attempt, or it must not continue. Nothing may be sent."""
 
 
-def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
+def publish_due(part_id: PostId, revision: int, *, deadline: float) -> None:
     """Publish a part if it is due and no other process has it. `deadline` is a `time.monotonic()` value."""
     found = claim(part_id, revision)
     if found is None:
@@ -59,7 +59,7 @@ def publish_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     carry_out(found, files, deadline=deadline)
 
 
-def go_on(attempt_id: UUID, step: int, *, deadline: float) -> None:
+def go_on(attempt_id: AttemptId, step: int, *, deadline: float) -> None:
     """Continue a waiting attempt, if it still waits at that step."""
 
     def take(session: Session) -> tuple[Claim | None, Sequence[MediaFile]]:
@@ -240,7 +240,7 @@ def _our_mistake(error: Exception, *, sent: bool) -> ProviderError:
     return PlatformUnavailable(f"Roost failed before the post was sent ({type(error).__name__}).")
 
 
-def _requeue_if_early(session: Session, attempt_id: UUID, step: int) -> None:
+def _requeue_if_early(session: Session, attempt_id: AttemptId, step: int) -> None:
     row = claim_queries.RESUME_WAIT.find(session, attempt_id, step)
     if row is None:
         log.info("publish.stale", extra={"attempt_id": attempt_id, "step": step})

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -18,7 +17,7 @@ from shared.channels.connection import open_connection
 from shared.channels.tokens import disconnect
 from shared.core.config import settings
 from shared.core.errors_report import report
-from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.core.ids import PostId, StagingId, new_id
 from shared.core.log import log, note
 from shared.db.session import (
     CommitUnknown,
@@ -81,7 +80,7 @@ class LeaseLost(Exception):
 class Held:
     """The right to stage a part's media, until the lease expires. `progress` and the part's token are current."""
 
-    staging_id: UUID
+    staging_id: StagingId
     step: int
     tries: int
     progress: Mapping[str, Any]
@@ -100,7 +99,7 @@ class _Kept:
     progressed: bool = True
 
 
-def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
+def stage_due(part_id: PostId, revision: int, *, deadline: float) -> None:
     """Stage a part's media, or continue. For a root, its replies' media are staged by their own messages."""
     _send_replies(part_id, revision)  # first: if the queue refuses them, no lease is held
     with unit_of_work() as session:
@@ -110,7 +109,7 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
             session,
             part_id=part_id,
             revision=revision,
-            staging_id=new_id(),
+            staging_id=StagingId(new_id()),
             lease_seconds=LEASE.total_seconds(),
         )
         files = files_of(session, part_from(row)) if row is not None else ()
@@ -127,7 +126,7 @@ def stage_due(part_id: UUID, revision: int, *, deadline: float) -> None:
     _let_go(held, kept)
 
 
-def _is_crowded(session: Session, part_id: UUID, revision: int) -> bool:
+def _is_crowded(session: Session, part_id: PostId, revision: int) -> bool:
     """Return whether the organization is at its staging limit; if so, send this part's hint again soon.
 
     The lock is held until the claim is committed, so that concurrent claims cannot share the last place.
@@ -305,11 +304,11 @@ def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_d
     if is_due:
         notify_members(session, part.organization_id, notices.waits_for_copy(part, error.message))
     if held.tries > 1 or not error.is_requested:
-        owner, media_id = OrganizationId(part.organization_id), MediaId(error.media_id)
+        owner, media_id = part.organization_id, error.media_id
         after_commit(session, lambda: request_variants([(owner, media_id)], also=error.plan))
 
 
-def _send_replies(root_id: UUID, revision: int) -> None:
+def _send_replies(root_id: PostId, revision: int) -> None:
     with read_only() as session:
         replies = queries.REPLIES_WITH_MEDIA.all(session, root_id, revision)
     send(stage_hint(reply) for reply in replies)
@@ -326,7 +325,7 @@ def _held(row: ClaimStagingRow) -> Held:
 
 
 class _Values(TypedDict):
-    staging_id: UUID
+    staging_id: StagingId
     step: int
     state: str
     progress: Json

@@ -3,23 +3,23 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
+from shared.core.ids import OrganizationId, PostId, StagingId
 from shared.db.statement import Json, Statement, columns_in, sql
 from shared.posts.obstacles import Step, first_in_sql
 from shared.publishing.claim_queries import CANDIDATE, PartRow
 
 
 class ClaimStaging(NamedTuple):
-    part_id: UUID
+    part_id: PostId
     revision: int
-    staging_id: UUID
+    staging_id: StagingId
     lease_seconds: float
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ClaimStagingRow(PartRow):
-    staging_id: UUID
+    staging_id: StagingId
     step: int
     tries: int
     progress: dict[str, Any]
@@ -68,11 +68,11 @@ One statement, so that there is one process at a time.
 
 
 class LockStagings(NamedTuple):
-    part_id: UUID
+    part_id: PostId
 
 
 class LockStagingsRow(NamedTuple):
-    organization_id: UUID
+    organization_id: OrganizationId
     locked: str
 
 
@@ -91,7 +91,7 @@ LOCK_STAGINGS = Statement(
 
 class StagingsAreCrowded(NamedTuple):
     part_id: str
-    organization_id: UUID
+    organization_id: OrganizationId
     most: int
 
 
@@ -117,12 +117,12 @@ STAGINGS_ARE_CROWDED = Statement(
 
 class RenewStaging(NamedTuple):
     lease_seconds: float
-    staging_id: UUID
+    staging_id: StagingId
     step: int
 
 
 class RenewStagingRow(NamedTuple):
-    id: UUID
+    id: StagingId
 
 
 # A process that reads the next range is still active. No row: another process has taken over.
@@ -141,13 +141,13 @@ RENEW_STAGING = Statement(
 
 
 class RepliesWithMedia(NamedTuple):
-    root_id: UUID
+    root_id: PostId
     revision: int
 
 
 class RepliesWithMediaRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: PostId
+    organization_id: OrganizationId
     revision: int
 
 
@@ -174,12 +174,12 @@ class KeepStaging(NamedTuple):
     progressed: bool
     error_code: str | None
     error_message: str | None
-    staging_id: UUID
+    staging_id: StagingId
     step: int
 
 
 class KeepStagingRow(NamedTuple):
-    id: UUID
+    id: StagingId
     step: int
     resume_at: datetime | None
     wait_seconds: float | None

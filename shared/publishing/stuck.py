@@ -5,8 +5,8 @@ was deleted or failed, nothing else would ever set it: no message, no schedule a
 """
 
 from typing import NamedTuple
-from uuid import UUID
 
+from shared.core.ids import DeliveryId, OrganizationId, PostId
 from shared.core.log import log
 from shared.db.session import unit_of_work
 from shared.db.statement import Sql, Statement, sql
@@ -30,13 +30,13 @@ class TakeStuck(NamedTuple):
 class StuckRow(NamedTuple):
     """`messages` are those of the row's organization."""
 
-    id: UUID
-    root_id: UUID
-    organization_id: UUID
+    id: PostId
+    root_id: PostId
+    organization_id: OrganizationId
     generation: int
     position: int
     goes_on: bool
-    messages: list[UUID]
+    messages: list[DeliveryId]
 
 
 # A part that continues was never sent, so it cannot appear twice; its claim fails it if it is more than a day late. A part

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
+from shared.core.ids import AttemptId, DeliveryId, OrganizationId, PostId
 from shared.db.statement import NoRow, Statement, columns_in, sql
 from shared.posts.announce import announcing
 from shared.posts.hints import QUEUED_COLUMNS, Queued
@@ -54,10 +54,10 @@ class TakeUnsent(NamedTuple):
 
 
 class TakeUnsentRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: PostId
+    organization_id: OrganizationId
     revision: int
-    root_id: UUID
+    root_id: PostId
     position: int
     wait_seconds: float
     has_media: bool
@@ -93,11 +93,11 @@ class TakeOverdue(NamedTuple):
 
 
 class TakeOverdueRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: PostId
+    organization_id: OrganizationId
     revision: int
     generation: int
-    root_id: UUID
+    root_id: PostId
     position: int
     late_seconds: float | None
     paused_until: datetime | None
@@ -147,7 +147,7 @@ TAKE_OVERDUE = Statement(
 
 
 class LookAgainSoon(NamedTuple):
-    ids: list[UUID]
+    ids: list[PostId]
 
 
 LOOK_AGAIN_SOON = Statement(
@@ -167,12 +167,12 @@ class TakeLost(NamedTuple):
 
 
 class TakeLostRow(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
     number: int
     progress: dict[str, Any] | None
     accepted: bool
-    post_id: UUID
+    post_id: PostId
     sent: bool
     doubt_seconds: float | None
     attempt_seconds: float
@@ -203,7 +203,7 @@ TAKE_LOST = Statement(
 
 
 class LostParts(NamedTuple):
-    ids: list[UUID]
+    ids: list[PostId]
 
 
 LOST_PARTS = Statement(
@@ -229,11 +229,11 @@ class TakeWaiting(NamedTuple):
 
 
 class TakeWaitingRow(NamedTuple):
-    attempt_id: UUID
+    attempt_id: AttemptId
     step: int
-    id: UUID
+    id: PostId
     revision: int
-    organization_id: UUID
+    organization_id: OrganizationId
 
 
 TAKE_WAITING = Statement(
@@ -260,9 +260,9 @@ class TakeStagings(NamedTuple):
 
 
 class TakeStagingsRow(NamedTuple):
-    id: UUID
+    id: PostId
     revision: int
-    organization_id: UUID
+    organization_id: OrganizationId
 
 
 # The lease of a dead process stays expired, because the next process claims by it. `updated_at` is moved instead, so that each
@@ -297,11 +297,11 @@ class AdoptLate(NamedTuple):
 
 
 class AdoptLateRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
-    root_id: UUID
+    id: PostId
+    organization_id: OrganizationId
+    root_id: PostId
     generation: int
-    messages: list[UUID]
+    messages: list[DeliveryId]
 
 
 # A process returned with a release after its lease. Its part is published, unless another process has the part right now, or

@@ -8,12 +8,12 @@ Source: developer.mozilla.org, "Set-Cookie", section "Cookie prefixes", read 202
 """
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from fastapi import Request, Response
 
 from shared.core import clock
 from shared.core.config import settings
+from shared.core.ids import MemberId, OrganizationId
 from shared.identity.sessions import SessionTokens
 
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
@@ -76,12 +76,12 @@ def removed(name: str) -> str:
     return answer.headers["set-cookie"]
 
 
-def choose_organization(response: Response, organization_id: UUID) -> None:
+def choose_organization(response: Response, organization_id: OrganizationId) -> None:
     """Set the selected organization."""
     _set(response, ORGANIZATION, str(organization_id), _YEAR)
 
 
-def impersonate(response: Response, member_id: UUID | None) -> None:
+def impersonate(response: Response, member_id: MemberId | None) -> None:
     """Set or remove the impersonated member."""
     if member_id is None:
         _clear(response, IMPERSONATE)

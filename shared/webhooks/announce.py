@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from shared.aws import queues
 from shared.aws.queues import MAX_DELAY_SECONDS, Message
 from shared.core.config import settings
+from shared.core.ids import DeliveryId, OrganizationId
 from shared.db.session import after_commit
 from shared.db.statement import Sql, sql
 
@@ -56,7 +57,7 @@ def messages_of_events() -> Sql:
 
 
 def send_after_commit(
-    session: Session, organization_id: UUID, delivery_ids: Sequence[UUID] | None
+    session: Session, organization_id: OrganizationId, delivery_ids: Sequence[DeliveryId] | None
 ) -> None:
     """Put messages on the queue once the transaction has committed. Reconcile finds those that are lost."""
     if delivery_ids:
@@ -64,7 +65,9 @@ def send_after_commit(
         after_commit(session, lambda: send(organization_id, ids))
 
 
-def send(organization_id: UUID, delivery_ids: Sequence[UUID], *, delay_seconds: int = 0) -> None:
+def send(
+    organization_id: OrganizationId, delivery_ids: Sequence[DeliveryId], *, delay_seconds: int = 0
+) -> None:
     """Queue deliveries. Many are sent as a few messages that list them, so that a request does not wait for each."""
     if len(delivery_ids) > _AT_ONCE and not delay_seconds:
         pages = range(0, len(delivery_ids), _IDS_A_MESSAGE)
@@ -79,8 +82,8 @@ def send(organization_id: UUID, delivery_ids: Sequence[UUID], *, delay_seconds: 
 
 def spread(listed: Mapping[str, Any]) -> None:
     """Queue a message for each delivery that a message lists. Duplicates are harmless: only one is sent."""
-    organization_id = UUID(listed["organizationId"])
-    ids = [UUID(one) for one in listed[_IDS]]
+    organization_id = OrganizationId(UUID(listed["organizationId"]))
+    ids = [DeliveryId(UUID(one)) for one in listed[_IDS]]
     queues.send(settings().webhooks_queue_url, [_message(organization_id, one, 0) for one in ids])
 
 
@@ -89,7 +92,7 @@ def is_list(body: Mapping[str, Any]) -> bool:
     return _IDS in body
 
 
-def send_all(due: Sequence[tuple[UUID, UUID]]) -> None:
+def send_all(due: Sequence[tuple[OrganizationId, DeliveryId]]) -> None:
     """Put messages of many organizations on the queue: pairs of organization and delivery."""
     queues.send(settings().webhooks_queue_url, [_message(*each, 0) for each in due])
 
@@ -99,11 +102,13 @@ def fits_a_queue(delay_seconds: float) -> bool:
     return delay_seconds <= MAX_DELAY_SECONDS
 
 
-def _list_of(organization_id: UUID, delivery_ids: Sequence[UUID]) -> Message:
+def _list_of(organization_id: OrganizationId, delivery_ids: Sequence[DeliveryId]) -> Message:
     body = {"organizationId": str(organization_id), _IDS: [str(one) for one in delivery_ids]}
     return Message(body, tenant=str(organization_id))
 
 
-def _message(organization_id: UUID, delivery_id: UUID, delay_seconds: int) -> Message:
+def _message(
+    organization_id: OrganizationId, delivery_id: DeliveryId, delay_seconds: int
+) -> Message:
     body = {"deliveryId": str(delivery_id)}
     return Message(body, delay_seconds=delay_seconds, tenant=str(organization_id))

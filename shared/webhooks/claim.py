@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.core.ids import DeliveryId, EventId, OrganizationId, WebhookId
 from shared.webhooks import delivery_queries as queries
 
 CROWDED = (
@@ -27,14 +27,14 @@ class Bounds:
 class Claimed:
     """A message that only this process sends now. Secrets are sealed, newest first."""
 
-    id: UUID
-    organization_id: UUID
-    webhook_id: UUID
+    id: DeliveryId
+    organization_id: OrganizationId
+    webhook_id: WebhookId
     webhook_name: str
     url: str
     secrets: tuple[bytes, ...]
     event: str
-    event_id: UUID
+    event_id: EventId
     body: list[dict[str, Any]]
     tries: int
 
@@ -43,12 +43,12 @@ class Claimed:
 class Crowded:
     """A message over a limit of its organization. It waits for `turn` without using up a try."""
 
-    organization_id: UUID
+    organization_id: OrganizationId
     turn: timedelta
 
 
 def claim_delivery(
-    session: Session, delivery_id: UUID, bounds: Bounds, *, lease: timedelta, most_tries: int
+    session: Session, delivery_id: DeliveryId, bounds: Bounds, *, lease: timedelta, most_tries: int
 ) -> Claimed | Crowded | None:
     """Claim a due message. None: it is not due, another process has it, or its webhook was deleted."""
     row = queries.CLAIM.find(

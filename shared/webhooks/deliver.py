@@ -7,7 +7,6 @@ message is sent again with the same id.
 import math
 import time
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -15,7 +14,7 @@ from shared.aws.keys import open_sealed
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import Unavailable
-from shared.core.ids import OrganizationId
+from shared.core.ids import DeliveryId
 from shared.core.log import log
 from shared.db.session import after_commit, run
 from shared.notifications.models import NotificationKind
@@ -39,7 +38,7 @@ class NoTimeLeft(Unavailable):
     """The function would be stopped before the receiver's timeout; the message is received again."""
 
 
-def deliver(delivery_id: UUID, *, deadline: float) -> None:
+def deliver(delivery_id: DeliveryId, *, deadline: float) -> None:
     """Send a due message; do nothing if it is not due or was sent. `deadline` is a `time.monotonic()` value.
 
     Raises:
@@ -58,7 +57,7 @@ def deliver(delivery_id: UUID, *, deadline: float) -> None:
     run(lambda session: _record(session, claimed, answer))
 
 
-def _claim(session: Session, delivery_id: UUID) -> Claimed | Crowded | None:
+def _claim(session: Session, delivery_id: DeliveryId) -> Claimed | Crowded | None:
     bounds = Bounds(
         settings().webhooks_at_once_per_organization, settings().webhooks_at_once_per_host
     )
@@ -133,7 +132,7 @@ def _delay_seconds(pause: timedelta) -> int:
 
 def _give_up(session: Session, claimed: Claimed, answer: Answer) -> None:
     """Fail the waiting messages of a webhook that was just disabled, and notify the members."""
-    organization_id = OrganizationId(claimed.organization_id)
+    organization_id = claimed.organization_id
     END_WAITING_DELIVERIES.run(
         session, organization_id=organization_id, webhook_id=claimed.webhook_id, error=_NOT_SENT
     )

@@ -1,13 +1,13 @@
 """Which statements claim the messages to webhooks, record their tries and find those that are due? Of all organizations."""
 
 from typing import Any, NamedTuple
-from uuid import UUID
 
+from shared.core.ids import DeliveryId, EventId, OrganizationId, WebhookId
 from shared.db.statement import NoRow, Statement, sql
 
 
 class Claim(NamedTuple):
-    delivery_id: UUID
+    delivery_id: DeliveryId
     lease_seconds: float
     most_tries: int
     most_per_organization: int
@@ -18,16 +18,16 @@ class Claim(NamedTuple):
 class ClaimRow(NamedTuple):
     """The claimed columns are null if `is_crowded`; otherwise `turn_seconds` is."""
 
-    id: UUID
-    organization_id: UUID
+    id: DeliveryId
+    organization_id: OrganizationId
     webhook_name: str
     url: str
     secret: bytes
     previous_secret: bytes | None
     is_crowded: bool
-    webhook_id: UUID
+    webhook_id: WebhookId
     event: str
-    event_id: UUID
+    event_id: EventId
     tries: int
     body: list[dict[str, Any]]
     turn_seconds: float
@@ -92,7 +92,7 @@ One statement, so that the lock on the message is held while the limit is counte
 
 
 class Taken(NamedTuple):
-    delivery_id: UUID
+    delivery_id: DeliveryId
     status: int | None
     text: str | None
 
@@ -122,7 +122,7 @@ class Failed(NamedTuple):
     `counts`: it says something about the webhook; `gone`: the receiver wants no more messages.
     """
 
-    delivery_id: UUID
+    delivery_id: DeliveryId
     tries: int
     error: str
     status: int | None
@@ -183,8 +183,8 @@ class DuePage(NamedTuple):
 
 
 class DueRow(NamedTuple):
-    id: UUID
-    organization_id: UUID
+    id: DeliveryId
+    organization_id: OrganizationId
     goes_on: bool
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from shared.aws.keys import seal
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import ChannelId, DeliveryId, EventId, OrganizationId, WebhookId, new_id
 from shared.core.page import read_cursor, write_cursor
 from shared.db.session import read_only, unit_of_work
 from shared.db.statement import to_json
@@ -39,7 +39,9 @@ from shared.webhooks.schemas import (
 )
 from shared.webhooks.signing import new_signing_secret
 
-UnknownChannels: TypeAlias = Callable[[Session, OrganizationId, Sequence[UUID]], set[UUID]]
+UnknownChannels: TypeAlias = Callable[
+    [Session, OrganizationId, Sequence[ChannelId]], set[ChannelId]
+]
 """Returns the ids that are not the organization's channels. Channels are a higher feature, so callers pass it in."""
 
 MOST_WEBHOOKS = 50  # each receives every post, so this limits the messages of one post
@@ -69,7 +71,9 @@ def list_webhooks(session: Session, organization_id: OrganizationId) -> list[Web
     return [_out(row) for row in queries.LIST_WEBHOOKS.all(session, organization_id)]
 
 
-def get_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> WebhookOut:
+def get_webhook(
+    session: Session, organization_id: OrganizationId, webhook_id: WebhookId
+) -> WebhookOut:
     """Return a webhook.
 
     Raises:
@@ -98,7 +102,7 @@ def add_webhook(
         row = queries.ADD_WEBHOOK.one(
             session,
             organization_id=organization_id,
-            webhook_id=new_id(),
+            webhook_id=WebhookId(new_id()),
             name=wanted.name,
             url=wanted.url,
             secret=sealed,
@@ -111,7 +115,7 @@ def add_webhook(
 def change_webhook(
     session: Session,
     organization_id: OrganizationId,
-    webhook_id: UUID,
+    webhook_id: WebhookId,
     wanted: WebhookEdit,
     *,
     unknown_channels: UnknownChannels,
@@ -145,7 +149,7 @@ def change_webhook(
     return _out(row)
 
 
-def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookMade:
+def rotate_secret(organization_id: OrganizationId, webhook_id: WebhookId) -> WebhookMade:
     """Give a webhook a new secret. For a day, the old one signs too.
 
     Raises:
@@ -166,7 +170,9 @@ def rotate_secret(organization_id: OrganizationId, webhook_id: UUID) -> WebhookM
     return _made(_found(row), secret)
 
 
-def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
+def remove_webhook(
+    session: Session, organization_id: OrganizationId, webhook_id: WebhookId
+) -> None:
     """Delete a webhook and its secrets. Unsent messages are dropped.
 
     Raises:
@@ -177,7 +183,9 @@ def remove_webhook(session: Session, organization_id: OrganizationId, webhook_id
     _end_waiting(session, organization_id, webhook_id)
 
 
-def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> DeliveryOut:
+def send_test(
+    session: Session, organization_id: OrganizationId, webhook_id: WebhookId
+) -> DeliveryOut:
     """Send a message that looks like that of a published post, once. The log shows the outcome.
 
     Raises:
@@ -187,7 +195,7 @@ def send_test(session: Session, organization_id: OrganizationId, webhook_id: UUI
     webhook = _found(queries.FIND_WEBHOOK.find(session, organization_id, webhook_id))
     if webhook.disabled_at:
         raise WebhookIsDisabled
-    return _send(session, organization_id, webhook_id, TEST_EVENT, new_id(), _TEST_BODY)
+    return _send(session, organization_id, webhook_id, TEST_EVENT, EventId(new_id()), _TEST_BODY)
 
 
 def try_address(url: str, body: Any) -> AddressTried:
@@ -202,7 +210,10 @@ def try_address(url: str, body: Any) -> AddressTried:
 
 
 def redeliver(
-    session: Session, organization_id: OrganizationId, webhook_id: UUID, delivery_id: UUID
+    session: Session,
+    organization_id: OrganizationId,
+    webhook_id: WebhookId,
+    delivery_id: DeliveryId,
 ) -> DeliveryOut:
     """Send a delivery again, as a new delivery with the same event id.
 
@@ -224,7 +235,7 @@ def redeliver(
 def list_deliveries(
     session: Session,
     organization_id: OrganizationId,
-    webhook_id: UUID,
+    webhook_id: WebhookId,
     *,
     cursor: str | None,
     limit: int,
@@ -256,23 +267,23 @@ def list_deliveries(
     )
 
 
-def _end_waiting(session: Session, organization_id: OrganizationId, webhook_id: UUID) -> None:
+def _end_waiting(session: Session, organization_id: OrganizationId, webhook_id: WebhookId) -> None:
     queries.END_WAITING_DELIVERIES.run(session, organization_id, webhook_id, error=_NOT_SENT)
 
 
 def _send(
     session: Session,
     organization_id: OrganizationId,
-    webhook_id: UUID,
+    webhook_id: WebhookId,
     event: str,
-    event_id: UUID,
+    event_id: EventId,
     body: list[dict[str, Any]],
 ) -> DeliveryOut:
     row = queries.ADD_DELIVERY.one(
         session,
         organization_id=organization_id,
         webhook_id=webhook_id,
-        delivery_id=new_id(),
+        delivery_id=DeliveryId(new_id()),
         event=event,
         event_id=event_id,
         body=to_json(body),
@@ -325,14 +336,16 @@ def _made(row: WebhookRow, secret: str) -> WebhookMade:
 def _fields_of(row: WebhookRow) -> dict[str, Any]:
     values = row._asdict()
     channel_ids = values.pop("channel_ids")
-    values["integrations"] = [WebhookChannel(id=UUID(channel_id)) for channel_id in channel_ids]
+    values["integrations"] = [
+        WebhookChannel(id=ChannelId(UUID(channel_id))) for channel_id in channel_ids
+    ]
     return values | {"disabled": row.disabled_at is not None}
 
 
-def _read(cursor: str) -> tuple[datetime, UUID]:
+def _read(cursor: str) -> tuple[datetime, DeliveryId]:
     created_at, delivery_id = read_cursor(cursor, parts=2)
     try:
-        return clock.as_utc(datetime.fromisoformat(created_at)), UUID(delivery_id)
+        return clock.as_utc(datetime.fromisoformat(created_at)), DeliveryId(UUID(delivery_id))
     except (ValueError, OverflowError) as error:
         problem = FieldProblem(
             "cursor", "invalid", "This cursor is not valid. Use `nextCursor` from an earlier page."

@@ -1,6 +1,5 @@
 """The tables of webhooks and of their deliveries."""
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from sqlalchemy import Computed, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import new_id
+from shared.core.ids import DeliveryId, EventId, OrganizationId, WebhookId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -55,8 +54,8 @@ class Webhook(Timestamps, SoftDelete, Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[WebhookId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     name: Mapped[str]
@@ -82,8 +81,8 @@ class WebhookBody(Base):
     __tablename__ = "webhook_bodies"
     __table_args__ = (Index("ix_webhook_bodies_kept_until", "kept_until"),)
 
-    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    event_id: Mapped[EventId] = mapped_column(primary_key=True)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     body: Mapped[list[dict[str, Any]]]
@@ -116,13 +115,13 @@ class WebhookDelivery(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    organization_id: Mapped[uuid.UUID] = mapped_column(
+    id: Mapped[DeliveryId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    webhook_id: Mapped[WebhookId] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     event: Mapped[str]
-    event_id: Mapped[uuid.UUID]
+    event_id: Mapped[EventId]
     body: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default=text("'[]'"))
     state: Mapped[DeliveryState] = mapped_column(
         text_enum(DeliveryState), server_default=text("'waiting'")

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import DeliveryId, EventId, OrganizationId, WebhookId
 from shared.db.statement import Json, NoRow, Statement, sql
 from shared.webhooks.announce import body_kept_until
 
@@ -16,11 +15,11 @@ class OfOrganization(NamedTuple):
 
 class OfWebhook(NamedTuple):
     organization_id: OrganizationId
-    webhook_id: UUID
+    webhook_id: WebhookId
 
 
 class WebhookRow(NamedTuple):
-    id: UUID
+    id: WebhookId
     name: str
     url: str
     events: list[str]
@@ -85,7 +84,7 @@ COUNT_WEBHOOKS = Statement(
 
 class NewWebhook(NamedTuple):
     organization_id: OrganizationId
-    webhook_id: UUID
+    webhook_id: WebhookId
     name: str
     url: str
     secret: bytes
@@ -114,7 +113,7 @@ class WebhookChanges(NamedTuple):
     """`changes`: the columns to change, with their values. `disabled` None: it stays as it is."""
 
     organization_id: OrganizationId
-    webhook_id: UUID
+    webhook_id: WebhookId
     changes: Json
     disabled: bool | None
     reason: str
@@ -145,7 +144,7 @@ CHANGE_WEBHOOK = Statement(
 
 class NewSecret(NamedTuple):
     organization_id: OrganizationId
-    webhook_id: UUID
+    webhook_id: WebhookId
     secret: bytes
     old_signs_seconds: float
 
@@ -183,9 +182,9 @@ DELETE_WEBHOOK = Statement(
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    id: UUID
+    id: DeliveryId
     event: str
-    event_id: UUID
+    event_id: EventId
     state: str
     tries: int
     next_at: datetime | None
@@ -201,9 +200,9 @@ class Log(NamedTuple):
     """The page begins before a position, or with the newest."""
 
     organization_id: OrganizationId
-    webhook_id: UUID
+    webhook_id: WebhookId
     before_time: datetime | None
-    before_id: UUID | None
+    before_id: DeliveryId | None
     limit: int
 
 
@@ -242,13 +241,13 @@ LIST_DELIVERIES = Statement(
 
 class OneDelivery(NamedTuple):
     organization_id: OrganizationId
-    webhook_id: UUID
-    delivery_id: UUID
+    webhook_id: WebhookId
+    delivery_id: DeliveryId
 
 
 class FoundDelivery(NamedTuple):
     event: str
-    event_id: UUID
+    event_id: EventId
     state: str
     body: list[dict[str, Any]]
     disabled: bool
@@ -271,10 +270,10 @@ FIND_DELIVERY = Statement(
 
 class NewDelivery(NamedTuple):
     organization_id: OrganizationId
-    webhook_id: UUID
-    delivery_id: UUID
+    webhook_id: WebhookId
+    delivery_id: DeliveryId
     event: str
-    event_id: UUID
+    event_id: EventId
     body: Json
 
 
@@ -303,7 +302,7 @@ ADD_DELIVERY = Statement(
 
 class Undeliverable(NamedTuple):
     organization_id: OrganizationId
-    webhook_id: UUID
+    webhook_id: WebhookId
     error: str
 
 

@@ -1,10 +1,10 @@
 """Request and response schemas of webhooks."""
 
 from typing import Any
-from uuid import UUID
 
 from pydantic import Field
 
+from shared.core.ids import ChannelId, DeliveryId, EventId, WebhookId
 from shared.core.wire import RequestModel, VisibleName, WireModel, WireTime
 from shared.webhooks.address import WebhookUrl
 from shared.webhooks.models import DeliveryState, Event
@@ -14,7 +14,7 @@ _CHANNELS = "Channels whose posts it receives; an empty list means all."
 
 
 class WebhookChannel(WireModel):
-    id: UUID
+    id: ChannelId
 
 
 class WebhookIn(RequestModel):
@@ -44,7 +44,7 @@ class WebhookEdit(RequestModel):
 class WebhookEditById(WebhookEdit):
     """The same with the id in the body, for existing programs."""
 
-    id: UUID
+    id: WebhookId
 
 
 class AddressTried(WireModel):
@@ -57,7 +57,7 @@ class AddressTried(WireModel):
 
 
 class WebhookOut(WireModel):
-    id: UUID
+    id: WebhookId
     name: str
     url: str
     events: list[Event]
@@ -80,15 +80,15 @@ class WebhookMade(WebhookOut):
 
 
 class WebhookRemoved(WireModel):
-    id: UUID
+    id: WebhookId
 
 
 class DeliveryOut(WireModel):
     """`eventId` is the header `webhook-id`: the same in every try and in a redelivery."""
 
-    id: UUID
+    id: DeliveryId
     event: str = Field(examples=["post.published"])
-    event_id: UUID
+    event_id: EventId
     state: DeliveryState
     tries: int
     next_at: WireTime | None = Field(description="When it is sent next.")

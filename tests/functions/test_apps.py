@@ -89,7 +89,7 @@ class AProgram:
 
 def an_app(session: Session, organization: Organization, **changes: Any) -> AProgram:
     values = {"name": "Newsroom", "description": "Writes news.", "redirect_url": BACK} | changes
-    made = manage.make_app(session, OrganizationId(organization.id), AppIn(**values))
+    made = manage.make_app(session, organization.id, AppIn(**values))
     return AProgram(made.client_id, made.client_secret, made.redirect_url)
 
 
@@ -722,7 +722,7 @@ class TestSingleUse:
                 holder.execute(text("select 1 from oauth_codes for update"))
                 asked = pool.submit(exchange_alone, program, code)
                 wait_for_waiting(holder, 1)
-                deleted = pool.submit(delete_alone, OrganizationId(organization.id))
+                deleted = pool.submit(delete_alone, organization.id)
                 wait_for_waiting(holder, 2)
             token = asked.result()["access_token"]
             deleted.result()

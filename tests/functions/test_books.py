@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -19,6 +18,7 @@ from sqlalchemy import text
 from functions.dead_letter import app as dead_letter
 from functions.publish import app as publish
 from functions.stage import app as stage
+from shared.core.ids import PostId
 from tests.fakes.platform import refuse
 from tests.functions.test_publish import Context
 from tests.shared.publishing import world as world_module
@@ -48,7 +48,7 @@ class Unreliable:
     def work_off(self, held: Held) -> None:
         self._first(lambda: self._deliver(held))
 
-    def prepare(self, part_id: UUID, revision: int) -> None:
+    def prepare(self, part_id: PostId, revision: int) -> None:
         firing = {"partId": str(part_id), "revision": revision}
         self._first(lambda: publish.prepare(firing, Context()))
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from functions.dead_letter import app as dead_letter
 from functions.deliver_webhooks.app import handler
 from shared.aws import keys
+from shared.core.ids import OrganizationId
 from shared.organizations.models import Organization
 from shared.publishing.run import publish_due
 from shared.webhooks.models import DeliveryState, WebhookDelivery
@@ -115,7 +116,7 @@ def world(
     keys._sealer.cache_clear()
 
 
-def listen(world: World, organization_id: UUID, **columns: Any) -> None:
+def listen(world: World, organization_id: OrganizationId, **columns: Any) -> None:
     with Session(world.engine) as session, session.begin():
         organization = session.get_one(Organization, organization_id)
         a_webhook(session, organization, **columns)

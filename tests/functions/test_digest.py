@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from functions.digest.app import handler
 from shared.core import clock
-from shared.core.ids import OrganizationId
 from shared.db.session import unit_of_work
 from shared.notifications.mails import mail_now, mail_overdue
 from shared.notifications.models import NotificationKind
@@ -284,7 +283,7 @@ class TestLettersThatCannotBeBuilt:
     ) -> None:
         notify(
             session,
-            OrganizationId(member.organization_id),
+            member.organization_id,
             NotificationKind.SUCCESS,
             title="A\nB\u202e" + "x" * 900,
             content="C\x00",
@@ -299,7 +298,7 @@ class TestLettersThatCannotBeBuilt:
 def _fail(session: Session, member: Member) -> None:
     notify(
         session,
-        OrganizationId(member.organization_id),
+        member.organization_id,
         NotificationKind.FAILURE,
         title="Not published",
         content="The platform refused it.",

@@ -81,7 +81,7 @@ def world(session: Session, aws: None, configure: Configure) -> World:
     nowhere = '{"mastodon": "http://127.0.0.1:9"}'
     configure(MEDIA_BUCKET="media", PROVIDER_BASE_URLS=nowhere, LOG_LEVEL="DEBUG")
     own = Theirs(session, secret=NOBODY_MAY_LOG)
-    token = seal("token", OrganizationId(own.organization.id))
+    token = seal("token", own.organization.id)
     session.execute(update(Channel).where(Channel.id == own.channel).values(access_token=token))
     operator = a_member(session, own.organization, a_user(session, is_super_admin=True))
     return World(session, own, Theirs(session, secret="Of others"), operator)
@@ -184,7 +184,7 @@ class TestEveryOtherFunction:
                 assert line[key] == expected[key], line
 
 
-def _of_a_queue(body: Mapping[str, Any], organization_id: UUID) -> dict[str, Any]:
+def _of_a_queue(body: Mapping[str, Any], organization_id: OrganizationId) -> dict[str, Any]:
     record = {
         "messageId": "m", "body": json.dumps(body), "eventSourceARN": "arn:aws:sqs:x:1:queue",
         "attributes": {"MessageGroupId": str(organization_id)},

@@ -18,7 +18,6 @@ from shared.access.policy import Who, reaches, rule_for
 from shared.aws.keys import seal
 from shared.channels.models import Channel
 from shared.core import clock
-from shared.core.ids import OrganizationId
 from shared.db.base import Base
 from shared.organizations.models import ApiKey, Member, Role
 from shared.public_api.tools import TOOLS
@@ -80,7 +79,7 @@ def world(session: Session, aws: None, configure: Configure) -> World:
     nowhere = '{"mastodon": "http://127.0.0.1:9"}'
     configure(MEDIA_BUCKET=bucket, PROVIDER_BASE_URLS=nowhere)
     own = Theirs(session, secret="ours")
-    token = seal("token", OrganizationId(own.organization.id))
+    token = seal("token", own.organization.id)
     session.execute(update(Channel).where(Channel.id == own.channel).values(access_token=token))
     return World(session, own, Theirs(session), own.member)
 

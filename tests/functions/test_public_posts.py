@@ -18,7 +18,7 @@ from functions.public_api.app import app
 from shared.aws.keys import seal
 from shared.channels.models import Channel, Customer
 from shared.core import clock
-from shared.core.ids import new_id
+from shared.core.ids import PostId, new_id
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
 from shared.posts.models import CreationMethod, Post, PostTag, Revision, Tag
@@ -89,16 +89,16 @@ def body(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "schedule", "date": soon(), "shortLink": False, "posts": list(entries)} | more
 
 
-def created(answer: Answer) -> list[UUID]:
+def created(answer: Answer) -> list[PostId]:
     assert answer.status == 201, answer.text
-    return [UUID(one["postId"]) for one in answer.json]
+    return [PostId(UUID(one["postId"])) for one in answer.json]
 
 
-def one(session: Session, post_id: UUID) -> Post:
+def one(session: Session, post_id: PostId) -> Post:
     return session.get_one(Post, post_id, populate_existing=True)
 
 
-def parts_of(session: Session, root_id: UUID) -> list[Post]:
+def parts_of(session: Session, root_id: PostId) -> list[Post]:
     session.expire_all()
     return list(
         session.scalars(
@@ -140,7 +140,7 @@ class TestCompose:
         first, second = answer.json
         assert first == {"postId": first["postId"], "integration": str(channel.id)}
         assert second == {"postId": second["postId"], "integration": str(other.id)}
-        root, reply = parts_of(session, UUID(first["postId"]))
+        root, reply = parts_of(session, PostId(UUID(first["postId"])))
         assert (root.content, reply.content) == ("One", "Two")
         assert (root.state, root.creation_method) == (PostState.QUEUED, CreationMethod.API)
 

@@ -23,7 +23,6 @@ from local.workers import MAX_PAYLOAD_BYTES
 from shared.aws import storage
 from shared.channels.models import Channel
 from shared.core.config import settings
-from shared.core.ids import MediaId, OrganizationId
 from shared.media import receive
 from shared.media.models import Media, MediaState
 from shared.media.queries import MediaRow
@@ -331,7 +330,7 @@ class TestQuota:
         assert "of its 0.0 MB" in refused.json["message"]
         film = an_mp4(media_bytes=9 * MEBIBYTE)
         pieces = (film[at : at + MEBIBYTE] for at in range(0, len(film), MEBIBYTE))
-        owner = OrganizationId(member.organization_id)
+        owner = member.organization_id
         with pytest.raises(StorageFull):
             receive.receive(owner, pieces, announced_bytes=None, name=None, uploaded_by=None)
         assert (keys(), open_uploads()) == ([], 0)
@@ -388,7 +387,7 @@ class TestUploadTwice:
         monkeypatch.setattr(storage, "put", put_alone)
         with Session(committed) as session:
             member = a_member(session, an_organization(session))
-            organization_id = OrganizationId(member.organization_id)
+            organization_id = member.organization_id
             session.commit()
         content = a_picture()
 
@@ -480,8 +479,8 @@ class TestUploadFromUrl:
 
     def test_others_can_call_it(self, session: Session, member: Member) -> None:
         with serving(says(a_picture(".png"))) as url:
-            file = uploads.import_from_url(OrganizationId(member.organization_id), f"{url}a.png")
-        found = session.scalars(select(Media).where(Media.id == MediaId(file.id))).one()
+            file = uploads.import_from_url(member.organization_id, f"{url}a.png")
+        found = session.scalars(select(Media).where(Media.id == file.id)).one()
         assert found.state is MediaState.READY
         assert file.path == storage.public_url(found.key)
 
@@ -508,7 +507,7 @@ class TestUploadFromUrl:
 
         def upload(url: str) -> uploads.PublicMedia:
             address = uploads.FileAddress(url=f"{url}a.png")
-            organization_id = OrganizationId(member.organization_id)
+            organization_id = member.organization_id
             return uploads.upload_from_url(organization_id, address, uploaded_by=None, key="a")
 
         def overtaken(*args: Any, **options: Any) -> MediaRow:

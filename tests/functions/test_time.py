@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 from unittest import mock
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +15,7 @@ from functions.publish import app as publish
 from functions.reconcile import app as reconcile
 from functions.stage import app as stage
 from functions.token_refresh import app as token_refresh
+from shared.core.ids import PostId
 from shared.publishing.reconcile import Reconciled
 from tests.functions.test_publish import Context, event
 
@@ -49,7 +50,7 @@ class TestBatches:
         batch = messages(10)
         third = json.loads(batch["Records"][2]["body"])["partId"]
 
-        def publish_due(part_id: UUID, *_: Any, **__: Any) -> None:
+        def publish_due(part_id: PostId, *_: Any, **__: Any) -> None:
             if str(part_id) == third:
                 raise error("a mistake")
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from functions.variants.app import handler
-from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.core.ids import new_id
 from shared.media.library import get_media_files
 from shared.media.models import Media, MediaVariant
 from shared.media.pick import MediaFile, pick
@@ -84,8 +84,8 @@ def deliver(*files: Media) -> dict[str, Any]:
 
 def read(session: Session, file: Media) -> MediaFile:
     session.expire_all()
-    organization_id = OrganizationId(file.organization_id)
-    (found,) = get_media_files(session, organization_id, [MediaId(file.id)])
+    organization_id = file.organization_id
+    (found,) = get_media_files(session, organization_id, [file.id])
     return found
 
 

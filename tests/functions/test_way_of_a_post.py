@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from functions.posts.app import app
 from functions.publish import app as publish
+from shared.core.ids import PostId
 from tests.builders import a_channel, a_member, an_organization
 from tests.conftest import Configure
 from tests.functions.test_publish import Context, event
@@ -87,7 +88,7 @@ def publish_a_post(world: World, caller: Gateway, channel_id: str) -> None:
     batch = event("publish_batch")
     record = {**batch["Records"][0], "body": json.dumps(held.body)}
     assert publish.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
-    assert world.states(UUID(root["postId"])) == ["published"]
+    assert world.states(PostId(UUID(root["postId"]))) == ["published"]
 
 
 @pytest.fixture(scope="module")

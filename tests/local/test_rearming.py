@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pg8000.dbapi
 import pytest
@@ -12,6 +11,7 @@ from local import rearming
 from local.database import connect
 from local.rearming import AHEAD, Rearming
 from shared.core.config import Settings, settings
+from shared.core.ids import PostId
 from shared.db.session import unit_of_work
 from shared.posts.models import Post
 from tests.builders import a_channel, a_post, an_organization
@@ -20,7 +20,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-def armed_posts(*waits: timedelta) -> list[UUID]:
+def armed_posts(*waits: timedelta) -> list[PostId]:
     """Store posts that an earlier run armed; each is due so long from now."""
     now = datetime.now(UTC)
     with unit_of_work() as session:
@@ -31,7 +31,7 @@ def armed_posts(*waits: timedelta) -> list[UUID]:
         ]
 
 
-def unarmed() -> set[UUID]:
+def unarmed() -> set[PostId]:
     with unit_of_work() as session:
         rows = session.execute(
             text("select id from posts where armed_revision is null and enqueued_at is null")
@@ -39,7 +39,7 @@ def unarmed() -> set[UUID]:
         return set(rows.scalars())
 
 
-def arm(ids: set[UUID]) -> None:
+def arm(ids: set[PostId]) -> None:
     with unit_of_work() as session:
         session.execute(
             text("update posts set armed_revision = 1 where id = any(:ids)"), {"ids": list(ids)}
@@ -50,7 +50,7 @@ class Reconciler:
     """Arms what it finds, as reconcile does, and remembers it."""
 
     def __init__(self) -> None:
-        self.pages: list[set[UUID]] = []
+        self.pages: list[set[PostId]] = []
 
     async def __call__(self) -> None:
         found = unarmed()

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from shared.core.ids import MediaId
 from shared.media.pick import MediaFile, StoredFile, StoredVariant, pick
 from shared.providers.base import DraftPart, MediaInfo
 from shared.providers.registry import provider, specs
@@ -45,7 +46,7 @@ def stored(info: MediaInfo) -> MediaFile:
         for p in plans
     ]
     original = StoredFile("o", info.content_type, info.size_bytes, info.width, info.height)
-    return MediaFile(uuid4(), "a", original, copies, moves=info.moves, damage=info.damage)
+    return MediaFile(MediaId(uuid4()), "a", original, copies, moves=info.moves, damage=info.damage)
 
 
 def refusals(slug: str, rules: MediaRules, media: MediaInfo) -> list[str]:

@@ -9,7 +9,7 @@ from shared.apps.credentials import NewToken
 from shared.apps.device import approve_device, start_device
 from shared.apps.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
 from shared.apps.server import CODE_LIFE
-from shared.core.ids import OrganizationId, UserId, new_id
+from shared.core.ids import GrantId, new_id
 from shared.organizations.models import Member
 from tests.builders import a_member, an_organization
 
@@ -24,7 +24,7 @@ def code(session: Session, member: Member) -> bytes:
     program = OAuthApp(id=new_id(), client_id="pca_1", name="Newsroom", redirect_uris=[])
     session.add(program)
     session.flush()
-    organization_id, user_id = OrganizationId(member.organization_id), UserId(member.user_id)
+    organization_id, user_id = member.organization_id, member.user_id
     token_queries.ADD_CODE.run(
         session,
         organization_id,
@@ -40,14 +40,16 @@ def code(session: Session, member: Member) -> bytes:
 
 
 def exchange_code(session: Session, code: bytes, token: NewToken) -> token_queries.Granted | None:
-    return token_queries.EXCHANGE_CODE.find(session, new_id(), code, *token)
+    return token_queries.EXCHANGE_CODE.find(session, GrantId(new_id()), code, *token)
 
 
 def exchange_device(
     session: Session, device: bytes, token_hash: bytes
 ) -> token_queries.Granted | None:
     token = NewToken(token_hash)
-    return token_queries.EXCHANGE_DEVICE.find(session, new_id(), device, ["mcp:read"], *token)
+    return token_queries.EXCHANGE_DEVICE.find(
+        session, GrantId(new_id()), device, ["mcp:read"], *token
+    )
 
 
 def rotate(session: Session, token: NewToken) -> token_queries.Granted | None:
@@ -58,7 +60,7 @@ def rotate(session: Session, token: NewToken) -> token_queries.Granted | None:
 @pytest.fixture
 def device(session: Session, member: Member) -> bytes:
     started = start_device(session)
-    organization_id, user_id = OrganizationId(member.organization_id), UserId(member.user_id)
+    organization_id, user_id = member.organization_id, member.user_id
     approve_device(session, organization_id, user_id, started.user_code)
     return session.scalars(select(DeviceCode.device_code_hash)).one()
 

@@ -13,7 +13,7 @@ from shared.aws.clients import client
 from shared.aws.keys import open_sealed, seal
 from shared.channels.connectors import Connector
 from shared.channels.models import Channel
-from shared.core.ids import SessionId, UserId, new_id
+from shared.core.ids import SessionId, new_id
 from shared.identity.session_queries import open_session
 from shared.organizations.models import Member, Organization
 from tests.builders import a_channel
@@ -57,7 +57,7 @@ def a_connector(member: Member) -> Connector:
     session_id = SessionId(new_id())
     open_session(
         session,
-        UserId(member.user_id),
+        member.user_id,
         session_id,
         renew_hash=session_id.bytes,
         life=timedelta(days=1),

@@ -6,7 +6,6 @@ As in `tests/shared/posts/test_at_once.py`, the first runs up to its commit whil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from uuid import UUID
 
 import boto3
 import pytest
@@ -23,7 +22,7 @@ from shared.channels.customers import (
 )
 from shared.channels.schemas import ChangeCustomer
 from shared.core.errors import Conflict, InvalidInput, NotFound
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, CustomerId, OrganizationId, PostId, TagId, UserId
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.edit import edit
@@ -45,12 +44,12 @@ class Scene:
     """A channel of a customer, a queued post with a tag on it."""
 
     author: Author
-    user: UUID
-    channel: UUID
+    user: UserId
+    channel: ChannelId
     remote_id: str
-    customer: UUID
-    tag: UUID
-    root: UUID
+    customer: CustomerId
+    tag: TagId
+    root: PostId
 
     @property
     def organization(self) -> OrganizationId:
@@ -164,7 +163,7 @@ def a_scene() -> Scene:
         tag = Tag(organization_id=organization.id, name="launch", color="#2f6f4f")
         session.add(tag)
         root = a_post(session, channel, publish_at=SOON)
-        author = Author(OrganizationId(organization.id), None, Role.OWNER)
+        author = Author(organization.id, None, Role.OWNER)
         session.flush()
         ids = channel.id, channel.remote_id, customer.id, tag.id, root.id
         return Scene(author, member.user_id, *ids)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
 
 import httpx
 import pytest
@@ -38,6 +37,7 @@ from shared.channels.errors import (
 from shared.channels.models import Channel, OAuthState
 from shared.channels.token_queries import DISCONNECT
 from shared.core.errors import AppError, InvalidInput
+from shared.core.ids import ChannelId, OrganizationId
 from shared.organizations.models import Organization
 from tests.builders import a_channel, a_member, an_organization
 from tests.conftest import Configure
@@ -78,7 +78,7 @@ def connected(
     return finish(slug, begin(session, organization, slug, **wanted), "a-code")
 
 
-def row(session: Session, channel_id: UUID) -> Channel:
+def row(session: Session, channel_id: ChannelId) -> Channel:
     session.expire_all()
     return session.get_one(Channel, channel_id)
 
@@ -201,7 +201,7 @@ class TestFinish:
         mastodon(respx_mock)
         state = begin(session, an_organization(session))
 
-        def away(_plain: str, _organization_id: UUID) -> bytes:
+        def away(_plain: str, _organization_id: OrganizationId) -> bytes:
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GenerateDataKey")
 
         monkeypatch.setattr(connect, "seal", away)

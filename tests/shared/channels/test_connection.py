@@ -1,7 +1,5 @@
 """Opening a line: the tokens are the channel's own, the credentials ours, and no token shows in a log."""
 
-from uuid import UUID
-
 import httpx
 import pytest
 import respx
@@ -17,6 +15,7 @@ from shared.channels.connection import (
 from shared.channels.models import Channel
 from shared.channels.queries import OPEN, get_channel_to_open
 from shared.core.crypto import CannotOpen
+from shared.core.ids import ChannelId
 from shared.core.net import AddressRefused
 from shared.organizations.models import Organization
 from shared.providers.errors import AppMisconfigured, ChannelDisconnected
@@ -29,7 +28,7 @@ from tests.shared.channels.builders import BLUESKY, a_bluesky_channel
 pytestmark = pytest.mark.usefixtures("sealing")
 
 
-def read(session: Session, channel_id: UUID) -> OpenedChannel:
+def read(session: Session, channel_id: ChannelId) -> OpenedChannel:
     return get_channel_to_open(
         session, session.get_one(Channel, channel_id).organization_id, channel_id
     )

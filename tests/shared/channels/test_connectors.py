@@ -23,7 +23,7 @@ from shared.channels.connect import NewConnection, finish, start
 from shared.channels.connectors import Connector, may_connect
 from shared.channels.errors import MayNotConnect, NotStarted
 from shared.channels.models import Channel, OAuthState
-from shared.core.ids import SessionId, UserId, new_id
+from shared.core.ids import SessionId, new_id
 from shared.identity.session_queries import open_session
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import Member, Role
@@ -101,14 +101,14 @@ def _impersonating(session: Session, member: Member) -> Credentials:
     admin, session_id = a_user(session, is_super_admin=True), SessionId(new_id())
     open_session(
         session,
-        UserId(admin.id),
+        admin.id,
         session_id,
         renew_hash=session_id.bytes,
         life=timedelta(days=1),
         ip=None,
         user_agent=None,
     )
-    token = sign_access_token(SessionClaims(UserId(admin.id), session_id))
+    token = sign_access_token(SessionClaims(admin.id, session_id))
     return Credentials(access_token=token, impersonate=str(member.id))
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from shared.channels import queries
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.channels.queries import ChannelSummary
-from shared.core.ids import new_id
+from shared.core.ids import ChannelId, new_id
 from tests.builders import a_channel, an_organization
 from tests.counting import count_statements
 
@@ -29,7 +29,7 @@ class TestGetChannels:
         wrong = {
             a_channel(session, an_organization(session)).id,
             a_channel(session, organization, deleted_at=func.now()).id,
-            new_id(),
+            ChannelId(new_id()),
         }
         with pytest.raises(ChannelsNotFound) as error:
             queries.get_channels(session, organization.id, [ours, *wrong])

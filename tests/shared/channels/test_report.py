@@ -10,6 +10,7 @@ from shared.channels.errors import PlatformRefused
 from shared.channels.models import ChannelReport
 from shared.channels.report import find_report, keep_report, read_report
 from shared.channels.sweep import delete_expired_reports
+from shared.core.ids import ChannelId
 from shared.providers.base import Series
 from tests.builders import an_organization
 from tests.conftest import Configure
@@ -23,15 +24,19 @@ TOLD = [
 
 class TestKeep:
     def test_comes_back_as_it_was(self, session: Session) -> None:
-        mine, theirs, subject = an_organization(session).id, an_organization(session).id, uuid4()
+        mine, theirs, subject = (
+            an_organization(session).id,
+            an_organization(session).id,
+            ChannelId(uuid4()),
+        )
         keep_report(session, mine, subject, 7, TOLD)
         assert find_report(session, mine, subject, 7) == TOLD
         assert find_report(session, mine, subject, 30) is None
-        assert find_report(session, mine, uuid4(), 7) is None
+        assert find_report(session, mine, ChannelId(uuid4()), 7) is None
         assert find_report(session, theirs, subject, 7) is None
 
     def test_the_later_takes_the_place_of_the_earlier(self, session: Session) -> None:
-        mine, subject = an_organization(session).id, uuid4()
+        mine, subject = an_organization(session).id, ChannelId(uuid4())
         keep_report(session, mine, subject, 7, TOLD)
         session.execute(update(ChannelReport).values(expires_at=func.now()))
         assert find_report(session, mine, subject, 7) is None
@@ -39,7 +44,7 @@ class TestKeep:
         assert find_report(session, mine, subject, 7) == []
 
     def test_is_deleted_when_it_is_over(self, session: Session) -> None:
-        mine, over, alive = an_organization(session).id, uuid4(), uuid4()
+        mine, over, alive = an_organization(session).id, ChannelId(uuid4()), ChannelId(uuid4())
         keep_report(session, mine, over, 7, TOLD)
         session.execute(update(ChannelReport).values(expires_at=func.now()))
         keep_report(session, mine, alive, 7, TOLD)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
 
 import httpx
 import pytest
@@ -24,6 +23,7 @@ from shared.channels.errors import (
     PlatformSilent,
 )
 from shared.channels.models import Channel
+from shared.core.ids import ChannelId
 from shared.notifications.models import Notification, NotificationKind
 from shared.organizations.models import Member, Role
 from tests.builders import a_member, a_user, an_organization
@@ -53,7 +53,10 @@ def member(session: Session) -> Member:
 
 
 def by_form(
-    member: Member, fields: Mapping[str, str] = BLUESKY_FIELDS, *, reconnects: UUID | None = None
+    member: Member,
+    fields: Mapping[str, str] = BLUESKY_FIELDS,
+    *,
+    reconnects: ChannelId | None = None,
 ) -> Finished:
     return connect.connect_by_form(
         a_connector(member),
@@ -64,13 +67,13 @@ def by_form(
     )
 
 
-def begin(member: Member, slug: str, *, reconnects: UUID | None = None) -> str:
+def begin(member: Member, slug: str, *, reconnects: ChannelId | None = None) -> str:
     wanted = NewConnection(zone="UTC", reconnects=str(reconnects) if reconnects else None)
     url = start(a_connector(member), slug, wanted)
     return parse_qs(urlsplit(url).query)["state"][0]
 
 
-def access_of(session: Session, channel_id: UUID) -> tuple[str, str]:
+def access_of(session: Session, channel_id: ChannelId) -> tuple[str, str]:
     session.expire_all()
     channel = session.get_one(Channel, channel_id)
     return opened(channel, "access_token"), json.loads(opened(channel, "details"))["base"]

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn
-from uuid import UUID
 
 import httpx
 import pytest
@@ -33,7 +32,7 @@ from shared.channels.tokens import (
     refresh_tokens,
 )
 from shared.core import clock, crypto
-from shared.core.ids import new_id
+from shared.core.ids import ChannelId, OrganizationId, new_id
 from shared.db.insist import insist
 from shared.notifications.models import Notification
 from shared.providers.errors import PlatformUnavailable
@@ -253,7 +252,7 @@ class TestRefreshTokens:
         elif gone == "foreign":
             organization_id = an_organization(session).id
         else:
-            channel_id = new_id()
+            channel_id = ChannelId(new_id())
         with pytest.raises(ChannelNotFound):
             refresh_tokens(organization_id, channel_id, sent_version=1)
 
@@ -332,8 +331,8 @@ class TestKeyService:
 
     def test_a_key_is_not_kept_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Finding 8.4: a key service that stays away is an error in the end."""
-        keys.seal("one", new_id())
-        organization_id = new_id()
+        keys.seal("one", OrganizationId(new_id()))
+        organization_id = OrganizationId(new_id())
         keys.seal("one", organization_id)
         monkeypatch.setattr(keys.KmsKeys, "new_key", self.throttled)
         monkeypatch.setattr(crypto, "_KEPT_SECONDS", 0.0)
@@ -456,7 +455,9 @@ class TestStoring:
 class TestTwoAtOnce:
     """Real threads on real connections: the platform's answer is held back until both have tried to claim."""
 
-    def run_two(self, engine: Engine, work: Callable[[UUID, UUID], Any]) -> list[Any]:
+    def run_two(
+        self, engine: Engine, work: Callable[[OrganizationId, ChannelId], Any]
+    ) -> list[Any]:
         with Session(engine) as session, session.begin():
             channel = a_bluesky_channel(session, an_organization(session))
             ids = channel.organization_id, channel.id
@@ -479,7 +480,7 @@ class TestTwoAtOnce:
 
         respx_mock.post(REFRESH).mock(side_effect=slow)
 
-        def work(organization_id: UUID, channel_id: UUID) -> Any:
+        def work(organization_id: OrganizationId, channel_id: ChannelId) -> Any:
             outcome = refresh_tokens(organization_id, channel_id, sent_version=1)
             turned_away.set()
             return outcome
@@ -499,7 +500,7 @@ class TestTwoAtOnce:
 
         respx_mock.post(REFRESH).mock(side_effect=slow)
 
-        def work(organization_id: UUID, channel_id: UUID) -> Any:
+        def work(organization_id: OrganizationId, channel_id: ChannelId) -> Any:
             for _ in range(100):
                 outcome = refresh_tokens(organization_id, channel_id, sent_version=1)
                 if not isinstance(outcome, RefreshingElsewhere):

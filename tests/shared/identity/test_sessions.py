@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session as DbSession
 
-from shared.core.ids import UserId
 from shared.db.session import read_only, unit_of_work
 from shared.identity import sessions
 from shared.identity.models import Session
@@ -23,7 +22,7 @@ def _secret(aws: None) -> None:
 
 def test_one_rotates_and_the_other_gets_an_access_token(committed: Engine) -> None:
     with unit_of_work() as session:
-        user_id = UserId(a_user(session).id)
+        user_id = a_user(session).id
         renew = sessions.open_session(session, user_id, Device()).renew or ""
     together = Barrier(2)
 

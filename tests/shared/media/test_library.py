@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.core.ids import MediaId, new_id
 from shared.media.library import get_media_files
 from shared.media.models import MediaState, MediaVariant
 from shared.media.queries import MARK_DELETED
@@ -22,9 +22,9 @@ class TestGetMediaFiles:
             for name in ("one", "two")
         )  # fmt: skip
         session.flush()
-        ids = [MediaId(plain.id), MediaId(copied.id), MediaId(new_id())]
+        ids = [plain.id, copied.id, MediaId(new_id())]
         with count_statements() as cost:
-            files = get_media_files(session, OrganizationId(organization.id), ids)
+            files = get_media_files(session, organization.id, ids)
         assert cost.statements == 1
         found = {file.id: file for file in files}
         assert set(found) == {plain.id, copied.id}
@@ -33,15 +33,15 @@ class TestGetMediaFiles:
 
     def test_deleted_files_are_marked_and_unfinished_ones_left_out(self, session: Session) -> None:
         organization = an_organization(session)
-        organization_id = OrganizationId(organization.id)
+        organization_id = organization.id
         deleted = a_media(session, organization)
         MARK_DELETED.run(session, organization_id, deleted.id, MediaState.READY)
         unfinished = a_media(session, organization, state=MediaState.UPLOADING)
-        ids = [MediaId(deleted.id), MediaId(unfinished.id)]
+        ids = [deleted.id, unfinished.id]
         (file,) = get_media_files(session, organization_id, ids)
         assert (file.id, file.is_deleted) == (deleted.id, True)
 
     def test_files_of_others_are_left_out(self, session: Session) -> None:
         file = a_media(session, an_organization(session))
-        other = OrganizationId(an_organization(session).id)
-        assert get_media_files(session, other, [MediaId(file.id)]) == []
+        other = an_organization(session).id
+        assert get_media_files(session, other, [file.id]) == []

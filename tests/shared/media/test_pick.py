@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from shared.core.ids import MediaId
 from shared.media.pick import MediaFile, StoredFile, StoredVariant, pick, pick_spare
 from shared.providers.registry import provider
 from shared.providers.spec import ImageRules, MediaRules, VideoRules
@@ -14,7 +15,7 @@ FILM = StoredFile("film", "video/mp4", 90_000_000, 1_920, 1_080, 30_000)
 
 
 def a_file(original: StoredFile, *variants: StoredVariant) -> MediaFile:
-    return MediaFile(uuid.uuid4(), "name", original, variants)
+    return MediaFile(MediaId(uuid.uuid4()), "name", original, variants)
 
 
 def images(**rules: object) -> MediaRules:

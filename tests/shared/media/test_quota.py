@@ -20,7 +20,7 @@ from tests.shared.media.storage import make_storage
 
 @pytest.fixture
 def owner(session: Session) -> OrganizationId:
-    return OrganizationId(an_organization(session).id)
+    return an_organization(session).id
 
 
 def stored(session: Session, owner: OrganizationId, size: int, **columns: object) -> None:
@@ -74,7 +74,7 @@ def test_uploads_that_begin_at_once_are_counted_one_after_the_other(
     """Finding 2.18: eight at once, of which five fit."""
     make_storage(configure, MEDIA_QUOTA_BYTES=5_000, DATABASE_POOL_SIZE=8)
     with Session(committed) as session, session.begin():
-        owner = OrganizationId(an_organization(session).id)
+        owner = an_organization(session).id
 
     def begin(_number: int) -> bool:
         try:

@@ -15,7 +15,7 @@ ONCE = RequestKey("POST /posts", "key", b"body")
 
 @pytest.fixture
 def organization_id(session: Session) -> OrganizationId:
-    return OrganizationId(an_organization(session).id)
+    return an_organization(session).id
 
 
 def answer_once(session: Session, organization_id: OrganizationId) -> None:
@@ -35,7 +35,7 @@ class TestKey:
         self, session: Session, organization_id: OrganizationId
     ) -> None:
         answer_once(session, organization_id)
-        other = OrganizationId(an_organization(session).id)
+        other = an_organization(session).id
         elsewhere = RequestKey("POST /media", ONCE.key, b"other body")
         assert find_answer(session, other, ONCE) is None
         assert earlier_answer(session, other, ONCE) is None

@@ -117,7 +117,7 @@ class TestLimits:
         monkeypatch.setattr(limit.module, limit.constant, 2)
         with Session(committed) as session, session.begin():
             member = a_member(session, an_organization(session))
-            ids = OrganizationId(member.organization_id), UserId(member.user_id)
+            ids = member.organization_id, member.user_id
         limit.add(*ids, 0)
 
         hold = FirstHeldBack(committed, AT_ONCE - 1)

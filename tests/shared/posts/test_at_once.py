@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
 
 import boto3
 import pytest
@@ -20,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from shared.core.errors import AppError, Conflict, InvalidInput, NotFound
-from shared.core.ids import OrganizationId, new_id
+from shared.core.ids import ChannelId, GroupId, PostId, new_id
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
@@ -67,11 +66,11 @@ class Scene:
     """A group of two posts on two channels; `root` has one part, its sibling two."""
 
     author: Author
-    channel: UUID
-    sibling_channel: UUID
-    group: UUID
-    root: UUID
-    sibling: UUID
+    channel: ChannelId
+    sibling_channel: ChannelId
+    group: GroupId
+    root: PostId
+    sibling: PostId
     released: list[int] = field(default_factory=lambda: [1000])
 
 
@@ -82,14 +81,14 @@ def a_scene(state: PostState) -> Scene:
             a_channel(session, organization, remote_id=f"{new_id()}@social.example")
             for _ in range(2)
         ]
-        group = new_id()
+        group = GroupId(new_id())
         roots = [
             a_post(session, channel, state=state, group_id=group, publish_at=SOON)
             for channel in channels
         ]
         follows = PostState.QUEUED if state is PostState.UNCONFIRMED else state
         a_post(session, channels[1], state=follows, parent=roots[1])
-        author = Author(OrganizationId(organization.id), None, Role.OWNER)
+        author = Author(organization.id, None, Role.OWNER)
         return Scene(author, channels[0].id, channels[1].id, group, roots[0].id, roots[1].id)
 
 
@@ -275,11 +274,11 @@ class TestGroupsNamedInAnyOrder:
         """Finding 1.17: 8 of 12 clients that named a group's channels in different order deadlocked."""
         with unit_of_work() as session:
             organization = an_organization(session)
-            group = new_id()
+            group = GroupId(new_id())
             channels = [a_channel(session, organization) for _ in range(6)]
             for channel in channels:
                 a_post(session, channel, group_id=group, publish_at=SOON)
-            author = Author(OrganizationId(organization.id), None, Role.OWNER)
+            author = Author(organization.id, None, Role.OWNER)
             ids = [channel.id for channel in channels]
         deadlocks = _deadlocks(committed)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import boto3
 import pytest
@@ -11,7 +10,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
-from shared.core.ids import OrganizationId
+from shared.core.ids import PostId
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
@@ -59,7 +58,7 @@ def another() -> Iterator[ThreadPoolExecutor]:
 
 
 def author(post: Post) -> Author:
-    return Author(OrganizationId(post.organization_id), None, Role.OWNER)
+    return Author(post.organization_id, None, Role.OWNER)
 
 
 def change(post: Post, content: str, revision: int | None = None) -> None:
@@ -67,7 +66,7 @@ def change(post: Post, content: str, revision: int | None = None) -> None:
         edit(session, author(post), post.id, PostEdit(content=content), revision=revision)
 
 
-def stored(post_id: UUID) -> Post:
+def stored(post_id: PostId) -> Post:
     with unit_of_work() as session:
         return session.get_one(Post, post_id)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.core.ids import new_id
-from shared.posts.draft import Part, as_uuid, read_draft
+from shared.core.ids import ChannelId, new_id
+from shared.posts.draft import Part, as_id, read_draft
 from shared.posts.schemas import PostDraft
 
 CHANNEL = str(new_id())
@@ -31,7 +31,7 @@ class TestReadDraft:
         assert read_draft(short).publish_at == read_draft(full).publish_at
 
     def test_paths_lead_back_to_each_form(self) -> None:
-        short = PostDraft(type="draft", content="Hi", integration_id=as_uuid(CHANNEL))
+        short = PostDraft(type="draft", content="Hi", integration_id=as_id(CHANNEL, ChannelId))
         [thread] = read_draft(short).threads
         assert thread.path("value.0.image.1") == "image.1"
         assert thread.path("settings.x") == "settings.x"

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.core.ids import OrganizationId
+from shared.core.ids import OrganizationId, PostId
 from shared.db.statement import Statement
 from shared.media import queries as media
 from shared.notifications import queries as notifications
@@ -141,7 +141,7 @@ class TestPosts:
         organization_id = OrganizationId(known["organization_id"])
         only = Filter(tag_id=known["tag_id"])
 
-        def listed() -> list[uuid.UUID]:
+        def listed() -> list[PostId]:
             page = listing.list_latest(
                 session, organization_id, wanted=only, after=None, page_size=400
             )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
 from shared.core.errors import InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, PostId
 from shared.db.statement import Statement
 from shared.organizations.models import Organization
 from shared.posts import listing, read
@@ -146,7 +146,7 @@ class TestCalendar:
         when = datetime(2026, 5, 1, tzinfo=UTC)
         posts = {a_post(session, channel, publish_at=when).id for _ in range(5)}
         stretch = read.read_range("2026-05-01", "2026-05-02", "UTC")
-        seen: list[uuid.UUID] = []
+        seen: list[PostId] = []
         cursor, pages = None, 0
         while True:
             shown, rest = _calendar(session, channel, stretch, cursor=cursor)
@@ -253,7 +253,9 @@ class TestCalendar:
             wanted = Filter(states=read.read_states(state))
             shown, _ = _calendar(session, channel, stretch, wanted=wanted)
             assert {post.id for post in shown.posts} == expected
-        shown, _ = _calendar(session, channel, stretch, wanted=Filter(channel_id=uuid.uuid4()))
+        shown, _ = _calendar(
+            session, channel, stretch, wanted=Filter(channel_id=ChannelId(uuid.uuid4()))
+        )
         assert shown.posts == []
         with pytest.raises(InvalidInput):
             read.read_states("gone")
@@ -306,14 +308,14 @@ def _calendar(
     wanted: Filter = ANY,
     cursor: str | None = None,
 ) -> tuple[PostsOut, str | None]:
-    organization_id = OrganizationId(channel.organization_id)
+    organization_id = channel.organization_id
     return read.list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
 
 
 def _written(
     session: Session, channel: Channel, stretch: read.Range, *, cursor: str | None = None
 ) -> tuple[str, str | None]:
-    organization_id = OrganizationId(channel.organization_id)
+    organization_id = channel.organization_id
     return read.list_calendar_json(session, organization_id, stretch, wanted=ANY, cursor=cursor)
 
 

@@ -5,15 +5,16 @@ from uuid import UUID
 
 import pytest
 
+from shared.core.ids import OrganizationId, PostId
 from shared.posts.hints import Hint, Target
 
 
 def hint(wait_seconds: float) -> Hint:
     return Hint(
         target=Target.PUBLISH,
-        part_id=UUID(int=1),
+        part_id=PostId(UUID(int=1)),
         revision=1,
-        organization_id=UUID(int=2),
+        organization_id=OrganizationId(UUID(int=2)),
         wait=timedelta(seconds=wait_seconds),
     )
 

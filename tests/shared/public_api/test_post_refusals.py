@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy.orm import Session
 
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
 from shared.public_api.errors import Refused
 from shared.public_api.post_refusals import first_empty, refused
 from shared.public_api.post_schemas import PublicPart
@@ -32,7 +31,7 @@ class TestRefused:
         random.Random(number).shuffle(found)
         told = refused(
             session,
-            OrganizationId(organization.id),
+            organization.id,
             InvalidInput("Refused.", problems=found),
             [channel.id for channel in channels],
         )
@@ -59,7 +58,7 @@ class TestRefused:
         self, session: Session, path: str, code: str, told_path: str
     ) -> None:
         error = InvalidInput("Refused.", problems=[*REASONS, FieldProblem(path, code, "No.")])
-        told = refused(session, OrganizationId(an_organization(session).id), error, [])
+        told = refused(session, an_organization(session).id, error, [])
         assert isinstance(told, InvalidInput)
         assert told.problems == (FieldProblem(told_path, code, "No."),)
 

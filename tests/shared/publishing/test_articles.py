@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 from shared.aws import storage
 from shared.channels import connection
 from shared.core import clock
+from shared.core.ids import PostId
 from shared.posts.hints import Queued, arm
 from shared.providers.http import AppCredentials
 from tests.builders import a_channel, a_media, a_post, an_organization
@@ -81,7 +81,7 @@ def an_article(
     cover: bool = False,
     title: str | None = None,
     article_title: str = TITLE,
-) -> UUID:
+) -> PostId:
     now = datetime.now(UTC)
     with Session(world.engine, expire_on_commit=False) as session, session.begin():
         organization = an_organization(session)
@@ -107,7 +107,7 @@ def an_article(
     return root.id
 
 
-def release(world: World, root: UUID) -> tuple[str, str | None]:
+def release(world: World, root: PostId) -> tuple[str, str | None]:
     with world.engine.connect() as connection:
         row = connection.execute(
             text("select state, release_url from posts where id = :id"), {"id": root}

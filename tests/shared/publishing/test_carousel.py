@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.channels import connection
-from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.core.ids import MediaId, new_id
 from shared.media.make_variants import make_variants
 from shared.organizations.models import Organization
 from shared.posts.hints import Queued, arm
@@ -111,7 +111,7 @@ class TestCarousel:
                 settings={"post_as_images_carousel": True, "carousel_name": "Owls at dusk"},
             )
         for file in files:
-            make_variants(OrganizationId(organization.id), MediaId(UUID(file["id"])))
+            make_variants(organization.id, MediaId(UUID(file["id"])))
         arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
         world.run()

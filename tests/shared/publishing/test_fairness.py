@@ -4,13 +4,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.channels.models import Channel
+from shared.core.ids import OrganizationId
 from shared.db.session import unit_of_work
 from shared.organizations.models import Organization
 from shared.posts.models import Post
@@ -28,7 +28,7 @@ SLOW = "slow.example"
 PER_HOST, PER_ORGANIZATION = 4, 8  # the defaults of the settings
 
 
-def channel_at(world: World, host: str | None, *, of: UUID | None = None) -> Channel:
+def channel_at(world: World, host: str | None, *, of: OrganizationId | None = None) -> Channel:
     with Session(world.engine, expire_on_commit=False) as session, session.begin():
         organization = session.get_one(Organization, of) if of else an_organization(session)
         return a_channel(session, organization, provider="keyless", named_host=host)

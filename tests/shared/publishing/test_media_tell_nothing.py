@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy.orm import Session
 
 from shared.channels import connection
-from shared.core.ids import OrganizationId
 from shared.media.receive import receive
 from shared.posts.hints import Queued, arm
 from tests.builders import a_channel, a_post, an_organization
@@ -100,7 +99,7 @@ class TestWhatLeaves:
             organization = an_organization(session)
             channel = a_channel(session, organization, provider="linkedin-page", remote_id="24")
         pieces = (content[at : at + 65_536] for at in range(0, len(content), 65_536))
-        owner = OrganizationId(organization.id)
+        owner = organization.id
         file = receive(owner, pieces, announced_bytes=None, name="a", uploaded_by=None)
         world.run()  # makes its copies
         with Session(world.engine, expire_on_commit=False) as session, session.begin():

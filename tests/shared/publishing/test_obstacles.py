@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from shared.core.errors import AppError
-from shared.core.ids import OrganizationId
+from shared.core.ids import ChannelId, PostId
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
@@ -127,8 +126,8 @@ class Asked:
     """The part that a case is about, on a channel whose token is renewed when it is prepared."""
 
     world: World
-    part_id: UUID
-    channel_id: UUID
+    part_id: PostId
+    channel_id: ChannelId
     author: Author
 
     def composes(self) -> str:
@@ -205,7 +204,7 @@ def asked(world: World, case: Case, *, due: str, staged: bool) -> Asked:
         part_id = connection.execute(
             text("select id from posts where position = :position"), {"position": case.part}
         ).scalar_one()
-    author = Author(OrganizationId(root.organization_id), None, Role.OWNER)
+    author = Author(root.organization_id, None, Role.OWNER)
     return Asked(world, part_id, root.channel_id, author)
 
 

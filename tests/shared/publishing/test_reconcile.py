@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError
 
 from shared.aws import scheduler
 from shared.core import metrics
-from shared.core.ids import new_id
+from shared.core.ids import StagingId, new_id
 from shared.db import statement
 from shared.db.session import connect, execute_alone, unit_of_work
 from shared.db.statement import Statement
@@ -113,7 +113,7 @@ class TestStagings:
                     session,
                     part_id=root.id,
                     revision=root.revision,
-                    staging_id=new_id(),
+                    staging_id=StagingId(new_id()),
                     lease_seconds=960.0,
                 )
         world.messages.clear()

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import text
 
 from shared.channels.models import Channel
-from shared.core.ids import OrganizationId
 from shared.db.session import unit_of_work
 from shared.notifications.models import Notification
 from shared.organizations.models import Role
@@ -55,7 +54,7 @@ def _titles(world: World) -> list[str]:
 
 
 def _author(post: Post) -> Author:
-    return Author(OrganizationId(post.organization_id), None, Role.OWNER)
+    return Author(post.organization_id, None, Role.OWNER)
 
 
 class TestStuck:

@@ -14,7 +14,7 @@ from PIL import Image
 from sqlalchemy.orm import Session
 
 from shared.channels import connection
-from shared.core.ids import MediaId, OrganizationId, new_id
+from shared.core.ids import new_id
 from shared.media.make_variants import make_variants
 from shared.posts.hints import Queued, arm
 from tests.builders import a_channel, a_media, a_post, an_organization
@@ -117,7 +117,7 @@ def test_a_picture_that_only_a_note_turns_arrives_upright(
             session, channel, publish_at=now, content="<p>one</p>", media=[{"id": str(file.id)}]
         )
     if is_examined:
-        make_variants(OrganizationId(organization.id), MediaId(file.id))
+        make_variants(organization.id, file.id)
     arm([Queued(root.id, root.organization_id, root.revision, root.arm_count, now, 0, True)])
 
     world.run()

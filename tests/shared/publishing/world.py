@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from shared.aws import queues, scheduler
 from shared.aws.queues import Message
 from shared.channels import connection, tokens
-from shared.core.ids import MediaId, OrganizationId
+from shared.core.ids import AttemptId, MediaId, OrganizationId, PostId
 from shared.db import session as db_session
 from shared.media.make_variants import make_variants
 from shared.media.variants import read_plan
@@ -131,7 +131,7 @@ class World:
         for name, (at, payload) in sorted(self.schedules.items()):
             if at <= self.now and self.schedules_fire:
                 del self.schedules[name]
-                self._run(partial(prepare, UUID(payload["partId"]), payload["revision"]))
+                self._run(partial(prepare, PostId(UUID(payload["partId"])), payload["revision"]))
         due = sorted(held for held in self.messages if held.at <= self.now)
         for held in reversed(due) if self.newest_first else due:
             self.messages.remove(held)
@@ -170,7 +170,7 @@ class World:
         self._run(lambda: done.append(reconcile()))
         return sum(dataclasses.astuple(done[0])) - done[0].late if done else 1
 
-    def states(self, *root_ids: UUID) -> list[str]:
+    def states(self, *root_ids: PostId) -> list[str]:
         """Return the states of the parts of threads, in order."""
         with self.engine.connect() as connection:
             rows = connection.execute(
@@ -193,16 +193,16 @@ class World:
         deadline = time.monotonic() + 55
         body = held.body
         if held.queue == STAGE:
-            stage_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+            stage_due(PostId(UUID(body["partId"])), body["revision"], deadline=deadline)
         elif "mediaId" in body:
             owner = OrganizationId(UUID(body["organizationId"]))
             make_variants(owner, MediaId(UUID(body["mediaId"])), also=read_plan(body))
         elif is_warming(body):
             warm()
         elif "attemptId" in body:
-            go_on(UUID(body["attemptId"]), body["step"], deadline=deadline)
+            go_on(AttemptId(UUID(body["attemptId"])), body["step"], deadline=deadline)
         else:
-            publish_due(UUID(body["partId"]), body["revision"], deadline=deadline)
+            publish_due(PostId(UUID(body["partId"])), body["revision"], deadline=deadline)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
 from shared.core.config import settings
-from shared.core.ids import new_id
+from shared.core.ids import DeliveryId, new_id
 from shared.organizations.models import Organization
 from shared.webhooks.models import Webhook, WebhookDelivery
 
@@ -60,14 +60,14 @@ def on_the_queue() -> list[dict[str, Any]]:
     return found
 
 
-def queued() -> dict[UUID, int]:
+def queued() -> dict[DeliveryId, int]:
     """Return, and take off the queue, which deliveries have a message there, and for how many seconds it is held back."""
     queue = sqs_backends[DEFAULT_ACCOUNT_ID][settings().aws_region].get_queue("webhooks")
     found = {}
     for message in list(queue._messages):
         sent_ms: Any = message.sent_timestamp
         held_ms = max(0, message.delayed_until - sent_ms)
-        delivery_id = UUID(json.loads(message.body)["deliveryId"])
+        delivery_id = DeliveryId(UUID(json.loads(message.body)["deliveryId"]))
         assert delivery_id not in found
         found[delivery_id] = round(held_ms / 1000)
     queue._messages.clear()

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, func, text
 from sqlalchemy.orm import Session
 
 from local.intrinsics import read_yaml
+from shared.core.ids import DeliveryId
 from shared.db.session import unit_of_work
 from shared.organizations.models import Organization
 from shared.webhooks.claim import Claimed, Crowded
@@ -31,17 +31,17 @@ def organization(session: Session) -> Organization:
     return an_organization(session)
 
 
-def at(session: Session, organization: Organization, host: str, count: int) -> list[UUID]:
+def at(session: Session, organization: Organization, host: str, count: int) -> list[DeliveryId]:
     webhook = a_webhook(session, organization, url=f"https://{host}/hook")
     return [a_delivery(session, webhook).id for _ in range(count)]
 
 
-def take(session: Session, delivery_id: UUID) -> Claimed | Crowded | None:
+def take(session: Session, delivery_id: DeliveryId) -> Claimed | Crowded | None:
     """Claim it as the function does, by the bounds that the settings have."""
     return _claim(session, delivery_id)
 
 
-def sent_at_once(session: Session, ids: list[UUID]) -> int:
+def sent_at_once(session: Session, ids: list[DeliveryId]) -> int:
     return sum(isinstance(take(session, one), Claimed) for one in ids)
 
 
@@ -112,7 +112,7 @@ class TestBounds:
                 for one in at(session, organization, f"{number}.example", 24 // hosts)
             ]
 
-        def claims(one: UUID) -> Claimed | Crowded | None:
+        def claims(one: DeliveryId) -> Claimed | Crowded | None:
             with unit_of_work() as session:
                 return take(session, one)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
-from shared.core.ids import OrganizationId
+from shared.core.ids import DeliveryId
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
 from shared.publishing.housekeeping import keep_house
@@ -43,8 +43,8 @@ def webhook(session: Session, organization: Organization, receiver: Receiver) ->
     return a_webhook(session, organization, url=receiver.url)
 
 
-def now_deliver(delivery: WebhookDelivery | UUID) -> None:
-    delivery_id = delivery if isinstance(delivery, UUID) else delivery.id
+def now_deliver(delivery: WebhookDelivery | DeliveryId) -> None:
+    delivery_id = delivery.id if isinstance(delivery, WebhookDelivery) else delivery
     deliver(delivery_id, deadline=time.monotonic() + 57)
 
 
@@ -136,7 +136,7 @@ class TestTaken:
     ) -> None:
         early = a_delivery(session, webhook, next_at=func.now() + timedelta(minutes=1))
         now_deliver(early)
-        now_deliver(UUID(int=7))
+        now_deliver(DeliveryId(UUID(int=7)))
         assert receiver.received == []
 
 
@@ -484,7 +484,7 @@ class TestSweep:
         )
         session.add(body)
         session.flush()
-        again = redeliver(session, OrganizationId(webhook.organization_id), webhook.id, first.id)
+        again = redeliver(session, webhook.organization_id, webhook.id, first.id)
         assert again.body == body.body
         session.refresh(body)
         assert body.kept_until == now + KEPT + timedelta(days=1)
