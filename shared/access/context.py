@@ -144,7 +144,7 @@ class Caller:
     """
 
     member: ActingMember
-    principal: UUID
+    principal: UserId | ApiKeyId | GrantId
     quota: Quota | None = None
     profile: Profile | None = None
 

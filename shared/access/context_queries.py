@@ -10,11 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import product
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from shared.access.policy import Per
 from shared.apps.queries import LIVE_GRANT
-from shared.core.ids import MemberId, OrganizationId, SessionId, UserId
+from shared.core.ids import ApiKeyId, GrantId, MemberId, OrganizationId, SessionId, UserId
 from shared.db.statement import Sql, Statement, sql
 from shared.identity.queries import LIVE_LOGIN
 from shared.organizations.queries import LIVE_KEY
@@ -116,7 +115,7 @@ class CallerRow:
     session_id: SessionId | None
     is_super_admin: bool
     impersonated_by: UserId | None
-    principal: UUID
+    principal: UserId | ApiKeyId | GrantId
     scopes: list[str] | None
     timezone: str
     plan: str

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId, PostId, UserId
+from shared.core.ids import AttemptId, ChangeId, OrganizationId, PostId, UserId
 from shared.core.page import read_cursor, write_cursor
 from shared.core.wire import WireModel, WireTime
 from shared.db.statement import Statement, sql
@@ -85,7 +85,7 @@ class EventRow(NamedTuple):
     """A post without events has one row of nulls."""
 
     is_there: bool
-    id: UUID
+    id: ChangeId | AttemptId
     at: datetime
     kind: Literal["change", "attempt"]
     revision: int
