@@ -77,7 +77,8 @@ def x(world: World, aws: None, configure: Configure, monkeypatch: pytest.MonkeyP
 def publish_a_post(world: World, caller: Gateway, channel_id: str) -> None:
     """Compose a post that is due in a second, and hand its message to the function a second later."""
     at = datetime.now(UTC) + timedelta(seconds=1)
-    entry = {"integration": {"id": channel_id}, "value": [{"content": "<p>Hi</p>", "image": []}]}
+    text = f"<p>Hi at {at:%H:%M:%S.%f}</p>"  # a text that was read before is remembered
+    entry = {"integration": {"id": channel_id}, "value": [{"content": text, "image": []}]}
     body = {"type": "schedule", "date": at.isoformat(), "tags": [], "posts": [entry]}
     answer = caller.post("/posts", body)
     assert answer.status == 201, answer.text
