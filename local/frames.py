@@ -1,4 +1,4 @@
-"""How the supervisor and a worker exchange messages over a socket pair: a JSON head and a body of bytes."""
+"""The messages between the supervisor and a worker over a socket pair: a JSON head and a body of bytes."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], bytes]:
     """Receive one message, blocking.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: the other side has closed the socket.
     """
     head_size, body_size = _SIZES.unpack(_exactly(channel, _SIZES.size))
     head = json.loads(_exactly(channel, head_size))
@@ -35,7 +35,7 @@ async def read(reader: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
     """Receive one message.
 
     Raises:
-        asyncio.IncompleteReadError: the other side is gone.
+        asyncio.IncompleteReadError: the other side has closed the socket.
     """
     head_size, body_size = _SIZES.unpack(await reader.readexactly(_SIZES.size))
     head = json.loads(await reader.readexactly(head_size))

@@ -1,4 +1,4 @@
-"""Which statement identifies a caller and counts the call? Put together from checked pieces, one for each kind of rule.
+"""The statements that identify a caller and count the call, built from checked pieces, one for each kind of rule.
 
 It is one statement, because it comes before everything else of every request.
 """

@@ -1,4 +1,4 @@
-"""Which statements give, refresh and revoke the tokens of programs: by a code, a refresh token, or a device that waits?
+"""The statements that issue, refresh and revoke the tokens of apps: by a code, a refresh token, or a waiting device.
 
 A code, a token and a device are known by their hash alone, so these statements cross organizations.
 """

@@ -60,7 +60,7 @@ def _done(record: Mapping[str, Any], deadline: float, work: Work) -> bool:
         try:
             with trace.continued(attributes.get("AWSTraceHeader")):
                 work(body, deadline)
-        except Exception as error:  # noqa: BLE001  the edge of the queue: the message goes back, and the mistake is told
+        except Exception as error:  # noqa: BLE001  the edge of the queue: the message returns to it, and the error is reported
             return _failed(record, error)
     return True
 

@@ -1,4 +1,4 @@
-"""How members change and delete a channel."""
+"""Changes and deletes channels for members."""
 
 from typing import Any, TypedDict
 
@@ -10,7 +10,7 @@ from shared.db.statement import to_json
 
 
 class ChannelChanges(TypedDict, total=False):
-    """What a member may change; what is left out stays."""
+    """A member's change; omitted fields stay unchanged."""
 
     customer_id: str | None
     name: str
@@ -27,7 +27,7 @@ def change_channel(
     channel_id: ChannelId,
     changes: ChannelChanges,
 ) -> ChannelSummary:
-    """Change a channel and return it as it is then.
+    """Change a channel and return it.
 
     Raises:
         ChannelNotFound: the organization has no such channel, or deleted it.
@@ -38,7 +38,7 @@ def change_channel(
 def delete_channel(
     session: Session, organization_id: OrganizationId, channel_id: ChannelId
 ) -> ChannelSummary:
-    """Mark a channel as deleted and forget its tokens; what was published through it keeps pointing at it.
+    """Mark a channel as deleted and delete its tokens; published posts keep referring to it.
 
     Raises:
         ChannelNotFound: the organization has no such channel, or deleted it already.

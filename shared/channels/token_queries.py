@@ -109,7 +109,7 @@ FIND_TOKEN = Statement(
 
 
 class RenewedTokens(NamedTuple):
-    """`refresh_token` None: the one that is stored stays."""
+    """`refresh_token` None keeps the stored one."""
 
     organization_id: OrganizationId
     channel_id: ChannelId

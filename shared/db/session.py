@@ -148,9 +148,9 @@ class Rows(NamedTuple):
 def execute(
     connection: Connection, statement: str, values: Sequence[Any], options: Mapping[str, Any]
 ) -> Rows:
-    """Send a statement as it is, with `values` in the order of its parameters and its execution `options`.
+    """Send a statement unchanged, with `values` in the order of its parameters and its execution `options`.
 
-    SQLAlchemy makes no result of it: to describe the columns anew each time costs more than to read a row.
+    Bypasses SQLAlchemy's result, because describing the columns each time costs more than reading a row.
     """
     result = connection.exec_driver_sql(
         statement, tuple(values) or None, execution_options={**options, "rows_only": True}

@@ -1,4 +1,4 @@
-"""How an enum is stored: as text, with a check that it is one of its members."""
+"""A column type for enums: text with a check that it is one of the members."""
 
 import re
 from enum import StrEnum

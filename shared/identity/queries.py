@@ -224,7 +224,7 @@ ACTIVATE = Statement(
 
 
 def activate(session: DbSession, user_id: UserId) -> bool:
-    """Mark the address as proven; False if the user is gone."""
+    """Mark the address as verified; False if the user does not exist."""
     return ACTIVATE.run(session, user_id) > 0
 
 

@@ -1,4 +1,4 @@
-"""Which statements open, rotate, list and revoke sessions? The session's or the user's own id is what limits each."""
+"""The statements that open, rotate, list and revoke sessions. Each is limited by the session's or the user's id."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

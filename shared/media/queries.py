@@ -1,4 +1,4 @@
-"""Which statements read and write files. Each belongs to one organization."""
+"""The statements that read and write files. Each belongs to one organization."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -393,7 +393,7 @@ KEEP_VARIANTS = Statement(
     params=MadeVariants,
     row=Id,
 )
-"""Record the copies that were made or the damage that was found, and that the copies are complete; no row: the file is gone.
+"""Record the variants or the damage, and that the variants are complete; no row: the file was removed.
 
 One statement, so that a file whose copies are complete has them.
 """

@@ -1,4 +1,4 @@
-"""Which statements clean up for members, in pages, over all organizations."""
+"""The statements of the sweep of media, in pages, over all organizations."""
 
 from datetime import timedelta
 from typing import NamedTuple
@@ -66,7 +66,7 @@ DELETE_FILES = Statement(
     params=Ids,
     row=NoRow,
 )
-"""Delete files whose bytes are gone, with their copies."""
+"""Delete files whose bytes were removed, with their variants."""
 
 
 class FileOfOrganization(NamedTuple):

@@ -76,7 +76,7 @@ def created_post(
 ) -> CreatedPost:
     """Describe a post that was stored, with what the member may want to look at.
 
-    `is_twin` says that the same request holds the same post already; `warnings` are told before our own.
+    `is_twin`: the same request already contains the same post. `warnings` come before our own.
     """
     channel = stored.channel
     warnings = [*warnings]

@@ -177,7 +177,7 @@ def starts_at(part_id: PostId, due_at: datetime) -> datetime:
 
 QUEUED_COLUMNS = sql("""posts.id, posts.organization_id, posts.revision, posts.arm_count, posts.due_at,
         extract(epoch from posts.due_at - now())::float8 as wait_seconds""")
-"""What `Queued.from_row` reads, beside `has_media`."""
+"""The columns that `Queued.from_row` reads, except `has_media`."""
 
 
 @dataclass(frozen=True, slots=True)

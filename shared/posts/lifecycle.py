@@ -57,7 +57,7 @@ MOVES: Mapping[tuple[State, State], frozenset[Hand]] = {
     (PostState.DRAFT, PostState.QUEUED): _MEMBER,
     (PostState.QUEUED, PostState.DRAFT): _MEMBER,
     (PostState.QUEUED, PostState.PUBLISHING): _PUBLISHER,  # claimed
-    # Channel disabled, plan ended, too late, the part before it failed; the sweep: the part before it is gone.
+    # Channel disabled, plan ended, too late, the part before it failed; the sweep: the part before it was deleted.
     (PostState.QUEUED, PostState.FAILED): _PUBLISHER | _SWEEP,
     (PostState.QUEUED, PostState.PUBLISHED): _SWEEP,  # its release came late
     (PostState.PUBLISHING, PostState.QUEUED): _PUBLISHER,  # nothing was created; again at `due_at`

@@ -111,7 +111,7 @@ OBSTACLES = (
         verdict="predecessor_missing",
         sql="position > 0 and predecessor_state is null",
         then=Then.FAIL,
-        sentence="The part of the thread before this one is gone. Compose this part as a new post.",
+        sentence="The part of the thread before this one was deleted. Compose this part as a new post.",
     ),
     Obstacle(
         verdict="predecessor_failed",

@@ -1,4 +1,4 @@
-"""Which statements store, lock and delete posts? Each belongs to one organization; due times are made by the database's clock."""
+"""The statements that store, lock and delete posts. Each belongs to one organization; due times are by the database's clock."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +50,7 @@ class WriteRow(WrittenRoot):
     messages: list[DeliveryId]
 
 
-# A part is (root, position): rewriting a thread keeps the ids, drops the parts that are gone, and restores one that had
+# A part is (root, position): rewriting a thread keeps the ids, drops the parts that are removed, and restores one that had
 # been dropped. A part that was sent before without success gets a new generation, and so a new idempotency key. It is one
 # statement for any number of channels and parts; it skips what it must not touch, and the caller sees the missing row.
 WRITE = Statement(

@@ -1,4 +1,4 @@
-"""Which statements read posts: the calendar of a range, lists by pages, and whole threads."""
+"""The statements that read posts: the calendar of a range, lists by pages, and whole threads."""
 
 from datetime import datetime
 from typing import Any, NamedTuple

@@ -47,7 +47,7 @@ def confirm_address(author: Author, part_id: PostId, release_url: str) -> Thread
         NotWaitingForYou: the part is not unconfirmed.
         InvalidInput: the address is not a post's on that platform.
         CannotCheck: the platform does not answer; the part stays as it is.
-        ReleaseTaken: another post is that one.
+        ReleaseTaken: another post already has this release.
     """
     require_writer(author)
     with read_only() as session:
@@ -68,7 +68,7 @@ def name_release(author: Author, part_id: PostId, release_id: str) -> str:
         ReleaseKnown: it is not published, or its release is known.
         InvalidInput: the channel has no such post there.
         CannotCheck: the platform does not answer; the part stays as it is.
-        ReleaseTaken: another post is that one.
+        ReleaseTaken: another post already has this release.
     """
     require_writer(author)
     with read_only() as session:

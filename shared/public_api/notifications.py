@@ -1,4 +1,4 @@
-"""How does the public API list what an organization was told? By numbered pages, newest first."""
+"""Lists an organization's notifications for the public API, by numbered pages, newest first."""
 
 from sqlalchemy.orm import Session
 
@@ -11,7 +11,7 @@ MOST_NUMBERED = 10_000  # notifications that the pages list: a numbered page is 
 
 
 class Told(WireModel):
-    """One thing that the organization was told."""
+    """One notification of the organization."""
 
     id: NotificationId
     content: str
@@ -32,7 +32,7 @@ class ToldPage(WireModel):
 def list_public_notifications(
     session: Session, organization_id: OrganizationId, *, page: int
 ) -> ToldPage:
-    """List one page of what the organization was told; nothing is marked as read by it."""
+    """List one page of the organization's notifications, without marking them as read."""
     offset = min(page * PAGE_SIZE, MOST_NUMBERED)
     rows = queries.NUMBERED_PAGE.all(
         session,

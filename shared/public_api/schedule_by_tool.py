@@ -31,7 +31,7 @@ def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[Publi
     """Store one post for each entry, in order. It opens its own transactions: none is open while files are fetched.
 
     Raises:
-        InvalidInput: something in it was refused; nothing is stored.
+        InvalidInput: a field was refused; nothing is stored.
         Refused: a channel is not the organization's, or its platform would refuse its post; nothing is stored.
     """
     bodies, channels, images = [], [], list[Elsewhere]()

@@ -50,11 +50,11 @@ _THREAD = Statement(
     params=OnePost,
     row=PublicPart,
 )
-"""Read the thread that the id of any of its parts names, in order."""
+"""Read a thread by the id of any of its parts, in order."""
 
 
 def show_post(session: Session, organization_id: OrganizationId, post_id: PostId) -> PublicThread:
-    """Read a post with all its parts; any part's id names it.
+    """Read a post with all its parts by any part's id.
 
     Raises:
         PostNotFound: there is none.

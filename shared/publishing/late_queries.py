@@ -1,4 +1,4 @@
-"""Which statements find the parts whose members are to be notified that they are late? Of all organizations, a page at a time."""
+"""The statements that find late parts, of which members are notified; over all organizations, a page at a time."""
 
 from datetime import datetime
 from typing import NamedTuple

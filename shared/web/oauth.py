@@ -1,4 +1,4 @@
-"""How the routes for third-party apps render refusals: those of the protocol by its names, the others as everywhere.
+"""Renders the refusals of routes for third-party apps: the protocol's in its format, the others as everywhere.
 
 The protocol's own routes (`protocol_router`) answer `{"error", "error_description"}` whatever is wrong with a request
 (RFC 6749 section 5.2, RFC 7591 section 3.2.2, RFC 8628 section 3.5). Every other body is problem details that also carry
@@ -27,7 +27,7 @@ _LATER: Mapping[int, str] = {429: "slow_down", 500: "server_error", 503: "tempor
 
 
 class OAuthProblem(BaseModel):
-    """A refusal as the protocol names it."""
+    """A refusal in the protocol's format."""
 
     error: str = Field(examples=["invalid_grant"])
     error_description: str | None = None
@@ -47,14 +47,14 @@ def oauth_response(error: AppError) -> Response:
 
 
 class ProtocolRoute(Route):
-    """A route of the protocol: whatever is wrong with a request has one of its names."""
+    """A route of the protocol, whose refusals all have the protocol's names."""
 
     leaves_unknown_fields = True  # RFC 6749 3.2, RFC 7591 2: unrecognized parameters are ignored
 
     invalid: str = "invalid_request"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the route, so that refusals of its own, of its rule and of its body are told alike."""
+        """Wrap the route, so that its own refusals, its rule's and its body's have the same format."""
         handle = super().get_route_handler()
 
         async def response(request: Request) -> Response:
@@ -100,13 +100,13 @@ class ProtocolRoute(Route):
 
 
 class RegistrationRoute(ProtocolRoute):
-    """The route by which programs register themselves: wrong data about themselves is refused under another name."""
+    """The route with which apps register themselves; invalid metadata has its own error name."""
 
     invalid = "invalid_client_metadata"
 
 
 def protocol_router(*, tags: list[str], route_class: type[ProtocolRoute] = ProtocolRoute) -> Router:
-    """Make a router whose routes refuse as the protocol does."""
+    """Make a router whose routes refuse in the protocol's format."""
     return Router(tags=tags, route_class=route_class)
 
 

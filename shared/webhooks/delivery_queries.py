@@ -1,4 +1,4 @@
-"""Which statements claim the messages to webhooks, record their tries and find those that are due? Of all organizations."""
+"""The statements that claim deliveries to webhooks, record their tries and find the due ones, over all organizations."""
 
 from typing import Any, NamedTuple
 
@@ -119,7 +119,7 @@ RECORD_TAKEN = Statement(
 class Failed(NamedTuple):
     """`pause_seconds` None: there is no other try; `enqueues`: a message is sent for the next one.
 
-    `counts`: it says something about the webhook; `gone`: the receiver wants no more messages.
+    `counts`: the failure counts against the webhook; `gone`: the receiver wants no more messages.
     """
 
     delivery_id: DeliveryId

@@ -1,4 +1,4 @@
-"""Which statements read and write webhooks, and the messages to them. Times are compared by the database's clock."""
+"""The statements that read and write webhooks and their deliveries. Times are compared by the database's clock."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How Alembic runs a migration: on the connection it is given, each revision in its own transaction."""
+"""Runs a migration with Alembic on the given connection, each revision in its own transaction."""
 
 from alembic import context
 

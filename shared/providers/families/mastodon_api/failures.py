@@ -6,7 +6,7 @@ app/controllers/concerns/api/error_handling.rb of mastodon/mastodon, read 2026-1
 by then, so it is looked up before the request is repeated. The lock may be held by an earlier copy of the request, so
 this counts only while every copy was answered (`AttemptContext.request_ended`).
 
-Gateways answer 503 in JSON too (`{"error": "Service Unavailable"}`), while the request goes on behind them. Therefore the
+Gateways answer 503 in JSON too (`{"error": "Service Unavailable"}`), while the request continues behind them. Therefore the
 sentence must be one of Mastodon's. An instance whose default language is not English may translate them; there the
 request counts as running, as after any other 503.
 """

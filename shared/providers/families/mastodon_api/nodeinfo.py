@@ -47,7 +47,7 @@ def _own_path(address: str, api: Api) -> str | None:
     """Return the path of an address on the server itself; None for any other."""
     try:
         parts = urllib.parse.urlsplit(address[:2_000])
-    except ValueError:  # square brackets that hold no address
+    except ValueError:  # square brackets without an address
         return None
     is_own = parts.netloc.casefold() == urllib.parse.urlsplit(api.base_url).netloc.casefold()
     return parts.path if is_own and parts.path.startswith("/") else None
