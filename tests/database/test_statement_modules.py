@@ -22,6 +22,7 @@ OTHER_SQL: Mapping[str, str] = {
 # What makes SQL of expressions or texts, and what runs SQL or has objects written.
 MAKING = {"select", "insert", "update", "delete", "text", "literal_column", "union_all"}
 RUNNING = {"execute", "scalar", "scalars", "exec_driver_sql", "executemany"}
+OF_OURS = {"execute", "execute_alone"}
 OBJECTS = {"get", "get_one", "add", "add_all", "delete", "merge", "query", "refresh"}
 
 # What follows from a statement, or tells somebody, has its place where the statement is run.
@@ -38,25 +39,26 @@ def trees() -> Iterator[tuple[str, ast.Module]]:
                 yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
 
 
-def of_sqlalchemy(tree: ast.Module) -> set[str]:
-    """Return the names by which a module imports what makes SQL."""
+def imported(tree: ast.Module) -> set[str]:
+    """Return the names by which a module imports what makes SQL, or runs a text."""
     return {
         alias.asname or alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy")
+        if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
-        if alias.name in MAKING
+        if (node.module.startswith("sqlalchemy") and alias.name in MAKING)
+        or (node.module == "shared.db.session" and alias.name in OF_OURS)
     }
 
 
 def sql_in(tree: ast.Module) -> Iterator[int]:
     """List the lines on which SQL is made or run that is no `Statement`."""
-    making = of_sqlalchemy(tree)
+    names = imported(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         match node.func:
-            case ast.Name(id=name) if name in making:
+            case ast.Name(id=name) if name in names:
                 yield node.lineno
             case ast.Attribute(attr=name) if name in RUNNING:
                 yield node.lineno
@@ -136,6 +138,7 @@ def test_the_modules_are_found() -> None:
         ("from sqlalchemy.dialects.postgresql import insert as upsert\nupsert(Tag)", [2]),
         ("from sqlalchemy import text as clause\nclause('select 1')", [2]),
         ("session.execute(made)", [1]),
+        ("from shared.db.session import execute_alone\nexecute_alone('select 1')", [2]),
         ("session.connection().exec_driver_sql('select 1')", [1]),
         ("session.get(Tag, 1)", [1]),
         ("session.add(Tag())", [1]),
