@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, TagId
 from shared.db.statement import Sql, Statement, sql
+from shared.posts.lateness import TIME_OF_PART, is_late
 from shared.posts.lifecycle import PostState, wire_state
 
 _TAGS = sql("""
@@ -14,8 +15,14 @@ _TAGS = sql("""
         from post_tags pt join tags t on t.id = pt.tag_id and t.deleted_at is null
         where pt.post_id = p.id), '[]')
 """)
-_LATE = sql(
-    "(p.state in ('queued', 'publishing') and p.publish_at < now() - interval '5 minutes') as late"
+# Lists have roots only. A reply that waits for the part before it has no time yet, so it is not late.
+_ROOT_IS_LATE = sql(
+    "(p.state in ('queued', 'publishing') and {is_late}) as late",
+    is_late=is_late(sql("p.publish_at")),
+)
+_PART_IS_LATE = sql(
+    "(p.state in ('queued', 'publishing') and coalesce({is_late}, false)) as late",
+    is_late=is_late(TIME_OF_PART),
 )
 # A state's wire name, from lifecycle.py.
 _NAMES = Sql(" ".join(f"when '{state}' then '{wire_state(state)}'" for state in PostState))
@@ -92,7 +99,7 @@ def _listed(
         where {wanted}
         """,
         wire_state=WIRE_STATE,
-        late=_LATE,
+        late=_ROOT_IS_LATE,
         publish_date=publish_date,
         tags=_TAGS,
         posts=posts,
@@ -331,7 +338,7 @@ _PARTS = sql(
     from posts p join channels c on c.id = p.channel_id
     where p.organization_id = :organization_id and p.deleted_at is null
     """,
-    late=_LATE,
+    late=_PART_IS_LATE,
     tags=_TAGS,
     files=FILES,
 )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from shared.core.ids import OrganizationId, PostId
 from shared.db.statement import NoParams, Statement, sql
+from shared.posts.lateness import TIME_OF_PART, is_late
 
 
 class LateParts(NamedTuple):
@@ -19,23 +20,27 @@ class LatePartsRow(NamedTuple):
 # `most_counted` of each are counted, in the order of their index.
 LATE_PARTS = Statement(
     "late_parts",
-    sql("""
+    sql(
+        """
         select (
             select count(*) from (
                 select 1 from posts
                 where state = 'queued' and deleted_at is null and due_at is not null and position = 0
-                    and publish_at <= now() - interval '5 minutes'
+                    and {root_is_late}
                 order by publish_at limit :most_counted
             ) roots
         ) + (
             select count(*) from (
                 select 1 from posts
                 where state = 'queued' and deleted_at is null and due_at is not null and position > 0
-                    and due_at <= now() - interval '5 minutes'
+                    and {reply_is_late}
                 order by due_at limit :most_counted
             ) replies
         ) as total
-    """),
+        """,
+        root_is_late=is_late(sql("publish_at")),
+        reply_is_late=is_late(sql("due_at")),
+    ),
     params=LateParts,
     row=LatePartsRow,
 )
@@ -56,14 +61,6 @@ CROWDED_PARTS = Statement(
     row=CrowdedPartsRow,
 )
 """Count the parts that wait because their organization is at its limit."""
-
-
-# A part's intended time: a root's `publish_at`, a reply's own.
-_PROMISED = sql("""
-        greatest(p.publish_at, (
-                    select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
-                ))
-    """)
 
 
 class TakeLimited(NamedTuple):
@@ -91,7 +88,7 @@ TAKE_LIMITED = Statement(
             left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
             where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'rate_limited'
                 and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
-                and {promised} <= now() - make_interval(secs => :late_seconds)
+                and {time} <= now() - make_interval(secs => :late_seconds)
                 and p.due_at > now() + interval '1 minute'
             order by p.publish_at limit :page_size
             for update of p skip locked
@@ -101,7 +98,7 @@ TAKE_LIMITED = Statement(
         returning posts.id, posts.organization_id, posts.root_id, posts.generation, held.until,
             (select c.name from channels c where c.id = posts.channel_id) as channel_name
         """,
-        promised=_PROMISED,
+        time=TIME_OF_PART,
     ),
     params=TakeLimited,
     row=TakeLimitedRow,
@@ -132,14 +129,14 @@ LIMITED_ATTEMPTS = Statement(
         from attempts a join posts p on p.id = a.post_id join channels c on c.id = p.channel_id
         where a.finished_at is null and a.state = 'waiting' and a.error_code = 'rate_limited'
             and a.resume_at > now() + interval '1 minute'
-            and {promised} <= now() - make_interval(secs => :late_seconds)
+            and {time} <= now() - make_interval(secs => :late_seconds)
             and not exists (
                 select 1 from notifications n
                 where n.organization_id = p.organization_id and n.dedupe_key = 'limited:' || p.id || ':' || p.generation
             )
         order by a.resume_at limit :page_size
         """,
-        promised=_PROMISED,
+        time=TIME_OF_PART,
     ),
     params=LimitedAttempts,
     row=LimitedAttemptsRow,
@@ -169,7 +166,7 @@ TAKE_CROWDED = Statement(
             select p.id from posts p
             where p.state = 'queued' and p.deleted_at is null and p.due_at is not null and p.error_code = 'crowded'
                 and p.told_generation is distinct from p.generation and p.publish_at <= now() - make_interval(secs => :late_seconds)
-                and {promised} <= now() - make_interval(secs => :late_seconds)
+                and {time} <= now() - make_interval(secs => :late_seconds)
             order by p.publish_at limit :page_size
             for update of p skip locked
         )
@@ -178,7 +175,7 @@ TAKE_CROWDED = Statement(
         returning posts.id, posts.organization_id, posts.root_id, posts.revision,
             (select c.named_host from channels c where c.id = posts.channel_id) as host
         """,
-        promised=_PROMISED,
+        time=TIME_OF_PART,
     ),
     params=TakeCrowded,
     row=TakeCrowdedRow,

@@ -24,6 +24,7 @@ from shared.db.session import read_only, unit_of_work
 from shared.media.sweep import request_missing_variants
 from shared.notifications.mails import mail_overdue
 from shared.posts.hints import Hint, arm, attempt_hint, publish_hint, send, stage_hint
+from shared.posts.lateness import LATE_AFTER
 from shared.publishing import late_queries, notices, outcome, prepare_queries
 from shared.publishing import sweep_queries as queries
 from shared.publishing.bulk_notices import BulkNotice, mail_bulk, notify_bulk
@@ -43,7 +44,6 @@ LimitedRow: TypeAlias = TakeOverdueRow | TakeLimitedRow | LimitedAttemptsRow
 PAGE_SIZE = 500
 MAX_PAGES = 400  # of each step; the next run continues
 ARMING_GRACE = timedelta(seconds=15)
-TOLD_WHEN_LATE_BY = timedelta(minutes=5)
 LIMITED_FOR = timedelta(minutes=1)  # a shorter wait ends before anybody reads the notification
 MOST_COUNTED = 10_000  # late parts; an alarm does not need more
 TIME = timedelta(seconds=55)  # if the caller gives no deadline
@@ -196,7 +196,7 @@ def send_overdue(sweep: _Sweep) -> int:
     """Collect notices of parts that are more than five minutes late, and send overdue parts again."""
     with unit_of_work() as session:
         rows = queries.TAKE_OVERDUE.all(
-            session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
+            session, late_seconds=LATE_AFTER.total_seconds(), page_size=PAGE_SIZE
         )
     _note_late(sweep, rows)  # first, so that members are notified even if the queue is unavailable
     due = [row for row in rows if row.paused_until is None]
@@ -208,7 +208,7 @@ def send_overdue(sweep: _Sweep) -> int:
 
 def _note_late(sweep: _Sweep, rows: Sequence[TakeOverdueRow]) -> None:
     for row in rows:
-        if (row.late_seconds or 0) < TOLD_WHEN_LATE_BY.total_seconds():
+        if (row.late_seconds or 0) < LATE_AFTER.total_seconds():
             continue
         if row.paused_until is None:
             sweep.late.append(
@@ -288,7 +288,7 @@ def _notify_page(page: Sequence[BulkNotice], mails: list[NotificationId]) -> int
 
 
 def _note_limited(sweep: _Sweep) -> int:
-    late_seconds = TOLD_WHEN_LATE_BY.total_seconds()
+    late_seconds = LATE_AFTER.total_seconds()
     with unit_of_work() as session:
         parts = late_queries.TAKE_LIMITED.all(session, late_seconds, PAGE_SIZE)
         attempts = late_queries.LIMITED_ATTEMPTS.all(session, late_seconds, PAGE_SIZE)
@@ -300,7 +300,7 @@ def _note_limited(sweep: _Sweep) -> int:
 def _note_crowded(sweep: _Sweep) -> int:
     with unit_of_work() as session:
         rows = late_queries.TAKE_CROWDED.all(
-            session, late_seconds=TOLD_WHEN_LATE_BY.total_seconds(), page_size=PAGE_SIZE
+            session, late_seconds=LATE_AFTER.total_seconds(), page_size=PAGE_SIZE
         )
     sweep.late += [
         BulkNotice(

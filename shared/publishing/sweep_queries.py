@@ -7,9 +7,13 @@ from shared.core.ids import AttemptId, DeliveryId, OrganizationId, PostId
 from shared.db.statement import NoRow, Statement, columns_in, sql
 from shared.posts.announce import announcing
 from shared.posts.hints import QUEUED_COLUMNS, Queued
+from shared.posts.lateness import TIME_OF_PART
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.publishing.claim_queries import CANDIDATE, PartRow
 from shared.webhooks.models import Event
+
+# A message may be this late before the sweep sends another.
+_GRACE = sql("interval '20 seconds'")
 
 
 class TakeUnarmed(NamedTuple):
@@ -66,11 +70,12 @@ class TakeUnsentRow(NamedTuple):
 # Due within three minutes without a message: its schedule never fired.
 TAKE_UNSENT = Statement(
     "take_unsent",
-    sql("""
+    sql(
+        """
         with unsent as (
             select id from posts
             where state = 'queued' and deleted_at is null and enqueued_at is null and armed_revision = revision
-                and due_at <= now() + interval '3 minutes' and due_at > now() - interval '20 seconds'
+                and due_at <= now() + interval '3 minutes' and due_at > now() - {grace}
             order by due_at limit :page_size
             for update skip locked
         )
@@ -80,7 +85,9 @@ TAKE_UNSENT = Statement(
             extract(epoch from posts.due_at - now())::float8 as wait_seconds,
             exists (select 1 from posts t where t.root_id = posts.root_id and t.deleted_at is null
                 and jsonb_array_length(t.media) > 0) as has_media
-    """),
+        """,
+        grace=_GRACE,
+    ),
     params=TakeUnsent,
     row=TakeUnsentRow,
 )
@@ -112,16 +119,15 @@ class TakeOverdueRow(NamedTuple):
 # the part before it is not published yet.
 TAKE_OVERDUE = Statement(
     "take_overdue",
-    sql("""
+    sql(
+        """
         with overdue as (
             select p.id, pause.until as paused_until,
-                extract(epoch from now() - case when p.position = 0 then p.publish_at else (
-                    select q.published_at + make_interval(secs => p.delay_seconds) from posts q where q.root_id = p.root_id and q.position = p.position - 1
-                ) end)::float8 as late_seconds
+                extract(epoch from now() - {time})::float8 as late_seconds
             from posts p join channels c on c.id = p.channel_id
             left join provider_pauses pause on pause.provider = c.provider and pause.until > now()
             where p.state = 'queued' and p.deleted_at is null and p.due_at is not null
-                and greatest(p.due_at, p.next_check_at) <= now() - interval '20 seconds'
+                and greatest(p.due_at, p.next_check_at) <= now() - {grace}
             order by greatest(p.due_at, p.next_check_at) limit :page_size
             for update of p skip locked
         )
@@ -132,14 +138,17 @@ TAKE_OVERDUE = Statement(
                     then now() + least(interval '1 hour', greatest(interval '1 minute', (now() - posts.due_at) / 2))
                 when overdue.late_seconds < :late_seconds
                     then least(overdue.paused_until, now() + make_interval(secs => :late_seconds - overdue.late_seconds))
-                else overdue.paused_until end - interval '20 seconds'
+                else overdue.paused_until end - {grace}
         from overdue where posts.id = overdue.id
         returning posts.id, posts.organization_id, posts.revision, posts.generation, posts.root_id, posts.position,
             overdue.late_seconds, overdue.paused_until,
             extract(epoch from overdue.paused_until - now())::float8 as paused_seconds,
             (select c.name from channels c where c.id = posts.channel_id) as channel_name,
             jsonb_array_length(posts.media) > 0 as has_media
-    """),
+        """,
+        time=TIME_OF_PART,
+        grace=_GRACE,
+    ),
     params=TakeOverdue,
     row=TakeOverdueRow,
 )
@@ -238,17 +247,20 @@ class TakeWaitingRow(NamedTuple):
 
 TAKE_WAITING = Statement(
     "take_waiting",
-    sql("""
+    sql(
+        """
         with forgotten as (
             select id from attempts
-            where finished_at is null and state = 'waiting' and resume_at <= now() - interval '20 seconds' and lease_until <= now()
+            where finished_at is null and state = 'waiting' and resume_at <= now() - {grace} and lease_until <= now()
             order by lease_until limit :page_size
             for update skip locked
         )
         update attempts set lease_until = now() + interval '1 minute'
         from forgotten where attempts.id = forgotten.id
         returning attempts.id as attempt_id, attempts.step, attempts.post_id as id, attempts.revision, attempts.organization_id
-    """),
+        """,
+        grace=_GRACE,
+    ),
     params=TakeWaiting,
     row=TakeWaitingRow,
 )
@@ -269,12 +281,13 @@ class TakeStagingsRow(NamedTuple):
 # staging is sent once a minute and pages do not repeat.
 TAKE_STAGINGS = Statement(
     "take_stagings",
-    sql("""
+    sql(
+        """
         with forgotten as (
             select s.id from stagings s join posts p on p.id = s.post_id
             where (
                     (s.state = 'running' and s.updated_at <= now() - interval '1 minute')
-                    or (s.state = 'waiting' and s.resume_at <= now() - interval '20 seconds')
+                    or (s.state = 'waiting' and s.resume_at <= now() - {grace})
                 )
                 and s.lease_until <= now() and p.state = 'queued' and p.deleted_at is null
                 and p.revision = s.revision and p.generation = s.generation
@@ -285,7 +298,9 @@ TAKE_STAGINGS = Statement(
             lease_until = case when state = 'waiting' then now() + interval '1 minute' else lease_until end
         from forgotten where stagings.id = forgotten.id
         returning stagings.post_id as id, stagings.revision, stagings.organization_id
-    """),
+        """,
+        grace=_GRACE,
+    ),
     params=TakeStagings,
     row=TakeStagingsRow,
 )

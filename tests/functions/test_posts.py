@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from functions.posts.app import app
 from shared.channels.models import Channel
+from shared.core import clock
 from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
@@ -367,11 +368,7 @@ class TestRead:
         [shown] = answer.json["posts"]
         assert shown["id"] == str(root.id)
         assert shown["publishDate"] == "2026-03-29T10:00:00.000Z"
-        assert (shown["state"], shown["code"], shown["late"]) == (
-            "QUEUE",
-            "queued",
-            False,
-        ) or shown["late"]
+        assert (shown["state"], shown["code"]) == ("QUEUE", "queued")
         assert shown["integration"]["providerIdentifier"] == "mastodon"
 
     def test_a_calendar_that_is_too_long_leads_to_the_rest(
@@ -407,6 +404,37 @@ class TestRead:
         assert [part["id"] for part in read["posts"]] == [str(root.id), str(reply.id)]
         assert read["posts"][1]["delay"] == 1.5
         assert read["settings"] == {"__type": "mastodon"}
+
+    @pytest.mark.parametrize(("minutes", "is_late"), [(4, False), (6, True)])
+    def test_late_after_five_minutes(
+        self, session: Session, channel: Channel, caller: Gateway, minutes: int, is_late: bool
+    ) -> None:
+        root = a_post(session, channel, publish_at=clock.now() - timedelta(minutes=minutes))
+        [shown] = caller.get("/posts/list").json["posts"]
+        assert shown["late"] is is_late
+        assert caller.get(f"/posts/{root.id}").json["posts"][0]["late"] is is_late
+
+    @pytest.mark.parametrize(
+        ("published", "delay", "is_late"),
+        [(None, 0, False), (64, 60, False), (66, 60, True)],
+    )
+    def test_a_reply_is_late_by_its_own_time(
+        self,
+        session: Session,
+        channel: Channel,
+        caller: Gateway,
+        published: int | None,
+        delay: int,
+        is_late: bool,
+    ) -> None:
+        """`published`: minutes since the root was; None: it is not, so the reply has no time yet."""
+        day_ago = clock.now() - timedelta(days=1)
+        out = clock.now() - timedelta(minutes=published) if published else None
+        state = PostState.PUBLISHED if published else PostState.QUEUED
+        root = a_post(session, channel, state=state, publish_at=day_ago, published_at=out)
+        reply = a_post(session, channel, parent=root, delay_seconds=delay * 60)
+        shown = caller.get(f"/posts/{reply.id}").json["posts"][1]
+        assert shown["late"] is is_late
 
     def test_pages(self, session: Session, channel: Channel, caller: Gateway) -> None:
         posts = [
