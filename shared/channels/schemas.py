@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import from_json
 
 from shared.channels.connect import Finished
-from shared.channels.queries import ChannelSummary
+from shared.channels.queries import BriefChannel, ChannelSummary
 from shared.channels.slots import MINUTES_A_DAY, is_timezone
 from shared.core.ids import ChannelId, CustomerId
 from shared.core.wire import RequestModel, VisibleName, WebAddress, WireModel, WireTime
@@ -381,7 +381,7 @@ def connected_out(finished: Finished) -> ConnectedOut:
     )
 
 
-def customer_of(channel: ChannelSummary) -> CustomerOut | None:
+def customer_of(channel: ChannelSummary | BriefChannel) -> CustomerOut | None:
     """Return a channel's customer."""
     if channel.customer_id is None or channel.customer_name is None:
         return None

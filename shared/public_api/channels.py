@@ -18,7 +18,7 @@ from shared.channels.errors import (
     ChannelNotFound,
     ProviderNotFound,
 )
-from shared.channels.queries import ChannelSummary
+from shared.channels.queries import BriefChannel, ChannelSummary
 from shared.channels.schemas import CustomerOut, customer_of
 from shared.core.errors import AppError
 from shared.core.ids import ChannelId, CustomerId, OrganizationId
@@ -87,12 +87,12 @@ def list_channels(
 
 def find_channels(
     session: Session, organization_id: OrganizationId, *, group: str | None
-) -> Sequence[ChannelSummary]:
+) -> Sequence[BriefChannel]:
     """Find the organization's channels, or those of the customer `group`, oldest first."""
     customer_id = as_id(group, CustomerId) if group else None
     if group and customer_id is None:
         return []
-    return queries.list_channels(session, organization_id, customer_id=customer_id)
+    return queries.list_channels_briefly(session, organization_id, customer_id=customer_id)
 
 
 def list_groups(session: Session, organization_id: OrganizationId) -> list[CustomerOut]:
@@ -198,7 +198,7 @@ def _not_run(channel: ChannelSummary, call: ToolCall, error: AppError) -> NoRetu
     raise Refused(500, "Unexpected error", problems=error.problems) from error
 
 
-def _public(channel: ChannelSummary) -> PublicChannel:
+def _public(channel: BriefChannel) -> PublicChannel:
     fields: Mapping[str, Any] = {
         "id": channel.id,
         "name": channel.name,
