@@ -1,7 +1,6 @@
 """Channels over HTTP: listing platforms, connecting accounts, and changing channels."""
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +15,7 @@ from shared.channels.callback import HtmlAnswer, agreed, came_back
 from shared.channels.callback_html import SECURITY_HEADERS
 from shared.channels.change import ChannelChanges, change_channel, delete_channel
 from shared.channels.connect import (
+    STATE_LIFETIME,
     NewConnection,
     choose_page,
     connect_by_form,
@@ -60,7 +60,6 @@ from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router
 
-BROWSER_COOKIE_LIFE = timedelta(hours=1)  # the lifetime of a connection's state
 BROWSER_SECRET = re.compile(r"[\w-]{43}")  # the format of `new_secret`
 
 
@@ -363,7 +362,7 @@ def _keep_browser(response: Response, member: ActingMember, browser: str | None)
     if member.via is not Via.SESSION:
         return None
     secret = browser if browser and BROWSER_SECRET.fullmatch(browser) else new_secret()
-    cookies.set_connecting(response, secret, BROWSER_COOKIE_LIFE)
+    cookies.set_connecting(response, secret, STATE_LIFETIME)
     return secret
 
 

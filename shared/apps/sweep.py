@@ -1,6 +1,7 @@
 """The sweep of third-party apps: deletes expired codes, and unused consents and apps."""
 
-from shared.db.statement import sql
+from shared.apps.credentials import REGISTERED_PREFIX
+from shared.db.statement import Sql, sql
 from shared.db.sweep import Deletion
 
 _OLD_OAUTH_CODES = Deletion(
@@ -26,10 +27,13 @@ _UNUSED_GRANTS = Deletion(
 _UNUSED_APPS = Deletion(
     "unused_apps",
     table=sql("oauth_apps"),
-    lapsed=sql("""
-        client_id like 'pcd\\_%' and coalesce(last_used_at, created_at) <= now() - interval '30 days'
+    lapsed=sql(
+        """
+        starts_with(client_id, '{prefix}') and coalesce(last_used_at, created_at) <= now() - interval '30 days'
         and not exists (select 1 from oauth_grants g where g.app_id = oauth_apps.id and g.revoked_at is null)
-    """),
+        """,
+        prefix=Sql(REGISTERED_PREFIX),
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from shared.core.config import settings
 from shared.core.errors import PlanLimit
 from shared.core.ids import OrganizationId
 from shared.media.queries import COUNT_STORED, Stored
+from shared.media.sweep_queries import DELETED_FILES_STAY
 from shared.organizations.queries import lock_organization
 
 # Deleted files stay for a month. They do not count until they take as much storage as all files that count.
@@ -43,7 +44,7 @@ def check_quota(session: Session, organization_id: OrganizationId, size_bytes: i
         )
     if stored.used + stored.deleted + size_bytes > _WITH_DELETED * limit:
         raise StorageFull(
-            f"Deleted files are kept for 30 days. Your organization's {_size(stored.deleted)} of "
+            f"Deleted files are kept for {DELETED_FILES_STAY.days} days. Your organization's {_size(stored.deleted)} of "
             f"them and the {_size(stored.used)} in use leave no room for {_size(size_bytes)}. Try "
             "again when some of them are gone."
         )

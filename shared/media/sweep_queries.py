@@ -7,7 +7,7 @@ from shared.core.ids import MediaId, OrganizationId
 from shared.db.statement import NoRow, Sql, Statement, sql
 
 # Long enough to restore a file, and for a running attempt to end.
-_DELETED_FILES_STAY = timedelta(days=30)
+DELETED_FILES_STAY = timedelta(days=30)
 # The bucket's lifecycle rule ends uploads after two days.
 _UPLOADS_STAY = timedelta(days=3)
 # Longer than the variants function's timeout: its worker was killed, or the message was lost. A file that kills its
@@ -47,7 +47,7 @@ def unneeded_files(needed: Sql) -> Statement[[int], UnneededRow]:
                 or (m.state <> 'ready' and m.created_at < now() - make_interval(days => {upload_days}))
             limit :limit
             """,
-            deleted_days=_DELETED_FILES_STAY.days,
+            deleted_days=DELETED_FILES_STAY.days,
             upload_days=_UPLOADS_STAY.days,
             needed=needed,
         ),

@@ -16,7 +16,7 @@ from shared.posts.draft import PAST_GRACE, Composition, Thread, read_draft, refu
 from shared.posts.guards import is_out, require_editable, require_settled
 from shared.posts.lifecycle import PostState
 from shared.posts.obstacles import Step, checked_at, sentence
-from shared.posts.parts import Author, StoredPart
+from shared.posts.parts import TWINS_WITHIN, Author, StoredPart
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
 from shared.posts.store import lock_threads
 from shared.posts.timing import leaves_alone, timing_after
@@ -81,7 +81,8 @@ def created_post(
     channel = stored.channel
     warnings = [*warnings]
     if stored.root.twin_id or is_twin:
-        words = f"{channel.name} has a post with the same content within 24 hours of this one."
+        hours = TWINS_WITHIN // timedelta(hours=1)
+        words = f"{channel.name} has a post with the same content within {hours} hours of this one."
         warnings.append(WarningOut(code="duplicate", message=words))
     for one in checked_at(Step.WARN):
         if one.holds(channel):

@@ -1,4 +1,4 @@
-"""When is a part late? The answer for what members see, what they are notified of, and what alarms count."""
+"""The limit of lateness, for what members see, what they are notified of, and what alarms count."""
 
 from datetime import timedelta
 

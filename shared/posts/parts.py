@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
@@ -77,6 +77,10 @@ class Author:
     user_id: UserId | None
     role: Role
     method: CreationMethod = CreationMethod.UNKNOWN
+
+
+TWINS_WITHIN = timedelta(hours=24)
+"""A post with the same content on the same channel is a twin if its time is no further away than this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The statements that store, lock and delete posts. Each belongs to one organization; due times are by the database's clock."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.ids import ChangeId, ChannelId, DeliveryId, GroupId, OrganizationId, PostId, UserId
@@ -18,7 +18,7 @@ from shared.posts.lifecycle import (
     where_may_become,
     where_may_move,
 )
-from shared.posts.parts import StoredPart, WrittenRoot
+from shared.posts.parts import TWINS_WITHIN, StoredPart, WrittenRoot
 from shared.webhooks.models import Event
 
 _STAYS_OPEN = sql(
@@ -66,8 +66,8 @@ WRITE = Statement(
             select given.id, (
                 select twin.id from posts twin
                 where twin.channel_id = given.channel_id and twin.organization_id = :organization_id
-                    and twin.publish_at between coalesce(given.publish_at, now()) - interval '24 hours'
-                        and coalesce(given.publish_at, now()) + interval '24 hours'
+                    and twin.publish_at between coalesce(given.publish_at, now()) - interval '{twin_hours} hours'
+                        and coalesce(given.publish_at, now()) + interval '{twin_hours} hours'
                     and twin.content_hash = given.content_hash and twin.position = 0 and twin.deleted_at is null
                     and twin.id <> given.id
                 limit 1) as twin_id
@@ -124,6 +124,7 @@ WRITE = Statement(
         from written left join twins on twins.id = written.id
         """,
         states=in_sql(RESENDABLE),
+        twin_hours=TWINS_WITHIN // timedelta(hours=1),
         stays_open=_STAYS_OPEN,
         moves_to_given=_MOVES_TO_GIVEN,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),

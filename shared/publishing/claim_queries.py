@@ -88,6 +88,12 @@ _TURN = sql(
 )
 
 
+HELD = sql(
+    "id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()"
+)
+"""The condition of every write about an attempt: its step and a live lease. No row: another process has taken over."""
+
+
 class Claim(NamedTuple):
     part_id: PostId
     revision: int
@@ -290,11 +296,14 @@ class MarkSendingRow(NamedTuple):
 
 MARK_SENDING = Statement(
     "mark_sending",
-    sql("""
+    sql(
+        """
         update attempts set state = 'sending', sending_at = now()
-        where id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()
+        where {held}
         returning sending_at
-    """),
+        """,
+        held=HELD,
+    ),
     params=MarkSending,
     row=MarkSendingRow,
     repeatable=True,

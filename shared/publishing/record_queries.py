@@ -10,14 +10,9 @@ from shared.posts.announce import MESSAGES, announcing
 from shared.posts.hints import QUEUED_COLUMNS, Queued
 from shared.posts.lifecycle import Hand, PostState, where_may_become
 from shared.posts.obstacles import PREDECESSOR_FAILED
+from shared.publishing.claim_queries import HELD
 from shared.publishing.models import AttemptState
 from shared.webhooks.models import Event
-
-# The condition of a record: attempt, step and a live lease. No row: another process has taken over.
-_HELD = sql(
-    """id = :attempt_id and step = :step and state in ('running', 'sending') and lease_until > now()"""
-)
-
 
 # After an unknown outcome, the evidence of that request is kept, whatever later requests return.
 _EVIDENCE = sql("""
@@ -83,7 +78,7 @@ RECORD_RELEASED = Statement(
             successor.wait_seconds, successor.has_media
         from published left join successor on true
         """,
-        held=_HELD,
+        held=HELD,
         may_become=where_may_become(PostState.PUBLISHED, by=Hand.PUBLISHER),
         queued=QUEUED_COLUMNS,
         events=announcing("published", Event.PUBLISHED),
@@ -131,7 +126,7 @@ RECORD_WAITING = Statement(
         returning id, step, resume_at
         """,
         evidence=_EVIDENCE,
-        held=_HELD,
+        held=HELD,
     ),
     params=RecordWaiting,
     row=RecordWaitingRow,
@@ -166,7 +161,7 @@ RECORD_RETRY = Statement(
         from finished where posts.id = finished.post_id and {may_become}
         returning {queued}, jsonb_array_length(posts.media) > 0 as has_media
         """,
-        held=_HELD,
+        held=HELD,
         may_become=where_may_become(PostState.QUEUED, by=Hand.PUBLISHER),
         queued=QUEUED_COLUMNS,
     ),
@@ -212,7 +207,7 @@ def _record_end(attempt_state: AttemptState, post_state: PostState) -> Sql:
         attempt_state=literals(attempt_state),
         post_state=literals(post_state),
         evidence=_EVIDENCE,
-        held=_HELD,
+        held=HELD,
         may_become=where_may_become(post_state, by=Hand.PUBLISHER, only=PostState.PUBLISHING),
         events=announcing("ended", Event.FAILED),
         messages=MESSAGES,

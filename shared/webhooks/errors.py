@@ -1,6 +1,7 @@
 """The refusals of webhooks."""
 
 from shared.core.errors import Conflict, NotFound
+from shared.webhooks.announce import KEPT
 
 
 class NoSuchWebhook(NotFound):
@@ -16,7 +17,7 @@ class NoSuchDelivery(NotFound):
     """The webhook has no such delivery, or it is too old to be kept."""
 
     def __init__(self) -> None:
-        super().__init__("This delivery does not exist. Deliveries are kept for 30 days.")
+        super().__init__(f"This delivery does not exist. Deliveries are kept for {KEPT.days} days.")
 
 
 class TooManyWebhooks(Conflict):
