@@ -49,7 +49,7 @@ posts = Router(prefix="/posts", tags=["Posts"])
 content = Router(prefix="/app/posts", tags=["Posts"])
 
 # A browser gets a refusal as html.
-PAGES: dict[int | str, dict[str, Any]] = {
+HTML_REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
     for status, refusal in refusals(401, 403, 404, 422, 503).items()
 }
@@ -302,7 +302,7 @@ def delete_post(
     return PostRef(id=post_id)
 
 
-@content.get("/{post_id}", response_class=HTMLResponse, responses=PAGES)
+@content.get("/{post_id}", response_class=HTMLResponse, responses=HTML_REFUSALS)
 def get_post_page(post_id: PostId, member: Acting, session: Reading) -> HTMLResponse:
     """Show a post on a page.
 

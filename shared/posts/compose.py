@@ -63,8 +63,8 @@ def compose(
     written = write(session, author, plans, labels=wanted.labels, unknown=unknown)
     created, seen = [], set[tuple[ChannelId, str]]()
     for one in written:
-        created.append(created_post(one, is_twin=one.says in seen))
-        seen.add(one.says)
+        created.append(created_post(one, is_twin=one.twin_key in seen))
+        seen.add(one.twin_key)
     if request:
         response = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
         keep_answer(session, author.organization_id, request, status=201, response=response)

@@ -101,7 +101,7 @@ WRITE = Statement(
             from (select root_id, max(position) as last from given group by root_id) kept
             where posts.root_id = kept.root_id and posts.position > kept.last and posts.deleted_at is null
                 and posts.organization_id = :organization_id and {may_become}
-        ), announced as (
+        ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
             select id, :organization_id, root_id, revision, cast(:user_id as uuid), action, changes
             from jsonb_to_recordset(cast(:changes as jsonb)) as change(
@@ -300,7 +300,7 @@ DELETE_REST = Statement(
             where organization_id = :organization_id and root_id = :root_id and position >= :position
                 and deleted_at is null and {may_become}
             returning id, position, content
-        ), announced as (
+        ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
             select gen_random_uuid(), :organization_id, :root_id, :revision, cast(:user_id as uuid), 'rest_deleted',
                 jsonb_object_agg('value.' || position || '.content', jsonb_build_array(content, null))
@@ -354,7 +354,7 @@ CONFIRM = Statement(
             where id = :part_id and organization_id = :organization_id
                 and {may_become}
             returning posts.*
-        ), announced as (
+        ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
             select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'confirmed',
                 cast(:changes as jsonb)
@@ -425,7 +425,7 @@ REQUEUE = Statement(
                     or (position > :position and (state = 'queued'
                         or {may_become})))
             returning posts.*
-        ), announced as (
+        ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
             select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'resent',
                 cast(:changes as jsonb)

@@ -41,7 +41,7 @@ _NAME = Statement(
                 release_data = coalesce(cast(:release_data as jsonb), release_data), updated_at = now()
             from found where posts.id = found.id and found.release_id = 'missing'
             returning posts.id
-        ), announced as (
+        ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
             select cast(:change_id as uuid), :organization_id, found.root_id, found.revision, cast(:user_id as uuid),
                 'release_named', jsonb_build_object('releaseId', jsonb_build_array('missing', cast(:release_id as text)))

@@ -79,7 +79,7 @@ class Stored:
     content_hash: str
 
     @property
-    def says(self) -> tuple[ChannelId, str]:
+    def twin_key(self) -> tuple[ChannelId, str]:
         """The channel and content hash, which are equal for posts that readers would see as duplicates."""
         return self.channel.id, self.content_hash
 

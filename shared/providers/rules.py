@@ -55,7 +55,7 @@ def check(
     spec = provider.spec
     refused = list(_count_of_parts(provider, parts))
     mode = spec.media_mode(settings)
-    limits = _Files(
+    limits = _FileLimits(
         spec.name,
         mode.name if mode else "one part",
         provider.media_rules(account or {}, settings),
@@ -67,7 +67,7 @@ def check(
         refused += _media(limits, part, where, position)
         for name, media in part.setting_media.items():
             refused += _file(
-                _Files(spec.name, limits.holder, spec.media), media, f"settings.{name}"
+                _FileLimits(spec.name, limits.holder, spec.media), media, f"settings.{name}"
             )
     of_settings = list(_settings(spec, settings))
     if not of_settings:
@@ -142,8 +142,8 @@ def _text(
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
-    """Checks a part's files; `rules` are those of the account's server.
+class _FileLimits:
+    """The limits of a part's files; `rules` are those of the account's server.
 
     `name` is the platform; `holder` is the part's name in refusals.
     """
@@ -153,7 +153,9 @@ class _Files:
     rules: MediaRules
 
 
-def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterator[FieldRefused]:
+def _media(
+    limits: _FileLimits, part: DraftPart, where: str, position: int
+) -> Iterator[FieldRefused]:
     rules, path = limits.rules, f"{where}.image"
     if rules.required and position == 0 and not part.media:
         yield _refused(path, "media_required", f"{limits.name} needs a picture or a video.")
@@ -195,14 +197,14 @@ def _media(limits: _Files, part: DraftPart, where: str, position: int) -> Iterat
         yield from _file(limits, media, f"{path}.{index}")
 
 
-def _file(limits: _Files, media: MediaInfo, path: str) -> Iterator[FieldRefused]:
+def _file(limits: _FileLimits, media: MediaInfo, path: str) -> Iterator[FieldRefused]:
     if media.is_video:
         yield from _video(limits.name, media, limits.rules.videos, path)
     else:
         yield from _picture(limits, media, path)
 
 
-def _picture(limits: _Files, media: MediaInfo, path: str) -> Iterator[FieldRefused]:
+def _picture(limits: _FileLimits, media: MediaInfo, path: str) -> Iterator[FieldRefused]:
     name, rules = limits.name, limits.rules.images
     if rules.max_count == 0:
         return
