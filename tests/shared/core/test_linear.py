@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,8 @@ READINGS: dict[str, Callable[[str], object]] = {
 
 
 def cost(reading: Callable[[str], object], written: str) -> float:
-    forms._plain.cache_clear()  # what it remembers takes no time
+    for remembering in (forms._plain, forms._sanitized):
+        remembering.cache_clear()  # what it remembers takes no time
     started = time.process_time()
     reading(written)
     return time.process_time() - started
@@ -133,3 +135,18 @@ def test_ampersands_take_linear_time() -> None:
         min(cost(text.sanitize, "&" * size) for _ in range(3)) for size in (100_000, 800_000)
     )
     assert most < max(least, ENOUGH) * GROWTH**3
+
+
+@pytest.mark.parametrize(
+    ("read", "remembering"), [(text.sanitize, forms._sanitized), (text.to_plain, forms._plain)]
+)
+def test_a_short_text_is_read_once_and_a_long_one_is_not_kept(
+    read: Callable[[str], str], remembering: Any
+) -> None:
+    """A post's text is read for each of its channels; texts of a megabyte would fill the memory."""
+    short, long = "<p>a & b</p>", "<p>" + "a" * forms._REMEMBERED_CHARACTERS + "</p>"
+    remembering.cache_clear()
+    assert read(short) == read(short)
+    assert (remembering.cache_info().hits, remembering.cache_info().misses) == (1, 1)
+    assert read(long) == read(long)
+    assert remembering.cache_info().currsize == 1

@@ -73,7 +73,7 @@ class TestRules:
     def test_links_and_bytes(self) -> None:
         text = rules(text=TextRules(max_length=10, link_length=23, max_bytes=3_000))[1]
         assert "Every link counts 23, however long it is." in text
-        assert "Nor more than 3,000 bytes of UTF-8." in text
+        assert "It may have at most 3,000 bytes of UTF-8." in text
 
     def test_pictures_alone(self) -> None:
         media = MediaRules(images=replace(PICTURES, max_alt_length=1_500), required=True)
