@@ -98,7 +98,7 @@ def _refusal(status: int, message: str, *, headers: Mapping[str, str] | None = N
 def _read(body: bytes) -> _Move:
     try:
         given = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         raise _BadInput("body", 'Send a JSON object, such as {"advance": "P40D"}.')

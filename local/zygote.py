@@ -57,14 +57,20 @@ def main() -> None:
         if request["do"] == "start":
             pid = _fork(request, descriptors, control, life)
             children.add(pid)
-            control.send(json.dumps({"pid": pid}).encode())
+            _answer(control, {"pid": pid})
         else:
             # Only a child that has not been reaped still owns its process id.
             if request["pid"] in children:
                 os.kill(request["pid"], signal.SIGKILL)
-            control.send(b"{}")
+            _answer(control, {})
     for pid in children:
         os.kill(pid, signal.SIGKILL)
+
+
+def _answer(control: socket.socket, fields: dict[str, Any]) -> None:
+    # If the parent has ended meanwhile, the next read notices it.
+    with contextlib.suppress(BrokenPipeError):
+        control.send(json.dumps(fields).encode())
 
 
 def _reap(children: set[int]) -> None:

@@ -145,7 +145,7 @@ def _json_values(body: bytes) -> dict[str, list[Any]]:
     try:
         fields = json.loads(body or b"{}")
         json.dumps(fields, ensure_ascii=False).encode()  # half a surrogate pair cannot be stored
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(400, "Error occurred while parsing request parameters") from error
     if not isinstance(fields, dict):
         raise Refused(400, "Error occurred while parsing request parameters")

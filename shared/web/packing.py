@@ -55,15 +55,17 @@ def finish(
     given = {name.lower(): value.decode("latin-1") for name, value in headers}
     if b"content-encoding" in given or not is_json(given.get(b"content-type", "")):
         return status, headers, body
+    is_short = len(body) < MIN_BYTES
+    if not is_short:
+        headers = _varying(headers)  # a 304 too: it varies like the answer that it replaces
     if is_list and status == HTTPStatus.OK and b"etag" not in given:
         tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = [*headers, (b"etag", tag.encode())]
         if is_among(tag, request_headers.get("if-none-match", "")):
             unsent = (b"content-type", b"content-length")
             return HTTPStatus.NOT_MODIFIED, _without(headers, *unsent), b""
-    if len(body) < MIN_BYTES:
+    if is_short:
         return status, headers, body
-    headers = _varying(headers)
     if takes_gzip(request_headers.get("accept-encoding", "")):
         body = zlib.compress(body, LEVEL, _GZIP)
         packed = [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]

@@ -124,6 +124,7 @@ class TestRefusals:
         [
             (b"", "body"),
             (b"[]", "body"),
+            (b'{"advance": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body"),
             (b"{}", "advance"),
             (b'{"advance": 1, "jump": 1}', "advance"),
             (b'{"advance": "forty"}', "advance"),

@@ -605,6 +605,8 @@ class TestPostStatus:
         assert client.post("/api/v1/statuses", headers=headers, content="[1]").status_code == 400
         half = client.post("/api/v1/statuses", headers=headers, content=r'{"status": "\ud800"}')
         assert half.status_code == 400
+        deep = client.post("/api/v1/statuses", headers=headers, content="[" * 100_000)
+        assert deep.status_code == 400
 
 
 class TestIdempotencyKey:

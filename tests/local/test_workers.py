@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -386,6 +387,19 @@ class TestForkedWorkers:
             return ended, outcome.failed
 
         assert asyncio.run(scenario()) == (True, False)
+
+    def test_zygote_whose_parent_ended_before_the_answer_ends_quietly(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        given = json.dumps({"control": theirs.fileno(), "life": theirs.fileno()})
+        with ours, theirs:
+            zygote = subprocess.Popen(
+                [sys.executable, "-m", "local.zygote", given],
+                pass_fds=[theirs.fileno()],
+                stderr=subprocess.PIPE,
+            )
+            ours.send(b'{"do": "kill", "pid": 0}')
+        assert zygote.communicate(timeout=60)[1] == b""
+        assert zygote.returncode == 0
 
     def test_they_do_not_make_the_same_ids(self, tmp_path: Path) -> None:
         async def scenario() -> list[str]:

@@ -104,7 +104,14 @@ class TestTagged:
         tag = _finish(is_list=True)[1]["etag"]
         status, headers, sent = _finish(asked={"if-none-match": tag}, is_list=True)
         assert (status, sent) == (304, b"")
-        assert headers == {"etag": tag}
+        assert headers == {"etag": tag, "vary": "accept-encoding"}
+
+    def test_unchanged_list_varies_as_it_did_when_it_was_sent(self) -> None:
+        given = [*JSON, (b"vary", b"Origin")]
+        for body in (LONG, SHORT):
+            _, sent, _ = _finish(body, headers=given, is_list=True)
+            asked = {"if-none-match": sent["etag"]}
+            assert _finish(body, asked, headers=given, is_list=True)[1]["vary"] == sent["vary"]
 
     def test_any_change_is_sent(self) -> None:
         tag = _finish(is_list=True)[1]["etag"]
