@@ -16,7 +16,7 @@ AWS_ONLY = (
 HONOURED: dict[str, set[str]] = {
     "AWS::Serverless::Function": {
         "AutoPublishAlias", "CodeUri", "DeadLetterQueue", "Environment", "EventInvokeConfig", "Events", "FunctionName", "Handler", "MemorySize",
-        "RecursiveLoop", "Timeout",
+        "RecursiveLoop", "Runtime", "Timeout",
     },
     "AWS::Serverless::HttpApi": {"CorsConfiguration"},
     "AWS::SQS::Queue": {
@@ -39,7 +39,7 @@ WITHOUT_EFFECT: dict[str, set[str]] = {
     "AWS::Serverless::Function": {
         "Architectures", "AutoPublishAliasAllProperties", "AutoPublishCodeSha256", "DeploymentPreference", "Description", "EphemeralStorage", "KmsKeyArn",
         "Layers", "LoggingConfig", "PermissionsBoundary", "Policies", "PropagateTags", "ProvisionedConcurrencyConfig",
-        "ReservedConcurrentExecutions", "Role", "RolePath", "Runtime", "RuntimeManagementConfig", "SnapStart", "Tags", "Tracing", "VersionDeletionPolicy", "VersionDescription", "VpcConfig",
+        "ReservedConcurrentExecutions", "Role", "RolePath", "RuntimeManagementConfig", "SnapStart", "Tags", "Tracing", "VersionDeletionPolicy", "VersionDescription", "VpcConfig",
     },
     "AWS::Serverless::HttpApi": {
         "AccessLogSettings", "DefaultRouteSettings", "Description", "DisableExecuteApiEndpoint", "Domain", "FailOnWarnings", "Name", "PropagateTags",

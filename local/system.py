@@ -17,6 +17,7 @@ class FunctionSpec:
 
     logical_id: str
     name: str
+    runtime: str
     handler: str
     code: Path
     timeout_seconds: int

@@ -285,6 +285,7 @@ class _Reader:
         self._found.functions[name] = FunctionSpec(
             logical_id=name,
             name=self._reference(name).ref,
+            runtime=given("Runtime"),
             handler=given("Handler"),
             code=(self._folder / given("CodeUri", ".")).resolve(),
             timeout_seconds=int(given("Timeout", 3)),

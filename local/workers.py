@@ -313,6 +313,8 @@ def _environment(spec: FunctionSpec) -> Mapping[str, str]:
         "PYTHONUNBUFFERED": "1",
         "_HANDLER": spec.handler,
         "LAMBDA_TASK_ROOT": str(spec.code),
+        # Since Python 3.12 answers are written without escapes (awslambdaric), so their size depends on it.
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCOUNT_ID": ACCOUNT,

@@ -94,7 +94,7 @@ class TestReadSystem:
                 "the local Jobs has no attribute Colour",
             ),
             (
-                "{Type: AWS::Serverless::Function, Properties: {Handler: a.b, Events: {E: {Type: SNS}}}}",
+                "{Type: AWS::Serverless::Function, Properties: {Runtime: python3.13, Handler: a.b, Events: {E: {Type: SNS}}}}",
                 r"New\.Events\.E: the local runtime does not know events of type SNS",
             ),
         ],
@@ -140,7 +140,7 @@ class TestIntrinsics:
     )
     def test_value(self, tmp_path: Path, expression: str, value: str) -> None:
         changed = tmp_path / "template.yaml"
-        function = f"{{Type: AWS::Serverless::Function, Properties: {{Handler: a.b, Environment: {{Variables: {{V: {expression}}}}}}}}}"
+        function = f"{{Type: AWS::Serverless::Function, Properties: {{Runtime: python3.13, Handler: a.b, Environment: {{Variables: {{V: {expression}}}}}}}}}"
         changed.write_text(f"{TEMPLATE.read_text()}\n  New: {function}\n")
 
         system = read_system(

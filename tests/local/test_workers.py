@@ -82,6 +82,9 @@ class TestInvoke:
         seen = json.loads(outcome.json()["body"])
         assert not outcome.failed
         assert seen["event"] == {"a": "ü"}
+        assert (
+            "ü".encode() in outcome.payload
+        )  # escaped, it would count thrice against Lambda's limit
         assert 4000 < seen["remainingMs"] <= 5000
         assert seen["memory"] == "128"
         assert (

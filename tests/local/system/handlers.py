@@ -24,7 +24,7 @@ def echo(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "statusCode": 201,
         "headers": {"X-Kind": "echo"},
         "cookies": cookies,
-        "body": json.dumps(body),
+        "body": json.dumps(body, ensure_ascii=False),
     }
 
 
