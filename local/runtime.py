@@ -389,7 +389,7 @@ def _greeting(home: Home, addresses: Addresses, demo: Demo, *, seconds: float) -
         ("API", addresses.api),
         ("Reference", f"{addresses.api}/docs"),
         ("Sandbox network", addresses.sandbox),
-        ("Mails", f"{addresses.api}{MAIL_PAGE}"),
+        ("Emails", f"{addresses.api}{MAIL_PAGE}"),
         ("Demo login", f"{demo.email} / {demo.password}"),
         ("Data, logs", str(home.path)),
     )

@@ -313,7 +313,7 @@ def _environment(spec: FunctionSpec) -> Mapping[str, str]:
         "PYTHONUNBUFFERED": "1",
         "_HANDLER": spec.handler,
         "LAMBDA_TASK_ROOT": str(spec.code),
-        # Since Python 3.12 answers are written without escapes (awslambdaric), so their size depends on it.
+        # From Python 3.12 on, awslambdaric writes answers without escapes, which halves those in other scripts.
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
