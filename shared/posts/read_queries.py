@@ -48,7 +48,8 @@ _WANTED = sql(
     and (cast(:channel_id as uuid) is null or p.channel_id = cast(:channel_id as uuid))
     and (cast(:states as text[]) is null or p.state = any(cast(:states as text[])))
     and (cast(:tag_id as uuid) is null or exists (
-        select 1 from post_tags pt where pt.post_id = p.id and pt.tag_id = cast(:tag_id as uuid) offset 0))
+        select 1 from post_tags pt where pt.post_id = p.id and pt.tag_id = cast(:tag_id as uuid) offset 0)
+        and exists (select 1 from tags t where t.id = cast(:tag_id as uuid) and t.deleted_at is null))
     """,
     all=_ALL,
 )

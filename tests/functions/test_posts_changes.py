@@ -600,6 +600,25 @@ class TestTags:
         assert caller.delete(address).status == 200
         assert caller.delete(address).status == 404
 
+    @pytest.mark.parametrize("path", ["/posts", "/posts/list"])
+    def test_a_deleted_tag_finds_no_posts(
+        self, session: Session, channel: Channel, caller: Gateway, path: str
+    ) -> None:
+        """The posts do not show it any more, so a list by it would hold posts that nothing explains."""
+        tag = caller.post("/posts/tags", {"name": "news", "color": "#112233"}).json
+        post = a_post(session, channel)
+        caller.put(f"/posts/{post.id}", {"tags": [{"label": "news"}]})
+        day = post.publish_at.date().isoformat()
+        dates = {} if path == "/posts/list" else {"startDate": day, "endDate": day}
+
+        def found() -> list[str]:
+            listed = caller.get(path, query={"tag": tag["id"], **dates}).json["posts"]
+            return [one["id"] for one in listed]
+
+        assert found() == [str(post.id)]
+        caller.delete(f"/posts/tags/{tag['id']}")
+        assert found() == []
+
     def test_a_name_is_one_tags(self, session: Session, caller: Gateway) -> None:
         first = caller.post("/posts/tags", {"name": "a", "color": "#112233"}).json
         caller.post("/posts/tags", {"name": "b", "color": "#112233"})
