@@ -132,7 +132,7 @@ def _create(
 ) -> tuple[str, str]:
     """Create a stack of one resource; how it ended and why."""
     cloudformation, name = boto3.client("cloudformation"), f"probe-{time.time_ns()}"
-    outputs = {"Outputs": {"HtmlAnswer": {"Value": shown}}} if shown else {}
+    outputs = {"Outputs": {"Shown": {"Value": shown}}} if shown else {}
     template = {"Resources": {"Probe": resource}, **outputs}
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
     until = time.monotonic() + 60
