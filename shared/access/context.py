@@ -5,9 +5,9 @@ stay open while idle.
 """
 
 import ipaddress
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -28,11 +28,13 @@ from shared.access.context_queries import (
     identify_by,
 )
 from shared.access.errors import (
+    FreshLoginNeeded,
     ImpersonationOver,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
     NotConsented,
+    NotInTheirPlace,
     NotSignedIn,
     OrganizationGone,
     PersonNeeded,
@@ -44,9 +46,22 @@ from shared.access.errors import (
 from shared.access.policy import Quota, Rate, Rule, Who, reaches
 from shared.apps.credentials import GRANT_PREFIX
 from shared.apps.scopes import WRITE
+from shared.core import clock
 from shared.core.crypto import hash_secret
-from shared.core.ids import ApiKeyId, EntityId, GrantId, MemberId, OrganizationId, SessionId, UserId
+from shared.core.ids import (
+    ApiKeyId,
+    ConnectionId,
+    CustomerId,
+    EntityId,
+    GrantId,
+    MemberId,
+    OrganizationId,
+    SessionId,
+    UserId,
+)
+from shared.core.reach import Reach
 from shared.identity.errors import SessionOver
+from shared.identity.models import SECOND_FACTORS, FactorKind, Method
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
 from shared.organizations.queries import KEY_WRITES
@@ -56,6 +71,8 @@ _SUBSCRIBER_BITS = (
 )
 _WRITING = frozenset({KEY_WRITES, WRITE})  # an API key's scope, and a grant's
 _NOBODY = UUID(int=0)
+FRESH = timedelta(minutes=10)
+"""How long a proof of identity is fresh."""
 
 
 class Via(StrEnum):
@@ -67,10 +84,32 @@ class Via(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How and when the person of a session proved their identity. `factors` are the second factors that they have."""
+
+    authenticated_at: datetime
+    methods: frozenset[Method]
+    factors: frozenset[FactorKind]
+    connection_id: ConnectionId | None = None
+
+    @property
+    def is_strong(self) -> bool:
+        """Return whether the person proved a second factor."""
+        return not SECOND_FACTORS.isdisjoint(self.methods)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Return whether the proof is recent, and as strong as the person can give."""
+        recent = self.authenticated_at > clock.now() - FRESH
+        return recent and (self.is_strong or not self.factors)
+
+
+@dataclass(frozen=True, slots=True)
 class ActingMember:
     """Who acts in a request. For an API key, `user_id` is the user who created it; None if that user was deleted.
 
-    `may_write` is False for a read-only key or consent.
+    `may_write` is False for a read-only key or consent. `proof` is None for a program. What a member with `needs_approval`
+    schedules waits for somebody with `may_approve`.
     """
 
     organization_id: OrganizationId
@@ -86,6 +125,18 @@ class ActingMember:
     may_write: bool = True
     api_key_id: ApiKeyId | None = None
     grant_id: GrantId | None = None
+    customers: tuple[CustomerId, ...] | None = None
+    needs_approval: bool = False
+    may_approve: bool = False
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    requires_mfa_from: datetime | None = None
+    proof: Proof | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """Return what the caller may see of the organization."""
+        customers = None if self.customers is None else list(self.customers)
+        return Reach(self.organization_id, customers)
 
     def require(self, role: Role, *, writes: bool) -> None:
         """Refuse what the caller may not do, where the route's rule leaves that open.
@@ -247,6 +298,12 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
         plan=row.plan,
         plan_ends_at=row.plan_ends_at,
         via=via,
+        customers=None if row.customers is None else tuple(map(CustomerId, row.customers)),
+        needs_approval=row.needs_approval,
+        may_approve=row.may_approve,
+        limits=row.limits,
+        requires_mfa_from=row.requires_mfa_from,
+        proof=_proof(row),
         session_id=row.session_id,
         is_super_admin=row.is_super_admin,
         impersonated_by=row.impersonated_by,
@@ -262,7 +319,22 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
     return Caller(member, row.principal, quota, profile)
 
 
+def _proof(row: CallerRow) -> Proof | None:
+    if row.authenticated_at is None:
+        return None
+    return Proof(
+        authenticated_at=row.authenticated_at,
+        methods=frozenset(map(Method, row.methods or ())),
+        factors=frozenset(map(FactorKind, row.factors or ())),
+        connection_id=row.connection_id,
+    )
+
+
 def _check(member: ActingMember, rule: Rule) -> None:
+    if rule.self_only and member.impersonated_by:
+        raise NotInTheirPlace
+    if rule.fresh and not (member.proof and member.proof.is_fresh):
+        raise FreshLoginNeeded
     if rule.who is Who.SUPER_ADMIN:
         if not member.is_super_admin:
             raise RoleTooLow("super admin")

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 from shared.access.policy import Per
 from shared.apps.queries import LIVE_GRANT
-from shared.core.ids import ApiKeyId, GrantId, MemberId, OrganizationId, SessionId, UserId
+from shared.core.ids import (
+    ApiKeyId,
+    ConnectionId,
+    CustomerId,
+    GrantId,
+    MemberId,
+    OrganizationId,
+    SessionId,
+    UserId,
+)
 from shared.db.statement import Sql, Statement, sql
 from shared.identity.queries import LIVE_LOGIN
 from shared.organizations.queries import LIVE_KEY
@@ -107,7 +116,10 @@ class ByProgramRolling(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallerRow:
-    """Who calls, and in which membership. Without a membership, everything of the organization is null."""
+    """Who calls, and in which membership. Without a membership, everything of the organization is null.
+
+    The last four columns are about the session; null for a program. `factors` are the kinds of the person's second factors.
+    """
 
     organization_id: OrganizationId
     user_id: UserId | None
@@ -120,6 +132,15 @@ class CallerRow:
     timezone: str
     plan: str
     plan_ends_at: datetime | None
+    limits: dict[str, Any]
+    requires_mfa_from: datetime | None
+    needs_approval: bool
+    may_approve: bool
+    customers: list[CustomerId] | None
+    authenticated_at: datetime | None
+    methods: list[str] | None
+    factors: list[str] | None
+    connection_id: ConnectionId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +179,8 @@ class CountedProfileRow(ProfileRow):
 _LOGIN = sql(
     """
 login as (
-  select s.id as session_id, u.id as user_id, u.is_super_admin
+  select s.id as session_id, u.id as user_id, u.is_super_admin, s.authenticated_at, s.methods, s.connection_id,
+         array(select distinct f.kind from factors f where f.user_id = u.id and f.confirmed_at is not null) as factors
   from sessions s join users u on u.id = s.user_id
   where s.id = :session_id and s.user_id = :user_id and {live_login}
 )""",
@@ -167,9 +189,10 @@ login as (
 _OWN_SEAT = sql("""
 seat as (
   select login.session_id, login.user_id, login.is_super_admin, cast(null as uuid) as impersonated_by,
-         m.organization_id, m.role, cast(null as text[]) as scopes, login.user_id as principal
+         m.organization_id, m.role, m.needs_approval, m.may_approve, m.customers, cast(null as text[]) as scopes,
+         login.user_id as principal
   from login left join lateral (
-    select m.organization_id, m.role
+    select m.organization_id, m.role, m.needs_approval, m.may_approve, m.customers
     from members m join organizations o on o.id = m.organization_id and o.deleted_at is null
     where m.user_id = login.user_id and not m.disabled
       and m.organization_id = coalesce(:chosen, m.organization_id)
@@ -179,7 +202,8 @@ seat as (
 _IMPERSONATED_SEAT = sql("""
 seat as (
   select login.session_id, m.user_id, login.is_super_admin, login.user_id as impersonated_by,
-         m.organization_id, m.role, cast(null as text[]) as scopes, login.user_id as principal
+         m.organization_id, m.role, m.needs_approval, m.may_approve, m.customers, cast(null as text[]) as scopes,
+         login.user_id as principal
   from login join members m on m.id = :target and not m.disabled
   join users u on u.id = m.user_id and u.deleted_at is null
   where login.is_super_admin
@@ -191,7 +215,8 @@ _KEY_SEAT = sql(
     """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
-         cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, k.scopes,
+         cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, false as needs_approval,
+         false as may_approve, k.customers, k.scopes,
          k.id as principal, k.last_used_at
   from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
   where (k.key_hash = :key_hash or (k.previous_hash = :key_hash and k.previous_ends_at > now()))
@@ -210,6 +235,9 @@ seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, m.organization_id,
          case when m.role in ('owner', 'admin') then 'editor' else m.role end as role,
+         m.needs_approval, false as may_approve,
+         case when m.customers is null then g.customers when g.customers is null then m.customers
+              else array(select unnest(g.customers) intersect select unnest(m.customers)) end as customers,
          g.scopes, g.id as principal, g.last_used_at
   from oauth_grants g
   join oauth_apps a on a.id = g.app_id
@@ -284,7 +312,12 @@ _OF_PUBLIC = sql("""
 subject as (select cast(:rate as text) || ':' || cast(:subject as text) as key)""")
 _ROW = sql("""
 select seat.organization_id, seat.user_id, seat.role, seat.session_id, seat.is_super_admin, seat.impersonated_by,
-       seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at""")
+       seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at, o.limits,
+       o.requires_mfa_from, seat.needs_approval, seat.may_approve, seat.customers""")
+_PROOF = sql(", login.authenticated_at, login.methods, login.factors, login.connection_id")
+_NO_PROOF = sql(""",
+       cast(null as timestamptz) as authenticated_at, cast(null as text[]) as methods, cast(null as text[]) as factors,
+       cast(null as uuid) as connection_id""")
 _PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial,
@@ -293,14 +326,10 @@ _TABLES = sql("""
 from seat
 left join organizations o on o.id = seat.organization_id
 left join users u on u.id = seat.user_id""")
+_WITH_LOGIN = sql("join login on true")
 _WITHOUT_DELETED = sql("""
 where seat.organization_id is null or o.deleted_at is null""")
-_FROM = sql("{tables} {without_deleted}", tables=_TABLES, without_deleted=_WITHOUT_DELETED)
-_FROM_COUNTED = sql(
-    "{tables} left join counted on true {without_deleted}",
-    tables=_TABLES,
-    without_deleted=_WITHOUT_DELETED,
-)
+_WITH_COUNT = sql("left join counted on true")
 _COUNTED_COLUMNS = sql(", counted.calls, counted.resets_in_seconds")
 
 _SEATS: Mapping[By, Sql] = {
@@ -327,6 +356,7 @@ _PARAMS: Mapping[tuple[By, Counting | None], type[Any]] = {
     (By.OAUTH, Counting.FIXED): ByProgramFixed,
     (By.OAUTH, Counting.ROLLING): ByProgramRolling,
 }
+_BY_SESSION = frozenset({By.SESSION, By.IMPERSONATION})
 _NOTHING = sql("")
 
 
@@ -344,13 +374,18 @@ def identify_by(
     return Statement(
         name + "_with_profile" * reads_profile,
         sql(
-            "with {seat} {counted} {row} {profile_columns} {counted_columns} {tables}",
+            "with {seat} {counted} {row} {proof} {profile_columns} {counted_columns}"
+            " {tables} {with_login} {with_count} {without_deleted}",
             seat=_SEATS[by],
             counted=_counted(*counted) if counted else _NOTHING,
             row=_ROW,
             profile_columns=_PROFILE_COLUMNS if reads_profile else _NOTHING,
             counted_columns=_COUNTED_COLUMNS if counted else _NOTHING,
-            tables=_FROM_COUNTED if counted else _FROM,
+            proof=_PROOF if by in _BY_SESSION else _NO_PROOF,
+            tables=_TABLES,
+            with_login=_WITH_LOGIN if by in _BY_SESSION else _NOTHING,
+            with_count=_WITH_COUNT if counted else _NOTHING,
+            without_deleted=_WITHOUT_DELETED,
         ),
         params=_PARAMS[by, counted[1] if counted else None],
         row=row,

@@ -106,6 +106,29 @@ class NotConsented(Forbidden):
         super().__init__("The member's consent does not cover this. Use an API key, or sign in.")
 
 
+class NotInTheirPlace(Forbidden):
+    """An administrator who acts as a member tried what only the member may do."""
+
+    code = "not_in_their_place"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only members themselves can do this, not an administrator acting as them. Stop "
+            "impersonating and ask the member."
+        )
+
+
+class FreshLoginNeeded(Forbidden):
+    """The session's proof of identity is too old, or weaker than the person can give."""
+
+    code = "fresh_login_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Confirm that it is you with `POST /user/confirm`, then try again within ten minutes."
+        )
+
+
 class NotTheirConsent(Forbidden):
     """An administrator is impersonating the member, and a token would last beyond that."""
 

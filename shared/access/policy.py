@@ -135,6 +135,8 @@ class Rule:
         returns: a platform sends browsers back to this page.
         by_cookie: a public route that uses or sets our cookies, so other sites may not send it.
         personal: a route about the person only: the organization or impersonation that a request names is ignored.
+        self_only: an administrator who acts as the member is refused.
+        fresh: the person must have proven their identity in the last ten minutes, with a second factor if they have one.
         unlimited: why the route needs no rate limit. Every other row has one.
     """
 
@@ -151,6 +153,8 @@ class Rule:
     returns: bool = False
     by_cookie: bool = False
     personal: bool = False
+    self_only: bool = False
+    fresh: bool = False
     unlimited: str = ""
 
     def __post_init__(self) -> None:
@@ -158,6 +162,8 @@ class Rule:
             raise ValueError(
                 "public routes are counted by address or session, all others by organization or principal"
             )
+        if self.fresh and not (self.person and self.self_only):
+            raise ValueError("only a person proves their identity, and only for themselves")
         if self.rate and self.unlimited:
             raise ValueError("a route has a rate limit or a reason to have none, not both")
 

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from shared.core.ids import AppId, GrantId, OrganizationId, UserId, new_id
+from shared.core.ids import AppId, CustomerId, GrantId, OrganizationId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 
 
@@ -75,7 +75,7 @@ class OAuthGrant(Timestamps, Base):
     There is one for each app, member, organization and `device`: a new token replaces the previous one. Only its SHA-256 hash
     is stored. A token ends if it is not used for `UNUSED_LIFE`, and at `token_ends_at` if the app refreshes it. A refresh
     token has two parts: `family_hash` is the hash of the part that stays, which identifies an old refresh token, and
-    `refresh_hash` that of the whole. `device` is the user code of a device, so that each computer has its own token; '' for
+    `refresh_hash` that of the whole. `customers` limits it like a member. `device` is the user code of a device, so that each computer has its own token; '' for
     other apps.
     """
 
@@ -105,6 +105,7 @@ class OAuthGrant(Timestamps, Base):
     family_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     refresh_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 

@@ -13,6 +13,10 @@ MemberId = NewType("MemberId", uuid.UUID)
 """A row of `members`: a user in an organization."""
 SessionId = NewType("SessionId", uuid.UUID)
 """A row of `sessions`."""
+FactorId = NewType("FactorId", uuid.UUID)
+"""A row of `factors`: a second factor of a user."""
+ConnectionId = NewType("ConnectionId", uuid.UUID)
+"""The company login through which a session was opened. `sessions.connection_id` is the only column yet."""
 ApiKeyId = NewType("ApiKeyId", uuid.UUID)
 """A row of `api_keys`."""
 AppId = NewType("AppId", uuid.UUID)

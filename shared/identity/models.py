@@ -3,10 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import SessionId, UserId, new_id
+from shared.core.ids import ConnectionId, FactorId, SessionId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -91,11 +92,54 @@ class User(Timestamps, SoftDelete, Base):
     locked_until: Mapped[datetime | None]
 
 
+class Method(StrEnum):
+    """How a person proved their identity."""
+
+    PASSWORD = "password"  # noqa: S105, a method
+    GITHUB = "github"
+    GOOGLE = "google"
+    FARCASTER = "farcaster"
+    WALLET = "wallet"
+    GENERIC = "generic"
+    COMPANY = "company"
+    MAIL = "mail"
+    TOTP = "totp"
+    PASSKEY = "passkey"
+    RECOVERY_CODE = "recovery_code"
+
+
+class FactorKind(StrEnum):
+    """A kind of second factor."""
+
+    TOTP = "totp"
+    PASSKEY = "passkey"
+
+
+SECOND_FACTORS = frozenset({Method.TOTP, Method.PASSKEY, Method.RECOVERY_CODE})
+"""The methods that prove a second factor."""
+
+
+class Factor(Timestamps, Base):
+    """A second factor of a user. It counts from `confirmed_at` on, when the user has proven that it works."""
+
+    __tablename__ = "factors"
+    __table_args__ = (Index("ix_factors_user_id", "user_id"),)
+
+    id: Mapped[FactorId] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[FactorKind] = mapped_column(text_enum(FactorKind))
+    name: Mapped[str]
+    confirmed_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
 class Session(Timestamps, Base):
     """One login on one device, renewed by a rotating token of which only SHA-256 hashes are stored.
 
     `previous_renew_hash` stays valid until `previous_good_until`, so that parallel requests of one browser survive the
-    rotation. After that, its use counts as theft and revokes the session.
+    rotation. After that, its use counts as theft and revokes the session. A session that is not renewed ends at `expires_at`,
+    every session at `ends_at`. `methods` proved the person's identity at `authenticated_at`. `connection_id` is the company
+    login through which the session was opened.
     """
 
     __tablename__ = "sessions"
@@ -111,8 +155,14 @@ class Session(Timestamps, Base):
     previous_renew_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     previous_good_until: Mapped[datetime | None]
     expires_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(server_default=text("(now() + '90 days'::interval)"))
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    authenticated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    methods: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default=text("'{password}'::text[]")
+    )
+    connection_id: Mapped[ConnectionId | None]
     ip: Mapped[str | None]
     user_agent: Mapped[str | None]
 

@@ -13,7 +13,8 @@ from shared.db.statement import NoParams, NoRow, Statement, sql
 from shared.identity.models import MailedCodePurpose, MailKind
 
 LIVE_LOGIN = sql(
-    "s.revoked_at is null and s.expires_at > now() and u.activated_at is not null and u.deleted_at is null"
+    "s.revoked_at is null and s.expires_at > now() and s.ends_at > now() and u.activated_at is not null"
+    " and u.deleted_at is null"
 )
 """Whether the session `s` of the user `u` lets in."""
 

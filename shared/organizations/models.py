@@ -2,13 +2,23 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint, text
+from sqlalchemy import (
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId, new_id
+from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -24,7 +34,10 @@ class Role(StrEnum):
 
 
 class Organization(Timestamps, SoftDelete, Base):
-    """A tenant. Nothing is published after `plan_ends_at`; None means that the plan has no end."""
+    """A tenant. Nothing is published after `plan_ends_at`; None means that the plan has no end.
+
+    `limits` overrides what the plan allows. From `requires_mfa_from` on, members need a second factor.
+    """
 
     __tablename__ = "organizations"
 
@@ -36,10 +49,16 @@ class Organization(Timestamps, SoftDelete, Base):
     plan_ends_at: Mapped[datetime | None]
     is_trialing: Mapped[bool] = mapped_column(default=False)
     allow_trial: Mapped[bool] = mapped_column(default=True)
+    limits: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    requires_mfa_from: Mapped[datetime | None]
 
 
 class Member(Timestamps, Base):
-    """A user in an organization."""
+    """A user in an organization.
+
+    What a member with `needs_approval` schedules waits until somebody approves it; one with `may_approve` decides. `customers`
+    are the only ones whose channels and posts the member sees; None means all of the organization.
+    """
 
     __tablename__ = "members"
     __table_args__ = (
@@ -54,12 +73,15 @@ class Member(Timestamps, Base):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     role: Mapped[Role] = mapped_column(text_enum(Role))
     disabled: Mapped[bool] = mapped_column(default=False)
+    needs_approval: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    may_approve: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
 
 
 class ApiKey(Timestamps, Base):
     """An API key of an organization. Only its SHA-256 hash is stored; `hint` is its last four characters.
 
-    After a rotation the previous key works until `previous_ends_at`.
+    After a rotation the previous key works until `previous_ends_at`. `customers` limits it like a member.
     """
 
     __tablename__ = "api_keys"
@@ -78,6 +100,7 @@ class ApiKey(Timestamps, Base):
     key_hash: Mapped[bytes] = mapped_column(LargeBinary)
     hint: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{read,write}'"))
+    customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
     previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     previous_ends_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]

@@ -70,7 +70,15 @@ FOREIGN: dict[str, Uses] = {
         writes={"posts"},  # what became of them
     ),
     "access": Uses(
-        reads={"channels", "members", "oauth_apps", "organizations", "sessions", "users"},
+        reads={
+            "channels",
+            "factors",
+            "members",
+            "oauth_apps",
+            "organizations",
+            "sessions",
+            "users",
+        },
         # The statement of every request: what it was used for last, and how often it came.
         writes={"api_keys", "oauth_grants", "rate_limits"},
     ),

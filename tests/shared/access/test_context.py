@@ -19,10 +19,12 @@ from shared.access.context import (
     network_of,
 )
 from shared.access.errors import (
+    FreshLoginNeeded,
     ImpersonationOver,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
+    NotInTheirPlace,
     NotSignedIn,
     OrganizationGone,
     UnknownApiKey,
@@ -31,8 +33,10 @@ from shared.access.errors import (
 from shared.access.policy import Per, Quota, Rate, Rule, Who
 from shared.core import clock
 from shared.core.errors import Forbidden, TooManyRequests
+from shared.core.ids import CustomerId, OrganizationId, new_id
+from shared.core.reach import Reach
 from shared.identity.errors import SessionOver
-from shared.identity.models import User
+from shared.identity.models import Factor, FactorKind, Method, User
 from shared.organizations.models import ApiKey, Member, Role
 from tests.builders import a_member, a_user, an_organization
 from tests.conftest import Configure
@@ -87,7 +91,12 @@ class TestSession:
             plan_ends_at=None,
             via=Via.SESSION,
             session_id=found.session_id,
+            proof=found.proof,
         )
+        assert found.proof is not None
+        assert found.proof.methods == {Method.PASSWORD}
+        assert found.proof.is_fresh
+        assert not found.proof.is_strong
         assert (found.organization_id, found.user_id) == (member.organization_id, user.id)
 
     def test_nothing_was_sent(self, session: DbSession) -> None:
@@ -229,6 +238,127 @@ class TestSession:
         token = jwt.encode(claims, "k" * 32, algorithm="HS256", headers={"kid": "1"})
         with pytest.raises(SessionOver):
             ask(session, Credentials(access_token=token))
+
+
+class TestProof:
+    """Whether a route that needs a recent proof of identity gets one."""
+
+    FRESH = Rule(Who.VIEWER, person=True, self_only=True, fresh=True)
+
+    def prove(self, session: DbSession, ago: timedelta, *methods: Method) -> None:
+        session.execute(
+            text("update sessions set authenticated_at = :at, methods = :methods"),
+            {"at": clock.now() - ago, "methods": list(methods)},
+        )
+
+    def add_factor(self, session: DbSession, member: Member, *, confirmed: bool = True) -> None:
+        session.add(
+            Factor(
+                user_id=member.user_id,
+                kind=FactorKind.TOTP,
+                name="Phone",
+                confirmed_at=clock.now() if confirmed else None,
+            )
+        )
+        session.flush()
+
+    def test_old_proof_is_refused(self, session: DbSession, member: Member) -> None:
+        credentials = signed_in(session, member)
+        self.prove(session, timedelta(minutes=9, seconds=50), Method.PASSWORD)
+        ask(session, credentials, self.FRESH)
+        self.prove(session, timedelta(minutes=10), Method.PASSWORD)
+        with pytest.raises(FreshLoginNeeded):
+            ask(session, credentials, self.FRESH)
+        ask(session, credentials)
+
+    def test_password_alone_is_refused_of_who_has_a_second_factor(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = signed_in(session, member)
+        self.add_factor(session, member, confirmed=False)
+        ask(session, credentials, self.FRESH)
+        self.add_factor(session, member)
+        self.add_factor(session, a_member(session, an_organization(session)))
+        with pytest.raises(FreshLoginNeeded):
+            ask(session, credentials, self.FRESH)
+        self.prove(session, timedelta(), Method.PASSWORD, Method.TOTP)
+        found = ask(session, credentials, self.FRESH).member.proof
+        assert found is not None
+        assert found.factors == {FactorKind.TOTP}
+
+    def test_factor_of_another_does_not_matter(self, session: DbSession, member: Member) -> None:
+        self.add_factor(session, a_member(session, an_organization(session)))
+        ask(session, signed_in(session, member), self.FRESH)
+
+    def test_nobody_does_it_in_another_place(self, session: DbSession, member: Member) -> None:
+        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
+        credentials = signed_in(session, admin, impersonate=str(member.id))
+        with pytest.raises(NotInTheirPlace):
+            ask(session, credentials, self.FRESH)
+        with pytest.raises(NotInTheirPlace):
+            ask(session, credentials, Rule(Who.VIEWER, person=True, self_only=True))
+
+    def test_session_ends_after_its_longest_life(self, session: DbSession, member: Member) -> None:
+        credentials = signed_in(session, member)
+        session.execute(text("update sessions set ends_at = now()"))
+        with pytest.raises(SessionOver):
+            ask(session, credentials)
+
+
+class TestReach:
+    """Which customers a caller sees."""
+
+    ONE, TWO, THREE = (CustomerId(new_id()) for _ in range(3))
+
+    def test_member_sees_their_customers(self, session: DbSession, member: Member) -> None:
+        everything = ask(session, signed_in(session, member)).member.reach
+        assert everything == Reach(OrganizationId(member.organization_id))
+        assert not everything.is_limited
+        member.customers = [self.ONE, self.TWO]
+        session.flush()
+        reach = ask(session, signed_in(session, member)).member.reach
+        assert reach.customers == [self.ONE, self.TWO]
+        assert reach.is_limited
+
+    def test_key_sees_its_customers(self, session: DbSession, member: Member) -> None:
+        credentials = with_key(session, member)
+        session.execute(text("update api_keys set customers = :ids"), {"ids": [self.ONE]})
+        assert ask(session, credentials).member.reach.customers == [self.ONE]
+
+    @pytest.mark.parametrize(
+        ("members", "consents", "sees"),
+        [
+            (None, None, None),
+            ([ONE, TWO], None, [ONE, TWO]),
+            (None, [ONE], [ONE]),
+            ([ONE, TWO], [TWO, THREE], [TWO]),
+            ([ONE], [TWO], []),
+            ([], None, []),
+        ],
+    )
+    def test_consent_sees_what_both_see(
+        self,
+        session: DbSession,
+        member: Member,
+        members: list[CustomerId] | None,
+        consents: list[CustomerId] | None,
+        sees: list[CustomerId] | None,
+    ) -> None:
+        credentials = with_grant(session, member)
+        session.execute(text("update members set customers = :ids"), {"ids": members})
+        session.execute(text("update oauth_grants set customers = :ids"), {"ids": consents})
+        assert ask(session, credentials).member.reach.customers == sees
+
+    def test_only_a_person_decides(self, session: DbSession, member: Member) -> None:
+        member.may_approve = member.needs_approval = True
+        session.flush()
+        for credentials, decides, waits in (
+            (signed_in(session, member), True, True),
+            (with_key(session, member), False, False),
+            (with_grant(session, member), False, True),
+        ):
+            found = ask(session, credentials).member
+            assert (found.may_approve, found.needs_approval) == (decides, waits)
 
 
 def with_grant(session: DbSession, member: Member, *scopes: str) -> Credentials:

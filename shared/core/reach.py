@@ -1,0 +1,21 @@
+"""How far somebody sees within an organization."""
+
+from typing import NamedTuple
+
+from shared.core.ids import CustomerId, OrganizationId
+
+
+class Reach(NamedTuple):
+    """What a caller may see and change: everything of an organization, or only what belongs to some of its customers.
+
+    It is the first argument of every query over channels, posts, media, analytics, notifications and reviews. `customers` of
+    None is no limit; with a limit, what belongs to no customer is not visible.
+    """
+
+    organization_id: OrganizationId
+    customers: list[CustomerId] | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Return whether the caller sees only some customers."""
+        return self.customers is not None
