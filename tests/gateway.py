@@ -205,6 +205,8 @@ def as_member(app: Any, session: Session, member: Member) -> Gateway:
         life=timedelta(days=1),
         ip=None,
         user_agent=None,
+        devices=[],
+        new_device=session_id.bytes,
     )
     token = sign_access_token(SessionClaims(user_id, session_id))
     return Gateway(app, {"auth": token, "showorg": str(member.organization_id)})

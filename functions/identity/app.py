@@ -120,7 +120,7 @@ def register_account(
     if not newcomer.is_active:
         response.headers["activate"] = "true"
         return Registered(activate=True)
-    tokens = sessions.open_session(session, newcomer.user_id, _device(request))
+    tokens = sessions.open_session(session, newcomer.user_id, _browser(request))
     cookies.set_session(response, tokens)
     response.headers["onboarding"] = "true"
     return Registered(register=True)
@@ -141,7 +141,7 @@ def activate_account(
 ) -> Activated:
     """Activate an account with the emailed code, and sign the browser in."""
     user_id = codes.activate(session, body.code)
-    cookies.set_session(response, sessions.open_session(session, user_id, _device(request)))
+    cookies.set_session(response, sessions.open_session(session, user_id, _browser(request)))
     return Activated(can=True)
 
 
@@ -160,7 +160,7 @@ def login(body: Login, response: Response, request: Request, session: Autocommit
     password.
     """
     tokens = sessions.log_in(
-        session, email=body.email, password=body.password, device=_device(request)
+        session, email=body.email, password=body.password, browser=_browser(request)
     )
     cookies.set_session(response, tokens)
     response.headers["reload"] = "true"
@@ -418,5 +418,7 @@ app = make_app("identity", routers=[auth, user])
 handler = as_handler(app)
 
 
-def _device(request: Request) -> sessions.Device:
-    return sessions.Device(client_address(request), request.headers.get("user-agent"))
+def _browser(request: Request) -> sessions.Browser:
+    return sessions.Browser(
+        client_address(request), request.headers.get("user-agent"), cookies.read_devices(request)
+    )

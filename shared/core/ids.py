@@ -15,6 +15,8 @@ SessionId = NewType("SessionId", uuid.UUID)
 """A row of `sessions`."""
 FactorId = NewType("FactorId", uuid.UUID)
 """A row of `factors`: a second factor of a user."""
+DeviceId = NewType("DeviceId", uuid.UUID)
+"""A row of `devices`: a browser from which a user has signed in."""
 ConnectionId = NewType("ConnectionId", uuid.UUID)
 """The company login through which a session was opened. `sessions.connection_id` is the only column yet."""
 ApiKeyId = NewType("ApiKeyId", uuid.UUID)

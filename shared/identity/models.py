@@ -1,4 +1,4 @@
-"""The tables of users, their sessions, and emailed one-time codes."""
+"""The tables of users, their sessions and devices, and emailed one-time codes."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, te
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import ConnectionId, FactorId, SessionId, UserId, new_id
+from shared.core.ids import ConnectionId, DeviceId, FactorId, SessionId, UserId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -165,6 +165,27 @@ class Session(Timestamps, Base):
     connection_id: Mapped[ConnectionId | None]
     ip: Mapped[str | None]
     user_agent: Mapped[str | None]
+
+
+class Device(Base):
+    """A browser from which a user has signed in, recognized by a token in its cookie `device`.
+
+    Only the token's SHA-256 hash is stored. Until `remembered_until`, signing in from the device needs no second factor.
+    """
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        Index("uq_devices_user_id_token_hash", "user_id", "token_hash", unique=True),
+        Index("ix_devices_last_used_at", "last_used_at"),
+    )
+
+    id: Mapped[DeviceId] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    user_agent: Mapped[str | None]
+    first_used_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    last_used_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    remembered_until: Mapped[datetime | None]
 
 
 class MailedCode(Base):

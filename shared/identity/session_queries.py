@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session as DbSession
 
-from shared.core.ids import SessionId, UserId
+from shared.core.ids import DeviceId, SessionId, UserId, new_id
 from shared.db.statement import NoRow, Statement, sql
 from shared.identity.queries import OfUser, UserRow
 
@@ -18,6 +18,16 @@ class NewSession(NamedTuple):
     life_seconds: float
     ip: str | None
     user_agent: str | None
+    devices: list[str]
+    new_device_id: DeviceId
+    new_device: bytes
+
+
+class OpenedSession(NamedTuple):
+    """Whether the device has signed in before, and whether any other has."""
+
+    is_known_device: bool
+    has_devices: bool
 
 
 OPEN_SESSION = Statement(
@@ -26,14 +36,28 @@ OPEN_SESSION = Statement(
         with forgotten as (
             update users set failed_logins = 0, locked_until = null, updated_at = now()
             where id = :user_id and failed_logins > 0
+        ), known as (
+            update devices set last_used_at = now(), user_agent = cast(:user_agent as text)
+            where user_id = :user_id and encode(token_hash, 'hex') = any(cast(:devices as text[]))
+            returning id
+        ), added as (
+            insert into devices (id, user_id, token_hash, user_agent)
+            select cast(:new_device_id as uuid), cast(:user_id as uuid), cast(:new_device as bytea), cast(:user_agent as text)
+            where not exists (select from known)
+        ), opened as (
+            insert into sessions (id, user_id, renew_hash, expires_at, ip, user_agent)
+            values (:session_id, :user_id, :renew_hash, now() + make_interval(secs => :life_seconds), :ip, :user_agent)
         )
-        insert into sessions (id, user_id, renew_hash, expires_at, ip, user_agent)
-        values (:session_id, :user_id, :renew_hash, now() + make_interval(secs => :life_seconds), :ip, :user_agent)
+        select exists (select from known) as is_known_device,
+            exists (select from devices where user_id = :user_id) as has_devices
     """),
     params=NewSession,
-    row=NoRow,
+    row=OpenedSession,
 )
-"""Add a session and reset the count of wrong passwords. One statement, because every login waits for it."""
+"""Add a session, reset the count of wrong passwords, and recognize or add the device.
+
+One statement, because every login waits for it.
+"""
 
 
 def open_session(
@@ -45,9 +69,11 @@ def open_session(
     life: timedelta,
     ip: str | None,
     user_agent: str | None,
-) -> None:
-    """Add a session and reset the count of wrong passwords."""
-    OPEN_SESSION.run(
+    devices: list[str],
+    new_device: bytes,
+) -> OpenedSession:
+    """Add a session, and the device with the hash `new_device` unless the user has one of `devices`."""
+    return OPEN_SESSION.one(
         session,
         user_id=user_id,
         session_id=session_id,
@@ -55,6 +81,9 @@ def open_session(
         life_seconds=life.total_seconds(),
         ip=ip,
         user_agent=user_agent,
+        devices=devices,
+        new_device_id=DeviceId(new_id()),
+        new_device=new_device,
     )
 
 

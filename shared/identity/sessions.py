@@ -13,7 +13,7 @@ from shared.core.config import settings
 from shared.core.crypto import hash_secret
 from shared.core.ids import SessionId, UserId, new_id
 from shared.core.log import log
-from shared.identity import queries, session_queries
+from shared.identity import devices, queries, session_queries
 from shared.identity.errors import LoginRefused, NotActivated, SessionOver
 from shared.identity.passwords import is_password
 from shared.identity.tokens import (
@@ -31,22 +31,28 @@ _MAX_USER_AGENT = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """The origin of a request, stored so that users recognize their sessions."""
+class Browser:
+    """The browser that sent a request, so that users recognize their sessions. `devices` are the tokens in its cookie."""
 
     ip: str | None = None
     user_agent: str | None = None
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionTokens:
-    """The tokens for a browser. `renew` is None if the browser already has the current one."""
+    """The tokens for a browser. `renew` and `devices`, its cookies, are None if they stay as they are.
+
+    `is_new_device` says that the user has signed in before, but from other devices only.
+    """
 
     access: str
     renew: str | None
+    devices: str | None = None
+    is_new_device: bool = False
 
 
-def log_in(session: Session, *, email: str, password: str, device: Device) -> SessionTokens:
+def log_in(session: Session, *, email: str, password: str, browser: Browser) -> SessionTokens:
     """Open a session for the user with this password.
 
     Raises:
@@ -65,23 +71,31 @@ def log_in(session: Session, *, email: str, password: str, device: Device) -> Se
         raise LoginRefused
     if not account.is_active:
         raise NotActivated
-    return open_session(session, account.user_id, device)
+    return open_session(session, account.user_id, browser)
 
 
-def open_session(session: Session, user_id: UserId, device: Device) -> SessionTokens:
+def open_session(session: Session, user_id: UserId, browser: Browser) -> SessionTokens:
     """Open a session for an authenticated user."""
     session_id = SessionId(new_id())
-    renew = sign_renew_token(session_id)
-    session_queries.open_session(
+    renew, new_token = sign_renew_token(session_id), devices.new_token()
+    opened = session_queries.open_session(
         session,
         user_id,
         session_id,
         renew_hash=hash_secret(renew),
         life=_life(),
-        ip=device.ip,
-        user_agent=(device.user_agent or "")[:_MAX_USER_AGENT] or None,
+        ip=browser.ip,
+        user_agent=(browser.user_agent or "")[:_MAX_USER_AGENT] or None,
+        devices=devices.hashes(browser.devices),
+        new_device=hash_secret(new_token),
     )
-    return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), renew)
+    added = None if opened.is_known_device else new_token
+    return SessionTokens(
+        sign_access_token(SessionClaims(user_id, session_id)),
+        renew,
+        devices=devices.as_cookie(browser.devices, added),
+        is_new_device=opened.has_devices and not opened.is_known_device,
+    )
 
 
 def renew(session: Session, token: str) -> SessionTokens:

@@ -1,7 +1,8 @@
-"""The sweep of accounts: deletes old emailed codes and old sessions."""
+"""The sweep of accounts: deletes old emailed codes, sessions and devices."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
+from shared.identity.devices import DEVICE_LIFE
 
 _OLD_MAILED_CODES = Deletion(
     "old_mailed_codes",
@@ -13,6 +14,13 @@ _OLD_SESSIONS = Deletion(
     table=sql("sessions"),
     lapsed=sql("expires_at <= now() - interval '30 days'"),
 )
+_OLD_DEVICES = Deletion(
+    "old_devices",
+    table=sql("devices"),
+    lapsed=sql(
+        "last_used_at <= now() - make_interval(days => {life_days})", life_days=DEVICE_LIFE.days
+    ),
+)
 
 
 def delete_old_mailed_codes() -> int:
@@ -23,3 +31,8 @@ def delete_old_mailed_codes() -> int:
 def delete_old_sessions() -> int:
     """Delete sessions 30 days after they expired."""
     return _OLD_SESSIONS.in_pages()
+
+
+def delete_old_devices() -> int:
+    """Delete devices whose cookie has expired."""
+    return _OLD_DEVICES.in_pages()

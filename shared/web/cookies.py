@@ -1,4 +1,4 @@
-"""The cookies: the signed-in user, the renew token, and the selected organization.
+"""The cookies: the signed-in user, the renew token, the selected organization, and the device.
 
 All are HttpOnly and SameSite=Lax. If the public address is https, they are Secure and their names begin with `__Host-`:
 a browser accepts such a cookie only from exactly this host, so no subdomain can set one. Only the prefixed names are read
@@ -14,11 +14,14 @@ from fastapi import Request, Response
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.ids import MemberId, OrganizationId
+from shared.identity.devices import DEVICE_LIFE, tokens_in
 from shared.identity.sessions import SessionTokens
 
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
 CONNECTING = "connecting"
 """Identifies a browser that returns from a platform as the one that started connecting."""
+DEVICE = "device"
+"""Recognizes a browser that has signed in before. It lets nobody in, and stays when its user signs out."""
 NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
 """Until this time, a `renew` cookie without a prefix is exchanged: 30 days after the prefix was introduced."""
@@ -44,8 +47,13 @@ def read_renew(request: Request) -> str | None:
     return token
 
 
+def read_devices(request: Request) -> tuple[str, ...]:
+    """Return the tokens by which the browser is recognized."""
+    return tokens_in(read(request, DEVICE))
+
+
 def has_any(request: Request) -> bool:
-    """Return whether the browser sent a cookie of ours."""
+    """Return whether the browser sent a cookie that lets in or selects something."""
     names = {wire_name(name) for name in NAMES} | {RENEW}
     return not names.isdisjoint(request.cookies)
 
@@ -56,6 +64,8 @@ def set_session(response: Response, tokens: SessionTokens) -> None:
     if tokens.renew:
         life = timedelta(days=settings().session_days)
         _set(response, RENEW, tokens.renew, life, path=_renew_path())
+    if tokens.devices:
+        _set(response, DEVICE, tokens.devices, DEVICE_LIFE)
     if settings().cookies_are_secure:
         _clear_plain_renew(response)
 

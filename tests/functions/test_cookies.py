@@ -53,7 +53,12 @@ class TestNames:
         configure(PUBLIC_URL=SITE)
         browser = signed_in(session, member)
         browser.post("/user/change-org", {"id": str(member.organization_id)})
-        assert set(browser.cookies) == {"__Host-auth", "__Host-renew", "__Host-showorg"}
+        assert set(browser.cookies) == {
+            "__Host-auth",
+            "__Host-renew",
+            "__Host-showorg",
+            "__Host-device",
+        }
         assert browser.get("/user/self").status == 200
         plain = {name.removeprefix("__Host-"): value for name, value in browser.cookies.items()}
         assert Gateway(app, cookies=plain).get("/user/self").status == 401
@@ -67,7 +72,7 @@ class TestNames:
         assert browser.get("/user/self").status == 200
 
     @pytest.mark.parametrize("site", [SITE, "http://127.0.0.1:3000"])
-    def test_signing_out_removes_every_one(
+    def test_signing_out_removes_every_one_but_the_device(
         self, session: DbSession, member: Member, configure: Configure, site: str
     ) -> None:
         """One that stays would be the next one's: their organization, or the member whom an operator acted as."""
@@ -76,12 +81,12 @@ class TestNames:
         browser.post("/user/change-org", {"id": str(member.organization_id)})
         prefix = "__Host-" if site == SITE else ""
         browser.cookies[f"{prefix}impersonate"] = str(member.id)
-        assert len(browser.cookies) == 4
+        assert len(browser.cookies) == 5
         assert browser.post("/user/logout").status == 200
-        assert browser.cookies == {}
+        assert set(browser.cookies) == {f"{prefix}device"}
 
     def test_plain_names_stay_on_a_laptop(self, browser: Gateway) -> None:
-        assert set(browser.cookies) == {"auth", "renew"}
+        assert set(browser.cookies) == {"auth", "renew", "device"}
 
     def test_header_stays(self, session: DbSession, member: Member, configure: Configure) -> None:
         configure(PUBLIC_URL=SITE)

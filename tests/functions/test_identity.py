@@ -281,7 +281,8 @@ class TestLogin:
         user = a_user(session)
         answer = browser.post("/auth/login", {"email": user.email, "password": PASSWORD})
         assert answer.headers["reload"] == "true"
-        assert set(answer.cookies) == {"__Host-auth", "__Host-renew", "renew"}
+        names = {"__Host-auth", "__Host-renew", "__Host-device", "renew"}
+        assert set(answer.cookies) == names
         assert all("HttpOnly; " in line and "SameSite=lax" in line for line in answer.set_cookies)
         assert all("Secure" in line for line in answer.set_cookies)
         (plain,) = [line for line in answer.set_cookies if line.startswith("renew")]
@@ -529,7 +530,7 @@ class TestLogout:
         copy = Gateway(app, cookies=dict(browser.cookies))
         answer = browser.post("/user/logout")
         assert (answer.json, answer.headers["logout"]) == ({"logout": True}, "true")
-        assert not browser.cookies
+        assert set(browser.cookies) == {"device"}
         assert copy.get("/user/self").status == 401
         assert copy.post("/auth/renew").status == 401
 

@@ -63,6 +63,8 @@ def a_connector(member: Member) -> Connector:
         life=timedelta(days=1),
         ip=None,
         user_agent=None,
+        devices=[],
+        new_device=session_id.bytes,
     )
     return Connector(member.organization_id, member.user_id, session_id=session_id)
 

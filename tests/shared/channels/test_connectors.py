@@ -107,6 +107,8 @@ def _impersonating(session: Session, member: Member) -> Credentials:
         life=timedelta(days=1),
         ip=None,
         user_agent=None,
+        devices=[],
+        new_device=session_id.bytes,
     )
     token = sign_access_token(SessionClaims(admin.id, session_id))
     return Credentials(access_token=token, impersonate=str(member.id))

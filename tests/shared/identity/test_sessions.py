@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session as DbSession
 from shared.db.session import read_only, unit_of_work
 from shared.identity import sessions
 from shared.identity.models import Session
-from shared.identity.sessions import Device, SessionTokens
+from shared.identity.sessions import Browser, SessionTokens
 from tests.builders import a_user
 from tests.gateway import put_app_secret
 
@@ -23,7 +23,7 @@ def _secret(aws: None) -> None:
 def test_one_rotates_and_the_other_gets_an_access_token(committed: Engine) -> None:
     with unit_of_work() as session:
         user_id = a_user(session).id
-        renew = sessions.open_session(session, user_id, Device()).renew or ""
+        renew = sessions.open_session(session, user_id, Browser()).renew or ""
     together = Barrier(2)
 
     def tab() -> SessionTokens:

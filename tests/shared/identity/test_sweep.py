@@ -1,4 +1,4 @@
-"""Do codes and sessions go when nobody needs them, and not before?"""
+"""Do codes, sessions and devices go when nobody needs them, and not before?"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
 
-from shared.identity.models import MailedCode, MailedCodePurpose, Session
-from shared.identity.sweep import delete_old_mailed_codes, delete_old_sessions
+from shared.identity.models import Device, MailedCode, MailedCodePurpose, Session
+from shared.identity.sweep import delete_old_devices, delete_old_mailed_codes, delete_old_sessions
 from shared.organizations.models import Member
 from tests.builders import a_member, an_organization
 
@@ -46,3 +46,13 @@ def test_sessions_go_30_days_after_they_expired(
     session.flush()
     assert delete_old_sessions() == 1 - stays
     assert session.scalar(select(func.count()).select_from(Session)) == stays
+
+
+@pytest.mark.parametrize(("used", "stays"), [(ago(399), 1), (ago(401), 0)])
+def test_devices_go_with_their_cookie(
+    session: DbSession, member: Member, used: datetime, stays: int
+) -> None:
+    session.add(Device(user_id=member.user_id, token_hash=b"d", last_used_at=used))
+    session.flush()
+    assert delete_old_devices() == 1 - stays
+    assert session.scalar(select(func.count()).select_from(Device)) == stays
