@@ -318,6 +318,8 @@ def logout(request: Request, response: Response, session: Autocommit) -> LoggedO
         session_queries.revoke_session_of(session, claims.user_id, claims.session_id)
     cookies.clear_session(response)
     response.headers["logout"] = "true"
+    # Not "cookies": that of a known device stays.
+    response.headers["clear-site-data"] = '"cache", "storage"'
     return LoggedOut()
 
 

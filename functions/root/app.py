@@ -1,17 +1,22 @@
 """`/`: health, readiness and the API reference."""
 
 import functools
+from datetime import timedelta
 from pathlib import Path
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
+from shared.core import clock
+from shared.core.config import settings
+from shared.core.errors import NotFound
 from shared.web import reference
 from shared.web.app import as_handler, make_app
 from shared.web.health import Health, Readiness, health, readiness
 from shared.web.html import start_page
 from shared.web.routing import Router
 
+_CONTACT_IS_GOOD_FOR = timedelta(days=180)  # RFC 9116, section 2.5.5: less than a year
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 root = Router(tags=["Running"])
@@ -40,6 +45,25 @@ def get_health_readiness(response: Response) -> Readiness:
     found = readiness()
     response.status_code = 200 if found.status == "ok" else 503
     return found
+
+
+@root.get(
+    "/.well-known/security.txt",
+    response_class=PlainTextResponse,
+    responses={404: {"description": "This server names no contact"}},
+)
+def get_security_contact() -> PlainTextResponse:
+    """Tell where to report a vulnerability of this server (RFC 9116)."""
+    contact = settings().security_contact
+    if not contact:
+        raise NotFound("This server names no contact for security reports. Ask its operator.")
+    expires = clock.now().replace(hour=0, minute=0, second=0, microsecond=0) + _CONTACT_IS_GOOD_FOR
+    lines = [
+        f"Contact: {contact}",
+        f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
+        f"Canonical: {settings().public_url}/.well-known/security.txt",
+    ]
+    return PlainTextResponse("\n".join([*lines, ""]))
 
 
 @root.get(

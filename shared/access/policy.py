@@ -201,6 +201,7 @@ ROOT = {
     "GET /": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /health": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /health/ready": Rule(Who.PUBLIC),
+    "GET /.well-known/security.txt": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /openapi.json": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
     "GET /docs": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
     "GET /docs/{file}": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         "Additional origins (comma-separated) that may call the API with credentials.",
         "HTTP functions",
     )
+    security_contact: str = _setting(
+        "",
+        "Where to report a vulnerability, a `mailto:` or `https:` address; `/.well-known/security.txt` shows it.",
+        "root",
+    )
     trusted_proxies: int = _setting(
         0,
         "How many proxies before API Gateway append to X-Forwarded-For; CloudFront is one.",
@@ -314,6 +319,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> "Settings":
         if self.stage == "prod" and self.allow_loopback_addresses:
             raise ValueError("ALLOW_LOOPBACK_ADDRESSES must not be set if STAGE is prod")
+        if self.security_contact and not self.security_contact.startswith(("mailto:", "https:")):
+            raise ValueError("SECURITY_CONTACT must begin with mailto: or https:")
         if self.stage == "prod" and not self.public_url.startswith("https://"):
             raise ValueError("PUBLIC_URL must begin with https:// if STAGE is prod")
         if not 0 < self.arm_threshold_seconds <= 900:

@@ -17,7 +17,14 @@ from shared.core.ids import new_id
 from shared.core.log import correlated, log
 from shared.db.session import Clashed
 from shared.web.bodies import checked_body
-from shared.web.errors import BodyTooLarge, Render, path_of, problem_response, unexpected
+from shared.web.errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    Render,
+    path_of,
+    problem_response,
+    unexpected,
+)
 from shared.web.packing import AnswerTooLarge, finish
 from shared.web.paths import Paths, another_spelling, answers_head, enter
 
@@ -27,6 +34,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 REQUEST_ID = "x-request-id"
+MAX_HEADER_BYTES = 16 * 1024
+"""API Gateway refuses more than 10,240 bytes and adds some of its own; other servers have other limits.
+
+Source: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html, read 2026-12-01.
+"""
 _USABLE_ID = re.compile(r"[A-Za-z0-9._=+/-]{8,128}")
 
 
@@ -129,6 +141,8 @@ class Edge:
     async def _read(self, request: Request, receive: Receive) -> bytes:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             raise InvalidInput("The address contains a NUL character. Remove it.")
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > MAX_HEADER_BYTES:
+            raise HeadersTooLarge(MAX_HEADER_BYTES)
         limit = self._limits.get(request.scope["path"], self._usual_limit)
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit.max_bytes:

@@ -118,6 +118,19 @@ class BodyTooLarge(AppError):
         super().__init__(f"The body is larger than {max_bytes:,} bytes. Send a smaller one.")
 
 
+class HeadersTooLarge(AppError):
+    """The headers exceed the limit."""
+
+    status: ClassVar[int] = 431
+    code: ClassVar[str] = "headers_too_large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The headers are larger than {max_bytes:,} bytes. Send fewer or shorter ones; in a browser, delete the "
+            "cookies of this site."
+        )
+
+
 def problem_response(error: AppError) -> Response:
     """Render a refusal as problem details."""
     status, code, headers = error.status, error.code, headers_of(error)

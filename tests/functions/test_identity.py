@@ -531,6 +531,7 @@ class TestLogout:
         answer = browser.post("/user/logout")
         assert (answer.json, answer.headers["logout"]) == ({"logout": True}, "true")
         assert set(browser.cookies) == {"device"}
+        assert answer.headers["clear-site-data"] == '"cache", "storage"'
         assert copy.get("/user/self").status == 401
         assert copy.post("/auth/renew").status == 401
 

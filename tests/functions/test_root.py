@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -42,6 +42,28 @@ def services(aws: None, configure: Configure) -> None:
     queue = boto3.client("sqs").create_queue(QueueName="publish")["QueueUrl"]
     boto3.client("s3").create_bucket(Bucket="media")
     configure(PUBLISH_QUEUE_URL=queue, MEDIA_BUCKET="media")
+
+
+class TestSecurityContact:
+    def test_says_where_to_report(self, gateway: Gateway, configure: Configure) -> None:
+        configure(
+            SECURITY_CONTACT="mailto:security@example.com", PUBLIC_URL="https://roost.example.com"
+        )
+        answer = gateway.get("/.well-known/security.txt")
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
+        assert fields["Contact"] == "mailto:security@example.com"
+        assert fields["Canonical"] == "https://roost.example.com/.well-known/security.txt"
+        ends = datetime.fromisoformat(fields["Expires"])
+        assert timedelta(days=100) < ends - clock.now() < timedelta(days=365)
+
+    def test_nobody_is_named_by_default(self, gateway: Gateway) -> None:
+        assert gateway.get("/.well-known/security.txt").status == 404
+
+    def test_must_be_an_address(self, configure: Configure) -> None:
+        with pytest.raises(SettingsRefused, match="SECURITY_CONTACT must begin with"):
+            configure(SECURITY_CONTACT="security@example.com")
+            settings()
 
 
 class TestHealth:

@@ -58,7 +58,7 @@ class TestParameters:
             ("DISABLED_FEATURES", "DisabledFeatures"), ("HIDDEN_PROVIDERS", "HiddenProviders"),
             ("MAIL_TRANSPORT", "MailTransport"), ("SMTP_HOST", "SmtpHost"), ("SMTP_PORT", "SmtpPort"),
             ("SMTP_SECURITY", "SmtpSecurity"), ("SMTP_USER", "SmtpUser"), ("SENTRY_DSN", "SentryDsn"),
-            ("MASTODON_URL", "MastodonUrl"),
+            ("MASTODON_URL", "MastodonUrl"), ("SECURITY_CONTACT", "SecurityContact"),
         ],
     )  # fmt: skip
     def test_a_variable_comes_from_the_parameter_of_its_name(

@@ -64,6 +64,7 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         "POST /device/code",
         "POST /device/token",
         "GET /device",
+        "GET /.well-known/security.txt",
         "GET /.well-known/oauth-protected-resource",
         "GET /.well-known/oauth-protected-resource/{name}",
         "GET /.well-known/oauth-authorization-server",

@@ -263,6 +263,12 @@ class TestBody:
         answer = gateway.post(ITEM, {"parts": [{"longText": "x" * 100_000}] * 21})
         assert (answer.status, answer.json["code"]) == (413, "body_too_large")
 
+    def test_large_headers_are_431(self, gateway: Gateway) -> None:
+        fits = gateway.call("GET", "/items", headers={"x-filler": "x" * 15_000})
+        assert fits.status == 200
+        answer = gateway.call("GET", "/items", headers={"x-filler": "x" * 16_400})
+        assert (answer.status, answer.json["code"]) == (431, "headers_too_large")
+
     def test_path_with_a_limit_of_its_own_refuses_in_its_own_words(self, app: FastAPI) -> None:
         class TooMuch(Conflict):
             """Told by the path."""
