@@ -1,10 +1,11 @@
-"""Reads the app keys of real platforms on a laptop: `providers.json` in the runtime's home, read at each start."""
+"""Reads the keys of real platforms and logins on a laptop: `providers.json` in the runtime's home, read at each start."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local.home import CannotStart
+from shared.identity.login_providers.offered import KEY_NAMES
 from shared.providers import registry
 from shared.providers.spec import Fields
 
@@ -15,7 +16,7 @@ def read_keys(path: Path) -> Mapping[str, str] | None:
     """Return the keys in the file by name; None if there is no file.
 
     Raises:
-        CannotStart: the file is not a JSON object of strings, or has a name that no platform uses.
+        CannotStart: the file is not a JSON object of strings, or has a name that nothing uses.
     """
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
@@ -29,12 +30,12 @@ def read_keys(path: Path) -> Mapping[str, str] | None:
         raise CannotStart(f'{path} must be a JSON object of strings: {{"X_API_KEY": "..."}}.')
     known = key_names()
     if unknown := sorted(set(read) - set(known)):
-        raise CannotStart(f"{path}: no platform uses {', '.join(unknown)}. Use {', '.join(known)}.")
+        raise CannotStart(f"{path}: nothing uses {', '.join(unknown)}. Use {', '.join(known)}.")
     return read
 
 
 def key_names() -> Sequence[str]:
-    """List the names of all keys that platforms need."""
+    """List the names of all keys that platforms and logins need."""
     auths = (spec.auth for spec in registry.specs())
     names = {
         name
@@ -43,4 +44,4 @@ def key_names() -> Sequence[str]:
         for name in (auth.client_id_setting, auth.client_secret_setting)
         if name
     }
-    return sorted(names)
+    return sorted(names | set(KEY_NAMES))

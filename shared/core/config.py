@@ -159,8 +159,8 @@ class Settings(BaseSettings):
     )
     providers_secret_name: str = _setting(
         "roost/providers",
-        "Secret with the platforms' client ids and secrets.",
-        "channels, publish",
+        "Secret with the client ids and secrets of the platforms and external logins.",
+        "channels, publish, identity",
     )
 
     # Media
@@ -226,6 +226,37 @@ class Settings(BaseSettings):
     disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "identity")
     access_token_seconds: int = _setting(900, "Lifetime of a session's access token.", "identity")
     session_days: int = _setting(30, "Lifetime of a session that is not renewed.", "identity")
+
+    # External logins; client secrets are in the providers' secret
+    generic_oauth: bool = _setting(
+        False, "Offer signing in with an OpenID provider of your own.", "identity"
+    )
+    oauth_url: str = _setting(
+        "",
+        "That provider's issuer, exactly as it calls itself in its `/.well-known/openid-configuration`.",
+        "identity",
+    )
+    oauth_client_id: str = _setting("", "Our client id at that provider.", "identity")
+    oauth_scope: str = _setting(
+        "openid profile email",
+        "Scopes (separated by spaces) requested from that provider.",
+        "identity",
+    )
+    oauth_display_name: str = _setting(
+        "OpenID Connect", "That provider's name on the sign-in page.", "identity"
+    )
+    oauth_logo_url: str = _setting(
+        "", "Address of that provider's logo for the sign-in page.", "identity"
+    )
+    oauth_auth_url: str = _setting(
+        "", "Authorization endpoint, instead of the one that provider describes.", "identity"
+    )
+    oauth_token_url: str = _setting(
+        "", "Token endpoint, instead of the one that provider describes.", "identity"
+    )
+    oauth_userinfo_url: str = _setting(
+        "", "Userinfo endpoint, instead of the one that provider describes.", "identity"
+    )
 
     # Publishing
     arm_threshold_seconds: int = _setting(
@@ -331,6 +362,8 @@ class Settings(BaseSettings):
             raise ValueError("SMTP_HOST must be set if MAIL_TRANSPORT is smtp")
         if self.mail_transport == "smtp" and self.smtp_user and not self.smtp_secret_name:
             raise ValueError("SMTP_SECRET_NAME must be set if SMTP_USER is set")
+        if self.generic_oauth and not (self.oauth_url and self.oauth_client_id):
+            raise ValueError("OAUTH_URL and OAUTH_CLIENT_ID must be set if GENERIC_OAUTH is true")
         return self
 
     @property

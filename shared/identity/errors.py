@@ -7,6 +7,7 @@ from shared.core.errors import (
     InvalidInput,
     NotFound,
     Unauthenticated,
+    Unavailable,
 )
 from shared.db.session import SavedButNotDone
 
@@ -126,3 +127,72 @@ class NoSuchSession(NotFound):
 def unknown_address(email: str) -> str:
     """Explain to an operator that no account has the address that they gave."""
     return f"There is no account with the address {email}. Register it first, then try again."
+
+
+class LoginProviderNotOffered(NotFound):
+    """This server does not offer signing in with this provider."""
+
+    code = "login_not_offered"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"This server does not offer signing in with {name}. Choose another way to sign in."
+        )
+
+
+class LoginDenied(Forbidden):
+    """The person refused at the provider."""
+
+    code = "login_denied"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"You did not allow Roost to sign you in with {name}. Sign in again and allow it, or "
+            "choose another way to sign in."
+        )
+
+
+class LoginTooOld(Unauthenticated):
+    """The login at a provider was not finished in time."""
+
+    code = "login_too_old"
+
+    def __init__(self) -> None:
+        super().__init__("This sign-in took longer than ten minutes. Start it again.")
+
+
+class LoginNotProven(Unauthenticated):
+    """A provider's answer does not prove who it is. `reason` names the check that failed, for logs and tests."""
+
+    code = "login_not_proven"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"The answer from {name} could not be verified. Sign in again. If it keeps failing, "
+            "ask this server's operator."
+        )
+        self.reason = reason
+
+
+class LoginProviderUnavailable(Unavailable):
+    """The provider does not answer, or not in a way that can be read. `trouble` completes a sentence about it."""
+
+    code = "login_provider_unavailable"
+
+    def __init__(self, name: str, trouble: str) -> None:
+        super().__init__(
+            f"{name} {trouble}. Try again in a few minutes, or choose another way to sign in."
+        )
+
+
+class LoginProviderMisconfigured(Unavailable):
+    """The operator's settings for a provider are wrong. The reason is logged."""
+
+    code = "login_misconfigured"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"Signing in with {name} is not set up correctly on this server. Choose another way to "
+            "sign in, or ask this server's operator."
+        )
+        self.reason = reason

@@ -9,12 +9,16 @@ from local.aws import LocalAws
 from local.home import CannotStart
 from local.mailbox import Mailbox
 from local.provider_keys import key_names, read_keys
+from shared.identity.login_providers.offered import KEY_NAMES
 from tests.local.conftest import aws_client, read_small_system
 
 
 class TestReadKeys:
     def test_names_are_those_that_platforms_need(self) -> None:
         assert {"X_API_KEY", "X_API_SECRET", "LINKEDIN_CLIENT_ID"} <= set(key_names())
+
+    def test_logins_have_theirs_there_too(self) -> None:
+        assert set(KEY_NAMES) <= set(key_names())
 
     def test_no_file_changes_nothing(self, tmp_path: Path) -> None:
         assert read_keys(tmp_path / "providers.json") is None
@@ -25,7 +29,7 @@ class TestReadKeys:
             ("{", r"cannot be read: .* Write \{"),
             ("[]", "must be a JSON object of strings"),
             ('{"X_API_KEY": 5}', "must be a JSON object of strings"),
-            ('{"X_KEY": "a"}', r"no platform uses X_KEY\. Use LINKEDIN_CLIENT_ID"),
+            ('{"X_KEY": "a"}', r"nothing uses X_KEY\. Use GITHUB_CLIENT_ID"),
         ],
     )
     def test_what_cannot_be_used_is_refused_with_words(

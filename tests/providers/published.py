@@ -100,6 +100,30 @@ def judge(request: httpx.Request, description: str | Path) -> None:
         not_judged(f"body of {request.method} {request.url.path}", NOT_DESCRIBED)
 
 
+class _Answer:
+    """An httpx response as openapi-core wants to see it."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.data = response.content
+        self.status_code = response.status_code
+        self.content_type = response.headers.get("content-type", "")
+        self.headers = Headers(list(response.headers.items()))
+
+
+def judge_answer(response: httpx.Response, description: str) -> None:
+    """Check that a recorded answer, which knows its request, is one that the OpenAPI `description` allows, or count it."""
+    if not FOLDER.exists():
+        not_judged(description, ABSENT)
+        return
+    openapi = _description(description)
+    server = f"{response.request.url.scheme}://{response.request.url.host}"
+    try:
+        openapi.validate_response(_Request(response.request, server), _Answer(response))
+    except OpenAPIError as error:
+        causes = [str(cause) for cause in getattr(error.__cause__, "schema_errors", [])]
+        raise AssertionError(f"{response.request.url}: {error}: {causes}") from error
+
+
 # Lexicons
 
 

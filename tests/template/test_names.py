@@ -59,6 +59,11 @@ class TestParameters:
             ("MAIL_TRANSPORT", "MailTransport"), ("SMTP_HOST", "SmtpHost"), ("SMTP_PORT", "SmtpPort"),
             ("SMTP_SECURITY", "SmtpSecurity"), ("SMTP_USER", "SmtpUser"), ("SENTRY_DSN", "SentryDsn"),
             ("MASTODON_URL", "MastodonUrl"), ("SECURITY_CONTACT", "SecurityContact"),
+            ("GENERIC_OAUTH", "GenericOauth"),
+            ("OAUTH_URL", "OauthUrl"), ("OAUTH_CLIENT_ID", "OauthClientId"),
+            ("OAUTH_SCOPE", "OauthScope"), ("OAUTH_DISPLAY_NAME", "OauthDisplayName"),
+            ("OAUTH_LOGO_URL", "OauthLogoUrl"), ("OAUTH_AUTH_URL", "OauthAuthUrl"),
+            ("OAUTH_TOKEN_URL", "OauthTokenUrl"), ("OAUTH_USERINFO_URL", "OauthUserinfoUrl"),
         ],
     )  # fmt: skip
     def test_a_variable_comes_from_the_parameter_of_its_name(
