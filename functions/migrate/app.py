@@ -1,5 +1,6 @@
 """Migrates the schema in every deployment, as a custom resource of the stack or invoked with `{}`.
 
+Once a day, a schedule invokes it with `{"maintain": true}` to keep the partitions of tables, because it logs in as their owner.
 Invoked with `{"superAdmin": address}`, it makes an account a super admin, so the first account needs no email.
 """
 
@@ -13,10 +14,12 @@ from typing import Any, TypeVar
 import httpx
 import pg8000
 from botocore.exceptions import BotoCoreError
+from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from shared.aws.secrets import secret
+from shared.core import clock
 from shared.core.config import settings
 from shared.core.log import log
 from shared.db import migrate
@@ -49,6 +52,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     longest = timedelta(milliseconds=context.get_remaining_time_in_millis()) - _RESERVE
     if "superAdmin" in event:
         return _make_super_admin(str(event["superAdmin"]))
+    if "maintain" in event:
+        return _maintain(longest)
     if "ResponseURL" not in event:
         return {"revision": _migrate(longest)}
     try:
@@ -105,11 +110,23 @@ def _migrate(longest: timedelta) -> str | None:
     login = _administrator()
     with migrate.migrating(functools.partial(_connect, login), longest=longest) as connection:
         migrate.upgrade(connection)
+        _keep_partitions(connection)
         if login:
             prepare_role(connection, settings().database_user)
         else:
             limit_own_role(connection)
         return migrate.current(connection)
+
+
+def _maintain(longest: timedelta) -> dict[str, Any]:
+    login = _administrator()
+    with migrate.migrating(functools.partial(_connect, login), longest=longest) as connection:
+        _keep_partitions(connection)
+    return {"maintained": True}
+
+
+def _keep_partitions(connection: Connection) -> None:
+    migrate.maintain(connection, now=clock.now(), keep=timedelta(days=settings().audit_days))
 
 
 def _administrator() -> Login | None:

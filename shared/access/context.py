@@ -109,7 +109,7 @@ class ActingMember:
     """Who acts in a request. For an API key, `user_id` is the user who created it; None if that user was deleted.
 
     `may_write` is False for a read-only key or consent. `proof` is None for a program. What a member with `needs_approval`
-    schedules waits for somebody with `may_approve`.
+    schedules waits for somebody with `may_approve`. `request_id` and `address` (of the network) are for the audit log.
     """
 
     organization_id: OrganizationId
@@ -131,6 +131,8 @@ class ActingMember:
     limits: Mapping[str, Any] = field(default_factory=dict)
     requires_mfa_from: datetime | None = None
     proof: Proof | None = None
+    request_id: str | None = None
+    address: str | None = None
 
     @property
     def reach(self) -> Reach:

@@ -258,6 +258,14 @@ class Settings(BaseSettings):
         "", "Userinfo endpoint, instead of the one that provider describes.", "identity"
     )
 
+    # Audit log
+    audit_days: int = Field(
+        default=400,
+        ge=31,
+        description="How long entries of the audit log are kept; whole months are dropped.",
+        json_schema_extra={"needed_by": "migrate"},
+    )
+
     # Publishing
     arm_threshold_seconds: int = _setting(
         840,

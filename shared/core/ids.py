@@ -53,6 +53,8 @@ AttemptId = NewType("AttemptId", uuid.UUID)
 """A row of `attempts`."""
 StagingId = NewType("StagingId", uuid.UUID)
 """A row of `stagings`."""
+AuditEventId = NewType("AuditEventId", uuid.UUID)
+"""A row of `audit_events`."""
 
 EntityId = TypeVar("EntityId", bound=uuid.UUID)
 """Any of them."""

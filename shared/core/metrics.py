@@ -85,6 +85,11 @@ def gauge_crowded_posts(count: int) -> None:
     _write(Metric("CrowdedPosts", count))
 
 
+def gauge_rows_without_partition(count: int) -> None:
+    """Write the number of rows of a partitioned table whose month had no partition."""
+    _write(Metric("RowsWithoutPartition", count))
+
+
 def _write(*metrics: Metric, provider: str | None = None) -> None:
     """Write metrics as one line: for the whole system, which the alarms use, and per provider if given."""
     dimensions = {_SERVICE: os.environ.get("POWERTOOLS_SERVICE_NAME", "roost")}

@@ -1,6 +1,7 @@
 """Imports every module that defines tables; migrations compare the database with all of them."""
 
 import shared.apps.models
+import shared.audit.models
 import shared.channels.models
 import shared.identity.models
 import shared.media.models

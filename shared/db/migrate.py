@@ -9,7 +9,7 @@ python -m shared.db.migrate check                   report differences between m
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 
 from shared.core.log import log
 from shared.db.all_models import Base
+from shared.db.partitions import keep_partitions, partitions
 from shared.db.session import connect
 from shared.db.wire import WireConnection
 
@@ -55,6 +56,12 @@ def downgrade(connection: Connection, revision: str) -> None:
     log.info("schema.downgraded", extra={"revision": current(connection)})
 
 
+def maintain(connection: Connection, *, now: datetime, keep: timedelta) -> None:
+    """Keep the partitions of tables; migrations wait until this is done. Rows older than `keep` are dropped."""
+    with _alone(connection):
+        keep_partitions(connection, now=now, keep=keep)
+
+
 def current(connection: Connection) -> str | None:
     """Return the database's revision; `None` if it is empty."""
     found = MigrationContext.configure(connection).get_current_revision()
@@ -64,10 +71,24 @@ def current(connection: Connection) -> str | None:
 
 def differences(connection: Connection) -> list[Any]:
     """List the changes that the database needs to match the models; empty if there are none."""
-    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+    context = MigrationContext.configure(
+        connection, opts={"compare_server_default": True, "include_object": declared(connection)}
+    )
     found = compare_metadata(context, Base.metadata)
     connection.rollback()
     return list(found)
+
+
+def declared(connection: Connection) -> Callable[..., bool]:
+    """Return a filter for Alembic that leaves out partitions, which the models do not declare."""
+    undeclared = partitions(connection)
+    connection.rollback()  # Alembic begins its own transactions
+
+    def is_declared(found: Any, name: str | None, kind: str, *_: Any) -> bool:
+        table = name if kind == "table" else getattr(getattr(found, "table", None), "name", None)
+        return table not in undeclared
+
+    return is_declared
 
 
 def _is_ahead(connection: Connection) -> bool:

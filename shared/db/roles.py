@@ -17,11 +17,14 @@ IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
 # `db/session.py`.
 IDLE_SESSION_TIMEOUT = timedelta(minutes=4)
 
+APPEND_ONLY = ("audit_events",)
+"""The tables whose rows the functions' role may insert and read, but not change or delete. Their triggers refuse it too."""
+
 
 def prepare_role(connection: Connection, role: str) -> None:
     """Create `role` if it does not exist, and let it log in by IAM and read and write all present and future tables.
 
-    The owner of the tables runs this, before or after migrations.
+    What it may do with `APPEND_ONLY` tables is revoked last, since it is granted for all tables. The owner of the tables runs this, before or after migrations.
     """
     name = connection.dialect.identifier_preparer.quote_identifier(role)
     if not _exists(connection, role):
@@ -37,8 +40,33 @@ def prepare_role(connection: Connection, role: str) -> None:
         connection.exec_driver_sql(
             f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {privileges} ON {what} TO {name}"
         )
+    for table in APPEND_ONLY:
+        for part in _with_partitions(connection, table):
+            revoke_changes(connection, part)
     _limit(connection, name)
     connection.commit()
+
+
+def revoke_changes(connection: Connection, table: str) -> None:
+    """Leave to everybody but the owner of an append-only table only what inserts and reads its rows."""
+    granted = text("""
+        SELECT DISTINCT rolname FROM pg_class, aclexplode(relacl) JOIN pg_roles ON pg_roles.oid = grantee
+        WHERE pg_class.oid = to_regclass(:name) AND grantee <> relowner AND privilege_type NOT IN ('SELECT', 'INSERT')
+    """)
+    for role in connection.execute(granted, {"name": f"public.{table}"}).scalars().all():
+        name = connection.dialect.identifier_preparer.quote_identifier(role)
+        connection.exec_driver_sql(
+            f"REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, MAINTAIN ON {table} FROM {name}"
+        )
+
+
+def _with_partitions(connection: Connection, table: str) -> list[str]:
+    """Return a table's name and those of its partitions; empty if the table does not exist."""
+    found = text("""
+        SELECT relname FROM pg_class
+        WHERE oid = to_regclass(:name) OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(:name)))
+    """)
+    return list(connection.execute(found, {"name": f"public.{table}"}).scalars())
 
 
 def limit_own_role(connection: Connection) -> None:

@@ -13,6 +13,7 @@ from shared.apps.sweep import (
     delete_unused_apps,
     delete_unused_grants,
 )
+from shared.audit.sweep import count_stray_entries, delete_old_addresses
 from shared.channels.sweep import (
     delete_expired_oauth_states,
     delete_expired_reports,
@@ -56,6 +57,8 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_old_mailed_codes,
     delete_old_sessions,
     delete_old_devices,
+    delete_old_addresses,
+    count_stray_entries,
     delete_old_stagings,
     forget_old_deliveries,
     forget_never_activated,

@@ -9,6 +9,7 @@ thread for each would cost more than the statement it waits for.
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -37,6 +38,7 @@ from shared.access.errors import (
     RateLimitReached,
 )
 from shared.access.policy import Per, Rate, Rule, Who
+from shared.audit.entries import Actor
 from shared.core.config import settings
 from shared.core.errors import InvalidInput, NotFound
 from shared.core.log import log, note, note_given
@@ -87,6 +89,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
             caller = _again_if_disconnected(
                 lambda connection: identify(connection, credentials_of(request), rule)
             )
+            caller = _with_origin(caller, request)
             request.state.caller, request.state.quota = caller, caller.quota
             note(organization_id=caller.member.organization_id, **_who(caller))
             if rule.rate and rule.rate.in_memory:
@@ -97,6 +100,15 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
             _count_public(request, rule.rate)
 
     return check
+
+
+def _with_origin(caller: Caller, request: Request) -> Caller:
+    member = replace(
+        caller.member,
+        request_id=getattr(request.state, "request_id", None),
+        address=client_address(request),
+    )
+    return replace(caller, member=member)
 
 
 def _who(caller: Caller) -> dict[str, object]:
@@ -250,6 +262,12 @@ async def _profile(request: Request) -> Profile:
     return profile
 
 
+async def _visiting(request: Request) -> Actor:
+    return Actor(
+        request_id=getattr(request.state, "request_id", None), address=client_address(request)
+    )
+
+
 async def _reading() -> AsyncIterator[Session]:
     with read_only() as session:
         yield session
@@ -267,6 +285,9 @@ Acting = Annotated[ActingMember, Depends(_acting)]
 
 Consenting = Annotated[ActingMember, Depends(_consenting)]
 """The person themselves, not an administrator who impersonates them."""
+
+Visiting = Annotated[Actor, Depends(_visiting)]
+"""The sender of a request to a public route, for the audit log. Whose account it is about is found out later."""
 
 OwnProfile = Annotated[Profile, Depends(_profile)]
 """The profile for `GET /user/self`; the rule must have `reads_profile`."""

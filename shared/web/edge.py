@@ -85,6 +85,7 @@ class Edge:
         scope = {**scope, **path, "method": method}
         request = Request(scope)
         request_id = _request_id(request)
+        request.state.request_id = request_id
         with correlated(request_id):
             sent = _without_body(send) if heads else send
             if elsewhere:

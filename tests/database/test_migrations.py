@@ -5,10 +5,11 @@ from sqlalchemy import Connection, inspect, text
 from shared.core.config import settings
 from shared.db import migrate
 from shared.db.base import Base
+from shared.db.partitions import partitions
 
 
 def tables(connection: Connection) -> set[str]:
-    found = set(inspect(connection).get_table_names())
+    found = set(inspect(connection).get_table_names()) - partitions(connection)
     connection.rollback()
     return found - {"alembic_version"}
 

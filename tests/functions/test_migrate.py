@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,10 @@ from sqlalchemy.exc import OperationalError
 
 from functions.migrate import app
 from functions.migrate.app import DeploymentNotAnswered, handler
+from layers.build import ROOT
+from shared.core import clock
 from shared.db import migrate
+from shared.db.partitions import MONTHS_AHEAD, partitions
 from shared.db.session import Login, connect
 from tests.conftest import Configure
 
@@ -251,6 +256,51 @@ class TestSuperAdmin:
         }
 
 
+class TestMaintenance:
+    """Once a day, with the input of the schedule in the template."""
+
+    def test_a_deployment_leaves_partitions_behind(self, empty_database: Connection) -> None:
+        handler({}, a_context())
+        assert len(partitions(empty_database)) == 1 + 1 + MONTHS_AHEAD
+
+    def test_it_keeps_partitions_and_migrates_nothing(
+        self, empty_database: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handler({}, a_context())
+        revision = migrate.current(empty_database)
+        year_later = clock.now() + timedelta(days=365)
+        monkeypatch.setattr(clock, "_read", lambda: year_later)
+        monkeypatch.setattr(migrate, "upgrade", None)
+        before = partitions(empty_database)
+        empty_database.rollback()
+        assert handler(scheduled_input("MigrateFunction"), a_context()) == {"maintained": True}
+        assert len(partitions(empty_database) - before) == 1 + MONTHS_AHEAD
+        assert migrate.current(empty_database) == revision
+
+    def test_months_older_than_the_setting_are_dropped(
+        self, empty_database: Connection, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handler({}, a_context())
+        first = min(partitions(empty_database))
+        empty_database.rollback()
+        later = clock.now() + timedelta(days=70)
+        monkeypatch.setattr(clock, "_read", lambda: later)
+        handler({"maintain": True}, a_context())
+        assert first in partitions(empty_database)
+        empty_database.rollback()
+        configure(AUDIT_DAYS=31)
+        handler({"maintain": True}, a_context())
+        assert first not in partitions(empty_database)
+
+
+def scheduled_input(function: str) -> Any:
+    """Return the input of the rate that the template gives a function."""
+    template = (ROOT / "template.yaml").read_text()
+    found = re.search(rf"  {function}:\n(?:    .*\n|\n)*?.*Input: '(.*?)'", template)
+    assert found
+    return json.loads(found[1])
+
+
 class TestFunctionsRole:
     @pytest.fixture
     def app(
@@ -286,6 +336,25 @@ class TestFunctionsRole:
         app.execute("SELECT count FROM rate_limits")
         assert app.fetchall() == ([2],)
         app.execute("DELETE FROM rate_limits")
+
+    @pytest.mark.parametrize(
+        "statement",
+        ["UPDATE {} SET action = 'b'", "DELETE FROM {}", "TRUNCATE {}"],
+    )
+    def test_only_adds_to_the_audit_log(self, app: Any, statement: str) -> None:
+        app.execute(
+            "INSERT INTO audit_events (at, id, action, subject_kind)"
+            " VALUES (now(), gen_random_uuid(), 'a.b', 'a') RETURNING tableoid::regclass::text"
+        )
+        [[partition]] = app.fetchall()
+        assert partition != "audit_events_default"
+        app.execute("COMMIT")
+        for table in ("audit_events", partition, "audit_events_default"):
+            with pytest.raises(pg8000.ProgrammingError) as refused:
+                app.execute(statement.format(table))
+            assert refused.value.args[0]["C"] == "42501"
+            assert "permission denied" in refused.value.args[0]["M"]
+            app.execute("ROLLBACK")
 
     @pytest.mark.parametrize(
         "statement",

@@ -48,7 +48,7 @@ def test_another_template_makes_the_readme_stale(
 def test_dev_pays_for_what_keeps_its_database_awake(declared: dict[str, Any]) -> None:
     """Finding 7.12: a frozen function's connection and the pause after it count, not the sweep alone."""
     rarely = _bill(declared, "dev")["capacity"].dollars
-    firings = HOURS + HOURS + HOURS / 24  # reconcile, tokens, digest
+    firings = HOURS + HOURS + HOURS / 24 + HOURS / 24  # reconcile, tokens, digest, maintenance
     # Half a second for the sweep, which closes its connection, 5 minutes until the cluster pauses; half a unit.
     assert rarely == pytest.approx(firings * 300.5 / 3600 * 0.5 * 0.12)
     kept = copy.deepcopy(declared)

@@ -40,8 +40,6 @@ class TestAlarms:
     def test_errors_and_throttles_of_every_function_count(self, of_type: OfType) -> None:
         watched = [alarm.get("Metrics", []) for alarm in of_type("AWS::CloudWatch::Alarm").values()]
         for name in of_type("AWS::Lambda::Function"):
-            if name == "MigrateFunction":  # its failure is the deployment's
-                continue
             for metric in ("Errors", "Throttles"):
                 assert any(
                     _mentions(metrics, name) and _mentions(metrics, metric) for metrics in watched

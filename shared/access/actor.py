@@ -1,0 +1,25 @@
+"""The caller as the audit log names them."""
+
+from dataclasses import replace
+
+from shared.access.context import ActingMember
+from shared.audit.entries import Actor
+
+
+def actor_of(member: ActingMember) -> Actor:
+    """Return the caller as an actor in their organization."""
+    return Actor(
+        organization_id=member.organization_id,
+        user_id=member.user_id,
+        impersonated_by=member.impersonated_by,
+        session_id=member.session_id,
+        api_key_id=member.api_key_id,
+        grant_id=member.grant_id,
+        request_id=member.request_id,
+        address=member.address,
+    )
+
+
+def person_of(member: ActingMember) -> Actor:
+    """Return the caller as an actor on their own account, whatever the organization."""
+    return replace(actor_of(member), organization_id=None)
