@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from shared.access.register import can_register, register
+from shared.access.register import activate, can_register, register
+from shared.access.reset import reset_password as reset
 from shared.access.schemas import OwnSelf, own_self
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ApiKeyId, SessionId
@@ -112,15 +113,16 @@ def register_account(
 ) -> Registered:
     """Register with an address and a password, as the owner of a new organization.
 
-    If the server sends email, the answer is `{"activate": true}` and the account waits for the emailed link. If it does
-    not, the account is active and the browser is signed in: `{"register": true}`. If the email is refused, the answer is a
-    503 with the code `activation_not_sent`: the account is stored, and `/auth/resend-activation` sends the link again.
+    If the server sends email, the answer is `{"activate": true}`, also if the address has an account: whoever owns it is told
+    by email. A new account waits for the emailed link. If the server sends no email, the account is active and the browser is
+    signed in: `{"register": true}`. If the email is refused, the answer is a 503 with the code `activation_not_sent`: the
+    registration is stored, and `/auth/resend-activation` sends another link.
     """
-    newcomer = register(session, body)
-    if not newcomer.is_active:
+    user_id = register(session, body)
+    if user_id is None:
         response.headers["activate"] = "true"
         return Registered(activate=True)
-    tokens = sessions.open_session(session, newcomer.user_id, _browser(request))
+    tokens = sessions.open_session(session, user_id, _browser(request))
     cookies.set_session(response, tokens)
     response.headers["onboarding"] = "true"
     return Registered(register=True)
@@ -139,15 +141,22 @@ def get_activate_page(code: Mailed) -> HTMLResponse:
 def activate_account(
     body: Activation, response: Response, request: Request, session: Writing
 ) -> Activated:
-    """Activate an account with the emailed code, and sign the browser in."""
-    user_id = codes.activate(session, body.code)
+    """Activate an account with the emailed code, and sign the browser in.
+
+    The account has the password and the organization's name of the registration whose email the code is from.
+    """
+    user_id = activate(session, body.code)
     cookies.set_session(response, sessions.open_session(session, user_id, _browser(request)))
     return Activated(can=True)
 
 
 @auth.post("/resend-activation")
 def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
-    """Email the activation link again. The answer does not say whether there is such an account."""
+    """Email another link that activates an account.
+
+    Its page asks for a password, because the first one may be that of somebody else who registered with this address. The
+    answer does not say whether there is such an account.
+    """
     codes.resend_activation(session, body.email)
     return MailRequested()
 
@@ -196,7 +205,10 @@ def get_forgot_return_page(token: Mailed) -> HTMLResponse:
 
 @auth.post("/forgot-return")
 def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
-    """Set a new password with the emailed code. Every session of the user ends."""
+    """Set a new password with the emailed code.
+
+    Every session of the user ends, and so do the API keys that the user made, the consents and the device logins.
+    """
     if not hmac.compare_digest(body.password.encode(), body.repeat_password.encode()):
         problem = FieldProblem(
             "repeatPassword",
@@ -206,7 +218,7 @@ def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
         raise InvalidInput(
             "The passwords do not match. Enter the same password twice.", problems=[problem]
         )
-    codes.reset_password(session, body.token, body.password)
+    reset(session, body.token, body.password)
     return PasswordWasReset()
 
 

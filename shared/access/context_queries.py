@@ -180,7 +180,7 @@ _LOGIN = sql(
     """
 login as (
   select s.id as session_id, u.id as user_id, u.is_super_admin, s.authenticated_at, s.methods, s.connection_id,
-         array(select distinct f.kind from factors f where f.user_id = u.id and f.confirmed_at is not null) as factors
+         array(select distinct cast(f.kind as text) from factors f where f.user_id = u.id and f.confirmed_at is not null) as factors
   from sessions s join users u on u.id = s.user_id
   where s.id = :session_id and s.user_id = :user_id and {live_login}
 )""",

@@ -1,27 +1,42 @@
-"""Registers a user: creates an account and an organization, and sends an email that verifies the address."""
+"""Registers a user: creates an account and an organization, and sends an email that proves the address.
+
+The answer does not say whether the address has an account already: whoever owns it is told by email. If several people register
+with an address before it is proven, each email carries its own registration, and the account becomes that of the one whose link
+is used.
+"""
 
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from shared.access.endings import Event, end_access
 from shared.aws.mail import mail_is_on
 from shared.core.config import settings
-from shared.core.ids import OrganizationId, UserId
+from shared.core.ids import UserId
 from shared.identity import queries as identity
-from shared.identity.codes import send_first_activation
-from shared.identity.errors import EmailTaken, PlusRefused, RegistrationClosed
+from shared.identity.challenges import use_challenge
+from shared.identity.codes import send_activation, tell_known_address
+from shared.identity.errors import CodeRefused, EmailTaken, PlusRefused, RegistrationClosed
+from shared.identity.models import ChallengeKind
 from shared.identity.passwords import hash_password
 from shared.identity.schemas import Registration
 from shared.organizations import queries as organizations
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
-    """A user who has registered. If no email is sent, they are active at once."""
+class _Remembered:
+    """What an emailed link remembers of its registration."""
 
-    user_id: UserId
-    organization_id: OrganizationId
-    is_active: bool
+    password_hash: str
+    company: str
+    timezone: str
+
+    def as_json(self) -> dict[str, str]:
+        return {
+            "password_hash": self.password_hash,
+            "company": self.company,
+            "timezone": self.timezone,
+        }
 
 
 def can_register(session: Session) -> bool:
@@ -29,32 +44,78 @@ def can_register(session: Session) -> bool:
     return not settings().disable_registration or not identity.any_user(session)
 
 
-def register(session: Session, wanted: Registration) -> Newcomer:
-    """Add a user as the owner of a new organization, and email them a link unless emails are off.
+def register(session: Session, wanted: Registration) -> UserId | None:
+    """Add a user as the owner of a new organization; None if the account waits for the link in an email.
 
     Raises:
         RegistrationClosed: this server accepts no new accounts.
         PlusRefused: this server accepts no addresses with a plus sign.
-        EmailTaken: the address already has an account.
+        EmailTaken: the address already has an account, and this server sends no email that could say so.
     """
     if settings().disallow_plus and "+" in wanted.email:
         raise PlusRefused
     if not can_register(session):
         raise RegistrationClosed
     waits_for_mail = mail_is_on()
+    remembered = _Remembered(hash_password(wanted.password), wanted.company, wanted.timezone)
     user_id = identity.add_user(
         session,
         email=wanted.email,
-        password_hash=hash_password(wanted.password),
+        password_hash=remembered.password_hash,
         name=wanted.email.partition("@")[0],
         active=not waits_for_mail,
         timezone=wanted.timezone,
     )
+    if user_id is not None:
+        organizations.add_organization(
+            session, user_id, name=wanted.company, timezone=wanted.timezone
+        )
+    if not waits_for_mail:
+        if user_id is None:
+            raise EmailTaken
+        return user_id
     if user_id is None:
-        raise EmailTaken
-    organization_id = organizations.add_organization(
-        session, user_id, name=wanted.company, timezone=wanted.timezone
+        _register_again(session, wanted.email, remembered)
+    else:
+        send_activation(session, user_id, wanted.email, remembered.as_json())
+    return None
+
+
+def _register_again(session: Session, email: str, remembered: _Remembered) -> None:
+    """Email whoever owns an address that is registered already."""
+    account = identity.find_account(session, email)
+    if account is None:
+        return  # deleted a moment ago
+    if account.is_active:
+        tell_known_address(session, account.user_id, email)
+    else:
+        send_activation(session, account.user_id, email, remembered.as_json())
+
+
+def activate(session: Session, code: str) -> UserId:
+    """Activate the account that a link was emailed to, as the link's registration wanted it.
+
+    What another registration with the address brought, its password above all, ends.
+
+    Raises:
+        CodeRefused: the code is unknown, used or expired, or the account is active already.
+    """
+    used = use_challenge(session, ChallengeKind.ACTIVATE, code)
+    if used is None or used.user_id is None:
+        raise CodeRefused("code")
+    # A code that the previous version mailed remembers nothing.
+    password_hash = used.remember.get("password_hash")
+    company, timezone = used.remember.get("company"), used.remember.get("timezone")
+    activated = identity.ACTIVATE.run(
+        session,
+        used.user_id,
+        keeps_password=password_hash is None,
+        password_hash=password_hash,
+        timezone=timezone,
     )
-    if waits_for_mail:
-        send_first_activation(session, user_id, wanted.email)
-    return Newcomer(user_id, organization_id, is_active=not waits_for_mail)
+    if not activated:
+        raise CodeRefused("code")
+    if company and timezone:
+        organizations.RENAME_FOUNDED.run(session, used.user_id, company, timezone)
+    end_access(session, Event.ADDRESS_PROVEN, used.user_id)
+    return used.user_id

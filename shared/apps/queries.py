@@ -292,3 +292,46 @@ REVOKE_GRANT = Statement(
     row=NoRow,
 )
 """Revoke a grant."""
+
+
+class ConsentsOf(NamedTuple):
+    """`organization_id` None: in every organization."""
+
+    organization_id: OrganizationId | None
+    user_id: UserId
+
+
+class RevokedGrant(NamedTuple):
+    """`device` is empty unless the app is a program on one of the user's computers."""
+
+    id: GrantId
+    name: str
+    device: str
+    organization_id: OrganizationId
+
+
+REVOKE_CONSENTS_OF = Statement(
+    "revoke_consents_of",
+    sql("""
+        with codes as (
+            update oauth_codes set used_at = now()
+            where user_id = :user_id and used_at is null and expires_at > now()
+                and (cast(:organization_id as uuid) is null or organization_id = cast(:organization_id as uuid))
+        ), devices as (
+            update device_codes set used_at = now()
+            where user_id = :user_id and used_at is null and expires_at > now()
+                and (cast(:organization_id as uuid) is null or organization_id = cast(:organization_id as uuid))
+        )
+        update oauth_grants g set revoked_at = now(), updated_at = now()
+        from oauth_apps a
+        where g.user_id = :user_id and g.revoked_at is null and a.id = g.app_id
+            and (cast(:organization_id as uuid) is null or g.organization_id = cast(:organization_id as uuid))
+        returning g.id, a.name, g.device, g.organization_id
+    """),
+    params=ConsentsOf,
+    row=RevokedGrant,
+)
+"""Revoke a user's consents, on devices too, and those that no app has exchanged for a token yet.
+
+One statement, so that no consent is exchanged between the two.
+"""

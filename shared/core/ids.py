@@ -13,6 +13,8 @@ MemberId = NewType("MemberId", uuid.UUID)
 """A row of `members`: a user in an organization."""
 SessionId = NewType("SessionId", uuid.UUID)
 """A row of `sessions`."""
+LoginId = NewType("LoginId", uuid.UUID)
+"""A row of `logins`: an account at another provider with which a user signs in."""
 FactorId = NewType("FactorId", uuid.UUID)
 """A row of `factors`: a second factor of a user."""
 DeviceId = NewType("DeviceId", uuid.UUID)

@@ -46,19 +46,19 @@ class NotActivated(Forbidden):
 
 
 class ActivationNotSent(SavedButNotDone):
-    """The account is stored, but its activation email could not be sent."""
+    """The registration is stored, but the email about it could not be sent. The answer does not say whether there was an account."""
 
     code = "activation_not_sent"
 
     def __init__(self) -> None:
         super().__init__(
-            "Your account was created, but its activation email could not be sent. Request it "
-            "again later, or ask this server's operator to activate the account."
+            "The email that activates your account could not be sent. Request it again later, "
+            "or ask this server's operator to activate the account."
         )
 
 
 class EmailTaken(Conflict):
-    """An account with this address exists."""
+    """An account with this address exists. Only a server that sends no email says so."""
 
     code = "email_taken"
 

@@ -1,13 +1,22 @@
-"""The tables of users, their sessions and devices, and emailed one-time codes."""
+"""The tables of users, their logins, sessions and devices, and of everything in signing in that works once."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import ConnectionId, DeviceId, FactorId, SessionId, UserId, new_id
+from shared.core.ids import (
+    ConnectionId,
+    DeviceId,
+    FactorId,
+    LoginId,
+    SessionId,
+    UserId,
+    new_id,
+)
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -28,8 +37,24 @@ class LoginProvider(StrEnum):
     APPLE = "apple"
 
 
+class ChallengeKind(StrEnum):
+    """What a challenge is for.
+
+    `LOGIN_STATE` is a login at another provider that has begun; with `REGISTRATION`, whoever finished it registers, and with
+    `LINK` it waits until the owner of the address confirms it.
+    """
+
+    ACTIVATE = "activate"
+    RESET_PASSWORD = "reset_password"  # noqa: S105, a kind
+    LOGIN_STATE = "login_state"
+    REGISTRATION = "registration"
+    LINK = "link"
+    NEW_EMAIL = "new_email"
+    UNDO_EMAIL = "undo_email"
+
+
 class MailedCodePurpose(StrEnum):
-    """The purpose of an emailed code."""
+    """The purpose of an emailed code of the previous version."""
 
     ACTIVATE = "activate"
     RESET_PASSWORD = "reset_password"  # noqa: S105, a purpose
@@ -43,7 +68,9 @@ class MailKind(StrEnum):
 
 
 class User(Timestamps, SoftDelete, Base):
-    """A user. `email` is stored lower-case; `password_hash` is bcrypt, None for other login providers.
+    """A user. `email` is stored lower-case and proven from `activated_at` on; `password_hash` is bcrypt, None without a password.
+
+    `login_provider` is how the account was registered; how its user signs in is in `password_hash` and `logins`.
 
     `unsubscribe_seed` is random; unsubscribe links are derived from it (`identity/unsubscribe.py`).
     """
@@ -57,15 +84,13 @@ class User(Timestamps, SoftDelete, Base):
             unique=True,
             postgresql_where=text("deleted_at is null"),
         ),
+        Index("uq_users_email", "email", unique=True, postgresql_where=text("deleted_at is null")),
         Index(
             "ix_users_never_activated",
             "created_at",
             postgresql_where=text("activated_at is null"),
         ),
         CheckConstraint("email = lower(email)", name="email_lower"),
-        CheckConstraint(
-            "login_provider <> 'local' or password_hash is not null", name="local_has_password"
-        ),
     )
 
     id: Mapped[UserId] = mapped_column(primary_key=True, default=new_id)
@@ -90,6 +115,51 @@ class User(Timestamps, SoftDelete, Base):
     )
     failed_logins: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None]
+
+
+class Login(Base):
+    """An account at another provider with which a user signs in, found by issuer and subject, never by address.
+
+    `email` is the address that the provider named when the login was added, for display.
+    """
+
+    __tablename__ = "logins"
+    __table_args__ = (
+        Index("uq_logins_provider_issuer_subject", "provider", "issuer", "subject", unique=True),
+        Index("ix_logins_user_id", "user_id"),
+    )
+
+    id: Mapped[LoginId] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    provider: Mapped[LoginProvider] = mapped_column(text_enum(LoginProvider))
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    last_used_at: Mapped[datetime | None]
+
+
+class Challenge(Base):
+    """Something in signing in that works once: a mailed link, or a login at another provider.
+
+    Only the SHA-256 hash of its secret is stored. `remember` is what the next step needs; `tries` counts wrong answers. A
+    `LOGIN_STATE` or `REGISTRATION` has no user if nobody is signed in.
+    """
+
+    __tablename__ = "challenges"
+    __table_args__ = (
+        Index("ix_challenges_user_id", "user_id", "kind"),
+        Index("ix_challenges_expires_at", "expires_at"),
+    )
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    kind: Mapped[ChallengeKind] = mapped_column(text_enum(ChallengeKind))
+    user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    remember: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
 
 
 class Method(StrEnum):
@@ -189,7 +259,10 @@ class Device(Base):
 
 
 class MailedCode(Base):
-    """An emailed code that verifies an address and can be used once. Only its SHA-256 hash is stored."""
+    """An emailed code of the previous version, which may still write here during a deployment; nothing reads it.
+
+    Codes are challenges now, and those from before were copied. A later revision drops the table.
+    """
 
     __tablename__ = "mailed_codes"
     __table_args__ = (Index("ix_mailed_codes_user_id", "user_id"),)

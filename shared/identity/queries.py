@@ -1,6 +1,6 @@
-"""The statements that read and write users, sessions and emailed codes.
+"""The statements that read and write users.
 
-Users and sessions belong to no organization; each statement is limited by the user's or the session's id.
+Users belong to no organization; each statement is limited by the user's id or address.
 """
 
 from datetime import timedelta
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from shared.core.ids import UserId, new_id
 from shared.db.statement import NoParams, NoRow, Statement, sql
-from shared.identity.models import MailedCodePurpose, MailKind
+from shared.identity.models import LoginProvider, MailKind
 
 LIVE_LOGIN = sql(
     "s.revoked_at is null and s.expires_at > now() and s.ends_at > now() and u.activated_at is not null"
@@ -43,23 +43,24 @@ FIND_ACCOUNT = Statement(
     sql("""
         select id as user_id, password_hash, activated_at is not null as is_active,
             coalesce(locked_until > now(), false) as is_locked
-        from users where email = :email and login_provider = 'local' and deleted_at is null
+        from users where email = :email and deleted_at is null
     """),
     params=OfAddress,
     row=Account,
 )
-"""Find the local account with a lower-case address, which is what deciding about a login needs."""
+"""Find the account with a lower-case address, which is what deciding about a login needs."""
 
 
 def find_account(session: DbSession, email: str) -> Account | None:
-    """Find the local account with a lower-case address."""
+    """Find the account with a lower-case address."""
     return FIND_ACCOUNT.find(session, email)
 
 
 class NewUser(NamedTuple):
     user_id: UserId
+    provider: LoginProvider
     email: str
-    password_hash: str
+    password_hash: str | None
     name: str
     timezone: str
     active: bool
@@ -70,24 +71,32 @@ ADD_USER = Statement(
     sql("""
         insert into users (id, login_provider, email, password_hash, name, last_name, bio, timezone, is_super_admin,
             sends_success_mails, sends_failure_mails, failed_logins, activated_at)
-        values (:user_id, 'local', :email, :password_hash, :name, '', '', :timezone, false, true, true, 0,
+        values (:user_id, :provider, :email, :password_hash, :name, '', '', :timezone, false, true, true, 0,
             case when :active then now() end)
-        on conflict (login_provider, email) where deleted_at is null do nothing
+        on conflict (email) where deleted_at is null do nothing
         returning id as user_id
     """),
     params=NewUser,
     row=UserRow,
 )
-"""Add a local account; no row if the address has one."""
+"""Add an account; no row if the address has one."""
 
 
 def add_user(
-    session: DbSession, *, email: str, password_hash: str, name: str, timezone: str, active: bool
+    session: DbSession,
+    *,
+    email: str,
+    password_hash: str | None,
+    name: str,
+    timezone: str,
+    active: bool,
+    provider: LoginProvider = LoginProvider.LOCAL,
 ) -> UserId | None:
-    """Add a local account; None if the address has one."""
+    """Add an account; None if the address has one."""
     row = ADD_USER.find(
         session,
         user_id=UserId(new_id()),
+        provider=provider,
         email=email,
         password_hash=password_hash,
         name=name,
@@ -142,108 +151,52 @@ def count_failure(
     COUNT_FAILURE.run(session, user_id, allowed, locked_seconds=locked_for.total_seconds())
 
 
-class NewCode(NamedTuple):
+class Activation(NamedTuple):
+    """`keeps_password`: the account keeps its password; otherwise it gets `password_hash`, which may be none."""
+
     user_id: UserId
-    purpose: MailedCodePurpose
-    code_hash: bytes
-    life_seconds: float
-    pause_seconds: float
-
-
-ADD_CODE = Statement(
-    "add_code",
-    sql("""
-        insert into mailed_codes (code_hash, user_id, purpose, expires_at)
-        select cast(:code_hash as bytea), cast(:user_id as uuid), cast(:purpose as text), now() + make_interval(secs => :life_seconds)
-        where not exists (
-            select from mailed_codes
-            where user_id = :user_id and purpose = :purpose
-                and expires_at > now() + make_interval(secs => cast(:life_seconds as float8) - cast(:pause_seconds as float8)))
-        returning user_id
-    """),
-    params=NewCode,
-    row=UserRow,
-)
-"""Add an emailed code, unless the user was sent one for the same purpose within the pause; no row then."""
-
-
-def add_code(
-    session: DbSession,
-    user_id: UserId,
-    purpose: MailedCodePurpose,
-    *,
-    code_hash: bytes,
-    life: timedelta,
-    pause: timedelta,
-) -> bool:
-    """Add an emailed code; False if the user was sent one for the same purpose less than `pause` ago."""
-    added = ADD_CODE.find(
-        session,
-        user_id,
-        purpose,
-        code_hash=code_hash,
-        life_seconds=life.total_seconds(),
-        pause_seconds=pause.total_seconds(),
-    )
-    return added is not None
-
-
-class Code(NamedTuple):
-    code_hash: bytes
-    purpose: MailedCodePurpose
-
-
-USE_CODE = Statement(
-    "use_code",
-    sql("""
-        update mailed_codes set used_at = now()
-        where code_hash = :code_hash and purpose = :purpose and used_at is null and expires_at > now()
-        returning user_id
-    """),
-    params=Code,
-    row=UserRow,
-)
-"""Use up a code; no row if it is unknown, used or too old."""
-
-
-def use_code(session: DbSession, purpose: MailedCodePurpose, *, code_hash: bytes) -> UserId | None:
-    """Use up a code; return its user, or None if it is unknown, used or too old."""
-    row = USE_CODE.find(session, code_hash, purpose)
-    return row.user_id if row else None
+    keeps_password: bool
+    password_hash: str | None
+    timezone: str | None
 
 
 ACTIVATE = Statement(
     "activate",
     sql("""
-        update users set activated_at = coalesce(activated_at, now()), updated_at = now()
-        where id = :user_id and deleted_at is null
+        update users set activated_at = now(), updated_at = now(), timezone = coalesce(:timezone, timezone),
+            password_hash = case when :keeps_password then password_hash else :password_hash end
+        where id = :user_id and activated_at is null and deleted_at is null
     """),
-    params=OfUser,
+    params=Activation,
     row=NoRow,
 )
-"""Mark a user's address as proven."""
+"""Mark a user's address as proven, with the password of the registration that proved it."""
 
 
-def activate(session: DbSession, user_id: UserId) -> bool:
-    """Mark the address as verified; False if the user does not exist."""
-    return ACTIVATE.run(session, user_id) > 0
+LOCK_USER = Statement(
+    "lock_user",
+    sql("select id as user_id from users where id = :user_id and deleted_at is null for update"),
+    params=OfUser,
+    row=UserRow,
+)
+"""Lock a user's row until the transaction ends."""
 
 
 MAKE_SUPER_ADMIN = Statement(
     "make_super_admin",
     sql("""
         update users set is_super_admin = true, activated_at = coalesce(activated_at, now()), updated_at = now()
-        where email = :email and login_provider = 'local' and deleted_at is null
+        where email = :email and deleted_at is null
         returning id as user_id
     """),
     params=OfAddress,
     row=UserRow,
 )
-"""Activate the local account with a lower-case address and make it a super admin; no row if there is none."""
+"""Activate the account with a lower-case address and make it a super admin; no row if there is none."""
 
 
 def make_super_admin(session: DbSession, email: str) -> UserId | None:
-    """Activate the local account with this lower-case address and make it a super admin; None if there is none."""
+    """Activate the account with this lower-case address and make it a super admin; None if there is none."""
     row = MAKE_SUPER_ADMIN.find(session, email)
     return row.user_id if row else None
 
@@ -253,12 +206,9 @@ class NewPassword(NamedTuple):
     password_hash: str
 
 
-REPLACE_PASSWORD = Statement(
-    "replace_password",
+SET_PASSWORD_BY_MAIL = Statement(
+    "set_password_by_mail",
     sql("""
-        with ended as (
-            update sessions set revoked_at = now(), updated_at = now() where user_id = :user_id and revoked_at is null
-        )
         update users set password_hash = :password_hash, activated_at = coalesce(activated_at, now()), failed_logins = 0,
             locked_until = null, updated_at = now()
         where id = :user_id and deleted_at is null
@@ -266,15 +216,7 @@ REPLACE_PASSWORD = Statement(
     params=NewPassword,
     row=NoRow,
 )
-"""Set a password by an emailed code, which proves the address too, and end every session of the user.
-
-One statement, so that no session outlives the password.
-"""
-
-
-def replace_password(session: DbSession, user_id: UserId, password_hash: str) -> None:
-    """Set a password by an emailed code, which proves the address too, and end every session of the user."""
-    REPLACE_PASSWORD.run(session, user_id, password_hash)
+"""Set a password by a mailed link, which proves the address too."""
 
 
 class Personal(NamedTuple):

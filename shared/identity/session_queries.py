@@ -198,6 +198,25 @@ def revoke_session_of(session: DbSession, user_id: UserId, session_id: SessionId
     return REVOKE_SESSION_OF.run(session, user_id, session_id) > 0
 
 
+class SessionsOf(NamedTuple):
+    """`kept`: the session that stays; None: none."""
+
+    user_id: UserId
+    kept: SessionId | None
+
+
+REVOKE_SESSIONS_OF = Statement(
+    "revoke_sessions_of",
+    sql("""
+        update sessions set revoked_at = now(), updated_at = now()
+        where user_id = :user_id and revoked_at is null and expires_at > now() and id is distinct from cast(:kept as uuid)
+    """),
+    params=SessionsOf,
+    row=NoRow,
+)
+"""End a user's sessions, except one if it is given."""
+
+
 class SessionRow(NamedTuple):
     id: SessionId
     created_at: datetime

@@ -1,4 +1,4 @@
-"""The sweep of accounts: deletes old emailed codes, sessions and devices."""
+"""The sweep of accounts: deletes old challenges, sessions and devices."""
 
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
@@ -7,6 +7,11 @@ from shared.identity.devices import DEVICE_LIFE
 _OLD_MAILED_CODES = Deletion(
     "old_mailed_codes",
     table=sql("mailed_codes"),
+    lapsed=sql("expires_at <= now() - interval '7 days'"),
+)
+_OLD_CHALLENGES = Deletion(
+    "old_challenges",
+    table=sql("challenges"),
     lapsed=sql("expires_at <= now() - interval '7 days'"),
 )
 _OLD_SESSIONS = Deletion(
@@ -24,8 +29,13 @@ _OLD_DEVICES = Deletion(
 
 
 def delete_old_mailed_codes() -> int:
-    """Delete emailed codes a week after they expired."""
+    """Delete emailed codes of the previous version a week after they expired."""
     return _OLD_MAILED_CODES.in_pages()
+
+
+def delete_old_challenges() -> int:
+    """Delete challenges a week after they expired."""
+    return _OLD_CHALLENGES.in_pages()
 
 
 def delete_old_sessions() -> int:

@@ -89,6 +89,7 @@ class ApiKey(Timestamps, Base):
         UniqueConstraint("key_hash"),
         UniqueConstraint("previous_hash"),
         Index("ix_api_keys_organization_id", "organization_id"),
+        Index("ix_api_keys_created_by", "created_by"),
     )
 
     id: Mapped[ApiKeyId] = mapped_column(primary_key=True, default=new_id)

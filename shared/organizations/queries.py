@@ -132,6 +132,26 @@ CHANGE_ORGANIZATION = Statement(
 """Change an organization and return it."""
 
 
+class Founded(NamedTuple):
+    user_id: UserId
+    name: str
+    timezone: str
+
+
+RENAME_FOUNDED = Statement(
+    "rename_founded",
+    sql("""
+        update organizations o set name = :name, timezone = :timezone, updated_at = now()
+        from members m
+        where m.user_id = :user_id and m.role = 'owner' and o.id = m.organization_id and o.deleted_at is null
+            and not exists (select from members other where other.organization_id = o.id and other.user_id <> m.user_id)
+    """),
+    params=Founded,
+    row=NoRow,
+)
+"""Rename the organization that a new user registered with, which has no other member."""
+
+
 class MemberRow(NamedTuple):
     role: str
     disabled: bool
@@ -408,6 +428,34 @@ REVOKE_API_KEY = Statement(
     row=NoRow,
 )
 """Revoke a key."""
+
+
+class KeysOfMaker(NamedTuple):
+    """`organization_id` None: in every organization. `kept`: the keys that stay."""
+
+    organization_id: OrganizationId | None
+    created_by: UserId
+    kept: list[ApiKeyId]
+
+
+class RevokedKey(NamedTuple):
+    id: ApiKeyId
+    name: str
+    organization_id: OrganizationId
+
+
+REVOKE_KEYS_OF = Statement(
+    "revoke_api_keys_of",
+    sql("""
+        update api_keys set revoked_at = now(), previous_hash = null, updated_at = now()
+        where created_by = :created_by and revoked_at is null and id <> all(cast(:kept as uuid[]))
+            and (cast(:organization_id as uuid) is null or organization_id = cast(:organization_id as uuid))
+        returning id, name, organization_id
+    """),
+    params=KeysOfMaker,
+    row=RevokedKey,
+)
+"""Revoke the keys that a user made."""
 
 
 class KeyChanges(NamedTuple):

@@ -58,7 +58,7 @@ _FORGET = Statement(
           select u.id from users u
           where u.activated_at is null and u.created_at <= now() - make_interval(secs => :kept_seconds)
             and not exists (
-              select 1 from mailed_codes c where c.user_id = u.id and c.used_at is null and c.expires_at > now()
+              select 1 from challenges c where c.user_id = u.id and c.used_at is null and c.expires_at > now()
             )
           order by u.created_at limit :page_size
         ),

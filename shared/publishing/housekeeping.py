@@ -21,7 +21,12 @@ from shared.channels.sweep import (
 )
 from shared.core.errors_report import report
 from shared.core.log import log
-from shared.identity.sweep import delete_old_devices, delete_old_mailed_codes, delete_old_sessions
+from shared.identity.sweep import (
+    delete_old_challenges,
+    delete_old_devices,
+    delete_old_mailed_codes,
+    delete_old_sessions,
+)
 from shared.media.sweep import remove_unneeded_files, request_examinations
 from shared.media.sweep_queries import unneeded_files
 from shared.organizations.sweep import (
@@ -55,6 +60,7 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_expired_reports,
     delete_old_rate_limits,
     delete_old_mailed_codes,
+    delete_old_challenges,
     delete_old_sessions,
     delete_old_devices,
     delete_old_addresses,

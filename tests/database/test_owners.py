@@ -41,7 +41,7 @@ FOREIGN: dict[str, Uses] = {
     ),
     "apps": Uses(reads={"members", "organizations", "users"}, writes=set()),
     "organizations": Uses(
-        reads={"mailed_codes"},
+        reads={"challenges"},
         writes={"users"},  # accounts that were never activated go with their organizations
     ),
     "channels": Uses(

@@ -1,4 +1,4 @@
-"""Do codes, sessions and devices go when nobody needs them, and not before?"""
+"""Do challenges, sessions and devices go when nobody needs them, and not before?"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,20 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DbSession
 
-from shared.identity.models import Device, MailedCode, MailedCodePurpose, Session
-from shared.identity.sweep import delete_old_devices, delete_old_mailed_codes, delete_old_sessions
+from shared.identity.models import (
+    Challenge,
+    ChallengeKind,
+    Device,
+    MailedCode,
+    MailedCodePurpose,
+    Session,
+)
+from shared.identity.sweep import (
+    delete_old_challenges,
+    delete_old_devices,
+    delete_old_mailed_codes,
+    delete_old_sessions,
+)
 from shared.organizations.models import Member
 from tests.builders import a_member, an_organization
 
@@ -36,6 +48,16 @@ def test_mailed_codes_go_a_week_after_they_expired(
     session.flush()
     assert delete_old_mailed_codes() == 1 - stays
     assert session.scalar(select(func.count()).select_from(MailedCode)) == stays
+
+
+@pytest.mark.parametrize(("expired", "stays"), [(ago(6), 1), (ago(8), 0)])
+def test_challenges_go_a_week_after_they_expired(
+    session: DbSession, expired: datetime, stays: int
+) -> None:
+    session.add(Challenge(hash=b"c", kind=ChallengeKind.LOGIN_STATE, expires_at=expired))
+    session.flush()
+    assert delete_old_challenges() == 1 - stays
+    assert session.scalar(select(func.count()).select_from(Challenge)) == stays
 
 
 @pytest.mark.parametrize(("expired", "stays"), [(ago(29), 1), (ago(31), 0)])

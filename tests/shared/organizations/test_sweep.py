@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from shared.identity.models import MailedCode, MailedCodePurpose, User
+from shared.identity.models import Challenge, ChallengeKind, User
 from shared.organizations.models import Organization
 from shared.organizations.sweep import (
     delete_expired_idempotency_keys,
@@ -59,8 +59,8 @@ def test_organization_of_others_stays(session: Session) -> None:
 def test_mailed_link_stays_good(session: Session, minutes: int, stay: int) -> None:
     """Finding 2.18: who has just had another mail sent can still activate."""
     user = a_user(session, **NEVER)
-    code = MailedCode(
-        code_hash=b"c", user_id=user.id, purpose=MailedCodePurpose.ACTIVATE,
+    code = Challenge(
+        hash=b"c", user_id=user.id, kind=ChallengeKind.ACTIVATE,
         expires_at=datetime.now(UTC) + timedelta(minutes=minutes),
     )  # fmt: skip
     session.add(code)

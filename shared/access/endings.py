@@ -1,0 +1,138 @@
+"""What does an event end? Sessions, API keys, consents and links, by one table, for every way in which access is lost.
+
+Whatever ends access calls `end_access` or `end_seat`, in the transaction of the event, and shows what ended. The event's own
+change comes first: whoever signs in or makes a key at the same time locks the user's row, so nothing is left over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from shared.apps.queries import REVOKE_CONSENTS_OF
+from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
+from shared.core.log import log
+from shared.identity.challenges import void_challenges
+from shared.identity.models import ChallengeKind
+from shared.identity.session_queries import REVOKE_SESSIONS_OF
+from shared.organizations.queries import REVOKE_KEYS_OF
+
+
+class Event(StrEnum):
+    """Why access ends."""
+
+    CREDENTIAL_CHANGED = "credential_changed"
+    RESET_BY_MAIL = "reset_by_mail"
+    ADDRESS_PROVEN = "address_proven"
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What an event ends. `own_session`: also the session in which it happens. `programs`: keys, consents and device logins."""
+
+    own_session: bool
+    programs: bool
+
+
+ENDS = {
+    # Programs too if the person asks for it.
+    Event.CREDENTIAL_CHANGED: Ends(own_session=False, programs=False),
+    Event.RESET_BY_MAIL: Ends(own_session=True, programs=True),
+    Event.ADDRESS_PROVEN: Ends(own_session=True, programs=True),
+}
+"""What each event ends. Links that were mailed before end with every one, except the one that undoes a change of address."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedKey:
+    """An API key that was revoked."""
+
+    id: ApiKeyId
+    name: str
+    organization_id: OrganizationId
+
+
+@dataclass(frozen=True, slots=True)
+class EndedConsent:
+    """A consent that was revoked; with `is_device`, it was a program on one of the person's computers."""
+
+    id: GrantId
+    name: str
+    organization_id: OrganizationId
+    is_device: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an event has ended."""
+
+    sessions: int = 0
+    keys: tuple[EndedKey, ...] = ()
+    consents: tuple[EndedConsent, ...] = ()
+
+
+def end_access(
+    session: Session,
+    event: Event,
+    user_id: UserId,
+    *,
+    own_session: SessionId | None = None,
+    with_programs: bool = False,
+) -> Ended:
+    """End what an event ends for a person, and list it.
+
+    `own_session` is the session in which it happens. `with_programs`: the person asks to end programs too.
+    """
+    ends = ENDS[event]
+    void_challenges(session, user_id, keep=[ChallengeKind.UNDO_EMAIL])
+    kept = None if ends.own_session else own_session
+    sessions = REVOKE_SESSIONS_OF.run(session, user_id, kept)
+    ended = Ended(sessions=sessions)
+    if ends.programs or with_programs:
+        ended = Ended(sessions, *_end_programs(session, None, user_id))
+    _log(ended, event, user_id)
+    return ended
+
+
+def end_seat(
+    session: Session,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    *,
+    keep_keys: Sequence[ApiKeyId] = (),
+) -> Ended:
+    """End what a person has in an organization that removes or demotes them, except the keys in `keep_keys`, and list it."""
+    ended = Ended(0, *_end_programs(session, organization_id, user_id, keep_keys))
+    _log(ended, "seat", user_id)
+    return ended
+
+
+def _end_programs(
+    session: Session,
+    organization_id: OrganizationId | None,
+    user_id: UserId,
+    keep_keys: Sequence[ApiKeyId] = (),
+) -> tuple[tuple[EndedKey, ...], tuple[EndedConsent, ...]]:
+    keys = REVOKE_KEYS_OF.all(session, organization_id, user_id, list(keep_keys))
+    consents = REVOKE_CONSENTS_OF.all(session, organization_id, user_id)
+    return (
+        tuple(EndedKey(row.id, row.name, row.organization_id) for row in keys),
+        tuple(
+            EndedConsent(row.id, row.name, row.organization_id, is_device=bool(row.device))
+            for row in consents
+        ),
+    )
+
+
+def _log(ended: Ended, event: str, user_id: UserId) -> None:
+    log.info(
+        "access.ended",
+        extra={
+            "event": event,
+            "user_id": str(user_id),
+            "sessions": ended.sessions,
+            "keys": len(ended.keys),
+            "consents": len(ended.consents),
+        },
+    )

@@ -1,0 +1,61 @@
+"""The emails about an account: what each says, and which link it has. These are always sent."""
+
+from shared.core.config import settings
+from shared.core.formats.email import Letter, Link
+
+_NOT_YOU = "If you did not request this, ignore this email. Nothing changes."
+
+
+def activation(code: str, company: str | None) -> Letter:
+    """Ask a new user to activate their account."""
+    what = f" for {company}" if company else ""
+    return Letter(
+        "Activate your account",
+        [
+            f"Welcome to Roost. Open this link within a day to activate your account{what}.",
+            _NOT_YOU,
+        ],
+        Link("Activate", f"{settings().public_url}/auth/activate?code={code}"),
+    )
+
+
+def choose_password(code: str) -> Letter:
+    """Ask a user who requested another activation email to choose their password, which activates the account too."""
+    return Letter(
+        "Activate your account",
+        [
+            "Open this link within a day and choose a password to activate your account.",
+            _NOT_YOU,
+        ],
+        _reset_link(code),
+    )
+
+
+def reset(code: str) -> Letter:
+    """Let a user set a new password."""
+    return Letter(
+        "Set a new password",
+        [
+            "Open this link within 20 minutes to set a new password.",
+            "If you did not request this, ignore this email. Your password stays unchanged.",
+        ],
+        _reset_link(code),
+    )
+
+
+def known_address(code: str) -> Letter:
+    """Tell a user that somebody, who may be the user, registered with the address of their account."""
+    return Letter(
+        "You already have an account",
+        [
+            "Somebody tried to register with this address. It already has an account, so nothing was changed.",
+            "If it was you, sign in. If you do not remember your password, open this link within 20 minutes to set a "
+            "new one.",
+            "If it was not you, ignore this email.",
+        ],
+        _reset_link(code),
+    )
+
+
+def _reset_link(code: str) -> Link:
+    return Link("Set a password", f"{settings().public_url}/auth/forgot-return?token={code}")
