@@ -30,7 +30,7 @@ RUNTIME := 3.13
 PYTHON_RUNTIME = $(shell for p in python$(RUNTIME) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(RUNTIME).*/bin/python$(RUNTIME); do \
 	if $$p -c 'import ensurepip, venv' >/dev/null 2>&1; then $$p -c 'import sys; print(sys.executable)'; break; fi; done)
 
-.PHONY: help setup run demo test test-broad test-servers test-deploy check fmt docs bench build deploy super-admin clean new-provider
+.PHONY: help setup run demo test test-broad test-servers test-deploy check fmt docs bench build deploy super-admin rotate-keys clean new-provider
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  %-14s %s\n' "$$name" "$$what"; done
@@ -70,6 +70,9 @@ bench: .venv/.dev ## Measure: benchmarks/results.json and a table
 
 build: .venv/.local ## Make what Lambda runs, below build/, without Docker
 	@$(BIN)/python -m layers.build
+
+rotate-keys: .venv/.local ## Sign sessions with a new key and seal stored secrets again: make rotate-keys stage=dev
+	@$(BIN)/python -m layers.operate rotate-keys $(stage)
 
 clean: ## Remove what was built and cached; .roost (posts, media) and .venv stay
 	@rm -rf build build-host .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

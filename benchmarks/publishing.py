@@ -24,7 +24,7 @@ from functions.publish.app import handler
 from shared.channels import connection
 from shared.channels.models import Channel
 from shared.core import clock
-from shared.core.crypto import Sealer
+from shared.core.crypto import Purpose, Sealer
 from shared.core.ids import PostId, new_id
 from shared.db.session import unit_of_work
 from shared.organizations.models import Organization
@@ -133,7 +133,7 @@ def publisher(patch: pytest.MonkeyPatch) -> Iterator[Publisher]:
             channels = []
             for _ in range(20):
                 organization = an_organization(session)
-                token = sealer.seal("token", organization.id)
+                token = sealer.seal("token", Purpose.CHANNEL, organization.id)
                 channels.append(
                     a_channel(session, organization, provider="keyless", sealed_token=token)
                 )

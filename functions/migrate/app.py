@@ -1,7 +1,8 @@
 """Migrates the schema in every deployment, as a custom resource of the stack or invoked with `{}`.
 
 Once a day, a schedule invokes it with `{"maintain": true}` to keep the partitions of tables, because it logs in as their owner.
-Invoked with `{"superAdmin": address}`, it makes an account a super admin, so the first account needs no email.
+Invoked with `{"superAdmin": address}`, it makes an account a super admin, so the first account needs no email. Invoked with
+`{"reseal": {}}`, it seals all stored secrets again; if its time ends before, the answer says where to go on.
 """
 
 import functools
@@ -18,12 +19,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from shared.aws.keys import open_sealed, seal
 from shared.aws.secrets import secret
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.log import log
 from shared.db import migrate
 from shared.db.invocations import closes_connections
+from shared.db.reseal import Position, reseal
 from shared.db.roles import limit_own_role, prepare_role
 from shared.db.session import Login, connect
 from shared.db.wire import WireConnection
@@ -54,6 +57,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         return _make_super_admin(str(event["superAdmin"]))
     if "maintain" in event:
         return _maintain(longest)
+    if "reseal" in event:
+        return _reseal(event["reseal"], longest)
     if "ResponseURL" not in event:
         return {"revision": _migrate(longest)}
     try:
@@ -103,6 +108,26 @@ def _make_super_admin(email: str) -> dict[str, Any]:
         return {"refused": unknown_address(email)}
     log.info("user.made_super_admin", extra={"user_id": user_id})
     return {"superAdmin": str(user_id)}
+
+
+def _reseal(start: Mapping[str, str], longest: timedelta) -> dict[str, Any]:
+    """Seal all stored secrets again, from the position of an earlier answer on."""
+    until = time.monotonic() + longest.total_seconds()
+    login = _administrator()
+    with migrate.migrating(functools.partial(_connect, login), longest=longest) as connection:
+        done = reseal(
+            connection,
+            seal=seal,
+            open_sealed=open_sealed,
+            start=Position(start["column"], start["after"]) if start else None,
+            until=until,
+        )
+    return {
+        "sealed": done.sealed,
+        "replacedMeanwhile": done.replaced_meanwhile,
+        "unreadable": done.unreadable,
+        "next": done.position._asdict() if done.position else None,
+    }
 
 
 def _migrate(longest: timedelta) -> str | None:

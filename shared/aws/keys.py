@@ -1,11 +1,11 @@
-"""Seals tokens with KMS: one data key per organization and five minutes."""
+"""Seals secrets with KMS: one data key per purpose, owner and five minutes."""
 
 import functools
+from uuid import UUID
 
 from shared.aws.clients import client
 from shared.core.config import settings
-from shared.core.crypto import CannotOpen, Sealer
-from shared.core.ids import OrganizationId
+from shared.core.crypto import CannotOpen, Purpose, Sealer
 
 
 class KmsKeys:
@@ -38,15 +38,15 @@ def _sealer() -> Sealer:
     return Sealer(KmsKeys())
 
 
-def seal(plain: str, organization_id: OrganizationId) -> bytes:
-    """Seal a text for an organization."""
-    return _sealer().seal(plain, organization_id)
+def seal(plain: str, purpose: Purpose, owner: UUID) -> bytes:
+    """Seal a text for a purpose and its owner: the id of an organization or a user, as the purpose says."""
+    return _sealer().seal(plain, purpose, owner)
 
 
-def open_sealed(sealed: bytes, organization_id: OrganizationId) -> str:
-    """Open a text that was sealed for an organization.
+def open_sealed(sealed: bytes, purpose: Purpose, owner: UUID) -> str:
+    """Open a text that was sealed for a purpose and its owner.
 
     Raises:
-        CannotOpen: the value was changed, or sealed for another organization.
+        CannotOpen: the value was changed, or has another purpose or owner.
     """
-    return _sealer().open(sealed, organization_id)
+    return _sealer().open(sealed, purpose, owner)

@@ -56,7 +56,7 @@ from shared.channels.queries import ChannelSummary
 from shared.channels.slots import default_posting_times
 from shared.channels.tokens import sealed_tokens
 from shared.core.config import settings
-from shared.core.crypto import hash_secret, new_secret
+from shared.core.crypto import Purpose, hash_secret, new_secret
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, OrganizationId, UserId, new_id
 from shared.core.log import log
@@ -225,7 +225,7 @@ def _sealed(
 ) -> bytes:
     """Seal the data for the return of the member's browser."""
     kept = json.dumps({**remember, "provider": dict(authorization.remember)})
-    return seal(kept, organization_id)
+    return seal(kept, Purpose.CONNECTING, organization_id)
 
 
 def _adding_state(
@@ -533,7 +533,9 @@ def _instance_of(organization_id: OrganizationId, channel: ChannelSummary) -> st
         opened = queries.get_channel_to_open(session, organization_id, channel.id)
     if not opened.details:
         return None
-    details: Mapping[str, str] = json.loads(open_sealed(opened.details, organization_id))
+    details: Mapping[str, str] = json.loads(
+        open_sealed(opened.details, Purpose.CHANNEL, organization_id)
+    )
     return details.get("base")
 
 
@@ -545,7 +547,9 @@ def _find_state(slug: str, state: str) -> PendingConnection | None:
 
 
 def _remembered(pending: PendingConnection) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(open_sealed(pending.remember, pending.organization_id))
+    kept: dict[str, Any] = json.loads(
+        open_sealed(pending.remember, Purpose.CONNECTING, pending.organization_id)
+    )
     return kept
 
 
@@ -564,7 +568,8 @@ def _connect(
     again: ChannelSummary | None,
 ) -> _Made:
     try:
-        seal("", organization_id)  # fetches the data key first, because a code works only once
+        # Fetches the data key first, because a code works only once.
+        seal("", Purpose.CHANNEL, organization_id)
         acting, api = open_new_connection(
             slug, deadline=time.monotonic() + MEMBER_WAITS.total_seconds()
         )
@@ -685,7 +690,7 @@ def _columns(organization_id: OrganizationId, slug: str, connection: Connection)
     return {
         **sealed_tokens(organization_id, connection.tokens, provider(slug).spec)._asdict(),
         "remote_id": account.remote_id,
-        "details": seal(details, organization_id) if details else None,
+        "details": seal(details, Purpose.CHANNEL, organization_id) if details else None,
         "named_host": provider(slug).spec.named_host(connection.details),
         "name": account.name or account.username or account.remote_id,
         "username": account.username,
@@ -713,7 +718,7 @@ def _finished(channel: ChannelSummary, connector: Connector, return_url: str | N
 def _sealed_step(step: _Step, organization_id: OrganizationId) -> bytes:
     """Seal the data to keep after connecting. Do not call this in a transaction: it may need the key service."""
     remember: dict[str, Any] = {"provider": {}, "zone": "UTC", "browser": None, "step": step}
-    return seal(json.dumps(remember), organization_id)
+    return seal(json.dumps(remember), Purpose.CONNECTING, organization_id)
 
 
 def _add_state_of(

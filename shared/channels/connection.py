@@ -16,6 +16,7 @@ import httpx
 from shared.aws.keys import open_sealed
 from shared.aws.secrets import secret
 from shared.core.config import settings
+from shared.core.crypto import Purpose
 from shared.core.ids import ChannelId, OrganizationId
 from shared.core.net import guarded_client, timed_client
 from shared.db.statement import sql
@@ -201,17 +202,16 @@ def app_credentials(spec: ProviderSpec, secret: Mapping[str, str]) -> AppCredent
 def _access(channel: OpenedChannel, spec: ProviderSpec) -> ChannelAccess:
     if not channel.access_token:
         raise ChannelDisconnected(f"This channel has no token for {spec.name}. Reconnect it.")
-    organization_id = channel.organization_id
-    details: dict[str, str] = (
-        json.loads(open_sealed(channel.details, organization_id)) if channel.details else {}
-    )
+
+    def opened(sealed: bytes) -> str:
+        return open_sealed(sealed, Purpose.CHANNEL, channel.organization_id)
+
+    details: dict[str, str] = json.loads(opened(channel.details)) if channel.details else {}
     return ChannelAccess(
         remote_id=channel.remote_id,
         username=channel.username,
-        access_token=open_sealed(channel.access_token, organization_id),
-        refresh_token=(
-            open_sealed(channel.refresh_token, organization_id) if channel.refresh_token else None
-        ),
+        access_token=opened(channel.access_token),
+        refresh_token=opened(channel.refresh_token) if channel.refresh_token else None,
         details=details,
         settings=channel.account_settings,
         expires_at=channel.token_expires_at,

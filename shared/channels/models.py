@@ -4,9 +4,10 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared.core.crypto import Purpose
 from shared.core.ids import (
     ApiKeyId,
     ChannelId,
@@ -18,6 +19,7 @@ from shared.core.ids import (
     new_id,
 )
 from shared.db.base import Base, SoftDelete, Timestamps
+from shared.db.types import Sealed
 
 
 class Customer(Timestamps, Base):
@@ -86,11 +88,10 @@ class Channel(Timestamps, SoftDelete, Base):
     name: Mapped[str]
     username: Mapped[str | None]
     picture_url: Mapped[str | None]
-    access_token: Mapped[bytes] = mapped_column(LargeBinary)
-    refresh_token: Mapped[bytes | None] = mapped_column(LargeBinary)
-    details: Mapped[bytes | None] = mapped_column(
-        LargeBinary
-    )  # sealed JSON: instance, DID, app password
+    access_token: Mapped[bytes] = mapped_column(Sealed(Purpose.CHANNEL))
+    refresh_token: Mapped[bytes | None] = mapped_column(Sealed(Purpose.CHANNEL))
+    # JSON: instance, DID, app password
+    details: Mapped[bytes | None] = mapped_column(Sealed(Purpose.CHANNEL))
     token_expires_at: Mapped[datetime | None]
     token_version: Mapped[int] = mapped_column(default=1)
     refresh_lease_until: Mapped[datetime | None]
@@ -136,7 +137,7 @@ class OAuthState(Base):
     )
     provider: Mapped[str]
     redirect_uri: Mapped[str]
-    remember: Mapped[bytes] = mapped_column(LargeBinary)  # sealed JSON
+    remember: Mapped[bytes] = mapped_column(Sealed(Purpose.CONNECTING))  # JSON
     reconnects: Mapped[ChannelId | None]  # the channel to reconnect
     return_url: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

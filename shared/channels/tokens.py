@@ -17,6 +17,7 @@ from shared.channels.connection import OpenedChannel, get_opened_channel, open_c
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import ChannelSummary
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.core.ids import ChannelId, OrganizationId
 from shared.core.log import about, log
 from shared.db.insist import insist
@@ -200,8 +201,10 @@ def sealed_tokens(
         raise PlatformUnavailable(f"{spec.name} sent an empty token. Try again.")
     lifetime = spec.token_lifetime
     return SealedTokens(
-        access_token=seal(tokens.access, organization_id),
-        refresh_token=seal(tokens.refresh, organization_id) if tokens.refresh else None,
+        access_token=seal(tokens.access, Purpose.CHANNEL, organization_id),
+        refresh_token=seal(tokens.refresh, Purpose.CHANNEL, organization_id)
+        if tokens.refresh
+        else None,
         token_expires_at=tokens.expires_at or (clock.now() + lifetime if lifetime else None),
     )
 
@@ -245,7 +248,9 @@ def _ask(channel: OpenedChannel) -> _Renewed:
     if not may_refresh(channel):
         name = provider(channel.provider).spec.name
         raise GrantRejected(f"{name} no longer accepts this authorization. Reconnect the channel.")
-    seal("", channel.organization_id)  # fetches the data key, which later seals the answer
+    seal(
+        "", Purpose.CHANNEL, channel.organization_id
+    )  # fetches the data key, which later seals the answer
     acting, api = open_connection(channel, deadline=time.monotonic() + CALL_LIMIT.total_seconds())
     return _Renewed(
         sealed_tokens(channel.organization_id, acting.refresh(api), acting.spec),

@@ -1,9 +1,11 @@
-"""A column type for enums: text with a check that it is one of the members."""
+"""Column types: enums as text with a check, and sealed values."""
 
 import re
 from enum import StrEnum
 
-from sqlalchemy import Enum
+from sqlalchemy import Enum, LargeBinary
+
+from shared.core.crypto import Purpose
 
 
 def text_enum(members: type[StrEnum], *, name: str = "") -> Enum:
@@ -21,3 +23,16 @@ def text_enum(members: type[StrEnum], *, name: str = "") -> Enum:
         values_callable=lambda enum: [member.value for member in enum],
         validate_strings=True,
     )
+
+
+class Sealed(LargeBinary):
+    """A column of sealed values (`shared/aws/keys.py`). The row names their owner: `organization_id`, or `user_id`."""
+
+    def __init__(self, purpose: Purpose) -> None:
+        super().__init__()
+        self.purpose = purpose
+
+    @property
+    def owner_column(self) -> str:
+        """The column with the id of the owner."""
+        return "user_id" if self.purpose.owner == "person" else "organization_id"

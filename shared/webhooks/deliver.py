@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from shared.aws.keys import open_sealed
 from shared.core import clock
 from shared.core.config import settings
+from shared.core.crypto import Purpose
 from shared.core.errors import Unavailable
 from shared.core.ids import DeliveryId
 from shared.core.log import log
@@ -76,7 +77,9 @@ def _post(claimed: Claimed) -> Answer:
 
 def _headers(claimed: Claimed, body: bytes) -> dict[str, str]:
     message_id, timestamp = str(claimed.event_id), int(clock.now().timestamp())
-    keys = [open_sealed(sealed, claimed.organization_id) for sealed in claimed.secrets]
+    keys = [
+        open_sealed(sealed, Purpose.WEBHOOK, claimed.organization_id) for sealed in claimed.secrets
+    ]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, DeliveryId, EventId, OrganizationId, WebhookId, new_id
 from shared.core.page import read_cursor, write_cursor
@@ -94,7 +95,8 @@ def add_webhook(
     with read_only() as session:
         channel_ids = _channel_ids(session, organization_id, wanted.integrations, unknown_channels)
     secret = new_signing_secret()
-    sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
+    # Asks the key service, so not in a transaction.
+    sealed = seal(secret, Purpose.WEBHOOK, organization_id)
     with unit_of_work() as session:
         lock_organization(session, organization_id)
         if queries.COUNT_WEBHOOKS.one(session, organization_id).total >= MOST_WEBHOOKS:
@@ -158,7 +160,8 @@ def rotate_secret(organization_id: OrganizationId, webhook_id: WebhookId) -> Web
     with read_only() as session:
         get_webhook(session, organization_id, webhook_id)
     secret = new_signing_secret()
-    sealed = seal(secret, organization_id)  # asks the key service: not in a transaction
+    # Asks the key service, so not in a transaction.
+    sealed = seal(secret, Purpose.WEBHOOK, organization_id)
     with unit_of_work() as session:
         row = queries.ROTATE_SECRET.find(
             session,

@@ -4,12 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Computed, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared.core.crypto import Purpose
 from shared.core.ids import DeliveryId, EventId, OrganizationId, WebhookId, new_id
 from shared.db.base import Base, SoftDelete, Timestamps
-from shared.db.types import text_enum
+from shared.db.types import Sealed, text_enum
 
 
 class Event(StrEnum):
@@ -61,8 +62,8 @@ class Webhook(Timestamps, SoftDelete, Base):
     name: Mapped[str]
     url: Mapped[str]
     host: Mapped[str | None] = mapped_column(Computed(_HOST, persisted=True))
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
-    previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    secret: Mapped[bytes] = mapped_column(Sealed(Purpose.WEBHOOK))
+    previous_secret: Mapped[bytes | None] = mapped_column(Sealed(Purpose.WEBHOOK))
     previous_ends_at: Mapped[datetime | None]
     events: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     channel_ids: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))

@@ -23,6 +23,7 @@ from layers.build import read_template
 from shared.aws.keys import seal
 from shared.channels.models import Channel
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.core.ids import OrganizationId, new_id
 from shared.notifications.models import NotificationKind
 from shared.organizations.models import Member, Organization
@@ -81,7 +82,7 @@ def world(session: Session, aws: None, configure: Configure) -> World:
     nowhere = '{"mastodon": "http://127.0.0.1:9"}'
     configure(MEDIA_BUCKET="media", PROVIDER_BASE_URLS=nowhere, LOG_LEVEL="DEBUG")
     own = Theirs(session, secret=NOBODY_MAY_LOG)
-    token = seal("token", own.organization.id)
+    token = seal("token", Purpose.CHANNEL, own.organization.id)
     session.execute(update(Channel).where(Channel.id == own.channel).values(access_token=token))
     operator = a_member(session, own.organization, a_user(session, is_super_admin=True))
     return World(session, own, Theirs(session, secret="Of others"), operator)

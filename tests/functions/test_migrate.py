@@ -16,17 +16,21 @@ import pg8000
 import pytest
 import respx
 from botocore.exceptions import EndpointConnectionError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from functions.migrate import app
 from functions.migrate.app import DeploymentNotAnswered, handler
 from layers.build import ROOT
+from shared.aws.keys import open_sealed, seal
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.db import migrate
 from shared.db.partitions import MONTHS_AHEAD, partitions
 from shared.db.session import Login, connect
+from tests.builders import a_channel, an_organization
 from tests.conftest import Configure
 
 UPDATE = json.loads(Path("events/migration_update.json").read_text())
@@ -59,6 +63,21 @@ class TestHandler:
     def test_invoked_directly_it_says_the_revision(self, empty_database: Connection) -> None:
         answer = handler({}, a_context())
         assert answer["revision"] == migrate.current(empty_database) is not None
+
+    def test_seals_everything_again(
+        self, committed: Engine, aws: None, configure: Configure
+    ) -> None:
+        configure(KMS_KEY_ID=boto3.client("kms").create_key()["KeyMetadata"]["KeyId"])
+        with Session(committed) as session:
+            organization = an_organization(session)
+            token = seal("token", Purpose.CHANNEL, organization.id)
+            channel = a_channel(session, organization, sealed_token=token)
+            session.commit()
+            done = handler({"reseal": {}}, a_context())
+            assert done == {"sealed": 1, "replacedMeanwhile": 0, "unreadable": 0, "next": None}
+            session.refresh(channel)
+            assert channel.access_token != token
+            assert open_sealed(channel.access_token, Purpose.CHANNEL, organization.id) == "token"
 
     def test_deployment_migrates_and_hears_of_success(
         self, empty_database: Connection, cloudformation: respx.MockRouter

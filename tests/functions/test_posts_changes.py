@@ -15,6 +15,7 @@ from shared.aws.keys import seal
 from shared.channels.models import Channel
 from shared.core import clock
 from shared.core.config import settings
+from shared.core.crypto import Purpose
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
@@ -347,9 +348,10 @@ class TestConfirm:
             provider="mastodon-custom",
             remote_id="7@social.example",
             username="ada@social.example",
-            sealed_token=seal("token", organization.id),
+            sealed_token=seal("token", Purpose.CHANNEL, organization.id),
             details=seal(
                 json.dumps({"base": self.HOST, "clientId": "a", "clientSecret": "b"}),
+                Purpose.CHANNEL,
                 organization.id,
             ),
         )
@@ -469,8 +471,8 @@ class TestConfirm:
             organization,
             provider="bluesky",
             remote_id="did:plc:owls",
-            sealed_token=seal("token", organization.id),
-            details=seal(json.dumps({"base": self.HOST}), organization.id),
+            sealed_token=seal("token", Purpose.CHANNEL, organization.id),
+            details=seal(json.dumps({"base": self.HOST}), Purpose.CHANNEL, organization.id),
         )
         record = {"uri": "at://did:plc:owls/app.bsky.feed.post/3k", "cid": "bafy"}
         respx_mock.get(url__regex=r".*getRecord.*").respond(json=record | {"value": {}})

@@ -18,6 +18,7 @@ from shared.access.policy import Who, reaches, rule_for
 from shared.aws.keys import seal
 from shared.channels.models import Channel
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.db.base import Base
 from shared.organizations.models import ApiKey, Member, Role
 from shared.public_api.tools import TOOLS
@@ -79,7 +80,7 @@ def world(session: Session, aws: None, configure: Configure) -> World:
     nowhere = '{"mastodon": "http://127.0.0.1:9"}'
     configure(MEDIA_BUCKET=bucket, PROVIDER_BASE_URLS=nowhere)
     own = Theirs(session, secret="ours")
-    token = seal("token", own.organization.id)
+    token = seal("token", Purpose.CHANNEL, own.organization.id)
     session.execute(update(Channel).where(Channel.id == own.channel).values(access_token=token))
     return World(session, own, Theirs(session), own.member)
 

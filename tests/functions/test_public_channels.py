@@ -17,6 +17,7 @@ from functions.public_api.app import app
 from shared.aws.keys import seal
 from shared.channels.models import Channel, ChannelReport, OAuthState
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.core.ids import new_id
 from shared.identity.models import User
 from shared.notifications.models import Notification, NotificationKind
@@ -53,8 +54,8 @@ def page(session: Session, organization: Organization) -> Channel:
         organization,
         provider="linkedin-page",
         remote_id="22",
-        sealed_token=seal("old-token", organization.id),
-        refresh_token=seal("refresh-token", organization.id),
+        sealed_token=seal("old-token", Purpose.CHANNEL, organization.id),
+        refresh_token=seal("refresh-token", Purpose.CHANNEL, organization.id),
     )
 
 

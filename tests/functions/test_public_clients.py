@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from functions.public_api.app import app
 from shared.aws.keys import seal
 from shared.channels.models import Channel
+from shared.core.crypto import Purpose
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
 from shared.posts.models import CreationMethod, Post, Tag
@@ -70,7 +71,7 @@ def world(session: Session, organization: Organization, configure: Configure) ->
     session.add(Tag(organization_id=organization.id, name="news", color="#2f6f4f"))
     media = a_media(session, organization)
     channel = a_channel(session, organization)
-    token = seal("token", organization.id)
+    token = seal("token", Purpose.CHANNEL, organization.id)
     page = a_channel(session, organization, provider="linkedin-page", sealed_token=token)
     return World(
         channel=channel,

@@ -18,6 +18,7 @@ from functions.public_api.app import app
 from shared.aws.keys import seal
 from shared.channels.models import Channel, Customer
 from shared.core import clock
+from shared.core.crypto import Purpose
 from shared.core.ids import PostId, new_id
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
@@ -1271,8 +1272,8 @@ class TestReleaseId:
             provider="mastodon-custom",
             remote_id="7@social.example",
             username="ada@social.example",
-            sealed_token=seal("token", organization.id),
-            details=seal(details, organization.id),
+            sealed_token=seal("token", Purpose.CHANNEL, organization.id),
+            details=seal(details, Purpose.CHANNEL, organization.id),
         )
 
     def test_of_a_post_whose_release_is_missing(
@@ -1347,7 +1348,7 @@ class TestReleaseId:
             organization,
             provider="linkedin-page",
             remote_id="42",
-            sealed_token=seal("token", organization.id),
+            sealed_token=seal("token", Purpose.CHANNEL, organization.id),
         )
         asked = respx_mock.get(url__startswith="https://api.linkedin.com/rest/posts/")
         asked.respond(json={"author": "urn:li:organization:8"})

@@ -17,6 +17,7 @@ from functions.deliver_webhooks.app import handler as worker
 from functions.posts.app import app as posts_app
 from shared.aws.keys import open_sealed, seal
 from shared.channels.models import Channel
+from shared.core.crypto import Purpose
 from shared.core.ids import new_id
 from shared.organizations.models import Member, Organization, Role
 from shared.posts.announce import MAX_CONTENT
@@ -78,7 +79,7 @@ class TestMake:
         secret = caller.post("/webhooks", {"name": "n8n", "url": URL}).json["secret"]
         stored = session.scalars(select(Webhook)).one()
         assert secret.encode() not in stored.secret
-        assert open_sealed(stored.secret, stored.organization_id) == secret
+        assert open_sealed(stored.secret, Purpose.WEBHOOK, stored.organization_id) == secret
         assert secret not in caller.get("/webhooks").text
 
     @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ class TestChange:
         old = webhook.secret
         secret = caller.post(f"/webhooks/{webhook.id}/rotate").json["secret"]
         session.refresh(webhook)
-        assert open_sealed(webhook.secret, webhook.organization_id) == secret
+        assert open_sealed(webhook.secret, Purpose.WEBHOOK, webhook.organization_id) == secret
         assert webhook.previous_secret == old
         now = session.execute(select(func.now())).scalar_one()
         assert webhook.previous_ends_at == now + timedelta(hours=24)
@@ -476,7 +477,7 @@ class TestTold:
         configure: Configure,
     ) -> None:
         set_up_platforms(configure)
-        token = seal("token", organization.id)
+        token = seal("token", Purpose.CHANNEL, organization.id)
         page = a_channel(session, organization, provider="linkedin-page", sealed_token=token)
         post = a_post(session, page, state=PostState.UNCONFIRMED, due_at=None)
         url = "https://www.linkedin.com/feed/update/urn:li:activity:7"  # which cannot be asked for

@@ -31,7 +31,10 @@ PATHS = {
         *("/api/oauth/*", "/api/device/*", "/api/.well-known/*"),
     ],
     "McpFunction": ["/mcp/*", "/api/mcp/*"],
-    "RootFunction": ["/", "/health", "/health/ready", "/docs/*", "/openapi.json"],
+    "RootFunction": [
+        *("/", "/health", "/health/ready", "/docs/*", "/openapi.json"),
+        "/.well-known/security.txt",
+    ],
 }
 # Variables that Powertools reads, not we.
 OTHERS_READ = {"POWERTOOLS_SERVICE_NAME"}
@@ -62,7 +65,7 @@ class TestRoutes:
         public = {
             path: owner
             for path, owner in owners.items()
-            if path.startswith(("/public/", "/mcp", "/oauth/", "/device", "/.well-known/"))
+            if path.startswith(("/public/", "/mcp", "/oauth/", "/device", "/.well-known/{"))
         }
         assert len(public) == 7
         for path, owner in public.items():

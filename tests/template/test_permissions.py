@@ -39,7 +39,7 @@ POWERS = {
     "TokenPolicy": {
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
-        "DeliverWebhooks",
+        *("DeliverWebhooks", "MigrateFunction"),
     },
     "ArmPolicy": {
         *("PostsFunction", "Publish", "Stage", "DeadLetter"),

@@ -13,6 +13,7 @@ from shared.aws.clients import client
 from shared.aws.keys import open_sealed, seal
 from shared.channels.connectors import Connector
 from shared.channels.models import Channel
+from shared.core.crypto import Purpose
 from shared.core.ids import SessionId, new_id
 from shared.identity.session_queries import open_session
 from shared.organizations.models import Member, Organization
@@ -43,9 +44,9 @@ def a_bluesky_channel(session: Session, organization: Organization, **columns: A
     values = {
         "provider": "bluesky",
         "remote_id": "did:plc:ada",
-        "sealed_token": seal("old-access-token", organization.id),
-        "refresh_token": seal("old-refresh-token", organization.id),
-        "details": seal(json.dumps({"base": BLUESKY}), organization.id),
+        "sealed_token": seal("old-access-token", Purpose.CHANNEL, organization.id),
+        "refresh_token": seal("old-refresh-token", Purpose.CHANNEL, organization.id),
+        "details": seal(json.dumps({"base": BLUESKY}), Purpose.CHANNEL, organization.id),
     }
     return a_channel(session, organization, **values | columns)
 
@@ -71,7 +72,7 @@ def a_connector(member: Member) -> Connector:
 
 def opened(channel: Channel, column: str) -> str:
     """Open a sealed column."""
-    return open_sealed(getattr(channel, column), channel.organization_id)
+    return open_sealed(getattr(channel, column), Purpose.CHANNEL, channel.organization_id)
 
 
 def new_session(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
@@ -36,8 +37,9 @@ from shared.channels.errors import (
 )
 from shared.channels.models import Channel, OAuthState
 from shared.channels.token_queries import DISCONNECT
+from shared.core.crypto import Purpose
 from shared.core.errors import AppError, InvalidInput
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId
 from shared.organizations.models import Organization
 from tests.builders import a_channel, a_member, an_organization
 from tests.conftest import Configure
@@ -106,7 +108,10 @@ class TestStart:
         assert kept.return_url == "https://customer.example/done"
         assert now is not None
         assert (kept.expires_at - now).total_seconds() == 3_600
-        assert json.loads(open_sealed(kept.remember, organization.id))["zone"] == "UTC"
+        assert (
+            json.loads(open_sealed(kept.remember, Purpose.CONNECTING, organization.id))["zone"]
+            == "UTC"
+        )
 
     def test_a_form_is_filled_in_on_our_own_page(self, session: Session) -> None:
         organization = an_organization(session)
@@ -201,7 +206,7 @@ class TestFinish:
         mastodon(respx_mock)
         state = begin(session, an_organization(session))
 
-        def away(_plain: str, _organization_id: OrganizationId) -> bytes:
+        def away(_plain: str, _purpose: Purpose, _owner: UUID) -> bytes:
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GenerateDataKey")
 
         monkeypatch.setattr(connect, "seal", away)

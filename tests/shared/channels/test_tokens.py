@@ -32,6 +32,7 @@ from shared.channels.tokens import (
     refresh_tokens,
 )
 from shared.core import clock, crypto
+from shared.core.crypto import Purpose
 from shared.core.ids import ChannelId, OrganizationId, new_id
 from shared.db.insist import insist
 from shared.notifications.models import Notification
@@ -92,8 +93,8 @@ class TestRefreshTokens:
         """A token whose end is unknown would be renewed by nobody, and the next post would find it dead."""
         organization = an_organization(session)
         values = {
-            "sealed_token": seal("a", organization.id),
-            "refresh_token": seal("r", organization.id),
+            "sealed_token": seal("a", Purpose.CHANNEL, organization.id),
+            "refresh_token": seal("r", Purpose.CHANNEL, organization.id),
         }
         channel = a_channel(session, organization, provider="linkedin-page", **values)
         respx_mock.post("https://www.linkedin.com/oauth/v2/accessToken").mock(
@@ -331,15 +332,15 @@ class TestKeyService:
 
     def test_a_key_is_not_kept_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Finding 8.4: a key service that stays away is an error in the end."""
-        keys.seal("one", OrganizationId(new_id()))
+        keys.seal("one", Purpose.CHANNEL, OrganizationId(new_id()))
         organization_id = OrganizationId(new_id())
-        keys.seal("one", organization_id)
+        keys.seal("one", Purpose.CHANNEL, organization_id)
         monkeypatch.setattr(keys.KmsKeys, "new_key", self.throttled)
         monkeypatch.setattr(crypto, "_KEPT_SECONDS", 0.0)
-        keys.seal("two", organization_id)
+        keys.seal("two", Purpose.CHANNEL, organization_id)
         monkeypatch.setattr(crypto, "_KEPT_IN_NEED_SECONDS", 0.0)
         with pytest.raises(ClientError):
-            keys.seal("three", organization_id)
+            keys.seal("three", Purpose.CHANNEL, organization_id)
 
 
 class TestTwoHolders:
@@ -441,7 +442,7 @@ class TestStoring:
         self.away(monkeypatch, 2)
         with pytest.raises(InterfaceError):
             refresh_tokens(channel.organization_id, channel.id, sent_version=1, deadline=0.0)
-        again = seal("connected-again", channel.organization_id)
+        again = seal("connected-again", Purpose.CHANNEL, channel.organization_id)
         connected = update(Channel).where(Channel.id == channel.id)
         session.execute(
             connected.values(refresh_token=again, token_version=2, refresh_lease_until=None)

@@ -232,8 +232,8 @@ def a_world(engine: Engine, platform: Platform, patch: pytest.MonkeyPatch) -> It
     patch.setattr(queues, "send", world.send)
     patch.setattr(scheduler, "create_schedule", world.create_schedule)
     patch.setattr(scheduler, "delete_schedule", lambda name: world.schedules.pop(name, None))
-    patch.setattr(tokens, "seal", lambda plain, _organization_id: plain.encode())
-    patch.setattr(connection, "open_sealed", lambda sealed, _organization_id: sealed.decode())
+    patch.setattr(tokens, "seal", lambda plain, _purpose, _owner: plain.encode())
+    patch.setattr(connection, "open_sealed", lambda sealed, _purpose, _owner: sealed.decode())
     platform.around = world.tick
     yield world
 

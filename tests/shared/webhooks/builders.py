@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
 from shared.core.config import settings
+from shared.core.crypto import Purpose
 from shared.core.ids import DeliveryId, new_id
 from shared.organizations.models import Organization
 from shared.webhooks.models import Webhook, WebhookDelivery
@@ -25,7 +26,7 @@ def a_webhook(session: Session, organization: Organization, **columns: Any) -> W
         "organization_id": organization.id,
         "name": "Zapier",
         "url": "https://hooks.example.org/roost",
-        "secret": seal(SECRET, organization.id),
+        "secret": seal(SECRET, Purpose.WEBHOOK, organization.id),
     }
     webhook = Webhook(**values | columns)
     session.add(webhook)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.aws.keys import seal
+from shared.core.crypto import Purpose
 from shared.core.ids import DeliveryId
 from shared.notifications.models import Notification
 from shared.organizations.models import Organization
@@ -109,7 +110,10 @@ class TestTaken:
         self, session: Session, webhook: Webhook, receiver: Receiver
     ) -> None:
         new = new_signing_secret()
-        webhook.previous_secret, webhook.secret = webhook.secret, seal(new, webhook.organization_id)
+        webhook.previous_secret, webhook.secret = (
+            webhook.secret,
+            seal(new, Purpose.WEBHOOK, webhook.organization_id),
+        )
         webhook.previous_ends_at = func.now() + timedelta(seconds=1)
         session.flush()
         now_deliver(a_delivery(session, webhook))
