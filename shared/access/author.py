@@ -1,5 +1,6 @@
 """The author of a post, and the interface that was used."""
 
+from shared.access.actor import actor_of
 from shared.access.context import ActingMember, Via
 from shared.posts.models import CreationMethod
 from shared.posts.parts import Author
@@ -16,4 +17,4 @@ def author_of(member: ActingMember, program: str | None = None) -> Author:
 
 def author_by(member: ActingMember, door: CreationMethod) -> Author:
     """Return the caller as an author who uses the interface `door`, however they authenticated."""
-    return Author(member.organization_id, member.user_id, member.role, door)
+    return Author(member.organization_id, member.user_id, member.role, door, actor_of(member))

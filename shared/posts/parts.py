@@ -1,10 +1,11 @@
 """The value objects of posts: stored and new parts, changes, and authors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.audit.entries import Actor
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
 from shared.organizations.models import Role
 from shared.posts.hints import Queued
@@ -71,12 +72,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The author of a change, the organization, and the interface."""
+    """The author of a change, the organization, and the interface. `actor` is the same for the audit log."""
 
     organization_id: OrganizationId
     user_id: UserId | None
     role: Role
     method: CreationMethod = CreationMethod.UNKNOWN
+    actor: Actor = field(default_factory=Actor)
 
 
 TWINS_WITHIN = timedelta(hours=24)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from shared.audit.queries import recording
 from shared.core.ids import ChangeId, ChannelId, DeliveryId, GroupId, OrganizationId, PostId, UserId
 from shared.db.statement import Json, Statement, sql
 from shared.posts.announce import MESSAGES, announcing, announcing_written
@@ -41,6 +42,7 @@ class Write(NamedTuple):
     creation_method: str
     user_id: UserId | None
     changes: Json
+    audit: Json
     labels: list[str] | None
 
 
@@ -116,7 +118,7 @@ WRITE = Statement(
             where given.position = 0 and tags.organization_id = :organization_id and tags.deleted_at is null
                 and tags.name = any(cast(:labels as text[]))
             on conflict do nothing
-        ), {events}
+        ), {recording}, {events}
         select written.id, written.position, written.revision, written.arm_count, written.publish_at, written.due_at,
             extract(epoch from written.due_at - now())::float8 as wait_seconds, twins.twin_id,
             exists (select 1 from given where given.root_id = written.id and jsonb_array_length(given.media) > 0)
@@ -128,13 +130,14 @@ WRITE = Statement(
         stays_open=_STAYS_OPEN,
         moves_to_given=_MOVES_TO_GIVEN,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),
+        recording=recording(sql("entry.subject_id in (select id from written)")),
         events=announcing_written("written"),
         messages=MESSAGES,
     ),
     params=Write,
     row=WriteRow,
 )
-"""Store whole threads, new ones or as replacements, with their tags and history, and notify webhooks.
+"""Store whole threads, new ones or as replacements, with their tags and history, record it, and notify webhooks.
 
 One statement, whatever the number of channels and parts, because creating posts is what members wait for.
 """
@@ -210,6 +213,7 @@ class Delete(NamedTuple):
     roots: list[PostId]
     user_id: UserId | None
     action: str
+    audit: Json
 
 
 class DeleteRow(NamedTuple):
@@ -231,7 +235,7 @@ DELETE = Statement(
                     where busy.root_id = any(cast(:roots as uuid[])) and busy.deleted_at is null
                         and busy.state in ({states}))
             returning posts.*
-        ), {events}
+        ), {recording}, {events}
         insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
         select gen_random_uuid(), :organization_id, root_id, revision, cast(:user_id as uuid), cast(:action as text), '{}'
         from deleted where position = 0
@@ -239,6 +243,7 @@ DELETE = Statement(
         """,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),
         states=in_sql(CLOSED),
+        recording=recording(sql("entry.subject_id in (select root_id from deleted)")),
         events=announcing("deleted", Event.DELETED),
         messages=MESSAGES,
     ),
@@ -285,6 +290,7 @@ class DeleteRest(NamedTuple):
     position: int
     revision: int
     user_id: UserId | None
+    audit: Json
 
 
 class DeleteRestRow(NamedTuple):
@@ -306,10 +312,11 @@ DELETE_REST = Statement(
                 jsonb_object_agg('value.' || position || '.content', jsonb_build_array(content, null))
             from deleted
             having count(*) > 0
-        )
+        ), {recording}
         select id from deleted order by position
         """,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),
+        recording=recording(sql("exists (select from deleted)")),
     ),
     params=DeleteRest,
     row=DeleteRestRow,
@@ -329,6 +336,7 @@ class Confirm(NamedTuple):
     change_id: ChangeId
     user_id: UserId | None
     changes: Json
+    audit: Json
 
 
 class ConfirmRow(NamedTuple):
@@ -366,13 +374,14 @@ CONFIRM = Statement(
             where posts.root_id = confirmed.root_id and posts.position = confirmed.position + 1 and posts.state = 'queued'
                 and posts.deleted_at is null
             returning {queued}, jsonb_array_length(posts.media) > 0 as has_media
-        ), {events}
+        ), {recording}, {events}
         select successor.id, successor.organization_id, successor.revision, successor.arm_count, successor.due_at,
             successor.wait_seconds, successor.has_media, {messages}
          from confirmed left join successor on true
         """,
         may_become=where_may_become(PostState.PUBLISHED, by=Hand.MEMBER),
         queued=QUEUED_COLUMNS,
+        recording=recording(sql("exists (select from confirmed)")),
         events=announcing("confirmed", Event.PUBLISHED),
         messages=MESSAGES,
     ),
@@ -394,6 +403,7 @@ class Requeue(NamedTuple):
     change_id: ChangeId
     user_id: UserId | None
     changes: Json
+    audit: Json
 
 
 class RequeueRow(NamedTuple):
@@ -430,12 +440,13 @@ REQUEUE = Statement(
             select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid), 'resent',
                 cast(:changes as jsonb)
             from requeued where id = :part_id
-        ), {events}
+        ), {recording}, {events}
         select {queued}, jsonb_array_length(posts.media) > 0 as has_media, {messages}
         from requeued as posts where id = :part_id
         """,
         states=in_sql(RESENDABLE),
         may_become=where_may_become(PostState.QUEUED, by=Hand.MEMBER, only=PostState.FAILED),
+        recording=recording(sql("exists (select from requeued)")),
         events=announcing("requeued", Event.UPDATED),
         queued=QUEUED_COLUMNS,
         messages=MESSAGES,

@@ -5,6 +5,8 @@ from typing import NamedTuple
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Entry, entries_json
+from shared.audit.queries import recording
 from shared.core.ids import ChangeId, OrganizationId, PostId, UserId, new_id
 from shared.db.statement import Json, Statement, sql
 from shared.db.wire import constraint_of
@@ -23,6 +25,7 @@ class NamedRelease(NamedTuple):
     release_id: str
     release_url: str | None
     release_data: Json | None
+    audit: Json
 
 
 class NamedPart(NamedTuple):
@@ -31,7 +34,8 @@ class NamedPart(NamedTuple):
 
 _NAME = Statement(
     "name_release",
-    sql("""
+    sql(
+        """
         with found as (
             select id, root_id, revision, release_id from posts
             where id = :part_id and organization_id = :organization_id and deleted_at is null
@@ -46,9 +50,11 @@ _NAME = Statement(
             select cast(:change_id as uuid), :organization_id, found.root_id, found.revision, cast(:user_id as uuid),
                 'release_named', jsonb_build_object('releaseId', jsonb_build_array('missing', cast(:release_id as text)))
             from found join named on named.id = found.id
-        )
+        ), {recording}
         select named.id is not null as is_named from found left join named on named.id = found.id
-    """),
+    """,
+        recording=recording(sql("exists (select from named)")),
+    ),
     params=NamedRelease,
     row=NamedPart,
 )
@@ -76,6 +82,7 @@ def record(session: Session, author: Author, part_id: PostId, released: Released
             release_id=released.id,
             release_url=released.url or None,
             release_data=released.data_to_store,
+            audit=entries_json(author.actor, Entry(Action.POST_RELEASE_NAMED, part_id)),
         )
     except IntegrityError as error:
         if constraint_of(error) != "uq_posts_release":

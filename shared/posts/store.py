@@ -1,13 +1,14 @@
 """Stores, locks, confirms, requeues and deletes threads, with their webhook messages."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Entry, entries_json
 from shared.core.ids import ChangeId, ChannelId, GroupId, OrganizationId, PostId, UserId, new_id
 from shared.db.statement import Json
 from shared.posts import queries
@@ -36,6 +37,7 @@ def write_threads(
         creation_method=author.method,
         parts=_json([_part_row(part) for part in parts]),
         changes=_json([_change_row(change) for change in changes]),
+        audit=entries_json(author.actor, *_entries(parts, changes)),
         labels=None if labels is None else list(labels),
     )
     if len(rows) < len(parts):
@@ -88,6 +90,7 @@ def delete_threads(
         user_id=author.user_id,
         roots=list(roots),
         action=action,
+        audit=entries_json(author.actor, *(Entry(Action.POST_DELETED, root) for root in roots)),
     )
     if rows:
         send_after_commit(session, author.organization_id, rows[0].messages)
@@ -105,6 +108,7 @@ def delete_rest(
         root_id=root.id,
         revision=root.revision,
         position=position,
+        audit=entries_json(author.actor, Entry(Action.POST_REST_DELETED, root.id)),
     )
     return [row.id for row in rows]
 
@@ -115,7 +119,7 @@ def confirm_part(
     """Mark an unconfirmed part as published with the member's address; return the next part, due now, if any."""
     row = queries.CONFIRM.find(
         session,
-        **_of_part(author, part, {"release_url": [None, released.url]}),
+        **_of_part(author, part, {"release_url": [None, released.url]}, Action.POST_CONFIRMED),
         release_id=released.id,
         release_url=released.url,
         release_data=released.data_to_store,
@@ -132,7 +136,7 @@ def requeue_part(
     """Queue a part again, due now, with the parts after it; return it."""
     row = queries.REQUEUE.one(
         session,
-        **_of_part(author, part, {"state": [str(part.state), "queued"]}),
+        **_of_part(author, part, {"state": [str(part.state), "queued"]}, Action.POST_RESENT),
         position=part.position,
         root_id=part.root_id,
         oldest_seconds=oldest_seconds,
@@ -147,9 +151,12 @@ class _OfPart(TypedDict):
     user_id: UserId | None
     change_id: ChangeId
     changes: Json
+    audit: Json
 
 
-def _of_part(author: Author, part: StoredPart, changes: Mapping[str, Any]) -> _OfPart:
+def _of_part(
+    author: Author, part: StoredPart, changes: Mapping[str, Any], action: Action
+) -> _OfPart:
     named = {f"value.{part.position}.{field}": pair for field, pair in changes.items()}
     return {
         "part_id": part.id,
@@ -157,7 +164,28 @@ def _of_part(author: Author, part: StoredPart, changes: Mapping[str, Any]) -> _O
         "user_id": author.user_id,
         "change_id": ChangeId(new_id()),
         "changes": json.dumps(named),
+        "audit": entries_json(
+            author.actor, Entry(action, part.root_id, before={"state": part.state})
+        ),
     }
+
+
+# The history's names of what the audit log shows of a change, and the audit log's.
+_SHOWN = {"integration": "channelId", "state": "state", "publishDate": "publishDate"}
+
+
+def _entries(parts: Sequence[NewPart], changes: Sequence[Change]) -> Iterator[Entry]:
+    """Make the entries of the audit log: what a new post is like, and what changed in an old one."""
+    roots = {part.id: part for part in parts}
+    for change in changes:
+        action, root = Action(f"post.{change.action}"), roots[change.root_id]
+        if change.revision == 1:
+            after = {"channelId": root.channel_id, "state": root.state}
+            yield Entry(action, root.id, after={**after, "publishDate": root.publish_at})
+            continue
+        shown = {name: change.changes[key] for key, name in _SHOWN.items() if key in change.changes}
+        before, after = ({name: pair[side] for name, pair in shown.items()} for side in (0, 1))
+        yield Entry(action, root.id, before, after)
 
 
 def _part_row(part: NewPart) -> dict[str, Any]:
