@@ -13,9 +13,10 @@ from shared.access.schemas import OwnSelf, own_self
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ApiKeyId, SessionId
 from shared.core.log import log
-from shared.identity import codes, session_queries, sessions
 from shared.identity import queries as identity
+from shared.identity import session_queries, sessions
 from shared.identity.errors import NoSuchSession, SessionOver
+from shared.identity.mails import AccountMail, request_account_mail
 from shared.identity.schemas import (
     Activated,
     Activation,
@@ -150,14 +151,14 @@ def activate_account(
     return Activated(can=True)
 
 
-@auth.post("/resend-activation")
-def resend_activation(body: MailRequest, session: Writing) -> MailRequested:
+@auth.post("/resend-activation", responses=refusals(503))
+def resend_activation(body: MailRequest) -> MailRequested:
     """Email another link that activates an account.
 
     Its page asks for a password, because the first one may be that of somebody else who registered with this address. The
     answer does not say whether there is such an account.
     """
-    codes.resend_activation(session, body.email)
+    request_account_mail(AccountMail.ACTIVATION, body.email)
     return MailRequested()
 
 
@@ -190,10 +191,10 @@ def renew_session(request: Request, response: Response, session: Autocommit) -> 
     return Renewed()
 
 
-@auth.post("/forgot")
-def forgot_password(body: MailRequest, session: Writing) -> ForgotAnswer:
+@auth.post("/forgot", responses=refusals(503))
+def forgot_password(body: MailRequest) -> ForgotAnswer:
     """Email a link to set a new password. The answer does not say whether there is such an account."""
-    codes.send_reset(session, body.email)
+    request_account_mail(AccountMail.RESET_PASSWORD, body.email)
     return ForgotAnswer()
 
 

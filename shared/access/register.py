@@ -1,22 +1,32 @@
 """Registers a user: creates an account and an organization, and sends an email that proves the address.
 
-The answer does not say whether the address has an account already: whoever owns it is told by email. If several people register
-with an address before it is proven, each email carries its own registration, and the account becomes that of the one whose link
-is used.
+Neither the answer nor its timing says whether the address has an account already: the request does the same in both cases, and
+the function `mails` tells whoever owns it. If several people register with an address before it is proven, each email carries its
+own registration, and the account becomes that of the one whose link is used.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from shared.access.endings import Event, end_access
 from shared.aws.mail import mail_is_on
 from shared.core.config import settings
-from shared.core.ids import UserId
+from shared.core.ids import UserId, new_id
+from shared.db.session import after_commit
 from shared.identity import queries as identity
-from shared.identity.challenges import use_challenge
-from shared.identity.codes import send_activation, tell_known_address
-from shared.identity.errors import CodeRefused, EmailTaken, PlusRefused, RegistrationClosed
+from shared.identity.challenges import add_challenge, use_challenge
+from shared.identity.codes import ACTIVATION_LIFE
+from shared.identity.errors import (
+    ActivationNotSent,
+    CodeRefused,
+    EmailTaken,
+    MailNotQueued,
+    PlusRefused,
+    RegistrationClosed,
+)
+from shared.identity.mails import AccountMail, request_account_mail
 from shared.identity.models import ChallengeKind
 from shared.identity.passwords import hash_password
 from shared.identity.schemas import Registration
@@ -51,6 +61,7 @@ def register(session: Session, wanted: Registration) -> UserId | None:
         RegistrationClosed: this server accepts no new accounts.
         PlusRefused: this server accepts no addresses with a plus sign.
         EmailTaken: the address already has an account, and this server sends no email that could say so.
+        ActivationNotSent: the email could not be sent; the rest is stored.
     """
     if settings().disallow_plus and "+" in wanted.email:
         raise PlusRefused
@@ -66,30 +77,26 @@ def register(session: Session, wanted: Registration) -> UserId | None:
         active=not waits_for_mail,
         timezone=wanted.timezone,
     )
-    if user_id is not None:
-        organizations.add_organization(
-            session, user_id, name=wanted.company, timezone=wanted.timezone
-        )
+    if user_id is None and not waits_for_mail:
+        raise EmailTaken
+    # For a known address, the same statement with the id of nobody: it adds nothing.
+    organizations.add_organization(
+        session, user_id or UserId(new_id()), name=wanted.company, timezone=wanted.timezone
+    )
     if not waits_for_mail:
-        if user_id is None:
-            raise EmailTaken
         return user_id
-    if user_id is None:
-        _register_again(session, wanted.email, remembered)
-    else:
-        send_activation(session, user_id, wanted.email, remembered.as_json())
+    registration = add_challenge(
+        session, ChallengeKind.ACTIVATE, life=ACTIVATION_LIFE, remember=remembered.as_json()
+    )
+    after_commit(session, partial(_request_mail, wanted.email, registration))
     return None
 
 
-def _register_again(session: Session, email: str, remembered: _Remembered) -> None:
-    """Email whoever owns an address that is registered already."""
-    account = identity.find_account(session, email)
-    if account is None:
-        return  # deleted a moment ago
-    if account.is_active:
-        tell_known_address(session, account.user_id, email)
-    else:
-        send_activation(session, account.user_id, email, remembered.as_json())
+def _request_mail(email: str, registration: str) -> None:
+    try:
+        request_account_mail(AccountMail.REGISTRATION, email, registration=registration)
+    except MailNotQueued as error:
+        raise ActivationNotSent from error
 
 
 def activate(session: Session, code: str) -> UserId:

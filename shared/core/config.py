@@ -139,6 +139,7 @@ class Settings(BaseSettings):
     webhooks_queue_url: str = _setting(
         "", "Queue of messages to webhooks.", "posts, publish, reconcile, automation"
     )
+    mails_queue_url: str = _setting("", "Queue of emails about accounts.", "identity")
     schedule_group: str = _setting(
         "", "EventBridge schedule group of the environment.", "posts, publish, reconcile"
     )

@@ -57,6 +57,15 @@ class ActivationNotSent(SavedButNotDone):
         )
 
 
+class MailNotQueued(Unavailable):
+    """The queue of emails refused one."""
+
+    code = "mail_not_queued"
+
+    def __init__(self) -> None:
+        super().__init__("The email could not be sent. Try again later.")
+
+
 class EmailTaken(Conflict):
     """An account with this address exists. Only a server that sends no email says so."""
 

@@ -45,7 +45,8 @@ ADD_ORGANIZATION = Statement(
     sql("""
         with added as (
             insert into organizations (id, name, description, timezone, plan, is_trialing, allow_trial)
-            values (:organization_id, :name, '', :timezone, 'ultimate', false, true)
+            select cast(:organization_id as uuid), cast(:name as text), '', cast(:timezone as text), 'ultimate', false, true
+            where exists (select from users where id = :owner)
             returning id
         )
         insert into members (id, organization_id, user_id, role, disabled)
@@ -54,7 +55,7 @@ ADD_ORGANIZATION = Statement(
     params=NewOrganization,
     row=NoRow,
 )
-"""Add an organization with its owner. One statement, so that neither is without the other."""
+"""Add an organization with its owner, if there is such a user. One statement, so that neither is without the other."""
 
 
 class OrganizationRow(NamedTuple):
@@ -87,7 +88,7 @@ LOCK_ORGANIZATION = Statement(
 def add_organization(
     session: Session, owner: UserId, *, name: str, timezone: str
 ) -> OrganizationId:
-    """Add an organization with its owner, and return its id."""
+    """Add an organization with its owner, and return its id. Nothing is added for a user who does not exist."""
     organization_id = OrganizationId(new_id())
     ADD_ORGANIZATION.run(
         session,

@@ -28,6 +28,7 @@ _OF_QUEUES = {
     "StageFunction": "stage_message",
     "VariantsFunction": "variants_message",
     "DeliverWebhooksFunction": "webhooks_message",
+    "MailsFunction": "mails_message",
     "DeadLetterFunction": "dead_letter",
 }
 

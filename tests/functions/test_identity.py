@@ -1,18 +1,18 @@
 """Whether people come in, stay in, are told apart, and are let out."""
 
+import json
 import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from botocore.exceptions import EndpointConnectionError
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session as DbSession
 
 from functions.identity.app import app
-from shared.aws import mail
 from shared.core import clock
+from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.identity import sessions
 from shared.identity.models import Session, User
@@ -21,7 +21,7 @@ from tests.builders import PASSWORD, a_channel, a_member, a_user, an_organizatio
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Gateway, as_member, by_grant, by_key, put_app_secret
-from tests.mails import sent_mails, verify_sender
+from tests.mails import make_mails_queue, queued_mails, send, sent_mails, verify_sender
 
 ACCOUNT = {
     "provider": "LOCAL",
@@ -33,9 +33,10 @@ LOGIN = {"provider": "LOCAL", "email": "ada@example.org", "password": "correct h
 
 
 @pytest.fixture(autouse=True)
-def _aws(aws: None) -> None:
+def _aws(aws: None, configure: Configure) -> None:
     put_app_secret()
     verify_sender()
+    make_mails_queue(configure)
 
 
 @pytest.fixture
@@ -74,35 +75,22 @@ class TestRegister:
         assert (own["email"], own["role"]) == ("ada@example.org", "SUPERADMIN")
         assert own["orgName"] == "Analytical Engines"
 
-    def test_a_mail_that_does_not_leave_is_told_and_counted(
-        self, browser: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    def test_a_mail_that_cannot_be_queued_is_told_and_counted(
+        self, browser: Gateway, configure: Configure, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Finding 7.9: a refused mail was answered 200 and only logged, so nobody knew why no link came."""
-
-        def refuse(mail: object) -> None:
-            raise EndpointConnectionError(endpoint_url="https://email")
-
-        monkeypatch.setattr(mail, "_send_by_ses", refuse)
-        answer = browser.post("/auth/register", ACCOUNT)
-        assert (answer.status, answer.json["code"]) == (503, "activation_not_sent")
-        again = browser.post("/auth/register", ACCOUNT)
-        assert (again.status, again.json) == (answer.status, answer.json)
-        counted = capsys.readouterr().out
-        assert counted.count('"MailsNotSent":1}') == 2
-        assert counted.count('"AfterCommitFailures":1}') == 2
-
-    def test_a_mail_that_is_asked_for_again_does_not_say_whether_it_left(
-        self, browser: Gateway, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Finding 7.9: an answer that differs would say whether the address has an account."""
-        browser.post("/auth/register", ACCOUNT)
-
-        def refuse(mail: object) -> None:
-            raise EndpointConnectionError(endpoint_url="https://email")
-
-        monkeypatch.setattr(mail, "_send_by_ses", refuse)
+        works = settings().mails_queue_url
+        configure(MAILS_QUEUE_URL=f"{works}-gone")
+        for _ in range(2):  # the second time, the address has an account
+            answer = browser.post("/auth/register", ACCOUNT)
+            assert (answer.status, answer.json["code"]) == (503, "activation_not_sent")
+        assert capsys.readouterr().out.count('"AfterCommitFailures":1}') == 2
         for path in ("/auth/forgot", "/auth/resend-activation"):
-            assert browser.post(path, {"email": ACCOUNT["email"]}).status == 200
+            answer = browser.post(path, {"email": ACCOUNT["email"]})
+            assert (answer.status, answer.json["code"]) == (503, "mail_not_queued")
+        configure(MAILS_QUEUE_URL=works)
+        browser.post("/auth/register", ACCOUNT)
+        assert browser.post("/auth/activate", {"code": mailed_code("code")}).status == 200
 
     def test_without_mails_the_browser_is_signed_in_at_once(
         self, browser: Gateway, configure: Configure
@@ -138,21 +126,36 @@ class TestRegister:
         [problem] = answer.json["errors"]
         assert (problem["path"], problem["code"]) == ("email", "email_taken")
 
-    def test_answer_does_not_tell_whether_there_is_an_account(
+    def test_request_does_the_same_for_every_address(
         self, browser: Gateway, session: DbSession
     ) -> None:
-        known = a_user(session).email
-        unknown = browser.post("/auth/register", ACCOUNT)
-        with count_statements() as cost:
-            answer = browser.post("/auth/register", {**ACCOUNT, "email": known})
-        assert (answer.status, answer.json, answer.headers["activate"]) == (
-            unknown.status,
-            unknown.json,
-            unknown.headers["activate"],
-        )
-        assert cost.statements == 4  # as many as for an unknown address
-        told = sent_mails()[-1]
-        assert (told.to, told.subject) == ((known,), "You already have an account")
+        """The answer, its headers, its statements and its messages told whether an address has an account."""
+        waiting = a_user(session, activated_at=None)
+        known = a_user(session)
+        done = []
+        for email in ("new@example.org", waiting.email, known.email):
+            with count_statements() as cost:
+                answer = Gateway(app).post("/auth/register", {**ACCOUNT, "email": email})
+            (body,) = queued_mails()
+            assert body["email"] == email
+            trips = [re.sub(r"\d+$", "", trip) for trip in cost.trips]  # the numbers of savepoints
+            shown = answer.status, answer.json, answer.set_cookies, answer.headers.keys()
+            done.append((shown, trips, body.keys()))
+        assert done[0] == done[1] == done[2]
+        assert done[0][0][:2] == (200, {"activate": True})
+        assert session.scalars(select(Organization.name)).all() == [ACCOUNT["company"]]
+        Gateway(app).post("/auth/register", {**ACCOUNT, "email": known.email})
+        (told,) = sent_mails()
+        assert (told.to, told.subject) == ((known.email,), "You already have an account")
+
+    def test_message_of_a_registration_lets_nobody_in(self, browser: Gateway) -> None:
+        browser.post("/auth/register", ACCOUNT)
+        (body,) = queued_mails()
+        assert "password" not in json.dumps(body)
+        refused = browser.post("/auth/activate", {"code": body["registration"]})
+        assert (refused.status, refused.json["errors"][0]["code"]) == (422, "code_refused")
+        assert send(body)
+        assert browser.post("/auth/activate", {"code": mailed_code("code")}).status == 200
 
     def test_known_account_is_not_touched(self, browser: Gateway, session: DbSession) -> None:
         user = log_in(session, browser)
@@ -267,8 +270,9 @@ class TestActivate:
 
     def test_code_ends_after_a_day(self, browser: Gateway, session: DbSession) -> None:
         browser.post("/auth/register", ACCOUNT)
+        code = mailed_code("code")
         session.execute(text("update challenges set expires_at = now()"))
-        answer = browser.post("/auth/activate", {"code": mailed_code("code")})
+        answer = browser.post("/auth/activate", {"code": code})
         assert (answer.status, answer.json["errors"][0]["code"]) == (422, "code_refused")
 
     def test_code_for_a_password_does_not_activate(
@@ -451,6 +455,22 @@ class TestRenew:
 
 
 class TestForgottenPassword:
+    @pytest.mark.parametrize("path", ["/auth/forgot", "/auth/resend-activation"])
+    def test_request_does_the_same_for_every_address(
+        self, browser: Gateway, session: DbSession, path: str
+    ) -> None:
+        """It looked for the account and mailed before it answered, so it answered later where there is one."""
+        sent = []
+        for email in (a_user(session).email, "nobody@example.org"):
+            with count_statements() as cost:
+                answer = browser.post(path, {"email": email})
+            (body,) = queued_mails()
+            assert body.pop("email") == email
+            sent.append((answer.status, answer.json, cost.statements, body))
+        assert sent[0][:3] == sent[1][:3]
+        assert sent[0][2] == 1  # rate
+        assert sent[0][3].keys() == sent[1][3].keys()
+
     def test_new_password_ends_every_session(self, browser: Gateway, session: DbSession) -> None:
         user = log_in(session, browser)
         stranger = Gateway(app)

@@ -25,6 +25,7 @@ from shared.channels.models import Channel
 from shared.core import clock
 from shared.core.crypto import Purpose
 from shared.core.ids import OrganizationId, new_id
+from shared.identity.models import User
 from shared.notifications.models import NotificationKind
 from shared.organizations.models import Member, Organization
 from shared.posts.lifecycle import PostState
@@ -270,12 +271,19 @@ def _refused_mail(session: Session, member: Member) -> Scenario:
     return {}, {"message": "mail.failed", "user_id": str(member.user_id)}
 
 
+def _unsent_mail(session: Session, member: Member) -> Scenario:
+    email = session.get_one(User, member.user_id).email
+    event = _of_a_queue({"about": "reset_password", "email": email}, member.organization_id)
+    return event, {"message": "message.failed", "user_id": str(member.user_id)}
+
+
 SCENARIOS: dict[str, Callable[[Session, Member], Scenario]] = {
     "PrepareFunction": _firing,
     "PublishFunction": _stale_part("publish.stale"),
     "StageFunction": _stale_part("stage.stale"),
     "VariantsFunction": _variants,
     "DeliverWebhooksFunction": _delivery,
+    "MailsFunction": _unsent_mail,
     "DeadLetterFunction": _dead_letter,
     "ReconcileFunction": _lost,
     "TokenRefreshFunction": _refused_token,

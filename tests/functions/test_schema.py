@@ -31,7 +31,6 @@ from shared.web.openapi import describe
 from shared.web.routing import Route
 from tests.builders import a_channel, a_media, a_member, a_post, an_organization
 from tests.gateway import Gateway, as_member, by_key, put_app_secret
-from tests.mails import verify_sender
 
 EXAMPLES = 10
 MACHINE_TEXT = re.compile(
@@ -54,7 +53,6 @@ def cloud(_environment: None) -> Iterator[None]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         forget_secrets()
         clients._client.cache_clear()
-        verify_sender()
         put_app_secret()
         queue = boto3.client("sqs").create_queue(QueueName="any")["QueueUrl"]
         boto3.client("s3").create_bucket(Bucket="media")
@@ -64,6 +62,7 @@ def cloud(_environment: None) -> Iterator[None]:
             "PUBLISH_QUEUE_URL": queue,
             "STAGE_QUEUE_URL": queue,
             "VARIANTS_QUEUE_URL": queue,
+            "MAILS_QUEUE_URL": queue,
             "SCHEDULE_GROUP": "posts",
             "MEDIA_BUCKET": "media",
             "MEDIA_PUBLIC_URL": "https://media.example",

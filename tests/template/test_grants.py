@@ -75,10 +75,15 @@ GRANTS = {
     },
     "VariantsRole": {(CONSUMES, "VariantsQueue")},
     "DeliverWebhooksRole": {(CONSUMES, "WebhooksQueue"), ("sqs:SendMessage", "WebhooksQueue")},
+    "MailsRole": {(CONSUMES, "MailsQueue")},
+    "IdentityFunctionRole": {
+        ("secretsmanager:GetSecretValue", "AppSecret"),
+        ("sqs:SendMessage", "MailsQueue"),
+    },
     "DeadLetterRole": {
         (
             CONSUMES,
-            "PublishDeadLetterQueue ScheduleDeadLetterQueue StageDeadLetterQueue VariantsDeadLetterQueue "
+            "MailsDeadLetterQueue PublishDeadLetterQueue ScheduleDeadLetterQueue StageDeadLetterQueue VariantsDeadLetterQueue "
             "WebhooksDeadLetterQueue",
         )
     },

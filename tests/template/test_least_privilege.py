@@ -29,6 +29,7 @@ NAMED_BY = {
     "StageQueue": "stage_queue_url",
     "VariantsQueue": "variants_queue_url",
     "WebhooksQueue": "webhooks_queue_url",
+    "MailsQueue": "mails_queue_url",
     "ScheduleGroup": "schedule_group",
     "MediaBucket": "media_bucket",
 }

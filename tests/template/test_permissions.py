@@ -34,7 +34,7 @@ POWERS = {
         *("MediaFunction", "RootFunction", "PrepareFunction", "Publish", "Stage", "Variants"),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
         *("AutomationFunction", "PublicApiFunction", "AppsFunction", "McpFunction"),
-        "DeliverWebhooks",
+        *("DeliverWebhooks", "Mails"),
     },
     "TokenPolicy": {
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
@@ -49,7 +49,7 @@ POWERS = {
     "MediaWritePolicy": {"Variants"},
     "LibraryPolicy": {"MediaFunction", "PublicApiFunction", "McpFunction"},
     "MailPolicy": {
-        *("IdentityFunction", "PostsFunction", "ChannelsFunction", "PrepareFunction"),
+        *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Mails"),
         *(
             "Publish",
             "Stage",
