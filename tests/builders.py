@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Actor
 from shared.channels.models import Channel, Customer
-from shared.core.ids import new_id
+from shared.core.ids import OrganizationId, new_id
 from shared.identity.models import User
 from shared.media.models import Media, MediaState
 from shared.organizations.models import Member, Organization, Role
@@ -34,6 +35,11 @@ def an_organization(session: Session, *, name: str = "Roost Ltd", **columns: Any
     session.add(organization)
     session.flush()
     return organization
+
+
+def an_actor(organization_id: OrganizationId) -> Actor:
+    """Somebody in an organization, for the audit log."""
+    return Actor(organization_id=organization_id)
 
 
 def a_user(session: Session, *, email: str | None = None, **columns: Any) -> User:

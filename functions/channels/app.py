@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from shared.access.actor import actor_of
 from shared.access.author import author_of
 from shared.access.connector import connector_of
 from shared.access.context import ActingMember, Via
@@ -57,7 +58,7 @@ from shared.posts.store import delete_posts_of_channel
 from shared.providers.registry import slugs
 from shared.web import cookies
 from shared.web.app import as_handler, make_app
-from shared.web.deps import Acting, Reading, Writing
+from shared.web.deps import Acting, Reading, Visiting, Writing
 from shared.web.routing import Router
 
 BROWSER_SECRET = re.compile(r"[\w-]{43}")  # the format of `new_secret`
@@ -288,7 +289,7 @@ def update_integration_customer(
     channel_id: ChannelId, body: ChangeCustomer, member: Acting, session: Writing
 ) -> ChannelOut:
     """Set a channel's customer. A new name creates the customer; null removes it from the channel."""
-    return channel_out(change_customer(session, member.organization_id, channel_id, body))
+    return channel_out(change_customer(session, actor_of(member), channel_id, body))
 
 
 @callback.get(
@@ -297,13 +298,13 @@ def update_integration_customer(
     responses=PAGES,
 )
 def get_social_integration_page(
-    provider: str, request: Request, browser: Browser = None
+    provider: str, request: Request, visitor: Visiting, browser: Browser = None
 ) -> Response:
     """Return from a platform.
 
     An HTML page that shows which account was connected, what the member must still choose, or the platform's error.
     """
-    return _page(came_back(provider, request.query_params, browser))
+    return _page(came_back(provider, request.query_params, browser, visitor=visitor))
 
 
 @callback.post(
@@ -313,14 +314,14 @@ def get_social_integration_page(
     openapi_extra=FORM_BODY,
 )
 async def submit_social_integration_page(
-    provider: str, request: Request, browser: Browser = None
+    provider: str, request: Request, visitor: Visiting, browser: Browser = None
 ) -> Response:
     """Submit a form of the page that a platform returned to.
 
     Continues with the consent, the account's fields, or the chosen page.
     """
     form = dict(parse_qsl((await request.body()).decode(errors="replace")))
-    return _page(agreed(provider, form, browser))
+    return _page(agreed(provider, form, browser, visitor=visitor))
 
 
 def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> ConnectedOut:
@@ -347,13 +348,13 @@ def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> Conne
 def _changed(
     session: Writing, member: ActingMember, channel_id: ChannelId, changes: ChannelChanges
 ) -> ChannelOut:
-    return channel_out(change_channel(session, member.organization_id, channel_id, changes))
+    return channel_out(change_channel(session, actor_of(member), channel_id, changes))
 
 
 def _deleted(session: Writing, member: ActingMember, channel_id: ChannelId) -> ChannelRef:
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author_of(member), channel_id)
-    deleted = delete_channel(session, member.organization_id, channel_id)
+    deleted = delete_channel(session, actor_of(member), channel_id)
     return ChannelRef(id=deleted.id)
 
 

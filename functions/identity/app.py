@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from shared.access.actor import actor_of
 from shared.access.register import activate, can_register, register
 from shared.access.reset import reset_password as reset
 from shared.access.schemas import OwnSelf, own_self
@@ -395,7 +396,7 @@ def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMa
     """Create an API key. Only this answer shows it."""
     return make_api_key(
         session,
-        member.organization_id,
+        actor_of(member),
         member.person_id,
         name=body.name,
         scopes=tuple(sorted(body.scopes)),
@@ -408,7 +409,7 @@ def update_api_key(
     key_id: ApiKeyId, body: ApiKeyChange, member: Acting, session: Writing
 ) -> ApiKeyOut:
     """Change an API key's name, scopes or expiry."""
-    return change_api_key(session, member.organization_id, key_id, body)
+    return change_api_key(session, actor_of(member), key_id, body)
 
 
 @user.post("/api-key/{key_id}/rotate", operation_id="rotateApiKey", status_code=201)
@@ -417,15 +418,13 @@ def replace_api_key(
 ) -> ApiKeyMade:
     """Rotate an API key. The old one is refused at once, unless you keep it valid for some more hours."""
     hours = (body or ApiKeyRotation()).keep_old_for_hours
-    return rotate_api_key(
-        session, member.organization_id, key_id, keep_old_for=timedelta(hours=hours)
-    )
+    return rotate_api_key(session, actor_of(member), key_id, keep_old_for=timedelta(hours=hours))
 
 
 @user.delete("/api-key/{key_id}")
 def delete_api_key(key_id: ApiKeyId, member: Acting, session: Writing) -> ApiKeyRevoked:
     """Revoke an API key. The next request with it is refused."""
-    revoke_api_key(session, member.organization_id, key_id)
+    revoke_api_key(session, actor_of(member), key_id)
     return ApiKeyRevoked(id=key_id)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
+from shared.access.actor import actor_of
 from shared.channels import customers
 from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
@@ -33,7 +34,7 @@ def get_organization(member: Acting, session: Reading) -> OrganizationOut:
 @settings.put("/organization")
 def update_organization(body: OrganizationIn, member: Acting, session: Writing) -> OrganizationOut:
     """Change the organization's name, description or time zone; omitted fields stay unchanged."""
-    return change_organization(session, member.organization_id, body)
+    return change_organization(session, actor_of(member), body)
 
 
 @settings.get("/team", operation_id="listTeam")
@@ -51,7 +52,7 @@ def list_customers(member: Acting, session: Reading) -> CustomerList:
 @clients.post("", status_code=201)
 def create_customer(body: CustomerIn, member: Acting, session: Writing) -> CustomerOut:
     """Add a customer. Its name must be unique."""
-    return customers.add_customer(session, member.organization_id, body.name)
+    return customers.add_customer(session, actor_of(member), body.name)
 
 
 @clients.put("/{customer_id}")
@@ -59,13 +60,13 @@ def update_customer(
     customer_id: CustomerId, body: CustomerIn, member: Acting, session: Writing
 ) -> CustomerOut:
     """Rename a customer."""
-    return customers.rename_customer(session, member.organization_id, customer_id, body.name)
+    return customers.rename_customer(session, actor_of(member), customer_id, body.name)
 
 
 @clients.delete("/{customer_id}", operation_id="deleteCustomer")
 def remove_customer(customer_id: CustomerId, member: Acting, session: Writing) -> CustomerRef:
     """Delete a customer. Its channels stay, without a customer."""
-    delete_customer(session, member.organization_id, customer_id)
+    delete_customer(session, actor_of(member), customer_id)
     return CustomerRef(id=customer_id)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from shared.access.actor import actor_of
 from shared.access.author import author_of
 from shared.core.ids import ChannelId, GroupId, PostId, TagId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -168,19 +169,19 @@ def list_tags(member: Acting, session: Reading) -> TagsOut:
 @posts.post("/tags", status_code=201)
 def create_tag(body: TagWrite, member: Acting, session: Writing) -> TagOut:
     """Add a tag. Its name must be unique in the organization."""
-    return tags.add_tag(session, member.organization_id, body)
+    return tags.add_tag(session, actor_of(member), body)
 
 
 @posts.put("/tags/{tag_id}")
 def update_tag(tag_id: TagId, body: TagWrite, member: Acting, session: Writing) -> TagOut:
     """Change a tag. Its posts show the change."""
-    return tags.change_tag(session, member.organization_id, tag_id, body)
+    return tags.change_tag(session, actor_of(member), tag_id, body)
 
 
 @posts.delete("/tags/{tag_id}")
 def delete_tag(tag_id: TagId, member: Acting, session: Writing) -> PostRef:
     """Delete a tag. It is removed from its posts."""
-    tags.delete_tag(session, member.organization_id, tag_id)
+    tags.delete_tag(session, actor_of(member), tag_id)
     return PostRef(id=tag_id)
 
 

@@ -17,4 +17,6 @@ def connector_of(member: ActingMember) -> Connector:
         impersonated_by=member.impersonated_by,
         api_key_id=member.api_key_id,
         grant_id=member.grant_id,
+        request_id=member.request_id,
+        address=member.address,
     )

@@ -123,6 +123,13 @@ class Actor:
     request_id: str | None = None
     address: str | None = None
 
+    @property
+    def organization(self) -> OrganizationId:
+        """Return the organization, in a use case of an organization's member."""
+        if self.organization_id is None:
+            raise ValueError("this actor is in no organization")
+        return self.organization_id
+
     def as_user(self, user_id: UserId, session_id: SessionId | None = None) -> "Actor":
         """Return the actor whose identity a request has just proven."""
         return replace(self, user_id=user_id, session_id=session_id or self.session_id)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from shared.audit.entries import Actor
 from shared.channels import callback_html as html
 from shared.channels.connect import (
     Finished,
@@ -39,10 +40,13 @@ class HtmlAnswer:
     location: str | None = None
 
 
-def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> HtmlAnswer:
+def came_back(
+    slug: str, query: Mapping[str, str], browser: str | None, *, visitor: Actor
+) -> HtmlAnswer:
     """Answer a browser that a platform, or our own start, has redirected here.
 
-    `query` is the address's query; `browser` is the secret in the browser's cookie.
+    `query` is the address's query; `browser` is the secret in the browser's cookie, and `visitor` the sender of
+    the request, for the audit log.
 
     Raises:
         ProviderNotFound: there is no such platform.
@@ -63,7 +67,7 @@ def came_back(slug: str, query: Mapping[str, str], browser: str | None) -> HtmlA
         if not was_started_by(pending, browser):
             hidden = {"state": state, "code": code}
             return HtmlAnswer(html.consent_page(spec.name, _asking(pending), hidden))
-        return _finished(spec, finish(slug, state, code))
+        return _finished(spec, finish(slug, state, code, visitor=visitor))
     except AskAgain as error:
         return HtmlAnswer("", HTTPStatus.SEE_OTHER, error.url)
     except NotStarted as error:
@@ -79,10 +83,13 @@ def _ask_wider(slug: str, state: str, browser: str | None) -> None:
         ask_wider(pending)
 
 
-def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> HtmlAnswer:
+def agreed(
+    slug: str, form: Mapping[str, str], browser: str | None, *, visitor: Actor
+) -> HtmlAnswer:
     """Answer a form: the consent, the fields of an account, or the chosen platform page.
 
-    `browser` is the secret in the browser's cookie.
+    `browser` is the secret in the browser's cookie, and `visitor` the sender of
+    the request, for the audit log.
 
     Raises:
         ProviderNotFound: there is no such platform.
@@ -92,12 +99,12 @@ def agreed(slug: str, form: Mapping[str, str], browser: str | None) -> HtmlAnswe
     try:
         pending = find_pending(slug, state)
         if "pageId" in form:
-            channel = choose_page_by_state(slug, state, form["pageId"])
+            channel = choose_page_by_state(slug, state, form["pageId"], visitor=visitor)
             return HtmlAnswer(html.connected_page(channel.name, spec.name, return_url=None))
         if isinstance(spec.auth, Fields):
             check_form_browser(pending, browser)
-            return _fields_given(spec, spec.auth, pending, form, browser)
-        return _finished(spec, finish(slug, state, form.get("code", "")))
+            return _fields_given(spec, spec.auth, pending, form, browser, visitor)
+        return _finished(spec, finish(slug, state, form.get("code", ""), visitor=visitor))
     except AskAgain as error:
         return HtmlAnswer("", HTTPStatus.SEE_OTHER, error.url)
     except NotStarted as error:
@@ -133,6 +140,7 @@ def _fields_given(
     pending: PendingConnection,
     form: Mapping[str, str],
     browser: str | None,
+    visitor: Actor,
 ) -> HtmlAnswer:
     fields = {
         name.removeprefix(FIELD_PREFIX): value
@@ -140,7 +148,9 @@ def _fields_given(
         if name.startswith(FIELD_PREFIX)
     }
     try:
-        return _finished(spec, finish(spec.slug, pending.state, json.dumps(fields)))
+        return _finished(
+            spec, finish(spec.slug, pending.state, json.dumps(fields), visitor=visitor)
+        )
     except NotStarted:
         raise
     except AppError as error:

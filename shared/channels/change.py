@@ -1,11 +1,14 @@
 """Changes and deletes channels for members."""
 
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.channels.queries import CHANGE_CHANNEL, DELETE_CHANNEL, ChannelSummary, found
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId
 from shared.db.statement import to_json
 
 
@@ -21,26 +24,34 @@ class ChannelChanges(TypedDict, total=False):
     additional_settings: list[dict[str, Any]]
 
 
+# What the audit log shows of a change, by its column.
+_SHOWN: Mapping[Literal["customer_id", "disabled", "timezone"], str] = {
+    "customer_id": "customerId",
+    "disabled": "disabled",
+    "timezone": "timezone",
+}
+
+
 def change_channel(
-    session: Session,
-    organization_id: OrganizationId,
-    channel_id: ChannelId,
-    changes: ChannelChanges,
+    session: Session, actor: Actor, channel_id: ChannelId, changes: ChannelChanges
 ) -> ChannelSummary:
     """Change a channel and return it.
 
     Raises:
         ChannelNotFound: the organization has no such channel, or deleted it.
     """
-    return found(CHANGE_CHANNEL.find(session, organization_id, channel_id, to_json(changes)))
+    changed = found(CHANGE_CHANNEL.find(session, actor.organization, channel_id, to_json(changes)))
+    shown = {name: changes[column] for column, name in _SHOWN.items() if column in changes}
+    record(session, actor, Action.CHANNEL_UPDATED, channel_id, after=shown)
+    return changed
 
 
-def delete_channel(
-    session: Session, organization_id: OrganizationId, channel_id: ChannelId
-) -> ChannelSummary:
+def delete_channel(session: Session, actor: Actor, channel_id: ChannelId) -> ChannelSummary:
     """Mark a channel as deleted and delete its tokens; published posts keep referring to it.
 
     Raises:
         ChannelNotFound: the organization has no such channel, or deleted it already.
     """
-    return found(DELETE_CHANNEL.find(session, organization_id, channel_id))
+    deleted = found(DELETE_CHANNEL.find(session, actor.organization, channel_id))
+    record(session, actor, Action.CHANNEL_DELETED, channel_id)
+    return deleted

@@ -25,6 +25,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.aws.keys import open_sealed, seal
 from shared.channels import queries
 from shared.channels.ask import MEMBER_WAITS, ask
@@ -321,12 +323,14 @@ def finish(
     code: str,
     *,
     caller: Connector | None = None,
+    visitor: Actor | None = None,
     zone: str | int | None = None,
 ) -> Finished:
     """Connect a channel with the platform's code, or the form's fields as JSON.
 
-    `caller` is the signed-in member, if any, who cannot finish another organization's state. The first try uses up a code
-    and its state; a form can be filled in again until it is right.
+    `caller` is the signed-in member, if any, who cannot finish another organization's state; `visitor` is the browser that
+    returned, if it need not be signed in. The first try uses up a code and its state; a form can be filled in again until it
+    is right.
 
     Raises:
         InvalidInput: there is no code.
@@ -366,6 +370,7 @@ def finish(
         pending.again.id if pending.again else None,
     )
     sealed = _sealed_step(_Step.FINISHED, pending.organization_id)
+    connector = pending.connector.arriving(visitor) if visitor else pending.connector
 
     def save(session: Session) -> ChannelSummary:
         if is_form and not USE_STATE.run(session, state, slug):
@@ -374,7 +379,7 @@ def finish(
             raise NotStarted
         if caller:
             require_may_connect(session, caller)
-        channel = _save(session, made, chosen, pending.connector.user_id)
+        channel = _save(session, made, chosen, caller or connector, pending.connector.user_id)
         _add_state_of(session, channel, pending.connector, state, sealed)
         return channel
 
@@ -415,7 +420,7 @@ def connect_by_form(
 
     def save(session: Session) -> ChannelSummary:
         require_may_connect(session, connector)
-        return _save(session, made, chosen, connector.user_id)
+        return _save(session, made, chosen, connector, connector.user_id)
 
     channel = run(save)
     _note(channel)
@@ -467,17 +472,17 @@ def choose_page(connector: Connector, channel_id: ChannelId, page_id: str) -> Ch
         if other and other.id != channel_id:
             if not other.is_deleted:
                 raise AlreadyConnected(other.name, other.id)
-            delete_channel(session, organization_id, channel_id)
-            return RENEW_CHANNEL.one(session, organization_id, other.id, **columns)
-        return RENEW_CHANNEL.one(session, organization_id, channel_id, **columns)
+            delete_channel(session, connector.as_actor(), channel_id)
+            return _renew(session, connector, other.id, columns)
+        return _renew(session, connector, channel_id, columns)
 
     channel = run(save)
     _note(channel)
     return channel
 
 
-def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelSummary:
-    """Choose a page with `Finished.page_state`.
+def choose_page_by_state(slug: str, state: str, page_id: str, *, visitor: Actor) -> ChannelSummary:
+    """Choose a page with `Finished.page_state`. `visitor` is the browser, which need not be signed in.
 
     Raises:
         NotStarted: the state does not allow it, or no longer.
@@ -486,7 +491,7 @@ def choose_page_by_state(slug: str, state: str, page_id: str) -> ChannelSummary:
     pending = find_pending(slug, state)
     if pending.again is None or _remembered(pending)["step"] != _Step.CHOOSE_PAGE:
         raise NotStarted
-    channel = choose_page(pending.connector, pending.again.id, page_id)
+    channel = choose_page(pending.connector.arriving(visitor), pending.again.id, page_id)
     sealed = _sealed_step(_Step.FINISHED, channel.organization_id)
 
     def save(session: Session) -> None:
@@ -630,17 +635,20 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
     raise PlatformUnavailable(f"{acting.spec.name} did not return the {missing}. Connect again.")
 
 
-def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UserId) -> ChannelSummary:
+def _save(
+    session: Session, made: _Made, chosen: _Chosen, connector: Connector, user_id: UserId
+) -> ChannelSummary:
+    """Store the channel. `connector` acts; `user_id` is who began to connect."""
     organization_id = chosen.organization_id
     if chosen.reconnects:
-        renewed = RENEW_CHANNEL.one(session, organization_id, chosen.reconnects, **made.columns)
+        renewed = _renew(session, connector, chosen.reconnects, made.columns)
         _notify_renewed(session, renewed, made, user_id)
         return renewed
     known = LOCK_ACCOUNT.find(session, organization_id, made.slug, made.remote_id)
     if known and known.is_in_use:
         raise AlreadyConnected(known.name, known.id)
     if known:
-        return RENEW_CHANNEL.one(session, organization_id, known.id, **made.columns)
+        return _renew(session, connector, known.id, made.columns)
     times, timezone = default_posting_times(chosen.zone)
     added = ADD_CHANNEL.find(
         session,
@@ -653,7 +661,21 @@ def _save(session: Session, made: _Made, chosen: _Chosen, user_id: UserId) -> Ch
     )
     if added is None:  # the same account was added by another request meanwhile
         raise AlreadyConnected(str(made.columns["name"]), None)
+    _record(session, connector, added)
     return added
+
+
+def _renew(
+    session: Session, connector: Connector, channel_id: ChannelId, columns: Mapping[str, Any]
+) -> ChannelSummary:
+    renewed = RENEW_CHANNEL.one(session, connector.organization_id, channel_id, **columns)
+    _record(session, connector, renewed)
+    return renewed
+
+
+def _record(session: Session, connector: Connector, channel: ChannelSummary) -> None:
+    shown = {"provider": channel.provider}
+    record(session, connector.as_actor(), Action.CHANNEL_CONNECTED, channel.id, after=shown)
 
 
 def _notify_renewed(

@@ -4,13 +4,14 @@ Connecting takes minutes and ends in a browser that need not be signed in, so th
 used: the member's role, and the session, API key or grant that started it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from shared.apps.queries import LIVE_GRANT
 from shared.apps.scopes import WRITE
+from shared.audit.entries import Actor
 from shared.channels.errors import MayNotConnect
 from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
 from shared.db.statement import Sql, Statement, literals, sql
@@ -26,6 +27,7 @@ class Connector:
     """A member who connects a channel, and their proof: exactly one of session, API key and grant.
 
     For an API key, `user_id` is the member who created it. `impersonated_by` is the super admin whose session it is.
+    `request_id` and `address` are those of the current request.
     """
 
     organization_id: OrganizationId
@@ -34,10 +36,25 @@ class Connector:
     impersonated_by: UserId | None = None
     api_key_id: ApiKeyId | None = None
     grant_id: GrantId | None = None
+    request_id: str | None = None
+    address: str | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the values that a state stores, except the organization."""
         return {name: getattr(self, name) for name in _KEPT}
+
+    def as_actor(self) -> Actor:
+        """Return the same for the audit log."""
+        return Actor(
+            organization_id=self.organization_id,
+            request_id=self.request_id,
+            address=self.address,
+            **self.columns(),
+        )
+
+    def arriving(self, visitor: Actor) -> "Connector":
+        """Return the connector in the request of another browser, which the state lets act for them."""
+        return replace(self, request_id=visitor.request_id, address=visitor.address)
 
 
 _KEPT = ("user_id", "session_id", "impersonated_by", "api_key_id", "grant_id")

@@ -3,6 +3,8 @@
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.channels import customer_queries as queries
 from shared.channels.change import change_channel
 from shared.channels.errors import CustomerNameTaken, CustomerNotFound, TooManyCustomers
@@ -21,24 +23,26 @@ def list_customers(session: Session, organization_id: OrganizationId) -> Custome
     return CustomerList(customers=[CustomerOut.model_validate(row) for row in rows])
 
 
-def add_customer(session: Session, organization_id: OrganizationId, name: str) -> CustomerOut:
+def add_customer(session: Session, actor: Actor, name: str) -> CustomerOut:
     """Add a customer.
 
     Raises:
         CustomerNameTaken: there is one of that name.
         TooManyCustomers: the organization has reached its limit.
     """
+    organization_id = actor.organization
     lock_organization(session, organization_id)
     if queries.COUNT_CUSTOMERS.one(session, organization_id).total >= MOST_CUSTOMERS:
         raise TooManyCustomers(MOST_CUSTOMERS)
     row = queries.ADD_CUSTOMER.find(session, organization_id, CustomerId(new_id()), name)
     if row is None:
         raise CustomerNameTaken(name)
+    record(session, actor, Action.CUSTOMER_CREATED, row.id)
     return CustomerOut.model_validate(row)
 
 
 def rename_customer(
-    session: Session, organization_id: OrganizationId, customer_id: CustomerId, name: str
+    session: Session, actor: Actor, customer_id: CustomerId, name: str
 ) -> CustomerOut:
     """Rename a customer.
 
@@ -48,28 +52,28 @@ def rename_customer(
     """
     try:
         with session.begin_nested():
-            row = queries.RENAME_CUSTOMER.find(session, organization_id, customer_id, name)
+            row = queries.RENAME_CUSTOMER.find(session, actor.organization, customer_id, name)
     except IntegrityError as error:
         raise CustomerNameTaken(name) from error
     if row is None:
         raise CustomerNotFound
+    record(session, actor, Action.CUSTOMER_UPDATED, customer_id)
     return CustomerOut.model_validate(row)
 
 
-def delete_customer(
-    session: Session, organization_id: OrganizationId, customer_id: CustomerId
-) -> None:
+def delete_customer(session: Session, actor: Actor, customer_id: CustomerId) -> None:
     """Delete a customer. Its channels stay, without a customer.
 
     Raises:
         CustomerNotFound: the organization has no such customer.
     """
-    if not queries.DELETE_CUSTOMER.run(session, organization_id, customer_id):
+    if not queries.DELETE_CUSTOMER.run(session, actor.organization, customer_id):
         raise CustomerNotFound
+    record(session, actor, Action.CUSTOMER_DELETED, customer_id)
 
 
 def change_customer(
-    session: Session, organization_id: OrganizationId, channel_id: ChannelId, wanted: ChangeCustomer
+    session: Session, actor: Actor, channel_id: ChannelId, wanted: ChangeCustomer
 ) -> ChannelSummary:
     """Set a channel's customer; a new name creates the customer.
 
@@ -87,11 +91,11 @@ def change_customer(
         raise InvalidInput(words, problems=[FieldProblem("customerId", "missing", words)])
     customer_id = wanted.customer_id
     if wanted.name:
-        customer_id = _named(session, organization_id, wanted.name)
+        customer_id = _named(session, actor, wanted.name)
     elif customer_id:
-        _hold(session, organization_id, customer_id)
+        _hold(session, actor.organization, customer_id)
     kept = str(customer_id) if customer_id else None
-    return change_channel(session, organization_id, channel_id, {"customer_id": kept})
+    return change_channel(session, actor, channel_id, {"customer_id": kept})
 
 
 def _hold(session: Session, organization_id: OrganizationId, customer_id: CustomerId) -> None:
@@ -99,6 +103,6 @@ def _hold(session: Session, organization_id: OrganizationId, customer_id: Custom
         raise CustomerNotFound
 
 
-def _named(session: Session, organization_id: OrganizationId, name: str) -> CustomerId:
-    found = queries.HOLD_CUSTOMER_BY_NAME.find(session, organization_id, name)
-    return found.id if found else add_customer(session, organization_id, name).id
+def _named(session: Session, actor: Actor, name: str) -> CustomerId:
+    found = queries.HOLD_CUSTOMER_BY_NAME.find(session, actor.organization, name)
+    return found.id if found else add_customer(session, actor, name).id

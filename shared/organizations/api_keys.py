@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core import clock
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import ApiKeyId, OrganizationId, UserId, new_id
+from shared.core.ids import ApiKeyId, UserId, new_id
 from shared.db.statement import to_json
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
@@ -21,7 +23,7 @@ _HINT_CHARACTERS = 4
 
 def make_api_key(
     session: Session,
-    organization_id: OrganizationId,
+    actor: Actor,
     created_by: UserId,
     *,
     name: str,
@@ -35,6 +37,7 @@ def make_api_key(
         TooManyApiKeys: the organization already has `MOST_KEYS`.
     """
     _check_end(expires_at)
+    organization_id = actor.organization
     queries.lock_organization(session, organization_id)
     if queries.COUNT_API_KEYS.one(session, organization_id).total >= MOST_KEYS:
         raise TooManyApiKeys(MOST_KEYS)
@@ -50,11 +53,12 @@ def make_api_key(
         scopes=list(scopes),
         expires_at=expires_at,
     )
+    record(session, actor, Action.API_KEY_CREATED, row.id, after=_shown(row))
     return ApiKeyMade(**row._asdict(), key=key)
 
 
 def change_api_key(
-    session: Session, organization_id: OrganizationId, key_id: ApiKeyId, wanted: ApiKeyChange
+    session: Session, actor: Actor, key_id: ApiKeyId, wanted: ApiKeyChange
 ) -> ApiKeyOut:
     """Change an API key's name, scopes or expiry.
 
@@ -69,14 +73,15 @@ def change_api_key(
     if "expires_at" in wanted.model_fields_set:
         ends = wanted.expires_at
         values["expires_at"] = ends.isoformat() if ends else None
-    row = queries.CHANGE_API_KEY.find(session, organization_id, key_id, to_json(values))
+    row = queries.CHANGE_API_KEY.find(session, actor.organization, key_id, to_json(values))
     if row is None:
         raise NoSuchApiKey
+    record(session, actor, Action.API_KEY_UPDATED, key_id, after=_shown(row))
     return ApiKeyOut.model_validate(row)
 
 
 def rotate_api_key(
-    session: Session, organization_id: OrganizationId, key_id: ApiKeyId, *, keep_old_for: timedelta
+    session: Session, actor: Actor, key_id: ApiKeyId, *, keep_old_for: timedelta
 ) -> ApiKeyMade:
     """Rotate an API key: the new one has the same name, scopes and expiry. The old one can stay valid for some hours.
 
@@ -86,7 +91,7 @@ def rotate_api_key(
     key = _new_key()
     row = queries.ROTATE_API_KEY.find(
         session,
-        organization_id,
+        actor.organization,
         key_id,
         key_hash=hash_secret(key),
         hint=key[-_HINT_CHARACTERS:],
@@ -94,17 +99,24 @@ def rotate_api_key(
     )
     if row is None:
         raise NoSuchApiKey
+    record(session, actor, Action.API_KEY_ROTATED, key_id)
     return ApiKeyMade(**row._asdict(), key=key)
 
 
-def revoke_api_key(session: Session, organization_id: OrganizationId, key_id: ApiKeyId) -> None:
+def revoke_api_key(session: Session, actor: Actor, key_id: ApiKeyId) -> None:
     """Revoke an API key and the one before its rotation: the next request with either is refused.
 
     Raises:
         NoSuchApiKey: the organization has no such key.
     """
-    if not queries.REVOKE_API_KEY.run(session, organization_id, key_id):
+    if not queries.REVOKE_API_KEY.run(session, actor.organization, key_id):
         raise NoSuchApiKey
+    record(session, actor, Action.API_KEY_REVOKED, key_id)
+
+
+def _shown(row: queries.KeyRow) -> dict[str, Any]:
+    """Return what the audit log shows of a key."""
+    return {"scopes": row.scopes, "expiresAt": row.expires_at}
 
 
 def _new_key() -> str:

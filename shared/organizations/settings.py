@@ -2,6 +2,8 @@
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId
 from shared.db.statement import to_json
@@ -18,9 +20,7 @@ from shared.organizations.schemas import (
 )
 
 
-def change_organization(
-    session: Session, organization_id: OrganizationId, change: OrganizationIn
-) -> OrganizationOut:
+def change_organization(session: Session, actor: Actor, change: OrganizationIn) -> OrganizationOut:
     """Change the given fields; the others stay unchanged.
 
     Raises:
@@ -37,9 +37,11 @@ def change_organization(
             "There is nothing to change. Send a name, a description or a time zone.",
             problems=[problem],
         )
-    return OrganizationOut.model_validate(
-        queries.CHANGE_ORGANIZATION.one(session, organization_id, to_json(values))
-    )
+    organization_id = actor.organization
+    changed = queries.CHANGE_ORGANIZATION.one(session, organization_id, to_json(values))
+    shown = {"timezone": change.timezone} if change.timezone else None
+    record(session, actor, Action.ORGANIZATION_UPDATED, organization_id, after=shown)
+    return OrganizationOut.model_validate(changed)
 
 
 def list_team(session: Session, organization_id: OrganizationId) -> Team:

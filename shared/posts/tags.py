@@ -3,6 +3,8 @@
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core.ids import OrganizationId, TagId, new_id
 from shared.db.wire import constraint_of
 from shared.organizations.queries import lock_organization
@@ -19,13 +21,14 @@ def list_tags(session: Session, organization_id: OrganizationId) -> list[TagOut]
     return [TagOut.model_validate(row) for row in rows]
 
 
-def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite) -> TagOut:
+def add_tag(session: Session, actor: Actor, wanted: TagWrite) -> TagOut:
     """Add a tag.
 
     Raises:
         TagTaken: there is one of that name.
         TooManyTags: the organization has reached its limit.
     """
+    organization_id = actor.organization
     lock_organization(session, organization_id)
     if COUNT_TAGS.one(session, organization_id).total >= MAX_TAGS:
         raise TooManyTags(MAX_TAGS)
@@ -34,12 +37,11 @@ def add_tag(session: Session, organization_id: OrganizationId, wanted: TagWrite)
     )
     if row is None:
         raise TagTaken(wanted.name)
+    record(session, actor, Action.TAG_CREATED, row.id)
     return TagOut.model_validate(row)
 
 
-def change_tag(
-    session: Session, organization_id: OrganizationId, tag_id: TagId, wanted: TagWrite
-) -> TagOut:
+def change_tag(session: Session, actor: Actor, tag_id: TagId, wanted: TagWrite) -> TagOut:
     """Rename or recolor a tag; its posts show the change.
 
     Raises:
@@ -48,7 +50,7 @@ def change_tag(
     """
     try:
         row = CHANGE_TAG.find(
-            session, organization_id, tag_id, name=wanted.name, color=wanted.color
+            session, actor.organization, tag_id, name=wanted.name, color=wanted.color
         )
     except IntegrityError as error:
         if constraint_of(error) != "uq_tags_name":
@@ -56,14 +58,16 @@ def change_tag(
         raise TagTaken(wanted.name) from error
     if row is None:
         raise TagNotFound
+    record(session, actor, Action.TAG_UPDATED, tag_id)
     return TagOut.model_validate(row)
 
 
-def delete_tag(session: Session, organization_id: OrganizationId, tag_id: TagId) -> None:
+def delete_tag(session: Session, actor: Actor, tag_id: TagId) -> None:
     """Delete a tag and remove it from its posts.
 
     Raises:
         TagNotFound: there is none.
     """
-    if not DELETE_TAG.run(session, organization_id, tag_id):
+    if not DELETE_TAG.run(session, actor.organization, tag_id):
         raise TagNotFound
+    record(session, actor, Action.TAG_DELETED, tag_id)

@@ -146,7 +146,7 @@ def delete_channel(session: Session, author: Author, channel_id: str) -> PublicC
     channel = get_channel(session, author.organization_id, channel_id)
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author, channel.id)
-    change.delete_channel(session, author.organization_id, channel.id)
+    change.delete_channel(session, author.actor, channel.id)
     return PublicChannelRef(id=channel.id)
 
 

@@ -127,7 +127,7 @@ class TestOfAChannel:
             answer = choose({"customerId": str(customer.id)})
         assert answer.status == 200
         assert answer.json["customer"] == {"id": str(customer.id), "name": "Engines"}
-        assert cost.statements == 3
+        assert cost.statements == 4  # who, the customer, the channel, the audit log
         session.expire_all()
         assert session.get_one(Channel, channel.id).customer_id == customer.id
 

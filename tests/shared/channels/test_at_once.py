@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels import connect
 from shared.channels.change import ChannelChanges, change_channel, delete_channel
+from shared.channels.connectors import Connector
 from shared.channels.customers import (
     add_customer,
     change_customer,
@@ -32,7 +33,7 @@ from shared.posts.parts import Author
 from shared.posts.schemas import PostEdit, TagIn, TagWrite
 from shared.posts.store import delete_posts_of_channel
 from shared.posts.tags import add_tag, change_tag, delete_tag
-from tests.builders import a_channel, a_customer, a_member, a_post, an_organization
+from tests.builders import a_channel, a_customer, a_member, a_post, an_actor, an_organization
 from tests.conftest import Configure
 from tests.shared.posts.test_at_once import SOON, run_at_once
 
@@ -76,16 +77,18 @@ def _connect(session: Session, at: Scene, *, again: bool) -> object:
     }
     made = connect._Made("mastodon", at.remote_id, columns, server=None, server_before=None)
     chosen = connect._Chosen(at.organization, "UTC", at.channel if again else None)
-    return connect._save(session, made, chosen, at.user)
+    return connect._save(session, made, chosen, Connector(at.organization, at.user), at.user)
 
 
 def _delete_channel(session: Session, at: Scene) -> None:
     delete_posts_of_channel(session, at.author, at.channel)
-    delete_channel(session, at.organization, at.channel)
+    delete_channel(session, an_actor(at.organization), at.channel)
 
 
 def _set(changes: ChannelChanges) -> UseCase:
-    return lambda session, at: change_channel(session, at.organization, at.channel, changes)
+    return lambda session, at: change_channel(
+        session, an_actor(at.organization), at.channel, changes
+    )
 
 
 def _tagged(session: Session, at: Scene) -> None:
@@ -94,28 +97,28 @@ def _tagged(session: Session, at: Scene) -> None:
 
 
 USE_CASES: dict[str, UseCase] = {
-    "add a tag": lambda session, at: add_tag(session, at.organization, _tag("news")),
+    "add a tag": lambda session, at: add_tag(session, an_actor(at.organization), _tag("news")),
     "rename the tag": lambda session, at: change_tag(
-        session, at.organization, at.tag, _tag("news")
+        session, an_actor(at.organization), at.tag, _tag("news")
     ),
-    "delete the tag": lambda session, at: delete_tag(session, at.organization, at.tag),
+    "delete the tag": lambda session, at: delete_tag(session, an_actor(at.organization), at.tag),
     "use the tag": _tagged,
     "set posting times": _set({"posting_times": MORNING}),
     "find a slot": lambda session, at: find_slot(session, at.organization, at.channel),
     "change settings": _set({"additional_settings": [{"title": "a", "value": "b"}]}),
     "disable": _set({"disabled": True}),
-    "add a customer": lambda session, at: add_customer(session, at.organization, "Looms"),
+    "add a customer": lambda session, at: add_customer(session, an_actor(at.organization), "Looms"),
     "rename the customer": lambda session, at: rename_customer(
-        session, at.organization, at.customer, "Looms"
+        session, an_actor(at.organization), at.customer, "Looms"
     ),
     "delete the customer": lambda session, at: delete_customer(
-        session, at.organization, at.customer
+        session, an_actor(at.organization), at.customer
     ),
     "choose the customer": lambda session, at: change_customer(
-        session, at.organization, at.channel, ChangeCustomer(customer_id=at.customer)
+        session, an_actor(at.organization), at.channel, ChangeCustomer(customer_id=at.customer)
     ),
     "name a customer": lambda session, at: change_customer(
-        session, at.organization, at.channel, ChangeCustomer(name="Looms")
+        session, an_actor(at.organization), at.channel, ChangeCustomer(name="Looms")
     ),
     "connect": lambda session, at: _connect(session, at, again=False),
     "connect again": lambda session, at: _connect(session, at, again=True),

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, object_session
 
+from shared.audit.entries import Actor
 from shared.aws.keys import open_sealed
 from shared.channels import connect
 from shared.channels.change import change_channel, delete_channel
@@ -41,7 +42,7 @@ from shared.core.crypto import Purpose
 from shared.core.errors import AppError, InvalidInput
 from shared.core.ids import ChannelId
 from shared.organizations.models import Organization
-from tests.builders import a_channel, a_member, an_organization
+from tests.builders import a_channel, a_member, an_actor, an_organization
 from tests.conftest import Configure
 from tests.shared.channels.builders import a_connector, opened
 from tests.shared.channels.platforms import (
@@ -384,7 +385,12 @@ class TestConnectingAgain:
         first = connected(session, organization).channel
         ids = organization.id, first.id
         DISCONNECT.run(session, *ids, sent_version=1, reason="Revoked.")
-        change_channel(session, *ids, {"posting_times": [{"time": 1}], "name": "Mine"})
+        change_channel(
+            session,
+            an_actor(organization.id),
+            first.id,
+            {"posting_times": [{"time": 1}], "name": "Mine"},
+        )
         mastodon(respx_mock, access_token="second-token")
 
         second = connected(
@@ -405,8 +411,8 @@ class TestConnectingAgain:
         mastodon(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization).channel
-        change_channel(session, organization.id, first.id, {"disabled": True})
-        delete_channel(session, organization.id, first.id)
+        change_channel(session, an_actor(organization.id), first.id, {"disabled": True})
+        delete_channel(session, an_actor(organization.id), first.id)
         gone = row(session, first.id)
         assert (gone.access_token, gone.refresh_token, gone.details) == (b"", None, None)
 
@@ -422,7 +428,7 @@ class TestConnectingAgain:
         mastodon(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization).channel
-        change_channel(session, organization.id, first.id, {"disabled": True})
+        change_channel(session, an_actor(organization.id), first.id, {"disabled": True})
         again = connected(session, organization, reconnects=str(first.id)).channel
         assert again.disabled is True
 
@@ -484,9 +490,9 @@ class TestPages:
         linkedin(respx_mock)
         finished = connected(session, an_organization(session), "linkedin-page")
         state = finished.page_state or ""
-        connect.choose_page_by_state("linkedin-page", state, "11")
+        connect.choose_page_by_state("linkedin-page", state, "11", visitor=Actor())
         with pytest.raises(NotStarted):
-            connect.choose_page_by_state("linkedin-page", state, "22")
+            connect.choose_page_by_state("linkedin-page", state, "22", visitor=Actor())
 
     def test_a_connecting_state_chooses_nothing(
         self, session: Session, respx_mock: respx.MockRouter
@@ -496,7 +502,7 @@ class TestPages:
         finished = connected(session, organization, "linkedin-page")
         state = begin(session, organization, "linkedin-page", reconnects=str(finished.channel.id))
         with pytest.raises(NotStarted):
-            connect.choose_page_by_state("linkedin-page", state, "11")
+            connect.choose_page_by_state("linkedin-page", state, "11", visitor=Actor())
 
     def test_a_choosing_state_connects_nothing(
         self, session: Session, respx_mock: respx.MockRouter
@@ -532,7 +538,7 @@ class TestPages:
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
         connect.choose_page(somebody_of(organization), first.id, "11")
-        delete_channel(session, organization.id, first.id)
+        delete_channel(session, an_actor(organization.id), first.id)
         pending = connected(session, organization, "linkedin-page").channel
 
         assert connect.choose_page(somebody_of(organization), pending.id, "11").id == first.id

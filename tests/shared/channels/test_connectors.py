@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from shared.access.connector import connector_of
 from shared.access.context import Credentials, identify
 from shared.access.policy import POLICY, complete
+from shared.audit.entries import Actor
 from shared.channels import connect
 from shared.channels.connect import NewConnection, finish, start
 from shared.channels.connectors import Connector, may_connect
@@ -264,7 +265,7 @@ class TestOtherWays:
         state, channel_id = finished.page_state or "", finished.channel.id
         end(session, who, sql)
         choose: Any = (
-            (lambda: connect.choose_page_by_state("linkedin-page", state, "11"))
+            (lambda: connect.choose_page_by_state("linkedin-page", state, "11", visitor=Actor()))
             if by_state
             else (lambda: connect.choose_page(who, channel_id, "11"))
         )

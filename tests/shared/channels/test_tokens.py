@@ -38,7 +38,7 @@ from shared.db.insist import insist
 from shared.notifications.models import Notification
 from shared.providers.errors import PlatformUnavailable
 from shared.providers.registry import provider
-from tests.builders import a_channel, an_organization
+from tests.builders import a_channel, an_actor, an_organization
 from tests.shared.channels.builders import (
     BLUESKY,
     a_bluesky_channel,
@@ -249,7 +249,7 @@ class TestRefreshTokens:
         channel = a_bluesky_channel(session, an_organization(session))
         organization_id, channel_id = channel.organization_id, channel.id
         if gone == "deleted":
-            delete_channel(session, organization_id, channel_id)
+            delete_channel(session, an_actor(organization_id), channel_id)
         elif gone == "foreign":
             organization_id = an_organization(session).id
         else:

@@ -25,7 +25,7 @@ from shared.posts import tags
 from shared.posts.schemas import TagWrite
 from shared.webhooks import manage
 from shared.webhooks.schemas import WebhookIn
-from tests.builders import a_member, an_organization
+from tests.builders import a_member, an_actor, an_organization
 from tests.conftest import Configure
 
 AT_ONCE = 3
@@ -43,19 +43,21 @@ class Limit:
 
 def _customer(organization_id: OrganizationId, _user: UserId, number: int) -> None:
     with unit_of_work() as session:
-        customers.add_customer(session, organization_id, f"Customer {number}")
+        customers.add_customer(session, an_actor(organization_id), f"Customer {number}")
 
 
 def _tag(organization_id: OrganizationId, _user: UserId, number: int) -> None:
     with unit_of_work() as session:
-        tags.add_tag(session, organization_id, TagWrite(name=f"tag {number}", color="#000000"))
+        tags.add_tag(
+            session, an_actor(organization_id), TagWrite(name=f"tag {number}", color="#000000")
+        )
 
 
 def _key(organization_id: OrganizationId, user_id: UserId, number: int) -> None:
     with unit_of_work() as session:
         api_keys.make_api_key(
             session,
-            organization_id,
+            an_actor(organization_id),
             user_id,
             name=f"key {number}",
             scopes=("read",),
