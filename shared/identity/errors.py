@@ -205,3 +205,31 @@ class LoginProviderMisconfigured(Unavailable):
             "sign in, or ask this server's operator."
         )
         self.reason = reason
+
+
+class WrongCode(InvalidInput):
+    """The code of an authenticator app is wrong or was used, or the recovery code is."""
+
+    def __init__(self) -> None:
+        words = "The code is wrong or was already used. Wait for the next one, or check the clock of the device."
+        super().__init__(words, problems=[FieldProblem("code", "wrong_code", words)])
+
+
+class NoSuchFactor(NotFound):
+    """The person has no such second factor, or it was not confirmed in time."""
+
+    code = "no_such_factor"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such second factor. Add it again.")
+
+
+class TooManyFactors(Conflict):
+    """The person has as many second factors as there may be."""
+
+    code = "too_many_factors"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have {most} second factors, the most there may be. Remove one first."
+        )

@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared.core.crypto import Purpose
 from shared.core.ids import (
     ConnectionId,
     DeviceId,
@@ -18,7 +19,7 @@ from shared.core.ids import (
     new_id,
 )
 from shared.db.base import Base, SoftDelete, Timestamps
-from shared.db.types import text_enum
+from shared.db.types import Sealed, text_enum
 
 # 244 random bits: PostgreSQL makes version 4 UUIDs by its cryptographic generator (pg_strong_random). Written as PostgreSQL
 # writes it back, parentheses included: the test of migrations compares the text.
@@ -190,7 +191,10 @@ SECOND_FACTORS = frozenset({Method.TOTP, Method.PASSKEY, Method.RECOVERY_CODE})
 
 
 class Factor(Timestamps, Base):
-    """A second factor of a user. It counts from `confirmed_at` on, when the user has proven that it works."""
+    """A second factor of a user. It counts from `confirmed_at` on, when the user has proven that it works.
+
+    `secret` is that of an authenticator app; `last_step` is the last of its steps that was used, so that a code works once.
+    """
 
     __tablename__ = "factors"
     __table_args__ = (Index("ix_factors_user_id", "user_id"),)
@@ -199,8 +203,22 @@ class Factor(Timestamps, Base):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     kind: Mapped[FactorKind] = mapped_column(text_enum(FactorKind))
     name: Mapped[str]
+    secret: Mapped[bytes | None] = mapped_column(Sealed(Purpose.FACTOR))
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
     confirmed_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """A code that proves a second factor once. Only its SHA-256 hash is stored."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index("ix_recovery_codes_user_id", "user_id"),)
+
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    used_at: Mapped[datetime | None]
 
 
 class Session(Timestamps, Base):

@@ -14,6 +14,7 @@ from tests.database.test_statements import ALL, ROOT, modules
 OTHER_SQL: Mapping[str, str] = {
     "shared/db/migrate.py": "what surrounds a migration, on a connection of its own: locks and settings, no rows",
     "shared/db/partitions.py": "DDL with the names of partitions, on a migration's connection",
+    "shared/db/reseal.py": "every sealed column that the models have, on a migration's connection",
     "shared/db/roles.py": "DDL with the names of roles, for which PostgreSQL takes no parameters",
     "shared/db/session.py": "sends the text of a statement that runs alone",
     "shared/db/statement.py": "sends the text of a statement",
