@@ -5,7 +5,8 @@ A row of the policy that lets somebody else in than before fails here: change bo
 
 import pytest
 
-from shared.access.policy import POLICY, Who, reaches
+from shared.access.policy import POLICY, Limit, Who, reaches
+from shared.core.config import Feature
 from shared.organizations.models import Role
 
 LEAST = {
@@ -278,10 +279,119 @@ READING_GETS_THAT_WRITE = """
 """GETs that begin or change something."""
 WRITES_THAT_READ = """
     POST /oauth/userinfo
+"""
+"""Other methods that only read."""
+TOOLS = """
     POST /mcp
     POST /mcp/{api_key}
 """
-"""Other methods that a read-only key may use; the tools of `/mcp` each decide for themselves."""
+"""Routes that write and that a read-only key may use: the tools of `/mcp` each decide for themselves."""
+BY_COOKIE = """
+    POST /auth/register
+    POST /auth/activate
+    POST /auth/login
+    POST /auth/renew
+    POST /auth/forgot-return
+    POST /user/logout
+    POST /app/integrations/social/{provider}
+"""
+"""Public routes that use or set our cookies, so that other sites may not send them."""
+RETURNS = """
+    GET /app/integrations/social/{provider}
+"""
+"""Pages to which a platform sends browsers back."""
+PERSONAL = """
+    GET /user/organizations
+    POST /user/change-org
+    GET /user/sessions
+    DELETE /user/sessions/{session_id}
+"""
+"""What ignores the organization and the impersonation that a request names."""
+PROFILES = """
+    GET /user/self
+    GET /user/personal
+    GET /oauth/userinfo
+    POST /oauth/userinfo
+"""
+"""What is answered from the statement that identifies the caller."""
+SWITCHED_OFF_BY = {
+    Feature.REFERENCE: """
+        GET /openapi.json
+        GET /docs
+        GET /docs/{file}
+    """,
+    Feature.IMPERSONATION: """
+        GET /user/impersonate
+        POST /user/impersonate
+    """,
+    Feature.API_KEYS: """
+        GET /user/api-key
+        POST /user/api-key
+        PUT /user/api-key/{key_id}
+        POST /user/api-key/{key_id}/rotate
+        DELETE /user/api-key/{key_id}
+    """,
+    Feature.WEBHOOKS: """
+        GET /webhooks
+        POST /webhooks
+        PUT /webhooks
+        POST /webhooks/send
+        GET /webhooks/{webhook_id}
+        PUT /webhooks/{webhook_id}
+        DELETE /webhooks/{webhook_id}
+        POST /webhooks/{webhook_id}/rotate
+        POST /webhooks/{webhook_id}/test
+        GET /webhooks/{webhook_id}/deliveries
+        POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
+    """,
+    Feature.APPS: """
+        GET /oauth/authorize
+        GET /oauth/authorize/{issuer}
+        POST /oauth/authorize
+        POST /oauth/token
+        POST /oauth/revoke
+        POST /oauth/register
+        GET /oauth/userinfo
+        POST /oauth/userinfo
+        GET /oauth/app
+        POST /oauth/app
+        PUT /oauth/app
+        DELETE /oauth/app
+        POST /oauth/app/rotate
+        GET /oauth/grants
+        DELETE /oauth/grants/{grant_id}
+        POST /device/code
+        POST /device/token
+        GET /device
+        POST /device/approve
+        GET /.well-known/oauth-protected-resource
+        GET /.well-known/oauth-protected-resource/{name}
+        GET /.well-known/oauth-authorization-server
+        GET /.well-known/oauth-authorization-server/{name}
+    """,
+}
+"""What an operator switches off with each feature."""
+PLAN_LIMITS = {
+    Limit.CHANNELS: """
+        GET /integrations/social/{provider}
+        POST /integrations/social/{provider}/connect
+        POST /integrations/social-connect/{provider}
+        POST /integrations/enable
+        GET /public/v1/social/{provider}
+    """,
+    Limit.POSTS_PER_MONTH: """
+        POST /posts
+        POST /posts/{post_id}/duplicate
+        POST /public/v1/posts
+    """,
+    Limit.TEAM_MEMBERS: """
+        GET /settings/team
+    """,
+    Limit.WEBHOOKS: """
+        POST /webhooks
+    """,
+}
+"""The allowance of a plan that each route declares."""
 UNLIMITED = """
     GET /
     GET /health
@@ -320,11 +430,29 @@ def test_each_role_reaches_what_is_below_it_and_nothing_above(role: Role) -> Non
     [
         (PERSONS_ALONE, "person"),
         (PROGRAMS_ALONE, "program"),
+        (TOOLS, "judges_itself"),
+        (BY_COOKIE, "by_cookie"),
+        (RETURNS, "returns"),
+        (PERSONAL, "personal"),
+        (PROFILES, "reads_profile"),
     ],
 )
-def test_kinds_of_credentials(table: str, column: str) -> None:
-    """Finding 8.16: which routes take a session, and which a key."""
+def test_kinds_of_routes(table: str, column: str) -> None:
+    """Finding 8.16: which routes take a session, and which a key; what other sites may send; what a request may name."""
     assert {key for key, rule in POLICY.items() if getattr(rule, column)} == lines(table)
+
+
+@pytest.mark.parametrize("feature", [*Feature, None])
+def test_each_feature_switches_off_its_routes(feature: Feature | None) -> None:
+    """A route that forgets its feature stays open after the operator has switched the feature off."""
+    named = set().union(*(lines(table) for table in SWITCHED_OFF_BY.values()))
+    routes = lines(SWITCHED_OFF_BY.get(feature, "")) if feature else set(POLICY) - named
+    assert {key for key, rule in POLICY.items() if rule.feature is feature} == routes
+
+
+@pytest.mark.parametrize("limit", list(Limit))
+def test_each_plan_limit_is_declared_by_its_routes(limit: Limit) -> None:
+    assert {key for key, rule in POLICY.items() if rule.limit is limit} == lines(PLAN_LIMITS[limit])
 
 
 def test_consent_covers_what_its_page_says() -> None:
@@ -338,9 +466,9 @@ def test_consent_covers_what_its_page_says() -> None:
 def test_reading_scope_reaches_what_reads() -> None:
     """Finding 2.11: scope by route. A key or grant for reading gets into these and no others."""
     for key, rule in POLICY.items():
-        reads = key.startswith("GET ") and key not in lines(READING_GETS_THAT_WRITE)
-        may = reads or key in lines(WRITES_THAT_READ)
-        assert may is (not rule.writes or rule.judges_itself), key
+        gets = key.startswith("GET ") and key not in lines(READING_GETS_THAT_WRITE)
+        reads = gets or key in lines(WRITES_THAT_READ)
+        assert reads is not rule.writes, key
 
 
 def test_every_route_is_limited_or_says_why_not() -> None:
