@@ -28,6 +28,7 @@ from shared.publishing import (
     stuck,
     sweep_queries,
 )
+from shared.publishing.claim_queries import PartRow
 from shared.publishing.models import Attempt, AttemptState, Staging, StagingState
 from tests.builders import a_channel, a_post, an_organization
 
@@ -284,6 +285,24 @@ WRITES = [
             changes={"attempt": OF_AN_END, "root": OF_A_FAILURE},
             unless=(*HELD, ("root: state = 'queued'", "attempt")),
             found=1,
+        )
+        for statement in (record_queries.RECORD_FAILED, record_queries.RECORD_UNCONFIRMED)
+    ),
+    *(
+        Case(
+            statement,
+            an_end,
+            given=(
+                *RUNNING,
+                "root: due_at = now()",
+                "attempt: doubt_since = now() - interval '1 hour', evidence = '{\"first\": 1}'",
+            ),
+            changes={
+                "attempt": OF_AN_END.removesuffix(" evidence"),
+                "root": OF_A_FAILURE,
+            },
+            found=1,
+            name=f"{statement.name} keeps the evidence of a doubt",
         )
         for statement in (record_queries.RECORD_FAILED, record_queries.RECORD_UNCONFIRMED)
     ),
@@ -758,6 +777,24 @@ READS = [
         alone=True,
     ),
     Case(
+        stage_queries.STAGINGS_ARE_CROWDED,
+        lambda part: {"part_id": str(part.root.id), "organization_id": new_id(), "most": 1},
+        found=0,
+        alone=True,
+        name="stagings_are_crowded by another organization",
+    ),
+    Case(
+        stage_queries.STAGINGS_ARE_CROWDED,
+        lambda part: {
+            "part_id": str(part.root.id),
+            "organization_id": part.root.organization_id,
+            "most": 2,
+        },
+        found=0,
+        alone=True,
+        name="stagings_are_crowded below the limit",
+    ),
+    Case(
         stage_queries.REPLIES_WITH_MEDIA,
         lambda part: {"root_id": part.root.id, "revision": 3},
         given=(f"root: media = {PICTURE}", f"reply: state = 'queued', media = {PICTURE}"),
@@ -958,3 +995,122 @@ def test_it_does_not_count_what_misses_one(session: Session, case: Case, spoil: 
     change(session, thread, spoil)
     (row,) = case.statement.all(session, **case.params(thread))
     assert row.total == 0
+
+
+class TestWhatIsRead:
+    """A part as every decision about it sees it: what belongs to another part, generation or platform does not count."""
+
+    GIVEN = (
+        "root: state = 'published', published_at = now() - interval '10 minutes', release_id = 'root',"
+        " publish_at = now() - interval '1 hour'",
+        "reply: state = 'queued', publish_at = now() - interval '1 hour', due_at = now(), delay_seconds = 60",
+    )
+
+    def read(self, session: Session, *changes: str) -> PartRow:
+        thread = a_thread(session, a_channel_of_ours(session), (*self.GIVEN, *changes))
+        return sweep_queries.LOST_PARTS.one(session, ids=[thread.reply.id])
+
+    def test_a_reply_is_late_by_its_delay_after_the_part_before_it(self, session: Session) -> None:
+        assert self.read(session).late_seconds == 9 * 60
+
+    def test_a_reply_is_not_late_before_the_time_of_the_thread(self, session: Session) -> None:
+        later = "reply: publish_at = now() - interval '1 minute'"
+        assert self.read(session, later).late_seconds == 60
+
+    def test_the_part_before_it_is_the_one_that_is_not_deleted(self, session: Session) -> None:
+        row = self.read(session)
+        assert (row.predecessor_state, row.parent_release_id) == ("published", "root")
+        gone = self.read(session, "root: deleted_at = now()")
+        assert (gone.predecessor_state, gone.parent_release_id) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("provider", "until", "paused"),
+        [
+            ("mastodon", "now() + interval '1 minute'", 60),
+            ("mastodon", "now()", None),
+            ("x", "now() + interval '1 minute'", None),
+        ],
+    )
+    def test_a_pause_is_of_its_platform_and_ends(
+        self, session: Session, provider: str, until: str, paused: int | None
+    ) -> None:
+        session.execute(
+            text(
+                f"insert into provider_pauses (provider, until, reason) values (:on, {until}, '')"
+            ),
+            {"on": provider},
+        )
+        assert self.read(session).paused_seconds == paused
+
+    @pytest.mark.parametrize(
+        ("staging", "state"),
+        [
+            ("staging: state = 'ready'", "ready"),
+            ("staging: state = 'ready', revision = 4", None),
+            ("staging: state = 'ready', generation = 1", None),
+        ],
+    )
+    def test_a_staging_is_of_this_revision_and_generation(
+        self, session: Session, staging: str, state: str | None
+    ) -> None:
+        thread = a_thread(session, channel := a_channel_of_ours(session), (staging,))
+        a_thread(session, channel, ("staging: state = 'failed'",))
+        row = sweep_queries.LOST_PARTS.one(session, ids=[thread.root.id])
+        assert row.staging_state == state
+
+    @pytest.mark.parametrize(
+        ("columns", "number"),
+        [
+            ("counts = true", 2),
+            ("counts = false", 1),
+            ("revision = 2", 1),
+            ("generation = 1", 1),
+        ],
+    )
+    def test_tries_of_this_revision_and_generation_count(
+        self, session: Session, columns: str, number: int
+    ) -> None:
+        ended = f"attempt: state = 'refused', finished_at = now(), {columns}"
+        thread = a_thread(session, channel := a_channel_of_ours(session), (*QUEUED, ended))
+        a_thread(session, channel, (*QUEUED, "attempt: state = 'refused', finished_at = now()"))
+        assert claim_queries.CLAIM.one(session, **claim(thread)).number == number
+
+
+@pytest.mark.parametrize(
+    ("name", "earlier"),
+    [
+        ("take_unarmed", "root: due_at = now() + interval '59 minutes'"),
+        (
+            "take_unsent at now() + interval '3 minutes'",
+            "root: due_at = now() + interval '2 minutes'",
+        ),
+        (
+            "take_overdue with due_at = now() - interval '20 seconds', next_check_at = null",
+            "root: due_at = now() - interval '21 seconds'",
+        ),
+        ("take_lost of one that is running", "attempt: lease_until = now() - interval '1 second'"),
+        ("take_waiting", "attempt: lease_until = now() - interval '1 second'"),
+        (
+            "take_stagings of one that is running",
+            "staging: lease_until = now() - interval '1 second'",
+        ),
+        ("take_stuck of a root", "root: publish_at = now() - interval '61 seconds'"),
+        ("take_limited", "root: publish_at = now() - interval '301 seconds'"),
+        ("take_crowded", "root: publish_at = now() - interval '301 seconds'"),
+    ],
+)
+def test_a_page_holds_what_has_waited_longest(session: Session, name: str, earlier: str) -> None:
+    """Without the order, what a full page leaves out may never be taken; with one row more, a page is no limit."""
+    (case,) = (one for one in SWEEPS if str(one) == name)
+    channel = a_channel_of_ours(session)
+    a_thread(session, channel, case.given)
+    first = a_thread(session, channel, case.given)
+    change(session, first, earlier)
+    a_thread(session, channel, case.given)
+    before = rows_of(session)
+    case.statement.all(session, **{**case.params(first), "page_size": 1})
+    after = rows_of(session)
+    ours = {getattr(first, part).id for part in TABLES}
+    changed = {key[1] for key, row in before.items() if after[key] != row}
+    assert changed
+    assert changed <= ours
