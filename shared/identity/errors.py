@@ -1,5 +1,7 @@
 """The refusals of accounts and sessions."""
 
+from collections.abc import Sequence
+
 from shared.core.errors import (
     Conflict,
     FieldProblem,
@@ -233,3 +235,55 @@ class TooManyFactors(Conflict):
         super().__init__(
             f"You have {most} second factors, the most there may be. Remove one first."
         )
+
+
+class LoginCodeRefused(InvalidInput):
+    """The code of a login is not the JSON that it must be; `names` are the fields it needs."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        words = (
+            f"The code is not JSON with {' and '.join(names)}, plain or in base64. Sign in again."
+        )
+        super().__init__(words, problems=[FieldProblem("code", "code_refused", words)])
+
+
+class WalletAddressRefused(InvalidInput):
+    """The address of a wallet is of no chain that we know."""
+
+    def __init__(self) -> None:
+        words = (
+            "This is not the address of an Ethereum or Solana wallet. Connect your wallet again."
+        )
+        super().__init__(
+            words, problems=[FieldProblem("publicKey", "wallet_address_refused", words)]
+        )
+
+
+class WalletAnswerRefused(InvalidInput):
+    """The text that a wallet signed, or its signature, is not of the form it must have."""
+
+    def __init__(self, part: str) -> None:
+        words = (
+            f"The {part} in your wallet's answer cannot be read. Sign in again, and sign the text "
+            "as Roost shows it."
+        )
+        super().__init__(words, problems=[FieldProblem("code", "wallet_answer_refused", words)])
+
+
+class WalletChainRefused(InvalidInput):
+    """The text was signed for another chain."""
+
+    def __init__(self, chain: str) -> None:
+        words = f"Your wallet signed for another chain. Switch it to {chain}, then sign in again."
+        super().__init__(words, problems=[FieldProblem("code", "wallet_chain_refused", words)])
+
+
+class ContractWalletRefused(InvalidInput):
+    """The signature is that of a contract (EIP-1271), which only a node of its chain could check."""
+
+    def __init__(self) -> None:
+        words = (
+            "Wallets that are contracts (EIP-1271) cannot be used to sign in. Use a wallet with its "
+            "own key, or choose another way to sign in."
+        )
+        super().__init__(words, problems=[FieldProblem("code", "contract_wallet_refused", words)])

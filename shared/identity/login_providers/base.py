@@ -19,6 +19,9 @@ A login is identified by `(provider, issuer, subject)`. The address is only a cl
 login, and it counts only if `email_verified`.
 """
 
+import base64
+import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +30,7 @@ from typing import Any, Protocol
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.log import log
-from shared.identity.errors import LoginNotProven, LoginTooOld
+from shared.identity.errors import LoginCodeRefused, LoginNotProven, LoginTooOld
 from shared.identity.models import LoginProvider
 
 ANSWER_LIFE = timedelta(minutes=10)
@@ -35,6 +38,7 @@ ANSWER_LIFE = timedelta(minutes=10)
 LEEWAY = timedelta(seconds=60)
 """The accepted difference between our clock and a provider's or wallet's."""
 _BEGUN_AT = "begun_at"
+_MAX_CODE_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +142,27 @@ def not_proven(login: ExternalLogin, reason: str, **details: Any) -> LoginNotPro
     extra = {"provider": login.provider.value, "reason": reason, **details}
     log.warning("login.not_proven", extra=extra)
     return LoginNotProven(login.name, reason)
+
+
+def read_code(code: str, *names: str) -> tuple[str, ...]:
+    """Read texts from an answer's code: JSON, plain or in base64.
+
+    Raises:
+        LoginCodeRefused: it is not such JSON, or one of the texts is missing.
+    """
+    found = _json_object(code[: _MAX_CODE_CHARACTERS + 1])
+    values = tuple(found.get(name) for name in names)
+    if len(code) > _MAX_CODE_CHARACTERS or not all(
+        isinstance(value, str) and value for value in values
+    ):
+        raise LoginCodeRefused(names)
+    return tuple(str(value) for value in values)
+
+
+def _json_object(code: str) -> dict[str, Any]:
+    try:
+        text = code if code.lstrip().startswith("{") else base64.b64decode(code, validate=True)
+        value = json.loads(text)
+    except (ValueError, binascii.Error, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -18,12 +18,20 @@ KEY_NAMES = (
     "GITHUB_CLIENT_SECRET",
     "GOOGLE_CLIENT_ID",
     "GOOGLE_CLIENT_SECRET",
+    "NEYNAR_CLIENT_ID",
+    "NEYNAR_SECRET_KEY",
     "OAUTH_CLIENT_SECRET",
     "YOUTUBE_CLIENT_ID",
     "YOUTUBE_CLIENT_SECRET",
 )
 """The keys of the providers' secret that are read here."""
-_IN_ORDER = (LoginProvider.GENERIC, LoginProvider.GOOGLE, LoginProvider.GITHUB)
+_IN_ORDER = (
+    LoginProvider.GENERIC,
+    LoginProvider.GOOGLE,
+    LoginProvider.GITHUB,
+    LoginProvider.FARCASTER,
+    LoginProvider.WALLET,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,12 @@ def _login(provider: LoginProvider, keys: Mapping[str, str]) -> ExternalLogin | 
         return _google(keys)
     if provider is LoginProvider.GITHUB:
         return _github(keys)
+    if provider is LoginProvider.FARCASTER:
+        return _farcaster(keys)
+    if provider is LoginProvider.WALLET:
+        from shared.identity.login_providers.wallet import WalletLogin
+
+        return WalletLogin()  # needs no keys, so it is always offered
     return None
 
 
@@ -110,6 +124,15 @@ def _github(keys: Mapping[str, str]) -> ExternalLogin | None:
     from shared.identity.login_providers.github import GitHubLogin
 
     return GitHubLogin(*pair)
+
+
+def _farcaster(keys: Mapping[str, str]) -> ExternalLogin | None:
+    client_id, api_key = keys.get("NEYNAR_CLIENT_ID", ""), keys.get("NEYNAR_SECRET_KEY", "")
+    if not (client_id and api_key):
+        return None
+    from shared.identity.login_providers.farcaster import FarcasterLogin
+
+    return FarcasterLogin(client_id, api_key)
 
 
 def _pair(keys: Mapping[str, str], prefix: str) -> tuple[str, str] | None:

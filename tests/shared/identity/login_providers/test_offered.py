@@ -1,5 +1,6 @@
 """Which logins a server offers, with which keys, and what a function imports for them."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ from shared.core.config import Settings, SettingsRefused, settings
 from shared.identity.errors import LoginProviderNotOffered
 from shared.identity.login_providers import offered
 from shared.identity.login_providers.base import Start, callback_url
+from shared.identity.login_providers.farcaster import FarcasterLogin
 from shared.identity.login_providers.github import GitHubLogin
 from shared.identity.login_providers.offered import Offered, external_login, list_offered
 from shared.identity.login_providers.openid import OpenIdLogin
+from shared.identity.login_providers.wallet import WalletLogin
 from shared.identity.models import LoginProvider
 from tests.conftest import Configure
 from tests.fakes.openid_provider import CLIENT_ID, CLIENT_SECRET, ISSUER, OpenIdProvider
@@ -27,6 +30,7 @@ GENERIC = {
     "OAUTH_DISPLAY_NAME": "Example ID",
     "OAUTH_LOGO_URL": "https://id.example/logo.svg",
 }
+WALLET = Offered(LoginProvider.WALLET, "your wallet")
 Keys = Callable[..., None]
 
 
@@ -52,35 +56,59 @@ def google() -> Iterator[OpenIdProvider]:
 
 
 class TestListOffered:
-    def test_nothing_is_offered_that_is_not_set_up(self, keys: Keys) -> None:
-        assert list_offered() == []
+    def test_only_what_needs_no_keys_is_offered_without_keys(self, keys: Keys) -> None:
+        assert list_offered() == [WALLET]
 
     def test_what_is_set_up_is_offered_in_order(self, keys: Keys, configure: Configure) -> None:
         configure(**GENERIC)
         keys(
             GITHUB_CLIENT_ID="a", GITHUB_CLIENT_SECRET="b", GOOGLE_CLIENT_ID="c",
-            GOOGLE_CLIENT_SECRET="d",
+            GOOGLE_CLIENT_SECRET="d", NEYNAR_CLIENT_ID="e", NEYNAR_SECRET_KEY="f",
         )  # fmt: skip
         assert list_offered() == [
             Offered(LoginProvider.GENERIC, "Example ID", "https://id.example/logo.svg"),
             Offered(LoginProvider.GOOGLE, "Google"),
             Offered(LoginProvider.GITHUB, "GitHub"),
+            Offered(LoginProvider.FARCASTER, "Farcaster"),
+            WALLET,
         ]
 
     @pytest.mark.parametrize("prefix", ["GITHUB", "GOOGLE", "YOUTUBE"])
     @pytest.mark.parametrize("part", ["CLIENT_ID", "CLIENT_SECRET"])
     def test_half_a_pair_is_not_set_up(self, keys: Keys, prefix: str, part: str) -> None:
         keys(**{f"{prefix}_{part}": "half"})
-        assert list_offered() == []
+        assert list_offered() == [WALLET]
+
+    @pytest.mark.parametrize("name", ["NEYNAR_CLIENT_ID", "NEYNAR_SECRET_KEY"])
+    def test_half_of_neynars_keys_is_not_set_up(self, keys: Keys, name: str) -> None:
+        keys(**{name: "half"})
+        assert list_offered() == [WALLET]
 
 
 class TestExternalLogin:
-    @pytest.mark.parametrize("provider", LoginProvider)
+    @pytest.mark.parametrize(
+        "provider", [one for one in LoginProvider if one is not LoginProvider.WALLET]
+    )
     def test_login_that_is_not_set_up_is_not_offered(
         self, keys: Keys, provider: LoginProvider
     ) -> None:
         with pytest.raises(LoginProviderNotOffered, match=provider.name):
             external_login(provider)
+
+    def test_wallet_needs_no_keys(self, keys: Keys) -> None:
+        assert external_login(LoginProvider.WALLET) == WalletLogin()
+
+    def test_farcaster_has_neynars_keys(self, keys: Keys) -> None:
+        keys(NEYNAR_CLIENT_ID="id", NEYNAR_SECRET_KEY="key")
+        assert external_login(LoginProvider.FARCASTER) == FarcasterLogin("id", "key")
+
+    def test_every_key_is_listed_for_operators(self, keys: Keys) -> None:
+        """`make run` refuses keys with other names."""
+        text = Path(offered.__file__).read_text()
+        asked = set(re.findall(r'keys\.get\("(\w+)"', text))
+        pairs = re.findall(r'_pair\(keys, "(\w+)"\)', text)
+        asked |= {f"{one}_CLIENT_{part}" for one in pairs for part in ("ID", "SECRET")}
+        assert asked == set(offered.KEY_NAMES)
 
     def test_github_has_its_own_keys(self, keys: Keys) -> None:
         keys(GITHUB_CLIENT_ID="id", GITHUB_CLIENT_SECRET="secret")
