@@ -330,6 +330,12 @@ class LocalAws:
         """Store `values` as the secret's text, a JSON object."""
         self._secrets.put_secret_value(name, json.dumps(dict(values)), "", "", ["AWSCURRENT"])
 
+    def add_to_secret(self, name: str, values: Mapping[str, str]) -> None:
+        """Add values to the secret's JSON object under the names that it lacks."""
+        held = json.loads(self._secrets.get_secret_value(name, "", "")["SecretString"])
+        if not values.keys() <= held.keys():
+            self.put_secret(name, {**values, **held})
+
     @property
     def has_ended(self) -> bool:
         """True if it started and has stopped answering."""

@@ -14,6 +14,8 @@ from shared.core.config import Settings
 
 MAIL_DOMAIN = "roost.localhost"
 ACCESS_KEY = "local"
+OPENID_CLIENT_ID, OPENID_NAME = "roost-local", "Mock OpenID"
+OPENID_SECRET = {"OAUTH_CLIENT_SECRET": "local"}  # it accepts any, but not none
 
 # Derived from the addresses, or deciding what is allowed: `STAGE=prod` in a shell must not reach a laptop's functions.
 _NOT_FROM_THE_SHELL = {"AWS_REGION", "PUBLIC_URL", "STAGE"}
@@ -29,6 +31,7 @@ class Addresses:
     sandbox: str
     objects: str
     aws: str
+    openid: str
 
     @property
     def media(self) -> str:
@@ -55,6 +58,13 @@ def function_environment(
             f"{' and '.join(named)} cannot be used here: make run keeps files in its own storage, below ROOST_HOME. "
             "Unset it and start again."
         )
+    # Sign-in at the OpenID provider beside the sandbox, unless the shell names another one.
+    offered = {
+        "GENERIC_OAUTH": "true",
+        "OAUTH_URL": addresses.openid,
+        "OAUTH_CLIENT_ID": OPENID_CLIENT_ID,
+        "OAUTH_DISPLAY_NAME": OPENID_NAME,
+    }
     replaced = {
         # The database is embedded or has an address with a password, instead of IAM.
         "DATABASE_URL": database_url,
@@ -73,7 +83,7 @@ def function_environment(
         "MASTODON_URL": addresses.sandbox,
         "ALLOW_LOOPBACK_ADDRESSES": "true",
     }
-    return {**replaced, **_from_the_shell(replaced)}
+    return {**offered, **replaced, **_from_the_shell(replaced)}
 
 
 def own_addresses(environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from local.clock_requests import WithClock
 from local.database import check_database, why
 from local.environment import (
     ACCESS_KEY,
+    OPENID_SECRET,
     Addresses,
     function_environment,
     own_addresses,
@@ -33,6 +34,7 @@ from local.home import CannotStart, Home
 from local.intrinsics import TemplateRefused
 from local.keep import PartEnded, keep_aws, keep_database, watch_disk
 from local.mailbox import Mailbox
+from local.on_demand import OnDemand
 from local.postgres import EmbeddedPostgres
 from local.provider_keys import KEYS_FILE, read_keys
 from local.queues import QueueFeed
@@ -65,6 +67,7 @@ class Listeners:
     api: socket.socket
     sandbox: socket.socket
     objects: socket.socket
+    openid: socket.socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,15 @@ async def _run(home: Home, listeners: Listeners, starter: Starter, stop: asyncio
         parts = await _bring_up(home, listeners, starter, stack, stop)
         servers = _servers(home, parts, listeners, stack, stop)
         await stack.enter_async_context(_background(servers, stop, patience_seconds=3))
-        await stack.enter_async_context(_background(_consumers(parts), stop, patience_seconds=0))
+        openid = OnDemand(
+            "local.openid_provider",
+            ["--clock", str(home.path / "clock")],
+            listener=listeners.openid,
+            log=home.path / "logs" / "openid_provider.log",
+        )
+        await stack.enter_async_context(
+            _background([*_consumers(parts), openid.run()], stop, patience_seconds=0)
+        )
         await stack.enter_async_context(
             _background(_keepers(home, parts), stop, patience_seconds=0)
         )
@@ -145,13 +156,18 @@ async def _bring_up(
     aws = LocalAws(home.path, mailbox)
     stack.callback(aws.close)
     addresses = Addresses(
-        _url(listeners.api), _url(listeners.sandbox), _url(listeners.objects), aws.endpoint
+        _url(listeners.api),
+        _url(listeners.sandbox),
+        _url(listeners.objects),
+        aws.endpoint,
+        _url(listeners.openid),
     )
     try:
         system = _read(home, addresses, database_url)
         aws.create(system)
         if (keys := read_keys(home.path / KEYS_FILE)) is not None:
             aws.put_secret(_providers_secret(system), keys)
+        aws.add_to_secret(_providers_secret(system), OPENID_SECRET)
     except TemplateRefused as refused:
         raise CannotStart(f"template.yaml: {refused}") from refused
     pools = _pools(system, starter, LogBook(home.path / "logs"))
@@ -370,6 +386,7 @@ def _details(
         "url": addresses.api,
         "docsUrl": f"{addresses.api}/docs",
         "sandboxUrl": addresses.sandbox,
+        "openidUrl": addresses.openid,
         "mailUrl": f"{addresses.api}{MAIL_PAGE}",
         "clock": {
             "url": f"{addresses.sandbox}{CLOCK_PATH}",
@@ -389,6 +406,7 @@ def _greeting(home: Home, addresses: Addresses, demo: Demo, *, seconds: float) -
         ("API", addresses.api),
         ("Reference", f"{addresses.api}/docs"),
         ("Sandbox network", addresses.sandbox),
+        ("OpenID provider", addresses.openid),
         ("Emails", f"{addresses.api}{MAIL_PAGE}"),
         ("Demo login", f"{demo.email} / {demo.password}"),
         ("Data, logs", str(home.path)),

@@ -1,7 +1,7 @@
 """The command `make run`: the whole system on this machine, until Ctrl-C.
 
-The API uses PORT (3000). The sandbox and the object storage use the next two ports unless SANDBOX_PORT and OBJECTS_PORT
-are set. With PORT=0 the system chooses free ports, and the next run on the same ROOST_HOME (.roost) reuses them.
+The API uses PORT (3000). The sandbox, the object storage and the OpenID provider use the next three ports unless SANDBOX_PORT,
+OBJECTS_PORT and OPENID_PORT are set. With PORT=0 the system chooses free ports, and the next run on the same ROOST_HOME (.roost) reuses them.
 """
 
 import argparse
@@ -27,6 +27,7 @@ _PORTS = {
     "the API": ("PORT", 0),
     "the sandbox": ("SANDBOX_PORT", 1),
     "the object storage": ("OBJECTS_PORT", 2),
+    "the OpenID provider": ("OPENID_PORT", 3),
 }
 
 

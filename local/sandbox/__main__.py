@@ -34,7 +34,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.sandbox", description=__doc__)
     parser.add_argument("--home", type=Path, default=Path(".roost"), help="folder for its state")
-    parser.add_argument("--port", type=int, default=3003, help="0: any free one")
+    parser.add_argument("--port", type=int, default=3004, help="0: any free one")
     parser.add_argument("--public-url", help="its public address, if it differs")
     return parser.parse_args()
 

@@ -1,6 +1,7 @@
 """The refusals of accounts and sessions."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from shared.core.errors import (
     Conflict,
@@ -185,12 +186,21 @@ class LoginNotProven(Unauthenticated):
         self.reason = reason
 
 
+class Trouble(StrEnum):
+    """Why a provider could not be asked; completes a sentence that begins with its name."""
+
+    SILENT = "did not answer within 10 seconds"
+    UNREACHABLE = "cannot be reached"
+    BUSY = "is not available at the moment"
+    UNREADABLE = "sent a response that cannot be read"
+
+
 class LoginProviderUnavailable(Unavailable):
-    """The provider does not answer, or not in a way that can be read. `trouble` completes a sentence about it."""
+    """The provider does not answer, or not in a way that can be read."""
 
     code = "login_provider_unavailable"
 
-    def __init__(self, name: str, trouble: str) -> None:
+    def __init__(self, name: str, trouble: Trouble) -> None:
         super().__init__(
             f"{name} {trouble}. Try again in a few minutes, or choose another way to sign in."
         )

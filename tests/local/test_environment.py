@@ -5,7 +5,11 @@ from local.home import CannotStart
 from shared.core.config import Settings
 
 HERE = Addresses(
-    "http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4"
+    "http://127.0.0.1:1",
+    "http://127.0.0.1:2",
+    "http://127.0.0.1:3",
+    "http://127.0.0.1:4",
+    "http://127.0.0.1:5",
 )
 
 
@@ -25,6 +29,16 @@ class TestFunctionEnvironment:
             "http://127.0.0.1:3/_public",
         )
         assert made.allow_loopback_addresses
+        assert (made.generic_oauth, made.oauth_url) == (True, "http://127.0.0.1:5")
+        assert (made.oauth_client_id, made.oauth_display_name) == ("roost-local", "Mock OpenID")
+
+    def test_a_provider_of_the_shell_takes_the_place_of_the_one_beside_the_sandbox(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OAUTH_URL", "https://id.example")
+        monkeypatch.setenv("OAUTH_CLIENT_ID", "mine")
+        made = function_environment(HERE, database_url="", secret_key="s")
+        assert (made["OAUTH_URL"], made["OAUTH_CLIENT_ID"]) == ("https://id.example", "mine")
 
     def test_settings_of_the_shell_go_first_but_not_addresses_nor_the_stage(
         self, monkeypatch: pytest.MonkeyPatch

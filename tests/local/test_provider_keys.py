@@ -47,7 +47,11 @@ def test_functions_read_them_as_the_secret(tmp_path: Path) -> None:
     try:
         name = system.secrets[0].name
         aws.put_secret(name, {"X_API_KEY": "key"})
+        aws.add_to_secret(name, {"X_API_KEY": "other", "OAUTH_CLIENT_SECRET": "added"})
         answer = aws_client(aws, "secretsmanager").get_secret_value(SecretId=name)
     finally:
         aws.close()
-    assert json.loads(answer["SecretString"]) == {"X_API_KEY": "key"}
+    assert json.loads(answer["SecretString"]) == {
+        "X_API_KEY": "key",
+        "OAUTH_CLIENT_SECRET": "added",
+    }

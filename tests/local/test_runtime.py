@@ -70,6 +70,10 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
     start: Callable[[], RunningSystem],
 ) -> None:
     first = start()
+    openid = first.details["openidUrl"]
+    assert openid in first.said()
+    described = httpx.get(f"{openid}/.well-known/openid-configuration", timeout=60).json()
+    assert described["issuer"] == openid  # it has started now, and must not outlive the rest either
     with logged_in(first) as me:
         assert me.call("GET", "/user/self")["orgId"] == first.details["demo"]["organizationId"]
         channels = me.call("GET", "/integrations")["integrations"]

@@ -25,6 +25,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Protocol
 
 from shared.core import clock
@@ -39,6 +40,45 @@ LEEWAY = timedelta(seconds=60)
 """The accepted difference between our clock and a provider's or wallet's."""
 _BEGUN_AT = "begun_at"
 _MAX_CODE_CHARACTERS = 20_000
+
+
+class Doubt(StrEnum):
+    """The check of an answer that failed, for the log."""
+
+    # What came through the browser
+    ANSWER_ISSUER = "answer_issuer"
+    ANSWER_ERROR = "answer_error"
+    NO_CODE = "no_code"
+    # The token endpoint's answer
+    CODE = "code"
+    NO_ACCESS_TOKEN = "no_access_token"  # noqa: S105, a check
+    NO_ID_TOKEN = "no_id_token"  # noqa: S105, a check
+    # The ID token's signature
+    ALGORITHM = "algorithm"
+    KEY_ID = "key_id"
+    KEY = "key"
+    KEY_LENGTH = "key_length"
+    SIGNATURE = "signature"  # a wallet's too
+    # The ID token's claims
+    ISSUER = "issuer"
+    AUDIENCE = "audience"
+    AUTHORIZED_PARTY = "authorized_party"
+    NONCE = "nonce"  # a wallet's too
+    EXPIRY = "expiry"
+    ISSUED_AT = "issued_at"  # a wallet's too
+    NOT_BEFORE = "not_before"  # a wallet's too
+    SUBJECT = "subject"
+    # Who the provider's API says it is
+    USERINFO_SUBJECT = "userinfo_subject"
+    NO_ACCOUNT = "no_account"
+    SIGNER_ID = "signer_id"
+    UNKNOWN_SIGNER = "unknown_signer"
+    OTHER_SIGNER = "other_signer"
+    SIGNER_NOT_APPROVED = "signer_not_approved"
+    # The text that a wallet signed
+    DOMAIN = "domain"
+    SCHEME = "scheme"
+    URI = "uri"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +177,11 @@ def began_at(remembered: Mapping[str, str]) -> datetime:
     return moment
 
 
-def not_proven(login: ExternalLogin, reason: str, **details: Any) -> LoginNotProven:
+def not_proven(login: ExternalLogin, doubt: Doubt, **details: Any) -> LoginNotProven:
     """Log why an answer is refused, and return the refusal. The member only learns that it could not be verified."""
-    extra = {"provider": login.provider.value, "reason": reason, **details}
+    extra = {"provider": login.provider.value, "reason": doubt.value, **details}
     log.warning("login.not_proven", extra=extra)
-    return LoginNotProven(login.name, reason)
+    return LoginNotProven(login.name, doubt)
 
 
 def read_code(code: str, *names: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core import clock
-from shared.identity.login_providers.peer import Peer
+from shared.identity.login_providers.peer import Fault, Peer
 
 PATH = "/.well-known/openid-configuration"
 KEPT = timedelta(hours=1)
@@ -87,10 +87,11 @@ def _read(peer: Peer, issuer: str) -> Mapping[str, Any]:
         return known[1]
     response = peer.get(peer.check_address(f"{issuer.removesuffix('/')}{PATH}", "issuer"))
     if not response.is_success:
-        raise peer.misconfigured(f"{issuer} has no description: {response.status_code}")
+        raise peer.misconfigured(Fault.NO_DESCRIPTION, issuer=issuer, status=response.status_code)
     described = peer.read(response)
     if described.get("issuer") != issuer:
-        raise peer.misconfigured(f"{issuer} calls itself {str(described.get('issuer'))[:200]}")
+        named = str(described.get("issuer"))[:200]
+        raise peer.misconfigured(Fault.OTHER_ISSUER, issuer=issuer, named=named)
     needed = {name: described.get(name) for name in _NEEDED}
     _kept[issuer] = (clock.now(), needed)
     _kept.move_to_end(issuer)

@@ -15,10 +15,11 @@ from typing import Any
 
 import httpx
 
-from shared.identity.errors import LoginDenied
+from shared.identity.errors import LoginDenied, Trouble
 from shared.identity.login_providers.base import (
     Answer,
     Begun,
+    Doubt,
     Proven,
     Start,
     began_at,
@@ -26,12 +27,12 @@ from shared.identity.login_providers.base import (
     not_proven,
     read_code,
 )
-from shared.identity.login_providers.peer import Peer
+from shared.identity.login_providers.peer import Fault, Peer
 from shared.identity.models import LoginProvider
 
 API_URL = "https://api.neynar.com"
 ISSUER = "farcaster"
-"""What takes the place of an issuer: account numbers are Farcaster's, whoever reports them."""
+"""What takes the place of an issuer: account numbers are Farcaster's, not Neynar's."""
 APPROVED = "approved"
 _SIGNER_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _NONCE = re.compile("[A-Za-z0-9]{8,128}")
@@ -51,7 +52,7 @@ class FarcasterLogin:
         peer = Peer(self.provider, "Neynar")
         nonce = self._described(peer, "/v2/farcaster/login/nonce/").get("nonce")
         if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
-            raise peer.unavailable("sent a response that cannot be read")
+            raise peer.unavailable(Trouble.UNREADABLE, what="nonce")
         asked = {"client_id": self.client_id, "response_type": "code"}
         address = self._described(peer, "/v2/farcaster/login/authorize/", asked)
         page = peer.check_address(address.get("authorization_url"), "authorization_url")
@@ -66,19 +67,19 @@ class FarcasterLogin:
             raise LoginDenied(self.name)
         (signer_id,) = read_code(answer.code, "signer_uuid")
         if not _SIGNER_ID.fullmatch(signer_id):
-            raise not_proven(self, "signer id")
+            raise not_proven(self, Doubt.SIGNER_ID)
         peer = Peer(self.provider, "Neynar")
         response = self._ask(peer, "/v2/farcaster/signer/", {"signer_uuid": signer_id})
         if not response.is_success:  # there is no such signer, or it is another application's
-            raise not_proven(self, "unknown signer", status=response.status_code)
+            raise not_proven(self, Doubt.UNKNOWN_SIGNER, status=response.status_code)
         signer = peer.read(response)
         if signer.get("signer_uuid") != signer_id:
-            raise not_proven(self, "another signer")
+            raise not_proven(self, Doubt.OTHER_SIGNER)
         if signer.get("status") != APPROVED:
-            raise not_proven(self, "signer is not approved")
+            raise not_proven(self, Doubt.SIGNER_NOT_APPROVED)
         number = signer.get("fid")
         if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
-            raise not_proven(self, "no account number")
+            raise not_proven(self, Doubt.NO_ACCOUNT)
         return Proven(
             provider=self.provider, issuer=ISSUER, subject=str(number), name=f"Farcaster {number}"
         )
@@ -89,7 +90,7 @@ class FarcasterLogin:
         """Return an answer that only depends on our keys."""
         response = self._ask(peer, path, query or {})
         if not response.is_success:
-            raise peer.misconfigured(f"{path} answers {response.status_code}")
+            raise peer.misconfigured(Fault.CLIENT_REFUSED, status=response.status_code)
         return peer.read(response)
 
     def _ask(self, peer: Peer, path: str, query: Mapping[str, str]) -> httpx.Response:
@@ -97,5 +98,5 @@ class FarcasterLogin:
             str(httpx.URL(f"{API_URL}{path}", params=dict(query))), {"x-api-key": self.api_key}
         )
         if response.status_code == 401:
-            raise peer.misconfigured("Neynar refuses the API key")
+            raise peer.misconfigured(Fault.API_KEY_REFUSED)
         return response

@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 
 from shared.core.cleaning import clean_name
+from shared.identity.errors import Trouble
 from shared.identity.login_providers.base import (
     Answer,
     Begun,
+    Doubt,
     Proven,
     Start,
     began_at,
@@ -28,7 +30,7 @@ from shared.identity.login_providers.oauth import (
 )
 from shared.identity.login_providers.peer import Peer
 from shared.identity.models import LoginProvider
-from shared.providers.answers import is_token, read_json
+from shared.providers.answers import is_token
 
 ISSUER = "https://github.com/login/oauth"
 """The issuer of GitHub's OAuth metadata, which also identifies its logins."""
@@ -94,17 +96,17 @@ class GitHubLogin:
         tokens = read_tokens(self, peer, peer.post(TOKEN_URL, form), our_fault=_OUR_FAULT)
         token = tokens.get("access_token")
         if not is_token(token):
-            raise not_proven(self, "no access token")
+            raise not_proven(self, Doubt.NO_ACCESS_TOKEN)
         return str(token)
 
     def _account(self, peer: Peer, token: str) -> dict[str, Any]:
         response = peer.get(f"{API_URL}/user", _headers(token))
         if not response.is_success:
-            raise peer.unavailable("did not say who you are", status=response.status_code)
+            raise peer.unavailable(Trouble.UNREADABLE, what="account", status=response.status_code)
         account = peer.read(response)
         number = account.get("id")
         if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
-            raise not_proven(self, "no account id")
+            raise not_proven(self, Doubt.NO_ACCOUNT)
         return account
 
     def _primary_verified_address(self, peer: Peer, token: str) -> str | None:
@@ -113,20 +115,18 @@ class GitHubLogin:
         if response.status_code in _NOT_GRANTED:
             return None
         if not response.is_success:
-            raise peer.unavailable("did not list your addresses", status=response.status_code)
+            raise peer.unavailable(
+                Trouble.UNREADABLE, what="addresses", status=response.status_code
+            )
         primary = [
             entry["email"]
-            for entry in _entries(peer, response)
+            for entry in _entries(peer.read_any(response))
             if entry.get("primary") is True and entry.get("verified") is True and "email" in entry
         ]
         return read_email(primary[0]) if len(primary) == 1 else None
 
 
-def _entries(peer: Peer, response: httpx.Response) -> Iterator[Mapping[str, Any]]:
-    try:
-        listed = read_json(response)
-    except ValueError as error:
-        raise peer.unavailable("sent a response that cannot be read") from error
+def _entries(listed: Any) -> Iterator[Mapping[str, Any]]:
     return (
         (entry for entry in listed if isinstance(entry, dict))
         if isinstance(listed, list)

@@ -14,6 +14,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from shared.core import clock
+from shared.identity.errors import Trouble
+from shared.identity.login_providers.base import Doubt
 from shared.identity.login_providers.peer import Peer
 
 KEPT = timedelta(hours=1)
@@ -31,7 +33,11 @@ KEY_TYPES: Mapping[str, str] = {
 
 
 class KeyRefused(Exception):
-    """There is no key for the token; the message names the reason."""
+    """There is no key for the token."""
+
+    def __init__(self, doubt: Doubt) -> None:
+        super().__init__(doubt)
+        self.doubt = doubt
 
 
 @dataclass(slots=True)
@@ -55,13 +61,13 @@ def signing_key(peer: Peer, address: str, header: Mapping[str, Any]) -> jwt.PyJW
     """
     algorithm, key_id = str(header.get("alg")), header.get("kid")
     if algorithm not in KEY_TYPES:
-        raise KeyRefused("algorithm")
+        raise KeyRefused(Doubt.ALGORITHM)
     found = _find(_keys(peer, address), algorithm, key_id)
     if found is None and clock.now() - _kept[address].asked_at >= PAUSE:
         _kept[address].asked_at = clock.now()
         found = _find(_read(peer, address), algorithm, key_id)
     if found is None:
-        raise KeyRefused("key id")
+        raise KeyRefused(Doubt.KEY_ID)
     return _usable(found, algorithm)
 
 
@@ -82,7 +88,7 @@ def _read(peer: Peer, address: str) -> tuple[Mapping[str, Any], ...]:
     response = peer.get(address)
     listed = peer.read(response).get("keys") if response.is_success else None
     if not isinstance(listed, list):
-        raise peer.unavailable("did not send its keys", status=response.status_code)
+        raise peer.unavailable(Trouble.UNREADABLE, what="keys", status=response.status_code)
     keys = tuple(key for key in listed if isinstance(key, dict))
     _kept[address] = _Kept(keys, clock.now(), clock.now())
     _kept.move_to_end(address)
@@ -111,7 +117,7 @@ def _usable(found: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
     try:
         key = jwt.PyJWK(public, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise KeyRefused("key") from error
+        raise KeyRefused(Doubt.KEY) from error
     if isinstance(key.key, RSAPublicKey) and key.key.key_size < MIN_RSA_BITS:
-        raise KeyRefused("key length")
+        raise KeyRefused(Doubt.KEY_LENGTH)
     return key

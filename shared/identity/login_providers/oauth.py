@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.core.cleaning import clean_name
 from shared.identity.errors import LoginDenied
-from shared.identity.login_providers.base import Answer, ExternalLogin, not_proven
-from shared.identity.login_providers.peer import Peer
+from shared.identity.login_providers.base import Answer, Doubt, ExternalLogin, not_proven
+from shared.identity.login_providers.peer import Fault, Peer
 from shared.identity.schemas import NewEmail
 
 CLIENT_REFUSED = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
@@ -34,13 +34,13 @@ def check_answer(
         LoginNotProven: the answer comes from another issuer, or has no code.
     """
     if answer.iss != issuer and (answer.iss is not None or must_name_issuer):
-        raise not_proven(login, "issuer of the answer")
+        raise not_proven(login, Doubt.ANSWER_ISSUER)
     if answer.error == _REFUSED_BY_PERSON:
         raise LoginDenied(login.name)
     if answer.error:
-        raise not_proven(login, "error", error=clean_name(answer.error))
+        raise not_proven(login, Doubt.ANSWER_ERROR, error=clean_name(answer.error))
     if not answer.code:
-        raise not_proven(login, "no code")
+        raise not_proven(login, Doubt.NO_CODE)
 
 
 def read_tokens(
@@ -59,9 +59,9 @@ def read_tokens(
     tokens = peer.read(response) if response.status_code in {200, 400, 401, 403} else {}
     error = clean_name(tokens.get("error"))
     if error in our_fault:
-        raise peer.misconfigured(f"the token endpoint answers {error}")
+        raise peer.misconfigured(Fault.CLIENT_REFUSED, error=error)
     if error or not response.is_success:
-        raise not_proven(login, "code", error=error or str(response.status_code))
+        raise not_proven(login, Doubt.CODE, error=error or str(response.status_code))
     return tokens
 
 

@@ -22,10 +22,12 @@ from jwt.types import Options
 
 from shared.core import clock
 from shared.core.cleaning import clean_name
+from shared.identity.errors import Trouble
 from shared.identity.login_providers.base import (
     LEEWAY,
     Answer,
     Begun,
+    Doubt,
     Proven,
     Start,
     began_at,
@@ -120,7 +122,7 @@ class OpenIdLogin:
         """Return the claims of the ID token, all of which were checked."""
         token = tokens.get("id_token")
         if not isinstance(token, str):
-            raise not_proven(self, "no ID token")
+            raise not_proven(self, Doubt.NO_ID_TOKEN)
         try:
             key = signing_key(peer, description.keys_url, jwt.get_unverified_header(token))
             claims: dict[str, Any] = jwt.decode(
@@ -130,14 +132,14 @@ class OpenIdLogin:
                 options=_SIGNATURE_ONLY,
             )
         except KeyRefused as error:
-            raise not_proven(self, str(error)) from error
+            raise not_proven(self, error.doubt) from error
         except (jwt.PyJWTError, ValueError, TypeError) as error:
-            raise not_proven(self, "signature", error=type(error).__name__) from error
+            raise not_proven(self, Doubt.SIGNATURE, error=type(error).__name__) from error
         if failed := self._failed_check(claims, nonce, begun):
             raise not_proven(self, failed)
         return claims
 
-    def _failed_check(self, claims: Mapping[str, Any], nonce: str, begun: datetime) -> str | None:
+    def _failed_check(self, claims: Mapping[str, Any], nonce: str, begun: datetime) -> Doubt | None:
         """Return the first claim that is not as it must be (OpenID Connect Core, section 3.1.3.7)."""
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
@@ -146,21 +148,22 @@ class OpenIdLogin:
         expires, issued, starts = (_number(claims.get(name)) for name in ("exp", "iat", "nbf"))
         leeway = LEEWAY.total_seconds()
         checks = {
-            "issuer": claims.get("iss") == self.issuer,
-            "audience": self.client_id in audiences,
-            "authorized party": claims.get("azp") == self.client_id
+            Doubt.ISSUER: claims.get("iss") == self.issuer,
+            Doubt.AUDIENCE: self.client_id in audiences,
+            Doubt.AUTHORIZED_PARTY: claims.get("azp") == self.client_id
             if "azp" in claims
             else len(audiences) == 1,
-            "nonce": isinstance(given_nonce, str)
+            Doubt.NONCE: isinstance(given_nonce, str)
             and hmac.compare_digest(given_nonce.encode(), nonce.encode()),
-            "expiry": expires is not None and expires > now - leeway,
+            Doubt.EXPIRY: expires is not None and expires > now - leeway,
             # Made for this login, and not before it began.
-            "issued at": issued is not None
+            Doubt.ISSUED_AT: issued is not None
             and begun.timestamp() - leeway <= issued <= now + leeway,
-            "not before": "nbf" not in claims or (starts is not None and starts <= now + leeway),
-            "subject": _is_subject(claims.get("sub")),
+            Doubt.NOT_BEFORE: "nbf" not in claims
+            or (starts is not None and starts <= now + leeway),
+            Doubt.SUBJECT: _is_subject(claims.get("sub")),
         }
-        return next((name for name, holds in checks.items() if not holds), None)
+        return next((doubt for doubt, holds in checks.items() if not holds), None)
 
     def _person(
         self, peer: Peer, description: Description, claims: Mapping[str, Any], token: object
@@ -193,10 +196,10 @@ class OpenIdLogin:
             return {}
         response = peer.get(url, {"Authorization": f"Bearer {token}"})
         if not response.is_success:
-            raise peer.unavailable("did not say who you are", status=response.status_code)
+            raise peer.unavailable(Trouble.UNREADABLE, what="userinfo", status=response.status_code)
         userinfo = peer.read(response)
         if userinfo.get("sub") != subject:
-            raise not_proven(self, "userinfo of another subject")
+            raise not_proven(self, Doubt.USERINFO_SUBJECT)
         return userinfo
 
 

@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 import httpx
@@ -15,13 +16,24 @@ import httpx
 from shared.core import trace
 from shared.core.log import log
 from shared.core.net import ENDS_AT, AddressRefused, AnswerUnreadable, check_url, guarded_client
-from shared.identity.errors import LoginProviderMisconfigured, LoginProviderUnavailable
+from shared.identity.errors import LoginProviderMisconfigured, LoginProviderUnavailable, Trouble
 from shared.identity.models import LoginProvider
 from shared.providers.answers import read_json
 
 MAX_BYTES = 256 * 1024
 MAX_TIME = timedelta(seconds=10)
 """How long all requests of one `begin` or `finish` may take together; the gateway gives up after 30 seconds."""
+
+
+class Fault(StrEnum):
+    """What is wrong with the settings for a provider, for the log."""
+
+    ADDRESS = "address"
+    REDIRECT = "redirect"
+    NO_DESCRIPTION = "no_description"
+    OTHER_ISSUER = "other_issuer"
+    CLIENT_REFUSED = "client_refused"
+    API_KEY_REFUSED = "api_key_refused"
 
 
 class Peer:
@@ -47,35 +59,39 @@ class Peer:
 
     def read(self, response: httpx.Response) -> dict[str, Any]:
         """Read a response as a JSON object."""
-        try:
-            body = read_json(response)
-        except ValueError as error:
-            raise self.unavailable("sent a response that cannot be read") from error
+        body = self.read_any(response)
         if not isinstance(body, dict):
-            raise self.unavailable("sent a response that cannot be read")
+            raise self.unavailable(Trouble.UNREADABLE)
         return body
+
+    def read_any(self, response: httpx.Response) -> Any:
+        """Read a response as JSON."""
+        try:
+            return read_json(response)
+        except ValueError as error:
+            raise self.unavailable(Trouble.UNREADABLE) from error
 
     def check_address(self, url: object, what: str) -> str:
         """Return an address that may be opened or called; `what` names it for the log."""
+        if not isinstance(url, str):
+            raise self.misconfigured(Fault.ADDRESS, what=what)
         try:
-            if not isinstance(url, str):
-                raise AddressRefused("the address is missing")
             check_url(httpx.URL(url))
         except (AddressRefused, httpx.InvalidURL) as error:
-            raise self.misconfigured(f"{what}: {error}") from error
+            raise self.misconfigured(Fault.ADDRESS, what=what, error=str(error)) from error
         return url
 
-    def unavailable(self, trouble: str, **details: Any) -> LoginProviderUnavailable:
+    def unavailable(self, trouble: Trouble, **details: Any) -> LoginProviderUnavailable:
         """Log the trouble and return the refusal that names it."""
-        extra = {"provider": self.provider.value, "trouble": trouble, **details}
+        extra = {"provider": self.provider.value, "reason": trouble.name.lower(), **details}
         log.warning("login.provider_unavailable", extra=extra)
         return LoginProviderUnavailable(self.name, trouble)
 
-    def misconfigured(self, reason: str) -> LoginProviderMisconfigured:
-        """Log the reason for the operator and return the refusal."""
-        extra = {"provider": self.provider.value, "reason": reason}
+    def misconfigured(self, fault: Fault, **details: Any) -> LoginProviderMisconfigured:
+        """Log the fault for the operator and return the refusal."""
+        extra = {"provider": self.provider.value, "reason": fault.value, **details}
         log.error("login.misconfigured", extra=extra)
-        return LoginProviderMisconfigured(self.name, reason)
+        return LoginProviderMisconfigured(self.name, fault)
 
     def _send(
         self,
@@ -96,23 +112,28 @@ class Peer:
                 response = _client().send(request)
                 call.status = response.status_code
         except (AddressRefused, httpx.InvalidURL) as error:
-            raise self.misconfigured(f"{method} {url[:200]}: {error}") from error
+            raise self.misconfigured(Fault.ADDRESS, host=_host(url), error=str(error)) from error
         except httpx.TimeoutException as error:
-            seconds = int(MAX_TIME.total_seconds())
-            raise self.unavailable(f"did not answer within {seconds} seconds") from error
+            raise self.unavailable(Trouble.SILENT, host=_host(url)) from error
         except AnswerUnreadable as error:
-            raise self.unavailable(
-                "sent a response that cannot be read", error=str(error)
-            ) from error
+            raise self.unavailable(Trouble.UNREADABLE, host=_host(url), error=str(error)) from error
         except httpx.HTTPError as error:
-            raise self.unavailable("cannot be reached", error=type(error).__name__) from error
-        if response.status_code >= 500 or response.status_code == 429:
-            raise self.unavailable("is not available at the moment", status=response.status_code)
+            raise self.unavailable(
+                Trouble.UNREACHABLE, host=_host(url), error=type(error).__name__
+            ) from error
+        status = response.status_code
+        if status >= 500 or status == 429:
+            raise self.unavailable(Trouble.BUSY, host=_host(url), status=status)
         if response.is_redirect:
-            raise self.misconfigured(f"{method} {url[:200]} redirects, and is not followed")
+            raise self.misconfigured(Fault.REDIRECT, host=_host(url), status=status)
         return response
 
 
 @functools.cache
 def _client() -> httpx.Client:
     return guarded_client(max_bytes=MAX_BYTES, max_time=MAX_TIME)
+
+
+def _host(url: str) -> str:
+    """Return an address's host for the log, without what else may be in the address."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200]

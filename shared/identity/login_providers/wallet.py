@@ -27,6 +27,7 @@ from shared.identity.login_providers.base import (
     LEEWAY,
     Answer,
     Begun,
+    Doubt,
     Proven,
     Start,
     began_at,
@@ -90,7 +91,7 @@ class WalletLogin:
             raise WalletAnswerRefused(str(error)) from error
         self._check_origin(message)
         if not hmac.compare_digest(message.nonce, remembered["nonce"]):
-            raise not_proven(self, "nonce")
+            raise not_proven(self, Doubt.NONCE)
         if message.chain_id != CHAINS[message.account]:
             raise WalletChainRefused(CHAIN_NAMES[message.account])
         self._check_times(message)
@@ -107,33 +108,33 @@ class WalletLogin:
         ours = [httpx.URL(own) for own in (settings().console_url, settings().public_url)]
         fitting = [own for own in ours if _domain(own) == message.domain]
         if not fitting:
-            raise not_proven(self, "domain", domain=message.domain[:200])
+            raise not_proven(self, Doubt.DOMAIN, domain=message.domain[:200])
         schemes = {own.scheme for own in fitting}
         if message.scheme is not None and message.scheme not in schemes:
-            raise not_proven(self, "scheme")
+            raise not_proven(self, Doubt.SCHEME)
         try:
             url = httpx.URL(message.uri)
         except httpx.InvalidURL as error:
-            raise not_proven(self, "URI") from error
+            raise not_proven(self, Doubt.URI) from error
         if _domain(url) != message.domain or url.scheme not in schemes or url.userinfo:
-            raise not_proven(self, "URI")
+            raise not_proven(self, Doubt.URI)
 
     def _check_times(self, message: SignInMessage) -> None:
         now = clock.now()
         issued = read_time(message.issued_at)
         if issued > now + LEEWAY:
-            raise not_proven(self, "issued at")
+            raise not_proven(self, Doubt.ISSUED_AT)
         if now - issued > ANSWER_LIFE + LEEWAY:
             raise LoginTooOld
         if message.expiration_time is not None and now >= read_time(message.expiration_time):
             raise LoginTooOld
         if message.not_before is not None and now < read_time(message.not_before):
-            raise not_proven(self, "not before")
+            raise not_proven(self, Doubt.NOT_BEFORE)
 
     def _check_signature(self, message: SignInMessage, text: str, signature: str) -> None:
         if message.account == SOLANA:
             if not solana.is_signed_by(message.address, text, signature):
-                raise not_proven(self, "signature")
+                raise not_proven(self, Doubt.SIGNATURE)
             return
         if ethereum.checksum_address(message.address) != message.address:
             raise WalletAnswerRefused("address")
@@ -144,7 +145,7 @@ class WalletLogin:
         except ethereum.ContractSignature as error:
             raise ContractWalletRefused from error
         if signer != message.address:
-            raise not_proven(self, "signature")
+            raise not_proven(self, Doubt.SIGNATURE)
 
 
 def _account_of(address: str) -> tuple[str, str]:

@@ -125,7 +125,7 @@ class TestFinish:
         neynar.signer.respond(json={**sample("neynar", "signer"), "status": status})
         with pytest.raises(LoginNotProven) as refused:
             sign_in()
-        assert refused.value.reason == "signer is not approved"
+        assert refused.value.reason == "signer_not_approved"
 
     @pytest.mark.parametrize("number", [None, 0, -1, "6131", True, 1.5])
     def test_signer_without_an_account_proves_nothing(self, neynar: Neynar, number: object) -> None:

@@ -100,7 +100,7 @@ class TestVectors:
             "other signer": "signature",
             "wrong domain": "domain",
             "expired": "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A",
-            "not before": "not before",
+            "not before": "not_before",
             "other nonce": "nonce",
         }
 
