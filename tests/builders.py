@@ -18,7 +18,9 @@ from sqlalchemy.orm import Session
 
 from shared.audit.entries import Actor
 from shared.channels.models import Channel, Customer
-from shared.core.ids import OrganizationId, new_id
+from shared.core import clock
+from shared.core.ids import OrganizationId, SessionId, UserId, new_id
+from shared.identity.models import Session as LoginSession
 from shared.identity.models import User
 from shared.media.models import Media, MediaState
 from shared.organizations.models import Member, Organization, Role
@@ -66,6 +68,15 @@ def a_member(
     session.add(member)
     session.flush()
     return member
+
+
+def a_session(session: Session, user_id: UserId, **columns: Any) -> SessionId:
+    """Add a session that was opened just now, and return its id."""
+    session_id = SessionId(new_id())
+    values = {"renew_hash": session_id.bytes, "expires_at": clock.now() + timedelta(days=1)}
+    session.add(LoginSession(id=session_id, user_id=user_id, **values | columns))
+    session.flush()
+    return session_id
 
 
 def a_customer(

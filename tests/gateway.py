@@ -10,7 +10,6 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,12 @@ from shared.apps.models import OAuthApp, OAuthGrant
 from shared.aws.secrets import forget_secrets, secret
 from shared.core.config import settings
 from shared.core.crypto import hash_secret
-from shared.core.ids import SessionId, new_id
-from shared.identity.session_queries import open_session
+from shared.core.ids import new_id
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
 from shared.web.bodies import is_json
+from tests.builders import a_session
 from tests.loop import use_loop
 
 _NO_CONTEXT: Any = None  # no function reads it
@@ -196,18 +195,8 @@ def _need_app_secret() -> None:
 def as_member(app: Any, session: Session, member: Member) -> Gateway:
     """Return a caller who is signed in as `member`."""
     _need_app_secret()
-    user_id, session_id = member.user_id, SessionId(new_id())
-    open_session(
-        session,
-        user_id,
-        session_id,
-        renew_hash=session_id.bytes,
-        life=timedelta(days=1),
-        ip=None,
-        user_agent=None,
-        devices=[],
-        new_device=session_id.bytes,
-    )
+    user_id = member.user_id
+    session_id = a_session(session, user_id)
     token = sign_access_token(SessionClaims(user_id, session_id))
     return Gateway(app, {"auth": token, "showorg": str(member.organization_id)})
 

@@ -61,7 +61,6 @@ from shared.web.bodies import URL_ENCODED, media_type
 from shared.web.deps import (
     Acting,
     Autocommit,
-    Consenting,
     OwnProfile,
     Reading,
     Writing,
@@ -168,7 +167,7 @@ def _ask_for_consent(
 
 
 @programs.post("/oauth/authorize", status_code=201, responses=_REFUSED)
-def submit_oauth_authorization(body: Decision, member: Consenting, session: Writing) -> Redirect:
+def submit_oauth_authorization(body: Decision, member: Acting, session: Writing) -> Redirect:
     """Allow or deny an app access to the organization.
 
     Returns the address that the browser must open: the app's, with a code that is valid once within ten minutes, or with the
@@ -309,7 +308,7 @@ def get_device_page(
 
 
 @programs.post("/device/approve")
-def approve_device(body: DeviceDecision, member: Consenting, session: Writing) -> DeviceSettled:
+def approve_device(body: DeviceDecision, member: Acting, session: Writing) -> DeviceSettled:
     """Allow or deny the device that shows a code."""
     decide = device.approve_device if body.approve else device.deny_device
     decide(session, member.organization_id, member.person_id, body.code)

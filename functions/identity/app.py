@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from shared.access.actor import actor_of
+from shared.access.confirm import confirm_by_password
 from shared.access.register import activate, can_register, register
 from shared.access.reset import reset_password as reset
 from shared.access.schemas import OwnSelf, own_self
@@ -18,11 +19,14 @@ from shared.identity import queries as identity
 from shared.identity import session_queries, sessions
 from shared.identity.errors import NoSuchSession, SessionOver
 from shared.identity.mails import AccountMail, request_account_mail
+from shared.identity.models import Method
 from shared.identity.schemas import (
     Activated,
     Activation,
     CanRegister,
     ForgotAnswer,
+    IdentityConfirmation,
+    IdentityConfirmed,
     LoggedIn,
     LoggedOut,
     Login,
@@ -39,9 +43,11 @@ from shared.identity.schemas import (
     Renewed,
     SessionList,
     SessionOut,
+    SessionsEnded,
 )
 from shared.identity.tokens import read_expired_access_token
 from shared.identity.unsubscribe import kind_of, unsubscribe
+from shared.identity.user_agents import device_name
 from shared.organizations import queries as organizations
 from shared.organizations.api_keys import (
     change_api_key,
@@ -74,6 +80,7 @@ from shared.web.deps import (
     Reading,
     Writing,
     client_address,
+    client_country,
     credentials_of,
 )
 from shared.web.html import (
@@ -124,7 +131,8 @@ def register_account(
     if user_id is None:
         response.headers["activate"] = "true"
         return Registered(activate=True)
-    tokens = sessions.open_session(session, user_id, _browser(request))
+    evidence = sessions.Evidence({Method.PASSWORD})
+    tokens = sessions.open_session(session, user_id, evidence, _browser(request))
     cookies.set_session(response, tokens)
     response.headers["onboarding"] = "true"
     return Registered(register=True)
@@ -148,7 +156,9 @@ def activate_account(
     The account has the password and the organization's name of the registration whose email the code is from.
     """
     user_id = activate(session, body.code)
-    cookies.set_session(response, sessions.open_session(session, user_id, _browser(request)))
+    evidence = sessions.Evidence({Method.MAIL})
+    tokens = sessions.open_session(session, user_id, evidence, _browser(request))
+    cookies.set_session(response, tokens)
     return Activated(can=True)
 
 
@@ -188,7 +198,7 @@ def renew_session(request: Request, response: Response, session: Autocommit) -> 
     token = cookies.read_renew(request)
     if not token:
         raise SessionOver
-    cookies.set_session(response, sessions.renew(session, token))
+    cookies.set_session(response, sessions.renew(session, token, _browser(request)))
     return Renewed()
 
 
@@ -342,10 +352,21 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
     """List the user's sessions, last used first."""
     return SessionList(
         sessions=[
-            SessionOut(**row._asdict(), current=row.id == member.session_id)
+            SessionOut(
+                **row._asdict(),
+                device=device_name(row.user_agent),
+                current=row.id == member.session_id,
+            )
             for row in session_queries.list_sessions(session, member.person_id)
         ]
     )
+
+
+@user.delete("/sessions")
+def delete_other_sessions(member: Acting, session: Writing) -> SessionsEnded:
+    """End all of the user's sessions except this one."""
+    ended = session_queries.REVOKE_SESSIONS_OF.run(session, member.person_id, member.session_id)
+    return SessionsEnded(ended=ended)
 
 
 @user.delete("/sessions/{session_id}")
@@ -354,6 +375,24 @@ def delete_session(session_id: SessionId, member: Acting, session: Writing) -> L
     if not session_queries.revoke_session_of(session, member.person_id, session_id):
         raise NoSuchSession
     return LoggedOut()
+
+
+@user.post("/confirm")
+def confirm_identity(
+    body: IdentityConfirmation,
+    response: Response,
+    request: Request,
+    member: Acting,
+    session: Autocommit,
+) -> IdentityConfirmed:
+    """Confirm that it is you, for the next ten minutes.
+
+    Routes that change how somebody signs in or what may act for them require a confirmation of at most ten minutes ago;
+    signing in is one too. The session gets new tokens, and its old ones end.
+    """
+    tokens = confirm_by_password(session, member, body.password, _browser(request))
+    cookies.set_session(response, tokens)
+    return IdentityConfirmed()
 
 
 @user.get("/impersonate")
@@ -434,5 +473,8 @@ handler = as_handler(app)
 
 def _browser(request: Request) -> sessions.Browser:
     return sessions.Browser(
-        client_address(request), request.headers.get("user-agent"), cookies.read_devices(request)
+        ip=client_address(request),
+        user_agent=request.headers.get("user-agent"),
+        devices=cookies.read_devices(request),
+        country=client_country(request),
     )

@@ -82,7 +82,6 @@ _BY_CODE: Mapping[str, str] = {
     "media_required": "Add a picture or a video.",
     "mixed_media": "Remove one kind.",
     "invalid_languages": "Remove languages.",
-    "not_their_consent": "Ask the member to allow it.",
     "login_refused": "Check both, then try again.",
     "platform_refused": "Start again.",
     "access_denied": "Ask the member again.",

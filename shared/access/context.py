@@ -61,6 +61,7 @@ from shared.core.ids import (
 )
 from shared.core.reach import Reach
 from shared.identity.errors import SessionOver
+from shared.identity.logins import methods_of
 from shared.identity.models import SECOND_FACTORS, FactorKind, Method
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
@@ -219,6 +220,8 @@ def identify(session: Session | Connection, credentials: Credentials, rule: Rule
     else:
         raise NotSignedIn
     _check(caller.member, rule)
+    if rule.fresh:
+        require_fresh(session, caller.member)
     return caller
 
 
@@ -335,13 +338,22 @@ def _proof(row: CallerRow) -> Proof | None:
 def _check(member: ActingMember, rule: Rule) -> None:
     if rule.self_only and member.impersonated_by:
         raise NotInTheirPlace
-    if rule.fresh and not (member.proof and member.proof.is_fresh):
-        raise FreshLoginNeeded
     if rule.who is Who.SUPER_ADMIN:
         if not member.is_super_admin:
             raise RoleTooLow("super admin")
     elif not reaches(member.role, Role(rule.who.value)):
         raise RoleTooLow(rule.who.value)
+
+
+def require_fresh(session: Session | Connection, member: ActingMember) -> None:
+    """Require that the person proved their identity recently, by the strongest factor they have.
+
+    Raises:
+        FreshLoginNeeded: they did not; it lists the methods.
+    """
+    if member.proof is None or not member.proof.is_fresh:
+        factors = member.proof.factors if member.proof else ()
+        raise FreshLoginNeeded(methods_of(session, member.person_id, factors))
 
 
 def _profile(row: ProfileRow) -> Profile:

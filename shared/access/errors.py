@@ -1,9 +1,11 @@
 """The refusals that depend on the caller."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.access.policy import Quota
 from shared.core.errors import Forbidden, TooManyRequests, Unauthenticated
+from shared.identity.models import Method
 
 _MOST_SECONDS_TOLD = 120  # longer waits are given in minutes
 
@@ -119,26 +121,15 @@ class NotInTheirPlace(Forbidden):
 
 
 class FreshLoginNeeded(Forbidden):
-    """The session's proof of identity is too old, or weaker than the person can give."""
+    """The session's proof of identity is too old, or weaker than the person can give. `methods` are those that would do."""
 
     code = "fresh_login_needed"
 
-    def __init__(self) -> None:
+    def __init__(self, methods: Sequence[Method]) -> None:
         super().__init__(
             "Confirm that it is you with `POST /user/confirm`, then try again within ten minutes."
         )
-
-
-class NotTheirConsent(Forbidden):
-    """An administrator is impersonating the member, and a token would last beyond that."""
-
-    code = "not_their_consent"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Only members themselves can allow this, not an administrator acting as "
-            "them. Stop impersonating and ask the member."
-        )
+        self.details = {"methods": list(methods)}
 
 
 class RoleTooLow(Forbidden):

@@ -90,6 +90,7 @@ READS_BY_ADDRESS = Rate(
 WRITES_BY_ADDRESS = Rate("writes_by_address", 300, timedelta(minutes=1), Per.ADDRESS)
 # A whole office may sign in from one address in the morning; wrong passwords lock their account, not the address.
 SIGN_IN = Rate("sign_in", 300, timedelta(minutes=10), Per.ADDRESS)
+CONFIRM = Rate("confirm", 30, timedelta(minutes=10), Per.PRINCIPAL)
 RENEW = Rate("renew", 30, timedelta(minutes=1), Per.SESSION)
 SIGN_UP = Rate("sign_up", 30, timedelta(hours=1), Per.ADDRESS)
 MAIL = Rate("mail", 20, timedelta(hours=1), Per.ADDRESS)
@@ -218,7 +219,10 @@ AUTH = {
     "GET /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
     "POST /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
 }
-_KEYS = Rule(Who.ADMIN, rate=KEYS, person=True, feature=Feature.API_KEYS)
+_OWN = Rule(Who.VIEWER, person=True, personal=True, self_only=True)
+_KEYS = Rule(
+    Who.ADMIN, rate=KEYS, person=True, feature=Feature.API_KEYS, self_only=True, fresh=True
+)
 USER = {
     "GET /user/self": Rule(Who.VIEWER, consent=True, reads_profile=True),
     "GET /user/personal": Rule(Who.VIEWER, person=True, reads_profile=True),
@@ -232,7 +236,9 @@ USER = {
     "POST /user/unsubscribe": Rule(Who.PUBLIC, rate=UNSUBSCRIBE),
     "POST /user/logout": Rule(Who.PUBLIC, by_cookie=True),
     "GET /user/sessions": _PERSONAL,
-    "DELETE /user/sessions/{session_id}": _PERSONAL,
+    "DELETE /user/sessions": _OWN,
+    "DELETE /user/sessions/{session_id}": _OWN,
+    "POST /user/confirm": replace(_OWN, rate=CONFIRM),
     "GET /user/impersonate": Rule(Who.SUPER_ADMIN, person=True, feature=Feature.IMPERSONATION),
     "POST /user/impersonate": Rule(Who.SUPER_ADMIN, person=True, feature=Feature.IMPERSONATION),
     "GET /user/api-key": Rule(Who.ADMIN, feature=Feature.API_KEYS),
@@ -348,14 +354,15 @@ AUTOMATION = {
     "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": _WEBHOOKS,
 }
 _APPS_FEATURE = Feature.APPS
-_MANAGE_APPS = Rule(Who.ADMIN, rate=CONSENT, person=True, feature=_APPS_FEATURE)
+_MANAGE_APPS = Rule(Who.ADMIN, rate=CONSENT, person=True, feature=_APPS_FEATURE, self_only=True)
+_CONSENTS = Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_APPS_FEATURE, self_only=True)
 _USERINFO = Rule(
     Who.VIEWER, program=True, consent=True, reads_profile=True, writes=False, feature=_APPS_FEATURE
 )
 APPS = {
     "GET /oauth/authorize": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
     "GET /oauth/authorize/{issuer}": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
-    "POST /oauth/authorize": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_APPS_FEATURE),
+    "POST /oauth/authorize": _CONSENTS,
     "POST /oauth/token": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
     "POST /oauth/revoke": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
     "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_APPS_FEATURE),
@@ -367,11 +374,13 @@ APPS = {
     "DELETE /oauth/app": _MANAGE_APPS,
     "POST /oauth/app/rotate": _MANAGE_APPS,
     "GET /oauth/grants": Rule(Who.VIEWER, person=True, feature=_APPS_FEATURE),
-    "DELETE /oauth/grants/{grant_id}": Rule(Who.VIEWER, person=True, feature=_APPS_FEATURE),
+    "DELETE /oauth/grants/{grant_id}": Rule(
+        Who.VIEWER, person=True, feature=_APPS_FEATURE, self_only=True
+    ),
     "POST /device/code": Rule(Who.PUBLIC, rate=DEVICES, feature=_APPS_FEATURE),
     "POST /device/token": Rule(Who.PUBLIC, rate=DEVICE_POLLS, feature=_APPS_FEATURE),
     "GET /device": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
-    "POST /device/approve": Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_APPS_FEATURE),
+    "POST /device/approve": _CONSENTS,
     "GET /.well-known/oauth-protected-resource": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
     "GET /.well-known/oauth-protected-resource/{name}": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
     "GET /.well-known/oauth-authorization-server": Rule(Who.PUBLIC, feature=_APPS_FEATURE),

@@ -4,9 +4,9 @@ A feature subclasses these with a sentence as the name (`SlotTaken`). `shared/we
 problem details; nothing else renders them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class FieldProblem:
 
 
 class AppError(Exception):
-    """An error that the caller can act on. `code` is stable, `status` is HTTP's, and the message is for the member."""
+    """An error that the caller can act on. `code` is stable, `status` is HTTP's, and the message is for the member.
+
+    `details` are further members of the problem details, by their names on the wire.
+    """
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "bad_request"
@@ -32,6 +35,7 @@ class AppError(Exception):
         super().__init__(message)
         self.message = message
         self.problems = tuple(problems)
+        self.details: Mapping[str, Any] = {}
 
 
 class Unreadable(AppError):

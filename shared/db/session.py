@@ -130,11 +130,16 @@ def unit_of_work() -> Iterator[Session]:
 def read_only() -> Iterator[Session]:
     """Open a session in autocommit, without BEGIN and COMMIT. It raises when objects are to be written.
 
+    At the end, the connection is released and the calls given to `after_commit` run in order, since every statement was
+    committed by itself.
+
     Raises:
         CommitUnknown: the connection broke on a statement that does write and is not `repeatable`.
+        SavedButNotDone: one of the calls raised it; all of them ran.
     """
     with _open(_ReadOnlySession, autocommit=True) as session:
         yield session
+    follow(session.info.get(_AFTER_COMMIT, ()))
 
 
 class Rows(NamedTuple):
@@ -219,7 +224,7 @@ def run(work: Callable[[Session], T]) -> T:
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:
-    """Run `call` after the unit of work of `session` is committed; never if it is rolled back."""
+    """Run `call` after the unit of work of `session` is committed, in autocommit at its end; never if it is rolled back."""
     session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 

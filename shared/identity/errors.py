@@ -36,6 +36,14 @@ class LoginRefused(Unauthenticated):
         )
 
 
+class WrongPassword(InvalidInput):
+    """A signed-in person entered a wrong password, or entered it wrong too often."""
+
+    def __init__(self, path: str = "password") -> None:
+        words = "The password is wrong. Try again. After ten wrong passwords, wait 15 minutes."
+        super().__init__(words, problems=[FieldProblem(path, "wrong_password", words)])
+
+
 class NotActivated(Forbidden):
     """The password is right, but the address was never verified."""
 

@@ -1,5 +1,7 @@
 """The emails about an account: what each says, and which link it has. These are always sent."""
 
+from datetime import datetime
+
 from shared.core.config import settings
 from shared.core.formats.email import Letter, Link
 
@@ -54,6 +56,19 @@ def known_address(code: str) -> Letter:
             "If it was not you, ignore this email.",
         ],
         _reset_link(code),
+    )
+
+
+def new_device(device: str, place: str, at: datetime) -> Letter:
+    """Tell a user that somebody signed in from a device that their account has not seen before."""
+    return Letter(
+        "New sign-in to your account",
+        [
+            "Somebody signed in to your Roost account from a device that had not signed in before.",
+            f"Device: {device}\nNetwork address: {place}\nTime: {at:%Y-%m-%d %H:%M} UTC",
+            "If it was you, there is nothing to do.",
+            "If it was not you, reset your password: that ends every session, API key and consent of your account.",
+        ],
     )
 
 

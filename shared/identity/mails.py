@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from shared.aws import queues
 from shared.aws.mail import Mail, mail_is_on
 from shared.core.config import settings
+from shared.core.formats.email import Letter
 from shared.db.session import after_commit
 from shared.identity.errors import MailNotQueued
 
@@ -39,6 +40,11 @@ def queue_mail(session: Session, mail: Mail) -> None:
     """Have an email sent after the commit. If the queue refuses it, that is logged and counted."""
     if mail_is_on():
         after_commit(session, partial(_queue, {MAIL: asdict(mail)}))
+
+
+def queue_letter(session: Session, to: str, letter: Letter) -> None:
+    """Have a letter sent to an address after the commit, as `queue_mail` does."""
+    queue_mail(session, Mail(to=to, subject=letter.title, text=letter.text, html=letter.html))
 
 
 def request_account_mail(

@@ -227,7 +227,8 @@ class Session(Timestamps, Base):
     `previous_renew_hash` stays valid until `previous_good_until`, so that parallel requests of one browser survive the
     rotation. After that, its use counts as theft and revokes the session. A session that is not renewed ends at `expires_at`,
     every session at `ends_at`. `methods` proved the person's identity at `authenticated_at`. `connection_id` is the company
-    login through which the session was opened.
+    login through which the session was opened. `ip`, `country` (two letters, if a proxy says it) and `user_agent` are of the last
+    renewal.
     """
 
     __tablename__ = "sessions"
@@ -252,6 +253,7 @@ class Session(Timestamps, Base):
     )
     connection_id: Mapped[ConnectionId | None]
     ip: Mapped[str | None]
+    country: Mapped[str | None]
     user_agent: Mapped[str | None]
 
 

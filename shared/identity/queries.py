@@ -56,6 +56,24 @@ def find_account(session: DbSession, email: str) -> Account | None:
     return FIND_ACCOUNT.find(session, email)
 
 
+class PasswordRow(NamedTuple):
+    email: str
+    password_hash: str | None
+    is_locked: bool
+
+
+FIND_PASSWORD = Statement(
+    "find_password",
+    sql("""
+        select email, password_hash, coalesce(locked_until > now(), false) as is_locked from users
+        where id = :user_id and deleted_at is null
+    """),
+    params=OfUser,
+    row=PasswordRow,
+)
+"""Find what checking the password of a signed-in user needs."""
+
+
 class NewUser(NamedTuple):
     user_id: UserId
     provider: LoginProvider

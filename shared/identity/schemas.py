@@ -137,14 +137,35 @@ class MailPreferences(WireModel):
 
 
 class SessionOut(WireModel):
+    """`device` is read off the user agent; `methods` proved the person's identity at `authenticatedAt`."""
+
     id: SessionId
     created_at: WireTime
     last_used_at: WireTime
+    authenticated_at: WireTime
+    methods: list[str] = Field(examples=[["password"]])
     expires_at: WireTime
+    ends_at: WireTime = Field(description="When the session ends however often it is renewed.")
+    device: str = Field(examples=["Firefox on Windows"])
     ip: str | None
+    country: str | None = Field(
+        examples=["FR"], description="Null unless CloudFront is in front of the API and tells it."
+    )
     user_agent: str | None
     current: bool
 
 
 class SessionList(WireModel):
     sessions: list[SessionOut]
+
+
+class SessionsEnded(WireModel):
+    ended: int = Field(description="How many sessions have ended.")
+
+
+class IdentityConfirmation(RequestModel):
+    password: AnyPassword
+
+
+class IdentityConfirmed(WireModel):
+    confirmed: bool = True

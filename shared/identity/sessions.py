@@ -1,20 +1,24 @@
-"""Starts, renews and ends sessions.
+"""Starts, renews, confirms and ends sessions.
 
 These run in autocommit, as single statements, because their records (a wrong password, a stolen token) must persist
 although the request is refused.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from shared.core import clock
 from shared.core.config import settings
 from shared.core.crypto import hash_secret
-from shared.core.ids import SessionId, UserId, new_id
+from shared.core.ids import DeviceId, SessionId, UserId, new_id
 from shared.core.log import log
-from shared.identity import devices, queries, session_queries
-from shared.identity.errors import LoginRefused, NotActivated, SessionOver
+from shared.identity import devices, letters, queries, session_queries
+from shared.identity.errors import LoginRefused, NotActivated, SessionOver, WrongPassword
+from shared.identity.mails import queue_letter
+from shared.identity.models import Method
 from shared.identity.passwords import is_password
 from shared.identity.tokens import (
     SessionClaims,
@@ -22,9 +26,14 @@ from shared.identity.tokens import (
     sign_access_token,
     sign_renew_token,
 )
+from shared.identity.user_agents import device_name
 
 WRONG_PASSWORDS_ALLOWED = 10
 LOCKED_FOR = timedelta(minutes=15)
+WHOLE_LIFE = timedelta(days=90)
+"""How long a session lasts however often it is renewed."""
+MOST_SESSIONS = 100
+"""How many sessions a person has; with another one, the longest unused ends."""
 # A browser's parallel requests may all send the token that the first of them has just replaced.
 GRACE = timedelta(seconds=30)
 _MAX_USER_AGENT = 300
@@ -32,11 +41,20 @@ _MAX_USER_AGENT = 300
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """The browser that sent a request, so that users recognize their sessions. `devices` are the tokens in its cookie."""
+    """The browser that sent a request, so that users recognize their sessions. `devices` are the tokens in its cookie.
+
+    `country` is two letters; None if no trusted proxy says it.
+    """
 
     ip: str | None = None
     user_agent: str | None = None
     devices: tuple[str, ...] = ()
+    country: str | None = None
+
+    @property
+    def stored_user_agent(self) -> str | None:
+        """The user agent, cut to what is stored."""
+        return (self.user_agent or "")[:_MAX_USER_AGENT] or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,14 @@ class SessionTokens:
     is_new_device: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a person has just proven: by which methods, and the hash of the password if it is one of them."""
+
+    methods: Collection[Method]
+    password_hash: str | None = None
+
+
 def log_in(session: Session, *, email: str, password: str, browser: Browser) -> SessionTokens:
     """Open a session for the user with this password.
 
@@ -64,41 +90,113 @@ def log_in(session: Session, *, email: str, password: str, browser: Browser) -> 
     if account is None or account.is_locked:
         raise LoginRefused
     if not right:
-        queries.count_failure(
-            session, account.user_id, allowed=WRONG_PASSWORDS_ALLOWED, locked_for=LOCKED_FOR
-        )
-        log.info("login.refused", extra={"user_id": str(account.user_id)})
+        _count_wrong_password(session, account.user_id)
         raise LoginRefused
     if not account.is_active:
         raise NotActivated
-    return open_session(session, account.user_id, browser)
+    evidence = Evidence({Method.PASSWORD}, account.password_hash)
+    return open_session(session, account.user_id, evidence, browser)
 
 
-def open_session(session: Session, user_id: UserId, browser: Browser) -> SessionTokens:
-    """Open a session for an authenticated user."""
+def open_session(
+    session: Session, user_id: UserId, evidence: Evidence, browser: Browser
+) -> SessionTokens:
+    """Open a session for an authenticated user, and email them if they never signed in from this device.
+
+    The longest unused session beyond `MOST_SESSIONS` ends.
+
+    Raises:
+        LoginRefused: the user is gone, or has changed the password since it was proven.
+    """
     session_id = SessionId(new_id())
     renew, new_token = sign_renew_token(session_id), devices.new_token()
-    opened = session_queries.open_session(
+    opened = session_queries.OPEN_SESSION.find(
         session,
-        user_id,
-        session_id,
+        user_id=user_id,
+        session_id=session_id,
         renew_hash=hash_secret(renew),
-        life=_life(),
+        life_seconds=_life().total_seconds(),
+        whole_life_seconds=WHOLE_LIFE.total_seconds(),
+        methods=sorted(evidence.methods),
+        password_hash=evidence.password_hash,
+        most=MOST_SESSIONS,
         ip=browser.ip,
-        user_agent=(browser.user_agent or "")[:_MAX_USER_AGENT] or None,
+        country=browser.country,
+        user_agent=browser.stored_user_agent,
         devices=devices.hashes(browser.devices),
+        new_device_id=DeviceId(new_id()),
         new_device=hash_secret(new_token),
     )
+    if opened is None:
+        raise LoginRefused
+    is_new_device = opened.has_signed_in and not opened.is_known_device
+    if is_new_device:
+        _tell_new_device(session, opened.email, browser)
     added = None if opened.is_known_device else new_token
     return SessionTokens(
         sign_access_token(SessionClaims(user_id, session_id)),
         renew,
         devices=devices.as_cookie(browser.devices, added),
-        is_new_device=opened.has_devices and not opened.is_known_device,
+        is_new_device=is_new_device,
     )
 
 
-def renew(session: Session, token: str) -> SessionTokens:
+def check_password(session: Session, user_id: UserId, password: str) -> str | None:
+    """Check the password of a signed-in person and return its hash; None if the account has none.
+
+    Raises:
+        WrongPassword: it is wrong, or there were too many wrong ones.
+    """
+    found = queries.FIND_PASSWORD.one(session, user_id)
+    if found.password_hash is None:
+        return None
+    right = is_password(password, found.password_hash)
+    if not right:
+        _count_wrong_password(session, user_id)
+    if found.is_locked or not right:
+        raise WrongPassword
+    return found.password_hash
+
+
+def confirm_session(
+    session: Session, user_id: UserId, session_id: SessionId, evidence: Evidence, browser: Browser
+) -> SessionTokens:
+    """Record that the person of a session has proven their identity again. The session gets new tokens; the old ones end.
+
+    Raises:
+        SessionOver: the session has ended, or the password was changed since it was proven.
+    """
+    replaced_by = SessionId(new_id())
+    renew = sign_renew_token(replaced_by)
+    replaced = session_queries.REPLACE_SESSION.find(
+        session,
+        user_id=user_id,
+        session_id=session_id,
+        password_hash=evidence.password_hash,
+        new_id=replaced_by,
+        renew_hash=hash_secret(renew),
+        life_seconds=_life().total_seconds(),
+        methods=sorted(evidence.methods),
+        ip=browser.ip,
+        country=browser.country,
+        user_agent=browser.stored_user_agent,
+    )
+    if replaced is None:
+        raise SessionOver
+    return SessionTokens(sign_access_token(SessionClaims(user_id, replaced_by)), renew)
+
+
+def hold_session(session: Session, user_id: UserId, session_id: SessionId) -> None:
+    """Keep a session from ending until the transaction ends, so that nothing is made with a session that is just ending.
+
+    Raises:
+        SessionOver: it has ended.
+    """
+    if session_queries.HOLD_SESSION.find(session, user_id, session_id) is None:
+        raise SessionOver
+
+
+def renew(session: Session, token: str, browser: Browser) -> SessionTokens:
     """Return a new access token and replace the renew token.
 
     A token that was replaced less than `GRACE` ago still gets an access token. If an older one is used, it or its successor
@@ -111,22 +209,37 @@ def renew(session: Session, token: str) -> SessionTokens:
     if session_id is None:
         raise SessionOver
     given, successor = hash_secret(token), sign_renew_token(session_id)
-    user_id = session_queries.rotate(
+    renewed = session_queries.ROTATE.find(
         session,
         session_id,
         renew_hash=given,
         new_hash=hash_secret(successor),
-        grace=GRACE,
-        life=_life(),
+        grace_seconds=GRACE.total_seconds(),
+        life_seconds=_life().total_seconds(),
+        ip=browser.ip,
+        country=browser.country,
+        user_agent=browser.stored_user_agent,
     )
-    if user_id:
-        return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), successor)
+    if renewed:
+        claims = SessionClaims(renewed.user_id, session_id)
+        return SessionTokens(sign_access_token(claims), successor)
     user_id = session_queries.find_in_grace(session, session_id, renew_hash=given)
     if user_id:
         return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), None)
     if session_queries.revoke_session(session, session_id):
         log.warning("session.reused", extra={"session_id": str(session_id)})
     raise SessionOver
+
+
+def _tell_new_device(session: Session, email: str, browser: Browser) -> None:
+    place = " ".join(filter(None, [browser.ip or "unknown", browser.country]))
+    letter = letters.new_device(device_name(browser.user_agent), place, clock.now())
+    queue_letter(session, email, letter)
+
+
+def _count_wrong_password(session: Session, user_id: UserId) -> None:
+    queries.count_failure(session, user_id, allowed=WRONG_PASSWORDS_ALLOWED, locked_for=LOCKED_FOR)
+    log.info("login.refused", extra={"user_id": str(user_id)})
 
 
 def _life() -> timedelta:

@@ -33,7 +33,6 @@ from shared.access.counts import count_in_memory
 from shared.access.crossing import Arrival, check_arrival
 from shared.access.errors import (
     ImpersonationOver,
-    NotTheirConsent,
     OrganizationGone,
     RateLimitReached,
 )
@@ -52,11 +51,13 @@ from shared.core.unknown_fields import (
     unknown_parameter,
 )
 from shared.db.session import autocommit, read_only, unit_of_work
+from shared.identity.sessions import hold_session
 from shared.identity.tokens import read_renew_token
 from shared.web import cookies
 from shared.web.bodies import is_json
 
 T = TypeVar("T")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)  # as RFC 9110 reads schemes
 
 
@@ -227,6 +228,12 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def client_country(request: Request) -> str | None:
+    """Return the country of the client's address, two letters; None unless CloudFront is trusted and says it."""
+    country = request.headers.get("cloudfront-viewer-country", "")
+    return country if settings().trusted_proxies and _COUNTRY.fullmatch(country) else None
+
+
 def credentials_of(request: Request) -> Credentials:
     """Collect the request's credentials. A header, which is sent explicitly, comes before a cookie.
 
@@ -247,13 +254,6 @@ def credentials_of(request: Request) -> Credentials:
 
 async def _acting(request: Request) -> ActingMember:
     return _caller_of(request).member
-
-
-async def _consenting(request: Request) -> ActingMember:
-    member = _caller_of(request).member
-    if member.impersonated_by:
-        raise NotTheirConsent
-    return member
 
 
 async def _profile(request: Request) -> Profile:
@@ -277,14 +277,21 @@ async def _writing(request: Request) -> AsyncIterator[Session]:
     # All changes of such a request are in this transaction, so `Edge` may run it again after a clash.
     request.state.repeatable = not getattr(request.state, "repeated", False)
     with unit_of_work() as session:
+        _hold_session(session, request)
         yield session
+
+
+def _hold_session(session: Session, request: Request) -> None:
+    """Keep the caller's session from ending meanwhile, where the route makes something that would outlive it."""
+    rule: Rule = request.scope["route"].rule
+    if rule.self_only:
+        member = _caller_of(request).member
+        if member.session_id is not None:
+            hold_session(session, member.person_id, member.session_id)
 
 
 Acting = Annotated[ActingMember, Depends(_acting)]
 """The acting member."""
-
-Consenting = Annotated[ActingMember, Depends(_consenting)]
-"""The person themselves, not an administrator who impersonates them."""
 
 Visiting = Annotated[Actor, Depends(_visiting)]
 """The sender of a request to a public route, for the audit log. Whose account it is about is found out later."""

@@ -79,6 +79,11 @@ class Problem(WireModel):
     code: str = Field(examples=["invalid_input"])
     errors: list[ProblemField] | None = None
     incident: str | None = Field(default=None, description="The id to quote when asking for help.")
+    methods: list[str] | None = Field(
+        default=None,
+        description="403 `fresh_login_needed`: by which the caller can confirm their identity.",
+        examples=[["password", "github"]],
+    )
 
 
 class NoSuchRoute(AppError):
@@ -150,7 +155,9 @@ def problem_response(error: AppError) -> Response:
         ]
     if isinstance(error, Unexpected):
         body["incident"] = error.incident
-    return Response(json.dumps(body), status, headers=headers, media_type=PROBLEM_JSON)
+    return Response(
+        json.dumps({**error.details, **body}), status, headers=headers, media_type=PROBLEM_JSON
+    )
 
 
 # A paused cluster needs some 15 s to resume, most of which the first caller has already waited.

@@ -32,6 +32,9 @@ LIMITED = {
         POST /auth/resend-activation
         POST /auth/forgot
     """,
+    Rate("confirm", 30, TEN_MINUTES, Per.PRINCIPAL): """
+        POST /user/confirm
+    """,
     Rate("renew", 30, MINUTE, Per.SESSION): """
         POST /auth/renew
     """,

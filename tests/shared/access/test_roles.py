@@ -14,6 +14,7 @@ LEAST = {
         GET /
         GET /health
         GET /health/ready
+        GET /.well-known/security.txt
         GET /openapi.json
         GET /docs
         GET /docs/{file}
@@ -54,7 +55,9 @@ LEAST = {
         GET /user/organizations
         POST /user/change-org
         GET /user/sessions
+        DELETE /user/sessions
         DELETE /user/sessions/{session_id}
+        POST /user/confirm
         GET /settings/organization
         GET /customers
         GET /notifications
@@ -194,7 +197,9 @@ PERSONS_ALONE = """
     GET /user/organizations
     POST /user/change-org
     GET /user/sessions
+    DELETE /user/sessions
     DELETE /user/sessions/{session_id}
+    POST /user/confirm
     GET /user/impersonate
     POST /user/impersonate
     POST /user/api-key
@@ -304,9 +309,35 @@ PERSONAL = """
     GET /user/organizations
     POST /user/change-org
     GET /user/sessions
+    DELETE /user/sessions
     DELETE /user/sessions/{session_id}
+    POST /user/confirm
 """
 """What ignores the organization and the impersonation that a request names."""
+SELF_ONLY = """
+    DELETE /user/sessions
+    DELETE /user/sessions/{session_id}
+    POST /user/confirm
+    POST /user/api-key
+    PUT /user/api-key/{key_id}
+    POST /user/api-key/{key_id}/rotate
+    DELETE /user/api-key/{key_id}
+    POST /oauth/authorize
+    POST /device/approve
+    DELETE /oauth/grants/{grant_id}
+    POST /oauth/app
+    PUT /oauth/app
+    DELETE /oauth/app
+    POST /oauth/app/rotate
+"""
+"""What nobody does in another's place."""
+FRESH = """
+    POST /user/api-key
+    PUT /user/api-key/{key_id}
+    POST /user/api-key/{key_id}/rotate
+    DELETE /user/api-key/{key_id}
+"""
+"""What wants a recent proof of identity."""
 PROFILES = """
     GET /user/self
     GET /user/personal
@@ -395,6 +426,7 @@ PLAN_LIMITS = {
 UNLIMITED = """
     GET /
     GET /health
+    GET /.well-known/security.txt
     GET /openapi.json
     GET /docs
     GET /docs/{file}
@@ -434,6 +466,8 @@ def test_each_role_reaches_what_is_below_it_and_nothing_above(role: Role) -> Non
         (BY_COOKIE, "by_cookie"),
         (RETURNS, "returns"),
         (PERSONAL, "personal"),
+        (SELF_ONLY, "self_only"),
+        (FRESH, "fresh"),
         (PROFILES, "reads_profile"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,10 +13,8 @@ from shared.aws.keys import open_sealed, seal
 from shared.channels.connectors import Connector
 from shared.channels.models import Channel
 from shared.core.crypto import Purpose
-from shared.core.ids import SessionId, new_id
-from shared.identity.session_queries import open_session
 from shared.organizations.models import Member, Organization
-from tests.builders import a_channel
+from tests.builders import a_channel, a_session
 from tests.conftest import Configure
 
 BLUESKY = "https://pds.example"
@@ -55,18 +52,7 @@ def a_connector(member: Member) -> Connector:
     """Sign a member in, to connect channels."""
     session = object_session(member)
     assert session is not None
-    session_id = SessionId(new_id())
-    open_session(
-        session,
-        member.user_id,
-        session_id,
-        renew_hash=session_id.bytes,
-        life=timedelta(days=1),
-        ip=None,
-        user_agent=None,
-        devices=[],
-        new_device=session_id.bytes,
-    )
+    session_id = a_session(session, member.user_id)
     return Connector(member.organization_id, member.user_id, session_id=session_id)
 
 

@@ -5,7 +5,6 @@ Finding 2.1, sibling: a key or grant that was revoked, or could only read, still
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,11 +23,10 @@ from shared.channels.connect import NewConnection, finish, start
 from shared.channels.connectors import Connector, may_connect
 from shared.channels.errors import MayNotConnect, NotStarted
 from shared.channels.models import Channel, OAuthState
-from shared.core.ids import SessionId, new_id
-from shared.identity.session_queries import open_session
+from shared.core.ids import new_id
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import Member, Role
-from tests.builders import a_member, a_user, an_organization
+from tests.builders import a_member, a_session, a_user, an_organization
 from tests.gateway import by_grant, by_key, put_app_secret
 from tests.shared.channels.builders import a_connector
 from tests.shared.channels.platforms import BLUESKY_FIELDS, bluesky, linkedin, mastodon
@@ -99,18 +97,8 @@ def connector(session: Session, member: Member, kind: str) -> Connector:
 
 
 def _impersonating(session: Session, member: Member) -> Credentials:
-    admin, session_id = a_user(session, is_super_admin=True), SessionId(new_id())
-    open_session(
-        session,
-        admin.id,
-        session_id,
-        renew_hash=session_id.bytes,
-        life=timedelta(days=1),
-        ip=None,
-        user_agent=None,
-        devices=[],
-        new_device=session_id.bytes,
-    )
+    admin = a_user(session, is_super_admin=True)
+    session_id = a_session(session, admin.id)
     token = sign_access_token(SessionClaims(admin.id, session_id))
     return Credentials(access_token=token, impersonate=str(member.id))
 

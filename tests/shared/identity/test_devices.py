@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session as DbSession
 
 from shared.core.crypto import hash_secret
 from shared.identity import devices
-from shared.identity.models import Device, User
-from shared.identity.sessions import Browser, SessionTokens, open_session
+from shared.identity.models import Device, Method, User
+from shared.identity.sessions import Browser, Evidence, SessionTokens, open_session
 from tests.builders import a_user
 from tests.gateway import put_app_secret
 
@@ -23,9 +23,8 @@ def ada(session: DbSession) -> User:
 
 
 def sign_in(session: DbSession, user: User, cookie: str | None) -> SessionTokens:
-    return open_session(
-        session, user.id, Browser(user_agent="Lynx", devices=devices.tokens_in(cookie))
-    )
+    browser = Browser(user_agent="Lynx", devices=devices.tokens_in(cookie))
+    return open_session(session, user.id, Evidence({Method.PASSWORD}), browser)
 
 
 def known(session: DbSession, user: User) -> list[bytes]:

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session as DbSession
 
+from shared.core.ids import UserId
 from shared.db.session import read_only, unit_of_work
 from shared.identity import sessions
-from shared.identity.models import Session
-from shared.identity.sessions import Browser, SessionTokens
+from shared.identity.models import Method, Session
+from shared.identity.sessions import Browser, Evidence, SessionTokens
 from tests.builders import a_user
 from tests.gateway import put_app_secret
 
@@ -20,16 +21,22 @@ def _secret(aws: None) -> None:
     put_app_secret()
 
 
+def opened(session: DbSession, user_id: UserId, browser: Browser | None = None) -> SessionTokens:
+    return sessions.open_session(
+        session, user_id, Evidence({Method.PASSWORD}), browser or Browser()
+    )
+
+
 def test_one_rotates_and_the_other_gets_an_access_token(committed: Engine) -> None:
     with unit_of_work() as session:
         user_id = a_user(session).id
-        renew = sessions.open_session(session, user_id, Browser()).renew or ""
+        renew = opened(session, user_id).renew or ""
     together = Barrier(2)
 
     def tab() -> SessionTokens:
         with read_only() as session:
             together.wait()
-            return sessions.renew(session, renew)
+            return sessions.renew(session, renew, Browser())
 
     with ThreadPoolExecutor(2) as pool:
         first, second = (future.result() for future in [pool.submit(tab) for _ in range(2)])
