@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from shared.channels.models import Channel
 from shared.core.ids import new_id
 from shared.db.statement import Statement
+from shared.notifications.models import Notification, NotificationKind
 from shared.posts.hints import MARK_ARMED
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post
@@ -848,7 +849,7 @@ COUNTS = [
             ),
             (
                 "reply",
-                "due_at = now() - interval '5 minutes'",
+                "due_at = now() - interval '5 minutes', publish_at = now() - interval '1 hour'",
                 "due_at = now() - interval '299999 milliseconds'",
                 (),
             ),
@@ -1074,6 +1075,242 @@ class TestWhatIsRead:
         thread = a_thread(session, channel := a_channel_of_ours(session), (*QUEUED, ended))
         a_thread(session, channel, (*QUEUED, "attempt: state = 'refused', finished_at = now()"))
         assert claim_queries.CLAIM.one(session, **claim(thread)).number == number
+
+
+class TestMedia:
+    """Staging starts for media of the thread that a hint is about, not for those of others or of deleted parts."""
+
+    GIVEN = (
+        "root: state = 'queued', due_at = now(), armed_revision = 3, enqueued_at = null",
+        "root: updated_at = now() - interval '1 hour'",
+    )
+
+    @pytest.mark.parametrize(
+        ("ours", "others", "has_media"),
+        [
+            (f"reply: media = {PICTURE}", "", True),
+            (f"reply: media = {PICTURE}, deleted_at = now()", "", False),
+            ("reply: title = null", f"root: media = {PICTURE}", False),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["take_unarmed", "take_unsent", "prepare"])
+    def test_they_are_of_the_thread(
+        self, session: Session, name: str, ours: str, others: str, *, has_media: bool
+    ) -> None:
+        unarmed = ("root: armed_revision = null",) if name == "take_unarmed" else ()
+        channel = a_channel_of_ours(session)
+        thread = a_thread(session, channel, (*self.GIVEN, *unarmed, ours))
+        if others:
+            a_thread(session, channel, (others,))
+        found: list[Any]
+        if name == "prepare":
+            found = prepare_queries.PREPARE.all(session, **named(thread), threshold_seconds=0)
+            assert [row.thread_has_media for row in found] == [has_media]
+            return
+        if name == "take_unsent":
+            found = sweep_queries.TAKE_UNSENT.all(session, page_size=10)
+        else:
+            found = sweep_queries.TAKE_UNARMED.all(session, page_size=10, grace_seconds=60)
+        assert [row.has_media for row in found] == [has_media]
+
+    @pytest.mark.parametrize(("media", "has_media"), [(PICTURE, True), ("'[]'", False)])
+    def test_a_retry_has_those_of_its_part(
+        self, session: Session, media: str, *, has_media: bool
+    ) -> None:
+        thread = a_thread(session, a_channel_of_ours(session), (*RUNNING, f"root: media = {media}"))
+        row = record_queries.RECORD_RETRY.one(
+            session, **an_end(thread), counts=True, after_seconds=5
+        )
+        assert row.has_media is has_media
+
+
+def a_pause(session: Session, until: str, provider: str = "mastodon") -> None:
+    session.execute(
+        text(f"insert into provider_pauses (provider, until, reason) values (:on, {until}, '')"),
+        {"on": provider},
+    )
+
+
+class TestOverdue:
+    @pytest.mark.parametrize(
+        ("late", "again"),
+        [("30 seconds", 60), ("2 minutes", 60), ("10 minutes", 300), ("5 hours", 3_600)],
+    )
+    def test_it_is_sent_again_at_growing_intervals(
+        self, session: Session, late: str, again: int
+    ) -> None:
+        given = f"root: state = 'queued', due_at = now() - interval '{late}', next_check_at = null"
+        thread = a_thread(session, a_channel_of_ours(session), (given,))
+        sweep_queries.TAKE_OVERDUE.one(session, page_size=1, late_seconds=300)
+        assert self.next_check(session, thread) == again
+
+    @pytest.mark.parametrize(
+        ("pause", "provider", "again"),
+        [
+            ("1 hour", "mastodon", 300 - 60),  # when members are to be notified
+            ("2 minutes", "mastodon", 120),
+            ("0 seconds", "mastodon", 60),  # over
+            ("1 hour", "x", 60),
+        ],
+    )
+    def test_during_a_pause_it_is_looked_at_when_it_ends_or_is_late(
+        self, session: Session, pause: str, provider: str, again: int
+    ) -> None:
+        a_pause(session, f"now() + interval '{pause}'", provider)
+        when = "now() - interval '1 minute'"
+        given = (
+            f"root: state = 'queued', due_at = {when}, publish_at = {when}, next_check_at = null"
+        )
+        thread = a_thread(session, a_channel_of_ours(session), (given,))
+        sweep_queries.TAKE_OVERDUE.one(session, page_size=1, late_seconds=300)
+        assert self.next_check(session, thread) == again
+
+    @staticmethod
+    def next_check(session: Session, thread: Part) -> float:
+        """Return in how many seconds the sweep takes it: 20 after its next check, when a message may be late."""
+        seconds = text("select extract(epoch from next_check_at - now()) from posts where id = :id")
+        return 20 + float(session.execute(seconds, {"id": thread.root.id}).scalar_one())
+
+
+@pytest.mark.parametrize(
+    ("attempt", "doubt"),
+    [
+        ("state = 'sending', doubt_since = null", 9),
+        ("state = 'sending', doubt_since = now() - interval '1 minute'", 60),
+        ("state = 'running', doubt_since = null", None),
+    ],
+)
+def test_a_lost_try_is_in_doubt_since_its_first_request(
+    session: Session, attempt: str, doubt: int | None
+) -> None:
+    a_thread(session, a_channel_of_ours(session), (f"attempt: lease_until = now(), {attempt}",))
+    row = sweep_queries.TAKE_LOST.one(session, page_size=1)
+    assert row.doubt_seconds == doubt
+
+
+class TestStuckReply:
+    GIVEN = (
+        "reply: state = 'queued', publish_at = now() - interval '1 hour', delay_seconds = 60",
+        "last: state = 'queued', publish_at = now() - interval '1 hour'",
+    )
+
+    @pytest.mark.parametrize(
+        ("published", "due"), [("10 minutes", 0), ("20 seconds", 40)], ids=["over", "to come"]
+    )
+    def test_it_goes_on_after_its_delay(self, session: Session, published: str, due: int) -> None:
+        root = f"root: state = 'published', published_at = now() - interval '{published}'"
+        thread = a_thread(session, a_channel_of_ours(session), (*self.GIVEN, root))
+        row = stuck.TAKE_STUCK.one(session, page_size=10, missing="missing", failed="failed")
+        assert (row.id, row.goes_on) == (thread.reply.id, True)
+        seconds = text("select extract(epoch from due_at - now()) from posts where id = :id")
+        assert session.execute(seconds, {"id": thread.reply.id}).scalar_one() == due
+
+    @pytest.mark.parametrize(
+        ("root", "code", "sentence"),
+        [
+            ("state = 'failed'", "predecessor_failed", "failed"),
+            ("state = 'draft'", "predecessor_failed", "failed"),
+            (
+                "state = 'published', published_at = now(), deleted_at = now()",
+                "predecessor_missing",
+                "missing",
+            ),
+        ],
+    )
+    def test_it_fails_with_the_rest_of_the_thread(
+        self, session: Session, root: str, code: str, sentence: str
+    ) -> None:
+        thread = a_thread(
+            session, channel := a_channel_of_ours(session), (*self.GIVEN, f"root: {root}")
+        )
+        a_thread(session, channel, ("root: state = 'queued'",))
+        rows = stuck.TAKE_STUCK.all(session, page_size=1, missing="missing", failed="failed")
+        assert [row.id for row in rows] == [thread.reply.id, thread.last.id]
+        stored = text(
+            "select state, error_code, error_message from posts where root_id = :id and position > 0"
+        )
+        found = session.execute(stored, {"id": thread.root.id}).all()
+        assert [tuple(row) for row in found] == [("failed", code, sentence)] * 2
+
+    @pytest.mark.parametrize("state", ["queued", "publishing", "unconfirmed"])
+    def test_it_waits_for_what_is_under_way(self, session: Session, state: str) -> None:
+        root = f"root: state = '{state}', due_at = now()"
+        a_thread(session, a_channel_of_ours(session), (*self.GIVEN, root))
+        assert not stuck.TAKE_STUCK.all(session, page_size=10, missing="missing", failed="failed")
+
+
+class TestHeldByALimit:
+    ROOT = (
+        "root: state = 'queued', error_code = 'rate_limited', publish_at = now() - interval '1 hour',"
+        " due_at = now() + interval '2 minutes'"
+    )
+
+    @pytest.mark.parametrize(
+        ("pause", "provider", "until"),
+        [
+            ("5 minutes", "mastodon", 300),
+            ("1 minute", "mastodon", 120),
+            ("5 minutes", "x", 120),
+        ],
+    )
+    def test_until_its_platform_takes_posts_again(
+        self, session: Session, pause: str, provider: str, until: int
+    ) -> None:
+        a_pause(session, f"now() + interval '{pause}'", provider)
+        a_thread(session, a_channel_of_ours(session), (self.ROOT,))
+        row = late_queries.TAKE_LIMITED.one(session, page_size=1, late_seconds=300)
+        now = session.execute(text("select now()")).scalar_one()
+        assert (row.until - now).total_seconds() == until
+
+    @pytest.mark.parametrize("code", ["rate_limited", "crowded"])
+    @pytest.mark.parametrize(("published", "taken"), [("6 minutes", True), ("5 minutes", False)])
+    def test_a_reply_is_late_after_the_part_before_it(
+        self, session: Session, code: str, published: str, *, taken: bool
+    ) -> None:
+        thread = a_thread(
+            session,
+            channel := a_channel_of_ours(session),
+            (
+                f"root: state = 'published', published_at = now() - interval '{published}'",
+                f"reply: state = 'queued', error_code = '{code}', publish_at = now() - interval '1 hour',"
+                " due_at = now() + interval '2 minutes', delay_seconds = 60",
+            ),
+        )
+        a_thread(
+            session,
+            channel,
+            ("root: state = 'published', published_at = now() - interval '1 day'",),
+        )
+        find = late_queries.TAKE_LIMITED if code == "rate_limited" else late_queries.TAKE_CROWDED
+        rows: list[Any] = find.all(session, page_size=10, late_seconds=300)
+        assert [row.id for row in rows] == ([thread.reply.id] if taken else [])
+
+    @pytest.mark.parametrize(("ours", "told"), [(True, True), (False, False)])
+    def test_members_are_told_once_of_a_try_that_waits(
+        self, session: Session, *, ours: bool, told: bool
+    ) -> None:
+        thread = a_thread(
+            session,
+            a_channel_of_ours(session),
+            (
+                "root: publish_at = now() - interval '1 hour'",
+                "attempt: state = 'waiting', error_code = 'rate_limited'",
+            ),
+        )
+        owner = thread.root.organization_id if ours else an_organization(session).id
+        session.add(
+            Notification(
+                id=new_id(),
+                organization_id=owner,
+                kind=NotificationKind.FAILURE,
+                title="",
+                content="",
+                dedupe_key=f"limited:{thread.root.id}:2",
+            )
+        )
+        session.flush()
+        rows = late_queries.LIMITED_ATTEMPTS.all(session, page_size=10, late_seconds=300)
+        assert (not rows) is told
 
 
 @pytest.mark.parametrize(
