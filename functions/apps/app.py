@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
+from shared.access.actor import actor_of
 from shared.access.context import ActingMember, Via, identify
 from shared.access.errors import UnknownGrant
 from shared.access.policy import Rule, Who, reaches
@@ -49,7 +50,7 @@ from shared.apps.schemas import (
     UserInfo,
 )
 from shared.apps.scopes import scope_text
-from shared.apps.server import Consent, Consenter, answer_consent, check_consent, exchange, revoke
+from shared.apps.server import Consent, answer_consent, check_consent, exchange, revoke
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import AppError, Forbidden, Unauthenticated
@@ -63,6 +64,7 @@ from shared.web.deps import (
     Autocommit,
     OwnProfile,
     Reading,
+    Visiting,
     Writing,
     credentials_of,
 )
@@ -173,11 +175,9 @@ def submit_oauth_authorization(body: Decision, member: Acting, session: Writing)
     Returns the address that the browser must open: the app's, with a code that is valid once within ten minutes, or with the
     refusal.
     """
-    consenter = (
-        Consenter(member.organization_id, member.person_id) if body.action == "approve" else None
-    )
     values = body.model_dump(exclude_none=True, exclude={"action"})
-    return Redirect(redirect=answer_consent(session, values, consenter))
+    allows = body.action == "approve"
+    return Redirect(redirect=answer_consent(session, actor_of(member), values, allows=allows))
 
 
 @protocol.post(
@@ -187,7 +187,9 @@ def submit_oauth_authorization(body: Decision, member: Acting, session: Writing)
     responses={201: {"model": Token, "description": "The same, for a request in JSON"}},
     openapi_extra=_fields_of(TokenRequest),
 )
-async def create_oauth_token(request: Request, response: Response, session: Autocommit) -> Token:
+async def create_oauth_token(
+    request: Request, response: Response, visitor: Visiting, session: Autocommit
+) -> Token:
     """Exchange a code or a refresh token for an access token.
 
     Accepts a form, as the protocol requires (200), or JSON, as existing clients send it (201). The app's secret goes into the
@@ -198,6 +200,7 @@ async def create_oauth_token(request: Request, response: Response, session: Auto
     request_in = _read_request(TokenRequest, await request.body(), is_form=is_form)
     token = exchange(
         session,
+        visitor,
         request_in.model_dump(exclude_none=True),
         authorization=request.headers.get("authorization"),
     )
@@ -206,7 +209,7 @@ async def create_oauth_token(request: Request, response: Response, session: Auto
 
 
 @protocol.post("/oauth/revoke", openapi_extra=_fields_of(Revocation))
-async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
+async def revoke_oauth_token(request: Request, visitor: Visiting, session: Autocommit) -> Revoked:
     """End a token (RFC 7009).
 
     The app authenticates as at `POST /oauth/token`. Revoking either token ends both and the consent. An unknown or ended token
@@ -215,6 +218,7 @@ async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
     request_in = _read_request(Revocation, await request.body(), is_form=_is_form(request))
     revoke(
         session,
+        visitor,
         request_in.model_dump(exclude_none=True),
         authorization=request.headers.get("authorization"),
     )
@@ -222,12 +226,14 @@ async def revoke_oauth_token(request: Request, session: Autocommit) -> Revoked:
 
 
 @registration.post("/oauth/register", status_code=201, response_model_exclude_none=True)
-def register_oauth_client(body: ClientMetadata, session: Writing) -> RegisteredProgram:
+def register_oauth_client(
+    body: ClientMetadata, visitor: Visiting, session: Writing
+) -> RegisteredProgram:
     """Register an app (RFC 7591).
 
     Open to everybody, because a member must consent to what the app may do. An app without a consent is deleted after 30 days.
     """
-    return register(session, body)
+    return register(session, visitor, body)
 
 
 @programs.get("/oauth/userinfo")
@@ -251,25 +257,25 @@ def get_oauth_app(member: Acting, session: Reading) -> AppOut:
 @programs.post("/oauth/app", status_code=201)
 def create_oauth_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
     """Create the organization's app. It can have one; only this answer shows its secret."""
-    return manage.make_app(session, member.organization_id, body)
+    return manage.make_app(session, actor_of(member), body)
 
 
 @programs.put("/oauth/app")
 def update_oauth_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
     """Change the organization's app. Omitted fields stay unchanged."""
-    return manage.change_app(session, member.organization_id, body)
+    return manage.change_app(session, actor_of(member), body)
 
 
 @programs.delete("/oauth/app")
 def delete_oauth_app(member: Acting, session: Writing) -> AppDeleted:
     """Delete the organization's app. All its tokens end."""
-    return AppDeleted(id=manage.delete_app(session, member.organization_id))
+    return AppDeleted(id=manage.delete_app(session, actor_of(member)))
 
 
 @programs.post("/oauth/app/rotate")
 def rotate_oauth_app_secret(member: Acting, session: Writing) -> AppSecret:
     """Rotate the app's secret. The old one is refused at once; tokens stay valid."""
-    return manage.rotate_secret(session, member.organization_id)
+    return manage.rotate_secret(session, actor_of(member))
 
 
 @programs.get("/oauth/grants")
@@ -281,7 +287,7 @@ def list_oauth_grants(member: Acting, session: Reading) -> GrantList:
 @programs.delete("/oauth/grants/{grant_id}")
 def revoke_oauth_grant(grant_id: GrantId, member: Acting, session: Writing) -> GrantRevoked:
     """Revoke a consent. Members revoke their own, administrators any."""
-    grants.revoke_grant(session, member.organization_id, grant_id, of_user=_whose(member))
+    grants.revoke_grant(session, actor_of(member), grant_id, of_user=_whose(member))
     return GrantRevoked(id=grant_id)
 
 
@@ -311,14 +317,14 @@ def get_device_page(
 def approve_device(body: DeviceDecision, member: Acting, session: Writing) -> DeviceSettled:
     """Allow or deny the device that shows a code."""
     decide = device.approve_device if body.approve else device.deny_device
-    decide(session, member.organization_id, member.person_id, body.code)
+    decide(session, actor_of(member), body.code)
     return DeviceSettled(approved=body.approve)
 
 
 @protocol.post("/device/token")
-def create_device_token(body: DeviceRequest, session: Autocommit) -> DeviceToken:
+def create_device_token(body: DeviceRequest, visitor: Visiting, session: Autocommit) -> DeviceToken:
     """Poll for a device's token, which is returned once."""
-    return device.poll_device(session, body.device_code)
+    return device.poll_device(session, visitor, body.device_code)
 
 
 @programs.get("/.well-known/oauth-authorization-server")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query
 
+from shared.access.actor import actor_of
 from shared.channels.queries import find_unknown_channels
 from shared.core.ids import DeliveryId, WebhookId
 from shared.web.app import as_handler, make_app
@@ -38,14 +39,14 @@ def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
 
     Without `events` it receives only published posts. An organization can have 50 webhooks.
     """
-    return manage.add_webhook(member.organization_id, body, unknown_channels=find_unknown_channels)
+    return manage.add_webhook(actor_of(member), body, unknown_channels=find_unknown_channels)
 
 
 @webhooks.put("")
 def update_webhook_alias(body: WebhookEditById, member: Acting, session: Writing) -> WebhookOut:
     """Change a webhook (alias). The same as `PUT /webhooks/{webhook_id}`, with the id in the body."""
     return manage.change_webhook(
-        session, member.organization_id, body.id, body, unknown_channels=find_unknown_channels
+        session, actor_of(member), body.id, body, unknown_channels=find_unknown_channels
     )
 
 
@@ -73,27 +74,27 @@ def update_webhook(
     again.
     """
     return manage.change_webhook(
-        session, member.organization_id, webhook_id, body, unknown_channels=find_unknown_channels
+        session, actor_of(member), webhook_id, body, unknown_channels=find_unknown_channels
     )
 
 
 @webhooks.delete("/{webhook_id}")
 def delete_webhook(webhook_id: WebhookId, member: Acting, session: Writing) -> WebhookRemoved:
     """Delete a webhook. Unsent messages are dropped."""
-    manage.remove_webhook(session, member.organization_id, webhook_id)
+    manage.remove_webhook(session, actor_of(member), webhook_id)
     return WebhookRemoved(id=webhook_id)
 
 
 @webhooks.post("/{webhook_id}/rotate")
 def rotate_webhook_secret(webhook_id: WebhookId, member: Acting) -> WebhookMade:
     """Rotate a webhook's secret. Only this answer shows the new one. For a day messages are also signed with the old one."""
-    return manage.rotate_secret(member.organization_id, webhook_id)
+    return manage.rotate_secret(actor_of(member), webhook_id)
 
 
 @webhooks.post("/{webhook_id}/test", status_code=201, responses=refusals(409))
 def test_webhook(webhook_id: WebhookId, member: Acting, session: Writing) -> DeliveryOut:
     """Send a test message once. It has the event `webhook.test` and the body of an invented published post."""
-    return manage.send_test(session, member.organization_id, webhook_id)
+    return manage.send_test(session, actor_of(member), webhook_id)
 
 
 @webhooks.get("/{webhook_id}/deliveries")
@@ -117,7 +118,7 @@ def redeliver_webhook_delivery(
     webhook_id: WebhookId, delivery_id: DeliveryId, member: Acting, session: Writing
 ) -> DeliveryOut:
     """Send a message again as a new delivery with the same event id."""
-    return manage.redeliver(session, member.organization_id, webhook_id, delivery_id)
+    return manage.redeliver(session, actor_of(member), webhook_id, delivery_id)
 
 
 app = make_app("automation", routers=[webhooks])

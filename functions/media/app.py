@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
+from shared.access.actor import actor_of
 from shared.aws.storage import UploadedPart
 from shared.core.config import settings
 from shared.core.ids import MediaId
@@ -38,7 +39,7 @@ def create_media(body: NewUpload, member: Acting, session: Writing) -> UploadSta
 
     Returns signed addresses for the parts of a file, which the client then PUTs directly to the storage.
     """
-    return start_upload(session, member.organization_id, body, uploaded_by=member.user_id)
+    return start_upload(session, actor_of(member), body)
 
 
 @media.post("/information", status_code=201)
@@ -47,7 +48,7 @@ def update_media_information(body: MediaInformation, member: Acting, session: Wr
 
     Sets name, alternative text and thumbnail. The same as `PUT /media/{media_id}`.
     """
-    return MediaOut.of(edit_media(session, member.organization_id, body.id, body))
+    return MediaOut.of(edit_media(session, actor_of(member), body.id, body))
 
 
 @media.post("/{media_id}/parts", status_code=201)
@@ -68,7 +69,7 @@ def complete_media_upload(media_id: MediaId, body: CompletedUpload, member: Acti
     Checks the uploaded bytes, and adds the file to the library or refuses and deletes it.
     """
     parts = [UploadedPart(part.number, part.etag) for part in body.parts]
-    return MediaOut.of(complete_upload(member.organization_id, media_id, parts))
+    return MediaOut.of(complete_upload(actor_of(member), media_id, parts))
 
 
 @media.delete("/{media_id}/upload")
@@ -110,7 +111,7 @@ def update_media(media_id: MediaId, body: MediaEdit, member: Acting, session: Wr
 
     Sets name, alternative text and thumbnail. A field that is left out stays unchanged; null clears it.
     """
-    return MediaOut.of(edit_media(session, member.organization_id, media_id, body))
+    return MediaOut.of(edit_media(session, actor_of(member), media_id, body))
 
 
 @media.delete("/{media_id}", operation_id="deleteMedia")
@@ -119,7 +120,7 @@ def remove_media(media_id: MediaId, member: Acting, session: Writing) -> MediaRe
 
     Posts that already use it are still published with it. Its bytes are deleted when no post uses it.
     """
-    delete_media(session, member.organization_id, media_id)
+    delete_media(session, actor_of(member), media_id)
     return MediaRemoved(id=media_id)
 
 

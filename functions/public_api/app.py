@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import File, Header, Path, Query, Request, Response, UploadFile
 from pydantic import AfterValidator, BeforeValidator
 
+from shared.access.actor import actor_of
 from shared.access.author import author_of
 from shared.channels.errors import ChannelNotFound
 from shared.channels.schemas import CustomerOut
@@ -396,10 +397,9 @@ def upload_file(member: Acting, file: FileOfForm = None, key: Key = None) -> Pub
     if file is None:
         raise uploads.no_file()
     return uploads.upload(
-        member.organization_id,
+        actor_of(member),
         file.file,
         file_name=file.filename,
-        uploaded_by=member.user_id,
         key=key,
     )
 
@@ -411,9 +411,7 @@ def upload_from_url(body: FileAddress, member: Acting, key: Key = None) -> Publi
     The file is fetched immediately, within 25 seconds, from a public https address. With an `Idempotency-Key`, a repeated
     request fetches it once.
     """
-    return uploads.upload_from_url(
-        member.organization_id, body, uploaded_by=member.user_id, key=key
-    )
+    return uploads.upload_from_url(actor_of(member), body, key=key)
 
 
 # --- end of uploads ------------------------------------------------------------------------------------------------

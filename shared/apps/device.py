@@ -13,9 +13,11 @@ from shared.apps.credentials import NewToken, new_token, new_user_code, read_use
 from shared.apps.errors import NoSuchUserCode, OAuthRefused
 from shared.apps.schemas import DeviceStarted, DeviceToken
 from shared.apps.scopes import SCOPES, scope_text
+from shared.audit.entries import Action, Actor, Entry, entries_json
+from shared.audit.record import record
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
-from shared.core.ids import AppId, GrantId, OrganizationId, UserId, new_id
+from shared.core.ids import AppId, GrantId, new_id
 
 CLIENT_ID = "roost_device"
 LIFE = timedelta(minutes=15)
@@ -54,30 +56,26 @@ def start_device(session: Session) -> DeviceStarted:
     )
 
 
-def approve_device(
-    session: Session, organization_id: OrganizationId, user_id: UserId, typed: str
-) -> None:
+def approve_device(session: Session, actor: Actor, typed: str) -> None:
     """Let the device that shows a code act for the organization.
 
     Raises:
         NoSuchUserCode: no device waits with this code.
     """
-    _settle(session, organization_id, user_id, typed, approves=True)
+    _settle(session, actor, typed, approves=True)
 
 
-def deny_device(
-    session: Session, organization_id: OrganizationId, user_id: UserId, typed: str
-) -> None:
+def deny_device(session: Session, actor: Actor, typed: str) -> None:
     """Deny the device that shows a code.
 
     Raises:
         NoSuchUserCode: no device waits with this code.
     """
-    _settle(session, organization_id, user_id, typed, approves=False)
+    _settle(session, actor, typed, approves=False)
 
 
-def poll_device(session: Session, device_code: str) -> DeviceToken:
-    """Give a device its token, once a member has approved.
+def poll_device(session: Session, visitor: Actor, device_code: str) -> DeviceToken:
+    """Give a device its token, once a member has approved. `visitor` is the device.
 
     The session must not be a transaction, because the poll is recorded even if the answer is a refusal.
 
@@ -106,6 +104,7 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
         grant_id=GrantId(new_id()),
         device_code_hash=device_code_hash,
         scopes=list(SCOPES),
+        audit=entries_json(visitor, Entry(Action.GRANT_CREATED, after={"scopes": SCOPES})),
         **NewToken(hash_secret(token))._asdict(),
     )
     if grant is None:
@@ -119,14 +118,10 @@ def poll_device(session: Session, device_code: str) -> DeviceToken:
     )
 
 
-def _settle(
-    session: Session,
-    organization_id: OrganizationId,
-    user_id: UserId,
-    typed: str,
-    *,
-    approves: bool,
-) -> None:
-    user_code = read_user_code(typed)
-    if not token_queries.SETTLE_DEVICE.run(session, organization_id, user_id, user_code, approves):
+def _settle(session: Session, actor: Actor, typed: str, *, approves: bool) -> None:
+    row = token_queries.SETTLE_DEVICE.find(
+        session, actor.organization, actor.person, read_user_code(typed), approves
+    )
+    if row is None:
         raise NoSuchUserCode
+    record(session, actor, Action.APP_ALLOWED if approves else Action.APP_DENIED, row.app_id)

@@ -5,6 +5,8 @@ from sqlalchemy.orm import Session
 from shared.apps import queries
 from shared.apps.errors import NoSuchGrant
 from shared.apps.schemas import GrantApp, GrantList, GrantOut, GrantUser
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core.ids import GrantId, OrganizationId, UserId
 
 
@@ -35,12 +37,13 @@ def list_grants(
 
 
 def revoke_grant(
-    session: Session, organization_id: OrganizationId, grant_id: GrantId, *, of_user: UserId | None
+    session: Session, actor: Actor, grant_id: GrantId, *, of_user: UserId | None
 ) -> None:
     """Revoke a consent: the next request with its token is refused.
 
     Raises:
         NoSuchGrant: the member (None: any member) has no such consent.
     """
-    if not queries.REVOKE_GRANT.run(session, organization_id, grant_id, of_user=of_user):
+    if not queries.REVOKE_GRANT.run(session, actor.organization, grant_id, of_user=of_user):
         raise NoSuchGrant
+    record(session, actor, Action.GRANT_REVOKED, grant_id)

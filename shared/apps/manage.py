@@ -6,6 +6,8 @@ from shared.apps import queries
 from shared.apps.credentials import new_client_id, new_client_secret
 from shared.apps.errors import AppExists, NoApp
 from shared.apps.schemas import AppChange, AppIn, AppMade, AppOut, AppSecret
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core.crypto import hash_secret
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import AppId, OrganizationId, new_id
@@ -21,7 +23,7 @@ def get_app(session: Session, organization_id: OrganizationId) -> AppOut:
     return _out(queries.FIND_APP.find(session, organization_id))
 
 
-def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> AppMade:
+def make_app(session: Session, actor: Actor, app: AppIn) -> AppMade:
     """Create the organization's app. Only this answer shows its secret.
 
     Raises:
@@ -30,7 +32,7 @@ def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> A
     secret = new_client_secret()
     row = queries.ADD_APP.find(
         session,
-        organization_id=organization_id,
+        organization_id=actor.organization,
         app_id=AppId(new_id()),
         client_id=new_client_id(),
         secret_hash=hash_secret(secret),
@@ -41,10 +43,11 @@ def make_app(session: Session, organization_id: OrganizationId, app: AppIn) -> A
     )
     if row is None:
         raise AppExists
+    record(session, actor, Action.APP_CREATED, row.id)
     return AppMade(**_out(row).model_dump(), client_secret=secret)
 
 
-def change_app(session: Session, organization_id: OrganizationId, change: AppChange) -> AppOut:
+def change_app(session: Session, actor: Actor, change: AppChange) -> AppOut:
     """Change the given fields; the others stay unchanged.
 
     Raises:
@@ -65,31 +68,35 @@ def change_app(session: Session, organization_id: OrganizationId, change: AppCha
     values = {_COLUMNS[name]: value for name, value in given.items()}
     if "redirect_uris" in values:
         values["redirect_uris"] = [values["redirect_uris"]]
-    return _out(queries.CHANGE_APP.find(session, organization_id, to_json(values)))
+    changed = _out(queries.CHANGE_APP.find(session, actor.organization, to_json(values)))
+    record(session, actor, Action.APP_UPDATED, changed.id)
+    return changed
 
 
-def rotate_secret(session: Session, organization_id: OrganizationId) -> AppSecret:
+def rotate_secret(session: Session, actor: Actor) -> AppSecret:
     """Rotate the app's secret. The old one is refused at once; tokens stay valid.
 
     Raises:
         NoApp: there is none.
     """
     secret = new_client_secret()
-    row = queries.ROTATE_SECRET.find(session, organization_id, hash_secret(secret))
+    row = queries.ROTATE_SECRET.find(session, actor.organization, hash_secret(secret))
     if row is None:
         raise NoApp
+    record(session, actor, Action.APP_SECRET_ROTATED, row.id)
     return AppSecret(client_id=row.client_id, client_secret=secret)
 
 
-def delete_app(session: Session, organization_id: OrganizationId) -> AppId:
+def delete_app(session: Session, actor: Actor) -> AppId:
     """Delete the app and revoke all its tokens.
 
     Raises:
         NoApp: there is none.
     """
-    deleted = queries.DELETE_APP.find(session, organization_id)
+    deleted = queries.DELETE_APP.find(session, actor.organization)
     if deleted is None:
         raise NoApp
+    record(session, actor, Action.APP_DELETED, deleted.id)
     return deleted.id
 
 

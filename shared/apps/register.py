@@ -7,12 +7,14 @@ from shared.apps.credentials import new_client_secret, new_registered_client_id
 from shared.apps.errors import OAuthRefused
 from shared.apps.schemas import ClientMetadata, RegisteredProgram
 from shared.apps.scopes import granted_scopes, scope_text
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core.crypto import hash_secret
 from shared.core.ids import AppId, new_id
 
 
-def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
-    """Register an app. Requested values that it cannot have are left out of the answer, as section 3.2.1 allows.
+def register(session: Session, visitor: Actor, metadata: ClientMetadata) -> RegisteredProgram:
+    """Register an app. `visitor` is the app, which nobody knows yet. Requested values that it cannot have are left out of the answer, as section 3.2.1 allows.
 
     Raises:
         OAuthRefused: the app does not support the available flow.
@@ -31,9 +33,10 @@ def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
         )
     is_public = metadata.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
     secret = None if is_public else new_client_secret()
+    app_id = AppId(new_id())
     row = queries.ADD_PROGRAM.one(
         session,
-        app_id=AppId(new_id()),
+        app_id=app_id,
         client_id=new_registered_client_id(),
         secret_hash=hash_secret(secret) if secret else None,
         name=metadata.client_name,
@@ -42,6 +45,7 @@ def register(session: Session, metadata: ClientMetadata) -> RegisteredProgram:
         scopes=list(scopes),
         refreshes=refreshes,
     )
+    record(session, visitor, Action.APP_REGISTERED, app_id, after={"scopes": scopes})
     return RegisteredProgram(
         client_id=row.client_id,
         client_secret=secret,

@@ -43,9 +43,12 @@ from shared.apps.errors import OAuthRefused, UnknownProgram
 from shared.apps.metadata import known_issuer
 from shared.apps.redirects import is_same
 from shared.apps.scopes import granted_scopes, scope_text
+from shared.audit.entries import Action, Actor, Entry, entries_json
+from shared.audit.record import record
 from shared.core.crypto import hash_secret
 from shared.core.ids import AppId, GrantId, OrganizationId, UserId, new_id
 from shared.core.log import log
+from shared.db.statement import Json
 from shared.identity.sessions import GRACE
 
 # Authlib logs tokens at DEBUG, whatever our own level is.
@@ -221,6 +224,7 @@ class _CodeGrant(AuthorizationCodeGrant):
             self.server.session,
             grant_id=GrantId(new_id()),
             code_hash=code_hash,
+            audit=self.server.entry(Action.GRANT_CREATED, scopes=token["scope"].split()),
             **_kept(token)._asdict(),
         )
         if row is None:
@@ -233,7 +237,10 @@ class _CodeGrant(AuthorizationCodeGrant):
 
     def _came_twice(self, code_hash: bytes) -> None:
         """Revoke the token of a code that was used twice: one of the two users is not the app. RFC 6749 section 4.1.2."""
-        revoked = token_queries.REVOKE_WHAT_CODE_GAVE.run(self.server.session, code_hash) > 0
+        entry = self.server.entry(Action.GRANT_REVOKED, reason="code_reused")
+        revoked = bool(
+            token_queries.REVOKE_WHAT_CODE_GAVE.all(self.server.session, code_hash, entry)
+        )
         log.warning(
             "oauth.code_came_twice",
             extra={"client_id": self.request.payload.client_id, "revoked": revoked},
@@ -318,7 +325,8 @@ class _RefreshGrant(RefreshTokenGrant):
         """Do nothing: `save_token` replaced it."""
 
     def _came_twice(self, row: token_queries.RefreshedRow) -> NoReturn:
-        revoked = token_queries.REVOKE_REFRESHED.run(self.server.session, row.id) > 0
+        entry = self.server.entry(Action.GRANT_REVOKED, reason="refresh_token_reused")
+        revoked = bool(token_queries.REVOKE_REFRESHED.all(self.server.session, row.id, entry))
         log.warning(
             "oauth.refresh_token_came_twice", extra={"grant_id": str(row.id), "revoked": revoked}
         )
@@ -335,17 +343,22 @@ class _Response:
 
 
 class _Server(AuthorizationServer):
-    """Authlib's server for one request."""
+    """Authlib's server for one request of `visitor`, an app."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, visitor: Actor | None = None) -> None:
         super().__init__()
         self.session = session
+        self._visitor = visitor or Actor()
         self._known: dict[
             str, Program | None
         ] = {}  # Authlib asks again when it creates the response
         self.register_grant(_CodeGrant, [_S256(required=True)])
         self.register_grant(_RefreshGrant)
         self.register_token_generator("default", _token)
+
+    def entry(self, action: Action, **after: Any) -> Json:
+        """Return an entry of the audit log. The statement that stores it finds out whose grant it is about."""
+        return entries_json(self._visitor, Entry(action, after=after))
 
     def query_client(self, client_id: str) -> Program | None:
         if client_id not in self._known:
@@ -402,8 +415,10 @@ def check_consent(session: Session, values: Mapping[str, str]) -> Consent:
     )
 
 
-def answer_consent(session: Session, values: Mapping[str, str], consenter: Consenter | None) -> str:
-    """Return the address for the browser: the app's, with a code or with a refusal if there is no consent.
+def answer_consent(
+    session: Session, actor: Actor, values: Mapping[str, str], *, allows: bool
+) -> str:
+    """Return the address for the browser: the app's, with a code, or with a refusal unless the member `allows` it.
 
     Raises:
         UnknownProgram: no app has the client id.
@@ -411,21 +426,27 @@ def answer_consent(session: Session, values: Mapping[str, str], consenter: Conse
     """
     server = _Server(session)
     grant, request = _asked(server, values)
+    consenter = Consenter(actor.organization, actor.person) if allows else None
     response: _Response = server.create_authorization_response(request, consenter, grant)
+    action = Action.APP_ALLOWED if allows else Action.APP_DENIED
+    shown = {"scopes": request.client.granted(request.scope)}
+    record(session, actor, action, request.client.row.id, after=shown)
     return _from_us(response.headers["Location"], values)
 
 
 def exchange(
-    session: Session, values: Mapping[str, str], *, authorization: str | None
+    session: Session, visitor: Actor, values: Mapping[str, str], *, authorization: str | None
 ) -> dict[str, Any]:
-    """Exchange a code or a refresh token for an access token. `authorization` is the header, if the app authenticates with it.
+    """Exchange a code or a refresh token of `visitor`, an app, for an access token.
+
+    `authorization` is the header, if the app authenticates with it.
 
     The session must not be a transaction, because a reused token is revoked although the request is refused.
 
     Raises:
         OAuthRefused: as in RFC 6749 section 5.2.
     """
-    response: _Response = _Server(session).create_token_response(
+    response: _Response = _Server(session, visitor).create_token_response(
         _Request("POST", values, authorization)
     )
     body: dict[str, Any] = response.body
@@ -439,23 +460,26 @@ def exchange(
     )
 
 
-def revoke(session: Session, values: Mapping[str, str], *, authorization: str | None) -> None:
-    """Revoke a grant of the calling app by either of its tokens (RFC 7009).
+def revoke(
+    session: Session, visitor: Actor, values: Mapping[str, str], *, authorization: str | None
+) -> None:
+    """Revoke a grant of the calling app, `visitor`, by either of its tokens (RFC 7009).
 
     An unknown token, or another app's, is not an error, because it is not valid for this app.
 
     Raises:
         OAuthRefused: the app does not authenticate.
     """
-    request = _Request("POST", values, authorization)
+    server, request = _Server(session, visitor), _Request("POST", values, authorization)
     methods = _RefreshGrant.TOKEN_ENDPOINT_AUTH_METHODS
     try:
-        program: Program = _Server(session).authenticate_client(request, methods, "revocation")
+        program: Program = server.authenticate_client(request, methods, "revocation")
     except OAuth2Error as error:
         raise OAuthRefused("invalid_client", answer=_UNAUTHORIZED) from error
     token = values["token"]
     token_hash, family_hash = hash_secret(token), hash_secret(family_of(token))
-    if token_queries.REVOKE_TOKEN.run(session, program.row.id, token_hash, family_hash):
+    entry = server.entry(Action.GRANT_REVOKED, reason="app")
+    if token_queries.REVOKE_TOKEN.all(session, program.row.id, token_hash, family_hash, entry):
         log.info("oauth.token_revoked", extra={"client_id": program.row.client_id})
 
 

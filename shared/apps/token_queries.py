@@ -6,8 +6,9 @@ A code, a token and a device are known by their hash alone, so these statements 
 from typing import NamedTuple
 
 from shared.apps.queries import LIVE_GRANT
+from shared.audit.queries import recording
 from shared.core.ids import AppId, GrantId, OrganizationId, UserId
-from shared.db.statement import NoRow, Statement, sql
+from shared.db.statement import Json, NoRow, Statement, sql
 
 
 class NewCode(NamedTuple):
@@ -68,18 +69,24 @@ class Granted(NamedTuple):
 
 # One grant per app, member, organization and device: the statement that issues the new token ends the previous one. A
 # device is new each time, so that signing in on one computer does not sign out another.
-_GRANTED = sql("""
-    touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id)
-    insert into oauth_grants as g (id, app_id, organization_id, user_id, device, scopes, token_hash, token_ends_at,
-        family_hash, refresh_hash)
-    select cast(:grant_id as uuid), app_id, organization_id, user_id, device, scopes, :token_hash,
-        now() + make_interval(secs => :life_seconds), :family_hash, :refresh_hash from used
-    on conflict (app_id, user_id, organization_id, device) do update set
-        token_hash = excluded.token_hash, token_ends_at = excluded.token_ends_at, family_hash = excluded.family_hash,
-        refresh_hash = excluded.refresh_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null,
-        updated_at = now()
-    returning g.organization_id, g.scopes
-""")
+_GRANTED = sql(
+    """
+    touched as (update oauth_apps set last_used_at = now() from used where oauth_apps.id = used.app_id),
+    granted as (
+        insert into oauth_grants as g (id, app_id, organization_id, user_id, device, scopes, token_hash, token_ends_at,
+            family_hash, refresh_hash)
+        select cast(:grant_id as uuid), app_id, organization_id, user_id, device, scopes, :token_hash,
+            now() + make_interval(secs => :life_seconds), :family_hash, :refresh_hash from used
+        on conflict (app_id, user_id, organization_id, device) do update set
+            token_hash = excluded.token_hash, token_ends_at = excluded.token_ends_at, family_hash = excluded.family_hash,
+            refresh_hash = excluded.refresh_hash, scopes = excluded.scopes, revoked_at = null, last_used_at = null,
+            updated_at = now()
+        returning g.id as subject_id, g.organization_id, g.user_id, g.scopes
+    ), {recording}
+    select organization_id, scopes from granted
+    """,
+    recording=recording(found=sql("select organization_id, user_id, subject_id from granted")),
+)
 
 
 class CodeExchange(NamedTuple):
@@ -89,6 +96,7 @@ class CodeExchange(NamedTuple):
     life_seconds: float | None
     family_hash: bytes | None
     refresh_hash: bytes | None
+    audit: Json
 
 
 # The app's row is locked before the code's, as when an app is deleted; otherwise the two could deadlock.
@@ -178,54 +186,92 @@ ROTATE = Statement(
 
 class OneGrant(NamedTuple):
     grant_id: GrantId
+    audit: Json
 
+
+class RevokedRow(NamedTuple):
+    subject_id: GrantId
+
+
+_RECORDED = recording(found=sql("select organization_id, user_id, subject_id from revoked"))
 
 # `updated_at` stays: it says when the member consented.
 REVOKE_REFRESHED = Statement(
     "revoke_refreshed",
-    sql("update oauth_grants set revoked_at = now() where id = :grant_id and revoked_at is null"),
+    sql(
+        """
+        with revoked as (
+            update oauth_grants set revoked_at = now() where id = :grant_id and revoked_at is null
+            returning id as subject_id, organization_id, user_id
+        ), {recorded}
+        select subject_id from revoked
+        """,
+        recorded=_RECORDED,
+    ),
     params=OneGrant,
-    row=NoRow,
+    row=RevokedRow,
 )
-"""Revoke a grant whose refresh token was used twice."""
+"""Revoke a grant whose refresh token was used twice, and record it. One statement, because the request is refused."""
 
 
 class Token(NamedTuple):
     app_id: AppId
     token_hash: bytes
     family_hash: bytes
+    audit: Json
 
 
 REVOKE_TOKEN = Statement(
     "revoke_oauth_token",
-    sql("""
-        update oauth_grants set revoked_at = now()
-        where app_id = :app_id and (token_hash = :token_hash or family_hash = :family_hash) and revoked_at is null
-    """),
+    sql(
+        """
+        with revoked as (
+            update oauth_grants set revoked_at = now()
+            where app_id = :app_id and (token_hash = :token_hash or family_hash = :family_hash) and revoked_at is null
+            returning id as subject_id, organization_id, user_id
+        ), {recorded}
+        select subject_id from revoked
+        """,
+        recorded=_RECORDED,
+    ),
     params=Token,
-    row=NoRow,
+    row=RevokedRow,
 )
-"""Revoke an app's grant by its access token, or by any of its refresh tokens."""
+"""Revoke an app's grant by its access token, or by any of its refresh tokens, and record it.
+
+One statement, because the route runs in autocommit.
+"""
 
 
 class CodeHash(NamedTuple):
     code_hash: bytes
+    audit: Json
 
 
 # A refreshed token is recognized by the time of the exchange: one statement wrote both times.
 REVOKE_WHAT_CODE_GAVE = Statement(
     "revoke_what_code_gave",
-    sql("""
-        update oauth_grants g set revoked_at = now() from oauth_codes c
-        where c.code_hash = :code_hash and g.revoked_at is null
-            and (g.token_hash = c.token_hash
-                or (g.family_hash is not null and g.app_id = c.app_id and g.user_id = c.user_id
-                    and g.organization_id = c.organization_id and g.updated_at = c.used_at))
-    """),
+    sql(
+        """
+        with revoked as (
+            update oauth_grants g set revoked_at = now() from oauth_codes c
+            where c.code_hash = :code_hash and g.revoked_at is null
+                and (g.token_hash = c.token_hash
+                    or (g.family_hash is not null and g.app_id = c.app_id and g.user_id = c.user_id
+                        and g.organization_id = c.organization_id and g.updated_at = c.used_at))
+            returning g.id as subject_id, g.organization_id, g.user_id
+        ), {recorded}
+        select subject_id from revoked
+        """,
+        recorded=_RECORDED,
+    ),
     params=CodeHash,
-    row=NoRow,
+    row=RevokedRow,
 )
-"""Revoke the token that was issued for a code, refreshed or not, if it is still valid."""
+"""Revoke the token that was issued for a code, refreshed or not, if it is still valid, and record it.
+
+One statement, because the request is refused.
+"""
 
 
 # --- devices ---------------------------------------------------------------------------------------------------
@@ -277,17 +323,22 @@ class Decision(NamedTuple):
     approves: bool
 
 
+class DecidedRow(NamedTuple):
+    app_id: AppId
+
+
 SETTLE_DEVICE = Statement(
     "settle_device",
     sql("""
         update device_codes set organization_id = :organization_id, user_id = :user_id,
             approved_at = case when :approves then now() end, denied_at = case when not :approves then now() end
         where user_code = :user_code and expires_at > now() and approved_at is null and denied_at is null
+        returning app_id
     """),
     params=Decision,
-    row=NoRow,
+    row=DecidedRow,
 )
-"""Record a member's decision about a waiting device."""
+"""Store a member's decision about a waiting device, and return its app; no row: no device waits with this code."""
 
 
 class Poll(NamedTuple):
@@ -333,6 +384,7 @@ class DeviceExchange(NamedTuple):
     life_seconds: float | None
     family_hash: bytes | None
     refresh_hash: bytes | None
+    audit: Json
 
 
 EXCHANGE_DEVICE = Statement(

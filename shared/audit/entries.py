@@ -44,6 +44,8 @@ class Action(StrEnum):
     API_KEY_ROTATED = "api_key.rotated"
     API_KEY_REVOKED = "api_key.revoked"
     APP_REGISTERED = "app.registered"
+    APP_ALLOWED = "app.allowed"
+    APP_DENIED = "app.denied"
     APP_CREATED = "app.created"
     APP_UPDATED = "app.updated"
     APP_SECRET_ROTATED = "app.secret_rotated"  # noqa: S105  an action
@@ -76,6 +78,8 @@ class Action(StrEnum):
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_UPDATED = "webhook.updated"
     WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105  an action
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_REDELIVERED = "webhook.redelivered"
     WEBHOOK_DELETED = "webhook.deleted"
 
     @property
@@ -93,6 +97,7 @@ FIELDS = frozenset(
         "memberId",
         "provider",
         "publishDate",
+        "reason",
         "role",
         "scopes",
         "state",
@@ -129,6 +134,13 @@ class Actor:
         if self.organization_id is None:
             raise ValueError("this actor is in no organization")
         return self.organization_id
+
+    @property
+    def person(self) -> UserId:
+        """Return the person, in a use case of somebody who is signed in."""
+        if self.user_id is None:
+            raise ValueError("this actor is nobody who is signed in")
+        return self.user_id
 
     def as_user(self, user_id: UserId, session_id: SessionId | None = None) -> "Actor":
         """Return the actor whose identity a request has just proven."""

@@ -5,13 +5,18 @@ from typing import NamedTuple
 from shared.db.statement import Json, NoParams, Sql, Statement, sql
 
 _ANY = sql("true")
+_NOTHING_MORE = sql("""
+    select cast(null as uuid) as organization_id, cast(null as uuid) as user_id, cast(null as uuid) as subject_id
+""")
 
 
-def recording(only: Sql = _ANY) -> Sql:
+def recording(only: Sql = _ANY, *, found: Sql = _NOTHING_MORE) -> Sql:
     """Return common table expressions that store the entries of the parameter `audit` (`entries_json`).
 
     A statement that embeds them stores the entries together with what they are about, without another round trip. `only` is a
     condition on `entry`, for a statement that may do less than requested: `entry.subject_id in (select id from deleted)`.
+    `found` selects at most one row with `organization_id`, `user_id` and `subject_id`, for a statement that finds out what the
+    caller does not know; without a row, nothing is stored.
     """
     return sql(
         """
@@ -23,9 +28,10 @@ def recording(only: Sql = _ANY) -> Sql:
         ), recorded as (
             insert into audit_events (at, id, organization_id, user_id, impersonated_by, session_id, api_key_id, grant_id,
                 link_id, action, subject_kind, subject_id, before, after, request_id)
-            select now(), id, organization_id, user_id, impersonated_by, session_id, api_key_id, grant_id,
-                link_id, action, subject_kind, subject_id, before, after, request_id
-            from entry where {only}
+            select now(), entry.id, coalesce(entry.organization_id, found.organization_id),
+                coalesce(entry.user_id, found.user_id), impersonated_by, session_id, api_key_id, grant_id, link_id, action,
+                subject_kind, coalesce(entry.subject_id, found.subject_id), before, after, request_id
+            from entry cross join ({found}) found where {only}
             returning id, at
         ), located as (
             insert into audit_addresses (event_id, at, address)
@@ -35,6 +41,7 @@ def recording(only: Sql = _ANY) -> Sql:
         )
         """,
         only=only,
+        found=found,
     )
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.aws.storage import key_of
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import MediaId, OrganizationId
@@ -27,16 +29,14 @@ class ThumbnailNotFound(InvalidInput):
         super().__init__(message, problems=[FieldProblem("thumbnail", "not_found", message)])
 
 
-def edit_media(
-    session: Session, organization_id: OrganizationId, media_id: MediaId, edit: MediaEdit
-) -> MediaRow:
+def edit_media(session: Session, actor: Actor, media_id: MediaId, edit: MediaEdit) -> MediaRow:
     """Change the fields that were given; the others stay unchanged.
 
     Raises:
         MediaNotFound: there is no such file.
         ThumbnailNotFound: the thumbnail is not a picture in the library.
     """
-    given = edit.model_fields_set
+    given, organization_id = edit.model_fields_set, actor.organization
     values: dict[str, Any] = {}
     if edit.name is not None:  # a file always has a name
         values["name"] = edit.name
@@ -51,17 +51,19 @@ def edit_media(
     changed = queries.CHANGE_MEDIA.find(session, organization_id, media_id, to_json(values))
     if changed is None:
         raise MediaNotFound
+    record(session, actor, Action.MEDIA_UPDATED, media_id)
     return changed
 
 
-def delete_media(session: Session, organization_id: OrganizationId, media_id: MediaId) -> None:
+def delete_media(session: Session, actor: Actor, media_id: MediaId) -> None:
     """Remove a file from the library. Its bytes stay until no waiting post needs them (`sweep.py`).
 
     Raises:
         MediaNotFound: there is no such file.
     """
-    if queries.MARK_DELETED.find(session, organization_id, media_id, MediaState.READY) is None:
+    if queries.MARK_DELETED.find(session, actor.organization, media_id, MediaState.READY) is None:
         raise MediaNotFound
+    record(session, actor, Action.MEDIA_DELETED, media_id)
 
 
 def _thumbnail_key(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from shared.audit.queries import recording
 from shared.core.ids import MediaId, OrganizationId, UserId
 from shared.db.statement import Json, NoRow, Statement, columns_in, sql
 
@@ -243,6 +244,7 @@ class FinishedUpload(NamedTuple):
     damage: str | None
     turned: bool
     variants_made: bool
+    audit: Json
 
 
 _UPLOADING = sql("""
@@ -253,19 +255,23 @@ FINISH_UPLOAD = Statement(
     "finish_upload",
     sql(
         """
-        update media m set state = 'ready', upload_id = null, key = :key, content_type = :content_type,
-            size_bytes = :size_bytes, width = :width, height = :height, duration_ms = :duration_ms, moves = :moves,
-            damage = :damage, turned = :turned, examined = true, variants_made = :variants_made, updated_at = now()
-        where {uploading}
-        returning {shown}
+        with finished as (
+            update media m set state = 'ready', upload_id = null, key = :key, content_type = :content_type,
+                size_bytes = :size_bytes, width = :width, height = :height, duration_ms = :duration_ms, moves = :moves,
+                damage = :damage, turned = :turned, examined = true, variants_made = :variants_made, updated_at = now()
+            where {uploading}
+            returning {shown}
+        ), {recording}
+        select * from finished
         """,
         uploading=_UPLOADING,
         shown=_SHOWN,
+        recording=recording(sql("exists (select from finished)")),
     ),
     params=FinishedUpload,
     row=MediaRow,
 )
-"""Add an examined file to the library; no row: its upload has already ended."""
+"""Add an examined file to the library, and record it; no row: its upload has already ended."""
 
 REFUSE_UPLOAD = Statement(
     "refuse_upload",

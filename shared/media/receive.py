@@ -18,9 +18,10 @@ from typing import IO
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Actor
 from shared.aws import storage
 from shared.aws.storage import UploadedPart
-from shared.core.ids import MediaId, OrganizationId, UserId, new_id
+from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.core.ranges import Ranges
 from shared.db.session import unit_of_work
 from shared.media.errors import FileRefused
@@ -79,26 +80,18 @@ def hash_of(file: IO[bytes]) -> bytes:
 
 def expect_file(
     session: Session,
-    organization_id: OrganizationId,
+    actor: Actor,
     info: FileInfo,
     *,
     name: str | None,
-    uploaded_by: UserId | None,
 ) -> Expected:
     """Add the row of a file, which is stored after the commit. Without a name it gets its stored name."""
-    expected = _place(organization_id, info.content_type)
-    _add(
-        session,
-        organization_id,
-        expected,
-        size_bytes=info.size_bytes,
-        name=name,
-        uploaded_by=uploaded_by,
-    )
+    expected = _place(actor.organization, info.content_type)
+    _add(session, actor, expected, size_bytes=info.size_bytes, name=name)
     return expected
 
 
-def store_file(organization_id: OrganizationId, expected: Expected, examined: Examined) -> MediaRow:
+def store_file(actor: Actor, expected: Expected, examined: Examined) -> MediaRow:
     """Store a file that was examined and is still open, and add it to the library.
 
     Doing this twice is harmless.
@@ -112,17 +105,16 @@ def store_file(organization_id: OrganizationId, expected: Expected, examined: Ex
     )  # only a few megabytes, because it arrived in one request
     storage.put(expected.key, content, content_type=info.content_type)
     return add_to_library(
-        organization_id, expected.media_id, info, key=expected.key, arrived_under=expected.key
+        actor, expected.media_id, info, key=expected.key, arrived_under=expected.key
     )
 
 
 def receive(
-    organization_id: OrganizationId,
+    actor: Actor,
     pieces: Iterator[bytes],
     *,
     announced_bytes: int | None,
     name: str | None,
-    uploaded_by: UserId | None,
 ) -> MediaRow:
     """Store a file while it is read, with only a few parts in memory.
 
@@ -140,43 +132,27 @@ def receive(
         file = io.BytesIO(first)
         examined = look_at(file)
         with unit_of_work() as session:
-            expected = expect_file(
-                session, organization_id, examined.info, name=name, uploaded_by=uploaded_by
-            )
-        return store_file(organization_id, expected, examined)
-    return _receive_in_parts(
-        organization_id,
-        chain((first, second), parts),
-        content_type,
-        name=name,
-        uploaded_by=uploaded_by,
-    )
+            expected = expect_file(session, actor, examined.info, name=name)
+        return store_file(actor, expected, examined)
+    return _receive_in_parts(actor, chain((first, second), parts), content_type, name=name)
 
 
 def _receive_in_parts(
-    organization_id: OrganizationId,
+    actor: Actor,
     parts: Iterator[bytes],
     content_type: str,
     *,
     name: str | None,
-    uploaded_by: UserId | None,
 ) -> MediaRow:
     """Store parts as they arrive. The row is added when all have arrived; until then only parts exist."""
-    expected = _place(organization_id, content_type)
+    expected = _place(actor.organization, content_type)
     key = expected.key
     upload_id = storage.create_multipart(key, content_type=content_type)
     with ExitStack() as undo:
         undo.callback(storage.abort_multipart, key, upload_id)
         sent, size_bytes = _send(key, upload_id, content_type, parts)
         with unit_of_work() as session:
-            _add(
-                session,
-                organization_id,
-                expected,
-                size_bytes=size_bytes,
-                name=name,
-                uploaded_by=uploaded_by,
-            )
+            _add(session, actor, expected, size_bytes=size_bytes, name=name)
         storage.complete_multipart(key, upload_id, sent)
         undo.pop_all()
     stored = storage.head(key)
@@ -184,12 +160,10 @@ def _receive_in_parts(
         read = partial(storage.read_range, key, etag=stored.etag)
         examined = examine(Ranges(read, size_bytes))
     except FileRefused as refused:
-        refuse_upload(organization_id, expected.media_id, key, refused)
+        refuse_upload(actor.organization, expected.media_id, key, refused)
         raise
     store_examined(key, key, examined, source=stored)
-    return add_to_library(
-        organization_id, expected.media_id, examined.info, key=key, arrived_under=key
-    )
+    return add_to_library(actor, expected.media_id, examined.info, key=key, arrived_under=key)
 
 
 def _send(
@@ -245,19 +219,18 @@ def _place(organization_id: OrganizationId, content_type: str) -> Expected:
 
 def _add(
     session: Session,
-    organization_id: OrganizationId,
+    actor: Actor,
     expected: Expected,
     *,
     size_bytes: int,
     name: str | None,
-    uploaded_by: UserId | None,
 ) -> None:
-    check_quota(session, organization_id, size_bytes)
+    check_quota(session, actor.organization, size_bytes)
     ADD_UPLOAD.run(
         session,
-        organization_id,
+        actor.organization,
         media_id=expected.media_id,
-        uploaded_by=uploaded_by,
+        uploaded_by=actor.user_id,
         key=expected.key,
         upload_id=None,
         name=name or stored_name(expected.key),

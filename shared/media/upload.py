@@ -11,11 +11,12 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor, Entry, entries_json
 from shared.aws import storage
 from shared.aws.storage import MAX_PARTS, ObjectMissing, PartsRefused, StoredObject, UploadedPart
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import MediaId, OrganizationId, UserId, new_id
+from shared.core.ids import MediaId, OrganizationId, new_id
 from shared.core.log import log
 from shared.core.ranges import Ranges
 from shared.db.session import after_commit, read_only, unit_of_work
@@ -38,9 +39,7 @@ _LEAST_PART_BYTES = 8 * _MEBIBYTE
 _USUAL_PART_BYTES = 256 * _MEBIBYTE
 
 
-def start_upload(
-    session: Session, organization_id: OrganizationId, new: NewUpload, *, uploaded_by: UserId | None
-) -> UploadStarted:
+def start_upload(session: Session, actor: Actor, new: NewUpload) -> UploadStarted:
     """Start an upload and sign the addresses of its first parts.
 
     Raises:
@@ -48,7 +47,7 @@ def start_upload(
         StorageFull: the organization may not store that much.
     """
     _check_claim(new)
-    media_id = MediaId(new_id())
+    media_id, organization_id = MediaId(new_id()), actor.organization
     key = incoming_key(organization_id, media_id)
     check_quota(session, organization_id, new.size)
     upload_id = storage.create_multipart(key)
@@ -56,7 +55,7 @@ def start_upload(
         session,
         organization_id,
         media_id=media_id,
-        uploaded_by=uploaded_by,
+        uploaded_by=actor.user_id,
         key=key,
         upload_id=upload_id,
         name=new.name,
@@ -98,9 +97,7 @@ def sign_parts(
     return _sign(upload.key, upload.upload_id, upload.size_bytes, numbers)
 
 
-def complete_upload(
-    organization_id: OrganizationId, media_id: MediaId, parts: Sequence[UploadedPart]
-) -> MediaRow:
+def complete_upload(actor: Actor, media_id: MediaId, parts: Sequence[UploadedPart]) -> MediaRow:
     """Assemble the parts, examine the file, and move it to its public object key; or refuse and delete it.
 
     Completing a completed upload returns the file.
@@ -111,6 +108,7 @@ def complete_upload(
         PartsDoNotMatch: the parts are not those that were uploaded.
         FileRefused: the file may not be stored; it is removed.
     """
+    organization_id = actor.organization
     with read_only() as session:
         upload = get_upload(session, organization_id, media_id)
     if upload.state == MediaState.READY:
@@ -129,7 +127,7 @@ def complete_upload(
         store_examined(upload.key, key, examined, source=stored)
     except ObjectMissing as error:  # another request completed or aborted it at the same time
         raise UploadIsOver from error
-    return add_to_library(organization_id, media_id, info, key=key, arrived_under=upload.key)
+    return add_to_library(actor, media_id, info, key=key, arrived_under=upload.key)
 
 
 def store_examined(key: str, to: str, examined: Examined, *, source: StoredObject) -> None:
@@ -146,7 +144,7 @@ def store_examined(key: str, to: str, examined: Examined, *, source: StoredObjec
 
 
 def add_to_library(
-    organization_id: OrganizationId,
+    actor: Actor,
     media_id: MediaId,
     info: FileInfo,
     *,
@@ -160,6 +158,7 @@ def add_to_library(
     Raises:
         UploadIsOver: the upload was aborted in the meantime.
     """
+    organization_id = actor.organization
     with unit_of_work() as session:
         media = queries.FINISH_UPLOAD.find(
             session,
@@ -175,6 +174,7 @@ def add_to_library(
             damage=info.damage,
             turned=info.turned,
             variants_made=info.damage is not None or is_video(info.content_type),
+            audit=entries_json(actor, Entry(Action.MEDIA_UPLOADED, media_id)),
         )
         if media is not None:
             after_commit(session, partial(_request_variants, media))

@@ -75,7 +75,7 @@ def edit_post(author: Author, post_id: PostId, body: PublicEdit) -> Edited:
         with read_only() as session:
             show_post(session, author.organization_id, post_id)
             known = find_by_id(session, author.organization_id, images)
-        taken = dict(fetch(author.organization_id, images, known, uploaded_by=author.user_id))
+        taken = dict(fetch(author.actor, images, known))
     wanted = PostEdit(
         type=kind_of(body.type or "update"),
         date=body.date,

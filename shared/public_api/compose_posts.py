@@ -63,9 +63,7 @@ def compose_posts(
                 return _read(answer)
             require_channels(session, author.organization_id, channels)
             known = find_by_id(session, author.organization_id, images)
-    draft = draft_from(
-        body, channels, fetch(author.organization_id, images, known, uploaded_by=author.user_id)
-    )
+    draft = draft_from(body, channels, fetch(author.actor, images, known))
 
     def carry_out(session: Session) -> list[CreatedPost]:
         if request and (answer := earlier_answer(session, author.organization_id, request)):

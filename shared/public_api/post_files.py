@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from shared.access.charge import charge
 from shared.access.policy import FETCHES
+from shared.audit.entries import Actor
 from shared.aws.storage import key_of
 from shared.core.errors import InvalidInput
-from shared.core.ids import MediaId, OrganizationId, UserId
+from shared.core.ids import MediaId, OrganizationId
 from shared.db.session import read_only
 from shared.media.library import get_media_files
 from shared.posts.draft import as_id, id_in_address, refusal
@@ -55,13 +56,7 @@ def find_by_id(
     return {address: media_id for address, media_id in ids.items() if media_id in usable}
 
 
-def fetch(
-    organization_id: OrganizationId,
-    images: Sequence[Elsewhere],
-    known: Taken,
-    *,
-    uploaded_by: UserId | None = None,
-) -> Taken:
+def fetch(actor: Actor, images: Sequence[Elsewhere], known: Taken) -> Taken:
     """Fetch images that are not `known` into the library, each address once, within the time limit of a single one.
 
     Do not call this inside a transaction: it waits for other servers.
@@ -79,12 +74,12 @@ def fetch(
         raise refusal(wanted[MAX_FETCHED].path, "too_many_files", words)
     if wanted:
         with read_only() as session:
-            charge(session, organization_id, FETCHES, times=len(wanted))
+            charge(session, actor.organization, FETCHES, times=len(wanted))
     ends_at, taken = time.monotonic() + MAX_FETCH_TIME.total_seconds(), dict(known)
     for one in wanted:
         within = timedelta(seconds=ends_at - time.monotonic())
         try:
-            taken[one.image.path] = _fetch(organization_id, one, uploaded_by, within)
+            taken[one.image.path] = _fetch(actor, one, within)
         except (Refused, InvalidInput) as error:
             words = error.problems[0].message if error.problems else error.message
             raise refusal(one.path, "not_fetched", words) from error
@@ -117,11 +112,7 @@ def _is_ours(address: str) -> bool:
     return key_of(address) is not None or "://" not in address
 
 
-def _fetch(
-    organization_id: OrganizationId, one: Elsewhere, uploaded_by: UserId | None, within: timedelta
-) -> MediaId:
+def _fetch(actor: Actor, one: Elsewhere, within: timedelta) -> MediaId:
     if within <= timedelta():
         raise bad_request("The files before this one took too long. Upload them first.")
-    return import_from_url(
-        organization_id, one.image.path, uploaded_by=uploaded_by, within=within
-    ).id
+    return import_from_url(actor, one.image.path, within=within).id

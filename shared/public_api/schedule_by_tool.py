@@ -47,7 +47,7 @@ def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[Publi
             for number, ids in enumerate(channels):
                 with _named_as_argument(number):
                     require_channels(session, author.organization_id, ids)
-        taken = fetch(author.organization_id, images, {}, uploaded_by=author.user_id)
+        taken = fetch(author.actor, images, {})
 
     def compose(session: Session) -> list[CreatedPost]:
         created: list[CreatedPost] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from shared.access.actor import actor_of
 from shared.access.author import author_by
 from shared.access.context import ActingMember
 from shared.channels.schemas import customer_of
@@ -229,7 +230,7 @@ def _change_settings(member: ActingMember, wanted: SettingsOfPost) -> SettingsCh
 
 
 def _upload(member: ActingMember, wanted: OfAddress) -> Uploaded:
-    file = import_from_url(member.organization_id, wanted.url, uploaded_by=member.user_id)
+    file = import_from_url(actor_of(member), wanted.url)
     return Uploaded(id=str(file.id), path=file.path)
 
 

@@ -16,10 +16,11 @@ import httpx
 from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Actor
 from shared.aws.storage import public_url
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import MediaId, OrganizationId, UserId
+from shared.core.ids import MediaId, OrganizationId
 from shared.core.net import (
     ENDS_AT,
     AddressRefused,
@@ -121,11 +122,10 @@ def no_file() -> Refused:
 
 
 def upload(
-    organization_id: OrganizationId,
+    actor: Actor,
     file: IO[bytes],
     *,
     file_name: str | None,
-    uploaded_by: UserId | None,
     key: str | None,
 ) -> PublicMedia:
     """Add a file of a request to the library. With `key`, the same file is stored only once.
@@ -138,6 +138,7 @@ def upload(
         examined = look_at(file)
     except FileRefused as refused:
         raise _as_refused(refused) from refused
+    organization_id = actor.organization
     request = RequestKey(_SCOPE, key, hash_of(file)) if key else None
     with unit_of_work() as session:
         if request and (answer := earlier_answer(session, organization_id, request)):
@@ -149,21 +150,18 @@ def upload(
             expected = Expected(media.id, media.key)
         else:
             name = given_name(file_name)
-            expected = expect_file(
-                session, organization_id, examined.info, name=name, uploaded_by=uploaded_by
-            )
+            expected = expect_file(session, actor, examined.info, name=name)
             media_out = PublicMedia.of(expected.media_id, expected.key, name)
             if request:
                 _keep(session, organization_id, request, media_out)
-    store_file(organization_id, expected, examined)
+    store_file(actor, expected, examined)
     return media_out
 
 
 def upload_from_url(
-    organization_id: OrganizationId,
+    actor: Actor,
     address: FileAddress,
     *,
-    uploaded_by: UserId | None,
     key: str | None,
 ) -> PublicMedia:
     """Fetch a file into the library. With `key`, the same address is fetched only once.
@@ -173,6 +171,7 @@ def upload_from_url(
         Refused: it cannot be fetched, or may not be stored.
         KeyReused: the key was sent with another address before.
     """
+    organization_id = actor.organization
     request = (
         RequestKey(_SCOPE_BY_ADDRESS, key, hashlib.sha256(address.url.encode()).digest())
         if key
@@ -182,7 +181,7 @@ def upload_from_url(
         with unit_of_work() as session:
             if answer := earlier_answer(session, organization_id, request):
                 return PublicMedia.model_validate_json(answer)
-    media = _import(organization_id, address.url, uploaded_by=uploaded_by, within=MAX_FETCH_TIME)
+    media = _import(actor, address.url, within=MAX_FETCH_TIME)
     media_out = PublicMedia.of(media.id, media.key, media.original_name)
     if request:
         with unit_of_work() as session:
@@ -195,10 +194,9 @@ def upload_from_url(
 
 
 def import_from_url(
-    organization_id: OrganizationId,
+    actor: Actor,
     url: str,
     *,
-    uploaded_by: UserId | None = None,
     within: timedelta = MAX_FETCH_TIME,
 ) -> MediaOut:
     """Fetch a file from a public https address into the library; `id` and `path` identify it.
@@ -209,12 +207,10 @@ def import_from_url(
         InvalidInput: the address is not one that is fetched.
         Refused: it cannot be fetched within that time, or may not be stored; the message says why.
     """
-    return MediaOut.of(_import(organization_id, url, uploaded_by=uploaded_by, within=within))
+    return MediaOut.of(_import(actor, url, within=within))
 
 
-def _import(
-    organization_id: OrganizationId, url: str, *, uploaded_by: UserId | None, within: timedelta
-) -> MediaRow:
+def _import(actor: Actor, url: str, *, within: timedelta) -> MediaRow:
     address = _read(url)
     client = _client(settings().media_max_video_bytes)
     ends_at = time.monotonic() + within.total_seconds()
@@ -223,11 +219,10 @@ def _import(
             if response.status_code != HTTPStatus.OK:
                 raise _not_fetched(f"Its server answered {response.status_code}.")
             return receive(
-                organization_id,
+                actor,
                 response.iter_raw(),
                 announced_bytes=_announced(response),
                 name=given_name(unquote(address.path)),
-                uploaded_by=uploaded_by,
             )
     except FileRefused as refused:
         raise _as_refused(refused) from refused

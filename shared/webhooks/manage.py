@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.aws.keys import seal
 from shared.core import clock
 from shared.core.crypto import Purpose
@@ -84,7 +86,7 @@ def get_webhook(
 
 
 def add_webhook(
-    organization_id: OrganizationId, wanted: WebhookIn, *, unknown_channels: UnknownChannels
+    actor: Actor, wanted: WebhookIn, *, unknown_channels: UnknownChannels
 ) -> WebhookMade:
     """Create a webhook. Only this answer shows its secret.
 
@@ -92,6 +94,7 @@ def add_webhook(
         InvalidInput: a channel is not the organization's.
         TooManyWebhooks: the organization already has `MOST_WEBHOOKS`.
     """
+    organization_id = actor.organization
     with read_only() as session:
         channel_ids = _channel_ids(session, organization_id, wanted.integrations, unknown_channels)
     secret = new_signing_secret()
@@ -111,12 +114,13 @@ def add_webhook(
             events=to_json(list(dict.fromkeys(wanted.events))),
             channel_ids=to_json(channel_ids),
         )
+        record(session, actor, Action.WEBHOOK_CREATED, row.id)
     return _made(row, secret)
 
 
 def change_webhook(
     session: Session,
-    organization_id: OrganizationId,
+    actor: Actor,
     webhook_id: WebhookId,
     wanted: WebhookEdit,
     *,
@@ -128,6 +132,7 @@ def change_webhook(
         NoSuchWebhook: the organization has no such webhook.
         InvalidInput: a channel is not the organization's.
     """
+    organization_id = actor.organization
     values: dict[str, Any] = wanted.model_dump(include={"name", "url"}, exclude_none=True)
     if wanted.events is not None:
         values["events"] = list(dict.fromkeys(wanted.events))
@@ -146,17 +151,20 @@ def change_webhook(
         reason=_BY_A_MEMBER,
     )
     row = _found(changed)
+    shown = None if wanted.disabled is None else {"disabled": wanted.disabled}
+    record(session, actor, Action.WEBHOOK_UPDATED, webhook_id, after=shown)
     if wanted.disabled:
         _end_waiting(session, organization_id, webhook_id)
     return _out(row)
 
 
-def rotate_secret(organization_id: OrganizationId, webhook_id: WebhookId) -> WebhookMade:
+def rotate_secret(actor: Actor, webhook_id: WebhookId) -> WebhookMade:
     """Give a webhook a new secret. For a day, the old one signs too.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
     """
+    organization_id = actor.organization
     with read_only() as session:
         get_webhook(session, organization_id, webhook_id)
     secret = new_signing_secret()
@@ -170,34 +178,35 @@ def rotate_secret(organization_id: OrganizationId, webhook_id: WebhookId) -> Web
             secret=sealed,
             old_signs_seconds=OLD_SECRET_SIGNS_FOR.total_seconds(),
         )
-    return _made(_found(row), secret)
+        rotated = _found(row)
+        record(session, actor, Action.WEBHOOK_SECRET_ROTATED, webhook_id)
+    return _made(rotated, secret)
 
 
-def remove_webhook(
-    session: Session, organization_id: OrganizationId, webhook_id: WebhookId
-) -> None:
+def remove_webhook(session: Session, actor: Actor, webhook_id: WebhookId) -> None:
     """Delete a webhook and its secrets. Unsent messages are dropped.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
     """
-    if not queries.DELETE_WEBHOOK.run(session, organization_id, webhook_id):
+    if not queries.DELETE_WEBHOOK.run(session, actor.organization, webhook_id):
         raise NoSuchWebhook
-    _end_waiting(session, organization_id, webhook_id)
+    record(session, actor, Action.WEBHOOK_DELETED, webhook_id)
+    _end_waiting(session, actor.organization, webhook_id)
 
 
-def send_test(
-    session: Session, organization_id: OrganizationId, webhook_id: WebhookId
-) -> DeliveryOut:
+def send_test(session: Session, actor: Actor, webhook_id: WebhookId) -> DeliveryOut:
     """Send a message that looks like that of a published post, once. The log shows the outcome.
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
         WebhookIsDisabled: it is switched off.
     """
+    organization_id = actor.organization
     webhook = _found(queries.FIND_WEBHOOK.find(session, organization_id, webhook_id))
     if webhook.disabled_at:
         raise WebhookIsDisabled
+    record(session, actor, Action.WEBHOOK_TESTED, webhook_id)
     return _send(session, organization_id, webhook_id, TEST_EVENT, EventId(new_id()), _TEST_BODY)
 
 
@@ -214,7 +223,7 @@ def try_address(url: str, body: Any) -> AddressTried:
 
 def redeliver(
     session: Session,
-    organization_id: OrganizationId,
+    actor: Actor,
     webhook_id: WebhookId,
     delivery_id: DeliveryId,
 ) -> DeliveryOut:
@@ -225,6 +234,7 @@ def redeliver(
         StillTried: the delivery is still being tried.
         WebhookIsDisabled: it is switched off.
     """
+    organization_id = actor.organization
     row = queries.FIND_DELIVERY.find(session, organization_id, webhook_id, delivery_id)
     if row is None:
         raise NoSuchDelivery
@@ -232,6 +242,7 @@ def redeliver(
         raise WebhookIsDisabled
     if row.state == DeliveryState.WAITING:
         raise StillTried
+    record(session, actor, Action.WEBHOOK_REDELIVERED, webhook_id)
     return _send(session, organization_id, webhook_id, row.event, row.event_id, row.body)
 
 

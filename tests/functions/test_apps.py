@@ -29,12 +29,13 @@ from shared.apps.errors import OAuthRefused
 from shared.apps.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
 from shared.apps.schemas import AppIn, ClientMetadata
 from shared.apps.server import exchange
+from shared.audit.entries import Actor
 from shared.core.crypto import hash_secret
 from shared.core.ids import OrganizationId, new_id
 from shared.db.session import read_only, unit_of_work
 from shared.identity.models import User
 from shared.organizations.models import Member, Organization, Role
-from tests.builders import a_member, an_organization
+from tests.builders import a_member, an_actor, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Answer, Gateway, as_member, by_key, put_app_secret
@@ -89,7 +90,7 @@ class AProgram:
 
 def an_app(session: Session, organization: Organization, **changes: Any) -> AProgram:
     values = {"name": "Newsroom", "description": "Writes news.", "redirect_url": BACK} | changes
-    made = manage.make_app(session, organization.id, AppIn(**values))
+    made = manage.make_app(session, an_actor(organization.id), AppIn(**values))
     return AProgram(made.client_id, made.client_secret, made.redirect_url)
 
 
@@ -99,7 +100,7 @@ def a_registered_program(session: Session, *, method: str = "none", **changes: A
         "client_name": "Tool",
         "token_endpoint_auth_method": method,
     }
-    made = register.register(session, ClientMetadata(**values | changes))
+    made = register.register(session, Actor(), ClientMetadata(**values | changes))
     return AProgram(made.client_id, made.client_secret, LOOPBACK)
 
 
@@ -677,13 +678,8 @@ class TestCost:
         with count_statements() as polling:
             nobody.post("/device/token", {"device_code": started["device_code"]})
         costs = (deciding, exchanging, starting, approving, polling)
-        assert [cost.statements for cost in costs] == [
-            4,
-            4,
-            2,
-            3,
-            3,
-        ]  # a session that consents is held
+        # A member's decision is two more: the session that consents is held, and the audit log has an entry.
+        assert [cost.statements for cost in costs] == [5, 4, 2, 4, 3]
 
 
 class TestSingleUse:
@@ -762,20 +758,20 @@ def exchange_alone(program: AProgram, code: str) -> dict[str, Any]:
     """Exchange in a thread of its own, past Mangum, whose loop is the test's."""
     try:
         with read_only() as session:
-            return exchange(session, program.exchanges(code), authorization=None)
+            return exchange(session, Actor(), program.exchanges(code), authorization=None)
     except OAuthRefused as error:
         return {"error": error.error}
 
 
 def delete_alone(organization_id: OrganizationId) -> None:
     with unit_of_work() as session:
-        manage.delete_app(session, organization_id)
+        manage.delete_app(session, an_actor(organization_id))
 
 
 def poll_alone(device_code: str) -> dict[str, Any]:
     try:
         with read_only() as session:
-            return poll_device(session, device_code).model_dump()
+            return poll_device(session, Actor(), device_code).model_dump()
     except OAuthRefused as error:
         return {"error": error.error}
 

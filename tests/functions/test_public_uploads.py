@@ -32,7 +32,7 @@ from shared.public_api import uploads
 from shared.publishing.housekeeping import remove_unneeded_media
 from tests.answering import Answer as Answering
 from tests.answering import says, serving
-from tests.builders import a_member, an_organization
+from tests.builders import a_member, an_actor, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Answer, Gateway, by_key
@@ -330,9 +330,9 @@ class TestQuota:
         assert "of its 0.0 MB" in refused.json["message"]
         film = an_mp4(media_bytes=9 * MEBIBYTE)
         pieces = (film[at : at + MEBIBYTE] for at in range(0, len(film), MEBIBYTE))
-        owner = member.organization_id
+        owner = an_actor(member.organization_id)
         with pytest.raises(StorageFull):
-            receive.receive(owner, pieces, announced_bytes=None, name=None, uploaded_by=None)
+            receive.receive(owner, pieces, announced_bytes=None, name=None)
         assert (keys(), open_uploads()) == ([], 0)
 
 
@@ -393,7 +393,7 @@ class TestUploadTwice:
 
         def send_one(_: int) -> uploads.PublicMedia:
             return uploads.upload(
-                organization_id, BytesIO(content), file_name="a.jpg", uploaded_by=None, key="a"
+                an_actor(organization_id), BytesIO(content), file_name="a.jpg", key="a"
             )
 
         with ThreadPoolExecutor(8) as pool:
@@ -479,7 +479,7 @@ class TestUploadFromUrl:
 
     def test_others_can_call_it(self, session: Session, member: Member) -> None:
         with serving(says(a_picture(".png"))) as url:
-            file = uploads.import_from_url(member.organization_id, f"{url}a.png")
+            file = uploads.import_from_url(an_actor(member.organization_id), f"{url}a.png")
         found = session.scalars(select(Media).where(Media.id == file.id)).one()
         assert found.state is MediaState.READY
         assert file.path == storage.public_url(found.key)
@@ -507,8 +507,8 @@ class TestUploadFromUrl:
 
         def upload(url: str) -> uploads.PublicMedia:
             address = uploads.FileAddress(url=f"{url}a.png")
-            organization_id = member.organization_id
-            return uploads.upload_from_url(organization_id, address, uploaded_by=None, key="a")
+            actor = an_actor(member.organization_id)
+            return uploads.upload_from_url(actor, address, key="a")
 
         def overtaken(*args: Any, **options: Any) -> MediaRow:
             media = real(*args, **options)

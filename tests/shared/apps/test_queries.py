@@ -9,9 +9,12 @@ from shared.apps.credentials import NewToken
 from shared.apps.device import approve_device, start_device
 from shared.apps.models import DeviceCode, OAuthApp, OAuthCode, OAuthGrant
 from shared.apps.server import CODE_LIFE
+from shared.audit.entries import Actor
 from shared.core.ids import GrantId, new_id
 from shared.organizations.models import Member
 from tests.builders import a_member, an_organization
+
+NO_ENTRY = "[]"
 
 
 @pytest.fixture
@@ -40,7 +43,9 @@ def code(session: Session, member: Member) -> bytes:
 
 
 def exchange_code(session: Session, code: bytes, token: NewToken) -> token_queries.Granted | None:
-    return token_queries.EXCHANGE_CODE.find(session, GrantId(new_id()), code, *token)
+    return token_queries.EXCHANGE_CODE.find(
+        session, GrantId(new_id()), code, **token._asdict(), audit=NO_ENTRY
+    )
 
 
 def exchange_device(
@@ -48,7 +53,7 @@ def exchange_device(
 ) -> token_queries.Granted | None:
     token = NewToken(token_hash)
     return token_queries.EXCHANGE_DEVICE.find(
-        session, GrantId(new_id()), device, ["mcp:read"], *token
+        session, GrantId(new_id()), device, ["mcp:read"], **token._asdict(), audit=NO_ENTRY
     )
 
 
@@ -60,8 +65,8 @@ def rotate(session: Session, token: NewToken) -> token_queries.Granted | None:
 @pytest.fixture
 def device(session: Session, member: Member) -> bytes:
     started = start_device(session)
-    organization_id, user_id = member.organization_id, member.user_id
-    approve_device(session, organization_id, user_id, started.user_code)
+    actor = Actor(organization_id=member.organization_id, user_id=member.user_id)
+    approve_device(session, actor, started.user_code)
     return session.scalars(select(DeviceCode.device_code_hash)).one()
 
 
@@ -119,6 +124,6 @@ class TestRotate:
     def test_not_of_a_grant_that_was_taken_back(self, session: Session, code: bytes) -> None:
         exchange_code(session, code, NewToken(b"token", 3600, b"family", b"refresh"))
         grant_id = session.scalars(select(OAuthGrant.id)).one()
-        token_queries.REVOKE_REFRESHED.run(session, grant_id)
+        token_queries.REVOKE_REFRESHED.all(session, grant_id, NO_ENTRY)
         newer = NewToken(b"newer", 3600, b"family", b"newer-refresh")
         assert rotate(session, newer) is None

@@ -13,7 +13,7 @@ from shared.media.models import Media, MediaState
 from shared.media.quota import StorageFull, check_quota, count_stored
 from shared.media.schemas import NewUpload
 from shared.media.upload import start_upload
-from tests.builders import a_media, an_organization
+from tests.builders import a_media, an_actor, an_organization
 from tests.conftest import Configure
 from tests.shared.media.storage import make_storage
 
@@ -80,7 +80,7 @@ def test_uploads_that_begin_at_once_are_counted_one_after_the_other(
         try:
             with unit_of_work() as session:
                 new = NewUpload(name="a.png", size=1_000)
-                start_upload(session, owner, new, uploaded_by=None)
+                start_upload(session, an_actor(owner), new)
         except StorageFull:
             return False
         return True

@@ -67,7 +67,7 @@ def _key(organization_id: OrganizationId, user_id: UserId, number: int) -> None:
 
 def _webhook(organization_id: OrganizationId, _user: UserId, number: int) -> None:
     wanted = WebhookIn(name=f"hook {number}", url="https://hooks.example.org/roost")
-    manage.add_webhook(organization_id, wanted, unknown_channels=find_unknown_channels)
+    manage.add_webhook(an_actor(organization_id), wanted, unknown_channels=find_unknown_channels)
 
 
 LIMITS = [

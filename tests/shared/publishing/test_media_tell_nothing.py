@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from shared.channels import connection
 from shared.media.receive import receive
 from shared.posts.hints import Queued, arm
-from tests.builders import a_channel, a_post, an_organization
+from tests.builders import a_channel, a_post, an_actor, an_organization
 from tests.conftest import Configure
 from tests.shared.media.files import SECRET, an_mp4, box, with_metadata
 from tests.shared.media.storage import keys, make_storage, stored
@@ -99,8 +99,8 @@ class TestWhatLeaves:
             organization = an_organization(session)
             channel = a_channel(session, organization, provider="linkedin-page", remote_id="24")
         pieces = (content[at : at + 65_536] for at in range(0, len(content), 65_536))
-        owner = organization.id
-        file = receive(owner, pieces, announced_bytes=None, name="a", uploaded_by=None)
+        owner = an_actor(organization.id)
+        file = receive(owner, pieces, announced_bytes=None, name="a")
         world.run()  # makes its copies
         with Session(world.engine, expire_on_commit=False) as session, session.begin():
             media = [{"id": str(file.id)}]

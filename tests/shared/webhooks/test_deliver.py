@@ -24,7 +24,7 @@ from shared.webhooks.models import DeliveryState, Webhook, WebhookBody, WebhookD
 from shared.webhooks.retry import BACK_OFF, MOST_TRIES
 from shared.webhooks.signing import new_signing_secret
 from shared.webhooks.sweep import forget_old_deliveries, send_due_deliveries
-from tests.builders import a_member, an_organization
+from tests.builders import a_member, an_actor, an_organization
 from tests.conftest import Configure
 from tests.mails import sent_mails, verify_sender
 from tests.shared.webhooks.builders import SECRET, a_delivery, a_webhook, queued
@@ -488,7 +488,7 @@ class TestSweep:
         )
         session.add(body)
         session.flush()
-        again = redeliver(session, webhook.organization_id, webhook.id, first.id)
+        again = redeliver(session, an_actor(webhook.organization_id), webhook.id, first.id)
         assert again.body == body.body
         session.refresh(body)
         assert body.kept_until == now + KEPT + timedelta(days=1)
