@@ -5,19 +5,40 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from shared.access.actor import actor_of
-from shared.access.confirm import confirm_by_password
+from shared.access.confirm import confirm_by_password, require_one_factor
+from shared.access.endings import Event, end_access
 from shared.access.register import activate, can_register, register
+from shared.access.register_login import register_with_login
 from shared.access.reset import reset_password as reset
 from shared.access.schemas import OwnSelf, own_self
-from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import ApiKeyId, SessionId
+from shared.access.sign_in import (
+    LINK_LIFE,
+    REGISTRATION_LIFE,
+    Confirmed,
+    KnownAddress,
+    Linked,
+    Outcome,
+    Purpose,
+    Returned,
+    SignedIn,
+    Unknown,
+    begin_login,
+    finish_login,
+    provider_of,
+)
+from shared.core.errors import AppError, FieldProblem, InvalidInput
+from shared.core.ids import ApiKeyId, LoginId, SessionId
 from shared.core.log import log
 from shared.identity import queries as identity
 from shared.identity import session_queries, sessions
-from shared.identity.errors import NoSuchSession, SessionOver
+from shared.identity.errors import FieldNeeded, LoginNotStarted, NoSuchSession, SessionOver
+from shared.identity.login_providers.base import ANSWER_LIFE, Answer, callback_url
+from shared.identity.login_providers.offered import list_offered
+from shared.identity.login_queries import FIND_WAYS, LIST_LOGINS
+from shared.identity.logins import link_waiting, remove_login
 from shared.identity.mails import AccountMail, request_account_mail
 from shared.identity.models import Method
 from shared.identity.schemas import (
@@ -30,9 +51,17 @@ from shared.identity.schemas import (
     LoggedIn,
     LoggedOut,
     Login,
+    LoginAnswer,
+    LoginFinished,
+    LoginList,
+    LoginOut,
+    LoginRemoved,
+    LoginStart,
+    LoginStarted,
     MailPreferences,
     MailRequest,
     MailRequested,
+    OfferedLogin,
     PasswordReset,
     PasswordWasReset,
     PersonalIn,
@@ -89,6 +118,14 @@ from shared.web.html import (
     unsubscribe_page,
     unsubscribed_page,
 )
+from shared.web.login_html import (
+    confirm_page,
+    finished_page,
+    login_page,
+    login_refused_page,
+    register_page,
+)
+from shared.web.paths import own_path
 from shared.web.routing import Router, refusals
 
 Mailed = Annotated[
@@ -100,6 +137,11 @@ Mailed = Annotated[
         "request another email.",
     ),
 ]
+ReturnTo = Annotated[
+    str | None,
+    Query(alias="returnTo", max_length=2_000, description="The path on this server to go to."),
+]
+_MAX_CODE = 20_000
 # A link is opened in a browser, which gets html; a program gets problem details.
 OF_A_LINK: dict[int | str, dict[str, Any]] = {
     status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
@@ -120,18 +162,27 @@ def get_can_register(session: Reading) -> CanRegister:
 def register_account(
     body: Registration, response: Response, request: Request, session: Writing
 ) -> Registered:
-    """Register with an address and a password, as the owner of a new organization.
+    """Register as the owner of a new organization: with an address and a password, or with a login at a provider.
+
+    With a provider, `providerToken` is the token of `POST /auth/oauth/{provider}/exists`, in the same browser. An address that
+    the provider vouches for is proven; another one is proven by the emailed link.
 
     If the server sends email, the answer is `{"activate": true}`, also if the address has an account: whoever owns it is told
     by email. A new account waits for the emailed link. If the server sends no email, the account is active and the browser is
     signed in: `{"register": true}`. If the email is refused, the answer is a 503 with the code `activation_not_sent`: the
     registration is stored, and `/auth/resend-activation` sends another link.
     """
-    user_id = register(session, body)
+    if body.provider == "LOCAL":
+        user_id, method = register(session, body), Method.PASSWORD
+    else:
+        token = cookies.read(request, cookies.LOGIN_STATE)
+        user_id = register_with_login(session, body, kept_token=token)
+        method = Method(body.provider.lower())
+    cookies.clear(response, cookies.LOGIN_STATE)
     if user_id is None:
         response.headers["activate"] = "true"
         return Registered(activate=True)
-    evidence = sessions.Evidence({Method.PASSWORD})
+    evidence = sessions.Evidence({method})
     tokens = sessions.open_session(session, user_id, evidence, _browser(request))
     cookies.set_session(response, tokens)
     response.headers["onboarding"] = "true"
@@ -173,19 +224,110 @@ def resend_activation(body: MailRequest) -> MailRequested:
     return MailRequested()
 
 
-@auth.post("/login", responses=refusals(401, 403))
+@auth.get("/login", response_class=HTMLResponse)
+def get_login_page(return_to: ReturnTo = None) -> HTMLResponse:
+    """Show the sign-in page, with the logins that this server offers."""
+    return login_page(list_offered(), own_path(return_to))
+
+
+@auth.get("/oauth", operation_id="listLoginProviders")
+def get_login_providers() -> list[OfferedLogin]:
+    """List the logins at other providers that this server offers."""
+    return [
+        OfferedLogin(provider=one.provider.value.upper(), name=one.name, logo=one.logo_url)
+        for one in list_offered()
+    ]
+
+
+@auth.get(
+    "/oauth/{provider}",
+    response_class=PlainTextResponse,
+    operation_id="startLogin",
+    responses=refusals(403, 503),
+)
+def get_login_address(
+    provider: str,
+    public_key: Annotated[
+        str, Query(alias="publicKey", max_length=200, description="The address of a wallet.")
+    ] = "",
+    return_to: ReturnTo = None,
+) -> PlainTextResponse:
+    """Start signing in at a provider.
+
+    Returns the address that the browser must open, as text; for a wallet, the text to sign. A cookie binds the login to this
+    browser. It can be finished once, within ten minutes.
+    """
+    started = begin_login(provider_of(provider), account=public_key, return_to=own_path(return_to))
+    answer = PlainTextResponse(started.url)
+    cookies.set_login_state(answer, started.state, ANSWER_LIFE)
+    return answer
+
+
+@auth.get(
+    "/oauth/{provider}/callback",
+    response_class=HTMLResponse,
+    operation_id="getLoginReturnPage",
+    responses=refusals(401, 403, 409, 503),
+)
+def get_login_return_page(provider: str, request: Request) -> Response:
+    """Return from a login provider: sign in, or show what is missing, or why not."""
+    query = request.query_params
+    answer = Answer(
+        code=query.get("code", "")[:_MAX_CODE],
+        iss=query.get("iss"),
+        error=query.get("error"),
+    )
+    try:
+        found = provider_of(provider)
+        outcome = finish_login(found, answer, _returned(request, query.get("state", "")))
+    except AppError as error:
+        return login_refused_page(error)
+    page = _page_of(outcome)
+    _keep(page, outcome)
+    return page
+
+
+@auth.post(
+    "/oauth/{provider}/exists",
+    operation_id="finishLogin",
+    response_model_exclude_none=True,
+    responses=refusals(401, 403, 409, 503),
+)
+def finish_oauth_login(
+    provider: str, body: LoginAnswer, response: Response, request: Request
+) -> LoginFinished:
+    """Finish signing in at a provider, with what it sent back to the browser that started.
+
+    Answers `login` if the person is signed in, `token` if nobody has this login yet, and `confirm` if an account has its address:
+    the login is added when the account's owner signs in by one of these methods, in the same browser, within ten minutes.
+    """
+    found = provider_of(provider)
+    if body.redirect_uri not in {None, callback_url(found)}:
+        raise LoginNotStarted
+    state = body.state or cookies.read(request, cookies.LOGIN_STATE) or ""
+    answer = Answer(code=body.code, iss=body.iss, error=body.error)
+    outcome = finish_login(found, answer, _returned(request, state))
+    _keep(response, outcome)
+    return _finished(outcome)
+
+
+@auth.post("/login", response_model_exclude_none=True, responses=refusals(401, 403))
 def login(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
     """Sign in with an address and a password.
 
     After ten wrong passwords in a row the account is locked for 15 minutes, with the same answer as for a wrong
     password.
     """
-    tokens = sessions.log_in(
+    user_id, tokens = sessions.log_in(
         session, email=body.email, password=body.password, browser=_browser(request)
     )
     cookies.set_session(response, tokens)
     response.headers["reload"] = "true"
-    return LoggedIn()
+    waiting = cookies.read(request, cookies.LINKING)
+    linked = link_waiting(session, user_id, waiting) or None
+    if waiting:
+        cookies.clear(response, cookies.LINKING)
+    return LoggedIn(linked=linked)
 
 
 @auth.post("/renew", responses=refusals(401))
@@ -377,22 +519,66 @@ def delete_session(session_id: SessionId, member: Acting, session: Writing) -> L
     return LoggedOut()
 
 
-@user.post("/confirm")
+@user.post("/confirm", response_model_exclude_none=True)
 def confirm_identity(
     body: IdentityConfirmation,
     response: Response,
     request: Request,
     member: Acting,
-    session: Autocommit,
 ) -> IdentityConfirmed:
     """Confirm that it is you, for the next ten minutes.
 
     Routes that change how somebody signs in or what may act for them require a confirmation of at most ten minutes ago;
-    signing in is one too. The session gets new tokens, and its old ones end.
+    signing in is one too. The session gets new tokens, and its old ones end. With `provider`, the answer has the address at which
+    the person signs in again.
     """
-    tokens = confirm_by_password(session, member, body.password, _browser(request))
+    if body.provider is not None:
+        require_one_factor(member)
+        started = begin_login(
+            provider_of(body.provider),
+            purpose=Purpose.CONFIRM,
+            member=member,
+            account=body.public_key,
+        )
+        cookies.set_login_state(response, started.state, ANSWER_LIFE)
+        return IdentityConfirmed(url=started.url)
+    if body.password is None:
+        raise FieldNeeded("password", "Send your password, or the provider of one of your logins.")
+    tokens = confirm_by_password(member, body.password, _browser(request))
     cookies.set_session(response, tokens)
-    return IdentityConfirmed()
+    return IdentityConfirmed(confirmed=True)
+
+
+@user.get("/logins")
+def list_logins(member: Acting, session: Reading) -> LoginList:
+    """List with what the user signs in: a password, and accounts at other providers."""
+    ways = FIND_WAYS.one(session, member.person_id)
+    return LoginList(
+        password=ways.has_password,
+        logins=[
+            LoginOut(**{**row._asdict(), "provider": row.provider.value.upper()})
+            for row in LIST_LOGINS.all(session, member.person_id)
+        ],
+    )
+
+
+@user.post("/logins", responses=refusals(503))
+def add_login(body: LoginStart, response: Response, member: Acting) -> LoginStarted:
+    """Start adding a login at another provider. It is added when the browser has come back from there."""
+    started = begin_login(
+        provider_of(body.provider), purpose=Purpose.LINK, member=member, account=body.public_key
+    )
+    cookies.set_login_state(response, started.state, ANSWER_LIFE)
+    return LoginStarted(url=started.url)
+
+
+@user.delete("/logins/{login_id}")
+def delete_login(login_id: LoginId, member: Acting, session: Writing) -> LoginRemoved:
+    """Remove a login, unless the user could not sign in without it. The user's other sessions end."""
+    remove_login(session, member.person_id, login_id)
+    event = Event.CREDENTIAL_CHANGED
+    ended = end_access(session, event, member.person_id, own_session=member.session_id)
+    return LoginRemoved(id=login_id, ended=ended.sessions)
 
 
 @user.get("/impersonate")
@@ -478,3 +664,56 @@ def _browser(request: Request) -> sessions.Browser:
         devices=cookies.read_devices(request),
         country=client_country(request),
     )
+
+
+def _returned(request: Request, state: str) -> Returned:
+    return Returned(
+        state=state,
+        kept_state=cookies.read(request, cookies.LOGIN_STATE),
+        waiting_link=cookies.read(request, cookies.LINKING),
+        browser=_browser(request),
+    )
+
+
+def _keep(response: Response, outcome: Outcome) -> None:
+    """Set the cookies that follow from a login, and remove those that have served their purpose."""
+    cookies.clear(response, cookies.LOGIN_STATE)
+    match outcome:
+        case SignedIn() | Confirmed():
+            cookies.set_session(response, outcome.tokens)
+            cookies.clear(response, cookies.LINKING)
+            response.headers["reload"] = "true"
+        case Unknown():
+            cookies.set_login_state(response, outcome.token, REGISTRATION_LIFE)
+        case KnownAddress():
+            cookies.set_linking(response, outcome.secret, LINK_LIFE)
+
+
+def _finished(outcome: Outcome) -> LoginFinished:
+    match outcome:
+        case SignedIn():
+            return LoginFinished(login=True, linked=outcome.linked or None)
+        case Unknown():
+            return LoginFinished(
+                token=outcome.token, email=outcome.email, name=outcome.name or None
+            )
+        case KnownAddress():
+            return LoginFinished(confirm=[method.value for method in outcome.methods])
+        case Linked():
+            return LoginFinished(linked=True)
+        case Confirmed():
+            return LoginFinished(confirmed=True)
+
+
+def _page_of(outcome: Outcome) -> Response:
+    match outcome:
+        case SignedIn():
+            return finished_page("You are signed in", own_path(outcome.return_to))
+        case Unknown():
+            return register_page(outcome)
+        case KnownAddress():
+            return confirm_page(outcome, list_offered(), own_path(outcome.return_to))
+        case Linked():
+            return finished_page("The login was added", own_path(outcome.return_to))
+        case Confirmed():
+            return finished_page("You have confirmed that it is you", own_path(outcome.return_to))

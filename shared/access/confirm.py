@@ -1,9 +1,8 @@
 """Confirms the identity of a signed-in person, for what needs a recent proof (`Rule.fresh`)."""
 
-from sqlalchemy.orm import Session
-
 from shared.access.context import ActingMember
 from shared.access.errors import FreshLoginNeeded
+from shared.db.session import read_only
 from shared.identity.errors import SessionOver
 from shared.identity.logins import methods_of
 from shared.identity.models import Method
@@ -16,20 +15,31 @@ from shared.identity.sessions import (
 )
 
 
-def confirm_by_password(
-    session: Session, member: ActingMember, password: str, browser: Browser
-) -> SessionTokens:
-    """Confirm a person's identity by their password. The session must not be a transaction: wrong passwords are counted.
+def confirm_by_password(member: ActingMember, password: str, browser: Browser) -> SessionTokens:
+    """Confirm a person's identity by their password.
 
     Raises:
         WrongPassword: it is wrong.
         FreshLoginNeeded: the person has a second factor, or no password; it lists the methods.
     """
-    if member.proof is None or member.session_id is None:
+    if member.session_id is None:
         raise SessionOver
-    if not member.proof.factors:
+    require_one_factor(member)
+    # Not a transaction, because wrong passwords are counted.
+    with read_only() as session:
         password_hash = check_password(session, member.person_id, password)
-        if password_hash is not None:
-            evidence = Evidence({Method.PASSWORD}, password_hash)
-            return confirm_session(session, member.person_id, member.session_id, evidence, browser)
-    raise FreshLoginNeeded(methods_of(session, member.person_id, member.proof.factors))
+        if password_hash is None:
+            raise FreshLoginNeeded(methods_of(session, member.person_id, ()))
+        evidence = Evidence({Method.PASSWORD}, password_hash)
+        return confirm_session(session, member.person_id, member.session_id, evidence, browser)
+
+
+def require_one_factor(member: ActingMember) -> None:
+    """Check that one factor is enough to confirm a person's identity.
+
+    Raises:
+        FreshLoginNeeded: the person has a second factor; it lists the methods.
+    """
+    if member.proof and member.proof.factors:
+        with read_only() as session:
+            raise FreshLoginNeeded(methods_of(session, member.person_id, member.proof.factors))

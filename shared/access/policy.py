@@ -214,12 +214,22 @@ AUTH = {
     "POST /auth/activate": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
     "POST /auth/resend-activation": Rule(Who.PUBLIC, rate=MAIL),
     "POST /auth/login": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    "GET /auth/login": Rule(Who.PUBLIC),
+    "GET /auth/oauth": Rule(Who.PUBLIC),
+    # It begins a login and sets a cookie, although clients know it as a GET.
+    "GET /auth/oauth/{provider}": Rule(Who.PUBLIC, rate=SIGN_IN, writes=True, by_cookie=True),
+    # Providers send browsers back here; the state in the browser's cookie proves the right to continue.
+    "GET /auth/oauth/{provider}/callback": Rule(
+        Who.PUBLIC, rate=SIGN_IN, writes=True, returns=True
+    ),
+    "POST /auth/oauth/{provider}/exists": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
     "POST /auth/renew": Rule(Who.PUBLIC, rate=RENEW, by_cookie=True),
     "POST /auth/forgot": Rule(Who.PUBLIC, rate=MAIL),
     "GET /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
     "POST /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
 }
 _OWN = Rule(Who.VIEWER, person=True, personal=True, self_only=True)
+_OWN_FRESH = replace(_OWN, rate=CONFIRM, fresh=True)
 _KEYS = Rule(
     Who.ADMIN, rate=KEYS, person=True, feature=Feature.API_KEYS, self_only=True, fresh=True
 )
@@ -239,6 +249,9 @@ USER = {
     "DELETE /user/sessions": _OWN,
     "DELETE /user/sessions/{session_id}": _OWN,
     "POST /user/confirm": replace(_OWN, rate=CONFIRM),
+    "GET /user/logins": _PERSONAL,
+    "POST /user/logins": _OWN_FRESH,
+    "DELETE /user/logins/{login_id}": _OWN_FRESH,
     "GET /user/impersonate": Rule(Who.SUPER_ADMIN, person=True, feature=Feature.IMPERSONATION),
     "POST /user/impersonate": Rule(Who.SUPER_ADMIN, person=True, feature=Feature.IMPERSONATION),
     "GET /user/api-key": Rule(Who.ADMIN, feature=Feature.API_KEYS),

@@ -22,10 +22,12 @@ from shared.identity.errors import (
     ActivationNotSent,
     CodeRefused,
     EmailTaken,
+    FieldNeeded,
     MailNotQueued,
     PlusRefused,
     RegistrationClosed,
 )
+from shared.identity.logins import add_login, from_json
 from shared.identity.mails import AccountMail, request_account_mail
 from shared.identity.models import ChallengeKind
 from shared.identity.passwords import hash_password
@@ -59,10 +61,15 @@ def register(session: Session, wanted: Registration) -> UserId | None:
 
     Raises:
         RegistrationClosed: this server accepts no new accounts.
+        FieldNeeded: the address or the password is missing.
         PlusRefused: this server accepts no addresses with a plus sign.
         EmailTaken: the address already has an account, and this server sends no email that could say so.
         ActivationNotSent: the email could not be sent; the rest is stored.
     """
+    if wanted.email is None:
+        raise FieldNeeded("email", "Enter your email address.")
+    if wanted.password is None:
+        raise FieldNeeded("password", "Enter a password.")
     if settings().disallow_plus and "+" in wanted.email:
         raise PlusRefused
     if not can_register(session):
@@ -88,11 +95,16 @@ def register(session: Session, wanted: Registration) -> UserId | None:
     registration = add_challenge(
         session, ChallengeKind.ACTIVATE, life=ACTIVATION_LIFE, remember=remembered.as_json()
     )
-    after_commit(session, partial(_request_mail, wanted.email, registration))
+    after_commit(session, partial(request_registration_mail, wanted.email, registration))
     return None
 
 
-def _request_mail(email: str, registration: str) -> None:
+def request_registration_mail(email: str, registration: str) -> None:
+    """Have the email about a registration sent.
+
+    Raises:
+        ActivationNotSent: it could not be sent.
+    """
     try:
         request_account_mail(AccountMail.REGISTRATION, email, registration=registration)
     except MailNotQueued as error:
@@ -106,17 +118,18 @@ def activate(session: Session, code: str) -> UserId:
 
     Raises:
         CodeRefused: the code is unknown, used or expired, or the account is active already.
+        LoginTaken: the login of the registration belongs to another account by now.
     """
     used = use_challenge(session, ChallengeKind.ACTIVATE, code)
     if used is None or used.user_id is None:
         raise CodeRefused("code")
-    # A code that the previous version mailed remembers nothing.
-    password_hash = used.remember.get("password_hash")
+    password_hash, login = used.remember.get("password_hash"), used.remember.get("login")
     company, timezone = used.remember.get("company"), used.remember.get("timezone")
     activated = identity.ACTIVATE.run(
         session,
         used.user_id,
-        keeps_password=password_hash is None,
+        # A code that the previous version mailed remembers nothing.
+        keeps_password=password_hash is None and login is None,
         password_hash=password_hash,
         timezone=timezone,
     )
@@ -125,4 +138,6 @@ def activate(session: Session, code: str) -> UserId:
     if company and timezone:
         organizations.RENAME_FOUNDED.run(session, used.user_id, company, timezone)
     end_access(session, Event.ADDRESS_PROVEN, used.user_id)
+    if login:
+        add_login(session, used.user_id, from_json(login))
     return used.user_id

@@ -305,3 +305,68 @@ class ContractWalletRefused(InvalidInput):
             "own key, or choose another way to sign in."
         )
         super().__init__(words, problems=[FieldProblem("code", "contract_wallet_refused", words)])
+
+
+class LoginNotStarted(Forbidden):
+    """This browser did not start the login, or it was finished already or took too long."""
+
+    code = "login_not_started"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in was not started in this browser, was already finished, or took longer than ten minutes. "
+            "Start it again."
+        )
+
+
+class LoginTaken(Conflict):
+    """The login belongs to another account."""
+
+    code = "login_taken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This login belongs to another account. Sign in with it, or use another one."
+        )
+
+
+class LoginOfAnother(Forbidden):
+    """The person confirmed their identity with a login that their account does not have."""
+
+    code = "login_of_another"
+
+    def __init__(self) -> None:
+        super().__init__("Your account does not have this login. Confirm with one that it has.")
+
+
+class NoSuchLogin(NotFound):
+    """The user has no such login."""
+
+    def __init__(self) -> None:
+        super().__init__("This login does not exist. It may have been removed already.")
+
+
+class LastWayIn(Conflict):
+    """Without this login, the user could not sign in."""
+
+    code = "last_way_in"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You could not sign in without this login. Set a password or add another login first."
+        )
+
+
+class RegistrationTokenRefused(InvalidInput):
+    """The token that finishes a registration is unknown, used, too old, or another browser's."""
+
+    def __init__(self) -> None:
+        words = "This registration was already finished or took too long. Sign in with your provider again."
+        super().__init__(words, problems=[FieldProblem("providerToken", "token_refused", words)])
+
+
+class FieldNeeded(InvalidInput):
+    """The kind of registration needs a field, or must not have it."""
+
+    def __init__(self, path: str, words: str) -> None:
+        super().__init__(words, problems=[FieldProblem(path, "missing", words)])

@@ -59,6 +59,19 @@ def known_address(code: str) -> Letter:
     )
 
 
+def login_changed(provider: str, *, added: bool) -> Letter:
+    """Tell a user that a login was added to their account, or removed from it."""
+    what = "can sign in with" if added else "can no longer sign in with"
+    return Letter(
+        "A way to sign in was added" if added else "A way to sign in was removed",
+        [
+            f"You {what} {provider}.",
+            "If you did not do this, reset your password and check how you sign in: somebody else was signed in to your "
+            "account.",
+        ],
+    )
+
+
 def new_device(device: str, place: str, at: datetime) -> Letter:
     """Tell a user that somebody signed in from a device that their account has not seen before."""
     return Letter(

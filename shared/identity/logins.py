@@ -1,14 +1,27 @@
-"""With what does a user sign in?"""
+"""With what does a user sign in? Finds, adds and removes accounts at other providers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from shared.core.ids import UserId
-from shared.identity.login_queries import FIND_WAYS
-from shared.identity.models import FactorKind, Method
+from shared.core.crypto import hash_secret
+from shared.core.ids import LoginId, UserId, new_id
+from shared.identity import letters, queries
+from shared.identity.errors import LastWayIn, LoginTaken, NoSuchLogin
+from shared.identity.login_providers.base import Proven
+from shared.identity.login_queries import (
+    ADD_LOGIN,
+    FIND_WAYS,
+    LINK_CONFIRMED,
+    LIST_LOGINS,
+    REMOVE_LOGIN,
+)
+from shared.identity.mails import queue_letter
+from shared.identity.models import FactorKind, LoginProvider, Method
 
+_NAMES = {LoginProvider.GITHUB: "GitHub", LoginProvider.GENERIC: "your organization's provider"}
 _BY_FACTOR = {FactorKind.TOTP: Method.TOTP, FactorKind.PASSKEY: Method.PASSKEY}
 
 
@@ -21,3 +34,78 @@ def methods_of(
     ways = FIND_WAYS.one(session, user_id)
     methods = [Method.PASSWORD] if ways.has_password else []
     return methods + [Method(provider) for provider in ways.providers]
+
+
+def as_json(proven: Proven) -> dict[str, Any]:
+    """Return what a challenge remembers of a proven login."""
+    return {
+        "provider": proven.provider.value,
+        "issuer": proven.issuer,
+        "subject": proven.subject,
+        "email": proven.email,
+        "email_verified": proven.email_verified,
+        "name": proven.name,
+    }
+
+
+def from_json(remembered: Mapping[str, Any]) -> Proven:
+    """Return the login that `as_json` wrote."""
+    return Proven(**{**remembered, "provider": LoginProvider(remembered["provider"])})
+
+
+def add_login(session: Session, user_id: UserId, proven: Proven) -> None:
+    """Add a login to a user. A login that the user has already stays.
+
+    Raises:
+        LoginTaken: it belongs to another account.
+    """
+    added = ADD_LOGIN.find(
+        session,
+        login_id=LoginId(new_id()),
+        user_id=user_id,
+        provider=proven.provider,
+        issuer=proven.issuer,
+        subject=proven.subject,
+        email=proven.email,
+    )
+    if added is None:
+        raise LoginTaken
+
+
+def link_waiting(session: Session, user_id: UserId, secret: str | None) -> bool:
+    """Add the login that waits, in this browser, for the owner of its address to sign in; return whether there was one."""
+    if secret is None:
+        return False
+    linked = LINK_CONFIRMED.find(
+        session, hash=hash_secret(secret), user_id=user_id, login_id=LoginId(new_id())
+    )
+    if linked is None:
+        return False
+    tell_of_login(session, user_id, linked.provider, added=True)
+    return True
+
+
+def remove_login(session: Session, user_id: UserId, login_id: LoginId) -> None:
+    """Remove a login, unless it is the only one with which its user can sign in.
+
+    Raises:
+        NoSuchLogin: the user has no such login.
+        LastWayIn: there would be no way in left.
+    """
+    # Two requests at once would each see the other's login.
+    queries.LOCK_USER.find(session, user_id)
+    removed = REMOVE_LOGIN.find(session, user_id, login_id)
+    if removed is None:
+        raise NoSuchLogin
+    if not FIND_WAYS.one(session, user_id).has_password and not LIST_LOGINS.all(session, user_id):
+        raise LastWayIn
+    tell_of_login(session, user_id, removed.provider, added=False)
+
+
+def tell_of_login(
+    session: Session, user_id: UserId, provider: LoginProvider, *, added: bool
+) -> None:
+    """Email a user that a login was added to their account or removed from it."""
+    email = queries.FIND_PASSWORD.one(session, user_id).email
+    name = _NAMES.get(provider, provider.value.title())
+    queue_letter(session, email, letters.login_changed(name, added=added))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, EmailStr, Field
 
-from shared.core.ids import SessionId, UserId
+from shared.core.ids import LoginId, SessionId, UserId
 from shared.core.wire import (
     RequestModel,
     TimezoneName,
@@ -31,8 +31,8 @@ def _deliverable(value: str) -> str:
 Email = Annotated[EmailStr, AfterValidator(_lower), Field(examples=["ada@example.com"])]
 # An email to other letters before the @ needs SMTPUTF8 (RFC 6531), which SES and many servers lack.
 NewEmail = Annotated[Email, AfterValidator(_deliverable)]
-# Other logins are further members of `shared.identity.models.LoginProvider`; this is the only one offered yet.
 Provider = Literal["LOCAL"]
+ExternalProvider = Literal["GITHUB", "GOOGLE", "FARCASTER", "WALLET", "GENERIC"]
 NewPassword = Annotated[str, Field(min_length=8, max_length=64, examples=["correct horse battery"])]
 AnyPassword = Annotated[str, Field(min_length=1, max_length=200)]
 Code = Annotated[str, Field(min_length=1, max_length=200)]
@@ -43,9 +43,12 @@ class CanRegister(WireModel):
 
 
 class Registration(RequestModel):
-    provider: Provider = "LOCAL"
-    email: NewEmail
-    password: NewPassword
+    """With `LOCAL`, the address and the password are needed; with another provider, its token of `exists`."""
+
+    provider: Provider | ExternalProvider = "LOCAL"
+    email: NewEmail | None = None
+    password: NewPassword | None = None
+    provider_token: Code | None = None
     company: VisibleName = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
     timezone: TimezoneName = "UTC"
 
@@ -64,7 +67,73 @@ class Login(RequestModel):
 
 
 class LoggedIn(WireModel):
+    """`linked`: the login that waited in this browser for its owner was added to the account."""
+
     login: bool = True
+    linked: bool | None = None
+
+
+class OfferedLogin(WireModel):
+    provider: str = Field(examples=["GITHUB"])
+    name: str = Field(examples=["GitHub"])
+    logo: str | None
+
+
+class LoginAnswer(RequestModel):
+    """What the provider sent back to the browser."""
+
+    code: str = Field(default="", max_length=20_000)
+    state: Code | None = Field(
+        default=None, description="Left out, the one in the browser's cookie is meant."
+    )
+    iss: str | None = Field(default=None, max_length=2_000)
+    error: str | None = Field(default=None, max_length=2_000)
+    redirect_uri: str | None = Field(default=None, max_length=2_000)
+
+
+class LoginFinished(WireModel):
+    """Exactly one of them is present.
+
+    `token` finishes a registration at `POST /auth/register`; `email` is the address that the provider vouches for. `confirm` lists
+    the methods by which the account of this address must be signed in to in this browser, for the login to be added.
+    """
+
+    login: bool | None = None
+    token: str | None = None
+    email: str | None = None
+    name: str | None = None
+    confirm: list[str] | None = Field(default=None, examples=[["password"]])
+    linked: bool | None = None
+    confirmed: bool | None = None
+
+
+class LoginOut(WireModel):
+    """`email` is what the provider named when the login was added; it identifies nobody."""
+
+    id: LoginId
+    provider: str = Field(examples=["GITHUB"])
+    email: str | None
+    created_at: WireTime
+    last_used_at: WireTime | None
+
+
+class LoginList(WireModel):
+    password: bool = Field(description="Whether the account has a password.")
+    logins: list[LoginOut]
+
+
+class LoginStart(RequestModel):
+    provider: ExternalProvider
+    public_key: str = Field(default="", max_length=200, description="The address of a wallet.")
+
+
+class LoginStarted(WireModel):
+    url: str = Field(description="The address to open; for a wallet, the text to sign.")
+
+
+class LoginRemoved(WireModel):
+    id: LoginId
+    ended: int = Field(description="How many other sessions have ended.")
 
 
 class Renewed(WireModel):
@@ -164,8 +233,15 @@ class SessionsEnded(WireModel):
 
 
 class IdentityConfirmation(RequestModel):
-    password: AnyPassword
+    """A password, or the provider of one of the account's logins."""
+
+    password: AnyPassword | None = None
+    provider: ExternalProvider | None = None
+    public_key: str = Field(default="", max_length=200, description="The address of a wallet.")
 
 
 class IdentityConfirmed(WireModel):
-    confirmed: bool = True
+    """With a provider, the address to open; the identity is confirmed when the browser has come back from there."""
+
+    confirmed: bool | None = None
+    url: str | None = None

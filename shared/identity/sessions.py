@@ -78,8 +78,10 @@ class Evidence:
     password_hash: str | None = None
 
 
-def log_in(session: Session, *, email: str, password: str, browser: Browser) -> SessionTokens:
-    """Open a session for the user with this password.
+def log_in(
+    session: Session, *, email: str, password: str, browser: Browser
+) -> tuple[UserId, SessionTokens]:
+    """Open a session for the user with this password, and return whose it is.
 
     Raises:
         LoginRefused: the address or password is wrong.
@@ -95,7 +97,7 @@ def log_in(session: Session, *, email: str, password: str, browser: Browser) -> 
     if not account.is_active:
         raise NotActivated
     evidence = Evidence({Method.PASSWORD}, account.password_hash)
-    return open_session(session, account.user_id, evidence, browser)
+    return account.user_id, open_session(session, account.user_id, evidence, browser)
 
 
 def open_session(

@@ -20,9 +20,11 @@ from shared.identity.sessions import SessionTokens
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
 CONNECTING = "connecting"
 """Identifies a browser that returns from a platform as the one that started connecting."""
+LOGIN_STATE, LINKING = "oauth_state", "linking"
+"""What this browser is in the middle of: a login at a provider or the registration after it; a login that waits for its owner."""
 DEVICE = "device"
 """Recognizes a browser that has signed in before. It lets nobody in, and stays when its user signs out."""
-NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING)
+NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING, LOGIN_STATE, LINKING)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
 """Until this time, a `renew` cookie without a prefix is exchanged: 30 days after the prefix was introduced."""
 _RENEW_PATH = "/auth"  # sent only to the route that uses it; a prefixed name must have the path /
@@ -102,6 +104,21 @@ def impersonate(response: Response, member_id: MemberId | None) -> None:
 def set_connecting(response: Response, secret: str, life: timedelta) -> None:
     """Set the secret that identifies the browser that started connecting an account."""
     _set(response, CONNECTING, secret, life)
+
+
+def set_login_state(response: Response, state: str, life: timedelta) -> None:
+    """Bind a login at a provider, or the registration after it, to this browser."""
+    _set(response, LOGIN_STATE, state, life)
+
+
+def set_linking(response: Response, secret: str, life: timedelta) -> None:
+    """Bind a login that waits for the owner of its address to this browser."""
+    _set(response, LINKING, secret, life)
+
+
+def clear(response: Response, name: str) -> None:
+    """Remove a cookie."""
+    _clear(response, name)
 
 
 def _renew_path() -> str:

@@ -169,6 +169,7 @@ _PARAMETERS = {
     "response_type": "`code`.",
     "scope": "The requested scopes: `mcp:read`, `mcp:write` or both, separated by a space.",
     "session_id": "A session's id.",
+    "login_id": "A login's id.",
     "startDate": "The start, inclusive.",
     "state": "Only this state.",
     "tag": "Only posts with this tag, by id.",

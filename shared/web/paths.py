@@ -17,11 +17,18 @@ from shared.core.config import settings
 BASE = "/api"
 """The prefix of clients whose base address is configured as `https://host/api` instead of `https://host`."""
 
+# Not `//host` or `/\\host`, which browsers read as another server's address.
+_OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 _SLASHES = re.compile(r"/{2,}")
 # A document about `https://host/api/mcp` is also requested here (RFC 8414 section 3.1, RFC 9728 section 3.1).
 _INSERTED = re.compile(r"(/\.well-known/[^/]+)/api(/[^/]+)?")
 _BELOW_BASE = ("/public/v1/", "/mcp", "/oauth/", "/device", "/.well-known/")
 _base: ContextVar[str] = ContextVar("base", default="")
+
+
+def own_path(wanted: str | None) -> str:
+    """Return a path on this server to which a browser may be sent: the wanted one, or the start page if it is none."""
+    return wanted if wanted and _OWN_PATH.fullmatch(wanted) else "/"
 
 
 @dataclass(frozen=True, slots=True)

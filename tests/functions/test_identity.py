@@ -185,7 +185,7 @@ class TestRegister:
     @pytest.mark.parametrize(
         ("change", "path", "code"),
         [
-            ({"provider": "GITHUB"}, "provider", "literal_error"),
+            ({"provider": "APPLE"}, "provider", "literal_error"),
             ({"password": "short"}, "password", "too_short"),
             ({"email": "nobody"}, "email", "invalid"),
             ({"company": "ab"}, "company", "too_short"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import boto3
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
@@ -138,6 +139,7 @@ class Theirs:
             "tag_id": tag.id,
             "key_id": key.id,
             "session_id": new_id(),
+            "login_id": new_id(),
             **self._webhook(session),
             "grant_id": self._grant(session).id,
             "name": new_id(),  # of a document
@@ -194,7 +196,8 @@ def theirs(session: Session) -> Theirs:
 
 @pytest.fixture
 def owner(session: Session, aws: None) -> Member:
-    """The owner of another organization."""
+    """The owner of another organization, on a server without keys of platforms."""
+    boto3.client("secretsmanager").create_secret(Name="roost/providers", SecretString="{}")
     return a_member(session, an_organization(session), role=Role.OWNER)
 
 

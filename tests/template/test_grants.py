@@ -78,6 +78,7 @@ GRANTS = {
     "MailsRole": {(CONSUMES, "MailsQueue")},
     "IdentityFunctionRole": {
         ("secretsmanager:GetSecretValue", "AppSecret"),
+        ("secretsmanager:GetSecretValue", "ProvidersSecret"),
         ("sqs:SendMessage", "MailsQueue"),
     },
     "DeadLetterRole": {

@@ -72,6 +72,7 @@ SECRETS = {
     "ProvidersSecret": {
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "PublicApiFunction", "McpFunction"),
+        "IdentityFunction",  # the clients of login providers
     },
 }
 

@@ -25,6 +25,9 @@ LIMITED = {
         GET /auth/activate
         POST /auth/activate
         POST /auth/login
+        GET /auth/oauth/{provider}
+        GET /auth/oauth/{provider}/callback
+        POST /auth/oauth/{provider}/exists
         GET /auth/forgot-return
         POST /auth/forgot-return
     """,
@@ -34,6 +37,8 @@ LIMITED = {
     """,
     Rate("confirm", 30, TEN_MINUTES, Per.PRINCIPAL): """
         POST /user/confirm
+        POST /user/logins
+        DELETE /user/logins/{login_id}
     """,
     Rate("renew", 30, MINUTE, Per.SESSION): """
         POST /auth/renew

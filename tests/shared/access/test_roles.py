@@ -24,6 +24,11 @@ LEAST = {
         POST /auth/activate
         POST /auth/resend-activation
         POST /auth/login
+        GET /auth/login
+        GET /auth/oauth
+        GET /auth/oauth/{provider}
+        GET /auth/oauth/{provider}/callback
+        POST /auth/oauth/{provider}/exists
         POST /auth/renew
         POST /auth/forgot
         GET /auth/forgot-return
@@ -58,6 +63,9 @@ LEAST = {
         DELETE /user/sessions
         DELETE /user/sessions/{session_id}
         POST /user/confirm
+        GET /user/logins
+        POST /user/logins
+        DELETE /user/logins/{login_id}
         GET /settings/organization
         GET /customers
         GET /notifications
@@ -200,6 +208,9 @@ PERSONS_ALONE = """
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
+    GET /user/logins
+    POST /user/logins
+    DELETE /user/logins/{login_id}
     GET /user/impersonate
     POST /user/impersonate
     POST /user/api-key
@@ -277,6 +288,8 @@ BY_KEY_ALONE = """
 """What an API key reaches and no consent covers: the consent page says nothing of webhooks, settings or members."""
 READING_GETS_THAT_WRITE = """
     GET /notifications/list
+    GET /auth/oauth/{provider}
+    GET /auth/oauth/{provider}/callback
     GET /integrations/social/{provider}
     GET /app/integrations/social/{provider}
     GET /public/v1/social/{provider}
@@ -295,6 +308,8 @@ BY_COOKIE = """
     POST /auth/register
     POST /auth/activate
     POST /auth/login
+    GET /auth/oauth/{provider}
+    POST /auth/oauth/{provider}/exists
     POST /auth/renew
     POST /auth/forgot-return
     POST /user/logout
@@ -302,6 +317,7 @@ BY_COOKIE = """
 """
 """Public routes that use or set our cookies, so that other sites may not send them."""
 RETURNS = """
+    GET /auth/oauth/{provider}/callback
     GET /app/integrations/social/{provider}
 """
 """Pages to which a platform sends browsers back."""
@@ -312,12 +328,17 @@ PERSONAL = """
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
+    GET /user/logins
+    POST /user/logins
+    DELETE /user/logins/{login_id}
 """
 """What ignores the organization and the impersonation that a request names."""
 SELF_ONLY = """
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
+    POST /user/logins
+    DELETE /user/logins/{login_id}
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
@@ -332,6 +353,8 @@ SELF_ONLY = """
 """
 """What nobody does in another's place."""
 FRESH = """
+    POST /user/logins
+    DELETE /user/logins/{login_id}
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate

@@ -1,0 +1,144 @@
+"""The HTML pages for signing in, until the console replaces them: the sign-in, and the return from a login provider."""
+
+from collections.abc import Collection, Sequence
+from html import escape
+from http import HTTPStatus
+
+from fastapi.responses import HTMLResponse
+
+from shared.access.sign_in import KnownAddress, Unknown
+from shared.core.errors import AppError
+from shared.identity.login_providers.offered import Offered
+from shared.identity.models import LoginProvider, Method
+from shared.web.html import html_response
+
+_BY_REDIRECT = frozenset(
+    {LoginProvider.GITHUB, LoginProvider.GOOGLE, LoginProvider.GENERIC, LoginProvider.FARCASTER}
+)
+"""The providers with a page to go to; a wallet needs a script of its own."""
+_OWN_FORM = """
+<form id="form">
+<label>Email address<input name="email" type="email" autocomplete="username" required></label>
+<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
+<button>Sign in</button>
+</form>
+"""
+_PROVIDER = '<button class="second" data-provider="{provider}">Sign in with {name}</button>'
+_END = """
+<noscript><p>This page needs JavaScript.</p></noscript>
+<p id="said" role="status" data-return-to="{return_to}"></p>
+"""
+_SIGN_IN = """
+const said = document.getElementById("said"), form = document.getElementById("form");
+const returnTo = said.dataset.returnTo;
+if (form) form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch("/auth/login", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify(Object.fromEntries(new FormData(form))),
+  });
+  if (answer.ok) location = returnTo;
+  else said.textContent = (await answer.json()).detail;
+});
+for (const button of document.querySelectorAll("button[data-provider]")) {
+  button.addEventListener("click", async () => {
+    const query = new URLSearchParams({returnTo});
+    const answer = await fetch(`/auth/oauth/${button.dataset.provider}?${query}`);
+    if (answer.ok) location = await answer.text();
+    else said.textContent = (await answer.json()).detail;
+  });
+}
+"""
+_REGISTER = """
+<p>{who} There is no account with this login yet. Name your organization to create one.</p>
+<form id="form" data-provider="{provider}" data-token="{token}">
+{email}<label>Organization<input name="company" minlength="3" maxlength="128" required></label>
+<button>Create my account</button>
+</form>
+<noscript><p>This page needs JavaScript.</p></noscript>
+<p id="said" role="status"></p>
+"""
+_EMAIL = (
+    '<label>Email address<input name="email" type="email" autocomplete="email" required></label>\n'
+)
+_SEND_REGISTRATION = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const fields = Object.fromEntries(new FormData(form));
+  const answer = await fetch("/auth/register", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify({
+      ...fields, provider: form.dataset.provider, providerToken: form.dataset.token,
+      timezone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC",
+    }),
+  });
+  const body = await answer.json();
+  if (!answer.ok) { said.textContent = body.errors ? body.errors[0].message : body.detail; return; }
+  form.remove();
+  said.textContent = body.activate ? "Open the link in the email that we have sent you." : "Your account is ready, and you are signed in.";
+});
+"""
+
+
+def login_page(offered: Sequence[Offered], return_to: str) -> HTMLResponse:
+    """Make the sign-in page. `return_to` is the path to go to afterwards."""
+    return html_response(
+        "Sign in", f"{_OWN_FORM}{_buttons(offered)}{_end(return_to)}", script=_SIGN_IN
+    )
+
+
+def confirm_page(known: KnownAddress, offered: Sequence[Offered], return_to: str) -> HTMLResponse:
+    """Make the page that asks the owner of an address to sign in, so that a login is added to their account."""
+    own = [one for one in offered if one.provider.value in set(known.methods)]
+    form = _OWN_FORM if Method.PASSWORD in known.methods else ""
+    return html_response(
+        "You already have an account",
+        "<p>There is an account with your address. Sign in to it within ten minutes, and you can use this login too from "
+        f"then on.</p>{form}{_buttons(own)}{_end(return_to)}",
+        script=_SIGN_IN,
+    )
+
+
+def register_page(unknown: Unknown) -> HTMLResponse:
+    """Make the page that finishes a registration with a login."""
+    who = f"You are signed in as {escape(unknown.name)}." if unknown.name else ""
+    body = _REGISTER.format(
+        who=who,
+        provider=unknown.provider.value.upper(),
+        token=escape(unknown.token),
+        email="" if unknown.email else _EMAIL,
+    )
+    return html_response("Create your account", body, script=_SEND_REGISTRATION)
+
+
+def finished_page(title: str, return_to: str) -> HTMLResponse:
+    """Make the page that says that a login was finished."""
+    onward = f'<p><a href="{escape(return_to)}">Go on</a></p>'
+    return html_response(title, f"<p>You can close this page.</p>{onward}")
+
+
+def login_refused_page(error: AppError) -> HTMLResponse:
+    """Make the page that says why nobody was signed in, with a way back."""
+    messages: Collection[str] = [problem.message for problem in error.problems] or [error.message]
+    words = "".join(f"<p>{escape(message)}</p>" for message in messages)
+    status = error.status if error.status != HTTPStatus.UNAUTHORIZED else HTTPStatus.FORBIDDEN
+    return html_response(
+        "You are not signed in",
+        f'{words}<p><a href="/auth/login">Sign in another way</a></p>',
+        status=status,
+    )
+
+
+def _buttons(offered: Sequence[Offered]) -> str:
+    return "".join(
+        _PROVIDER.format(provider=one.provider.value.upper(), name=escape(one.name))
+        for one in offered
+        if one.provider in _BY_REDIRECT
+    )
+
+
+def _end(return_to: str) -> str:
+    return _END.format(return_to=escape(return_to))
