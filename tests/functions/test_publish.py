@@ -129,3 +129,11 @@ def test_a_message_that_only_warms_is_taken_and_publishes_nothing(
     record = {**event("publish_batch")["Records"][0], "body": body}
     assert publish.handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
     assert platform.requests == []
+
+
+def test_a_message_that_names_nothing_to_do_goes_back(platform: Platform) -> None:
+    """Taken for one that only warms, it would be lost instead of reaching the dead letters."""
+    record = {**event("publish_batch")["Records"][0], "body": '{"postId": "1"}'}
+    goes_back = {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert publish.handler({"Records": [record]}, Context()) == goes_back
+    assert platform.requests == []
