@@ -1,25 +1,44 @@
-"""`/settings/*`, `/customers/*`, `/notifications/*`: the organization, its members, customers and notifications."""
+"""`/settings/*`, `/organizations/*`, `/customers/*`, `/notifications/*`.
+
+An organization, its members and customers, and the notifications of a member.
+"""
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
+from shared.access import team
 from shared.access.actor import actor_of
+from shared.access.team_schemas import (
+    ChangedMember,
+    MemberChange,
+    MemberRemoval,
+    RemovedMember,
+    Team,
+)
 from shared.channels import customers
 from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
-from shared.core.ids import CustomerId
+from shared.core.ids import CustomerId, UserId
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
 from shared.notifications.schemas import NotificationList, ReadMark, UnreadCount
 from shared.organizations import queries as organizations
-from shared.organizations.schemas import OrganizationIn, OrganizationOut, Team
-from shared.organizations.settings import change_organization, list_team
+from shared.organizations.models import ShortLink
+from shared.organizations.schemas import (
+    NewOrganization,
+    OrganizationIn,
+    OrganizationOut,
+    ShortLinks,
+)
+from shared.organizations.settings import change_organization, create_organization
+from shared.web import cookies
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
-from shared.web.routing import Router
+from shared.web.routing import Router, refusals
 
 settings = Router(prefix="/settings", tags=["Organization"])
+organization = Router(prefix="/organizations", tags=["Organization"])
 clients = Router(prefix="/customers", tags=["Customers"])
 inbox = Router(prefix="/notifications", tags=["Notifications"])
 
@@ -40,7 +59,72 @@ def update_organization(body: OrganizationIn, member: Acting, session: Writing) 
 @settings.get("/team", operation_id="listTeam")
 def get_team(member: Acting, session: Reading) -> Team:
     """List the organization's members, longest-standing first."""
-    return list_team(session, member.organization_id)
+    return team.list_team(session, member)
+
+
+@settings.put("/team/{user_id}")
+def update_team_member(
+    user_id: UserId, body: MemberChange, member: Acting, session: Writing
+) -> ChangedMember:
+    """Change a member's role, customers or approval, or disable the member.
+
+    Nobody gives more than they have, or changes somebody who has more. If the seat allows less than before, the API keys that
+    the member created here end, except those in `keepKeys`, and so do their consents and device logins. `ended` lists them.
+    """
+    return team.change_member(session, member, user_id, body)
+
+
+@settings.delete("/team/{user_id}")
+def remove_team_member(
+    user_id: UserId, member: Acting, session: Writing, body: MemberRemoval | None = None
+) -> RemovedMember:
+    """Remove a member.
+
+    The API keys that they created here end, except those in `keepKeys`, and so do their consents and device logins.
+    """
+    return team.remove_member(session, member, user_id, body.keep_keys if body else ())
+
+
+@settings.get("/shortlink")
+def get_shortlink(member: Acting, session: Reading) -> ShortLinks:
+    """Return whether links in posts are to be shortened. The choice is kept for clients; links are sent as written."""
+    row = organizations.GET_SHORTLINK.one(session, member.organization_id)
+    return ShortLinks.model_validate({"shortlink": row.shortlink.upper()})
+
+
+@settings.post("/shortlink")
+def update_shortlink(body: ShortLinks, member: Acting, session: Writing) -> ShortLinks:
+    """Choose whether links in posts are to be shortened. The choice is kept for clients; links are sent as written."""
+    choice = ShortLink(body.shortlink.lower())
+    organizations.SET_SHORTLINK.run(session, member.organization_id, choice)
+    return body
+
+
+@organization.post("", status_code=201, responses=refusals(403))
+def add_organization(body: NewOrganization, member: Acting, session: Writing) -> OrganizationOut:
+    """Create an organization, of which the person becomes the owner.
+
+    `POST /user/change-org` selects it. On a server that accepts no new accounts, only a super admin creates organizations.
+    """
+    return create_organization(
+        session,
+        member.person_id,
+        body,
+        actor=actor_of(member),
+        timezone=member.timezone,
+        is_super_admin=member.is_super_admin,
+    )
+
+
+@organization.post("/leave")
+def leave_organization(member: Acting, session: Writing, response: Response) -> RemovedMember:
+    """Leave the organization.
+
+    The API keys that the member created there end, and so do their consents and device logins. The last owner cannot leave.
+    """
+    left = team.leave_organization(session, member)
+    cookies.forget_organization(response)
+    return left
 
 
 @clients.get("")
@@ -97,5 +181,5 @@ def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
     return ReadMark(last_read_notifications=read_at)
 
 
-app = make_app("organizations", routers=[settings, clients, inbox])
+app = make_app("organizations", routers=[settings, organization, clients, inbox])
 handler = as_handler(app)

@@ -57,7 +57,7 @@ _ABOUT = {
 }
 _IMPERATIVE = (
     "Add|Allow|Ask|Correct|Create|Keep|Percent-encode|Reload|Stop|Change|Check|Choose|Compose|Confirm|Connect|Convert|Copy|Delete|Duplicate|Enable|Enter|Export|Fill|Finish|Give|"
-    "Leave|Log|Look|Make|Move|Name|Open|Pick|Publish|Read|Reconnect|Register|Remove|Renew|Replace|Request|Resend|Retry|"
+    "Leave|Log|Look|Make|Move|Name|Offer|Open|Pick|Publish|Read|Reconnect|Register|Remove|Renew|Replace|Request|Resend|Retry|"
     "Reset|Revoke|Run|Save|Schedule|Search|See|Select|Send|Set|Sign|Start|Rotate|Turn|Switch|Take|Try|Update|Upload|Use|Wait|Write"
 )
 _REMEDY = re.compile(

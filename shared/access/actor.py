@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
-from shared.access.context import ActingMember
+from shared.access.context import NO_ORGANIZATION, ActingMember
 from shared.audit.entries import Actor
 
 
 def actor_of(member: ActingMember) -> Actor:
-    """Return the caller as an actor in their organization."""
+    """Return the caller as an actor in their organization, if they have one."""
     return Actor(
-        organization_id=member.organization_id,
+        organization_id=None
+        if member.organization_id == NO_ORGANIZATION
+        else member.organization_id,
         user_id=member.user_id,
         impersonated_by=member.impersonated_by,
         session_id=member.session_id,

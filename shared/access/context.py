@@ -72,6 +72,8 @@ _SUBSCRIBER_BITS = (
 )
 _WRITING = frozenset({KEY_WRITES, WRITE})  # an API key's scope, and a grant's
 _NOBODY = UUID(int=0)
+NO_ORGANIZATION = OrganizationId(_NOBODY)
+"""The organization of a person who belongs to none, on a personal route. It matches no row."""
 FRESH = timedelta(minutes=10)
 """How long a proof of identity is fresh."""
 
@@ -255,7 +257,7 @@ def _by_session(session: Session | Connection, credentials: Credentials, rule: R
         raise SessionOver
     if target and not rule.personal:
         raise ImpersonationOver
-    if row.organization_id is None:
+    if row.organization_id is None and not rule.personal:
         raise OrganizationGone if chosen else NoOrganization
     return _caller(row, Via.SESSION, rule)
 
@@ -296,7 +298,7 @@ def _find(
 
 def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
     member = ActingMember(
-        organization_id=row.organization_id,
+        organization_id=row.organization_id or NO_ORGANIZATION,
         user_id=row.user_id,
         role=Role(row.role),
         timezone=row.timezone,

@@ -116,12 +116,12 @@ class ByProgramRolling(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallerRow:
-    """Who calls, and in which membership. Without a membership, everything of the organization is null.
+    """Who calls, and in which membership. Without one, the organization is null, and the rest is the least that there is.
 
     The last four columns are about the session; null for a program. `factors` are the kinds of the person's second factors.
     """
 
-    organization_id: OrganizationId
+    organization_id: OrganizationId | None
     user_id: UserId | None
     role: str
     session_id: SessionId | None
@@ -305,15 +305,17 @@ subject as (
 )""")
 _OF_PRINCIPAL = sql("""
 subject as (
-  select cast(:rate as text) || ':' || seat.principal as key from seat where seat.organization_id is not null
+  select cast(:rate as text) || ':' || seat.principal as key from seat
 )""")
 _OF_SEAT = {Per.ORGANIZATION: _OF_ORGANIZATION, Per.PRINCIPAL: _OF_PRINCIPAL}
 _OF_PUBLIC = sql("""
 subject as (select cast(:rate as text) || ':' || cast(:subject as text) as key)""")
 _ROW = sql("""
-select seat.organization_id, seat.user_id, seat.role, seat.session_id, seat.is_super_admin, seat.impersonated_by,
-       seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone, o.plan, o.plan_ends_at, o.limits,
-       o.requires_mfa_from, seat.needs_approval, seat.may_approve, seat.customers""")
+select seat.organization_id, seat.user_id, coalesce(seat.role, 'viewer') as role, seat.session_id, seat.is_super_admin,
+       seat.impersonated_by, seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone,
+       coalesce(o.plan, '') as plan, o.plan_ends_at, coalesce(o.limits, '{}') as limits, o.requires_mfa_from,
+       coalesce(seat.needs_approval, false) as needs_approval, coalesce(seat.may_approve, false) as may_approve,
+       seat.customers""")
 _PROOF = sql(", login.authenticated_at, login.methods, login.factors, login.connection_id")
 _NO_PROOF = sql(""",
        cast(null as timestamptz) as authenticated_at, cast(null as text[]) as methods, cast(null as text[]) as factors,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.access.policy import Quota
-from shared.core.errors import Forbidden, TooManyRequests, Unauthenticated
+from shared.core.errors import Conflict, Forbidden, TooManyRequests, Unauthenticated
 from shared.identity.models import Method
 
 _MOST_SECONDS_TOLD = 120  # longer waits are given in minutes
@@ -140,6 +140,65 @@ class RoleTooLow(Forbidden):
     def __init__(self, needed: str) -> None:
         super().__init__(
             f"This requires the role {needed} or higher. Ask an admin of your organization."
+        )
+
+
+class SeatAboveOwn(Forbidden):
+    """The caller would give more than they have, or change somebody who has more."""
+
+    code = "seat_above_own"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You can only give what you may do yourself, and only change members who may do no more "
+            "than you: by role, by customers, and by the right to approve. Ask an owner."
+        )
+
+
+class LastOwner(Conflict):
+    """The organization would be left without an owner who can act."""
+
+    code = "last_owner"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An organization needs an owner, and nobody else is one. Offer the ownership to another "
+            "member with `POST /organizations/ownership` first."
+        )
+
+
+class OwnershipIsOffered(Conflict):
+    """A change would make a member an owner without asking them."""
+
+    code = "ownership_is_offered"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A member becomes an owner by accepting it. Offer the ownership with "
+            "`POST /organizations/ownership`."
+        )
+
+
+class OwnerIsUnlimited(Conflict):
+    """A change would limit an owner."""
+
+    code = "owner_is_unlimited"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An owner sees all customers and needs no approval. Give the member another role first."
+        )
+
+
+class TooManySeats(Conflict):
+    """The organization has as many members as it can list."""
+
+    code = "too_many_seats"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"Your organization has reached its limit of {most:,} members and invitations. Remove "
+            "one first."
         )
 
 

@@ -102,6 +102,7 @@ MENTIONS = Rate("mentions", 300, timedelta(minutes=1))
 CALLBACK = Rate("callback", 120, timedelta(minutes=10), Per.ADDRESS)
 UPLOAD = Rate("upload", 600, timedelta(minutes=10))
 KEYS = Rate("keys", 30, timedelta(minutes=10))
+NEW_ORGANIZATIONS = Rate("new_organizations", 10, timedelta(hours=1), Per.PRINCIPAL)
 WEBHOOKS = Rate("webhooks", 60, timedelta(minutes=1))
 CONSENT = Rate("consent", 60, timedelta(minutes=10))
 TOKENS = Rate("tokens", 60, timedelta(minutes=1), Per.ADDRESS)
@@ -135,7 +136,8 @@ class Rule:
             accepted.
         returns: a platform sends browsers back to this page.
         by_cookie: a public route that uses or sets our cookies, so other sites may not send it.
-        personal: a route about the person only: the organization or impersonation that a request names is ignored.
+        personal: a route about the person only: the organization or impersonation that a request names is ignored, and
+            the person need not belong to any.
         self_only: an administrator who acts as the member is refused.
         fresh: the person must have proven their identity in the last ten minutes, with a second factor if they have one.
         unlimited: why the route needs no rate limit. Every other row has one.
@@ -260,10 +262,19 @@ USER = {
     "POST /user/api-key/{key_id}/rotate": _KEYS,
     "DELETE /user/api-key/{key_id}": _KEYS,
 }
+_GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
     "PUT /settings/organization": Rule(Who.ADMIN),
+    "GET /settings/shortlink": Rule(Who.ADMIN),
+    "POST /settings/shortlink": Rule(Who.ADMIN),
     "GET /settings/team": Rule(Who.ADMIN, Limit.TEAM_MEMBERS),
+    "PUT /settings/team/{user_id}": _GIVES_SEATS,
+    "DELETE /settings/team/{user_id}": _GIVES_SEATS,
+    "POST /organizations": Rule(
+        Who.VIEWER, rate=NEW_ORGANIZATIONS, person=True, personal=True, self_only=True
+    ),
+    "POST /organizations/leave": Rule(Who.VIEWER, person=True, self_only=True, fresh=True),
     "GET /customers": Rule(Who.VIEWER, consent=True),
     "POST /customers": Rule(Who.EDITOR),
     "PUT /customers/{customer_id}": Rule(Who.EDITOR),

@@ -39,6 +39,16 @@ class Action(StrEnum):
     IMPERSONATION_ENDED = "impersonation.ended"
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"
+    MEMBER_JOINED = "member.joined"
+    MEMBER_UPDATED = "member.updated"
+    MEMBER_REMOVED = "member.removed"
+    MEMBER_LEFT = "member.left"
+    INVITATION_CREATED = "invitation.created"
+    INVITATION_RESENT = "invitation.resent"
+    INVITATION_REVOKED = "invitation.revoked"
+    OWNERSHIP_OFFERED = "ownership.offered"
+    OWNERSHIP_ACCEPTED = "ownership.accepted"
+    OWNERSHIP_WITHDRAWN = "ownership.withdrawn"
     API_KEY_CREATED = "api_key.created"
     API_KEY_UPDATED = "api_key.updated"
     API_KEY_ROTATED = "api_key.rotated"
@@ -92,9 +102,12 @@ FIELDS = frozenset(
     {
         "channelId",
         "customerId",
+        "customers",
         "disabled",
         "expiresAt",
+        "mayApprove",
         "memberId",
+        "needsApproval",
         "provider",
         "publishDate",
         "reason",

@@ -93,6 +93,22 @@ HOLD_CUSTOMER = Statement(
 )
 """Find a customer by id and lock it until the transaction ends."""
 
+
+class SomeCustomers(NamedTuple):
+    organization_id: OrganizationId
+    customer_ids: list[CustomerId]
+
+
+FIND_CUSTOMERS = Statement(
+    "find_customers",
+    sql(
+        "select id from customers where organization_id = :organization_id and id = any(:customer_ids)"
+    ),
+    params=SomeCustomers,
+    row=Id,
+)
+"""Find those of some customers that exist."""
+
 RENAME_CUSTOMER = Statement(
     "rename_customer",
     sql("""

@@ -1,5 +1,7 @@
 """An organization's customers, by which channels are grouped."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -96,6 +98,26 @@ def change_customer(
         _hold(session, actor.organization, customer_id)
     kept = str(customer_id) if customer_id else None
     return change_channel(session, actor, channel_id, {"customer_id": kept})
+
+
+def check_customers(
+    session: Session, organization_id: OrganizationId, customer_ids: Sequence[CustomerId]
+) -> None:
+    """Check that all customers exist, which a request lists in its field `customers`.
+
+    Raises:
+        InvalidInput: the organization has no such customer; each is listed.
+    """
+    rows = queries.FIND_CUSTOMERS.all(session, organization_id, list(customer_ids))
+    known = {row.id for row in rows}
+    words = "This customer does not exist. Choose one from `GET /customers`."
+    unknown = [
+        FieldProblem(f"customers.{number}", "customer_not_found", words)
+        for number, customer_id in enumerate(customer_ids)
+        if customer_id not in known
+    ]
+    if unknown:
+        raise InvalidInput("Some customers do not exist. Nothing was changed.", problems=unknown)
 
 
 def _hold(session: Session, organization_id: OrganizationId, customer_id: CustomerId) -> None:

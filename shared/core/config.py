@@ -222,7 +222,9 @@ class Settings(BaseSettings):
 
     # Accounts
     disable_registration: bool = _setting(
-        False, "Refuse new accounts once the first exists.", "identity"
+        False,
+        "Refuse new accounts once the first exists, and new organizations.",
+        "identity, organizations",
     )
     disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "identity")
     access_token_seconds: int = _setting(900, "Lifetime of a session's access token.", "identity")

@@ -1,6 +1,6 @@
 """The refusals of organizations, their API keys, and repeated requests."""
 
-from shared.core.errors import Conflict, NotFound
+from shared.core.errors import Conflict, Forbidden, NotFound
 
 
 class NoSuchOrganization(NotFound):
@@ -8,6 +8,26 @@ class NoSuchOrganization(NotFound):
 
     def __init__(self) -> None:
         super().__init__("You are not a member of this organization. Choose another one.")
+
+
+class OrganizationsClosed(Forbidden):
+    """This server accepts no new accounts, and so no new organizations."""
+
+    code = "organizations_closed"
+
+    def __init__(self) -> None:
+        super().__init__("This server does not accept new organizations. Ask its operator for one.")
+
+
+class TooManyOrganizations(Conflict):
+    """The person owns as many organizations as they can."""
+
+    code = "too_many_organizations"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have reached the limit of {most} organizations that you own. Leave or give away one first."
+        )
 
 
 class NoSuchApiKey(NotFound):

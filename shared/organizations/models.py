@@ -33,8 +33,16 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
+class ShortLink(StrEnum):
+    """Whether links in posts are shortened."""
+
+    ASK = "ask"
+    YES = "yes"
+    NO = "no"
+
+
 class Organization(Timestamps, SoftDelete, Base):
-    """A tenant. Nothing is published after `plan_ends_at`; None means that the plan has no end.
+    """A tenant. `shortlink` is a choice that clients keep here. Nothing is published after `plan_ends_at`; None means that the plan has no end.
 
     `limits` overrides what the plan allows. From `requires_mfa_from` on, members need a second factor.
     """
@@ -51,6 +59,9 @@ class Organization(Timestamps, SoftDelete, Base):
     allow_trial: Mapped[bool] = mapped_column(default=True)
     limits: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     requires_mfa_from: Mapped[datetime | None]
+    shortlink: Mapped[ShortLink] = mapped_column(
+        text_enum(ShortLink), default=ShortLink.ASK, server_default=text("'ask'")
+    )
 
 
 class Member(Timestamps, Base):

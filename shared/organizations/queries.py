@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId, new_id
 from shared.db.statement import Json, NoRow, Statement, sql
+from shared.organizations.models import ShortLink
 
 KEY_WRITES = "write"  # the scope of an API key that can write
 LIVE_KEY = sql("k.revoked_at is null and (k.expires_at is null or k.expires_at > now())")
@@ -111,6 +112,36 @@ def lock_organization(session: Session, organization_id: OrganizationId) -> None
     LOCK_ORGANIZATION.all(session, organization_id)
 
 
+class ShortLinkRow(NamedTuple):
+    shortlink: ShortLink
+
+
+GET_SHORTLINK = Statement(
+    "get_shortlink",
+    sql("select shortlink from organizations where id = :organization_id"),
+    params=OfOrganization,
+    row=ShortLinkRow,
+)
+"""Return whether the organization wants links to be shortened."""
+
+
+class ShortLinkChoice(NamedTuple):
+    organization_id: OrganizationId
+    shortlink: ShortLink
+
+
+SET_SHORTLINK = Statement(
+    "set_shortlink",
+    sql("""
+        update organizations set shortlink = :shortlink, updated_at = now() where id = :organization_id
+        returning shortlink
+    """),
+    params=ShortLinkChoice,
+    row=ShortLinkRow,
+)
+"""Choose whether the organization wants links to be shortened."""
+
+
 class OrganizationChanges(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
@@ -153,33 +184,24 @@ RENAME_FOUNDED = Statement(
 """Rename the organization that a new user registered with, which has no other member."""
 
 
-class MemberRow(NamedTuple):
-    role: str
-    disabled: bool
-    id: UserId
-    email: str
-    name: str
-    sends_success_mails: bool
-    sends_failure_mails: bool
-
-
-LIST_MEMBERS = Statement(
-    "list_members",
-    sql("""
-        select m.role, m.disabled, u.id, u.email, u.name, u.sends_success_mails, u.sends_failure_mails
-        from members m join users u on u.id = m.user_id
-        where m.organization_id = :organization_id and u.deleted_at is null
-        order by m.created_at, m.id
-        limit 1000
-    """),
-    params=OfOrganization,
-    row=MemberRow,
-)
-"""List an organization's members, longest-standing first; at most 1,000."""
-
-
 class OfUser(NamedTuple):
     user_id: UserId
+
+
+class OwnedCount(NamedTuple):
+    total: int
+
+
+COUNT_OWNED = Statement(
+    "count_owned_organizations",
+    sql("""
+        select count(*) as total from members m join organizations o on o.id = m.organization_id
+        where m.user_id = :user_id and m.role = 'owner' and o.deleted_at is null
+    """),
+    params=OfUser,
+    row=OwnedCount,
+)
+"""Count the organizations that a user owns."""
 
 
 class MembershipRow(NamedTuple):
@@ -275,11 +297,6 @@ FIND_MEMBER = Statement(
     row=Membership,
 )
 """Find a membership of any organization. For super admins."""
-
-
-def list_members(session: Session, organization_id: OrganizationId) -> Sequence[MemberRow]:
-    """List an organization's members, longest-standing first; at most 1,000."""
-    return LIST_MEMBERS.all(session, organization_id)
 
 
 def list_memberships(session: Session, user_id: UserId) -> Sequence[MembershipRow]:
@@ -457,6 +474,22 @@ REVOKE_KEYS_OF = Statement(
     row=RevokedKey,
 )
 """Revoke the keys that a user made."""
+
+
+class KeyIdRow(NamedTuple):
+    id: ApiKeyId
+
+
+LIST_KEYS_OF_MEMBER = Statement(
+    "list_keys_of_member",
+    sql("""
+        select id from api_keys
+        where organization_id = :organization_id and created_by = :user_id and revoked_at is null
+    """),
+    params=OfMember,
+    row=KeyIdRow,
+)
+"""List the keys that a member created."""
 
 
 class KeyChanges(NamedTuple):

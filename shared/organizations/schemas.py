@@ -17,6 +17,7 @@ WIRE_ROLES: Mapping[str, str] = {
     Role.MEMBER: "USER",
     Role.VIEWER: "VIEWER",
 }
+ROLES_ON_WIRE: Mapping[str, Role] = {wire: Role(role) for role, wire in WIRE_ROLES.items()}
 
 
 def _wire_role(value: Any) -> Any:
@@ -36,30 +37,19 @@ class OrganizationIn(RequestModel):
     timezone: TimezoneName | None = None
 
 
+class NewOrganization(RequestModel):
+    """Without a time zone it gets that of the person."""
+
+    name: VisibleName = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
+    timezone: TimezoneName | None = None
+
+
 class OrganizationOut(WireModel):
     id: OrganizationId
     name: str
     description: str
     timezone: str
     plan: str
-
-
-class TeamUser(WireModel):
-    id: UserId
-    email: str
-    name: str
-    send_success_emails: bool
-    send_failure_emails: bool
-
-
-class TeamMember(WireModel):
-    role: WireRole
-    disabled: bool
-    user: TeamUser
-
-
-class Team(WireModel):
-    users: list[TeamMember]
 
 
 class Seat(WireModel):
@@ -79,6 +69,12 @@ class Membership(WireModel):
 
 class OrganizationChoice(WireModel):
     id: OrganizationId
+
+
+class ShortLinks(RequestModel):
+    """Whether links in posts are shortened. The choice is kept for clients; links are sent as written."""
+
+    shortlink: Literal["ASK", "YES", "NO"]
 
 
 MOST_HOURS_TWO_KEYS_DO = 7 * 24

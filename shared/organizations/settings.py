@@ -4,20 +4,58 @@ from sqlalchemy.orm import Session
 
 from shared.audit.entries import Action, Actor
 from shared.audit.record import record
+from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import OrganizationId, UserId
 from shared.db.statement import to_json
+from shared.identity.queries import LOCK_USER
 from shared.organizations import queries
-from shared.organizations.errors import NoSuchOrganization
+from shared.organizations.errors import (
+    NoSuchOrganization,
+    OrganizationsClosed,
+    TooManyOrganizations,
+)
 from shared.organizations.schemas import (
     Membership,
+    NewOrganization,
     OrganizationIn,
     OrganizationOut,
     Seat,
-    Team,
-    TeamMember,
-    TeamUser,
 )
+
+MOST_OWNED = 50
+
+
+def create_organization(
+    session: Session,
+    owner: UserId,
+    wanted: NewOrganization,
+    *,
+    actor: Actor,
+    timezone: str,
+    is_super_admin: bool,
+) -> OrganizationOut:
+    """Create an organization with its owner; `timezone` is that of one that names none.
+
+    Raises:
+        OrganizationsClosed: this server accepts no new accounts, and the person is no super admin.
+        TooManyOrganizations: the person owns `MOST_OWNED` already.
+    """
+    if settings().disable_registration and not is_super_admin:
+        raise OrganizationsClosed
+    LOCK_USER.all(session, owner)
+    if queries.COUNT_OWNED.one(session, owner).total >= MOST_OWNED:
+        raise TooManyOrganizations(MOST_OWNED)
+    organization_id = queries.add_organization(
+        session, owner, name=wanted.name, timezone=wanted.timezone or timezone
+    )
+    record(
+        session,
+        actor.in_organization(organization_id),
+        Action.ORGANIZATION_CREATED,
+        organization_id,
+    )
+    return OrganizationOut.model_validate(queries.get_organization(session, organization_id))
 
 
 def change_organization(session: Session, actor: Actor, change: OrganizationIn) -> OrganizationOut:
@@ -42,26 +80,6 @@ def change_organization(session: Session, actor: Actor, change: OrganizationIn) 
     shown = {"timezone": change.timezone} if change.timezone else None
     record(session, actor, Action.ORGANIZATION_UPDATED, organization_id, after=shown)
     return OrganizationOut.model_validate(changed)
-
-
-def list_team(session: Session, organization_id: OrganizationId) -> Team:
-    """List an organization's members, longest-standing first."""
-    return Team(
-        users=[
-            TeamMember(
-                role=row.role,
-                disabled=row.disabled,
-                user=TeamUser(
-                    id=row.id,
-                    email=row.email,
-                    name=row.name,
-                    send_success_emails=row.sends_success_mails,
-                    send_failure_emails=row.sends_failure_mails,
-                ),
-            )
-            for row in queries.list_members(session, organization_id)
-        ]
-    )
 
 
 def list_organizations(session: Session, user_id: UserId) -> list[Membership]:

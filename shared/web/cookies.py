@@ -93,6 +93,11 @@ def choose_organization(response: Response, organization_id: OrganizationId) -> 
     _set(response, ORGANIZATION, str(organization_id), _YEAR)
 
 
+def forget_organization(response: Response) -> None:
+    """Select no organization, so that the first of the person's is used."""
+    _clear(response, ORGANIZATION)
+
+
 def impersonate(response: Response, member_id: MemberId | None) -> None:
     """Set or remove the impersonated member."""
     if member_id is None:

@@ -176,6 +176,7 @@ _PARAMETERS = {
     "tag_id": "A tag's id.",
     "timezone": "The IANA time zone of days.",
     "webhook_id": "A webhook's id.",
+    "user_id": "A member's id: `user.id` of `GET /settings/team`.",
 }
 _WHAT_TAKES_TOKENS = "The path of the protected resource, such as `mcp`."
 _ROUTE_PARAMETERS = {

@@ -29,6 +29,7 @@ TYPES: dict[str, tuple[object, ...]] = {
     "bytea": (bytes,),
     "bigint": (int,),
     "character varying": (str,),
+    "character varying[]": (list[str],),
     "date": (date,),
     "double precision": (float,),
     "double precision[]": (list[float],),

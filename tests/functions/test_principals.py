@@ -135,7 +135,9 @@ def test_nobody_without_a_right_gets_in_anywhere(world: World) -> None:
     """Finding 2.1: every kind of principal without a right, over all routes, rows compared."""
     for name, headers in refused_principals(world).items():
         before = fingerprint(world.session)
-        for app, method, path, _ in GUARDED:
+        for app, method, path, rule in GUARDED:
+            if rule.personal and name == "disabled member":
+                continue  # their account is their own
             answer = world.send(headers, app, method, path)
             # A wrong key in the address is told as an unreadable request.
             wrong_key = (400,) if path == "/mcp/{api_key}" else ()

@@ -62,6 +62,7 @@ LISTS = [
 BODIES: dict[str, Any] = {
     "POST /public/v1/integration-trigger/{channel_id}": {"methodName": "company"},
     "PUT /customers/{customer_id}": {"name": "Mine now"},
+    "PUT /settings/team/{user_id}": {"role": "VIEWER"},
     "PUT /integrations/{channel_id}/customer": {"customerId": None},
     "POST /integrations/{channel_id}/nickname": {"name": "Mine now"},
     "POST /integrations/{channel_id}/settings": {"additionalSettings": "[]"},
@@ -133,6 +134,7 @@ class Theirs:
         self.ids: dict[str, UUID] = {
             "channel_id": channel.id,
             "customer_id": customer.id,
+            "user_id": self.member.user_id,
             "post_id": post.id,
             "group_id": post.group_id,
             "media_id": media.id,

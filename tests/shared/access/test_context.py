@@ -1,5 +1,6 @@
 """Whether one statement tells who is calling, and refuses everybody else."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session as DbSession
 
 from shared.access.context import (
+    NO_ORGANIZATION,
     ActingMember,
     Caller,
     Credentials,
@@ -27,6 +29,7 @@ from shared.access.errors import (
     NotInTheirPlace,
     NotSignedIn,
     OrganizationGone,
+    RoleTooLow,
     UnknownApiKey,
     UnknownGrant,
 )
@@ -137,6 +140,21 @@ class TestSession:
             ask(session, credentials)
         with pytest.raises(NoOrganization):
             ask(session, credentials, LIMITED)
+
+    def test_routes_of_the_person_alone_need_no_seat(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = signed_in(session, member)
+        session.execute(text("delete from members"))
+        rate = Rate("own", 5, timedelta(minutes=1), Per.PRINCIPAL)
+        personal = Rule(Who.VIEWER, person=True, personal=True, rate=rate)
+        found = ask(session, credentials, personal)
+        assert (found.member.organization_id, found.member.role) == (NO_ORGANIZATION, Role.VIEWER)
+        assert (found.member.person_id, found.member.reach.customers) == (member.user_id, None)
+        assert found.quota is not None
+        assert found.quota.remaining == 4
+        with pytest.raises(RoleTooLow):
+            ask(session, credentials, replace(personal, who=Who.MEMBER))
 
     def test_first_organization_is_meant_unless_another_is_chosen(
         self, session: DbSession, member: Member

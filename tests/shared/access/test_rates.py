@@ -52,6 +52,9 @@ LIMITED = {
         POST /user/api-key/{key_id}/rotate
         DELETE /user/api-key/{key_id}
     """,
+    Rate("new_organizations", 10, HOUR, Per.PRINCIPAL): """
+        POST /organizations
+    """,
     Rate("connect", 120, TEN_MINUTES, Per.ORGANIZATION): """
         GET /integrations/social/{provider}
         POST /integrations/social/{provider}/connect

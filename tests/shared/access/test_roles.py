@@ -67,6 +67,8 @@ LEAST = {
         POST /user/logins
         DELETE /user/logins/{login_id}
         GET /settings/organization
+        POST /organizations
+        POST /organizations/leave
         GET /customers
         GET /notifications
         GET /notifications/list
@@ -176,6 +178,10 @@ LEAST = {
         DELETE /user/api-key/{key_id}
         PUT /settings/organization
         GET /settings/team
+        PUT /settings/team/{user_id}
+        DELETE /settings/team/{user_id}
+        GET /settings/shortlink
+        POST /settings/shortlink
         POST /webhooks
         PUT /webhooks
         POST /webhooks/send
@@ -217,6 +223,10 @@ PERSONS_ALONE = """
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
     DELETE /user/api-key/{key_id}
+    PUT /settings/team/{user_id}
+    DELETE /settings/team/{user_id}
+    POST /organizations
+    POST /organizations/leave
     GET /notifications
     GET /notifications/list
     POST /notifications/read
@@ -270,6 +280,8 @@ BY_KEY_ALONE = """
     GET /settings/organization
     PUT /settings/organization
     GET /settings/team
+    GET /settings/shortlink
+    POST /settings/shortlink
     POST /customers
     PUT /customers/{customer_id}
     DELETE /customers/{customer_id}
@@ -331,6 +343,7 @@ PERSONAL = """
     GET /user/logins
     POST /user/logins
     DELETE /user/logins/{login_id}
+    POST /organizations
 """
 """What ignores the organization and the impersonation that a request names."""
 SELF_ONLY = """
@@ -350,6 +363,10 @@ SELF_ONLY = """
     PUT /oauth/app
     DELETE /oauth/app
     POST /oauth/app/rotate
+    PUT /settings/team/{user_id}
+    DELETE /settings/team/{user_id}
+    POST /organizations
+    POST /organizations/leave
 """
 """What nobody does in another's place."""
 FRESH = """
@@ -359,6 +376,9 @@ FRESH = """
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
     DELETE /user/api-key/{key_id}
+    PUT /settings/team/{user_id}
+    DELETE /settings/team/{user_id}
+    POST /organizations/leave
 """
 """What wants a recent proof of identity."""
 PROFILES = """
