@@ -167,8 +167,8 @@ def register_account(
     With a provider, `providerToken` is the token of `POST /auth/oauth/{provider}/exists`, in the same browser. An address that
     the provider vouches for is proven; another one is proven by the emailed link.
 
-    If the server sends email, the answer is `{"activate": true}`, also if the address has an account: whoever owns it is told
-    by email. A new account waits for the emailed link. If the server sends no email, the account is active and the browser is
+    If the server sends email, the answer is `{"activate": true}`, also if the address has an account, whose owner is told by
+    email. A new account waits for the emailed link. If the server sends no email, the account is active and the browser is
     signed in: `{"register": true}`. If the email is refused, the answer is a 503 with the code `activation_not_sent`: the
     registration is stored, and `/auth/resend-activation` sends another link.
     """

@@ -1,7 +1,7 @@
-"""What does an event end? Sessions, API keys, consents and links, by one table, for every way in which access is lost.
+"""Ends sessions, API keys, consents and links, by one table of what each event ends.
 
 Whatever ends access calls `end_access` or `end_seat`, in the transaction of the event, and shows what ended. The event's own
-change comes first: whoever signs in or makes a key at the same time locks the user's row, so nothing is left over.
+change comes first: signing in and making a key lock rows that it changes, so nothing is left over.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Registers a user: creates an account and an organization, and sends an email that proves the address.
 
 Neither the answer nor its timing says whether the address has an account already: the request does the same in both cases, and
-the function `mails` tells whoever owns it. If several people register with an address before it is proven, each email carries its
+the function `mails` tells its owner. If several people register with an address before it is proven, each email carries its
 own registration, and the account becomes that of the one whose link is used.
 """
 

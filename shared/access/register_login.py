@@ -44,7 +44,7 @@ def register_with_login(
         RegistrationClosed: this server accepts no new accounts. The operator's own provider may always register.
         FieldNeeded: the provider vouches for no address, and none is given.
         PlusRefused: this server accepts no addresses with a plus sign.
-        EmailTaken: the address already has an account, and whoever registers has proven it or no email is sent.
+        EmailTaken: the address already has an account, and the person has proven it or no email is sent.
         LoginTaken: the login belongs to another account by now.
     """
     proven = _use_token(session, wanted, kept_token)

@@ -5,8 +5,8 @@
 
 A state works once, within ten minutes, in the browser whose cookie has it, and for the provider that it names. A login is found
 by its issuer and subject, never by its address. An unknown one whose provider vouches for its address joins the account of that
-address only after the account's owner has signed in, in the same browser. An account that was never activated goes to whoever
-proves its address.
+address only after the account's owner has signed in, in the same browser. An account that was never activated goes to the
+person who proves its address.
 
 No transaction is open during requests to a provider.
 """
@@ -248,7 +248,7 @@ def _sign_in(
 
 
 def take_over(session: Session, user_id: UserId, proven: Proven) -> None:
-    """Give an account that was never activated to whoever has proven its address, without its password, sessions and keys."""
+    """Give an account that was never activated to the person who has proven its address, without its password, sessions and keys."""
     identity.ACTIVATE.run(session, user_id, keeps_password=False, password_hash=None, timezone=None)
     end_access(session, Event.ADDRESS_PROVEN, user_id)
     add_login(session, user_id, proven)

@@ -1,6 +1,6 @@
 """Adds and uses challenges: everything in signing in that works once, such as a mailed link.
 
-A challenge is a random secret whose hash is stored, so whoever reads the table can use none of them.
+A challenge is a random secret whose hash is stored, so a copy of the table lets nobody in.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""With what does a user sign in? Finds, adds and removes accounts at other providers."""
+"""Finds, adds and removes the accounts at other providers with which a user signs in."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -41,7 +41,7 @@ class LoginProvider(StrEnum):
 class ChallengeKind(StrEnum):
     """What a challenge is for.
 
-    `LOGIN_STATE` is a login at another provider that has begun; with `REGISTRATION`, whoever finished it registers, and with
+    `LOGIN_STATE` is a login at another provider that has begun; with `REGISTRATION`, the person who finished it registers, and with
     `LINK` it waits until the owner of the address confirms it.
     """
 

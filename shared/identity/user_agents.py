@@ -1,4 +1,4 @@
-"""Which browser and system does a user agent name? A short name by which people recognize their own sessions."""
+"""Names the browser and the system of a user agent, so that people recognize their own sessions."""
 
 import re
 
