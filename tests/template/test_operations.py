@@ -127,6 +127,16 @@ class TestAlarms:
                 if alarm["MetricName"] in COUNTED:
                     assert alarm["Statistic"] == "Sum", name
 
+    def test_what_an_alarm_adds_up_is_counted_over_one_period(self, of_type: OfType) -> None:
+        """An unknown statistic fails the deployment; one of another kind or period makes the sum meaningless."""
+        for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
+            watched = [each for each in alarm.get("Metrics", []) if "MetricStat" in each]
+            for each in watched:
+                kept = each["MetricStat"]["Metric"]["MetricName"] == VISIBLE  # a level, not a count
+                assert each["MetricStat"]["Stat"] == ("Maximum" if kept else "Sum"), name
+                assert each["ReturnData"] is False, name
+            assert len({each["MetricStat"]["Period"] for each in watched}) <= 1, name
+
     def test_a_broken_way_out_is_started_again_without_anybody(self, of_type: OfType) -> None:
         """Without the machine no function reaches a platform, at whatever hour it hangs."""
         actions = of_type("AWS::CloudWatch::Alarm")["NatInstanceAlarm"]["AlarmActions"]
@@ -177,6 +187,7 @@ AWS_METRICS = {
     ("AWS/SES", "Reputation.BounceRate"): [],
     ("AWS/Route53", "HealthCheckStatus"): ["HealthCheckId"],
 }
+VISIBLE = "ApproximateNumberOfMessagesVisible"
 COUNTED = {
     *("UnexpectedErrors", "AfterCommitFailures", "MailsNotSent", "MemoryNearLimit", "5xx"),
     *("Invocations", "InvocationDroppedCount", "ErrorPortAllocation"),
