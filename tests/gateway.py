@@ -174,10 +174,19 @@ class Transport(httpx.BaseTransport):
 
 
 def put_app_secret(**keys: str) -> None:
-    """Store the application's secret with these signing keys, newest last; one key unless given."""
-    value = json.dumps({"jwtKeys": json.dumps(keys or {"1": "k" * 32})})
+    """Store the application's secret with these signing keys, newest last; one key unless given. It has no pepper."""
+    _put_app_secret({"jwtKeys": json.dumps(keys or {"1": "k" * 32})})
+
+
+def put_peppers(peppers: Mapping[str, str]) -> None:
+    """Store these peppers of passwords in the application's secret, newest last."""
+    stored = dict(secret(settings().app_secret_name))
+    _put_app_secret({**stored, "passwordPepper": json.dumps(peppers)})
+
+
+def _put_app_secret(values: Mapping[str, str]) -> None:
     client = boto3.client("secretsmanager")
-    name = settings().app_secret_name
+    name, value = settings().app_secret_name, json.dumps(values)
     try:
         client.create_secret(Name=name, SecretString=value)
     except client.exceptions.ResourceExistsException:

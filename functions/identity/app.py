@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
+from shared.access import passwords
 from shared.access.actor import actor_of
 from shared.access.confirm import confirm_by_password, require_one_factor
 from shared.access.endings import Event, end_access
 from shared.access.register import activate, can_register, register
 from shared.access.register_login import register_with_login
-from shared.access.reset import reset_password as reset
 from shared.access.schemas import OwnSelf, own_self
 from shared.access.sign_in import (
     LINK_LIFE,
@@ -358,7 +358,7 @@ def get_forgot_return_page(token: Mailed) -> HTMLResponse:
 
 
 @auth.post("/forgot-return")
-def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
+def reset_password(body: PasswordReset) -> PasswordWasReset:
     """Set a new password with the emailed code.
 
     Every session of the user ends, and so do the API keys that the user made, the consents and the device logins.
@@ -372,7 +372,7 @@ def reset_password(body: PasswordReset, session: Writing) -> PasswordWasReset:
         raise InvalidInput(
             "The passwords do not match. Enter the same password twice.", problems=[problem]
         )
-    reset(session, body.token, body.password)
+    passwords.reset_password(body.token, body.password)
     return PasswordWasReset()
 
 

@@ -1,4 +1,4 @@
-"""Migrates the schema in every deployment, as a custom resource of the stack or invoked with `{}`.
+"""Migrates the schema in every deployment, as a custom resource of the stack or invoked with `{}`, and completes the secrets.
 
 Once a day, a schedule invokes it with `{"maintain": true}` to keep the partitions of tables, because it logs in as their owner.
 Invoked with `{"superAdmin": address}`, it makes an account a super admin, so the first account needs no email. Invoked with
@@ -31,6 +31,7 @@ from shared.db.roles import limit_own_role, prepare_role
 from shared.db.session import Login, connect
 from shared.db.wire import WireConnection
 from shared.identity.errors import unknown_address
+from shared.identity.passwords import add_first_pepper
 from shared.identity.queries import make_super_admin
 
 T = TypeVar("T")
@@ -131,11 +132,16 @@ def _reseal(start: Mapping[str, str], longest: timedelta) -> dict[str, Any]:
 
 
 def _migrate(longest: timedelta) -> str | None:
-    """Migrate the schema to the newest revision, grant the functions' role its permissions, and return the revision."""
+    """Migrate the schema to the newest revision, grant the functions' role its permissions, and return the revision.
+
+    An application's secret from before passwords had a pepper gets one, before the functions that use it are deployed.
+    """
     login = _administrator()
     with migrate.migrating(functools.partial(_connect, login), longest=longest) as connection:
         migrate.upgrade(connection)
         _keep_partitions(connection)
+        if add_first_pepper():
+            log.info("secret.completed", extra={"added": "passwordPepper"})
         if login:
             prepare_role(connection, settings().database_user)
         else:

@@ -30,6 +30,8 @@ from shared.identity.errors import (
 from shared.identity.logins import add_login, from_json
 from shared.identity.mails import AccountMail, request_account_mail
 from shared.identity.models import ChallengeKind
+from shared.identity.new_password import check_new_password
+from shared.identity.password_rules import Person
 from shared.identity.passwords import hash_password
 from shared.identity.schemas import Registration
 from shared.organizations import queries as organizations
@@ -60,6 +62,7 @@ def register(session: Session, wanted: Registration) -> UserId | None:
     """Add a user as the owner of a new organization; None if the account waits for the link in an email.
 
     Raises:
+        PasswordRefused: the password is weak.
         RegistrationClosed: this server accepts no new accounts.
         FieldNeeded: the address or the password is missing.
         PlusRefused: this server accepts no addresses with a plus sign.
@@ -72,10 +75,14 @@ def register(session: Session, wanted: Registration) -> UserId | None:
         raise FieldNeeded("password", "Enter a password.")
     if settings().disallow_plus and "+" in wanted.email:
         raise PlusRefused
+    # Before the first statement, so that no transaction is open meanwhile.
+    check_new_password(
+        wanted.password, Person(wanted.email, organizations=(wanted.company,)), path="password"
+    )
+    remembered = _Remembered(hash_password(wanted.password), wanted.company, wanted.timezone)
     if not can_register(session):
         raise RegistrationClosed
     waits_for_mail = mail_is_on()
-    remembered = _Remembered(hash_password(wanted.password), wanted.company, wanted.timezone)
     user_id = identity.add_user(
         session,
         email=wanted.email,

@@ -1,8 +1,8 @@
-"""Reads secrets by name from Secrets Manager and keeps them in memory for five minutes."""
+"""Reads secrets by name from Secrets Manager and keeps them in memory for five minutes; adds what one lacks."""
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shared.aws.clients import client
 
@@ -20,6 +20,18 @@ def secret(name: str) -> Mapping[str, str]:
     )
     _kept[name] = (time.monotonic(), value)
     return value
+
+
+def add_to_secret(name: str, key: str, make: Callable[[], str]) -> bool:
+    """Add a value to the secret's JSON object unless it has one under `key`; the others stay. Return whether it was added."""
+    secrets_manager = client("secretsmanager")
+    stored = json.loads(secrets_manager.get_secret_value(SecretId=name)["SecretString"])
+    if key in stored:
+        return False
+    stored[key] = make()
+    secrets_manager.put_secret_value(SecretId=name, SecretString=json.dumps(stored))
+    forget_secrets()
+    return True
 
 
 def forget_secrets() -> None:

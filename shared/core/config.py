@@ -155,8 +155,8 @@ class Settings(BaseSettings):
     kms_key_id: str = _setting("", "KMS key that encrypts tokens.", "channels, publish")
     app_secret_name: str = _setting(
         "roost/app",
-        "Secret with `jwtKeys` (JSON: key id to key, newest last).",
-        "HTTP functions",
+        "Secret with `jwtKeys` and `passwordPepper` (each JSON: id to key, newest last).",
+        "HTTP functions, migrate",
     )
     providers_secret_name: str = _setting(
         "roost/providers",
@@ -227,6 +227,12 @@ class Settings(BaseSettings):
         "identity, organizations",
     )
     disallow_plus: bool = _setting(False, "Refuse addresses with a plus sign.", "identity")
+    password_range_url: str = _setting(
+        "",
+        "Server of leaked passwords that answers range queries (`https://api.pwnedpasswords.com/range`): it is asked when a "
+        "password is set, and learns five digits of its hash. Empty: none is asked.",
+        "identity",
+    )
     access_token_seconds: int = _setting(900, "Lifetime of a session's access token.", "identity")
     session_days: int = _setting(30, "Lifetime of a session that is not renewed.", "identity")
 

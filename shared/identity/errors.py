@@ -13,6 +13,7 @@ from shared.core.errors import (
     Unavailable,
 )
 from shared.db.session import SavedButNotDone
+from shared.identity.password_rules import Weakness
 
 
 class SessionOver(Unauthenticated):
@@ -124,6 +125,48 @@ class CodeRefused(InvalidInput):
             "The link has expired or was already used. Request a new email and use its link.",
             problems=[problem],
         )
+
+
+class PasswordRefused(InvalidInput):
+    """A new password is weak."""
+
+    def __init__(self, path: str, weakness: Weakness) -> None:
+        problem = _weak_password(path, weakness)
+        super().__init__(problem.message, problems=[problem])
+
+
+def _weak_password(path: str, weakness: Weakness) -> FieldProblem:
+    match weakness:
+        case Weakness.TOO_SHORT:
+            return FieldProblem(
+                path, "too_short", "This password is too short. Use at least 8 characters."
+            )
+        case Weakness.COMMON:
+            return FieldProblem(
+                path,
+                "common_password",
+                "This password is on the list that attackers try first. Choose another one.",
+            )
+        case Weakness.PERSONAL:
+            return FieldProblem(
+                path,
+                "personal_password",
+                "This password contains your name, your address, your organization or Roost. "
+                "Choose another one.",
+            )
+        case Weakness.GUESSABLE:
+            return FieldProblem(
+                path,
+                "guessable_password",
+                "This password is easy to guess. Use 15 characters or more, such as four words.",
+            )
+        case Weakness.LEAKED:
+            return FieldProblem(
+                path,
+                "leaked_password",
+                "This password is known from a data leak. Choose another one, here and wherever "
+                "else you use it.",
+            )
 
 
 class UnsubscribeRefused(InvalidInput):

@@ -85,5 +85,16 @@ def new_device(device: str, place: str, at: datetime) -> Letter:
     )
 
 
+def password_changed() -> Letter:
+    """Tell a user that their password was changed."""
+    return Letter(
+        "Your password was changed",
+        [
+            "The password of your account was changed.",
+            "If it was not you, request a new password on the sign-in page at once, and set it with the link that you get.",
+        ],
+    )
+
+
 def _reset_link(code: str) -> Link:
     return Link("Set a password", f"{settings().public_url}/auth/forgot-return?token={code}")

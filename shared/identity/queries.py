@@ -219,22 +219,70 @@ def make_super_admin(session: DbSession, email: str) -> UserId | None:
     return row.user_id if row else None
 
 
+class PersonRow(NamedTuple):
+    email: str
+    name: str
+    last_name: str
+
+
+FIND_PERSON = Statement(
+    "find_person",
+    sql("select email, name, last_name from users where id = :user_id and deleted_at is null"),
+    params=OfUser,
+    row=PersonRow,
+)
+"""Find what a password must not contain: a user's address and names."""
+
+
 class NewPassword(NamedTuple):
+    """`proves_address`: the password is set with a mailed link, which activates the account."""
+
     user_id: UserId
     password_hash: str
+    proves_address: bool
 
 
-SET_PASSWORD_BY_MAIL = Statement(
-    "set_password_by_mail",
+class ChangedPassword(NamedTuple):
+    """The user's address, and whether the account was active before."""
+
+    email: str
+    was_active: bool
+
+
+SET_PASSWORD = Statement(
+    "set_password",
     sql("""
-        update users set password_hash = :password_hash, activated_at = coalesce(activated_at, now()), failed_logins = 0,
-            locked_until = null, updated_at = now()
-        where id = :user_id and deleted_at is null
+        with before as (
+            select id, activated_at is not null as was_active from users
+            where id = :user_id and deleted_at is null for update
+        )
+        update users u set password_hash = :password_hash, failed_logins = 0, locked_until = null, updated_at = now(),
+            activated_at = case when :proves_address then coalesce(u.activated_at, now()) else u.activated_at end
+        from before where u.id = before.id
+        returning u.email, before.was_active
     """),
     params=NewPassword,
+    row=ChangedPassword,
+)
+"""Set a user's password; no row if the user is gone."""
+
+
+class ReplacedHash(NamedTuple):
+    user_id: UserId
+    old_hash: str
+    new_hash: str
+
+
+REPLACE_HASH = Statement(
+    "replace_hash",
+    sql("""
+        update users set password_hash = :new_hash, updated_at = now()
+        where id = :user_id and password_hash = :old_hash and deleted_at is null
+    """),
+    params=ReplacedHash,
     row=NoRow,
 )
-"""Set a password by a mailed link, which proves the address too."""
+"""Hash the same password with the newest pepper, unless it was changed meanwhile."""
 
 
 class Personal(NamedTuple):

@@ -13,6 +13,7 @@ from shared.core.wire import (
     WireModel,
     WireTime,
 )
+from shared.identity.password_rules import LONGEST, SHORTEST
 
 
 def _lower(value: str) -> str:
@@ -33,8 +34,10 @@ Email = Annotated[EmailStr, AfterValidator(_lower), Field(examples=["ada@example
 NewEmail = Annotated[Email, AfterValidator(_deliverable)]
 Provider = Literal["LOCAL"]
 ExternalProvider = Literal["GITHUB", "GOOGLE", "FARCASTER", "WALLET", "GENERIC"]
-NewPassword = Annotated[str, Field(min_length=8, max_length=64, examples=["correct horse battery"])]
-AnyPassword = Annotated[str, Field(min_length=1, max_length=200)]
+NewPassword = Annotated[
+    str, Field(min_length=SHORTEST, max_length=LONGEST, examples=["correct horse battery"])
+]
+AnyPassword = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Code = Annotated[str, Field(min_length=1, max_length=200)]
 
 

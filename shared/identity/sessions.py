@@ -19,7 +19,7 @@ from shared.identity import devices, letters, queries, session_queries
 from shared.identity.errors import LoginRefused, NotActivated, SessionOver, WrongPassword
 from shared.identity.mails import queue_letter
 from shared.identity.models import Method
-from shared.identity.passwords import is_password
+from shared.identity.passwords import hash_password, is_outdated, is_password
 from shared.identity.tokens import (
     SessionClaims,
     read_renew_token,
@@ -94,9 +94,10 @@ def log_in(
     if not right:
         _count_wrong_password(session, account.user_id)
         raise LoginRefused
+    stored = _with_newest_pepper(session, account, password)
     if not account.is_active:
         raise NotActivated
-    evidence = Evidence({Method.PASSWORD}, account.password_hash)
+    evidence = Evidence({Method.PASSWORD}, stored)
     return account.user_id, open_session(session, account.user_id, evidence, browser)
 
 
@@ -231,6 +232,24 @@ def renew(session: Session, token: str, browser: Browser) -> SessionTokens:
     if session_queries.revoke_session(session, session_id):
         log.warning("session.reused", extra={"session_id": str(session_id)})
     raise SessionOver
+
+
+def _with_newest_pepper(session: Session, account: queries.Account, password: str) -> str | None:
+    """Hash the right password again if its hash has not the newest pepper, and return the hash that is stored now.
+
+    Raises:
+        LoginRefused: the password was changed meanwhile.
+    """
+    old_hash = account.password_hash
+    if old_hash is None or not is_outdated(old_hash):
+        return old_hash
+    new_hash = hash_password(password)
+    if queries.REPLACE_HASH.run(session, account.user_id, old_hash, new_hash):
+        return new_hash
+    stored = queries.FIND_PASSWORD.one(session, account.user_id).password_hash
+    if not is_password(password, stored):
+        raise LoginRefused
+    return stored  # another sign-in replaced it
 
 
 def _tell_new_device(session: Session, email: str, browser: Browser) -> None:

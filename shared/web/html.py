@@ -23,9 +23,9 @@ _START = """
 """
 _FORM = """
 <form id="form" data-code="{code}">
-<label>New password<input name="password" type="password" minlength="8" maxlength="64"
+<label>New password<input name="password" type="password" minlength="8" maxlength="256"
   autocomplete="new-password" required></label>
-<label>Once more<input name="repeatPassword" type="password" minlength="8" maxlength="64"
+<label>Once more<input name="repeatPassword" type="password" minlength="8" maxlength="256"
   autocomplete="new-password" required></label>
 <button>Set the password</button>
 </form>

@@ -19,3 +19,22 @@ def test_the_collector_runs_less_often_from_the_first_import_on() -> None:
         check=True,
     )
     assert int(done.stdout) == 20_000
+
+
+# What only some routes of the function need. Each takes milliseconds of every cold start if it is imported at the top.
+LATE = ("zxcvbn", "shared.identity.leaked_passwords")
+
+
+def test_identity_starts_without_what_only_some_routes_need() -> None:
+    program = "import sys, functions.identity.app; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    imported = set(done.stdout.split())
+    assert "shared.identity.password_rules" in imported
+    assert imported.isdisjoint(LATE)

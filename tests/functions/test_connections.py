@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from layers.build import ROOT, read_template
 from shared.db.session import read_only
 from tests.conftest import Configure
+from tests.gateway import put_app_secret
 from tests.loop import use_loop
 
 _FUNCTIONS = {
@@ -60,6 +61,7 @@ def test_a_failing_invocation_closes_too(committed: Engine, configure: Configure
 
 
 def _invoke(name: str, engine: Engine) -> None:
+    put_app_secret()
     _connect()
     assert _open(engine) == 1
     module, _, entry = _FUNCTIONS[name]["Handler"].rpartition(".")

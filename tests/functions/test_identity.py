@@ -20,7 +20,7 @@ from shared.organizations.models import ApiKey, Member, Organization, Role
 from tests.builders import PASSWORD, a_channel, a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Gateway, as_member, by_grant, by_key, put_app_secret
+from tests.gateway import Gateway, as_member, by_grant, by_key, put_app_secret, put_peppers
 from tests.mails import make_mails_queue, queued_mails, send, sent_mails, verify_sender
 
 ACCOUNT = {
@@ -29,6 +29,7 @@ ACCOUNT = {
     "password": "correct horse",
     "company": "Analytical Engines",
 }
+NEW_PASSWORD = "seven owls at noon"
 LOGIN = {"provider": "LOCAL", "email": "ada@example.org", "password": "correct horse"}
 
 
@@ -139,7 +140,7 @@ class TestRegister:
             (body,) = queued_mails()
             assert body["email"] == email
             trips = [re.sub(r"\d+$", "", trip) for trip in cost.trips]  # the numbers of savepoints
-            shown = answer.status, answer.json, answer.set_cookies, answer.headers.keys()
+            shown = answer.status, answer.json, answer.cookies, answer.headers.keys()
             done.append((shown, trips, body.keys()))
         assert done[0] == done[1] == done[2]
         assert done[0][0][:2] == (200, {"activate": True})
@@ -187,6 +188,10 @@ class TestRegister:
         [
             ({"provider": "APPLE"}, "provider", "literal_error"),
             ({"password": "short"}, "password", "too_short"),
+            ({"password": "x" * 257}, "password", "too_long"),
+            ({"password": "password"}, "password", "common_password"),
+            ({"password": "analytical engines!"}, "password", "personal_password"),
+            ({"password": "a password"}, "password", "guessable_password"),
             ({"email": "nobody"}, "email", "invalid"),
             ({"company": "ab"}, "company", "too_short"),
             ({"timezone": "Mars/Olympus"}, "timezone", "unknown_timezone"),
@@ -394,6 +399,24 @@ class TestLogin:
                 browser.post("/auth/login", {"email": user.email, "password": "wrong"})
             assert browser.post("/auth/login", right).json == {"login": True}
 
+    def test_old_hash_is_replaced_by_the_right_password_alone(
+        self, browser: Gateway, session: DbSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.identity.passwords._ROUNDS", 4)
+        put_peppers({"1": "p" * 43})
+        user = a_user(session)
+        for password, peppers in (("wrong", 0), (PASSWORD, 1), (PASSWORD, 1)):
+            with count_statements() as cost:
+                browser.post("/auth/login", {"email": user.email, "password": password})
+            assert cost.statements <= 4  # rate, account, hash, session
+            session.expire_all()
+            assert (user.password_hash or "").count("1:$2b$") == peppers
+        put_peppers({"1": "p" * 43, "2": "q" * 43})
+        right = {"email": user.email, "password": PASSWORD}
+        assert browser.post("/auth/login", right).json == {"login": True}
+        session.expire_all()
+        assert (user.password_hash or "").startswith("2:$2b$")
+
     def test_an_office_can_sign_in_from_one_address(self, browser: Gateway) -> None:
         answers = [browser.post("/auth/login", LOGIN) for _ in range(2)]
         assert [each.headers["x-ratelimit-remaining"] for each in answers] == ["299", "298"]
@@ -478,12 +501,55 @@ class TestForgottenPassword:
         token = mailed_code("token")
         form = stranger.get("/auth/forgot-return", query={"token": token})
         assert token in form.text
-        new = {"token": token, "password": "new password", "repeatPassword": "new password"}
+        new = {"token": token, "password": NEW_PASSWORD, "repeatPassword": NEW_PASSWORD}
         assert stranger.post("/auth/forgot-return", new).json == {"reset": True}
         assert browser.get("/user/self").status == 401
-        login = {"email": user.email, "password": "new password"}
+        login = {"email": user.email, "password": NEW_PASSWORD}
         assert stranger.post("/auth/login", login).json == {"login": True}
         assert stranger.post("/auth/forgot-return", new).status == 422
+
+    def test_owner_is_told(self, browser: Gateway, session: DbSession) -> None:
+        user = a_user(session)
+        browser.post("/auth/forgot", {"email": user.email})
+        token = mailed_code("token")
+        new = {"token": token, "password": NEW_PASSWORD, "repeatPassword": NEW_PASSWORD}
+        assert browser.post("/auth/forgot-return", new).json == {"reset": True}
+        told = sent_mails()[-1]
+        assert (told.to, told.subject) == ((user.email,), "Your password was changed")
+        assert NEW_PASSWORD not in told.body
+
+    def test_activation_by_a_chosen_password_is_no_change(
+        self, browser: Gateway, session: DbSession
+    ) -> None:
+        user = a_user(session, activated_at=None)
+        browser.post("/auth/resend-activation", {"email": user.email})
+        token = mailed_code("token")
+        new = {"token": token, "password": NEW_PASSWORD, "repeatPassword": NEW_PASSWORD}
+        assert browser.post("/auth/forgot-return", new).json == {"reset": True}
+        assert len(sent_mails()) == 1
+
+    @pytest.mark.parametrize(
+        ("password", "code"),
+        [
+            ("password", "common_password"),
+            ("Lovelace at the sea", "personal_password"),
+            ("analytical-engines 7", "personal_password"),
+            ("a password", "guessable_password"),
+            ("x" * 257, "too_long"),
+        ],
+    )
+    def test_weak_password_is_refused_and_the_link_still_works(
+        self, browser: Gateway, session: DbSession, password: str, code: str
+    ) -> None:
+        user = a_user(session, name="Augusta", last_name="Lovelace")
+        a_member(session, an_organization(session, name="Analytical Engines"), user)
+        browser.post("/auth/forgot", {"email": user.email})
+        new = {"token": mailed_code("token"), "password": password, "repeatPassword": password}
+        answer = browser.post("/auth/forgot-return", new)
+        problems = [(each["path"], each["code"]) for each in answer.json["errors"]]
+        assert (answer.status, problems[0]) == (422, ("password", code))
+        new |= {"password": NEW_PASSWORD, "repeatPassword": NEW_PASSWORD}
+        assert browser.post("/auth/forgot-return", new).json == {"reset": True}
 
     def test_keys_consents_and_device_logins_end(
         self, browser: Gateway, session: DbSession, member: Member
@@ -494,8 +560,8 @@ class TestForgottenPassword:
         browser.post("/auth/forgot", {"email": session.get_one(User, member.user_id).email})
         new = {
             "token": mailed_code("token"),
-            "password": "new password",
-            "repeatPassword": "new password",
+            "password": NEW_PASSWORD,
+            "repeatPassword": NEW_PASSWORD,
         }
         assert browser.post("/auth/forgot-return", new).json == {"reset": True}
         assert [program.get("/user/self").status for program in programs] == [401, 401]
@@ -509,13 +575,13 @@ class TestForgottenPassword:
             browser.post("/auth/login", {"email": user.email, "password": "wrong"})
         browser.post("/auth/forgot", {"email": user.email})
         code = mailed_code("token")
-        new = {"token": code, "password": "new password", "repeatPassword": "new password"}
+        new = {"token": code, "password": NEW_PASSWORD, "repeatPassword": NEW_PASSWORD}
         assert browser.post("/auth/forgot-return", new).json == {"reset": True}
-        login = {"email": user.email, "password": "new password"}
+        login = {"email": user.email, "password": NEW_PASSWORD}
         assert browser.post("/auth/login", login).json == {"login": True}
 
     def test_passwords_must_be_the_same(self, browser: Gateway) -> None:
-        body = {"token": "x", "password": "new password", "repeatPassword": "another one"}
+        body = {"token": "x", "password": NEW_PASSWORD, "repeatPassword": "another one"}
         answer = browser.post("/auth/forgot-return", body)
         assert answer.json["errors"][0]["path"] == "repeatPassword"
 

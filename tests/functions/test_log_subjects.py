@@ -36,7 +36,7 @@ from tests.conftest import Configure
 from tests.functions.test_organizations import a_notification
 from tests.functions.test_principals import GUARDED, World
 from tests.functions.test_tenancy import Theirs
-from tests.gateway import as_member, by_key
+from tests.gateway import as_member, by_key, put_app_secret
 from tests.shared.channels.builders import BLUESKY, a_bluesky_channel, set_up_platforms
 
 NOBODY_MAY_LOG = "Nobody may log this"
@@ -45,7 +45,7 @@ _MARKS = re.compile(rf"{NOBODY_MAY_LOG}|secret\.example|[\w.+-]+@[\w-]+\.\w+", r
 # Lines about a whole run, not about somebody's thing.
 OF_A_RUN = {
     "notifications.mailed", "tokens.renewed", "reconcile.done", "media.removed", "users.forgotten",
-    "schema.upgraded", "user.made_super_admin",
+    "schema.upgraded", "secret.completed", "user.made_super_admin",
 }  # fmt: skip
 FUNCTIONS = {
     name: found["Properties"]
@@ -277,6 +277,11 @@ def _unsent_mail(session: Session, member: Member) -> Scenario:
     return event, {"message": "message.failed", "user_id": str(member.user_id)}
 
 
+def _migration(_session: Session, _member: Member) -> Scenario:
+    put_app_secret()
+    return {}, {"message": "schema.upgraded"}
+
+
 SCENARIOS: dict[str, Callable[[Session, Member], Scenario]] = {
     "PrepareFunction": _firing,
     "PublishFunction": _stale_part("publish.stale"),
@@ -288,5 +293,5 @@ SCENARIOS: dict[str, Callable[[Session, Member], Scenario]] = {
     "ReconcileFunction": _lost,
     "TokenRefreshFunction": _refused_token,
     "DigestFunction": _refused_mail,
-    "MigrateFunction": lambda _session, _member: ({}, {"message": "schema.upgraded"}),
+    "MigrateFunction": _migration,
 }

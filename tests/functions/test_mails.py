@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 from functions.dead_letter.app import handler as dead_letter
 from functions.mails.app import handler
 from layers.build import ROOT
-from shared.access.reset import reset_password
+from shared.access.passwords import reset_password
 from shared.aws import mail as transport
 from shared.aws.mail import Mail
 from shared.db.session import unit_of_work
 from shared.identity.mails import AccountMail, queue_mail, request_account_mail
 from tests.builders import a_user
 from tests.conftest import Configure
+from tests.gateway import put_app_secret
 from tests.mails import CONTEXT, make_mails_queue, queued_mails, send, sent_mails, verify_sender
 
 MAIL = Mail("ada@example.org", "Your password was changed", "A text.", "<p>A text.</p>")
@@ -26,6 +27,7 @@ MAIL = Mail("ada@example.org", "Your password was changed", "A text.", "<p>A tex
 
 @pytest.fixture(autouse=True)
 def _queue(session: Session, aws: None, configure: Configure) -> None:
+    put_app_secret()
     verify_sender()
     make_mails_queue(configure)
 
@@ -87,7 +89,7 @@ class TestSending:
         assert send(body)
         token = re.search(r"token=([\w-]+)", sent_mails()[-1].body)
         assert token
-        reset_password(session, token[1], "correct horse battery")
+        reset_password(token[1], "correct horse battery")
 
     @pytest.mark.parametrize("about", AccountMail)
     def test_address_without_an_account_gets_none(self, about: AccountMail) -> None:

@@ -25,13 +25,16 @@ from functions.migrate import app
 from functions.migrate.app import DeploymentNotAnswered, handler
 from layers.build import ROOT
 from shared.aws.keys import open_sealed, seal
+from shared.aws.secrets import forget_secrets, secret
 from shared.core import clock
+from shared.core.config import settings
 from shared.core.crypto import Purpose
 from shared.db import migrate
 from shared.db.partitions import MONTHS_AHEAD, partitions
 from shared.db.session import Login, connect
 from tests.builders import a_channel, an_organization
 from tests.conftest import Configure
+from tests.gateway import put_app_secret
 
 UPDATE = json.loads(Path("events/migration_update.json").read_text())
 ANSWERS_TO = UPDATE["ResponseURL"].split("/arn")[0]
@@ -46,6 +49,11 @@ def a_context(*, seconds: float = 600) -> Any:
         aws_request_id="1",
         log_stream_name="2026/11/22/[8]abc",
     )
+
+
+@pytest.fixture(autouse=True)
+def _secret(aws: None) -> None:
+    put_app_secret()
 
 
 @pytest.fixture
@@ -63,6 +71,16 @@ class TestHandler:
     def test_invoked_directly_it_says_the_revision(self, empty_database: Connection) -> None:
         answer = handler({}, a_context())
         assert answer["revision"] == migrate.current(empty_database) is not None
+
+    def test_adds_a_pepper_to_a_secret_without_one(self, empty_database: Connection) -> None:
+        """Passwords have one since a later version than the first: nobody has to add it by hand."""
+        added = []
+        for _ in range(2):
+            handler({}, a_context())
+            forget_secrets()
+            added.append(secret(settings().app_secret_name))
+        assert added[0] == added[1]
+        assert added[0].keys() == {"jwtKeys", "passwordPepper"}
 
     def test_seals_everything_again(
         self, committed: Engine, aws: None, configure: Configure

@@ -16,6 +16,7 @@ OfType = Callable[[str], Resources]
 # Source: the page of each service in docs.aws.amazon.com/service-authorization/latest/reference, read 2026-11.
 ACTIONS = {
     "get_secret_value": {"secretsmanager:GetSecretValue"},
+    "put_secret_value": {"secretsmanager:PutSecretValue"},
     "create_multipart_upload": {"s3:PutObject"},
     "upload_part": {"s3:PutObject"},
     "upload_part_copy": {"s3:PutObject", "s3:GetObject"},
@@ -123,6 +124,10 @@ GRANTS = {
         ("sqs:SendMessage", "VariantsQueue"),
         ("s3:DeleteObject", f"{FILES} {UPLOADS}"),
         ("secretsmanager:GetSecretValue", "StorageSecretArn"),
+    },
+    "MigrateFunctionRole": {
+        ("secretsmanager:GetSecretValue", "MasterUserSecret.SecretArn"),
+        ("secretsmanager:GetSecretValue secretsmanager:PutSecretValue", "AppSecret"),
     },
     "RootFunctionRole": {
         ("sqs:GetQueueAttributes", "PublishQueue"),

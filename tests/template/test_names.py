@@ -54,6 +54,7 @@ class TestParameters:
         ("variable", "parameter"),
         [
             ("LOG_LEVEL", "LogLevel"), ("DISABLE_REGISTRATION", "DisableRegistration"),
+            ("PASSWORD_RANGE_URL", "PasswordRangeUrl"),
             ("CORS_ORIGINS", "CorsOrigins"), ("PUBLIC_URL", "PublicUrl"), ("STAGE", "Stage"),
             ("DISABLED_FEATURES", "DisabledFeatures"), ("HIDDEN_PROVIDERS", "HiddenProviders"),
             ("MAIL_TRANSPORT", "MailTransport"), ("SMTP_HOST", "SmtpHost"), ("SMTP_PORT", "SmtpPort"),

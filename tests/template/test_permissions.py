@@ -66,6 +66,7 @@ SECRETS = {
     "AppSecret": {
         *("IdentityFunction", "OrganizationsFunction", "PostsFunction", "ChannelsFunction"),
         *("MediaFunction", "AutomationFunction", "AppsFunction"),
+        "MigrateFunction",  # which adds what it lacks
     },
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's
     "SmtpSecret": {"MailPolicy"},
