@@ -26,6 +26,7 @@ from benchmarks.surroundings import Surroundings
 from benchmarks.timing import Row
 from shared.core import clock
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, TagId
+from shared.core.reach import Reach
 from shared.db.session import engine, read_only, unit_of_work
 from shared.db.statement import Statement
 from shared.media.library import list_media
@@ -193,7 +194,7 @@ def _files(organization_id: OrganizationId, word: str) -> None:
 
 def _slot(organization_id: OrganizationId, channel_id: ChannelId | None) -> None:
     with read_only() as session:
-        find_slot(session, organization_id, channel_id)
+        find_slot(session, Reach(organization_id), channel_id)
 
 
 def _time(work: Callable[[], None]) -> tuple[float, str]:

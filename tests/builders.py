@@ -62,9 +62,12 @@ def a_member(
     user: User | None = None,
     *,
     role: Role = Role.OWNER,
+    **columns: Any,
 ) -> Member:
     user = user or a_user(session)
-    member = Member(id=new_id(), organization_id=organization.id, user_id=user.id, role=role)
+    member = Member(
+        id=new_id(), organization_id=organization.id, user_id=user.id, role=role, **columns
+    )
     session.add(member)
     session.flush()
     return member

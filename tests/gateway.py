@@ -211,7 +211,12 @@ def as_member(app: Any, session: Session, member: Member) -> Gateway:
 
 
 def by_key(
-    app: Any, session: Session, member: Member, *, scopes: Sequence[str] = ("read", "write")
+    app: Any,
+    session: Session,
+    member: Member,
+    *,
+    scopes: Sequence[str] = ("read", "write"),
+    **columns: Any,
 ) -> Gateway:
     """Return a caller with an API key that `member` made."""
     key = f"roost_{new_id()}"
@@ -223,6 +228,7 @@ def by_key(
             key_hash=hash_secret(key),
             hint=key[-4:],
             scopes=list(scopes),
+            **columns,
         )
     )
     session.flush()
@@ -230,7 +236,12 @@ def by_key(
 
 
 def by_grant(
-    app: Any, session: Session, member: Member, *, scopes: Sequence[str] = ("mcp:read", "mcp:write")
+    app: Any,
+    session: Session,
+    member: Member,
+    *,
+    scopes: Sequence[str] = ("mcp:read", "mcp:write"),
+    **columns: Any,
 ) -> Gateway:
     """Return a caller with a token that `member` let a program have."""
     program = OAuthApp(client_id=f"pca_{new_id()}", name="test", redirect_uris=["https://a.test/"])
@@ -244,6 +255,7 @@ def by_grant(
             user_id=member.user_id,
             token_hash=hash_secret(token),
             scopes=list(scopes),
+            **columns,
         )
     )
     session.flush()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Body, Query
 
 from shared.access.actor import actor_of
+from shared.access.context import ActingMember
 from shared.channels.queries import find_unknown_channels
 from shared.core.ids import DeliveryId, WebhookId
 from shared.web.app import as_handler, make_app
@@ -39,14 +40,14 @@ def create_webhook(body: WebhookIn, member: Acting) -> WebhookMade:
 
     Without `events` it receives only published posts. An organization can have 50 webhooks.
     """
-    return manage.add_webhook(actor_of(member), body, unknown_channels=find_unknown_channels)
+    return manage.add_webhook(actor_of(member), body, unknown_channels=_unknown_channels(member))
 
 
 @webhooks.put("")
 def update_webhook_alias(body: WebhookEditById, member: Acting, session: Writing) -> WebhookOut:
     """Change a webhook (alias). The same as `PUT /webhooks/{webhook_id}`, with the id in the body."""
     return manage.change_webhook(
-        session, actor_of(member), body.id, body, unknown_channels=find_unknown_channels
+        session, actor_of(member), body.id, body, unknown_channels=_unknown_channels(member)
     )
 
 
@@ -74,7 +75,7 @@ def update_webhook(
     again.
     """
     return manage.change_webhook(
-        session, actor_of(member), webhook_id, body, unknown_channels=find_unknown_channels
+        session, actor_of(member), webhook_id, body, unknown_channels=_unknown_channels(member)
     )
 
 
@@ -119,6 +120,10 @@ def redeliver_webhook_delivery(
 ) -> DeliveryOut:
     """Send a message again as a new delivery with the same event id."""
     return manage.redeliver(session, actor_of(member), webhook_id, delivery_id)
+
+
+def _unknown_channels(member: ActingMember) -> manage.UnknownChannels:
+    return lambda session, ids: find_unknown_channels(session, member.reach, ids)
 
 
 app = make_app("automation", routers=[webhooks])

@@ -52,7 +52,7 @@ from shared.channels.schemas import (
 )
 from shared.core.config import settings
 from shared.core.crypto import new_secret
-from shared.core.ids import ChannelId
+from shared.core.ids import ChannelId, CustomerId
 from shared.core.wire import WebAddress
 from shared.posts.store import delete_posts_of_channel
 from shared.providers.registry import slugs
@@ -112,17 +112,17 @@ callback = Router(prefix="/app/integrations/social", tags=["Channels"])
 
 @integrations.get("")
 def list_integrations(member: Acting, session: Reading) -> ChannelsOut:
-    """List the organization's channels. Oldest first, without tokens."""
-    return channels_out(queries.list_channels(session, member.organization_id))
+    """List the channels. Oldest first, without tokens."""
+    return channels_out(queries.list_channels(session, member.reach))
 
 
 @integrations.get("/list")
 def list_integrations_alias(member: Acting, session: Reading) -> ChannelsOut:
-    """List the organization's channels (alias).
+    """List the channels (alias).
 
     The same as `GET /integrations`, for clients that know it by this name.
     """
-    return channels_out(queries.list_channels(session, member.organization_id))
+    return channels_out(queries.list_channels(session, member.reach))
 
 
 @integrations.get("/providers")
@@ -156,6 +156,12 @@ def start_social_integration(
         WebAddress | None, Query(alias="redirectUrl", description="Where to go afterwards.")
     ] = None,
     timezone: Annotated[Zone | None, Query(description="The time zone of posting times.")] = None,
+    customer: Annotated[
+        CustomerId | None,
+        Query(
+            description="The customer of the new channel; required from members who see several."
+        ),
+    ] = None,
 ) -> StartedOut:
     """Start connecting an account.
 
@@ -168,6 +174,7 @@ def start_social_integration(
         reconnects=refresh,
         return_url=redirect_url,
         browser=kept,
+        customer_id=customer,
     )
     return StartedOut(url=start(connector_of(member), provider, wanted))
 
@@ -216,7 +223,7 @@ def enable_integration(body: ChannelRef, member: Acting, session: Writing) -> Ch
 @integrations.post("/mentions")
 def search_integration_mentions(body: FindMentions, member: Acting) -> list[MentionOut]:
     """Find people to mention. Asks the channel's platform; best match first."""
-    return mentions_out(find_mentions(member.organization_id, body.id, body.data.query))
+    return mentions_out(find_mentions(member.reach, body.id, body.data.query))
 
 
 @integrations.delete("")
@@ -228,7 +235,7 @@ def delete_integration_by_body(body: ChannelRef, member: Acting, session: Writin
 @integrations.get("/{channel_id}")
 def get_integration(channel_id: ChannelId, member: Acting, session: Reading) -> ChannelOut:
     """Read one channel. Without tokens."""
-    return channel_out(queries.get_channel(session, member.organization_id, channel_id))
+    return channel_out(queries.get_channel(session, member.reach, channel_id))
 
 
 @integrations.delete("/{channel_id}")
@@ -246,7 +253,7 @@ def delete_integration(channel_id: ChannelId, member: Acting, session: Writing) 
 )
 def list_integration_pages(channel_id: ChannelId, member: Acting) -> list[PageOut]:
     """List the pages that a channel can post to. Asks the channel's platform."""
-    return pages_out(list_pages(member.organization_id, channel_id))
+    return pages_out(list_pages(member.reach, channel_id))
 
 
 @integrations.post("/{channel_id}/settings")
@@ -288,8 +295,11 @@ def update_integration_nickname(
 def update_integration_customer(
     channel_id: ChannelId, body: ChangeCustomer, member: Acting, session: Writing
 ) -> ChannelOut:
-    """Set a channel's customer. A new name creates the customer; null removes it from the channel."""
-    return channel_out(change_customer(session, actor_of(member), channel_id, body))
+    """Set a channel's customer. A new name creates the customer; null removes it from the channel.
+
+    Only for admins who are not limited to customers.
+    """
+    return channel_out(change_customer(session, member.reach, actor_of(member), channel_id, body))
 
 
 @callback.get(
@@ -341,6 +351,7 @@ def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> Conne
             body.platform_code(),
             zone=member.timezone if body.timezone is None else body.timezone,
             reconnects=body.refresh,
+            customer_id=body.customer,
         )
     return connected_out(finished)
 
@@ -348,13 +359,13 @@ def _connect(provider: str, body: ConnectChannel, member: ActingMember) -> Conne
 def _changed(
     session: Writing, member: ActingMember, channel_id: ChannelId, changes: ChannelChanges
 ) -> ChannelOut:
-    return channel_out(change_channel(session, actor_of(member), channel_id, changes))
+    return channel_out(change_channel(session, member.reach, actor_of(member), channel_id, changes))
 
 
 def _deleted(session: Writing, member: ActingMember, channel_id: ChannelId) -> ChannelRef:
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author_of(member), channel_id)
-    deleted = delete_channel(session, actor_of(member), channel_id)
+    deleted = delete_channel(session, member.reach, actor_of(member), channel_id)
     return ChannelRef(id=deleted.id)
 
 

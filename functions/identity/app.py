@@ -29,6 +29,7 @@ from shared.access.sign_in import (
     finish_login,
     provider_of,
 )
+from shared.channels.limits import limit_to
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import ApiKeyId, LoginId, SessionId
 from shared.core.log import log
@@ -611,20 +612,25 @@ def impersonate_user(
 
 @user.get("/api-key")
 def list_api_keys(member: Acting, session: Reading) -> ApiKeyList:
-    """List the organization's API keys, newest first. The keys themselves are never shown again."""
-    rows = organizations.LIST_API_KEYS.all(session, member.organization_id)
+    """List the API keys that see no more than the caller, newest first. The keys themselves are never shown again."""
+    rows = organizations.LIST_API_KEYS.all(session, *member.reach)
     return ApiKeyList(keys=[ApiKeyOut.model_validate(row) for row in rows])
 
 
 @user.post("/api-key", status_code=201)
 def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMade:
-    """Create an API key. Only this answer shows it."""
+    """Create an API key. Only this answer shows it.
+
+    It never sees more customers than its creator.
+    """
+    customers = limit_to(session, member.reach, body.customers)
     return make_api_key(
         session,
         actor_of(member),
         member.person_id,
         name=body.name,
         scopes=tuple(sorted(body.scopes)),
+        customers=customers,
         expires_at=body.expires_at,
     )
 
@@ -633,8 +639,11 @@ def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMa
 def update_api_key(
     key_id: ApiKeyId, body: ApiKeyChange, member: Acting, session: Writing
 ) -> ApiKeyOut:
-    """Change an API key's name, scopes or expiry."""
-    return change_api_key(session, actor_of(member), key_id, body)
+    """Change an API key's name, scopes, customers or expiry."""
+    customers = limit_to(session, member.reach, body.customers)
+    return change_api_key(
+        session, member.reach, actor_of(member), key_id, body, customers=customers
+    )
 
 
 @user.post("/api-key/{key_id}/rotate", operation_id="rotateApiKey", status_code=201)
@@ -643,13 +652,15 @@ def replace_api_key(
 ) -> ApiKeyMade:
     """Rotate an API key. The old one is refused at once, unless you keep it valid for some more hours."""
     hours = (body or ApiKeyRotation()).keep_old_for_hours
-    return rotate_api_key(session, actor_of(member), key_id, keep_old_for=timedelta(hours=hours))
+    return rotate_api_key(
+        session, member.reach, actor_of(member), key_id, keep_old_for=timedelta(hours=hours)
+    )
 
 
 @user.delete("/api-key/{key_id}")
 def delete_api_key(key_id: ApiKeyId, member: Acting, session: Writing) -> ApiKeyRevoked:
     """Revoke an API key. The next request with it is refused."""
-    revoke_api_key(session, actor_of(member), key_id)
+    revoke_api_key(session, member.reach, actor_of(member), key_id)
     return ApiKeyRevoked(id=key_id)
 
 

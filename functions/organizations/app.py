@@ -129,8 +129,8 @@ def leave_organization(member: Acting, session: Writing, response: Response) -> 
 
 @clients.get("")
 def list_customers(member: Acting, session: Reading) -> CustomerList:
-    """List the organization's customers, by name. Channels are grouped by them."""
-    return customers.list_customers(session, member.organization_id)
+    """List the customers, by name. Channels are grouped by them."""
+    return customers.list_customers(session, member.reach)
 
 
 @clients.post("", status_code=201)

@@ -132,7 +132,7 @@ def validate_posts(body: PostDraft, member: Acting, session: Reading) -> Checked
 
     A dry run: returns for each channel, part and field what composing would refuse and why.
     """
-    return dry_run(session, member.organization_id, body)
+    return dry_run(session, member.reach, body)
 
 
 @posts.post("/should-shortlink")
@@ -148,7 +148,7 @@ def find_any_slot(member: Acting, session: Reading) -> SlotOut:
 
     The next free posting time of any enabled channel.
     """
-    return SlotOut(date=find_slot(session, member.organization_id))
+    return SlotOut(date=find_slot(session, member.reach))
 
 
 @posts.get("/find-slot/{channel_id}")
@@ -157,7 +157,7 @@ def find_integration_slot(channel_id: ChannelId, member: Acting, session: Readin
 
     The channel's next posting time that none of its posts has taken.
     """
-    return SlotOut(date=find_slot(session, member.organization_id, channel_id))
+    return SlotOut(date=find_slot(session, member.reach, channel_id))
 
 
 @posts.get("/tags")

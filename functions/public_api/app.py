@@ -103,13 +103,13 @@ def public_list_integrations(
     member: Acting, session: Reading, group: Annotated[str | None, Query(max_length=200)] = None
 ) -> list[PublicChannel]:
     """List the channels. Oldest first, including disabled ones; `group` is a customer's id."""
-    return channels.list_channels(session, member.organization_id, group=group)
+    return channels.list_channels(session, member.reach, group=group)
 
 
 @api.get("/groups")
 def list_groups(member: Acting, session: Reading) -> list[CustomerOut]:
     """List the customers. Channels are grouped by them."""
-    return channels.list_groups(session, member.organization_id)
+    return channels.list_groups(session, member.reach)
 
 
 @api.get("/social/{provider}")
@@ -139,19 +139,19 @@ def get_integration_settings(channel_id: Id, member: Acting, session: Reading) -
 
     Its platform's rules as text, the maximum text length, the JSON Schema of a post's settings, and the tools.
     """
-    return channels.show_guide(session, member.organization_id, channel_id)
+    return channels.show_guide(session, member.reach, channel_id)
 
 
 @api.post("/integration-trigger/{channel_id}", status_code=201)
 def trigger_integration_tool(channel_id: Id, body: ToolCall, member: Acting) -> ToolAnswer:
     """Run a tool of a channel's platform. One of those that `GET /integration-settings/{channel_id}` lists."""
-    return channels.run_tool(member.organization_id, channel_id, body)
+    return channels.run_tool(member.reach, channel_id, body)
 
 
 @api.get("/analytics/{channel_id}", response_model_exclude_unset=True)
 def get_integration_analytics(channel_id: Id, member: Acting, date: Days = 7) -> list[PublicSeries]:
     """Read a channel's analytics. Empty if its platform has none or does not answer."""
-    return analytics.account_numbers(member.organization_id, channel_id, days=date)
+    return analytics.account_numbers(member.reach, channel_id, days=date)
 
 
 @api.get("/analytics/post/{post_id}", response_model_exclude_unset=True)
@@ -163,7 +163,7 @@ def get_post_analytics(
     Empty if it is not published or its platform has none. `date` has no effect yet.
     """
     del date  # platforms only report a post's current numbers
-    return analytics.post_numbers(member.organization_id, post_id)
+    return analytics.post_numbers(member.reach, post_id)
 
 
 @api.get("/notifications")
@@ -220,7 +220,7 @@ def public_find_slot(member: Acting, session: Reading) -> PublicSlot:
 
     The next free posting time of any enabled channel, in UTC.
     """
-    return PublicSlot(date=find_slot(session, member.organization_id))
+    return PublicSlot(date=find_slot(session, member.reach))
 
 
 @api.get("/find-slot/{channel_id}")
@@ -232,7 +232,7 @@ def public_find_integration_slot(channel_id: Id, member: Acting, session: Readin
     known = as_id(channel_id, ChannelId)
     if known is None:
         raise ChannelNotFound
-    return PublicSlot(date=find_slot(session, member.organization_id, known))
+    return PublicSlot(date=find_slot(session, member.reach, known))
 
 
 @api.get("/posts", response_model=PublicPosts)

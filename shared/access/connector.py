@@ -11,7 +11,7 @@ def connector_of(member: ActingMember) -> Connector:
         PersonNeeded: the member who created the API key was deleted.
     """
     return Connector(
-        member.organization_id,
+        member.reach,
         member.person_id,
         session_id=member.session_id,
         impersonated_by=member.impersonated_by,

@@ -42,6 +42,7 @@ from shared.access.errors import (
     RoleTooLow,
     UnknownApiKey,
     UnknownGrant,
+    WholeOrganizationNeeded,
 )
 from shared.access.policy import Quota, Rate, Rule, Who, reaches
 from shared.apps.credentials import GRANT_PREFIX
@@ -345,6 +346,8 @@ def _check(member: ActingMember, rule: Rule) -> None:
             raise RoleTooLow("super admin")
     elif not reaches(member.role, Role(rule.who.value)):
         raise RoleTooLow(rule.who.value)
+    if rule.whole and member.customers is not None:
+        raise WholeOrganizationNeeded
 
 
 def require_fresh(session: Session | Connection, member: ActingMember) -> None:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from shared.access.policy import Per
-from shared.apps.queries import LIVE_GRANT
+from shared.apps.queries import CUSTOMERS_OF_GRANT, LIVE_GRANT
 from shared.core.ids import (
     ApiKeyId,
     ConnectionId,
@@ -235,9 +235,7 @@ seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
          cast(null as uuid) as impersonated_by, m.organization_id,
          case when m.role in ('owner', 'admin') then 'editor' else m.role end as role,
-         m.needs_approval, false as may_approve,
-         case when m.customers is null then g.customers when g.customers is null then m.customers
-              else array(select unnest(g.customers) intersect select unnest(m.customers)) end as customers,
+         m.needs_approval, false as may_approve, {customers} as customers,
          g.scopes, g.id as principal, g.last_used_at
   from oauth_grants g
   join oauth_apps a on a.id = g.app_id
@@ -252,6 +250,7 @@ touched as (
     and (seat.last_used_at is null or seat.last_used_at < now() - interval '1 minute')
 )""",
     live_grant=LIVE_GRANT,
+    customers=CUSTOMERS_OF_GRANT,
 )
 # The row's lock serializes concurrent calls, so no two of them take the last place.
 _COUNTED_FIXED = sql("""
@@ -323,7 +322,9 @@ _NO_PROOF = sql(""",
 _PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial,
-       (select count(*) from channels c where c.organization_id = o.id and c.deleted_at is null) as total_channels""")
+       (select count(*) from channels c
+        where c.organization_id = o.id and c.deleted_at is null
+          and (seat.customers is null or c.customer_id = any(seat.customers))) as total_channels""")
 _TABLES = sql("""
 from seat
 left join organizations o on o.id = seat.organization_id

@@ -202,6 +202,18 @@ class TooManySeats(Conflict):
         )
 
 
+class WholeOrganizationNeeded(Forbidden):
+    """The caller sees only some customers, and the route changes what all of them share."""
+
+    code = "whole_organization_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your access is limited to certain customers, and this affects the others too. Ask an "
+            "admin of your organization."
+        )
+
+
 class PersonNeeded(Forbidden):
     """A program requested something that only a signed-in person may do."""
 

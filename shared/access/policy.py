@@ -140,6 +140,7 @@ class Rule:
             the person need not belong to any.
         self_only: an administrator who acts as the member is refused.
         fresh: the person must have proven their identity in the last ten minutes, with a second factor if they have one.
+        whole: only callers who see the whole organization are accepted, because it changes what all customers share.
         unlimited: why the route needs no rate limit. Every other row has one.
     """
 
@@ -158,6 +159,7 @@ class Rule:
     personal: bool = False
     self_only: bool = False
     fresh: bool = False
+    whole: bool = False
     unlimited: str = ""
 
     def __post_init__(self) -> None:
@@ -276,9 +278,9 @@ ORGANIZATIONS = {
     ),
     "POST /organizations/leave": Rule(Who.VIEWER, person=True, self_only=True, fresh=True),
     "GET /customers": Rule(Who.VIEWER, consent=True),
-    "POST /customers": Rule(Who.EDITOR),
-    "PUT /customers/{customer_id}": Rule(Who.EDITOR),
-    "DELETE /customers/{customer_id}": Rule(Who.EDITOR),
+    "POST /customers": Rule(Who.EDITOR, whole=True),
+    "PUT /customers/{customer_id}": Rule(Who.EDITOR, whole=True),
+    "DELETE /customers/{customer_id}": Rule(Who.EDITOR, whole=True),
 }
 NOTIFICATIONS = {
     "GET /notifications": PERSON,
@@ -312,7 +314,7 @@ INTEGRATIONS = _consented(
         "POST /integrations/{channel_id}/settings": Rule(Who.EDITOR),
         "POST /integrations/{channel_id}/time": Rule(Who.EDITOR),
         "POST /integrations/{channel_id}/nickname": Rule(Who.EDITOR),
-        "PUT /integrations/{channel_id}/customer": Rule(Who.EDITOR),
+        "PUT /integrations/{channel_id}/customer": Rule(Who.ADMIN, whole=True),
         # Platforms send browsers back here; the state proves the right to continue.
         "GET /app/integrations/social/{provider}": Rule(
             Who.PUBLIC, rate=CALLBACK, writes=True, returns=True
@@ -348,8 +350,8 @@ POSTS = _consented(
         "GET /posts/find-slot/{channel_id}": Rule(Who.VIEWER),
         "GET /posts/tags": Rule(Who.VIEWER),
         "POST /posts/tags": Rule(Who.MEMBER),
-        "PUT /posts/tags/{tag_id}": Rule(Who.MEMBER),
-        "DELETE /posts/tags/{tag_id}": Rule(Who.MEMBER),
+        "PUT /posts/tags/{tag_id}": Rule(Who.MEMBER, whole=True),
+        "DELETE /posts/tags/{tag_id}": Rule(Who.MEMBER, whole=True),
         "PUT /posts/{post_id}": Rule(Who.MEMBER, rate=COMPOSE),
         "DELETE /posts/{post_id}": Rule(Who.MEMBER),
         "PUT /posts/{post_id}/date": Rule(Who.MEMBER, rate=COMPOSE),

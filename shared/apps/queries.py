@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from shared.apps.credentials import UNUSED_LIFE
-from shared.core.ids import AppId, GrantId, OrganizationId, UserId
+from shared.core.ids import AppId, CustomerId, GrantId, OrganizationId, UserId
 from shared.db.statement import Json, NoRow, Statement, columns_in, sql
 
 _IN_USE = sql(
@@ -22,6 +22,12 @@ LIVE_GRANT = sql(
     in_use=_IN_USE,
 )
 """Whether the consent `g` of the member `m` for the app `a` holds. Its access token may have ended and be refreshed."""
+
+CUSTOMERS_OF_GRANT = sql("""
+    case when m.customers is null then g.customers when g.customers is null then m.customers
+        else array(select unnest(g.customers) intersect select unnest(m.customers)) end
+""")
+"""The customers that the consent `g` of the member `m` is limited to: no more than either of them. Null is no limit."""
 
 
 # --- apps ------------------------------------------------------------------------------------------------------
@@ -335,3 +341,20 @@ REVOKE_CONSENTS_OF = Statement(
 
 One statement, so that no consent is exchanged between the two.
 """
+
+
+class OfCustomer(NamedTuple):
+    organization_id: OrganizationId
+    customer_id: CustomerId
+
+
+FORGET_CUSTOMER_OF_GRANTS = Statement(
+    "forget_customer_of_grants",
+    sql("""
+        update oauth_grants set customers = array_remove(customers, :customer_id)
+        where organization_id = :organization_id and :customer_id = any(customers)
+    """),
+    params=OfCustomer,
+    row=NoRow,
+)
+"""Remove a customer from those that grants are limited to."""

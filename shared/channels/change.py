@@ -9,6 +9,7 @@ from shared.audit.entries import Action, Actor
 from shared.audit.record import record
 from shared.channels.queries import CHANGE_CHANNEL, DELETE_CHANNEL, ChannelSummary, found
 from shared.core.ids import ChannelId
+from shared.core.reach import Reach
 from shared.db.statement import to_json
 
 
@@ -33,25 +34,31 @@ _SHOWN: Mapping[Literal["customer_id", "disabled", "timezone"], str] = {
 
 
 def change_channel(
-    session: Session, actor: Actor, channel_id: ChannelId, changes: ChannelChanges
+    session: Session,
+    reach: Reach,
+    actor: Actor,
+    channel_id: ChannelId,
+    changes: ChannelChanges,
 ) -> ChannelSummary:
     """Change a channel and return it.
 
     Raises:
-        ChannelNotFound: the organization has no such channel, or deleted it.
+        ChannelNotFound: the caller sees no such channel, or it was deleted.
     """
-    changed = found(CHANGE_CHANNEL.find(session, actor.organization, channel_id, to_json(changes)))
+    changed = found(CHANGE_CHANNEL.find(session, *reach, channel_id, to_json(changes)))
     shown = {name: changes[column] for column, name in _SHOWN.items() if column in changes}
     record(session, actor, Action.CHANNEL_UPDATED, channel_id, after=shown)
     return changed
 
 
-def delete_channel(session: Session, actor: Actor, channel_id: ChannelId) -> ChannelSummary:
+def delete_channel(
+    session: Session, reach: Reach, actor: Actor, channel_id: ChannelId
+) -> ChannelSummary:
     """Mark a channel as deleted and delete its tokens; published posts keep referring to it.
 
     Raises:
-        ChannelNotFound: the organization has no such channel, or deleted it already.
+        ChannelNotFound: the caller sees no such channel, or it was deleted already.
     """
-    deleted = found(DELETE_CHANNEL.find(session, actor.organization, channel_id))
+    deleted = found(DELETE_CHANNEL.find(session, *reach, channel_id))
     record(session, actor, Action.CHANNEL_DELETED, channel_id)
     return deleted

@@ -11,6 +11,9 @@ are checked on return and again when the channel is stored, because requests to 
 An existing channel is renewed only by a request that names it; otherwise an account that is already connected is refused. The
 team is notified whenever the tokens or the server of a channel change.
 
+A new channel belongs to the customer that the member named. A member who is limited to customers must name one of theirs, unless
+there is only one. What they may not see is not there for them, except that the organization connects an account only once.
+
 No transaction is open during requests to a platform.
 """
 
@@ -38,13 +41,18 @@ from shared.channels.connect_queries import (
     LOCK_ACCOUNT,
     RENEW_CHANNEL,
     USE_STATE,
+    KnownAccount,
 )
 from shared.channels.connection import open_new_connection
-from shared.channels.connectors import Connector, may_connect, require_may_connect
+from shared.channels.connectors import Connector, find_reach, require_may_connect
+from shared.channels.customer_queries import check_customer, hold_customer
 from shared.channels.errors import (
+    AccountNotFree,
     AlreadyConnected,
     AskAgain,
     ChannelNotFound,
+    CustomerNeeded,
+    CustomerNotFound,
     NoPages,
     NotStarted,
     OtherAccount,
@@ -60,8 +68,9 @@ from shared.channels.tokens import sealed_tokens
 from shared.core.config import settings
 from shared.core.crypto import Purpose, hash_secret, new_secret
 from shared.core.errors import AppError, FieldProblem, InvalidInput
-from shared.core.ids import ChannelId, OrganizationId, UserId, new_id
+from shared.core.ids import ChannelId, CustomerId, OrganizationId, UserId, new_id
 from shared.core.log import log
+from shared.core.reach import Reach
 from shared.db.session import read_only, run
 from shared.db.statement import to_json
 from shared.notifications.models import NotificationKind
@@ -97,7 +106,7 @@ class NewConnection:
 
     `instance` is the server, if the platform has several. `reconnects` is the channel to reconnect, by our id or its
     `remote_id`. `return_url` is the address for the browser afterwards. `zone` is for `default_posting_times`. `browser` is the
-    secret in the starting browser's cookie, None for a program.
+    secret in the starting browser's cookie, None for a program. `customer_id` is the customer of a new channel.
     """
 
     zone: str | int
@@ -105,6 +114,7 @@ class NewConnection:
     reconnects: str | None = None
     return_url: str | None = None
     browser: str | None = None
+    customer_id: CustomerId | None = None
 
 
 _NO_STATE = FieldProblem(
@@ -153,17 +163,20 @@ def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
     Raises:
         ProviderNotFound: there is no such platform.
         ChannelNotFound: the channel to connect again is not there.
+        CustomerNeeded: the member is limited to several customers and names none.
+        CustomerNotFound: the member sees no such customer.
         AppError: the platform refused, in its own words.
     """
     offered(slug)
-    organization_id = connector.organization_id
-    again = _to_reconnect(organization_id, slug, wanted.reconnects)
+    organization_id, reach = connector.organization_id, connector.reach
+    again = _to_reconnect(reach, slug, wanted.reconnects)
+    customer_id = None if again else _customer_of_new(reach, wanted.customer_id)
     try:
         acting, api = open_new_connection(slug)
         authorization = acting.authorize(
             api,
             redirect_uri=redirect_uri(slug),
-            instance=wanted.instance or (_instance_of(organization_id, again) if again else None),
+            instance=wanted.instance or (_instance_of(reach, again) if again else None),
         )
     except ProviderError as error:
         raise _refused(error, slug, "start") from error
@@ -180,6 +193,7 @@ def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
             slug=slug,
             uri=redirect_uri(slug),
             reconnects=again.id if again else None,
+            customer_id=customer_id,
             return_url=wanted.return_url,
         )
     )
@@ -216,6 +230,7 @@ def ask_wider(pending: PendingConnection) -> None:
             slug=pending.provider,
             uri=pending.redirect_uri,
             reconnects=pending.again.id if pending.again else None,
+            customer_id=pending.customer_id,
             return_url=pending.return_url,
         )
     )
@@ -238,6 +253,7 @@ def _adding_state(
     slug: str,
     uri: str,
     reconnects: ChannelId | None,
+    customer_id: CustomerId | None = None,
     return_url: str | None = None,
 ) -> Callable[[Session], object]:
     """Return the parameters that store a state; `remember` is already sealed."""
@@ -250,6 +266,7 @@ def _adding_state(
         redirect_uri=uri,
         remember=remember,
         reconnects=reconnects,
+        customer_id=customer_id,
         return_url=return_url,
         life_seconds=STATE_LIFETIME.total_seconds(),
     )
@@ -335,8 +352,9 @@ def finish(
     Raises:
         InvalidInput: there is no code.
         NotStarted: the state is unknown, used, expired or another organization's, or the member who started it may no longer
-            connect channels.
+            connect channels, or the caller does not see the channel.
         MayNotConnect: the caller may no longer connect channels.
+        CustomerNotFound: the customer of the new channel was deleted, or the member no longer sees it.
         OtherAccount: the channel to reconnect has another account.
         AlreadyConnected: the account is already a channel, and this is not a request to reconnect it.
         AskAgain: the platform requires broader scopes, and the member must agree again.
@@ -354,7 +372,7 @@ def finish(
         _use_up(pending)
     try:
         made = _connect(
-            pending.organization_id,
+            pending.reach,
             slug,
             code,
             uri=pending.redirect_uri,
@@ -365,21 +383,21 @@ def finish(
         ask_wider(pending)
         raise _refused(error, slug, "finish") from error
     chosen = _Chosen(
-        pending.organization_id,
         remembered["zone"] if zone is None else zone,
         pending.again.id if pending.again else None,
+        pending.customer_id,
     )
     sealed = _sealed_step(_Step.FINISHED, pending.organization_id)
     connector = pending.connector.arriving(visitor) if visitor else pending.connector
 
     def save(session: Session) -> ChannelSummary:
-        if is_form and not USE_STATE.run(session, state, slug):
+        reach = _use_form(session, pending) if is_form else find_reach(session, pending.connector)
+        if reach is None:
             raise NotStarted
-        if not is_form and not may_connect(session, pending.connector):
+        starter = pending.connector.user_id
+        channel = _save(session, reach, made, chosen, caller or connector, starter)
+        if caller and not require_may_connect(session, caller).includes(channel.customer_id):
             raise NotStarted
-        if caller:
-            require_may_connect(session, caller)
-        channel = _save(session, made, chosen, caller or connector, pending.connector.user_id)
         _add_state_of(session, channel, pending.connector, state, sealed)
         return channel
 
@@ -395,46 +413,52 @@ def connect_by_form(
     *,
     zone: str | int,
     reconnects: str | None = None,
+    customer_id: CustomerId | None = None,
 ) -> Finished:
     """Connect with a form's fields (JSON) in one step, without a start.
 
+    `reconnects` and `customer_id` are those of `NewConnection`.
+
     Raises:
         InvalidInput: a field is missing or invalid, or the platform has no form.
+        CustomerNeeded: the member is limited to several customers and names none.
+        CustomerNotFound: the member sees no such customer.
         MayNotConnect: the caller lost the right during the request to the platform.
         AppError: as `finish`.
     """
-    organization_id = connector.organization_id
+    reach = connector.reach
     spec = offered(slug).spec
     is_form = isinstance(spec.auth, Fields)
     require_code(spec, fields, missing=() if is_form else (_NO_STATE,))
-    again = _to_reconnect(organization_id, slug, reconnects)
+    again = _to_reconnect(reach, slug, reconnects)
+    wanted = None if again else _customer_of_new(reach, customer_id)
     made = _connect(
-        organization_id,
+        reach,
         slug,
         fields,
         uri=redirect_uri(slug),
         remember={},
         again=again,
     )
-    chosen = _Chosen(organization_id, zone, again.id if again else None)
+    chosen = _Chosen(zone, again.id if again else None, wanted)
 
     def save(session: Session) -> ChannelSummary:
-        require_may_connect(session, connector)
-        return _save(session, made, chosen, connector, connector.user_id)
+        now = require_may_connect(session, connector)
+        return _save(session, now, made, chosen, connector, connector.user_id)
 
     channel = run(save)
     _note(channel)
     return _finished(channel, connector, None)
 
 
-def list_pages(organization_id: OrganizationId, channel_id: ChannelId) -> Sequence[PlatformPage]:
+def list_pages(reach: Reach, channel_id: ChannelId) -> Sequence[PlatformPage]:
     """List the pages that a channel can post to.
 
     Raises:
         NoPages: the platform has none to choose from.
         AppError: the platform refused, in its own words.
     """
-    return ask(organization_id, channel_id, lambda acting, api: _with_pages(acting).pages(api))
+    return ask(reach, channel_id, lambda acting, api: _with_pages(acting).pages(api))
 
 
 def choose_page(connector: Connector, channel_id: ChannelId, page_id: str) -> ChannelSummary:
@@ -442,17 +466,18 @@ def choose_page(connector: Connector, channel_id: ChannelId, page_id: str) -> Ch
 
     Raises:
         PageChosen: the channel already has a page.
+        ChannelNotFound: the member sees no such channel.
         MayNotConnect: the member lost the right during the request to the platform.
         AlreadyConnected: the page is another channel of the organization.
         AppError: the platform refused, in its own words.
     """
-    organization_id = connector.organization_id
+    organization_id, reach = connector.organization_id, connector.reach
     with read_only() as session:
-        pending = queries.get_channel_to_open(session, organization_id, channel_id)
+        pending = queries.get_channel_to_open(session, reach, channel_id)
     if not pending.needs_page:
         raise PageChosen(pending.name)
     made = ask(
-        organization_id,
+        reach,
         channel_id,
         lambda acting, api: _valid(_with_pages(acting).choose_page(api, page_id), acting),
     )
@@ -465,16 +490,14 @@ def choose_page(connector: Connector, channel_id: ChannelId, page_id: str) -> Ch
     columns["refresh_token"] = columns["refresh_token"] or pending.refresh_token
 
     def save(session: Session) -> ChannelSummary:
-        require_may_connect(session, connector)
-        other = LOCK_ACCOUNT.find(
-            session, organization_id, pending.provider, made.account.remote_id
-        )
+        now = require_may_connect(session, connector)
+        other = LOCK_ACCOUNT.find(session, *now, pending.provider, made.account.remote_id)
         if other and other.id != channel_id:
             if not other.is_deleted:
-                raise AlreadyConnected(other.name, other.id)
-            delete_channel(session, connector.as_actor(), channel_id)
-            return _renew(session, connector, other.id, columns)
-        return _renew(session, connector, channel_id, columns)
+                raise _connected_before(other)
+            delete_channel(session, now, connector.as_actor(), channel_id)
+            return _renew(session, now, connector, other.id, columns)
+        return _renew(session, now, connector, channel_id, columns)
 
     channel = run(save)
     _note(channel)
@@ -515,31 +538,42 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    organization_id: OrganizationId
     zone: str | int
     reconnects: ChannelId | None
+    customer_id: CustomerId | None
 
 
-def _to_reconnect(
-    organization_id: OrganizationId, slug: str, name: str | None
-) -> ChannelSummary | None:
+def _customer_of_new(reach: Reach, wanted: CustomerId | None) -> CustomerId | None:
+    """Return the customer of a new channel: the one that the member names, or the only one that they see."""
+    if wanted is None:
+        if reach.customers is None:
+            return None
+        if len(reach.customers) != 1:
+            raise CustomerNeeded
+        return reach.customers[0]
+    with read_only() as session:
+        check_customer(session, reach, wanted)
+    return wanted
+
+
+def _to_reconnect(reach: Reach, slug: str, name: str | None) -> ChannelSummary | None:
     if not name:
         return None
     with read_only() as session:
-        found = queries.find_channel_by_name(session, organization_id, slug, name)
+        found = queries.find_channel_by_name(session, reach, slug, name)
     if found is None:
         raise ChannelNotFound
     return found
 
 
-def _instance_of(organization_id: OrganizationId, channel: ChannelSummary) -> str | None:
+def _instance_of(reach: Reach, channel: ChannelSummary) -> str | None:
     """Return a channel's server for reconnecting it."""
     with read_only() as session:
-        opened = queries.get_channel_to_open(session, organization_id, channel.id)
+        opened = queries.get_channel_to_open(session, reach, channel.id)
     if not opened.details:
         return None
     details: Mapping[str, str] = json.loads(
-        open_sealed(opened.details, Purpose.CHANNEL, organization_id)
+        open_sealed(opened.details, Purpose.CHANNEL, reach.organization_id)
     )
     return details.get("base")
 
@@ -563,8 +597,14 @@ def _use_up(pending: PendingConnection) -> None:
         raise NotStarted
 
 
+def _use_form(session: Session, pending: PendingConnection) -> Reach | None:
+    """Use up the state of a form; return what the member who started sees, None if another request was faster."""
+    used = USE_STATE.find(session, pending.state, pending.provider)
+    return Reach(pending.organization_id, used.customers) if used else None
+
+
 def _connect(
-    organization_id: OrganizationId,
+    reach: Reach,
     slug: str,
     code: str,
     *,
@@ -572,6 +612,7 @@ def _connect(
     remember: Mapping[str, str],
     again: ChannelSummary | None,
 ) -> _Made:
+    organization_id = reach.organization_id
     try:
         # Fetches the data key first, because a code works only once.
         seal("", Purpose.CHANNEL, organization_id)
@@ -598,7 +639,7 @@ def _connect(
         connection.account.remote_id,
         columns,
         server=connection.details.get("base"),
-        server_before=_instance_of(organization_id, again) if again else None,
+        server_before=_instance_of(reach, again) if again else None,
     )
 
 
@@ -636,24 +677,33 @@ def _valid(connection: Connection, acting: Provider) -> Connection:
 
 
 def _save(
-    session: Session, made: _Made, chosen: _Chosen, connector: Connector, user_id: UserId
+    session: Session,
+    reach: Reach,
+    made: _Made,
+    chosen: _Chosen,
+    connector: Connector,
+    user_id: UserId,
 ) -> ChannelSummary:
-    """Store the channel. `connector` acts; `user_id` is who began to connect."""
-    organization_id = chosen.organization_id
+    """Store the channel. `reach` is that of who began to connect, `user_id`; `connector` acts."""
     if chosen.reconnects:
-        renewed = _renew(session, connector, chosen.reconnects, made.columns)
+        renewed = _renew(session, reach, connector, chosen.reconnects, made.columns)
         _notify_renewed(session, renewed, made, user_id)
         return renewed
-    known = LOCK_ACCOUNT.find(session, organization_id, made.slug, made.remote_id)
-    if known and known.is_in_use:
-        raise AlreadyConnected(known.name, known.id)
+    known = LOCK_ACCOUNT.find(session, *reach, made.slug, made.remote_id)
+    if known and (known.is_in_use or not known.is_visible):
+        raise _connected_before(known)
     if known:
-        return _renew(session, connector, known.id, made.columns)
+        return _renew(session, reach, connector, known.id, made.columns)
+    if chosen.customer_id:
+        hold_customer(session, reach, chosen.customer_id)
+    elif reach.is_limited:  # the member was limited to customers meanwhile
+        raise CustomerNotFound
     times, timezone = default_posting_times(chosen.zone)
     added = ADD_CHANNEL.find(
         session,
-        organization_id,
+        reach.organization_id,
         channel_id=ChannelId(new_id()),
+        customer_id=chosen.customer_id,
         provider=made.slug,
         posting_times=to_json(times),
         timezone=timezone,
@@ -666,9 +716,13 @@ def _save(
 
 
 def _renew(
-    session: Session, connector: Connector, channel_id: ChannelId, columns: Mapping[str, Any]
+    session: Session,
+    reach: Reach,
+    connector: Connector,
+    channel_id: ChannelId,
+    columns: Mapping[str, Any],
 ) -> ChannelSummary:
-    renewed = RENEW_CHANNEL.one(session, connector.organization_id, channel_id, **columns)
+    renewed = queries.found(RENEW_CHANNEL.find(session, *reach, channel_id, **columns))
     _record(session, connector, renewed)
     return renewed
 
@@ -676,6 +730,11 @@ def _renew(
 def _record(session: Session, connector: Connector, channel: ChannelSummary) -> None:
     shown = {"provider": channel.provider}
     record(session, connector.as_actor(), Action.CHANNEL_CONNECTED, channel.id, after=shown)
+
+
+def _connected_before(known: KnownAccount) -> AppError:
+    """Return the refusal of an account that the organization has connected; a stranger to that channel learns nothing of it."""
+    return AlreadyConnected(known.name, known.id) if known.is_visible else AccountNotFree()
 
 
 def _notify_renewed(
@@ -726,7 +785,7 @@ def _finished(channel: ChannelSummary, connector: Connector, return_url: str | N
     if not channel.needs_page:
         return Finished(channel, return_url=return_url)
     try:
-        pages = list_pages(channel.organization_id, channel.id)
+        pages = list_pages(connector.reach, channel.id)
     except AppError as error:
         log.warning(
             "channel.pages_failed", extra={"channel_id": channel.id, "detail": error.message}

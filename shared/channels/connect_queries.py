@@ -1,15 +1,23 @@
 """The statements that turn a pending connection into a channel.
 
 The state of a connection proves the right to it, so its statements cross organizations. It is valid only while the member who
-started may still connect channels.
+started may still connect channels, and for the customers that they see by then.
 """
 
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.channels.connectors import still_may_connect
-from shared.channels.queries import SUMMARY, ChannelSummary
-from shared.core.ids import ApiKeyId, ChannelId, GrantId, OrganizationId, SessionId, UserId
+from shared.channels.connectors import customers_of, still_may_connect
+from shared.channels.queries import IN_REACH, SUMMARY, ChannelSummary
+from shared.core.ids import (
+    ApiKeyId,
+    ChannelId,
+    CustomerId,
+    GrantId,
+    OrganizationId,
+    SessionId,
+    UserId,
+)
 from shared.db.statement import Json, NoRow, Statement, sql
 
 
@@ -25,6 +33,7 @@ class NewState(NamedTuple):
     redirect_uri: str
     remember: bytes
     reconnects: ChannelId | None
+    customer_id: CustomerId | None
     return_url: str | None
     life_seconds: float
 
@@ -33,9 +42,9 @@ ADD_STATE = Statement(
     "add_oauth_state",
     sql("""
         insert into oauth_states (state, organization_id, user_id, session_id, impersonated_by, api_key_id, grant_id,
-            provider, redirect_uri, remember, reconnects, return_url, expires_at)
+            provider, redirect_uri, remember, reconnects, customer_id, return_url, expires_at)
         values (:state, :organization_id, :user_id, :session_id, :impersonated_by, :api_key_id, :grant_id,
-            :provider, :redirect_uri, :remember, :reconnects, :return_url,
+            :provider, :redirect_uri, :remember, :reconnects, :customer_id, :return_url,
             now() + make_interval(secs => :life_seconds))
     """),
     params=NewState,
@@ -63,6 +72,8 @@ class StateRow(NamedTuple):
     redirect_uri: str
     remember: bytes
     reconnects: ChannelId | None
+    customer_id: CustomerId | None
+    customers: list[CustomerId] | None
     return_url: str | None
 
 
@@ -81,28 +92,42 @@ FIND_STATE = Statement(
         select oauth_states.state, oauth_states.organization_id, o.name as organization_name,
             o.created_at as organization_since, oauth_states.user_id, oauth_states.session_id,
             oauth_states.impersonated_by, oauth_states.api_key_id, oauth_states.grant_id, oauth_states.provider,
-            oauth_states.redirect_uri, oauth_states.remember, oauth_states.reconnects, oauth_states.return_url
+            oauth_states.redirect_uri, oauth_states.remember, oauth_states.reconnects, oauth_states.customer_id,
+            oauth_states.return_url, {customers} as customers
         from oauth_states join organizations o on o.id = oauth_states.organization_id
         where {is_alive} and o.deleted_at is null
         """,
         is_alive=_IS_ALIVE,
+        customers=customers_of("oauth_states"),
     ),
     params=OneState,
     row=StateRow,
 )
-"""Find a pending connection without using it up."""
+"""Find a pending connection without using it up, with the customers that the member who started sees now."""
+
+
+class UsedState(NamedTuple):
+    """`customers`: those that the member who started sees; None: all."""
+
+    customers: list[CustomerId] | None
+
 
 USE_STATE = Statement(
     "use_oauth_state",
-    sql("delete from oauth_states where {is_alive}", is_alive=_IS_ALIVE),
+    sql(
+        "delete from oauth_states where {is_alive} returning {customers} as customers",
+        is_alive=_IS_ALIVE,
+        customers=customers_of("oauth_states"),
+    ),
     params=OneState,
-    row=NoRow,
+    row=UsedState,
 )
 """Use up a pending connection; only one of two concurrent requests deletes the row."""
 
 
 class Account(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     provider: str
     remote_id: str
 
@@ -114,6 +139,7 @@ class KnownAccount(NamedTuple):
     name: str
     is_deleted: bool
     needs_page: bool
+    is_visible: bool
 
     @property
     def is_in_use(self) -> bool:
@@ -123,22 +149,32 @@ class KnownAccount(NamedTuple):
 
 LOCK_ACCOUNT = Statement(
     "lock_account",
-    sql("""
-        select id, name, deleted_at is not null as is_deleted, needs_page from channels
-        where organization_id = :organization_id and provider = :provider and remote_id = :remote_id
-        order by deleted_at desc nulls first limit 1
+    sql(
+        """
+        select c.id, c.name, c.deleted_at is not null as is_deleted, c.needs_page,
+            coalesce({in_reach}, false) as is_visible
+        from channels c
+        where c.organization_id = :organization_id and c.provider = :provider and c.remote_id = :remote_id
+            and (c.deleted_at is null or {in_reach})
+        order by c.deleted_at desc nulls first limit 1
         for update
-    """),
+        """,
+        in_reach=IN_REACH,
+    ),
     params=Account,
     row=KnownAccount,
 )
-"""Find and lock an account's row: the existing one, otherwise the last deleted one."""
+"""Find and lock an account's row: the existing one, otherwise the last deleted one that the caller may see.
+
+An existing one is found in any case, because an organization connects an account once.
+"""
 
 
 class NewAccess(NamedTuple):
     """`refresh_token` None keeps the stored one."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId
     remote_id: str
     root_remote_id: str | None
@@ -165,10 +201,11 @@ RENEW_CHANNEL = Statement(
             token_version = c.token_version + 1, refresh_lease_until = null, disconnected_at = null,
             disconnected_reason = null, disabled = c.disabled and c.deleted_at is null, deleted_at = null,
             updated_at = now()
-        where c.organization_id = :organization_id and c.id = :channel_id
+        where c.organization_id = :organization_id and c.id = :channel_id and {in_reach}
         returning {summary}
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=NewAccess,
     row=ChannelSummary,
@@ -179,6 +216,7 @@ RENEW_CHANNEL = Statement(
 class NewChannel(NamedTuple):
     organization_id: OrganizationId
     channel_id: ChannelId
+    customer_id: CustomerId | None
     provider: str
     remote_id: str
     root_remote_id: str | None
@@ -200,12 +238,12 @@ ADD_CHANNEL = Statement(
     "add_channel",
     sql(
         """
-        insert into channels as c (id, organization_id, provider, remote_id, root_remote_id, needs_page, access_token,
-            refresh_token, token_expires_at, token_version, details, named_host, name, username, picture_url,
-            disabled, account_settings, posting_times, timezone, additional_settings)
-        values (:channel_id, :organization_id, :provider, :remote_id, :root_remote_id, :needs_page, :access_token,
-            :refresh_token, :token_expires_at, 1, :details, :named_host, :name, :username, :picture_url,
-            false, cast(:account_settings as jsonb), cast(:posting_times as jsonb), :timezone, '[]')
+        insert into channels as c (id, organization_id, customer_id, provider, remote_id, root_remote_id, needs_page,
+            access_token, refresh_token, token_expires_at, token_version, details, named_host, name, username,
+            picture_url, disabled, account_settings, posting_times, timezone, additional_settings)
+        values (:channel_id, :organization_id, :customer_id, :provider, :remote_id, :root_remote_id, :needs_page,
+            :access_token, :refresh_token, :token_expires_at, 1, :details, :named_host, :name, :username,
+            :picture_url, false, cast(:account_settings as jsonb), cast(:posting_times as jsonb), :timezone, '[]')
         on conflict (organization_id, provider, remote_id) where deleted_at is null do nothing
         returning {summary}
         """,

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from shared.apps.queries import LIVE_GRANT
+from shared.apps.queries import CUSTOMERS_OF_GRANT, LIVE_GRANT
 from shared.apps.scopes import WRITE
 from shared.audit.entries import Actor
 from shared.channels.errors import MayNotConnect
-from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
+from shared.core.ids import ApiKeyId, CustomerId, GrantId, OrganizationId, SessionId, UserId
+from shared.core.reach import Reach
 from shared.db.statement import Sql, Statement, literals, sql
 from shared.identity.queries import LIVE_LOGIN
 from shared.organizations.models import Role
@@ -30,7 +31,7 @@ class Connector:
     `request_id` and `address` are those of the current request.
     """
 
-    organization_id: OrganizationId
+    reach: Reach
     user_id: UserId
     session_id: SessionId | None = None
     impersonated_by: UserId | None = None
@@ -38,6 +39,11 @@ class Connector:
     grant_id: GrantId | None = None
     request_id: str | None = None
     address: str | None = None
+
+    @property
+    def organization_id(self) -> OrganizationId:
+        """Return the organization of the channel."""
+        return self.reach.organization_id
 
     def columns(self) -> dict[str, Any]:
         """Return the values that a state stores, except the organization."""
@@ -94,6 +100,20 @@ def still_may_connect(who: str) -> Sql:
     )
 
 
+def customers_of(who: str) -> Sql:
+    """Return the customers that the connector in the row `who` is limited to now; null is no limit, or no such member."""
+    return sql(
+        """(
+        select case when k.id is not null then k.customers else {customers_of_grant} end
+        from members m
+        left join api_keys k on k.id = {who}.api_key_id
+        left join oauth_grants g on g.id = {who}.grant_id
+        where m.organization_id = {who}.organization_id and m.user_id = {who}.user_id)""",
+        who=Sql(who),
+        customers_of_grant=CUSTOMERS_OF_GRANT,
+    )
+
+
 class Proof(NamedTuple):
     organization_id: OrganizationId
     user_id: UserId
@@ -105,13 +125,14 @@ class Proof(NamedTuple):
 
 class Judged(NamedTuple):
     may_connect: bool
+    customers: list[CustomerId] | None
 
 
 _JUDGE = Statement(
     "may_connect",
     sql(
         """
-        select {condition} as may_connect
+        select {condition} as may_connect, {customers} as customers
         from (
             select cast(:organization_id as uuid) as organization_id, cast(:user_id as uuid) as user_id,
                 cast(:session_id as uuid) as session_id, cast(:impersonated_by as uuid) as impersonated_by,
@@ -119,15 +140,16 @@ _JUDGE = Statement(
         ) who
         """,
         condition=still_may_connect("who"),
+        customers=customers_of("who"),
     ),
     params=Proof,
     row=Judged,
 )
-"""Return whether a connector may still connect channels."""
+"""Return whether a connector may still connect channels, and for which customers."""
 
 
-def may_connect(session: Session, connector: Connector) -> bool:
-    """Check whether a connector may still connect channels."""
+def find_reach(session: Session, connector: Connector) -> Reach | None:
+    """Return what a connector sees now; None if they may no longer connect channels."""
     judged = _JUDGE.one(
         session,
         organization_id=connector.organization_id,
@@ -137,14 +159,18 @@ def may_connect(session: Session, connector: Connector) -> bool:
         api_key_id=connector.api_key_id,
         grant_id=connector.grant_id,
     )
-    return judged.may_connect
+    if not judged.may_connect:
+        return None
+    return Reach(connector.organization_id, judged.customers)
 
 
-def require_may_connect(session: Session, connector: Connector) -> None:
-    """Check that a caller may still connect channels, in the transaction that stores one.
+def require_may_connect(session: Session, connector: Connector) -> Reach:
+    """Check that a caller may still connect channels, in the transaction that stores one, and return what they see.
 
     Raises:
         MayNotConnect: their role or proof ended during the request to the platform.
     """
-    if not may_connect(session, connector):
+    reach = find_reach(session, connector)
+    if reach is None:
         raise MayNotConnect
+    return reach

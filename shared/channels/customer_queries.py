@@ -2,12 +2,22 @@
 
 from typing import NamedTuple
 
+from sqlalchemy.orm import Session
+
+from shared.channels.errors import CustomerNotFound
 from shared.core.ids import CustomerId, OrganizationId
+from shared.core.reach import Reach
+from shared.db.reach import in_reach
 from shared.db.statement import NoRow, Statement, sql
 
 
 class OfOrganization(NamedTuple):
     organization_id: OrganizationId
+
+
+class Visible(NamedTuple):
+    organization_id: OrganizationId
+    customers: list[CustomerId] | None
 
 
 class CustomerRow(NamedTuple):
@@ -18,12 +28,16 @@ class CustomerRow(NamedTuple):
 LIST_CUSTOMERS = Statement(
     "list_customers",
     sql(
-        "select id, name from customers where organization_id = :organization_id order by lower(name), id"
+        """
+        select id, name from customers where organization_id = :organization_id and {in_reach}
+        order by lower(name), id
+        """,
+        in_reach=in_reach(sql("id")),
     ),
-    params=OfOrganization,
+    params=Visible,
     row=CustomerRow,
 )
-"""List an organization's customers, by name."""
+"""List the customers that the caller may see, by name."""
 
 
 class Count(NamedTuple):
@@ -83,12 +97,33 @@ class OneCustomer(NamedTuple):
     customer_id: CustomerId
 
 
+class VisibleCustomer(NamedTuple):
+    organization_id: OrganizationId
+    customers: list[CustomerId] | None
+    customer_id: CustomerId
+
+
+FIND_CUSTOMER = Statement(
+    "find_customer",
+    sql(
+        "select id from customers where organization_id = :organization_id and id = :customer_id and {in_reach}",
+        in_reach=in_reach(sql("id")),
+    ),
+    params=VisibleCustomer,
+    row=Id,
+)
+"""Find a customer."""
+
 HOLD_CUSTOMER = Statement(
     "hold_customer",
     sql(
-        "select id from customers where organization_id = :organization_id and id = :customer_id for key share"
+        """
+        select id from customers where organization_id = :organization_id and id = :customer_id and {in_reach}
+        for key share
+        """,
+        in_reach=in_reach(sql("id")),
     ),
-    params=OneCustomer,
+    params=VisibleCustomer,
     row=Id,
 )
 """Find a customer by id and lock it until the transaction ends."""
@@ -128,3 +163,23 @@ DELETE_CUSTOMER = Statement(
     row=NoRow,
 )
 """Delete a customer. Its channels stay, without a customer."""
+
+
+def check_customer(session: Session, reach: Reach, customer_id: CustomerId) -> None:
+    """Check that the caller sees a customer.
+
+    Raises:
+        CustomerNotFound: there is no such customer.
+    """
+    if FIND_CUSTOMER.find(session, *reach, customer_id) is None:
+        raise CustomerNotFound
+
+
+def hold_customer(session: Session, reach: Reach, customer_id: CustomerId) -> None:
+    """Check the same, and keep the customer until the transaction ends.
+
+    Raises:
+        CustomerNotFound: there is no such customer.
+    """
+    if HOLD_CUSTOMER.find(session, *reach, customer_id) is None:
+        raise CustomerNotFound

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.apps.queries import FORGET_CUSTOMER_OF_GRANTS
 from shared.audit.entries import Action, Actor
 from shared.audit.record import record
 from shared.channels import customer_queries as queries
@@ -14,14 +15,15 @@ from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, CustomerId, OrganizationId, new_id
-from shared.organizations.queries import lock_organization
+from shared.core.reach import Reach
+from shared.organizations.queries import FORGET_CUSTOMER_OF_MEMBERS, lock_organization
 
 MOST_CUSTOMERS = 1_000  # they are listed without pages
 
 
-def list_customers(session: Session, organization_id: OrganizationId) -> CustomerList:
-    """List the organization's customers, by name."""
-    rows = queries.LIST_CUSTOMERS.all(session, organization_id)
+def list_customers(session: Session, reach: Reach) -> CustomerList:
+    """List the customers that the caller may see, by name."""
+    rows = queries.LIST_CUSTOMERS.all(session, *reach)
     return CustomerList(customers=[CustomerOut.model_validate(row) for row in rows])
 
 
@@ -64,25 +66,29 @@ def rename_customer(
 
 
 def delete_customer(session: Session, actor: Actor, customer_id: CustomerId) -> None:
-    """Delete a customer. Its channels stay, without a customer.
+    """Delete a customer. Its channels stay, without a customer, and nobody is limited to it anymore.
+
+    Whoever was limited to this customer alone sees nothing afterwards.
 
     Raises:
         CustomerNotFound: the organization has no such customer.
     """
     if not queries.DELETE_CUSTOMER.run(session, actor.organization, customer_id):
         raise CustomerNotFound
+    FORGET_CUSTOMER_OF_MEMBERS.run(session, actor.organization, customer_id)
+    FORGET_CUSTOMER_OF_GRANTS.run(session, actor.organization, customer_id)
     record(session, actor, Action.CUSTOMER_DELETED, customer_id)
 
 
 def change_customer(
-    session: Session, actor: Actor, channel_id: ChannelId, wanted: ChangeCustomer
+    session: Session, reach: Reach, actor: Actor, channel_id: ChannelId, wanted: ChangeCustomer
 ) -> ChannelSummary:
     """Set a channel's customer; a new name creates the customer.
 
     Raises:
         InvalidInput: both are given, or neither.
-        ChannelNotFound: the organization has no such channel.
-        CustomerNotFound: the organization has no such customer.
+        ChannelNotFound: the caller sees no such channel.
+        CustomerNotFound: the caller sees no such customer.
         TooManyCustomers: the organization has reached its limit.
     """
     if len(wanted.model_fields_set) != 1:
@@ -95,9 +101,9 @@ def change_customer(
     if wanted.name:
         customer_id = _named(session, actor, wanted.name)
     elif customer_id:
-        _hold(session, actor.organization, customer_id)
+        queries.hold_customer(session, reach, customer_id)
     kept = str(customer_id) if customer_id else None
-    return change_channel(session, actor, channel_id, {"customer_id": kept})
+    return change_channel(session, reach, actor, channel_id, {"customer_id": kept})
 
 
 def check_customers(
@@ -118,11 +124,6 @@ def check_customers(
     ]
     if unknown:
         raise InvalidInput("Some customers do not exist. Nothing was changed.", problems=unknown)
-
-
-def _hold(session: Session, organization_id: OrganizationId, customer_id: CustomerId) -> None:
-    if queries.HOLD_CUSTOMER.find(session, organization_id, customer_id) is None:
-        raise CustomerNotFound
 
 
 def _named(session: Session, actor: Actor, name: str) -> CustomerId:

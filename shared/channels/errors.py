@@ -8,6 +8,7 @@ from shared.core.errors import (
     Conflict,
     FieldProblem,
     Forbidden,
+    InvalidInput,
     NotFound,
     TooManyRequests,
     Unavailable,
@@ -139,6 +140,30 @@ class AlreadyConnected(Conflict):
             f"{name} is already connected. To renew its access, open that channel and reconnect "
             f"it{which}."
         )
+
+
+class AccountNotFree(Conflict):
+    """The account is a channel of the organization that the member may not see."""
+
+    code = "account_not_free"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You cannot connect this account. Ask an admin of your organization to connect it."
+        )
+
+
+class CustomerNeeded(InvalidInput):
+    """The member sees several customers, and the new channel must belong to one of them."""
+
+    code = "customer_needed"
+
+    def __init__(self) -> None:
+        words = (
+            "Your access is limited to certain customers. Send the id of the one that this account "
+            "belongs to as `customer`; `GET /customers` lists them."
+        )
+        super().__init__(words, problems=[FieldProblem("customer", "missing", words)])
 
 
 class AskAgain(Conflict):

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 
 from shared.channels.ask import ask
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId
+from shared.core.reach import Reach
 from shared.providers.base import CanMention, Mention, Provider
 from shared.providers.errors import Unsupported
 from shared.providers.http import Api
 
 
-def find_mentions(
-    organization_id: OrganizationId, channel_id: ChannelId, query: str
-) -> Sequence[Mention]:
+def find_mentions(reach: Reach, channel_id: ChannelId, query: str) -> Sequence[Mention]:
     """List people on the channel's platform matching `query`, best first.
 
     Raises:
-        ChannelNotFound: there is no such channel.
+        ChannelNotFound: the caller sees no such channel.
         AppError: the platform has no mentions, or refused, with its own reason.
     """
 
@@ -24,4 +23,4 @@ def find_mentions(
             raise Unsupported(f"{acting.spec.name} does not support mentions.")
         return acting.find_mentions(api, query)
 
-    return ask(organization_id, channel_id, look)
+    return ask(reach, channel_id, look)

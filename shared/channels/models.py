@@ -139,6 +139,7 @@ class OAuthState(Base):
     redirect_uri: Mapped[str]
     remember: Mapped[bytes] = mapped_column(Sealed(Purpose.CONNECTING))  # JSON
     reconnects: Mapped[ChannelId | None]  # the channel to reconnect
+    customer_id: Mapped[CustomerId | None]  # the customer of a new channel
     return_url: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[datetime]

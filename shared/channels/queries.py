@@ -1,4 +1,4 @@
-"""The statements that read and change channels. Each belongs to one organization; `token_queries.py` has those of tokens."""
+"""The statements that read and change channels, within a caller's reach; `token_queries.py` has those of tokens."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,24 @@ from shared.channels.connection import (
 )
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.core.ids import ChannelId, CustomerId, OrganizationId
-from shared.db.statement import Json, NoRow, Statement, sql
+from shared.core.reach import Reach
+from shared.db.reach import WHOLE, in_reach
+from shared.db.statement import Json, NoRow, Sql, Statement, sql
+
+IN_REACH = in_reach(sql("c.customer_id"))
+"""The condition that the caller may see the channel of a table `channels c`."""
+
+
+def channel_in_reach(channel: Sql) -> Sql:
+    """Return the condition that the caller may see a channel by its id, where its table is not joined."""
+    return sql(
+        """
+        ({whole} or exists (select from channels c where c.id = {channel} and {in_reach}))
+        """,
+        whole=WHOLE,
+        channel=channel,
+        in_reach=IN_REACH,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,7 @@ SUMMARY = sql("""
 
 class OfOrganization(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
 
 
 LIST_CHANNELS = Statement(
@@ -63,10 +81,11 @@ LIST_CHANNELS = Statement(
     sql(
         """
         select {summary} from channels c
-        where c.organization_id = :organization_id and c.deleted_at is null
+        where c.organization_id = :organization_id and c.deleted_at is null and {in_reach}
         order by c.created_at, c.id
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=OfOrganization,
     row=ChannelSummary,
@@ -78,6 +97,7 @@ class ListedChannels(NamedTuple):
     """`customer_id`: whose channels; None: everybody's."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     customer_id: CustomerId | None
 
 
@@ -101,9 +121,10 @@ LIST_CHANNELS_BRIEFLY = Statement(
         select c.id, c.customer_id, owner.name as customer_name, c.provider, c.name, c.username, c.picture_url, c.disabled
         from channels c left join customers owner on owner.id = c.customer_id
         where c.organization_id = :organization_id and c.deleted_at is null
-            and (cast(:customer_id as uuid) is null or c.customer_id = :customer_id)
+            and (cast(:customer_id as uuid) is null or c.customer_id = :customer_id) and {in_reach}
         order by c.created_at, c.id
-        """
+        """,
+        in_reach=IN_REACH,
     ),
     params=ListedChannels,
     row=BriefChannel,
@@ -113,6 +134,7 @@ LIST_CHANNELS_BRIEFLY = Statement(
 
 class OneChannel(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId
 
 
@@ -121,9 +143,10 @@ FIND_CHANNEL = Statement(
     sql(
         """
         select {summary} from channels c
-        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null
+        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null and {in_reach}
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=OneChannel,
     row=ChannelSummary,
@@ -133,6 +156,7 @@ FIND_CHANNEL = Statement(
 
 class GivenIds(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     ids: list[ChannelId]
 
 
@@ -142,13 +166,15 @@ FIND_CHANNELS = Statement(
         """
         select {summary} from channels c
         where c.organization_id = :organization_id and c.id = any(cast(:ids as uuid[])) and c.deleted_at is null
+            and {in_reach}
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=GivenIds,
     row=ChannelSummary,
 )
-"""Find those of the ids that are channels of an organization."""
+"""Find those of the ids that are channels that the caller may see."""
 
 
 class IdRow(NamedTuple):
@@ -157,22 +183,26 @@ class IdRow(NamedTuple):
 
 FIND_UNKNOWN = Statement(
     "find_unknown_channels",
-    sql("""
+    sql(
+        """
         select given.id from unnest(cast(:ids as uuid[])) as given(id)
         where not exists (
             select 1 from channels c
-            where c.id = given.id and c.organization_id = :organization_id and c.deleted_at is null)
-    """),
+            where c.id = given.id and c.organization_id = :organization_id and c.deleted_at is null and {in_reach})
+        """,
+        in_reach=IN_REACH,
+    ),
     params=GivenIds,
     row=IdRow,
 )
-"""List the ids that are not channels of the organization."""
+"""List the ids that are not channels that the caller may see."""
 
 
 class NamedChannel(NamedTuple):
     """`id_text`: the name in small letters, as our ids are written."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     provider: str
     remote_id: str
     id_text: str
@@ -184,10 +214,11 @@ FIND_CHANNEL_BY_NAME = Statement(
         """
         select {summary} from channels c
         where c.organization_id = :organization_id and c.provider = :provider and c.deleted_at is null
-            and (c.remote_id = :remote_id or cast(c.id as text) = :id_text)
+            and (c.remote_id = :remote_id or cast(c.id as text) = :id_text) and {in_reach}
         limit 1
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=NamedChannel,
     row=ChannelSummary,
@@ -199,9 +230,10 @@ OPEN = Statement(
     sql(
         """
         select {opened_channel} from channels c
-        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null
+        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null and {in_reach}
         """,
         opened_channel=OPENED_CHANNEL,
+        in_reach=IN_REACH,
     ),
     params=OneChannel,
     row=OpenedChannelRow,
@@ -213,6 +245,7 @@ class ChangedChannel(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId
     changes: Json
 
@@ -226,10 +259,11 @@ CHANGE_CHANNEL = Statement(
                 select changed.customer_id, changed.name, changed.picture_url, changed.posting_times,
                     changed.timezone, changed.disabled, changed.additional_settings
                 from jsonb_populate_record(c, cast(:changes as jsonb)) changed)
-        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null
+        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null and {in_reach}
         returning {summary}
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=ChangedChannel,
     row=ChannelSummary,
@@ -242,10 +276,11 @@ DELETE_CHANNEL = Statement(
         """
         update channels c set deleted_at = now(), access_token = '', refresh_token = null, details = null,
             updated_at = now()
-        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null
+        where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null and {in_reach}
         returning {summary}
         """,
         summary=SUMMARY,
+        in_reach=IN_REACH,
     ),
     params=OneChannel,
     row=ChannelSummary,
@@ -289,38 +324,36 @@ KEEP_NAMED_HOST = Statement(
 """Store the host of a channel that was connected before hosts were stored."""
 
 
-def list_channels(session: Session, organization_id: OrganizationId) -> Sequence[ChannelSummary]:
+def list_channels(session: Session, reach: Reach) -> Sequence[ChannelSummary]:
     """List the organization's channels, oldest first."""
-    return LIST_CHANNELS.all(session, organization_id)
+    return LIST_CHANNELS.all(session, *reach)
 
 
 def list_channels_briefly(
-    session: Session, organization_id: OrganizationId, *, customer_id: CustomerId | None
+    session: Session, reach: Reach, *, customer_id: CustomerId | None
 ) -> Sequence[BriefChannel]:
     """List the organization's channels, or those of one of its customers, oldest first."""
-    return LIST_CHANNELS_BRIEFLY.all(session, organization_id, customer_id)
+    return LIST_CHANNELS_BRIEFLY.all(session, *reach, customer_id)
 
 
-def get_channel(
-    session: Session, organization_id: OrganizationId, channel_id: ChannelId
-) -> ChannelSummary:
+def get_channel(session: Session, reach: Reach, channel_id: ChannelId) -> ChannelSummary:
     """Return one channel.
 
     Raises:
-        ChannelNotFound: the organization has no such channel, or deleted it.
+        ChannelNotFound: the caller sees no such channel, or it was deleted.
     """
-    return found(FIND_CHANNEL.find(session, organization_id, channel_id))
+    return found(FIND_CHANNEL.find(session, *reach, channel_id))
 
 
 def get_channels(
-    session: Session, organization_id: OrganizationId, ids: Collection[ChannelId]
+    session: Session, reach: Reach, ids: Collection[ChannelId]
 ) -> Mapping[ChannelId, ChannelSummary]:
     """Return the channels of `ids` by id, in one statement.
 
     Raises:
-        ChannelsNotFound: some of them are not in the organization, or deleted; the error names them.
+        ChannelsNotFound: the caller does not see some of them, or they were deleted; the error names them.
     """
-    rows = FIND_CHANNELS.all(session, organization_id, list(ids))
+    rows = FIND_CHANNELS.all(session, *reach, list(ids))
     found: dict[ChannelId, ChannelSummary] = {row.id: row for row in rows}
     if missing := set(ids) - found.keys():
         raise ChannelsNotFound(missing)
@@ -328,28 +361,26 @@ def get_channels(
 
 
 def find_channel_by_name(
-    session: Session, organization_id: OrganizationId, provider: str, name: str
+    session: Session, reach: Reach, provider: str, name: str
 ) -> ChannelSummary | None:
     """Find a platform's channel by our id or by the account's id there."""
-    return FIND_CHANNEL_BY_NAME.find(session, organization_id, provider, name, name.lower())
+    return FIND_CHANNEL_BY_NAME.find(session, *reach, provider, name, name.lower())
 
 
 def find_unknown_channels(
-    session: Session, organization_id: OrganizationId, ids: Sequence[ChannelId]
+    session: Session, reach: Reach, ids: Sequence[ChannelId]
 ) -> set[ChannelId]:
-    """Return the ids that are not channels of the organization."""
-    return {row.id for row in FIND_UNKNOWN.all(session, organization_id, list(ids))}
+    """Return the ids that are not channels that the caller may see."""
+    return {row.id for row in FIND_UNKNOWN.all(session, *reach, list(ids))}
 
 
-def get_channel_to_open(
-    session: Session, organization_id: OrganizationId, channel_id: ChannelId
-) -> OpenedChannel:
+def get_channel_to_open(session: Session, reach: Reach, channel_id: ChannelId) -> OpenedChannel:
     """Return a channel with its sealed tokens.
 
     Raises:
-        ChannelNotFound: the organization has no such channel, or deleted it.
+        ChannelNotFound: the caller sees no such channel, or it was deleted.
     """
-    row = OPEN.find(session, organization_id, channel_id)
+    row = OPEN.find(session, *reach, channel_id)
     if row is None:
         raise ChannelNotFound
     return get_opened_channel(row)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from shared.channels.ask import ask
 from shared.channels.report_queries import FIND_REPORT, KEEP_REPORT
 from shared.core.ids import ChannelId, OrganizationId, PostId
+from shared.core.reach import Reach
 from shared.db.session import read_only, run
 from shared.db.statement import to_json
 from shared.providers.base import CanReport, Provider, Series
@@ -19,7 +20,7 @@ OF_NOW = 0  # for `days`, if the numbers have no period
 
 
 def read_report(
-    organization_id: OrganizationId,
+    reach: Reach,
     channel_id: ChannelId,
     question: Callable[[CanReport, Api], Sequence[Series]],
     *,
@@ -31,11 +32,11 @@ def read_report(
     Numbers from within the hour are returned again; refusals are not kept.
 
     Raises:
-        ChannelNotFound: there is no such channel.
+        ChannelNotFound: the caller sees no such channel.
         AppError: the platform has no numbers, or refused, with its own reason.
     """
     with read_only() as session:
-        kept = find_report(session, organization_id, subject_id, days)
+        kept = find_report(session, reach, channel_id, subject_id=subject_id, days=days)
     if kept is not None:
         return kept
 
@@ -44,20 +45,25 @@ def read_report(
             raise Unsupported(f"{acting.spec.name} does not provide analytics.")
         return question(acting, api)
 
-    series_read = ask(organization_id, channel_id, put)
+    series_read = ask(reach, channel_id, put)
 
     def keep(session: Session) -> None:
-        keep_report(session, organization_id, subject_id, days, series_read)
+        keep_report(session, reach.organization_id, subject_id, days, series_read)
 
     run(keep)
     return series_read
 
 
 def find_report(
-    session: Session, organization_id: OrganizationId, subject_id: ChannelId | PostId, days: int
+    session: Session,
+    reach: Reach,
+    channel_id: ChannelId,
+    *,
+    subject_id: ChannelId | PostId,
+    days: int,
 ) -> Sequence[Series] | None:
     """Find the numbers that a platform reported for a channel or a post within the hour."""
-    kept = FIND_REPORT.find(session, organization_id, subject_id, days)
+    kept = FIND_REPORT.find(session, *reach, channel_id, subject_id, days)
     if kept is None:
         return None
     return [

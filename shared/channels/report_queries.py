@@ -2,12 +2,15 @@
 
 from typing import Any, NamedTuple
 
-from shared.core.ids import ChannelId, OrganizationId, PostId
+from shared.channels.queries import IN_REACH
+from shared.core.ids import ChannelId, CustomerId, OrganizationId, PostId
 from shared.db.statement import Json, NoRow, Statement, sql
 
 
 class Subject(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
+    channel_id: ChannelId
     subject_id: ChannelId | PostId
     days: int
 
@@ -18,14 +21,18 @@ class KeptSeries(NamedTuple):
 
 FIND_REPORT = Statement(
     "find_report",
-    sql("""
-        select series from channel_reports
-        where organization_id = :organization_id and subject_id = :subject_id and days = :days and expires_at > now()
-    """),
+    sql(
+        """
+        select r.series from channel_reports r join channels c on c.id = :channel_id
+        where r.organization_id = :organization_id and c.organization_id = :organization_id and {in_reach}
+            and r.subject_id = :subject_id and r.days = :days and r.expires_at > now()
+        """,
+        in_reach=IN_REACH,
+    ),
     params=Subject,
     row=KeptSeries,
 )
-"""Find the stored numbers of a channel or a post."""
+"""Find the stored numbers of a channel, or of a post on it."""
 
 
 class Report(NamedTuple):

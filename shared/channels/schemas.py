@@ -447,7 +447,7 @@ class ConnectChannel(RequestModel):
     """The data that finish a connection: the platform's `state` and `code`, or a form's `fields`.
 
     For OAuth 1.0a, `state` is the request token and `code` the verifier. `refresh` is the channel to reconnect if `fields` come
-    without a state.
+    without a state; `customer` is the customer of a channel that is new.
     """
 
     state: str | None = Field(
@@ -459,6 +459,7 @@ class ConnectChannel(RequestModel):
     )
     timezone: Zone | None = Field(default=None, examples=["Europe/Berlin", 120])
     refresh: str | None = Field(default=None, max_length=500)
+    customer: CustomerId | None = None
 
     def platform_code(self) -> str:
         """Return the argument for the provider's `connect`: the code, or the fields as JSON."""

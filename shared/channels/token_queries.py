@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from shared.channels.connection import OPENED_CHANNEL, OpenedChannelRow
-from shared.channels.queries import SUMMARY, ChannelSummary, OneChannel
+from shared.channels.queries import SUMMARY, ChannelSummary
 from shared.core.ids import ChannelId, OrganizationId
 from shared.db.statement import NoRow, Statement, sql
 
@@ -85,6 +85,11 @@ DUE_REFRESHES = Statement(
     row=ExpiringRow,
 )
 """List a page of the tokens that end within their platform's horizon, of all organizations, the first to end first."""
+
+
+class OneChannel(NamedTuple):
+    organization_id: OrganizationId
+    channel_id: ChannelId
 
 
 class TokenStatus(NamedTuple):

@@ -3,10 +3,28 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import MediaId, OrganizationId, UserId, VariantId, new_id
+from shared.core.ids import (
+    ApiKeyId,
+    CustomerId,
+    GrantId,
+    MediaId,
+    OrganizationId,
+    UserId,
+    VariantId,
+    new_id,
+)
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -26,6 +44,9 @@ class Media(Timestamps, SoftDelete, Base):
     that says what is wrong with the bytes, if anything. `examined`: the properties were read and the metadata removed under
     the current rules; a file stored under earlier rules is examined again before it is published.
     `variants_due_at` is when missing copies are requested again; None: a few minutes after the upload.
+
+    `customers` are those of the channels that it was used on. Members who are limited to customers see the files of theirs, and
+    what they uploaded themselves: `uploaded_with` is the API key or consent with which it was done.
     """
 
     __tablename__ = "media"
@@ -69,6 +90,10 @@ class Media(Timestamps, SoftDelete, Base):
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     uploaded_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    uploaded_with: Mapped[ApiKeyId | GrantId | None] = mapped_column(Uuid())
+    customers: Mapped[list[CustomerId]] = mapped_column(
+        ARRAY(Uuid()), default=list, server_default=text("'{}'")
+    )
     state: Mapped[MediaState] = mapped_column(text_enum(MediaState), default=MediaState.UPLOADING)
     key: Mapped[str]
     upload_id: Mapped[str | None]

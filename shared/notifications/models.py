@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import NotificationId, OrganizationId, new_id
+from shared.core.ids import CustomerId, NotificationId, OrganizationId, new_id
 from shared.db.base import Base
 from shared.db.types import text_enum
 
@@ -21,6 +21,9 @@ class NotificationKind(StrEnum):
 
 class Notification(Base):
     """One event, for a whole organization. `dedupe_key` keeps one incident from being reported twice.
+
+    `customer_id` is the customer of the channel it is about, at that time. Without one, only members who are not limited to
+    customers see it.
 
     `mailed_at` is set when its email was sent (or nobody wanted one); the digest function sends the others.
     """
@@ -58,6 +61,7 @@ class Notification(Base):
     content: Mapped[str]
     link: Mapped[str | None]
     dedupe_key: Mapped[str | None]
+    customer_id: Mapped[CustomerId | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     mail_claimed_until: Mapped[datetime | None]
     mailed_at: Mapped[datetime | None]

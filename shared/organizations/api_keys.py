@@ -10,7 +10,8 @@ from shared.audit.record import record
 from shared.core import clock
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import ApiKeyId, UserId, new_id
+from shared.core.ids import ApiKeyId, CustomerId, UserId, new_id
+from shared.core.reach import Reach
 from shared.db.statement import to_json
 from shared.organizations import queries
 from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
@@ -28,9 +29,10 @@ def make_api_key(
     *,
     name: str,
     scopes: tuple[str, ...],
+    customers: list[CustomerId] | None,
     expires_at: datetime | None,
 ) -> ApiKeyMade:
-    """Create an API key. Only this answer shows it.
+    """Create an API key. Only this answer shows it. It sees no more than `customers`; None is no limit.
 
     Raises:
         InvalidInput: its expiry has already passed.
@@ -51,6 +53,7 @@ def make_api_key(
         key_hash=hash_secret(key),
         hint=key[-_HINT_CHARACTERS:],
         scopes=list(scopes),
+        customers=customers,
         expires_at=expires_at,
     )
     record(session, actor, Action.API_KEY_CREATED, row.id, after=_shown(row))
@@ -58,22 +61,30 @@ def make_api_key(
 
 
 def change_api_key(
-    session: Session, actor: Actor, key_id: ApiKeyId, wanted: ApiKeyChange
+    session: Session,
+    reach: Reach,
+    actor: Actor,
+    key_id: ApiKeyId,
+    wanted: ApiKeyChange,
+    *,
+    customers: list[CustomerId] | None,
 ) -> ApiKeyOut:
-    """Change an API key's name, scopes or expiry.
+    """Change an API key's name, scopes, customers or expiry. `customers` are used if `wanted` has any.
 
     Raises:
         InvalidInput: it would have expired already.
-        NoSuchApiKey: the organization has no such key.
+        NoSuchApiKey: there is no such key, or it sees more than the caller.
     """
     _check_end(wanted.expires_at)
     values: dict[str, Any] = {"name": wanted.name} if wanted.name else {}
     if wanted.scopes:
         values["scopes"] = sorted(wanted.scopes)
+    if "customers" in wanted.model_fields_set:
+        values["customers"] = None if customers is None else [str(one) for one in customers]
     if "expires_at" in wanted.model_fields_set:
         ends = wanted.expires_at
         values["expires_at"] = ends.isoformat() if ends else None
-    row = queries.CHANGE_API_KEY.find(session, actor.organization, key_id, to_json(values))
+    row = queries.CHANGE_API_KEY.find(session, *reach, key_id, to_json(values))
     if row is None:
         raise NoSuchApiKey
     record(session, actor, Action.API_KEY_UPDATED, key_id, after=_shown(row))
@@ -81,17 +92,19 @@ def change_api_key(
 
 
 def rotate_api_key(
-    session: Session, actor: Actor, key_id: ApiKeyId, *, keep_old_for: timedelta
+    session: Session, reach: Reach, actor: Actor, key_id: ApiKeyId, *, keep_old_for: timedelta
 ) -> ApiKeyMade:
-    """Rotate an API key: the new one has the same name, scopes and expiry. The old one can stay valid for some hours.
+    """Rotate an API key: the new one has the same name, scopes, customers and expiry.
+
+    The old one can stay valid for some hours.
 
     Raises:
-        NoSuchApiKey: the organization has no such key.
+        NoSuchApiKey: there is no such key, or it sees more than the caller.
     """
     key = _new_key()
     row = queries.ROTATE_API_KEY.find(
         session,
-        actor.organization,
+        *reach,
         key_id,
         key_hash=hash_secret(key),
         hint=key[-_HINT_CHARACTERS:],
@@ -103,13 +116,13 @@ def rotate_api_key(
     return ApiKeyMade(**row._asdict(), key=key)
 
 
-def revoke_api_key(session: Session, actor: Actor, key_id: ApiKeyId) -> None:
+def revoke_api_key(session: Session, reach: Reach, actor: Actor, key_id: ApiKeyId) -> None:
     """Revoke an API key and the one before its rotation: the next request with either is refused.
 
     Raises:
-        NoSuchApiKey: the organization has no such key.
+        NoSuchApiKey: there is no such key, or it sees more than the caller.
     """
-    if not queries.REVOKE_API_KEY.run(session, actor.organization, key_id):
+    if not queries.REVOKE_API_KEY.run(session, *reach, key_id):
         raise NoSuchApiKey
     record(session, actor, Action.API_KEY_REVOKED, key_id)
 

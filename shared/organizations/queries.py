@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId, new_id
+from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, UserId, new_id
+from shared.db.reach import WHOLE
 from shared.db.statement import Json, NoRow, Statement, sql
 from shared.organizations.models import ShortLink
 
@@ -140,6 +141,27 @@ SET_SHORTLINK = Statement(
     row=ShortLinkRow,
 )
 """Choose whether the organization wants links to be shortened."""
+
+
+class OfCustomer(NamedTuple):
+    organization_id: OrganizationId
+    customer_id: CustomerId
+
+
+FORGET_CUSTOMER_OF_MEMBERS = Statement(
+    "forget_customer_of_members",
+    sql("""
+        with of_members as (
+            update members set customers = array_remove(customers, :customer_id), updated_at = now()
+            where organization_id = :organization_id and :customer_id = any(customers)
+        )
+        update api_keys set customers = array_remove(customers, :customer_id), updated_at = now()
+        where organization_id = :organization_id and :customer_id = any(customers)
+    """),
+    params=OfCustomer,
+    row=NoRow,
+)
+"""Remove a customer from those that members and keys are limited to. One statement, because it is one fact."""
 
 
 class OrganizationChanges(NamedTuple):
@@ -354,6 +376,7 @@ class NewApiKey(NamedTuple):
     key_hash: bytes
     hint: str
     scopes: list[str]
+    customers: list[CustomerId] | None
     expires_at: datetime | None
 
 
@@ -362,6 +385,7 @@ class KeyRow(NamedTuple):
     name: str
     hint: str
     scopes: list[str]
+    customers: list[CustomerId] | None
     created_by: UserId | None
     previous_ends_at: datetime | None
     created_at: datetime
@@ -369,15 +393,20 @@ class KeyRow(NamedTuple):
     expires_at: datetime | None
 
 
-_KEY = sql(
-    "id, name, hint, scopes, created_by, previous_ends_at, created_at, last_used_at, expires_at"
-)
+_KEY = sql("""
+    k.id, k.name, k.hint, k.scopes, k.customers, k.created_by, k.previous_ends_at, k.created_at, k.last_used_at,
+    k.expires_at
+""")
+# A key that sees more than the caller would let them see more.
+_KEY_IN_REACH = sql("({whole} or k.customers <@ cast(:customers as uuid[]))", whole=WHOLE)
 ADD_API_KEY = Statement(
     "add_api_key",
     sql(
         """
-        insert into api_keys (id, organization_id, created_by, name, key_hash, hint, scopes, expires_at)
-        values (:key_id, :organization_id, :created_by, :name, :key_hash, :hint, :scopes, :expires_at)
+        insert into api_keys as k
+            (id, organization_id, created_by, name, key_hash, hint, scopes, customers, expires_at)
+        values (:key_id, :organization_id, :created_by, :name, :key_hash, :hint, :scopes, cast(:customers as uuid[]),
+            :expires_at)
         returning {key}
         """,
         key=_KEY,
@@ -387,26 +416,34 @@ ADD_API_KEY = Statement(
 )
 """Add a key and return it."""
 
+
+class Visible(NamedTuple):
+    organization_id: OrganizationId
+    customers: list[CustomerId] | None
+
+
 LIST_API_KEYS = Statement(
     "list_api_keys",
     sql(
         """
-        select {key} from api_keys
-        where organization_id = :organization_id and revoked_at is null
-        order by id desc
+        select {key} from api_keys k
+        where k.organization_id = :organization_id and k.revoked_at is null and {in_reach}
+        order by k.id desc
         """,
         key=_KEY,
+        in_reach=_KEY_IN_REACH,
     ),
-    params=OfOrganization,
+    params=Visible,
     row=KeyRow,
 )
-"""List the keys that are not revoked, newest first."""
+"""List the keys that are not revoked and see no more than the caller, newest first."""
 
 
 class RotatedKey(NamedTuple):
     """`kept_seconds` None: the previous key stops at once."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     key_id: ApiKeyId
     key_hash: bytes
     hint: str
@@ -417,13 +454,14 @@ ROTATE_API_KEY = Statement(
     "rotate_api_key",
     sql(
         """
-        update api_keys set key_hash = :key_hash, hint = :hint, updated_at = now(),
-            previous_hash = case when cast(:kept_seconds as float8) is not null then key_hash end,
+        update api_keys k set key_hash = :key_hash, hint = :hint, updated_at = now(),
+            previous_hash = case when cast(:kept_seconds as float8) is not null then k.key_hash end,
             previous_ends_at = now() + make_interval(secs => cast(:kept_seconds as float8))
-        where organization_id = :organization_id and id = :key_id and revoked_at is null
+        where k.organization_id = :organization_id and k.id = :key_id and k.revoked_at is null and {in_reach}
         returning {key}
         """,
         key=_KEY,
+        in_reach=_KEY_IN_REACH,
     ),
     params=RotatedKey,
     row=KeyRow,
@@ -433,15 +471,19 @@ ROTATE_API_KEY = Statement(
 
 class OneKey(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     key_id: ApiKeyId
 
 
 REVOKE_API_KEY = Statement(
     "revoke_api_key",
-    sql("""
-        update api_keys set revoked_at = now(), previous_hash = null, updated_at = now()
-        where organization_id = :organization_id and id = :key_id and revoked_at is null
-    """),
+    sql(
+        """
+        update api_keys k set revoked_at = now(), previous_hash = null, updated_at = now()
+        where k.organization_id = :organization_id and k.id = :key_id and k.revoked_at is null and {in_reach}
+        """,
+        in_reach=_KEY_IN_REACH,
+    ),
     params=OneKey,
     row=NoRow,
 )
@@ -496,6 +538,7 @@ class KeyChanges(NamedTuple):
     """`changes`: the columns to change, with their values."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     key_id: ApiKeyId
     changes: Json
 
@@ -504,18 +547,19 @@ CHANGE_API_KEY = Statement(
     "change_api_key",
     sql(
         """
-        update api_keys k set updated_at = now(), (name, scopes, expires_at) = (
-            select changed.name, changed.scopes, changed.expires_at
+        update api_keys k set updated_at = now(), (name, scopes, customers, expires_at) = (
+            select changed.name, changed.scopes, changed.customers, changed.expires_at
             from jsonb_populate_record(k, cast(:changes as jsonb)) changed)
-        where k.organization_id = :organization_id and k.id = :key_id and k.revoked_at is null
+        where k.organization_id = :organization_id and k.id = :key_id and k.revoked_at is null and {in_reach}
         returning {key}
         """,
         key=_KEY,
+        in_reach=_KEY_IN_REACH,
     ),
     params=KeyChanges,
     row=KeyRow,
 )
-"""Change a key's name, scopes or end; no row: there is no such key."""
+"""Change a key's name, scopes, customers or end; no row: there is no such key."""
 
 
 def _uuid(words: str) -> UserId | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from shared.core.ids import ApiKeyId, MemberId, OrganizationId, UserId
+from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, UserId
 from shared.core.wire import RequestModel, TimezoneName, VisibleName, WireModel, WireTime
 from shared.organizations.models import Role
 
@@ -80,6 +80,12 @@ class ShortLinks(RequestModel):
 MOST_HOURS_TWO_KEYS_DO = 7 * 24
 
 
+Customers = Annotated[
+    list[CustomerId] | None,
+    Field(max_length=1_000, description="The customers that it is limited to; null: no limit."),
+]
+
+
 class ApiKeyIn(RequestModel):
     name: VisibleName = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
     scopes: set[Literal["read", "write"]] = Field(
@@ -89,14 +95,16 @@ class ApiKeyIn(RequestModel):
         description="`write` includes `read`.",
         examples=[["read", "write"]],
     )
+    customers: Customers = None
     expires_at: WireTime | None = None
 
 
 class ApiKeyChange(RequestModel):
-    """A change; omitted fields stay unchanged. `expiresAt` null: it does not expire."""
+    """A change; omitted fields stay unchanged. `expiresAt` null: it does not expire. `customers` null: no limit."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
     scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1, max_length=10)
+    customers: Customers = None
     expires_at: WireTime | None = None
 
 
@@ -111,6 +119,9 @@ class ApiKeyOut(WireModel):
     name: str
     hint: str = Field(description="The key's last four characters.")
     scopes: list[str]
+    customers: list[CustomerId] | None = Field(
+        description="The customers that it is limited to; null: no limit."
+    )
     created_by: UserId | None = Field(description="The member who created it; null if they left.")
     created_at: WireTime
     last_used_at: WireTime | None = Field(description="To the minute.")

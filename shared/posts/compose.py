@@ -8,7 +8,8 @@ from enum import Enum, auto
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
+from shared.core.ids import ChannelId, GroupId, PostId, new_id
+from shared.core.reach import Reach
 from shared.core.unknown_fields import unknown_fields
 from shared.organizations.idempotency import RequestKey, earlier_answer, keep_answer
 from shared.posts.check import refuse_unknown_tags
@@ -50,7 +51,7 @@ def compose(
 
     Raises:
         InvalidInput: a field was refused; nothing is stored.
-        ChannelNotFound: a channel is not the organization's.
+        ChannelNotFound: the author does not see a channel.
         Conflict: a post that it replaces is being published or is published.
         KeyReused: the key was sent with another body before.
     """
@@ -58,7 +59,7 @@ def compose(
     if request and (answer := earlier_answer(session, author.organization_id, request)):
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
-    plans = _plans(session, author.organization_id, wanted, grouping, grace)
+    plans = _plans(session, author.reach, wanted, grouping, grace)
     refuse_unknown_tags(session, author.organization_id, draft.tags)
     written = write(session, author, plans, labels=wanted.labels, unknown=unknown)
     created, seen = [], set[tuple[ChannelId, str]]()
@@ -102,7 +103,7 @@ def created_post(
 
 def _plans(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     wanted: Composition,
     grouping: Grouping,
     grace: timedelta,
@@ -110,7 +111,11 @@ def _plans(
     """Find and lock the post that each thread replaces."""
     ids = {thread.replaces for thread in wanted.threads if thread.replaces}
     groups = {thread.group for thread in wanted.threads if thread.group}
-    stored = lock_threads(session, organization_id, ids=ids, groups=groups) if ids or groups else {}
+    stored = (
+        lock_threads(session, reach.organization_id, ids=ids, groups=groups)
+        if ids or groups
+        else {}
+    )
     group_id, seen = GroupId(new_id()), set[PostId]()
     plans = []
     for thread in wanted.threads:
@@ -125,7 +130,7 @@ def _plans(
         if before is None:
             plans.append(_new(thread, wanted, own_group))
         else:
-            _require_replaceable(session, organization_id, thread, wanted, before)
+            _require_replaceable(session, reach, thread, wanted, before)
             plans.append(_replacement(thread, wanted, before, grace))
     return plans
 
@@ -154,7 +159,7 @@ def _new(thread: Thread, wanted: Composition, group_id: GroupId) -> Plan:
 
 def _require_replaceable(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     thread: Thread,
     wanted: Composition,
     before: Sequence[StoredPart],
@@ -163,7 +168,7 @@ def _require_replaceable(
     root = before[0]
     same_channel = thread.channel_id == root.channel_id
     if not (same_channel and leaves_alone(wanted.type, wanted.publish_at, root)):
-        require_settled(session, organization_id, before)
+        require_settled(session, reach, before)
     require_editable(before)
 
 

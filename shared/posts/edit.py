@@ -57,7 +57,7 @@ def edit(
     thread = _overlaid(thread_from(before), wanted)
     stays = thread.channel_id == root.channel_id and leaves_alone(wanted.type, wanted.date, root)
     if not stays:
-        require_settled(session, author.organization_id, before)
+        require_settled(session, author.reach, before)
     require_editable(before, revision=revision)
     after = timing_after(wanted.type, wanted.date, root, grace=grace)
     plan = Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
@@ -84,7 +84,7 @@ def reschedule(
         Conflict: it is being published, was published, or has changed.
     """
     before = lock_post(session, author.organization_id, post_id)
-    require_settled(session, author.organization_id, before)
+    require_settled(session, author.reach, before)
     require_editable(before, revision=revision)
     root = before[0]
     stays = action == "update" or root.state is PostState.DRAFT
@@ -114,7 +114,7 @@ def change_status(
         Conflict: it is being published, was published, or has changed.
     """
     before = lock_post(session, author.organization_id, post_id)
-    require_settled(session, author.organization_id, before)
+    require_settled(session, author.reach, before)
     require_editable(before, revision=revision)
     root = before[0]
     after = timing_after(status, None, root)

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound, NoFreeSlot, NoSlots
+from shared.channels.queries import IN_REACH
 from shared.channels.slots import SEARCHED_DAYS, PostingTimes, next_free_slot
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId, CustomerId, OrganizationId
+from shared.core.reach import Reach
 from shared.db.statement import Statement, sql
 
 # Most calendars have a free slot soon; only a full one is read to its end.
@@ -16,6 +18,7 @@ _WINDOWS_DAYS = (14, 90, SEARCHED_DAYS)
 
 class Calendar(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId | None
     days: int
 
@@ -31,10 +34,11 @@ class CalendarRow(NamedTuple):
 # A minute with several posts is returned once, as a number, because the driver reads thousands of times slowly.
 SLOTS_AND_POSTS = Statement(
     "slots_and_posts",
-    sql("""
+    sql(
+        """
         with chosen as materialized (
             select c.id, c.posting_times, c.timezone from channels c
-            where c.organization_id = :organization_id and c.deleted_at is null
+            where c.organization_id = :organization_id and c.deleted_at is null and {in_reach}
                 and (c.id = cast(:channel_id as uuid) or (cast(:channel_id as uuid) is null and not c.disabled))
         )
         select now() as now,
@@ -45,7 +49,9 @@ SLOTS_AND_POSTS = Statement(
                     and p.state <> 'failed'
                     and p.publish_at between now() - interval '1 minute' and now() + make_interval(days => :days)
             ) as taken
-    """),
+        """,
+        in_reach=IN_REACH,
+    ),
     params=Calendar,
     row=CalendarRow,
 )
@@ -55,18 +61,16 @@ One statement, so that both are from one moment.
 """
 
 
-def find_slot(
-    session: Session, organization_id: OrganizationId, channel_id: ChannelId | None = None
-) -> datetime:
-    """Find the next free slot of a channel, or of all enabled ones.
+def find_slot(session: Session, reach: Reach, channel_id: ChannelId | None = None) -> datetime:
+    """Find the next free slot of a channel, or of all enabled ones that the caller sees.
 
     Raises:
-        ChannelNotFound: the organization has no such channel.
+        ChannelNotFound: the caller sees no such channel.
         NoSlots: there are no posting times.
         NoFreeSlot: all of them are taken for more than a year.
     """
     for days in _WINDOWS_DAYS:
-        row = SLOTS_AND_POSTS.one(session, organization_id, channel_id, days)
+        row = SLOTS_AND_POSTS.one(session, *reach, channel_id, days)
         if not row.channels:
             raise NoSlots if channel_id is None else ChannelNotFound
         found = _first_free(row.channels, row.taken or [], row.now)

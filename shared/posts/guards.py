@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel
 from shared.core.ids import OrganizationId, PostId
+from shared.core.reach import Reach
 from shared.organizations.models import Role
 from shared.posts.errors import (
     MayNotCompose,
@@ -94,9 +95,7 @@ def require_editable(parts: Sequence[StoredPart], *, revision: int | None = None
         raise PostChanged(root.state, root.revision)
 
 
-def require_settled(
-    session: Session, organization_id: OrganizationId, parts: Sequence[StoredPart]
-) -> None:
+def require_settled(session: Session, reach: Reach, parts: Sequence[StoredPart]) -> None:
     """Refuse to queue, reschedule or cancel a post that may be on its platform.
 
     Raises:
@@ -104,7 +103,7 @@ def require_settled(
     """
     for part in living(parts):
         if part.state is PostState.UNCONFIRMED:
-            raise Unconfirmed(_account(session, organization_id, part), parts[0].revision)
+            raise Unconfirmed(_account(session, reach, part), parts[0].revision)
 
 
 def require_move(before: PostState, after: PostState, revision: int) -> None:
@@ -117,10 +116,10 @@ def require_move(before: PostState, after: PostState, revision: int) -> None:
         raise MoveForbidden(before, after, revision)
 
 
-def _account(session: Session, organization_id: OrganizationId, part: StoredPart) -> str:
+def _account(session: Session, reach: Reach, part: StoredPart) -> str:
     """Return the account on which to look for a part."""
     try:
-        channel = get_channel(session, organization_id, part.channel_id)
+        channel = get_channel(session, reach, part.channel_id)
     except ChannelNotFound:
         return "its platform, whose channel was deleted"
     platform = provider(channel.provider).spec.name

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.audit.entries import Actor
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
+from shared.core.reach import Reach
 from shared.organizations.models import Role
 from shared.posts.hints import Queued
 from shared.posts.lifecycle import PostState
@@ -72,13 +73,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The author of a change, the organization, and the interface. `actor` is the same for the audit log."""
+    """The author of a change, what they may see, and the interface. `actor` is the same for the audit log."""
 
-    organization_id: OrganizationId
+    reach: Reach
     user_id: UserId | None
     role: Role
     method: CreationMethod = CreationMethod.UNKNOWN
     actor: Actor = field(default_factory=Actor)
+
+    @property
+    def organization_id(self) -> OrganizationId:
+        """Return the organization of the posts."""
+        return self.reach.organization_id
 
 
 TWINS_WITHIN = timedelta(hours=24)

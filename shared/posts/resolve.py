@@ -52,7 +52,7 @@ def confirm_address(author: Author, part_id: PostId, release_url: str) -> Thread
     require_writer(author)
     with read_only() as session:
         channel = _channel_of_unconfirmed(session, author, part_id)
-    released = _find_release(channel, release_url)
+    released = _find_release(author, channel, release_url)
     run(lambda session: confirm(session, author, part_id, released))
     with read_only() as session:
         return get_thread(session, author.organization_id, part_id)
@@ -75,8 +75,8 @@ def name_release(author: Author, part_id: PostId, release_id: str) -> str:
         row = _part(THREAD.all(session, author.organization_id, part_id), part_id)
         if row.release_id != release.MISSING:
             raise ReleaseKnown
-        channel = get_channel(session, author.organization_id, row.channel_id)
-    released = _find_by_id(channel, release_id)
+        channel = get_channel(session, author.reach, row.channel_id)
+    released = _find_by_id(author, channel, release_id)
     run(lambda session: release.record(session, author, part_id, released))
     return released.id
 
@@ -94,7 +94,7 @@ def _channel_of_unconfirmed(session: Session, author: Author, part_id: PostId) -
     state = PostState(row.state)
     if not may_move(state, PostState.PUBLISHED, by=Hand.MEMBER):
         raise NotWaitingForYou(state, rows[0].revision)
-    return get_channel(session, author.organization_id, row.channel_id)
+    return get_channel(session, author.reach, row.channel_id)
 
 
 def confirm(session: Session, author: Author, part_id: PostId, released: Released) -> None:
@@ -169,11 +169,11 @@ def _lock_part(
     raise PostNotFound  # an edit removed it while we waited for the lock
 
 
-def _find_release(channel: ChannelSummary, url: str) -> Released:
+def _find_release(author: Author, channel: ChannelSummary, url: str) -> Released:
     """Find the post at an address, on the platform if possible. Do not call this inside a transaction."""
     platform = provider(channel.provider)
     if isinstance(platform, CanFindRelease):
-        released = _ask(channel, lambda api: platform.find_release(api, url))
+        released = _ask(author, channel, lambda api: platform.find_release(api, url))
     else:
         released = platform.release_from_url(
             url.strip(), remote_id=channel.remote_id, username=channel.username
@@ -184,21 +184,23 @@ def _find_release(channel: ChannelSummary, url: str) -> Released:
     return released
 
 
-def _find_by_id(channel: ChannelSummary, release_id: str) -> Released:
+def _find_by_id(author: Author, channel: ChannelSummary, release_id: str) -> Released:
     """Find the channel's post with an id; if the platform cannot be asked, the id is accepted unchecked."""
     platform = provider(channel.provider)
     if not isinstance(platform, CanFindRelease):
         return Released(release_id, "")
-    released = _ask(channel, lambda api: platform.find_release_by_id(api, release_id))
+    released = _ask(author, channel, lambda api: platform.find_release_by_id(api, release_id))
     if released is None:
         words = f"{channel.name} has no post with this id on {platform.spec.name}. Copy the id from there."
         raise refusal("releaseId", "not_a_release", words)
     return released
 
 
-def _ask(channel: ChannelSummary, question: Callable[[Api], Released | None]) -> Released | None:
+def _ask(
+    author: Author, channel: ChannelSummary, question: Callable[[Api], Released | None]
+) -> Released | None:
     try:
-        return ask(channel.organization_id, channel.id, lambda _, api: question(api))
+        return ask(author.reach, channel.id, lambda _, api: question(api))
     except PlatformSilent as error:
         name = provider(channel.provider).spec.name
         raise CannotCheck(name, error.message) from error

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.queries import ChannelSummary
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import OrganizationId
+from shared.core.reach import Reach
 from shared.posts.check import Files, check_thread, unknown_settings, unknown_tags
 from shared.posts.draft import Thread, read_date, read_threads
 from shared.posts.schemas import CheckedOut, CheckedPost, PostDraft, ProblemOut
@@ -15,18 +15,20 @@ from shared.posts.write import read_channels, read_files
 from shared.providers.registry import provider
 
 
-def dry_run(session: Session, organization_id: OrganizationId, draft: PostDraft) -> CheckedOut:
+def dry_run(session: Session, reach: Reach, draft: PostDraft) -> CheckedOut:
     """List composing's refusals of `draft` for each channel, part and field.
 
     Raises:
         InvalidInput: the draft cannot be read at all.
-        ChannelNotFound: a channel is not the organization's.
+        ChannelNotFound: the caller does not see a channel.
     """
     composed = read_threads(draft)
-    channels = read_channels(session, organization_id, composed)
+    channels = read_channels(session, reach, composed)
     threads = [with_setting_media(one, channels[one.channel_id].provider) for one in composed]
-    files = read_files(session, organization_id, threads)
-    of_all = _problems_of_date(draft) + _out(unknown_tags(session, organization_id, draft.tags))
+    files = read_files(session, reach.organization_id, threads)
+    of_all = _problems_of_date(draft) + _out(
+        unknown_tags(session, reach.organization_id, draft.tags)
+    )
     posts = [_checked(thread, channels[thread.channel_id], files) for thread in threads]
     return CheckedOut(
         valid=not of_all and all(post.valid for post in posts), errors=of_all, posts=posts

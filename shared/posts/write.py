@@ -13,6 +13,7 @@ from shared.channels.queries import ChannelSummary, get_channels
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
+from shared.core.reach import Reach
 from shared.media.library import get_media_files
 from shared.posts.check import Files, check_thread, media_ids, missing_files, unknown_settings
 from shared.posts.draft import Part, Thread
@@ -99,14 +100,14 @@ def write(
 
     Raises:
         InvalidInput: some fields were refused; lists all of them.
-        ChannelNotFound: a channel is not the organization's.
+        ChannelNotFound: the author does not see a channel.
         MayNotCompose: the author can only read.
         MoveForbidden: no member may move a post from its state to the planned one.
     """
     require_writer(author)
     for plan in plans:
         _require_moves(plan)
-    channels = read_channels(session, author.organization_id, [plan.thread for plan in plans])
+    channels = read_channels(session, author.reach, [plan.thread for plan in plans])
     plans = [
         replace(plan, thread=with_kept_details(plan.thread, plan.before or ())) for plan in plans
     ]
@@ -155,15 +156,15 @@ def thread_from(parts: Sequence[StoredPart]) -> Thread:
 
 
 def read_channels(
-    session: Session, organization_id: OrganizationId, threads: Sequence[Thread]
+    session: Session, reach: Reach, threads: Sequence[Thread]
 ) -> Mapping[ChannelId, ChannelSummary]:
     """Read the channels of threads.
 
     Raises:
-        ChannelNotFound: one is not the organization's; `errors` has its path.
+        ChannelNotFound: the caller does not see one; `errors` has its path.
     """
     try:
-        return get_channels(session, organization_id, {thread.channel_id for thread in threads})
+        return get_channels(session, reach, {thread.channel_id for thread in threads})
     except ChannelsNotFound as error:
         refused = ChannelNotFound()
         refused.problems = tuple(

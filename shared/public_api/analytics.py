@@ -10,8 +10,9 @@ from pydantic import Field
 
 from shared.channels.errors import PLATFORM_FAILED, ChannelNotFound
 from shared.channels.report import OF_NOW, read_report
-from shared.core.ids import ChannelId, OrganizationId, PostId
+from shared.core.ids import ChannelId, PostId
 from shared.core.log import log
+from shared.core.reach import Reach
 from shared.core.wire import WireModel
 from shared.db.session import read_only
 from shared.posts.draft import as_id
@@ -44,22 +45,20 @@ class Missing(WireModel):
     missing: Literal[True]
 
 
-def account_numbers(
-    organization_id: OrganizationId, channel_id: str, *, days: int
-) -> list[PublicSeries]:
+def account_numbers(reach: Reach, channel_id: str, *, days: int) -> list[PublicSeries]:
     """Read a channel's metrics of the last days.
 
     Raises:
-        ChannelNotFound: the organization has no such channel.
+        ChannelNotFound: the caller sees no such channel.
     """
     with read_only() as session:
-        channel = get_channel(session, organization_id, channel_id)
+        channel = get_channel(session, reach, channel_id)
     if not _reports(channel.provider):
         return []
     return _public_series(
         channel.id,
         lambda: read_report(
-            organization_id,
+            reach,
             channel.id,
             lambda reporter, api: reporter.account_series(api, days=days),
             subject_id=channel.id,
@@ -68,13 +67,13 @@ def account_numbers(
     )
 
 
-def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSeries] | Missing:
+def post_numbers(reach: Reach, post_id: str) -> list[PublicSeries] | Missing:
     """Read a published post's metrics as of now."""
     known = as_id(post_id, PostId)
     if known is None:
         return []
     with read_only() as session:
-        release = FIND_RELEASE.find(session, organization_id, known)
+        release = FIND_RELEASE.find(session, *reach, known)
     if release is None:
         return []
     if release.release_id == MISSING:
@@ -85,7 +84,7 @@ def post_numbers(organization_id: OrganizationId, post_id: str) -> list[PublicSe
     return _public_series(
         release.channel_id,
         lambda: read_report(
-            organization_id,
+            reach,
             release.channel_id,
             lambda reporter, api: reporter.post_series(api, released),
             subject_id=known,

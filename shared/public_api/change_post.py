@@ -9,7 +9,7 @@ from shared.channels.queries import ChannelSummary, get_channel
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import AppError, FieldProblem, InvalidInput
-from shared.core.ids import GroupId, OrganizationId, PostId
+from shared.core.ids import GroupId, PostId
 from shared.db.session import read_only, run
 from shared.posts import edit
 from shared.posts.check import check_thread
@@ -113,7 +113,7 @@ def change_settings(
     root = before[0]
     _require_waiting(root)
     settings = without_null({**root.settings, **body.settings})
-    channel = get_channel(session, author.organization_id, root.channel_id)
+    channel = get_channel(session, author.reach, root.channel_id)
     if problem := _of_settings(session, before, settings, channel):
         raise bad_request(f"{channel.name}: {problem.message}", problem)
     wanted = PostEdit(settings=settings)
@@ -140,7 +140,7 @@ def change_status(
     except PostNotFound as error:
         raise post_not_found() from error
     except InvalidInput as error:
-        raise _refused(session, author.organization_id, post_id, error) from error
+        raise _refused(session, author, post_id, error) from error
     return PublicStatus.model_validate({"id": post_id, "state": wire_state(stored.plan.state)})
 
 
@@ -195,14 +195,12 @@ def _edit(
         )
     except InvalidInput as error:
         located = in_request(error, kept)
-        raise _refused(session, author.organization_id, post_id, located) from error
+        raise _refused(session, author, post_id, located) from error
 
 
-def _refused(
-    session: Session, organization_id: OrganizationId, post_id: PostId, error: InvalidInput
-) -> AppError:
-    root = lock_post(session, organization_id, post_id)[0]
-    return refused(session, organization_id, error, [root.channel_id])
+def _refused(session: Session, author: Author, post_id: PostId, error: InvalidInput) -> AppError:
+    root = lock_post(session, author.organization_id, post_id)[0]
+    return refused(session, author.reach, error, [root.channel_id])
 
 
 def _require_waiting(root: StoredPart) -> None:

@@ -21,8 +21,9 @@ from shared.channels.errors import (
 from shared.channels.queries import BriefChannel, ChannelSummary
 from shared.channels.schemas import CustomerOut, customer_of
 from shared.core.errors import AppError
-from shared.core.ids import ChannelId, CustomerId, OrganizationId
+from shared.core.ids import ChannelId, CustomerId
 from shared.core.log import log
+from shared.core.reach import Reach
 from shared.core.wire import RequestModel, WireModel
 from shared.db.session import read_only
 from shared.posts.draft import as_id
@@ -78,40 +79,34 @@ class ToolAnswer(WireModel):
     output: Any
 
 
-def list_channels(
-    session: Session, organization_id: OrganizationId, *, group: str | None
-) -> list[PublicChannel]:
-    """List the organization's channels, or those of the customer `group`, oldest first."""
-    return [_public(channel) for channel in find_channels(session, organization_id, group=group)]
+def list_channels(session: Session, reach: Reach, *, group: str | None) -> list[PublicChannel]:
+    """List the caller's channels, or those of the customer `group`, oldest first."""
+    return [_public(channel) for channel in find_channels(session, reach, group=group)]
 
 
-def find_channels(
-    session: Session, organization_id: OrganizationId, *, group: str | None
-) -> Sequence[BriefChannel]:
-    """Find the organization's channels, or those of the customer `group`, oldest first."""
+def find_channels(session: Session, reach: Reach, *, group: str | None) -> Sequence[BriefChannel]:
+    """Find the caller's channels, or those of the customer `group`, oldest first."""
     customer_id = as_id(group, CustomerId) if group else None
     if group and customer_id is None:
         return []
-    return queries.list_channels_briefly(session, organization_id, customer_id=customer_id)
+    return queries.list_channels_briefly(session, reach, customer_id=customer_id)
 
 
-def list_groups(session: Session, organization_id: OrganizationId) -> list[CustomerOut]:
-    """List the organization's customers, by name."""
-    return list_customers(session, organization_id).customers
+def list_groups(session: Session, reach: Reach) -> list[CustomerOut]:
+    """List the caller's customers, by name."""
+    return list_customers(session, reach).customers
 
 
-def get_channel(
-    session: Session, organization_id: OrganizationId, channel_id: str
-) -> ChannelSummary:
+def get_channel(session: Session, reach: Reach, channel_id: str) -> ChannelSummary:
     """Return the channel of a path's id.
 
     Raises:
-        ChannelNotFound: the organization has no such channel.
+        ChannelNotFound: the caller sees no such channel.
     """
     known = as_id(channel_id, ChannelId)
     if known is None:
         raise ChannelNotFound
-    return queries.get_channel(session, organization_id, known)
+    return queries.get_channel(session, reach, known)
 
 
 def start_connecting(member: ActingMember, slug: str, *, refresh: str | None) -> Started:
@@ -141,34 +136,34 @@ def delete_channel(session: Session, author: Author, channel_id: str) -> PublicC
     """Delete a channel and its unpublished posts.
 
     Raises:
-        ChannelNotFound: the organization has no such channel.
+        ChannelNotFound: the caller sees no such channel.
     """
-    channel = get_channel(session, author.organization_id, channel_id)
+    channel = get_channel(session, author.reach, channel_id)
     # Posts before their channel, in the publisher's lock order.
     delete_posts_of_channel(session, author, channel.id)
-    change.delete_channel(session, author.actor, channel.id)
+    change.delete_channel(session, author.reach, author.actor, channel.id)
     return PublicChannelRef(id=channel.id)
 
 
-def show_guide(session: Session, organization_id: OrganizationId, channel_id: str) -> GuideOut:
+def show_guide(session: Session, reach: Reach, channel_id: str) -> GuideOut:
     """Describe a channel's platform for writing posts.
 
     Raises:
-        ChannelNotFound: the organization has no such channel.
+        ChannelNotFound: the caller sees no such channel.
     """
-    channel = get_channel(session, organization_id, channel_id)
+    channel = get_channel(session, reach, channel_id)
     return GuideOut(output=guide(channel.provider, channel.account_settings))
 
 
-def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -> ToolAnswer:
+def run_tool(reach: Reach, channel_id: str, call: ToolCall) -> ToolAnswer:
     """Run one of the platform's tools for a channel, with a renewed token if the old one has expired.
 
     Raises:
-        ChannelNotFound: the organization has no such channel.
+        ChannelNotFound: the caller sees no such channel.
         Refused: there is no such platform or tool; the channel must be connected again; the platform failed.
     """
     with read_only() as session:
-        channel = get_channel(session, organization_id, channel_id)
+        channel = get_channel(session, reach, channel_id)
     try:
         acting = provider(channel.provider)
     except UnknownProvider as error:
@@ -182,7 +177,7 @@ def run_tool(organization_id: OrganizationId, channel_id: str, call: ToolCall) -
         return acting.run_tool(api, call.method_name, call.data)
 
     try:
-        return ToolAnswer(output=ask(organization_id, channel.id, run))
+        return ToolAnswer(output=ask(reach, channel.id, run))
     except PLATFORM_FAILED as error:
         _not_run(channel, call, error)
 

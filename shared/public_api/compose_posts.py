@@ -12,7 +12,8 @@ from shared.channels.queries import get_channels
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId
+from shared.core.ids import ChannelId, GroupId, PostId
+from shared.core.reach import Reach
 from shared.db.session import read_only, run
 from shared.organizations.idempotency import RequestKey, earlier_answer, find_answer, keep_answer
 from shared.posts.compose import Grouping, compose
@@ -50,7 +51,7 @@ def compose_posts(
 
     Raises:
         InvalidInput: something in the body was refused; nothing is stored.
-        Refused: a channel is not the organization's, or its platform would refuse its post.
+        Refused: the author does not see a channel, or its platform would refuse its post.
         Conflict: a post that it replaces is being published, or the key was sent with another body before.
     """
     request = RequestKey(SCOPE, key, _hash(body)) if key else None
@@ -61,7 +62,7 @@ def compose_posts(
         with read_only() as session:
             if request and (answer := find_answer(session, author.organization_id, request)):
                 return _read(answer)
-            require_channels(session, author.organization_id, channels)
+            require_channels(session, author.reach, channels)
             known = find_by_id(session, author.organization_id, images)
     draft = draft_from(body, channels, fetch(author.actor, images, known))
 
@@ -147,14 +148,13 @@ def store(
 
     Raises:
         InvalidInput: something in the body was refused.
-        Refused: a channel is not the organization's, or its platform would refuse its post.
+        Refused: the author does not see a channel, or its platform would refuse its post.
         Conflict: a post that it replaces is being published.
     """
     channels = [entry.integration.id for entry in draft.posts or ()]
-    organization_id = author.organization_id
     try:
         if draft.type in {"draft", "update"} and (empty := _empty(body)):
-            require_channels(session, organization_id, channels)
+            require_channels(session, author.reach, channels)
             raise InvalidInput(empty.message, problems=[empty])
         return _compose(session, author, draft)
     except ChannelNotFound as error:
@@ -165,7 +165,7 @@ def store(
         words = "One of these posts is already published. Send `republish` to post it again."
         raise bad_request(words) from error
     except InvalidInput as error:
-        raise refused(session, organization_id, error, channels) from error
+        raise refused(session, author.reach, error, channels) from error
 
 
 def _compose(session: Session, author: Author, draft: PostDraft) -> list[CreatedPost]:
@@ -226,16 +226,14 @@ def _channel_id(body: PublicDraft, number: int) -> ChannelId:
     return channel_id
 
 
-def require_channels(
-    session: Session, organization_id: OrganizationId, channels: Sequence[ChannelId]
-) -> None:
-    """Check that the channels are the organization's, before anything is fetched.
+def require_channels(session: Session, reach: Reach, channels: Sequence[ChannelId]) -> None:
+    """Check that the caller sees the channels, before anything is fetched.
 
     Raises:
         Refused: some are not.
     """
     try:
-        get_channels(session, organization_id, set(channels))
+        get_channels(session, reach, set(channels))
     except ChannelsNotFound as error:
         raise _no_such_channel([i for i, one in enumerate(channels) if one in error.ids]) from error
 

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from shared.channels.queries import get_channel
 from shared.core.errors import AppError, FieldProblem, InvalidInput
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId
+from shared.core.reach import Reach
 from shared.core.text import is_blank, sanitize, to_plain
 from shared.providers.wire_names import wire_name
 from shared.public_api.errors import post_refused
@@ -21,7 +22,7 @@ _OF_THE_BODY = re.compile(r"value\.\d+\.(id|image\.\d+\.id)$")
 
 def refused(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     error: InvalidInput,
     channels: Sequence[ChannelId],
 ) -> AppError:
@@ -33,7 +34,7 @@ def refused(
     if of_body or not error.problems:
         return InvalidInput(error.message, problems=of_body)
     first = min(error.problems, key=lambda one: (_number(one), _rank(one)))
-    channel = get_channel(session, organization_id, channels[_number(first)])
+    channel = get_channel(session, reach, channels[_number(first)])
     return post_refused(wire_name(channel.provider), channel.name, first)
 
 

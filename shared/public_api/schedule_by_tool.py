@@ -46,7 +46,7 @@ def schedule_by_tool(author: Author, wanted: Sequence[SocialPost]) -> list[Publi
         with read_only() as session:
             for number, ids in enumerate(channels):
                 with _named_as_argument(number):
-                    require_channels(session, author.organization_id, ids)
+                    require_channels(session, author.reach, ids)
         taken = fetch(author.actor, images, {})
 
     def compose(session: Session) -> list[CreatedPost]:

@@ -132,7 +132,7 @@ def in_words(error: AppError) -> str:
 
 def _list_channels(member: ActingMember, wanted: OfGroup) -> Channels:
     with read_only() as session:
-        listed = channels.find_channels(session, member.organization_id, group=wanted.group)
+        listed = channels.find_channels(session, member.reach, group=wanted.group)
     return Channels(
         output=[
             ToolChannel(
@@ -161,7 +161,7 @@ def _is_for_articles(slug: str) -> bool:
 
 def _list_groups(member: ActingMember, _nothing: NoArguments) -> Groups:
     with read_only() as session:
-        listed = channels.list_groups(session, member.organization_id)
+        listed = channels.list_groups(session, member.reach)
     return Groups(output=[ToolCustomer(id=str(one.id), name=one.name) for one in listed])
 
 
@@ -183,7 +183,7 @@ def _run_tool(member: ActingMember, wanted: ToolOfPlatform) -> channels.ToolAnsw
         for pair in wanted.data_schema
     }
     call = channels.ToolCall(method_name=wanted.method_name, data=data)
-    return channels.run_tool(member.organization_id, wanted.integration_id, call)
+    return channels.run_tool(member.reach, wanted.integration_id, call)
 
 
 def _schedule(member: ActingMember, wanted: SocialPosts) -> Scheduled:

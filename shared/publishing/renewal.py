@@ -7,6 +7,7 @@ from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel_to_open
 from shared.channels.tokens import Disconnected, Refreshed, RefreshingElsewhere, refresh_tokens
 from shared.core.errors_report import report
+from shared.core.reach import Reach
 from shared.db.session import read_only
 from shared.providers.errors import (
     ChannelDisconnected,
@@ -44,7 +45,7 @@ def with_new_token(part: DuePart, *, deadline: float) -> DuePart | ProviderError
             case Refreshed():
                 with read_only() as session:
                     return part.with_channel(
-                        get_channel_to_open(session, organization_id, channel_id)
+                        get_channel_to_open(session, Reach(organization_id), channel_id)
                     )
     except ChannelNotFound:
         return ChannelDisconnected("The channel was deleted.")

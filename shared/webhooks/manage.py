@@ -42,10 +42,8 @@ from shared.webhooks.schemas import (
 )
 from shared.webhooks.signing import new_signing_secret
 
-UnknownChannels: TypeAlias = Callable[
-    [Session, OrganizationId, Sequence[ChannelId]], set[ChannelId]
-]
-"""Returns the ids that are not the organization's channels. Channels are a higher feature, so callers pass it in."""
+UnknownChannels: TypeAlias = Callable[[Session, Sequence[ChannelId]], set[ChannelId]]
+"""Returns the ids that are not channels that the caller sees. Channels are a higher feature, so callers pass it in."""
 
 MOST_WEBHOOKS = 50  # each receives every post, so this limits the messages of one post
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
@@ -91,12 +89,12 @@ def add_webhook(
     """Create a webhook. Only this answer shows its secret.
 
     Raises:
-        InvalidInput: a channel is not the organization's.
+        InvalidInput: the caller does not see a channel.
         TooManyWebhooks: the organization already has `MOST_WEBHOOKS`.
     """
     organization_id = actor.organization
     with read_only() as session:
-        channel_ids = _channel_ids(session, organization_id, wanted.integrations, unknown_channels)
+        channel_ids = _channel_ids(session, wanted.integrations, unknown_channels)
     secret = new_signing_secret()
     # Asks the key service, so not in a transaction.
     sealed = seal(secret, Purpose.WEBHOOK, organization_id)
@@ -130,16 +128,14 @@ def change_webhook(
 
     Raises:
         NoSuchWebhook: the organization has no such webhook.
-        InvalidInput: a channel is not the organization's.
+        InvalidInput: the caller does not see a channel.
     """
     organization_id = actor.organization
     values: dict[str, Any] = wanted.model_dump(include={"name", "url"}, exclude_none=True)
     if wanted.events is not None:
         values["events"] = list(dict.fromkeys(wanted.events))
     if wanted.integrations is not None:
-        values["channel_ids"] = _channel_ids(
-            session, organization_id, wanted.integrations, unknown_channels
-        )
+        values["channel_ids"] = _channel_ids(session, wanted.integrations, unknown_channels)
     if wanted.url is not None or wanted.disabled is False:
         values["failing_since"] = None
     changed = queries.CHANGE_WEBHOOK.find(
@@ -307,18 +303,15 @@ def _send(
 
 
 def _channel_ids(
-    session: Session,
-    organization_id: OrganizationId,
-    wanted: Sequence[WebhookChannel],
-    unknown_channels: UnknownChannels,
+    session: Session, wanted: Sequence[WebhookChannel], unknown_channels: UnknownChannels
 ) -> list[str]:
     """Return the ids as they are stored.
 
     Raises:
-        InvalidInput: some ids are not the organization's channels.
+        InvalidInput: some ids are not channels that the caller sees.
     """
     ids = list(dict.fromkeys(channel.id for channel in wanted))
-    unknown = unknown_channels(session, organization_id, ids) if ids else set()
+    unknown = unknown_channels(session, ids) if ids else set()
     problems = [
         FieldProblem(
             f"integrations.{index}.id",

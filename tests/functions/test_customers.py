@@ -4,17 +4,19 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from functions.channels.app import app as integrations
 from functions.organizations.app import app as organizations
+from shared.apps.models import OAuthGrant
 from shared.channels import customers
 from shared.channels.models import Channel, Customer
-from shared.organizations.models import Member, Organization, Role
+from shared.organizations.models import ApiKey, Member, Organization, Role
 from tests.builders import a_channel, a_customer, a_member, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Gateway, as_member
+from tests.gateway import Gateway, as_member, by_grant, by_key
 from tests.shared.channels.builders import set_up_platforms
 
 
@@ -164,3 +166,43 @@ class TestOfAChannel:
         assert gateway.get(f"/integrations/{channel.id}").json["customer"] == customer
         renamed = gateway.post(f"/integrations/{channel.id}/nickname", {"name": "Other"})
         assert renamed.json["customer"] == customer
+
+
+class TestLimits:
+    def test_nobody_is_limited_to_a_deleted_customer(
+        self, session: Session, organization: Organization, member: Member, caller: Gateway
+    ) -> None:
+        gone, stays = a_customer(session, organization), a_customer(session, organization, name="b")
+        limited = a_member(session, organization, customers=[gone.id, stays.id])
+        alone = a_member(session, organization, customers=[gone.id])
+        by_key(None, session, member, customers=[stays.id, gone.id])
+        by_grant(None, session, member, customers=[gone.id])
+        others = a_member(session, an_organization(session), customers=[gone.id])
+        gone_id, stays_id = gone.id, stays.id
+
+        assert caller.delete(f"/customers/{gone_id}").status == 200
+
+        session.expire_all()
+        assert (limited.customers, alone.customers) == ([stays_id], [])
+        assert session.scalars(select(ApiKey.customers)).all() == [[stays_id]]
+        assert session.scalars(select(OAuthGrant.customers)).all() == [[]]
+        assert (member.customers, others.customers) == (None, [gone_id])
+        assert as_member(organizations, session, alone).get("/customers").json["customers"] == []
+
+    def test_only_the_callers_own_are_listed(
+        self, session: Session, organization: Organization
+    ) -> None:
+        own = a_customer(session, organization, name="Own")
+        a_customer(session, organization, name="Theirs")
+        limited = a_member(session, organization, customers=[own.id])
+        with count_statements() as cost:
+            listed = as_member(organizations, session, limited).get("/customers").json["customers"]
+        assert [one["name"] for one in listed] == ["Own"]
+        assert cost.statements == 3  # one signs the member in
+
+    def test_a_channels_customer_is_not_for_editors(
+        self, session: Session, organization: Organization, channel: Channel
+    ) -> None:
+        editor = as_member(integrations, session, a_member(session, organization, role=Role.EDITOR))
+        answer = editor.put(f"/integrations/{channel.id}/customer", {"customerId": None})
+        assert (answer.status, answer.json["code"]) == (403, "role_too_low")

@@ -11,13 +11,14 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session as DbSession
 
 from functions.identity.app import app
+from shared.channels.models import Customer
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.ids import new_id
 from shared.identity import sessions
 from shared.identity.models import Session, User
 from shared.organizations.models import ApiKey, Member, Organization, Role
-from tests.builders import PASSWORD, a_channel, a_member, a_user, an_organization
+from tests.builders import PASSWORD, a_channel, a_customer, a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
 from tests.gateway import Gateway, as_member, by_grant, by_key, put_app_secret, put_peppers
@@ -839,3 +840,75 @@ class TestApiKeys:
         stranger = as_member(app, session, a_member(session, an_organization(session)))
         assert stranger.delete(f"/user/api-key/{made['id']}").status == 404
         assert stranger.get("/user/api-key").json == {"keys": []}
+
+
+class TestApiKeysOfCustomers:
+    """A member who is limited to customers makes no key that sees more than they do, and uses none."""
+
+    @pytest.fixture
+    def limited(self, session: DbSession, organization: Organization) -> Gateway:
+        customer = a_customer(session, organization, name="Own")
+        a_customer(session, organization, name="Theirs")
+        admin = a_member(session, organization, role=Role.ADMIN, customers=[customer.id])
+        return as_member(app, session, admin)
+
+    @pytest.fixture
+    def admin(self, session: DbSession, organization: Organization) -> Gateway:
+        return as_member(app, session, a_member(session, organization))
+
+    def ids(self, session: DbSession) -> tuple[str, str]:
+        names = {one.name: str(one.id) for one in session.query(Customer)}
+        return names["Own"], names["Theirs"]
+
+    def test_key_sees_what_its_creator_sees(self, session: DbSession, limited: Gateway) -> None:
+        own, _ = self.ids(session)
+        for body in ({}, {"customers": None}, {"customers": [own, own]}):
+            assert limited.post("/user/api-key", body).json["customers"] == [own]
+        assert limited.post("/user/api-key", {"customers": []}).json["customers"] == []
+
+    def test_another_customer_is_not_there(self, session: DbSession, limited: Gateway) -> None:
+        own, theirs = self.ids(session)
+        made = limited.post("/user/api-key", {"customers": [own, theirs]})
+        assert (made.status, made.json["errors"][0]["path"]) == (422, "customers.1")
+        key = limited.post("/user/api-key", {}).json
+        for customers in ([theirs], [str(new_id())]):
+            changed = limited.put(f"/user/api-key/{key['id']}", {"customers": customers})
+            assert changed.status == 422
+        changed = limited.put(f"/user/api-key/{key['id']}", {"customers": None})
+        assert changed.json["customers"] == [own]
+
+    def test_wider_keys_are_not_there(
+        self, session: DbSession, limited: Gateway, admin: Gateway
+    ) -> None:
+        own, theirs = self.ids(session)
+        made = [
+            admin.post("/user/api-key", body).json
+            for body in ({}, {"customers": [theirs]}, {"customers": [own, theirs]})
+        ]
+        narrow = admin.post("/user/api-key", {"customers": [own]}).json
+        assert [one["id"] for one in limited.get("/user/api-key").json["keys"]] == [narrow["id"]]
+        for key in made:
+            path = f"/user/api-key/{key['id']}"
+            assert limited.put(path, {"name": "Mine"}).status == 404
+            assert limited.post(f"{path}/rotate").status == 404
+            assert limited.delete(path).status == 404
+        assert limited.post(f"/user/api-key/{narrow['id']}/rotate").status == 201
+
+    def test_whoever_sees_all_sets_and_removes_the_limit(
+        self, session: DbSession, limited: Gateway, admin: Gateway
+    ) -> None:
+        own, _ = self.ids(session)
+        key = admin.post("/user/api-key", {"name": "Zapier"}).json
+        assert key["customers"] is None
+        path = f"/user/api-key/{key['id']}"
+        assert admin.put(path, {"customers": [own]}).json["customers"] == [own]
+        assert admin.put(path, {"name": "n8n"}).json["customers"] == [own]
+        assert admin.put(path, {"customers": None}).json["customers"] is None
+
+    def test_only_their_channels_are_counted(
+        self, session: DbSession, limited: Gateway, organization: Organization
+    ) -> None:
+        own, theirs = self.ids(session)
+        for number, customer_id in enumerate((own, theirs, None)):
+            a_channel(session, organization, customer_id=customer_id, remote_id=str(number))
+        assert limited.get("/user/self").json["totalChannels"] == 1

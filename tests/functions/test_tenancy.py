@@ -99,12 +99,25 @@ NOTHING = {
 
 
 class Theirs:
-    """One of everything, in an organization that the caller does not belong to."""
+    """One of everything, in an organization that the caller does not belong to, unless it is given.
 
-    def __init__(self, session: Session, *, secret: str = SECRET) -> None:
+    What belongs to a customer has the name `secret`, and so has everything else unless `shared` is given.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        secret: str = SECRET,
+        organization: Organization | None = None,
+        shared: str | None = None,
+    ) -> None:
         self.secret = secret
+        shared = self._shared = shared or secret
         unique = hash_secret(secret)
-        self.organization: Organization = an_organization(session, name=secret)
+        self.organization: Organization = organization or an_organization(session, name=secret)
+        # An organization has one app; one that registered itself has none.
+        self._maker = None if organization else self.organization.id
         self.member = a_member(session, self.organization)
         customer = a_customer(session, self.organization, name=secret)
         channel = a_channel(
@@ -113,21 +126,26 @@ class Theirs:
         post = a_post(
             session, channel, state=PostState.UNCONFIRMED, content=f"<p>{secret}</p>", due_at=None
         )
-        media = a_media(session, self.organization, name=secret, alt=secret)
+        of_customer = {"customers": [customer.id], "name": secret}
+        media = a_media(session, self.organization, alt=secret, **of_customer)
         uploading = a_media(
-            session, self.organization, state=MediaState.UPLOADING, upload_id="upload", name=secret
+            session,
+            self.organization,
+            state=MediaState.UPLOADING,
+            upload_id="upload",
+            **of_customer,
         )
-        tag = Tag(id=new_id(), organization_id=self.organization.id, name=secret, color="#000000")
+        tag = Tag(id=new_id(), organization_id=self.organization.id, name=shared, color="#000000")
         key = ApiKey(
             id=new_id(),
             organization_id=self.organization.id,
-            name=secret,
+            name=shared,
             key_hash=unique,
             hint="h",
         )
         told = Notification(
             id=new_id(), organization_id=self.organization.id, kind=NotificationKind.INFO,
-            title=secret, content=secret,
+            title=secret, content=secret, customer_id=customer.id,
         )  # fmt: skip
         session.add_all([tag, key, told])
         session.flush()
@@ -152,10 +170,10 @@ class Theirs:
         self.channel, self.post, self.media = channel.id, post.id, media.id
 
     def _grant(self, session: Session) -> OAuthGrant:
-        secret = self.secret
+        secret, name = self.secret, self._shared
         program = OAuthApp(
-            id=new_id(), organization_id=self.organization.id, client_id=secret, name=secret,
-            description=secret, redirect_uris=["https://secret.example/"],
+            id=new_id(), organization_id=self._maker, client_id=name, name=name,
+            description=name, redirect_uris=["https://secret.example/"],
         )  # fmt: skip
         session.add(program)
         session.flush()

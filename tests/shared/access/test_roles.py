@@ -163,7 +163,6 @@ LEAST = {
         POST /integrations/{channel_id}/settings
         POST /integrations/{channel_id}/time
         POST /integrations/{channel_id}/nickname
-        PUT /integrations/{channel_id}/customer
         GET /webhooks
         GET /webhooks/{webhook_id}
         GET /webhooks/{webhook_id}/deliveries
@@ -171,6 +170,7 @@ LEAST = {
         DELETE /public/v1/integrations/{channel_id}
     """,
     Who.ADMIN: """
+        PUT /integrations/{channel_id}/customer
         GET /user/api-key
         POST /user/api-key
         PUT /user/api-key/{key_id}
@@ -381,6 +381,14 @@ FRESH = """
     POST /organizations/leave
 """
 """What wants a recent proof of identity."""
+WHOLE = """
+    POST /customers
+    PUT /customers/{customer_id}
+    DELETE /customers/{customer_id}
+    PUT /integrations/{channel_id}/customer
+    PUT /posts/tags/{tag_id}
+    DELETE /posts/tags/{tag_id}
+"""
 PROFILES = """
     GET /user/self
     GET /user/personal
@@ -512,6 +520,7 @@ def test_each_role_reaches_what_is_below_it_and_nothing_above(role: Role) -> Non
         (SELF_ONLY, "self_only"),
         (FRESH, "fresh"),
         (PROFILES, "reads_profile"),
+        (WHOLE, "whole"),
     ],
 )
 def test_kinds_of_routes(table: str, column: str) -> None:

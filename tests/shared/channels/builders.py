@@ -13,6 +13,7 @@ from shared.aws.keys import open_sealed, seal
 from shared.channels.connectors import Connector
 from shared.channels.models import Channel
 from shared.core.crypto import Purpose
+from shared.core.reach import Reach
 from shared.organizations.models import Member, Organization
 from tests.builders import a_channel, a_session
 from tests.conftest import Configure
@@ -49,11 +50,12 @@ def a_bluesky_channel(session: Session, organization: Organization, **columns: A
 
 
 def a_connector(member: Member) -> Connector:
-    """Sign a member in, to connect channels."""
+    """Sign a member in, to connect channels for the customers that they see."""
     session = object_session(member)
     assert session is not None
     session_id = a_session(session, member.user_id)
-    return Connector(member.organization_id, member.user_id, session_id=session_id)
+    reach = Reach(member.organization_id, member.customers)
+    return Connector(reach, member.user_id, session_id=session_id)
 
 
 def opened(channel: Channel, column: str) -> str:

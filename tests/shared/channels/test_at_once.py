@@ -24,6 +24,7 @@ from shared.channels.customers import (
 from shared.channels.schemas import ChangeCustomer
 from shared.core.errors import Conflict, InvalidInput, NotFound
 from shared.core.ids import ChannelId, CustomerId, OrganizationId, PostId, TagId, UserId
+from shared.core.reach import Reach
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.edit import edit
@@ -76,18 +77,20 @@ def _connect(session: Session, at: Scene, *, again: bool) -> object:
         "account_settings": "{}",
     }
     made = connect._Made("mastodon", at.remote_id, columns, server=None, server_before=None)
-    chosen = connect._Chosen(at.organization, "UTC", at.channel if again else None)
-    return connect._save(session, made, chosen, Connector(at.organization, at.user), at.user)
+    chosen = connect._Chosen("UTC", at.channel if again else None, None)
+    reach = Reach(at.organization)
+    return connect._save(session, reach, made, chosen, Connector(reach, at.user), at.user)
 
 
 def _delete_channel(session: Session, at: Scene) -> None:
     delete_posts_of_channel(session, at.author, at.channel)
-    delete_channel(session, an_actor(at.organization), at.channel)
+    reach, actor = Reach(at.organization), an_actor(at.organization)
+    delete_channel(session, reach, actor, at.channel)
 
 
 def _set(changes: ChannelChanges) -> UseCase:
     return lambda session, at: change_channel(
-        session, an_actor(at.organization), at.channel, changes
+        session, Reach(at.organization), an_actor(at.organization), at.channel, changes
     )
 
 
@@ -104,7 +107,7 @@ USE_CASES: dict[str, UseCase] = {
     "delete the tag": lambda session, at: delete_tag(session, an_actor(at.organization), at.tag),
     "use the tag": _tagged,
     "set posting times": _set({"posting_times": MORNING}),
-    "find a slot": lambda session, at: find_slot(session, at.organization, at.channel),
+    "find a slot": lambda session, at: find_slot(session, Reach(at.organization), at.channel),
     "change settings": _set({"additional_settings": [{"title": "a", "value": "b"}]}),
     "disable": _set({"disabled": True}),
     "add a customer": lambda session, at: add_customer(session, an_actor(at.organization), "Looms"),
@@ -115,10 +118,18 @@ USE_CASES: dict[str, UseCase] = {
         session, an_actor(at.organization), at.customer
     ),
     "choose the customer": lambda session, at: change_customer(
-        session, an_actor(at.organization), at.channel, ChangeCustomer(customer_id=at.customer)
+        session,
+        Reach(at.organization),
+        an_actor(at.organization),
+        at.channel,
+        ChangeCustomer(customer_id=at.customer),
     ),
     "name a customer": lambda session, at: change_customer(
-        session, an_actor(at.organization), at.channel, ChangeCustomer(name="Looms")
+        session,
+        Reach(at.organization),
+        an_actor(at.organization),
+        at.channel,
+        ChangeCustomer(name="Looms"),
     ),
     "connect": lambda session, at: _connect(session, at, again=False),
     "connect again": lambda session, at: _connect(session, at, again=True),
@@ -166,7 +177,7 @@ def a_scene() -> Scene:
         tag = Tag(organization_id=organization.id, name="launch", color="#2f6f4f")
         session.add(tag)
         root = a_post(session, channel, publish_at=SOON)
-        author = Author(organization.id, None, Role.OWNER)
+        author = Author(Reach(organization.id), None, Role.OWNER)
         session.flush()
         ids = channel.id, channel.remote_id, customer.id, tag.id, root.id
         return Scene(author, member.user_id, *ids)

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, object_session
 
+from shared.apps.models import OAuthGrant
 from shared.audit.entries import Actor
 from shared.aws.keys import open_sealed
 from shared.channels import connect
@@ -24,8 +25,11 @@ from shared.channels.connect import Finished, NewConnection, finish, start
 from shared.channels.connection import open_new_connection
 from shared.channels.connectors import Connector
 from shared.channels.errors import (
+    AccountNotFree,
     AlreadyConnected,
     ChannelNotFound,
+    CustomerNeeded,
+    CustomerNotFound,
     NoPages,
     NotStarted,
     OtherAccount,
@@ -36,14 +40,16 @@ from shared.channels.errors import (
     PlatformSilent,
     ProviderNotFound,
 )
-from shared.channels.models import Channel, OAuthState
+from shared.channels.models import Channel, Customer, OAuthState
 from shared.channels.token_queries import DISCONNECT
 from shared.core.crypto import Purpose
 from shared.core.errors import AppError, InvalidInput
-from shared.core.ids import ChannelId
-from shared.organizations.models import Organization
-from tests.builders import a_channel, a_member, an_actor, an_organization
+from shared.core.ids import ChannelId, CustomerId, new_id
+from shared.core.reach import Reach
+from shared.organizations.models import ApiKey, Member, Organization, Role
+from tests.builders import a_channel, a_customer, a_member, an_actor, an_organization
 from tests.conftest import Configure
+from tests.gateway import by_grant, by_key
 from tests.shared.channels.builders import a_connector, opened
 from tests.shared.channels.platforms import (
     ADA_DID,
@@ -387,6 +393,7 @@ class TestConnectingAgain:
         DISCONNECT.run(session, *ids, sent_version=1, reason="Revoked.")
         change_channel(
             session,
+            Reach(organization.id),
             an_actor(organization.id),
             first.id,
             {"posting_times": [{"time": 1}], "name": "Mine"},
@@ -411,8 +418,10 @@ class TestConnectingAgain:
         mastodon(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization).channel
-        change_channel(session, an_actor(organization.id), first.id, {"disabled": True})
-        delete_channel(session, an_actor(organization.id), first.id)
+        change_channel(
+            session, Reach(organization.id), an_actor(organization.id), first.id, {"disabled": True}
+        )
+        delete_channel(session, Reach(organization.id), an_actor(organization.id), first.id)
         gone = row(session, first.id)
         assert (gone.access_token, gone.refresh_token, gone.details) == (b"", None, None)
 
@@ -428,7 +437,9 @@ class TestConnectingAgain:
         mastodon(respx_mock)
         organization = an_organization(session)
         first = connected(session, organization).channel
-        change_channel(session, an_actor(organization.id), first.id, {"disabled": True})
+        change_channel(
+            session, Reach(organization.id), an_actor(organization.id), first.id, {"disabled": True}
+        )
         again = connected(session, organization, reconnects=str(first.id)).channel
         assert again.disabled is True
 
@@ -538,7 +549,7 @@ class TestPages:
         organization = an_organization(session)
         first = connected(session, organization, "linkedin-page").channel
         connect.choose_page(somebody_of(organization), first.id, "11")
-        delete_channel(session, an_actor(organization.id), first.id)
+        delete_channel(session, Reach(organization.id), an_actor(organization.id), first.id)
         pending = connected(session, organization, "linkedin-page").channel
 
         assert connect.choose_page(somebody_of(organization), pending.id, "11").id == first.id
@@ -597,7 +608,7 @@ class TestPages:
         organization = an_organization(session)
         channel = connected(session, organization).channel
         with pytest.raises(NoPages):
-            connect.list_pages(organization.id, channel.id)
+            connect.list_pages(Reach(organization.id), channel.id)
 
     def test_connecting_survives_that_pages_cannot_be_listed(
         self, session: Session, respx_mock: respx.MockRouter
@@ -664,3 +675,193 @@ class TestStartedBy:
         assert connect.was_started_by(pending, None) is False
         assert connect.was_started_by(connect.find_pending("mastodon", programs), "a") is False
         assert connect.was_started_by(connect.find_pending("mastodon", programs), None) is False
+
+
+class Agency:
+    """An organization with two customers, and members who see one of them, both or all."""
+
+    def __init__(self, session: Session) -> None:
+        self.organization = an_organization(session)
+        self.engines = a_customer(session, self.organization, name="Engines")
+        self.looms = a_customer(session, self.organization, name="Looms")
+        self.session = session
+        self.admin = Reach(self.organization.id), an_actor(self.organization.id)
+
+    def member(self, *customers: Customer) -> Connector:
+        """Add an editor who sees only these customers."""
+        limited = [one.id for one in customers]
+        member = a_member(self.session, self.organization, role=Role.EDITOR, customers=limited)
+        return a_connector(member)
+
+    def limit(self, who: Connector, *customers: Customer) -> None:
+        """Change what a member sees."""
+        member = self.session.query(Member).filter_by(user_id=who.user_id).one()
+        member.customers = [one.id for one in customers]
+        self.session.flush()
+
+
+@pytest.fixture
+def agency(session: Session) -> Agency:
+    return Agency(session)
+
+
+def state_of(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["state"][0]
+
+
+def start_as(who: Connector, **wanted: Any) -> str:
+    """Start connecting as a member and return the state."""
+    return state_of(start(who, "mastodon", NewConnection(zone="UTC", **wanted)))
+
+
+class TestLimitedToCustomers:
+    """A member who sees some customers connects accounts for those, and learns nothing of the others."""
+
+    def test_the_only_customer_is_taken(self, agency: Agency, respx_mock: respx.MockRouter) -> None:
+        mastodon(respx_mock)
+        state = start_as(agency.member(agency.engines))
+        assert finish("mastodon", state, "a-code").channel.customer_id == agency.engines.id
+
+    def test_one_of_several_is_named(self, agency: Agency, respx_mock: respx.MockRouter) -> None:
+        mastodon(respx_mock)
+        who = agency.member(agency.engines, agency.looms)
+        with pytest.raises(CustomerNeeded):
+            start_as(who)
+        state = start_as(who, customer_id=agency.looms.id)
+        assert finish("mastodon", state, "a-code").channel.customer_id == agency.looms.id
+
+    def test_another_customer_is_not_there(self, agency: Agency) -> None:
+        with pytest.raises(CustomerNotFound):
+            start_as(agency.member(agency.engines), customer_id=agency.looms.id)
+        with pytest.raises(CustomerNeeded):
+            start_as(agency.member())
+
+    def test_whoever_sees_all_names_one_or_none(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        found = connected(agency.session, agency.organization, customer_id=agency.looms.id)
+        assert found.channel.customer_id == agency.looms.id
+        with pytest.raises(CustomerNotFound):
+            begin(agency.session, agency.organization, customer_id=CustomerId(new_id()))
+
+    def test_a_form_is_finished_for_the_customer(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        bluesky(respx_mock)
+        who = agency.member(agency.engines, agency.looms)
+        fields = json.dumps(BLUESKY_FIELDS)
+        with pytest.raises(CustomerNeeded):
+            connect.connect_by_form(who, "bluesky", fields, zone="UTC")
+        found = connect.connect_by_form(
+            who, "bluesky", fields, zone="UTC", customer_id=agency.looms.id
+        )
+        assert found.channel.customer_id == agency.looms.id
+
+    @pytest.mark.parametrize("slug", ["mastodon", "bluesky"])
+    def test_a_customer_that_the_member_no_longer_sees(
+        self, agency: Agency, respx_mock: respx.MockRouter, slug: str
+    ) -> None:
+        {"mastodon": mastodon, "bluesky": bluesky}[slug](respx_mock)
+        who = agency.member(agency.engines)
+        state = state_of(start(who, slug, NewConnection(zone="UTC")))
+        agency.limit(who, agency.looms)
+        with pytest.raises(CustomerNotFound):
+            finish(slug, state, json.dumps(BLUESKY_FIELDS) if slug == "bluesky" else "a-code")
+
+    def test_a_member_who_is_limited_meanwhile_connects_nothing_for_all(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        who = a_connector(a_member(agency.session, agency.organization, role=Role.EDITOR))
+        state = start_as(who)
+        agency.limit(who, agency.engines)
+        with pytest.raises(CustomerNotFound):
+            finish("mastodon", state, "a-code")
+
+    def test_another_customers_channel_cannot_be_reconnected(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        theirs = connected(agency.session, agency.organization, customer_id=agency.looms.id).channel
+        who = agency.member(agency.engines)
+        for name in (str(theirs.id), theirs.remote_id):
+            with pytest.raises(ChannelNotFound):
+                start_as(who, reconnects=name)
+        both = agency.member(agency.engines, agency.looms)
+        state = start_as(both, reconnects=str(theirs.id))
+        agency.limit(both, agency.engines)
+        with pytest.raises(NotStarted):
+            finish("mastodon", state, "a-code")
+        assert row(agency.session, theirs.id).token_version == 1
+
+    def test_reconnecting_keeps_the_customer(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        own = connected(agency.session, agency.organization, customer_id=agency.looms.id).channel
+        state = start_as(agency.member(agency.looms), reconnects=str(own.id))
+        again = finish("mastodon", state, "a-code").channel
+        assert (again.id, again.customer_id) == (own.id, agency.looms.id)
+
+    def test_another_customers_account_is_refused_without_its_name(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        theirs = connected(agency.session, agency.organization, customer_id=agency.looms.id).channel
+        change_channel(agency.session, *agency.admin, theirs.id, {"name": "Secret"})
+        with pytest.raises(AccountNotFree) as refused:
+            finish("mastodon", start_as(agency.member(agency.engines)), "a-code")
+        assert "Secret" not in refused.value.message
+        assert str(theirs.id) not in refused.value.message
+
+    def test_another_customers_deleted_channel_stays_deleted(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        theirs = connected(agency.session, agency.organization, customer_id=agency.looms.id).channel
+        delete_channel(agency.session, *agency.admin, theirs.id)
+        found = finish("mastodon", start_as(agency.member(agency.engines)), "a-code").channel
+        assert (found.id != theirs.id, found.customer_id) == (True, agency.engines.id)
+        assert row(agency.session, theirs.id).deleted_at is not None
+
+    def test_a_caller_cannot_finish_what_they_would_not_see(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        mastodon(respx_mock)
+        state = start_as(agency.member(agency.looms))
+        with pytest.raises(NotStarted):
+            finish("mastodon", state, "a-code", caller=agency.member(agency.engines))
+        assert agency.session.scalars(select(Channel)).all() == []
+
+    def test_pages_of_another_customers_channel_are_not_there(
+        self, agency: Agency, respx_mock: respx.MockRouter
+    ) -> None:
+        linkedin(respx_mock)
+        pending = connected(
+            agency.session, agency.organization, "linkedin-page", customer_id=agency.looms.id
+        ).channel
+        who = agency.member(agency.engines)
+        with pytest.raises(ChannelNotFound):
+            connect.choose_page(who, pending.id, "11")
+        with pytest.raises(ChannelNotFound):
+            connect.list_pages(who.reach, pending.id)
+        assert row(agency.session, pending.id).needs_page is True
+
+    @pytest.mark.parametrize("limit", ["key", "grant", "member of grant"])
+    def test_a_program_connects_for_its_own_customers(
+        self, agency: Agency, respx_mock: respx.MockRouter, limit: str
+    ) -> None:
+        """What a key or consent sees counts at the end, too, and a consent never sees more than its member."""
+        mastodon(respx_mock)
+        session, ids = agency.session, [agency.engines.id]
+        of_member = ids if limit == "member of grant" else None
+        member = a_member(session, agency.organization, role=Role.OWNER, customers=of_member)
+        own: dict[str, Any] = {"customers": ids} if limit != "member of grant" else {}
+        (by_key if limit == "key" else by_grant)(None, session, member, **own)
+        key = session.scalars(select(ApiKey.id)).first()
+        grant = session.scalars(select(OAuthGrant.id)).first()
+        reach = Reach(agency.organization.id, ids)
+        who = Connector(reach, member.user_id, api_key_id=key, grant_id=grant)
+        state = start_as(who)
+        assert finish("mastodon", state, "a-code").channel.customer_id == agency.engines.id

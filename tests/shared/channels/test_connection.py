@@ -17,6 +17,7 @@ from shared.channels.queries import OPEN, get_channel_to_open
 from shared.core.crypto import CannotOpen
 from shared.core.ids import ChannelId
 from shared.core.net import AddressRefused
+from shared.core.reach import Reach
 from shared.organizations.models import Organization
 from shared.providers.errors import AppMisconfigured, ChannelDisconnected
 from shared.providers.registry import provider
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("sealing")
 
 def read(session: Session, channel_id: ChannelId) -> OpenedChannel:
     return get_channel_to_open(
-        session, session.get_one(Channel, channel_id).organization_id, channel_id
+        session, Reach(session.get_one(Channel, channel_id).organization_id), channel_id
     )
 
 
@@ -44,7 +45,7 @@ class TestOpenedChannel:
 
     def test_no_token_shows_when_a_row_is_printed(self, session: Session) -> None:
         channel = a_bluesky_channel(session, an_organization(session))
-        row = OPEN.one(session, channel.organization_id, channel.id)
+        row = OPEN.one(session, channel.organization_id, None, channel.id)
         assert repr(row.access_token) not in repr(row)
 
     def test_no_token_shows_when_it_is_printed(self, session: Session) -> None:

@@ -20,10 +20,11 @@ from shared.access.policy import POLICY, complete
 from shared.audit.entries import Actor
 from shared.channels import connect
 from shared.channels.connect import NewConnection, finish, start
-from shared.channels.connectors import Connector, may_connect
+from shared.channels.connectors import Connector, find_reach
 from shared.channels.errors import MayNotConnect, NotStarted
 from shared.channels.models import Channel, OAuthState
 from shared.core.ids import new_id
+from shared.core.reach import Reach
 from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import Member, Role
 from tests.builders import a_member, a_session, a_user, an_organization
@@ -212,7 +213,8 @@ class TestRightToFinish:
         other = a_member(session, an_organization(session), role=Role.EDITOR)
         for kind in ("session", "key", "grant"):  # a super admin may act as either member
             theirs = connector(session, other, kind).columns() | {"user_id": member.user_id}
-            assert not may_connect(session, Connector(member.organization_id, **theirs)), kind
+            who = Connector(Reach(member.organization_id), **theirs)
+            assert find_reach(session, who) is None, kind
 
     def test_a_grant_whose_access_token_is_being_refreshed_still_finishes(
         self, session: Session, member: Member, respx_mock: respx.MockRouter

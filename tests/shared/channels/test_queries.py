@@ -8,6 +8,7 @@ from shared.channels import queries
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.channels.queries import ChannelSummary
 from shared.core.ids import ChannelId, new_id
+from shared.core.reach import Reach
 from tests.builders import a_channel, an_organization
 from tests.counting import count_statements
 
@@ -18,7 +19,7 @@ class TestGetChannels:
         ids = [a_channel(session, organization).id for _ in range(3)]
         a_channel(session, organization)
         with count_statements() as cost:
-            found = queries.get_channels(session, organization.id, ids)
+            found = queries.get_channels(session, Reach(organization.id), ids)
         assert cost.statements == 1
         assert set(found) == set(ids)
         assert all(key == channel.id for key, channel in found.items())
@@ -32,18 +33,18 @@ class TestGetChannels:
             ChannelId(new_id()),
         }
         with pytest.raises(ChannelsNotFound) as error:
-            queries.get_channels(session, organization.id, [ours, *wrong])
+            queries.get_channels(session, Reach(organization.id), [ours, *wrong])
         assert error.value.ids == wrong
 
     def test_none_are_asked_for(self, session: Session) -> None:
-        assert queries.get_channels(session, an_organization(session).id, []) == {}
+        assert queries.get_channels(session, Reach(an_organization(session).id), []) == {}
 
 
 class TestGetChannel:
     def test_another_organizations(self, session: Session) -> None:
         channel = a_channel(session, an_organization(session))
         with pytest.raises(ChannelNotFound):
-            queries.get_channel(session, an_organization(session).id, channel.id)
+            queries.get_channel(session, Reach(an_organization(session).id), channel.id)
 
     def test_no_token_is_read(self) -> None:
         assert not {"access_token", "refresh_token", "details"} & set(

@@ -34,6 +34,7 @@ from shared.channels.tokens import (
 from shared.core import clock, crypto
 from shared.core.crypto import Purpose
 from shared.core.ids import ChannelId, OrganizationId, new_id
+from shared.core.reach import Reach
 from shared.db.insist import insist
 from shared.notifications.models import Notification
 from shared.providers.errors import PlatformUnavailable
@@ -249,7 +250,8 @@ class TestRefreshTokens:
         channel = a_bluesky_channel(session, an_organization(session))
         organization_id, channel_id = channel.organization_id, channel.id
         if gone == "deleted":
-            delete_channel(session, an_actor(organization_id), channel_id)
+            actor = an_actor(organization_id)
+            delete_channel(session, Reach(organization_id), actor, channel_id)
         elif gone == "foreign":
             organization_id = an_organization(session).id
         else:
@@ -262,7 +264,7 @@ class TestRefreshAhead:
     def test_what_cannot_be_renewed_is_left_alone(self, session: Session) -> None:
         organization = an_organization(session)
         channel = a_bluesky_channel(session, organization, provider="mastodon")
-        opened_channel = queries.get_channel_to_open(session, organization.id, channel.id)
+        opened_channel = queries.get_channel_to_open(session, Reach(organization.id), channel.id)
         assert refresh_ahead(opened_channel) is None
         session.refresh(channel)
         assert channel.disconnected_at is None

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.errors import AppError, Conflict, InvalidInput, NotFound
 from shared.core.ids import ChannelId, GroupId, PostId, new_id
+from shared.core.reach import Reach
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
@@ -88,7 +89,7 @@ def a_scene(state: PostState) -> Scene:
         ]
         follows = PostState.QUEUED if state is PostState.UNCONFIRMED else state
         a_post(session, channels[1], state=follows, parent=roots[1])
-        author = Author(organization.id, None, Role.OWNER)
+        author = Author(Reach(organization.id), None, Role.OWNER)
         return Scene(author, channels[0].id, channels[1].id, group, roots[0].id, roots[1].id)
 
 
@@ -278,7 +279,7 @@ class TestGroupsNamedInAnyOrder:
             channels = [a_channel(session, organization) for _ in range(6)]
             for channel in channels:
                 a_post(session, channel, group_id=group, publish_at=SOON)
-            author = Author(organization.id, None, Role.OWNER)
+            author = Author(Reach(organization.id), None, Role.OWNER)
             ids = [channel.id for channel in channels]
         deadlocks = _deadlocks(committed)
 

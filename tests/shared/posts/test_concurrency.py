@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.config import settings
 from shared.core.ids import PostId
+from shared.core.reach import Reach
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
@@ -58,7 +59,7 @@ def another() -> Iterator[ThreadPoolExecutor]:
 
 
 def author(post: Post) -> Author:
-    return Author(post.organization_id, None, Role.OWNER)
+    return Author(Reach(post.organization_id), None, Role.OWNER)
 
 
 def change(post: Post, content: str, revision: int | None = None) -> None:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from shared.core.errors import FieldProblem, InvalidInput
+from shared.core.reach import Reach
 from shared.public_api.errors import Refused
 from shared.public_api.post_refusals import first_empty, refused
 from shared.public_api.post_schemas import PublicPart
@@ -31,7 +32,7 @@ class TestRefused:
         random.Random(number).shuffle(found)
         told = refused(
             session,
-            organization.id,
+            Reach(organization.id),
             InvalidInput("Refused.", problems=found),
             [channel.id for channel in channels],
         )
@@ -58,7 +59,7 @@ class TestRefused:
         self, session: Session, path: str, code: str, told_path: str
     ) -> None:
         error = InvalidInput("Refused.", problems=[*REASONS, FieldProblem(path, code, "No.")])
-        told = refused(session, an_organization(session).id, error, [])
+        told = refused(session, Reach(an_organization(session).id), error, [])
         assert isinstance(told, InvalidInput)
         assert told.problems == (FieldProblem(told_path, code, "No."),)
 

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from shared.core.errors import AppError
 from shared.core.ids import ChannelId, PostId
+from shared.core.reach import Reach
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
 from shared.posts.compose import compose
@@ -204,7 +205,7 @@ def asked(world: World, case: Case, *, due: str, staged: bool) -> Asked:
         part_id = connection.execute(
             text("select id from posts where position = :position"), {"position": case.part}
         ).scalar_one()
-    author = Author(root.organization_id, None, Role.OWNER)
+    author = Author(Reach(root.organization_id), None, Role.OWNER)
     return Asked(world, part_id, root.channel_id, author)
 
 

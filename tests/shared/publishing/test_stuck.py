@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.channels.models import Channel
+from shared.core.reach import Reach
 from shared.db.session import unit_of_work
 from shared.notifications.models import Notification
 from shared.organizations.models import Role
@@ -54,7 +55,7 @@ def _titles(world: World) -> list[str]:
 
 
 def _author(post: Post) -> Author:
-    return Author(post.organization_id, None, Role.OWNER)
+    return Author(Reach(post.organization_id), None, Role.OWNER)
 
 
 class TestStuck:
