@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from shared.access import passwords
 from shared.access.actor import actor_of
+from shared.access.change_email import confirm_change, request_change, undo_change
 from shared.access.confirm import confirm_by_password, require_one_factor
 from shared.access.endings import Event, end_access
 from shared.access.register import activate, can_register, register
@@ -46,6 +47,10 @@ from shared.identity.schemas import (
     Activated,
     Activation,
     CanRegister,
+    EmailChange,
+    EmailChanged,
+    EmailChangeRequested,
+    EmailRestored,
     ForgotAnswer,
     IdentityConfirmation,
     IdentityConfirmed,
@@ -120,11 +125,13 @@ from shared.web.html import (
     unsubscribed_page,
 )
 from shared.web.login_html import (
+    confirm_email_page,
     confirm_page,
     finished_page,
     login_page,
     login_refused_page,
     register_page,
+    undo_email_page,
 )
 from shared.web.paths import own_path
 from shared.web.routing import Router, refusals
@@ -377,6 +384,41 @@ def reset_password(body: PasswordReset) -> PasswordWasReset:
     return PasswordWasReset()
 
 
+@auth.get("/confirm-email", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_confirm_email_page(code: Mailed) -> HTMLResponse:
+    """Show the page where the emailed link confirms a new address. Opening it changes nothing."""
+    return confirm_email_page(code)
+
+
+@auth.post("/confirm-email")
+def confirm_email(body: Activation, session: Writing) -> EmailChanged:
+    """Change an account's address with the emailed code.
+
+    The account's other sessions end. The old address is emailed a link that undoes the change for 72 hours.
+    """
+    confirm_change(session, body.code)
+    return EmailChanged()
+
+
+@auth.get("/undo-email", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_undo_email_page(code: Mailed) -> HTMLResponse:
+    """Show the page where the emailed link undoes a change of address. Opening it changes nothing."""
+    return undo_email_page(code)
+
+
+@auth.post("/undo-email")
+def undo_email(body: Activation, session: Writing) -> EmailRestored:
+    """Undo a change of address with the emailed code.
+
+    All sessions, API keys, consents and device logins of the person end, with the logins and second factors that were added since.
+    The password is removed; the old address is emailed a link to set another one.
+    """
+    ended = undo_change(session, body.code)
+    return EmailRestored(
+        sessions=ended.sessions, keys=len(ended.keys), consents=len(ended.consents)
+    )
+
+
 @user.get("/self")
 def get_self(member: Acting, profile: OwnProfile) -> OwnSelf:
     """Return the caller, their organization and their role."""
@@ -548,6 +590,16 @@ def confirm_identity(
     tokens = confirm_by_password(member, body.password, _browser(request))
     cookies.set_session(response, tokens)
     return IdentityConfirmed(confirmed=True)
+
+
+@user.post("/email")
+def change_email(body: EmailChange, member: Acting, session: Writing) -> EmailChangeRequested:
+    """Change the account's address. The new one is emailed a link, which proves it.
+
+    The answer does not say whether another account has the address: its owner is told by email.
+    """
+    changed = request_change(session, member.person_id, member.session_id, body.email)
+    return EmailChangeRequested(changed=changed)
 
 
 @user.get("/logins")

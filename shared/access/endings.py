@@ -25,14 +25,20 @@ class Event(StrEnum):
     CREDENTIAL_CHANGED = "credential_changed"
     RESET_BY_MAIL = "reset_by_mail"
     ADDRESS_PROVEN = "address_proven"
+    ADDRESS_UNDONE = "address_undone"
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What an event ends. `own_session`: also the session in which it happens. `programs`: keys, consents and device logins."""
+    """What an event ends.
+
+    `own_session`: also the session in which it happens. `programs`: keys, consents and device logins. `undoing`: also the links that
+    undo a change of address.
+    """
 
     own_session: bool
     programs: bool
+    undoing: bool = False
 
 
 ENDS = {
@@ -40,8 +46,9 @@ ENDS = {
     Event.CREDENTIAL_CHANGED: Ends(own_session=False, programs=False),
     Event.RESET_BY_MAIL: Ends(own_session=True, programs=True),
     Event.ADDRESS_PROVEN: Ends(own_session=True, programs=True),
+    Event.ADDRESS_UNDONE: Ends(own_session=True, programs=True, undoing=True),
 }
-"""What each event ends. Links that were mailed before end with every one, except the one that undoes a change of address."""
+"""What each event ends. Links that were mailed before end with every one, most leave those that undo a change of address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ def end_access(
     `own_session` is the session in which it happens. `with_programs`: the person asks to end programs too.
     """
     ends = ENDS[event]
-    void_challenges(session, user_id, keep=[ChallengeKind.UNDO_EMAIL])
+    void_challenges(session, user_id, keep=[] if ends.undoing else [ChallengeKind.UNDO_EMAIL])
     kept = None if ends.own_session else own_session
     sessions = REVOKE_SESSIONS_OF.run(session, user_id, kept)
     ended = Ended(sessions=sessions)

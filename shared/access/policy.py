@@ -231,6 +231,10 @@ AUTH = {
     "POST /auth/forgot": Rule(Who.PUBLIC, rate=MAIL),
     "GET /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
     "POST /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    "GET /auth/confirm-email": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/confirm-email": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    "GET /auth/undo-email": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/undo-email": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
 }
 _OWN = Rule(Who.VIEWER, person=True, personal=True, self_only=True)
 _OWN_FRESH = replace(_OWN, rate=CONFIRM, fresh=True)
@@ -253,6 +257,7 @@ USER = {
     "DELETE /user/sessions": _OWN,
     "DELETE /user/sessions/{session_id}": _OWN,
     "POST /user/confirm": replace(_OWN, rate=CONFIRM),
+    "POST /user/email": _OWN_FRESH,
     "GET /user/logins": _PERSONAL,
     "POST /user/logins": _OWN_FRESH,
     "DELETE /user/logins/{login_id}": _OWN_FRESH,

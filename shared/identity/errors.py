@@ -350,6 +350,25 @@ class ContractWalletRefused(InvalidInput):
         super().__init__(words, problems=[FieldProblem("code", "contract_wallet_refused", words)])
 
 
+class SameAddress(InvalidInput):
+    """The account has the address that it is to be changed to."""
+
+    def __init__(self) -> None:
+        words = "This is the address of your account already. Enter another one."
+        super().__init__(words, problems=[FieldProblem("email", "same_address", words)])
+
+
+class AddressInUse(Conflict):
+    """Another account has the address that was to be restored."""
+
+    code = "address_in_use"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another account has this address by now. Ask this server's operator for help."
+        )
+
+
 class LoginNotStarted(Forbidden):
     """This browser did not start the login, or it was finished already or took too long."""
 

@@ -59,6 +59,55 @@ def known_address(code: str) -> Letter:
     )
 
 
+def new_email(code: str) -> Letter:
+    """Ask for the proof of an account's new address."""
+    return Letter(
+        "Confirm your new address",
+        [
+            "Open this link within an hour to use this address for your Roost account.",
+            _NOT_YOU,
+        ],
+        Link("Confirm", f"{settings().public_url}/auth/confirm-email?code={code}"),
+    )
+
+
+def address_in_use() -> Letter:
+    """Tell the owner of an account that somebody wanted its address for another account."""
+    return Letter(
+        "Your address already has an account",
+        [
+            "Somebody wanted to use this address for another Roost account. It already has one, so nothing was changed.",
+            "If it was you, sign in with this address, or use another one.",
+        ],
+    )
+
+
+def email_changed(undo: str) -> Letter:
+    """Tell the old address that it was replaced, and let it undo that."""
+    return Letter(
+        "Your address was changed",
+        [
+            "Your Roost account has another address now.",
+            "If you did not do this, open this link within 72 hours. It restores this address and ends every session, API "
+            "key and consent of your account.",
+        ],
+        Link("Undo the change", f"{settings().public_url}/auth/undo-email?code={undo}"),
+    )
+
+
+def email_restored(code: str) -> Letter:
+    """Tell the old address that it was restored, and let its owner set a password."""
+    return Letter(
+        "Your address was restored",
+        [
+            "Your Roost account has this address again. Its password was removed, and every session, API key and consent "
+            "has ended.",
+            "Open this link within 20 minutes to set a new password. After that, request another one.",
+        ],
+        _reset_link(code),
+    )
+
+
 def login_changed(provider: str, *, added: bool) -> Letter:
     """Tell a user that a login was added to their account, or removed from it."""
     what = "can sign in with" if added else "can no longer sign in with"

@@ -125,6 +125,30 @@ class LoginList(WireModel):
     logins: list[LoginOut]
 
 
+class EmailChange(RequestModel):
+    email: NewEmail
+
+
+class EmailChangeRequested(WireModel):
+    """`changed` is true only where the server sends no email, so that nothing is left to confirm."""
+
+    success: bool = True
+    changed: bool = False
+
+
+class EmailChanged(WireModel):
+    changed: bool = True
+
+
+class EmailRestored(WireModel):
+    """What has ended with the change."""
+
+    restored: bool = True
+    sessions: int
+    keys: int
+    consents: int
+
+
 class LoginStart(RequestModel):
     provider: ExternalProvider
     public_key: str = Field(default="", max_length=200, description="The address of a wallet.")

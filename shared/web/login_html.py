@@ -59,6 +59,24 @@ _REGISTER = """
 <noscript><p>This page needs JavaScript.</p></noscript>
 <p id="said" role="status"></p>
 """
+_BUTTON = """
+<form id="form" data-code="{code}" data-path="{path}" data-done="{done}"><button>{label}</button></form>
+<noscript><p>This page needs JavaScript.</p></noscript>
+<p id="said" role="status"></p>
+"""
+_SEND_CODE = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch(form.dataset.path, {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify({code: form.dataset.code}),
+  });
+  said.textContent = answer.ok ? form.dataset.done : (await answer.json()).detail;
+  form.remove();
+});
+"""
 _EMAIL = (
     '<label>Email address<input name="email" type="email" autocomplete="email" required></label>\n'
 )
@@ -81,6 +99,33 @@ form.addEventListener("submit", async (event) => {
   said.textContent = body.activate ? "Open the link in the email that we have sent you." : "Your account is ready, and you are signed in.";
 });
 """
+
+
+def confirm_email_page(code: str) -> HTMLResponse:
+    """Make the page that confirms a new address with an emailed code."""
+    return _button_page(
+        "Confirm your new address",
+        code,
+        path="/auth/confirm-email",
+        label="Use this address",
+        done="Your account has this address now.",
+    )
+
+
+def undo_email_page(code: str) -> HTMLResponse:
+    """Make the page that undoes a change of address with an emailed code."""
+    return _button_page(
+        "Undo the change of your address?",
+        code,
+        path="/auth/undo-email",
+        label="Restore my address",
+        done="Your account has its old address again. Set a new password by the link that we have sent you.",
+    )
+
+
+def _button_page(title: str, code: str, *, path: str, label: str, done: str) -> HTMLResponse:
+    form = _BUTTON.format(code=escape(code), path=path, label=label, done=done)
+    return html_response(title, form, script=_SEND_CODE)
 
 
 def login_page(offered: Sequence[Offered], return_to: str) -> HTMLResponse:

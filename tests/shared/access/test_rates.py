@@ -30,6 +30,10 @@ LIMITED = {
         POST /auth/oauth/{provider}/exists
         GET /auth/forgot-return
         POST /auth/forgot-return
+        GET /auth/confirm-email
+        POST /auth/confirm-email
+        GET /auth/undo-email
+        POST /auth/undo-email
     """,
     Rate("mail", 20, HOUR, Per.ADDRESS): """
         POST /auth/resend-activation
@@ -37,6 +41,7 @@ LIMITED = {
     """,
     Rate("confirm", 30, TEN_MINUTES, Per.PRINCIPAL): """
         POST /user/confirm
+        POST /user/email
         POST /user/logins
         DELETE /user/logins/{login_id}
     """,

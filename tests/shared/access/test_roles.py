@@ -33,6 +33,10 @@ LEAST = {
         POST /auth/forgot
         GET /auth/forgot-return
         POST /auth/forgot-return
+        GET /auth/confirm-email
+        POST /auth/confirm-email
+        GET /auth/undo-email
+        POST /auth/undo-email
         POST /user/logout
         GET /user/unsubscribe
         POST /user/unsubscribe
@@ -63,6 +67,7 @@ LEAST = {
         DELETE /user/sessions
         DELETE /user/sessions/{session_id}
         POST /user/confirm
+        POST /user/email
         GET /user/logins
         POST /user/logins
         DELETE /user/logins/{login_id}
@@ -215,6 +220,7 @@ PERSONS_ALONE = """
     DELETE /user/sessions/{session_id}
     POST /user/confirm
     GET /user/logins
+    POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
     GET /user/impersonate
@@ -324,6 +330,8 @@ BY_COOKIE = """
     POST /auth/oauth/{provider}/exists
     POST /auth/renew
     POST /auth/forgot-return
+    POST /auth/confirm-email
+    POST /auth/undo-email
     POST /user/logout
     POST /app/integrations/social/{provider}
 """
@@ -341,6 +349,7 @@ PERSONAL = """
     DELETE /user/sessions/{session_id}
     POST /user/confirm
     GET /user/logins
+    POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
     POST /organizations
@@ -350,6 +359,7 @@ SELF_ONLY = """
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
+    POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
     POST /user/api-key
@@ -370,6 +380,7 @@ SELF_ONLY = """
 """
 """What nobody does in another's place."""
 FRESH = """
+    POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
     POST /user/api-key
