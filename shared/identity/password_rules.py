@@ -1,4 +1,4 @@
-"""Which passwords are accepted? Any characters, as long as nobody who knows the person, or a list, would guess them.
+"""The rules for new passwords: any characters, but nothing that a list or a person's own names would reveal.
 
 A password is compared and hashed in its normal form (NFKC), so it is the same from every keyboard. Lengths are in code points.
 
