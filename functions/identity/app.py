@@ -30,10 +30,13 @@ from shared.access.sign_in import (
     finish_login,
     provider_of,
 )
+from shared.audit.read import list_own_log
+from shared.audit.schemas import Log
 from shared.channels.limits import limit_to
 from shared.core.errors import AppError, FieldProblem, InvalidInput
 from shared.core.ids import ApiKeyId, LoginId, SessionId
 from shared.core.log import log
+from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.identity import queries as identity
 from shared.identity import session_queries, sessions
 from shared.identity.errors import FieldNeeded, LoginNotStarted, NoSuchSession, SessionOver
@@ -530,6 +533,17 @@ def logout(request: Request, response: Response, session: Autocommit) -> LoggedO
     # Not "cookies": that of a known device stays.
     response.headers["clear-site-data"] = '"cache", "storage"'
     return LoggedOut()
+
+
+@user.get("/audit", operation_id="listOwnAuditLog")
+def get_own_audit_log(
+    member: Acting,
+    session: Reading,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
+) -> Log:
+    """List what was done to the user's account, newest first: sign-ins, changes, and what others did to it."""
+    return list_own_log(session, member.person_id, cursor=cursor, limit=limit)
 
 
 @user.get("/sessions")

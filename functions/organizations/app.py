@@ -3,9 +3,9 @@
 An organization, its members and customers, and the notifications of a member.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 
 from shared.access import team
 from shared.access.actor import actor_of
@@ -16,6 +16,8 @@ from shared.access.team_schemas import (
     RemovedMember,
     Team,
 )
+from shared.audit.read import export_log, format_for, list_log
+from shared.audit.schemas import Log, LogQuery
 from shared.channels import customers
 from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
@@ -32,10 +34,21 @@ from shared.organizations.schemas import (
     ShortLinks,
 )
 from shared.organizations.settings import change_organization, create_organization
+from shared.posts.read import link_to_rest
 from shared.web import cookies
 from shared.web.app import as_handler, make_app
 from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router, refusals
+
+# An export is a file.
+EXPORTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "application/jsonl": {"schema": {"type": "string"}},
+        }
+    }
+}
 
 settings = Router(prefix="/settings", tags=["Organization"])
 organization = Router(prefix="/organizations", tags=["Organization"])
@@ -125,6 +138,28 @@ def leave_organization(member: Acting, session: Writing, response: Response) -> 
     left = team.leave_organization(session, member)
     cookies.forget_organization(response)
     return left
+
+
+@settings.get("/audit", operation_id="listAuditLog", response_model=Log, responses=EXPORTS)
+def get_audit_log(
+    wanted: Annotated[LogQuery, Query()], request: Request, member: Acting, session: Reading
+) -> Log | Response:
+    """List the audit log.
+
+    Who did what, by which credential and from where, newest first. `format`, or the header `Accept` with `text/csv` or
+    `application/jsonl`, returns a file of up to 5,000 entries; the header `Link` leads to the rest.
+    """
+    form = wanted.format or format_for(request.headers.get("accept", ""))
+    if form is None:
+        return list_log(
+            session, member.organization_id, wanted, cursor=wanted.cursor, limit=wanted.limit
+        )
+    exported = export_log(session, member.organization_id, wanted, form, cursor=wanted.cursor)
+    headers = {"content-disposition": f'attachment; filename="audit.{form}"'}
+    if exported.next_cursor:
+        query = request.query_params.multi_items()
+        headers["link"] = link_to_rest(query, exported.next_cursor, path="/settings/audit")
+    return Response(exported.content, headers=headers, media_type=form.media_type)
 
 
 @clients.get("")

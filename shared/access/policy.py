@@ -140,7 +140,7 @@ class Rule:
             the person need not belong to any.
         self_only: an administrator who acts as the member is refused.
         fresh: the person must have proven their identity in the last ten minutes, with a second factor if they have one.
-        whole: only callers who see the whole organization are accepted, because it changes what all customers share.
+        whole: only callers who see the whole organization are accepted, because it changes or lists what all customers share.
         unlimited: why the route needs no rate limit. Every other row has one.
     """
 
@@ -254,6 +254,7 @@ USER = {
     "POST /user/unsubscribe": Rule(Who.PUBLIC, rate=UNSUBSCRIBE),
     "POST /user/logout": Rule(Who.PUBLIC, by_cookie=True),
     "GET /user/sessions": _PERSONAL,
+    "GET /user/audit": _PERSONAL,
     "DELETE /user/sessions": _OWN,
     "DELETE /user/sessions/{session_id}": _OWN,
     "POST /user/confirm": replace(_OWN, rate=CONFIRM),
@@ -282,6 +283,7 @@ ORGANIZATIONS = {
         Who.VIEWER, rate=NEW_ORGANIZATIONS, person=True, personal=True, self_only=True
     ),
     "POST /organizations/leave": Rule(Who.VIEWER, person=True, self_only=True, fresh=True),
+    "GET /settings/audit": Rule(Who.ADMIN, whole=True),
     "GET /customers": Rule(Who.VIEWER, consent=True),
     "POST /customers": Rule(Who.EDITOR, whole=True),
     "PUT /customers/{customer_id}": Rule(Who.EDITOR, whole=True),

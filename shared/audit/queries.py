@@ -1,7 +1,17 @@
 """The statements of the audit log. Each entry belongs to an organization or, without one, to a person's account."""
 
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
+from shared.core.ids import (
+    ApiKeyId,
+    AuditEventId,
+    GrantId,
+    OrganizationId,
+    SessionId,
+    UserId,
+)
 from shared.db.statement import Json, NoParams, Sql, Statement, sql
 
 _ANY = sql("true")
@@ -73,3 +83,96 @@ COUNT_STRAY = Statement(
     row=StrayRow,
 )
 """Count the entries whose month has no partition; at most 1,000, because the sweep must stay short."""
+
+
+class EntryRow(NamedTuple):
+    id: AuditEventId
+    at: datetime
+    action: str
+    subject_kind: str
+    subject_id: UUID | None
+    user_id: UserId | None
+    impersonated_by: UserId | None
+    session_id: SessionId | None
+    api_key_id: ApiKeyId | None
+    grant_id: GrantId | None
+    link_id: UUID | None
+    address: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    request_id: str | None
+
+
+_ENTRY = sql("""
+    e.id, e.at, e.action, e.subject_kind, e.subject_id, e.user_id, e.impersonated_by, e.session_id, e.api_key_id,
+    e.grant_id, e.link_id, a.address, e.before, e.after, e.request_id
+""")
+_FROM_HERE = sql("""
+    (cast(:before_at as timestamptz) is null
+        or (e.at, e.id) < (cast(:before_at as timestamptz), cast(:before_id as uuid)))
+""")
+
+
+class OfOrganization(NamedTuple):
+    """None for a filter or `before_at` excludes nothing."""
+
+    organization_id: OrganizationId
+    who: UserId | None
+    action: str | None
+    subject: UUID | None
+    since: datetime | None
+    until: datetime | None
+    before_at: datetime | None
+    before_id: AuditEventId | None
+    limit: int
+
+
+LIST_OF_ORGANIZATION = Statement(
+    "list_audit_of_organization",
+    sql(
+        """
+        select {entry} from audit_events e left join audit_addresses a on a.event_id = e.id
+        where e.organization_id = :organization_id
+            and (cast(:who as uuid) is null or cast(:who as uuid) in (e.user_id, e.impersonated_by))
+            and (cast(:action as text) is null or e.action = cast(:action as text))
+            and (cast(:subject as uuid) is null or e.subject_id = cast(:subject as uuid))
+            and (cast(:since as timestamptz) is null or e.at >= cast(:since as timestamptz))
+            and (cast(:until as timestamptz) is null or e.at < cast(:until as timestamptz))
+            and {from_here}
+        order by e.at desc, e.id desc
+        limit :limit
+        """,
+        entry=_ENTRY,
+        from_here=_FROM_HERE,
+    ),
+    params=OfOrganization,
+    row=EntryRow,
+    custom_plan=True,
+)
+"""List an organization's entries, newest first. Planned for its values, so that filters choose the index and the months."""
+
+
+class OfAccount(NamedTuple):
+    user_id: UserId
+    before_at: datetime | None
+    before_id: AuditEventId | None
+    limit: int
+
+
+LIST_OF_ACCOUNT = Statement(
+    "list_audit_of_account",
+    sql(
+        """
+        select {entry} from audit_events e left join audit_addresses a on a.event_id = e.id
+        where e.organization_id is null and (e.user_id = :user_id or e.subject_id = :user_id) and {from_here}
+        order by e.at desc, e.id desc
+        limit :limit
+        """,
+        entry=_ENTRY,
+        from_here=_FROM_HERE,
+    ),
+    params=OfAccount,
+    row=EntryRow,
+    custom_plan=True,
+)
+"""List the entries about a person's account, by them or by others, newest first."""

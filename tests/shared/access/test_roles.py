@@ -64,6 +64,7 @@ LEAST = {
         GET /user/organizations
         POST /user/change-org
         GET /user/sessions
+        GET /user/audit
         DELETE /user/sessions
         DELETE /user/sessions/{session_id}
         POST /user/confirm
@@ -187,6 +188,7 @@ LEAST = {
         DELETE /settings/team/{user_id}
         GET /settings/shortlink
         POST /settings/shortlink
+        GET /settings/audit
         POST /webhooks
         PUT /webhooks
         POST /webhooks/send
@@ -216,6 +218,7 @@ PERSONS_ALONE = """
     GET /user/organizations
     POST /user/change-org
     GET /user/sessions
+    GET /user/audit
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
@@ -288,6 +291,7 @@ BY_KEY_ALONE = """
     GET /settings/team
     GET /settings/shortlink
     POST /settings/shortlink
+    GET /settings/audit
     POST /customers
     PUT /customers/{customer_id}
     DELETE /customers/{customer_id}
@@ -345,6 +349,7 @@ PERSONAL = """
     GET /user/organizations
     POST /user/change-org
     GET /user/sessions
+    GET /user/audit
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
@@ -393,6 +398,7 @@ FRESH = """
 """
 """What wants a recent proof of identity."""
 WHOLE = """
+    GET /settings/audit
     POST /customers
     PUT /customers/{customer_id}
     DELETE /customers/{customer_id}
