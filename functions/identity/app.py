@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from shared.access import passwords
 from shared.access.actor import actor_of
 from shared.access.change_email import confirm_change, request_change, undo_change
+from shared.access.change_password import change_password
 from shared.access.confirm import confirm_by_password, require_one_factor
 from shared.access.endings import Event, end_access
 from shared.access.register import activate, can_register, register
@@ -54,6 +55,7 @@ from shared.identity.schemas import (
     EmailChanged,
     EmailChangeRequested,
     EmailRestored,
+    EndedProgram,
     ForgotAnswer,
     IdentityConfirmation,
     IdentityConfirmed,
@@ -71,6 +73,8 @@ from shared.identity.schemas import (
     MailRequest,
     MailRequested,
     OfferedLogin,
+    PasswordChange,
+    PasswordChanged,
     PasswordReset,
     PasswordWasReset,
     PersonalIn,
@@ -604,6 +608,25 @@ def confirm_identity(
     tokens = confirm_by_password(member, body.password, _browser(request))
     cookies.set_session(response, tokens)
     return IdentityConfirmed(confirmed=True)
+
+
+@user.post("/password")
+def change_own_password(body: PasswordChange, member: Acting) -> PasswordChanged:
+    """Change the password, or set the first one. The user's other sessions end, and the user is emailed.
+
+    With `endPrograms`, the API keys that the user made, the consents and the device logins end too.
+    """
+    ended = change_password(member, body.current, body.password, with_programs=body.end_programs)
+    return PasswordChanged(
+        sessions=ended.sessions,
+        keys=[
+            EndedProgram(id=one.id, name=one.name, org_id=one.organization_id) for one in ended.keys
+        ],
+        consents=[
+            EndedProgram(id=one.id, name=one.name, org_id=one.organization_id)
+            for one in ended.consents
+        ],
+    )
 
 
 @user.post("/email")

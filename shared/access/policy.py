@@ -258,6 +258,7 @@ USER = {
     "DELETE /user/sessions": _OWN,
     "DELETE /user/sessions/{session_id}": _OWN,
     "POST /user/confirm": replace(_OWN, rate=CONFIRM),
+    "POST /user/password": _OWN_FRESH,
     "POST /user/email": _OWN_FRESH,
     "GET /user/logins": _PERSONAL,
     "POST /user/logins": _OWN_FRESH,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, EmailStr, Field
 
-from shared.core.ids import LoginId, SessionId, UserId
+from shared.core.ids import ApiKeyId, GrantId, LoginId, OrganizationId, SessionId, UserId
 from shared.core.wire import (
     RequestModel,
     TimezoneName,
@@ -123,6 +123,29 @@ class LoginOut(WireModel):
 class LoginList(WireModel):
     password: bool = Field(description="Whether the account has a password.")
     logins: list[LoginOut]
+
+
+class PasswordChange(RequestModel):
+    """`current` is not needed for an account without a password. `endPrograms` also ends API keys, consents and device logins."""
+
+    current: AnyPassword = ""
+    password: NewPassword
+    end_programs: bool = False
+
+
+class EndedProgram(WireModel):
+    id: ApiKeyId | GrantId
+    name: str
+    org_id: OrganizationId
+
+
+class PasswordChanged(WireModel):
+    """What has ended: how many other sessions, and which API keys and consents."""
+
+    changed: bool = True
+    sessions: int
+    keys: list[EndedProgram]
+    consents: list[EndedProgram]
 
 
 class EmailChange(RequestModel):

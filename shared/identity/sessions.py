@@ -144,8 +144,10 @@ def open_session(
     )
 
 
-def check_password(session: Session, user_id: UserId, password: str) -> str | None:
-    """Check the password of a signed-in person and return its hash; None if the account has none.
+def check_password(
+    session: Session, user_id: UserId, password: str, *, path: str = "password"
+) -> str | None:
+    """Check the password of a signed-in person and return its hash; None if the account has none. `path` is the request's field.
 
     Raises:
         WrongPassword: it is wrong, or there were too many wrong ones.
@@ -157,7 +159,7 @@ def check_password(session: Session, user_id: UserId, password: str) -> str | No
     if not right:
         _count_wrong_password(session, user_id)
     if found.is_locked or not right:
-        raise WrongPassword
+        raise WrongPassword(path)
     return found.password_hash
 
 

@@ -205,8 +205,8 @@ class TestUndo:
         self, session: DbSession, browser: Gateway
     ) -> None:
         undo = change(browser)
-        body = {"email": OLD, "password": "the stranger's", "company": "Stranger"}
-        Gateway(app).post("/auth/register", body)
+        body = {"email": OLD, "password": "granite teapot lantern", "company": "Stranger"}
+        assert Gateway(app).post("/auth/register", body).json == {"activate": True}
         assert Gateway(app).post("/auth/undo-email", {"code": undo}).status == 200
         assert emails(session) == [OLD]
 

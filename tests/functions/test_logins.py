@@ -223,7 +223,7 @@ class TestKnownAddress:
     def test_account_never_activated_goes_to_who_proves_its_address(
         self, session: DbSession, browser: Gateway, peer: OpenIdProvider
     ) -> None:
-        stranger = {"email": EMAIL, "password": "the stranger's", "company": "Stranger"}
+        stranger = {"email": EMAIL, "password": "granite teapot lantern", "company": "Stranger"}
         Gateway(app).post("/auth/register", stranger)
         code = re.search(r"code=([\w-]+)", sent_mails()[-1].body)
         assert sign_in(browser, peer).json == {"login": True}

@@ -41,6 +41,7 @@ LIMITED = {
     """,
     Rate("confirm", 30, TEN_MINUTES, Per.PRINCIPAL): """
         POST /user/confirm
+        POST /user/password
         POST /user/email
         POST /user/logins
         DELETE /user/logins/{login_id}

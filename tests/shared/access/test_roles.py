@@ -68,6 +68,7 @@ LEAST = {
         DELETE /user/sessions
         DELETE /user/sessions/{session_id}
         POST /user/confirm
+        POST /user/password
         POST /user/email
         GET /user/logins
         POST /user/logins
@@ -223,6 +224,7 @@ PERSONS_ALONE = """
     DELETE /user/sessions/{session_id}
     POST /user/confirm
     GET /user/logins
+    POST /user/password
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
@@ -354,6 +356,7 @@ PERSONAL = """
     DELETE /user/sessions/{session_id}
     POST /user/confirm
     GET /user/logins
+    POST /user/password
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
@@ -364,6 +367,7 @@ SELF_ONLY = """
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
+    POST /user/password
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
@@ -385,6 +389,7 @@ SELF_ONLY = """
 """
 """What nobody does in another's place."""
 FRESH = """
+    POST /user/password
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
