@@ -326,12 +326,12 @@ def finish_oauth_login(
     return _finished(outcome)
 
 
-@auth.post("/login", response_model_exclude_none=True, responses=refusals(401, 403))
+@auth.post("/login", response_model_exclude_none=True, responses=refusals(401, 403, 429))
 def login(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
     """Sign in with an address and a password.
 
-    After ten wrong passwords in a row the account is locked for 15 minutes, with the same answer as for a wrong
-    password.
+    After some wrong passwords for an address, whether it has an account or not, the answer is 429 until a pause is over. A
+    browser that has signed in before has a count of its own.
     """
     user_id, tokens = sessions.log_in(
         session, email=body.email, password=body.password, browser=_browser(request)
@@ -373,7 +373,7 @@ def get_forgot_return_page(token: Mailed) -> HTMLResponse:
 
 
 @auth.post("/forgot-return")
-def reset_password(body: PasswordReset) -> PasswordWasReset:
+def reset_password(body: PasswordReset, request: Request) -> PasswordWasReset:
     """Set a new password with the emailed code.
 
     Every session of the user ends, and so do the API keys that the user made, the consents and the device logins.
@@ -387,7 +387,7 @@ def reset_password(body: PasswordReset) -> PasswordWasReset:
         raise InvalidInput(
             "The passwords do not match. Enter the same password twice.", problems=[problem]
         )
-    passwords.reset_password(body.token, body.password)
+    passwords.reset_password(body.token, body.password, ip=client_address(request))
     return PasswordWasReset()
 
 

@@ -20,6 +20,7 @@ def confirm_by_password(member: ActingMember, password: str, browser: Browser) -
 
     Raises:
         WrongPassword: it is wrong.
+        GuessesPaused: there were too many wrong ones in this session.
         FreshLoginNeeded: the person has a second factor, or no password; it lists the methods.
     """
     if member.session_id is None:
@@ -27,7 +28,7 @@ def confirm_by_password(member: ActingMember, password: str, browser: Browser) -
     require_one_factor(member)
     # Not a transaction, because wrong passwords are counted.
     with read_only() as session:
-        password_hash = check_password(session, member.person_id, password)
+        password_hash = check_password(session, member.person_id, member.session_id, password)
         if password_hash is None:
             raise FreshLoginNeeded(methods_of(session, member.person_id, ()))
         evidence = Evidence({Method.PASSWORD}, password_hash)

@@ -13,6 +13,7 @@ from shared.identity import letters
 from shared.identity import queries as identity
 from shared.identity.challenges import find_challenge, use_challenge
 from shared.identity.errors import CodeRefused
+from shared.identity.guesses import forget_guesses
 from shared.identity.mails import queue_letter
 from shared.identity.models import ChallengeKind
 from shared.identity.new_password import check_new_password
@@ -43,10 +44,10 @@ def set_password(
         queue_letter(session, changed.email, letters.password_changed())
 
 
-def reset_password(code: str, password: str) -> Ended:
+def reset_password(code: str, password: str, *, ip: str | None = None) -> Ended:
     """Set a new password with an emailed code. Sessions, API keys, consents and device logins of the person end.
 
-    It does not sign anybody in, so a second factor is still asked for.
+    It does not sign anybody in, so a second factor is still asked for. Pauses after wrong passwords end, for the network of `ip` too.
 
     Raises:
         CodeRefused: the code is unknown, used or expired.
@@ -61,14 +62,15 @@ def reset_password(code: str, password: str) -> Ended:
         raise CodeRefused("token")
     check_new_password(password, person)
     password_hash = hash_password(password)
-    return run(lambda session: _reset(session, code, password_hash))
+    return run(lambda session: _reset(session, code, password_hash, person.email, ip))
 
 
-def _reset(session: Session, code: str, password_hash: str) -> Ended:
+def _reset(session: Session, code: str, password_hash: str, email: str, ip: str | None) -> Ended:
     used = use_challenge(session, ChallengeKind.RESET_PASSWORD, code)
     if used is None or used.user_id is None:
         raise CodeRefused("token")
     set_password(session, used.user_id, password_hash, proves_address=True)
+    forget_guesses(session, email, ip=ip)
     return end_access(session, Event.RESET_BY_MAIL, used.user_id)
 
 

@@ -88,7 +88,7 @@ READS_BY_ADDRESS = Rate(
     "reads_by_address", 1_200, timedelta(minutes=1), Per.ADDRESS, in_memory=True
 )
 WRITES_BY_ADDRESS = Rate("writes_by_address", 300, timedelta(minutes=1), Per.ADDRESS)
-# A whole office may sign in from one address in the morning; wrong passwords lock their account, not the address.
+# A whole office may sign in from one address in the morning; guesses of a password are slowed per account.
 SIGN_IN = Rate("sign_in", 300, timedelta(minutes=10), Per.ADDRESS)
 CONFIRM = Rate("confirm", 30, timedelta(minutes=10), Per.PRINCIPAL)
 RENEW = Rate("renew", 30, timedelta(minutes=1), Per.SESSION)

@@ -9,6 +9,7 @@ from shared.core.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -32,8 +33,7 @@ class LoginRefused(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__(
-            "The email address or password is wrong. Try again. After ten wrong passwords, wait "
-            "15 minutes."
+            "The email address or password is wrong. Try again, or set a new password by email."
         )
 
 
@@ -41,8 +41,21 @@ class WrongPassword(InvalidInput):
     """A signed-in person entered a wrong password, or entered it wrong too often."""
 
     def __init__(self, path: str = "password") -> None:
-        words = "The password is wrong. Try again. After ten wrong passwords, wait 15 minutes."
+        words = "The password is wrong. Try again."
         super().__init__(words, problems=[FieldProblem(path, "wrong_password", words)])
+
+
+class GuessesPaused(TooManyRequests):
+    """Too many wrong passwords were tried. The same for every address, whether it has an account or not."""
+
+    code = "guesses_paused"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            f"Too many wrong passwords. Try again in {seconds} seconds, or set a new password by "
+            "email.",
+            retry_after_seconds=seconds,
+        )
 
 
 class NotActivated(Forbidden):

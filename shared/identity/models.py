@@ -278,6 +278,25 @@ class Device(Base):
     remembered_until: Mapped[datetime | None]
 
 
+class PasswordGuesses(Base):
+    """How often a password was guessed in a row under a key, and until when it must not be tried again.
+
+    A key is a keyed hash of an address, alone or with a network, or names a device or a session. Unlogged: a crash of the
+    database empties it, which is acceptable.
+    """
+
+    __tablename__ = "password_guesses"
+    __table_args__ = (
+        Index("ix_password_guesses_last_at", "last_at"),
+        {"prefixes": ["UNLOGGED"]},
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    last_at: Mapped[datetime]
+    paused_until: Mapped[datetime | None]
+
+
 class MailedCode(Base):
     """An emailed code of the previous version, which may still write here during a deployment; nothing reads it.
 

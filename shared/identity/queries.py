@@ -3,7 +3,6 @@
 Users belong to no organization; each statement is limited by the user's id or address.
 """
 
-from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session as DbSession
@@ -35,20 +34,18 @@ class Account(NamedTuple):
     user_id: UserId
     password_hash: str | None
     is_active: bool
-    is_locked: bool
 
 
 FIND_ACCOUNT = Statement(
     "find_account",
     sql("""
-        select id as user_id, password_hash, activated_at is not null as is_active,
-            coalesce(locked_until > now(), false) as is_locked
+        select id as user_id, password_hash, activated_at is not null as is_active
         from users where email = :email and deleted_at is null
     """),
     params=OfAddress,
     row=Account,
 )
-"""Find the account with a lower-case address, which is what deciding about a login needs."""
+"""Find the account with a lower-case address."""
 
 
 def find_account(session: DbSession, email: str) -> Account | None:
@@ -59,19 +56,18 @@ def find_account(session: DbSession, email: str) -> Account | None:
 class PasswordRow(NamedTuple):
     email: str
     password_hash: str | None
-    is_locked: bool
 
 
 FIND_PASSWORD = Statement(
     "find_password",
     sql("""
-        select email, password_hash, coalesce(locked_until > now(), false) as is_locked from users
+        select email, password_hash from users
         where id = :user_id and deleted_at is null
     """),
     params=OfUser,
     row=PasswordRow,
 )
-"""Find what checking the password of a signed-in user needs."""
+"""Find the address and the password's hash of a user."""
 
 
 class NewUser(NamedTuple):
@@ -140,33 +136,6 @@ ANY_USER = Statement(
 def any_user(session: DbSession) -> bool:
     """Return whether anybody has registered."""
     return ANY_USER.one(session).is_any
-
-
-class Failure(NamedTuple):
-    user_id: UserId
-    allowed: int
-    locked_seconds: float
-
-
-COUNT_FAILURE = Statement(
-    "count_failure",
-    sql("""
-        update users set failed_logins = mod(failed_logins + 1, cast(:allowed as integer)), updated_at = now(),
-            locked_until = case when failed_logins + 1 >= cast(:allowed as integer)
-                then now() + make_interval(secs => :locked_seconds) else locked_until end
-        where id = :user_id
-    """),
-    params=Failure,
-    row=NoRow,
-)
-"""Count a wrong password; the last of `allowed` in a row locks the account and begins a new count."""
-
-
-def count_failure(
-    session: DbSession, user_id: UserId, *, allowed: int, locked_for: timedelta
-) -> None:
-    """Count a wrong password; the last of `allowed` in a row locks the account and begins a new count."""
-    COUNT_FAILURE.run(session, user_id, allowed, locked_seconds=locked_for.total_seconds())
 
 
 class Activation(NamedTuple):
@@ -256,7 +225,7 @@ SET_PASSWORD = Statement(
             select id, activated_at is not null as was_active from users
             where id = :user_id and deleted_at is null for update
         )
-        update users u set password_hash = :password_hash, failed_logins = 0, locked_until = null, updated_at = now(),
+        update users u set password_hash = :password_hash, updated_at = now(),
             activated_at = case when :proves_address then coalesce(u.activated_at, now()) else u.activated_at end
         from before where u.id = before.id
         returning u.email, before.was_active
@@ -265,24 +234,6 @@ SET_PASSWORD = Statement(
     row=ChangedPassword,
 )
 """Set a user's password; no row if the user is gone."""
-
-
-class ReplacedHash(NamedTuple):
-    user_id: UserId
-    old_hash: str
-    new_hash: str
-
-
-REPLACE_HASH = Statement(
-    "replace_hash",
-    sql("""
-        update users set password_hash = :new_hash, updated_at = now()
-        where id = :user_id and password_hash = :old_hash and deleted_at is null
-    """),
-    params=ReplacedHash,
-    row=NoRow,
-)
-"""Hash the same password with the newest pepper, unless it was changed meanwhile."""
 
 
 class Personal(NamedTuple):

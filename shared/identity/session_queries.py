@@ -52,10 +52,7 @@ OPEN_SESSION = Statement(
     "open_session",
     sql(
         """
-        with {person}, forgotten as (
-            update users set failed_logins = 0, locked_until = null, updated_at = now() from person
-            where users.id = person.id and users.failed_logins > 0
-        ), known as (
+        with {person}, known as (
             update devices set last_used_at = now(), user_agent = cast(:user_agent as text) from person
             where devices.user_id = person.id and encode(devices.token_hash, 'hex') = any(cast(:devices as text[]))
             returning devices.id
@@ -87,7 +84,7 @@ OPEN_SESSION = Statement(
     params=NewSession,
     row=OpenedSession,
 )
-"""Add a session, end the longest unused beyond `most`, reset the count of wrong passwords, and recognize or add the device.
+"""Add a session, end the longest unused beyond `most`, and recognize or add the device.
 
 No row if the user is gone or has another password by now. One statement, because every login waits for it.
 """

@@ -17,6 +17,8 @@ from shared.core.ids import DeviceId, SessionId, UserId, new_id
 from shared.core.log import log
 from shared.identity import devices, letters, queries, session_queries
 from shared.identity.errors import LoginRefused, NotActivated, SessionOver, WrongPassword
+from shared.identity.guess_queries import CountedConfirmation, CountedGuess
+from shared.identity.guesses import count_confirmation, count_guess, forgive_guess
 from shared.identity.mails import queue_letter
 from shared.identity.models import Method
 from shared.identity.passwords import hash_password, is_outdated, is_password
@@ -28,8 +30,6 @@ from shared.identity.tokens import (
 )
 from shared.identity.user_agents import device_name
 
-WRONG_PASSWORDS_ALLOWED = 10
-LOCKED_FOR = timedelta(minutes=15)
 WHOLE_LIFE = timedelta(days=90)
 """How long a session lasts however often it is renewed."""
 MOST_SESSIONS = 100
@@ -85,20 +85,18 @@ def log_in(
 
     Raises:
         LoginRefused: the address or password is wrong.
+        GuessesPaused: there were too many wrong passwords, so it was not checked.
         NotActivated: they are right, but the address was never verified.
     """
-    account = queries.find_account(session, email)
-    right = is_password(password, account.password_hash if account else None)
-    if account is None or account.is_locked:
+    guess = count_guess(session, email, ip=browser.ip, tokens=browser.devices)
+    if not is_password(password, guess.password_hash) or guess.user_id is None:
+        log.info("login.refused", extra={"user_id": str(guess.user_id)})
         raise LoginRefused
-    if not right:
-        _count_wrong_password(session, account.user_id)
-        raise LoginRefused
-    stored = _with_newest_pepper(session, account, password)
-    if not account.is_active:
+    stored = _forgive(session, guess, guess.user_id, password)
+    if not guess.is_active:
         raise NotActivated
     evidence = Evidence({Method.PASSWORD}, stored)
-    return account.user_id, open_session(session, account.user_id, evidence, browser)
+    return guess.user_id, open_session(session, guess.user_id, evidence, browser)
 
 
 def open_session(
@@ -145,22 +143,21 @@ def open_session(
 
 
 def check_password(
-    session: Session, user_id: UserId, password: str, *, path: str = "password"
+    session: Session, user_id: UserId, session_id: SessionId, password: str, *, path: str = "password"
 ) -> str | None:
     """Check the password of a signed-in person and return its hash; None if the account has none. `path` is the request's field.
 
     Raises:
-        WrongPassword: it is wrong, or there were too many wrong ones.
+        WrongPassword: it is wrong.
+        GuessesPaused: there were too many wrong ones in this session, so it was not checked.
     """
-    found = queries.FIND_PASSWORD.one(session, user_id)
-    if found.password_hash is None:
+    guess = count_confirmation(session, user_id, session_id)
+    if guess.password_hash is None:
         return None
-    right = is_password(password, found.password_hash)
-    if not right:
-        _count_wrong_password(session, user_id)
-    if found.is_locked or not right:
+    if not is_password(password, guess.password_hash):
+        log.info("login.refused", extra={"user_id": str(user_id)})
         raise WrongPassword(path)
-    return found.password_hash
+    return _forgive(session, guess, user_id, password)
 
 
 def confirm_session(
@@ -236,19 +233,22 @@ def renew(session: Session, token: str, browser: Browser) -> SessionTokens:
     raise SessionOver
 
 
-def _with_newest_pepper(session: Session, account: queries.Account, password: str) -> str | None:
-    """Hash the right password again if its hash has not the newest pepper, and return the hash that is stored now.
+def _forgive(
+    session: Session, guess: CountedGuess | CountedConfirmation, user_id: UserId, password: str
+) -> str | None:
+    """Take back a guess that was right, hash the password again if there is a newer pepper, and return the stored hash.
 
     Raises:
         LoginRefused: the password was changed meanwhile.
     """
-    old_hash = account.password_hash
-    if old_hash is None or not is_outdated(old_hash):
-        return old_hash
-    new_hash = hash_password(password)
-    if queries.REPLACE_HASH.run(session, account.user_id, old_hash, new_hash):
+    is_old = guess.password_hash is not None and is_outdated(guess.password_hash)
+    new_hash = hash_password(password) if is_old else None
+    replaced = forgive_guess(session, guess, user_id, new_hash=new_hash)
+    if new_hash is None:
+        return guess.password_hash
+    if replaced:
         return new_hash
-    stored = queries.FIND_PASSWORD.one(session, account.user_id).password_hash
+    stored = queries.FIND_PASSWORD.one(session, user_id).password_hash
     if not is_password(password, stored):
         raise LoginRefused
     return stored  # another sign-in replaced it
@@ -258,11 +258,6 @@ def _tell_new_device(session: Session, email: str, browser: Browser) -> None:
     place = " ".join(filter(None, [browser.ip or "unknown", browser.country]))
     letter = letters.new_device(device_name(browser.user_agent), place, clock.now())
     queue_letter(session, email, letter)
-
-
-def _count_wrong_password(session: Session, user_id: UserId) -> None:
-    queries.count_failure(session, user_id, allowed=WRONG_PASSWORDS_ALLOWED, locked_for=LOCKED_FOR)
-    log.info("login.refused", extra={"user_id": str(user_id)})
 
 
 def _life() -> timedelta:

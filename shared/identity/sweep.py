@@ -3,6 +3,7 @@
 from shared.db.statement import sql
 from shared.db.sweep import Deletion
 from shared.identity.devices import DEVICE_LIFE
+from shared.identity.guess_queries import FORGOTTEN_AFTER
 
 _OLD_MAILED_CODES = Deletion(
     "old_mailed_codes",
@@ -26,6 +27,14 @@ _OLD_DEVICES = Deletion(
         "last_used_at <= now() - make_interval(days => {life_days})", life_days=DEVICE_LIFE.days
     ),
 )
+_OLD_GUESSES = Deletion(
+    "old_guesses",
+    table=sql("password_guesses"),
+    lapsed=sql(
+        "last_at <= now() - make_interval(secs => {seconds})",
+        seconds=round(FORGOTTEN_AFTER.total_seconds()),
+    ),
+)
 
 
 def delete_old_mailed_codes() -> int:
@@ -46,3 +55,8 @@ def delete_old_sessions() -> int:
 def delete_old_devices() -> int:
     """Delete devices whose cookie has expired."""
     return _OLD_DEVICES.in_pages()
+
+
+def delete_old_guesses() -> int:
+    """Delete counts of guesses of passwords that begin anew at the next guess."""
+    return _OLD_GUESSES.in_pages()

@@ -24,6 +24,7 @@ from shared.core.log import log
 from shared.identity.sweep import (
     delete_old_challenges,
     delete_old_devices,
+    delete_old_guesses,
     delete_old_mailed_codes,
     delete_old_sessions,
 )
@@ -63,6 +64,7 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_old_challenges,
     delete_old_sessions,
     delete_old_devices,
+    delete_old_guesses,
     delete_old_addresses,
     count_stray_entries,
     delete_old_stagings,

@@ -88,7 +88,7 @@ class TestConfirm:
     ) -> None:
         answer = browser.post("/user/confirm", {"password": "wrong"})
         assert (answer.status, answer.json["errors"][0]["code"]) == (422, "wrong_password")
-        assert session.scalar(text("select failed_logins from users")) == 1
+        assert session.scalar(text("select count from password_guesses")) == 1
         assert browser.post(KEYS, {}).json["code"] == "fresh_login_needed"
 
     def test_password_does_not_replace_a_second_factor(

@@ -12,11 +12,13 @@ from shared.identity.models import (
     Device,
     MailedCode,
     MailedCodePurpose,
+    PasswordGuesses,
     Session,
 )
 from shared.identity.sweep import (
     delete_old_challenges,
     delete_old_devices,
+    delete_old_guesses,
     delete_old_mailed_codes,
     delete_old_sessions,
 )
@@ -78,3 +80,13 @@ def test_devices_go_with_their_cookie(
     session.flush()
     assert delete_old_devices() == 1 - stays
     assert session.scalar(select(func.count()).select_from(Device)) == stays
+
+
+@pytest.mark.parametrize(("guessed", "stays"), [(timedelta(hours=23), 1), (timedelta(hours=25), 0)])
+def test_guesses_go_when_the_next_one_begins_anew(
+    session: DbSession, guessed: timedelta, stays: int
+) -> None:
+    session.add(PasswordGuesses(key="a", count=3, last_at=datetime.now(UTC) - guessed))
+    session.flush()
+    assert delete_old_guesses() == 1 - stays
+    assert session.scalar(select(func.count()).select_from(PasswordGuesses)) == stays
