@@ -27,7 +27,7 @@ def change_password(
     session_id = member.session_id
     # Not a transaction, because wrong passwords are counted.
     with read_only() as session:
-        check_password(session, member.person_id, current, path="current")
+        check_password(session, member.person_id, session_id, current, path="current")
     check_password_of(member.person_id, password)
     password_hash = hash_password(password)
 

@@ -143,7 +143,12 @@ def open_session(
 
 
 def check_password(
-    session: Session, user_id: UserId, session_id: SessionId, password: str, *, path: str = "password"
+    session: Session,
+    user_id: UserId,
+    session_id: SessionId,
+    password: str,
+    *,
+    path: str = "password",
 ) -> str | None:
     """Check the password of a signed-in person and return its hash; None if the account has none. `path` is the request's field.
 
