@@ -36,6 +36,7 @@ _AREAS = {
     "functions/identity": "Accounts",
     "shared/identity": "Accounts",
     "shared/organizations": "The organization",
+    "shared/billing": "Plans",
     "shared/notifications": "Notifications",
     "shared/apps": "Third-party apps",
     "functions/apps": "Third-party apps",

@@ -17,4 +17,11 @@ def author_of(member: ActingMember, program: str | None = None) -> Author:
 
 def author_by(member: ActingMember, door: CreationMethod) -> Author:
     """Return the caller as an author who uses the interface `door`, however they authenticated."""
-    return Author(member.reach, member.user_id, member.role, door, actor_of(member))
+    return Author(
+        member.reach,
+        member.user_id,
+        member.role,
+        door,
+        actor_of(member),
+        member.allowances,
+    )

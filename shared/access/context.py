@@ -5,7 +5,7 @@ stay open while idle.
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -47,6 +47,11 @@ from shared.access.errors import (
 from shared.access.policy import Quota, Rate, Rule, Who, reaches
 from shared.apps.credentials import GRANT_PREFIX
 from shared.apps.scopes import WRITE
+from shared.billing.errors import NotInPlan
+from shared.billing.plans import Allowances
+from shared.billing.queries import PlanRow
+from shared.billing.sections import Action, binds
+from shared.billing.usage import allowances_of_nobody, current_allowances
 from shared.core import clock
 from shared.core.crypto import hash_secret
 from shared.core.ids import (
@@ -120,8 +125,6 @@ class ActingMember:
     user_id: UserId | None
     role: Role
     timezone: str
-    plan: str
-    plan_ends_at: datetime | None
     via: Via
     session_id: SessionId | None = None
     is_super_admin: bool = False
@@ -132,7 +135,7 @@ class ActingMember:
     customers: tuple[CustomerId, ...] | None = None
     needs_approval: bool = False
     may_approve: bool = False
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    allowances: Allowances = field(default_factory=allowances_of_nobody)
     requires_mfa_from: datetime | None = None
     proof: Proof | None = None
     request_id: str | None = None
@@ -175,7 +178,6 @@ class Profile:
     organization_name: str
     is_trialing: bool
     allow_trial: bool
-    total_channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ def identify(session: Session | Connection, credentials: Credentials, rule: Rule
     Raises:
         Unauthenticated: the request has no valid credentials.
         Forbidden: the rule requires more, or the caller may not use the organization or member that the request names.
+        NotInPlan: the organization's plan does not include the rule's flag.
         TooManyRequests: the limit is used up.
     """
     if credentials.api_key:
@@ -303,13 +306,13 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
         user_id=row.user_id,
         role=Role(row.role),
         timezone=row.timezone,
-        plan=row.plan,
-        plan_ends_at=row.plan_ends_at,
         via=via,
         customers=None if row.customers is None else tuple(map(CustomerId, row.customers)),
         needs_approval=row.needs_approval,
         may_approve=row.may_approve,
-        limits=row.limits,
+        allowances=current_allowances(
+            PlanRow(row.plan, row.plan_ends_at, row.limits, row.organization_since)
+        ),
         requires_mfa_from=row.requires_mfa_from,
         proof=_proof(row),
         session_id=row.session_id,
@@ -348,6 +351,9 @@ def _check(member: ActingMember, rule: Rule) -> None:
         raise RoleTooLow(rule.who.value)
     if rule.whole and member.customers is not None:
         raise WholeOrganizationNeeded
+    action = rule.action or Action.CREATE
+    if rule.flag and binds(rule.flag, action) and not member.allowances.has(rule.flag):
+        raise NotInPlan(rule.flag, action, member.allowances)
 
 
 def require_fresh(session: Session | Connection, member: ActingMember) -> None:
@@ -371,7 +377,6 @@ def _profile(row: ProfileRow) -> Profile:
         organization_name=row.organization_name,
         is_trialing=row.is_trialing,
         allow_trial=row.allow_trial,
-        total_channels=row.total_channels,
     )
 
 

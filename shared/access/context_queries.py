@@ -133,6 +133,7 @@ class CallerRow:
     plan: str
     plan_ends_at: datetime | None
     limits: dict[str, Any]
+    organization_since: datetime
     requires_mfa_from: datetime | None
     needs_approval: bool
     may_approve: bool
@@ -163,7 +164,6 @@ class ProfileRow(CallerRow):
     organization_name: str
     is_trialing: bool
     allow_trial: bool
-    total_channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +312,8 @@ subject as (select cast(:rate as text) || ':' || cast(:subject as text) as key)"
 _ROW = sql("""
 select seat.organization_id, seat.user_id, coalesce(seat.role, 'viewer') as role, seat.session_id, seat.is_super_admin,
        seat.impersonated_by, seat.principal, seat.scopes, coalesce(u.timezone, o.timezone) as timezone,
-       coalesce(o.plan, '') as plan, o.plan_ends_at, coalesce(o.limits, '{}') as limits, o.requires_mfa_from,
+       coalesce(o.plan, 'free') as plan, o.plan_ends_at, coalesce(o.limits, '{}') as limits,
+       coalesce(o.created_at, now()) as organization_since, o.requires_mfa_from,
        coalesce(seat.needs_approval, false) as needs_approval, coalesce(seat.may_approve, false) as may_approve,
        seat.customers""")
 _PROOF = sql(", login.authenticated_at, login.methods, login.factors, login.connection_id")
@@ -321,10 +322,7 @@ _NO_PROOF = sql(""",
        cast(null as uuid) as connection_id""")
 _PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
-       coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial,
-       (select count(*) from channels c
-        where c.organization_id = o.id and c.deleted_at is null
-          and (seat.customers is null or c.customer_id = any(seat.customers))) as total_channels""")
+       coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial""")
 _TABLES = sql("""
 from seat
 left join organizations o on o.id = seat.organization_id

@@ -141,6 +141,7 @@ class RoleTooLow(Forbidden):
         super().__init__(
             f"This requires the role {needed} or higher. Ask an admin of your organization."
         )
+        self.details = {"role": needed}
 
 
 class SeatAboveOwn(Forbidden):

@@ -1,10 +1,11 @@
-"""The policy of each route: who may call it, whether it writes, its plan limit, and its rate limit.
+"""The policy of each route: who may call it, whether it writes, what of a plan it needs, and its rate limit.
 
 Every route has exactly one row: `shared/web/routing.py` refuses to create a route without a row, and a test finds rows
 without a route. A feature adds its rows in its own section, and its section to `POLICY`. Defaults for `writes` and the rate
 limit follow from the method (`complete`).
 
-Plan limits are declared and shown in the API's document; nothing is counted against them and no route enforces one.
+The flag of a plan is checked with the role. What is counted is checked by the feature, in the transaction that uses it; the row
+only declares it.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from shared.billing.sections import FLAGS, Action, Section, binds
 from shared.core.config import Feature, SettingsRefused, settings
 from shared.organizations.models import Role
 
@@ -26,15 +28,6 @@ class Who(StrEnum):
     ADMIN = "admin"
     OWNER = "owner"
     SUPER_ADMIN = "super admin"
-
-
-class Limit(StrEnum):
-    """The plan allowance of a route. Only declared: nothing is counted yet."""
-
-    CHANNELS = "channels"
-    POSTS_PER_MONTH = "posts_per_month"
-    TEAM_MEMBERS = "team_members"
-    WEBHOOKS = "webhooks"
 
 
 class Per(StrEnum):
@@ -125,6 +118,9 @@ class Rule:
     """One row.
 
     Attributes:
+        limit: the level or flow of the plan that the route raises or uses.
+        flag: the flag that the plan must include.
+        action: what the route does there; None: the method decides.
         person: API keys and grants are refused, whatever their role.
         program: only API keys and grants are accepted.
         consent: a member's consent covers it, so grants are accepted. The consent page says what that is.
@@ -145,7 +141,7 @@ class Rule:
     """
 
     who: Who
-    limit: Limit | None = None
+    limit: Section | None = None
     rate: Rate | None = None
     person: bool = False
     program: bool = False
@@ -161,6 +157,8 @@ class Rule:
     fresh: bool = False
     whole: bool = False
     unlimited: str = ""
+    flag: Section | None = None
+    action: Action | None = None
 
     def __post_init__(self) -> None:
         if self.rate and (self.rate.per in PUBLIC_COUNTS) != (self.who is Who.PUBLIC):
@@ -169,15 +167,24 @@ class Rule:
             )
         if self.fresh and not (self.person and self.self_only):
             raise ValueError("only a person proves their identity, and only for themselves")
+        if self.limit in FLAGS or not (self.flag is None or self.flag in FLAGS):
+            raise ValueError("`flag` names a flag of the plan, `limit` a level or a flow")
         if self.rate and self.unlimited:
             raise ValueError("a route has a rate limit or a reason to have none, not both")
 
+    @property
+    def needs_plan(self) -> bool:
+        """Return whether a plan may refuse it."""
+        action = self.action or Action.CREATE
+        return any(section and binds(section, action) for section in (self.limit, self.flag))
+
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_ACTIONS = {"POST": Action.CREATE, "PUT": Action.UPDATE, "DELETE": Action.DELETE}
 
 
 def complete(method: str, rule: Rule) -> Rule:
-    """Fill in a row's defaults: whether the route writes, and its rate limit."""
+    """Fill in a row's defaults: whether the route writes, its action, and its rate limit."""
     writes = method not in _READING if rule.writes is None else rule.writes
     rate = rule.rate
     if rate is None and not rule.unlimited:
@@ -185,9 +192,10 @@ def complete(method: str, rule: Rule) -> Rule:
             rate = WRITES_BY_ADDRESS if writes else READS_BY_ADDRESS
         else:
             rate = WRITES if writes else READS
-    if (writes, rate) == (rule.writes, rule.rate):
+    action = rule.action or _ACTIONS.get(method, Action.READ)
+    if (writes, rate, action) == (rule.writes, rule.rate, rule.action):
         return rule
-    return replace(rule, writes=writes, rate=rate)
+    return replace(rule, writes=writes, rate=rate, action=action)
 
 
 def _consented(rows: Mapping[str, Rule]) -> dict[str, Rule]:
@@ -277,7 +285,7 @@ ORGANIZATIONS = {
     "PUT /settings/organization": Rule(Who.ADMIN),
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
-    "GET /settings/team": Rule(Who.ADMIN, Limit.TEAM_MEMBERS),
+    "GET /settings/team": Rule(Who.ADMIN, Section.TEAM_MEMBERS),
     "PUT /settings/team/{user_id}": _GIVES_SEATS,
     "DELETE /settings/team/{user_id}": _GIVES_SEATS,
     "POST /organizations": Rule(
@@ -303,17 +311,17 @@ INTEGRATIONS = _consented(
         "GET /integrations/providers": Rule(Who.VIEWER),
         # It starts a connection, although clients know it as a GET.
         "GET /integrations/social/{provider}": Rule(
-            Who.EDITOR, Limit.CHANNELS, rate=CONNECT, writes=True
+            Who.EDITOR, Section.CHANNELS, rate=CONNECT, writes=True, action=Action.CREATE
         ),
         "POST /integrations/social/{provider}/connect": Rule(
-            Who.EDITOR, Limit.CHANNELS, rate=CONNECT
+            Who.EDITOR, Section.CHANNELS, rate=CONNECT
         ),
         "POST /integrations/social-connect/{provider}": Rule(
-            Who.EDITOR, Limit.CHANNELS, rate=CONNECT
+            Who.EDITOR, Section.CHANNELS, rate=CONNECT
         ),
         "POST /integrations/provider/{channel_id}/connect": Rule(Who.EDITOR, rate=CONNECT),
         "POST /integrations/disable": Rule(Who.EDITOR),
-        "POST /integrations/enable": Rule(Who.EDITOR, Limit.CHANNELS),
+        "POST /integrations/enable": Rule(Who.EDITOR, Section.CHANNELS),
         "POST /integrations/mentions": Rule(Who.MEMBER, rate=MENTIONS),
         "DELETE /integrations": Rule(Who.EDITOR),
         "GET /integrations/{channel_id}": Rule(Who.VIEWER),
@@ -333,7 +341,7 @@ INTEGRATIONS = _consented(
 MEDIA = _consented(
     {
         "GET /media": Rule(Who.VIEWER),
-        "POST /media": Rule(Who.MEMBER, rate=UPLOAD),
+        "POST /media": Rule(Who.MEMBER, Section.STORAGE, rate=UPLOAD),
         "POST /media/information": Rule(Who.MEMBER),
         "GET /media/storage": Rule(Who.VIEWER),
         "GET /media/{media_id}": Rule(Who.VIEWER),
@@ -344,10 +352,12 @@ MEDIA = _consented(
         "DELETE /media/{media_id}/upload": Rule(Who.MEMBER),
     }
 )
+# Whatever queues a post counts it, unless it is counted already.
+_QUEUES = Rule(Who.MEMBER, Section.POSTS_PER_MONTH, rate=COMPOSE, action=Action.CREATE)
 POSTS = _consented(
     {
         "GET /posts": Rule(Who.VIEWER),
-        "POST /posts": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
+        "POST /posts": _QUEUES,
         "GET /posts/list": Rule(Who.VIEWER),
         "GET /posts/group/{group_id}": Rule(Who.VIEWER),
         "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
@@ -360,13 +370,13 @@ POSTS = _consented(
         "POST /posts/tags": Rule(Who.MEMBER),
         "PUT /posts/tags/{tag_id}": Rule(Who.MEMBER, whole=True),
         "DELETE /posts/tags/{tag_id}": Rule(Who.MEMBER, whole=True),
-        "PUT /posts/{post_id}": Rule(Who.MEMBER, rate=COMPOSE),
+        "PUT /posts/{post_id}": _QUEUES,
         "DELETE /posts/{post_id}": Rule(Who.MEMBER),
-        "PUT /posts/{post_id}/date": Rule(Who.MEMBER, rate=COMPOSE),
-        "PUT /posts/{post_id}/status": Rule(Who.MEMBER, rate=COMPOSE),
-        "POST /posts/{post_id}/duplicate": Rule(Who.MEMBER, Limit.POSTS_PER_MONTH, rate=COMPOSE),
+        "PUT /posts/{post_id}/date": _QUEUES,
+        "PUT /posts/{post_id}/status": _QUEUES,
+        "POST /posts/{post_id}/duplicate": _QUEUES,
         "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
-        "POST /posts/{post_id}/resend": Rule(Who.MEMBER, rate=COMPOSE),
+        "POST /posts/{post_id}/resend": _QUEUES,
         "GET /posts/{post_id}/history": Rule(Who.VIEWER),
         # Emails link here until there is a console.
         "GET /app/posts/{post_id}": Rule(Who.VIEWER),
@@ -376,7 +386,7 @@ POSTS = _consented(
 _WEBHOOKS = Rule(Who.ADMIN, rate=WEBHOOKS, feature=Feature.WEBHOOKS)
 AUTOMATION = {
     "GET /webhooks": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
-    "POST /webhooks": Rule(Who.ADMIN, Limit.WEBHOOKS, rate=WEBHOOKS, feature=Feature.WEBHOOKS),
+    "POST /webhooks": Rule(Who.ADMIN, Section.WEBHOOKS, rate=WEBHOOKS, feature=Feature.WEBHOOKS),
     "PUT /webhooks": _WEBHOOKS,
     "POST /webhooks/send": _WEBHOOKS,
     "GET /webhooks/{webhook_id}": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
@@ -420,10 +430,12 @@ APPS = {
     "GET /.well-known/oauth-authorization-server": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
     "GET /.well-known/oauth-authorization-server/{name}": Rule(Who.PUBLIC, feature=_APPS_FEATURE),
 }
-_READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True)
-_WRITES = Rule(Who.MEMBER, rate=PUBLIC_WRITE, program=True)
-_ASKS = Rule(Who.MEMBER, rate=PUBLIC_ASK, program=True)
-_UPLOADS = Rule(Who.MEMBER, rate=PUBLIC_UPLOAD, program=True)
+_API = Section.PUBLIC_API
+_READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True, flag=_API)
+_WRITES = Rule(Who.MEMBER, rate=PUBLIC_WRITE, program=True, flag=_API)
+_REQUEUES = replace(_WRITES, limit=Section.POSTS_PER_MONTH, action=Action.CREATE)
+_ASKS = Rule(Who.MEMBER, rate=PUBLIC_ASK, program=True, flag=_API)
+_UPLOADS = Rule(Who.MEMBER, Section.STORAGE, rate=PUBLIC_UPLOAD, program=True, flag=_API)
 PUBLIC_API = _consented(
     {
         "GET /public/v1/is-connected": _READS,
@@ -431,10 +443,16 @@ PUBLIC_API = _consented(
         "GET /public/v1/groups": _READS,
         # It starts a connection, as the canonical route does.
         "GET /public/v1/social/{provider}": Rule(
-            Who.EDITOR, Limit.CHANNELS, rate=PUBLIC_ASK, program=True, writes=True
+            Who.EDITOR,
+            Section.CHANNELS,
+            rate=PUBLIC_ASK,
+            program=True,
+            writes=True,
+            flag=_API,
+            action=Action.CREATE,
         ),
         "DELETE /public/v1/integrations/{channel_id}": Rule(
-            Who.EDITOR, rate=PUBLIC_WRITE, program=True
+            Who.EDITOR, rate=PUBLIC_WRITE, program=True, flag=_API
         ),
         "GET /public/v1/integration-settings/{channel_id}": _READS,
         "POST /public/v1/integration-trigger/{channel_id}": _ASKS,
@@ -442,18 +460,18 @@ PUBLIC_API = _consented(
         "GET /public/v1/find-slot/{channel_id}": _READS,
         "GET /public/v1/posts": _READS,
         "POST /public/v1/posts": Rule(
-            Who.MEMBER, Limit.POSTS_PER_MONTH, rate=PUBLIC_COMPOSE, program=True
+            Who.MEMBER, Section.POSTS_PER_MONTH, rate=PUBLIC_COMPOSE, program=True, flag=_API
         ),
         "GET /public/v1/posts/{post_id}": _READS,
-        "PUT /public/v1/posts/{post_id}": _WRITES,
+        "PUT /public/v1/posts/{post_id}": _REQUEUES,
         "DELETE /public/v1/posts/{post_id}": _WRITES,
         "DELETE /public/v1/posts/group/{group_id}": _WRITES,
         "GET /public/v1/posts/{post_id}/missing": _ASKS,
         "PUT /public/v1/posts/{post_id}/settings": _WRITES,
-        "PUT /public/v1/posts/{post_id}/status": _WRITES,
+        "PUT /public/v1/posts/{post_id}/status": _REQUEUES,
         "PUT /public/v1/posts/{post_id}/release-id": _WRITES,
-        "GET /public/v1/analytics/{channel_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
-        "GET /public/v1/analytics/post/{post_id}": Rule(Who.VIEWER, rate=PUBLIC_ASK, program=True),
+        "GET /public/v1/analytics/{channel_id}": replace(_ASKS, who=Who.VIEWER),
+        "GET /public/v1/analytics/post/{post_id}": replace(_ASKS, who=Who.VIEWER),
         "POST /public/v1/upload": _UPLOADS,
         "POST /public/v1/upload-from-url": _UPLOADS,
         "GET /public/v1/notifications": _READS,
@@ -463,7 +481,7 @@ PUBLIC_API = _consented(
     }
 )
 # One address for all tools; each declares what it needs (shared/public_api/tools.py).
-_TOOLS = Rule(Who.VIEWER, rate=TOOLS, program=True, consent=True, judges_itself=True)
+_TOOLS = Rule(Who.VIEWER, rate=TOOLS, program=True, consent=True, judges_itself=True, flag=_API)
 MCP = {
     "POST /mcp": _TOOLS,
     "POST /mcp/{api_key}": _TOOLS,

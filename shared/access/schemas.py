@@ -3,6 +3,8 @@
 from pydantic import Field
 
 from shared.access.context import ActingMember, Profile
+from shared.billing.plans import NO_LIMIT
+from shared.billing.sections import Section
 from shared.core.ids import OrganizationId, UserId
 from shared.core.wire import WireModel
 from shared.organizations.schemas import WIRE_ROLES, WireRole
@@ -21,8 +23,9 @@ class OwnSelf(WireModel):
     org_id: OrganizationId
     org_name: str
     role: WireRole
+    billing: bool = Field(description="Whether plans limit what the organization may use.")
     tier: str = Field(examples=["ULTIMATE"])
-    total_channels: int
+    total_channels: int = Field(description="How many channels the plan includes.")
     is_trailing: bool = Field(
         description="Whether the plan is a trial; spelled as clients know it."
     )
@@ -34,6 +37,7 @@ class OwnSelf(WireModel):
 
 def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
     """Build what members see about themselves."""
+    channels = member.allowances.limit(Section.CHANNELS)
     return OwnSelf(
         id=member.user_id,
         email=profile.email,
@@ -45,11 +49,12 @@ def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
         org_id=member.organization_id,
         org_name=profile.organization_name,
         role=WIRE_ROLES[member.role],
-        tier=member.plan.upper(),
-        total_channels=profile.total_channels,
+        billing=member.allowances.bind,
+        tier=member.allowances.plan.upper(),
+        total_channels=NO_LIMIT if channels is None else channels,
         is_trailing=profile.is_trialing,
         allow_trial=profile.allow_trial,
-        is_lifetime=False,
+        is_lifetime=member.allowances.is_lifetime,
         admin=member.is_super_admin,
         impersonate=member.impersonated_by is not None,
     )

@@ -21,6 +21,9 @@ from shared.core.ids import (
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import Sealed
 
+DISABLED_BY_PLAN = "plan"
+"""The mark of a channel that is disabled because the plan includes fewer. It is enabled again when the plan allows it."""
+
 
 class Customer(Timestamps, Base):
     """A client for whom an organization posts; channels are grouped by customer."""
@@ -68,6 +71,11 @@ class Channel(Timestamps, SoftDelete, Base):
             postgresql_where=text("customer_id is not null"),
         ),
         Index(
+            "ix_channels_disabled_by",
+            "organization_id",
+            postgresql_where=text("disabled_by is not null"),
+        ),
+        Index(
             "ix_channels_token_expires_at",
             "token_expires_at",
             postgresql_where=text("deleted_at is null and disconnected_at is null"),
@@ -96,6 +104,9 @@ class Channel(Timestamps, SoftDelete, Base):
     token_version: Mapped[int] = mapped_column(default=1)
     refresh_lease_until: Mapped[datetime | None]
     disabled: Mapped[bool] = mapped_column(default=False)
+    disabled_by: Mapped[
+        str | None
+    ]  # `DISABLED_BY_PLAN` if the plan disabled it, None if a member did
     needs_page: Mapped[bool] = mapped_column(default=False)
     disconnected_at: Mapped[datetime | None]
     disconnected_reason: Mapped[str | None]

@@ -275,6 +275,13 @@ class Settings(BaseSettings):
         json_schema_extra={"needed_by": "migrate"},
     )
 
+    # Plans
+    billing: bool = _setting(
+        False,
+        "Whether plans limit what organizations may use. `off`: nothing is limited or counted.",
+        "all",
+    )
+
     # Publishing
     arm_threshold_seconds: int = _setting(
         840,

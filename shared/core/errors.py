@@ -57,7 +57,7 @@ class Unauthenticated(AppError):
 
 
 class PlanLimit(AppError):
-    """The plan does not allow it, or its allowance is used up. Not raised until limits are counted."""
+    """The organization's plan does not include it, or what it includes is used up."""
 
     status, code = 402, "plan_limit"
 

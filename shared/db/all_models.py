@@ -2,6 +2,7 @@
 
 import shared.apps.models
 import shared.audit.models
+import shared.billing.models
 import shared.channels.models
 import shared.identity.models
 import shared.media.models

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.core.config import settings
 from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, UserId, new_id
 from shared.db.reach import WHOLE
 from shared.db.statement import Json, NoRow, Statement, sql
@@ -40,6 +41,7 @@ class NewOrganization(NamedTuple):
     owner: UserId
     name: str
     timezone: str
+    plan: str
 
 
 ADD_ORGANIZATION = Statement(
@@ -47,7 +49,7 @@ ADD_ORGANIZATION = Statement(
     sql("""
         with added as (
             insert into organizations (id, name, description, timezone, plan, is_trialing, allow_trial)
-            select cast(:organization_id as uuid), cast(:name as text), '', cast(:timezone as text), 'ultimate', false, true
+            select cast(:organization_id as uuid), cast(:name as text), '', cast(:timezone as text), :plan, false, true
             where exists (select from users where id = :owner)
             returning id
         )
@@ -90,7 +92,10 @@ LOCK_ORGANIZATION = Statement(
 def add_organization(
     session: Session, owner: UserId, *, name: str, timezone: str
 ) -> OrganizationId:
-    """Add an organization with its owner, and return its id. Nothing is added for a user who does not exist."""
+    """Add an organization with its owner, and return its id. Nothing is added for a user who does not exist.
+
+    It begins with the smallest plan if plans bind, otherwise with the largest.
+    """
     organization_id = OrganizationId(new_id())
     ADD_ORGANIZATION.run(
         session,
@@ -99,6 +104,7 @@ def add_organization(
         owner=owner,
         name=name,
         timezone=timezone,
+        plan="free" if settings().billing else "ultimate",
     )
     return organization_id
 

@@ -35,7 +35,7 @@ def delete_post(
         _delete_rest(session, author, parts, post_id, revision)
         return
     require_editable(parts, revision=revision)
-    delete_threads(session, author, [post_id])
+    delete_threads(session, author, [parts[0]])
     disarm_old(session, parts)
 
 
@@ -52,7 +52,7 @@ def delete_group(session: Session, author: Author, group_id: GroupId) -> list[Po
         raise GroupNotFound
     for parts in threads.values():
         require_editable(parts)
-    delete_threads(session, author, threads.keys())
+    delete_threads(session, author, [parts[0] for parts in threads.values()])
     for parts in threads.values():
         disarm_old(session, parts)
     return list(threads)

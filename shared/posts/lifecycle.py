@@ -110,6 +110,9 @@ def in_sql(states: Iterable[PostState]) -> Sql:
 CLOSED = tuple(state for state in PostState if not may_move(state, ABSENT, by=Hand.MEMBER))
 """Being published, or published: no member changes or deletes it."""
 
+NOT_SENT = (PostState.DRAFT, PostState.QUEUED, PostState.FAILED)
+"""The states of posts that are certainly not on their platform, so that deleting one gives its count back."""
+
 RESENDABLE = tuple(
     state for state in sources(PostState.QUEUED, by=Hand.MEMBER) if state is not PostState.DRAFT
 )

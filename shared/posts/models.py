@@ -4,7 +4,7 @@
 """
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -49,6 +49,7 @@ class Post(Timestamps, SoftDelete, Base):
 
     Hints, never trusted. `armed_revision` is the revision of the last schedule or message, `arm_count` their number,
     `enqueued_at` when the message was last sent, and `next_check_at` when reconcile may look again.
+    `counted_period`, on the root, is the first day of the billing month in which the post is counted; None if it is not.
     """
 
     __tablename__ = "posts"
@@ -128,6 +129,12 @@ class Post(Timestamps, SoftDelete, Base):
                 "state <> 'published' and deleted_at is null and jsonb_array_length(media) > 0"
             ),
         ),
+        Index(
+            "ix_posts_counted",
+            "organization_id",
+            "counted_period",
+            postgresql_where=text("counted_period is not null"),
+        ),
         Index("ix_posts_group_id", "group_id"),
         Index("ix_posts_channel", "channel_id", "publish_at", "content_hash"),
         Index(
@@ -184,6 +191,7 @@ class Post(Timestamps, SoftDelete, Base):
     release_data: Mapped[dict[str, Any] | None]
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
+    counted_period: Mapped[date | None]
     series_id: Mapped[uuid.UUID | None]
     series_index: Mapped[int | None]
     recurrence: Mapped[dict[str, Any] | None]  # {"anchor", "rule", "timezone"}; the root's

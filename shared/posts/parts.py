@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from shared.audit.entries import Actor
+from shared.billing.plans import Allowances
+from shared.billing.usage import allowances_of_nobody
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
 from shared.core.reach import Reach
 from shared.organizations.models import Role
@@ -16,7 +18,10 @@ from shared.posts.models import CreationMethod
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """A stored part, locked until the transaction ends. Deleted ones are included, because their position keeps their id."""
+    """A stored part, locked until the transaction ends. Deleted ones are included, because their position keeps their id.
+
+    `counted_period` is the billing month in which the post is counted; only its root has one.
+    """
 
     id: PostId
     root_id: PostId
@@ -37,6 +42,7 @@ class StoredPart:
     armed_revision: int | None
     enqueued_at: datetime | None
     error_message: str | None
+    counted_period: date | None
     is_deleted: bool
 
 
@@ -73,13 +79,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The author of a change, what they may see, and the interface. `actor` is the same for the audit log."""
+    """The author of a change, what they may see, what the plan allows, and the interface.
+
+    `actor` is the same for the audit log.
+    """
 
     reach: Reach
     user_id: UserId | None
     role: Role
     method: CreationMethod = CreationMethod.UNKNOWN
     actor: Actor = field(default_factory=Actor)
+    allowances: Allowances = field(default_factory=allowances_of_nobody)
 
     @property
     def organization_id(self) -> OrganizationId:

@@ -1,17 +1,20 @@
 """The statements that store, lock and delete posts. Each belongs to one organization; due times are by the database's clock."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.audit.queries import recording
+from shared.billing.queries import giving_back
+from shared.billing.sections import Section
 from shared.core.ids import ChangeId, ChannelId, DeliveryId, GroupId, OrganizationId, PostId, UserId
-from shared.db.statement import Json, Statement, sql
+from shared.db.statement import Json, NoRow, Sql, Statement, sql
 from shared.posts.announce import MESSAGES, announcing, announcing_written
 from shared.posts.hints import QUEUED_COLUMNS
 from shared.posts.lifecycle import (
     ABSENT,
     CLOSED,
+    NOT_SENT,
     RESENDABLE,
     Hand,
     PostState,
@@ -37,6 +40,8 @@ _MOVES_TO_GIVEN = where_may_move(
 
 
 class Write(NamedTuple):
+    """`period`: the billing month in which posts that become queued are counted; None: they are not."""
+
     parts: Json
     organization_id: OrganizationId
     creation_method: str
@@ -44,6 +49,7 @@ class Write(NamedTuple):
     changes: Json
     audit: Json
     labels: list[str] | None
+    period: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +83,12 @@ WRITE = Statement(
         ), written as (
             insert into posts (id, organization_id, channel_id, group_id, root_id, parent_id, position, state, review,
                 content, media, settings, title, content_hash, publish_at, delay_seconds, due_at, revision, generation,
-                arm_count, creation_method, created_by)
+                arm_count, creation_method, created_by, counted_period)
             select id, :organization_id, channel_id, group_id, root_id, parent_id, position, state, 'none',
                 content, media, settings, title, content_hash, coalesce(publish_at, now()), delay_seconds,
                 case when state = 'queued' and position = 0 then coalesce(publish_at, now()) end, revision, 1,
-                1, :creation_method, cast(:user_id as uuid)
+                1, :creation_method, cast(:user_id as uuid),
+                case when state = 'queued' and position = 0 then cast(:period as date) end
             from given order by root_id, position
             on conflict (root_id, position) do update set
                 channel_id = excluded.channel_id, group_id = excluded.group_id, parent_id = excluded.parent_id,
@@ -94,6 +101,7 @@ WRITE = Statement(
                     or (posts.state in ({states}) and excluded.state <> posts.state) then 1 else 0 end,
                 error_code = case when excluded.state = posts.state then posts.error_code end,
                 error_message = case when excluded.state = posts.state then posts.error_message end,
+                counted_period = coalesce(posts.counted_period, excluded.counted_period),
                 deleted_at = null, updated_at = now()
             where posts.organization_id = excluded.organization_id and posts.revision < excluded.revision
                 and ({stays_open} or {moves_to_given})
@@ -193,7 +201,7 @@ LOCK_PARTS = Statement(
         """
         select id, root_id, channel_id, group_id, position, state, content, media, settings, title, publish_at, due_at,
             delay_seconds, revision, generation, arm_count, armed_revision, enqueued_at,
-            error_message, deleted_at is not null as is_deleted
+            error_message, counted_period, deleted_at is not null as is_deleted
         from posts
         where organization_id = :organization_id
             and root_id in (select unnest(cast(:roots as uuid[])) union {named_roots})
@@ -256,6 +264,38 @@ One statement, so that a deletion is never without its history.
 """
 
 
+class GiveBack(NamedTuple):
+    organization_id: OrganizationId
+    roots: list[PostId]
+
+
+# The roots are locked, so the counts are those of this moment.
+GIVE_BACK = Statement(
+    "give_back_counts",
+    sql(
+        """
+        with held as (
+            select id, counted_period from posts
+            where organization_id = :organization_id and id = any(cast(:roots as uuid[])) and deleted_at is null
+                and counted_period is not null and state in ({not_sent})
+        ), emptied as (
+            update posts set counted_period = null from held where posts.id = held.id
+        ), returned as (
+            select counted_period as period_start, cast(count(*) as integer) as times from held group by counted_period
+        ), {giving_back}
+        """,
+        not_sent=in_sql(NOT_SENT),
+        giving_back=giving_back(Sql(Section.POSTS_PER_MONTH)),
+    ),
+    params=GiveBack,
+    row=NoRow,
+)
+"""Give back the counts of locked posts that are certainly not sent, each to its billing month.
+
+One statement, so that count and return alternate.
+"""
+
+
 class LockRootsOfChannel(NamedTuple):
     organization_id: OrganizationId
     channel_id: ChannelId
@@ -263,6 +303,7 @@ class LockRootsOfChannel(NamedTuple):
 
 class LockRootsOfChannelRow(NamedTuple):
     id: PostId
+    counted_period: date | None
 
 
 # When a channel is deleted, so are its unpublished posts. Posts that are being published or are published stay.
@@ -270,7 +311,7 @@ LOCK_ROOTS_OF_CHANNEL = Statement(
     "lock_roots_of_channel",
     sql(
         """
-        select id from posts
+        select id, counted_period from posts
         where organization_id = :organization_id and channel_id = :channel_id and position = 0 and deleted_at is null
             and state not in ({states})
         order by id
@@ -395,6 +436,8 @@ One statement, so that all of it is true at once. Without a next part, its colum
 
 
 class Requeue(NamedTuple):
+    """`period`: the billing month in which the post is counted, if it is not counted yet."""
+
     part_id: PostId
     oldest_seconds: float
     organization_id: OrganizationId
@@ -404,6 +447,7 @@ class Requeue(NamedTuple):
     user_id: UserId | None
     changes: Json
     audit: Json
+    period: date | None
 
 
 class RequeueRow(NamedTuple):
@@ -429,7 +473,8 @@ REQUEUE = Statement(
                 publish_at = case when publish_at < now() - make_interval(secs => :oldest_seconds) then now()
                     else publish_at end,
                 armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
-                error_code = null, error_message = null, updated_at = now()
+                error_code = null, error_message = null, updated_at = now(),
+                counted_period = coalesce(counted_period, case when position = 0 then cast(:period as date) end)
             where organization_id = :organization_id and root_id = :root_id and deleted_at is null
                 and ((id = :part_id and (state in ({states}) or (state = 'queued' and due_at is null)))
                     or (position > :position and (state = 'queued'

@@ -32,6 +32,7 @@ from shared.posts.parts import Author, StoredPart
 from shared.posts.read import get_thread
 from shared.posts.read_queries import THREAD, ThreadPart
 from shared.posts.schemas import ResentOut, ThreadOut
+from shared.posts.write import count_posts
 from shared.providers.base import CanFindRelease, Released
 from shared.providers.http import Api
 from shared.providers.registry import provider
@@ -128,6 +129,7 @@ def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
         PostNotFound: there is none.
         NotWaitingForYou: it is neither failed nor unconfirmed, and not stuck.
         PredecessorFirst: the part before it is not on the platform.
+        PlanUsedUp: the post is not counted yet, and the plan includes no more in this month.
     """
     require_writer(author)
     part, before = _lock_part(session, author.organization_id, part_id)
@@ -136,8 +138,13 @@ def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
         raise NotWaitingForYou(part.state, part.revision)
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)
+    uncounted = part.position == 0 and part.counted_period is None
     queued = store.requeue_part(
-        session, author, part, oldest_seconds=settings().max_late.total_seconds()
+        session,
+        author,
+        part,
+        oldest_seconds=settings().max_late.total_seconds(),
+        period=count_posts(session, author, 1) if uncounted else None,
     )
     arm_after_commit(session, [queued])
     thread = get_thread(session, author.organization_id, part_id)

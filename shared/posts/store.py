@@ -1,9 +1,9 @@
 """Stores, locks, confirms, requeues and deletes threads, with their webhook messages."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, TypedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Protocol, TypedDict
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -25,10 +25,12 @@ def write_threads(
     changes: Sequence[Change],
     *,
     labels: Sequence[str] | None = None,
+    period: date | None = None,
 ) -> Mapping[PostId, WrittenRoot] | None:
     """Store whole threads, new ones or as replacements; None if one of them may no longer be changed.
 
-    `labels` are the names of the roots' tags afterwards; None leaves tags unchanged.
+    `labels` are the names of the roots' tags afterwards; None leaves tags unchanged. `period` is the billing month in which
+    posts that become queued are counted; None: they are not counted.
     """
     rows = queries.WRITE.all(
         session,
@@ -39,6 +41,7 @@ def write_threads(
         changes=_json([_change_row(change) for change in changes]),
         audit=entries_json(author.actor, *_entries(parts, changes)),
         labels=None if labels is None else list(labels),
+        period=period,
     )
     if len(rows) < len(parts):
         return None
@@ -70,27 +73,52 @@ def lock_threads(
     return {root: parts for root, parts in threads.items() if not parts[0].is_deleted}
 
 
+class LockedRoot(Protocol):
+    """A post whose root is locked in this transaction, and the billing month in which it is counted."""
+
+    @property
+    def id(self) -> PostId:
+        """The root's id."""
+
+    @property
+    def counted_period(self) -> date | None:
+        """The first day of the month; None if it is not counted."""
+
+
+def give_back(
+    session: Session, organization_id: OrganizationId, roots: Iterable[LockedRoot]
+) -> None:
+    """Give back the counts of posts that are taken back or deleted, if they are certainly not sent.
+
+    Runs no statement if none of them is counted.
+    """
+    counted = [root.id for root in roots if root.counted_period]
+    if counted:
+        queries.GIVE_BACK.run(session, organization_id, counted)
+
+
 def delete_posts_of_channel(session: Session, author: Author, channel_id: ChannelId) -> int:
     """Mark a channel's unpublished posts as deleted; return how many. Their schedules will do nothing."""
-    locked = queries.LOCK_ROOTS_OF_CHANNEL.all(session, author.organization_id, channel_id)
-    roots = [row.id for row in locked]
+    roots = queries.LOCK_ROOTS_OF_CHANNEL.all(session, author.organization_id, channel_id)
     return len(delete_threads(session, author, roots, action="channel_deleted")) if roots else 0
 
 
 def delete_threads(
-    session: Session, author: Author, roots: Collection[PostId], *, action: str = "deleted"
+    session: Session, author: Author, roots: Collection[LockedRoot], *, action: str = "deleted"
 ) -> Sequence[PostId]:
     """Mark whole, locked threads as deleted, unless a part is being published or is published; return which.
 
     `action` is the verb in the history.
     """
+    give_back(session, author.organization_id, roots)
+    ids = [root.id for root in roots]
     rows = queries.DELETE.all(
         session,
         organization_id=author.organization_id,
         user_id=author.user_id,
-        roots=list(roots),
+        roots=ids,
         action=action,
-        audit=entries_json(author.actor, *(Entry(Action.POST_DELETED, root) for root in roots)),
+        audit=entries_json(author.actor, *(Entry(Action.POST_DELETED, root) for root in ids)),
     )
     if rows:
         send_after_commit(session, author.organization_id, rows[0].messages)
@@ -131,15 +159,21 @@ def confirm_part(
 
 
 def requeue_part(
-    session: Session, author: Author, part: StoredPart, *, oldest_seconds: float
+    session: Session,
+    author: Author,
+    part: StoredPart,
+    *,
+    oldest_seconds: float,
+    period: date | None = None,
 ) -> Queued:
-    """Queue a part again, due now, with the parts after it; return it."""
+    """Queue a part again, due now, with the parts after it; return it. `period`: as for `write_threads`."""
     row = queries.REQUEUE.one(
         session,
         **_of_part(author, part, {"state": [str(part.state), "queued"]}, Action.POST_RESENT),
         position=part.position,
         root_id=part.root_id,
         oldest_seconds=oldest_seconds,
+        period=period,
     )
     send_after_commit(session, author.organization_id, row.messages)
     return Queued.from_row(row)

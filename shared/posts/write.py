@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from shared.billing.sections import Section
+from shared.billing.usage import take
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.channels.queries import ChannelSummary, get_channels
 from shared.core import clock
@@ -22,7 +24,7 @@ from shared.posts.guards import living, require_move, require_writer
 from shared.posts.hints import arm_after_commit, disarm_after_commit
 from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
-from shared.posts.store import write_threads
+from shared.posts.store import give_back, write_threads
 from shared.posts.thread_files import (
     displayed_media,
     with_kept_details,
@@ -65,6 +67,12 @@ class Plan:
         return PostState.QUEUED if self.state is PostState.UNCONFIRMED else self.state
 
     @property
+    def needs_count(self) -> bool:
+        """Whether the post becomes queued and is not counted in any month yet."""
+        is_counted = self.before and self.before[0].counted_period
+        return self.state is PostState.QUEUED and not is_counted
+
+    @property
     def kept_files(self) -> set[str]:
         """The files that the post had before."""
         return {str(entry["id"]) for part in self.before or () for entry in part.media}
@@ -103,6 +111,7 @@ def write(
         ChannelNotFound: the author does not see a channel.
         MayNotCompose: the author can only read.
         MoveForbidden: no member may move a post from its state to the planned one.
+        PlanUsedUp: the plan does not include that many posts more in this month.
     """
     require_writer(author)
     for plan in plans:
@@ -120,12 +129,16 @@ def write(
     if problems:
         raise InvalidInput("Some fields were refused.", problems=problems)
     rows = [_rows(plan) for plan in plans]
+    drafts = [plan.before[0] for plan in plans if plan.before and plan.state is PostState.DRAFT]
+    give_back(session, author.organization_id, drafts)
+    uncounted = sum(plan.needs_count for plan in plans)
     written = write_threads(
         session,
         author,
         [row for thread in rows for row in thread],
         [_change(plan, thread) for plan, thread in zip(plans, rows, strict=True)],
         labels=labels,
+        period=count_posts(session, author, uncounted) if uncounted else None,
     )
     if written is None:
         raise _overtaken(plans)
@@ -139,6 +152,16 @@ def write(
         )
         for plan, thread in zip(plans, rows, strict=True)
     ]
+
+
+def count_posts(session: Session, author: Author, times: int) -> date | None:
+    """Count posts that become queued in the organization's billing month, and return it; None if posts are not counted.
+
+    Raises:
+        PlanUsedUp: the plan does not include that many more.
+    """
+    section = Section.POSTS_PER_MONTH
+    return take(session, author.organization_id, author.allowances, section, times=times)
 
 
 def thread_from(parts: Sequence[StoredPart]) -> Thread:

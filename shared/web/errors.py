@@ -84,6 +84,20 @@ class Problem(WireModel):
         description="403 `fresh_login_needed`: by which the caller can confirm their identity.",
         examples=[["password", "github"]],
     )
+    role: str | None = Field(default=None, description="403: the role that would be enough.")
+    section: str | None = Field(
+        default=None,
+        description="402: what the plan limits. The next six are also of a 402.",
+        examples=["posts_per_month"],
+    )
+    action: str | None = Field(default=None, examples=["create"])
+    limit: int | None = Field(default=None, description="How many the plan includes.")
+    used: int | None = Field(default=None, description="How many of them are used.")
+    plan: str | None = Field(default=None, description="The current plan.", examples=["STANDARD"])
+    needed_plan: str | None = Field(
+        default=None, description="The smallest plan that would be enough.", examples=["TEAM"]
+    )
+    url: str | None = Field(default=None, description="Where the plan can be changed.")
 
 
 class NoSuchRoute(AppError):

@@ -36,9 +36,9 @@ button *Authorize* takes either; requests that you try out on this page are carr
 **Times** are written as `2026-01-15T10:30:00.000Z`; one without an offset is read as UTC.
 
 **Refusals** are problem details (RFC 9457) with a stable `code`; refused fields are listed in `errors`, each with its
-`path` from the body's root. The public API has bodies of its own. `x-plan-limit` names the plan limit that a route
-counts against; none is counted yet, and no request is refused for its plan. Every response has `x-request-id`; quote
-it when asking for help.
+`path` from the body's root. The public API has bodies of its own. Where plans apply, `x-plan-limit` names
+what of the plan a route uses up, and `x-plan-flag` what the plan must include; a 402 has `section`, `limit`, `used` and
+`neededPlan`. Every response has `x-request-id`; quote it when asking for help.
 """
 # In display order. Every route's tag is listed here.
 TAGS = {

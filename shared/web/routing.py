@@ -134,6 +134,8 @@ def _access(rule: Rule) -> dict[str, Any]:
         }
     if rule.limit:
         extra["x-plan-limit"] = rule.limit.value
+    if rule.flag:
+        extra["x-plan-flag"] = rule.flag.value
     return extra
 
 
@@ -152,6 +154,8 @@ def _refusals(method: str, rule: Rule) -> dict[int | str, dict[str, Any]]:
         }
     if rule.who is not Who.PUBLIC:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    if rule.needs_plan:
+        statuses.add(HTTPStatus.PAYMENT_REQUIRED)
     if rule.rate:
         statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
     return refusals(*statuses)

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 
 from shared.access.errors import NoApiKey, UnknownApiKey, UnknownGrant
 from shared.access.give_back import give_back
-from shared.access.policy import Limit, Quota, Rule
+from shared.access.policy import Quota, Rule
 from shared.channels.errors import ChannelNotFound
 from shared.core.config import settings
 from shared.core.errors import (
@@ -131,7 +131,7 @@ class PublicRoute(Route):
         statuses = {400, 401, 403, 404, 429, 500, 503}
         if method != "GET":
             statuses |= {409, 413}
-        if rule.limit in {Limit.CHANNELS, Limit.POSTS_PER_MONTH}:
+        if rule.needs_plan:
             statuses.add(402)
         return {
             status: {

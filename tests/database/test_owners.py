@@ -34,6 +34,7 @@ class Uses(NamedTuple):
 
 # A new line here is a decision: could the other feature have a function for it? Of a feature above, none may stand here.
 FOREIGN: dict[str, Uses] = {
+    "billing": Uses(reads=set(), writes={"organizations"}),  # the plan
     "webhooks": Uses(reads={"organizations"}, writes=set()),
     "notifications": Uses(
         reads={"members"},
@@ -71,7 +72,6 @@ FOREIGN: dict[str, Uses] = {
     ),
     "access": Uses(
         reads={
-            "channels",
             "factors",
             "members",
             "oauth_apps",

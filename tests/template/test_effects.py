@@ -43,6 +43,7 @@ NAMED = {
     "S3_ADDRESSING": {"Fn::If": ["HasOwnStorage", {"Ref": "StorageAddressing"}, ""]},
     "S3_CREDENTIALS_SECRET": {"Ref": "StorageSecretArn"},
     "MEDIA_QUOTA_BYTES": {"Ref": "MediaQuotaBytes"},
+    "BILLING": {"Ref": "Billing"},
 }
 # Alarms that ring at another number than the first one, and at which.
 RING_ABOVE = {

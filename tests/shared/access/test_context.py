@@ -34,6 +34,8 @@ from shared.access.errors import (
     UnknownGrant,
 )
 from shared.access.policy import Per, Quota, Rate, Rule, Who
+from shared.billing.errors import NotInPlan
+from shared.billing.sections import Action, Section
 from shared.core import clock
 from shared.core.errors import Forbidden, TooManyRequests
 from shared.core.ids import CustomerId, OrganizationId, new_id
@@ -90,8 +92,6 @@ class TestSession:
             user_id=found.user_id,
             role=Role.EDITOR,
             timezone="Europe/Paris",
-            plan="ultimate",
-            plan_ends_at=None,
             via=Via.SESSION,
             session_id=found.session_id,
             proof=found.proof,
@@ -556,6 +556,76 @@ class TestRule:
         assert found.impersonated_by == admin.user_id
         with pytest.raises(ImpersonationOver):
             ask(session, signed_in(session, member, impersonate=str(admin.id)))
+
+
+class TestFlag:
+    API = Rule(Who.VIEWER, flag=Section.PUBLIC_API, action=Action.READ)
+    FEEDS = Rule(Who.EDITOR, flag=Section.AUTOPOST, action=Action.CREATE)
+
+    @pytest.fixture
+    def member(self, session: DbSession, configure: Configure, aws: None) -> Member:
+        configure(BILLING="on")
+        return a_member(session, an_organization(session, plan="free"), role=Role.EDITOR)
+
+    def test_what_the_plan_does_not_include_is_refused(
+        self, session: DbSession, member: Member
+    ) -> None:
+        credentials = with_key(session, member)
+        with pytest.raises(NotInPlan) as refused, count_statements() as cost:
+            ask(session, credentials, self.API)
+        assert cost.statements == 1
+        assert (refused.value.status, refused.value.code) == (402, "not_in_plan")
+        assert refused.value.message == (
+            "Your plan (FREE) does not include the public API. "
+            "Choose the plan STANDARD or a larger one."
+        )
+        assert refused.value.details == {
+            "section": "public_api",
+            "action": "read",
+            "limit": None,
+            "used": None,
+            "plan": "FREE",
+            "neededPlan": "STANDARD",
+            "url": "http://127.0.0.1:3000/app/billing",
+        }
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "update organizations set plan = 'standard'",
+            'update organizations set limits = \'{"given": "standard"}\'',
+            "update organizations set plan = 'standard', plan_ends_at = now() + interval '1 day'",
+        ],
+    )
+    def test_what_it_includes_is_not(self, session: DbSession, member: Member, change: str) -> None:
+        session.execute(text(change))
+        ask(session, with_key(session, member), self.API)
+        with pytest.raises(NotInPlan):
+            ask(session, signed_in(session, member), self.FEEDS)
+
+    def test_an_ended_plan_includes_nothing(self, session: DbSession, member: Member) -> None:
+        session.execute(text("update organizations set plan = 'team', plan_ends_at = now()"))
+        with pytest.raises(NotInPlan):
+            ask(session, with_key(session, member), self.API)
+
+    def test_the_role_is_told_first(self, session: DbSession) -> None:
+        viewer = a_member(session, an_organization(session, plan="free"), role=Role.VIEWER)
+        with pytest.raises(RoleTooLow) as refused:
+            ask(session, signed_in(session, viewer), self.FEEDS)
+        assert refused.value.details == {"role": "editor"}
+
+    def test_deleting_is_never_refused(self, session: DbSession, member: Member) -> None:
+        ask(
+            session,
+            signed_in(session, member),
+            Rule(Who.EDITOR, flag=Section.AUTOPOST, action=Action.DELETE),
+        )
+
+    def test_nothing_is_refused_where_plans_do_not_bind(
+        self, session: DbSession, member: Member, configure: Configure
+    ) -> None:
+        configure(BILLING="off")
+        ask(session, with_key(session, member), self.API)
 
 
 class TestLimit:

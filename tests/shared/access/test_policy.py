@@ -6,6 +6,7 @@ import pytest
 
 from local.docs.openapi import apps
 from shared.access.policy import POLICY, Per, Rate, Rule, Who, reaches, rule_for
+from shared.billing.sections import Section
 from shared.organizations.models import Role
 from shared.web.routing import Route
 
@@ -100,6 +101,13 @@ def test_role_reaches_what_is_below_it(role: Role, needed: Role, reached: bool) 
 def test_route_has_a_limit_or_a_reason_to_have_none() -> None:
     with pytest.raises(ValueError, match="not both"):
         Rule(Who.VIEWER, rate=Rate("x", 1, timedelta(hours=1)), unlimited="It is cheap.")
+
+
+def test_flags_and_numbers_of_a_plan_are_not_mixed_up() -> None:
+    with pytest.raises(ValueError, match="names a flag"):
+        Rule(Who.VIEWER, flag=Section.CHANNELS)
+    with pytest.raises(ValueError, match="names a flag"):
+        Rule(Who.VIEWER, Section.PUBLIC_API)
 
 
 def test_public_route_cannot_be_counted_by_organization() -> None:

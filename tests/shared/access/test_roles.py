@@ -5,7 +5,8 @@ A row of the policy that lets somebody else in than before fails here: change bo
 
 import pytest
 
-from shared.access.policy import POLICY, Limit, Who, reaches
+from shared.access.policy import POLICY, Who, reaches
+from shared.billing.sections import Section
 from shared.core.config import Feature
 from shared.organizations.models import Role
 
@@ -476,26 +477,34 @@ SWITCHED_OFF_BY = {
 }
 """What an operator switches off with each feature."""
 PLAN_LIMITS = {
-    Limit.CHANNELS: """
+    Section.CHANNELS: """
         GET /integrations/social/{provider}
         POST /integrations/social/{provider}/connect
         POST /integrations/social-connect/{provider}
         POST /integrations/enable
         GET /public/v1/social/{provider}
     """,
-    Limit.POSTS_PER_MONTH: """
+    Section.POSTS_PER_MONTH: """
         POST /posts
+        PUT /posts/{post_id}
+        PUT /posts/{post_id}/date
+        PUT /posts/{post_id}/status
         POST /posts/{post_id}/duplicate
+        POST /posts/{post_id}/resend
         POST /public/v1/posts
+        PUT /public/v1/posts/{post_id}
+        PUT /public/v1/posts/{post_id}/status
     """,
-    Limit.TEAM_MEMBERS: """
-        GET /settings/team
-    """,
-    Limit.WEBHOOKS: """
+    Section.WEBHOOKS: """
         POST /webhooks
     """,
+    Section.STORAGE: """
+        POST /media
+        POST /public/v1/upload
+        POST /public/v1/upload-from-url
+    """,
 }
-"""The allowance of a plan that each route declares."""
+"""The level or flow of a plan that each route raises or uses."""
 UNLIMITED = """
     GET /
     GET /health
@@ -558,9 +567,17 @@ def test_each_feature_switches_off_its_routes(feature: Feature | None) -> None:
     assert {key for key, rule in POLICY.items() if rule.feature is feature} == routes
 
 
-@pytest.mark.parametrize("limit", list(Limit))
-def test_each_plan_limit_is_declared_by_its_routes(limit: Limit) -> None:
-    assert {key for key, rule in POLICY.items() if rule.limit is limit} == lines(PLAN_LIMITS[limit])
+@pytest.mark.parametrize("limit", list(Section))
+def test_each_plan_limit_is_declared_by_its_routes(limit: Section) -> None:
+    found = {key for key, rule in POLICY.items() if rule.limit is limit and rule.needs_plan}
+    assert found == lines(PLAN_LIMITS.get(limit, ""))
+
+
+@pytest.mark.parametrize("flag", list(Section))
+def test_programs_need_the_public_api_and_nothing_else_needs_a_flag(flag: Section) -> None:
+    own_names = {"GET /oauth/userinfo", "POST /oauth/userinfo"}  # part of signing in
+    expected = lines(PROGRAMS_ALONE) - own_names if flag is Section.PUBLIC_API else set()
+    assert {key for key, rule in POLICY.items() if rule.flag is flag} == expected
 
 
 def test_consent_covers_what_its_page_says() -> None:

@@ -56,8 +56,6 @@ def acting_as(member: Member) -> ActingMember:
         user_id=member.user_id,
         role=Role.OWNER,
         timezone="UTC",
-        plan="ultimate",
-        plan_ends_at=None,
         via=Via.SESSION,
     )
 

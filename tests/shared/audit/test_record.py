@@ -120,7 +120,7 @@ class TestEntries:
 class TestActor:
     MEMBER = ActingMember(
         organization_id=OrganizationId(new_id()), user_id=UserId(new_id()), role=Role.OWNER,
-        timezone="UTC", plan="free", plan_ends_at=None, via=Via.SESSION, session_id=SessionId(new_id()),
+        timezone="UTC", via=Via.SESSION, session_id=SessionId(new_id()),
         impersonated_by=UserId(new_id()), api_key_id=ApiKeyId(new_id()), grant_id=GrantId(new_id()),
         request_id="1", address="203.0.113.7",
     )  # fmt: skip

@@ -35,8 +35,6 @@ def acting(role: Role = Role.OWNER, *, may_write: bool = True) -> ActingMember:
         user_id=None,
         role=role,
         timezone="UTC",
-        plan="",
-        plan_ends_at=None,
         via=Via.API_KEY,
         may_write=may_write,
     )
