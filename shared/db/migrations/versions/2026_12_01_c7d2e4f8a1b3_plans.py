@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "c7d2e4f8a1b3"
-down_revision: str | None = "e7a4c2f9b013"
+down_revision: str | None = "b9d4f0a27c61"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
