@@ -91,7 +91,7 @@ def list_posts(
     stretch = read.read_range(start_date, end_date, timezone)
     wanted = Filter(channel, read.read_states(state), tag)
     content, rest = read.list_calendar_json(
-        session, member.organization_id, stretch, wanted=wanted, cursor=cursor
+        session, member.reach, stretch, wanted=wanted, cursor=cursor
     )
     query = request.query_params.multi_items()
     headers = {"link": read.link_to_rest(query, rest)} if rest else {}
@@ -121,9 +121,7 @@ def list_post_pages(
 ) -> PostPage:
     """List posts, one page at a time. Latest first."""
     wanted = Filter(channel, read.read_states(state), tag)
-    return read.list_page(
-        session, member.organization_id, wanted=wanted, cursor=cursor, page_size=limit
-    )
+    return read.list_page(session, member.reach, wanted=wanted, cursor=cursor, page_size=limit)
 
 
 @posts.post("/valid")
@@ -188,7 +186,7 @@ def delete_tag(tag_id: TagId, member: Acting, session: Writing) -> PostRef:
 @posts.get("/group/{group_id}")
 def get_post_group(group_id: GroupId, member: Acting, session: Reading) -> GroupOut:
     """Read a group of posts. Earliest first."""
-    return read.get_group(session, member.organization_id, group_id)
+    return read.get_group(session, member.reach, group_id)
 
 
 @posts.delete("/group/{group_id}")
@@ -204,7 +202,7 @@ def delete_post_group(group_id: GroupId, member: Acting, session: Writing) -> De
 @posts.get("/{post_id}")
 def get_post(post_id: PostId, member: Acting, session: Reading) -> ThreadOut:
     """Read a post. With all its parts; a reply's id returns the whole post."""
-    return read.get_thread(session, member.organization_id, post_id)
+    return read.get_thread(session, member.reach, post_id)
 
 
 @posts.put("/{post_id}")
@@ -214,7 +212,7 @@ def update_post(
     """Change a post. Omitted fields stay unchanged. Refused once a part is being published or is published."""
     revision = _revision(if_match, body.revision)
     edit.edit(session, author_of(member), post_id, body, revision=revision)
-    return read.get_thread(session, member.organization_id, post_id)
+    return read.get_thread(session, member.reach, post_id)
 
 
 @posts.put("/{post_id}/date")
@@ -287,7 +285,7 @@ def get_post_history(
 
     Who changed what, and the platform's answer to each attempt. Newest first.
     """
-    return list_history(session, member.organization_id, post_id, cursor=cursor, page_size=limit)
+    return list_history(session, member.reach, post_id, cursor=cursor, page_size=limit)
 
 
 @posts.delete("/{post_id}")
@@ -309,7 +307,7 @@ def get_post_page(post_id: PostId, member: Acting, session: Reading) -> HTMLResp
 
     Emails link to this page until there is a console. Visitors are asked to sign in.
     """
-    thread = read.get_thread(session, member.organization_id, post_id)
+    thread = read.get_thread(session, member.reach, post_id)
     return html_response(title_of(thread), body_of(thread, member.timezone))
 
 

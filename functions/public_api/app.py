@@ -254,7 +254,7 @@ def public_list_posts(
     """
     stretch = Range(start_date, end_date)
     content, rest = list_posts_json(
-        session, member.organization_id, stretch, customer=customer, cursor=cursor
+        session, member.reach, stretch, customer=customer, cursor=cursor
     )
     query = request.query_params.multi_items()
     headers = {"link": link_to_rest(query, rest, path="/public/v1/posts")} if rest else {}
@@ -292,7 +292,7 @@ def public_delete_post_group(group_id: Id, member: Acting, session: Writing) -> 
 @api.get("/posts/{post_id}", response_model_exclude_unset=True)
 def public_get_post(post_id: Id, member: Acting, session: Reading) -> PublicThread:
     """Read a post. As in the list, with all its parts; a reply's id returns the whole post."""
-    return show_post(session, member.organization_id, _known(post_id))
+    return show_post(session, member.reach, _known(post_id))
 
 
 @api.put("/posts/{post_id}", response_model_exclude_unset=True)
@@ -397,6 +397,7 @@ def upload_file(member: Acting, file: FileOfForm = None, key: Key = None) -> Pub
     if file is None:
         raise uploads.no_file()
     return uploads.upload(
+        member.reach,
         actor_of(member),
         file.file,
         file_name=file.filename,
@@ -411,7 +412,7 @@ def upload_from_url(body: FileAddress, member: Acting, key: Key = None) -> Publi
     The file is fetched immediately, within 25 seconds, from a public https address. With an `Idempotency-Key`, a repeated
     request fetches it once.
     """
-    return uploads.upload_from_url(actor_of(member), body, key=key)
+    return uploads.upload_from_url(member.reach, actor_of(member), body, key=key)
 
 
 # --- end of uploads ------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def rename_customer(
 def delete_customer(session: Session, actor: Actor, customer_id: CustomerId) -> None:
     """Delete a customer. Its channels stay, without a customer, and nobody is limited to it anymore.
 
-    Whoever was limited to this customer alone sees nothing afterwards.
+    A member who was limited to this customer alone sees nothing afterwards.
 
     Raises:
         CustomerNotFound: the organization has no such customer.

@@ -16,11 +16,14 @@ from shared.channels.connection import (
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
 from shared.core.ids import ChannelId, CustomerId, OrganizationId
 from shared.core.reach import Reach
-from shared.db.reach import WHOLE, in_reach
+from shared.db.reach import WHOLE, in_reach, of_customers
 from shared.db.statement import Json, NoRow, Sql, Statement, sql
 
 IN_REACH = in_reach(sql("c.customer_id"))
 """The condition that the caller may see the channel of a table `channels c`."""
+
+OF_CUSTOMERS = of_customers(sql("c.customer_id"))
+"""The same for a caller who is limited to customers, whose channels an index finds; for others it fails."""
 
 
 def channel_in_reach(channel: Sql) -> Sql:

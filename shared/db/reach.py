@@ -14,10 +14,11 @@ WHOLE = sql("cast(:customers as uuid[]) is null")
 """The condition that a caller is not limited to customers."""
 
 
+def of_customers(customer: Sql) -> Sql:
+    """Return the condition that `customer` is one of those that a caller is limited to. Without a limit it fails."""
+    return sql("{customer} = any(cast(:customers as uuid[]))", customer=customer)
+
+
 def in_reach(customer: Sql) -> Sql:
     """Return the condition that a caller may see what belongs to `customer`, which can be null: then it fails with a limit."""
-    return sql(
-        "({whole} or {customer} = any(cast(:customers as uuid[])))",
-        whole=WHOLE,
-        customer=customer,
-    )
+    return sql("({whole} or {of_customers})", whole=WHOLE, of_customers=of_customers(customer))

@@ -1,5 +1,9 @@
-"""Idempotency keys: a repeated request with the same key and body gets the same answer and has no effect."""
+"""Idempotency keys: a repeated request with the same key and body gets the same answer and has no effect.
 
+Callers who see the same customers share their keys.
+"""
+
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +14,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId
+from shared.core.reach import Reach
 from shared.db.statement import NoRow, Statement, sql
 from shared.organizations.errors import KeyReused
 
@@ -98,9 +103,7 @@ class RequestKey:
     request_hash: bytes
 
 
-def earlier_answer(
-    session: Session, organization_id: OrganizationId, request: RequestKey
-) -> str | None:
+def earlier_answer(session: Session, reach: Reach, request: RequestKey) -> str | None:
     """Return the earlier answer to the same request; None: the key is new and is now reserved.
 
     Raises:
@@ -108,8 +111,8 @@ def earlier_answer(
     """
     row = _CLAIM.one(
         session,
-        organization_id=organization_id,
-        scope=request.scope,
+        organization_id=reach.organization_id,
+        scope=_scope(reach, request),
         key=request.key,
         request_hash=request.request_hash,
         lifetime_seconds=LIFETIME.total_seconds(),
@@ -117,21 +120,19 @@ def earlier_answer(
     return _answer(row, request)
 
 
-def find_answer(
-    session: Session, organization_id: OrganizationId, request: RequestKey
-) -> str | None:
+def find_answer(session: Session, reach: Reach, request: RequestKey) -> str | None:
     """Return the earlier answer to the same request; None if there is none yet. Reserves nothing.
 
     Raises:
         KeyReused: the key was sent with another body before.
     """
-    row = _FIND.find(session, organization_id, request.scope, request.key)
+    row = _FIND.find(session, reach.organization_id, _scope(reach, request), request.key)
     return _answer(row, request) if row else None
 
 
 def keep_answer(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     request: RequestKey,
     *,
     status: int,
@@ -139,7 +140,12 @@ def keep_answer(
 ) -> None:
     """Store the response in the transaction of its changes."""
     _ANSWER.run(
-        session, organization_id, request.scope, request.key, status=status, response=response
+        session,
+        reach.organization_id,
+        _scope(reach, request),
+        request.key,
+        status=status,
+        response=response,
     )
 
 
@@ -162,6 +168,14 @@ def watching_for_a_replay() -> Iterator[Replay]:
         yield watched
     finally:
         _replay.reset(before)
+
+
+def _scope(reach: Reach, request: RequestKey) -> str:
+    """Return the scope of a caller's key: one who sees only some customers never gets the answer of one who sees others."""
+    if reach.customers is None:
+        return request.scope
+    seen = ",".join(sorted(str(customer_id) for customer_id in reach.customers))
+    return f"{request.scope} {hashlib.sha256(seen.encode()).hexdigest()}"
 
 
 def _answer(row: KnownKey, request: RequestKey) -> str | None:

@@ -56,7 +56,7 @@ def compose(
         KeyReused: the key was sent with another body before.
     """
     request = RequestKey(SCOPE, key, _hash(draft)) if key else None
-    if request and (answer := earlier_answer(session, author.organization_id, request)):
+    if request and (answer := earlier_answer(session, author.reach, request)):
         return [CreatedPost.model_validate(one) for one in json.loads(answer)]
     wanted = read_draft(draft)
     plans = _plans(session, author.reach, wanted, grouping, grace)
@@ -68,7 +68,7 @@ def compose(
         seen.add(one.twin_key)
     if request:
         response = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
-        keep_answer(session, author.organization_id, request, status=201, response=response)
+        keep_answer(session, author.reach, request, status=201, response=response)
     return created
 
 
@@ -111,11 +111,7 @@ def _plans(
     """Find and lock the post that each thread replaces."""
     ids = {thread.replaces for thread in wanted.threads if thread.replaces}
     groups = {thread.group for thread in wanted.threads if thread.group}
-    stored = (
-        lock_threads(session, reach.organization_id, ids=ids, groups=groups)
-        if ids or groups
-        else {}
-    )
+    stored = lock_threads(session, reach, ids=ids, groups=groups) if ids or groups else {}
     group_id, seen = GroupId(new_id()), set[PostId]()
     plans = []
     for thread in wanted.threads:

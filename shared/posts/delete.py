@@ -30,7 +30,7 @@ def delete_post(
         Conflict: it is being published, was published, or has changed.
     """
     require_writer(author)
-    parts = lock_thread(session, author.organization_id, post_id)
+    parts = lock_thread(session, author.reach, post_id)
     if parts[0].id != post_id:
         _delete_rest(session, author, parts, post_id, revision)
         return
@@ -40,14 +40,14 @@ def delete_post(
 
 
 def delete_group(session: Session, author: Author, group_id: GroupId) -> list[PostId]:
-    """Delete every post of a group and return their ids; none of them, if one cannot be deleted.
+    """Delete every post of a group that the author sees and return their ids; none of them, if one cannot be deleted.
 
     Raises:
         GroupNotFound: there is none.
         Conflict: one of its posts is being published, or was published.
     """
     require_writer(author)
-    threads = lock_threads(session, author.organization_id, groups=[group_id])
+    threads = lock_threads(session, author.reach, groups=[group_id])
     if not threads:
         raise GroupNotFound
     for parts in threads.values():

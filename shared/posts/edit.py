@@ -52,7 +52,7 @@ def edit(
         InvalidInput: something was refused; nothing is changed.
         Conflict: it is being published, was published, or has changed.
     """
-    before = lock_post(session, author.organization_id, post_id)
+    before = lock_post(session, author.reach, post_id)
     root = before[0]
     thread = _overlaid(thread_from(before), wanted)
     stays = thread.channel_id == root.channel_id and leaves_alone(wanted.type, wanted.date, root)
@@ -83,7 +83,7 @@ def reschedule(
         TooLateToSchedule: the time has passed.
         Conflict: it is being published, was published, or has changed.
     """
-    before = lock_post(session, author.organization_id, post_id)
+    before = lock_post(session, author.reach, post_id)
     require_settled(session, author.reach, before)
     require_editable(before, revision=revision)
     root = before[0]
@@ -113,7 +113,7 @@ def change_status(
         InvalidInput: the platform would refuse it as it is, or its time is over.
         Conflict: it is being published, was published, or has changed.
     """
-    before = lock_post(session, author.organization_id, post_id)
+    before = lock_post(session, author.reach, post_id)
     require_settled(session, author.reach, before)
     require_editable(before, revision=revision)
     root = before[0]
@@ -135,7 +135,7 @@ def duplicate(session: Session, author: Author, post_id: PostId, wanted: Duplica
         PostNotFound: there is none.
         InvalidInput: the platform would refuse it as it is, or the time is over.
     """
-    before = lock_post(session, author.organization_id, post_id)
+    before = lock_post(session, author.reach, post_id)
     root = replace(before[0], state=PostState.DRAFT)
     kind = wanted.type or ("schedule" if wanted.date else "draft")
     warnings = _warnings_of_copy(kind, wanted.date, before)

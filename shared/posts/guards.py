@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from shared.channels.errors import ChannelNotFound
 from shared.channels.queries import get_channel
-from shared.core.ids import OrganizationId, PostId
+from shared.core.ids import PostId
 from shared.core.reach import Reach
 from shared.organizations.models import Role
 from shared.posts.errors import (
@@ -46,30 +46,26 @@ def is_out(parts: Sequence[StoredPart]) -> bool:
     return any(part.state is PostState.PUBLISHED for part in living(parts))
 
 
-def lock_post(
-    session: Session, organization_id: OrganizationId, post_id: PostId
-) -> Sequence[StoredPart]:
+def lock_post(session: Session, reach: Reach, post_id: PostId) -> Sequence[StoredPart]:
     """Lock a post with all its parts.
 
     Raises:
         PostNotFound: there is none.
         ReplyNotPost: the id is a reply's.
     """
-    parts = lock_thread(session, organization_id, post_id)
+    parts = lock_thread(session, reach, post_id)
     if parts[0].id != post_id:
         raise ReplyNotPost(parts[0].id)
     return parts
 
 
-def lock_thread(
-    session: Session, organization_id: OrganizationId, part_id: PostId
-) -> Sequence[StoredPart]:
+def lock_thread(session: Session, reach: Reach, part_id: PostId) -> Sequence[StoredPart]:
     """Lock a post by the id of any of its parts, with all its parts.
 
     Raises:
         PostNotFound: there is none.
     """
-    threads = lock_threads(session, organization_id, ids=[part_id])
+    threads = lock_threads(session, reach, ids=[part_id])
     if not threads:
         raise PostNotFound
     [parts] = threads.values()

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
-from shared.core.ids import ChannelId, OrganizationId, PostId, TagId
+from shared.core.ids import ChannelId, PostId, TagId
+from shared.core.reach import Reach
 from shared.posts import read_queries as queries
 from shared.posts.lifecycle import PostState
 from shared.posts.read_queries import PostsJson
@@ -39,28 +40,29 @@ class RangePage:
     size: int
 
 
-def list_range(
-    session: Session, organization_id: OrganizationId, page: RangePage
-) -> list[CalendarPost]:
+def list_range(session: Session, reach: Reach, page: RangePage) -> list[CalendarPost]:
     """List the posts of a range, earliest first."""
-    found = queries.RANGE.one(session, organization_id, **_filter(page.wanted), **_range(page))
+    statement = queries.RANGE_OF_CUSTOMERS if reach.is_limited else queries.RANGE
+    found = statement.one(session, *reach, **_filter(page.wanted), **_range(page))
     return _CALENDAR_POSTS.validate_json(found.posts)
 
 
-def list_range_json(
-    session: Session, organization_id: OrganizationId, page: RangePage
-) -> PostsJson:
+def list_range_json(session: Session, reach: Reach, page: RangePage) -> PostsJson:
     """List the same posts as JSON."""
     if page.wanted == Filter():
-        return queries.RANGE_JSON.one(session, organization_id, **_range(page))
-    return queries.FILTERED_RANGE_JSON.one(
-        session, organization_id, **_filter(page.wanted), **_range(page)
+        all_of_them = queries.RANGE_JSON_OF_CUSTOMERS if reach.is_limited else queries.RANGE_JSON
+        return all_of_them.one(session, *reach, **_range(page))
+    filtered = (
+        queries.FILTERED_RANGE_JSON_OF_CUSTOMERS
+        if reach.is_limited
+        else queries.FILTERED_RANGE_JSON
     )
+    return filtered.one(session, *reach, **_filter(page.wanted), **_range(page))
 
 
 def list_latest(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     *,
     wanted: Filter,
     after: tuple[datetime, PostId] | None,
@@ -71,9 +73,11 @@ def list_latest(
     statement = queries.LATEST_BY_STATE if wanted.states else queries.LATEST
     if wanted.tag_id:
         statement = queries.LATEST_BY_TAG
+    if reach.is_limited:
+        statement = queries.LATEST_OF_CUSTOMERS
     found = statement.one(
         session,
-        organization_id,
+        *reach,
         **_filter(wanted),
         after_time=after_time,
         after_id=after_id,

@@ -1,4 +1,4 @@
-"""The statements that store, lock and delete posts. Each belongs to one organization; due times are by the database's clock."""
+"""The statements that store, lock and delete posts, within a caller's reach; due times are by the database's clock."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -7,7 +7,17 @@ from typing import NamedTuple
 from shared.audit.queries import recording
 from shared.billing.queries import giving_back
 from shared.billing.sections import Section
-from shared.core.ids import ChangeId, ChannelId, DeliveryId, GroupId, OrganizationId, PostId, UserId
+from shared.channels.queries import channel_in_reach
+from shared.core.ids import (
+    ChangeId,
+    ChannelId,
+    CustomerId,
+    DeliveryId,
+    GroupId,
+    OrganizationId,
+    PostId,
+    UserId,
+)
 from shared.db.statement import Json, NoRow, Sql, Statement, sql
 from shared.posts.announce import MESSAGES, announcing, announcing_written
 from shared.posts.hints import QUEUED_COLUMNS
@@ -39,11 +49,15 @@ _MOVES_TO_GIVEN = where_may_move(
 )
 
 
+_IN_REACH = channel_in_reach(sql("posts.channel_id"))
+
+
 class Write(NamedTuple):
     """`period`: the billing month in which posts that become queued are counted; None: they are not."""
 
     parts: Json
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     creation_method: str
     user_id: UserId | None
     changes: Json
@@ -89,7 +103,7 @@ WRITE = Statement(
                 case when state = 'queued' and position = 0 then coalesce(publish_at, now()) end, revision, 1,
                 1, :creation_method, cast(:user_id as uuid),
                 case when state = 'queued' and position = 0 then cast(:period as date) end
-            from given order by root_id, position
+            from given where {in_reach} order by root_id, position
             on conflict (root_id, position) do update set
                 channel_id = excluded.channel_id, group_id = excluded.group_id, parent_id = excluded.parent_id,
                 state = excluded.state, content = excluded.content, media = excluded.media,
@@ -135,6 +149,7 @@ WRITE = Statement(
         """,
         states=in_sql(RESENDABLE),
         twin_hours=TWINS_WITHIN // timedelta(hours=1),
+        in_reach=channel_in_reach(sql("given.channel_id")),
         stays_open=_STAYS_OPEN,
         moves_to_given=_MOVES_TO_GIVEN,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),
@@ -151,15 +166,20 @@ One statement, whatever the number of channels and parts, because creating posts
 """
 
 
-_NAMED_ROOTS = sql("""
+_NAMED_ROOTS = sql(
+    """
         select named.root_id from posts named
         where named.organization_id = :organization_id and named.deleted_at is null
             and (named.id = any(cast(:ids as uuid[])) or named.group_id = any(cast(:groups as uuid[])))
-    """)
+            and {in_reach}
+    """,
+    in_reach=channel_in_reach(sql("named.channel_id")),
+)
 
 
 class LockRoots(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     ids: list[PostId]
     groups: list[GroupId]
 
@@ -183,11 +203,12 @@ LOCK_ROOTS = Statement(
     params=LockRoots,
     row=LockRootsRow,
 )
-"""Lock the roots of the threads that ids of parts or groups name."""
+"""Lock the roots of the threads that ids of parts or groups name, of those that the caller sees."""
 
 
 class LockParts(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     roots: list[PostId]
     ids: list[PostId]
     groups: list[GroupId]
@@ -218,6 +239,7 @@ LOCK_PARTS = Statement(
 
 class Delete(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     roots: list[PostId]
     user_id: UserId | None
     action: str
@@ -237,7 +259,7 @@ DELETE = Statement(
             update posts set deleted_at = now(), due_at = null, armed_revision = null, revision = revision + 1,
                 updated_at = now()
             where organization_id = :organization_id and root_id = any(cast(:roots as uuid[])) and deleted_at is null
-                and {may_become}
+                and {in_reach} and {may_become}
                 and root_id not in (
                     select busy.root_id from posts busy
                     where busy.root_id = any(cast(:roots as uuid[])) and busy.deleted_at is null
@@ -251,6 +273,7 @@ DELETE = Statement(
         """,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),
         states=in_sql(CLOSED),
+        in_reach=_IN_REACH,
         recording=recording(sql("entry.subject_id in (select root_id from deleted)")),
         events=announcing("deleted", Event.DELETED),
         messages=MESSAGES,
@@ -298,6 +321,7 @@ One statement, so that count and return alternate.
 
 class LockRootsOfChannel(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId
 
 
@@ -313,11 +337,12 @@ LOCK_ROOTS_OF_CHANNEL = Statement(
         """
         select id, counted_period from posts
         where organization_id = :organization_id and channel_id = :channel_id and position = 0 and deleted_at is null
-            and state not in ({states})
+            and state not in ({states}) and {in_reach}
         order by id
         for update
         """,
         states=in_sql(CLOSED),
+        in_reach=_IN_REACH,
     ),
     params=LockRootsOfChannel,
     row=LockRootsOfChannelRow,
@@ -327,6 +352,7 @@ LOCK_ROOTS_OF_CHANNEL = Statement(
 
 class DeleteRest(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     root_id: PostId
     position: int
     revision: int
@@ -345,7 +371,7 @@ DELETE_REST = Statement(
         with deleted as (
             update posts set deleted_at = now(), due_at = null, armed_revision = null, updated_at = now()
             where organization_id = :organization_id and root_id = :root_id and position >= :position
-                and deleted_at is null and {may_become}
+                and deleted_at is null and {in_reach} and {may_become}
             returning id, position, content
         ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -357,6 +383,7 @@ DELETE_REST = Statement(
         select id from deleted order by position
         """,
         may_become=where_may_become(ABSENT, by=Hand.MEMBER),
+        in_reach=_IN_REACH,
         recording=recording(sql("exists (select from deleted)")),
     ),
     params=DeleteRest,
@@ -374,6 +401,7 @@ class Confirm(NamedTuple):
     release_data: Json | None
     part_id: PostId
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     change_id: ChangeId
     user_id: UserId | None
     changes: Json
@@ -401,7 +429,7 @@ CONFIRM = Statement(
                 release_url = :release_url, release_data = cast(:release_data as jsonb), error_code = null,
                 error_message = null, next_check_at = null, updated_at = now()
             where id = :part_id and organization_id = :organization_id
-                and {may_become}
+                and {in_reach} and {may_become}
             returning posts.*
         ), history as (
             insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
@@ -422,6 +450,7 @@ CONFIRM = Statement(
         """,
         may_become=where_may_become(PostState.PUBLISHED, by=Hand.MEMBER),
         queued=QUEUED_COLUMNS,
+        in_reach=_IN_REACH,
         recording=recording(sql("exists (select from confirmed)")),
         events=announcing("confirmed", Event.PUBLISHED),
         messages=MESSAGES,
@@ -441,6 +470,7 @@ class Requeue(NamedTuple):
     part_id: PostId
     oldest_seconds: float
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     root_id: PostId
     position: int
     change_id: ChangeId
@@ -475,7 +505,7 @@ REQUEUE = Statement(
                 armed_revision = null, arm_count = arm_count + 1, enqueued_at = null, next_check_at = null,
                 error_code = null, error_message = null, updated_at = now(),
                 counted_period = coalesce(counted_period, case when position = 0 then cast(:period as date) end)
-            where organization_id = :organization_id and root_id = :root_id and deleted_at is null
+            where organization_id = :organization_id and root_id = :root_id and deleted_at is null and {in_reach}
                 and ((id = :part_id and (state in ({states}) or (state = 'queued' and due_at is null)))
                     or (position > :position and (state = 'queued'
                         or {may_become})))
@@ -491,6 +521,7 @@ REQUEUE = Statement(
         """,
         states=in_sql(RESENDABLE),
         may_become=where_may_become(PostState.QUEUED, by=Hand.MEMBER, only=PostState.FAILED),
+        in_reach=_IN_REACH,
         recording=recording(sql("exists (select from requeued)")),
         events=announcing("requeued", Event.UPDATED),
         queued=QUEUED_COLUMNS,

@@ -15,8 +15,9 @@ from shared.aws.storage import public_url
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import GroupId, OrganizationId, PostId
+from shared.core.ids import GroupId, PostId
 from shared.core.page import read_cursor, write_cursor
+from shared.core.reach import Reach
 from shared.posts import listing
 from shared.posts import read_queries as queries
 from shared.posts.draft import refusal
@@ -97,31 +98,31 @@ def read_states(state: str | None) -> Sequence[PostState] | None:
 
 def list_calendar(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     stretch: Range,
     *,
     wanted: Filter,
     cursor: str | None = None,
 ) -> tuple[PostsOut, str | None]:
     """List the posts of a range, and the cursor of the rest if they do not fit one answer."""
-    rows = listing.list_range(session, organization_id, _page_of(stretch, wanted, cursor))
+    rows = listing.list_range(session, reach, _page_of(stretch, wanted, cursor))
     page = list(_that_fit(rows))
     return PostsOut(posts=page), _cursor_of(page[-1]) if len(page) < len(rows) else None
 
 
 def list_calendar_json(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     stretch: Range,
     *,
     wanted: Filter,
     cursor: str | None = None,
 ) -> tuple[str, str | None]:
     """List the calendar as the JSON of `PostsOut`. The database writes it; only one that must be cut is read here."""
-    written = listing.list_range_json(session, organization_id, _page_of(stretch, wanted, cursor))
+    written = listing.list_range_json(session, reach, _page_of(stretch, wanted, cursor))
     if written.number <= MAX_RANGE_POSTS and written.characters <= MAX_RANGE_CHARACTERS:
         return f'{{"posts":{written.posts}}}', None
-    page, rest = list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
+    page, rest = list_calendar(session, reach, stretch, wanted=wanted, cursor=cursor)
     return page.model_dump_json(by_alias=True), rest
 
 
@@ -134,7 +135,7 @@ def link_to_rest(query: Sequence[tuple[str, str]], cursor: str, *, path: str = "
 
 def list_page(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     *,
     wanted: Filter,
     cursor: str | None,
@@ -143,7 +144,7 @@ def list_page(
     """List posts, latest first."""
     rows = listing.list_latest(
         session,
-        organization_id,
+        reach,
         wanted=wanted,
         after=read_position(cursor),
         page_size=page_size + 1,
@@ -156,25 +157,25 @@ def list_page(
     )
 
 
-def get_thread(session: Session, organization_id: OrganizationId, post_id: PostId) -> ThreadOut:
+def get_thread(session: Session, reach: Reach, post_id: PostId) -> ThreadOut:
     """Read a post with all its parts by any part's id.
 
     Raises:
         PostNotFound: there is none.
     """
-    rows = queries.THREAD.all(session, organization_id, post_id)
+    rows = queries.THREAD.all(session, *reach, post_id)
     if not rows:
         raise PostNotFound
     return _thread(rows)
 
 
-def get_group(session: Session, organization_id: OrganizationId, group_id: GroupId) -> GroupOut:
+def get_group(session: Session, reach: Reach, group_id: GroupId) -> GroupOut:
     """Read all posts of a group, earliest first.
 
     Raises:
         GroupNotFound: there is none.
     """
-    rows = queries.GROUP.all(session, organization_id, group_id, page_size=MAX_PARTS)
+    rows = queries.GROUP.all(session, *reach, group_id, page_size=MAX_PARTS)
     if not rows:
         raise GroupNotFound
     threads = groupby(rows, key=lambda row: row.root_id)

@@ -1,9 +1,15 @@
-"""The statements that read posts: the calendar of a range, lists by pages, and whole threads."""
+"""The statements that read posts: the calendar of a range, lists by pages, and whole threads.
+
+Each list has a statement for callers who see the whole organization, which reads posts by time, and one for those who see some
+customers, which reads the posts of each of their channels. The first finds nothing for the others.
+"""
 
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, TagId
+from shared.channels.queries import IN_REACH, OF_CUSTOMERS
+from shared.core.ids import ChannelId, CustomerId, GroupId, OrganizationId, PostId, TagId
+from shared.db.reach import WHOLE
 from shared.db.statement import Sql, Statement, sql
 from shared.posts.lateness import TIME_OF_PART, is_late
 from shared.posts.lifecycle import PostState, wire_state
@@ -42,7 +48,7 @@ _WRITTEN, _EXACT = wire_time_of("p.publish_at"), sql("p.publish_at")
 _POSTS = sql("posts")
 
 _ALL = sql("p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null")
-_WANTED = sql(
+_FILTERED = sql(
     """
     {all}
     and (cast(:channel_id as uuid) is null or p.channel_id = cast(:channel_id as uuid))
@@ -53,6 +59,8 @@ _WANTED = sql(
     """,
     all=_ALL,
 )
+_ALL_OF_WHOLE = sql("{all} and {whole}", all=_ALL, whole=WHOLE)
+_WANTED = sql("{filtered} and {whole}", filtered=_FILTERED, whole=WHOLE)
 
 
 _INTEGRATION = sql("""
@@ -72,8 +80,23 @@ _CHANNEL_KEPT = sql(
 )
 
 
-def _calendar(publish_date: Sql, wanted: Sql) -> Sql:
-    return _listed(publish_date, _POSTS, wanted, _CHANNEL_KEPT, sql("c.integration"))
+def _of_customers(wanted: Sql, in_order: Sql) -> Sql:
+    """Return the posts of the channels that the caller sees, in place of `posts`. A channel's are read by its index."""
+    return sql(
+        """(
+        select p.* from channels c cross join lateral (
+            select p.* from posts p where p.channel_id = c.id and {wanted} {in_order}
+        ) p
+        where c.organization_id = :organization_id and {of_customers}
+        )""",
+        wanted=wanted,
+        in_order=in_order,
+        of_customers=OF_CUSTOMERS,
+    )
+
+
+def _calendar(publish_date: Sql, wanted: Sql, posts: Sql = _POSTS) -> Sql:
+    return _listed(publish_date, posts, wanted, _CHANNEL_KEPT, sql("c.integration"))
 
 
 def _listed(
@@ -114,6 +137,7 @@ class Range(NamedTuple):
     """Roots of a range, both ends included, after a position."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     start: datetime
     end: datetime
     after_time: datetime
@@ -125,6 +149,7 @@ class FilteredRange(NamedTuple):
     """The same with a filter by channel, states or tag. None: any."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId | None
     states: list[str] | None
     tag_id: TagId | None
@@ -156,22 +181,30 @@ _IN_RANGE = sql("""
 """)
 
 
-def _range_json(wanted: Sql) -> Sql:
+def _range_json(wanted: Sql, posts: Sql = _POSTS) -> Sql:
     return sql(
         """
         select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
             coalesce(sum(length(content)), 0) as characters
         from ({listed} {in_range}) listed
         """,
-        listed=_calendar(_WRITTEN, wanted),
+        listed=_calendar(_WRITTEN, wanted, posts),
         in_range=_IN_RANGE,
     )
 
 
 # Reading 300 rows with sixteen columns in the driver would take longer than everything else. The JSON is not parsed here
 # either: making objects of 300 posts only to serialize them again would be the second largest cost.
-RANGE_JSON = Statement("range_json", _range_json(_ALL), params=Range, row=PostsJson)
+RANGE_JSON = Statement("range_json", _range_json(_ALL_OF_WHOLE), params=Range, row=PostsJson)
 """Write the posts of a range as one JSON text, earliest first."""
+
+RANGE_JSON_OF_CUSTOMERS = Statement(
+    "range_json_of_customers",
+    _range_json(_ALL, _of_customers(_ALL, _IN_RANGE)),
+    params=Range,
+    row=PostsJson,
+)
+"""Write the posts of a range on the channels of some customers as one JSON text, earliest first."""
 
 # Planned for its values each time, like all statements with optional filters. Most calendars are requested without one.
 FILTERED_RANGE_JSON = Statement(
@@ -183,24 +216,44 @@ FILTERED_RANGE_JSON = Statement(
 )
 """Write the posts of a range that match a filter as one JSON text, earliest first."""
 
-RANGE = Statement(
-    "range_of_posts",
-    sql(
+FILTERED_RANGE_JSON_OF_CUSTOMERS = Statement(
+    "filtered_range_json_of_customers",
+    _range_json(_ALL, _of_customers(_FILTERED, _IN_RANGE)),
+    params=FilteredRange,
+    row=PostsJson,
+    custom_plan=True,
+)
+"""Write the posts of a range that match a filter on the channels of some customers, earliest first."""
+
+
+def _range(wanted: Sql, posts: Sql = _POSTS) -> Sql:
+    return sql(
         "select cast(coalesce(json_agg(listed), '[]') as text) as posts from ({listed} {in_range}) listed",
-        listed=_calendar(_EXACT, _WANTED),
+        listed=_calendar(_EXACT, wanted, posts),
         in_range=_IN_RANGE,
-    ),
+    )
+
+
+RANGE = Statement(
+    "range_of_posts", _range(_WANTED), params=FilteredRange, row=ListJson, custom_plan=True
+)
+"""Write the posts of a range with exact times, earliest first."""
+
+RANGE_OF_CUSTOMERS = Statement(
+    "range_of_posts_of_customers",
+    _range(_ALL, _of_customers(_FILTERED, _IN_RANGE)),
     params=FilteredRange,
     row=ListJson,
     custom_plan=True,
 )
-"""Write the posts of a range with exact times, earliest first."""
+"""Write the posts of a range on the channels of some customers with exact times, earliest first."""
 
 
 class LatestPage(NamedTuple):
     """Roots before a position, which is `infinity` for the first page. None: any channel, state or tag."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     channel_id: ChannelId | None
     states: list[str] | None
     tag_id: TagId | None
@@ -215,13 +268,13 @@ _LATEST_FIRST = sql("""
 """)
 
 
-def _latest_of(posts: Sql) -> Sql:
+def _latest_of(posts: Sql, wanted: Sql = _WANTED) -> Sql:
     return sql(
         """
         select cast(coalesce(json_agg(listed), '[]') as text) as posts
         from ({listed} {latest_first}) listed
         """,
-        listed=_listed(_EXACT, posts),
+        listed=_listed(_EXACT, posts, wanted),
         latest_first=_LATEST_FIRST,
     )
 
@@ -284,6 +337,15 @@ LATEST_BY_TAG = Statement(
 )
 """List posts with a tag, latest first."""
 
+LATEST_OF_CUSTOMERS = Statement(
+    "latest_posts_of_customers",
+    _latest_of(_of_customers(_FILTERED, _LATEST_FIRST), _ALL),
+    params=LatestPage,
+    row=ListJson,
+    custom_plan=True,
+)
+"""List posts on the channels of some customers, with any filter, latest first."""
+
 # The files that are shown in a part, in order, without those of settings.
 FILES = sql("""
     coalesce((
@@ -337,16 +399,18 @@ _PARTS = sql(
         c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {tags} as tags,
         {files} as files
     from posts p join channels c on c.id = p.channel_id
-    where p.organization_id = :organization_id and p.deleted_at is null
+    where p.organization_id = :organization_id and p.deleted_at is null and {in_reach}
     """,
     late=_PART_IS_LATE,
     tags=_TAGS,
     files=FILES,
+    in_reach=IN_REACH,
 )
 
 
 class OnePost(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     post_id: PostId
 
 
@@ -369,6 +433,7 @@ THREAD = Statement(
 
 class OneGroup(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     group_id: GroupId
     page_size: int
 
@@ -385,4 +450,4 @@ GROUP = Statement(
     params=OneGroup,
     row=ThreadPart,
 )
-"""Read all parts of a group, thread by thread."""
+"""Read all parts of a group that the caller sees, thread by thread."""

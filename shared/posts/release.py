@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from shared.audit.entries import Action, Entry, entries_json
 from shared.audit.queries import recording
-from shared.core.ids import ChangeId, OrganizationId, PostId, UserId, new_id
+from shared.channels.queries import channel_in_reach
+from shared.core.ids import ChangeId, CustomerId, OrganizationId, PostId, UserId, new_id
 from shared.db.statement import Json, Statement, sql
 from shared.db.wire import constraint_of
 from shared.posts.errors import PostNotFound, ReleaseKnown, ReleaseTaken
@@ -19,6 +20,7 @@ MISSING = "missing"  # the release id of a post whose platform did not return it
 
 class NamedRelease(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     user_id: UserId | None
     part_id: PostId
     change_id: ChangeId
@@ -38,7 +40,7 @@ _NAME = Statement(
         """
         with found as (
             select id, root_id, revision, release_id from posts
-            where id = :part_id and organization_id = :organization_id and deleted_at is null
+            where id = :part_id and organization_id = :organization_id and deleted_at is null and {in_reach}
             for update
         ), named as (
             update posts set release_id = :release_id, release_url = coalesce(:release_url, release_url),
@@ -53,6 +55,7 @@ _NAME = Statement(
         ), {recording}
         select named.id is not null as is_named from found left join named on named.id = found.id
     """,
+        in_reach=channel_in_reach(sql("posts.channel_id")),
         recording=recording(sql("exists (select from named)")),
     ),
     params=NamedRelease,
@@ -75,7 +78,7 @@ def record(session: Session, author: Author, part_id: PostId, released: Released
     try:
         row = _NAME.find(
             session,
-            organization_id=author.organization_id,
+            **author.reach._asdict(),
             user_id=author.user_id,
             part_id=part_id,
             change_id=ChangeId(new_id()),

@@ -12,7 +12,8 @@ from shared.channels.ask import ask
 from shared.channels.errors import PlatformSilent
 from shared.channels.queries import ChannelSummary, get_channel
 from shared.core.config import settings
-from shared.core.ids import OrganizationId, PostId
+from shared.core.ids import PostId
+from shared.core.reach import Reach
 from shared.db.session import read_only, run
 from shared.db.wire import constraint_of
 from shared.posts import release, store
@@ -56,7 +57,7 @@ def confirm_address(author: Author, part_id: PostId, release_url: str) -> Thread
     released = _find_release(author, channel, release_url)
     run(lambda session: confirm(session, author, part_id, released))
     with read_only() as session:
-        return get_thread(session, author.organization_id, part_id)
+        return get_thread(session, author.reach, part_id)
 
 
 def name_release(author: Author, part_id: PostId, release_id: str) -> str:
@@ -73,7 +74,7 @@ def name_release(author: Author, part_id: PostId, release_id: str) -> str:
     """
     require_writer(author)
     with read_only() as session:
-        row = _part(THREAD.all(session, author.organization_id, part_id), part_id)
+        row = _part(THREAD.all(session, *author.reach, part_id), part_id)
         if row.release_id != release.MISSING:
             raise ReleaseKnown
         channel = get_channel(session, author.reach, row.channel_id)
@@ -90,7 +91,7 @@ def _part(rows: Sequence[ThreadPart], part_id: PostId) -> ThreadPart:
 
 
 def _channel_of_unconfirmed(session: Session, author: Author, part_id: PostId) -> ChannelSummary:
-    rows = THREAD.all(session, author.organization_id, part_id)
+    rows = THREAD.all(session, *author.reach, part_id)
     row = _part(rows, part_id)
     state = PostState(row.state)
     if not may_move(state, PostState.PUBLISHED, by=Hand.MEMBER):
@@ -106,7 +107,7 @@ def confirm(session: Session, author: Author, part_id: PostId, released: Release
         NotWaitingForYou: it is not unconfirmed.
         ReleaseTaken: another post is that one.
     """
-    part, _ = _lock_part(session, author.organization_id, part_id)
+    part, _ = _lock_part(session, author.reach, part_id)
     if not may_move(part.state, PostState.PUBLISHED, by=Hand.MEMBER):
         raise NotWaitingForYou(part.state, part.revision)
     try:
@@ -132,7 +133,7 @@ def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
         PlanUsedUp: the post is not counted yet, and the plan includes no more in this month.
     """
     require_writer(author)
-    part, before = _lock_part(session, author.organization_id, part_id)
+    part, before = _lock_part(session, author.reach, part_id)
     is_held_up = part.state is PostState.QUEUED and part.due_at is None
     if part.state not in RESENDABLE and not is_held_up:
         raise NotWaitingForYou(part.state, part.revision)
@@ -147,7 +148,7 @@ def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
         period=count_posts(session, author, 1) if uncounted else None,
     )
     arm_after_commit(session, [queued])
-    thread = get_thread(session, author.organization_id, part_id)
+    thread = get_thread(session, author.reach, part_id)
     return ResentOut(**dict(thread), resent=_what_resending_does(part))
 
 
@@ -165,11 +166,11 @@ def _what_resending_does(part: StoredPart) -> str:
 
 
 def _lock_part(
-    session: Session, organization_id: OrganizationId, part_id: PostId
+    session: Session, reach: Reach, part_id: PostId
 ) -> tuple[StoredPart, StoredPart | None]:
     """Lock a part with its thread; also return the part before it."""
     previous = None
-    for part in living(lock_thread(session, organization_id, part_id)):
+    for part in living(lock_thread(session, reach, part_id)):
         if part.id == part_id:
             return part, previous
         previous = part

@@ -9,7 +9,17 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from shared.audit.entries import Action, Entry, entries_json
-from shared.core.ids import ChangeId, ChannelId, GroupId, OrganizationId, PostId, UserId, new_id
+from shared.core.ids import (
+    ChangeId,
+    ChannelId,
+    CustomerId,
+    GroupId,
+    OrganizationId,
+    PostId,
+    UserId,
+    new_id,
+)
+from shared.core.reach import Reach
 from shared.db.statement import Json
 from shared.posts import queries
 from shared.posts.hints import Queued
@@ -34,7 +44,7 @@ def write_threads(
     """
     rows = queries.WRITE.all(
         session,
-        organization_id=author.organization_id,
+        **author.reach._asdict(),
         user_id=author.user_id,
         creation_method=author.method,
         parts=_json([_part_row(part) for part in parts]),
@@ -51,18 +61,21 @@ def write_threads(
 
 def lock_threads(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     *,
     ids: Collection[PostId] = (),
     groups: Collection[GroupId] = (),
 ) -> Mapping[PostId, Sequence[StoredPart]]:
-    """Lock the threads with these part or group ids, including deleted replies; by root, in order of position."""
+    """Lock the threads with these part or group ids that the caller sees, by root, in order of position.
+
+    Deleted replies are included.
+    """
     named_ids, named_groups = list(ids), list(groups)
     while True:
-        locked = queries.LOCK_ROOTS.all(session, organization_id, named_ids, named_groups)
+        locked = queries.LOCK_ROOTS.all(session, *reach, named_ids, named_groups)
         roots = [row.id for row in locked]
         rows = queries.LOCK_PARTS.all(
-            session, organization_id, roots=roots, ids=named_ids, groups=named_groups
+            session, *reach, roots=roots, ids=named_ids, groups=named_groups
         )
         if {row.root_id for row in rows} <= set(roots):
             break
@@ -99,7 +112,7 @@ def give_back(
 
 def delete_posts_of_channel(session: Session, author: Author, channel_id: ChannelId) -> int:
     """Mark a channel's unpublished posts as deleted; return how many. Their schedules will do nothing."""
-    roots = queries.LOCK_ROOTS_OF_CHANNEL.all(session, author.organization_id, channel_id)
+    roots = queries.LOCK_ROOTS_OF_CHANNEL.all(session, *author.reach, channel_id)
     return len(delete_threads(session, author, roots, action="channel_deleted")) if roots else 0
 
 
@@ -114,7 +127,7 @@ def delete_threads(
     ids = [root.id for root in roots]
     rows = queries.DELETE.all(
         session,
-        organization_id=author.organization_id,
+        **author.reach._asdict(),
         user_id=author.user_id,
         roots=ids,
         action=action,
@@ -131,7 +144,7 @@ def delete_rest(
     """Mark the parts of a locked thread from a position on as deleted, and return their ids."""
     rows = queries.DELETE_REST.all(
         session,
-        organization_id=author.organization_id,
+        **author.reach._asdict(),
         user_id=author.user_id,
         root_id=root.id,
         revision=root.revision,
@@ -182,6 +195,7 @@ def requeue_part(
 class _OfPart(TypedDict):
     part_id: PostId
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     user_id: UserId | None
     change_id: ChangeId
     changes: Json
@@ -195,6 +209,7 @@ def _of_part(
     return {
         "part_id": part.id,
         "organization_id": author.organization_id,
+        "customers": author.reach.customers,
         "user_id": author.user_id,
         "change_id": ChangeId(new_id()),
         "changes": json.dumps(named),

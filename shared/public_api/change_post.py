@@ -73,7 +73,7 @@ def edit_post(author: Author, post_id: PostId, body: PublicEdit) -> Edited:
     images, taken = list(images_elsewhere(parts)), {}
     if images:
         with read_only() as session:
-            show_post(session, author.organization_id, post_id)
+            show_post(session, author.reach, post_id)
             known = find_by_id(session, author.organization_id, images)
         taken = dict(fetch(author.actor, images, known))
     wanted = PostEdit(
@@ -88,7 +88,7 @@ def edit_post(author: Author, post_id: PostId, body: PublicEdit) -> Edited:
         tags, unknown = known_tags(session, author.organization_id, body.tags or [])
         changed = wanted.model_copy(update={"tags": tags}) if body.tags is not None else wanted
         _edit(session, author, post_id, changed, body)
-        thread = show_post(session, author.organization_id, post_id)
+        thread = show_post(session, author.reach, post_id)
         warned = of_tags(unknown)
         warnings = [warning(f"tags: {warned.message}")] if warned else []
         slug = thread.integration.provider_identifier
@@ -107,7 +107,7 @@ def change_settings(
         Refused: it is a reply, is being published, or the platform would refuse the settings.
     """
     try:
-        before = lock_post(session, author.organization_id, post_id)
+        before = lock_post(session, author.reach, post_id)
     except ReplyNotPost as error:
         raise bad_request(error.message) from error
     root = before[0]
@@ -175,12 +175,12 @@ def _edit(
         if empty := first_empty(body.value or []):
             raise InvalidInput(empty.message, problems=[empty])
         if wanted.value is not None:
-            stored = lock_post(session, author.organization_id, post_id)
+            stored = lock_post(session, author.reach, post_id)
             if as_id(body.group, GroupId) != stored[0].group_id:
                 kept[""] = keep_unnamed(wanted.value, stored, prefix="")
                 wanted = wanted.model_copy(update={"value": list(kept[""].parts)})
         if wanted.date and wanted.date < clock.now():
-            state = lock_post(session, author.organization_id, post_id)[0].state
+            state = lock_post(session, author.reach, post_id)[0].state
             if wanted.type == "schedule" or (wanted.type == "update" and state is PostState.QUEUED):
                 refuse_if_too_late(wanted.date)
                 wanted = wanted.model_copy(update={"type": "now"})
@@ -199,7 +199,7 @@ def _edit(
 
 
 def _refused(session: Session, author: Author, post_id: PostId, error: InvalidInput) -> AppError:
-    root = lock_post(session, author.organization_id, post_id)[0]
+    root = lock_post(session, author.reach, post_id)[0]
     return refused(session, author.reach, error, [root.channel_id])
 
 

@@ -60,19 +60,19 @@ def compose_posts(
     known: Taken = {}
     if images:
         with read_only() as session:
-            if request and (answer := find_answer(session, author.organization_id, request)):
+            if request and (answer := find_answer(session, author.reach, request)):
                 return _read(answer)
             require_channels(session, author.reach, channels)
             known = find_by_id(session, author.organization_id, images)
     draft = draft_from(body, channels, fetch(author.actor, images, known))
 
     def carry_out(session: Session) -> list[CreatedPost]:
-        if request and (answer := earlier_answer(session, author.organization_id, request)):
+        if request and (answer := earlier_answer(session, author.reach, request)):
             return _read(answer)
         created = store(session, author, body, draft)
         if request:
             answer = json.dumps([one.model_dump(mode="json", by_alias=True) for one in created])
-            keep_answer(session, author.organization_id, request, status=201, response=answer)
+            keep_answer(session, author.reach, request, status=201, response=answer)
         return created
 
     return run(carry_out)
@@ -175,9 +175,7 @@ def _compose(session: Session, author: Author, draft: PostDraft) -> list[Created
     named = {i: one for i, entry in enumerate(entries) if (one := as_id(entry.value[0].id, PostId))}
     groups = {group for entry in entries if (group := as_id(entry.group, GroupId))}
     stored = (
-        lock_threads(session, author.organization_id, ids=set(named.values()), groups=groups)
-        if named
-        else {}
+        lock_threads(session, author.reach, ids=set(named.values()), groups=groups) if named else {}
     )
     kept: dict[str, Merged] = {}
     for number, part_id in named.items():

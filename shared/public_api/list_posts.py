@@ -8,9 +8,12 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.channels.queries import OF_CUSTOMERS, channel_in_reach
 from shared.core import clock
 from shared.core.ids import CustomerId, OrganizationId, PostId
 from shared.core.page import write_cursor
+from shared.core.reach import Reach
+from shared.db.reach import WHOLE
 from shared.db.statement import Sql, Statement, sql
 from shared.posts.draft import as_id
 from shared.posts.read import MAX_RANGE_CHARACTERS, MAX_RANGE_POSTS, Range, read_position
@@ -61,6 +64,7 @@ CHANNEL = sql(
 
 class PublicRange(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     start: datetime
     end: datetime
     after_time: datetime
@@ -77,30 +81,68 @@ class PublicJson(NamedTuple):
     characters: int
 
 
-_LIST = Statement(
-    "list_public_posts",
-    sql(
+_IN_RANGE = sql("""
+    p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
+    and p.publish_at between :start and :end
+    and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
+""")
+_OF_CHANNEL = sql(
+    "c.deleted_at is null and (cast(:customer_id as uuid) is null or c.customer_id = cast(:customer_id as uuid))"
+)
+_IN_ORDER = sql("order by p.publish_at, p.id limit :size")
+# A channel's posts are read by its index.
+_POSTS_OF_CUSTOMERS = sql(
+    """(
+    select p.* from channels c cross join lateral (
+        select p.* from posts p where p.channel_id = c.id and {in_range} {in_order}
+    ) p
+    where c.organization_id = :organization_id and {of_customers} and {of_channel}
+    )""",
+    in_range=_IN_RANGE,
+    in_order=_IN_ORDER,
+    of_customers=OF_CUSTOMERS,
+    of_channel=_OF_CHANNEL,
+)
+
+
+def _list_of(posts: Sql, wanted: Sql) -> Sql:
+    return sql(
         """
         select cast(coalesce(json_agg(listed), '[]') as text) as posts, count(*) as number,
             coalesce(sum(length(content)), 0) as characters
-        from (
-            select {listed}
-            from posts p {channel}
-            where p.organization_id = :organization_id and p.position = 0 and p.deleted_at is null
-                and c.deleted_at is null
-                and p.publish_at between :start and :end
-                and (p.publish_at, p.id) > (cast(:after_time as timestamptz), cast(:after_id as uuid))
-                and (cast(:customer_id as uuid) is null or c.customer_id = cast(:customer_id as uuid))
-            order by p.publish_at, p.id limit :size
-        ) listed
+        from (select {listed} from {posts} p {channel} where {wanted} {in_order}) listed
         """,
         listed=LISTED,
+        posts=posts,
         channel=CHANNEL,
+        wanted=wanted,
+        in_order=_IN_ORDER,
+    )
+
+
+_LIST = Statement(
+    "list_public_posts",
+    _list_of(
+        sql("posts"),
+        sql(
+            "{in_range} and {of_channel} and {whole}",
+            in_range=_IN_RANGE,
+            of_channel=_OF_CHANNEL,
+            whole=WHOLE,
+        ),
     ),
     params=PublicRange,
     row=PublicJson,
 )
-"""Write the posts of a range as JSON, earliest first."""
+"""Write the posts of a range as JSON, earliest first. For a caller who is limited to customers there are none."""
+
+_LIST_OF_CUSTOMERS = Statement(
+    "list_public_posts_of_customers",
+    _list_of(_POSTS_OF_CUSTOMERS, sql("true")),
+    params=PublicRange,
+    row=PublicJson,
+)
+"""Write the posts of a range on the channels of some customers as JSON, earliest first."""
 
 
 class PublishTime(NamedTuple):
@@ -109,7 +151,13 @@ class PublishTime(NamedTuple):
 
 _TIME_OF = Statement(
     "time_of_post",
-    sql("select publish_at from posts where organization_id = :organization_id and id = :post_id"),
+    sql(
+        """
+        select p.publish_at from posts p
+        where p.organization_id = :organization_id and p.id = :post_id and {in_reach}
+        """,
+        in_reach=channel_in_reach(sql("p.channel_id")),
+    ),
     params=OnePost,
     row=PublishTime,
 )
@@ -120,7 +168,7 @@ _LOWEST, _NOBODY = PostId(UUID(int=0)), CustomerId(UUID(int=0))
 
 def list_posts_json(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     stretch: Range,
     *,
     customer: str | None = None,
@@ -131,9 +179,10 @@ def list_posts_json(
     Both ends are included, and the range may be of any length.
     """
     after_time, after_id = read_position(cursor) or (stretch.start, _LOWEST)
-    row = _LIST.one(
+    statement = _LIST_OF_CUSTOMERS if reach.is_limited else _LIST
+    row = statement.one(
         session,
-        organization_id=organization_id,
+        *reach,
         start=stretch.start,
         end=stretch.end,
         after_time=after_time,
@@ -147,7 +196,7 @@ def list_posts_json(
     posts = json.dumps({"posts": fitting}, ensure_ascii=False, separators=(",", ":"))
     if len(fitting) == row.number:
         return posts, None
-    return posts, _cursor_of(session, organization_id, fitting[-1]["id"])
+    return posts, _cursor_of(session, reach, fitting[-1]["id"])
 
 
 def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -161,7 +210,7 @@ def _that_fit(posts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return fitting
 
 
-def _cursor_of(session: Session, organization_id: OrganizationId, post_id: str) -> str:
+def _cursor_of(session: Session, reach: Reach, post_id: str) -> str:
     """Return the cursor of a post. Its time in the response lacks the microseconds that the order needs."""
-    moment = _TIME_OF.one(session, organization_id, PostId(UUID(post_id))).publish_at
+    moment = _TIME_OF.one(session, *reach, PostId(UUID(post_id))).publish_at
     return write_cursor(clock.as_utc(moment).isoformat(), post_id)

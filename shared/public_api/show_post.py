@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from shared.aws.storage import public_url
-from shared.core.ids import OrganizationId, PostId
+from shared.channels.queries import IN_REACH
+from shared.core.ids import PostId
+from shared.core.reach import Reach
 from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
 from shared.posts.read_queries import FILES, WIRE_STATE, OnePost
@@ -37,7 +39,7 @@ _THREAD = Statement(
         select (select to_json(one) from (select {listed}) one) as listed, p.id, p.content, {wire_state} as state,
             p.release_url, p.release_id, p.delay_seconds, p.error_message, p.created_at, p.updated_at, {files} as files
         from posts p {channel}
-        where p.organization_id = :organization_id and p.deleted_at is null and p.root_id = (
+        where p.organization_id = :organization_id and p.deleted_at is null and {in_reach} and p.root_id = (
             select named.root_id from posts named
             where named.id = :post_id and named.organization_id = :organization_id and named.deleted_at is null)
         order by p.position
@@ -46,6 +48,7 @@ _THREAD = Statement(
         channel=CHANNEL,
         wire_state=WIRE_STATE,
         files=FILES,
+        in_reach=IN_REACH,
     ),
     params=OnePost,
     row=PublicPart,
@@ -53,13 +56,13 @@ _THREAD = Statement(
 """Read a thread by the id of any of its parts, in order."""
 
 
-def show_post(session: Session, organization_id: OrganizationId, post_id: PostId) -> PublicThread:
+def show_post(session: Session, reach: Reach, post_id: PostId) -> PublicThread:
     """Read a post with all its parts by any part's id.
 
     Raises:
         PostNotFound: there is none.
     """
-    rows = _THREAD.all(session, organization_id, post_id)
+    rows = _THREAD.all(session, *reach, post_id)
     if not rows:
         raise PostNotFound
     root = rows[0]

@@ -195,9 +195,7 @@ def _schedule(member: ActingMember, wanted: SocialPosts) -> Scheduled:
 def _list_posts(member: ActingMember, wanted: OfRange) -> PostsOfRange:
     stretch = Range(wanted.start_date, wanted.end_date)
     with read_only() as session:
-        listed, rest = list_posts_json(
-            session, member.organization_id, stretch, customer=wanted.customer
-        )
+        listed, rest = list_posts_json(session, member.reach, stretch, customer=wanted.customer)
     if rest or len(listed) > MAX_LIST_CHARACTERS:
         raise InvalidInput("This range has too many posts for one response. Request a shorter one.")
     posts = [_post(post) for post in json.loads(listed)["posts"]]

@@ -20,7 +20,7 @@ from shared.audit.entries import Actor
 from shared.aws.storage import public_url
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import MediaId, OrganizationId
+from shared.core.ids import MediaId
 from shared.core.net import (
     ENDS_AT,
     AddressRefused,
@@ -29,6 +29,7 @@ from shared.core.net import (
     check_url,
     guarded_client,
 )
+from shared.core.reach import Reach
 from shared.core.wire import RequestModel, WireModel
 from shared.db.session import unit_of_work
 from shared.media.errors import FileRefused
@@ -122,6 +123,7 @@ def no_file() -> Refused:
 
 
 def upload(
+    reach: Reach,
     actor: Actor,
     file: IO[bytes],
     *,
@@ -141,7 +143,7 @@ def upload(
     organization_id = actor.organization
     request = RequestKey(_SCOPE, key, hash_of(file)) if key else None
     with unit_of_work() as session:
-        if request and (answer := earlier_answer(session, organization_id, request)):
+        if request and (answer := earlier_answer(session, reach, request)):
             media_out = PublicMedia.model_validate_json(answer)
             media = get_upload(session, organization_id, media_out.id)
             if media.state == MediaState.READY:
@@ -153,12 +155,13 @@ def upload(
             expected = expect_file(session, actor, examined.info, name=name)
             media_out = PublicMedia.of(expected.media_id, expected.key, name)
             if request:
-                _keep(session, organization_id, request, media_out)
+                _keep(session, reach, request, media_out)
     store_file(actor, expected, examined)
     return media_out
 
 
 def upload_from_url(
+    reach: Reach,
     actor: Actor,
     address: FileAddress,
     *,
@@ -179,17 +182,17 @@ def upload_from_url(
     )
     if request:
         with unit_of_work() as session:
-            if answer := earlier_answer(session, organization_id, request):
+            if answer := earlier_answer(session, reach, request):
                 return PublicMedia.model_validate_json(answer)
     media = _import(actor, address.url, within=MAX_FETCH_TIME)
     media_out = PublicMedia.of(media.id, media.key, media.original_name)
     if request:
         with unit_of_work() as session:
-            if answer := earlier_answer(session, organization_id, request):
+            if answer := earlier_answer(session, reach, request):
                 # Another request with the key was faster; the file that both fetched is stored once.
                 MARK_DELETED.run(session, organization_id, media.id, MediaState.READY)
                 return PublicMedia.model_validate_json(answer)
-            _keep(session, organization_id, request, media_out)
+            _keep(session, reach, request, media_out)
     return media_out
 
 
@@ -311,12 +314,10 @@ def _as_refused(refused: FileRefused) -> Refused:
     )
 
 
-def _keep(
-    session: Session, organization_id: OrganizationId, request: RequestKey, media_out: PublicMedia
-) -> None:
+def _keep(session: Session, reach: Reach, request: RequestKey, media_out: PublicMedia) -> None:
     keep_answer(
         session,
-        organization_id,
+        reach,
         request,
         status=HTTPStatus.CREATED,
         response=media_out.model_dump_json(by_alias=True),

@@ -7,10 +7,12 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy.orm import Session
 
+from shared.channels.queries import channel_in_reach
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import AttemptId, ChangeId, OrganizationId, PostId, UserId
+from shared.core.ids import AttemptId, ChangeId, CustomerId, OrganizationId, PostId, UserId
 from shared.core.page import read_cursor, write_cursor
+from shared.core.reach import Reach
 from shared.core.wire import WireModel, WireTime
 from shared.db.statement import Statement, sql
 from shared.posts.errors import PostNotFound
@@ -75,6 +77,7 @@ class HistoryPage(NamedTuple):
     """Events after a position; the first page has the time `infinity`."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     post_id: PostId
     after_time: datetime | str
     after_id: UUID
@@ -107,9 +110,11 @@ class EventRow(NamedTuple):
 # Each side of the union is limited to a page by its own index before they are merged.
 _HISTORY = Statement(
     "list_history",
-    sql("""
+    sql(
+        """
         with named as (
-            select root_id from posts where id = :post_id and organization_id = :organization_id
+            select p.root_id from posts p
+            where p.id = :post_id and p.organization_id = :organization_id and {in_reach}
         )
         select event.id is not null as is_there, event.id, event.at, event.kind, event.revision, event.action, event.changes,
             event.actor_id, event.actor_name, event.post_id, event.position, event.generation, event.number,
@@ -134,7 +139,9 @@ _HISTORY = Statement(
             order by a.started_at desc, a.id desc limit :page_size)
         ) event on true
         order by event.at desc, event.id desc limit :page_size
-    """),
+        """,
+        in_reach=channel_in_reach(sql("p.channel_id")),
+    ),
     params=HistoryPage,
     row=EventRow,
 )
@@ -146,7 +153,7 @@ One statement, because the two are one list.
 
 def list_history(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     post_id: PostId,
     *,
     cursor: str | None,
@@ -160,7 +167,7 @@ def list_history(
     after_time, after_id = _position(cursor)
     rows = _HISTORY.all(
         session,
-        organization_id=organization_id,
+        *reach,
         post_id=post_id,
         after_time=after_time or "infinity",
         after_id=after_id,

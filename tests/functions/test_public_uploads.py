@@ -23,6 +23,7 @@ from local.workers import MAX_PAYLOAD_BYTES
 from shared.aws import storage
 from shared.channels.models import Channel
 from shared.core.config import settings
+from shared.core.reach import Reach
 from shared.media import receive
 from shared.media.models import Media, MediaState
 from shared.media.queries import MediaRow
@@ -393,7 +394,11 @@ class TestUploadTwice:
 
         def send_one(_: int) -> uploads.PublicMedia:
             return uploads.upload(
-                an_actor(organization_id), BytesIO(content), file_name="a.jpg", key="a"
+                Reach(organization_id),
+                an_actor(organization_id),
+                BytesIO(content),
+                file_name="a.jpg",
+                key="a",
             )
 
         with ThreadPoolExecutor(8) as pool:
@@ -508,7 +513,8 @@ class TestUploadFromUrl:
         def upload(url: str) -> uploads.PublicMedia:
             address = uploads.FileAddress(url=f"{url}a.png")
             actor = an_actor(member.organization_id)
-            return uploads.upload_from_url(actor, address, key="a")
+            reach = Reach(member.organization_id)
+            return uploads.upload_from_url(reach, actor, address, key="a")
 
         def overtaken(*args: Any, **options: Any) -> MediaRow:
             media = real(*args, **options)

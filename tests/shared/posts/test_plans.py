@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.core.ids import OrganizationId, PostId
+from shared.core.reach import Reach
 from shared.db.statement import Statement
 from shared.media import queries as media
 from shared.notifications import queries as notifications
@@ -91,6 +92,7 @@ def plan_for_any(session: Session, statement: Statement[..., Any]) -> str:
 def wanted(known: Mapping[str, Any], **filters: Any) -> dict[str, Any]:
     return dict(listing._filter(Filter(**filters))) | {
         "organization_id": known["organization_id"],
+        "customers": None,
         "after_time": "infinity",
         "after_id": uuid.UUID(int=2**128 - 1),
         "page_size": 21,
@@ -138,13 +140,11 @@ class TestPosts:
     def test_few_and_many_of_a_tag_are_listed_alike(
         self, session: Session, known: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        organization_id = OrganizationId(known["organization_id"])
+        reach = Reach(OrganizationId(known["organization_id"]))
         only = Filter(tag_id=known["tag_id"])
 
         def listed() -> list[PostId]:
-            page = listing.list_latest(
-                session, organization_id, wanted=only, after=None, page_size=400
-            )
+            page = listing.list_latest(session, reach, wanted=only, after=None, page_size=400)
             return [post.id for post in page]
 
         few = listed()
@@ -158,12 +158,10 @@ class TestPosts:
     def test_both_states_of_one_name_are_merged_by_time(
         self, session: Session, known: Mapping[str, Any]
     ) -> None:
-        organization_id = OrganizationId(known["organization_id"])
+        reach = Reach(OrganizationId(known["organization_id"]))
         states = Filter(states=[PostState.FAILED, PostState.PUBLISHED])
-        both = listing.list_latest(session, organization_id, wanted=states, after=None, page_size=9)
-        all_ = listing.list_latest(
-            session, organization_id, wanted=Filter(), after=None, page_size=9
-        )
+        both = listing.list_latest(session, reach, wanted=states, after=None, page_size=9)
+        all_ = listing.list_latest(session, reach, wanted=Filter(), after=None, page_size=9)
         assert [post.id for post in both] == [post.id for post in all_]
 
     def test_the_calendar_reads_the_tags_of_its_own_posts(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from shared.channels.models import Channel
 from shared.core.errors import InvalidInput
 from shared.core.ids import ChannelId, PostId
+from shared.core.reach import Reach
 from shared.db.statement import Statement
 from shared.organizations.models import Organization
 from shared.posts import listing, read
@@ -308,15 +309,15 @@ def _calendar(
     wanted: Filter = ANY,
     cursor: str | None = None,
 ) -> tuple[PostsOut, str | None]:
-    organization_id = channel.organization_id
-    return read.list_calendar(session, organization_id, stretch, wanted=wanted, cursor=cursor)
+    reach = Reach(channel.organization_id)
+    return read.list_calendar(session, reach, stretch, wanted=wanted, cursor=cursor)
 
 
 def _written(
     session: Session, channel: Channel, stretch: read.Range, *, cursor: str | None = None
 ) -> tuple[str, str | None]:
-    organization_id = channel.organization_id
-    return read.list_calendar_json(session, organization_id, stretch, wanted=ANY, cursor=cursor)
+    reach = Reach(channel.organization_id)
+    return read.list_calendar_json(session, reach, stretch, wanted=ANY, cursor=cursor)
 
 
 def _plan(session: Session, statement: str, values: dict[str, Any]) -> str:
