@@ -245,7 +245,7 @@ def get_login_page(return_to: ReturnTo = None) -> HTMLResponse:
     return login_page(list_offered(), own_path(return_to))
 
 
-@auth.get("/oauth", operation_id="listLoginProviders")
+@auth.get("/oauth", operation_id="listOauthProviders")
 def get_login_providers() -> list[OfferedLogin]:
     """List the logins at other providers that this server offers."""
     return [

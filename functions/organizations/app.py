@@ -32,6 +32,7 @@ from shared.organizations.schemas import (
     OrganizationIn,
     OrganizationOut,
     ShortLinks,
+    ShortLinksIn,
 )
 from shared.organizations.settings import change_organization, create_organization
 from shared.posts.read import link_to_rest
@@ -41,11 +42,13 @@ from shared.web.deps import Acting, Reading, Writing
 from shared.web.routing import Router, refusals
 
 # An export is a file.
+_CSV_EXAMPLE = "at,action,userId\r\n2026-12-01T09:00:00Z,member.removed,0193...\r\n"
+_JSONL_EXAMPLE = '{"at": "2026-12-01T09:00:00Z", "action": "member.removed"}\n'
 EXPORTS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
-            "text/csv": {"schema": {"type": "string"}},
-            "application/jsonl": {"schema": {"type": "string"}},
+            "text/csv": {"schema": {"type": "string"}, "example": _CSV_EXAMPLE},
+            "application/jsonl": {"schema": {"type": "string"}, "example": _JSONL_EXAMPLE},
         }
     }
 }
@@ -106,11 +109,11 @@ def get_shortlink(member: Acting, session: Reading) -> ShortLinks:
 
 
 @settings.post("/shortlink")
-def update_shortlink(body: ShortLinks, member: Acting, session: Writing) -> ShortLinks:
+def update_shortlink(body: ShortLinksIn, member: Acting, session: Writing) -> ShortLinks:
     """Choose whether links in posts are to be shortened. The choice is kept for clients; links are sent as written."""
     choice = ShortLink(body.shortlink.lower())
     organizations.SET_SHORTLINK.run(session, member.organization_id, choice)
-    return body
+    return ShortLinks(shortlink=body.shortlink)
 
 
 @organization.post("", status_code=201, responses=refusals(403))

@@ -62,6 +62,6 @@ class AuditAddress(Base):
     __tablename__ = "audit_addresses"
     __table_args__ = (Index("ix_audit_addresses_at", "at"),)
 
-    event_id: Mapped[AuditEventId] = mapped_column(primary_key=True)
+    audit_event_id: Mapped[AuditEventId] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     address: Mapped[str]

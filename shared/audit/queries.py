@@ -44,7 +44,7 @@ def recording(only: Sql = _ANY, *, found: Sql = _NOTHING_MORE) -> Sql:
             from entry cross join ({found}) found where {only}
             returning id, at
         ), located as (
-            insert into audit_addresses (event_id, at, address)
+            insert into audit_addresses (audit_event_id, at, address)
             select recorded.id, recorded.at, entry.address
             from recorded join entry on entry.id = recorded.id
             where entry.address is not null
@@ -131,7 +131,7 @@ LIST_OF_ORGANIZATION = Statement(
     "list_audit_of_organization",
     sql(
         """
-        select {entry} from audit_events e left join audit_addresses a on a.event_id = e.id
+        select {entry} from audit_events e left join audit_addresses a on a.audit_event_id = e.id
         where e.organization_id = :organization_id
             and (cast(:who as uuid) is null or cast(:who as uuid) in (e.user_id, e.impersonated_by))
             and (cast(:action as text) is null or e.action = cast(:action as text))
@@ -163,7 +163,7 @@ LIST_OF_ACCOUNT = Statement(
     "list_audit_of_account",
     sql(
         """
-        select {entry} from audit_events e left join audit_addresses a on a.event_id = e.id
+        select {entry} from audit_events e left join audit_addresses a on a.audit_event_id = e.id
         where e.organization_id is null and (e.user_id = :user_id or e.subject_id = :user_id) and {from_here}
         order by e.at desc, e.id desc
         limit :limit

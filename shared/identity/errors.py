@@ -443,5 +443,5 @@ class RegistrationTokenRefused(InvalidInput):
 class FieldNeeded(InvalidInput):
     """The kind of registration needs a field, or must not have it."""
 
-    def __init__(self, path: str, words: str) -> None:
-        super().__init__(words, problems=[FieldProblem(path, "missing", words)])
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message, problems=[FieldProblem(path, "missing", message)])

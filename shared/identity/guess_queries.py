@@ -9,22 +9,10 @@ from typing import NamedTuple
 
 from shared.core.ids import SessionId, UserId
 from shared.db.statement import NoRow, Sql, Statement, sql
+from shared.identity.pauses import ALL_NETWORKS, ONE_NETWORK, Pauses
 
 FORGOTTEN_AFTER = timedelta(days=1)
 """How long after the last guess the count begins anew."""
-
-
-class Pauses(NamedTuple):
-    """From guess number `free` on, each is followed by a pause: a second, then twice as long each time, up to `longest`."""
-
-    free: int
-    longest: timedelta
-
-
-ONE_NETWORK = Pauses(5, timedelta(minutes=15))
-"""For one address (a /64 of IPv6), one known device, or one session that confirms its person."""
-ALL_NETWORKS = Pauses(25, timedelta(minutes=5))
-"""For all networks together. A shorter pause, because the owner on a new device waits for it too."""
 
 
 def _counted(key: Sql, condition: Sql, pauses: Pauses) -> Sql:

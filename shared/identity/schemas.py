@@ -34,6 +34,7 @@ Email = Annotated[EmailStr, AfterValidator(_lower), Field(examples=["ada@example
 NewEmail = Annotated[Email, AfterValidator(_deliverable)]
 Provider = Literal["LOCAL"]
 ExternalProvider = Literal["GITHUB", "GOOGLE", "FARCASTER", "WALLET", "GENERIC"]
+AnyProvider = Literal["LOCAL", "GITHUB", "GOOGLE", "FARCASTER", "WALLET", "GENERIC"]
 NewPassword = Annotated[
     str, Field(min_length=SHORTEST, max_length=LONGEST, examples=["correct horse battery"])
 ]
@@ -48,7 +49,7 @@ class CanRegister(WireModel):
 class Registration(RequestModel):
     """With `LOCAL`, the address and the password are needed; with another provider, its token of `exists`."""
 
-    provider: Provider | ExternalProvider = "LOCAL"
+    provider: AnyProvider = "LOCAL"
     email: NewEmail | None = None
     password: NewPassword | None = None
     provider_token: Code | None = None

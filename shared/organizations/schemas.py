@@ -71,10 +71,17 @@ class OrganizationChoice(WireModel):
     id: OrganizationId
 
 
-class ShortLinks(RequestModel):
+ShortLinkChoice = Literal["ASK", "YES", "NO"]
+
+
+class ShortLinks(WireModel):
     """Whether links in posts are shortened. The choice is kept for clients; links are sent as written."""
 
-    shortlink: Literal["ASK", "YES", "NO"]
+    shortlink: ShortLinkChoice
+
+
+class ShortLinksIn(RequestModel):
+    shortlink: ShortLinkChoice
 
 
 MOST_HOURS_TWO_KEYS_DO = 7 * 24

@@ -82,7 +82,10 @@ def test_wrong_one_is_refused_and_counted(
     answer = browser.post("/user/password", body)
     (problem,) = answer.json["errors"]
     assert (answer.status, problem["path"], problem["code"]) == (422, "current", "wrong_password")
-    assert session.scalar(text("select failed_logins from users")) == 1
+    assert (
+        session.scalar(text("select count(*) from password_guesses where key like 'session:%'"))
+        == 1
+    )
     assert log_in(Gateway(app), PASSWORD) == 200
 
 

@@ -173,6 +173,8 @@ class TestNotSentAgain:
 
 # Fields of answers to GET whose names look like a secret's, and what they hold.
 NO_SECRETS = {
+    "apiKeyId": "an id",
+    "password": "whether there is one",
     "authorization_endpoint": "our address",
     "authorization_response_iss_parameter_supported": "true",
     "authorization_servers": "our address",

@@ -54,6 +54,7 @@ def cloud(_environment: None) -> Iterator[None]:
         forget_secrets()
         clients._client.cache_clear()
         put_app_secret()
+        boto3.client("secretsmanager").create_secret(Name="roost/providers", SecretString="{}")
         queue = boto3.client("sqs").create_queue(QueueName="any")["QueueUrl"]
         boto3.client("s3").create_bucket(Bucket="media")
         boto3.client("scheduler").create_schedule_group(Name="posts")

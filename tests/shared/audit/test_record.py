@@ -35,7 +35,7 @@ def rows(session: Session) -> list[Any]:
     return list(
         session.execute(
             text(
-                "select e.*, a.address from audit_events e left join audit_addresses a on a.event_id = e.id"
+                "select e.*, a.address from audit_events e left join audit_addresses a on a.audit_event_id = e.id"
                 " order by e.id"
             )
         )
@@ -149,7 +149,7 @@ class TestSweep:
             record(session, EVERYTHING, Action.TAG_DELETED)
             session.execute(
                 text(
-                    "update audit_addresses set at = now() - interval '30 days' where event_id ="
+                    "update audit_addresses set at = now() - interval '30 days' where audit_event_id ="
                     " (select id from audit_events where action = 'tag.created')"
                 )
             )

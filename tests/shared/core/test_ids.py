@@ -17,6 +17,25 @@ CODE = ("shared", "functions", "layers", "local", "benchmarks")
 TYPES = {name for name, kind in vars(ids).items() if isinstance(kind, NewType)}
 # What has a UUID of no one entity, with the reason.
 OF_NO_ONE_ENTITY = {
+    **dict.fromkeys(
+        [
+            "shared/audit/entries.py Actor.link_id",
+            "shared/audit/models.py AuditEvent.link_id",
+            "shared/audit/queries.py EntryRow.link_id",
+            "shared/audit/schemas.py LogEntry.link_id",
+        ],
+        "nothing has links yet",
+    ),
+    **dict.fromkeys(
+        [
+            "shared/audit/entries.py Entry.subject_id",
+            "shared/audit/models.py AuditEvent.subject_id",
+            "shared/audit/queries.py EntryRow.subject_id",
+            "shared/audit/record.py record.subject_id",
+            "shared/audit/schemas.py LogEntry.subject_id",
+        ],
+        "whatever was changed",
+    ),
     "shared/channels/models.py ChannelReport.subject_id": "a channel or a post; a column has one type",
     "shared/posts/models.py Post.series_id": "nothing has a series yet",
     "shared/posts/schemas.py PostRef.id": "a post or a deleted tag",

@@ -102,6 +102,7 @@ def test_template_asks_for_the_metrics_that_are_written(
     metrics.gauge_late_posts(1)
     metrics.gauge_crowded_posts(1)
     metrics.gauge_connections(1)
+    metrics.gauge_rows_without_partition(1)
     metrics.count_unexpected()
     metrics.count_after_commit_failure()
     metrics.count_mail_not_sent()

@@ -14,9 +14,9 @@ from shared.core.ids import SessionId, new_id
 from shared.db.session import read_only, unit_of_work
 from shared.identity import devices, sessions
 from shared.identity.errors import GuessesPaused, LoginRefused, WrongPassword
-from shared.identity.guess_queries import ALL_NETWORKS, ONE_NETWORK
 from shared.identity.guesses import network_of
 from shared.identity.models import PasswordGuesses, User
+from shared.identity.pauses import ALL_NETWORKS, ONE_NETWORK
 from shared.identity.sessions import Browser, SessionTokens
 from tests.builders import PASSWORD, a_user
 from tests.counting import count_statements

@@ -46,10 +46,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit_addresses",
-        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("audit_event_id", sa.Uuid(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", name="pk_audit_addresses"),
+        sa.PrimaryKeyConstraint("audit_event_id", name="pk_audit_addresses"),
     )
     op.create_index("ix_audit_addresses_at", "audit_addresses", ["at"])
     op.execute("""
