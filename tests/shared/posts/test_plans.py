@@ -203,7 +203,9 @@ class TestPosts:
         self, session: Session, known: Mapping[str, Any]
     ) -> None:
         """Finding 8.9."""
-        found = plan(session, find_slot.SLOTS_AND_POSTS.text, {**known, "days": 14, "customers": None})
+        found = plan(
+            session, find_slot.SLOTS_AND_POSTS.text, {**known, "days": 14, "customers": None}
+        )
         assert "ix_posts_channel" in found or "ix_posts_calendar" in found, found
         assert "Seq Scan on posts" not in found, found
 

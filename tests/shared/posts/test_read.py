@@ -289,6 +289,7 @@ class TestCalendar:
             statement.text,
             {
                 "organization_id": channel.organization_id,
+                "customers": None,
                 **listing._filter(ANY),
                 "start": datetime(2021, 5, 1, tzinfo=UTC),
                 "end": datetime(2021, 6, 1, tzinfo=UTC),
