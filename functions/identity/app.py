@@ -157,11 +157,17 @@ ReturnTo = Annotated[
     Query(alias="returnTo", max_length=2_000, description="The path on this server to go to."),
 ]
 _MAX_CODE = 20_000
+
+
 # A link is opened in a browser, which gets html; a program gets problem details.
-OF_A_LINK: dict[int | str, dict[str, Any]] = {
-    status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
-    for status, refusal in refusals(422, 429, 503).items()
-}
+def _as_pages(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
+        for status, refusal in refusals(*statuses).items()
+    }
+
+
+OF_A_LINK = _as_pages(422, 429, 503)
 
 auth = Router(prefix="/auth", tags=["Signing in"])
 user = Router(prefix="/user", tags=["User"])
@@ -282,7 +288,7 @@ def get_login_address(
     "/oauth/{provider}/callback",
     response_class=HTMLResponse,
     operation_id="getLoginReturnPage",
-    responses=refusals(401, 403, 409, 503),
+    responses=_as_pages(401, 403, 404, 409, 422, 429, 503),
 )
 def get_login_return_page(provider: str, request: Request) -> Response:
     """Return from a login provider: sign in, or show what is missing, or why not."""

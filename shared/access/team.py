@@ -1,6 +1,6 @@
 """An organization's team: lists, changes and removes members, and lets a member leave.
 
-Whoever changes a seat locks the organization's row first, and reads both seats after that. So the caller's rights are those
+A change of a seat locks the organization's row first and reads both seats after that. So the caller's rights are those
 of that moment, and of two owners who leave at once one stays.
 """
 
@@ -49,7 +49,7 @@ MOST_SEATS = 1_000  # they are listed without pages
 def list_team(session: Session, member: ActingMember) -> Team:
     """List the organization's members, longest-standing first."""
     rows = queries.LIST_MEMBERS.all(session, member.organization_id)
-    return Team(users=[TeamMember(**_shown(row, member.customers)) for row in rows])
+    return Team(users=[TeamMember(**_as_member(row, member.customers)) for row in rows])
 
 
 def check_seat_is_free(session: Session, organization_id: OrganizationId) -> None:
@@ -106,7 +106,7 @@ def change_member(
         after=_recorded(after, disabled=disabled),
     )
     record_all(session, actor_of(member), [entry, *_ends(ended)])
-    return ChangedMember(**_shown(row, member.customers), ended=WhatEnded.model_validate(ended))
+    return ChangedMember(**_as_member(row, member.customers), ended=WhatEnded.model_validate(ended))
 
 
 def remove_member(
@@ -262,7 +262,7 @@ def _recorded(rights: Rights, *, disabled: bool) -> dict[str, Any]:
     }
 
 
-def _shown(row: MemberRow, visible: Collection[CustomerId] | None) -> dict[str, Any]:
+def _as_member(row: MemberRow, visible: Collection[CustomerId] | None) -> dict[str, Any]:
     """Return a member's fields for somebody who sees only the `visible` customers."""
     customers = row.customers
     if customers is not None and visible is not None:

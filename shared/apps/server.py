@@ -429,8 +429,8 @@ def answer_consent(
     consenter = Consenter(actor.organization, actor.person) if allows else None
     response: _Response = server.create_authorization_response(request, consenter, grant)
     action = Action.APP_ALLOWED if allows else Action.APP_DENIED
-    shown = {"scopes": request.client.granted(request.scope)}
-    record(session, actor, action, request.client.row.id, after=shown)
+    recorded = {"scopes": request.client.granted(request.scope)}
+    record(session, actor, action, request.client.row.id, after=recorded)
     return _from_us(response.headers["Location"], values)
 
 

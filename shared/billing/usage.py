@@ -72,7 +72,7 @@ def take(
 def lock_allowances(session: Session, organization_id: OrganizationId) -> Allowances:
     """Lock the organization and return what it may use. Call it before counting a level that this transaction raises.
 
-    Whoever raises a level takes this lock first, so that of two requests for the last place one waits and sees the other.
+    A request that raises a level takes this lock first, so that of two requests for the last place one waits and sees the other.
     """
     return current_allowances(queries.LOCK_PLAN.one(session, organization_id))
 

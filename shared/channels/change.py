@@ -46,8 +46,8 @@ def change_channel(
         ChannelNotFound: the caller sees no such channel, or it was deleted.
     """
     changed = found(CHANGE_CHANNEL.find(session, *reach, channel_id, to_json(changes)))
-    shown = {name: changes[column] for column, name in _SHOWN.items() if column in changes}
-    record(session, actor, Action.CHANNEL_UPDATED, channel_id, after=shown)
+    recorded = {name: changes[column] for column, name in _SHOWN.items() if column in changes}
+    record(session, actor, Action.CHANNEL_UPDATED, channel_id, after=recorded)
     return changed
 
 

@@ -728,8 +728,8 @@ def _renew(
 
 
 def _record(session: Session, connector: Connector, channel: ChannelSummary) -> None:
-    shown = {"provider": channel.provider}
-    record(session, connector.as_actor(), Action.CHANNEL_CONNECTED, channel.id, after=shown)
+    recorded = {"provider": channel.provider}
+    record(session, connector.as_actor(), Action.CHANNEL_CONNECTED, channel.id, after=recorded)
 
 
 def _connected_before(known: KnownAccount) -> AppError:

@@ -12,7 +12,7 @@ from shared.db.statement import NoRow, Sql, Statement, sql
 from shared.identity.pauses import ALL_NETWORKS, ONE_NETWORK, Pauses
 
 FORGOTTEN_AFTER = timedelta(days=1)
-"""How long after the last guess the count begins anew."""
+"""How long after the last guess the count begins again."""
 
 
 def _counted(key: Sql, condition: Sql, pauses: Pauses) -> Sql:

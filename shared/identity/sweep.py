@@ -58,5 +58,5 @@ def delete_old_devices() -> int:
 
 
 def delete_old_guesses() -> int:
-    """Delete counts of guesses of passwords that begin anew at the next guess."""
+    """Delete counts of guesses of passwords that begin again at the next guess."""
     return _OLD_GUESSES.in_pages()

@@ -56,7 +56,7 @@ def make_api_key(
         customers=customers,
         expires_at=expires_at,
     )
-    record(session, actor, Action.API_KEY_CREATED, row.id, after=_shown(row))
+    record(session, actor, Action.API_KEY_CREATED, row.id, after=_recorded(row))
     return ApiKeyMade(**row._asdict(), key=key)
 
 
@@ -87,7 +87,7 @@ def change_api_key(
     row = queries.CHANGE_API_KEY.find(session, *reach, key_id, to_json(values))
     if row is None:
         raise NoSuchApiKey
-    record(session, actor, Action.API_KEY_UPDATED, key_id, after=_shown(row))
+    record(session, actor, Action.API_KEY_UPDATED, key_id, after=_recorded(row))
     return ApiKeyOut.model_validate(row)
 
 
@@ -127,7 +127,7 @@ def revoke_api_key(session: Session, reach: Reach, actor: Actor, key_id: ApiKeyI
     record(session, actor, Action.API_KEY_REVOKED, key_id)
 
 
-def _shown(row: queries.KeyRow) -> dict[str, Any]:
+def _recorded(row: queries.KeyRow) -> dict[str, Any]:
     """Return what the audit log shows of a key."""
     return {"scopes": row.scopes, "expiresAt": row.expires_at}
 

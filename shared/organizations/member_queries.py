@@ -101,7 +101,7 @@ REMOVE_MEMBER = Statement(
     params=OneMember,
     row=NoRow,
 )
-"""End a member's seat. Their consents end with it, and start anew if they come back."""
+"""End a member's seat. Their consents end with it, and start again if they come back."""
 
 
 class OfOrganization(NamedTuple):

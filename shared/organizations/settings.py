@@ -77,8 +77,8 @@ def change_organization(session: Session, actor: Actor, change: OrganizationIn) 
         )
     organization_id = actor.organization
     changed = queries.CHANGE_ORGANIZATION.one(session, organization_id, to_json(values))
-    shown = {"timezone": change.timezone} if change.timezone else None
-    record(session, actor, Action.ORGANIZATION_UPDATED, organization_id, after=shown)
+    recorded = {"timezone": change.timezone} if change.timezone else None
+    record(session, actor, Action.ORGANIZATION_UPDATED, organization_id, after=recorded)
     return OrganizationOut.model_validate(changed)
 
 

@@ -232,8 +232,10 @@ def _entries(parts: Sequence[NewPart], changes: Sequence[Change]) -> Iterator[En
             after = {"channelId": root.channel_id, "state": root.state}
             yield Entry(action, root.id, after={**after, "publishDate": root.publish_at})
             continue
-        shown = {name: change.changes[key] for key, name in _SHOWN.items() if key in change.changes}
-        before, after = ({name: pair[side] for name, pair in shown.items()} for side in (0, 1))
+        recorded = {
+            name: change.changes[key] for key, name in _SHOWN.items() if key in change.changes
+        }
+        before, after = ({name: pair[side] for name, pair in recorded.items()} for side in (0, 1))
         yield Entry(action, root.id, before, after)
 
 

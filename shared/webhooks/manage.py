@@ -147,8 +147,8 @@ def change_webhook(
         reason=_BY_A_MEMBER,
     )
     row = _found(changed)
-    shown = None if wanted.disabled is None else {"disabled": wanted.disabled}
-    record(session, actor, Action.WEBHOOK_UPDATED, webhook_id, after=shown)
+    recorded = None if wanted.disabled is None else {"disabled": wanted.disabled}
+    record(session, actor, Action.WEBHOOK_UPDATED, webhook_id, after=recorded)
     if wanted.disabled:
         _end_waiting(session, organization_id, webhook_id)
     return _out(row)

@@ -58,6 +58,7 @@ TAKEN_AND_REFUSED = {
         ["https://roost.example.com"],
         ["http://roost.example.com", "https://roost.example.com/", "roost.example.com"],
     ),
+    "PasswordRangeUrl": (["https://range.example.com/"], ["http://range.example.com/"]),
     "SecurityContact": (
         ["mailto:security@example.com", "https://example.com/security"],
         ["security@example.com", "https://example.com/a b"],
