@@ -263,7 +263,7 @@ def get_login_providers() -> list[OfferedLogin]:
 @auth.get(
     "/oauth/{provider}",
     response_class=PlainTextResponse,
-    operation_id="startLogin",
+    operation_id="startOauthLogin",
     responses=refusals(403, 503),
 )
 def get_login_address(
@@ -287,7 +287,7 @@ def get_login_address(
 @auth.get(
     "/oauth/{provider}/callback",
     response_class=HTMLResponse,
-    operation_id="getLoginReturnPage",
+    operation_id="getOauthReturnPage",
     responses=_as_pages(401, 403, 404, 409, 422, 429, 503),
 )
 def get_login_return_page(provider: str, request: Request) -> Response:
@@ -310,7 +310,7 @@ def get_login_return_page(provider: str, request: Request) -> Response:
 
 @auth.post(
     "/oauth/{provider}/exists",
-    operation_id="finishLogin",
+    operation_id="finishOauthLogin",
     response_model_exclude_none=True,
     responses=refusals(401, 403, 409, 503),
 )
