@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from shared.aws.keys import open_sealed, seal
 from shared.aws.secrets import secret
+from shared.billing.queries import GIVE_EXISTING
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.log import log
@@ -146,7 +147,17 @@ def _migrate(longest: timedelta) -> str | None:
             prepare_role(connection, settings().database_user)
         else:
             limit_own_role(connection)
+        if settings().billing:
+            _give_existing(connection)
         return migrate.current(connection)
+
+
+def _give_existing(connection: Connection) -> None:
+    """Give every organization from before plans the largest plan, the first time that plans bind."""
+    given = GIVE_EXISTING.one(connection).organizations
+    connection.commit()
+    if given:
+        log.info("billing.plans_given", extra={"organizations": given})
 
 
 def _maintain(longest: timedelta) -> dict[str, Any]:

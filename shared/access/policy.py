@@ -299,10 +299,11 @@ ORGANIZATIONS = {
     "DELETE /customers/{customer_id}": Rule(Who.EDITOR, whole=True),
 }
 NOTIFICATIONS = {
-    "GET /notifications": PERSON,
+    # Notifications belong to no customer yet, so a member who is limited to some sees none.
+    "GET /notifications": replace(PERSON, whole=True),
     # Reading the first page marks everything as read.
-    "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True),
-    "POST /notifications/read": PERSON,
+    "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True, whole=True),
+    "POST /notifications/read": replace(PERSON, whole=True),
 }
 INTEGRATIONS = _consented(
     {
@@ -340,16 +341,17 @@ INTEGRATIONS = _consented(
 )
 MEDIA = _consented(
     {
-        "GET /media": Rule(Who.VIEWER),
-        "POST /media": Rule(Who.MEMBER, Section.STORAGE, rate=UPLOAD),
-        "POST /media/information": Rule(Who.MEMBER),
+        # Files belong to no customer yet, so the library is closed to a caller who is limited to some.
+        "GET /media": Rule(Who.VIEWER, whole=True),
+        "POST /media": Rule(Who.MEMBER, Section.STORAGE, rate=UPLOAD, whole=True),
+        "POST /media/information": Rule(Who.MEMBER, whole=True),
         "GET /media/storage": Rule(Who.VIEWER),
-        "GET /media/{media_id}": Rule(Who.VIEWER),
-        "PUT /media/{media_id}": Rule(Who.MEMBER),
-        "DELETE /media/{media_id}": Rule(Who.MEMBER),
-        "POST /media/{media_id}/parts": Rule(Who.MEMBER),
-        "POST /media/{media_id}/complete": Rule(Who.MEMBER),
-        "DELETE /media/{media_id}/upload": Rule(Who.MEMBER),
+        "GET /media/{media_id}": Rule(Who.VIEWER, whole=True),
+        "PUT /media/{media_id}": Rule(Who.MEMBER, whole=True),
+        "DELETE /media/{media_id}": Rule(Who.MEMBER, whole=True),
+        "POST /media/{media_id}/parts": Rule(Who.MEMBER, whole=True),
+        "POST /media/{media_id}/complete": Rule(Who.MEMBER, whole=True),
+        "DELETE /media/{media_id}/upload": Rule(Who.MEMBER, whole=True),
     }
 )
 # Whatever queues a post counts it, unless it is counted already.
@@ -383,18 +385,20 @@ POSTS = _consented(
     }
 )
 
-_WEBHOOKS = Rule(Who.ADMIN, rate=WEBHOOKS, feature=Feature.WEBHOOKS)
+# Webhooks are notified of the posts of all customers, so a caller who is limited to some neither sees nor changes them.
+_READS_WEBHOOKS = Rule(Who.EDITOR, feature=Feature.WEBHOOKS, whole=True)
+_WEBHOOKS = replace(_READS_WEBHOOKS, who=Who.ADMIN, rate=WEBHOOKS)
 AUTOMATION = {
-    "GET /webhooks": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
-    "POST /webhooks": Rule(Who.ADMIN, Section.WEBHOOKS, rate=WEBHOOKS, feature=Feature.WEBHOOKS),
+    "GET /webhooks": _READS_WEBHOOKS,
+    "POST /webhooks": replace(_WEBHOOKS, limit=Section.WEBHOOKS),
     "PUT /webhooks": _WEBHOOKS,
     "POST /webhooks/send": _WEBHOOKS,
-    "GET /webhooks/{webhook_id}": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
+    "GET /webhooks/{webhook_id}": _READS_WEBHOOKS,
     "PUT /webhooks/{webhook_id}": _WEBHOOKS,
     "DELETE /webhooks/{webhook_id}": _WEBHOOKS,
     "POST /webhooks/{webhook_id}/rotate": _WEBHOOKS,
     "POST /webhooks/{webhook_id}/test": _WEBHOOKS,
-    "GET /webhooks/{webhook_id}/deliveries": Rule(Who.EDITOR, feature=Feature.WEBHOOKS),
+    "GET /webhooks/{webhook_id}/deliveries": _READS_WEBHOOKS,
     "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": _WEBHOOKS,
 }
 _APPS_FEATURE = Feature.APPS
@@ -474,7 +478,7 @@ PUBLIC_API = _consented(
         "GET /public/v1/analytics/post/{post_id}": replace(_ASKS, who=Who.VIEWER),
         "POST /public/v1/upload": _UPLOADS,
         "POST /public/v1/upload-from-url": _UPLOADS,
-        "GET /public/v1/notifications": _READS,
+        "GET /public/v1/notifications": replace(_READS, whole=True),
         "POST /public/v1/generate-video": _ASKS,
         "POST /public/v1/video/function": _ASKS,
         "GET /public/v1/users": _READS,

@@ -97,6 +97,26 @@ class TestHandler:
             assert channel.access_token != token
             assert open_sealed(channel.access_token, Purpose.CHANNEL, organization.id) == "token"
 
+    def test_organizations_from_before_plans_get_the_largest_one_once(
+        self, committed: Engine, configure: Configure
+    ) -> None:
+        def plans() -> list[str]:
+            with committed.connect() as connection:
+                return list(connection.scalars(text("select plan from organizations order by id")))
+
+        with Session(committed) as session:
+            an_organization(session, plan="free")
+            session.commit()
+            handler({}, a_context())
+            assert plans() == ["free"]
+            configure(BILLING="on")
+            handler({}, a_context())
+            assert plans() == ["ultimate"]
+            an_organization(session, plan="free")
+            session.commit()
+        handler({}, a_context())
+        assert plans() == ["ultimate", "free"]
+
     def test_deployment_migrates_and_hears_of_success(
         self, empty_database: Connection, cloudformation: respx.MockRouter
     ) -> None:

@@ -404,13 +404,37 @@ FRESH = """
 """
 """What wants a recent proof of identity."""
 WHOLE = """
-    GET /settings/audit
     POST /customers
-    PUT /customers/{customer_id}
     DELETE /customers/{customer_id}
+    PUT /customers/{customer_id}
     PUT /integrations/{channel_id}/customer
-    PUT /posts/tags/{tag_id}
+    GET /media
+    POST /media
+    POST /media/information
+    DELETE /media/{media_id}
+    GET /media/{media_id}
+    PUT /media/{media_id}
+    POST /media/{media_id}/complete
+    POST /media/{media_id}/parts
+    DELETE /media/{media_id}/upload
+    GET /notifications
+    GET /notifications/list
+    POST /notifications/read
     DELETE /posts/tags/{tag_id}
+    PUT /posts/tags/{tag_id}
+    GET /public/v1/notifications
+    GET /settings/audit
+    GET /webhooks
+    POST /webhooks
+    PUT /webhooks
+    POST /webhooks/send
+    DELETE /webhooks/{webhook_id}
+    GET /webhooks/{webhook_id}
+    PUT /webhooks/{webhook_id}
+    GET /webhooks/{webhook_id}/deliveries
+    POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
+    POST /webhooks/{webhook_id}/rotate
+    POST /webhooks/{webhook_id}/test
 """
 PROFILES = """
     GET /user/self
