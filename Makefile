@@ -30,7 +30,7 @@ RUNTIME := 3.13
 PYTHON_RUNTIME = $(shell for p in python$(RUNTIME) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(RUNTIME).*/bin/python$(RUNTIME); do \
 	if $$p -c 'import ensurepip, venv' >/dev/null 2>&1; then $$p -c 'import sys; print(sys.executable)'; break; fi; done)
 
-.PHONY: help setup run demo test test-broad test-servers test-deploy check fmt docs bench build deploy super-admin rotate-keys clean new-provider
+.PHONY: help setup run demo test test-broad test-servers test-deploy check audit fmt docs bench build deploy super-admin rotate-keys clean new-provider
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  %-14s %s\n' "$$name" "$$what"; done
@@ -55,15 +55,20 @@ test-deploy: .venv-emulator/.emulator .venv/.dev $(SAM) ## Deploy what is built 
 	@$(BIN)/python -m layers.build --host
 	@$(BIN)/python -m pytest -m deployed -rs $(ARGS)
 
-check: .venv/.dev ## All that must hold: format, lint, types, layers, template, generated files, tests
+check: .venv/.dev ## All that must hold: format, lint, types, layers, template, packages, generated files, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
+	@$(MAKE) audit
 	@for name in $(GENERATED); do echo "$(BIN)/python -m local.docs.$$name --check"; $(BIN)/python -m local.docs.$$name --check; done
 	@$(MAKE) test
 	@$(MAKE) test-broad
+
+audit: ## Compare the locked packages with published vulnerabilities (says so where that cannot be asked)
+	@if $(MAKE) .venv-audit/.audit; then .venv-audit/bin/python requirements/audit.py; \
+	else echo "Skipped: known vulnerabilities were not compared, since pip-audit could not be installed."; fi
 
 bench: .venv/.dev ## Measure: benchmarks/results.json and a table
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -129,6 +134,13 @@ FORCE:
 	@echo "Installing the SAM CLI into .venv-sam"
 	@$(PYTHON) requirements/environment.py .venv-sam
 	@.venv-sam/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@touch $@
+
+.venv-audit/.audit: requirements/audit.txt
+	@test -n "$(PYTHON)" || { echo "make audit needs Python 3.11 or later with venv." >&2; exit 1; }
+	@echo "Installing pip-audit into .venv-audit"
+	@$(PYTHON) requirements/environment.py .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
 	@touch $@
 
 .venv-emulator/.emulator: requirements/emulator.txt

@@ -13,3 +13,4 @@ solve --universal --python-version 3.11 --group pyproject.toml:postgres --output
 solve --universal --python-version 3.12 --group pyproject.toml:postgres-binaries --output-file requirements/postgres-binaries.txt
 solve --universal --python-version 3.11 --group pyproject.toml:sam --output-file requirements/sam.txt
 solve --universal --python-version 3.13 --group pyproject.toml:emulator --output-file requirements/emulator.txt
+solve --universal --python-version 3.11 --group pyproject.toml:audit --output-file requirements/audit.txt
